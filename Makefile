@@ -1,0 +1,44 @@
+# Everything starts from here: `make demo` runs it, `make test` proves it, `make bench` measures it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench lock clean server-env dev-env
+
+demo: server-env  ## a ready installation in a throwaway directory
+	$(BIN)/gatepass demo $(ARGS)
+
+test: dev-env  ## everything that must hold
+	sh tests/system-tools.sh
+	$(MAKE) check
+	$(BIN)/pytest $(ARGS)
+
+check: dev-env  ## style, types and the arrows between packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: dev-env  ## the figures, as a table and as docs/figures.svg
+	$(BIN)/python -m benchmarks $(ARGS)
+
+server-env: $(VENV)/.server
+dev-env: $(VENV)/.dev
+
+$(VENV)/.server: requirements/server.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Gatepass needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.server
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+lock:  ## pin the dependencies anew (needs pip-tools)
+	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --extra server --output-file requirements/server.txt pyproject.toml requirements/build.in
+	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --extra server --output-file requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
+
+clean:
+	rm -rf $(VENV) dist build

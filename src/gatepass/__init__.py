@@ -1,0 +1,1 @@
+"""Gatepass: a self-hosted access-token authority."""

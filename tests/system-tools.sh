@@ -1,0 +1,16 @@
+#!/bin/sh
+# Finds the programs the tests drive (a browser, nginx), or installs Debian's when root. Fails and says so otherwise.
+set -eu
+wanted=""
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || wanted="$wanted chromium"
+command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx-light"
+[ -z "$wanted" ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    apt-get install -y -qq --no-install-recommends $wanted fonts-dejavu-core >/dev/null
+    exit 0
+fi
+echo "The tests need:$wanted. Install them, or run as root on Debian and they are installed." >&2
+exit 1
