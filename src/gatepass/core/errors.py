@@ -1,0 +1,94 @@
+"""The exceptions Gatepass raises: misuse and outage. A denial is a value, never one of these.
+
+They know no HTTP; ``web.problems`` has the one table that gives each its status.
+"""
+
+
+class GatepassError(Exception):
+    """The root of every exception that Gatepass raises on purpose.
+
+    Attributes:
+        reason: a stable machine-readable word.
+        message: one sentence for a person; never contains a secret.
+    """
+
+    reason = "error"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if reason is not None:
+            self.reason = reason
+
+
+class InvalidInput(GatepassError):
+    """Something a person or program sent can't be accepted as it stands.
+
+    Attributes:
+        errors: (field, message) pairs; ``field`` is a path such as ``networks.2``.
+    """
+
+    reason = "invalid"
+
+    def __init__(self, errors: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{field}: {message}" for field, message in errors))
+        self.errors = errors
+
+
+class Forbidden(GatepassError):
+    """The actor may not do this. ``permission`` names what would be needed, where one would."""
+
+    reason = "permission_missing"
+
+    def __init__(
+        self, message: str, *, reason: str | None = None, permission: str | None = None
+    ) -> None:
+        super().__init__(message, reason=reason)
+        self.permission = permission
+
+
+class NotFound(GatepassError):
+    """It doesn't exist, or belongs to another company: the two look the same from outside."""
+
+    reason = "not_found"
+
+
+class Conflict(GatepassError):
+    """The record's state doesn't allow it (ended, changed meanwhile, taken)."""
+
+    reason = "conflict"
+
+    def __init__(self, message: str, *, reason: str, current: object | None = None) -> None:
+        super().__init__(message, reason=reason)
+        self.current = current
+
+
+class SignInFailed(GatepassError):
+    """E-mail, password, code or address was wrong; it is never said which."""
+
+    reason = "sign_in_failed"
+
+    def __init__(self) -> None:
+        super().__init__("That e-mail address and password don't open this account.")
+
+
+class TooManyAttempts(GatepassError):
+    """Throttled. ``retry_after`` is in whole seconds, rounded up."""
+
+    reason = "too_many_attempts"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Too many failed attempts. Try again in {retry_after} seconds.")
+        self.retry_after = retry_after
+
+
+class Unavailable(GatepassError):
+    """It can't be decided or done right now: ``stale``, ``not_confirmed`` or ``unavailable``."""
+
+    reason = "unavailable"
+
+
+class Misconfigured(GatepassError):
+    """A setting, file or schema doesn't allow a start; the message names it in one line."""
+
+    reason = "misconfigured"
