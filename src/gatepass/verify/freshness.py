@@ -1,0 +1,141 @@
+"""The shared map: which generation of the grants counts, and until when a copy is vouched for.
+
+A file of eight-byte words beside the database, mapped by every process of the node. Words are
+written and read whole (one aligned native word each), so a reader needs no lock.
+
+* **Generation**: eight random bytes, written before and after each commit by whoever commits. A
+  reader takes the generation, the rows and the decision, then the generation again, and repeats if
+  it moved. Random rather than counted: two writers can't write the same value by accident, and a
+  writer that died half-way leaves nothing to be off by one.
+* **Vouching** (only where the grants are a copy): the stamp says until when the copy may be
+  believed, by two clocks and for one boot. Another boot, an empty map, or either clock past it:
+  stale. A stamp therefore survives neither a reboot nor a resumed snapshot of the machine.
+"""
+
+import hashlib
+import mmap
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gatepass.core.errors import Misconfigured
+
+SIZE = 4096
+_GENERATION, _BOOT, _VOUCHED_BOOT_NS, _VOUCHED_WALL_MS, _LATEST_MS, _REVISION = 1, 2, 3, 4, 5, 6
+
+# Counts while the machine sleeps, which CLOCK_MONOTONIC doesn't on Linux: a laptop or a frozen
+# virtual machine that wakes up must not believe an old copy.
+BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class SharedMap:
+    """The words every process of a node shares. Made once, mode 0600, never truncated or replaced.
+
+    Args:
+        path: the map's file, beside the database and named after it.
+
+    Raises:
+        Misconfigured: the file belongs to someone else, or isn't a plain file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            state = os.fstat(descriptor)
+            if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
+                raise Misconfigured(f"{path} belongs to another user; run as its owner")
+            if state.st_size < SIZE:
+                # Only ever extends, and two processes doing so at once do the same thing.
+                os.ftruncate(descriptor, SIZE)
+            self._mmap = mmap.mmap(descriptor, SIZE)
+        finally:
+            os.close(descriptor)
+        self.words = memoryview(self._mmap).cast("Q")
+        self._boot = boot_word()
+
+    # --- generation ---------------------------------------------------------------------------
+
+    @property
+    def generation(self) -> int:
+        """The generation that counts now."""
+        return self.words[_GENERATION]
+
+    def move(self) -> None:
+        """Write a new generation: whatever was read or cached under the old one is void."""
+        self.words[_GENERATION] = secrets.randbits(64) or 1
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """Wrap a commit: the generation moves before it and after it, also when it fails."""
+        self.move()
+        try:
+            yield
+        finally:
+            self.move()
+
+    # --- vouching -----------------------------------------------------------------------------
+
+    def vouch(self, asked_boot_ns: int, asked_wall_ms: int, staleness_ms: int) -> None:
+        """Let the copy count until *staleness_ms* after the primary was asked.
+
+        Args:
+            asked_boot_ns: BOOT_CLOCK in nanoseconds, read before the question was sent; so time
+                lost on the way counts against the copy.
+            asked_wall_ms: the wall clock in milliseconds at that moment.
+            staleness_ms: MAX_STALENESS in milliseconds.
+        """
+        words = self.words
+        if words[_BOOT] != self._boot:
+            words[_VOUCHED_BOOT_NS] = 0
+            words[_BOOT] = self._boot
+        words[_VOUCHED_WALL_MS] = asked_wall_ms + staleness_ms
+        words[_VOUCHED_BOOT_NS] = asked_boot_ns + staleness_ms * 1_000_000
+
+    def withdraw(self) -> None:
+        """Stop vouching at once: the primary no longer knows this copy's history."""
+        self.words[_VOUCHED_BOOT_NS] = 0
+
+    def vouched(self, boot_ns: int, wall_ms: int) -> bool:
+        """Whether the copy counts at this moment of both clocks."""
+        words = self.words
+        return (
+            boot_ns < words[_VOUCHED_BOOT_NS]
+            and wall_ms < words[_VOUCHED_WALL_MS]
+            and words[_BOOT] == self._boot
+        )
+
+    # --- what has been reached ----------------------------------------------------------------
+
+    @property
+    def revision(self) -> int:
+        """The revision the copy has reached."""
+        return self.words[_REVISION]
+
+    @revision.setter
+    def revision(self, number: int) -> None:
+        self.words[_REVISION] = number
+
+    @property
+    def latest_ms(self) -> int:
+        """The latest Unix time in milliseconds that any process of this node has seen."""
+        return self.words[_LATEST_MS]
+
+    def saw(self, now_ms: int) -> None:
+        """Keep the latest time seen, so that a later start can tell a clock that was set back."""
+        if now_ms > self.words[_LATEST_MS]:
+            self.words[_LATEST_MS] = now_ms
+
+
+def boot_word() -> int:
+    """Eight bytes that name this boot of this machine; never zero, which is an empty map's."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        # Elsewhere the moment of booting serves, to ten seconds (the wall clock is adjusted).
+        text = str(int((time.time() - time.clock_gettime(BOOT_CLOCK)) / 10))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) or 1

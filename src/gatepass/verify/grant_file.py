@@ -1,0 +1,159 @@
+"""The local SQLite file of grants, holders and company rules, keyed by id.
+
+Every process of a node decides from it. On one machine it is the database itself; where the
+registry is on PostgreSQL it is a copy that a follower keeps current. This module owns the three
+tables' definition; migrations and publishing call it, whatever the engine.
+"""
+
+import os
+import sqlite3
+import threading
+import weakref
+from contextlib import AbstractContextManager
+from pathlib import Path
+from urllib.parse import quote
+
+from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.verify.freshness import SharedMap
+
+TABLES = ("grants", "holders", "company_rules")
+
+#: One statement a table, for sqlite3 and for SQLAlchemy's ``text``: both know ``:name``.
+UPSERT = {
+    table: (
+        f"INSERT INTO {table} (id, record, revision) VALUES (:id, :record, :revision) "  # noqa: S608 - the names are the constants above
+        "ON CONFLICT (id) DO UPDATE SET record = excluded.record, revision = excluded.revision"
+    )
+    for table in TABLES
+}
+
+#: A reader that can't read for this long says so (503) rather than keep a gateway waiting.
+READ_TIMEOUT_S = 0.1
+_MEMORY_MAP_BYTES = 2**31 - 65_536
+
+
+def ddl(dialect: str) -> list[str]:
+    """The statements that create the three tables.
+
+    Args:
+        dialect: ``sqlite`` (a grant file, or the whole database) or ``postgresql`` (the registry
+            that followers copy from, so it has an index by revision too).
+    """
+    if dialect == "sqlite":
+        return [
+            f"CREATE TABLE {table} (id TEXT NOT NULL PRIMARY KEY, record BLOB NOT NULL, "
+            "revision INTEGER NOT NULL) WITHOUT ROWID"
+            for table in TABLES
+        ]
+    if dialect == "postgresql":
+        return [
+            statement
+            for table in TABLES
+            for statement in (
+                f'CREATE TABLE {table} (id TEXT COLLATE "C" NOT NULL PRIMARY KEY, '
+                "record BYTEA NOT NULL, revision BIGINT NOT NULL)",
+                f"CREATE INDEX ix_{table}_revision ON {table} (revision, id)",
+            )
+        ]
+    raise ValueError(f"no grant tables for {dialect}")
+
+
+class GrantFile:
+    """One node's file, its shared map, and connections to read it.
+
+    Args:
+        path: the SQLite file. Beside it lie ``…-map``, ``…-lock`` and ``…-use/``.
+
+    Raises:
+        Misconfigured: it belongs to another user: a root shell that made files the service can't
+            write would stop it, so such a command refuses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        refuse_foreign_owner(path)
+        self.shared = SharedMap(path.with_name(path.name + "-map"))
+        self.lock_path = path.with_name(path.name + "-lock")
+        self.use_directory = path.with_name(path.name + "-use")
+        self._local = threading.local()
+        self._abandoned: list[threading.local] = []
+        own = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: (file := own()) and file._forget_connections())
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Wrap a commit that changes grants: readers notice it the moment it is done."""
+        return self.shared.moving()
+
+    def record(self, table: str, key: str) -> bytes | None:
+        """The stored bytes of one row, or None.
+
+        Raises:
+            Unavailable: the file can't be read.
+        """
+        try:
+            cursor: sqlite3.Cursor = self._local.cursor
+        except AttributeError:
+            cursor = self._connect()
+        try:
+            # Stepped to its end: an unfinished cursor would pin an old snapshot.
+            rows = cursor.execute(_SELECT[table], (key,)).fetchall()
+        except sqlite3.Error as error:
+            self._local.__dict__.clear()
+            raise Unavailable(f"the grant file can't be read: {error}") from error
+        return rows[0][0] if rows else None
+
+    def count(self, table: str = "grants") -> int:
+        """How many rows a table has (a full count; not for the hot path)."""
+        try:
+            connection = sqlite3.connect(self._read_only_uri, uri=True, timeout=READ_TIMEOUT_S)
+            try:
+                return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - one of TABLES
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise Unavailable(f"the grant file can't be read: {error}") from error
+
+    @property
+    def _read_only_uri(self) -> str:
+        return f"file:{quote(str(self.path))}?mode=ro"
+
+    def _connect(self) -> sqlite3.Cursor:
+        try:
+            connection = sqlite3.connect(
+                self._read_only_uri,
+                uri=True,
+                timeout=READ_TIMEOUT_S,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            connection.execute("PRAGMA query_only = 1")
+            connection.execute(f"PRAGMA mmap_size = {_MEMORY_MAP_BYTES}")
+        except sqlite3.Error as error:
+            raise Unavailable(f"the grant file can't be read: {error}") from error
+        cursor = connection.cursor()
+        self._local.cursor = cursor
+        return cursor
+
+    def _forget_connections(self) -> None:
+        # SQLite connections must not cross a fork. Not closed either: that would act on the
+        # parent's file descriptors; the old ones are kept, unused.
+        self._abandoned.append(self._local)
+        self._local = threading.local()
+
+
+_SELECT = {table: f"SELECT record FROM {table} WHERE id = ?" for table in TABLES}  # noqa: S608 - the names are the constants above
+
+
+def refuse_foreign_owner(path: Path) -> None:
+    """Raise Misconfigured if *path* exists and isn't this user's. Doesn't open it: closing any
+    descriptor of a SQLite file drops the locks this process holds on it."""
+    try:
+        owner = os.stat(path).st_uid
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise Misconfigured(f"there is no directory {path.parent}") from None
+        return
+    except OSError as error:
+        raise Misconfigured(f"{path} can't be looked at: {error.strerror}") from error
+    if owner != os.geteuid():
+        raise Misconfigured(f"{path} belongs to another user; run as its owner")
