@@ -1,0 +1,195 @@
+"""Who used what, counted in memory and spooled to a file of the process's own every two seconds.
+
+The hot path only touches a dictionary. A thread appends what was counted as one JSON line; whoever
+holds the node's lock folds the lines into the registry, each once (``registry.usage``). A killed
+process loses what it had not yet spooled: two seconds of counts at most, never a token.
+
+A spool file is locked by its process for as long as that lives; so a file whose lock can be had
+belongs to the dead, and is removed once it is folded.
+"""
+
+import fcntl
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from gatepass.core.decision import Decision
+from gatepass.core.networks import format_address
+
+FLUSH_SECONDS = 2.0
+#: Tokens counted between two flushes; past it further tokens wait for the next.
+MOST_TOKENS = 200_000
+#: A spool this long is closed and a new one begun, so that it can be removed.
+ROTATE_BYTES = 1 << 20
+
+_log = logging.getLogger("gatepass.usage")
+
+
+class Batch(msgspec.Struct, forbid_unknown_fields=True):
+    """One line of a spool.
+
+    Attributes:
+        tokens: by token id: how often allowed, when last (Unix ms), from which address (text or
+            None), for which permission ("" where none was asked for).
+        decisions: by reason: how many.
+    """
+
+    tokens: dict[str, tuple[int, int, str | None, str]]
+    decisions: dict[str, int]
+
+
+class Usage:
+    """Counts decisions of this process. ``note`` is for the hot path, the rest for a thread.
+
+    Args:
+        directory: where the node's spools lie; made if absent, mode 0700.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._tokens: dict[str, tuple[int, int, bytes | None, str]] = {}
+        self._decisions: dict[str, int] = {}
+        self._descriptor: int | None = None
+        self._pid = 0
+
+    def note(self, decision: Decision, address: bytes | None, now: int) -> None:
+        """Count one decision. Two threads at once can lose a count, never more."""
+        decisions = self._decisions
+        reason = decision.reason._value_
+        decisions[reason] = decisions.get(reason, 0) + 1
+        grant = decision.grant
+        if grant is None or reason != "allowed" or grant.kind == "login":
+            return
+        tokens = self._tokens
+        seen = tokens.get(grant.id)
+        if seen is None and len(tokens) >= MOST_TOKENS:
+            return
+        needed = decision.needed
+        tokens[grant.id] = (
+            1 if seen is None else seen[0] + 1,
+            now,
+            address,
+            needed[0] if needed else "",
+        )
+
+    def flush(self) -> None:
+        """Append what was counted since the last flush to this process's spool.
+
+        A disk that is full loses nothing yet: the counts are kept and tried again.
+        """
+        tokens, self._tokens = self._tokens, {}
+        decisions, self._decisions = self._decisions, {}
+        if not tokens and not decisions:
+            return
+        batch = Batch(
+            {
+                token: (count, at, None if address is None else format_address(address), permission)
+                for token, (count, at, address, permission) in tokens.items()
+            },
+            decisions,
+        )
+        try:
+            self._append(msgspec.json.encode(batch) + b"\n")
+        except OSError as error:
+            _log.warning("use can't be spooled now: %s", error.strerror)
+            for token, counted in tokens.items():
+                later = self._tokens.get(token)
+                self._tokens[token] = (
+                    counted if later is None else (counted[0] + later[0], *later[1:])
+                )
+            for reason, count in decisions.items():
+                self._decisions[reason] = self._decisions.get(reason, 0) + count
+
+    def close(self) -> None:
+        """Flush, and give the spool up to be folded and removed."""
+        self.flush()
+        self._release()
+
+    def _append(self, line: bytes) -> None:
+        descriptor = self._spool()
+        start = os.lseek(descriptor, 0, os.SEEK_END)
+        try:
+            written = os.write(descriptor, line)
+            if written != len(line):
+                raise OSError(28, "no space left for a whole line")
+        except OSError:
+            # Half a line must not glue itself to the next one.
+            with suppress(OSError):
+                os.ftruncate(descriptor, start)
+            raise
+        if start + written >= ROTATE_BYTES:
+            self._release()
+
+    def _spool(self) -> int:
+        if self._descriptor is not None and self._pid == os.getpid():
+            return self._descriptor
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        path = self.directory / f"{os.getpid()}-{secrets.token_hex(8)}.spool"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._descriptor, self._pid = descriptor, os.getpid()
+        return descriptor
+
+    def _release(self) -> None:
+        if self._descriptor is not None and self._pid == os.getpid():
+            os.close(self._descriptor)
+        self._descriptor = None
+
+
+class Spool(msgspec.Struct, frozen=True):
+    """One spool file as a folder sees it.
+
+    Attributes:
+        name: names the file for good (names are never used again).
+        size: whole lines up to here, in bytes.
+        finished: its process is gone; once folded up to ``size`` it may be removed.
+    """
+
+    path: Path
+    name: str
+    size: int
+    finished: bool
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """The batches from byte *start* up to ``size``; a damaged line is skipped."""
+        with self.path.open("rb") as file:
+            file.seek(start)
+            for line in file.read(self.size - start).splitlines():
+                try:
+                    yield msgspec.json.decode(line, type=Batch)
+                except msgspec.DecodeError:
+                    _log.warning("skipping a damaged line of %s", self.name)
+
+    def remove(self) -> None:
+        """Delete the file; call it only when it is finished and folded."""
+        self.path.unlink(missing_ok=True)
+
+
+def spools(directory: Path) -> Iterator[Spool]:
+    """The node's spool files, of living and dead processes."""
+    if not directory.is_dir():
+        return
+    for path in sorted(directory.glob("*.spool")):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            # Whether the owner is gone is asked before the length is taken: it can't write after.
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                finished = True
+            except BlockingIOError:
+                finished = False
+            size = os.fstat(descriptor).st_size
+            content = os.pread(descriptor, size, 0)
+            whole = content.rfind(b"\n") + 1
+        finally:
+            os.close(descriptor)
+        yield Spool(path=path, name=path.stem, size=whole, finished=finished)

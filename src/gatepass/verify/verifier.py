@@ -1,0 +1,292 @@
+"""Text in, decision out: the one entry point to the data plane.
+
+The road of a token, all of it on this screen:
+
+1. take the generation;
+2. find what is known of the text: in the cache, or in the grant file (grant, holder, company);
+3. decide (``core.decision``, pure);
+4. take the generation again, and where the file is a copy, look whether it is still vouched for;
+   if the generation moved, repeat.
+
+No network, no lock, no write, no await. See docs/one-request.md.
+"""
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from gatepass.core import credentials
+from gatepass.core.credentials import Credential
+from gatepass.core.decision import Call, Decision, Reason, admit, admit_verifier, decide
+from gatepass.core.errors import Unavailable
+from gatepass.core.grants import (
+    CompanyRules,
+    Grant,
+    Holder,
+    decode_company,
+    decode_grant,
+    decode_holder,
+)
+from gatepass.core.networks import parse_address
+from gatepass.core.routes import Routes
+from gatepass.verify.clock import Clock
+from gatepass.verify.grant_file import GrantFile
+
+#: Decoded rows count for a second at most, so that a writer that died between its commit and the
+#: second move of the generation leaves nothing behind.
+CACHE_NS = 1_000_000_000
+#: Texts, holders and companies kept decoded; a full cache is emptied and fills again.
+CACHE_SIZE = 16_384
+#: A reader that finds the generation moved this often in a row gives up (503).
+ATTEMPTS = 200
+
+_Record = TypeVar("_Record", Holder, CompanyRules)
+_Rule = Callable[[Grant | None, Holder | None, CompanyRules | None, Call, int], Decision]
+
+
+class Known(msgspec.Struct, gc=False):
+    """What the file said about one text, for as long as its generation stands.
+
+    ``memo`` is room for what an endpoint derives from it (reply headers).
+    """
+
+    credential: Credential
+    grant: Grant
+    holder: Holder | None
+    company: CompanyRules | None
+    generation: int
+    until_ns: int
+    memo: object = None
+
+
+class Counting(Protocol):
+    """Who is told of every decision; must be quick and never raise (``verify.usage``)."""
+
+    def note(self, decision: Decision, address: bytes | None, now: int) -> None: ...
+
+
+class Verifier:
+    """Decides from the local grant file.
+
+    Args:
+        file: the node's grant file.
+        clock: the process's time.
+        routes: the catalogue's routes, for calls that name method and path.
+        copy: whether the file is a copy that must be vouched for (see ``freshness``), or the
+            database itself, which is always fresh.
+        counting: who counts use.
+    """
+
+    def __init__(
+        self,
+        file: GrantFile,
+        clock: Clock,
+        routes: Routes,
+        *,
+        copy: bool = False,
+        counting: Counting | None = None,
+    ) -> None:
+        self.file = file
+        self.clock = clock
+        self.routes = routes
+        self.copy = copy
+        self.counting = counting
+        self._texts: dict[bytes, Known] = {}
+        self._holders: dict[str, tuple[int, int, Holder | None]] = {}
+        self._companies: dict[str, tuple[int, int, CompanyRules | None]] = {}
+
+    def check(
+        self,
+        token: str | None,
+        *,
+        permission: str | None = None,
+        method: str | None = None,
+        path: str | None = None,
+        address: str | None = None,
+        origin: str | None = None,
+        referer: str | None = None,
+    ) -> Decision:
+        """Decide whether *token* may do this, from here, now.
+
+        Args:
+            token: the text as presented, not trimmed; None or "" if there was none.
+            permission: the permission asked for, such as ``charges:create``.
+            method, path: what is called, matched against the catalogue's routes; give both or
+                neither. With *permission* too, both permissions must be held.
+            address: the caller's IP address; None or unreadable fails every list of addresses.
+            origin, referer: the headers' values; None where the header is absent.
+
+        Returns:
+            The decision. Without anything to check it is never allowed.
+
+        Raises:
+            Unavailable: it can't be decided now (``stale``, or the file can't be read).
+            ValueError: only one of *method* and *path* was given.
+        """
+        route: str | Reason | None = None
+        if method is not None or path is not None:
+            if method is None or path is None:
+                raise ValueError("method and path go together")
+            route = self.routes.match(method, path)
+        packed = parse_address(address) if address is not None else None
+        return self.judge(token or Reason.token_missing, permission, route, packed, origin, referer)[0]
+
+    def judge(
+        self,
+        presented: str | Reason,
+        permission: str | None = None,
+        route: str | Reason | None = None,
+        address: bytes | None = None,
+        origin: str | None = None,
+        referer: str | None = None,
+        address_garbage: bool = False,
+        rule: _Rule = decide,
+    ) -> tuple[Decision, Known | None]:
+        """Decide one call that was already read: what endpoints use.
+
+        Args:
+            presented: the token's text, or why there is none.
+            route: what ``Routes.match`` said.
+            address: packed (``core.networks``); None where absent or unreadable.
+            address_garbage: a gateway's forwarding header couldn't be read.
+            rule: ``decide``, or ``admit`` for the control plane, which then checks permissions
+                operation by operation.
+
+        Returns:
+            The decision, and what is known of the text (None if it is no known token).
+
+        Raises:
+            Unavailable: as for :meth:`check`.
+        """
+        shared = self.file.shared
+        clock = self.clock
+        for _ in range(ATTEMPTS):
+            generation = shared.generation
+            boot_ns = clock.boot_ns()
+            known = self._known(presented, generation, boot_ns) if type(presented) is str else None
+            if known is None:
+                refusal = presented if isinstance(presented, Reason) else Reason.token_invalid
+                call = Call(refusal, permission, route, address, address_garbage, origin, referer)
+                decision = rule(None, None, None, call, 0)
+            else:
+                call = Call(
+                    known.credential, permission, route, address, address_garbage, origin, referer
+                )
+                now = (boot_ns + clock.offset_ns) // 1_000_000
+                decision = rule(known.grant, known.holder, known.company, call, now)
+            if shared.generation != generation:
+                continue
+            if self.copy and not shared.vouched(clock.boot_ns(), clock.wall_ms()):
+                raise Unavailable("this copy of the grants is not vouched for", reason="stale")
+            if self.counting is not None:
+                self.counting.note(decision, address, clock.now())
+            return decision, known
+        raise Unavailable("the grants change too quickly to be read")
+
+    def admit(
+        self,
+        presented: str | Reason,
+        *,
+        address: bytes | None,
+        origin: str | None,
+        referer: str | None = None,
+        address_garbage: bool = False,
+    ) -> tuple[Decision, Known | None]:
+        """Rows 1–8 of the rules alone: who is it, may they come in from here. For the control plane."""
+        return self.judge(
+            presented,
+            address=address,
+            origin=origin,
+            referer=referer,
+            address_garbage=address_garbage,
+            rule=admit,
+        )
+
+    def verifier_key(self, presented: str | Reason) -> Reason:
+        """Whether *presented* is a verifier key that may ask for decisions; ``allowed`` if so.
+
+        Raises:
+            Unavailable: as for :meth:`check`.
+        """
+        if isinstance(presented, Reason):
+            return presented
+        shared = self.file.shared
+        for _ in range(ATTEMPTS):
+            generation = shared.generation
+            known = self._known(presented, generation, self.clock.boot_ns())
+            reason = (
+                Reason.token_invalid
+                if known is None
+                else admit_verifier(known.grant, known.credential)
+            )
+            if shared.generation != generation:
+                continue
+            if self.copy and not shared.vouched(self.clock.boot_ns(), self.clock.wall_ms()):
+                raise Unavailable("this copy of the grants is not vouched for", reason="stale")
+            return reason
+        raise Unavailable("the grants change too quickly to be read")
+
+    def fresh(self) -> bool:
+        """Whether decisions can be made now, as far as freshness goes."""
+        return not self.copy or self.file.shared.vouched(
+            self.clock.boot_ns(), self.clock.wall_ms()
+        )
+
+    def _known(self, text: str, generation: int, boot_ns: int) -> Known | None:
+        # Length and alphabet first: hashing a megabyte of garbage would be a gift to a flooder.
+        if len(text) != credentials.LENGTH or not text.isascii():
+            return None
+        # The key is a digest: the cache holds no secret, and a look-up's time tells nothing of one.
+        key = sha256(text.encode()).digest()
+        known = self._texts.get(key)
+        if known is not None and known.generation == generation and boot_ns < known.until_ns:
+            return known
+        return self._read(text, key, generation, boot_ns)
+
+    def _read(self, text: str, key: bytes, generation: int, boot_ns: int) -> Known | None:
+        credential = credentials.parse(text)
+        if credential is None:
+            return None
+        record = self.file.record("grants", credential.id)
+        if record is None:
+            return None
+        grant = decode_grant(record)
+        # Only a matching secret is kept: wrong guesses can't push real tokens out of the cache.
+        if not credentials.matches(credential, grant.digest):
+            return None
+        holder = company = None
+        if grant.user:
+            holder = self._fact(
+                self._holders, "holders", grant.user, decode_holder, generation, boot_ns
+            )
+        if grant.company:
+            company = self._fact(
+                self._companies, "company_rules", grant.company, decode_company, generation, boot_ns
+            )
+        until_ns = boot_ns + CACHE_NS
+        known = Known(credential, grant, holder, company, generation, until_ns)
+        if len(self._texts) >= CACHE_SIZE:
+            self._texts.clear()
+        self._texts[key] = known
+        return known
+
+    def _fact(
+        self,
+        cache: dict[str, tuple[int, int, _Record | None]],
+        table: str,
+        key: str,
+        decode: Callable[[bytes], _Record],
+        generation: int,
+        boot_ns: int,
+    ) -> _Record | None:
+        entry = cache.get(key)
+        if entry is not None and entry[0] == generation and boot_ns < entry[1]:
+            return entry[2]
+        record = self.file.record(table, key)
+        fact = None if record is None else decode(record)
+        if len(cache) >= CACHE_SIZE:
+            cache.clear()
+        cache[key] = (generation, boot_ns + CACHE_NS, fact)
+        return fact
