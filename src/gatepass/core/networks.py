@@ -1,0 +1,160 @@
+"""Addresses, networks, and lists of networks that are quick to search.
+
+An address is its packed bytes, four for IPv4 and sixteen for IPv6. An IPv4-mapped IPv6 address
+(RFC 4291, 2.5.5.2) is one and the same machine as its IPv4 address: it is unmapped as soon as it is
+read, so that ``::ffff:203.0.113.9`` can't slip past, or be locked out of, an IPv4 list.
+"""
+
+import ipaddress
+import re
+import socket
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+# The 256 octets written out are the whole of strict dotted-quad: no sign, no leading zero, no other
+# script's digits, whatever the C library would let pass.
+_OCTETS = {str(number): bytes((number,)) for number in range(256)}
+_BITS = {str(number): number for number in range(1, 129)}
+_MAPPED = bytes(10) + b"\xff\xff"
+_LONGEST_V6 = len("0000:0000:0000:0000:0000:0000:255.255.255.255")
+_v6_characters = re.compile(r"[0-9A-Fa-f:]+(?:[0-9.]+)?").fullmatch
+
+
+class InvalidNetwork(ValueError):
+    """The text is not a network; the message is a sentence for whoever typed it."""
+
+
+class Network(msgspec.Struct, frozen=True, gc=False, order=True):
+    """An address and the number of its bits that are checked; the other bits are zero."""
+
+    address: bytes
+    bits: int
+
+    @property
+    def first(self) -> bytes:
+        """The lowest address within."""
+        return self.address
+
+    @property
+    def last(self) -> bytes:
+        """The highest address within."""
+        number = int.from_bytes(self.address, "big") | (self.size - 1)
+        return number.to_bytes(len(self.address), "big")
+
+    @property
+    def size(self) -> int:
+        """How many addresses lie within."""
+        return 1 << (8 * len(self.address) - self.bits)
+
+    def __str__(self) -> str:
+        return f"{format_address(self.address)}/{self.bits}"
+
+
+class Networks(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A list of networks as disjoint, sorted intervals: one bisection answers, however long it is.
+
+    An empty list contains nothing. "No restriction" is written None, never as an empty list.
+    """
+
+    v4_first: tuple[bytes, ...] = ()
+    v4_last: tuple[bytes, ...] = ()
+    v6_first: tuple[bytes, ...] = ()
+    v6_last: tuple[bytes, ...] = ()
+
+    @classmethod
+    def of(cls, networks: Iterable[Network]) -> "Networks":
+        """Sort and merge *networks*."""
+        intervals = sorted((network.first, network.last) for network in networks)
+        v4 = _merged([interval for interval in intervals if len(interval[0]) == 4])
+        v6 = _merged([interval for interval in intervals if len(interval[0]) == 16])
+        return cls(
+            tuple(first for first, _ in v4),
+            tuple(last for _, last in v4),
+            tuple(first for first, _ in v6),
+            tuple(last for _, last in v6),
+        )
+
+    def contains(self, address: bytes) -> bool:
+        """Whether *address*, as ``parse_address`` returned it, lies within one of the networks."""
+        if len(address) == 4:
+            at = bisect_right(self.v4_first, address)
+            return at > 0 and address <= self.v4_last[at - 1]
+        at = bisect_right(self.v6_first, address)
+        return at > 0 and address <= self.v6_last[at - 1] and len(address) == 16
+
+    def __bool__(self) -> bool:
+        return bool(self.v4_first or self.v6_first)
+
+
+def parse_address(text: object) -> bytes | None:
+    """Read strict dotted-quad or RFC 4291 text; None for anything else.
+
+    Zone ids, ports, brackets and surrounding space are refused. IPv4-mapped IPv6 is unmapped.
+    """
+    if not isinstance(text, str):
+        return None
+    if ":" in text:
+        packed = _parse_v6(text)
+        if packed is not None and packed[:12] == _MAPPED:
+            return packed[12:]
+        return packed
+    try:
+        first, second, third, fourth = text.split(".", 4)
+        return _OCTETS[first] + _OCTETS[second] + _OCTETS[third] + _OCTETS[fourth]
+    except (KeyError, ValueError):
+        return None
+
+
+def format_address(packed: bytes) -> str:
+    """The one way an address is written: dotted-quad, or RFC 5952."""
+    return str(ipaddress.ip_address(packed))
+
+
+def parse_network(text: object) -> Network:
+    """Read ``address`` or ``address/bits`` as a person types it; host bits are cleared.
+
+    Raises:
+        InvalidNetwork: it is neither, or lies in the IPv4-mapped range, where it would never match.
+    """
+    if not isinstance(text, str):
+        raise InvalidNetwork("A network is text such as 203.0.113.0/24.")
+    address_text, slash, bits_text = text.partition("/")
+    if ":" in address_text:
+        address = _parse_v6(address_text)
+        if address is not None and address[:12] == _MAPPED:
+            plain = format_address(address[12:])
+            raise InvalidNetwork(f"This is an IPv4 address written as IPv6; write it as {plain}.")
+    else:
+        address = parse_address(address_text)
+    if address is None:
+        raise InvalidNetwork("This is not an IP address. Write it like 203.0.113.0 or 2001:db8::.")
+    width = 8 * len(address)
+    bits = _BITS.get(bits_text, 0) if slash else width
+    if not 1 <= bits <= width:
+        raise InvalidNetwork(f"The number of bits to check is a whole number from 1 to {width}.")
+    number = int.from_bytes(address, "big") >> (width - bits) << (width - bits)
+    return Network(number.to_bytes(len(address), "big"), bits)
+
+
+def _parse_v6(text: str) -> bytes | None:
+    # Length and pattern keep out what some C libraries add to RFC 4291 (zone ids, brackets), and NULs.
+    if len(text) > _LONGEST_V6 or _v6_characters(text) is None:
+        return None
+    if "." in text and parse_address(text.rpartition(":")[2]) is None:
+        return None
+    try:
+        return socket.inet_pton(socket.AF_INET6, text)
+    except OSError:
+        return None
+
+
+def _merged(intervals: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    merged: list[tuple[bytes, bytes]] = []
+    for first, last in intervals:
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged
