@@ -25,9 +25,9 @@ def read_credential(
     """
     found: str | None = None
     for value in x_access_token:
-        if value is None or (found is not None and value != found):
+        if value is None or (found and value and value != found):
             return Reason.token_invalid
-        found = value
+        found = value or found
     for value in authorization:
         if value is None:
             return Reason.token_invalid
@@ -35,7 +35,7 @@ def read_credential(
         if scheme.lower() != "bearer":
             continue
         text = text.strip(" ")
-        if found is not None and text != found:
+        if found and text and text != found:
             return Reason.token_invalid
-        found = text
+        found = text or found
     return found or Reason.token_missing

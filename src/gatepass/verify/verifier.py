@@ -49,7 +49,7 @@ _Rule = Callable[[Grant | None, Holder | None, CompanyRules | None, Call, int], 
 class Known(msgspec.Struct, gc=False):
     """What the file said about one text, for as long as its generation stands.
 
-    ``memo`` is room for what an endpoint derives from it (reply headers).
+    ``memo`` is room for the reply headers that an endpoint derives from it.
     """
 
     credential: Credential
@@ -58,7 +58,7 @@ class Known(msgspec.Struct, gc=False):
     company: CompanyRules | None
     generation: int
     until_ns: int
-    memo: object = None
+    memo: list[tuple[str, str]] | None = None
 
 
 class Counting(Protocol):

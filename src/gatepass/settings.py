@@ -1,0 +1,205 @@
+"""Everything that can be set, read once from the environment and passed on.
+
+Names, defaults and meanings are docs/settings.md's. A setting that can't be read stops the start
+with one line that names it.
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from gatepass.core.errors import Misconfigured
+from gatepass.core.networks import InvalidNetwork, Network, Networks, parse_network
+
+PREFIX = "GATEPASS_"
+_LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One frozen set of settings. Durations are whole seconds."""
+
+    data_dir: Path
+    database_url: str
+    public_url: str = "http://127.0.0.1:8787"
+    host: str = "127.0.0.1"
+    port: int = 8787
+    workers: int = 1
+    verify_port: int | None = None
+    verify_workers: int = 1
+    trusted_proxies: tuple[Network, ...] = ()
+    catalogue: Path | None = None
+    smtp_url: str | None = None
+    login_lifetime: int = 10_800
+    invitation_lifetime: int = 259_200
+    max_staleness: int = 10
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the settings from the environment (``GATEPASS_…``).
+
+        Raises:
+            Misconfigured: one line that names the setting that can't be read.
+        """
+        environ = os.environ if environ is None else environ
+        cores = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+
+        def setting(name: str, parse: Callable[[str], Any], default: str | None) -> Any:
+            text = environ.get(PREFIX + name)
+            if text is None or text == "":
+                text = default
+            if text is None:
+                return None
+            try:
+                return parse(text)
+            except ValueError as error:
+                raise Misconfigured(f"{PREFIX}{name}: {error}") from None
+
+        data_dir = setting("DATA_DIR", _directory, None) or _user_data_dir()
+        return cls(
+            data_dir=data_dir,
+            database_url=setting("DATABASE_URL", _database_url, f"sqlite:///{data_dir}/gatepass.db"),
+            public_url=setting("PUBLIC_URL", _public_url, "http://127.0.0.1:8787"),
+            host=setting("HOST", _host, "127.0.0.1"),
+            port=setting("PORT", _port, "8787"),
+            workers=setting("WORKERS", _workers, cores),
+            verify_port=setting("VERIFY_PORT", _port, None),
+            verify_workers=setting("VERIFY_WORKERS", _workers, cores),
+            trusted_proxies=setting("TRUSTED_PROXIES", _networks, "127.0.0.0/8,::1/128"),
+            catalogue=setting("CATALOGUE", Path, None),
+            smtp_url=setting("SMTP_URL", _smtp_url, None),
+            login_lifetime=setting("LOGIN_LIFETIME", _seconds, "10800"),
+            invitation_lifetime=setting("INVITATION_LIFETIME", _seconds, "259200"),
+            max_staleness=setting("MAX_STALENESS", _seconds, "10"),
+        )
+
+    def with_(self, **changes: Any) -> Self:
+        """The same settings but for *changes*."""
+        return replace(self, **changes)
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach it by https; decides the cookie's name and its Secure mark."""
+        return self.public_url.startswith("https://")
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the registry is the embedded database, which then is the grant file too."""
+        return self.database_url.startswith("sqlite:")
+
+    @property
+    def grant_path(self) -> Path:
+        """The local grant file: the database itself, or the node's copy in the data directory."""
+        if self.is_sqlite:
+            return Path(self.database_url.removeprefix("sqlite:///"))
+        return self.data_dir / "grants.db"
+
+    @property
+    def trusted(self) -> Networks:
+        """TRUSTED_PROXIES, ready for matching."""
+        return Networks.of(self.trusted_proxies)
+
+    def to_environ(self) -> dict[str, str]:
+        """The environment that reads back as these settings; how worker processes get them."""
+        environ = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple):
+                # An empty value would mean the default: say "nobody" by an address nobody has.
+                value = ",".join(map(str, value)) or "none"
+            if value is not None:
+                environ[PREFIX + field.name.upper()] = str(value)
+        return environ
+
+
+def _user_data_dir() -> Path:
+    # Imported here: the verify workers, which are always told their directory, don't need it.
+    from platformdirs import user_data_path
+
+    return user_data_path("gatepass", appauthor=False)
+
+
+def _directory(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _whole(text: str, what: str, least: int, most: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII) or not least <= int(text) <= most:
+        raise ValueError(f"{what} is a whole number from {least} to {most}, not {text!r}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    return _whole(text, "a port", 1, 65_535)
+
+
+def _workers(text: str) -> int:
+    return _whole(text, "a number of workers", 1, 512)
+
+
+def _seconds(text: str) -> int:
+    return _whole(text, "a lifetime in seconds", 1, _LONGEST_LIFETIME_S)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    if text.strip() == "none":
+        return ()
+    networks = []
+    for part in text.split(","):
+        try:
+            networks.append(parse_network(part.strip()))
+        except InvalidNetwork as error:
+            raise ValueError(f"{part.strip()!r}: {error}") from None
+    return tuple(networks)
+
+
+def _host(text: str) -> str:
+    host = text.removeprefix("[").removesuffix("]")
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        raise ValueError(f"an IP address to listen on, not {text!r}") from None
+
+
+def _database_url(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme == "sqlite":
+        path = rest.removeprefix("/")
+        if not path or "?" in path:
+            raise ValueError("write sqlite:///relative/path or sqlite:////absolute/path")
+        return f"sqlite:///{Path(path).expanduser().absolute()}"
+    if separator and scheme in ("postgresql", "postgres") and rest:
+        return f"postgresql://{rest}"
+    # The URL may carry a password: it is never repeated.
+    raise ValueError("a sqlite:///… or postgresql://… URL")
+
+
+def _public_url(text: str) -> str:
+    url = text.rstrip("/")
+    parts = urlsplit(url)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username is not None
+        or parts.path
+        or parts.query
+        or parts.fragment
+        or re.search(r"[\s\x00-\x1f\x7f]", url)
+    ):
+        raise ValueError("http://host or https://host, with a port if need be and no path")
+    _ = parts.port  # raises ValueError if it is none
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _smtp_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError("smtp://user:password@host:port")
+    return text

@@ -1,0 +1,262 @@
+"""The endpoints that others ask for decisions: ``/authz/nginx`` and ``/v1/verify``.
+
+One plain class, request in, reply out, without any framework. ``web.app`` puts it before the
+framework on the main port (ASGI), ``web.worker`` serves it alone on the verify port (RSGI).
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from gatepass.core.decision import Decision, Reason
+from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
+from gatepass.core.networks import Networks, parse_address
+from gatepass.core.permissions import is_permission
+from gatepass.verify.client_address import client_address
+from gatepass.verify.presented import read_credential
+from gatepass.verify.verifier import Known, Verifier
+from gatepass.web.problems import Problem, problem_of_error, problem_of_reason, problem_of_status
+from gatepass.web.strict_json import BrokenJSON, parse
+from gatepass.web.times import format_time
+
+#: The values of one header's lines in order; None for a line whose bytes can't be read.
+Lines = Callable[[str], Sequence[str | None]]
+
+GATEWAY = "/authz/nginx"
+VERIFY = "/v1/verify"
+#: Past this, X-Gatepass-Permissions names only what the call needed: proxies limit header sizes.
+LONGEST_PERMISSIONS = 2_000
+MOST_BODY_BYTES = 1 << 20
+
+_NO_STORE: Final = ("Cache-Control", "no-store")
+_NOTHING: Final = "-"
+_PEERS_KEPT = 4_096
+_FIELDS = frozenset(("token", "permission", "method", "path", "address", "origin", "referer"))
+
+_log = logging.getLogger("gatepass.authz")
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """What goes back: status, headers, body."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes = b""
+
+
+class Endpoints:
+    """Answers gateways and services.
+
+    Args:
+        verifier: decides.
+        trusted: the peers that may ask as a gateway and speak for other addresses.
+        not_ready: why this node isn't ready, or None.
+    """
+
+    def __init__(
+        self, verifier: Verifier, trusted: Networks, not_ready: Callable[[], str | None]
+    ) -> None:
+        self._verifier = verifier
+        self._trusted = trusted
+        self._not_ready = not_ready
+        self._peers: dict[str, tuple[bytes, bool] | None] = {}
+        self._refusals: dict[tuple[Reason, str], Reply] = {}
+
+    # --- gateways -----------------------------------------------------------------------------
+
+    def gateway(self, peer: str, lines: Lines) -> Reply:
+        """Answer nginx's ``auth_request``: 204, 401 or 403; 5xx only when it can't be decided.
+
+        Args:
+            peer: the socket peer's address as text.
+            lines: reads a request header by its lower-case name.
+        """
+        try:
+            return self._gateway(peer, lines)
+        except Unavailable as error:
+            return _with_reason(problem_of_error(error))
+        except Exception:
+            # Whatever it is, it isn't "allowed". The request isn't logged: it carries a secret.
+            _log.exception("a gateway's question failed")
+            return _with_reason(problem_of_status(500))
+
+    def _gateway(self, peer: str, lines: Lines) -> Reply:
+        known_peer = self._peer(peer)
+        if known_peer is None or not known_peer[1]:
+            return _with_reason(
+                Problem(403, "peer_not_trusted", "Only trusted proxies may ask here.")
+            )
+        presented = read_credential(lines("authorization"), lines("x-access-token"))
+        address = client_address(known_peer[0], lines("x-forwarded-for"), self._trusted)
+        origin, referer = _one(lines("origin")), None
+        if origin is None:
+            referer = _one(lines("referer"))
+        # The gateway's own sub-request has a method and a path too; they never count.
+        uri, method = lines("x-original-uri"), lines("x-original-method")
+        if len(uri) != 1 or len(method) != 1 or not uri[0] or not method[0]:
+            # Bytes outside ASCII are the path's fault; what is absent or repeated is no route.
+            garbled = len(uri) == 1 and uri[0] is None and len(method) == 1 and method[0]
+            route: str | Reason = Reason.path_ambiguous if garbled else Reason.route_unknown
+        else:
+            route = self._verifier.routes.match(method[0], uri[0])
+        decision, known = self._verifier.judge(
+            presented, None, route, address, origin, referer, address is None
+        )
+        if known is None or decision.reason is not Reason.allowed:
+            return self._refusal(decision)
+        headers = known.memo
+        if headers is None:
+            headers = known.memo = _identity(known, decision)
+        if len(headers[0][1]) <= LONGEST_PERMISSIONS:
+            return Reply(204, headers)
+        needed = ("X-Gatepass-Permissions", " ".join(decision.needed))
+        return Reply(204, [needed, *headers[1:]])
+
+    def _refusal(self, decision: Decision) -> Reply:
+        scope = " ".join(decision.needed) if decision.reason is Reason.permission_missing else ""
+        reply = self._refusals.get((decision.reason, scope))
+        if reply is None:
+            problem = problem_of_reason(decision.status, decision.reason.value, scope=scope or None)
+            reply = _with_reason(problem)
+            if len(self._refusals) < _PEERS_KEPT:
+                self._refusals[decision.reason, scope] = reply
+        return reply
+
+    def _peer(self, peer: str) -> tuple[bytes, bool] | None:
+        try:
+            return self._peers[peer]
+        except KeyError:
+            packed = parse_address(peer)
+            known = None if packed is None else (packed, self._trusted.contains(packed))
+            if len(self._peers) >= _PEERS_KEPT:
+                self._peers.clear()
+            self._peers[peer] = known
+            return known
+
+    # --- services -----------------------------------------------------------------------------
+
+    def verify(self, lines: Lines, body: bytes) -> Reply:
+        """Answer ``POST /v1/verify``: 200 with the decision; the asker shows a verifier key.
+
+        Args:
+            lines: reads a request header by its lower-case name.
+            body: the request's JSON.
+        """
+        try:
+            return self._verify(lines, body)
+        except GatepassError as error:
+            return _problem(problem_of_error(error))
+        except Exception:
+            _log.exception("a service's question failed")
+            return _problem(problem_of_status(500))
+
+    def _verify(self, lines: Lines, body: bytes) -> Reply:
+        presented = read_credential(lines("authorization"), lines("x-access-token"))
+        reason = self._verifier.verifier_key(presented)
+        if reason is not Reason.allowed:
+            return _problem(problem_of_reason(401, reason.value))
+        if len(body) > MOST_BODY_BYTES:
+            return _problem(problem_of_status(413))
+        try:
+            question = _question(parse(body))
+        except BrokenJSON as error:
+            return _problem(Problem(400, "bad_request", str(error)))
+        route: str | Reason | None = None
+        if question["method"] is not None:
+            route = self._verifier.routes.match(question["method"], question["path"] or "")
+        address = question["address"]
+        decision, known = self._verifier.judge(
+            question["token"] or Reason.token_missing,
+            question["permission"],
+            route,
+            None if address is None else parse_address(address),
+            question["origin"],
+            question["referer"],
+        )
+        answer: dict[str, Any] = {
+            "allowed": decision.allowed,
+            "reason": decision.reason.value,
+            "status": decision.status,
+        }
+        grant = decision.grant
+        if grant is not None and known is not None:
+            answer["grant"] = {
+                "id": grant.id,
+                "label": grant.label,
+                "kind": grant.kind,
+                "company": grant.company,
+                "user": grant.user,
+                "permissions": list(decision.effective),
+                "expires_at": None if grant.expires_at is None else format_time(grant.expires_at),
+            }
+        headers = [("Content-Type", "application/json"), _NO_STORE]
+        return Reply(200, headers, msgspec.json.encode(answer))
+
+    # --- health -------------------------------------------------------------------------------
+
+    def ready(self) -> Reply:
+        """200 while this node can decide, 503 with the reason while it can't."""
+        why = self._not_ready()
+        headers = [("Content-Type", "application/json"), _NO_STORE]
+        if why is None:
+            return Reply(200, headers, b'{"status":"ready"}')
+        return Reply(503, headers, msgspec.json.encode({"status": "not_ready", "reason": why}))
+
+    def live(self) -> Reply:
+        """200: the process answers."""
+        headers = [("Content-Type", "application/json"), _NO_STORE]
+        return Reply(200, headers, b'{"status":"live"}')
+
+
+def _one(values: Sequence[str | None]) -> str | None:
+    """A header that may be there once. Garbage or a repetition is no origin: "" is refused."""
+    if not values:
+        return None
+    return values[0] or "" if len(values) == 1 else ""
+
+
+def _identity(known: Known, decision: Decision) -> list[tuple[str, str]]:
+    """Every header is always set, so that nothing a client sent under these names survives."""
+    grant = known.grant
+    return [
+        ("X-Gatepass-Permissions", " ".join(decision.effective) or _NOTHING),
+        ("X-Gatepass-Token", grant.id),
+        ("X-Gatepass-Company", grant.company or _NOTHING),
+        ("X-Gatepass-User", grant.user or _NOTHING),
+        ("X-Gatepass-Kind", grant.kind),
+        _NO_STORE,
+    ]
+
+
+def _question(value: object) -> dict[str, str | None]:
+    if not isinstance(value, dict):
+        raise InvalidInput([("", "an object is expected")])
+    errors = [(name, "this field isn't known") for name in value if name not in _FIELDS]
+    question: dict[str, str | None] = {}
+    for name in _FIELDS:
+        text = value.get(name)
+        if text is not None and not isinstance(text, str):
+            errors.append((name, "a string is expected"))
+            text = None
+        question[name] = text
+    permission, method, path = question["permission"], question["method"], question["path"]
+    if permission is not None and not is_permission(permission):
+        errors.append(("permission", "a permission is resource:action, such as charges:create"))
+    if (method is None) != (path is None):
+        errors.append(("path" if path is None else "method", "method and path go together"))
+    if permission is None and method is None and path is None:
+        errors.append(("permission", "say what is attempted: a permission, or method and path"))
+    if errors:
+        raise InvalidInput(errors)
+    return question
+
+
+def _problem(problem: Problem) -> Reply:
+    return Reply(problem.status, problem.headers(), problem.body())
+
+
+def _with_reason(problem: Problem) -> Reply:
+    headers = [*problem.headers(), ("X-Gatepass-Reason", problem.reason)]
+    return Reply(problem.status, headers, problem.body())

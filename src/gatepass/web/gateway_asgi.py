@@ -1,0 +1,80 @@
+"""The same endpoints on the main port: an ASGI wrapper that comes before any framework."""
+
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gatepass.web.authz import GATEWAY, MOST_BODY_BYTES, VERIFY, Endpoints, Reply
+from gatepass.web.gateway_port import refusal
+
+
+class GatewayPaths:
+    """Answers ``/authz/nginx``, ``/v1/verify`` and health; everything else goes on to *app*.
+
+    Args:
+        app: what answers the rest.
+        endpoints: what answers gateways and services.
+    """
+
+    def __init__(self, app: ASGIApp, endpoints: Endpoints) -> None:
+        self._app = app
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path, method = scope["path"], scope["method"]
+        raw: list[tuple[bytes, bytes]] = scope["headers"]
+
+        def lines(name: str) -> Sequence[str | None]:
+            wanted = name.encode()
+            return [_text(value) for key, value in raw if key == wanted]
+
+        if path == GATEWAY:
+            client = scope.get("client")
+            reply = self._endpoints.gateway(client[0] if client else "", lines)
+        elif path == VERIFY and method == "POST":
+            body = await _body(receive)
+            reply = refusal(413) if body is None else self._endpoints.verify(lines, body)
+        elif path == VERIFY:
+            reply = refusal(405, ("Allow", "POST"))
+        elif path in ("/health/live", "/health/ready"):
+            if method not in ("GET", "HEAD"):
+                reply = refusal(405, ("Allow", "GET, HEAD"))
+            elif path.endswith("live"):
+                reply = self._endpoints.live()
+            else:
+                reply = self._endpoints.ready()
+        elif path.startswith("/authz/"):
+            reply = refusal(404)
+        else:
+            await self._app(scope, receive, send)
+            return
+        await _send(send, reply, head=method == "HEAD")
+
+
+def _text(value: bytes) -> str | None:
+    return value.decode("ascii") if value.isascii() else None
+
+
+async def _body(receive: Receive) -> bytes | None:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return bytes(body)
+        body += message.get("body", b"")
+        if len(body) > MOST_BODY_BYTES:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+async def _send(send: Send, reply: Reply, *, head: bool) -> None:
+    headers = [(name.lower().encode(), value.encode()) for name, value in reply.headers]
+    if reply.status != 204:
+        headers.append((b"content-length", str(len(reply.body)).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else reply.body})

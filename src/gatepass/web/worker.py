@@ -1,0 +1,190 @@
+"""One worker process: of the main port, or of the verify port.
+
+Started by ``web.serve`` as ``python -m gatepass.web.worker``. Its start order comes as one JSON
+line on standard input, which then stays open: when it ends, the supervisor is gone, and the worker
+stops. Readiness is one byte on the descriptor the order names.
+"""
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import uvloop
+from granian.constants import HTTPModes, Interfaces, TaskImpl
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from gatepass.core.catalogue import parse_catalogue
+from gatepass.core.errors import GatepassError
+from gatepass.settings import Settings
+from gatepass.verify.clock import Clock
+from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.usage import FLUSH_SECONDS, Usage
+from gatepass.verify.verifier import Verifier
+from gatepass.web.authz import Endpoints
+from gatepass.web.gateway_port import GatewayPort
+
+_log = logging.getLogger("gatepass.worker")
+
+
+class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """What a worker is told.
+
+    Attributes:
+        role: ``main`` or ``verify``.
+        environ: the settings (``Settings.to_environ``).
+        catalogue: the catalogue file's text, as the supervisor checked it: a respawned worker
+            must not read a newer one than its siblings.
+        clock_offset_ns: the node's clock (``verify.clock``).
+        application: ``module:function`` that makes the main port's ASGI application of a node.
+        port: the port to listen on.
+        ready_descriptor: where to write one byte once it serves.
+    """
+
+    role: str
+    environ: dict[str, str]
+    catalogue: str
+    clock_offset_ns: int
+    application: str
+    port: int
+    ready_descriptor: int
+
+
+def main() -> int:
+    """Run one worker until it is told to stop."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format=f"%(asctime)s %(levelname)s [{os.getpid()}] %(name)s: %(message)s",
+    )
+    # Ctrl-C reaches the whole process group; the supervisor alone acts on it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=StartOrder)
+    try:
+        run = _main_worker if order.role == "main" else _verify_worker
+        run(order, Settings.read(order.environ))
+    except GatepassError as error:
+        print(f"gatepass: {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _main_worker(order: StartOrder, settings: Settings) -> None:
+    from gatepass.node import open_node
+
+    node = open_node(
+        settings, parse_catalogue(order.catalogue), clock=Clock(offset_ns=order.clock_offset_ns)
+    )
+    module, _, function = order.application.partition(":")
+    application = getattr(importlib.import_module(module), function)(node)
+    node.start()
+    try:
+        _serve(order, settings, application, Interfaces.ASGI, TaskImpl.asyncio)
+    finally:
+        node.stop()
+
+
+def _verify_worker(order: StartOrder, settings: Settings) -> None:
+    clock = Clock(offset_ns=order.clock_offset_ns)
+    file = GrantFile(settings.grant_path)
+    usage = Usage(file.use_directory)
+    routes = parse_catalogue(order.catalogue).routes
+    verifier = Verifier(file, clock, routes, copy=not settings.is_sqlite, counting=usage)
+
+    def not_ready() -> str | None:
+        if not clock.agrees:
+            return "the clock went back"
+        return None if verifier.fresh() else "stale"
+
+    ticking = Ticking(lambda: (clock.watch(file.shared), usage.flush()))
+    ticking.start()
+    application = GatewayPort(Endpoints(verifier, settings.trusted, not_ready))
+    try:
+        _serve(order, settings, application, Interfaces.RSGI, TaskImpl.rust)
+    finally:
+        ticking.stop()
+        usage.close()
+
+
+class Ticking:
+    """A thread that does something every two seconds until it is stopped."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass-ticking")
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait for a round that is under way."""
+        self._stopped.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(FLUSH_SECONDS / 2):
+            try:
+                self._work()
+            except Exception:
+                _log.exception("a background round failed; it is tried again")
+
+
+def _serve(
+    order: StartOrder,
+    settings: Settings,
+    application: Any,
+    interface: Interfaces,
+    task_impl: TaskImpl,
+) -> None:
+    server = Server(
+        application,
+        address=settings.host,
+        port=order.port,
+        interface=interface,
+        task_impl=task_impl,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=30_000),
+        websockets=False,
+        backlog=1024,
+        log_enabled=False,
+    )
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, server.stop)
+
+        def supervisor_gone() -> None:
+            loop.remove_reader(sys.stdin.fileno())
+            server.stop()
+
+        loop.add_reader(sys.stdin.fileno(), supervisor_gone)
+        loop.call_later(0.05, _say_ready, order.ready_descriptor)
+        await server.serve()
+
+    # What was loaded so far stays for good: the collector needn't walk it again and again.
+    gc.collect()
+    gc.freeze()
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    # Not asyncio.run: its final clean-up can't look at the tasks that Granian makes in Rust.
+    loop.run_until_complete(serve())
+
+
+def _say_ready(descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        os.write(descriptor, b"r")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
