@@ -1,0 +1,203 @@
+"""Problem documents (RFC 9457) and the one table from refusals and errors to HTTP.
+
+No framework is imported here: the verify processes, which load none, answer with the same
+documents.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from gatepass.core.errors import (
+    Conflict,
+    Forbidden,
+    GatepassError,
+    InvalidInput,
+    NotFound,
+    SignInFailed,
+    TooManyAttempts,
+    Unavailable,
+)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Unreadable(GatepassError):
+    """The body is no JSON at all: 400, where 422 is for JSON that says the wrong thing."""
+
+    reason = "broken_json"
+
+
+# The first class an error is an instance of decides; what isn't named is a fault of ours: 500.
+STATUS_OF: tuple[tuple[type[GatepassError], int], ...] = (
+    (Unreadable, 400),
+    (InvalidInput, 422),
+    (Forbidden, 403),
+    (NotFound, 404),
+    (Conflict, 409),
+    (SignInFailed, 401),
+    (TooManyAttempts, 429),
+    (Unavailable, 503),
+)
+
+# One sentence for a person per reason. A guesser learns nothing from them that the reason
+# doesn't say already.
+SENTENCES: dict[str, str] = {
+    "token_missing": "No credential was sent.",
+    "token_invalid": "The credential is not one that this installation issued.",
+    "token_deactivated": "The token has been deactivated.",
+    "token_expired": "The token has expired.",
+    "account_deactivated": "The account this token belongs to is no longer active.",
+    "company_address_not_allowed": "The company doesn't admit calls from this address.",
+    "address_not_allowed": "The call comes from an address that is not allowed.",
+    "origin_missing": "A token for UI access needs an Origin, and the call carries none.",
+    "origin_not_allowed": "The token may not be used on this origin.",
+    "path_ambiguous": "The path can be read in more than one way.",
+    "route_unknown": "No route of the catalogue matches this method and path.",
+    "permission_missing": "The credential doesn't hold the permission this needs.",
+    "bad_request": "The request can't be read.",
+    "invalid": "What was sent can't be accepted as it stands.",
+    "not_found": "There is nothing here.",
+    "method_not_allowed": "This address doesn't answer that method.",
+    "body_too_large": "The body is larger than 1 MiB.",
+    "unsupported_media_type": "The body has to be application/json.",
+    "internal_error": "Something went wrong on our side. It has been logged.",
+    "unavailable": "This can't be answered right now.",
+}
+
+# Faults of a request that HTTP itself has a word for.
+_REASON_OF_STATUS: dict[int, str] = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    422: "invalid",
+    500: "internal_error",
+    503: "unavailable",
+}
+
+# RFC 6750 section 3.1: `error` is there only if a token was, and it was at fault.
+_TOKEN_AT_FAULT = frozenset(
+    ("token_invalid", "token_deactivated", "token_expired", "account_deactivated")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One refusal or error, ready to be sent.
+
+    Attributes:
+        status: the HTTP status.
+        reason: the stable machine-readable word.
+        detail: one sentence for a person, without secrets.
+        errors: (field, message) pairs, for 422.
+        current: for 409 ``changed_meanwhile``, the record as it is now.
+        scope: for 403 ``permission_missing``, the permission that is needed, where one is.
+        more_headers: what belongs to this answer alone: ``Allow``, ``Retry-After``.
+    """
+
+    status: int
+    reason: str
+    detail: str
+    errors: Sequence[tuple[str, str]] = ()
+    current: Mapping[str, Any] | None = None
+    scope: str | None = None
+    more_headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def title(self) -> str:
+        return self.reason.replace("_", " ").capitalize()
+
+    def document(self) -> dict[str, Any]:
+        """The members of the document, in the order in which they are sent."""
+        members: dict[str, Any] = {
+            "type": f"urn:gatepass:problem:{self.reason}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "reason": self.reason,
+        }
+        if self.errors:
+            members["errors"] = [{"field": f, "message": m} for f, m in self.errors]
+        if self.current is not None:
+            members["current"] = self.current
+        return members
+
+    def body(self) -> bytes:
+        # Field names repeat what a stranger sent; "replace" keeps half a surrogate pair from
+        # turning a refusal into a crash.
+        return json.dumps(self.document(), ensure_ascii=False).encode("utf-8", "replace")
+
+    def headers(self) -> list[tuple[str, str]]:
+        """All headers but the length."""
+        headers = [
+            ("content-type", MEDIA_TYPE),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+        ]
+        challenge = www_authenticate(self.status, self.reason, self.scope)
+        if challenge is not None:
+            headers.append(("www-authenticate", challenge))
+        return [*headers, *self.more_headers]
+
+
+def www_authenticate(status: int, reason: str, scope: str | None = None) -> str | None:
+    """The Bearer challenge of RFC 6750 that goes with an answer, or None.
+
+    Every 401 carries one, and so does 403 ``permission_missing``; other 403s don't, because another
+    token would not help.
+    """
+    challenge = 'Bearer realm="gatepass"'
+    if status == 401:
+        if reason in _TOKEN_AT_FAULT:
+            return f'{challenge}, error="invalid_token", error_description="{SENTENCES[reason]}"'
+        return challenge
+    if status == 403 and reason == "permission_missing":
+        challenge += ', error="insufficient_scope"'
+        # Permission names are a subset of RFC 6749's scope-token characters.
+        return f'{challenge}, scope="{scope}"' if scope else challenge
+    return None
+
+
+def problem_of_reason(status: int, reason: str, *, scope: str | None = None) -> Problem:
+    """The problem for a reason that is known by its word alone, such as a decision's."""
+    detail = SENTENCES.get(reason, HTTPStatus(status).phrase + ".")
+    if reason == "permission_missing" and scope:
+        detail = f"The credential doesn't hold {scope.replace(' ', ' and ')}."
+    return Problem(status, reason, detail, scope=scope)
+
+
+def problem_of_status(status: int, more_headers: tuple[tuple[str, str], ...] = ()) -> Problem:
+    """The problem for a fault that HTTP has a status for: 404, 405, 413 and their like."""
+    reason = _REASON_OF_STATUS.get(status)
+    if reason is None:
+        reason = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("'", "")
+    detail = SENTENCES.get(reason, HTTPStatus(status).phrase + ".")
+    return Problem(status, reason, detail, more_headers=more_headers)
+
+
+def problem_of_error(error: GatepassError) -> Problem:
+    """The problem for an exception of ours. What has no row in the table is told nothing about."""
+    status = next((code for kind, code in STATUS_OF if isinstance(error, kind)), None)
+    if status is None:
+        return problem_of_status(500)
+    if isinstance(error, InvalidInput):
+        return Problem(status, error.reason, SENTENCES["invalid"], errors=error.errors)
+    if isinstance(error, Forbidden):
+        return Problem(status, error.reason, error.message, scope=error.permission)
+    if isinstance(error, Conflict):
+        current = error.current if isinstance(error.current, Mapping) else None
+        return Problem(status, error.reason, error.message, current=current)
+    return Problem(status, error.reason, error.message, more_headers=_retry_after(error))
+
+
+def _retry_after(error: GatepassError) -> tuple[tuple[str, str], ...]:
+    if isinstance(error, TooManyAttempts):
+        return (("retry-after", str(error.retry_after)),)
+    # not_confirmed: the change stands, and asking again would make it twice.
+    if isinstance(error, Unavailable) and error.reason != "not_confirmed":
+        return (("retry-after", "1"),)
+    return ()

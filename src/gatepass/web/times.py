@@ -1,0 +1,56 @@
+"""Times as the API speaks them: RFC 3339 text outside, whole milliseconds since 1970 inside."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last instant that can be written
+_FIRST = -62_135_596_800_000  # 0001-01-01T00:00:00.000Z
+_RFC_3339 = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
+    r"(?:([Zz])|([+-])([0-9]{2}):([0-9]{2}))"
+)
+
+
+def parse_time(text: str) -> int:
+    """Read an RFC 3339 time with any offset.
+
+    Digits past the millisecond are cut off, never rounded: an expiry never moves later. A leap
+    second, which Unix time has no number for, is the millisecond before it for the same reason.
+
+    Args:
+        text: such as ``2026-12-24T01:00:00.5+01:00``; an offset is required.
+
+    Returns:
+        Unix time in milliseconds.
+
+    Raises:
+        ValueError: with a sentence for the person who typed it.
+    """
+    found = _RFC_3339.fullmatch(text)
+    if found is None:
+        raise ValueError("must be an RFC 3339 time with an offset, such as 2026-12-24T00:00:00Z")
+    year, month, day, hour, minute, second = (int(found[i]) for i in range(1, 7))
+    offset_hours, offset_minutes = int(found[10] or 0), int(found[11] or 0)
+    leap = second == 60
+    try:
+        if offset_hours > 23 or offset_minutes > 59:
+            raise ValueError
+        local = datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=UTC)
+    except ValueError:
+        raise ValueError("is not a date and time that exists") from None
+    offset = (offset_hours * 60 + offset_minutes) * 60_000 * (-1 if found[9] == "-" else 1)
+    milliseconds = (local - _EPOCH) // timedelta(milliseconds=1) - offset
+    milliseconds += 999 if leap else int((found[7] or "")[:3].ljust(3, "0"))
+    if leap and milliseconds % 86_400_000 != 86_399_999:
+        raise ValueError("has a leap second at a time that can have none")
+    if not _FIRST <= milliseconds <= _LAST:
+        raise ValueError("is outside the years 1 to 9999")
+    return milliseconds
+
+
+def format_time(milliseconds: int) -> str:
+    """Write a time as the API sends it: UTC, with milliseconds, such as
+    ``2026-12-24T00:00:00.000Z``."""
+    moment = _EPOCH + timedelta(milliseconds=milliseconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

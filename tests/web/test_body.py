@@ -1,0 +1,132 @@
+"""How strictly a JSON body is read."""
+
+import json
+from contextlib import suppress
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepass.core.errors import InvalidInput
+from gatepass.web.api.body import Fields, parse, validated
+from gatepass.web.problems import Unreadable
+
+
+class Sample(Fields):
+    label: str
+    kind: Literal["api", "ui"] = "api"
+    permissions: list[str] = []  # noqa: RUF012  # pydantic copies defaults
+    confirm: bool = False
+
+
+def read(text: str | bytes) -> Fields:
+    content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return validated(Sample, parse(content))
+
+
+def errors(text: str | bytes) -> list[tuple[str, str]]:
+    with pytest.raises(InvalidInput) as refused:
+        read(text)
+    return refused.value.errors
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "{",
+        '{"label": "a"} x',
+        '{"label": }',
+        "{'label': 'a'}",
+        '{"label": "a",}',
+        '"\x00"',
+        '{"label": "a\nb"}',
+        b'{"label": "\xff"}',
+        b'{"label": "\xed\xa0\x80"}',
+        b'\xef\xbb\xbf{"label": "a"}',
+        '{"label": "a"}'.encode("utf-16"),
+        '{"label": 01}',
+        '{"label": +1}',
+        '{"label": .5}',
+        "nul",
+    ],
+)
+def test_what_is_not_json_in_utf_8_is_unreadable(text: str | bytes) -> None:
+    with pytest.raises(Unreadable):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('{"label": "a", "label": "a"}', "label"),
+        ('{"label": "a", "l\\u0061bel": "b"}', "label"),
+        ('{"label": "a", "x": {"y": 1, "y": 2}}', "y"),
+        ('{"label": NaN}', "body"),
+        ('{"label": "a", "x": Infinity}', "body"),
+        ('{"label": "a", "x": -Infinity}', "body"),
+        ('{"label": "a", "x": 1e999}', "body"),
+        ('{"label": "a", "x": ' + "9" * 5000 + "}", "body"),
+        ('{"label": "a", "x": 1}', "x"),
+        ('{"label": "a", "\\ud800": 1}', "body"),
+        ('{"label": "\\ud800"}', "label"),
+        ('{"label": "a", "permissions": ["b", "\\udfff"]}', "permissions.1"),
+        ("{}", "label"),
+        ('{"label": null}', "label"),
+        ('{"label": 1}', "label"),
+        ('{"label": ["a"]}', "label"),
+        ('{"label": "a", "kind": "API"}', "kind"),
+        ('{"label": "a", "confirm": 1}', "confirm"),
+        ('{"label": "a", "confirm": "true"}', "confirm"),
+        ('{"label": "a", "permissions": "b"}', "permissions"),
+        ('{"label": "a", "permissions": {"0": "b"}}', "permissions"),
+        ('{"label": "a", "permissions": null}', "permissions"),
+        ('{"label": "a", "permissions": ["b", 2]}', "permissions.1"),
+        ("[]", "body"),
+        ('"label"', "body"),
+        ("null", "body"),
+        ("12" + "0" * 400, "body"),
+        ("[" * 200_000, "body"),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, "body"),
+    ],
+)
+def test_json_that_says_the_wrong_thing_is_refused_by_field(text: str, field: str) -> None:
+    found = errors(text)
+    assert [name for name, _ in found] == [field]
+    assert all(message and message.isprintable() for _, message in found)
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    found = dict(errors('{"label": 1, "kind": "x", "permissions": [true, "b", {}], "other": 0}'))
+    assert set(found) == {"label", "kind", "permissions.0", "permissions.2", "other"}
+    assert found["label"] == "must be a string"
+    assert found["kind"] == "must be 'api' or 'ui'"
+    assert found["other"] == "is not a known field"
+
+
+def test_a_long_name_is_repeated_only_in_part() -> None:
+    ((field, _),) = errors(json.dumps({"label": "a", "x" * 10_000: 1}))
+    assert field == "x" * 100
+
+
+def test_characters_beyond_the_basic_plane_and_escapes_are_text_like_any_other() -> None:
+    assert read('{"label": "\\ud83d\\ude00 😀 ä"}') == Sample(label="😀 😀 ä")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
+def test_no_body_does_anything_but_be_read_or_be_refused(content: bytes) -> None:
+    with suppress(Unreadable, InvalidInput):
+        read(content)
+
+
+@given(st.fixed_dictionaries({"label": st.text(), "permissions": st.lists(st.text())}))
+def test_what_is_right_is_read_as_it_stands(value: dict[str, Any]) -> None:
+    assert read(json.dumps(value)).model_dump(include=set(value)) == value
