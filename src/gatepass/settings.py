@@ -63,7 +63,9 @@ class Settings:
         data_dir = setting("DATA_DIR", _directory, None) or _user_data_dir()
         return cls(
             data_dir=data_dir,
-            database_url=setting("DATABASE_URL", _database_url, f"sqlite:///{data_dir}/gatepass.db"),
+            database_url=setting(
+                "DATABASE_URL", _database_url, f"sqlite:///{data_dir}/gatepass.db"
+            ),
             public_url=setting("PUBLIC_URL", _public_url, "http://127.0.0.1:8787"),
             host=setting("HOST", _host, "127.0.0.1"),
             port=setting("PORT", _port, "8787"),

@@ -25,7 +25,7 @@ _PREFIXES = frozenset(
 )
 _ID_END = 5 + 16
 _SECRET_END = _ID_END + 32
-_LENGTH = _SECRET_END + 6
+LENGTH = _SECRET_END + 6
 # All two-digit numbers in base 62: three look-ups write a checksum, where six divisions would.
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 
@@ -81,7 +81,7 @@ def parse(text: object) -> Credential | None:
     Anything may be handed in, also what came out of JSON. Nothing is trimmed or folded: a text
     that differs in one character is another text, so every credential has exactly one spelling.
     """
-    if not isinstance(text, str) or len(text) != _LENGTH or text[:5] not in _PREFIXES:
+    if not isinstance(text, str) or len(text) != LENGTH or text[:5] not in _PREFIXES:
         return None
     # isalnum alone would let other scripts' letters and digits in.
     if not text.isascii() or not text[5:].isalnum():

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from gatepass.core.networks import Networks, parse_address
 
 
-def client_address(
-    peer: bytes, forwarded: Sequence[str | None], trusted: Networks
-) -> bytes | None:
+def client_address(peer: bytes, forwarded: Sequence[str | None], trusted: Networks) -> bytes | None:
     """The address that counts.
 
     Args:

@@ -69,7 +69,7 @@ class Feed(Protocol):
 
 
 class NodeLock:
-    """The lock file: its holder follows, and folds use. It ends with its process, however that dies.
+    """The lock file: its holder follows, and folds use. It ends with its process, however it dies.
 
     Made once and never removed: a lock on a removed file would not keep anyone out.
     """
@@ -107,7 +107,7 @@ class Follower:
         self._staleness_ms = staleness_ms
 
     def follow(self, feed: Feed, running: Callable[[], bool]) -> None:
-        """Follow until *running* says no. An outage is waited out; the stamp runs down meanwhile."""
+        """Follow until *running* says no; an outage is waited out while the stamp runs down."""
         connection = open_copy(self._file.path)
         try:
             while running():

@@ -78,7 +78,13 @@ class GrantFile:
         self._local = threading.local()
         self._abandoned: list[threading.local] = []
         own = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: (file := own()) and file._forget_connections())
+
+        def forked() -> None:
+            file = own()
+            if file is not None:
+                file._forget_connections()
+
+        os.register_at_fork(after_in_child=forked)
 
     def writing(self) -> AbstractContextManager[None]:
         """Wrap a commit that changes grants: readers notice it the moment it is done."""

@@ -131,7 +131,9 @@ class Verifier:
                 raise ValueError("method and path go together")
             route = self.routes.match(method, path)
         packed = parse_address(address) if address is not None else None
-        return self.judge(token or Reason.token_missing, permission, route, packed, origin, referer)[0]
+        return self.judge(
+            token or Reason.token_missing, permission, route, packed, origin, referer
+        )[0]
 
     def judge(
         self,
@@ -194,7 +196,7 @@ class Verifier:
         referer: str | None = None,
         address_garbage: bool = False,
     ) -> tuple[Decision, Known | None]:
-        """Rows 1–8 of the rules alone: who is it, may they come in from here. For the control plane."""
+        """Rows 1–8 of the rules alone, for the control plane: who is it, may they from here."""
         return self.judge(
             presented,
             address=address,
@@ -230,9 +232,7 @@ class Verifier:
 
     def fresh(self) -> bool:
         """Whether decisions can be made now, as far as freshness goes."""
-        return not self.copy or self.file.shared.vouched(
-            self.clock.boot_ns(), self.clock.wall_ms()
-        )
+        return not self.copy or self.file.shared.vouched(self.clock.boot_ns(), self.clock.wall_ms())
 
     def _known(self, text: str, generation: int, boot_ns: int) -> Known | None:
         # Length and alphabet first: hashing a megabyte of garbage would be a gift to a flooder.

@@ -42,7 +42,7 @@ class _Worker:
     pipe: int = -1
     started: float = 0.0
     young_deaths: int = 0
-    again_at: float | None = 0.0
+    again_at: float = 0.0
     ready: bool = False
 
 
@@ -75,9 +75,7 @@ def serve(
         if settings.verify_port == settings.port:
             raise Misconfigured("GATEPASS_VERIFY_PORT: must differ from GATEPASS_PORT")
         reserved.append(_reserve(settings.host, settings.verify_port))
-        workers += [
-            _Worker("verify", settings.verify_port) for _ in range(settings.verify_workers)
-        ]
+        workers += [_Worker("verify", settings.verify_port) for _ in range(settings.verify_workers)]
     try:
         return _Supervisor(settings, catalogue_text, clock, application, workers).run(when_ready)
     finally:
@@ -142,11 +140,11 @@ class _Supervisor:
     def _start_due(self) -> None:
         now = time.monotonic()
         for worker in self._workers:
-            if worker.process is None and worker.again_at is not None and worker.again_at <= now:
+            if worker.process is None and worker.again_at <= now:
                 self._start(worker)
 
     def _pause(self) -> float:
-        waiting = [w.again_at for w in self._workers if w.process is None and w.again_at is not None]
+        waiting = [w.again_at for w in self._workers if w.process is None]
         return max(0.0, min([1.0, *(at - time.monotonic() for at in waiting)]))
 
     def _start(self, worker: _Worker) -> None:
@@ -161,7 +159,7 @@ class _Supervisor:
             ready_descriptor=write,
         )
         try:
-            worker.process = subprocess.Popen(  # noqa: S603 - our own module by our own interpreter
+            worker.process = subprocess.Popen(
                 [sys.executable, "-m", "gatepass.web.worker"],
                 stdin=subprocess.PIPE,
                 pass_fds=(write,),
