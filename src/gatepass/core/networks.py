@@ -139,7 +139,7 @@ def parse_network(text: object) -> Network:
 
 
 def _parse_v6(text: str) -> bytes | None:
-    # Length and pattern keep out what some C libraries add to RFC 4291 (zone ids, brackets), and NULs.
+    # Length and pattern keep out NULs and what some C libraries add (zone ids, brackets).
     if len(text) > _LONGEST_V6 or _v6_characters(text) is None:
         return None
     if "." in text and parse_address(text.rpartition(":")[2]) is None:

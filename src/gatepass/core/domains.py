@@ -1,0 +1,182 @@
+"""Domain entries, and whether a call's Origin is one of them.
+
+An entry is ``host``, ``host:port``, ``*.host`` or ``*.host:port``, kept in one canonical spelling:
+lower-case A-labels (UTS #46), no trailing dot, no port where it is the scheme's own. ``https`` is
+meant; ``localhost`` matches ``http`` and ``https``.
+"""
+
+import re
+from collections.abc import Collection
+from functools import cache
+
+import idna
+import msgspec
+from publicsuffixlist import PublicSuffixList
+
+from gatepass.core.networks import parse_address
+
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_LONGEST_HOST = 253
+# Longer than any origin: a scheme, a host with its trailing dot, a port.
+_LONGEST_ORIGIN = 320
+
+_label = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?").fullmatch
+# What the URL standard reads as the end of an IPv4 address, in any of its old notations.
+_ends_in_number = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)").fullmatch
+_origin = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]+))?"
+).fullmatch
+_port = re.compile(r"[1-9][0-9]{0,4}").fullmatch
+_referer = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)(?:[/?#].*)?").fullmatch
+_unprintable = re.compile(r"[\s\x00-\x1f\x7f-\x9f]").search
+
+
+class InvalidDomain(ValueError):
+    """The text is not a domain entry; the message is a sentence for whoever typed it."""
+
+
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """A web origin (RFC 6454). ``port`` is None where it is the scheme's default."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+    @property
+    def authority(self) -> str:
+        """Host and port as an entry writes them."""
+        return self.host if self.port is None else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+
+def parse_domain(text: object) -> str:
+    """Read a domain entry as a person types it and return its canonical spelling.
+
+    Raises:
+        InvalidDomain: it is no host name, is an IP address, or is a wildcard that would take in
+            other people's sites: one directly over a public suffix such as ``*.co.uk``.
+    """
+    if not isinstance(text, str):
+        raise InvalidDomain("A domain is text such as shop.example.com.")
+    if "/" in text:
+        raise InvalidDomain("Leave out https:// and the path: shop.example.com is enough.")
+    host_text, colon, port_text = text.partition(":")
+    wildcard = host_text.startswith("*.")
+    host = _canonical_host(host_text.removeprefix("*."))
+    if host is None:
+        raise InvalidDomain("This is not a domain name. Write it like shop.example.com.")
+    port = _parse_port(port_text) if colon else None
+    if colon and port is None:
+        raise InvalidDomain("A port is a whole number from 1 to 65535.")
+    if port == 443 and host != "localhost":
+        port = None
+    if wildcard and _public_suffixes().publicsuffix(host) == host:
+        raise InvalidDomain(f"*.{host} would cover sites of other people; name one of your own.")
+    return ("*." if wildcard else "") + (host if port is None else f"{host}:{port}")
+
+
+def origin_allowed(entries: Collection[str], origin: str) -> bool:
+    """Whether *origin* is one of *entries*, which ``parse_domain`` returned."""
+    # What browsers send is canonical already. An asterisk is no host, so it can't name its entry.
+    if origin[:8] == "https://" and origin[8:] in entries and "*" not in origin:
+        return True
+    parsed = parse_origin(origin)
+    if parsed is None:
+        return False
+    authority = parsed.authority
+    if parsed.host == "localhost":
+        return _is_localhost(entries, parsed)
+    if parsed.scheme != "https":
+        return False
+    return authority in entries or any(
+        entry[0] == "*" and authority.endswith(entry[1:]) for entry in entries
+    )
+
+
+def parse_origin(text: object) -> Origin | None:
+    """Read one serialised origin, ``scheme://host[:port]``; None for anything else.
+
+    None too for ``null``, lists, user-info, paths (even ``/``), escapes, space and control
+    characters. The host is normalised as an entry's is; unlike an entry it may be an IP address.
+    """
+    if not isinstance(text, str) or len(text) > _LONGEST_ORIGIN:
+        return None
+    match = _origin(text)
+    if match is None:
+        return None
+    scheme, host_text, port_text = match.groups()
+    host = _canonical_host(host_text) or _address_host(host_text)
+    port = None if port_text is None else _parse_port(port_text)
+    if host is None or (port_text is not None and port is None):
+        return None
+    scheme = scheme.lower()
+    return Origin(scheme, host, None if port == _DEFAULT_PORTS.get(scheme) else port)
+
+
+def origin_of_referer(text: object) -> str | None:
+    """Reduce a Referer to its origin, canonically written; None if it has none."""
+    if not isinstance(text, str) or _unprintable(text):
+        return None
+    match = _referer(text)
+    origin = None if match is None else parse_origin(match[1])
+    return None if origin is None else str(origin)
+
+
+def _is_localhost(entries: Collection[str], origin: Origin) -> bool:
+    if origin.scheme not in _DEFAULT_PORTS:
+        return False
+    if origin.port is not None:
+        return origin.authority in entries
+    return "localhost" in entries or f"localhost:{_DEFAULT_PORTS[origin.scheme]}" in entries
+
+
+def _canonical_host(text: str) -> str | None:
+    """Lower-case A-labels without a trailing dot; None for addresses and whatever is no host."""
+    # The limit comes first: normalising is slow on long texts.
+    if len(text) > _LONGEST_HOST + 1:
+        return None
+    if not text.isascii():
+        try:
+            text = idna.encode(text, uts46=True, std3_rules=True).decode("ascii")
+        except (idna.IDNAError, UnicodeError):
+            return None
+    host = text.lower().removesuffix(".")
+    if len(host) > _LONGEST_HOST or _ends_in_number(host):
+        return None
+    return host if all(_is_label(label) for label in host.split(".")) else None
+
+
+def _is_label(label: str) -> bool:
+    if _label(label) is None:
+        return False
+    if not label.startswith("xn--"):
+        return True
+    # Punycode that decodes to nothing a browser would write so is no host, and could hide one.
+    try:
+        return idna.alabel(idna.ulabel(label)) == label.encode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        return False
+
+
+def _address_host(text: str) -> str | None:
+    bracketed = text[:1] == "["
+    address_text = text[1:-1] if bracketed else text
+    packed = parse_address(address_text)
+    if packed is None or bracketed != (":" in address_text):
+        return None
+    return text
+
+
+def _parse_port(text: str) -> int | None:
+    if _port(text) is None:
+        return None
+    number = int(text)
+    return number if number <= 65_535 else None
+
+
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    """ICANN's and private suffixes; a top-level domain that isn't listed counts as one."""
+    return PublicSuffixList(accept_unknown=True, only_icann=False)
