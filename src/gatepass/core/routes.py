@@ -8,6 +8,7 @@ gateway is a path that the gateway and the service behind it don't split alike.
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -61,7 +62,8 @@ class Route(msgspec.Struct, frozen=True, gc=False):
                 "trailing slash, a character outside ASCII that isn't percent-encoded, or one of "
                 "/ \\ ; # % within a segment."
             )
-        return cls(method, tuple(_shape(text, segment) for segment in segments))
+        raw = path[1:].split("/")
+        return cls(method, tuple(map(partial(_shape, text), raw, segments)))
 
 
 class _Node:
@@ -119,7 +121,7 @@ class Routes:
         if segments is None:
             return Reason.path_ambiguous
         root = self._methods.get("GET" if method == "HEAD" else method)
-        permission = None if root is None else _find(root, segments, 0)
+        permission = None if root is None else _find(root, segments)
         return Reason.route_unknown if permission is None else permission
 
     def _add(self, text: str, permission: str) -> None:
@@ -136,17 +138,22 @@ class Routes:
         node.permission = permission
 
 
-def _find(node: _Node, segments: list[str], at: int) -> str | None:
-    # Every node is tried at most once for a path, as it has one place in the tree; so falling back
-    # costs no more than the catalogue has segments.
-    if at == len(segments):
-        return node.permission
-    literal = node.literals.get(segments[at])
-    if literal is not None:
-        found = _find(literal, segments, at + 1)
-        if found is not None:
-            return found
-    return None if node.parameter is None else _find(node.parameter, segments, at + 1)
+def _find(root: _Node, segments: list[str]) -> str | None:
+    # A node has one place in the tree and is tried at most once for a path, so falling back can't
+    # cost more than the catalogue has segments. The last one put down is the first one taken up.
+    untried = [(root, 0)]
+    while untried:
+        node, at = untried.pop()
+        if at == len(segments):
+            if node.permission is not None:
+                return node.permission
+            continue
+        if node.parameter is not None:
+            untried.append((node.parameter, at + 1))
+        literal = node.literals.get(segments[at])
+        if literal is not None:
+            untried.append((literal, at + 1))
+    return None
 
 
 def _segments(path: str) -> list[str] | None:
@@ -165,13 +172,13 @@ def _segments(path: str) -> list[str] | None:
     return segments
 
 
-def _shape(text: str, segment: str) -> str | None:
-    """None for a parameter, else the literal."""
-    if _parameter(segment) is not None:
+def _shape(text: str, raw: str, decoded: str) -> str | None:
+    """None for a parameter, else the literal. An encoded brace is a literal one."""
+    if _parameter(raw) is not None:
         return None
-    if "{" in segment or "}" in segment:
+    if "{" in raw or "}" in raw:
         raise RouteError(
             f"{text!r}: a parameter is a whole segment, such as {{id}}, named with letters, "
             "digits, '-' and '_'."
         )
-    return segment
+    return decoded

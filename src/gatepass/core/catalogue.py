@@ -1,0 +1,142 @@
+"""The catalogue: all permissions an installation knows, with the routes that need them.
+
+The control plane's own permissions are always in it. A YAML file adds those of the product that
+Gatepass guards::
+
+    permissions:
+      charges:create: {title: "Create charges", routes: ["POST /v1/charges"]}
+      charges:get:    {title: "See one charge", routes: ["GET /v1/charges/{id}"]}
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
+
+import msgspec
+
+from gatepass.core.catalogue_file import Entry, Problem, read_entries
+from gatepass.core.errors import GatepassError
+from gatepass.core.permissions import EVERYTHING, resource_wildcard
+from gatepass.core.routes import Routes
+
+
+class CataloguePermission(msgspec.Struct, frozen=True, gc=False):
+    """One permission. ``built_in`` ones are the control plane's and have no routes here."""
+
+    name: str
+    title: str
+    routes: tuple[str, ...] = ()
+    built_in: bool = False
+
+
+CONTROL_PLANE = tuple(
+    CataloguePermission(name, title, built_in=True)
+    for name, title in (
+        ("access-tokens:create", "Create access tokens"),
+        ("access-tokens:search", "List the company's access tokens"),
+        ("access-tokens:get", "See one access token"),
+        ("access-tokens:modify", "Change access tokens"),
+        ("access-tokens:deactivate", "Deactivate access tokens"),
+        ("company:get", "See the company's settings and allowlist"),
+        ("company:modify", "Change the company's settings and allowlist"),
+        ("users:get", "See users"),
+        ("users:manage", "Invite, change and deactivate users"),
+        ("roles:get", "See roles"),
+        ("roles:manage", "Create, change and delete roles"),
+        ("audit:get", "See who did what, when and from where"),
+    )
+)
+
+
+class CatalogueError(GatepassError):
+    """The catalogue file can't be used.
+
+    Attributes:
+        problems: (line, message) of everything that is wrong, in the order of the lines.
+    """
+
+    reason = "catalogue_invalid"
+
+    def __init__(self, problems: list[Problem]) -> None:
+        first_line, first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(f"The catalogue can't be used: line {first_line}: {first}{more}")
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All permissions, the control plane's first, and the routes of the file's."""
+
+    permissions: tuple[CataloguePermission, ...]
+    routes: Routes
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of all permissions."""
+        return tuple(permission.name for permission in self.permissions)
+
+    @cached_property
+    def from_file(self) -> tuple[str, ...]:
+        """The names of those that the file added."""
+        return tuple(known.name for known in self.permissions if not known.built_in)
+
+    def knows(self, name: str) -> bool:
+        """Whether *name* is a known permission, or ``resource:*`` of a known resource."""
+        return name in self._known
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.names) | {resource_wildcard(name) for name in self.names}
+
+
+def parse_catalogue(text: str | None) -> Catalogue:
+    """Read a catalogue file's text; None or an empty one adds nothing to the control plane's own.
+
+    Raises:
+        CatalogueError: with all that is wrong, each with its line.
+    """
+    taken = frozenset(permission.name for permission in CONTROL_PLANE)
+    entries, problems = read_entries(text or "", taken)
+    if problems:
+        raise CatalogueError(sorted(problems, key=itemgetter(0)))
+    return Catalogue(
+        CONTROL_PLANE + tuple(map(_permission, entries)),
+        Routes((route, entry.name) for entry in entries for route in entry.routes),
+    )
+
+
+class BuiltInRole(msgspec.Struct, frozen=True, gc=False):
+    """A role that every company has and nobody can change."""
+
+    id: str
+    name: str
+
+
+ADMIN = BuiltInRole("admin", "Admin")
+MANAGER = BuiltInRole("manager", "Manager")
+CUSTOMER_SERVICE = BuiltInRole("customer-service", "Customer Service")
+REPORTING = BuiltInRole("reporting", "Reporting")
+BUILT_IN_ROLES = (ADMIN, MANAGER, CUSTOMER_SERVICE, REPORTING)
+
+
+def built_in_permissions(role_id: str, catalogue: Catalogue) -> tuple[str, ...]:
+    """What a built-in role permits under *catalogue*.
+
+    Raises:
+        KeyError: *role_id* is not a built-in role's.
+    """
+    if role_id == ADMIN.id:
+        return (EVERYTHING,)
+    if role_id == MANAGER.id:
+        kept_back = ("roles:manage", "company:modify")
+        return tuple(name for name in catalogue.names if name not in kept_back)
+    if role_id == CUSTOMER_SERVICE.id:
+        return ("access-tokens:search", "access-tokens:get", *catalogue.from_file)
+    if role_id == REPORTING.id:
+        return tuple(name for name in catalogue.names if name.endswith((":get", ":search")))
+    raise KeyError(role_id)
+
+
+def _permission(entry: Entry) -> CataloguePermission:
+    return CataloguePermission(entry.name, entry.title, entry.routes)

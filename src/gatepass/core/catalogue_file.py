@@ -1,0 +1,176 @@
+"""A catalogue's YAML, read with the line of everything that is wrong with it.
+
+The file is read as YAML nodes, not as values: nodes know their lines, keep duplicate keys, and make
+no dates or numbers out of what looks like one. Aliases are refused, as a few lines of them can
+unfold into gigabytes.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Protocol
+
+import msgspec
+import yaml
+
+from gatepass.core.permissions import is_permission
+from gatepass.core.routes import Route, RouteError
+
+_TEXT = "tag:yaml.org,2002:str"
+_NOTHING = "tag:yaml.org,2002:null"
+_LARGEST = 1_048_576
+_DEEPEST = 8
+_LONGEST_TITLE = 200
+# libyaml where PyYAML was built with it; the same nodes, ten times as fast.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Problem = tuple[int, str]
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One permission as the file defines it."""
+
+    name: str
+    title: str
+    routes: tuple[str, ...]
+
+
+def read_entries(text: str, taken: Collection[str]) -> tuple[list[Entry], list[Problem]]:
+    """Read a catalogue file.
+
+    Args:
+        text: the whole file.
+        taken: names that the file may not define.
+
+    Returns:
+        The entries, and the (line, message) of each problem; entries count only without problems.
+    """
+    if len(text) > _LARGEST:
+        return [], [(1, "the file is larger than 1 MiB")]
+    try:
+        unbounded = _unbounded(text)
+        if unbounded is not None:
+            return [], [unbounded]
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        return [], [(_line(error.problem_mark), f"not YAML: {error.problem or error.context}")]
+    except (yaml.YAMLError, UnicodeError):
+        return [], [(1, "not YAML: the file has characters that no YAML file may have")]
+    reader = _Reader(taken)
+    return reader.document(root), reader.problems
+
+
+class _Reader:
+    """Reads the nodes and notes each problem as it comes upon it."""
+
+    def __init__(self, taken: Collection[str]) -> None:
+        self.problems: list[Problem] = []
+        self._taken = taken
+        self._shapes: dict[Route, str] = {}
+
+    def document(self, root: yaml.Node | None) -> list[Entry]:
+        entries = []
+        for key, _, value in self._fields(root, "the file", ("permissions",)):
+            assert key == "permissions"
+            for name, node, definition in self._fields(value, "permissions"):
+                if not is_permission(name):
+                    self._note(node, f"{name!r} is not a permission; write it like charges:create")
+                elif name in self._taken:
+                    self._note(node, f"{name} is one of the control plane's own permissions")
+                entries.append(self._entry(name, definition))
+        return entries
+
+    def _entry(self, name: str, node: yaml.Node) -> Entry:
+        title = name
+        routes: tuple[str, ...] = ()
+        for key, _, value in self._fields(node, name, ("title", "routes")):
+            if key == "title":
+                title = self._title(name, value)
+            else:
+                routes = self._routes(name, value)
+        return Entry(name, title, routes)
+
+    def _title(self, name: str, node: yaml.Node) -> str:
+        title = self._text(node, f"the title of {name}")
+        if title is not None and not (title.isprintable() and 1 <= len(title) <= _LONGEST_TITLE):
+            self._note(node, f"the title of {name} is 1 to {_LONGEST_TITLE} printable characters")
+        return title or name
+
+    def _routes(self, name: str, node: yaml.Node) -> tuple[str, ...]:
+        if node.tag == _NOTHING:
+            return ()
+        if not isinstance(node, yaml.SequenceNode):
+            self._note(node, f'the routes of {name} are a list, like ["GET /v1/charges/{{id}}"]')
+            return ()
+        texts = []
+        for item in node.value:
+            text = self._text(item, f"a route of {name}")
+            if text is not None:
+                self._check_route(item, text)
+                texts.append(text)
+        return tuple(texts)
+
+    def _check_route(self, node: yaml.Node, text: str) -> None:
+        try:
+            route = Route.parse(text)
+        except RouteError as error:
+            self._note(node, str(error))
+            return
+        if route in self._shapes:
+            self._note(node, f"{text!r} has the same shape as {self._shapes[route]}")
+        else:
+            self._shapes[route] = f"{text!r} on line {_line(node.start_mark)}"
+
+    def _fields(
+        self, node: yaml.Node | None, where: str, allowed: Collection[str] | None = None
+    ) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
+        """The fields of a mapping, each key once, with its node and its value's."""
+        if node is None or node.tag == _NOTHING:
+            return
+        if not isinstance(node, yaml.MappingNode):
+            self._note(node, f"{where}: expected fields here, like 'name: value'")
+            return
+        seen = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self._note(key, f"{where}: a field's name is plain text")
+            elif key.value in seen:
+                self._note(key, f"{key.value!r} is there twice")
+            elif allowed is not None and key.value not in allowed:
+                known = " and ".join(allowed)
+                self._note(key, f"{where}: unknown field {key.value!r}; known: {known}")
+            else:
+                seen.add(key.value)
+                yield key.value, key, value
+
+    def _text(self, node: yaml.Node, what: str) -> str | None:
+        if isinstance(node, yaml.ScalarNode) and node.tag == _TEXT:
+            return str(node.value)
+        self._note(node, f"{what} is text; put it in quotes")
+        return None
+
+    def _note(self, node: yaml.Node, message: str) -> None:
+        self.problems.append((_line(node.start_mark), message))
+
+
+def _unbounded(text: str) -> Problem | None:
+    """The first place where the file could unfold or nest without bounds, if there is one."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            return _line(event.start_mark), "aliases (*name) are not allowed"
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                return _line(event.start_mark), "nested too deeply"
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return None
+
+
+class _Mark(Protocol):
+    """A place in the file, as either of PyYAML's loaders notes it."""
+
+    line: int
+
+
+def _line(mark: _Mark | None) -> int:
+    return 1 if mark is None else mark.line + 1
