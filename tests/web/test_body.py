@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.errors import InvalidInput
-from gatepass.web.api.body import Fields, parse, validated
-from gatepass.web.problems import Unreadable
+from gatepass.web.api.body import Fields, validated
+from gatepass.web.strict_json import BrokenJSON, parse, refuse_half_characters
 
 
 class Sample(Fields):
@@ -22,7 +22,9 @@ class Sample(Fields):
 
 def read(text: str | bytes) -> Fields:
     content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    return validated(Sample, parse(content))
+    value = parse(content)
+    refuse_half_characters(value)
+    return validated(Sample, value)
 
 
 def errors(text: str | bytes) -> list[tuple[str, str]]:
@@ -54,7 +56,7 @@ def errors(text: str | bytes) -> list[tuple[str, str]]:
     ],
 )
 def test_what_is_not_json_in_utf_8_is_unreadable(text: str | bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(BrokenJSON):
         read(text)
 
 
@@ -123,7 +125,7 @@ json_values = st.recursive(
 
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
 def test_no_body_does_anything_but_be_read_or_be_refused(content: bytes) -> None:
-    with suppress(Unreadable, InvalidInput):
+    with suppress(BrokenJSON, InvalidInput):
         read(content)
 
 

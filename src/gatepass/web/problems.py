@@ -20,19 +20,14 @@ from gatepass.core.errors import (
     TooManyAttempts,
     Unavailable,
 )
+from gatepass.web.strict_json import BrokenJSON
 
 MEDIA_TYPE = "application/problem+json"
 
 
-class Unreadable(GatepassError):
-    """The body is no JSON at all: 400, where 422 is for JSON that says the wrong thing."""
-
-    reason = "broken_json"
-
-
 # The first class an error is an instance of decides; what isn't named is a fault of ours: 500.
 STATUS_OF: tuple[tuple[type[GatepassError], int], ...] = (
-    (Unreadable, 400),
+    (BrokenJSON, 400),
     (InvalidInput, 422),
     (Forbidden, 403),
     (NotFound, 404),

@@ -1,0 +1,93 @@
+"""JSON, read more strictly than libraries do by themselves.
+
+Two programs that read one text differently are how checks are got around, so whatever has more than
+one reading is refused: duplicate keys, NaN, other encodings. No framework is imported here.
+"""
+
+import json
+from collections import Counter
+from math import isfinite
+from typing import Any, NoReturn
+
+from gatepass.core.errors import GatepassError, InvalidInput
+
+_LONGEST_NAME = 100
+
+
+class BrokenJSON(GatepassError):
+    """It is no JSON at all, where InvalidInput is for JSON that says the wrong thing."""
+
+    reason = "broken_json"
+
+
+def parse(content: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        BrokenJSON: broken JSON, or bytes that aren't UTF-8.
+        InvalidInput: duplicate keys, NaN and its like, nesting deeper or numbers longer than
+            anything of ours.
+    """
+    try:
+        return json.loads(
+            content.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_constant=_no_number,
+            parse_float=_finite,
+        )
+    except json.JSONDecodeError as error:
+        raise BrokenJSON(f"The body is not JSON: {error.msg} at character {error.pos}.") from None
+    except UnicodeDecodeError as error:
+        raise BrokenJSON(f"The body is not UTF-8 at byte {error.start}.") from None
+    except RecursionError:
+        raise InvalidInput([("body", "is nested too deeply")]) from None
+    except ValueError:
+        # Python refuses to read integers of more than 4,300 digits.
+        raise InvalidInput([("body", "has a number with too many digits")]) from None
+
+
+def refuse_half_characters(value: Any) -> None:
+    """Refuse half a surrogate pair in any name or string: no database could hold it.
+
+    JSON can only write one as an escape (``"\\ud800"``), and Python reads it without complaint.
+
+    Raises:
+        InvalidInput: for the field it is in.
+    """
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while waiting:
+        path, inner = waiting.pop()
+        if isinstance(inner, str):
+            if not inner.isascii() and any(
+                "\ud800" <= character <= "\udfff" for character in inner
+            ):
+                raise InvalidInput([(field_name(path), "is not valid Unicode")])
+        elif isinstance(inner, list):
+            waiting += [((*path, index), item) for index, item in enumerate(inner)]
+        elif isinstance(inner, dict):
+            waiting += [((*path, name), item) for name, item in inner.items()]
+            waiting += [(path, name) for name in inner]
+
+
+def field_name(path: tuple[str | int, ...]) -> str:
+    """``permissions.0`` for ("permissions", 0). Cut short, because it repeats what was sent."""
+    return ".".join(str(part) for part in path)[:_LONGEST_NAME] or "body"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise InvalidInput([(field_name((twice,)), "is there more than once")])
+    return members
+
+
+def _no_number(text: str) -> NoReturn:
+    raise InvalidInput([("body", f"{text} is not a number that JSON has")])
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise InvalidInput([("body", "has a number that is too large")])
+    return number
