@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, UPSERT, GrantFile, ddl
@@ -32,20 +32,10 @@ _RETRY_SECONDS = 0.5
 _log = logging.getLogger("gatepass.follower")
 
 
-class Position(NamedTuple):
-    """A place in one history: the tag is random for each revision."""
-
-    revision: int
-    tag: str
-
-
-class Change(NamedTuple):
-    """One row as it is after *revision*."""
-
-    table: str
-    id: str
-    record: bytes
-    revision: int
+#: A place in one history: (revision, tag). The tag is random for each revision.
+Position = tuple[int, str]
+#: One row as it is after a revision: (table, id, record, revision).
+Change = tuple[str, str, bytes, int]
 
 
 class Feed(Protocol):
@@ -137,7 +127,7 @@ class Follower:
             there, rows = ahead
             if there != here:
                 self._apply(connection, there, rows, anew=False)
-        self._file.shared.revision = there.revision
+        self._file.shared.revision = there[0]
         self._file.shared.vouch(asked_boot_ns, asked_wall_ms, self._staleness_ms)
 
     def _apply(
@@ -153,10 +143,9 @@ class Follower:
             if anew:
                 for table in TABLES:
                     connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of TABLES
-            for row in rows:
+            for table, key, record, revision in rows:
                 connection.execute(
-                    UPSERT[row.table],
-                    {"id": row.id, "record": row.record, "revision": row.revision},
+                    UPSERT[table], {"id": key, "record": record, "revision": revision}
                 )
             connection.execute(
                 "INSERT OR REPLACE INTO followed (id, revision, tag) VALUES (1, ?, ?)", there
@@ -195,7 +184,7 @@ def open_copy(path: Path) -> sqlite3.Connection:
 def position(connection: sqlite3.Connection) -> Position | None:
     """Where a copy stands; None while it is empty."""
     rows = connection.execute("SELECT revision, tag FROM followed WHERE id = 1").fetchall()
-    return Position(*rows[0]) if rows else None
+    return (rows[0][0], rows[0][1]) if rows else None
 
 
 def _sleep(seconds: float, running: Callable[[], bool]) -> None:

@@ -1,0 +1,266 @@
+"""One node: the parts of this machine, put together from its settings.
+
+Used by the web's main workers and by the command line. (A verify worker needs less, and loads
+less: see ``web.worker``.)
+"""
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from contextlib import nullcontext, suppress
+from pathlib import Path
+
+from sqlalchemy import text
+
+from gatepass.core.catalogue import Catalogue
+from gatepass.core.credentials import parse
+from gatepass.core.decision import Call, Decision, Reason, admit
+from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.core.grants import decode_company, decode_grant, decode_holder
+from gatepass.registry import usage as registry_usage
+from gatepass.registry.database import Database
+from gatepass.registry.feed import DatabaseFeed
+from gatepass.settings import Settings
+from gatepass.verify.clock import Clock
+from gatepass.verify.follower import Follower, NodeLock, open_copy
+from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.usage import Usage, spools
+from gatepass.verify.verifier import Verifier
+
+#: How long a request waits for this node's copy to reach the change it made.
+CONFIRM_SECONDS = 2.0
+_ROUND_SECONDS = 1.0
+
+_log = logging.getLogger("gatepass.node")
+
+
+class Node:
+    """This machine's parts. Made by :func:`open_node`.
+
+    Attributes:
+        settings, catalogue, clock: as given.
+        file: the local grant file.
+        database: the registry.
+        usage: this process's counts.
+        verifier: decides.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, clock: Clock) -> None:
+        self.settings = settings
+        self.catalogue = catalogue
+        self.clock = clock
+        self.file = GrantFile(settings.grant_path)
+        on_one_machine = settings.is_sqlite
+        if not on_one_machine:
+            # Readers open the copy read-only, so it must be there before the first of them.
+            open_copy(self.file.path).close()
+        self.database = Database(
+            settings.database_url,
+            writing=self.file.writing if on_one_machine else nullcontext,
+            confirm=None if on_one_machine else self._confirm,
+        )
+        self.usage = Usage(self.file.use_directory)
+        self.verifier = Verifier(
+            self.file, clock, catalogue.routes, copy=not on_one_machine, counting=self.usage
+        )
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def admit(
+        self,
+        presented: str | Reason,
+        *,
+        address: bytes | None,
+        origin: str | None = None,
+        referer: str | None = None,
+        address_garbage: bool = False,
+    ) -> Decision:
+        """Who calls the control plane, and may they from here: rows 1–8 of the rules.
+
+        A token that this node's copy doesn't know yet is looked up in the registry, so that a
+        sign-in on one node works at once on another. Verification never does that.
+
+        Raises:
+            Unavailable: it can't be decided now.
+        """
+        decision, known = self.verifier.admit(
+            presented,
+            address=address,
+            origin=origin,
+            referer=referer,
+            address_garbage=address_garbage,
+        )
+        if known is None and self.verifier.copy and isinstance(presented, str):
+            return self._admit_by_registry(presented, address, origin, referer, address_garbage)
+        return decision
+
+    def not_ready(self) -> str | None:
+        """Why this node can't decide now, in a word or two; None if it can."""
+        if not self.clock.agrees:
+            return "the clock went back"
+        if not self.verifier.fresh():
+            return "stale"
+        try:
+            self.file.record("company_rules", "")
+        except Unavailable:
+            return "the grant file can't be read"
+        return None
+
+    def start(self) -> None:
+        """Begin the background rounds: clock, counts, and the node's duties if they fall to us."""
+        for work in (self._tick, self._duties):
+            thread = threading.Thread(target=work, daemon=True, name=f"gatepass{work.__name__}")
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """End them, and spool what was counted."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        self.usage.close()
+        self.database.close()
+
+    def _running(self) -> bool:
+        return not self._stopped.is_set()
+
+    def _tick(self) -> None:
+        while not self._stopped.wait(_ROUND_SECONDS):
+            try:
+                self.clock.watch(self.file.shared)
+                self.usage.flush()
+            except Exception as error:
+                _log.warning("a round failed: %s", type(error).__name__)
+
+    def _duties(self) -> None:
+        """What one process of the node does: fold the counts, and follow. Whoever gets the lock;
+        if that process dies, another has it within a second."""
+        lock = NodeLock(self.file.lock_path)
+        try:
+            while not lock.take():
+                if self._stopped.wait(_ROUND_SECONDS / 4):
+                    return
+            if self.verifier.copy:
+                follower = Follower(self.file, self.clock, self.settings.max_staleness * 1000)
+                feed = DatabaseFeed(self.settings.database_url)
+                following = threading.Thread(
+                    target=follower.follow, args=(feed, self._running), name="gatepass_follow"
+                )
+                following.start()
+                self._threads.append(following)
+            while self._running():
+                try:
+                    self.fold()
+                except Exception as error:
+                    _log.warning("folding counts failed: %s", type(error).__name__)
+                self._stopped.wait(_ROUND_SECONDS)
+        finally:
+            lock.close()
+
+    def fold(self) -> None:
+        """Fold the node's spools into the registry, each line once."""
+        for spool in spools(self.file.use_directory):
+            with self.database.counting(self.clock.now()) as session:
+                start = registry_usage.folded_to(session, spool.name)
+                if start < spool.size:
+                    batches = list(spool.batches(start))
+                    registry_usage.fold(session, spool.name, start, spool.size, batches)
+            if spool.finished:
+                # The file first: a name whose offset is forgotten must never be folded again.
+                spool.remove()
+                with self.database.counting(self.clock.now()) as session:
+                    registry_usage.forget(session, spool.name)
+
+    def _confirm(self, revision: int) -> None:
+        """Wait until this node decides by *revision*: read your own change."""
+        deadline = time.monotonic() + CONFIRM_SECONDS
+        while self.file.shared.revision < revision:
+            if time.monotonic() > deadline:
+                if nobody_follows(self.file.lock_path):
+                    # The command line on a machine without a running node: nothing decides here.
+                    return
+                raise Unavailable(
+                    "The change is made, but this node has not caught up with it yet.",
+                    reason="not_confirmed",
+                )
+            time.sleep(0.002)
+
+    def _admit_by_registry(
+        self,
+        presented: str,
+        address: bytes | None,
+        origin: str | None,
+        referer: str | None,
+        address_garbage: bool,
+    ) -> Decision:
+        credential = parse(presented)
+        call = Call(
+            credential or Reason.token_invalid,
+            address=address,
+            address_garbage=address_garbage,
+            origin=origin,
+            referer=referer,
+        )
+        if credential is None:
+            return admit(None, None, None, call, 0)
+        now = self.clock.now()
+        with self.database.reading(now) as session:
+
+            def record(table: str, key: str) -> bytes | None:
+                select = text(f"SELECT record FROM {table} WHERE id = :id")  # noqa: S608 - our own table names
+                found: bytes | None = session.execute(select, {"id": key}).scalar_one_or_none()
+                return found
+
+            stored = record("grants", credential.id)
+            if stored is None:
+                return admit(None, None, None, call, now)
+            grant = decode_grant(stored)
+            holder, rules = record("holders", grant.user), record("company_rules", grant.company)
+            return admit(
+                grant,
+                None if holder is None else decode_holder(holder),
+                None if rules is None else decode_company(rules),
+                call,
+                now,
+            )
+
+
+def open_node(
+    settings: Settings, catalogue: Catalogue, *, clock: Clock | None = None, accept: bool = False
+) -> Node:
+    """Put a node together. Makes the data directory if there is none; makes no database.
+
+    Args:
+        clock: carried on from another process of the node; else it starts from the wall clock.
+        accept: start even though the wall clock is behind the latest time seen.
+
+    Raises:
+        Misconfigured: a file belongs to someone else, a URL can't be read, or the clock is wrong.
+    """
+    make_data_dir(settings.grant_path.parent)
+    make_data_dir(settings.data_dir)
+    file = GrantFile(settings.grant_path)
+    clock = clock or Clock(file.shared.latest_ms, accept=accept)
+    return Node(settings, catalogue, clock)
+
+
+def make_data_dir(path: Path) -> None:
+    """Make a directory for the database and what lies beside it, for its owner's eyes alone."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(f"{path} can't be made: {error.strerror}") from error
+
+
+def nobody_follows(lock_path: Path) -> bool:
+    """Whether no process of this node holds the lock, so that none can be following."""
+    with suppress(OSError):
+        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        finally:
+            os.close(descriptor)
+    return False
