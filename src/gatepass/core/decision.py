@@ -1,6 +1,5 @@
 """When a call is allowed: the one rule that dashboard, API, gateways and embedders share."""
 
-from enum import StrEnum
 from hmac import compare_digest
 
 import msgspec
@@ -9,41 +8,10 @@ from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN, VERIFIER_KEY, C
 from gatepass.core.domains import origin_allowed, origin_of_referer, parse_origin
 from gatepass.core.grants import CompanyRules, Grant, Holder
 from gatepass.core.permissions import EVERYTHING, covers, effective, is_permission, is_wildcard
+from gatepass.core.reason import STATUS, Reason
 
+__all__ = ["STATUS", "Call", "Decision", "Reason", "admit", "admit_verifier", "decide", "held"]
 
-class Reason(StrEnum):
-    """Why a call is allowed or denied. The words are stable; other people's scripts read them."""
-
-    allowed = "allowed"
-    token_missing = "token_missing"  # noqa: S105 - a reason, not a secret
-    token_invalid = "token_invalid"  # noqa: S105 - a reason, not a secret
-    token_deactivated = "token_deactivated"  # noqa: S105 - a reason, not a secret
-    token_expired = "token_expired"  # noqa: S105 - a reason, not a secret
-    account_deactivated = "account_deactivated"
-    company_address_not_allowed = "company_address_not_allowed"
-    address_not_allowed = "address_not_allowed"
-    origin_missing = "origin_missing"
-    origin_not_allowed = "origin_not_allowed"
-    path_ambiguous = "path_ambiguous"
-    route_unknown = "route_unknown"
-    permission_missing = "permission_missing"
-
-
-STATUS = {
-    Reason.allowed: 200,
-    Reason.token_missing: 401,
-    Reason.token_invalid: 401,
-    Reason.token_deactivated: 401,
-    Reason.token_expired: 401,
-    Reason.account_deactivated: 401,
-    Reason.company_address_not_allowed: 403,
-    Reason.address_not_allowed: 403,
-    Reason.origin_missing: 403,
-    Reason.origin_not_allowed: 403,
-    Reason.path_ambiguous: 403,
-    Reason.route_unknown: 403,
-    Reason.permission_missing: 403,
-}
 
 _KINDS = {ACCESS_TOKEN: ("api", "ui"), LOGIN_TOKEN: ("login",)}
 _NOTHING: frozenset[str] = frozenset()

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from gatepass.core.decision import Reason
+from gatepass.core.reason import Reason
 
 _MEMO_ENTRIES = 4_096
 _MEMO_LONGEST = 512
