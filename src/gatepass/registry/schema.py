@@ -1,0 +1,94 @@
+"""The state of a database's schema, and bringing it up to date."""
+
+import os
+from contextlib import suppress
+from typing import Literal
+
+from sqlalchemy import inspect, text
+from sqlalchemy.engine import Connection
+
+from gatepass.core.errors import Misconfigured
+from gatepass.registry.database import Database
+
+#: Every version of the schema there was, in order; the last is the one this program works with.
+VERSIONS = ("0001",)
+
+SchemaState = Literal["empty", "old", "current", "newer"]
+
+
+def schema_state(database: Database) -> SchemaState:
+    """How the database's schema stands to this program: ``serve`` runs with ``current`` alone.
+
+    Raises:
+        Misconfigured: the database holds tables, but not Gatepass's.
+        Unavailable: it can't be read.
+    """
+    if database.path is not None and not database.path.exists():
+        return "empty"
+    with database.reading(now=0) as session:
+        return _state(session.connection())
+
+
+def create_schema(database: Database) -> None:
+    """Make the schema in an empty database; a SQLite file is made with mode 0600.
+
+    Raises:
+        Misconfigured: the database isn't empty, or the file can't be made.
+        Unavailable: it can't be written.
+    """
+    if database.path is not None:
+        _make_private_file(os.fspath(database.path))
+    with database.administering() as connection:
+        if _state(connection) != "empty":
+            raise Misconfigured("the database isn't empty: it has a schema already")
+        _upgrade(connection)
+
+
+def migrate(database: Database) -> bool:
+    """Bring the schema up to date; whether anything was to be done. All of it happens, or nothing.
+
+    Raises:
+        Misconfigured: there is no schema yet, or it is newer than this program.
+        Unavailable: the database can't be written.
+    """
+    if schema_state(database) == "empty":
+        raise Misconfigured("the database is empty: run gatepass init first")
+    with database.administering() as connection:
+        state = _state(connection)
+        if state == "newer":
+            raise Misconfigured("the database's schema is newer than this version of Gatepass")
+        if state == "old":
+            _upgrade(connection)
+        return state == "old"
+
+
+def _state(connection: Connection) -> SchemaState:
+    names = inspect(connection).get_table_names()
+    if not names:
+        return "empty"
+    if "alembic_version" not in names or "revision" not in names:
+        raise Misconfigured("the database holds tables that aren't Gatepass's")
+    version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+    if version == VERSIONS[-1]:
+        return "current"
+    return "old" if version in VERSIONS else "newer"
+
+
+def _upgrade(connection: Connection) -> None:
+    # Alembic is a heavy import, and only needed here: not by every process that serves.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", "gatepass.registry:migrations")
+    command.upgrade(config, "head")
+
+
+def _make_private_file(path: str) -> None:
+    # Exclusively made, so no connection of this process can be open on it: closing a descriptor
+    # would drop the locks SQLite holds on the file.
+    try:
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise Misconfigured(f"{path} can't be made: {error.strerror}") from error

@@ -1,0 +1,274 @@
+"""The schema of the registry, the same on SQLite and PostgreSQL.
+
+Times are Unix milliseconds, days are whole days since 1970 (UTC). The three tables that decisions
+read (grants, holders, company_rules) are not here: they derive from these, and
+``verify.grant_file`` owns them. Whoever changes this file writes a migration; a test compares.
+"""
+
+import json
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+#: Ids and folded texts compare by code point on both engines, whatever a database's locale is.
+key_text = Text().with_variant(Text(collation="C"), "postgresql")
+
+#: A number that rises with each row. SQLite counts by itself only under the name INTEGER.
+row_number = BigInteger().with_variant(Integer, "sqlite")
+
+
+class JSONText(TypeDecorator[Any]):
+    """A value as compact JSON in a text column, so that both engines hold the same bytes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Write the value."""
+        return None if value is None else json.dumps(value, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """Read it back."""
+        return None if value is None else json.loads(value)
+
+
+def _ended() -> tuple[Column[Any], ...]:
+    # Who ended it is kept by name too: the command line and the system have no user id.
+    return (
+        Column("deactivated_at", BigInteger),
+        Column("deactivated_by", key_text),
+        Column("deactivated_by_name", Text),
+    )
+
+
+# --- order -------------------------------------------------------------------------------------
+
+#: One row: the lock of all changes. A transaction that changes anything takes it first.
+revision = Table(
+    "revision",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("tag", Text, nullable=False),
+)
+
+#: Every revision there was, so that a copy can be told whether it shares this history.
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("number", row_number, primary_key=True, autoincrement=False),
+    Column("tag", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+#: What a following node commits to learn that it is talking to a primary.
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("node", key_text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+)
+
+# --- who ---------------------------------------------------------------------------------------
+
+companies = Table(
+    "companies",
+    metadata,
+    Column("id", key_text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("name_folded", key_text, nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+    *_ended(),
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("id", key_text, primary_key=True),
+    Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_folded", key_text, nullable=False),
+    Column("permissions", JSONText, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("company_id", "name_folded"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", key_text, primary_key=True),
+    Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
+    Column("email", Text, nullable=False),
+    Column("email_folded", key_text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    # A built-in role's id or one of this company's own: not a foreign key, for the former.
+    Column("role", key_text, nullable=False),
+    Column("operator", Boolean, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    *_ended(),
+    Index(None, "company_id", "created_at", "id"),
+)
+
+allowlist_entries = Table(
+    "allowlist_entries",
+    metadata,
+    Column("company_id", key_text, ForeignKey("companies.id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("network", Text, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+# --- credentials -------------------------------------------------------------------------------
+
+authentications = Table(
+    "authentications",
+    metadata,
+    Column("id", key_text, primary_key=True),
+    Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
+    Column("user_id", key_text, ForeignKey("users.id"), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("address", Text),
+    Column("user_agent", Text),
+    *_ended(),
+    Index(None, "company_id", "created_at", "id"),
+    Index(None, "user_id", "created_at", "id"),
+)
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("id", key_text, primary_key=True),
+    Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("label_folded", key_text, nullable=False),
+    Column("permissions", JSONText, nullable=False),
+    Column("networks", JSONText, nullable=False),
+    Column("domains", JSONText, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", key_text, ForeignKey("users.id"), nullable=False),
+    *_ended(),
+    # The form a token was made with makes no second one, however often it is sent.
+    Column("form_id", key_text),
+    UniqueConstraint("created_by", "form_id"),
+    Index(None, "company_id", "created_at", "id"),
+)
+
+verifier_keys = Table(
+    "verifier_keys",
+    metadata,
+    Column("id", key_text, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", key_text),
+    Column("created_by_name", Text, nullable=False),
+    *_ended(),
+)
+
+# --- what happened -----------------------------------------------------------------------------
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("number", row_number, primary_key=True),
+    Column("id", key_text, nullable=False, unique=True),
+    Column("company_id", key_text),
+    Column("at", BigInteger, nullable=False),
+    Column("actor_kind", Text, nullable=False),
+    Column("actor_id", key_text),
+    Column("actor_name", Text, nullable=False),
+    Column("actor_credential", key_text),
+    Column("address", Text),
+    Column("action", Text, nullable=False),
+    Column("subject_kind", Text, nullable=False),
+    Column("subject_id", key_text, nullable=False),
+    Column("subject_name", Text, nullable=False),
+    Column("before", JSONText),
+    Column("after", JSONText),
+    Index(None, "company_id", "at", "number"),
+    Index(None, "subject_id", "at", "number"),
+)
+
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    Column("number", row_number, primary_key=True),
+    Column("key", key_text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index(None, "key", "at"),
+    Index(None, "at"),
+)
+
+# --- use ---------------------------------------------------------------------------------------
+
+token_use = Table(
+    "token_use",
+    metadata,
+    Column("token_id", key_text, primary_key=True),
+    Column("last_at", BigInteger, nullable=False),
+    Column("last_address", Text),
+    Column("last_permission", Text),
+    Column("total", BigInteger, nullable=False),
+)
+
+token_use_days = Table(
+    "token_use_days",
+    metadata,
+    Column("token_id", key_text, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
+    Index(None, "day"),
+)
+
+token_use_addresses = Table(
+    "token_use_addresses",
+    metadata,
+    Column("token_id", key_text, primary_key=True),
+    Column("address", key_text, primary_key=True),
+    Column("last_at", BigInteger, nullable=False),
+    Column("count", BigInteger, nullable=False),
+)
+
+#: How far each spool file has been counted, in bytes; moved in the transaction that counts.
+usage_spools = Table(
+    "usage_spools",
+    metadata,
+    Column("name", key_text, primary_key=True),
+    Column("folded_to", BigInteger, nullable=False),
+)
+
+decision_counts = Table(
+    "decision_counts",
+    metadata,
+    Column("reason", key_text, primary_key=True),
+    Column("total", BigInteger, nullable=False),
+)

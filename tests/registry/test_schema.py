@@ -1,0 +1,123 @@
+"""The migrations lead to the schema that the program works with, on both engines."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.registry import schema
+from gatepass.registry.database import Database
+from gatepass.registry.schema import create_schema, migrate, schema_state
+from gatepass.registry.tables import metadata
+from gatepass.verify.grant_file import TABLES
+from postgresql import Cluster
+
+
+def test_the_migrations_make_the_tables_the_program_knows(database: Database) -> None:
+    with database.administering() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    # What belongs to the grant file isn't in tables.py, and nothing else is missing or left over.
+    tables = {item.name for kind, item in differences if kind == "remove_table"}
+    indexes = {item.table.name for kind, item in differences if kind == "remove_index"}
+    assert tables == set(TABLES)
+    assert indexes <= set(TABLES)
+    assert {kind for kind, _ in differences} <= {"remove_table", "remove_index"}
+
+
+def test_postgresql_reads_grants_by_revision_through_an_index(postgresql_url: str) -> None:
+    with Database(postgresql_url).administering() as connection:
+        indexes = {
+            definition.partition(" USING ")[2]
+            for (definition,) in connection.execute(
+                text("SELECT indexdef FROM pg_indexes WHERE tablename = 'grants'")
+            )
+        }
+    assert "btree (revision, id)" in indexes
+
+
+def test_the_last_version_is_the_last_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", "gatepass.registry:migrations")
+    scripts = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert tuple(reversed(scripts)) == schema.VERSIONS
+
+
+def test_states(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert schema_state(database) == "current"
+    assert migrate(database) is False
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "VERSIONS", ("0001", "0002"))
+        assert schema_state(database) == "old"
+        patch.setattr(schema, "VERSIONS", ("0000",))
+        assert schema_state(database) == "newer"
+        with pytest.raises(Misconfigured, match="newer"):
+            migrate(database)
+    with pytest.raises(Misconfigured, match="isn't empty"):
+        create_schema(database)
+
+
+def test_an_empty_postgresql_database(postgresql: Cluster) -> None:
+    database = Database(postgresql.create("test_empty"))
+    assert schema_state(database) == "empty"
+    with pytest.raises(Misconfigured, match="gatepass init"):
+        migrate(database)
+    create_schema(database)
+    assert schema_state(database) == "current"
+    database.close()
+    postgresql.drop("test_empty")
+
+
+def test_someone_elses_database_is_left_alone(postgresql: Cluster) -> None:
+    database = Database(postgresql.create("test_other"))
+    with database.administering() as connection:
+        connection.execute(text("CREATE TABLE other (id INTEGER)"))
+    for attempt in (schema_state, create_schema, migrate):
+        with pytest.raises(Misconfigured, match="aren't Gatepass's"):
+            attempt(database)
+    database.close()
+    postgresql.drop("test_other")
+
+
+def test_a_sqlite_file_is_made_on_purpose_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    database = Database(f"sqlite:///{path}")
+    assert schema_state(database) == "empty"
+    with pytest.raises(Unavailable), database.reading(0) as session:
+        session.execute(text("SELECT 1"))
+    assert not path.exists()
+    create_schema(database)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert schema_state(database) == "current"
+    database.close()
+
+
+def test_a_file_that_is_no_database_is_unavailable_not_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear reader, " * 100)
+    with pytest.raises(Unavailable):
+        schema_state(Database(f"sqlite:///{path}"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "gatepass.db",
+        "mysql://root:hush@localhost/x",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///relative.db",
+        "postgresql://user:hush@[broken/x",
+        "postgresql://user:hush@host/x?no_such_option=1",
+    ],
+)
+def test_an_unreadable_url_is_refused_without_repeating_its_password(url: str) -> None:
+    with pytest.raises(Misconfigured, match="GATEPASS_DATABASE_URL") as refusal:
+        Database(url)
+    assert "hush" not in str(refusal.value)
