@@ -1,0 +1,38 @@
+// Times in the viewer's own zone. The wording is that of moments.py.
+const exact = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
+});
+const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
+
+export function localise(root) {
+  const now = Date.now();
+  for (const element of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(element.dateTime);
+    const words = { exact: exact.format(at), relative: relative(at - now) };
+    const shown = "relative" in element.dataset ? "relative" : "exact";
+    // The text to read is the first node; the exact time for screen readers follows it.
+    put(element.firstChild, "nodeValue", words[shown]);
+    put(element, "title", shown === "exact" ? words.relative : words.exact);
+    if (element.lastElementChild) put(element.lastElementChild, "textContent", ` (${words.exact})`);
+  }
+}
+
+export function relative(distance) {
+  const length = Math.abs(distance);
+  if (length < MINUTE) return distance > 0 ? "in a moment" : "just now";
+  const amount = amountOf(length);
+  return distance > 0 ? `in ${amount}` : `${amount} ago`;
+}
+
+function amountOf(length) {
+  if (length < HOUR) return `${Math.floor(length / MINUTE)} min`;
+  if (length < DAY) return `${Math.floor(length / HOUR)} h`;
+  const days = Math.floor(length / DAY);
+  if (days < 60) return days === 1 ? "1 day" : `${days} days`;
+  if (days < 730) return `${Math.floor((days * 12) / 365)} months`;
+  return `${Math.floor(days / 365)} years`;
+}
+
+function put(node, property, value) {
+  if (node[property] !== value) node[property] = value;
+}
