@@ -46,11 +46,16 @@ class Edge:
         try:
             await self._app(scope, passage.receive, passage.send)
         except Exception as error:
-            _log.error("unhandled %s\n%s", _kinds(error), "".join(_places(error)))
+            log_unhandled(error)
             if not passage.started:
                 await _answer(passage, problem_of_status(500))
             elif not passage.finished:
                 raise
+
+
+def log_unhandled(error: BaseException) -> None:
+    """Log the place and the kind of an exception nobody expected, and not what it says."""
+    _log.error("unhandled %s\n%s", _kinds(error), "".join(_places(error)))
 
 
 class _Passage:
