@@ -7,6 +7,7 @@ clock at its start carried on by a clock nobody can set.
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 from gatepass.core.errors import Misconfigured
 from gatepass.verify.freshness import BOOT_CLOCK, SharedMap
@@ -16,8 +17,7 @@ TOLERANCE_MS = 5_000
 _log = logging.getLogger("gatepass.clock")
 
 
-def _boot_ns() -> int:
-    return time.clock_gettime_ns(BOOT_CLOCK)
+_boot_ns = partial(time.clock_gettime_ns, BOOT_CLOCK)
 
 
 def _wall_ms() -> int:

@@ -25,7 +25,7 @@ from pathlib import Path
 from gatepass.core.errors import Misconfigured
 
 SIZE = 4096
-_GENERATION, _BOOT, _VOUCHED_BOOT_NS, _VOUCHED_WALL_MS, _LATEST_MS, _REVISION = 1, 2, 3, 4, 5, 6
+GENERATION, _BOOT, _VOUCHED_BOOT_NS, _VOUCHED_WALL_MS, _LATEST_MS, _REVISION = 1, 2, 3, 4, 5, 6
 
 # Counts while the machine sleeps, which CLOCK_MONOTONIC doesn't on Linux: a laptop or a frozen
 # virtual machine that wakes up must not believe an old copy.
@@ -63,11 +63,11 @@ class SharedMap:
     @property
     def generation(self) -> int:
         """The generation that counts now."""
-        return self.words[_GENERATION]
+        return self.words[GENERATION]
 
     def move(self) -> None:
         """Write a new generation: whatever was read or cached under the old one is void."""
-        self.words[_GENERATION] = secrets.randbits(64) or 1
+        self.words[GENERATION] = secrets.randbits(64) or 1
 
     @contextmanager
     def moving(self) -> Iterator[None]:

@@ -18,14 +18,19 @@ from pathlib import Path
 
 import msgspec
 
+from gatepass.core.credentials import LOGIN_TOKEN
 from gatepass.core.decision import Decision
 from gatepass.core.networks import format_address
+from gatepass.core.reason import Reason
 
 FLUSH_SECONDS = 2.0
 #: Tokens counted between two flushes; past it further tokens wait for the next.
 MOST_TOKENS = 200_000
 #: A spool this long is closed and a new one begun, so that it can be removed.
 ROTATE_BYTES = 1 << 20
+
+# Bound once: an enumeration looks its members up anew at each use.
+_ALLOWED = Reason.allowed
 
 _log = logging.getLogger("gatepass.usage")
 
@@ -52,30 +57,25 @@ class Usage:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._tokens: dict[str, tuple[int, int, bytes | None, str]] = {}
+        self._tokens: dict[str, tuple[int, int, Decision]] = {}
         self._decisions: dict[str, int] = {}
         self._descriptor: int | None = None
         self._pid = 0
 
-    def note(self, decision: Decision, address: bytes | None, now: int) -> None:
-        """Count one decision. Two threads at once can lose a count, never more."""
-        decisions = self._decisions
-        reason = decision.reason._value_
-        decisions[reason] = decisions.get(reason, 0) + 1
+    def note(self, decision: Decision, now: int) -> None:
+        """Count one decision made at *now* (Unix ms). Two threads at once can lose a count."""
         grant = decision.grant
-        if grant is None or reason != "allowed" or grant.kind == "login":
-            return
-        tokens = self._tokens
-        seen = tokens.get(grant.id)
-        if seen is None and len(tokens) >= MOST_TOKENS:
-            return
-        needed = decision.needed
-        tokens[grant.id] = (
-            1 if seen is None else seen[0] + 1,
-            now,
-            address,
-            needed[0] if needed else "",
-        )
+        if decision.reason is _ALLOWED and grant is not None:
+            # Only what the last use was is kept here; it is put into words at the next flush.
+            seen = self._tokens.get(grant.id)
+            if seen is not None:
+                self._tokens[grant.id] = (seen[0] + 1, now, decision)
+                return
+            if len(self._tokens) < MOST_TOKENS:
+                self._tokens[grant.id] = (1, now, decision)
+                return
+        reason = decision.reason.value
+        self._decisions[reason] = self._decisions.get(reason, 0) + 1
 
     def flush(self) -> None:
         """Append what was counted since the last flush to this process's spool.
@@ -86,12 +86,14 @@ class Usage:
         decisions, self._decisions = self._decisions, {}
         if not tokens and not decisions:
             return
+        allowed = decisions.get("allowed", 0) + sum(counted[0] for counted in tokens.values())
         batch = Batch(
             {
-                token: (count, at, None if address is None else format_address(address), permission)
-                for token, (count, at, address, permission) in tokens.items()
+                token: _in_words(*counted)
+                for token, counted in tokens.items()
+                if not token.startswith(LOGIN_TOKEN)
             },
-            decisions,
+            {**decisions, "allowed": allowed} if allowed else decisions,
         )
         try:
             self._append(msgspec.json.encode(batch) + b"\n")
@@ -140,6 +142,16 @@ class Usage:
         if self._descriptor is not None and self._pid == os.getpid():
             os.close(self._descriptor)
         self._descriptor = None
+
+
+def _in_words(count: int, at: int, decision: Decision) -> tuple[int, int, str | None, str]:
+    address, needed = decision.call.address, decision.needed
+    return (
+        count,
+        at,
+        None if address is None else format_address(address),
+        needed[0] if needed else "",
+    )
 
 
 class Spool(msgspec.Struct, frozen=True):

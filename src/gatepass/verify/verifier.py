@@ -12,6 +12,7 @@ No network, no lock, no write, no await. See docs/one-request.md.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol, TypeVar
 
@@ -32,6 +33,7 @@ from gatepass.core.grants import (
 from gatepass.core.networks import parse_address
 from gatepass.core.routes import Routes
 from gatepass.verify.clock import Clock
+from gatepass.verify.freshness import GENERATION
 from gatepass.verify.grant_file import GrantFile
 
 #: Decoded rows count for a second at most, so that a writer that died between its commit and the
@@ -41,6 +43,9 @@ CACHE_NS = 1_000_000_000
 CACHE_SIZE = 16_384
 #: A reader that finds the generation moved this often in a row gives up (503).
 ATTEMPTS = 200
+
+# Callers come from few addresses: reading one again is the dearest part of a cached decision.
+_packed = lru_cache(maxsize=4_096)(parse_address)
 
 _Record = TypeVar("_Record", Holder, CompanyRules)
 _Rule = Callable[[Grant | None, Holder | None, CompanyRules | None, Call, int], Decision]
@@ -64,7 +69,7 @@ class Known(msgspec.Struct, gc=False):
 class Counting(Protocol):
     """Who is told of every decision; must be quick and never raise (``verify.usage``)."""
 
-    def note(self, decision: Decision, address: bytes | None, now: int) -> None: ...
+    def note(self, decision: Decision, now: int) -> None: ...
 
 
 class Verifier:
@@ -130,7 +135,7 @@ class Verifier:
             if method is None or path is None:
                 raise ValueError("method and path go together")
             route = self.routes.match(method, path)
-        packed = parse_address(address) if address is not None else None
+        packed = _packed(address) if address is not None else None
         return self.judge(
             token or Reason.token_missing, permission, route, packed, origin, referer
         )[0]
@@ -162,28 +167,30 @@ class Verifier:
         Raises:
             Unavailable: as for :meth:`check`.
         """
-        shared = self.file.shared
+        words = self.file.shared.words
         clock = self.clock
         for _ in range(ATTEMPTS):
-            generation = shared.generation
+            generation = words[GENERATION]
             boot_ns = clock.boot_ns()
-            known = self._known(presented, generation, boot_ns) if type(presented) is str else None
+            now = (boot_ns + clock.offset_ns) // 1_000_000
+            known = (
+                None if type(presented) is Reason else self._known(presented, generation, boot_ns)
+            )
             if known is None:
                 refusal = presented if isinstance(presented, Reason) else Reason.token_invalid
                 call = Call(refusal, permission, route, address, address_garbage, origin, referer)
-                decision = rule(None, None, None, call, 0)
+                decision = rule(None, None, None, call, now)
             else:
                 call = Call(
                     known.credential, permission, route, address, address_garbage, origin, referer
                 )
-                now = (boot_ns + clock.offset_ns) // 1_000_000
                 decision = rule(known.grant, known.holder, known.company, call, now)
-            if shared.generation != generation:
+            if words[GENERATION] != generation:
                 continue
-            if self.copy and not shared.vouched(clock.boot_ns(), clock.wall_ms()):
+            if self.copy and not self.fresh():
                 raise Unavailable("this copy of the grants is not vouched for", reason="stale")
             if self.counting is not None:
-                self.counting.note(decision, address, clock.now())
+                self.counting.note(decision, now)
             return decision, known
         raise Unavailable("the grants change too quickly to be read")
 
@@ -225,7 +232,7 @@ class Verifier:
             )
             if shared.generation != generation:
                 continue
-            if self.copy and not shared.vouched(self.clock.boot_ns(), self.clock.wall_ms()):
+            if self.copy and not self.fresh():
                 raise Unavailable("this copy of the grants is not vouched for", reason="stale")
             return reason
         raise Unavailable("the grants change too quickly to be read")
