@@ -1,54 +1,38 @@
-"""Authentications: each sign-in, with its login token."""
+"""Authentications: signing in and out, and what became of each sign-in."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
+from sqlalchemy import Row, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from gatepass.registry.actor import Actor, Person
-from gatepass.registry.database import Database
-from gatepass.registry.paging import Page
-from gatepass.registry.passwords import Hasher
+from gatepass.core.errors import Forbidden, NotFound
+from gatepass.registry import audit
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import Subject
+from gatepass.registry.authentication_records import (
+    STORED,
+    Authentication,
+    authentication_of,
+    grant_of,
+)
+from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.publishing import publish
+from gatepass.registry.sign_in import sign_in
+from gatepass.registry.standing import standing
+from gatepass.registry.tables import authentications, users
+
+__all__ = ["Authentication", "deactivate", "get", "list_", "sign_in", "sign_out"]
 
 
-@dataclass(frozen=True, slots=True)
-class Authentication:
-    """One sign-in. Times are Unix ms.
+def get(session: Session, actor: Actor, authentication_id: str) -> Authentication:
+    """One's own, or with ``users:manage`` anyone's of the company.
 
-    Attributes:
-        id: the first 21 characters of its login token.
-        company: the user's.
-        address: where it came from; None if that could not be told.
-        current: it is the one the actor is using.
+    Raises:
+        NotFound: there is none, or it isn't the actor's to see.
     """
-
-    id: str
-    company: str
-    user: Person
-    status: Literal["active", "expired", "deactivated"]
-    created_at: int
-    expires_at: int
-    address: str | None
-    user_agent: str | None
-    current: bool
-    deactivated_at: int | None
-
-
-def sign_in(
-    database: Database,
-    *,
-    email: str,
-    password: str,
-    code: str | None = None,
-    address: str | None,
-    user_agent: str | None,
-    now: Callable[[], int],
-    lifetime_ms: int,
-    hasher: Hasher | None = None,
-) -> tuple[Authentication, str]:
-    """Sign in: the record, and the login token's text. Raises SignInFailed, TooManyAttempts."""
-    raise NotImplementedError
+    return authentication_of(
+        _visible(session, actor, authentication_id), session.info["now"], actor
+    )
 
 
 def list_(
@@ -59,20 +43,107 @@ def list_(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Page[Authentication]:
-    """One's own; *user* an id or ``all`` with ``users:manage``."""
-    raise NotImplementedError
+    """Sign-ins, newest first.
 
+    Args:
+        user: None for one's own; a user's id or ``all`` with ``users:manage``.
 
-def get(session: Session, actor: Actor, authentication_id: str) -> Authentication:
-    """One's own, or with ``users:manage`` anyone's of the company."""
-    raise NotImplementedError
+    Raises:
+        Forbidden: ``signed_in_user_required`` for an access token; without ``users:manage``.
+        NotFound: there is no such user in the company.
+        InvalidInput: for ``cursor`` or ``limit``.
+    """
+    actor.require_signed_in()
+    after, limit = read_cursor(cursor), read_limit(limit)
+    wanted: list[Any] = []
+    if actor.company is not None:
+        wanted.append(authentications.c.company_id == actor.company)
+    if user is None:
+        wanted.append(authentications.c.user_id == actor.user)
+    else:
+        actor.require("users:manage")
+        if user != "all":
+            _require_colleague(session, actor, user)
+            wanted.append(authentications.c.user_id == user)
+    key = tuple_(authentications.c.created_at, authentications.c.id)
+    if after is not None:
+        wanted.append(key < tuple_(after.number, after.id))
+    rows = session.execute(
+        STORED.where(*wanted)
+        .order_by(authentications.c.created_at.desc(), authentications.c.id.desc())
+        .limit(limit + 1)
+    ).all()
+    page = rows[:limit]
+    more = str(Cursor(page[-1].created_at, page[-1].id)) if len(rows) > limit else None
+    now = session.info["now"]
+    return Page([authentication_of(row, now, actor) for row in page], more)
 
 
 def deactivate(session: Session, actor: Actor, authentication_id: str) -> Authentication:
-    """End one's own, or with ``users:manage`` anyone's. Repeating it changes nothing."""
-    raise NotImplementedError
+    """End one's own, or with ``users:manage`` anyone's of the company, for good.
+
+    Repeating it changes nothing.
+
+    Raises:
+        Forbidden: ``signed_in_user_required`` for an access token.
+        NotFound: there is none, or it isn't the actor's to end.
+    """
+    actor.require_signed_in()
+    actor = standing(session, actor)
+    return _end(session, actor, authentication_id, "authentication.deactivated")
 
 
 def sign_out(session: Session, actor: Actor) -> None:
-    """End the authentication in use."""
-    raise NotImplementedError
+    """End the authentication in use.
+
+    Raises:
+        Forbidden: ``signed_in_user_required`` for anything but a login token.
+    """
+    actor.require_signed_in()
+    if actor.kind != "user" or actor.credential is None:
+        raise Forbidden("Nobody is signed in.", reason="signed_in_user_required")
+    _end(session, actor, actor.credential, "authentication.ended")
+
+
+def _end(session: Session, actor: Actor, authentication_id: str, action: str) -> Authentication:
+    now: int = session.info["now"]
+    row = _visible(session, actor, authentication_id)
+    if row.deactivated_at is None:
+        session.execute(
+            update(authentications)
+            .where(authentications.c.id == row.id)
+            .values(deactivated_at=now, deactivated_by=actor.user, deactivated_by_name=actor.name)
+        )
+        row = _visible(session, actor, authentication_id)
+        publish(session, grant_of(row))
+        audit.record(
+            session,
+            actor,
+            action,
+            Subject("authentication", row.id, row.user_name),
+            company=row.company_id,
+            before={"deactivated_at": None},
+            after={"deactivated_at": now},
+        )
+    return authentication_of(row, now, actor)
+
+
+def _visible(session: Session, actor: Actor, authentication_id: str) -> Row[Any]:
+    wanted = [authentications.c.id == authentication_id]
+    if actor.company is not None:
+        wanted.append(authentications.c.company_id == actor.company)
+    if not actor.may("users:manage"):
+        # Of colleagues' sign-ins one isn't even told that they exist.
+        wanted.append(authentications.c.user_id == actor.user)
+    row = session.execute(STORED.where(*wanted)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such authentication.")
+    return row
+
+
+def _require_colleague(session: Session, actor: Actor, user: str) -> None:
+    company = session.execute(
+        select(users.c.company_id).where(users.c.id == user)
+    ).scalar_one_or_none()
+    if company is None or actor.company not in (None, company):
+        raise NotFound("There is no such user.")

@@ -84,14 +84,6 @@ revisions = Table(
     Column("at", BigInteger, nullable=False),
 )
 
-#: What a following node commits to learn that it is talking to a primary.
-heartbeats = Table(
-    "heartbeats",
-    metadata,
-    Column("node", key_text, primary_key=True),
-    Column("at", BigInteger, nullable=False),
-)
-
 # --- who ---------------------------------------------------------------------------------------
 
 companies = Table(

@@ -63,12 +63,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("reason", name="pk_decision_counts"),
     )
     op.create_table(
-        "heartbeats",
-        sa.Column("node", _KEY, nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("node", name="pk_heartbeats"),
-    )
-    op.create_table(
         "revision",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),

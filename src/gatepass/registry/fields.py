@@ -1,0 +1,61 @@
+"""What people type, read strictly: one line of text, and how texts compare without case."""
+
+import re
+import unicodedata
+
+from gatepass.core.errors import InvalidInput
+
+LONGEST_LABEL = 100
+
+# The C0 and C1 controls and DEL; and halves of surrogate pairs, which no encoding can store.
+_unfit = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
+
+
+class Problems:
+    """Everything that is wrong with what was sent, told at once."""
+
+    def __init__(self) -> None:
+        self.errors: list[tuple[str, str]] = []
+
+    def add(self, field: str, message: str) -> None:
+        """Note what is wrong with *field*."""
+        self.errors.append((field, message))
+
+    def settle(self) -> None:
+        """Raise InvalidInput if anything was."""
+        if self.errors:
+            raise InvalidInput(self.errors)
+
+
+def label_problem(value: object, *, longest: int = LONGEST_LABEL) -> str | None:
+    """What is wrong with a label or name, in a sentence; None if it is good."""
+    if not isinstance(value, str):
+        return "This is text."
+    if not 1 <= len(value) <= longest:
+        return f"From 1 to {longest} characters."
+    if not storable(value):
+        return "Control characters can't be used here."
+    return None
+
+
+def read_label(field: str, value: str) -> str:
+    """A label or name: 1–100 characters without control characters.
+
+    Raises:
+        InvalidInput: it isn't.
+    """
+    problem = label_problem(value)
+    if problem is not None:
+        raise InvalidInput([(field, problem)])
+    return value
+
+
+def storable(text: str) -> bool:
+    """Whether *text* has none of the characters that a line of text has no use for: control
+    characters, NUL (which PostgreSQL can't hold) among them, and halves of surrogate pairs."""
+    return _unfit(text) is None
+
+
+def folded(text: str) -> str:
+    """*text* for comparing without case, whichever way accents were typed."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())

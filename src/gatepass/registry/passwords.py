@@ -1,0 +1,143 @@
+"""Passwords: which are good enough, and how they are kept and checked (Argon2id).
+
+Hashing is slow and takes memory on purpose: 64 MiB each time. So only a few run at once in a
+process, however many people sign in, and never inside a transaction.
+"""
+
+import threading
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+
+import argon2
+from argon2 import PasswordHasher
+
+from gatepass.core.errors import InvalidInput, Unavailable
+from gatepass.registry.fields import folded
+
+SHORTEST = 15
+SHORTEST_WITH_SECOND_FACTOR = 8
+LONGEST = 256
+#: Past it nothing is hashed: a megabyte of password would be a cheap way to keep us busy.
+LONGEST_BYTES = 1024
+#: A local part or company name this short would rule out half of all words.
+SHORTEST_FORBIDDEN_PART = 4
+
+#: Argon2id with the library's own parameters, RFC 9106's second recommendation.
+HASHER = PasswordHasher()
+
+_AT_ONCE = 2
+_LONGEST_WAIT_S = 10
+_turns = threading.BoundedSemaphore(_AT_ONCE)
+
+
+def check_rules(
+    password: str, *, email: str, company_name: str, second_factor: bool = False
+) -> None:
+    """Refuse a password that is too short, common, or made of what anyone knows.
+
+    Raises:
+        InvalidInput: for ``password``, with one sentence.
+    """
+    problem = _problem(password, email, company_name, second_factor)
+    if problem is not None:
+        raise InvalidInput([("password", problem)])
+
+
+def hash(password: str, *, hasher: PasswordHasher = HASHER) -> str:
+    """What is kept of a password.
+
+    Raises:
+        InvalidInput: for ``password``; it is too long to be hashed, or no text.
+        Unavailable: too many are being hashed already.
+    """
+    secret = _bytes(password)
+    if secret is None:
+        raise InvalidInput([("password", f"At most {LONGEST} characters.")])
+    with _turn():
+        return hasher.hash(secret)
+
+
+def verify(password: str, kept: str | None, *, hasher: PasswordHasher = HASHER) -> bool:
+    """Whether *password* is the one behind *kept*.
+
+    Args:
+        kept: what ``hash`` returned; None for an account that doesn't exist, which takes as long
+            and is False: so the time doesn't tell who has an account.
+
+    Raises:
+        Unavailable: too many are being hashed already.
+    """
+    secret = _bytes(password)
+    if secret is None:
+        return False
+    with _turn():
+        # Made before it is known whether it is needed, so that the first time tells nothing either.
+        nobodys = _nobodys(hasher)
+        try:
+            return hasher.verify(nobodys if kept is None else kept, secret) and kept is not None
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return False
+
+
+def _problem(password: str, email: str, company_name: str, second_factor: bool) -> str | None:
+    shortest = SHORTEST_WITH_SECOND_FACTOR if second_factor else SHORTEST
+    if not shortest <= len(password) <= LONGEST:
+        return f"From {shortest} to {LONGEST} characters."
+    if _bytes(password) is None:
+        return f"At most {LONGEST_BYTES} bytes of ordinary text."
+    lower = folded(password)
+    if _is_common(lower):
+        return "This is one of the passwords that are tried first. Choose another."
+    if email and folded(email) in lower:
+        return "It must not contain your e-mail address."
+    for part, name in (
+        (email.rpartition("@")[0], "the first part of your e-mail address"),
+        (company_name, "the company's name"),
+    ):
+        if len(part) >= SHORTEST_FORBIDDEN_PART and folded(part) in lower:
+            return f"It must not contain {name}."
+    return None
+
+
+def _is_common(lower: str) -> bool:
+    words = _common_words()
+    length = len(lower)
+    return lower in words or any(
+        length % size == 0 and lower[:size] in words and lower[:size] * (length // size) == lower
+        for size in range(1, length // 2 + 1)
+    )
+
+
+@cache
+def _common_words() -> frozenset[str]:
+    lines = files(__package__).joinpath("common-passwords.txt").read_text("utf-8").splitlines()
+    return frozenset(folded(line) for line in lines if not line.startswith("# "))
+
+
+def _bytes(password: str) -> bytes | None:
+    """What is hashed: accents in one spelling, whichever keyboard typed them (RFC 8265, 4.2)."""
+    try:
+        if len(password.encode()) > LONGEST_BYTES:
+            return None
+        secret = unicodedata.normalize("NFC", password).encode()
+    except UnicodeEncodeError:
+        return None
+    return secret if len(secret) <= LONGEST_BYTES else None
+
+
+@cache
+def _nobodys(hasher: PasswordHasher) -> str:
+    return hasher.hash(b"nobody's password")
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _turns.acquire(timeout=_LONGEST_WAIT_S):
+        raise Unavailable("Too many people are signing in at once. Try again in a moment.")
+    try:
+        yield
+    finally:
+        _turns.release()

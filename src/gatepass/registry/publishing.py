@@ -1,0 +1,123 @@
+"""The grants, holders and company rules that follow from the records.
+
+Whoever changes a record publishes what follows from it in the same transaction, marked with that
+transaction's revision; so what is decided by and what people see can't part.
+"""
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from gatepass.core import grants
+from gatepass.core.catalogue import Catalogue
+from gatepass.core.errors import NotFound
+from gatepass.core.grants import CompanyRules, Grant, Holder
+from gatepass.registry import audit, roles, tables
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import Subject
+from gatepass.registry.database import Database
+from gatepass.verify.grant_file import UPSERT
+
+_UPSERT = {table: text(statement) for table, statement in UPSERT.items()}
+_SELECT = {
+    table: text(f"SELECT record FROM {table} WHERE id = :id")  # noqa: S608 - the grant file's own table names
+    for table in UPSERT
+}
+
+
+def publish(session: Session, record: Grant | Holder | CompanyRules) -> None:
+    """Put what follows from a change where decisions read it, as of this transaction's revision."""
+    session.execute(
+        _UPSERT[_TABLES[type(record)]],
+        {
+            "id": record.id,
+            "record": grants.encode(record),
+            "revision": session.info["revision"],
+        },
+    )
+
+
+def published_grant(session: Session, credential: str) -> Grant | None:
+    """The grant of a credential id as decisions read it."""
+    record = _record(session, "grants", credential)
+    return None if record is None else grants.decode_grant(record)
+
+
+def published_holder(session: Session, user: str) -> Holder | None:
+    """A user's state and role as decisions read them."""
+    record = _record(session, "holders", user)
+    return None if record is None else grants.decode_holder(record)
+
+
+def published_rules(session: Session, company: str) -> CompanyRules:
+    """A company's rules as decisions read them.
+
+    Raises:
+        NotFound: there is no such company.
+    """
+    record = _record(session, "company_rules", company)
+    if record is None:
+        raise NotFound("There is no such company.")
+    return grants.decode_company(record)
+
+
+def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
+    """Publish anew the companies whose roles read otherwise under *catalogue*; how many there were.
+
+    Call it at every start: a permission that a new catalogue names is then in the roles that cover
+    it, and one that it dropped is in none. Where nothing changed, nothing is written.
+
+    Args:
+        now: Unix time in milliseconds.
+    """
+    with database.reading(now) as session:
+        if not _outdated(session, catalogue):
+            return 0
+    with database.changing(now) as session:
+        outdated = _outdated(session, catalogue)
+        for company, name, rules in outdated:
+            before = published_rules(session, company)
+            publish(session, rules)
+            audit.record(
+                session,
+                Actor.system(),
+                "catalogue.changed",
+                Subject("company", company, name),
+                company=company,
+                before={"roles": _readable(before)},
+                after={"roles": _readable(rules)},
+            )
+        return len(outdated)
+
+
+def role_permissions(
+    session: Session, catalogue: Catalogue, company: str
+) -> dict[str, frozenset[str]]:
+    """What each role of a company permits, as it is published."""
+    return {
+        role.id: frozenset(role.permissions)
+        for role in roles.of_company(session, catalogue, company).values()
+    }
+
+
+def _outdated(session: Session, catalogue: Catalogue) -> list[tuple[str, str, CompanyRules]]:
+    companies = session.execute(select(tables.companies.c.id, tables.companies.c.name)).all()
+    found: list[tuple[str, str, CompanyRules]] = []
+    for company, name in companies:
+        rules = published_rules(session, company)
+        permissions = role_permissions(session, catalogue, company)
+        if rules.roles != permissions:
+            current = CompanyRules(rules.id, rules.active, rules.allowlist, permissions)
+            found.append((company, name, current))
+    return found
+
+
+def _readable(rules: CompanyRules) -> dict[str, list[str]]:
+    return {role: sorted(permissions) for role, permissions in rules.roles.items()}
+
+
+def _record(session: Session, table: str, key: str) -> bytes | None:
+    found: bytes | None = session.execute(_SELECT[table], {"id": key}).scalar_one_or_none()
+    return found
+
+
+_TABLES: dict[type, str] = {Grant: "grants", Holder: "holders", CompanyRules: "company_rules"}

@@ -1,0 +1,147 @@
+"""Signing in: from e-mail and password to a login token.
+
+A refusal never says what was wrong, and takes as long whether or not there is such an account.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from argon2 import PasswordHasher
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from gatepass.core.credentials import LOGIN_TOKEN, make
+from gatepass.core.errors import SignInFailed, TooManyAttempts
+from gatepass.core.networks import parse_address
+from gatepass.registry import audit, passwords, throttling
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import Subject
+from gatepass.registry.authentication_records import Authentication, begin
+from gatepass.registry.database import Database
+from gatepass.registry.emails import fold_email
+from gatepass.registry.publishing import published_rules
+from gatepass.registry.tables import users
+from gatepass.registry.users import user_of
+
+
+def sign_in(
+    database: Database,
+    *,
+    email: str,
+    password: str,
+    code: str | None = None,
+    address: str | None,
+    user_agent: str | None,
+    now: Callable[[], int],
+    lifetime_ms: int,
+    hasher: PasswordHasher = passwords.HASHER,
+) -> tuple[Authentication, str]:
+    """Sign in.
+
+    Args:
+        code: of a second factor; looked at where the account has one.
+        address: where the request comes from, as text; None if that can't be told.
+        now: the time in Unix ms, asked anew for each transaction.
+        lifetime_ms: how long the login token is good for.
+
+    Returns:
+        The record, and the login token's text, which is returned here and nowhere else, ever.
+
+    Raises:
+        SignInFailed: anything was wrong, or the company's allowlist lacks the address.
+        TooManyAttempts: the account or the address has failed too often lately.
+        Unavailable: the database can't be used, or too many sign in at once.
+    """
+    counted = throttling.keys(email, address)
+    with database.reading(now()) as session:
+        throttling.check(session, counted)
+        found = _account(session, email)
+        admitted = found is not None and _admits(session, found, address)
+    # Between transactions, always, and against a hash of nobody's if there is no such account.
+    matched = passwords.verify(password, found and found.password_hash, hasher=hasher)
+    if found is not None and matched and admitted:
+        try:
+            return _let_in(
+                database,
+                found,
+                counted,
+                address=address,
+                user_agent=user_agent,
+                now=now(),
+                lifetime_ms=lifetime_ms,
+            )
+        except SignInFailed:
+            pass
+    with database.counting(now()) as session:
+        throttling.count_failure(session, counted)
+        if found is not None:
+            _record_refusal(session, found, address)
+        too_many = _refusal(session, counted)
+    raise too_many or SignInFailed()
+
+
+def _let_in(
+    database: Database,
+    found: Row[Any],
+    counted: dict[str, int],
+    *,
+    address: str | None,
+    user_agent: str | None,
+    now: int,
+    lifetime_ms: int,
+) -> tuple[Authentication, str]:
+    credential = make(LOGIN_TOKEN)
+    with database.changing(now) as session:
+        # Hashing took a while: what was true before it counts for nothing now.
+        throttling.check(session, counted)
+        current = session.execute(select(users).where(users.c.id == found.id)).one_or_none()
+        if current is None or current.password_hash != found.password_hash:
+            raise SignInFailed
+        if not _admits(session, current, address):
+            raise SignInFailed
+        record = begin(
+            session,
+            user_of(current),
+            credential,
+            lifetime_ms=lifetime_ms,
+            address=address,
+            user_agent=user_agent,
+        )
+    return record, credential.text
+
+
+def _account(session: Session, email: str) -> Row[Any] | None:
+    return session.execute(
+        select(users).where(users.c.email_folded == fold_email(email))
+    ).one_or_none()
+
+
+def _admits(session: Session, user: Row[Any], address: str | None) -> bool:
+    """Whether user and company are active, and the company's allowlist lets the address in."""
+    rules = published_rules(session, user.company_id)
+    packed = parse_address(address)
+    return (
+        user.deactivated_at is None
+        and rules.active
+        and (rules.allowlist is None or (packed is not None and rules.allowlist.contains(packed)))
+    )
+
+
+def _record_refusal(session: Session, found: Row[Any], address: str | None) -> None:
+    # Whoever it was, it wasn't shown to be this user: so they are the subject, not the actor.
+    audit.record(
+        session,
+        replace(Actor.system(), address=address),
+        "authentication.refused",
+        Subject("user", found.id, found.name),
+        company=found.company_id,
+    )
+
+
+def _refusal(session: Session, counted: dict[str, int]) -> TooManyAttempts | None:
+    try:
+        throttling.check(session, counted)
+    except TooManyAttempts as refusal:
+        return refusal
+    return None

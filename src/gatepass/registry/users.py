@@ -1,0 +1,152 @@
+"""Users: people, each of one company and with one role."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Row, insert, select
+from sqlalchemy.orm import Session
+
+from gatepass.core.credentials import new_id
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from gatepass.core.grants import Holder
+from gatepass.registry import audit
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import Subject
+from gatepass.registry.emails import fold_email, read_email
+from gatepass.registry.fields import read_label
+from gatepass.registry.publishing import publish, published_holder, published_rules
+from gatepass.registry.standing import standing
+from gatepass.registry.tables import users
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user, without the password's hash. ``created_at`` is Unix ms.
+
+    Attributes:
+        role: a role's id.
+        operator: looks after the installation too.
+    """
+
+    id: str
+    company: str
+    email: str
+    name: str
+    role: str
+    status: Literal["active", "deactivated"]
+    operator: bool
+    created_at: int
+
+
+def create(
+    session: Session,
+    actor: Actor,
+    *,
+    company: str,
+    email: str,
+    name: str,
+    role: str,
+    password_hash: str,
+    operator: bool = False,
+) -> User:
+    """Make a user.
+
+    Args:
+        company, role: ids.
+        password_hash: as ``passwords.hash`` returned it: hashing never happens in a transaction.
+        operator: only the command line names operators.
+
+    Raises:
+        Forbidden: without ``users:manage``, or without something that the role grants.
+        NotFound: there is no such company, or it isn't the actor's.
+        InvalidInput: for ``email``, ``name`` or ``role``.
+        Conflict: ``email_taken``; addresses are unique in an installation, compared without case.
+    """
+    actor.require_signed_in()
+    actor = standing(session, actor)
+    actor.require("users:manage")
+    if operator and actor.kind != "command line":
+        raise Forbidden("Only the command line names operators.", reason="operator_required")
+    if actor.company not in (None, company):
+        raise NotFound("There is no such company.")
+    roles = published_rules(session, company).roles
+    email = read_email("email", email)
+    read_label("name", name)
+    if role not in roles:
+        raise InvalidInput([("role", "There is no such role.")])
+    missing = next((held for held in sorted(roles[role]) if not actor.may(held)), None)
+    if missing is not None:
+        raise Forbidden("Nobody grants more than they hold.", permission=missing)
+    if by_email(session, email) is not None:
+        raise Conflict(f"{email} has an account already.", reason="email_taken")
+    user = User(new_id("usr"), company, email, name, role, "active", operator, session.info["now"])
+    session.execute(
+        insert(users),
+        {
+            "id": user.id,
+            "company_id": company,
+            "email": email,
+            "email_folded": fold_email(email),
+            "name": name,
+            "role": role,
+            "operator": operator,
+            "password_hash": password_hash,
+            "created_at": user.created_at,
+        },
+    )
+    publish(session, Holder(user.id, company, True, role))
+    audit.record(
+        session,
+        actor,
+        "user.created",
+        Subject("user", user.id, name),
+        company=company,
+        after={"email": email, "role": role, "operator": operator},
+    )
+    return user
+
+
+def get(session: Session, user_id: str) -> User:
+    """One user, of whatever company.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    row = session.execute(select(users).where(users.c.id == user_id)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such user.")
+    return user_of(row)
+
+
+def by_email(session: Session, email: str) -> User | None:
+    """The user with that address, compared without case."""
+    row = session.execute(
+        select(users).where(users.c.email_folded == fold_email(email))
+    ).one_or_none()
+    return None if row is None else user_of(row)
+
+
+def on_behalf_of(session: Session, user_id: str) -> Actor:
+    """The command line doing what this user could do: their company and permissions, their name.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    user = get(session, user_id)
+    holder, rules = published_holder(session, user.id), published_rules(session, user.company)
+    permissions = rules.roles.get(user.role, frozenset()) if holder and holder.active else ()
+    return Actor("command line", user.company, user.id, user.name, frozenset(permissions))
+
+
+def user_of(row: Row[Any]) -> User:
+    """A row of the users table as a record."""
+    return User(
+        id=row.id,
+        company=row.company_id,
+        email=row.email,
+        name=row.name,
+        role=row.role,
+        status="active" if row.deactivated_at is None else "deactivated",
+        operator=row.operator,
+        created_at=row.created_at,
+    )
