@@ -1,0 +1,24 @@
+"""The dashboard: server-rendered pages, one module a screen."""
+
+from fastapi import APIRouter
+
+from gatepass.web.pages import (
+    access_token,
+    access_token_edit,
+    access_token_new,
+    access_tokens,
+    sign_in,
+    static_files,
+)
+
+router = APIRouter(include_in_schema=False)
+for _screen in (
+    static_files,
+    sign_in,
+    access_tokens,
+    # Before the page of one token: "new" is no id.
+    access_token_new,
+    access_token_edit,
+    access_token,
+):
+    router.include_router(_screen.router)

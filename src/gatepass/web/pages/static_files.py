@@ -10,8 +10,6 @@ from importlib.resources import files
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
-from gatepass.core.errors import NotFound
-
 _MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -20,12 +18,13 @@ _MEDIA_TYPES = {
 _FOREVER = "public, max-age=31536000, immutable"
 
 
+def _suffix(name: str) -> str:
+    return "." + name.rpartition(".")[2]
+
+
 def _read() -> dict[str, bytes]:
-    directory = files("gatepass.web.pages") / "static"
-    found = ((entry.name, entry.read_bytes()) for entry in directory.iterdir() if entry.is_file())
-    return {
-        name: content for name, content in sorted(found) if "." + name.rpartition(".")[2] in _MEDIA_TYPES
-    }
+    entries = sorted((files("gatepass.web.pages") / "static").iterdir(), key=lambda each: each.name)
+    return {each.name: each.read_bytes() for each in entries if _suffix(each.name) in _MEDIA_TYPES}
 
 
 _FILES = _read()
@@ -52,10 +51,10 @@ def static_file(version: str, name: str) -> Response:
     """A file. One of another version is sent too, but not to be kept under that address."""
     content = _FILES.get(name)
     if content is None:
-        raise NotFound("There is no such file.")
+        return Response("There is no such file.", 404, media_type="text/plain")
     return Response(
         content,
-        media_type=_MEDIA_TYPES["." + name.rpartition(".")[2]],
+        media_type=_MEDIA_TYPES[_suffix(name)],
         headers={
             "Cache-Control": _FOREVER if version == _VERSION else "no-store",
             "X-Content-Type-Options": "nosniff",

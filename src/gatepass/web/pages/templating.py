@@ -1,4 +1,4 @@
-"""Pages from templates: escaping always on, a misspelt name an error, the security headers added."""
+"""Pages from templates: escaping always on, a misspelt name an error, security headers added."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from gatepass.web.pages.static_files import static
 _DEFAULTS: dict[str, Any] = {"own_search": False}
 
 
-def render(name: str, *, visitor: Any, now: int, status: int = 200, **context: Any) -> HTMLResponse:
+def render(name: str, status: int = 200, *, visitor: Any, now: int, **context: Any) -> HTMLResponse:
     """The page of template *name*.
 
     Args:
@@ -38,7 +38,6 @@ def _with_bits(address: str, bits: str) -> str:
 
 
 def _environment_of_pages() -> Environment:
-    # S701 is about forgetting to escape: here everything is, whatever a template is called.
     environment = Environment(
         loader=PackageLoader("gatepass.web.pages"),
         autoescape=True,

@@ -1,0 +1,127 @@
+"""/access-tokens/{id}: what a token can do, where it was used, what happened to it; and its end."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request
+from sqlalchemy.orm import Session
+from starlette.responses import RedirectResponse, Response
+
+from gatepass.core.errors import Unavailable
+from gatepass.registry import access_tokens, audit, usage
+from gatepass.registry.access_tokens import AccessToken
+from gatepass.web.deps import OurNode
+from gatepass.web.pages.errors import PageRoute
+from gatepass.web.pages.forms import Form
+from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.moments import DAY, HOUR
+from gatepass.web.pages.permission_groups import permission_rows
+from gatepass.web.pages.snippets import serves, snippets
+from gatepass.web.pages.sparkline import DayOfUse
+from gatepass.web.pages.templating import render
+from gatepass.web.pages.visitor import Visiting
+
+_HISTORY = 50
+_DAYS = 30
+_DONE = {"saved": "Saved. It counts from now on."}
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a token was used: calls in all, calls a day with today last, and from where."""
+
+    total: int
+    days: tuple[DayOfUse, ...]
+    addresses: tuple[usage.AddressUse, ...]
+
+
+@router.get("/access-tokens/{id}")
+def show(request: Request, visitor: Visiting, node: OurNode, id: str, done: str = "") -> Response:
+    """One token."""
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        token = access_tokens.get(session, visitor.actor, id)
+        use = _use(session, token.id, now)
+        history = None
+        if visitor.actor.may("audit:get"):
+            history = audit.list_(session, visitor.actor, subject=token.id, limit=_HISTORY).items
+    return render(
+        "access_tokens/show.html",
+        visitor=visitor,
+        now=now,
+        token=token,
+        flash=_DONE.get(done, ""),
+        permission_rows=permission_rows(
+            node.catalogue, token.permissions, token.effective_permissions
+        ),
+        reduced=set(token.permissions) != set(token.effective_permissions),
+        use=use,
+        history=history,
+        sentence_of=audit.sentence,
+        snippets=snippets(
+            token, None, catalogue=node.catalogue, settings=node.settings, serves=serves(request)
+        ),
+        typed_label=in_use(token, now),
+    )
+
+
+@router.get("/access-tokens/{id}/deactivate")
+def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
+    """What deactivating means, as a page of its own."""
+    return _ask(visitor, node, id)
+
+
+@router.post("/access-tokens/{id}/deactivate")
+def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+    """End the token for good. While calls come in, only with its label typed."""
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        token = access_tokens.get(session, visitor.actor, id)
+    if token.status != "deactivated":
+        typed = fields.one("label").strip()
+        if in_use(token, now) and typed != token.label.strip():
+            problem = "That is not its label." if typed else "It was used just now: type its label."
+            return _ask(visitor, node, id, problem)
+        try:
+            with node.database.changing(now) as session:
+                access_tokens.deactivate(session, visitor.actor, id)
+        except Unavailable as error:
+            # It is ended; only this node hasn't heard of it yet.
+            if error.reason != "not_confirmed":
+                raise
+    return security_headers(RedirectResponse(f"/access-tokens/{token.id}", 303))
+
+
+def _use(session: Session, token_id: str, now: int) -> Use:
+    counts = usage.daily(session, [token_id], days=_DAYS)[token_id]
+    first = now // DAY - _DAYS + 1
+    return Use(
+        total=usage.total(session, token_id),
+        days=tuple(DayOfUse(first + at, count) for at, count in enumerate(counts)),
+        addresses=tuple(usage.addresses(session, token_id)),
+    )
+
+
+def in_use(token: AccessToken, now: int) -> bool:
+    """Whether calls came in within the last hour: ending it will be noticed."""
+    return token.last_used is not None and now - token.last_used.at < HOUR
+
+
+def _ask(visitor: Visiting, node: OurNode, id: str, problem: str | None = None) -> Response:
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        token = access_tokens.get(session, visitor.actor, id)
+    if not visitor.may_deactivate(token):
+        visitor.actor.require("access-tokens:deactivate")
+    if token.status == "deactivated":
+        return security_headers(RedirectResponse(f"/access-tokens/{token.id}", 303))
+    return render(
+        "access_tokens/deactivate.html",
+        422 if problem else 200,
+        visitor=visitor,
+        now=now,
+        token=token,
+        typed_label=in_use(token, now),
+        problem=problem,
+    )

@@ -1,0 +1,236 @@
+"""What went wrong, as a page: what was asked, which rule refused it, what would allow it.
+
+Every page's route catches its own errors here (``PageRoute``), so that a person never meets a
+problem document; ``/v1`` and the rest of the application have ``web.problems``.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from gatepass.core.errors import Forbidden, GatepassError
+from gatepass.web.cookies import same_site
+from gatepass.web.deps import Refused, node_of
+from gatepass.web.edge import log_unhandled
+from gatepass.web.pages.forms import read_form
+from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.templating import render
+from gatepass.web.pages.visitor import Visitor, address_text, visiting
+from gatepass.web.problems import Problem, problem_of_error, problem_of_reason, problem_of_status
+
+#: Reasons that mean "nobody is signed in (any more)": a sign-in would help.
+_SIGNED_OUT = frozenset(
+    ("token_missing", "token_invalid", "token_deactivated", "token_expired", "account_deactivated")
+)
+_HOME = ("Access Tokens", "/access-tokens")
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An error page's words.
+
+    Attributes:
+        what: what was asked, or happened.
+        rule: which rule refused it; remedy: what would allow it, and whom to ask.
+        ways: (name, path) of where to go from here.
+    """
+
+    status: int
+    reason: str
+    title: str
+    what: str
+    rule: str = ""
+    remedy: str = ""
+    ways: tuple[tuple[str, str], ...] = (_HOME,)
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages, and which no other site can post to."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the endpoint, its parameters included."""
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            try:
+                if request.method not in ("GET", "HEAD") and not same_site(request):
+                    raise Forbidden("This came from another site.", reason="cross_site")
+                return await handle(request)
+            except Exception as error:
+                typed = await _typed(request)
+                return await run_in_threadpool(error_page, request, error, typed)
+
+        return guarded
+
+
+def error_page(
+    request: Request, error: Exception, typed: Sequence[tuple[str, str]] = ()
+) -> Response:
+    """The page for *error*; for someone who isn't signed in, the way to the sign-in form.
+
+    Args:
+        typed: the fields of the form that was sent, to be sent again after signing in.
+    """
+    problem = _problem(error)
+    if problem.reason in _SIGNED_OUT and problem.status in (401, 403):
+        return _sign_in_first(request, typed)
+    visitor = None if problem.reason == "cross_site" else _visitor(request)
+    explained = _explained(request, problem, visitor)
+    response = render(
+        "error.html", explained.status, visitor=visitor, now=_now(request), error=explained
+    )
+    for name, value in problem.more_headers:
+        response.headers[name] = value
+    return response
+
+
+async def _typed(request: Request) -> list[tuple[str, str]]:
+    if request.method in ("GET", "HEAD"):
+        return []
+    try:
+        fields = await read_form(request)
+    except Exception:
+        # It is what went wrong, or the connection is gone: there is nothing to keep.
+        return []
+    return [(name, value) for name, value in fields.pairs if name != "password"]
+
+
+def _problem(error: Exception) -> Problem:
+    if isinstance(error, Refused):
+        return problem_of_reason(error.decision.status, error.decision.reason.value)
+    if isinstance(error, GatepassError):
+        return problem_of_error(error)
+    if isinstance(error, RequestValidationError):
+        # An address that none of our pages has.
+        return problem_of_status(404)
+    if isinstance(error, HTTPException):
+        return problem_of_status(error.status_code, tuple((error.headers or {}).items()))
+    log_unhandled(error)
+    return problem_of_status(500)
+
+
+def _sign_in_first(request: Request, typed: Sequence[tuple[str, str]]) -> Response:
+    if request.method in ("GET", "HEAD"):
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return security_headers(RedirectResponse(f"/sign-in?next={quote(path, safe='/')}", 303))
+    response = render(
+        "signed_out.html", 401, visitor=None, now=_now(request), path=request.url.path, typed=typed
+    )
+    response.headers["WWW-Authenticate"] = 'Bearer realm="gatepass"'
+    return response
+
+
+def _visitor(request: Request) -> Visitor | None:
+    """Whoever looks, if that can be told while things go wrong."""
+    try:
+        return visiting(request)
+    except (Refused, GatepassError):
+        return None
+
+
+def _explained(request: Request, problem: Problem, visitor: Visitor | None) -> Explained:
+    status, reason = problem.status, problem.reason
+    if reason in ("company_address_not_allowed", "address_not_allowed"):
+        return _shut_out(problem, address_text(request))
+    if reason == "permission_missing":
+        return _not_permitted(problem, visitor)
+    if reason == "signed_in_user_required":
+        return Explained(
+            status,
+            reason,
+            "This needs a person",
+            "You asked for it with an access token.",
+            "A token that leaked must not be able to make others, or to widen what it may do.",
+            "Sign in with your e-mail address and password, and do it there.",
+            (("Sign in", "/sign-in"),),
+        )
+    if reason == "cross_site":
+        return Explained(
+            status,
+            reason,
+            "This came from another site",
+            "A page that isn't part of this Gatepass asked for a change in your name. Nothing was "
+            "changed.",
+            "Changes count only when they are sent from the dashboard itself.",
+            "Open the dashboard and do it there.",
+            (("Open the dashboard", "/"),),
+        )
+    title, what = _WORDS.get(status, ("That didn't work", problem.detail))
+    if status in (403, 409, 503) and problem.detail:
+        what = problem.detail
+    ways = (_HOME,) if visitor else (("Sign in", "/sign-in"),)
+    return Explained(status, reason, title, what, remedy=_REMEDIES.get(status, ""), ways=ways)
+
+
+def _shut_out(problem: Problem, address: str | None) -> Explained:
+    if address is None:
+        rule = "What your network says about where you are can't be read, so it counts as nowhere."
+        remedy = "Whoever runs the proxy in front of Gatepass can correct its X-Forwarded-For."
+    else:
+        rule = f"Your company admits listed IP addresses only, and {address} is not among them."
+        remedy = (
+            "Come from an address that is listed, or ask an administrator of your company to list "
+            "this one. If nobody can get in any more, whoever runs this Gatepass can lift the "
+            "list on the server with “gatepass allowlist clear”."
+        )
+    return Explained(
+        problem.status,
+        problem.reason,
+        "Not from here",
+        "Your sign-in is good, but this account can't be reached from where you are.",
+        rule,
+        remedy,
+        (("Try again", "/"),),
+    )
+
+
+def _not_permitted(problem: Problem, visitor: Visitor | None) -> Explained:
+    needed = problem.scope or "a permission you don't hold"
+    if visitor is None:
+        return Explained(problem.status, problem.reason, "Not permitted", problem.detail)
+    return Explained(
+        problem.status,
+        problem.reason,
+        "Your role doesn't allow this",
+        problem.detail,
+        f"It needs {needed}, and your role, {visitor.role_name}, doesn't hold that.",
+        f"An administrator of {visitor.company_name} can give you a role that does.",
+    )
+
+
+def _now(request: Request) -> int:
+    return node_of(request).clock.now()
+
+
+_WORDS = {
+    400: ("That request can't be read", "What your browser sent is not a form of ours."),
+    403: ("Not allowed", ""),
+    404: (
+        "There is nothing here",
+        "It doesn't exist, or belongs to another company: from outside the two look the same.",
+    ),
+    405: ("Not this way", "This address can't be used like that."),
+    409: ("That can't be done now", ""),
+    410: ("This link is broken", "It was used already, has been replaced, or is too old."),
+    413: ("That is too much", "What was sent is larger than 1 MiB."),
+    415: ("That request can't be read", "What your browser sent is not a form of ours."),
+    422: ("That can't be accepted", "What was sent can't be accepted as it stands."),
+    429: ("Too many attempts", "Wait a little, then try again."),
+    500: (
+        "Something went wrong on our side",
+        "It has been logged. What you did may not have been done: look before you repeat it.",
+    ),
+    503: ("Not right now", "This can't be answered at the moment."),
+}
+_REMEDIES = {
+    503: "Usually seconds are enough. Load the page again; nothing was half done.",
+    500: "If it happens again, tell whoever runs this Gatepass when it was.",
+}

@@ -1,0 +1,134 @@
+"""/sign-in, /sign-out, and the way from / to the first page."""
+
+from math import ceil
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from gatepass.core.decision import Reason
+from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts
+from gatepass.registry import authentications
+from gatepass.web.cookies import clear_login_cookie, login_cookie, set_login_cookie
+from gatepass.web.deps import OurNode, Refused, admit, caller_of
+from gatepass.web.pages.errors import PageRoute
+from gatepass.web.pages.forms import Form
+from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.phrases import counted
+from gatepass.web.pages.templating import render
+from gatepass.web.sign_in import sign_in
+
+HOME = "/access-tokens"
+_LONGEST_PATH = 2_000
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/")
+def home() -> Response:
+    """The first page there is."""
+    return security_headers(RedirectResponse(HOME, 303))
+
+
+@router.get("/sign-in")
+def show_sign_in(
+    request: Request, node: OurNode, next: Annotated[str, Query()] = HOME, left: str = ""
+) -> Response:
+    """The form; for someone who is signed in already, straight on."""
+    path = own_path(next)
+    ended = False
+    text = login_cookie(request)
+    if text is not None:
+        decision = admit(request, text)
+        if decision.allowed:
+            return security_headers(RedirectResponse(path, 303))
+        if decision.reason is Reason.company_address_not_allowed:
+            raise Refused(decision)
+        ended = True
+    notice = "You are signed out." if left else ""
+    if ended and not left:
+        notice = "Your sign-in has ended. Sign in again to go on where you were."
+    return _form(node, path, notice=notice)
+
+
+@router.post("/sign-in")
+async def send_sign_in(request: Request, node: OurNode, form: Form) -> Response:
+    """Open the account, or say once and for all cases that it doesn't open."""
+    path, email = own_path(form.one("next")), form.one("email").strip()
+    try:
+        made, text = await sign_in(request, email, form.one("password"))
+    except SignInFailed as error:
+        response = _form(node, path, 401, email=email, problem=error.message)
+        response.headers["WWW-Authenticate"] = 'Bearer realm="gatepass"'
+        return response
+    except TooManyAttempts as error:
+        minutes = counted(ceil(error.retry_after / 60), "minute")
+        problem = f"Too many failed attempts. Try again in {minutes}."
+        response = _form(node, path, 429, email=email, problem=problem)
+        response.headers["Retry-After"] = str(error.retry_after)
+        return response
+    response = security_headers(RedirectResponse(path, 303))
+    set_login_cookie(response, node.settings, text, made.expires_at)
+    return response
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, node: OurNode) -> Response:
+    """End this sign-in, in this browser and on the server."""
+    text = login_cookie(request)
+    if text is not None:
+        try:
+            caller = caller_of(request, admit(request, text))
+            with node.database.changing(node.clock.now()) as session:
+                authentications.sign_out(session, caller.actor)
+        except Refused as refused:
+            # Whoever isn't signed in any more is out already; one who may not be from here isn't.
+            if refused.decision.status == 403:
+                raise
+        except GatepassError as error:
+            # Forgetting the cookie alone would leave a token alive that a person believes ended.
+            if error.reason not in ("token_deactivated", "token_expired", "account_deactivated"):
+                raise
+    response = security_headers(RedirectResponse("/sign-in?left=1", 303))
+    clear_login_cookie(response, node.settings)
+    return response
+
+
+def own_path(text: str) -> str:
+    """*text* if it is a path of ours, else the first page.
+
+    Answers the open redirect: ``//host``, ``/\\host`` and ``/<tab>/host`` are other hosts to a
+    browser. Nothing but plain printable ASCII passes; paths of ours need no more.
+    """
+    plain = text.isascii() and all(" " < character < "\x7f" for character in text)
+    ours = text.startswith("/") and not text.startswith("//") and "\\" not in text
+    return text if plain and ours and len(text) <= _LONGEST_PATH else HOME
+
+
+def _form(
+    node: OurNode,
+    path: str,
+    status: int = 200,
+    *,
+    email: str = "",
+    problem: str = "",
+    notice: str = "",
+) -> Response:
+    return render(
+        "sign_in.html",
+        status,
+        visitor=None,
+        now=node.clock.now(),
+        next=path,
+        email=email,
+        problem=problem,
+        notice=notice,
+        lifetime=_lifetime(node.settings.login_lifetime),
+    )
+
+
+def _lifetime(seconds: int) -> str:
+    for length, word in ((3600, "hour"), (60, "minute")):
+        if seconds % length == 0:
+            return counted(seconds // length, word)
+    return counted(seconds, "second")
