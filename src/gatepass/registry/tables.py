@@ -237,7 +237,7 @@ token_use_days = Table(
     metadata,
     Column("token_id", key_text, primary_key=True),
     Column("day", Integer, primary_key=True, autoincrement=False),
-    Column("count", BigInteger, nullable=False),
+    Column("uses", BigInteger, nullable=False),
     Index(None, "day"),
 )
 
@@ -247,7 +247,7 @@ token_use_addresses = Table(
     Column("token_id", key_text, primary_key=True),
     Column("address", key_text, primary_key=True),
     Column("last_at", BigInteger, nullable=False),
-    Column("count", BigInteger, nullable=False),
+    Column("uses", BigInteger, nullable=False),
 )
 
 #: How far each spool file has been counted, in bytes; moved in the transaction that counts.

@@ -1,16 +1,30 @@
 """Verifier keys: what a gateway or service shows when it asks for decisions. Operators only."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
 
+from gatepass.core.credentials import VERIFIER_KEY, make
+from gatepass.core.errors import NotFound
+from gatepass.core.grants import Grant
+from gatepass.registry import audit
 from gatepass.registry.actor import Actor, Person
+from gatepass.registry.audit import Subject
+from gatepass.registry.fields import read_label
+from gatepass.registry.publishing import publish
+from gatepass.registry.standing import standing
+from gatepass.registry.tables import verifier_keys
 
 
 @dataclass(frozen=True, slots=True)
 class VerifierKey:
-    """One verifier key, without its text. Times are Unix ms."""
+    """One verifier key, without its text. Times are Unix ms.
+
+    Attributes:
+        id: the first 21 characters of its text.
+    """
 
     id: str
     label: str
@@ -22,15 +36,128 @@ class VerifierKey:
 
 
 def create(session: Session, actor: Actor, *, label: str) -> tuple[VerifierKey, str]:
-    """Make a key; its text is returned here and nowhere else, ever."""
-    raise NotImplementedError
+    """Make a key; its text is returned here and nowhere else, ever.
+
+    Raises:
+        Forbidden: ``operator_required``, or ``signed_in_user_required`` for an access token.
+        InvalidInput: for ``label``; 1–100 characters without control characters.
+    """
+    actor = _operator(session, actor)
+    read_label("label", label)
+    credential = make(VERIFIER_KEY)
+    session.execute(
+        insert(verifier_keys),
+        {
+            "id": credential.id,
+            "digest": credential.digest,
+            "label": label,
+            "created_at": session.info["now"],
+            "created_by": actor.user,
+            "created_by_name": actor.name,
+        },
+    )
+    row = _find(session, credential.id)
+    publish(session, _grant(row))
+    _record(session, actor, "verifier_key.created", row, after={"label": label})
+    return _key(row), credential.text
 
 
 def list_(session: Session, actor: Actor) -> list[VerifierKey]:
-    """All keys, newest first."""
-    raise NotImplementedError
+    """All keys, newest first; there are a handful.
+
+    Raises:
+        Forbidden: ``operator_required``.
+    """
+    actor.require_operator()
+    table = verifier_keys.c
+    rows = session.execute(select(verifier_keys).order_by(table.created_at.desc(), table.id.desc()))
+    return [_key(row) for row in rows]
 
 
 def deactivate(session: Session, actor: Actor, key_id: str) -> VerifierKey:
-    """End a key at once. Repeating it changes nothing."""
-    raise NotImplementedError
+    """End a key at once, for good. Repeating it changes nothing.
+
+    Raises:
+        Forbidden: ``operator_required``, or ``signed_in_user_required`` for an access token.
+        NotFound: there is none of that id.
+    """
+    actor = _operator(session, actor)
+    row = _find(session, key_id)
+    if row.deactivated_at is not None:
+        return _key(row)
+    session.execute(
+        update(verifier_keys)
+        .where(verifier_keys.c.id == key_id)
+        .values(
+            deactivated_at=session.info["now"],
+            deactivated_by=actor.user,
+            deactivated_by_name=actor.name,
+        )
+    )
+    row = _find(session, key_id)
+    publish(session, _grant(row))
+    _record(
+        session,
+        actor,
+        "verifier_key.deactivated",
+        row,
+        before={"deactivated_at": None},
+        after={"deactivated_at": row.deactivated_at},
+    )
+    return _key(row)
+
+
+def _operator(session: Session, actor: Actor) -> Actor:
+    actor.require_signed_in()
+    actor.require_operator()
+    return standing(session, actor)
+
+
+def _find(session: Session, key_id: str) -> Row[Any]:
+    row = session.execute(select(verifier_keys).where(verifier_keys.c.id == key_id)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such verifier key.")
+    return row
+
+
+def _record(
+    session: Session,
+    actor: Actor,
+    action: str,
+    row: Row[Any],
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any],
+) -> None:
+    # It belongs to the installation: no company reads of it in its own log.
+    subject = Subject("verifier_key", row.id, row.label)
+    audit.record(session, actor, action, subject, company=None, before=before, after=after)
+
+
+def _key(row: Row[Any]) -> VerifierKey:
+    ended = row.deactivated_at is not None
+    return VerifierKey(
+        id=row.id,
+        label=row.label,
+        status="deactivated" if ended else "active",
+        created_at=row.created_at,
+        created_by=Person(row.created_by, row.created_by_name),
+        deactivated_at=row.deactivated_at,
+        deactivated_by=Person(row.deactivated_by, row.deactivated_by_name) if ended else None,
+    )
+
+
+def _grant(row: Row[Any]) -> Grant:
+    return Grant(
+        id=row.id,
+        digest=row.digest,
+        kind="verifier",
+        company="",
+        user="",
+        label=row.label,
+        permissions=frozenset(),
+        networks=None,
+        domains=(),
+        expires_at=None,
+        deactivated=row.deactivated_at is not None,
+    )

@@ -99,14 +99,14 @@ def upgrade() -> None:
         sa.Column("token_id", _KEY, nullable=False),
         sa.Column("address", _KEY, nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
-        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("uses", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("token_id", "address", name="pk_token_use_addresses"),
     )
     op.create_table(
         "token_use_days",
         sa.Column("token_id", _KEY, nullable=False),
         sa.Column("day", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("uses", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("token_id", "day", name="pk_token_use_days"),
     )
     op.create_index("ix_token_use_days_day", "token_use_days", ["day"])
