@@ -13,6 +13,7 @@ import idna
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatepass.core.credentials import LOGIN_TOKEN
 from gatepass.settings import Settings
 
 # What Sec-Fetch-Site says where no other site had a hand in the request. `same-site` is another
@@ -50,7 +51,7 @@ def login_cookie(request: Request) -> str | None:
     """The login token the browser sent, or None.
 
     Two cookies of the name that differ are none: one of them was planted, and nobody can tell
-    which.
+    which. Nor is an access token, which has no business in a cookie.
     """
     name = cookie_name(_settings(request))
     pairs = (
@@ -59,7 +60,8 @@ def login_cookie(request: Request) -> str | None:
         for pair in line.split(";")
     )
     values = {value.strip(" \t") for found, _, value in pairs if found.strip(" \t") == name}
-    return (values.pop() or None) if len(values) == 1 else None
+    value = values.pop() if len(values) == 1 else ""
+    return value if value.startswith(f"{LOGIN_TOKEN}_") else None
 
 
 def same_site(request: Request) -> bool:

@@ -182,6 +182,9 @@ def problem_of_error(error: GatepassError) -> Problem:
     if isinstance(error, InvalidInput):
         return Problem(status, error.reason, SENTENCES["invalid"], errors=error.errors)
     if isinstance(error, Forbidden):
+        # A credential that ended between its admission and its turn to change something.
+        if error.reason in _TOKEN_AT_FAULT:
+            status = 401
         return Problem(status, error.reason, error.message, scope=error.permission)
     if isinstance(error, Conflict):
         current = error.current if isinstance(error.current, Mapping) else None

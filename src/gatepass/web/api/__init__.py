@@ -1,0 +1,23 @@
+"""The REST API: one module per resource."""
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from gatepass.web.api import (
+    access_tokens,
+    audit_events,
+    authentications,
+    catalogue,
+    verifier_keys,
+)
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Such as ``access_tokens_create``."""
+    module = route.endpoint.__module__.rpartition(".")[2]
+    return f"{module}_{route.name.strip('_')}"
+
+
+router = APIRouter(prefix="/v1", generate_unique_id_function=_operation_id)
+for module in (authentications, catalogue, access_tokens, audit_events, verifier_keys):
+    router.include_router(module.router)

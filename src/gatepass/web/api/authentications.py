@@ -1,0 +1,161 @@
+"""``/v1/authentications``, ``/v1/sign-out`` and ``/v1/me``."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from gatepass.registry import authentications, companies
+from gatepass.web.api.body import Fields, NoFields, body, takes
+from gatepass.web.api.shapes import (
+    Limit,
+    Listed,
+    PageCursor,
+    Record,
+    RecordId,
+    Status,
+    Time,
+    person_id,
+    person_name,
+)
+from gatepass.web.deps import Calling, OurNode, SignedIn
+from gatepass.web.sign_in import sign_in
+
+router = APIRouter(tags=["Authentications"])
+
+
+class SignIn(Fields):
+    """Who signs in."""
+
+    email: str = Field(examples=["ada@example.com"])
+    password: str = Field(examples=["correct horse battery staple"])
+    code: str | None = Field(default=None, description="The second factor, where one is set up.")
+
+
+class Authentication(Record):
+    """One sign-in."""
+
+    id: str
+    user: str | None = person_id("user")
+    user_name: str | None = person_name("user")
+    status: Status
+    created_at: Time
+    expires_at: Time
+    address: str | None
+    user_agent: str | None
+    current: bool = Field(description="Whether it is the one that this request came with.")
+    deactivated_at: Time | None
+
+
+class SignedInAnswer(Record):
+    """A login token, and the authentication it belongs to."""
+
+    token: str
+    authentication: Authentication
+
+
+class MyUser(Record):
+    """Whose token it is."""
+
+    id: str
+    name: str
+    email: str
+    role: str = Field(description="The role's id.")
+
+
+class MyCompany(Record):
+    """Whose account it is."""
+
+    id: str
+    name: str
+
+
+class Me(Record):
+    """The credential in use."""
+
+    kind: Literal["api", "ui", "login"]
+    user: MyUser
+    company: MyCompany
+    permissions: tuple[str, ...] = Field(description="The effective ones.")
+    address: str | None = Field(description="The address this server sees the call come from.")
+    expires_at: Time | None
+
+
+@router.post("/authentications", status_code=201, summary="Sign in", openapi_extra=takes(SignIn))
+async def create(
+    request: Request, response: Response, who: Annotated[SignIn, body(SignIn)]
+) -> SignedInAnswer:
+    """Whatever is wrong is 401 `sign_in_failed`. The answer holds a login token, this once."""
+    made, text = await sign_in(request, who.email, who.password, who.code)
+    response.headers["Location"] = f"/v1/authentications/{made.id}"
+    authentication = _sent(made, response)
+    return SignedInAnswer(token=text, authentication=authentication)
+
+
+@router.get("/authentications", summary="Recent authentications")
+def recent(
+    node: OurNode,
+    actor: SignedIn,
+    user: Annotated[str | None, Query(description="A user's id, or `all`.")] = None,
+    limit: Limit | None = None,
+    cursor: PageCursor = None,
+) -> Listed[Authentication]:
+    """One's own; others' with `users:manage`."""
+    with node.database.reading(node.clock.now()) as session:
+        page = authentications.list_(session, actor, user=user, limit=limit, cursor=cursor)
+    items = [Authentication.model_validate(one) for one in page.items]
+    return Listed[Authentication](items=items, next=page.next)
+
+
+@router.post(
+    "/authentications/{id}/deactivate",
+    summary="Deactivate an authentication for good",
+    openapi_extra=takes(NoFields),
+)
+def deactivate(
+    response: Response,
+    node: OurNode,
+    actor: SignedIn,
+    id: RecordId,
+    _: Annotated[NoFields, body(NoFields)],
+) -> Authentication:
+    """One's own; others' with `users:manage`. Repeating it changes nothing."""
+    with node.database.changing(node.clock.now()) as session:
+        ended = authentications.deactivate(session, actor, id)
+    return _sent(ended, response)
+
+
+@router.post(
+    "/sign-out",
+    status_code=204,
+    response_class=Response,
+    summary="Sign out",
+    openapi_extra=takes(NoFields),
+)
+def sign_out(node: OurNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]) -> None:
+    """Deactivates the authentication in use."""
+    with node.database.changing(node.clock.now()) as session:
+        authentications.sign_out(session, actor)
+
+
+@router.get("/me", summary="The credential in use")
+def me(node: OurNode, caller: Calling) -> Me:
+    """Any token may ask who it is, what it may do and from where it comes."""
+    with node.database.reading(node.clock.now()) as session:
+        company = companies.get(session, caller.grant.company)
+    return Me.model_validate(
+        {
+            "kind": caller.grant.kind,
+            "user": caller.user,
+            "company": company,
+            "permissions": sorted(caller.actor.permissions),
+            "address": caller.actor.address,
+            "expires_at": caller.grant.expires_at,
+        }
+    )
+
+
+def _sent(made: authentications.Authentication, response: Response) -> Authentication:
+    sent = Authentication.model_validate(made)
+    response.headers["ETag"] = sent.entity_tag()
+    return sent

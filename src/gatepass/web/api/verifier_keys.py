@@ -1,0 +1,55 @@
+"""``/v1/verifier-keys``. They are made on the command line alone."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Response
+
+from gatepass.registry import verifier_keys
+from gatepass.web.api.body import NoFields, body, takes
+from gatepass.web.api.shapes import Listed, Record, RecordId, Time, person_id, person_name
+from gatepass.web.deps import OurNode, SignedIn
+
+router = APIRouter(tags=["Verifier keys"])
+
+
+class VerifierKey(Record):
+    """A verifier key; never its text."""
+
+    id: str
+    label: str
+    status: Literal["active", "deactivated"]
+    created_at: Time
+    created_by: str | None = person_id("created_by")
+    created_by_name: str | None = person_name("created_by")
+    deactivated_at: Time | None
+    deactivated_by: str | None = person_id("deactivated_by")
+    deactivated_by_name: str | None = person_name("deactivated_by")
+
+
+@router.get("/verifier-keys", summary="The installation's verifier keys")
+def all_(node: OurNode, actor: SignedIn) -> Listed[VerifierKey]:
+    """For operators. All of them, in one page."""
+    with node.database.reading(node.clock.now()) as session:
+        keys = verifier_keys.list_(session, actor)
+    items = [VerifierKey.model_validate(key) for key in keys]
+    return Listed[VerifierKey](items=items, next=None)
+
+
+@router.post(
+    "/verifier-keys/{id}/deactivate",
+    summary="Deactivate a verifier key for good",
+    openapi_extra=takes(NoFields),
+)
+def deactivate(
+    response: Response,
+    node: OurNode,
+    actor: SignedIn,
+    id: RecordId,
+    _: Annotated[NoFields, body(NoFields)],
+) -> VerifierKey:
+    """For operators. Repeating it changes nothing."""
+    with node.database.changing(node.clock.now()) as session:
+        key = verifier_keys.deactivate(session, actor, id)
+    sent = VerifierKey.model_validate(key)
+    response.headers["ETag"] = sent.entity_tag()
+    return sent

@@ -1,0 +1,126 @@
+"""The composition root of the main port: a node in, an ASGI application out.
+
+From the outside in: the endpoints for gateways and services, which know no framework; the edge that
+every other request passes; FastAPI with the API, the pages and what else is handed in.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import ASGIApp
+
+from gatepass.core.errors import GatepassError, InvalidInput
+from gatepass.node import Node
+from gatepass.web import api, metrics, pages
+from gatepass.web.api.body import field_errors
+from gatepass.web.authz import Endpoints
+from gatepass.web.cookies import cookie_name
+from gatepass.web.deps import Refused
+from gatepass.web.edge import Edge
+from gatepass.web.gateway_asgi import GatewayPaths
+from gatepass.web.openapi import openapi_document
+from gatepass.web.pages.errors import error_page
+from gatepass.web.problems import (
+    Problem,
+    problem_of_error,
+    problem_of_reason,
+    problem_of_status,
+)
+
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+
+
+def create_app(node: Node, extra: Sequence[APIRouter] = ()) -> ASGIApp:
+    """The main port's application.
+
+    Args:
+        node: what answers; its settings are the application's.
+        extra: more routers, such as the demo's.
+    """
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    app.state.node = node
+    app.state.trusted = node.settings.trusted
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+    document = openapi_document(api.router, cookie_name(node.settings))
+
+    @app.get("/v1/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return JSONResponse(document)
+
+    for router in (api.router, metrics.router, pages.router, *extra):
+        app.include_router(router)
+    endpoints = Endpoints(node.verifier, node.settings.trusted, node.not_ready)
+    return GatewayPaths(Edge(app), endpoints)
+
+
+def _answer(problem: Problem) -> Response:
+    return Response(problem.body(), problem.status, headers=dict(problem.headers()))
+
+
+async def _refused(request: Request, refused: Refused) -> Response:
+    decision = refused.decision
+    return _answer(problem_of_reason(decision.status, decision.reason.value))
+
+
+async def _failed(request: Request, error: GatepassError) -> Response:
+    return _answer(problem_of_error(error))
+
+
+async def _not_valid(request: Request, error: RequestValidationError) -> Response:
+    errors: list[dict[str, Any]] = [dict(one) for one in error.errors()]
+    # What can't be an id is nobody's id.
+    if any(one["loc"][0] == "path" for one in errors):
+        return _answer(problem_of_status(404))
+    for one in errors:
+        one["loc"] = one["loc"][1:]
+    return _answer(problem_of_error(InvalidInput(field_errors(errors))))
+
+
+async def _http_fault(request: Request, fault: HTTPException) -> Response:
+    allow = (("allow", _allowed(request)),) if fault.status_code == 405 else ()
+    if _for_people(request):
+        fault.headers = dict(allow)
+        return await run_in_threadpool(error_page, request, fault)
+    return _answer(problem_of_status(fault.status_code, allow))
+
+
+async def _our_fault(request: Request, error: Exception) -> Response:
+    # The edge logs it.
+    return _answer(problem_of_status(500))
+
+
+_HANDLERS: dict[type[Exception], Any] = {
+    Refused: _refused,
+    GatepassError: _failed,
+    RequestValidationError: _not_valid,
+    HTTPException: _http_fault,
+    Exception: _our_fault,
+}
+
+
+def _for_people(request: Request) -> bool:
+    """Whether it is someone at a browser who went astray, and not a program."""
+    is_api = request.url.path.startswith("/v1/")
+    return not is_api and "text/html" in request.headers.get("accept", "")
+
+
+def _allowed(request: Request) -> str:
+    """The methods that the address does answer. The framework names only one route's."""
+    methods = [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.router.routes
+        )
+    ]
+    if "GET" in methods:
+        methods.append("HEAD")
+    return ", ".join(sorted(methods))

@@ -1,0 +1,158 @@
+"""From a request to who is calling: the credential, the address, rows 1 to 8 of the rules.
+
+The API takes ``Authenticated`` or ``SignedIn`` as a parameter. Pages, which show a sign-in form
+where the API answers 401, call :func:`admit` and :func:`caller_of` themselves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from gatepass.core.decision import Decision, Reason
+from gatepass.core.grants import Grant
+from gatepass.core.networks import format_address, parse_address
+from gatepass.node import Node
+from gatepass.registry import users
+from gatepass.registry.actor import Actor
+from gatepass.registry.users import User
+from gatepass.verify.client_address import client_address
+from gatepass.verify.presented import read_credential
+from gatepass.web.cookies import cookie_counts, login_cookie
+
+
+class Refused(Exception):
+    """Whoever calls isn't admitted; the decision says why."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(decision.reason.value)
+        self.decision = decision
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling.
+
+    Attributes:
+        actor: what registry operations take.
+        grant: the facts of the token in use.
+        user: whose token it is.
+    """
+
+    actor: Actor
+    grant: Grant
+    user: User
+
+
+def node_of(request: Request) -> Node:
+    """The node that answers."""
+    node: Node = request.app.state.node
+    return node
+
+
+def address_of(request: Request) -> bytes | None:
+    """The address the request comes from, packed; None if it can't be told (garbage)."""
+    client = request.scope.get("client")
+    peer = parse_address(client[0]) if client else None
+    if peer is None:
+        return None
+    return client_address(peer, lines(request, "x-forwarded-for"), request.app.state.trusted)
+
+
+def lines(request: Request, name: str) -> Sequence[str | None]:
+    """The values of a header's lines in order; None for one with bytes outside ASCII, which is
+    garbage and never "absent"."""
+    wanted = name.encode()
+    return [
+        value.decode("ascii") if value.isascii() else None
+        for key, value in request.scope["headers"]
+        if key == wanted
+    ]
+
+
+def admit(request: Request, presented: str | Reason) -> Decision:
+    """Rows 1 to 8 of the rules for a credential that this request came with.
+
+    Raises:
+        Unavailable: it can't be decided now.
+    """
+    address = address_of(request)
+    return node_of(request).admit(
+        presented,
+        address=address,
+        origin=_single(lines(request, "origin")),
+        referer=_single(lines(request, "referer")),
+        address_garbage=address is None,
+    )
+
+
+def caller_of(request: Request, decision: Decision) -> Caller:
+    """Who it is that *decision* admitted.
+
+    Raises:
+        Refused: it didn't.
+        Unavailable: the registry can't be read now.
+    """
+    grant = decision.grant
+    if not decision.allowed or grant is None:
+        raise Refused(decision)
+    node = node_of(request)
+    with node.database.reading(node.clock.now()) as session:
+        user = users.get(session, grant.user)
+    address = decision.call.address
+    signed_in = grant.kind == "login"
+    actor = Actor(
+        kind="user" if signed_in else "token",
+        company=grant.company,
+        user=user.id,
+        name=user.name,
+        permissions=frozenset(decision.effective),
+        credential=grant.id,
+        address=None if address is None else format_address(address),
+        # A token holds what was put into it; looking after the installation never was.
+        operator=signed_in and user.operator,
+    )
+    return Caller(actor, grant, user)
+
+
+def _presented(request: Request) -> str | Reason:
+    """Headers first. Only a request without a Gatepass credential in them may use the cookie."""
+    presented = read_credential(lines(request, "authorization"), lines(request, "x-access-token"))
+    if presented is Reason.token_missing and cookie_counts(request):
+        return login_cookie(request) or presented
+    return presented
+
+
+def _caller(request: Request) -> Caller:
+    return caller_of(request, admit(request, _presented(request)))
+
+
+# What reads nothing is async, or FastAPI would lend it a thread.
+async def _node(request: Request) -> Node:
+    return node_of(request)
+
+
+async def _actor(caller: Annotated[Caller, Depends(_caller)]) -> Actor:
+    return caller.actor
+
+
+async def _signed_in(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
+    actor.require_signed_in()
+    return actor
+
+
+def _single(values: Sequence[str | None]) -> str | None:
+    """A header that may be there once; garbage or a repetition is "", which no origin is."""
+    if not values:
+        return None
+    return (values[0] or "") if len(values) == 1 else ""
+
+
+OurNode = Annotated[Node, Depends(_node)]
+#: Whoever is calling, with the facts of the token in use.
+Calling = Annotated[Caller, Depends(_caller)]
+#: Whoever is calling, with any token.
+Authenticated = Annotated[Actor, Depends(_actor)]
+#: A person who signed in; an access token is 403 ``signed_in_user_required``.
+SignedIn = Annotated[Actor, Depends(_signed_in)]

@@ -1,0 +1,99 @@
+"""``/metrics``, for Prometheus.
+
+Only a trusted peer that speaks for itself is answered: a scraper on the machine or in the cluster.
+A request that a proxy passed on may come from anyone, so whatever names another address makes it
+404, as if there were nothing here.
+"""
+
+import os
+import resource
+import time
+from collections.abc import Iterable, Iterator
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from gatepass.core.networks import parse_address
+from gatepass.node import Node
+from gatepass.registry import usage
+from gatepass.web.deps import OurNode
+from gatepass.web.openapi import VERSION
+
+router = APIRouter(include_in_schema=False)
+
+_FORWARDING = frozenset(
+    (b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip")
+)
+_STARTED = time.time()
+
+
+@router.get("/metrics")
+def metrics(request: Request, node: OurNode) -> Response:
+    """The figures, in the text format 0.0.4."""
+    if not _speaks_for_itself(request):
+        raise HTTPException(404)
+    return Response("".join(_figures(node)), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _speaks_for_itself(request: Request) -> bool:
+    client = request.scope.get("client")
+    peer = parse_address(client[0]) if client else None
+    names = (name for name, _ in request.scope["headers"])
+    if any(name in _FORWARDING or name.startswith(b"x-forwarded") for name in names):
+        return False
+    return peer is not None and request.app.state.trusted.contains(peer)
+
+
+def _figures(node: Node) -> Iterator[str]:
+    with node.database.reading(node.clock.now()) as session:
+        decisions = usage.decision_counts(session)
+    yield from _family(
+        "gatepass_decisions_total",
+        "counter",
+        "Decisions of this installation, by reason.",
+        ((f'{{reason="{reason}"}}', total) for reason, total in sorted(decisions.items())),
+    )
+    ready = 1 if node.not_ready() is None else 0
+    yield from _one("gatepass_ready", "gauge", "Whether this node can decide now.", ready)
+    info = ((f'{{version="{VERSION}"}}', 1),)
+    yield from _family("gatepass_build_info", "gauge", "What is running.", info)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    yield from _one(
+        "process_cpu_seconds_total",
+        "counter",
+        "CPU time of the worker process that answered.",
+        used.ru_utime + used.ru_stime,
+    )
+    yield from _one(
+        "process_start_time_seconds",
+        "gauge",
+        "When the worker process that answered was started.",
+        _STARTED,
+    )
+    resident = _resident_bytes()
+    if resident is not None:
+        yield from _one(
+            "process_resident_memory_bytes",
+            "gauge",
+            "Memory of the worker process that answered.",
+            resident,
+        )
+
+
+def _one(name: str, kind: str, meaning: str, value: float) -> Iterator[str]:
+    return _family(name, kind, meaning, (("", value),))
+
+
+def _family(
+    name: str, kind: str, meaning: str, values: Iterable[tuple[str, float]]
+) -> Iterator[str]:
+    yield f"# HELP {name} {meaning}\n# TYPE {name} {kind}\n"
+    for labels, value in values:
+        yield f"{name}{labels} {value}\n"
+
+
+def _resident_bytes() -> int | None:
+    try:
+        with open("/proc/self/statm", "rb") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
