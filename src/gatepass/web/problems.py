@@ -20,6 +20,8 @@ from gatepass.core.errors import (
     TooManyAttempts,
     Unavailable,
 )
+from gatepass.verify.refusals import SENTENCES as REFUSALS
+from gatepass.verify.refusals import sentence, www_authenticate
 from gatepass.web.strict_json import BrokenJSON
 
 MEDIA_TYPE = "application/problem+json"
@@ -37,21 +39,9 @@ STATUS_OF: tuple[tuple[type[GatepassError], int], ...] = (
     (Unavailable, 503),
 )
 
-# One sentence for a person per reason. A guesser learns nothing from them that the reason
-# doesn't say already.
+# One sentence for a person per reason.
 SENTENCES: dict[str, str] = {
-    "token_missing": "No credential was sent.",
-    "token_invalid": "The credential is not one that this installation issued.",
-    "token_deactivated": "The token has been deactivated.",
-    "token_expired": "The token has expired.",
-    "account_deactivated": "The account this token belongs to is no longer active.",
-    "company_address_not_allowed": "The company doesn't admit calls from this address.",
-    "address_not_allowed": "The call comes from an address that is not allowed.",
-    "origin_missing": "A token for UI access needs an Origin, and the call carries none.",
-    "origin_not_allowed": "The token may not be used on this origin.",
-    "path_ambiguous": "The path can be read in more than one way.",
-    "route_unknown": "No route of the catalogue matches this method and path.",
-    "permission_missing": "The credential doesn't hold the permission this needs.",
+    **REFUSALS,
     "bad_request": "The request can't be read.",
     "invalid": "What was sent can't be accepted as it stands.",
     "not_found": "There is nothing here.",
@@ -73,11 +63,6 @@ _REASON_OF_STATUS: dict[int, str] = {
     500: "internal_error",
     503: "unavailable",
 }
-
-# RFC 6750 section 3.1: `error` is there only if a token was, and it was at fault.
-_TOKEN_AT_FAULT = frozenset(
-    ("token_invalid", "token_deactivated", "token_expired", "account_deactivated")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,29 +124,9 @@ class Problem:
         return [*headers, *self.more_headers]
 
 
-def www_authenticate(status: int, reason: str, scope: str | None = None) -> str | None:
-    """The Bearer challenge of RFC 6750 that goes with an answer, or None.
-
-    Every 401 carries one, and so does 403 ``permission_missing``; other 403s don't, because another
-    token would not help.
-    """
-    challenge = 'Bearer realm="gatepass"'
-    if status == 401:
-        if reason in _TOKEN_AT_FAULT:
-            return f'{challenge}, error="invalid_token", error_description="{SENTENCES[reason]}"'
-        return challenge
-    if status == 403 and reason == "permission_missing":
-        challenge += ', error="insufficient_scope"'
-        # Permission names are a subset of RFC 6749's scope-token characters.
-        return f'{challenge}, scope="{scope}"' if scope else challenge
-    return None
-
-
 def problem_of_reason(status: int, reason: str, *, scope: str | None = None) -> Problem:
     """The problem for a reason that is known by its word alone, such as a decision's."""
-    detail = SENTENCES.get(reason, HTTPStatus(status).phrase + ".")
-    if reason == "permission_missing" and scope:
-        detail = f"The credential doesn't hold {scope.replace(' ', ' and ')}."
+    detail = sentence(reason, scope) or SENTENCES.get(reason, HTTPStatus(status).phrase + ".")
     return Problem(status, reason, detail, scope=scope)
 
 

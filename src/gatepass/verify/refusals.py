@@ -1,0 +1,61 @@
+"""How a refusal is put to whoever called: one sentence for a person, one challenge for a program.
+
+The REST API, the gateways' endpoints and the embedded middleware all answer with these.
+"""
+
+from gatepass.core.reason import Reason
+
+#: A guesser learns nothing from a sentence that the reason doesn't say already.
+SENTENCES: dict[str, str] = {
+    Reason.token_missing: "No credential was sent.",
+    Reason.token_invalid: "The credential is not one that this installation issued.",
+    Reason.token_deactivated: "The token has been deactivated.",
+    Reason.token_expired: "The token has expired.",
+    Reason.account_deactivated: "The account this token belongs to is no longer active.",
+    Reason.company_address_not_allowed: "The company doesn't admit calls from this address.",
+    Reason.address_not_allowed: "The call comes from an address that is not allowed.",
+    Reason.origin_missing: "A token for UI access needs an Origin, and the call carries none.",
+    Reason.origin_not_allowed: "The token may not be used on this origin.",
+    Reason.path_ambiguous: "The path can be read in more than one way.",
+    Reason.route_unknown: "No route of the catalogue matches this method and path.",
+    Reason.permission_missing: "The credential doesn't hold the permission this needs.",
+}
+
+# RFC 6750 section 3.1: `error` is there only if a token was, and it was at fault.
+_TOKEN_AT_FAULT = frozenset(
+    (
+        Reason.token_invalid,
+        Reason.token_deactivated,
+        Reason.token_expired,
+        Reason.account_deactivated,
+    )
+)
+
+
+def sentence(reason: str, scope: str | None = None) -> str | None:
+    """The sentence that goes with *reason*; None if it isn't a refused decision's.
+
+    Args:
+        scope: for ``permission_missing``, the permissions that are needed, separated by spaces.
+    """
+    if reason == Reason.permission_missing and scope:
+        return f"The credential doesn't hold {scope.replace(' ', ' and ')}."
+    return SENTENCES.get(reason)
+
+
+def www_authenticate(status: int, reason: str, scope: str | None = None) -> str | None:
+    """The Bearer challenge of RFC 6750 that goes with an answer, or None.
+
+    Every 401 carries one, and so does 403 ``permission_missing``; other 403s don't, because another
+    token would not help.
+    """
+    challenge = 'Bearer realm="gatepass"'
+    if status == 401:
+        if reason in _TOKEN_AT_FAULT:
+            return f'{challenge}, error="invalid_token", error_description="{SENTENCES[reason]}"'
+        return challenge
+    if status == 403 and reason == Reason.permission_missing:
+        challenge += ', error="insufficient_scope"'
+        # Permission names are a subset of RFC 6749's scope-token characters.
+        return f'{challenge}, scope="{scope}"' if scope else challenge
+    return None
