@@ -21,8 +21,8 @@ SENTENCES: dict[str, str] = {
     Reason.permission_missing: "The credential doesn't hold the permission this needs.",
 }
 
-# RFC 6750 section 3.1: `error` is there only if a token was, and it was at fault.
-_TOKEN_AT_FAULT = frozenset(
+#: RFC 6750 section 3.1: `error` is there only if a token was, and it was at fault.
+TOKEN_AT_FAULT = frozenset(
     (
         Reason.token_invalid,
         Reason.token_deactivated,
@@ -51,7 +51,7 @@ def www_authenticate(status: int, reason: str, scope: str | None = None) -> str 
     """
     challenge = 'Bearer realm="gatepass"'
     if status == 401:
-        if reason in _TOKEN_AT_FAULT:
+        if reason in TOKEN_AT_FAULT:
             return f'{challenge}, error="invalid_token", error_description="{SENTENCES[reason]}"'
         return challenge
     if status == 403 and reason == Reason.permission_missing:

@@ -21,7 +21,7 @@ from gatepass.core.errors import (
     Unavailable,
 )
 from gatepass.verify.refusals import SENTENCES as REFUSALS
-from gatepass.verify.refusals import sentence, www_authenticate
+from gatepass.verify.refusals import TOKEN_AT_FAULT, sentence, www_authenticate
 from gatepass.web.strict_json import BrokenJSON
 
 MEDIA_TYPE = "application/problem+json"
@@ -148,7 +148,7 @@ def problem_of_error(error: GatepassError) -> Problem:
         return Problem(status, error.reason, SENTENCES["invalid"], errors=error.errors)
     if isinstance(error, Forbidden):
         # A credential that ended between its admission and its turn to change something.
-        if error.reason in _TOKEN_AT_FAULT:
+        if error.reason in TOKEN_AT_FAULT:
             status = 401
         return Problem(status, error.reason, error.message, scope=error.permission)
     if isinstance(error, Conflict):
