@@ -105,7 +105,11 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
             return "the clock went back"
         return None if verifier.fresh() else "stale"
 
-    ticking = Ticking(lambda: (clock.watch(file.shared), usage.flush()))
+    def tick() -> None:
+        clock.watch(file.shared)
+        usage.flush()
+
+    ticking = Ticking(tick)
     ticking.start()
     application = GatewayPort(Endpoints(verifier, settings.trusted, not_ready))
     try:
@@ -147,7 +151,7 @@ def _serve(
     interface: Interfaces,
     task_impl: TaskImpl,
 ) -> None:
-    server = Server(
+    server: Any = Server(
         application,
         address=settings.host,
         port=order.port,
