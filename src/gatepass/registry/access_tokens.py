@@ -1,55 +1,46 @@
 """Access tokens: make, find, change, deactivate."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import Catalogue
-from gatepass.registry.actor import Actor, Person
-from gatepass.registry.paging import Page
+from gatepass.core.credentials import ACCESS_TOKEN, make
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from gatepass.registry import access_token_fields as fields
+from gatepass.registry import audit
+from gatepass.registry.access_token_records import (
+    STORED,
+    AccessToken,
+    LastUse,
+    TokenStatus,
+    etag,
+    grant_of,
+    tokens_of,
+)
+from gatepass.registry.access_token_search import list_
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import Subject
+from gatepass.registry.fields import folded, storable
+from gatepass.registry.publishing import publish
+from gatepass.registry.standing import standing
+from gatepass.registry.tables import access_tokens
 
-TokenStatus = Literal["active", "expired", "deactivated"]
+__all__ = [
+    "AccessToken",
+    "LastUse",
+    "TokenStatus",
+    "create",
+    "deactivate",
+    "etag",
+    "get",
+    "list_",
+    "modify",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class LastUse:
-    """When a token was last used (Unix ms), from which address, for which permission."""
-
-    at: int
-    address: str | None
-    permission: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """One access token as people see it; never its text or digest. Times are Unix ms.
-
-    Attributes:
-        id: the first 21 characters of its text.
-        kind: ``api`` or ``ui``.
-        permissions: what was chosen.
-        effective_permissions: what counts of it under its maker's role now.
-        networks: canonical, such as ``203.0.113.0/24``; none means from anywhere.
-        domains: where a ``ui`` token may be used; none means anywhere.
-    """
-
-    id: str
-    company: str
-    label: str
-    kind: str
-    status: TokenStatus
-    permissions: tuple[str, ...]
-    effective_permissions: tuple[str, ...]
-    networks: tuple[str, ...]
-    domains: tuple[str, ...]
-    expires_at: int | None
-    created_at: int
-    created_by: Person
-    deactivated_at: int | None
-    deactivated_by: Person | None
-    last_used: LastUse | None
+_LONGEST_FORM_ID = 100
 
 
 def create(
@@ -65,28 +56,67 @@ def create(
     domains: Sequence[str] = (),
     form_id: str | None = None,
 ) -> tuple[AccessToken, str]:
-    """Make a token; its text is returned here and nowhere else, ever."""
-    raise NotImplementedError
+    """Make a token; its text is returned here and nowhere else, ever.
+
+    Args:
+        expires_at: Unix ms, in the future; None is never.
+        form_id: names the form it was asked for with; a form makes one token at most.
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; without ``access-tokens:create``, or without one of
+            the *permissions* oneself.
+        InvalidInput: with all that is wrong with the fields.
+        Conflict: ``form_already_used``; ``current`` is the id of the token it made.
+    """
+    actor.require_signed_in()
+    actor = standing(session, actor)
+    actor.require("access-tokens:create")
+    if actor.user is None or actor.company is None:
+        raise Forbidden("A token is a user's own.", reason="signed_in_user_required")
+    if form_id is not None:
+        _require_fresh_form(session, actor.user, form_id)
+    now: int = session.info["now"]
+    found = fields.read(
+        {
+            "label": label,
+            "permissions": permissions,
+            "networks": networks,
+            "domains": domains,
+            "expires_at": expires_at,
+        },
+        kind=kind,
+        catalogue=catalogue,
+        now=now,
+    )
+    _require_held(actor, found["permissions"])
+    credential = make(ACCESS_TOKEN)
+    values = {
+        "id": credential.id,
+        "company_id": actor.company,
+        "digest": credential.digest,
+        "kind": kind,
+        "label_folded": folded(label),
+        "created_at": now,
+        "created_by": actor.user,
+        "form_id": form_id,
+        **found,
+    }
+    session.execute(insert(access_tokens), values)
+    row = _find(session, actor, credential.id)
+    publish(session, grant_of(row))
+    _record(session, actor, "created", row, after={**found, "kind": kind})
+    return _token(session, row), credential.text
 
 
 def get(session: Session, actor: Actor, token_id: str) -> AccessToken:
-    """One token of the actor's company."""
-    raise NotImplementedError
+    """One token of the actor's company.
 
-
-def list_(
-    session: Session,
-    actor: Actor,
-    *,
-    q: str | None = None,
-    status: str | None = None,
-    permission: str | None = None,
-    kind: str | None = None,
-    limit: int | None = None,
-    cursor: str | None = None,
-) -> Page[AccessToken]:
-    """The company's tokens, newest first."""
-    raise NotImplementedError
+    Raises:
+        Forbidden: without ``access-tokens:get``.
+        NotFound: there is none, or it is another company's.
+    """
+    actor.require("access-tokens:get")
+    return _token(session, _find(session, actor, token_id))
 
 
 def modify(
@@ -96,17 +126,142 @@ def modify(
     *,
     catalogue: Catalogue,
     changes: Mapping[str, object],
-    if_match: str | None = None,
+    if_match: Collection[str] | None = None,
 ) -> AccessToken:
-    """Change label, networks, domains, permissions, expires_at (those that *changes* names)."""
-    raise NotImplementedError
+    """Change those of label, permissions, networks, domains and expires_at that *changes* names.
+
+    What stays the same is no change: it writes no event.
+
+    Args:
+        if_match: the versions (``etag``) it may be changed from; None is any.
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; without ``access-tokens:modify``, or without
+            something that the token has or gets.
+        NotFound: there is none, or it is another company's.
+        Conflict: ``changed_meanwhile``, with the ``current`` record; ``token_deactivated`` or
+            ``token_expired``: ended ones stay as they are.
+        InvalidInput: with all that is wrong with the fields.
+    """
+    actor.require_signed_in()
+    actor = standing(session, actor)
+    actor.require("access-tokens:modify")
+    row = _find(session, actor, token_id)
+    token = _token(session, row)
+    if if_match is not None and etag(token) not in if_match:
+        raise Conflict(
+            "Someone changed this token meanwhile.", reason="changed_meanwhile", current=token
+        )
+    if token.status != "active":
+        raise Conflict(
+            f"This token is {token.status}: it stays as it is.",
+            reason=f"token_{token.status}",
+            current=token,
+        )
+    found = fields.read(changes, kind=row.kind, catalogue=catalogue, now=session.info["now"])
+    _require_held(actor, [*row.permissions, *found.get("permissions", ())])
+    before = {name: getattr(row, name) for name in found}
+    after = {name: value for name, value in found.items() if value != before[name]}
+    if not after:
+        return token
+    values = dict(after)
+    if "label" in after:
+        values["label_folded"] = folded(after["label"])
+    session.execute(update(access_tokens).where(access_tokens.c.id == row.id).values(values))
+    row = _find(session, actor, row.id)
+    publish(session, grant_of(row))
+    _record(
+        session, actor, "modified", row, before={name: before[name] for name in after}, after=after
+    )
+    return _token(session, row)
 
 
 def deactivate(session: Session, actor: Actor, token_id: str) -> AccessToken:
-    """End a token for good. Repeating it changes nothing."""
-    raise NotImplementedError
+    """End a token for good. Repeating it changes nothing.
+
+    Whoever signed in may end their own; an access token needs the permission for any.
+
+    Raises:
+        Forbidden: without ``access-tokens:deactivate``, where it isn't one's own.
+        NotFound: there is none, or it is another company's.
+    """
+    actor = standing(session, actor)
+    row = _find(session, actor, token_id)
+    if actor.kind == "token" or row.created_by != actor.user:
+        actor.require("access-tokens:deactivate")
+    if row.deactivated_at is not None:
+        return _token(session, row)
+    ended = {
+        "deactivated_at": session.info["now"],
+        "deactivated_by": actor.user,
+        "deactivated_by_name": actor.name,
+    }
+    session.execute(update(access_tokens).where(access_tokens.c.id == row.id).values(ended))
+    row = _find(session, actor, row.id)
+    publish(session, grant_of(row))
+    _record(
+        session,
+        actor,
+        "deactivated",
+        row,
+        before={"deactivated_at": None},
+        after={"deactivated_at": row.deactivated_at},
+    )
+    return _token(session, row)
 
 
-def etag(token: AccessToken) -> str:
-    """The record's version, quoted, as the ETag header carries it."""
-    raise NotImplementedError
+def _find(session: Session, actor: Actor, token_id: str) -> Row[Any]:
+    wanted = [access_tokens.c.id == token_id]
+    if actor.company is not None:
+        wanted.append(access_tokens.c.company_id == actor.company)
+    row = session.execute(STORED.where(*wanted)).one_or_none() if storable(token_id) else None
+    if row is None:
+        raise NotFound("There is no such access token.")
+    return row
+
+
+def _token(session: Session, row: Row[Any]) -> AccessToken:
+    return tokens_of(session, [row])[0]
+
+
+def _require_held(actor: Actor, permissions: Iterable[str]) -> None:
+    for name in permissions:
+        if not actor.may(name):
+            raise Forbidden(
+                f"Nobody grants more than they hold, and you don't hold {name}.", permission=name
+            )
+
+
+def _require_fresh_form(session: Session, user: str, form_id: str) -> None:
+    if not 1 <= len(form_id) <= _LONGEST_FORM_ID or not storable(form_id):
+        raise InvalidInput([("form_id", "This is not a form that we have shown.")])
+    made = session.execute(
+        select(access_tokens.c.id).where(
+            access_tokens.c.created_by == user, access_tokens.c.form_id == form_id
+        )
+    ).scalar_one_or_none()
+    if made is not None:
+        raise Conflict(
+            "This form has made a token already.", reason="form_already_used", current=made
+        )
+
+
+def _record(
+    session: Session,
+    actor: Actor,
+    what: str,
+    row: Row[Any],
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any],
+) -> None:
+    subject = Subject("access_token", row.id, row.label)
+    audit.record(
+        session,
+        actor,
+        f"access_token.{what}",
+        subject,
+        company=row.company_id,
+        before=before,
+        after=after,
+    )

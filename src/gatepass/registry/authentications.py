@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import Row, select, tuple_, update
+from sqlalchemy import Row, tuple_, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Forbidden, NotFound
-from gatepass.registry import audit
+from gatepass.registry import audit, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.authentication_records import (
@@ -15,11 +15,12 @@ from gatepass.registry.authentication_records import (
     authentication_of,
     grant_of,
 )
+from gatepass.registry.fields import storable
 from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.publishing import publish
 from gatepass.registry.sign_in import sign_in
 from gatepass.registry.standing import standing
-from gatepass.registry.tables import authentications, users
+from gatepass.registry.tables import authentications
 
 __all__ = ["Authentication", "deactivate", "get", "list_", "sign_in", "sign_out"]
 
@@ -135,15 +136,13 @@ def _visible(session: Session, actor: Actor, authentication_id: str) -> Row[Any]
     if not actor.may("users:manage"):
         # Of colleagues' sign-ins one isn't even told that they exist.
         wanted.append(authentications.c.user_id == actor.user)
-    row = session.execute(STORED.where(*wanted)).one_or_none()
+    fit = storable(authentication_id)
+    row = session.execute(STORED.where(*wanted)).one_or_none() if fit else None
     if row is None:
         raise NotFound("There is no such authentication.")
     return row
 
 
 def _require_colleague(session: Session, actor: Actor, user: str) -> None:
-    company = session.execute(
-        select(users.c.company_id).where(users.c.id == user)
-    ).scalar_one_or_none()
-    if company is None or actor.company not in (None, company):
+    if actor.company not in (None, users.get(session, user).company):
         raise NotFound("There is no such user.")

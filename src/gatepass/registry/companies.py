@@ -13,7 +13,7 @@ from gatepass.core.grants import CompanyRules
 from gatepass.registry import audit
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.fields import folded, read_label
+from gatepass.registry.fields import folded, read_label, storable
 from gatepass.registry.publishing import publish, role_permissions
 from gatepass.registry.standing import standing
 from gatepass.registry.tables import companies
@@ -71,7 +71,8 @@ def get(session: Session, company_id: str) -> Company:
     Raises:
         NotFound: there is none of that id.
     """
-    row = session.execute(select(companies).where(companies.c.id == company_id)).one_or_none()
+    found = select(companies).where(companies.c.id == company_id)
+    row = session.execute(found).one_or_none() if storable(company_id) else None
     if row is None:
         raise NotFound("There is no such company.")
     return _company(row)
@@ -79,9 +80,8 @@ def get(session: Session, company_id: str) -> Company:
 
 def by_name(session: Session, name: str) -> Company | None:
     """The company of that name, compared without case."""
-    row = session.execute(
-        select(companies).where(companies.c.name_folded == folded(name))
-    ).one_or_none()
+    found = select(companies).where(companies.c.name_folded == folded(name))
+    row = session.execute(found).one_or_none() if storable(name) else None
     return None if row is None else _company(row)
 
 

@@ -13,7 +13,7 @@ from gatepass.registry import audit
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.emails import fold_email, read_email
-from gatepass.registry.fields import read_label
+from gatepass.registry.fields import read_label, storable
 from gatepass.registry.publishing import publish, published_holder, published_rules
 from gatepass.registry.standing import standing
 from gatepass.registry.tables import users
@@ -112,7 +112,8 @@ def get(session: Session, user_id: str) -> User:
     Raises:
         NotFound: there is none of that id.
     """
-    row = session.execute(select(users).where(users.c.id == user_id)).one_or_none()
+    found = select(users).where(users.c.id == user_id)
+    row = session.execute(found).one_or_none() if storable(user_id) else None
     if row is None:
         raise NotFound("There is no such user.")
     return user_of(row)

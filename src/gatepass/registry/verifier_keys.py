@@ -12,7 +12,7 @@ from gatepass.core.grants import Grant
 from gatepass.registry import audit
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import Subject
-from gatepass.registry.fields import read_label
+from gatepass.registry.fields import read_label, storable
 from gatepass.registry.publishing import publish
 from gatepass.registry.standing import standing
 from gatepass.registry.tables import verifier_keys
@@ -114,7 +114,8 @@ def _operator(session: Session, actor: Actor) -> Actor:
 
 
 def _find(session: Session, key_id: str) -> Row[Any]:
-    row = session.execute(select(verifier_keys).where(verifier_keys.c.id == key_id)).one_or_none()
+    select_key = select(verifier_keys).where(verifier_keys.c.id == key_id)
+    row = session.execute(select_key).one_or_none() if storable(key_id) else None
     if row is None:
         raise NotFound("There is no such verifier key.")
     return row
