@@ -106,12 +106,11 @@ def test_any_text_is_an_entry_or_a_sentence(text: str) -> None:
     """Whatever a person types, the answer is a canonical entry or InvalidDomain."""
     try:
         entry = parse_domain(text)
-    except InvalidDomain as refusal:
-        assert str(refusal).endswith(".")
-    else:
-        assert parse_domain(entry) == entry
-        assert entry.isascii()
-        assert entry == entry.lower()
+    except InvalidDomain:
+        return
+    assert parse_domain(entry) == entry
+    assert entry.isascii()
+    assert entry == entry.lower()
 
 
 @given(anything | anything.map("https://{}".format) | origins)

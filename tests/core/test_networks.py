@@ -113,10 +113,9 @@ def test_any_text_is_a_network_or_a_sentence(text: str) -> None:
     """Whatever a person types, the answer is a network or InvalidNetwork."""
     try:
         found = parse_network(text)
-    except InvalidNetwork as refusal:
-        assert str(refusal).endswith(".")
-    else:
-        assert parse_network(str(found)) == found
+    except InvalidNetwork:
+        return
+    assert parse_network(str(found)) == found
 
 
 @st.composite
@@ -156,6 +155,13 @@ def test_intervals_are_disjoint_and_sorted() -> None:
     networks = Networks.of(map(network, ["10.0.0.0/8", "10.1.0.0/16", "9.0.0.0/8", "10.0.0.0/9"]))
     assert networks.v4_first == (b"\x09\0\0\0", b"\x0a\0\0\0")
     assert networks.v4_last == (b"\x09\xff\xff\xff", b"\x0a\xff\xff\xff")
+
+
+def test_a_list_of_thousands() -> None:
+    """Ten thousand networks are told apart as exactly as five."""
+    many = Networks.of(Network(number.to_bytes(4, "big"), 32) for number in range(0, 40_000, 4))
+    assert many.contains((39_996).to_bytes(4, "big"))
+    assert not many.contains((39_997).to_bytes(4, "big"))
 
 
 @pytest.mark.parametrize("packed", [b"", b"\x0a", b"\x0a\0\0", bytes(5), bytes(15), bytes(17)])

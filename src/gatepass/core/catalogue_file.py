@@ -51,7 +51,9 @@ def read_entries(text: str, taken: Collection[str]) -> tuple[list[Entry], list[P
             return [], [unbounded]
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        return [], [(_line(error.problem_mark), f"not YAML: {error.problem or error.context}")]
+        # What is missing at the end is noticed one line after the last.
+        line = min(_line(error.problem_mark), text.count("\n") + 1)
+        return [], [(line, f"not YAML: {error.problem or error.context}")]
     except (yaml.YAMLError, UnicodeError):
         return [], [(1, "not YAML: the file has characters that no YAML file may have")]
     reader = _Reader(taken)
