@@ -12,13 +12,11 @@ import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from sqlalchemy import text
-
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import parse
 from gatepass.core.decision import Call, Decision, Reason, admit
 from gatepass.core.errors import Misconfigured, Unavailable
-from gatepass.core.grants import decode_company, decode_grant, decode_holder
+from gatepass.registry import publishing
 from gatepass.registry import usage as registry_usage
 from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
@@ -207,24 +205,12 @@ class Node:
             return admit(None, None, None, call, 0)
         now = self.clock.now()
         with self.database.reading(now) as session:
-
-            def record(table: str, key: str) -> bytes | None:
-                select = text(f"SELECT record FROM {table} WHERE id = :id")  # noqa: S608 - our own table names
-                found: bytes | None = session.execute(select, {"id": key}).scalar_one_or_none()
-                return found
-
-            stored = record("grants", credential.id)
-            if stored is None:
+            grant = publishing.published_grant(session, credential.id)
+            if grant is None or not grant.company:
                 return admit(None, None, None, call, now)
-            grant = decode_grant(stored)
-            holder, rules = record("holders", grant.user), record("company_rules", grant.company)
-            return admit(
-                grant,
-                None if holder is None else decode_holder(holder),
-                None if rules is None else decode_company(rules),
-                call,
-                now,
-            )
+            holder = publishing.published_holder(session, grant.user)
+            rules = publishing.published_rules(session, grant.company)
+            return admit(grant, holder, rules, call, now)
 
 
 def open_node(
