@@ -63,19 +63,24 @@ class Usage:
         self._pid = 0
 
     def note(self, decision: Decision, now: int) -> None:
-        """Count one decision made at *now* (Unix ms). Two threads at once can lose a count."""
+        """Count one decision made at *now* (Unix ms). Two threads at once can lose a count, never
+        make one up."""
         grant = decision.grant
         if decision.reason is _ALLOWED and grant is not None:
+            # Taken once: a flush in between swaps it, and what was seen in the one must not be
+            # counted on in the other.
+            tokens = self._tokens
             # Only what the last use was is kept here; it is put into words at the next flush.
-            seen = self._tokens.get(grant.id)
+            seen = tokens.get(grant.id)
             if seen is not None:
-                self._tokens[grant.id] = (seen[0] + 1, now, decision)
+                tokens[grant.id] = (seen[0] + 1, now, decision)
                 return
-            if len(self._tokens) < MOST_TOKENS:
-                self._tokens[grant.id] = (1, now, decision)
+            if len(tokens) < MOST_TOKENS:
+                tokens[grant.id] = (1, now, decision)
                 return
+        decisions = self._decisions
         reason = decision.reason.value
-        self._decisions[reason] = self._decisions.get(reason, 0) + 1
+        decisions[reason] = decisions.get(reason, 0) + 1
 
     def flush(self) -> None:
         """Append what was counted since the last flush to this process's spool.
@@ -84,6 +89,8 @@ class Usage:
         """
         tokens, self._tokens = self._tokens, {}
         decisions, self._decisions = self._decisions, {}
+        # Another thread may still hold the dictionaries it was about to count in.
+        tokens, decisions = tokens.copy(), decisions.copy()
         if not tokens and not decisions:
             return
         allowed = decisions.get("allowed", 0) + sum(counted[0] for counted in tokens.values())
@@ -129,12 +136,23 @@ class Usage:
 
     def _spool(self) -> int:
         if self._descriptor is not None and self._pid == os.getpid():
-            return self._descriptor
+            if os.fstat(self._descriptor).st_nlink:
+                return self._descriptor
+            # Someone removed it: nobody would ever read what is written there.
+            self._release()
         self.directory.mkdir(mode=0o700, exist_ok=True)
         path = self.directory / f"{os.getpid()}-{secrets.token_hex(8)}.spool"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # It gets its name once it is locked: without a lock it would look like a dead process's,
+        # and be removed under our hands.
+        unnamed = path.with_suffix(".new")
+        descriptor = os.open(unnamed, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unnamed.rename(path)
+        except OSError:
+            os.close(descriptor)
+            raise
         self._descriptor, self._pid = descriptor, os.getpid()
         return descriptor
 

@@ -44,10 +44,13 @@ CACHE_SIZE = 16_384
 #: A reader that finds the generation moved this often in a row gives up (503).
 ATTEMPTS = 200
 
-# Callers come from few addresses: reading one again is the dearest part of a cached decision.
+# Callers come from few addresses: reading one again is the dearest part of a cached decision. Only
+# what can be an address is kept: a stranger's megabytes must not fill the memory.
 _packed = lru_cache(maxsize=4_096)(parse_address)
+_LONGEST_ADDRESS = 45
 
 _Record = TypeVar("_Record", Holder, CompanyRules)
+_Fact = TypeVar("_Fact", Grant, Holder, CompanyRules)
 _Rule = Callable[[Grant | None, Holder | None, CompanyRules | None, Call, int], Decision]
 
 
@@ -135,7 +138,9 @@ class Verifier:
             if method is None or path is None:
                 raise ValueError("method and path go together")
             route = self.routes.match(method, path)
-        packed = _packed(address) if address is not None else None
+        packed = None
+        if address is not None and len(address) <= _LONGEST_ADDRESS:
+            packed = _packed(address)
         return self.judge(
             token or Reason.token_missing, permission, route, packed, origin, referer
         )[0]
@@ -259,20 +264,23 @@ class Verifier:
         record = self.file.record("grants", credential.id)
         if record is None:
             return None
-        grant = decode_grant(record)
+        grant = _decoded(decode_grant, record)
         # Only a matching secret is kept: wrong guesses can't push real tokens out of the cache.
         if not credentials.matches(credential, grant.digest):
             return None
         holder = company = None
+        # What is kept counts no longer than the oldest of its parts.
+        until_ns = boot_ns + CACHE_NS
         if grant.user:
-            holder = self._fact(
+            holder, holder_until_ns = self._fact(
                 self._holders, "holders", grant.user, decode_holder, generation, boot_ns
             )
+            until_ns = min(until_ns, holder_until_ns)
         if grant.company:
-            company = self._fact(
+            company, company_until_ns = self._fact(
                 self._companies, "company_rules", grant.company, decode_company, generation, boot_ns
             )
-        until_ns = boot_ns + CACHE_NS
+            until_ns = min(until_ns, company_until_ns)
         known = Known(credential, grant, holder, company, generation, until_ns)
         if len(self._texts) >= CACHE_SIZE:
             self._texts.clear()
@@ -287,13 +295,21 @@ class Verifier:
         decode: Callable[[bytes], _Record],
         generation: int,
         boot_ns: int,
-    ) -> _Record | None:
+    ) -> tuple[_Record | None, int]:
         entry = cache.get(key)
         if entry is not None and entry[0] == generation and boot_ns < entry[1]:
-            return entry[2]
+            return entry[2], entry[1]
         record = self.file.record(table, key)
-        fact = None if record is None else decode(record)
+        fact = None if record is None else _decoded(decode, record)
         if len(cache) >= CACHE_SIZE:
             cache.clear()
         cache[key] = (generation, boot_ns + CACHE_NS, fact)
-        return fact
+        return fact, boot_ns + CACHE_NS
+
+
+def _decoded(decode: Callable[[bytes], _Fact], record: bytes) -> _Fact:
+    try:
+        return decode(record)
+    except (msgspec.DecodeError, TypeError) as error:
+        # A damaged record is an outage: neither "no such token" nor a crash.
+        raise Unavailable("the grant file holds a record that can't be read") from error

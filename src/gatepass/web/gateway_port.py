@@ -1,7 +1,8 @@
 """The verify port's application: the endpoints for gateways and services, and nothing else.
 
 Speaks RSGI, Granian's own interface, which costs less per request than ASGI. Its header view drops
-values that aren't ASCII, so what is there without a readable value is reported as garbage here.
+values that aren't ASCII, so a header whose first line has no readable value is reported as garbage
+here. (An unreadable line behind a readable one of the same name can't be seen through it.)
 """
 
 from collections.abc import Sequence
@@ -65,10 +66,8 @@ def _lines(headers: Any, name: str) -> Sequence[str | None]:
     if name not in headers:
         return ()
     values: list[str | None] = headers.get_all(name)
-    # Indexing gives the first line, "" if it can't be read; get_all leaves such lines out.
-    if values and headers[name] == values[0]:
-        return values
-    return [None, *values]
+    # get gives the first line, None if it can't be read; get_all leaves such lines out.
+    return values if headers.get(name) is not None else [None, *values]
 
 
 async def _body(protocol: Any) -> bytes | None:
