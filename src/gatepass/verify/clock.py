@@ -59,6 +59,8 @@ class Clock:
                 )
         self.offset_ns = offset_ns
         self.agrees = True
+        # A worker that is respawned while the wall clock is behind isn't ready for a second first.
+        self.watch()
 
     def now(self) -> int:
         """The present moment, in Unix milliseconds."""

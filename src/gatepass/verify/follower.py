@@ -18,11 +18,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
+from gatepass.core.errors import Unavailable
 from gatepass.verify.clock import Clock
+from gatepass.verify.freshness import open_own_file
 from gatepass.verify.grant_file import TABLES, UPSERT, GrantFile, ddl
 
 #: The net under the wake-up calls: a change is seen after this long even if none arrives.
@@ -62,10 +64,13 @@ class NodeLock:
     """The lock file: its holder follows, and folds use. It ends with its process, however it dies.
 
     Made once and never removed: a lock on a removed file would not keep anyone out.
+
+    Raises:
+        Misconfigured: the file belongs to someone else, or isn't a plain file.
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = open_own_file(path)
         self.held = False
 
     def take(self) -> bool:
@@ -98,19 +103,18 @@ class Follower:
 
     def follow(self, feed: Feed, running: Callable[[], bool]) -> None:
         """Follow until *running* says no; an outage is waited out while the stamp runs down."""
-        connection = open_copy(self._file.path)
-        try:
-            while running():
-                try:
-                    self.round(connection, feed)
-                    feed.wait(POLL_SECONDS)
-                except Exception as error:
-                    _log.warning("following is interrupted: %s", type(error).__name__)
-                    feed.close()
-                    _sleep(_RETRY_SECONDS, running)
-        finally:
-            feed.close()
-            connection.close()
+        while running():
+            try:
+                # Opened anew after every interruption: a disk's error can outlast a connection.
+                with closing(open_copy(self._file.path)) as connection:
+                    while running():
+                        self.round(connection, feed)
+                        feed.wait(POLL_SECONDS)
+            except Exception as error:
+                _log.warning("following is interrupted: %s", type(error).__name__)
+                _close(feed)
+                _sleep(_RETRY_SECONDS, running)
+        _close(feed)
 
     def round(self, connection: sqlite3.Connection, feed: Feed) -> None:
         """One step of the protocol: ask, apply, vouch."""
@@ -122,17 +126,18 @@ class Follower:
             self._file.shared.withdraw()
             _log.warning("building the copy of the grants anew")
             there, rows = feed.snapshot()
-            self._apply(connection, there, rows, anew=True)
+            self._apply(connection, here, there, rows, anew=True)
         else:
             there, rows = ahead
             if there != here:
-                self._apply(connection, there, rows, anew=False)
+                self._apply(connection, here, there, rows, anew=False)
         self._file.shared.revision = there[0]
         self._file.shared.vouch(asked_boot_ns, asked_wall_ms, self._staleness_ms)
 
     def _apply(
         self,
         connection: sqlite3.Connection,
+        here: Position | None,
         there: Position,
         rows: Iterable[Change],
         *,
@@ -140,6 +145,9 @@ class Follower:
     ) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
+            if position(connection) != here:
+                # A process that was suspended over the loss of its lock must not put the copy back.
+                raise Unavailable("another process moved the copy on meanwhile")
             if anew:
                 for table in TABLES:
                     connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of TABLES
@@ -185,6 +193,12 @@ def position(connection: sqlite3.Connection) -> Position | None:
     """Where a copy stands; None while it is empty."""
     rows = connection.execute("SELECT revision, tag FROM followed WHERE id = 1").fetchall()
     return (rows[0][0], rows[0][1]) if rows else None
+
+
+def _close(feed: Feed) -> None:
+    # Whatever a broken connection says while it is let go of, following goes on.
+    with suppress(Exception):
+        feed.close()
 
 
 def _sleep(seconds: float, running: Callable[[], bool]) -> None:

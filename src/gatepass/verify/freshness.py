@@ -44,15 +44,14 @@ class SharedMap:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = open_own_file(path)
         try:
-            state = os.fstat(descriptor)
-            if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
-                raise Misconfigured(f"{path} belongs to another user; run as its owner")
-            if state.st_size < SIZE:
+            if os.fstat(descriptor).st_size < SIZE:
                 # Only ever extends, and two processes doing so at once do the same thing.
                 os.ftruncate(descriptor, SIZE)
             self._mmap = mmap.mmap(descriptor, SIZE)
+        except OSError as error:
+            raise Misconfigured(f"{path} can't be used: {error.strerror}") from error
         finally:
             os.close(descriptor)
         self.words = memoryview(self._mmap).cast("Q")
@@ -129,6 +128,24 @@ class SharedMap:
         """Keep the latest time seen, so that a later start can tell a clock that was set back."""
         if now_ms > self.words[_LATEST_MS]:
             self.words[_LATEST_MS] = now_ms
+
+
+def open_own_file(path: Path) -> int:
+    """Open a file beside the database for reading and writing; made once, mode 0600.
+
+    Raises:
+        Misconfigured: it belongs to someone else, isn't a plain file (a symbolic link would lead a
+            privileged process to any file), or can't be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise Misconfigured(f"{path} can't be opened: {error.strerror}") from error
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
+        os.close(descriptor)
+        raise Misconfigured(f"{path} belongs to another user; run as its owner")
+    return descriptor
 
 
 def boot_word() -> int:

@@ -24,7 +24,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from gatepass.core.catalogue import parse_catalogue
-from gatepass.core.errors import GatepassError
+from gatepass.core.errors import GatepassError, Unavailable
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
@@ -57,6 +57,10 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
     application: str
     port: int
     ready_descriptor: int
+
+    def __repr__(self) -> str:
+        # The settings hold passwords.
+        return f"StartOrder(role={self.role!r}, port={self.port})"
 
 
 def main() -> int:
@@ -103,7 +107,13 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     def not_ready() -> str | None:
         if not clock.agrees:
             return "the clock went back"
-        return None if verifier.fresh() else "stale"
+        if not verifier.fresh():
+            return "stale"
+        try:
+            file.record("company_rules", "")
+        except Unavailable:
+            return "the grant file can't be read"
+        return None
 
     def tick() -> None:
         clock.watch(file.shared)
