@@ -7,8 +7,11 @@ from gatepass.web.pages import (
     access_token_edit,
     access_token_new,
     access_tokens,
+    docs,
+    errors,
     sign_in,
     static_files,
+    styleguide,
 )
 
 router = APIRouter(include_in_schema=False)
@@ -20,5 +23,10 @@ for _screen in (
     access_token_new,
     access_token_edit,
     access_token,
+    docs,
 ):
     router.include_router(_screen.router)
+
+#: The demo mounts it besides.
+styleguide_router = styleguide.router
+error_page = errors.error_page
