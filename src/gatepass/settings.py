@@ -8,7 +8,8 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -18,14 +19,18 @@ from gatepass.core.networks import InvalidNetwork, Network, Networks, parse_netw
 
 PREFIX = "GATEPASS_"
 _LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
+# A host outside ASCII is written with its A-labels (xn--…), as browsers compare origins.
+_ORIGIN = re.compile(
+    r"(?P<origin>https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?)/?"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One frozen set of settings. Durations are whole seconds."""
+    """One frozen set of settings. Durations are whole seconds. Passwords stay out of its repr."""
 
     data_dir: Path
-    database_url: str
+    database_url: str = field(repr=False)
     public_url: str = "http://127.0.0.1:8787"
     host: str = "127.0.0.1"
     port: int = 8787
@@ -34,7 +39,7 @@ class Settings:
     verify_workers: int = 1
     trusted_proxies: tuple[Network, ...] = ()
     catalogue: Path | None = None
-    smtp_url: str | None = None
+    smtp_url: str | None = field(default=None, repr=False)
     login_lifetime: int = 10_800
     invitation_lifetime: int = 259_200
     max_staleness: int = 10
@@ -64,7 +69,7 @@ class Settings:
         return cls(
             data_dir=data_dir,
             database_url=setting(
-                "DATABASE_URL", _database_url, f"sqlite:///{data_dir}/gatepass.db"
+                "DATABASE_URL", partial(_database_url, data_dir), "sqlite:///gatepass.db"
             ),
             public_url=setting("PUBLIC_URL", _public_url, "http://127.0.0.1:8787"),
             host=setting("HOST", _host, "127.0.0.1"),
@@ -73,7 +78,7 @@ class Settings:
             verify_port=setting("VERIFY_PORT", _port, None),
             verify_workers=setting("VERIFY_WORKERS", _workers, cores),
             trusted_proxies=setting("TRUSTED_PROXIES", _networks, "127.0.0.0/8,::1/128"),
-            catalogue=setting("CATALOGUE", Path, None),
+            catalogue=setting("CATALOGUE", _path, None),
             smtp_url=setting("SMTP_URL", _smtp_url, None),
             login_lifetime=setting("LOGIN_LIFETIME", _seconds, "10800"),
             invitation_lifetime=setting("INVITATION_LIFETIME", _seconds, "259200"),
@@ -109,13 +114,13 @@ class Settings:
     def to_environ(self) -> dict[str, str]:
         """The environment that reads back as these settings; how worker processes get them."""
         environ = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for one in fields(self):
+            value = getattr(self, one.name)
             if isinstance(value, tuple):
                 # An empty value would mean the default: say "nobody" by an address nobody has.
                 value = ",".join(map(str, value)) or "none"
             if value is not None:
-                environ[PREFIX + field.name.upper()] = str(value)
+                environ[PREFIX + one.name.upper()] = str(value)
         return environ
 
 
@@ -126,8 +131,15 @@ def _user_data_dir() -> Path:
     return user_data_path("gatepass", appauthor=False)
 
 
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"whose home is {text.partition('/')[0]!r}?") from None
+
+
 def _directory(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    return _path(text).absolute()
 
 
 def _whole(text: str, what: str, least: int, most: int) -> int:
@@ -170,13 +182,17 @@ def _host(text: str) -> str:
         raise ValueError(f"an IP address to listen on, not {text!r}") from None
 
 
-def _database_url(text: str) -> str:
+def _database_url(data_dir: Path, text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if separator and scheme == "sqlite":
         path = rest.removeprefix("/")
-        if not path or "?" in path:
-            raise ValueError("write sqlite:///relative/path or sqlite:////absolute/path")
-        return f"sqlite:///{Path(path).expanduser().absolute()}"
+        # Not the directory someone happens to start it in: init and serve mean the same file.
+        file = str(data_dir / _path(path))
+        if path == rest or not Path(path).name or "?" in file or path == ":memory:":
+            raise ValueError(
+                "write sqlite:///file-in-the-data-directory or sqlite:////absolute/path"
+            )
+        return f"sqlite:///{file}"
     if separator and scheme in ("postgresql", "postgres") and rest:
         return f"postgresql://{rest}"
     # The URL may carry a password: it is never repeated.
@@ -184,24 +200,20 @@ def _database_url(text: str) -> str:
 
 
 def _public_url(text: str) -> str:
-    url = text.rstrip("/")
-    parts = urlsplit(url)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.username is not None
-        or parts.path
-        or parts.query
-        or parts.fragment
-        or re.search(r"[\s\x00-\x1f\x7f]", url)
-    ):
+    found = _ORIGIN.fullmatch(text.lower())
+    if found is None or not 1 <= int(found["port"] or 1) <= 65_535:
         raise ValueError("http://host or https://host, with a port if need be and no path")
-    _ = parts.port  # raises ValueError if it is none
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    return found["origin"]
 
 
 def _smtp_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise ValueError("smtp://user:password@host:port")
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    # Control characters would be dropped in silence, and so change the password.
+    if not good or re.search(r"[\s\x00-\x1f\x7f]", text):
+        # Not even the library's own complaint is repeated: it quotes the password.
+        raise ValueError("an URL such as smtp://user:password@host:587")
     return text
