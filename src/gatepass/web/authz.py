@@ -18,7 +18,7 @@ from gatepass.verify.client_address import client_address
 from gatepass.verify.presented import read_credential
 from gatepass.verify.verifier import Known, Verifier
 from gatepass.web.problems import Problem, problem_of_error, problem_of_reason, problem_of_status
-from gatepass.web.strict_json import BrokenJSON, parse
+from gatepass.web.strict_json import BrokenJSON, field_name, parse
 from gatepass.web.times import format_time
 
 #: The values of one header's lines in order; None for a line whose bytes can't be read.
@@ -33,6 +33,7 @@ MOST_BODY_BYTES = 1 << 20
 _NO_STORE: Final = ("Cache-Control", "no-store")
 _NOTHING: Final = "-"
 _PEERS_KEPT = 4_096
+_MOST_ERRORS = 20
 _FIELDS = frozenset(("token", "permission", "method", "path", "address", "origin", "referer"))
 
 _log = logging.getLogger("gatepass.authz")
@@ -233,7 +234,9 @@ def _identity(known: Known, decision: Decision) -> list[tuple[str, str]]:
 def _question(value: object) -> dict[str, str | None]:
     if not isinstance(value, dict):
         raise InvalidInput([("", "an object is expected")])
-    errors = [(name, "this field isn't known") for name in value if name not in _FIELDS]
+    # Cut short: what was sent is repeated here, and may be a megabyte of it.
+    unknown = [name for name in value if name not in _FIELDS][:_MOST_ERRORS]
+    errors = [(field_name((name,)), "this field isn't known") for name in unknown]
     question: dict[str, str | None] = {}
     for name in _FIELDS:
         text = value.get(name)

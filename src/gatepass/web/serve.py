@@ -164,6 +164,12 @@ class _Supervisor:
                 stdin=subprocess.PIPE,
                 pass_fds=(write,),
             )
+        except OSError as error:
+            # No memory or no process to be had now; the workers that live must go on.
+            _log.error("a %s worker can't be started now: %s", worker.role, error.strerror)
+            os.close(read)
+            worker.again_at = time.monotonic() + _LONGEST_PAUSE
+            return
         finally:
             os.close(write)
         worker.pipe = read
