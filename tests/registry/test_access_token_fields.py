@@ -1,0 +1,91 @@
+"""What people say of a token is read strictly, and all that is wrong with it is named."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import small_registry
+from gatepass.core.catalogue import parse_catalogue
+from gatepass.core.errors import InvalidInput
+from gatepass.registry.access_token_fields import CHANGEABLE, read
+from small_registry import NOW
+
+CATALOGUE = parse_catalogue(small_registry.CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"label": ""}, ["label"]),
+        ({"label": "x" * 101}, ["label"]),
+        ({"label": "a\nb"}, ["label"]),
+        ({"label": "a\0b"}, ["label"]),
+        ({"label": "a\x9fb"}, ["label"]),
+        ({"label": "\ud800"}, ["label"]),
+        ({"label": 5}, ["label"]),
+        ({"kind": "browser"}, ["kind"]),
+        ({"kind": None}, ["kind"]),
+        ({"permissions": []}, ["permissions"]),
+        ({"permissions": "charges:get"}, ["permissions"]),
+        ({"permissions": ["charges:get"] * 201}, ["permissions"]),
+        ({"permissions": ["charges:get", "charges:fly"]}, ["permissions.1"]),
+        ({"permissions": ["*", "charges:*", "planes:*"]}, ["permissions.0", "permissions.2"]),
+        ({"permissions": ["charges", 7, "Charges:get"]}, [f"permissions.{n}" for n in range(3)]),
+        ({"expires_at": NOW}, ["expires_at"]),
+        ({"expires_at": NOW - 1}, ["expires_at"]),
+        ({"expires_at": 2**80}, ["expires_at"]),
+        ({"expires_at": True}, ["expires_at"]),
+        ({"expires_at": "tomorrow"}, ["expires_at"]),
+        (
+            {"networks": ["10.0.0.0/8", "10.0.0.0/33", "::ffff:10.0.0.1"]},
+            ["networks.1", "networks.2"],
+        ),
+        ({"networks": [f"10.0.{n // 256}.{n % 256}" for n in range(501)]}, ["networks"]),
+        ({"networks": None}, ["networks"]),
+        ({"domains": ["shop.example.com"]}, ["domains"]),
+        ({"kind": "ui", "domains": ["shop.example.com", "*.com"]}, ["domains.1"]),
+        ({"kind": "ui", "domains": [f"s{n}.example.com" for n in range(101)]}, ["domains"]),
+        ({"colour": "red"}, ["colour"]),
+        ({"label": "", "kind": "x", "permissions": ["*"]}, ["kind", "label", "permissions.0"]),
+    ],
+)
+def test_fields_that_cannot_stand_are_all_named(fields: dict[str, Any], where: list[str]) -> None:
+    given = {"label": "Checkout", "permissions": ["charges:get"]} | fields
+    kind = given.pop("kind", "api")
+    with pytest.raises(InvalidInput) as refusal:
+        read(given, kind=kind, catalogue=CATALOGUE, now=NOW)
+    assert [field for field, _ in refusal.value.errors] == where
+
+
+def test_what_stands_is_canonical_and_without_duplicates() -> None:
+    given = {
+        "permissions": ["charges:get", "charges:*", "charges:get"],
+        "networks": ("10.1.2.3/8", "10.0.0.0/8", "2001:DB8::/32"),
+        "domains": ["Shop.Example.com", "bücher.example", "shop.example.com:443"],
+        "expires_at": None,
+    }
+    assert read(given, kind="ui", catalogue=CATALOGUE, now=NOW) == {
+        "permissions": ["charges:get", "charges:*"],
+        "networks": ["10.0.0.0/8", "2001:db8::/32"],
+        "domains": ["shop.example.com", "xn--bcher-kva.example"],
+        "expires_at": None,
+    }
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(CHANGEABLE), _json), _json | st.sampled_from(["api", "ui"]))
+def test_nothing_crashes_it(fields: dict[str, Any], kind: Any) -> None:
+    try:
+        found = read(fields, kind=kind, catalogue=CATALOGUE, now=NOW)
+    except InvalidInput as refusal:
+        assert refusal.errors
+    else:
+        assert found.keys() == fields.keys()

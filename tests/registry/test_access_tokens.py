@@ -1,0 +1,351 @@
+"""Access tokens: what may be made, by whom, and what then counts. On both engines."""
+
+import pytest
+from sqlalchemy import insert, update
+from sqlalchemy import text as sql
+
+from gatepass.core.credentials import parse
+from gatepass.core.decision import Reason
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from gatepass.core.grants import Holder
+from gatepass.registry import access_tokens
+from gatepass.registry.access_tokens import etag
+from gatepass.registry.actor import Actor, Person
+from gatepass.registry.publishing import follow_catalogue, publish
+from gatepass.registry.tables import roles, users
+from small_registry import HOUR, NOW, SmallRegistry, nothing_changes
+
+
+def test_a_token_is_made_and_counts_at_once(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, text = registry.token(
+        ada,
+        label="Checkout",
+        kind="ui",
+        permissions=["charges:get", "charges:create", "charges:get"],
+        expires_at=NOW + HOUR,
+        networks=["203.0.113.77/24", "203.0.113.0/24", "2001:DB8::1"],
+        domains=["Shop.Example.com", "shop.example.com", "*.shop.example.com"],
+    )
+    credential = parse(text)
+    assert credential is not None
+    assert token.id == credential.id == text[:21]
+    assert token.company == registry.northwind.id
+    assert (token.label, token.kind, token.status) == ("Checkout", "ui", "active")
+    assert token.permissions == ("charges:get", "charges:create")
+    assert token.effective_permissions == ("charges:create", "charges:get")
+    assert token.networks == ("203.0.113.0/24", "2001:db8::1/128")
+    assert token.domains == ("shop.example.com", "*.shop.example.com")
+    assert (token.created_at, token.expires_at) == (NOW, NOW + HOUR)
+    assert token.created_by == Person(registry.ada.id, "Ada Lovelace")
+    assert (token.deactivated_at, token.deactivated_by, token.last_used) == (None, None, None)
+    assert registry.get(token) == token
+
+    good = {"address": "203.0.113.9", "origin": "https://shop.example.com"}
+    assert registry.reason(text, **good) is Reason.allowed
+    assert registry.reason(text, "refunds:create", **good) is Reason.permission_missing
+    assert registry.reason(text, **good | {"address": "9.9.9.9"}) is Reason.address_not_allowed
+    assert registry.reason(text, **good | {"origin": "https://x.com"}) is Reason.origin_not_allowed
+    registry.now += HOUR - 1
+    assert registry.reason(text, **good) is Reason.allowed
+    registry.now += 1
+    assert registry.reason(text, **good) is Reason.token_expired
+    assert registry.get(token).status == "expired"
+
+
+def test_the_text_is_stored_nowhere(registry: SmallRegistry) -> None:
+    token, text = registry.token(registry.signed_in(registry.ada))
+    secret = text[21:53]
+    with registry.reading() as session:
+        for table in ("access_tokens", "audit_events", "grants"):
+            assert secret not in repr(session.execute(sql(f"SELECT * FROM {table}")).all())
+    assert secret not in repr(token)
+
+
+def test_what_cannot_stand_changes_nothing(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada)
+    with nothing_changes(registry):
+        with pytest.raises(InvalidInput) as refusal:
+            registry.token(ada, label="", kind="x", permissions=["charges:get", "*"])
+        assert [field for field, _ in refusal.value.errors] == ["kind", "label", "permissions.1"]
+        with pytest.raises(InvalidInput) as refusal:
+            registry.modify(ada, token, label="Other", kind="ui", domains=["shop.example.com"])
+        assert [field for field, _ in refusal.value.errors] == ["kind", "domains"]
+
+
+def test_fields_at_their_limits_stand(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    networks = [f"10.0.{n // 256}.{n % 256}/32" for n in range(500)]
+    domains = [f"s{n}.example.com" for n in range(100)]
+    token, _ = registry.token(
+        ada,
+        label="👩‍💻" + "é" * 97,
+        kind="ui",
+        permissions=["charges:get"] * 200,
+        networks=networks,
+        domains=domains,
+        expires_at=NOW + 1,
+    )
+    assert token.networks == tuple(networks)
+    assert token.domains == tuple(domains)
+    assert registry.token(ada, permissions=["charges:*"], domains=[])[0].permissions == (
+        "charges:*",
+    )
+
+
+@pytest.mark.parametrize(
+    "wanted", ["refunds:create", "charges:*", "roles:manage", "company:modify"]
+)
+def test_nobody_grants_more_than_they_hold(registry: SmallRegistry, wanted: str) -> None:
+    # A manager holds nearly every name, but by name alone: tomorrow's actions are not theirs.
+    with registry.changing() as session:
+        session.execute(
+            insert(roles),
+            {
+                "id": "rol_1",
+                "company_id": registry.northwind.id,
+                "name": "Till",
+                "name_folded": "till",
+                "permissions": ["charges:create", "charges:get", "access-tokens:create"],
+                "created_at": NOW,
+            },
+        )
+    follow_catalogue(registry.database, registry.catalogue, registry.now)
+    till = registry.colleague("rol_1")
+    assert registry.token(till, permissions=["charges:create"])[0].status == "active"
+    with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
+        registry.token(till, permissions=["charges:get", wanted])
+    assert (refusal.value.reason, refusal.value.permission) == ("permission_missing", wanted)
+
+
+def test_making_needs_the_permission_and_a_person(registry: SmallRegistry) -> None:
+    reporting = registry.colleague("reporting")
+    with pytest.raises(Forbidden) as refusal:
+        registry.token(reporting, permissions=["charges:get"])
+    assert refusal.value.permission == "access-tokens:create"
+
+    ada = registry.signed_in(registry.ada)
+    maker, _ = registry.token(ada, permissions=["access-tokens:*", "charges:*"])
+    with pytest.raises(Forbidden) as refusal:
+        registry.token(registry.with_token(maker))
+    assert refusal.value.reason == "signed_in_user_required"
+    with pytest.raises(Forbidden) as refusal:
+        registry.token(Actor.command_line())
+    assert refusal.value.reason == "signed_in_user_required"
+
+
+def test_what_counts_follows_the_makers_role(registry: SmallRegistry) -> None:
+    bob = registry.colleague("manager")
+    token, text = registry.token(bob, permissions=["charges:create", "charges:get", "audit:get"])
+    _set_role(registry, bob, "reporting")
+    assert registry.get(token).permissions == ("charges:create", "charges:get", "audit:get")
+    assert registry.get(token).effective_permissions == ("audit:get", "charges:get")
+    assert registry.reason(text, "charges:create") is Reason.permission_missing
+    _set_role(registry, bob, "manager")
+    assert registry.reason(text, "charges:create") is Reason.allowed
+
+
+def test_a_form_makes_one_token(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada, form_id="form-1")
+    with nothing_changes(registry), pytest.raises(Conflict) as refusal:
+        registry.token(ada, form_id="form-1", label="Again")
+    assert (refusal.value.reason, refusal.value.current) == ("form_already_used", token.id)
+    registry.token(ada, form_id="form-2")
+    # Someone else's form of the same name is another form.
+    registry.token(registry.signed_in(registry.carl), form_id="form-1")
+    for broken in ("", "x" * 101, "\0", "\udc00"):
+        with pytest.raises(InvalidInput):
+            registry.token(ada, form_id=broken)
+
+
+def test_another_companys_token_does_not_exist(registry: SmallRegistry) -> None:
+    token, _ = registry.token(registry.signed_in(registry.ada))
+    carl = registry.signed_in(registry.carl)
+    for token_id in (token.id, "gpat_0000000000000000", "", "\0", "\ud800"):
+        with registry.changing() as session:
+            with pytest.raises(NotFound):
+                access_tokens.get(session, carl, token_id)
+            with pytest.raises(NotFound):
+                access_tokens.deactivate(session, carl, token_id)
+            with pytest.raises(NotFound):
+                access_tokens.modify(
+                    session, carl, token_id, catalogue=registry.catalogue, changes={"label": "x"}
+                )
+            assert access_tokens.list_(session, carl).items == []
+
+
+def test_reading_needs_the_permissions(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada, permissions=["charges:get"])
+    poor = registry.with_token(token)
+    searcher = registry.with_token(
+        registry.token(ada, permissions=["access-tokens:search", "access-tokens:get"])[0]
+    )
+    with registry.reading() as session:
+        with pytest.raises(Forbidden) as refusal:
+            access_tokens.get(session, poor, token.id)
+        assert refusal.value.permission == "access-tokens:get"
+        with pytest.raises(Forbidden) as refusal:
+            access_tokens.list_(session, poor)
+        assert refusal.value.permission == "access-tokens:search"
+        assert access_tokens.get(session, searcher, token.id).id == token.id
+        assert len(access_tokens.list_(session, searcher).items) == 2
+
+
+def test_every_editable_field_changes_and_counts(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, text = registry.token(ada, kind="ui", expires_at=NOW + HOUR)
+    changed = registry.modify(
+        ada,
+        token,
+        label="Morning",
+        permissions=["refunds:create"],
+        networks=["10.0.0.0/8", "10.1.2.3/8"],
+        domains=["a.example.com"],
+        expires_at=None,
+    )
+    assert (changed.label, changed.permissions) == ("Morning", ("refunds:create",))
+    assert (changed.networks, changed.domains) == (("10.0.0.0/8",), ("a.example.com",))
+    assert changed.expires_at is None
+    assert registry.get(token) == changed
+    registry.now += 2 * HOUR
+    good = {"address": "10.9.9.9", "origin": "https://a.example.com"}
+    assert registry.reason(text, "refunds:create", **good) is Reason.allowed
+    assert registry.reason(text, "charges:create", **good) is Reason.permission_missing
+    assert registry.reason(text, "refunds:create", address="10.9.9.9") is Reason.origin_missing
+    grant = registry.decide(text, "refunds:create", **good).grant
+    assert grant is not None
+    assert grant.label == "Morning"
+    event = registry.events(action="access_token.modified")[-1]
+    assert event.before == {
+        "label": "Nightly settlement",
+        "permissions": ["charges:create"],
+        "networks": [],
+        "domains": [],
+        "expires_at": NOW + HOUR,
+    }
+    assert event.after is not None
+    assert event.after["label"] == "Morning"
+
+
+def test_what_stays_the_same_is_no_change(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada, networks=["10.0.0.0/8"])
+    before = len(registry.events())
+    same = registry.modify(ada, token, label=token.label, networks=["10.255.0.0/8"])
+    assert same == token
+    assert registry.modify(ada, token) == token
+    assert len(registry.events()) == before
+
+
+def test_changing_needs_all_that_the_token_has_and_gets(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    bob = registry.colleague("manager")
+    powerful, _ = registry.token(ada, permissions=["charges:get", "roles:manage"])
+    with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
+        registry.modify(bob, powerful, label="Mine now")
+    assert refusal.value.permission == "roles:manage"
+    with pytest.raises(Forbidden):
+        registry.modify(bob, powerful, permissions=["charges:get"])
+    modest, _ = registry.token(ada, permissions=["charges:get"])
+    with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
+        registry.modify(bob, modest, permissions=["charges:get", "company:modify"])
+    assert refusal.value.permission == "company:modify"
+    assert registry.modify(bob, modest, label="Ours").label == "Ours"
+
+    reporting = registry.colleague("reporting", "Rita")
+    with pytest.raises(Forbidden) as refusal:
+        registry.modify(reporting, modest, label="Hers")
+    assert refusal.value.permission == "access-tokens:modify"
+    with pytest.raises(Forbidden) as refusal:
+        registry.modify(
+            registry.with_token(registry.token(ada, permissions=["access-tokens:modify"])[0]),
+            modest,
+            label="Its",
+        )
+    assert refusal.value.reason == "signed_in_user_required"
+
+
+def test_ended_tokens_stay_as_they_are(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    expiring, _ = registry.token(ada, expires_at=NOW + 5)
+    ended, _ = registry.token(ada)
+    with registry.changing() as session:
+        access_tokens.deactivate(session, ada, ended.id)
+    registry.now += 5
+    for token, reason in ((expiring, "token_expired"), (ended, "token_deactivated")):
+        with nothing_changes(registry), pytest.raises(Conflict) as refusal:
+            registry.modify(ada, token, label="Zombie", expires_at=None)
+        assert refusal.value.reason == reason
+
+
+def test_an_edit_counts_only_from_the_version_it_was_made_from(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada)
+    mine = [etag(token)]
+    theirs = registry.modify(ada, token, if_match=mine, label="Theirs")
+    assert etag(theirs) not in mine
+    with nothing_changes(registry), pytest.raises(Conflict) as refusal:
+        registry.modify(ada, token, if_match=mine, label="Mine")
+    assert (refusal.value.reason, refusal.value.current) == ("changed_meanwhile", theirs)
+    with pytest.raises(Conflict):
+        registry.modify(ada, token, if_match=[], label="Mine")
+    assert registry.modify(ada, token, if_match=['"x"', etag(theirs)], label="Mine").label == "Mine"
+    with registry.changing() as session:
+        ended = access_tokens.deactivate(session, ada, token.id)
+    with pytest.raises(Conflict) as refusal:
+        registry.modify(ada, token, if_match=[etag(theirs)], label="Later")
+    assert (refusal.value.reason, refusal.value.current) == ("changed_meanwhile", ended)
+
+
+def test_deactivating_is_for_good_and_repeating_it_changes_nothing(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, text = registry.token(ada)
+    registry.now += 7
+    with registry.changing() as session:
+        ended = access_tokens.deactivate(session, ada, token.id)
+    assert (ended.status, ended.deactivated_at) == ("deactivated", NOW + 7)
+    assert ended.deactivated_by == Person(registry.ada.id, "Ada Lovelace")
+    assert registry.reason(text) is Reason.token_deactivated
+    registry.now += 7
+    events = len(registry.events())
+    with registry.changing() as session:
+        assert access_tokens.deactivate(session, Actor.command_line(), token.id) == ended
+    assert len(registry.events()) == events
+    assert registry.get(token) == ended
+
+
+def test_who_may_deactivate(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    bob = registry.colleague("manager")
+    own, _ = registry.token(bob, permissions=["charges:get"])
+    _set_role(registry, bob, "customer-service")
+    adas, _ = registry.token(ada)
+
+    def end(actor: Actor, token_id: str) -> str:
+        with registry.changing() as session:
+            return access_tokens.deactivate(session, actor, token_id).status
+
+    with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
+        end(bob, adas.id)
+    assert refusal.value.permission == "access-tokens:deactivate"
+    # A token that leaked must not be able to end its maker's others.
+    with nothing_changes(registry), pytest.raises(Forbidden):
+        end(registry.with_token(own), own.id)
+    assert end(bob, own.id) == "deactivated"
+    ender, _ = registry.token(ada, permissions=["access-tokens:deactivate"])
+    assert end(registry.with_token(ender), adas.id) == "deactivated"
+    event = registry.events(action="access_token.deactivated")[-1]
+    assert (event.actor_kind, event.actor_credential) == ("token", ender.id)
+    assert end(Actor.command_line(), ender.id) == "deactivated"
+    assert registry.get(ender).deactivated_by == Person(None, "the command line")
+
+
+def _set_role(registry: SmallRegistry, actor: Actor, role: str) -> None:
+    assert actor.user is not None
+    assert actor.company is not None
+    with registry.changing() as session:
+        session.execute(update(users).where(users.c.id == actor.user).values(role=role))
+        publish(session, Holder(actor.user, actor.company, True, role))

@@ -1,0 +1,195 @@
+"""A registry with two companies in it, for tests: time is set by hand, nothing is hashed twice."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from argon2 import PasswordHasher
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from gatepass.core.catalogue import parse_catalogue
+from gatepass.core.credentials import LOGIN_TOKEN, make, parse
+from gatepass.core.decision import Call, Decision, Reason, decide, held
+from gatepass.core.networks import parse_address
+from gatepass.registry import access_tokens, audit, companies, passwords, users
+from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import AuditEvent
+from gatepass.registry.authentication_records import begin
+from gatepass.registry.companies import Company
+from gatepass.registry.database import Database
+from gatepass.registry.publishing import published_grant, published_holder, published_rules
+from gatepass.registry.users import User
+
+NOW = 1_800_000_000_000
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+PASSWORD = "mauve harbour lantern"
+ADDRESS = "198.51.100.7"
+#: As weak as Argon2 gets: what is tested is what is done with it.
+HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+HASH = passwords.hash(PASSWORD, hasher=HASHER)
+CATALOGUE = """
+permissions:
+  charges:create: {title: "Create charges", routes: ["POST /v1/charges"]}
+  charges:get: {title: "See one charge", routes: ["GET /v1/charges/{id}"]}
+  refunds:create: {title: "Refund a charge", routes: ["POST /v1/charges/{id}/refunds"]}
+"""
+
+
+class SmallRegistry:
+    """Northwind with Ada, its administrator, and Contoso with Carl.
+
+    Attributes:
+        now: Unix ms; moved by hand.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.now = NOW
+        self.catalogue = parse_catalogue(CATALOGUE)
+        self.northwind = self.company("Northwind")
+        self.contoso = self.company("Contoso")
+        self.ada = self.user(self.northwind, "ada@northwind.example", "Ada Lovelace")
+        self.carl = self.user(self.contoso, "carl@contoso.example", "Carl Gauss")
+
+    def changing(self) -> Any:
+        return self.database.changing(self.now)
+
+    def reading(self) -> Any:
+        return self.database.reading(self.now)
+
+    def company(self, name: str) -> Company:
+        with self.changing() as session:
+            return companies.create(
+                session, Actor.command_line(), catalogue=self.catalogue, name=name
+            )
+
+    def user(
+        self, company: Company, email: str, name: str = "Someone", role: str = "admin"
+    ) -> User:
+        with self.changing() as session:
+            return users.create(
+                session,
+                Actor.command_line(),
+                company=company.id,
+                email=email,
+                name=name,
+                role=role,
+                password_hash=HASH,
+            )
+
+    def colleague(self, role: str, name: str = "Bob") -> Actor:
+        """A new user of Northwind with that role, signed in."""
+        return self.signed_in(
+            self.user(self.northwind, f"{name}.{role}@northwind.example".lower(), name, role)
+        )
+
+    def signed_in(self, user: User, address: str | None = ADDRESS) -> Actor:
+        """The user with a login token of 3 hours, as the web would have it."""
+        with self.changing() as session:
+            authentication = begin(
+                session,
+                user,
+                make(LOGIN_TOKEN),
+                lifetime_ms=3 * HOUR,
+                address=address,
+                user_agent="a browser",
+            )
+        return self._acting("user", authentication.id, user.name, address)
+
+    def with_token(self, token: AccessToken, address: str | None = ADDRESS) -> Actor:
+        """Someone who calls the API with the access token."""
+        return self._acting("token", token.id, token.created_by.name, address)
+
+    def token(self, actor: Actor, **fields: Any) -> tuple[AccessToken, str]:
+        """Make an access token; what isn't named is ordinary."""
+        ordinary = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:create"]}
+        with self.changing() as session:
+            return access_tokens.create(
+                session, actor, catalogue=self.catalogue, **(ordinary | fields)
+            )
+
+    def modify(self, actor: Actor, token: AccessToken, if_match: Any = None, **changes: Any) -> Any:
+        with self.changing() as session:
+            return access_tokens.modify(
+                session,
+                actor,
+                token.id,
+                catalogue=self.catalogue,
+                changes=changes,
+                if_match=if_match,
+            )
+
+    def get(self, token: AccessToken) -> AccessToken:
+        """The token as the command line sees it."""
+        with self.reading() as session:
+            return access_tokens.get(session, Actor.command_line(), token.id)
+
+    def decide(self, token: str, permission: str = "charges:create", **call: Any) -> Decision:
+        """What is decided by the rows that were published."""
+        credential = parse(token)
+        assert credential is not None
+        if "address" in call:
+            call["address"] = parse_address(call["address"])
+        with self.reading() as session:
+            grant = published_grant(session, credential.id)
+            assert grant is not None
+            holder = published_holder(session, grant.user)
+            rules = published_rules(session, grant.company)
+        return decide(grant, holder, rules, Call(credential, permission, **call), self.now)
+
+    def reason(self, token: str, permission: str = "charges:create", **call: Any) -> Reason:
+        return self.decide(token, permission, **call).reason
+
+    def events(self, company: Company | None = None, **filters: Any) -> list[AuditEvent]:
+        """The audit log, oldest first."""
+        actor = Actor.command_line()
+        if company is not None:
+            actor = replace(actor, company=company.id)
+        with self.reading() as session:
+            return audit.list_(session, actor, limit=200, **filters).items[::-1]
+
+    def revision(self) -> int:
+        with self.reading() as session:
+            number: int = session.execute(text("SELECT number FROM revision")).scalar_one()
+            return number
+
+    def _acting(self, kind: Any, credential: str, name: str, address: str | None) -> Actor:
+        with self.reading() as session:
+            grant = published_grant(session, credential)
+            assert grant is not None
+            holder = published_holder(session, grant.user)
+            rules = published_rules(session, grant.company)
+        return Actor(
+            kind=kind,
+            company=grant.company,
+            user=grant.user,
+            name=name,
+            permissions=frozenset(held(grant, holder, rules)),
+            credential=credential,
+            address=address,
+        )
+
+
+@contextmanager
+def nothing_changes(registry: SmallRegistry) -> Iterator[None]:
+    """Fail if anything is left of what happens within."""
+    before = _everything(registry)
+    yield
+    assert _everything(registry) == before
+
+
+def _everything(registry: SmallRegistry) -> dict[str, list[Any]]:
+    names = (
+        "revision revisions companies roles users allowlist_entries authentications access_tokens "
+        "verifier_keys audit_events grants holders company_rules"
+    )
+    session: Session
+    with registry.reading() as session:
+        return {
+            name: sorted(map(repr, session.execute(text(f"SELECT * FROM {name}"))))
+            for name in names.split()
+        }
