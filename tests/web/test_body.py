@@ -103,9 +103,9 @@ def test_json_that_says_the_wrong_thing_is_refused_by_field(text: str, field: st
 def test_every_wrong_field_is_named_at_once() -> None:
     found = dict(errors('{"label": 1, "kind": "x", "permissions": [true, "b", {}], "other": 0}'))
     assert set(found) == {"label", "kind", "permissions.0", "permissions.2", "other"}
-    assert found["label"] == "must be a string"
-    assert found["kind"] == "must be 'api' or 'ui'"
-    assert found["other"] == "is not a known field"
+    assert found["label"] == "This must be a string."
+    assert found["kind"] == "This must be 'api' or 'ui'."
+    assert found["other"] == "There is no such field."
 
 
 def test_a_long_name_is_repeated_only_in_part() -> None:

@@ -63,7 +63,7 @@ def test_digits_past_the_millisecond_are_cut_off_and_never_rounded(digits: str) 
     ],
 )
 def test_anything_else_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must|is|has") as refused:
+    with pytest.raises(ValueError, match=r"[.]$") as refused:
         parse_time(text)
     assert str(refused.value).isprintable()
 

@@ -40,10 +40,10 @@ def parse(content: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise BrokenJSON(f"The body is not UTF-8 at byte {error.start}.") from None
     except RecursionError:
-        raise InvalidInput([("body", "is nested too deeply")]) from None
+        raise InvalidInput([("body", "This is nested too deeply.")]) from None
     except ValueError:
         # Python refuses to read integers of more than 4,300 digits.
-        raise InvalidInput([("body", "has a number with too many digits")]) from None
+        raise InvalidInput([("body", "A number has too many digits.")]) from None
 
 
 def refuse_half_characters(value: Any) -> None:
@@ -61,7 +61,7 @@ def refuse_half_characters(value: Any) -> None:
             if not inner.isascii() and any(
                 "\ud800" <= character <= "\udfff" for character in inner
             ):
-                raise InvalidInput([(field_name(path), "is not valid Unicode")])
+                raise InvalidInput([(field_name(path), "This is not valid Unicode.")])
         elif isinstance(inner, list):
             waiting += [((*path, index), item) for index, item in enumerate(inner)]
         elif isinstance(inner, dict):
@@ -78,16 +78,16 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise InvalidInput([(field_name((twice,)), "is there more than once")])
+        raise InvalidInput([(field_name((twice,)), "This is there more than once.")])
     return members
 
 
 def _no_number(text: str) -> NoReturn:
-    raise InvalidInput([("body", f"{text} is not a number that JSON has")])
+    raise InvalidInput([("body", f"{text} is not a number that JSON has.")])
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not isfinite(number):
-        raise InvalidInput([("body", "has a number that is too large")])
+        raise InvalidInput([("body", "A number is too large.")])
     return number

@@ -1,7 +1,5 @@
 """``/v1/access-tokens``."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Response
@@ -139,7 +137,14 @@ def create(
 def _filter(permission: Term | None = None) -> str | None:
     if permission is None or is_permission(permission) or is_wildcard(permission):
         return permission
-    raise InvalidInput([("permission", "must be resource:action or resource:*")])
+    raise InvalidInput(
+        [
+            (
+                "permission",
+                "A permission is written resource:action, or resource:* for all of a resource.",
+            )
+        ]
+    )
 
 
 @router.get("/access-tokens", summary="The company's access tokens")
@@ -193,16 +198,13 @@ def modify(
     are (409). With `If-Match`, only the version it names is changed (else 409)."""
     try:
         with node.database.changing(node.clock.now()) as session:
-            token = _first_matching(
-                partial(
-                    access_tokens.modify,
-                    session,
-                    actor,
-                    id,
-                    catalogue=node.catalogue,
-                    changes=changes.named(),
-                ),
-                wanted_tags(if_match),
+            token = access_tokens.modify(
+                session,
+                actor,
+                id,
+                catalogue=node.catalogue,
+                changes=changes.named(),
+                if_match=wanted_tags(if_match),
             )
     except Conflict as conflict:
         if isinstance(conflict.current, access_tokens.AccessToken):
@@ -228,22 +230,6 @@ def deactivate(
     with node.database.changing(node.clock.now()) as session:
         token = access_tokens.deactivate(session, actor, id)
     return _sent(token, response)
-
-
-def _first_matching(
-    modify: Callable[..., access_tokens.AccessToken], tags: list[str] | None
-) -> access_tokens.AccessToken:
-    """Change the token if it is any of the versions in *tags*, or whichever it is (None)."""
-    if tags is None:
-        return modify(if_match=None)
-    for tag in tags[:-1]:
-        try:
-            return modify(if_match=tag)
-        except Conflict as conflict:
-            if conflict.reason != "changed_meanwhile":
-                raise
-    # A condition without a tag that can match is one that isn't true.
-    return modify(if_match=tags[-1] if tags else "")
 
 
 def _sent(token: access_tokens.AccessToken, response: Response) -> AccessToken:

@@ -75,21 +75,20 @@ def field_errors(errors: Sequence[Any]) -> list[tuple[str, str]]:
 
 
 _MESSAGES = {
-    "missing": "is required",
-    "extra_forbidden": "is not a known field",
-    "string_type": "must be a string",
-    "bool_type": "must be true or false",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "list_type": "must be a list",
-    "model_type": "must be an object",
+    "missing": "This is required.",
+    "extra_forbidden": "There is no such field.",
+    "string_type": "This must be a string.",
+    "bool_type": "This must be true or false.",
+    "int_type": "This must be a whole number.",
+    "list_type": "This must be a list.",
+    "model_type": "This must be an object.",
 }
 
 
 def _message(error: Any) -> str:
     if error["type"] == "literal_error":
-        return f"must be {error['ctx']['expected']}"
+        return f"This must be {error['ctx']['expected']}."
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     known = _MESSAGES.get(error["type"])
-    return known if known is not None else error["msg"][:1].lower() + error["msg"][1:]
+    return known if known is not None else error["msg"] + "."

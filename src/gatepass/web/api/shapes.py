@@ -66,7 +66,7 @@ class ProblemDocument(BaseModel):
 
 def _taken_time(value: Any) -> int:
     if not isinstance(value, str):
-        raise ValueError("must be a string")
+        raise ValueError("This must be a string.")
     return parse_time(value)
 
 
@@ -90,14 +90,14 @@ def person_name(of: str) -> Any:
 
 def _plain(value: str) -> str:
     if not value.isprintable():
-        raise ValueError("has characters that can't be searched for")
+        raise ValueError("Control characters can't be searched for.")
     return value
 
 
 def _whole_number(value: Any) -> Any:
     # Pydantic would take " 5", "5.0" and "1_0" too.
     if isinstance(value, str) and not re.fullmatch("[0-9]{1,9}", value):
-        raise ValueError(f"must be a whole number from 1 to {LARGEST_PAGE}")
+        raise ValueError(f"A whole number from 1 to {LARGEST_PAGE}.")
     return value
 
 

@@ -1,0 +1,394 @@
+"""``/v1/access-tokens``: make, find, change, deactivate."""
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from gatepass.core.grants import Holder
+from gatepass.registry.publishing import publish
+from gatepass.registry.tables import users
+from gatepass.web.times import format_time
+from installation import Installation
+
+SAMPLE = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:get"]}
+
+
+def create(client: httpx.Client, **fields: Any) -> Any:
+    answer = client.post("/v1/access-tokens", json={**SAMPLE, **fields})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def reasons(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["reason"]
+
+
+def fields(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 422, answer.text
+    return [error["field"] for error in answer.json()["errors"]]
+
+
+def test_from_made_to_ended(any_installation: Installation) -> None:
+    installation = any_installation
+    ada = installation.signed_in()
+    made = ada.post(
+        "/v1/access-tokens",
+        json={
+            **SAMPLE,
+            "kind": "ui",
+            "permissions": ["charges:get", "refunds:*"],
+            "expires_at": "2126-12-24T01:00:00.0019999+01:00",
+            "networks": ["203.0.113.7/24", "2001:DB8::1"],
+            "domains": ["Shop.Example.com"],
+        },
+    )
+    assert made.status_code == 201
+    assert made.headers["cache-control"] == "no-store"
+    token = made.json()
+    text = token.pop("token")
+    assert len(text) == 59
+    assert made.headers["location"] == f"/v1/access-tokens/{token['id']}"
+    created_at = token.pop("created_at")
+    assert len(created_at) == len("2026-12-24T00:00:00.000Z")
+    assert token == {
+        "id": text[:21],
+        "label": "Nightly settlement",
+        "kind": "ui",
+        "status": "active",
+        "permissions": ["charges:get", "refunds:*"],
+        "effective_permissions": ["charges:get", "refunds:*"],
+        "networks": ["203.0.113.0/24", "2001:db8::1/128"],
+        "domains": ["shop.example.com"],
+        "expires_at": "2126-12-24T00:00:00.001Z",
+        "created_by": installation.ada.id,
+        "created_by_name": "Ada Lovelace",
+        "deactivated_at": None,
+        "deactivated_by": None,
+        "deactivated_by_name": None,
+        "last_used": None,
+    }
+    path = f"/v1/access-tokens/{token['id']}"
+    got = ada.get(path)
+    assert got.json() == {**token, "created_at": created_at}
+    assert got.headers["etag"] == made.headers["etag"]
+    assert got.headers["etag"][0] == got.headers["etag"][-1] == '"'
+
+    changed = ada.patch(
+        path,
+        json={"label": "Shop", "expires_at": None, "networks": []},
+        headers={"If-Match": got.headers["etag"]},
+    )
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != got.headers["etag"]
+    assert changed.json() == {
+        **got.json(),
+        "label": "Shop",
+        "expires_at": None,
+        "networks": [],
+    }
+    question = {"permission": "charges:get", "origin": "https://shop.example.com"}
+    assert installation.verify(text, **question)["reason"] == "allowed"
+
+    ended = ada.post(path + "/deactivate")
+    assert ended.status_code == 200
+    assert ended.json()["status"] == "deactivated"
+    assert ended.json()["deactivated_by"] == installation.ada.id
+    assert installation.verify(text, **question)["reason"] == "token_deactivated"
+    again = ada.post(path + "/deactivate")
+    assert (again.status_code, again.json()) == (200, ended.json())
+    assert again.headers["etag"] == ended.headers["etag"]
+    assert reasons(ada.patch(path, json={"label": "x"})) == (409, "token_deactivated")
+    (listed,) = ada.get("/v1/access-tokens").json()["items"]
+    assert listed == ended.json()
+
+
+def test_the_text_is_sent_once_and_nowhere_again(ada: httpx.Client) -> None:
+    text = create(ada)["token"]
+    secret = text[21:]
+    for path in ("/v1/access-tokens", f"/v1/access-tokens/{text[:21]}", "/v1/audit-events"):
+        answer = ada.get(path)
+        assert text[:21] in answer.text
+        assert secret not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"label": ""}, ["label"]),
+        ({"label": "x" * 101}, ["label"]),
+        ({"label": "a\u0000b"}, ["label"]),
+        ({"label": "a\u0085b"}, ["label"]),
+        ({"label": None}, ["label"]),
+        ({"label": 5}, ["label"]),
+        ({"kind": "login"}, ["kind"]),
+        ({"kind": None}, ["kind"]),
+        ({"permissions": []}, ["permissions"]),
+        ({"permissions": None}, ["permissions"]),
+        ({"permissions": "charges:get"}, ["permissions"]),
+        ({"permissions": [1]}, ["permissions.0"]),
+        ({"permissions": ["charges:get", "*"]}, ["permissions.1"]),
+        ({"permissions": ["charges:nope"]}, ["permissions.0"]),
+        ({"permissions": ["nope:*"]}, ["permissions.0"]),
+        ({"permissions": ["Charges:get"]}, ["permissions.0"]),
+        ({"permissions": ["charges:get"] * 201}, ["permissions"]),
+        ({"expires_at": 1_800_000_000}, ["expires_at"]),
+        ({"expires_at": "tomorrow"}, ["expires_at"]),
+        ({"expires_at": "2126-12-24T00:00:00"}, ["expires_at"]),
+        ({"expires_at": "2020-12-24T00:00:00Z"}, ["expires_at"]),
+        ({"expires_at": "0000-01-01T00:00:00Z"}, ["expires_at"]),
+        ({"networks": None}, ["networks"]),
+        ({"networks": ["1.2.3"]}, ["networks.0"]),
+        ({"networks": ["1.2.3.4", "1.2.3.4/33"]}, ["networks.1"]),
+        ({"networks": [f"10.0.{n // 256}.{n % 256}" for n in range(501)]}, ["networks"]),
+        ({"domains": ["shop.example.com"]}, ["domains"]),
+        ({"kind": "ui", "domains": ["127.0.0.1"]}, ["domains.0"]),
+        ({"kind": "ui", "domains": ["*.com"]}, ["domains.0"]),
+        ({"kind": "ui", "domains": [f"a{n}.example.com" for n in range(101)]}, ["domains"]),
+        ({"status": "active"}, ["status"]),
+        ({"token": "gpat_x"}, ["token"]),
+    ],
+)
+def test_a_wrong_field_is_named(ada: httpx.Client, change: Any, wrong: list[str]) -> None:
+    answer = ada.post("/v1/access-tokens", json={**SAMPLE, **change})
+    assert fields(answer) == wrong
+    assert answer.json()["reason"] == "invalid"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert ada.get("/v1/access-tokens").json()["items"] == []
+
+
+def test_what_is_not_sent_is_named_too(ada: httpx.Client) -> None:
+    assert fields(ada.post("/v1/access-tokens", json={})) == ["label", "kind", "permissions"]
+    assert fields(ada.post("/v1/access-tokens", json=[])) == ["body"]
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"\xff", 400),
+        (b'{"label": "a", "label": "b"}', 422),
+        (b'{"label": NaN}', 422),
+        (b'{"label": "\\ud800"}', 422),
+        (b"[" * 100_000, 422),
+        (b"9" * 10_000, 422),
+    ],
+)
+def test_a_body_that_cant_be_read_is_a_problem_document(
+    ada: httpx.Client, content: bytes, status: int
+) -> None:
+    answer = ada.post(
+        "/v1/access-tokens", content=content, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_body_says_that_it_is_json_or_nothing(ada: httpx.Client) -> None:
+    content = b'{"label": "a", "kind": "api", "permissions": ["charges:get"]}'
+    for media_type, status in (
+        ({"Content-Type": "application/json; charset=utf-8"}, 201),
+        ({}, 201),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/json; charset=latin-1"}, 415),
+    ):
+        answer = ada.post("/v1/access-tokens", content=content, headers=media_type)
+        assert answer.status_code == status
+
+
+def test_actions_take_an_empty_object_or_nothing(ada: httpx.Client) -> None:
+    path = f"/v1/access-tokens/{create(ada)['id']}/deactivate"
+    headers = {"Content-Type": "application/json"}
+    assert fields(ada.post(path, json={"x": 1})) == ["x"]
+    assert ada.post(path, content=b"{", headers=headers).status_code == 400
+    assert ada.post(path, content=b"[]", headers=headers).status_code == 422
+    assert ada.get(path.removesuffix("/deactivate")).json()["status"] == "active"
+    assert ada.post(path, json={}).status_code == 200
+    assert ada.post(path, headers=headers).status_code == 200
+
+
+def test_nobody_grants_what_they_dont_hold(installation: Installation) -> None:
+    installation.new_user("bob@example.com", role="manager")
+    bob = installation.signed_in("bob@example.com")
+    for wanted in ("roles:manage", "company:modify", "company:*", "roles:*"):
+        refused = bob.post("/v1/access-tokens", json={**SAMPLE, "permissions": [wanted]})
+        assert reasons(refused) == (403, "permission_missing")
+        assert f'scope="{wanted}"' in refused.headers["www-authenticate"]
+    made = create(installation.signed_in(), permissions=["company:modify"])
+    refused = bob.patch(f"/v1/access-tokens/{made['id']}", json={"label": "x"})
+    assert reasons(refused) == (403, "permission_missing")
+
+
+def test_an_access_token_reads_and_ends_with_the_permission_and_never_makes(
+    installation: Installation,
+) -> None:
+    ada = installation.signed_in()
+    other = create(ada)["id"]
+    token = installation.client(
+        installation.access_token("access-tokens:*", "audit:get", "users:manage")
+    )
+    path = f"/v1/access-tokens/{other}"
+    assert token.get("/v1/access-tokens").status_code == 200
+    assert token.get(path).status_code == 200
+    assert token.get("/v1/audit-events").status_code == 200
+    for refused in (
+        token.post("/v1/access-tokens", json=SAMPLE),
+        token.patch(path, json={"label": "x"}),
+        token.post("/v1/sign-out"),
+        token.get("/v1/authentications"),
+        token.get("/v1/permissions"),
+    ):
+        assert reasons(refused) == (403, "signed_in_user_required")
+    assert token.post(path + "/deactivate").json()["status"] == "deactivated"
+
+
+def test_each_operation_needs_its_permission(installation: Installation) -> None:
+    id = create(installation.signed_in())["id"]
+    client = installation.client(installation.access_token("charges:get"))
+    for method, path, permission in (
+        ("GET", "/v1/access-tokens", "access-tokens:search"),
+        ("GET", f"/v1/access-tokens/{id}", "access-tokens:get"),
+        ("POST", f"/v1/access-tokens/{id}/deactivate", "access-tokens:deactivate"),
+        ("GET", "/v1/audit-events", "audit:get"),
+    ):
+        refused = client.request(method, path)
+        assert reasons(refused) == (403, "permission_missing"), path
+        assert f'scope="{permission}"' in refused.headers["www-authenticate"]
+
+
+def test_ones_own_may_be_ended_without_the_permission(installation: Installation) -> None:
+    bob = installation.new_user("bob@example.com", role="manager")
+    client = installation.signed_in("bob@example.com")
+    own, adas = create(client)["id"], create(installation.signed_in())["id"]
+    with installation.node.database.changing(installation.node.clock.now()) as session:
+        session.execute(update(users).where(users.c.id == bob.id).values(role="reporting"))
+        publish(session, Holder(bob.id, bob.company, True, "reporting"))
+    refused = client.post(f"/v1/access-tokens/{adas}/deactivate")
+    assert reasons(refused) == (403, "permission_missing")
+    assert client.post(f"/v1/access-tokens/{own}/deactivate").json()["status"] == "deactivated"
+
+
+def test_another_companys_token_is_not_there(any_installation: Installation) -> None:
+    installation = any_installation
+    theirs = installation.new_company("Difference Engines")
+    installation.new_user("eve@example.com", "Eve", company=theirs)
+    id = create(installation.signed_in())["id"]
+    eve = installation.signed_in("eve@example.com")
+    answers = [
+        eve.get(f"/v1/access-tokens/{id}"),
+        eve.patch(f"/v1/access-tokens/{id}", json={"label": "x"}),
+        eve.post(f"/v1/access-tokens/{id}/deactivate"),
+        eve.get("/v1/access-tokens/gpat_0000000000000000"),
+    ]
+    for answer in answers:
+        assert reasons(answer) == (404, "not_found")
+        assert answer.json() == answers[0].json()
+    assert eve.get("/v1/access-tokens").json()["items"] == []
+    assert eve.get("/v1/access-tokens", params={"q": id}).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "x",
+        "%00",
+        "gpat_%00",
+        "a%00b",
+        "%ED%A0%80",
+        "%FF",
+        "ä",
+        "😀",
+        "x" * 10_000,
+        "..",
+        "%2e%2e",
+        "%2F",
+        "gpat_0000000000000000%20",
+        "%25",
+        "*",
+    ],
+)
+def test_an_id_that_cant_be_one_is_not_there(any_installation: Installation, id: str) -> None:
+    ada = any_installation.signed_in()
+    path = f"/v1/access-tokens/{id}"
+    for answer in (
+        ada.get(path),
+        ada.patch(path, json={}),
+        ada.post(path + "/deactivate"),
+        ada.post(f"/v1/authentications/{id}/deactivate"),
+        ada.post(f"/v1/verifier-keys/{id}/deactivate"),
+    ):
+        assert answer.status_code in (404, 405), answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_if_match(ada: httpx.Client) -> None:
+    made = create(ada)
+    path = f"/v1/access-tokens/{made['id']}"
+    old = ada.get(path).headers["etag"]
+    new = ada.patch(path, json={"label": "b"}, headers={"If-Match": old}).headers["etag"]
+    untrue: list[Any] = [
+        old,
+        f"W/{new}",
+        new.strip('"'),
+        "",
+        '""',
+        f"{old}, W/{new}",
+        f'"*", {old}',
+    ]
+    for condition in untrue:
+        refused = ada.patch(path, json={"label": "c"}, headers={"If-Match": condition})
+        assert reasons(refused) == (409, "changed_meanwhile"), condition
+        assert refused.json()["current"] == ada.get(path).json()
+        assert "token" not in refused.json()["current"]
+    for condition in (f"{old}, {new}", f'"x,y" ,{new}', "*"):
+        answer = ada.patch(path, json={"label": "b"}, headers={"If-Match": condition})
+        assert answer.status_code == 200, condition
+    two_lines = [("If-Match", old), ("If-Match", new)]
+    assert ada.patch(path, json={"label": "d"}, headers=two_lines).json()["label"] == "d"
+    assert ada.patch(path, json={"label": "e"}).json()["label"] == "e"
+
+
+def test_patch_changes_what_it_names_and_nothing_else(ada: httpx.Client) -> None:
+    made = create(ada, expires_at="2126-01-01T00:00:00Z", networks=["10.0.0.0/8"])
+    made.pop("token")
+    path = f"/v1/access-tokens/{made['id']}"
+    assert ada.patch(path, json={}).json() == made
+    assert ada.patch(path, json={"networks": []}).json() == {**made, "networks": []}
+    for change, wrong in (
+        ({"kind": "ui"}, "kind"),
+        ({"label": None}, "label"),
+        ({"networks": None}, "networks"),
+        ({"permissions": []}, "permissions"),
+        ({"domains": ["shop.example.com"]}, "domains"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+    ):
+        assert fields(ada.patch(path, json=change)) == [wrong]
+    assert ada.get(path).json() == {**made, "networks": []}
+
+
+def test_an_expired_token_stays_as_it_is(installation: Installation) -> None:
+    ada = installation.signed_in()
+    soon = installation.node.clock.now() + 300
+    made = create(ada, expires_at=format_time(soon))
+    path = f"/v1/access-tokens/{made['id']}"
+    while installation.node.clock.now() < soon:
+        time.sleep(0.02)
+    assert ada.get(path).json()["status"] == "expired"
+    assert reasons(ada.patch(path, json={"label": "x"})) == (409, "token_expired")
+    expired = ada.get("/v1/access-tokens", params={"status": "expired"}).json()["items"]
+    assert [token["id"] for token in expired] == [made["id"]]
+    verdict = installation.verify(made["token"], permission="charges:get")
+    assert verdict["reason"] == "token_expired"
+
+
+def test_a_token_made_on_this_node_counts_at_once(any_installation: Installation) -> None:
+    ada = any_installation.signed_in()
+    for _ in range(5):
+        made = create(ada)
+        question = {"method": "GET", "path": "/v1/charges/ch_1"}
+        assert any_installation.verify(made["token"], **question)["allowed"]
+        ada.post(f"/v1/access-tokens/{made['id']}/deactivate")
+        assert not any_installation.verify(made["token"], **question)["allowed"]
