@@ -1,0 +1,5 @@
+"""The command line: ``gatepass …``."""
+
+from gatepass.cli.main import main
+
+__all__ = ["main"]

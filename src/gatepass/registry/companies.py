@@ -85,6 +85,11 @@ def by_name(session: Session, name: str) -> Company | None:
     return None if row is None else _company(row)
 
 
+def any_exist(session: Session) -> bool:
+    """Whether there is a company at all; the first one's administrator looks after the whole."""
+    return session.execute(select(companies.c.id).limit(1)).first() is not None
+
+
 def _company(row: Row[tuple[object, ...]]) -> Company:
     status: Literal["active", "deactivated"] = (
         "active" if row.deactivated_at is None else "deactivated"

@@ -1,0 +1,36 @@
+"""``gatepass catalogue check``: what is wrong with a catalogue file, by line."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gatepass.cli.installation import read_file
+from gatepass.cli.main import app
+from gatepass.cli.output import AsJson, print_json
+from gatepass.core.catalogue import CatalogueError, parse_catalogue
+
+group = typer.Typer(help="The catalogue of permissions and routes.", no_args_is_help=True)
+app.add_typer(group, name="catalogue")
+
+
+@group.command()
+def check(file: Annotated[Path, typer.Argument(metavar="FILE")], json: AsJson = False) -> None:
+    """Read a catalogue file and say what is wrong with it, by line."""
+    text = read_file(file, "FILE")
+    try:
+        catalogue = parse_catalogue(text)
+    except CatalogueError as error:
+        if json:
+            problems = [{"line": line, "message": message} for line, message in error.problems]
+            print_json({"ok": False, "problems": problems})
+        for line, message in error.problems:
+            print(f"{file}:{line}: {message}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    added = [found for found in catalogue.permissions if not found.built_in]
+    routes = sum(len(found.routes) for found in added)
+    if json:
+        print_json({"ok": True, "permissions": len(added), "routes": routes, "problems": []})
+    else:
+        typer.echo(f"{file} is fine: {len(added)} permissions, {routes} routes.")

@@ -1,0 +1,23 @@
+"""``gatepass demo``: a ready installation in a throwaway directory."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gatepass.cli.main import app
+
+
+@app.command()
+def demo(
+    port: Annotated[
+        int, typer.Option(help="The port to listen on; 0 for a free one.", min=0, max=65_535)
+    ] = 8787,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Keep it in this directory, to be served again.")
+    ] = None,
+) -> None:
+    """Try it: a company, an owner, a payments catalogue and a sample API, ready to sign in to."""
+    from gatepass.demo.run import run
+
+    raise typer.Exit(run(port, data_dir))

@@ -1,0 +1,81 @@
+"""The installation a command acts on: its settings, its catalogue, its node."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gatepass.core.catalogue import Catalogue, CatalogueError, parse_catalogue
+from gatepass.core.errors import Misconfigured
+from gatepass.node import Node, open_node
+from gatepass.registry.schema import schema_state
+from gatepass.settings import Settings
+
+_LARGEST_CATALOGUE = 1 << 20
+
+_WHAT_TO_DO = {
+    "empty": "there is no installation here yet: run gatepass init",
+    "old": "the database's schema is older than this version of Gatepass: run gatepass migrate",
+    "newer": "the database's schema is newer than this version of Gatepass: use that version",
+}
+
+
+def catalogue_text(settings: Settings) -> str:
+    """The text of the catalogue file that the settings name; "" if they name none.
+
+    Raises:
+        Misconfigured: the file can't be read.
+    """
+    return "" if settings.catalogue is None else read_file(settings.catalogue, "GATEPASS_CATALOGUE")
+
+
+def read_catalogue(settings: Settings) -> Catalogue:
+    """The catalogue.
+
+    Raises:
+        Misconfigured: it can't be read or used; ``gatepass catalogue check`` tells more.
+    """
+    try:
+        return parse_catalogue(catalogue_text(settings))
+    except CatalogueError as error:
+        raise Misconfigured(f"GATEPASS_CATALOGUE: {settings.catalogue}: {error.message}") from None
+
+
+def read_file(path: Path, what: str) -> str:
+    """The text of a file that a person named as *what*."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_CATALOGUE + 1)
+        if len(content) > _LARGEST_CATALOGUE:
+            raise Misconfigured(f"{what}: {path} is larger than 1 MiB")
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Misconfigured(f"{what}: {path} is not UTF-8 text") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a file name"
+        raise Misconfigured(f"{what}: {path} can't be read: {reason}") from None
+
+
+@contextmanager
+def opened(
+    settings: Settings | None = None, *, accept_clock: bool = False, any_schema: bool = False
+) -> Iterator[Node]:
+    """The node of this machine, for one command.
+
+    Args:
+        settings: read from the environment if not given.
+        accept_clock: go on although the clock is behind the latest time seen.
+        any_schema: don't insist on a schema of this version.
+
+    Raises:
+        Misconfigured: there is no installation, or it needs something first.
+    """
+    settings = Settings.read() if settings is None else settings
+    node = open_node(settings, read_catalogue(settings), accept=accept_clock)
+    try:
+        if not any_schema:
+            state = schema_state(node.database)
+            if state != "current":
+                raise Misconfigured(_WHAT_TO_DO[state])
+        yield node
+    finally:
+        node.database.close()

@@ -1,0 +1,15 @@
+"""``gatepass migrate``: bring the schema up to date."""
+
+import typer
+
+from gatepass.cli.installation import opened
+from gatepass.cli.main import app
+from gatepass.registry.schema import migrate as migrate_schema
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema up to date."""
+    with opened(any_schema=True) as node:
+        done = migrate_schema(node.database)
+    typer.echo("The schema is up to date." if done else "Nothing to do.", err=True)

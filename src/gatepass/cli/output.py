@@ -1,0 +1,57 @@
+"""What commands print: a table for people, JSON for programs. Nothing else goes to stdout."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gatepass.web.times import format_time
+
+#: The ``--json`` option of every command that prints data.
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the REST API would send it.")]
+
+
+def print_json(value: Any) -> None:
+    """Print *value* as JSON."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def as_sent(record: BaseModel) -> dict[str, Any]:
+    """A record as the REST API sends it."""
+    sent: dict[str, Any] = record.model_dump(mode="json")
+    return sent
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under *columns*. Labels are people's words: no markup in them counts."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_printable(cell)) for cell in row))
+    Console(soft_wrap=False).print(table)
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print one record, a fact a line."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, Text(_printable(value)))
+    Console().print(table)
+
+
+def when(time_ms: int | None, otherwise: str = "never") -> str:
+    """A moment in UTC, to the second."""
+    return otherwise if time_ms is None else format_time(time_ms)[:19].replace("T", " ") + " UTC"
+
+
+def _printable(text: str) -> str:
+    # A label can't make the terminal do things.
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -1,0 +1,40 @@
+"""``gatepass serve``: run it."""
+
+import logging
+from typing import Annotated
+
+import typer
+
+from gatepass.cli.installation import catalogue_text, opened
+from gatepass.cli.main import app
+from gatepass.registry.publishing import follow_catalogue
+from gatepass.settings import Settings
+
+
+@app.command()
+def serve(
+    accept_clock: Annotated[
+        bool,
+        typer.Option(
+            "--accept-clock",
+            help="Start although the clock is behind the latest time this installation has seen.",
+        ),
+    ] = False,
+) -> None:
+    """Serve the dashboard, the REST API and decisions, until told to stop."""
+    # Imported here: no other command needs a web server.
+    from gatepass.web.serve import serve as run
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = Settings.read()
+    text = catalogue_text(settings)
+    with opened(settings, accept_clock=accept_clock) as node:
+        follow_catalogue(node.database, node.catalogue, node.clock.now())
+        clock = node.clock
+
+    def ready() -> None:
+        where = f"http://{settings.host}:{settings.port}"
+        also = "" if settings.verify_port is None else f", for gateways on {settings.verify_port}"
+        logging.getLogger("gatepass").info("serving on %s%s", where, also)
+
+    raise typer.Exit(run(settings, text, clock, when_ready=ready))

@@ -1,0 +1,102 @@
+"""``gatepass token``: access tokens, on the server, without the dashboard."""
+
+from typing import Annotated
+
+import typer
+
+from gatepass.cli.installation import opened
+from gatepass.cli.main import app
+from gatepass.cli.output import AsJson, as_sent, print_facts, print_json, print_table, when
+from gatepass.registry import access_tokens, companies
+from gatepass.registry.access_token_search import list_ as search
+from gatepass.registry.actor import Actor
+from gatepass.web.api.access_tokens import AccessToken
+
+group = typer.Typer(help="Access tokens of all companies.", no_args_is_help=True)
+app.add_typer(group, name="token")
+
+
+@group.command("list")
+def list_(
+    q: Annotated[str, typer.Option("--search", "-q", help="Part of the label, or the id.")] = "",
+    status: Annotated[str, typer.Option(help="active, expired or deactivated.")] = "",
+    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 200,
+    json: AsJson = False,
+) -> None:
+    """List access tokens, newest first."""
+    found: list[access_tokens.AccessToken] = []
+    with opened() as node, node.database.reading(node.clock.now()) as session:
+        cursor: str | None = None
+        while len(found) < limit:
+            page = search(
+                session,
+                Actor.command_line(),
+                q=q or None,
+                status=status or None,
+                limit=min(200, limit - len(found)),
+                cursor=cursor,
+            )
+            found += page.items
+            cursor = page.next
+            if cursor is None:
+                break
+    if json:
+        print_json({"items": [as_sent(AccessToken.model_validate(token)) for token in found]})
+        return
+    print_table(
+        ("Id", "Label", "Kind", "Status", "Permissions", "Expires"),
+        (
+            (
+                token.id,
+                token.label,
+                token.kind,
+                token.status,
+                " ".join(token.permissions),
+                when(token.expires_at),
+            )
+            for token in found
+        ),
+    )
+
+
+@group.command()
+def show(id: str, json: AsJson = False) -> None:
+    """Show one access token; never its text."""
+    with opened() as node, node.database.reading(node.clock.now()) as session:
+        token = access_tokens.get(session, Actor.command_line(), id)
+        company = companies.get(session, token.company)
+    if json:
+        print_json(as_sent(AccessToken.model_validate(token)))
+        return
+    used = token.last_used
+    print_facts(
+        (
+            ("Id", token.id),
+            ("Label", token.label),
+            ("Company", company.name),
+            ("Kind", token.kind),
+            ("Status", token.status),
+            ("Permissions", " ".join(token.permissions)),
+            ("What counts", " ".join(token.effective_permissions) or "nothing"),
+            ("Networks", " ".join(token.networks) or "any"),
+            ("Domains", " ".join(token.domains) or ("any" if token.kind == "ui" else "-")),
+            ("Created", f"{when(token.created_at)} by {token.created_by.name}"),
+            ("Expires", when(token.expires_at)),
+            (
+                "Last used",
+                "never" if used is None else f"{when(used.at)} from {used.address or 'unknown'}",
+            ),
+            ("Deactivated", when(token.deactivated_at, "no")),
+        )
+    )
+
+
+@group.command()
+def deactivate(id: str, json: AsJson = False) -> None:
+    """End an access token for good, at once."""
+    with opened(accept_clock=True) as node, node.database.changing(node.clock.now()) as session:
+        token = access_tokens.deactivate(session, Actor.command_line(), id)
+    if json:
+        print_json(as_sent(AccessToken.model_validate(token)))
+    else:
+        typer.echo(f"{token.id} ({token.label}) is deactivated.", err=True)

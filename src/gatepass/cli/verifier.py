@@ -1,0 +1,54 @@
+"""``gatepass verifier``: the keys with which gateways and services ask for decisions."""
+
+from typing import Annotated
+
+import typer
+
+from gatepass.cli.installation import opened
+from gatepass.cli.main import app
+from gatepass.cli.output import AsJson, as_sent, print_json, print_table, when
+from gatepass.registry import verifier_keys
+from gatepass.registry.actor import Actor
+from gatepass.web.api.verifier_keys import VerifierKey
+
+group = typer.Typer(help="Keys for whoever asks /v1/verify.", no_args_is_help=True)
+app.add_typer(group, name="verifier")
+
+
+@group.command()
+def create(
+    label: Annotated[str, typer.Option(help="Who will use it.")], json: AsJson = False
+) -> None:
+    """Create a verifier key and print it, this once."""
+    with opened() as node, node.database.changing(node.clock.now()) as session:
+        key, text = verifier_keys.create(session, Actor.command_line(), label=label)
+    if json:
+        print_json({**as_sent(VerifierKey.model_validate(key)), "key": text})
+    else:
+        typer.echo(text)
+        typer.echo("Store it now: it can't be shown again.", err=True)
+
+
+@group.command("list")
+def list_(json: AsJson = False) -> None:
+    """List all verifier keys, without their texts."""
+    with opened() as node, node.database.reading(node.clock.now()) as session:
+        keys = verifier_keys.list_(session, Actor.command_line())
+    if json:
+        print_json({"items": [as_sent(VerifierKey.model_validate(key)) for key in keys]})
+        return
+    print_table(
+        ("Id", "Label", "Status", "Created"),
+        ((key.id, key.label, key.status, when(key.created_at)) for key in keys),
+    )
+
+
+@group.command()
+def deactivate(id: str, json: AsJson = False) -> None:
+    """End a verifier key at once."""
+    with opened(accept_clock=True) as node, node.database.changing(node.clock.now()) as session:
+        key = verifier_keys.deactivate(session, Actor.command_line(), id)
+    if json:
+        print_json(as_sent(VerifierKey.model_validate(key)))
+    else:
+        typer.echo(f"{key.id} ({key.label}) is deactivated.", err=True)

@@ -1,0 +1,104 @@
+"""Kill -9 while people make and end tokens: what was acknowledged is there, nothing is half there."""
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from postgresql import Cluster
+from running import Running, new_token
+
+ROUNDS = 3
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def running(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Running:
+    if request.param == "sqlite":
+        return Running(tmp_path)
+    cluster: Cluster = request.getfixturevalue("postgresql")
+    return Running(tmp_path, database_url=cluster.create("killed"))
+
+
+def test_every_acknowledged_change_survives_and_none_is_half_there(running: Running) -> None:
+    made: dict[str, dict[str, Any]] = {}
+    ended: set[str] = set()
+    labels: set[str] = set()
+    with running:
+        for round_number in range(ROUNDS):
+            stop = threading.Event()
+            threads = [
+                threading.Thread(
+                    target=_write, args=(running, f"{round_number}-{n}", stop, made, ended, labels)
+                )
+                for n in range(4)
+            ]
+            for thread in threads:
+                thread.start()
+            stop.wait(1.5)
+            running.kill()
+            stop.set()
+            for thread in threads:
+                thread.join()
+            running.start()
+
+        assert len(made) > 20
+        assert ended
+        client = running.sign_in()
+        for token in made.values():
+            verdict = running.verify(token["token"], permission="charges:get")
+            if token["id"] in ended:
+                assert verdict["reason"] == "token_deactivated"
+        # What was not acknowledged is there whole or not at all: record, grant and one event each.
+        listed = _all(client, "/v1/access-tokens")
+        assert made.keys() <= {token["id"] for token in listed}
+        assert {token["label"] for token in listed} <= labels
+        created = [
+            event["subject"]["id"]
+            for event in _all(client, "/v1/audit-events")
+            if event["action"] == "access_token.created"
+        ]
+        assert sorted(created) == sorted(token["id"] for token in listed)
+        for token in listed:
+            if token["id"] in made:
+                verdict = running.verify(made[token["id"]]["token"], permission="charges:get")
+                expected = "allowed" if token["status"] == "active" else "token_deactivated"
+                assert verdict["reason"] == expected
+
+
+def _write(
+    running: Running,
+    name: str,
+    stop: threading.Event,
+    made: dict[str, dict[str, Any]],
+    ended: set[str],
+    labels: set[str],
+) -> None:
+    with contextlib.suppress(httpx.HTTPError, AssertionError), running.sign_in() as client:
+        count = 0
+        while not stop.is_set():
+            label = f"{name}-{count}"
+            labels.add(label)
+            token = new_token(client, label)
+            made[token["id"]] = token
+            if count % 3 == 0:
+                answer = client.post(f"/v1/access-tokens/{token['id']}/deactivate")
+                assert answer.status_code == 200
+                ended.add(token["id"])
+            count += 1
+
+
+def _all(client: httpx.Client, path: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        parameters = {"limit": "200", **({"cursor": cursor} if cursor else {})}
+        page = client.get(path, params=parameters).json()
+        items += page["items"]
+        cursor = page["next"]
+        if cursor is None:
+            return items
