@@ -22,7 +22,10 @@ from gatepass.web.pages.visitor import Visiting
 
 _HISTORY = 50
 _DAYS = 30
-_DONE = {"saved": "Saved. It counts from now on."}
+_DONE = {
+    "saved": "Saved. It counts from now on.",
+    "created": "This token was created. Its text was shown once and can't be shown again.",
+}
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
