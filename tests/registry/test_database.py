@@ -1,0 +1,384 @@
+"""Transactions: in order, whole or not at all, and never in each other's way for long."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from sqlalchemy import insert, text
+from sqlalchemy.orm import Session
+
+from gatepass.core.errors import Conflict, Unavailable
+from gatepass.registry.access_tokens import etag
+from gatepass.registry.actor import Actor
+from gatepass.registry.database import CHANGED_CHANNEL, Database
+from gatepass.registry.tables import decision_counts
+from gatepass.registry.users import create
+from small_registry import HASH, NOW, SmallRegistry, nothing_changes
+
+
+def test_revisions_are_without_gaps_and_commit_in_order(database: Database) -> None:
+    """Whoever sees a revision sees all before it: a follower that took 7 is never told of 6."""
+    gaps: list[list[int]] = []
+    running = True
+
+    def change(number: int) -> int:
+        with database.changing(NOW) as session:
+            # Nothing else was read or written before the revision was taken.
+            time.sleep(0.002)
+            session.execute(insert(decision_counts), {"reason": f"r{number}", "total": 1})
+            revision: int = session.info["revision"]
+        return revision
+
+    def watch() -> None:
+        while running:
+            with database.reading(NOW) as session:
+                seen = session.scalars(text("SELECT number FROM revisions ORDER BY 1")).all()
+                last = session.scalar(text("SELECT number FROM revision"))
+                rows = session.scalar(text("SELECT count(*) FROM decision_counts"))
+            if list(seen) != list(range(len(seen))) or last != seen[-1] or rows != last:
+                gaps.append([*seen, -1, last or 0, rows or 0])
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with ThreadPoolExecutor(8) as pool:
+        revisions = list(pool.map(change, range(40)))
+    running = False
+    watcher.join()
+    assert sorted(revisions) == list(range(1, 41))
+    assert gaps == []
+
+
+def test_every_revision_has_a_random_tag_that_is_kept(database: Database) -> None:
+    for _ in range(3):
+        with database.changing(NOW):
+            pass
+    with database.reading(NOW) as session:
+        history = session.execute(text("SELECT number, tag, at FROM revisions")).all()
+        current = session.execute(text("SELECT number, tag FROM revision")).one()
+    assert sorted(number for number, _, _ in history) == [0, 1, 2, 3]
+    assert len({tag for _, tag, _ in history}) == 4
+    assert tuple(current) in [(number, tag) for number, tag, _ in history]
+
+
+def test_a_change_is_whole_or_not_at_all(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+
+    class Lightning(Exception):
+        pass
+
+    def struck(session: Session) -> None:
+        create(
+            session,
+            ada,
+            company=registry.northwind.id,
+            email="new@northwind.example",
+            name="New",
+            role="reporting",
+            password_hash=HASH,
+        )
+        raise Lightning
+
+    with nothing_changes(registry), pytest.raises(Lightning), registry.changing() as session:
+        struck(session)
+    before = registry.revision()
+    with registry.changing():
+        pass
+    assert registry.revision() == before + 1
+
+
+def test_a_commit_that_fails_leaves_nothing(database_url: str) -> None:
+    """The generation moves around the commit; where the commit can't be, nothing is half there."""
+
+    @contextmanager
+    def no_disk() -> Iterator[None]:
+        raise OSError("no space left on device")
+        yield
+
+    database = Database(database_url, writing=no_disk)
+    with pytest.raises(OSError, match="no space"), database.changing(NOW):
+        pass
+    with database.reading(NOW) as session:
+        assert session.scalar(text("SELECT number FROM revision")) == 0
+    database.close()
+
+
+def test_the_commit_lies_within_writing_and_confirming_comes_after(database_url: str) -> None:
+    log: list[object] = []
+    other = Database(database_url)
+
+    def committed() -> int | None:
+        with other.reading(NOW) as session:
+            return session.scalar(text("SELECT number FROM revision"))
+
+    @contextmanager
+    def writing() -> Iterator[None]:
+        log.append(("before", committed()))
+        yield
+        log.append(("after", committed()))
+
+    def confirm(revision: int) -> None:
+        log.append(("confirmed", revision, committed()))
+        raise Unavailable("not yet", reason="not_confirmed")
+
+    database = Database(database_url, writing=writing, confirm=confirm)
+    with pytest.raises(Unavailable) as refusal, database.changing(NOW) as session:
+        log.append(("within", session.info["revision"]))
+    assert refusal.value.reason == "not_confirmed"
+    assert log == [("within", 1), ("before", 0), ("after", 1), ("confirmed", 1, 1)]
+    database.close()
+    other.close()
+
+
+def test_a_reading_is_one_moment(registry: SmallRegistry) -> None:
+    with registry.reading() as session:
+        before = session.scalar(text("SELECT count(*) FROM companies"))
+        registry.company("Fabrikam")
+        assert session.scalar(text("SELECT count(*) FROM companies")) == before
+        assert session.scalar(text("SELECT number FROM revision")) == registry.revision() - 1
+
+
+def test_counting_takes_no_revision(registry: SmallRegistry) -> None:
+    before = registry.revision()
+    with registry.database.counting(NOW) as session:
+        session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
+    assert registry.revision() == before
+
+
+def test_on_postgresql_counting_does_not_wait_for_a_change(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    with database.changing(NOW):
+        began = time.monotonic()
+        with database.counting(NOW) as session:
+            session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
+        assert time.monotonic() - began < 1
+    database.close()
+
+
+def test_of_fifty_at_once_one_gets_the_address(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    emails = ["Grace@Northwind.example", "grace@northwind.EXAMPLE"] * 25
+
+    def attempt(email: str) -> str:
+        try:
+            with registry.changing() as session:
+                create(
+                    session,
+                    ada,
+                    company=registry.northwind.id,
+                    email=email,
+                    name="Grace",
+                    role="reporting",
+                    password_hash=HASH,
+                )
+        except Conflict as conflict:
+            return conflict.reason
+        return "made"
+
+    outcomes = _at_once(10, attempt, emails)
+    assert sorted(outcomes) == ["email_taken"] * 49 + ["made"]
+
+
+def test_of_many_edits_of_one_version_one_wins(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada)
+
+    def attempt(label: str) -> str:
+        try:
+            changed = registry.modify(ada, token, if_match=[etag(token)], label=label)
+        except Conflict as conflict:
+            return conflict.reason
+        return str(changed.label)
+
+    outcomes = _at_once(8, attempt, [f"L{n}" for n in range(16)])
+    outcomes.remove(registry.get(token).label)
+    assert outcomes == ["changed_meanwhile"] * 15
+
+
+def test_sqlite_writers_behind_a_frozen_one_are_told(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "gatepass.registry.database._SQLITE_SETTINGS", ("PRAGMA busy_timeout = 500",)
+    )
+    frozen, other = Database(sqlite_url), Database(sqlite_url)
+    with frozen.changing(NOW):
+        began = time.monotonic()
+        with pytest.raises(Unavailable) as refusal, other.changing(NOW):
+            pass
+        assert 0.4 < time.monotonic() - began < 2
+    assert refusal.value.reason == "unavailable"
+    with other.changing(NOW) as session:
+        assert session.info["revision"] == 2
+    frozen.close()
+    other.close()
+
+
+def test_postgresql_writers_behind_a_stuck_one_are_told(postgresql_url: str) -> None:
+    stuck, other = Database(postgresql_url), Database(postgresql_url)
+    taken = threading.Event()
+
+    def work() -> None:
+        with stuck.changing(NOW) as session:
+            taken.set()
+            session.execute(text("SELECT pg_sleep(2.5)"))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    taken.wait()
+    with pytest.raises(Unavailable) as refusal, other.changing(NOW):
+        pass
+    thread.join()
+    assert refusal.value.reason == "unavailable"
+    with other.changing(NOW) as session:
+        assert session.info["revision"] == 2
+    stuck.close()
+    other.close()
+
+
+def test_postgresql_throws_a_frozen_writer_out(postgresql_url: str) -> None:
+    """Nobody knows whether it will ever wake up; whoever waits behind it gets the revision."""
+    frozen, other = Database(postgresql_url), Database(postgresql_url)
+
+    def freeze() -> None:
+        with frozen.changing(NOW) as session:
+            session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
+            time.sleep(2.3)
+            session.execute(text("SELECT 1"))
+
+    with pytest.raises(Unavailable):
+        freeze()
+    with other.changing(NOW) as session:
+        assert session.info["revision"] == 1
+        assert session.scalar(text("SELECT count(*) FROM decision_counts")) == 0
+    frozen.close()
+    other.close()
+
+
+def test_postgresql_sessions_are_set_as_the_protocol_wants(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    with database.changing(NOW) as session:
+        settings = {
+            name: session.scalar(text(f"SHOW {name}"))
+            for name in (
+                "lock_timeout",
+                "idle_in_transaction_session_timeout",
+                "synchronous_commit",
+                "transaction_isolation",
+            )
+        }
+        parameters = session.connection().connection.dbapi_connection.info.get_parameters()  # type: ignore[union-attr] # psycopg's own
+    assert settings["lock_timeout"] == "2s"
+    assert settings["idle_in_transaction_session_timeout"] == "2s"
+    assert settings["synchronous_commit"] == "on"
+    assert settings["transaction_isolation"] == "read committed"
+    assert parameters["tcp_user_timeout"] == "5000"
+    assert parameters["target_session_attrs"] == "read-write"
+    database.close()
+
+
+def test_sqlite_connections_are_set_as_the_protocol_wants(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    with database.reading(NOW) as session:
+        settings = {
+            name: session.scalar(text(f"PRAGMA {name}"))
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert settings == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 5_000,
+    }
+    database.close()
+
+
+def test_a_change_wakes_followers_when_it_commits(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    with psycopg.connect(postgresql_url, autocommit=True) as listener:
+        listener.execute(f"LISTEN {CHANGED_CHANNEL}")
+        with database.changing(NOW):
+            assert list(listener.notifies(timeout=0.1, stop_after=1)) == []
+        assert len(list(listener.notifies(timeout=2, stop_after=1))) == 1
+    database.close()
+
+
+def test_several_hosts_are_tried_in_turn(postgresql_url: str) -> None:
+    host, port = postgresql_url.rpartition("@")[2].partition("/")[0].split(":")
+    url = postgresql_url.replace(f"{host}:{port}", f"{host}:1,{host}:{port}")
+    database = Database(url)
+    with database.changing(NOW) as session:
+        assert session.info["revision"] == 1
+    database.close()
+
+
+def test_a_database_that_is_away_is_unavailable() -> None:
+    database = Database("postgresql://postgres@127.0.0.1:1/none")
+    for transaction in (database.reading, database.changing, database.counting):
+        with pytest.raises(Unavailable) as refusal, transaction(NOW) as session:
+            session.execute(text("SELECT 1"))
+        assert refusal.value.reason == "unavailable"
+        assert "127.0.0.1" not in str(refusal.value)
+
+
+def test_what_was_acknowledged_survives_the_kill_of_its_process(database_url: str) -> None:
+    """A process that is killed in the middle of changes leaves whole ones, in order."""
+    program = (
+        "import sys\n"
+        "from sqlalchemy import insert\n"
+        "from gatepass.registry.database import Database\n"
+        "from gatepass.registry.tables import decision_counts\n"
+        "database = Database(sys.argv[1])\n"
+        "for number in range(100000):\n"
+        "    with database.changing(number) as session:\n"
+        "        session.execute(insert(decision_counts), {'reason': f'{number}a', 'total': 1})\n"
+        "        session.execute(insert(decision_counts), {'reason': f'{number}b', 'total': 1})\n"
+        "    print(number, flush=True)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, database_url], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    acknowledged = [int(child.stdout.readline()) for _ in range(20)]
+    child.kill()
+    acknowledged += [int(line) for line in child.stdout.read().splitlines() if line]
+    child.wait()
+    database = Database(database_url)
+    with database.reading(NOW) as session:
+        rows = set(session.scalars(text("SELECT reason FROM decision_counts")))
+        revision = session.scalar(text("SELECT number FROM revision"))
+    assert revision in (len(acknowledged), len(acknowledged) + 1)
+    assert rows == {f"{number}{half}" for number in range(revision) for half in "ab"}
+    database.close()
+
+
+def test_a_forked_child_opens_connections_of_its_own(database: Database) -> None:
+    with database.changing(NOW):
+        pass
+    child = os.fork()
+    if child == 0:
+        try:
+            with database.changing(NOW):
+                pass
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with database.changing(NOW) as session:
+        assert session.info["revision"] == 3
+
+
+def _at_once(threads: int, attempt: Callable[[str], str], values: list[str]) -> list[str]:
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(attempt, values))
+
+
+def test_an_actor_needs_its_company() -> None:
+    with pytest.raises(ValueError, match="company"):
+        Actor("user", None, "usr_1", "Ada", frozenset(), "gplt_1")
+    with pytest.raises(ValueError, match="credential"):
+        Actor("token", "com_1", "usr_1", "Ada", frozenset())
