@@ -1,0 +1,36 @@
+import pytest
+
+from gatepass.web.pages.bits import picture
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ("203.0.113.77/24", "203.0.113.0 – 203.0.113.255 · 256 addresses"),
+        ("203.0.113.77", "203.0.113.77 · this address only"),
+        ("0.0.0.0/1", "0.0.0.0 – 127.255.255.255 · 2,147,483,648 addresses"),
+        ("2001:db8::/96", "2001:db8:: – 2001:db8::ffff:ffff · 4,294,967,296 addresses"),
+        (
+            "2001:db8:40::/48",
+            "2001:db8:40:: – 2001:db8:40:ffff:ffff:ffff:ffff:ffff · 2⁸⁰ addresses",
+        ),
+    ],
+)
+def test_the_range_in_words(network: str, words: str) -> None:
+    drawn = picture(network)
+    assert drawn is not None
+    assert drawn.words == words
+
+
+@pytest.mark.parametrize(("network", "cells"), [("10.0.0.0/9", 32), ("2001:db8::/33", 128)])
+def test_one_cell_a_bit_those_that_count_filled(network: str, cells: int) -> None:
+    drawn = picture(network)
+    assert drawn is not None
+    kept, free = drawn.kept.count("M"), drawn.free.count("M")
+    assert kept == int(network.partition("/")[2])
+    assert kept + free == cells
+
+
+@pytest.mark.parametrize("text", ["", "300.1.1.1", "10.0.0.0/33", "::ffff:10.0.0.0/104", "<b>"])
+def test_no_picture_of_what_is_no_network(text: str) -> None:
+    assert picture(text) is None

@@ -1,0 +1,60 @@
+import pytest
+
+from gatepass.web.pages.expiry import preset_of, read_expiry, written
+from gatepass.web.pages.moments import DAY, HOUR
+
+NOW = 1_798_000_000_000  # 2026-12-23T04:26:40Z
+CHRISTMAS_EVE = 1_798_122_600_000  # 2026-12-24T14:30:00Z
+
+
+def test_presets_count_from_now() -> None:
+    assert read_expiry("1h", "", "", NOW) == NOW + HOUR
+    assert read_expiry("1y", "ignored", "", NOW) == NOW + 365 * DAY
+
+
+def test_never_and_blank_are_never() -> None:
+    assert read_expiry("never", "2026-12-24T14:30", "", NOW) is None
+    assert read_expiry("at", "", "600", NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "offset"),
+    [
+        ("2026-12-24T14:30", ""),
+        ("2026-12-24T14:30:00", "0"),
+        ("2026-12-25T01:30", "660"),
+        ("2026-12-24T04:30", "-600"),
+        ("2026-12-24T20:15", "345"),
+    ],
+)
+def test_a_date_is_the_viewers_own(typed: str, offset: str) -> None:
+    assert read_expiry("at", typed, offset, NOW) == CHRISTMAS_EVE
+
+
+@pytest.mark.parametrize(
+    ("choice", "typed", "offset"),
+    [
+        ("at", "2026-02-30T10:00", ""),
+        ("at", "tomorrow", ""),
+        ("at", "2026-12-24", ""),
+        ("at", "99999-01-01T00:00", ""),
+        ("at", "2026-12-24T14:30", "east"),
+        ("at", "2026-12-24T14:30", "9999"),
+        ("at", "2026-12-24T14:30", "٦٠"),
+        ("at", "2026-12-01T00:00", ""),
+        ("forever", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_what_cant_be_read_is_never_no_expiry(choice: str, typed: str, offset: str) -> None:
+    with pytest.raises(ValueError, match=r"\.$"):
+        read_expiry(choice, typed, offset, NOW)
+
+
+def test_written_as_a_browser_takes_it() -> None:
+    assert written(CHRISTMAS_EVE + 29_999) == "2026-12-24T14:30"
+
+
+def test_the_preset_of_a_length() -> None:
+    assert preset_of(DAY + 5_000) == "1d"
+    assert preset_of(2 * DAY) is None

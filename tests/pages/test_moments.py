@@ -1,0 +1,30 @@
+import pytest
+
+from gatepass.web.pages.moments import DAY, HOUR, MINUTE, moment, relative
+
+
+@pytest.mark.parametrize(
+    ("distance", "words"),
+    [
+        (0, "just now"),
+        (-59_999, "just now"),
+        (1, "in a moment"),
+        (-2 * MINUTE, "2 min ago"),
+        (-HOUR, "1 h ago"),
+        (20 * HOUR, "in 20 h"),
+        (DAY, "in 1 day"),
+        (12 * DAY + 3 * HOUR, "in 12 days"),
+        (-59 * DAY, "59 days ago"),
+        (-90 * DAY, "2 months ago"),
+        (-800 * DAY, "2 years ago"),
+    ],
+)
+def test_distances(distance: int, words: str) -> None:
+    assert relative(distance) == words
+
+
+def test_an_instant_in_every_wording() -> None:
+    seen = moment(1_798_122_600_000, 1_798_122_600_000 - 2 * DAY)
+    assert seen.iso == "2026-12-24T14:30:00Z"
+    assert seen.exact == "24 Dec 2026, 14:30 UTC"
+    assert seen.relative == "in 2 days"

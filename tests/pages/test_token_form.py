@@ -1,0 +1,145 @@
+import pytest
+
+from gatepass.core.errors import InvalidInput
+from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry.actor import Person
+from gatepass.web.pages.forms import Fields
+from gatepass.web.pages.moments import DAY, HOUR
+from gatepass.web.pages.token_form import TokenForm, changes
+
+NOW = 1_798_000_000_000
+
+TOKEN = AccessToken(
+    id="gpat_7HqXw2Lk90aZbYcT",
+    company="com_1",
+    label="Settlement",
+    kind="ui",
+    status="active",
+    permissions=("charges:get", "refunds:get"),
+    effective_permissions=("charges:get",),
+    networks=("203.0.113.0/24", "2001:db8::1/128"),
+    domains=("shop.example.com",),
+    expires_at=NOW + 30 * DAY + 12_345,
+    created_at=NOW,
+    created_by=Person("usr_1", "Ada"),
+    deactivated_at=None,
+    deactivated_by=None,
+    last_used=None,
+)
+
+
+def form(*pairs: tuple[str, str], **fields: str) -> TokenForm:
+    given = {"label": "Settlement", "permissions": "charges:get", **fields}
+    return TokenForm.read(Fields([*given.items(), *pairs]))
+
+
+def network(address: str, bits: str = "") -> list[tuple[str, str]]:
+    return [("network_address", address), ("network_bits", bits)]
+
+
+def test_blank_rows_say_nothing() -> None:
+    chosen = form(*network("", ""), *network(" 203.0.113.77 ", " 24 "), *network("")).chosen(NOW)
+    assert chosen.networks == ("203.0.113.0/24",)
+
+
+def test_bits_may_stand_in_either_field_but_not_in_both() -> None:
+    assert form(*network("10.0.0.0/8")).chosen(NOW).networks == ("10.0.0.0/8",)
+    twice = form(*network("10.0.0.0/8", "16"))
+    with pytest.raises(InvalidInput):
+        twice.chosen(NOW)
+    assert "twice" in (twice.error("networks.0") or "")
+
+
+@pytest.mark.parametrize(("address", "bits"), [("", "24"), ("10.0.0.1", "0"), ("x", "")])
+def test_a_row_that_cant_be_read_is_never_no_restriction(address: str, bits: str) -> None:
+    wrong = form(*network("10.0.0.0", "8"), *network(address, bits))
+    with pytest.raises(InvalidInput):
+        wrong.chosen(NOW)
+    assert list(wrong.errors) == ["networks.1"]
+    assert wrong.summary(NOW).missing == "One address above can't be read yet."
+
+
+def test_domains_count_for_ui_only_and_are_kept_meanwhile() -> None:
+    for_api = form(("domain", "https://typed"), kind="api")
+    assert for_api.chosen(NOW).domains == ()
+    assert for_api.domains == ["https://typed"]
+    for_ui = form(("domain", "Shop.Example.com"), ("domain", ""), kind="ui")
+    assert for_ui.chosen(NOW).domains == ("shop.example.com",)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    wrong = TokenForm.read(
+        Fields([("kind", "ui"), ("domain", "-"), ("expire", "at"), ("expires_on", "?")])
+    )
+    with pytest.raises(InvalidInput):
+        wrong.chosen(NOW)
+    assert set(wrong.errors) == {"label", "permissions", "domains.0", "expires_at"}
+
+
+def test_a_wildcard_takes_the_single_ones_in() -> None:
+    chosen = form(("permissions", "charges:*"), ("permissions", "refunds:get")).chosen(NOW)
+    assert chosen.permissions == ("charges:*", "refunds:get")
+
+
+def test_the_sentence_waits_for_what_is_missing() -> None:
+    assert "label" in TokenForm().summary(NOW).missing
+    assert TokenForm(label="x").summary(NOW).missing == "Choose at least one permission."
+    unnamed = TokenForm(permissions=["charges:get"]).summary(NOW)
+    assert not unnamed.missing
+    assert unnamed.permissions == ("charges:get",)
+
+
+def test_summing_up_shows_no_errors_that_were_not_there() -> None:
+    unfinished = TokenForm()
+    unfinished.summary(NOW)
+    assert unfinished.errors == {}
+
+
+def test_the_rows_buttons() -> None:
+    pressed = form(*network("10.0.0.1"), *network("10.0.0.2"), ("domain", "a.example"))
+    pressed.press("remove_network_0", None)
+    pressed.press("add_network", None)
+    pressed.press("add_my_network", "203.0.113.9")
+    pressed.press("add_domain", None)
+    pressed.press("remove_domain_0", None)
+    assert pressed.networks == [("10.0.0.2", ""), ("", ""), ("203.0.113.9", "")]
+    assert pressed.domains == [""]
+    for nonsense in ("remove_network_99", "remove_network_", "remove_network_-1", "drop_tables"):
+        pressed.press(nonsense, None)
+    assert len(pressed.networks) == 3
+
+
+def test_registry_errors_stand_beside_the_rows_they_came_from() -> None:
+    rows = form(*network(""), *network("10.0.0.1"), *network("10.0.0.2"))
+    rows.accept_errors([("networks.1", "Not this one."), ("form_id", "Lost."), ("label", "No.")])
+    assert rows.errors == {"networks.2": "Not this one.", "": "Lost.", "label": "No."}
+
+
+def test_an_edited_token_left_alone_changes_nothing() -> None:
+    untouched = TokenForm.of(TOKEN)
+    assert changes(TOKEN, untouched.chosen(NOW)) == {}
+
+
+def test_only_what_was_changed_is_sent() -> None:
+    edited = TokenForm.of(TOKEN)
+    edited.label = "Settlement 2"
+    edited.networks.pop()
+    edited.expire = "never"
+    assert changes(TOKEN, edited.chosen(NOW)) == {
+        "label": "Settlement 2",
+        "networks": ["203.0.113.0/24"],
+        "expires_at": None,
+    }
+
+
+def test_a_replacement_lasts_as_long_as_the_first_was_meant_to() -> None:
+    assert TokenForm.replacing(TOKEN, NOW + 90 * DAY).expire == "30d"
+    odd = TokenForm.replacing(
+        AccessToken(
+            **{name: getattr(TOKEN, name) for name in TOKEN.__slots__}
+            | {"expires_at": NOW + 5 * HOUR}
+        ),
+        NOW + DAY,
+    )
+    assert odd.expire == "at"
+    assert odd.chosen(NOW + DAY).expires_at == (NOW + DAY + 5 * HOUR) // 60_000 * 60_000
