@@ -1,0 +1,154 @@
+"""Two real processes on one grant file: what one has committed, the other decides by."""
+
+import mmap
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable
+
+import msgspec
+
+from gatepass.core.decision import Reason
+from world import World
+
+ROUNDS = 3_000
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run *work* in a child process; its id. It exits with 0 if nothing was raised."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def finished(child: int) -> bool:
+    """Wait for a child; whether it succeeded."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_deactivation_committed_in_one_is_refused_by_the_next_call_in_the_other(
+    world: World,
+) -> None:
+    """Thousands of times over: committed there, refused here by the very next call; and allowed
+    again by the next call once it is put back."""
+    ask_read, ask_write = os.pipe()
+    done_read, done_write = os.pipe()
+
+    def write() -> None:
+        mine = world.in_this_process()
+        for number in range(2 * ROUNDS):
+            os.read(ask_read, 1)
+            mine.change("good", deactivated=number % 2 == 0)
+            os.write(done_write, b"x")
+
+    verifier = world.verifier()
+    child = in_child(write)
+    text = world.texts["good"]
+    try:
+        for _ in range(ROUNDS):
+            for expected in (Reason.token_deactivated, Reason.allowed):
+                os.write(ask_write, b"x")
+                os.read(done_read, 1)
+                assert verifier.check(text, permission="charges:get").reason is expected
+    finally:
+        os.close(ask_write)
+        succeeded = finished(child)
+        for descriptor in (ask_read, done_read, done_write):
+            os.close(descriptor)
+    assert succeeded
+
+
+def test_a_reader_that_never_rests_is_never_behind(world: World) -> None:
+    """While one process deactivates and restores with hardly a pause, whatever another decides
+    between two changes is decided by the state then."""
+    seen = mmap.mmap(-1, 16)
+    begun, ended = memoryview(seen)[:8].cast("Q"), memoryview(seen)[8:].cast("Q")
+
+    def write() -> None:
+        mine = world.in_this_process()
+        for number in range(1, ROUNDS + 1):
+            begun[0] = number
+            mine.change("good", deactivated=number % 2 == 1)
+            ended[0] = number
+            time.sleep(number % 7 / 20_000)
+
+    verifier = world.verifier()
+    text = world.texts["good"]
+    child = in_child(write)
+    compared = 0
+    while ended[0] < ROUNDS:
+        at = ended[0]
+        allowed = verifier.check(text, permission="charges:get").allowed
+        if begun[0] == at:
+            compared += 1
+            assert allowed == (at % 2 == 0), f"after change {at}"
+    assert finished(child)
+    assert compared > ROUNDS / 10
+
+
+def test_a_child_after_a_fork_decides_by_a_connection_of_its_own(world: World) -> None:
+    """A SQLite connection must not cross a fork: the child opens one, the parent's goes on."""
+    verifier = world.verifier()
+    text = world.texts["good"]
+    assert verifier.check(text, permission="charges:get").allowed
+    before = verifier.file._local.cursor
+    world.file.shared.move()
+
+    def decide() -> None:
+        assert verifier.check(text, permission="charges:get").allowed
+        mine = verifier.file._local.cursor
+        assert mine is not before
+        assert mine.connection is not before.connection
+
+    assert finished(in_child(decide))
+    assert verifier.file._local.cursor is before
+    world.change("good", deactivated=True)
+    assert verifier.check(text, permission="charges:get").reason is Reason.token_deactivated
+
+
+def test_a_child_that_forks_and_dies_leaves_the_parent_deciding(world: World) -> None:
+    """Whatever becomes of children, the parent's connection reads on, and pins nothing."""
+    verifier = world.verifier()
+    text = world.texts["good"]
+    for how in (signal.SIGKILL, signal.SIGTERM):
+        assert verifier.check(text, permission="charges:get").allowed
+        child = in_child(lambda: (verifier.check(text, permission="charges:get"), signal.pause()))
+        os.kill(child, how)
+        os.waitpid(child, 0)
+        world.file.shared.move()
+    assert verifier.check(text, permission="charges:get").allowed
+    assert world.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+
+
+def test_a_writer_killed_anywhere_leaves_no_old_decision(world: World) -> None:
+    """kill -9 in the midst of committing, over and over: what is decided a moment later is what
+    the file holds, and the file can be written."""
+    text = world.texts["good"]
+
+    def restless() -> None:
+        mine = world.in_this_process()
+        for number in range(1_000_000):
+            mine.change("good", deactivated=number % 2 == 0)
+
+    for number in range(15):
+        child = in_child(restless)
+        verifier = world.verifier()
+        for _ in range(30 + 7 * number):
+            verifier.check(text, permission="charges:get")
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        world.put(world.grants["login"])
+        held = world.connection.execute(
+            "SELECT record FROM grants WHERE id = ?", (world.grants["good"].id,)
+        ).fetchone()[0]
+        deactivated = msgspec.msgpack.decode(held)[-1]
+        assert verifier.check(text, permission="charges:get").allowed is not deactivated
