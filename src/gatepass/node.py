@@ -128,6 +128,7 @@ class Node:
         while not self._stopped.wait(_ROUND_SECONDS):
             try:
                 self.clock.watch(self.file.shared)
+                self.file.watch()
                 self.usage.flush()
             except Exception as error:
                 _log.warning("a round failed: %s", type(error).__name__)

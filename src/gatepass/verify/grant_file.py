@@ -5,6 +5,7 @@ registry is on PostgreSQL it is a copy that a follower keeps current. This modul
 tables' definition; migrations and publishing call it, whatever the engine.
 """
 
+import logging
 import os
 import sqlite3
 import threading
@@ -30,6 +31,8 @@ UPSERT = {
 #: A reader that can't read for this long says so (503) rather than keep a gateway waiting.
 READ_TIMEOUT_S = 0.1
 _MEMORY_MAP_BYTES = 2**31 - 65_536
+
+_log = logging.getLogger("gatepass.grant_file")
 
 
 def ddl(dialect: str) -> list[str]:
@@ -77,6 +80,7 @@ class GrantFile:
         self.use_directory = path.with_name(path.name + "-use")
         self._local = threading.local()
         self._abandoned: list[threading.local] = []
+        self._opened: tuple[int, int] | None = None
         own = weakref.ref(self)
 
         def forked() -> None:
@@ -108,6 +112,23 @@ class GrantFile:
             raise Unavailable(f"the grant file can't be read: {error}") from error
         return rows[0][0] if rows else None
 
+    def watch(self) -> None:
+        """Notice a file that was removed or replaced; call it about once a second.
+
+        Open connections would go on reading what no longer has a name. They are given up, and what
+        was cached is void: the next reader finds the new file, or that there is none.
+        """
+        opened = self._opened
+        try:
+            there = os.stat(self.path)
+        except OSError:
+            there = None
+        if opened is not None and (there is None or (there.st_dev, there.st_ino) != opened):
+            _log.error("%s was removed or replaced while it was in use", self.path)
+            self._opened = None
+            self._local = threading.local()
+            self.shared.move()
+
     def count(self, table: str = "grants") -> int:
         """How many rows a table has (a full count; not for the hot path)."""
         try:
@@ -134,8 +155,12 @@ class GrantFile:
             )
             connection.execute("PRAGMA query_only = 1")
             connection.execute(f"PRAGMA mmap_size = {_MEMORY_MAP_BYTES}")
+            state = os.stat(self.path)
+        except OSError as error:
+            raise Unavailable(f"the grant file can't be read: {error.strerror}") from error
         except sqlite3.Error as error:
             raise Unavailable(f"the grant file can't be read: {error}") from error
+        self._opened = (state.st_dev, state.st_ino)
         cursor = connection.cursor()
         self._local.cursor = cursor
         return cursor

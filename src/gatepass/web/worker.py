@@ -117,6 +117,7 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
 
     def tick() -> None:
         clock.watch(file.shared)
+        file.watch()
         usage.flush()
 
     ticking = Ticking(tick)
