@@ -1,0 +1,220 @@
+"""Signing in and out, recent authentications, and who one is."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from gatepass.registry import allowlist
+from gatepass.registry.actor import Actor
+from gatepass.web import sign_in
+from installation import PASSWORD, Installation
+
+
+def attempt(client: httpx.Client, email: str, password: Any = "wrong", **more: Any) -> Any:
+    body = {"email": email, "password": password, **more}
+    return client.post("/v1/authentications", json=body)
+
+
+def test_from_signing_in_to_signing_out(any_installation: Installation) -> None:
+    installation = any_installation
+    answer = attempt(installation.client(), "ADA@example.com", PASSWORD, code=None)
+    assert answer.status_code == 201
+    assert answer.headers["cache-control"] == "no-store"
+    assert "set-cookie" not in answer.headers
+    text, made = answer.json()["token"], answer.json()["authentication"]
+    assert answer.headers["location"] == f"/v1/authentications/{made['id']}"
+    assert text.startswith(made["id"])
+    assert made["id"].startswith("gplt_")
+    created, expires = made["created_at"], made["expires_at"]
+    assert made == {
+        "id": text[:21],
+        "user": installation.ada.id,
+        "user_name": "Ada Lovelace",
+        "status": "active",
+        "created_at": created,
+        "expires_at": expires,
+        "address": "127.0.0.1",
+        "user_agent": "testclient",
+        "current": True,
+        "deactivated_at": None,
+    }
+    ada = installation.client(text)
+    assert ada.get("/v1/authentications").json() == {"items": [made], "next": None}
+    assert ada.get("/v1/me").json() == {
+        "kind": "login",
+        "user": {
+            "id": installation.ada.id,
+            "name": "Ada Lovelace",
+            "email": "ada@example.com",
+            "role": "admin",
+        },
+        "company": {"id": installation.company.id, "name": "Analytical Engines"},
+        "permissions": ["*"],
+        "address": "127.0.0.1",
+        "expires_at": expires,
+    }
+    gone = ada.post("/v1/sign-out")
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert "content-type" not in gone.headers
+    assert ada.get("/v1/me").json()["reason"] == "token_deactivated"
+    other = installation.signed_in()
+    statuses = [one["status"] for one in other.get("/v1/authentications").json()["items"]]
+    assert sorted(statuses) == ["active", "deactivated"]
+
+
+def test_me_tells_any_token_what_it_is(installation: Installation) -> None:
+    token = installation.access_token(
+        "charges:*", "audit:get", kind="ui", expires_at="2126-01-01T00:00:00Z"
+    )
+    me = (
+        installation.client(token, peer="2001:db8::7")
+        .get("/v1/me", headers={"Origin": "https://shop.example.com"})
+        .json()
+    )
+    assert me["kind"] == "ui"
+    assert me["permissions"] == ["audit:get", "charges:*"]
+    assert me["address"] == "2001:db8::7"
+    assert me["expires_at"] == "2126-01-01T00:00:00.000Z"
+    never = installation.client(installation.access_token("charges:get")).get("/v1/me").json()
+    assert (never["kind"], never["expires_at"]) == ("api", None)
+
+
+def test_whatever_is_wrong_the_answer_is_the_same(any_installation: Installation) -> None:
+    installation = any_installation
+    client = installation.client()
+    answers = [
+        attempt(client, "ada@example.com"),
+        attempt(client, "nobody@example.com"),
+        attempt(client, "nobody@example.com", PASSWORD),
+        attempt(client, "ada@example.com", ""),
+        attempt(client, "ada@example.com", "x" * 1025),
+        attempt(client, "ada@example.com", "ä" * 600),
+        attempt(client, "ada@example.com", PASSWORD + "\0"),
+        attempt(client, "", ""),
+        attempt(client, "a\0b@example.com", PASSWORD),
+        attempt(client, "x" * 100_000, PASSWORD),
+    ]
+    with installation.node.database.changing(installation.node.clock.now()) as session:
+        entries = [allowlist.Entry("203.0.113.0/24", "")]
+        allowlist.replace(session, Actor.command_line(), installation.company.id, entries)
+    answers.append(attempt(client, "ada@example.com", PASSWORD))
+    for answer in answers:
+        assert answer.status_code == 401
+        assert answer.content == answers[0].content
+        assert dict(answer.headers) == dict(answers[0].headers)
+    assert answers[0].json()["reason"] == "sign_in_failed"
+    inside = {"X-Forwarded-For": "203.0.113.9"}
+    body = {"email": "ada@example.com", "password": PASSWORD}
+    assert client.post("/v1/authentications", json=body, headers=inside).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"email": "ada@example.com"}, "password"),
+        ({"password": "x"}, "email"),
+        ({"email": 1, "password": "x"}, "email"),
+        ({"email": "ada@example.com", "password": None}, "password"),
+        ({"email": "ada@example.com", "password": "x", "code": 123456}, "code"),
+        ({"email": "ada@example.com", "password": "x", "remember": True}, "remember"),
+    ],
+)
+def test_a_wrong_type_is_a_mistake_and_no_attempt(
+    installation: Installation, body: Any, field: str
+) -> None:
+    answer = installation.client().post("/v1/authentications", json=body)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize("email", ["ada@example.com", "nobody@example.com"])
+def test_the_eleventh_failure_is_told_when_to_come_back(
+    installation: Installation, email: str
+) -> None:
+    client = installation.client()
+    for _ in range(10):
+        assert attempt(client, email).status_code == 401
+    refused = attempt(client, email)
+    assert (refused.status_code, refused.json()["reason"]) == (429, "too_many_attempts")
+    assert 0 < int(refused.headers["retry-after"]) <= 15 * 60
+    assert attempt(client, email, PASSWORD).status_code == 429
+    installation.new_user("bob@example.com")
+    assert attempt(client, "bob@example.com", PASSWORD).status_code == 201
+
+
+def test_too_many_at_once_are_turned_away_before_hashing(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_in, "_MOST_WAITING", 0)
+    answer = attempt(installation.client(), "ada@example.com", PASSWORD)
+    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "1"
+    monkeypatch.undo()
+    for _ in range(3):
+        assert attempt(installation.client(), "ada@example.com", PASSWORD).status_code == 201
+
+
+def test_one_may_end_ones_own_and_with_the_permission_others(
+    any_installation: Installation,
+) -> None:
+    installation = any_installation
+    bob = installation.new_user("bob@example.com", role="customer-service")
+    theirs = installation.new_company("Difference Engines")
+    installation.new_user("eve@example.com", "Eve", company=theirs)
+    adas, bobs = installation.signed_in(), installation.signed_in("bob@example.com")
+    eves = installation.signed_in("eve@example.com")
+
+    def latest(client: httpx.Client) -> str:
+        return str(client.get("/v1/authentications").json()["items"][0]["id"])
+
+    def end(client: httpx.Client, id: str) -> httpx.Response:
+        return client.post(f"/v1/authentications/{id}/deactivate")
+
+    assert end(bobs, latest(adas)).status_code == 404
+    assert end(eves, latest(bobs)).status_code == 404
+    assert end(adas, latest(eves)).status_code == 404
+    ended = end(adas, latest(bobs))
+    assert ended.json()["status"] == "deactivated"
+    assert ended.json()["current"] is False
+    assert ended.headers["etag"][0] == '"'
+    assert bobs.get("/v1/me").json()["reason"] == "token_deactivated"
+    again = end(adas, ended.json()["id"])
+    assert (again.status_code, again.json()) == (200, ended.json())
+
+    own = adas.get("/v1/authentications").json()["items"]
+    assert {one["user"] for one in own} == {installation.ada.id}
+    of_bob = adas.get("/v1/authentications", params={"user": bob.id}).json()["items"]
+    assert {one["user"] for one in of_bob} == {bob.id}
+    everyone = adas.get("/v1/authentications", params={"user": "all"}).json()["items"]
+    assert {one["user"] for one in everyone} == {bob.id, installation.ada.id}
+    bobs = installation.signed_in("bob@example.com")
+    refused = bobs.get("/v1/authentications", params={"user": "all"})
+    assert (refused.status_code, refused.json()["reason"]) == (403, "permission_missing")
+    assert 'scope="users:manage"' in refused.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize("user", ["usr_0000000000000000", "x", "a\0b", "x" * 9_000, "😀", ""])
+def test_nobodys_authentications_are_not_there(any_installation: Installation, user: str) -> None:
+    ada = any_installation.signed_in()
+    answer = ada.get("/v1/authentications", params={"user": user})
+    assert (answer.status_code, answer.json()["reason"]) == (404, "not_found")
+    theirs = any_installation.new_company("Difference Engines")
+    eve = any_installation.new_user("eve@example.com", "Eve", company=theirs)
+    assert ada.get("/v1/authentications", params={"user": eve.id}).status_code == 404
+
+
+def test_what_the_browser_calls_itself_is_kept_as_one_line(installation: Installation) -> None:
+    sent: list[tuple[bytes, Callable[[str], bool]]] = [
+        (b"Mozilla/5.0 (X11)", lambda kept: kept == "Mozilla/5.0 (X11)"),
+        (b"x" * 5_000, lambda kept: 0 < len(kept) <= 300),
+        (b"a\x85b\xff", lambda kept: kept.isprintable()),
+    ]
+    for header, fits in sent:
+        answer = installation.client().post(
+            "/v1/authentications",
+            json={"email": "ada@example.com", "password": PASSWORD},
+            headers=[(b"User-Agent", header)],
+        )
+        assert fits(answer.json()["authentication"]["user_agent"])

@@ -1,0 +1,152 @@
+"""Lists: newest first, page by page; and what may stand in a query."""
+
+from typing import Any
+
+import pytest
+
+from installation import Installation
+
+SAMPLE = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:get"]}
+
+
+def walk(client: Any, path: str, **query: Any) -> list[list[str]]:
+    """The ids of every page."""
+    pages: list[list[str]] = []
+    cursor = None
+    while True:
+        page = client.get(path, params={**query, **({"cursor": cursor} if cursor else {})}).json()
+        assert set(page) == {"items", "next"}
+        pages.append([item["id"] for item in page["items"]])
+        cursor = page["next"]
+        if cursor is None:
+            return pages
+
+
+def test_a_list_continues_where_it_ended_newest_first(any_installation: Installation) -> None:
+    ada = any_installation.signed_in()
+    made = [
+        ada.post("/v1/access-tokens", json={**SAMPLE, "label": f"Token {n}"}).json()["id"]
+        for n in range(5)
+    ]
+    pages = walk(ada, "/v1/access-tokens", limit=2)
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert [id for page in pages for id in page] == made[::-1]
+    assert walk(ada, "/v1/access-tokens", limit=5) == [made[::-1]]
+    events = walk(ada, "/v1/audit-events", limit=3)
+    assert len({id for page in events for id in page}) == sum(map(len, events)) >= 8
+    for _ in range(3):
+        any_installation.sign_in()
+    signed_in = walk(ada, "/v1/authentications", limit=1)
+    assert [len(page) for page in signed_in] == [1, 1, 1, 1]
+
+
+def test_access_tokens_are_found_by_label_id_status_permission_and_kind(
+    any_installation: Installation,
+) -> None:
+    ada = any_installation.signed_in()
+
+    def create(**fields: Any) -> str:
+        return str(ada.post("/v1/access-tokens", json={**SAMPLE, **fields}).json()["id"])
+
+    def found(**query: str) -> set[str]:
+        answer = ada.get("/v1/access-tokens", params=query)
+        assert answer.status_code == 200, answer.text
+        return {token["id"] for token in answer.json()["items"]}
+
+    night, ended = create(label="Nightly Ä% settlement"), create(label="Ended")
+    shop = create(label="Shop_1", kind="ui", permissions=["refunds:*"])
+    ada.post(f"/v1/access-tokens/{ended}/deactivate")
+    assert found() == found(q="") == {night, ended, shop}
+    assert found(q="nightly ä%") == {night}
+    assert found(q="%") == {night}
+    assert found(q="_") >= {shop}
+    assert found(q=night) == {night}
+    assert found(status="active") == {night, shop}
+    assert found(status="deactivated") == {ended}
+    assert found(status="expired") == set()
+    assert found(permission="charges:get") == {night, ended}
+    assert shop in found(permission="refunds:*")
+    assert found(kind="ui") == {shop}
+    assert found(q="e", status="active", kind="api") == {night}
+    assert found(q="' OR 1=1 --") == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "field"),
+    [
+        ("/v1/access-tokens", {"limit": "0"}, "limit"),
+        ("/v1/access-tokens", {"limit": "201"}, "limit"),
+        ("/v1/access-tokens", {"limit": "-1"}, "limit"),
+        ("/v1/access-tokens", {"limit": "five"}, "limit"),
+        ("/v1/access-tokens", {"limit": "5.0"}, "limit"),
+        ("/v1/access-tokens", {"limit": " 5"}, "limit"),
+        ("/v1/access-tokens", {"limit": "1_0"}, "limit"),
+        ("/v1/access-tokens", {"limit": "٥"}, "limit"),
+        ("/v1/access-tokens", {"limit": ""}, "limit"),
+        ("/v1/access-tokens", {"limit": "9" * 5_000}, "limit"),
+        ("/v1/access-tokens", {"cursor": "nonsense"}, "cursor"),
+        ("/v1/access-tokens", {"cursor": ""}, "cursor"),
+        ("/v1/access-tokens", {"cursor": "ä\0"}, "cursor"),
+        ("/v1/access-tokens", {"cursor": "W251bGwsbnVsbF0"}, "cursor"),
+        ("/v1/access-tokens", {"cursor": "x" * 9_000}, "cursor"),
+        ("/v1/access-tokens", {"status": "Active"}, "status"),
+        ("/v1/access-tokens", {"status": ""}, "status"),
+        ("/v1/access-tokens", {"kind": "login"}, "kind"),
+        ("/v1/access-tokens", {"permission": "charges"}, "permission"),
+        ("/v1/access-tokens", {"permission": "*"}, "permission"),
+        ("/v1/access-tokens", {"permission": ""}, "permission"),
+        ("/v1/access-tokens", {"q": "a\0b"}, "q"),
+        ("/v1/access-tokens", {"q": "x" * 201}, "q"),
+        ("/v1/audit-events", {"limit": "0"}, "limit"),
+        ("/v1/audit-events", {"cursor": "nonsense"}, "cursor"),
+        ("/v1/audit-events", {"since": "yesterday"}, "since"),
+        ("/v1/audit-events", {"until": "2026-12-24T00:00:00"}, "until"),
+        ("/v1/audit-events", {"action": "a\0b"}, "action"),
+        ("/v1/authentications", {"limit": "0"}, "limit"),
+        ("/v1/authentications", {"cursor": "nonsense"}, "cursor"),
+    ],
+)
+def test_a_query_that_cant_be_meant_is_refused_by_name(
+    any_installation: Installation, path: str, query: dict[str, str], field: str
+) -> None:
+    answer = any_installation.signed_in().get(path, params=query)
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_what_a_query_has_twice_is_refused_and_what_isnt_known_is_let_be(
+    installation: Installation,
+) -> None:
+    ada = installation.signed_in()
+    twice = ada.get("/v1/access-tokens?status=active&status=expired")
+    assert twice.status_code == 422
+    assert twice.json()["errors"][0]["field"] == "status"
+    assert ada.get("/v1/access-tokens?utm_source=mail").status_code == 200
+
+
+def test_a_cursor_of_one_list_is_none_of_another(any_installation: Installation) -> None:
+    ada = any_installation.signed_in()
+    for _ in range(2):
+        ada.post("/v1/access-tokens", json=SAMPLE)
+        any_installation.sign_in()
+    cursors = {
+        path: ada.get(path, params={"limit": 1}).json()["next"]
+        for path in ("/v1/access-tokens", "/v1/audit-events", "/v1/authentications")
+    }
+    for path in cursors:
+        for cursor in cursors.values():
+            assert ada.get(path, params={"cursor": cursor}).status_code in (200, 422)
+
+
+def test_the_catalogue_is_one_page(installation: Installation) -> None:
+    listed = installation.signed_in().get("/v1/permissions").json()
+    assert listed["next"] is None
+    by_name = {known["name"]: known for known in listed["items"]}
+    assert by_name["charges:create"] == {
+        "name": "charges:create",
+        "title": "Create charges",
+        "routes": ["POST /v1/charges"],
+        "built_in": False,
+    }
+    assert by_name["audit:get"]["built_in"] is True

@@ -1,0 +1,42 @@
+"""``/v1/verifier-keys``: for operators."""
+
+from installation import Installation
+
+
+def test_operators_see_and_end_verifier_keys(any_installation: Installation) -> None:
+    installation = any_installation
+    text = installation.verifier_key("nginx")
+    ada = installation.signed_in()
+    (key,) = ada.get("/v1/verifier-keys").json()["items"]
+    assert key["id"] == text[:21]
+    assert (key["label"], key["status"]) == ("nginx", "active")
+    assert (key["created_by"], key["created_by_name"]) == (None, "the command line")
+    assert text[21:] not in ada.get("/v1/verifier-keys").text
+    client = installation.client(text)
+    question = {"token": "x", "permission": "charges:get"}
+    assert client.post("/v1/verify", json=question).status_code == 200
+    ended = ada.post(f"/v1/verifier-keys/{key['id']}/deactivate")
+    assert ended.json()["status"] == "deactivated"
+    assert ended.json()["deactivated_by"] == installation.ada.id
+    refused = client.post("/v1/verify", json=question)
+    assert (refused.status_code, refused.json()["reason"]) == (401, "token_deactivated")
+    again = ada.post(f"/v1/verifier-keys/{key['id']}/deactivate")
+    assert (again.status_code, again.json()) == (200, ended.json())
+    assert again.headers["etag"] == ended.headers["etag"]
+    missing = ada.post("/v1/verifier-keys/gpvk_0000000000000000/deactivate")
+    assert missing.status_code == 404
+
+
+def test_nobody_else_does(installation: Installation) -> None:
+    id = installation.verifier_key()[:21]
+    installation.new_user("bob@example.com", role="admin")
+    bob = installation.signed_in("bob@example.com")
+    token = installation.client(installation.access_token("users:manage", "company:get"))
+    for client, reason in ((bob, "operator_required"), (token, "signed_in_user_required")):
+        for method, path in (
+            ("GET", "/v1/verifier-keys"),
+            ("POST", f"/v1/verifier-keys/{id}/deactivate"),
+        ):
+            refused = client.request(method, path)
+            assert (refused.status_code, refused.json()["reason"]) == (403, reason)
+            assert "www-authenticate" not in refused.headers
