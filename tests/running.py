@@ -39,7 +39,9 @@ class Running:
         verifier_key: a verifier key's text.
     """
 
-    def __init__(self, directory: Path, *, database_url: str | None = None, **settings: str) -> None:
+    def __init__(
+        self, directory: Path, *, database_url: str | None = None, **settings: str
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         catalogue = directory / "catalogue.yaml"
         catalogue.write_text(CATALOGUE)
@@ -61,6 +63,7 @@ class Running:
             self.environ["GATEPASS_DATABASE_URL"] = database_url
         self.log = directory / "serve.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._asking = httpx.Client(timeout=20)
         self.command(
             *("init", "--company", "Analytical Engines", "--email", EMAIL, "--password-stdin"),
             text=PASSWORD + "\n",
@@ -156,7 +159,7 @@ class Running:
 
     def verify(self, token: str, *, url: str | None = None, **question: Any) -> dict[str, Any]:
         """Ask ``/v1/verify``; on the verify port unless *url* says otherwise."""
-        answer = httpx.post(
+        answer = self._asking.post(
             f"{url or self.verify_url}/v1/verify",
             headers={"Authorization": f"Bearer {self.verifier_key}"},
             json={"token": token, **question},

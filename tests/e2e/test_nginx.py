@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ from running import Running, free_port, new_token
 
 DOC = Path(__file__).parents[2] / "docs" / "nginx.md"
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+# Its workers would else be nobody, who may not write into this test's directory.
+AS_ROOT = "user root;\n" if os.geteuid() == 0 else ""
 
 
 class Api(http.server.BaseHTTPRequestHandler):
@@ -75,7 +78,7 @@ def ports(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     configuration.write_text(
-        f"daemon off; pid {directory}/pid; error_log {directory}/error.log;\n"
+        f"{AS_ROOT}daemon off; pid {directory}/pid; error_log {directory}/error.log;\n"
         f"events {{}}\nhttp {{ access_log off;\n{temporary}{block}}}\n"
     )
     process = subprocess.Popen([NGINX, "-c", str(configuration), "-p", str(directory)])

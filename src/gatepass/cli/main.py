@@ -28,7 +28,9 @@ _COMMANDS = ("demo", "init", "serve", "migrate", "verifier", "token", "allowlist
 
 def main() -> int:
     """Run the command that the arguments name; the exit code."""
-    for name in _COMMANDS:
+    # Only what is asked for: a catalogue is checked without loading a web framework.
+    asked = [name for name in sys.argv[1:2] if name in _COMMANDS]
+    for name in asked or _COMMANDS:
         importlib.import_module(f"gatepass.cli.{name}")
     try:
         code = app(standalone_mode=False)
