@@ -1,0 +1,69 @@
+"""A grant file and tokens in it, as the registry would have published them."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from gatepass.core.credentials import ACCESS_TOKEN, make
+from gatepass.core.grants import CompanyRules, Grant, Holder, encode
+from gatepass.core.networks import Networks, parse_network
+from gatepass.verify.grant_file import UPSERT, GrantFile, ddl
+
+ROLE = frozenset({"charges:create", "charges:get", "charges:refund"})
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A grant file, and what changes it as the registry would."""
+
+    path: Path
+
+    def put(self, table: str, id: str, record: bytes) -> None:
+        file = GrantFile(self.path)
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(UPSERT[table], {"id": id, "record": record, "revision": 1})
+            with file.writing():
+                connection.execute("COMMIT")
+
+    def token(
+        self,
+        *,
+        kind: str = "api",
+        permissions: frozenset[str] = frozenset({"charges:create", "charges:get"}),
+        networks: tuple[str, ...] | None = None,
+        domains: tuple[str, ...] = (),
+        expires_at: int | None = None,
+        deactivated: bool = False,
+    ) -> str:
+        """Issue a token; its text."""
+        new = make(ACCESS_TOKEN)
+        grant = Grant(
+            id=new.id,
+            digest=new.digest,
+            kind=kind,
+            company="com_1",
+            user="usr_1",
+            label="a test's",
+            permissions=permissions,
+            networks=None if networks is None else Networks.of(map(parse_network, networks)),
+            domains=domains,
+            expires_at=expires_at,
+            deactivated=deactivated,
+        )
+        self.put("grants", new.id, encode(grant))
+        return new.text
+
+
+def new_grant_file(path: Path) -> Issued:
+    """A registry's file, so far as a verifier looks at it: one user of one company."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        for statement in [*ddl("sqlite"), "CREATE TABLE alembic_version (version_num TEXT)"]:
+            connection.execute(statement)
+    issued = Issued(path)
+    rules = CompanyRules("com_1", True, None, {"cashier": ROLE})
+    issued.put("holders", "usr_1", encode(Holder("usr_1", "com_1", True, "cashier")))
+    issued.put("company_rules", "com_1", encode(rules))
+    return issued
