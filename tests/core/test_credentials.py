@@ -120,6 +120,22 @@ def test_any_body_with_its_checksum_is_a_credential(body: str) -> None:
     assert credential.id == body[:21]
 
 
+@given(
+    st.sampled_from([*PREFIXES, "gpxx", "GPAT"]),
+    st.sampled_from("___-"),
+    st.text(DIGITS, min_size=48, max_size=48),
+    st.integers(0, 47),
+    st.sampled_from(DIGITS + "_+-. \0\n"),
+)
+def test_a_good_checksum_is_not_enough(
+    prefix: str, mark: str, rest: str, at: int, character: str
+) -> None:
+    """Prefix and alphabet count also where the checksum was made to fit."""
+    body = f"{prefix}{mark}{rest[:at]}{character}{rest[at + 1 :]}"
+    text = body + checksum(body)
+    assert (parse(text) is None) == (failure(text) is not None)
+
+
 @given(bodies, st.integers(0, 58), st.one_of(st.sampled_from(DIGITS), st.characters()))
 def test_no_single_character_can_be_changed(body: str, at: int, character: str) -> None:
     """Every text that differs from a good one in one character is refused."""

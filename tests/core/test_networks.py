@@ -42,10 +42,6 @@ def model(text: str) -> bytes | None:
     return address.packed if address.ipv4_mapped is None else address.ipv4_mapped.packed
 
 
-def network(text: str) -> Network:
-    return parse_network(text)
-
-
 @pytest.mark.parametrize("case", cases("networks.yaml", "addresses"))
 def test_addresses(case: dict[str, Any]) -> None:
     """An address is read strictly and written in one way."""
@@ -152,9 +148,22 @@ def test_a_list_contains_what_its_networks_contain(
 
 def test_intervals_are_disjoint_and_sorted() -> None:
     """What is stored of a list is merged, so that one look decides."""
-    networks = Networks.of(map(network, ["10.0.0.0/8", "10.1.0.0/16", "9.0.0.0/8", "10.0.0.0/9"]))
-    assert networks.v4_first == (b"\x09\0\0\0", b"\x0a\0\0\0")
-    assert networks.v4_last == (b"\x09\xff\xff\xff", b"\x0a\xff\xff\xff")
+    texts = ["10.0.0.0/8", "10.1.0.0/16", "9.0.0.0/8", "10.0.0.0/9", "8.8.8.8", "8.8.8.8"]
+    networks = Networks.of(map(parse_network, texts))
+    assert networks.v4_first == (b"\x08\x08\x08\x08", b"\x09\0\0\0", b"\x0a\0\0\0")
+    assert networks.v4_last == (b"\x08\x08\x08\x08", b"\x09\xff\xff\xff", b"\x0a\xff\xff\xff")
+
+
+@pytest.mark.parametrize(
+    "text", ["fe80::1%1", "[::1]", "::1\0", "::1 ", "::ffff:010.0.0.1", "::1.2.3"]
+)
+def test_a_lenient_c_library_lets_nothing_more_in(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What some libraries read beyond RFC 4291 is refused before they are asked."""
+    monkeypatch.setattr("socket.inet_pton", lambda family, text: bytes(16))
+    assert parse_address("::1") == bytes(16)
+    assert parse_address(text) is None
 
 
 def test_a_list_of_thousands() -> None:
@@ -167,7 +176,7 @@ def test_a_list_of_thousands() -> None:
 @pytest.mark.parametrize("packed", [b"", b"\x0a", b"\x0a\0\0", bytes(5), bytes(15), bytes(17)])
 def test_bytes_of_another_length_are_in_no_list(packed: bytes) -> None:
     """An address that is neither IPv4 nor IPv6 fails closed."""
-    assert not Networks.of([network("0.0.0.0/1"), network("::/1")]).contains(packed)
+    assert not Networks.of([parse_network("0.0.0.0/1"), parse_network("::/1")]).contains(packed)
 
 
 @pytest.mark.parametrize("thing", [None, 0, True, 1.5, b"10.0.0.1", [], {}])

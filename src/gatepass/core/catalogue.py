@@ -10,7 +10,6 @@ Gatepass guards::
 
 from dataclasses import dataclass
 from functools import cached_property
-from operator import itemgetter
 
 import msgspec
 
@@ -99,7 +98,7 @@ def parse_catalogue(text: str | None) -> Catalogue:
     taken = frozenset(permission.name for permission in CONTROL_PLANE)
     entries, problems = read_entries(text or "", taken)
     if problems:
-        raise CatalogueError(sorted(problems, key=itemgetter(0)))
+        raise CatalogueError(problems)
     return Catalogue(
         CONTROL_PLANE + tuple(map(_permission, entries)),
         Routes((route, entry.name) for entry in entries for route in entry.routes),

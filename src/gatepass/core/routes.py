@@ -20,7 +20,6 @@ _MEMO_LONGEST = 512
 
 _template = re.compile(r"([A-Z]+(?:-[A-Z]+)*) (/\S*)").fullmatch
 _parameter = re.compile(r"\{[A-Za-z_][A-Za-z0-9_-]*\}").fullmatch
-_malformed_escape = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 # Slashes that were encoded, what some servers cut at or fold, what is still encoded, and controls.
 _ambiguous = re.compile(r"[/\\;#%\x00-\x1f\x7f-\x9f]").search
 
@@ -158,12 +157,13 @@ def _find(root: _Node, segments: list[str]) -> str | None:
 
 def _segments(path: str) -> list[str] | None:
     """The decoded segments of *path*, or None if it can be read in more than one way."""
-    if path[:1] != "/" or not path.isascii() or "//" in path or _malformed_escape(path):
+    if path[:1] != "/" or not path.isascii():
         return None
     segments = path[1:].split("/")
     if "%" in path:
         try:
-            # A segment that was "." before decoding is still "." after it.
+            # A "." is still one after decoding, and a malformed escape keeps its "%": both are seen
+            # below, where there is one look at what came of either.
             segments = [unquote_to_bytes(segment).decode("utf-8") for segment in segments]
         except UnicodeDecodeError:
             return None
