@@ -21,6 +21,7 @@ _PR_SET_PDEATHSIG = 1
 _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
+    "autovacuum": "off",
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
@@ -58,7 +59,8 @@ class Cluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.send_signal(signal.SIGINT)
+        # At once, without tidying up: nothing of it is kept.
+        self._server.send_signal(signal.SIGQUIT)
         try:
             self._server.wait(10)
         except subprocess.TimeoutExpired:
@@ -145,4 +147,4 @@ def _free_port() -> int:
 
 def _end_with_parent() -> None:
     # However the tests end, no server is left behind.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)

@@ -1,0 +1,222 @@
+"""Companies, users and roles: who there is, once, and what follows for decisions."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, update
+
+from gatepass.core.catalogue import Catalogue, built_in_permissions, parse_catalogue
+from gatepass.core.decision import Reason
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from gatepass.core.grants import Holder
+from gatepass.registry import authentications, companies, roles, tables, users
+from gatepass.registry.actor import Actor
+from gatepass.registry.publishing import (
+    follow_catalogue,
+    publish,
+    published_holder,
+    published_rules,
+)
+from gatepass.registry.standing import standing
+from gatepass.registry.users import User
+from small_registry import CATALOGUE, HASH, NOW, SmallRegistry, nothing_changes
+
+
+def create(registry: SmallRegistry, actor: Actor | None = None, **changes: Any) -> User:
+    given = {
+        "company": registry.northwind.id,
+        "email": "grace@northwind.example",
+        "name": "Grace Hopper",
+        "role": "reporting",
+        "password_hash": HASH,
+    }
+    with registry.changing() as session:
+        return users.create(session, actor or Actor.command_line(), **(given | changes))
+
+
+def test_a_user_is_made_and_published(registry: SmallRegistry) -> None:
+    grace = create(registry, operator=True)
+    assert (grace.status, grace.role, grace.operator) == ("active", "reporting", True)
+    assert grace.created_at == NOW
+    with registry.reading() as session:
+        assert users.get(session, grace.id) == grace
+        assert users.by_email(session, "GRACE@northwind.EXAMPLE") == grace
+        assert published_holder(session, grace.id) == Holder(
+            grace.id, registry.northwind.id, True, "reporting"
+        )
+        for nobody in ("usr_none", "\0", "\ud800"):
+            with pytest.raises(NotFound):
+                users.get(session, nobody)
+            assert users.by_email(session, nobody) is None
+    assert HASH not in repr(grace)
+    assert HASH not in repr(registry.events())
+
+
+def test_an_address_is_one_users_in_all_companies(registry: SmallRegistry) -> None:
+    create(registry)
+    for email in ("grace@northwind.example", "GRACE@Northwind.Example"):
+        with nothing_changes(registry), pytest.raises(Conflict) as refusal:
+            create(registry, company=registry.contoso.id, email=email)
+        assert refusal.value.reason == "email_taken"
+
+
+def test_what_cannot_stand_makes_nobody(registry: SmallRegistry) -> None:
+    for field, value in (
+        ("email", "grace"),
+        ("email", "grace@@northwind.example"),
+        ("name", ""),
+        ("name", "a\0b"),
+        ("role", "emperor"),
+    ):
+        with nothing_changes(registry), pytest.raises(InvalidInput) as refusal:
+            create(registry, **{field: value})
+        assert [where for where, _ in refusal.value.errors] == [field]
+    with pytest.raises(NotFound):
+        create(registry, company="com_none")
+
+
+def test_who_may_make_whom(registry: SmallRegistry) -> None:
+    ada, bob = registry.signed_in(registry.ada), registry.colleague("manager")
+    rita = registry.colleague("reporting", "Rita")
+    token = registry.with_token(registry.token(ada, permissions=["users:*"])[0])
+    with pytest.raises(Forbidden) as refusal:
+        create(registry, rita)
+    assert refusal.value.permission == "users:manage"
+    with pytest.raises(Forbidden) as refusal:
+        create(registry, token)
+    assert refusal.value.reason == "signed_in_user_required"
+    with pytest.raises(NotFound):
+        create(registry, ada, company=registry.contoso.id)
+    # Nobody grants more than they hold, and only the command line names operators.
+    with pytest.raises(Forbidden) as refusal:
+        create(registry, bob, role="admin")
+    assert refusal.value.permission == "*"
+    with pytest.raises(Forbidden) as refusal:
+        create(registry, ada, operator=True)
+    assert refusal.value.reason == "operator_required"
+    assert create(registry, bob).role == "reporting"
+
+
+def test_company_names_are_unique_and_found_without_case(registry: SmallRegistry) -> None:
+    with registry.reading() as session:
+        assert companies.by_name(session, "NORTHWIND") == registry.northwind
+        assert companies.by_name(session, "\0") is None
+        assert companies.get(session, registry.northwind.id) == registry.northwind
+        with pytest.raises(NotFound):
+            companies.get(session, "com_none")
+    ada = registry.signed_in(registry.ada)
+    with nothing_changes(registry):
+        with pytest.raises(Conflict) as taken:
+            registry.company("northWIND")
+        assert taken.value.reason == "name_taken"
+        with pytest.raises(InvalidInput):
+            registry.company("")
+        with pytest.raises(Forbidden) as refusal, registry.changing() as session:
+            companies.create(session, ada, catalogue=registry.catalogue, name="Fabrikam")
+        assert refusal.value.reason == "operator_required"
+
+
+def test_every_company_has_the_built_in_roles_and_its_own(registry: SmallRegistry) -> None:
+    _own_role(registry, registry.northwind.id, ["charges:get"])
+    with registry.reading() as session:
+        found = roles.of_company(session, registry.catalogue, registry.northwind.id)
+        others = roles.of_company(session, registry.catalogue, registry.contoso.id)
+        published = published_rules(session, registry.contoso.id)
+    assert list(found) == ["admin", "manager", "customer-service", "reporting", "rol_1"]
+    assert [role.built_in for role in found.values()] == [True] * 4 + [False]
+    assert found["rol_1"].permissions == ("charges:get",)
+    assert list(others) == list(found)[:4]
+    assert published.roles == {
+        role: frozenset(built_in_permissions(role, registry.catalogue)) for role in others
+    }
+
+
+def test_a_changed_catalogue_is_followed_once(registry: SmallRegistry) -> None:
+    bob = registry.colleague("manager")
+    token, text = registry.token(bob, permissions=["charges:create", "refunds:create"])
+    smaller = parse_catalogue(CATALOGUE.replace("refunds:create", "payouts:create"))
+
+    def follow(catalogue: Catalogue) -> int:
+        return follow_catalogue(registry.database, catalogue, registry.now)
+
+    with nothing_changes(registry):
+        assert follow(registry.catalogue) == 0
+    assert follow(smaller) == 2
+    assert registry.reason(text, "charges:create") is Reason.allowed
+    assert registry.reason(text, "refunds:create") is Reason.permission_missing
+    with nothing_changes(registry):
+        assert follow(smaller) == 0
+    assert follow(registry.catalogue) == 2
+    assert registry.reason(text, "refunds:create") is Reason.allowed
+    event = registry.events(action="catalogue.changed")[0]
+    assert event.before is not None
+    assert event.after is not None
+    assert "refunds:create" in event.before["roles"]["manager"]
+    assert "refunds:create" not in event.after["roles"]["manager"]
+    assert registry.get(token).status == "active"
+
+
+def test_a_change_looks_at_its_actor_again(registry: SmallRegistry) -> None:
+    """Whoever waited for the revision while their role or credential was taken is refused."""
+    bob = registry.colleague("manager")
+    token = registry.with_token(registry.token(bob, permissions=["access-tokens:deactivate"])[0])
+    with registry.changing() as session:
+        assert standing(session, bob) == bob
+        assert standing(session, token) == token
+        assert standing(session, Actor.command_line()) == Actor.command_line()
+    overstated = replace(bob, permissions=frozenset({"*"}))
+    with registry.reading() as session:
+        assert standing(session, overstated).permissions == bob.permissions
+
+    def reason(actor: Actor, now: int = NOW) -> str:
+        with registry.database.reading(now) as session, pytest.raises(Forbidden) as refusal:
+            standing(session, actor)
+        return refusal.value.reason
+
+    assert reason(bob, NOW + 3 * 3_600_000) == "token_expired"
+    for forged in (
+        replace(bob, credential="gplt_0000000000000000"),
+        replace(bob, company=registry.contoso.id),
+        replace(bob, user=registry.ada.id),
+    ):
+        assert reason(forged) == "token_invalid"
+    with registry.changing() as session:
+        authentications.sign_out(session, bob)
+    assert reason(bob) == "token_deactivated"
+    assert standing_of(registry, token) == token
+    with registry.changing() as session:
+        publish(session, Holder(str(bob.user), str(bob.company), False, "manager"))
+    assert reason(token) == "account_deactivated"
+
+
+def standing_of(registry: SmallRegistry, actor: Actor) -> Actor:
+    with registry.reading() as session:
+        return standing(session, actor)
+
+
+def test_the_command_line_can_act_for_a_user(registry: SmallRegistry) -> None:
+    with registry.reading() as session:
+        acting = users.on_behalf_of(session, registry.ada.id)
+    token, _ = registry.token(acting)
+    assert token.created_by.id == registry.ada.id
+    assert registry.events(subject=token.id)[0].actor_kind == "command line"
+    with registry.changing() as session:
+        session.execute(update(tables.users).values(role="reporting"))
+        publish(session, Holder(registry.ada.id, registry.northwind.id, False, "admin"))
+        assert users.on_behalf_of(session, registry.ada.id).permissions == frozenset()
+
+
+def _own_role(registry: SmallRegistry, company: str, permissions: list[str]) -> None:
+    with registry.changing() as session:
+        session.execute(
+            insert(tables.roles),
+            {
+                "id": "rol_1",
+                "company_id": company,
+                "name": "Till",
+                "name_folded": "till",
+                "permissions": permissions,
+                "created_at": NOW,
+            },
+        )

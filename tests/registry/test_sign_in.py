@@ -1,0 +1,333 @@
+"""Signing in: no oracle, no guessing at leisure, and only from where the company allows it."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import text, update
+
+from gatepass.core.credentials import parse
+from gatepass.core.decision import Reason
+from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts, Unavailable
+from gatepass.core.grants import Holder
+from gatepass.registry import allowlist, authentications, passwords, tables
+from gatepass.registry.actor import Actor, Person
+from gatepass.registry.allowlist import Entry
+from gatepass.registry.authentications import Authentication
+from gatepass.registry.publishing import publish
+from small_registry import (
+    ADDRESS,
+    HASHER,
+    HOUR,
+    MINUTE,
+    NOW,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
+
+ADA = "ada@northwind.example"
+NOBODY = "nobody@northwind.example"
+
+
+def sign_in(registry: SmallRegistry, **changes: Any) -> tuple[Authentication, str]:
+    given: dict[str, Any] = {
+        "email": ADA,
+        "password": PASSWORD,
+        "address": ADDRESS,
+        "user_agent": "a browser",
+        "hasher": HASHER,
+    }
+    return authentications.sign_in(
+        registry.database, **(given | changes), now=lambda: registry.now, lifetime_ms=3 * HOUR
+    )
+
+
+def refusal(registry: SmallRegistry, **changes: Any) -> GatepassError:
+    with pytest.raises(GatepassError) as refused:
+        sign_in(registry, **changes)
+    return refused.value
+
+
+def fail(registry: SmallRegistry, times: int, **changes: Any) -> list[str]:
+    """Fail so often, from a new address each time unless one is given; the reasons."""
+    return [
+        refusal(registry, **{"password": "wrong", "address": f"192.0.2.{n % 250}"} | changes).reason
+        for n in range(times)
+    ]
+
+
+def test_signing_in_gives_a_login_token_for_three_hours(registry: SmallRegistry) -> None:
+    record, token = sign_in(registry)
+    credential = parse(token)
+    assert credential is not None
+    assert record.id == credential.id == token[:21]
+    assert record.id.startswith("gplt_")
+    assert record.user == Person(registry.ada.id, "Ada Lovelace")
+    assert (record.status, record.current) == ("active", True)
+    assert (record.created_at, record.expires_at) == (NOW, NOW + 3 * HOUR)
+    assert (record.address, record.user_agent) == (ADDRESS, "a browser")
+    assert registry.reason(token, "roles:manage") is Reason.allowed
+    registry.now += 3 * HOUR
+    assert registry.reason(token, "roles:manage") is Reason.token_expired
+    event = registry.events(action="authentication.created")[-1]
+    assert (event.actor_id, event.actor_credential) == (registry.ada.id, record.id)
+    assert (event.company, event.address, event.at) == (registry.northwind.id, ADDRESS, NOW)
+
+
+def test_case_and_surrounding_space_of_the_address_do_not_matter(registry: SmallRegistry) -> None:
+    assert sign_in(registry, email="  Ada@NORTHWIND.example ")[0].user.id == registry.ada.id
+
+
+def test_whatever_is_wrong_the_answer_is_the_same(registry: SmallRegistry) -> None:
+    strange: list[dict[str, Any]] = [
+        {"password": "wrong"},
+        {"password": ""},
+        {"password": "x" * 1025},
+        {"password": "\ud800"},
+        {"password": PASSWORD + "\0"},
+        {"email": NOBODY},
+        {"email": ""},
+        {"email": "\0"},
+        {"email": "\ud800@x"},
+        {"email": "x" * 100_000},
+        {"email": "ada@northwind.example\0"},
+        {"user_agent": "\0\ud800", "password": "wrong"},
+    ]
+    for changes in strange:
+        refused = refusal(registry, **changes)
+        assert (type(refused), str(refused)) == (SignInFailed, str(SignInFailed()))
+
+
+def test_strange_headers_do_no_harm(registry: SmallRegistry) -> None:
+    record, _ = sign_in(registry, user_agent="Bro\0w\ud800s\ner" + "x" * 1000, address=None)
+    assert record.user_agent is not None
+    assert record.user_agent.startswith("Browser")
+    assert len(record.user_agent) == 300
+    assert record.address is None
+
+
+def test_a_deactivated_user_or_company_cannot_sign_in(registry: SmallRegistry) -> None:
+    with registry.changing() as session:
+        session.execute(
+            update(tables.users)
+            .where(tables.users.c.id == registry.ada.id)
+            .values(deactivated_at=NOW, deactivated_by_name="someone")
+        )
+        publish(session, Holder(registry.ada.id, registry.northwind.id, False, "admin"))
+    assert isinstance(refusal(registry), SignInFailed)
+
+
+def test_the_allowlist_counts(registry: SmallRegistry) -> None:
+    with registry.changing() as session:
+        allowlist.replace(
+            session, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
+        )
+    for address in (ADDRESS, None, "garbage", "203.0.113.1 "):
+        assert isinstance(refusal(registry, address=address), SignInFailed)
+    assert sign_in(registry, address="203.0.113.200")[0].status == "active"
+    assert sign_in(registry, email="carl@contoso.example")[0].status == "active"
+
+
+def test_the_same_work_is_done_whatever_is_wrong(
+    registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time tells nothing: one hash is verified, whether or not there is an account, whether or not
+    it is active or may be reached from here, before anything is said."""
+    verified: list[str] = []
+
+    class Watched(PasswordHasher):
+        def verify(self, hash: Any, password: Any) -> Any:
+            verified.append(hash)
+            return super().verify(hash, password)
+
+    watched = Watched(time_cost=1, memory_cost=8, parallelism=1)
+    with registry.changing() as session:
+        allowlist.replace(
+            session, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
+        )
+    for changes in (
+        {"email": NOBODY},
+        {"email": "no address at all"},
+        {"password": "wrong", "address": "203.0.113.7"},
+        {"password": "wrong"},
+        {},
+    ):
+        before = len(verified)
+        assert isinstance(refusal(registry, **changes, hasher=watched), SignInFailed)
+        assert len(verified) == before + 1
+    # And as costly: what is verified for nobody is made with the same parameters.
+    parameters = {kept.split("$")[3] for kept in verified}
+    assert parameters == {"m=8,t=1,p=1"}
+
+
+def test_over_long_passwords_are_not_hashed(registry: SmallRegistry) -> None:
+    class Never(PasswordHasher):
+        def verify(self, hash: Any, password: Any) -> Any:
+            raise AssertionError("hashed")
+
+    assert isinstance(refusal(registry, password="é" * 513, hasher=Never()), SignInFailed)
+
+
+@pytest.mark.parametrize("email", [ADA, NOBODY, "not an address"])
+def test_from_the_eleventh_failure_an_account_is_throttled(
+    registry: SmallRegistry, email: str
+) -> None:
+    assert fail(registry, 10, email=email) == ["sign_in_failed"] * 10
+    assert fail(registry, 3, email=email.upper()) == ["too_many_attempts"] * 3
+    refused = refusal(registry, email=email)
+    assert isinstance(refused, TooManyAttempts)
+    assert refused.retry_after == 15 * 60
+    # Other accounts are not concerned.
+    assert fail(registry, 1, email="carl@contoso.example") == ["sign_in_failed"]
+    registry.now += 15 * MINUTE - 1
+    assert refusal(registry, email=email).reason == "too_many_attempts"
+    registry.now += 1
+    assert fail(registry, 10, email=email) == ["sign_in_failed"] * 10
+
+
+def test_after_ten_failures_the_right_password_still_opens(registry: SmallRegistry) -> None:
+    fail(registry, 10)
+    assert sign_in(registry)[0].status == "active"
+    assert fail(registry, 1) == ["too_many_attempts"]
+    assert refusal(registry).reason == "too_many_attempts"
+
+
+def test_successes_do_not_count(registry: SmallRegistry) -> None:
+    for _ in range(12):
+        sign_in(registry)
+    assert fail(registry, 10) == ["sign_in_failed"] * 10
+
+
+def test_from_the_hundred_and_first_failure_an_address_is_throttled(
+    registry: SmallRegistry,
+) -> None:
+    reasons = [
+        refusal(registry, email=f"user{n}@x.example", password="wrong").reason for n in range(101)
+    ]
+    assert reasons == ["sign_in_failed"] * 100 + ["too_many_attempts"]
+    assert refusal(registry).reason == "too_many_attempts"
+    assert sign_in(registry, address="192.0.2.1")[0].status == "active"
+
+
+def test_retry_after_is_when_there_is_room_again(registry: SmallRegistry) -> None:
+    for _ in range(11):
+        fail(registry, 1)
+        registry.now += MINUTE
+    refused = refusal(registry)
+    assert isinstance(refused, TooManyAttempts)
+    assert refused.retry_after == 4 * 60
+    registry.now += 4 * MINUTE - 1
+    refused = refusal(registry)
+    assert isinstance(refused, TooManyAttempts)
+    assert refused.retry_after == 1
+    registry.now += 1
+    assert sign_in(registry)[0].status == "active"
+
+
+def test_of_many_at_once_ten_fail_and_the_rest_are_turned_away(registry: SmallRegistry) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        reasons = list(pool.map(lambda n: fail(registry, 1, address=f"192.0.2.{n}")[0], range(24)))
+    assert sorted(reasons) == ["sign_in_failed"] * 10 + ["too_many_attempts"] * 14
+
+
+def test_a_right_guess_among_too_many_is_turned_away(
+    registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A burst that began together before the limit must not be as many free guesses."""
+
+    def slow(*arguments: Any, **named: Any) -> bool:
+        fail_meanwhile()
+        return True
+
+    def fail_meanwhile() -> None:
+        monkeypatch.undo()
+        fail(registry, 11)
+
+    monkeypatch.setattr(passwords, "verify", slow)
+    assert refusal(registry).reason == "too_many_attempts"
+
+
+def test_what_changed_while_hashing_counts(
+    registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(change: Callable[[Any], None]) -> Callable[..., bool]:
+        def verify(*arguments: Any, **named: Any) -> bool:
+            with registry.changing() as session:
+                change(session)
+            return True
+
+        return verify
+
+    def other_password(session: Any) -> None:
+        session.execute(update(tables.users).values(password_hash="another"))
+
+    def closed(session: Any) -> None:
+        allowlist.replace(
+            session, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
+        )
+
+    for change in (other_password, closed):
+        monkeypatch.setattr(passwords, "verify", meanwhile(change))
+        assert isinstance(refusal(registry), SignInFailed)
+
+
+def test_at_most_two_are_hashed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most = [0], [0]
+    lock = threading.Lock()
+
+    class Counting(PasswordHasher):
+        def verify(self, hash: Any, password: Any) -> Any:
+            with lock:
+                running[0] += 1
+                most[0] = max(most[0], running[0])
+            time.sleep(0.01)
+            with lock:
+                running[0] -= 1
+            return True
+
+    hasher = Counting(time_cost=1, memory_cost=8, parallelism=1)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: passwords.verify("x", "y", hasher=hasher), range(16)))
+    assert most == [2]
+    monkeypatch.setattr(passwords, "_LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(passwords, "_turns", threading.BoundedSemaphore(1))
+    with passwords._turn(), pytest.raises(Unavailable):
+        passwords.verify("x", "y", hasher=hasher)
+
+
+def test_failures_of_known_accounts_are_in_the_audit_log(registry: SmallRegistry) -> None:
+    fail(registry, 1, address="192.0.2.9")
+    fail(registry, 1, email=NOBODY)
+    [event] = registry.events(action="authentication.refused")
+    assert (event.company, event.subject.id) == (registry.northwind.id, registry.ada.id)
+    assert (event.actor_kind, event.actor_id, event.address) == ("system", None, "192.0.2.9")
+
+
+def test_a_failure_changes_no_grants_and_keeps_no_address_typed(registry: SmallRegistry) -> None:
+    before = registry.revision()
+    fail(registry, 1, email=NOBODY)
+    assert registry.revision() == before
+    with registry.reading() as session:
+        keys = session.scalars(text("SELECT key FROM sign_in_failures")).all()
+    assert f"account:{hashlib.sha256(NOBODY.encode()).hexdigest()}" in keys
+    assert not any("nobody" in key for key in keys)
+
+
+def test_old_failures_are_removed(registry: SmallRegistry) -> None:
+    fail(registry, 3)
+    registry.now += 15 * MINUTE
+    fail(registry, 1)
+    with registry.reading() as session:
+        assert session.scalar(text("SELECT count(*) FROM sign_in_failures")) == 2
+
+
+def test_a_throttled_attempt_writes_nothing(registry: SmallRegistry) -> None:
+    fail(registry, 11)
+    with nothing_changes(registry):
+        refusal(registry)
