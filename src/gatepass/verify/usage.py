@@ -152,6 +152,7 @@ class Usage:
             unnamed.rename(path)
         except OSError:
             os.close(descriptor)
+            unnamed.unlink(missing_ok=True)
             raise
         self._descriptor, self._pid = descriptor, os.getpid()
         return descriptor

@@ -1,0 +1,469 @@
+"""Use is counted, spooled, and folded exactly once."""
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import stat
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from gatepass.core.decision import Call, Decision, Reason
+from gatepass.core.grants import Grant
+from gatepass.core.networks import parse_address
+from gatepass.core.reason import STATUS
+from gatepass.verify import usage as usage_module
+from gatepass.verify.usage import Batch, Spool, Usage, spools
+from gatepass.verify.verifier import Verifier
+from world import START_MS, Clocks, World
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "gatepass.db-use"
+
+
+@pytest.fixture
+def usage(directory: Path) -> Usage:
+    return Usage(directory)
+
+
+@pytest.fixture
+def counting(world: World, clocks: Clocks, usage: Usage) -> Verifier:
+    """A verifier whose decisions are counted."""
+    return world.verifier(clocks.clock(), counting=usage)
+
+
+class Folder:
+    """Folds spools as ``registry.usage`` does: where each was folded to, and what it said."""
+
+    def __init__(self) -> None:
+        self.folded_to: dict[str, int] = {}
+        self.tokens: Counter[str] = Counter()
+        self.decisions: Counter[str] = Counter()
+        self.last: dict[str, tuple[int, str | None, str]] = {}
+
+    def fold(self, directory: Path) -> None:
+        for spool in spools(directory):
+            start = self.folded_to.get(spool.name, 0)
+            for batch in spool.batches(start):
+                self.take(batch)
+            self.folded_to[spool.name] = spool.size
+            if spool.finished:
+                spool.remove()
+
+    def take(self, batch: Batch) -> None:
+        for token, (count, at, address, permission) in batch.tokens.items():
+            self.tokens[token] += count
+            self.last[token] = (at, address, permission)
+        self.decisions.update(batch.decisions)
+
+
+def lines(directory: Path) -> list[dict[str, object]]:
+    """All spooled lines, decoded."""
+    return [
+        json.loads(line)
+        for path in sorted(directory.glob("*.spool"))
+        for line in path.read_text().splitlines()
+    ]
+
+
+def test_a_use_is_a_line_of_a_spool(
+    world: World, counting: Verifier, usage: Usage, directory: Path, clocks: Clocks
+) -> None:
+    """How often, when last, from where, for what; and how every call was decided."""
+    for number in range(3):
+        clocks.advance(1)
+        address = f"203.0.113.{number}"
+        counting.check(world.texts["good"], permission="charges:get", address=address)
+    counting.check(world.texts["good"], method="POST", path="/v1/charges", address="2001:DB8::1")
+    counting.check(world.texts["lasting"], permission="charges:get")
+    counting.check(world.texts["deactivated"], permission="charges:get")
+    counting.check(world.texts["unknown"], permission="charges:get")
+    counting.check(None, permission="charges:get")
+    usage.flush()
+    assert lines(directory) == [
+        {
+            "tokens": {
+                world.grants["good"].id: [4, START_MS + 3_000, "2001:db8::1", "charges:create"],
+                world.grants["lasting"].id: [1, START_MS + 3_000, None, "charges:get"],
+            },
+            "decisions": {
+                "allowed": 5,
+                "token_deactivated": 1,
+                "token_invalid": 1,
+                "token_missing": 1,
+            },
+        }
+    ]
+
+
+def test_no_secret_is_spooled(
+    world: World, counting: Verifier, usage: Usage, directory: Path
+) -> None:
+    """Ids alone: whoever reads the spools can't call anything."""
+    for text in world.texts.values():
+        counting.check(text, permission="charges:get", origin="https://shop.example.com")
+    counting.verifier_key(world.texts["verifier"])
+    usage.flush()
+    content = b"".join(path.read_bytes() for path in directory.iterdir())
+    assert world.grants["good"].id.encode() in content
+    for name, text in world.texts.items():
+        if text:
+            assert text[21:].encode() not in content, name
+
+
+def test_a_login_is_counted_but_not_by_its_id(
+    world: World, counting: Verifier, usage: Usage, directory: Path
+) -> None:
+    """Last use is a record of access tokens; of logins only that there was a decision."""
+    counting.check(world.texts["login"], permission="charges:get")
+    usage.flush()
+    assert lines(directory) == [{"tokens": {}, "decisions": {"allowed": 1}}]
+
+
+def test_nothing_counted_is_nothing_written(usage: Usage, directory: Path) -> None:
+    """A quiet process leaves no file behind."""
+    usage.flush()
+    usage.close()
+    assert not directory.exists()
+
+
+def test_every_reason_can_be_counted(usage: Usage, directory: Path) -> None:
+    """By its word."""
+    for reason in STATUS:
+        usage.note(Decision(reason, None, frozenset(), Call(Reason.token_missing)), START_MS)
+    usage.flush()
+    assert lines(directory) == [{"tokens": {}, "decisions": {r.value: 1 for r in STATUS}}]
+
+
+def test_spools_are_for_their_owner_alone(usage: Usage, directory: Path) -> None:
+    """Who called from where is nobody else's business."""
+    before = os.umask(0)
+    try:
+        note(usage, 1)
+        usage.flush()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()] == [0o600]
+
+
+# --- folding --------------------------------------------------------------------------------------
+
+TOKEN = "gpat_0123456789ABCDEF"
+
+
+def note(usage: Usage, count: int, token: str = TOKEN) -> None:
+    """Count some uses of one token."""
+    grant = Grant(token, b"", "api", "cmp_1", "usr_1", "", frozenset(), None, (), None, False)
+    call = Call(Reason.token_missing, "charges:get", None, parse_address("203.0.113.9"))
+    for _ in range(count):
+        usage.note(Decision(Reason.allowed, grant, frozenset(), call), START_MS)
+
+
+def test_each_line_is_folded_once(usage: Usage, directory: Path) -> None:
+    """However often someone folds: from the offset it was folded to, to the last whole line."""
+    folder = Folder()
+    for count in range(1, 6):
+        note(usage, count)
+        usage.flush()
+        folder.fold(directory)
+        folder.fold(directory)
+    assert folder.tokens == {TOKEN: 15}
+    assert folder.decisions == {"allowed": 15}
+    assert folder.last == {TOKEN: (START_MS, "203.0.113.9", "charges:get")}
+
+
+def test_a_living_processs_spool_is_not_finished(usage: Usage, directory: Path) -> None:
+    """It is folded, but not removed, until its process gives it up."""
+    note(usage, 1)
+    usage.flush()
+    assert [spool.finished for spool in spools(directory)] == [False]
+    note(usage, 2)
+    usage.close()
+    assert [spool.finished for spool in spools(directory)] == [True]
+    folder = Folder()
+    folder.fold(directory)
+    assert folder.tokens == {TOKEN: 3}
+    assert not list(directory.iterdir())
+
+
+def test_looking_at_a_living_spool_takes_nothing_from_its_owner(
+    usage: Usage, directory: Path
+) -> None:
+    """Others may look as often as they like; what is counted later is written all the same."""
+    folder = Folder()
+    for _ in range(20):
+        note(usage, 1)
+        usage.flush()
+        assert [spool.finished for spool in spools(directory)] == [False]
+        folder.fold(directory)
+    assert folder.tokens == {TOKEN: 20}
+    assert len(list(directory.iterdir())) == 1
+
+
+@pytest.mark.parametrize("flushed", [0, 3])
+def test_a_killed_processs_spool_is_finished_by_others(directory: Path, flushed: int) -> None:
+    """What it had spooled is folded and removed; what it had not is lost, and nothing else."""
+    child = os.fork()
+    if not child:
+        own = Usage(directory)
+        for _ in range(flushed):
+            note(own, 2)
+            own.flush()
+        note(own, 100)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    folder = Folder()
+    assert all(spool.finished for spool in spools(directory))
+    folder.fold(directory)
+    assert folder.tokens[TOKEN] == 2 * flushed
+    assert not directory.exists() or not list(directory.iterdir())
+
+
+def test_a_torn_last_line_is_not_read(usage: Usage, directory: Path) -> None:
+    """A process that was killed within a write leaves half a line: it never counts, and what is
+    whole does."""
+    note(usage, 4)
+    usage.close()
+    (path,) = directory.iterdir()
+    whole = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(path.read_bytes()[:-1])
+    (spool,) = spools(directory)
+    assert (spool.size, spool.finished) == (whole, True)
+    folder = Folder()
+    folder.fold(directory)
+    assert folder.tokens == {TOKEN: 4}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"nonsense",
+        b"{}",
+        b'{"tokens": {"a": [1]}, "decisions": {}}',
+        b'{"tokens": {}, "decisions": {}, "more": 1}',
+        b"\xff\xfe",
+        b'{"tokens": {}, "decisions": {"allowed": "many"}}',
+        b"[" * 10_000,
+    ],
+)
+def test_a_damaged_line_is_skipped(usage: Usage, directory: Path, damage: bytes) -> None:
+    """It stops nobody from folding what comes before and after it."""
+    note(usage, 1)
+    usage.flush()
+    (path,) = directory.iterdir()
+    with path.open("ab") as file:
+        file.write(damage + b"\n")
+    note(usage, 2)
+    usage.close()
+    folder = Folder()
+    folder.fold(directory)
+    assert folder.tokens == {TOKEN: 3}
+
+
+def test_a_long_spool_is_finished_and_another_begun(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that spools of processes that live for months are removed too; no name comes twice."""
+    monkeypatch.setattr(usage_module, "ROTATE_BYTES", 300)
+    folder = Folder()
+    names = set()
+    for _ in range(30):
+        note(usage, 1)
+        usage.flush()
+        names.update(spool.name for spool in spools(directory))
+        folder.fold(directory)
+    assert folder.tokens == {TOKEN: 30}
+    assert len(names) > 5
+    assert len(list(directory.iterdir())) <= 1
+
+
+def full_disk(*_: object, **__: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def half_a_line(descriptor: int, line: bytes, write=os.write) -> int:  # type: ignore[no-untyped-def] # bound to the real one
+    return int(write(descriptor, line[: len(line) // 2]))
+
+
+@pytest.mark.parametrize("failing", [full_disk, half_a_line])
+def test_a_full_disk_keeps_the_counts(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch, failing: object
+) -> None:
+    """They are written once there is room again: none lost, none twice, no half line in between."""
+    note(usage, 1)
+    usage.flush()
+    monkeypatch.setattr(os, "write", failing)
+    for _ in range(3):
+        note(usage, 10)
+        note(usage, 1, "gpat_another000000000")
+        usage.flush()
+    monkeypatch.undo()
+    folder = Folder()
+    folder.fold(directory)
+    assert folder.tokens == {TOKEN: 1}
+    note(usage, 100)
+    usage.flush()
+    folder.fold(directory)
+    assert folder.tokens == {TOKEN: 131, "gpat_another000000000": 3}
+    assert folder.decisions == {"allowed": 134}
+
+
+@pytest.mark.parametrize("where", ["mkdir", "open", "flock"])
+def test_a_spool_that_cant_be_made_keeps_the_counts(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Whatever the system says, counting never raises, and leaves no descriptor open."""
+    before = len(os.listdir("/proc/self/fd"))
+    target = {"mkdir": (Path, "mkdir"), "open": (os, "open"), "flock": (fcntl, "flock")}[where]
+    with monkeypatch.context() as patched:
+        patched.setattr(*target, full_disk)
+        for _ in range(3):
+            note(usage, 1)
+            usage.flush()
+    assert len(os.listdir("/proc/self/fd")) == before
+    usage.flush()
+    usage.close()
+    folder = Folder()
+    folder.fold(directory)
+    assert folder.tokens == {TOKEN: 3}
+
+
+def test_a_spool_has_its_name_only_once_it_is_locked(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its lock it would look like a dead process's, and be removed while it is in use."""
+    lock = fcntl.flock
+
+    def locking(descriptor: int, how: int) -> None:
+        assert not list(directory.glob("*.spool"))
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", locking)
+    note(usage, 1)
+    usage.flush()
+    assert len(list(directory.glob("*.spool"))) == 1
+
+
+def test_a_spool_that_someone_removed_is_begun_anew(usage: Usage, directory: Path) -> None:
+    """Nobody would ever read what is written to a file without a name."""
+    note(usage, 1)
+    usage.flush()
+    for path in directory.iterdir():
+        path.unlink()
+    note(usage, 5)
+    usage.close()
+    folder = Folder()
+    folder.fold(directory)
+    assert folder.tokens == {TOKEN: 5}
+
+
+def test_a_child_of_a_fork_spools_to_a_file_of_its_own(usage: Usage, directory: Path) -> None:
+    """Two processes never write to one spool."""
+    note(usage, 1)
+    usage.flush()
+    child = os.fork()
+    if not child:
+        note(usage, 10)
+        usage.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    note(usage, 100)
+    usage.flush()
+    assert sorted(spool.finished for spool in spools(directory)) == [False, True]
+    folder = Folder()
+    folder.fold(directory)
+    assert folder.tokens == {TOKEN: 111}
+
+
+def test_counting_while_it_is_flushed_makes_nothing_up(usage: Usage, directory: Path) -> None:
+    """Many threads count while another flushes: nothing is raised, nothing counted twice, and
+    most of it is there."""
+    threads, each = 4, 15_000
+    counters = [threading.Thread(target=note, args=(usage, each)) for _ in range(threads)]
+    busy = threading.Event()
+
+    def flushing() -> None:
+        while not busy.is_set():
+            usage.flush()
+
+    flusher = threading.Thread(target=flushing)
+    failures: list[object] = []
+    hook, threading.excepthook = threading.excepthook, failures.append
+    try:
+        for thread in (*counters, flusher):
+            thread.start()
+        for thread in counters:
+            thread.join()
+        busy.set()
+        flusher.join()
+    finally:
+        threading.excepthook = hook
+    usage.close()
+    assert not failures
+    folder = Folder()
+    folder.fold(directory)
+    assert threads * each * 0.5 < folder.tokens[TOKEN] <= threads * each
+    assert folder.decisions["allowed"] <= threads * each
+
+
+def test_a_count_is_not_carried_over_a_flush(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flush in the midst of counting one use: what was counted before isn't written twice."""
+    note(usage, 7)
+    original = usage._tokens
+
+    class Interrupting(dict[str, object]):
+        def get(self, key: str, default: object = None) -> object:
+            found = super().get(key, default)
+            usage.flush()
+            return found
+
+    usage._tokens = Interrupting(original)  # type: ignore[assignment] # as the real one, but slow
+    note(usage, 1)
+    usage.flush()
+    folder = Folder()
+    folder.fold(directory)
+    assert folder.tokens[TOKEN] in (7, 8)
+
+
+def test_tokens_past_the_most_are_not_kept(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded; the decision is counted all the same."""
+    monkeypatch.setattr(usage_module, "MOST_TOKENS", 2)
+    for number in range(4):
+        note(usage, 1, f"gpat_{number:016d}")
+    usage.flush()
+    folder = Folder()
+    folder.fold(directory)
+    assert len(folder.tokens) == 2
+    assert folder.decisions == {"allowed": 4}
+
+
+def test_where_nothing_was_ever_spooled_there_is_nothing(tmp_path: Path) -> None:
+    """A directory that isn't there, or files that are no spools."""
+    assert list(spools(tmp_path / "nowhere")) == []
+    (tmp_path / "notes.txt").write_text("{}")
+    (tmp_path / "1-ab.new").write_text("{}\n")
+    assert list(spools(tmp_path)) == []
+
+
+def test_a_spool_that_vanishes_while_it_is_looked_for_is_passed_over(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another folder may have removed it."""
+    note(usage, 1)
+    usage.close()
+    monkeypatch.setattr(Path, "glob", lambda *_: [directory / "gone.spool"])
+    assert list(spools(directory)) == []
+    Spool(directory / "gone.spool", "gone", 0, True).remove()
