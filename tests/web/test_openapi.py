@@ -1,0 +1,112 @@
+"""``/v1/openapi.json`` says what is there."""
+
+from typing import Any
+
+import pytest
+
+from gatepass.web.api import router
+from gatepass.web.openapi import openapi_document
+from installation import Installation
+
+OPERATIONS = {
+    "POST /v1/authentications",
+    "GET /v1/authentications",
+    "POST /v1/authentications/{id}/deactivate",
+    "POST /v1/sign-out",
+    "GET /v1/me",
+    "GET /v1/permissions",
+    "POST /v1/access-tokens",
+    "GET /v1/access-tokens",
+    "GET /v1/access-tokens/{id}",
+    "PATCH /v1/access-tokens/{id}",
+    "POST /v1/access-tokens/{id}/deactivate",
+    "GET /v1/audit-events",
+    "GET /v1/verifier-keys",
+    "POST /v1/verifier-keys/{id}/deactivate",
+    "POST /v1/verify",
+    "GET /health/live",
+    "GET /health/ready",
+}
+
+
+@pytest.fixture
+def document(installation: Installation) -> Any:
+    return installation.client().get("/v1/openapi.json").json()
+
+
+def operations(document: Any) -> dict[str, Any]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_every_operation_is_described_with_what_it_takes_and_how_it_is_refused(
+    document: Any,
+) -> None:
+    found = operations(document)
+    assert set(found) == OPERATIONS
+    assert len({one["operationId"] for one in found.values()}) == len(found)
+    for name, operation in found.items():
+        assert operation["summary"], name
+        assert operation["tags"], name
+        if name.startswith("GET /health"):
+            continue
+        for status in ("400", "401", "413", "422", "500", "503"):
+            reference = operation["responses"][status]["$ref"]
+            assert reference == f"#/components/responses/Problem{status}", name
+        if "{id}" in name:
+            assert "404" in operation["responses"], name
+        taken = operation.get("requestBody", {}).get("content", {})
+        assert set(taken) <= {"application/json"}, name
+        assert ("requestBody" in operation) is (not name.startswith("GET")), name
+
+
+def test_who_may_call_what(document: Any) -> None:
+    found = operations(document)
+    for name, operation in found.items():
+        schemes = {scheme for one in operation["security"] for scheme in one}
+        if name in ("POST /v1/authentications", "GET /health/live", "GET /health/ready"):
+            assert schemes == set(), name
+        elif name == "POST /v1/verify":
+            assert schemes == {"bearer", "x-access-token"}
+        else:
+            assert schemes == {"bearer", "x-access-token", "dashboard"}, name
+    assert document["components"]["securitySchemes"]["dashboard"]["name"] == "gatepass"
+
+
+def test_every_reference_leads_somewhere_and_nothing_of_the_frameworks_is_left(
+    document: Any,
+) -> None:
+    def references(value: Any) -> list[str]:
+        if isinstance(value, dict):
+            own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+            return own + [found for inner in value.values() for found in references(inner)]
+        if isinstance(value, list):
+            return [found for inner in value for found in references(inner)]
+        return []
+
+    found = references(document)
+    assert len(found) > 100
+    for reference in found:
+        place = document
+        for part in reference.removeprefix("#/").split("/"):
+            place = place[part]
+    assert "HTTPValidationError" not in str(document)
+
+
+def test_times_and_limits_are_described_as_they_are_sent(document: Any) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["AccessToken"]["properties"]["created_at"]["format"] == "date-time"
+    created = operations(document)["POST /v1/access-tokens"]
+    taken = created["requestBody"]["content"]["application/json"]["schema"]
+    assert taken["additionalProperties"] is False
+    assert taken["required"] == ["label", "kind", "permissions"]
+    assert taken["properties"]["label"]["maxLength"] == 100
+    assert taken["properties"]["networks"]["maxItems"] == 500
+
+
+def test_the_cookies_name_is_the_one_in_use() -> None:
+    document = openapi_document(router, "__Host-gatepass")
+    assert document["components"]["securitySchemes"]["dashboard"]["name"] == "__Host-gatepass"
