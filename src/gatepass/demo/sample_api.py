@@ -72,7 +72,7 @@ class NewWebhook(msgspec.Struct):
     """What may be sent to add a webhook."""
 
     url: Text = "https://hooks.example.com/"
-    events: Annotated[list[Text], msgspec.Meta(max_length=20)] = ["charge.succeeded"]
+    events: Annotated[tuple[Text, ...], msgspec.Meta(max_length=20)] = ("charge.succeeded",)
 
 
 def sample_api(store: SampleStore) -> Starlette:
