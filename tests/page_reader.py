@@ -74,8 +74,8 @@ class Page(HTMLParser):
         elif tag == "a" and "href" in attributes:
             self._link = (attributes["href"], len(self._text))
         elif tag == "select":
-            self._select = attributes["name"]
-        elif tag == "option" and self._select and self.forms:
+            self._select = attributes.get("name")
+        elif tag == "option" and self._select and "value" in attributes and self.forms:
             form = self.forms[-1]
             form.offered.setdefault(self._select, []).append(attributes["value"])
             if "selected" in attributes:

@@ -1,0 +1,108 @@
+"""Whatever goes wrong, a person gets a page that explains it."""
+
+import pytest
+
+from gatepass.core.errors import Unavailable
+from gatepass.node import Node
+from gatepass.registry import access_tokens
+from installation import Installation
+from page_reader import Visit
+
+SECRET = "typed by " + "someone"
+
+
+def fail(*_: object, **__: object) -> None:
+    raise RuntimeError(SECRET)
+
+
+def away(*_: object, **__: object) -> None:
+    raise Unavailable("The database can't be used right now.")
+
+
+def test_a_fault_of_ours_says_so_and_nothing_more(
+    ada: Visit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(access_tokens, "list_", fail)
+    page = ada.get("/access-tokens")
+    assert page.answer.status_code == 500
+    assert "Something went wrong on our side" in page.text
+    assert SECRET not in page.html
+    assert SECRET not in caplog.text
+    assert "RuntimeError" in caplog.text
+    assert page.answer.headers["cache-control"] == "no-store"
+
+
+def test_an_outage_is_a_page_and_says_when_to_come_back(
+    ada: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_tokens, "list_", away)
+    page = ada.get("/access-tokens")
+    assert page.answer.status_code == 503
+    assert page.answer.headers["retry-after"] == "1"
+    assert "Not right now" in page.text
+
+
+def test_an_outage_while_nobody_can_be_told_apart(
+    ada: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Node, "admit", away)
+    page = ada.get("/access-tokens")
+    assert page.answer.status_code == 503
+    assert "Profile menu" not in page.text
+
+
+def test_an_outage_on_create_keeps_what_was_typed(
+    ada: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/access-tokens/new"
+    fields = ada.get(path).form(path).filled(label="Kept", permissions=["charges:get"], do="create")
+    with monkeypatch.context() as outage:
+        outage.setattr(access_tokens, "create", away)
+        page = ada.send(path, fields)
+        assert page.answer.status_code == 503
+        assert "Press Create again." in page.text
+        assert page.form(path).one("label") == "Kept"
+    again = ada.send(path, page.form(path).filled(do="create"))
+    assert "Created: Kept" in again.text
+
+
+def test_a_token_that_stands_is_shown_though_not_confirmed(
+    installation: Installation, ada: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On several nodes this one may not have heard of the change yet; its text is shown once, so
+    it must be shown now."""
+
+    def late(revision: int) -> None:
+        raise Unavailable("Not yet.", reason="not_confirmed")
+
+    path = "/access-tokens/new"
+    fields = ada.get(path).form(path).filled(label="Late", permissions=["charges:get"], do="create")
+    monkeypatch.setattr(installation.node.database, "_confirm", late)
+    page = ada.send(path, fields)
+    assert page.answer.status_code == 200
+    assert "Created: Late" in page.text
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/access-tokens/a/b", "/static", "/sign-in/"])
+def test_astray_with_a_browser(ada: Visit, path: str) -> None:
+    page = ada.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert page.answer.status_code == 404
+    assert "There is nothing here" in page.text
+    assert page.links["Access Tokens"] == "/access-tokens"
+
+
+def test_a_path_used_the_wrong_way(ada: Visit) -> None:
+    page = ada.send("/access-tokens", {}, headers={"Accept": "text/html"})
+    assert page.answer.status_code == 405
+    assert "GET" in page.answer.headers["allow"]
+    assert "Not this way" in page.text
+    assert ada.client.head("/access-tokens").status_code == 200
+
+
+def test_a_role_without_the_list_is_told_what_it_needs(
+    installation: Installation, ada: Visit
+) -> None:
+    text = installation.access_token("charges:get")
+    page = Visit(installation.client(text)).get("/access-tokens")
+    assert page.answer.status_code == 403
+    assert "access-tokens:search" in page.text

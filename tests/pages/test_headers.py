@@ -1,0 +1,94 @@
+"""Every page: what its headers promise, and nothing inline that they forbid."""
+
+import re
+
+import pytest
+
+from gatepass.web.pages.static_files import _FILES, static
+from installation import Installation
+from page_reader import Page, Visit
+
+PATHS = (
+    "/",
+    "/sign-in",
+    "/access-tokens",
+    "/access-tokens?q=nothing",
+    "/access-tokens/new",
+    "/access-tokens/gpat_nobody0000000000",
+    "/v1/docs",
+    "/no/such/page",
+)
+
+
+@pytest.fixture(params=PATHS)
+def page(request: pytest.FixtureRequest, ada: Visit) -> Page:
+    return ada.get(request.param, headers={"Accept": "text/html"})
+
+
+def test_nothing_is_kept_guessed_framed_or_told(page: Page) -> None:
+    headers = page.answer.headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["form-action"] == "'self'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["object-src"] == "'none'"
+    assert "unsafe" not in headers["content-security-policy"]
+
+
+def test_no_script_style_or_handler_is_inline(page: Page) -> None:
+    for tag, attributes in page.elements:
+        assert tag != "style"
+        assert tag != "script" or attributes["src"].startswith("/static/")
+        assert not [name for name in attributes if name == "style" or name.startswith("on")]
+        for name in ("href", "src", "action"):
+            assert re.match(r"/|#|$", attributes.get(name, "")), attributes
+
+
+def test_ids_are_there_once(page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_static_files_are_kept_for_good_under_an_address_of_their_content(stranger: Visit) -> None:
+    for name in _FILES:
+        answer = stranger.get(static(name)).answer
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    old = stranger.get(static("gatepass.css").replace("/static/", "/static/0")).answer
+    assert old.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("name", ["..%2f__init__.py", "%2e%2e/templating.py", "nothing.css", ""])
+def test_only_the_files_there_are(stranger: Visit, name: str) -> None:
+    assert stranger.get(f"/static/x/{name}").answer.status_code == 404
+
+
+def test_scripts_stay_small() -> None:
+    assert sum(len(text) for name, text in _FILES.items() if name.endswith(".js")) < 15_000
+
+
+def test_the_favicon_is_ours(stranger: Visit) -> None:
+    assert (
+        stranger.get("/favicon.ico", follow=True).answer.headers["content-type"] == "image/svg+xml"
+    )
+
+
+def test_another_site_can_post_nothing(installation: Installation, ada: Visit) -> None:
+    token = installation.access_token("charges:get")[:21]
+    for path in (
+        "/sign-in",
+        "/sign-out",
+        "/access-tokens/new",
+        f"/access-tokens/{token}/edit",
+        f"/access-tokens/{token}/deactivate",
+    ):
+        for site in ("cross-site", "same-site"):
+            page = ada.send(path, {"do": "create"}, headers={"Sec-Fetch-Site": site})
+            assert page.answer.status_code == 403, path
+            assert "another site" in page.text
+        foreign = ada.client.post(path, headers={"Origin": "https://evil.example"})
+        assert foreign.status_code == 403
+    assert ada.get("/access-tokens").answer.status_code == 200

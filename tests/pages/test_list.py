@@ -1,0 +1,140 @@
+import pytest
+
+from installation import Installation
+from page_reader import Page, Visit
+
+NASTY = """<script>alert(1)</script>"' onmouseover=x {{ 7*7 }} \u202e"""
+
+
+def labels(page: Page) -> list[str]:
+    found = [t for t, href in page.links.items() if href.startswith("/access-tokens/gpat_")]
+    return [text for text in found if text not in ("Open", "Edit", "Deactivate Permanently…")]
+
+
+def test_an_empty_list_says_what_would_be_there(ada: Visit, rita: Visit) -> None:
+    page = ada.get("/access-tokens")
+    assert "No access tokens yet" in page.text
+    assert page.links["Create New"] == "/access-tokens/new"
+    assert "0 tokens" in page.text
+    others = rita.get("/access-tokens")
+    assert "Create New" not in others.links
+    assert "Your role, Reporting, can't create them." in others.text
+
+
+def test_a_row_tells_what_matters(installation: Installation, ada: Visit) -> None:
+    installation.access_token(
+        "charges:create",
+        "charges:get",
+        "refunds:get",
+        label="Settlement",
+        networks=["203.0.113.0/24"],
+    )
+    page = ada.get("/access-tokens")
+    for words in (
+        "Settlement",
+        "charges:create",
+        "+1",
+        "203.0.113.0/24",
+        "Ada Lovelace",
+        "API",
+        "Never",
+        "Active",
+        "just now",
+        "1 token",
+    ):
+        assert words in page.text, words
+
+
+def test_search_by_label_and_id(installation: Installation, ada: Visit) -> None:
+    one = installation.access_token("charges:get", label="Nightly Settlement")
+    installation.access_token("charges:get", label="Terraform")
+    assert labels(ada.get("/access-tokens?q=SETTLE")) == ["Nightly Settlement"]
+    assert labels(ada.get(f"/access-tokens?q={one[:21]}")) == ["Nightly Settlement"]
+    nothing = ada.get("/access-tokens?q=%3Cb%3E")
+    assert "No token matches" in nothing.text
+    assert "“<b>”" in nothing.text
+    assert "<b>" not in nothing.html
+
+
+def test_ended_ones_stay_findable(installation: Installation, ada: Visit) -> None:
+    ended = installation.access_token("charges:get", label="Old one")[:21]
+    installation.access_token("charges:get", label="New one")
+    ada.send(f"/access-tokens/{ended}/deactivate", {})
+    assert labels(ada.get("/access-tokens")) == ["New one"]
+    assert labels(ada.get("/access-tokens?status=deactivated")) == ["Old one"]
+    assert labels(ada.get("/access-tokens?status=any")) == ["New one", "Old one"]
+    assert labels(ada.get("/access-tokens?kind=ui&status=any")) == []
+
+
+def test_nothing_active_is_not_nothing_at_all(installation: Installation, ada: Visit) -> None:
+    ended = installation.access_token("charges:get")[:21]
+    ada.send(f"/access-tokens/{ended}/deactivate", {})
+    page = ada.get("/access-tokens")
+    assert "There is no active token." in page.text
+    assert page.links["Show all tokens"] == "/access-tokens?status=any"
+
+
+def test_pages_go_on_where_the_one_before_ended(installation: Installation, ada: Visit) -> None:
+    maker = installation.signed_in()
+    for number in range(52):
+        new = {"label": f"token {number}", "kind": "api", "permissions": ["charges:get"]}
+        assert maker.post("/v1/access-tokens", json=new).status_code == 201
+    first = ada.get("/access-tokens?kind=api")
+    assert "52 tokens" in first.text
+    assert labels(first)[:2] == ["token 51", "token 50"]
+    assert "Newest" not in first.links
+    second = ada.get(first.links["Next"])
+    assert labels(second) == ["token 1", "token 0"]
+    assert "Next" not in second.links
+    assert labels(ada.get(second.links["Newest"])) == labels(first)
+
+
+@pytest.mark.parametrize("query", ["cursor=nonsense", "cursor=W10", "cursor=%00"])
+def test_a_page_that_was_never_there(ada: Visit, query: str) -> None:
+    page = ada.get(f"/access-tokens?{query}")
+    assert page.answer.status_code == 422
+    assert "can't be found any more" in page.text
+
+
+@pytest.mark.parametrize(
+    "query", ["q=%00", "q=" + "x" * 5000, "status=nonsense", "kind=nonsense", "q=%ff", "q=a&q=b"]
+)
+def test_odd_questions_get_a_page(ada: Visit, query: str) -> None:
+    assert ada.get(f"/access-tokens?{query}").answer.status_code == 200
+
+
+def test_a_label_is_only_ever_text(installation: Installation, ada: Visit) -> None:
+    token = installation.access_token("charges:get", label=NASTY)[:21]
+    for path in (
+        "/access-tokens",
+        f"/access-tokens/{token}",
+        f"/access-tokens/{token}/edit",
+        f"/access-tokens/{token}/deactivate",
+        f"/access-tokens/new?replace={token}",
+    ):
+        page = ada.get(path)
+        assert page.answer.status_code == 200, path
+        assert "<script>alert" not in page.html
+        assert "49" not in page.text
+        assert not [name for _, each in page.elements for name in each if name == "onmouseover"]
+        assert NASTY.split(" onmouseover")[0] in page.html.replace("&lt;", "<").replace(
+            "&gt;", ">"
+        ).replace("&#34;", '"').replace("&#39;", "'")
+
+
+def test_another_companys_tokens_are_not_there(installation: Installation, ada: Visit) -> None:
+    other = installation.new_company("Difference Engines")
+    installation.new_user("eve@example.com", "Eve", company=other)
+    theirs = installation.access_token("charges:get", maker="eve@example.com", label="theirs")[:21]
+    assert "theirs" not in ada.get("/access-tokens?status=any").text
+    for path in (
+        f"/access-tokens/{theirs}",
+        f"/access-tokens/{theirs}/edit",
+        f"/access-tokens/{theirs}/deactivate",
+        f"/access-tokens/new?replace={theirs}",
+    ):
+        assert ada.get(path).answer.status_code == 404, path
+    assert ada.send(f"/access-tokens/{theirs}/deactivate", {}).answer.status_code == 404
+    assert installation.verify(
+        installation.access_token("charges:get", maker="eve@example.com"), permission="charges:get"
+    )["allowed"]

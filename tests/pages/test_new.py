@@ -1,0 +1,248 @@
+import re
+
+import pytest
+
+from installation import Installation
+from page_reader import Page, Visit
+
+PATH = "/access-tokens/new"
+TEXT = re.compile(r"gpat_[0-9A-Za-z]{54}")
+
+
+def text_of(page: Page) -> str:
+    (text,) = set(TEXT.findall(page.html))
+    return text
+
+
+def create(visit: Visit, **changes: str | list[str]) -> Page:
+    form = visit.get(PATH).form(PATH)
+    given: dict[str, str | list[str]] = {
+        "label": "Settlement",
+        "permissions": ["charges:get"],
+        "do": "create",
+        **changes,
+    }
+    return visit.send(PATH, form.filled(**given))
+
+
+def test_made_with_the_form_it_opens_what_it_says(installation: Installation, ada: Visit) -> None:
+    page = create(
+        ada,
+        permissions=["charges:*", "refunds:get"],
+        network_address=["203.0.113.77", ""],
+        network_bits=["24", ""],
+    )
+    assert page.answer.status_code == 200
+    assert page.answer.headers["cache-control"] == "no-store"
+    assert "Created: Settlement" in page.text
+    assert "You won't be able to see this token again." in page.text
+    assert (
+        "It may do everything with charges, and see refunds, from 203.0.113.0/24, "
+        "until someone deactivates it." in page.text
+    )
+    text = text_of(page)
+    ask = {"permission": "charges:create", "address": "203.0.113.200"}
+    assert installation.verify(text, **ask)["allowed"]
+    assert (
+        installation.verify(text, permission="charges:create", address="203.0.114.1")["reason"]
+        == "address_not_allowed"
+    )
+
+
+def test_the_page_says_beforehand_that_it_is_shown_once(ada: Visit) -> None:
+    assert "You will see the token once" in ada.get(PATH).text
+
+
+def test_only_what_one_holds_is_offered(installation: Installation, ada: Visit) -> None:
+    offered = ada.get(PATH).form(PATH).offered["permissions"]
+    assert {"charges:*", "charges:create", "refunds:*", "access-tokens:create"} <= set(offered)
+    assert "*" not in offered
+    installation.new_user("max@example.com", "Max", role="manager")
+    max_ = Visit(installation.client())
+    max_.sign_in("max@example.com")
+    offered = max_.get(PATH).form(PATH).offered["permissions"]
+    assert {"charges:create", "users:manage"} <= set(offered)
+    assert not {"charges:*", "roles:manage", "company:modify", "roles:*"} & set(offered)
+
+
+def test_asking_for_more_than_one_holds_keeps_what_was_typed(
+    installation: Installation, ada: Visit
+) -> None:
+    installation.new_user("max@example.com", "Max", role="manager")
+    max_ = Visit(installation.client())
+    max_.sign_in("max@example.com")
+    page = create(max_, permissions=["roles:manage"], label="Too much")
+    assert page.answer.status_code == 403
+    assert "You don't hold roles:manage" in page.text
+    assert page.form(PATH).one("label") == "Too much"
+
+
+def test_wrong_fields_are_told_in_place_and_nothing_typed_is_lost(ada: Visit) -> None:
+    page = create(
+        ada,
+        label="",
+        kind="ui",
+        permissions=["charges:get"],
+        expire="at",
+        expires_on="2001-01-01T00:00",
+        offset="600",
+        network_address=["10.0.0.1", "nonsense", "10.0.0.2"],
+        network_bits=["8", "", "77"],
+        domain=["shop.example.com", "*.co.uk"],
+    )
+    assert page.answer.status_code == 422
+    assert not TEXT.search(page.html)
+    form = page.form(PATH)
+    assert form.one("kind") == "ui"
+    assert form.one("expire") == "at"
+    assert form.one("expires_on") == "2001-01-01T00:00"
+    assert form.one("offset") == "600"
+    assert form.all("network_address") == ["10.0.0.1", "nonsense", "10.0.0.2"]
+    assert form.all("network_bits") == ["8", "", "77"]
+    assert form.all("domain") == ["shop.example.com", "*.co.uk"]
+    assert form.all("permissions") == ["charges:get"]
+    assert "5 things have to change" in page.text
+    wrong = [each["id"] for _, each in page.elements if each.get("aria-invalid") == "true"]
+    assert wrong == ["label", "domain-1", "network-1", "network-2"]
+    ids = {each.get("id") for _, each in page.elements}
+    described = " ".join(each.get("aria-describedby", "") for _, each in page.elements).split()
+    assert set(described) <= ids
+    assert "already passed" in page.text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "nonsense"},
+        {"permissions": ["*"]},
+        {"permissions": ["nothing:known"]},
+        {"permissions": ["<b>"]},
+        {"label": "\x00"},
+        {"label": "x" * 101},
+        {"expire": "nonsense"},
+        {"network_address": ["10.0.0.1"] * 501, "network_bits": ["32"] * 501},
+        {"kind": "ui", "domain": [f"d{n}.example.com" for n in range(101)]},
+    ],
+)
+def test_what_no_browser_would_send_is_a_page_too(
+    ada: Visit, changes: dict[str, str | list[str]]
+) -> None:
+    page = create(ada, **changes)
+    assert page.answer.status_code in (422, 200)
+    assert (page.answer.status_code == 200) == bool(changes.get("network_address")), (
+        page.text
+    )  # five hundred and one times the same network is one network
+    assert ada.get(PATH).answer.status_code == 200
+
+
+def test_a_form_makes_one_token_however_often_it_is_sent(
+    installation: Installation, ada: Visit
+) -> None:
+    fields = ada.get(PATH).form(PATH).filled(label="Once", permissions=["charges:get"], do="create")
+    first = ada.send(PATH, fields)
+    text = text_of(first)
+    for _ in range(2):
+        again = ada.send(PATH, fields)
+        assert again.answer.status_code == 409
+        assert "This token was already created" in again.text
+        assert text not in again.html
+        assert again.links["Open Once"] == f"/access-tokens/{text[:21]}"
+        assert again.links["Create a replacement"] == f"/access-tokens/new?replace={text[:21]}"
+    assert "1 token" in ada.get("/access-tokens").text
+    assert text not in ada.get(f"/access-tokens/{text[:21]}").html
+
+
+@pytest.mark.parametrize("form_id", ["", "short", "x" * 23, "../../etc/passwd-------", "a b" * 8])
+def test_a_form_without_its_number_makes_none(ada: Visit, form_id: str) -> None:
+    page = create(ada, form_id=form_id, label="Kept")
+    assert page.answer.status_code == 422
+    assert page.form(PATH).one("label") == "Kept"
+    assert page.form(PATH).one("form_id") != form_id
+    assert "0 tokens" in ada.get("/access-tokens").text
+
+
+def test_form_numbers_differ(ada: Visit) -> None:
+    assert len({ada.get(PATH).form(PATH).one("form_id") for _ in range(20)}) == 20
+
+
+def test_rows_come_and_go_without_scripts(ada: Visit) -> None:
+    form = ada.get(PATH).form(PATH)
+    assert form.all("network_address") == []
+    number = form.one("form_id")
+    for button in ("add_network", "add_my_network", "add_domain", "add_network"):
+        form = ada.send(PATH, form.filled(label="Kept", do=button)).form(PATH)
+    assert form.all("network_address") == ["", "127.0.0.1", ""]
+    assert form.all("domain") == [""]
+    assert ("do", "remove_network_0") in form.buttons
+    form = ada.send(PATH, form.filled(do="remove_network_0")).form(PATH)
+    assert form.all("network_address") == ["127.0.0.1", ""]
+    assert form.one("label") == "Kept"
+    assert form.one("form_id") == number
+    preview = ada.send(PATH, form.filled(do="preview", permissions=["charges:get"]))
+    assert "It may see charges, from 127.0.0.1/32, until someone deactivates it." in preview.text
+    assert "0 tokens" in ada.get("/access-tokens").text
+
+
+def test_the_sentence_alone_for_scripts(ada: Visit) -> None:
+    form = ada.get(PATH).form(PATH)
+    part = ada.send(PATH, form.filled(do="sentence", permissions=["charges:create"], expire="1h"))
+    assert part.text.startswith("It may create charges, from anywhere, until ")
+    assert "<html" not in part.html
+
+
+def test_enter_creates_and_does_not_remove_a_row(ada: Visit) -> None:
+    form = ada.get(PATH).form(PATH)
+    assert form.buttons[0] == ("do", "create")
+
+
+def test_a_replacement_begins_with_the_same_settings(
+    installation: Installation, ada: Visit
+) -> None:
+    old = installation.access_token(
+        "charges:get",
+        kind="ui",
+        label="Checkout",
+        networks=["10.0.0.0/8"],
+        domains=["shop.example.com"],
+    )[:21]
+    page = ada.get(f"{PATH}?replace={old}")
+    form = page.form(PATH)
+    assert form.one("label") == "Checkout"
+    assert form.one("kind") == "ui"
+    assert form.all("permissions") == ["charges:get"]
+    assert form.all("network_address") == ["10.0.0.0"]
+    assert form.all("network_bits") == ["8"]
+    assert form.all("domain") == ["shop.example.com"]
+    assert "which stays as it is" in page.text
+    made = ada.send(PATH, form.filled(do="create"))
+    assert text_of(made)[:21] != old
+
+
+def test_snippets_are_ready_made(ada: Visit) -> None:
+    page = create(ada, kind="ui", domain=["*.shop.example"])
+    text = text_of(page)
+    assert f"export GATEPASS_TOKEN='{text}'" in page.text
+    assert "https://api.example.com/v1/charges/id" in page.text
+    assert '-H "Origin: https://www.shop.example"' in page.text
+    assert "auth_request /_gatepass;" in page.text
+    assert "await fetch(" in page.text
+    own = create(ada, permissions=["access-tokens:search"])
+    assert "curl http://127.0.0.1:8787/v1/access-tokens" in own.text
+
+
+def test_who_may_not_create_is_told_why_and_whom_to_ask(rita: Visit) -> None:
+    for page in (rita.get(PATH), rita.send(PATH, {"do": "create"})):
+        assert page.answer.status_code == 403
+        assert "access-tokens:create" in page.text
+        assert "your role, Reporting, doesn't hold that" in page.text
+        assert "An administrator of Analytical Engines can give you a role that does." in page.text
+
+
+def test_an_access_token_makes_no_others(installation: Installation) -> None:
+    text = installation.access_token("access-tokens:create", "access-tokens:search")
+    visit = Visit(installation.client(text))
+    assert visit.get("/access-tokens").answer.status_code == 200
+    assert "Create New" not in visit.get("/access-tokens").links
+    page = visit.get(PATH)
+    assert page.answer.status_code == 403
+    assert "signed_in_user_required" in page.text

@@ -1,0 +1,150 @@
+import pytest
+
+from gatepass.registry import allowlist
+from gatepass.registry.actor import Actor
+from gatepass.web.pages.sign_in import own_path
+from installation import PASSWORD, Installation
+from page_reader import Visit
+
+
+def test_whoever_is_not_signed_in_is_sent_to_the_form_and_back(stranger: Visit) -> None:
+    asked = stranger.get("/access-tokens?q=a+b&status=any")
+    assert asked.answer.status_code == 303
+    page = stranger.get(asked.answer.headers["location"])
+    assert page.answer.status_code == 200
+    form = page.form("/sign-in")
+    assert form.one("next") == "/access-tokens?q=a+b&status=any"
+    done = stranger.send("/sign-in", form.filled(email="Ada@Example.com", password=PASSWORD))
+    assert done.answer.status_code == 303
+    assert done.answer.headers["location"] == "/access-tokens?q=a+b&status=any"
+    assert stranger.get("/access-tokens").answer.status_code == 200
+
+
+def test_the_cookie_is_out_of_scripts_reach(stranger: Visit) -> None:
+    answer = stranger.send("/sign-in", {"email": "ada@example.com", "password": PASSWORD}).answer
+    cookie = answer.headers["set-cookie"].lower()
+    assert cookie.startswith("gatepass=gplt_")
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert "path=/" in cookie
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [("ada@example.com", "wrong"), ("nobody@example.com", PASSWORD), ("", ""), ("<b>", "x" * 2000)],
+)
+def test_whatever_is_wrong_the_form_says_one_thing(
+    stranger: Visit, email: str, password: str
+) -> None:
+    page = stranger.send("/sign-in", {"email": email, "password": password, "next": "/v1/docs"})
+    assert page.answer.status_code == 401
+    assert "That e-mail address and password don't open this account." in page.text
+    assert "set-cookie" not in page.answer.headers
+    assert page.form("/sign-in").one("next") == "/v1/docs"
+    assert page.form("/sign-in").one("email") == email
+    assert password == "" or password not in page.html
+
+
+def test_too_many_failures_are_told_when_to_try_again(stranger: Visit) -> None:
+    for _ in range(11):
+        stranger.send("/sign-in", {"email": "ada@example.com", "password": "wrong"})
+    page = stranger.send("/sign-in", {"email": "ada@example.com", "password": PASSWORD})
+    assert page.answer.status_code == 429
+    assert 0 < int(page.answer.headers["retry-after"]) <= 900
+    assert "Try again in 15 minutes." in page.text
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        " //evil.example",
+        "/%0d%0aSet-Cookie:x=y\r\nX: y",
+        "javascript:alert(1)",
+        "evil.example",
+        "",
+        "/ü",
+        "/" + "a" * 3000,
+    ],
+)
+def test_no_other_site_is_ever_next(stranger: Visit, elsewhere: str) -> None:
+    assert own_path(elsewhere) == "/access-tokens"
+    fields = {"email": "ada@example.com", "password": PASSWORD, "next": elsewhere}
+    assert stranger.send("/sign-in", fields).answer.headers["location"] == "/access-tokens"
+
+
+def test_our_own_paths_may_be_next() -> None:
+    for path in ("/", "/v1/docs", "/access-tokens?q=%C3%BC&status=any", "/access-tokens/new"):
+        assert own_path(path) == path
+
+
+def test_signed_in_already_goes_straight_on(ada: Visit) -> None:
+    assert ada.get("/sign-in?next=/v1/docs").answer.headers["location"] == "/v1/docs"
+    assert ada.get("/sign-in?next=//evil.example").answer.headers["location"] == "/access-tokens"
+
+
+def test_signing_out_ends_it_on_the_server_too(ada: Visit) -> None:
+    cookie = ada.client.cookies["gatepass"]
+    page = ada.send("/sign-out", {}, follow=True)
+    assert "You are signed out." in page.text
+    assert "gatepass" not in ada.client.cookies
+    ada.client.cookies.set("gatepass", cookie)
+    assert ada.get("/access-tokens").answer.status_code == 303
+    assert "Your sign-in has ended." in ada.get("/sign-in").text
+    assert ada.send("/sign-out", {}).answer.status_code == 303
+
+
+def test_a_form_sent_after_the_sign_in_ended_is_kept(ada: Visit) -> None:
+    ada.client.cookies.clear()
+    typed = [("label", 'A "quoted" <label>'), ("permissions", "charges:get"), ("do", "create")]
+    page = ada.send("/access-tokens/new", typed)
+    assert page.answer.status_code == 401
+    assert "You were signed out before this was saved" in page.text
+    assert page.form("/access-tokens/new").fields == typed
+
+
+def test_from_outside_the_allowlist_pages_say_so(installation: Installation, ada: Visit) -> None:
+    with installation.node.database.changing(installation.node.clock.now()) as session:
+        allowlist.replace(
+            session,
+            Actor.command_line(),
+            company=installation.company.id,
+            entries=[allowlist.Entry("203.0.113.0/24", "")],
+        )
+    for path in ("/access-tokens", "/access-tokens/new", "/sign-in", "/v1/docs"):
+        page = ada.get(path)
+        assert page.answer.status_code == 403, path
+        assert "company_address_not_allowed" in page.text
+        assert "127.0.0.1 is not among them" in page.text
+    inside = ada.get("/access-tokens", headers={"X-Forwarded-For": "203.0.113.9"})
+    assert inside.answer.status_code == 200
+
+
+def test_garbage_about_where_one_is_counts_as_nowhere(ada: Visit) -> None:
+    page = ada.get("/access-tokens", headers={"X-Forwarded-For": "somewhere"})
+    assert page.answer.status_code == 403
+    assert "address_not_allowed" in page.text
+    tried = ada.send(
+        "/sign-in",
+        {"email": "ada@example.com", "password": PASSWORD},
+        headers={"X-Forwarded-For": "somewhere"},
+    )
+    assert tried.answer.status_code == 403
+
+
+def test_what_is_no_form_is_no_form(ada: Visit) -> None:
+    json = ada.send("/access-tokens/new", {"a": "b"}, headers={"Content-Type": "application/json"})
+    assert json.answer.status_code == 415
+    many = ada.send("/access-tokens/new", [("a", "")] * 6000)
+    assert many.answer.status_code == 400
+    bad = ada.client.post(
+        "/access-tokens/new",
+        content=b"label=%ff",
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    assert bad.status_code == 400

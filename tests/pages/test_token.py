@@ -1,0 +1,282 @@
+"""One token's page, editing it, and ending it."""
+
+import json
+
+import pytest
+from sqlalchemy import update
+
+from gatepass.core.grants import Holder
+from gatepass.node import Node
+from gatepass.registry import tables, users
+from gatepass.registry.publishing import publish
+from gatepass.web.times import format_time
+from installation import Installation
+from page_reader import Page, Visit
+
+
+@pytest.fixture
+def text(installation: Installation) -> str:
+    return installation.access_token(
+        "charges:create", "charges:get", label="Settlement", networks=["203.0.113.0/24"]
+    )
+
+
+@pytest.fixture
+def path(text: str) -> str:
+    return f"/access-tokens/{text[:21]}"
+
+
+def use(node: Node, token: str, ago_ms: int, permission: str = "charges:get") -> None:
+    """As if calls had come in: spooled and folded."""
+    at = node.clock.now() - ago_ms
+    directory = node.file.use_directory
+    directory.mkdir(exist_ok=True)
+    line = {"tokens": {token[:21]: [7, at, "203.0.113.9", permission]}, "decisions": {"allowed": 7}}
+    (directory / f"{at}.spool").write_bytes(json.dumps(line).encode() + b"\n")
+    node.fold()
+
+
+def test_it_says_in_a_sentence_what_the_token_can_do(ada: Visit, path: str) -> None:
+    page = ada.get(path)
+    assert page.answer.status_code == 200
+    for words in (
+        "Settlement",
+        path.rpartition("/")[2],
+        "It may create and see charges, from 203.0.113.0/24, until someone deactivates it.",
+        "See one charge",
+        "203.0.113.0 – 203.0.113.255 · 256 addresses",
+        "Never used.",
+        "Ada Lovelace created the access token Settlement",
+        "auth_request /_gatepass;",
+    ):
+        assert words in page.text, words
+    assert page.links["Edit"] == f"{path}/edit"
+    assert page.links["Deactivate Permanently…"] == f"{path}/deactivate"
+
+
+def test_its_use_is_shown(installation: Installation, ada: Visit, text: str, path: str) -> None:
+    use(installation.node, text, 2 * 60_000 + 5_000)
+    page = ada.get(path)
+    for words in ("7 calls in all", "2 min ago", "203.0.113.9", "charges:get"):
+        assert words in page.text, words
+    bars = [each for tag, each in page.elements if tag == "rect" and "x" in each]
+    assert len([each for each in bars if each.get("class") != "none"]) == 1
+    assert "2 min ago" in ada.get("/access-tokens").text
+
+
+def test_what_its_makers_role_lost_is_struck_out(installation: Installation, ada: Visit) -> None:
+    installation.new_user("max@example.com", "Max Manager", role="manager")
+    text = installation.access_token(
+        "charges:get", "refunds:get", "users:get", maker="max@example.com"
+    )
+    assert "not held now" not in ada.get(f"/access-tokens/{text[:21]}").text
+    lose_permissions(installation, "max@example.com")
+    page = ada.get(f"/access-tokens/{text[:21]}")
+    assert "The role of Max Manager, who created it, doesn't hold all of these now." in page.text
+    assert "not held now" in page.text
+    assert "It may see charges, and see refunds" in page.text
+
+
+def lose_permissions(installation: Installation, email: str) -> None:
+    """Give a user the role Customer Service, which holds the file's permissions alone."""
+    node = installation.node
+    with node.database.changing(node.clock.now()) as session:
+        user = users.by_email(session, email)
+        assert user is not None
+        session.execute(
+            update(tables.users).where(tables.users.c.id == user.id).values(role="customer-service")
+        )
+        publish(session, Holder(user.id, user.company, True, "customer-service"))
+
+
+def test_it_can_be_edited_and_counts_at_once(
+    installation: Installation, ada: Visit, text: str, path: str
+) -> None:
+    form = ada.get(f"{path}/edit").form(f"{path}/edit")
+    assert form.one("label") == "Settlement"
+    assert form.all("permissions") == ["charges:create", "charges:get"]
+    assert "kind" not in form.offered
+    page = ada.send(
+        f"{path}/edit",
+        form.filled(
+            label="Settled",
+            permissions=["charges:get"],
+            network_address="10.0.0.0",
+            network_bits="8",
+            expire="30d",
+            do="save",
+        ),
+        follow=True,
+    )
+    assert "Saved. It counts from now on." in page.text
+    assert "Settled" in page.text
+    assert "Ada Lovelace changed the" in page.text
+    ask = {"permission": "charges:create", "address": "10.1.1.1"}
+    assert installation.verify(text, **ask)["reason"] == "permission_missing"
+    assert installation.verify(text, permission="charges:get", address="10.1.1.1")["allowed"]
+
+
+def test_an_expiry_left_alone_stays_to_the_millisecond(
+    installation: Installation, ada: Visit
+) -> None:
+    text = installation.access_token("charges:get", expires_at="2030-01-02T03:04:05.678Z")
+    path = f"/access-tokens/{text[:21]}/edit"
+    form = ada.get(path).form(path)
+    assert form.one("expires_on") == "2030-01-02T03:04"
+    ada.send(path, form.filled(label="another", do="save"))
+    record = installation.signed_in().get(f"/v1/access-tokens/{text[:21]}").json()
+    assert record["label"] == "another"
+    assert record["expires_at"] == "2030-01-02T03:04:05.678Z"
+
+
+def test_changed_meanwhile_shows_both_and_loses_nothing(
+    installation: Installation, ada: Visit, path: str
+) -> None:
+    edit = f"{path}/edit"
+    mine = (
+        ada.get(edit)
+        .form(edit)
+        .filled(label="Mine", network_address="10.0.0.0", network_bits="8", do="save")
+    )
+    theirs = installation.signed_in().patch(
+        f"/v1{path}", json={"label": "Theirs", "expires_at": "2031-01-01T00:00:00Z"}
+    )
+    assert theirs.status_code == 200
+    page = ada.send(edit, mine)
+    assert page.answer.status_code == 409
+    for words in (
+        "It was changed while you were editing",
+        "Theirs",
+        "Mine",
+        "203.0.113.0/24",
+        "10.0.0.0/8",
+        "1 Jan 2031, 00:00 UTC",
+    ):
+        assert words in page.text, words
+    form = page.form(edit)
+    assert form.one("label") == "Mine"
+    saved = ada.send(edit, form.filled(do="save"), follow=True)
+    assert "Saved." in saved.text
+    assert "Mine" in saved.text
+
+
+@pytest.mark.parametrize("tag", ["", "nonsense", '"', '"*"'])
+def test_without_the_right_version_nothing_is_saved(ada: Visit, path: str, tag: str) -> None:
+    edit = f"{path}/edit"
+    form = ada.get(edit).form(edit)
+    assert ada.send(edit, form.filled(label="x", etag=tag, do="save")).answer.status_code == 409
+    assert "Settlement" in ada.get(path).text
+
+
+def test_wrong_changes_are_told_in_place(ada: Visit, path: str) -> None:
+    edit = f"{path}/edit"
+    form = ada.get(edit).form(edit)
+    page = ada.send(edit, form.filled(label="", network_address="x", network_bits="", do="save"))
+    assert page.answer.status_code == 422
+    assert page.form(edit).one("network_address") == "x"
+    row = ada.send(edit, form.filled(do="add_network")).form(edit)
+    assert row.all("network_address") == ["203.0.113.0", ""]
+
+
+def test_a_conflict_with_something_wrong_typed_besides(
+    installation: Installation, ada: Visit, path: str
+) -> None:
+    edit = f"{path}/edit"
+    form = ada.get(edit).form(edit)
+    installation.signed_in().patch(f"/v1{path}", json={"label": "Theirs"})
+    page = ada.send(edit, form.filled(network_address="x", network_bits="", do="save"))
+    assert page.answer.status_code == 422
+
+
+def test_ended_tokens_stay_as_they_are(ada: Visit, path: str) -> None:
+    ada.send(f"{path}/deactivate", {})
+    page = ada.get(f"{path}/edit")
+    assert page.answer.status_code == 409
+    assert "This token is deactivated, so it stays as it is." in page.text
+    assert ada.send(f"{path}/edit", {"do": "save"}).answer.status_code == 409
+
+
+def test_who_holds_less_than_the_token_cant_change_it(installation: Installation) -> None:
+    text = installation.access_token("charges:get", "roles:manage")
+    installation.new_user("max@example.com", "Max", role="manager")
+    max_ = Visit(installation.client())
+    max_.sign_in("max@example.com")
+    page = max_.get(f"/access-tokens/{text[:21]}/edit")
+    assert page.answer.status_code == 403
+    assert "roles:manage" in page.text
+
+
+def test_ending_it_says_what_that_means_and_is_believed_at_once(
+    installation: Installation, ada: Visit, text: str, path: str
+) -> None:
+    ask = {"permission": "charges:get", "address": "203.0.113.9"}
+    assert installation.verify(text, **ask)["allowed"]
+    page = ada.get(f"{path}/deactivate")
+    assert "every call with this token is refused" in page.text
+    assert "There is no way back" in page.text
+    done = ada.send(f"{path}/deactivate", page.form(f"{path}/deactivate").filled(), follow=True)
+    assert "Deactivated for good." in done.text
+    assert "Ada Lovelace deactivated it just now" in done.text
+    assert installation.verify(text, **ask)["reason"] == "token_deactivated"
+    assert ada.send(f"{path}/deactivate", {}).answer.status_code == 303
+    assert ada.get(f"{path}/deactivate").answer.status_code == 303
+    assert "Deactivate Permanently…" not in done.links
+
+
+def test_while_it_is_in_use_the_label_is_typed(
+    installation: Installation, ada: Visit, text: str, path: str
+) -> None:
+    use(installation.node, text, 10 * 60_000)
+    page = ada.get(f"{path}/deactivate")
+    assert "It is in use" in page.text
+    assert "type its label: Settlement" in page.text
+    for typed, words in (("", "type its label"), ("settlement", "That is not its label.")):
+        refused = ada.send(f"{path}/deactivate", {"label": typed})
+        assert refused.answer.status_code == 422
+        assert words in refused.text
+    assert "Active" in ada.get(path).text
+    assert ada.send(f"{path}/deactivate", {"label": "Settlement"}).answer.status_code == 303
+    assert "Deactivated for good." in ada.get(path).text
+
+
+def test_an_hour_later_it_needs_no_typing(
+    installation: Installation, ada: Visit, text: str, path: str
+) -> None:
+    use(installation.node, text, 61 * 60_000)
+    assert "It is in use" not in ada.get(f"{path}/deactivate").text
+    assert ada.send(f"{path}/deactivate", {}).answer.status_code == 303
+
+
+def test_ones_own_may_be_ended_without_the_permission(installation: Installation) -> None:
+    carl = installation.new_user("carl@example.com", "Carl", role="manager")
+    own = installation.access_token("charges:get", maker="carl@example.com")
+    others = installation.access_token("charges:get")
+    lose_permissions(installation, carl.email)
+    visit = Visit(installation.client())
+    visit.sign_in("carl@example.com")
+    assert visit.send(f"/access-tokens/{own[:21]}/deactivate", {}).answer.status_code == 303
+    for page in (
+        visit.get(f"/access-tokens/{others[:21]}/deactivate"),
+        visit.send(f"/access-tokens/{others[:21]}/deactivate", {}),
+    ):
+        assert page.answer.status_code == 403
+        assert "access-tokens:deactivate" in page.text
+    assert "Deactivate Permanently…" not in visit.get(f"/access-tokens/{others[:21]}").links
+
+
+def test_an_expired_one_says_so(installation: Installation, ada: Visit) -> None:
+    soon = installation.node.clock.now() + 400
+    text = installation.access_token("charges:get", expires_at=format_time(soon))
+    installation.node.clock.offset_ns += 1_000_000_000
+    page = ada.get(f"/access-tokens/{text[:21]}")
+    assert "Expired just now" in page.text
+    assert "token_expired" in page.text
+    assert page.links["create a replacement"] == f"/access-tokens/new?replace={text[:21]}"
+    assert ada.get(f"/access-tokens/{text[:21]}/edit").answer.status_code == 409
+
+
+@pytest.mark.parametrize("token", ["gpat_nobody0000000000", "x", "%00", "%2e%2e", "ü"])
+def test_what_is_not_there_is_a_page(ada: Visit, token: str) -> None:
+    page: Page = ada.get(f"/access-tokens/{token}", headers={"Accept": "text/html"})
+    assert page.answer.status_code == 404
+    assert "There is nothing here" in page.text
