@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 from sqlalchemy import insert, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Unavailable
@@ -325,6 +326,13 @@ def test_a_database_that_is_away_is_unavailable() -> None:
             session.execute(text("SELECT 1"))
         assert refusal.value.reason == "unavailable"
         assert "127.0.0.1" not in str(refusal.value)
+
+
+def test_errors_do_not_repeat_what_was_written(database: Database) -> None:
+    twice = [{"reason": "hush-hush", "total": 654321}] * 2
+    with pytest.raises(IntegrityError) as refusal, database.counting(NOW) as session:
+        session.execute(insert(decision_counts), twice)
+    assert "654321" not in str(refusal.value)
 
 
 def test_what_was_acknowledged_survives_the_kill_of_its_process(database_url: str) -> None:

@@ -1,5 +1,6 @@
 """Finding access tokens: quick with a hundred thousand of them, on both engines."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, and_, func, literal, or_, select, tuple_, type_coerce
@@ -49,26 +50,27 @@ def list_(
         if not storable(q):
             return Page([], None, 0)
         wanted.append(_named(session, q))
-    count = session.execute(
-        select(func.count()).select_from(
-            select(literal(1))
-            .select_from(access_tokens)
-            .where(*wanted)
-            .limit(COUNT_LIMIT)
-            .subquery()
-        )
-    ).scalar_one()
+    rest = list(wanted)
     if after is not None:
         key = tuple_(access_tokens.c.created_at, access_tokens.c.id)
-        wanted.append(key < tuple_(after.number, after.id))
+        rest.append(key < tuple_(after.number, after.id))
+    newest = (access_tokens.c.created_at.desc(), access_tokens.c.id.desc())
+    # The index alone finds the ids; only the page's own rows are read whole.
+    ids = select(access_tokens.c.id).where(*rest).order_by(*newest).limit(limit + 1)
     rows = session.execute(
-        STORED.where(*wanted)
-        .order_by(access_tokens.c.created_at.desc(), access_tokens.c.id.desc())
-        .limit(limit + 1)
+        STORED.where(access_tokens.c.id.in_(session.scalars(ids).all())).order_by(*newest)
     ).all()
-    page = list(rows[:limit])
-    more = str(Cursor(page[-1].created_at, page[-1].id)) if len(rows) > limit else None
+    page, more = list(rows[:limit]), None
+    if len(rows) > limit:
+        more = str(Cursor(page[-1].created_at, page[-1].id))
+    whole = after is None and more is None
+    count = len(page) if whole else _count(session, wanted)
     return Page(tokens_of(session, page), more, count)
+
+
+def _count(session: Session, wanted: Sequence[ColumnElement[bool]]) -> int:
+    matching = select(literal(1)).select_from(access_tokens).where(*wanted).limit(COUNT_LIMIT)
+    return session.execute(select(func.count()).select_from(matching.subquery())).scalar_one()
 
 
 def _filters(

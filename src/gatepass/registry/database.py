@@ -31,9 +31,10 @@ CHANGED_CHANNEL = "gatepass_changed"
 #: How long a SQLite writer waits for its turn before it says "unavailable".
 BUSY_TIMEOUT_MS = 5_000
 
-_POOL: dict[str, dict[str, int]] = {
-    "sqlite": {"pool_size": 10, "max_overflow": 40, "pool_timeout": 5},
-    "postgresql": {"pool_size": 5, "max_overflow": 5, "pool_timeout": 5},
+# Parameters are digests, hashes and people's addresses: none of an error message's business.
+_ENGINE: dict[str, dict[str, Any]] = {
+    "sqlite": {"pool_size": 10, "max_overflow": 40, "pool_timeout": 5, "hide_parameters": True},
+    "postgresql": {"pool_size": 5, "max_overflow": 5, "pool_timeout": 5, "hide_parameters": True},
 }
 _SQLITE_SETTINGS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
@@ -203,7 +204,7 @@ def _sqlite_engine(path: Path) -> Engine:
             connection.execute(setting)
         return connection
 
-    engine = create_engine(f"sqlite:///{path}", creator=connect, **_POOL["sqlite"])
+    engine = create_engine(f"sqlite:///{path}", creator=connect, **_ENGINE["sqlite"])
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -233,7 +234,7 @@ def _postgresql_engine(url: str) -> Engine:
         return connection
 
     return create_engine(
-        "postgresql+psycopg://", creator=connect, pool_pre_ping=True, **_POOL["postgresql"]
+        "postgresql+psycopg://", creator=connect, pool_pre_ping=True, **_ENGINE["postgresql"]
     )
 
 

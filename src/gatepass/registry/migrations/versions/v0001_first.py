@@ -199,9 +199,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("created_by", "form_id", name="uq_access_tokens_created_by_form_id"),
     )
     op.create_index(
-        "ix_access_tokens_company_id_created_at_id",
+        "ix_access_tokens_search",
         "access_tokens",
-        ["company_id", "created_at", "id"],
+        ["company_id", "created_at", "id", "deactivated_at", "expires_at", "kind", "label_folded"],
     )
     op.create_table(
         "authentications",

@@ -1,0 +1,176 @@
+"""Finding access tokens: right, and quick with a hundred thousand of them, on both engines."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from gatepass.core.errors import InvalidInput
+from gatepass.registry import access_tokens
+from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry.actor import Actor
+from gatepass.registry.paging import Cursor, Page
+from small_registry import HOUR, NOW, SmallRegistry
+
+#: A page has 50 ms to be made in; this leaves room for a machine that is busy with other tests.
+SLOWEST_S = 0.25
+MANY = 100_000
+
+
+def find(registry: SmallRegistry, actor: Actor, **filters: Any) -> Page[AccessToken]:
+    with registry.reading() as session:
+        return access_tokens.list_(session, actor, **filters)
+
+
+def labels(page: Page[AccessToken]) -> list[str]:
+    return [token.label for token in page.items]
+
+
+def test_filters(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    ended, _ = registry.token(ada, label="Ended", expires_at=NOW + HOUR)
+    registry.token(ada, label="Expiring", expires_at=NOW + HOUR, permissions=["charges:*"])
+    registry.token(ada, label="Straße 100%_", kind="ui", permissions=["charges:get"])
+    registry.token(registry.signed_in(registry.carl), label="Another company's")
+    with registry.changing() as session:
+        access_tokens.deactivate(session, ada, ended.id)
+
+    def found(**filters: Any) -> set[str]:
+        page = find(registry, ada, **filters)
+        assert page.count == len(page.items)
+        return set(labels(page))
+
+    assert found() == {"Ended", "Expiring", "Straße 100%_"}
+    assert found(status="active") == {"Expiring", "Straße 100%_"}
+    assert found(status="deactivated") == {"Ended"}
+    assert found(status="expired") == set()
+    assert found(kind="ui") == {"Straße 100%_"}
+    # Which token may do this? Those that chose it, by name or as part of all of its resource.
+    assert found(permission="charges:create") == {"Ended", "Expiring"}
+    assert found(permission="charges:get") == {"Expiring", "Straße 100%_"}
+    assert found(permission="charges:*") == {"Expiring"}
+    assert found(permission="harges:create") == set()
+    assert found(q="STRASSE") == found(q="0%_") == {"Straße 100%_"}
+    assert found(q="xp") == {"Expiring"}
+    assert found(q="e") == {"Ended", "Expiring", "Straße 100%_"}
+    assert found(q="%") == {"Straße 100%_"}
+    assert found(q="\0") == found(q="\ud800") == set()
+    assert found(q="e", status="deactivated", kind="api", permission="charges:create") == {"Ended"}
+    registry.now += HOUR
+    assert found(status="expired") == {"Expiring"}
+    assert found(status="active") == {"Straße 100%_"}
+    assert found(status="deactivated") == {"Ended"}
+
+
+def test_ids_are_found_whole_in_part_and_by_the_pasted_text(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, whole_text = registry.token(ada, label="This one")
+    registry.token(ada, label="Another")
+    for q in (token.id, token.id[:12], token.id[5:], whole_text):
+        assert labels(find(registry, ada, q=q)) == ["This one"]
+
+
+def test_the_command_line_finds_every_companys(registry: SmallRegistry) -> None:
+    registry.token(registry.signed_in(registry.ada), label="A")
+    registry.token(registry.signed_in(registry.carl), label="C")
+    assert set(labels(find(registry, Actor.command_line()))) == {"A", "C"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "field"),
+    [
+        ({"status": "revoked"}, "status"),
+        ({"kind": "login"}, "kind"),
+        ({"permission": "*"}, "permission"),
+        ({"permission": "charges"}, "permission"),
+        ({"limit": 0}, "limit"),
+        ({"limit": 201}, "limit"),
+        ({"limit": True}, "limit"),
+        ({"cursor": ""}, "cursor"),
+        ({"cursor": "bm8"}, "cursor"),
+    ],
+)
+def test_what_cannot_be_asked_is_named(
+    sqlite_registry: SmallRegistry, filters: dict[str, Any], field: str
+) -> None:
+    ada = sqlite_registry.signed_in(sqlite_registry.ada)
+    with pytest.raises(InvalidInput) as refusal:
+        find(sqlite_registry, ada, **filters)
+    assert [where for where, _ in refusal.value.errors] == [field]
+
+
+def test_pages_follow_each_other_while_others_come_and_go(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    made = []
+    for number in range(7):
+        # Some within the same millisecond.
+        registry.now += number % 2
+        made.append(registry.token(ada, label=f"T{number}")[0].id)
+    first = find(registry, ada, limit=3)
+    assert first.count == 7
+    registry.now += 1
+    registry.token(ada, label="Newer")
+    seen = [token.id for token in first.items]
+    cursor = first.next
+    while cursor is not None:
+        page = find(registry, ada, limit=3, cursor=cursor)
+        seen += [token.id for token in page.items]
+        cursor = page.next
+    assert sorted(seen) == sorted(made)
+    assert len(seen) == 7
+    assert find(registry, ada, limit=8).next is None
+
+
+def test_a_hundred_thousand_tokens_are_searched_quickly(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    registry.token(ada, label="Settlement", networks=["203.0.113.0/24", "198.51.100.0/24"])
+    with registry.changing() as session:
+        session.execute(text(_COPIES), {"now": NOW, "copies": MANY - 1})
+    if registry.database.dialect == "postgresql":
+        with registry.database.administering() as connection:
+            connection.execute(text("ANALYZE"))
+    far = str(Cursor(NOW - 99_000, "gpat_"))
+    questions: dict[str, tuple[int, dict[str, Any]]] = {
+        "first page": (MANY, {}),
+        "far in": (MANY, {"cursor": far}),
+        "active": (MANY - 2_000, {"status": "active"}),
+        "expired": (1_000, {"status": "expired"}),
+        "deactivated": (1_000, {"status": "deactivated"}),
+        "label, common": (11_111, {"q": "settlement 7"}),
+        "label, one": (1, {"q": "SETTLEMENT 31415."}),
+        "label, none": (0, {"q": "nowhere"}),
+        "permission, common": (MANY, {"permission": "charges:create"}),
+        "permission, none": (0, {"permission": "refunds:create"}),
+    }
+    took = {}
+    for name, (count, filters) in questions.items():
+        page = find(registry, ada, **filters)
+        assert (page.count, len(page.items)) == (count, min(count, 50)), name
+        took[name] = min(_seconds(partial(find, registry, ada, **filters)) for _ in range(3))
+    assert {name: seconds for name, seconds in took.items() if seconds > SLOWEST_S} == {}
+
+
+#: One token a hundred thousand times, each a millisecond older; of a hundred one is expired, one
+#: deactivated.
+_COPIES = """
+    WITH RECURSIVE copies (n) AS (
+        SELECT 1 UNION ALL SELECT n + 1 FROM copies WHERE n < :copies
+    )
+    INSERT INTO access_tokens
+    SELECT 'gpat_' || CAST(1000000000000000 + n * 7919 % 100003 AS TEXT), company_id, digest, kind,
+        'Settlement ' || n || '. of the night', 'settlement ' || n || '. of the night',
+        permissions, networks, domains,
+        CASE n % 100 WHEN 1 THEN :now - 1 WHEN 3 THEN :now + 1 END,
+        created_at - n, created_by,
+        CASE n % 100 WHEN 2 THEN :now END, NULL, CASE n % 100 WHEN 2 THEN 'Ada' END, NULL
+    FROM access_tokens CROSS JOIN copies
+"""
+
+
+def _seconds(ask: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    ask()
+    return time.perf_counter() - began

@@ -1,0 +1,71 @@
+"""Verifier keys: made and ended by operators alone, and no company's business."""
+
+from dataclasses import replace
+
+import pytest
+
+from gatepass.core.credentials import parse
+from gatepass.core.decision import Reason, admit_verifier
+from gatepass.core.errors import Forbidden, InvalidInput, NotFound
+from gatepass.registry import audit, verifier_keys
+from gatepass.registry.actor import Actor, Person
+from gatepass.registry.publishing import published_grant
+from small_registry import NOW, SmallRegistry, nothing_changes
+
+
+def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> None:
+    root = Actor.command_line()
+    with registry.changing() as session:
+        key, text = verifier_keys.create(session, root, label="nginx")
+    assert key.id == text[:21]
+    assert (key.label, key.status, key.created_at) == ("nginx", "active", NOW)
+    assert key.created_by == Person(None, "the command line")
+    assert _admitted(registry, text) is Reason.allowed
+    registry.now += 1
+    with registry.changing() as session:
+        ended = verifier_keys.deactivate(session, root, key.id)
+    assert (ended.status, ended.deactivated_at) == ("deactivated", NOW + 1)
+    assert _admitted(registry, text) is Reason.token_deactivated
+    registry.now += 1
+    events = len(registry.events())
+    with registry.changing() as session:
+        assert verifier_keys.deactivate(session, root, key.id) == ended
+        assert verifier_keys.list_(session, root) == [ended]
+    assert len(registry.events()) == events
+    assert text[21:53] not in repr(registry.events())
+
+
+def test_they_are_for_operators(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    operator = replace(ada, operator=True)
+    with registry.changing() as session:
+        key, _ = verifier_keys.create(session, operator, label="nginx")
+        assert key.created_by.id == registry.ada.id
+        assert audit.list_(session, ada, subject=key.id).items == []
+    token = registry.with_token(registry.token(ada, permissions=["users:*"])[0])
+    with nothing_changes(registry), registry.reading() as session:
+        for actor, reason in (
+            (ada, "operator_required"),
+            (token, "signed_in_user_required"),
+            (replace(token, operator=True), "signed_in_user_required"),
+        ):
+            with pytest.raises(Forbidden) as refusal:
+                verifier_keys.create(session, actor, label="x")
+            assert refusal.value.reason == reason
+            with pytest.raises(Forbidden) as refusal:
+                verifier_keys.deactivate(session, actor, key.id)
+            assert refusal.value.reason == reason
+        with pytest.raises(Forbidden):
+            verifier_keys.list_(session, ada)
+        with pytest.raises(InvalidInput):
+            verifier_keys.create(session, operator, label="")
+        for nothing in ("gpvk_0000000000000000", "\0"):
+            with pytest.raises(NotFound):
+                verifier_keys.deactivate(session, operator, nothing)
+
+
+def _admitted(registry: SmallRegistry, text: str) -> Reason:
+    credential = parse(text)
+    assert credential is not None
+    with registry.reading() as session:
+        return admit_verifier(published_grant(session, credential.id), credential)
