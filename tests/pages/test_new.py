@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from gatepass.web.app import create_app
 from installation import Installation
 from page_reader import Page, Visit
 
@@ -228,6 +229,15 @@ def test_snippets_are_ready_made(ada: Visit) -> None:
     assert "await fetch(" in page.text
     own = create(ada, permissions=["access-tokens:search"])
     assert "curl http://127.0.0.1:8787/v1/access-tokens" in own.text
+
+
+def test_snippets_call_the_api_where_it_is(installation: Installation) -> None:
+    demo = Installation.__new__(Installation)
+    demo.node = installation.node
+    demo.app = create_app(installation.node, beside=["/v1/charges"])
+    visit = Visit(demo.client())
+    visit.sign_in()
+    assert "curl http://127.0.0.1:8787/v1/charges/id" in create(visit).text
 
 
 def test_who_may_not_create_is_told_why_and_whom_to_ask(rita: Visit) -> None:

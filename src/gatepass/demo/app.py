@@ -1,32 +1,41 @@
-"""The demo's application: Gatepass itself, and beside it an API that Gatepass guards."""
+"""The demo's application: the dashboard and API as always, and beside them a sample API that is
+guarded as anybody's would be, a page that calls it from a browser, and the style guide."""
+
+import os
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gatepass.demo import page
 from gatepass.demo.sample_api import sample_api
-from gatepass.demo.sample_store import SampleStore
-from gatepass.embed.asgi import GatepassMiddleware
+from gatepass.demo.sample_store import FILE_NAME, SampleStore
+from gatepass.embed import GatepassMiddleware
 from gatepass.node import Node
-from gatepass.web.app import create_app as create_gatepass
+from gatepass.web import app as web
+from gatepass.web.edge import Edge
 from gatepass.web.pages import styleguide_router
 
-API = "/demo/v1"
-STORE = "sample-api.db"
+#: How the worker processes learn the demo page's token, which is written nowhere.
+PAGE_TOKEN = "GATEPASS_DEMO_PAGE_TOKEN"  # noqa: S105 - a name, not a secret
+SAMPLE_API = "/demo/v1"
 
 
 def create_app(node: Node) -> ASGIApp:
-    """Make it of a node whose catalogue is the demo's."""
+    """The main port's application in the demo."""
+    dashboard = web.create_app(
+        node, extra=[page.router(os.environ.get(PAGE_TOKEN, "")), styleguide_router]
+    )
+    api = sample_api(SampleStore(node.settings.data_dir / FILE_NAME))
     guarded = GatepassMiddleware(
-        sample_api(SampleStore(node.settings.data_dir / STORE)),
+        Edge(api),
         node.verifier,
         catalogue=node.catalogue,
         trusted_proxies=node.settings.trusted_proxies,
         cors=True,
     )
-    gatepass = create_gatepass(node, [styleguide_router])
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def demo(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        to_the_api = path == API or path.startswith(API + "/")
-        await (guarded if to_the_api else gatepass)(scope, receive, send)
+        asked_for_sample = path == SAMPLE_API or path.startswith(SAMPLE_API + "/")
+        await (guarded if asked_for_sample else dashboard)(scope, receive, send)
 
-    return app
+    return demo

@@ -36,16 +36,21 @@ from gatepass.web.problems import (
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
-def create_app(node: Node, extra: Sequence[APIRouter] = ()) -> ASGIApp:
+def create_app(
+    node: Node, extra: Sequence[APIRouter] = (), *, beside: Sequence[str] = ()
+) -> ASGIApp:
     """The main port's application.
 
     Args:
         node: what answers; its settings are the application's.
         extra: more routers, such as the demo's.
+        beside: the paths under which this address answers with a guarded API as well, as the demo
+            does; examples then call it here.
     """
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state.node = node
     app.state.trusted = node.settings.trusted
+    app.state.beside = tuple(beside)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     document = openapi_document(api.router, cookie_name(node.settings))

@@ -58,9 +58,13 @@ def snippets(
 
 
 def serves(request: Request) -> Callable[[str, str], bool]:
-    """Whether the application that answers *request* also answers a method and path."""
+    """Whether the address that answers *request* also answers a method and path."""
 
     def check(method: str, path: str) -> bool:
+        if any(
+            path == prefix or path.startswith(prefix + "/") for prefix in request.app.state.beside
+        ):
+            return True
         scope = {**request.scope, "method": method, "path": path}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
