@@ -1,0 +1,141 @@
+"""Labels, e-mail addresses and cursors: read strictly, and nothing crashes them."""
+
+import base64
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepass.core.errors import InvalidInput
+from gatepass.registry.emails import fold_email, read_email
+from gatepass.registry.fields import folded, label_problem, read_label, storable
+from gatepass.registry.paging import Cursor, read_cursor
+
+anything = st.text(alphabet=st.characters(), max_size=300)
+
+
+@pytest.mark.parametrize("label", ["x", "x" * 100, " ", "Ünïcödé 🎟️", "a\u202eb", "{0}%s\\"])
+def test_labels_that_stand(label: str) -> None:
+    assert read_label("label", label) == label
+
+
+@pytest.mark.parametrize("label", ["", "x" * 101, "a\tb", "a\r\nb", "\x7f", "\x85", "\udfff"])
+def test_labels_that_do_not(label: str) -> None:
+    with pytest.raises(InvalidInput):
+        read_label("label", label)
+
+
+@given(anything)
+def test_what_is_storable_reaches_a_database(text: str) -> None:
+    if storable(text):
+        assert "\0" not in text.encode().decode()
+        assert (label_problem(text) is None) == (1 <= len(text) <= 100)
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "ada@northwind.example",
+        "ada@localhost",
+        "ada.b+c_d-e!#$%&'*/=?^`{|}~@mail.intranet",
+        "аня@пример.example",
+        "a@" + "b" * 63 + ".example",
+    ],
+)
+def test_addresses_that_stand(email: str) -> None:
+    assert read_email("email", f"  {email} ") == email
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "ada",
+        "@northwind.example",
+        "ada@",
+        "ada@@northwind.example",
+        "ada lovelace@northwind.example",
+        ".ada@northwind.example",
+        "ada.@northwind.example",
+        "a..da@northwind.example",
+        "ada@127.0.0.1",
+        "ada@[127.0.0.1]",
+        "ada@*.northwind.example",
+        "ada@northwind.example:25",
+        "ada@north_wind.example/x",
+        "Ada <ada@northwind.example>",
+        "ada@northwind.example, eve@evil.example",
+        "ada@northwind.example\nBcc: eve@evil.example",
+        "ada\0@northwind.example",
+        "x" * 65 + "@northwind.example",
+        "\ud800@northwind.example",
+        "a@" + "b" * 250 + ".example",
+    ],
+)
+def test_addresses_that_do_not(email: str) -> None:
+    with pytest.raises(InvalidInput):
+        read_email("email", email)
+    assert fold_email(email) == ""
+
+
+def test_addresses_are_the_same_without_case_and_in_either_spelling_of_the_domain() -> None:
+    assert fold_email("ADA@BÜCHER.example") == fold_email("ada@xn--bcher-kva.example")
+    assert fold_email("Ada@Northwind.Example.") == fold_email("ada@northwind.example")
+    assert fold_email("é@x.example") == fold_email("E\u0301@X.example")
+    assert fold_email("ada@northwind.example") != fold_email("adä@northwind.example")
+
+
+@given(anything)
+def test_nothing_crashes_the_comparing_of_addresses(text: str) -> None:
+    once = fold_email(text)
+    assert once == "" or fold_email(once) == once
+    assert isinstance(folded(text), str)
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.from_regex(r"[A-Za-z0-9_]{0,30}", fullmatch=True))
+def test_cursors_come_back_as_they_went(number: int, identifier: str) -> None:
+    cursor = Cursor(number, identifier)
+    if number > -(2**63):
+        assert read_cursor(str(cursor)) == cursor
+
+
+def _packed(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "x",
+        "é",
+        "\0",
+        "=" * 10,
+        "A" * 500,
+        _packed([1]),
+        _packed([1, "a", 2]),
+        _packed({"a": 1}),
+        _packed(["1", "a"]),
+        _packed([1.0, "a"]),
+        _packed([True, "a"]),
+        _packed([2**63, "a"]),
+        _packed([1, None]),
+        _packed([1, "a\0"]),
+        _packed([1, "é"]),
+        str(Cursor(1, "a")) + "=",
+        str(Cursor(1, "a")) + "\n",
+    ],
+)
+def test_what_is_no_cursor_of_ours_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        read_cursor(text)
+    assert [field for field, _ in refusal.value.errors] == ["cursor"]
+
+
+@given(anything)
+def test_nothing_crashes_the_reading_of_cursors(text: str) -> None:
+    with suppress(InvalidInput):
+        assert str(read_cursor(text)) == text
