@@ -17,6 +17,7 @@ from gatepass.core.domains import (
 from vector_files import cases
 
 SENTENCES = {
+    "wildcard port": "A wildcard has no port",
     "host": "not a domain name",
     "port": "A port is",
     "suffix": "would cover sites of other people",
@@ -27,11 +28,9 @@ labels = st.text("ab-1", min_size=1, max_size=3).filter(lambda label: label.stri
 hosts = st.lists(labels, min_size=1, max_size=3).map(lambda labels: ".".join([*labels, "example"]))
 names = hosts | st.just("localhost")
 ports = st.sampled_from(["", ":80", ":443", ":8443"])
-entries = st.builds(
-    lambda star, host, port: (star if host != "localhost" else "") + host + port,
-    st.sampled_from(["", "*."]),
-    names,
-    ports,
+entries = st.one_of(
+    st.builds(lambda host, port: host + port, names, ports),
+    hosts.map(lambda host: f"*.{host}"),
 )
 origins = st.builds(
     lambda scheme, sub, host, port: f"{scheme}://{sub}{host}{port}",

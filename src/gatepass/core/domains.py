@@ -67,6 +67,10 @@ def parse_domain(text: object) -> str:
     host = _canonical_host(host_text.removeprefix("*."))
     if host is None:
         raise InvalidDomain("This is not a domain name. Write it like shop.example.com.")
+    if wildcard and colon:
+        raise InvalidDomain(
+            "A wildcard has no port: write *.example.com, or each host with its port."
+        )
     port = _parse_port(port_text) if colon else None
     if colon and port is None:
         raise InvalidDomain("A port is a whole number from 1 to 65535.")
