@@ -1,0 +1,1 @@
+"""``gatepass demo``: a ready installation with a made-up company and a sample API to guard."""

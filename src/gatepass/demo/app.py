@@ -21,9 +21,8 @@ SAMPLE_API = "/demo/v1"
 
 def create_app(node: Node) -> ASGIApp:
     """The main port's application in the demo."""
-    dashboard = web.create_app(
-        node, extra=[page.router(os.environ.get(PAGE_TOKEN, "")), styleguide_router]
-    )
+    routers = [page.router(os.environ.get(PAGE_TOKEN, "")), styleguide_router]
+    dashboard = web.create_app(node, routers, beside=[SAMPLE_API])
     api = sample_api(SampleStore(node.settings.data_dir / FILE_NAME))
     guarded = GatepassMiddleware(
         Edge(api),

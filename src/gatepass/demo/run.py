@@ -1,40 +1,42 @@
-"""Setting the demo up, telling how to get in, and serving it."""
+"""What ``gatepass demo`` does: make an installation if there is none, say how to get in, serve."""
 
 import logging
 import os
-import secrets
 import shutil
+import signal
 import socket
-import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import Misconfigured
-from gatepass.demo.app import STORE
-from gatepass.demo.lived_in import Made, fill
-from gatepass.demo.sample_store import SampleStore
-from gatepass.node import Node, make_data_dir, open_node
+from gatepass.demo import acme
+from gatepass.demo.acme import Credentials
+from gatepass.demo.app import PAGE_TOKEN
+from gatepass.demo.sample_store import FILE_NAME, SampleStore
+from gatepass.node import Node, open_node
+from gatepass.registry.publishing import follow_catalogue
 from gatepass.registry.schema import create_schema, schema_state
-from gatepass.settings import Settings
+from gatepass.settings import PREFIX, Settings
 from gatepass.web.serve import serve
 
-APPLICATION = "gatepass.demo.app:create_app"
-#: What of the environment the demo lets itself be told; it must not touch a real installation.
-_HEEDED = ("GATEPASS_WORKERS", "GATEPASS_VERIFY_PORT", "GATEPASS_VERIFY_WORKERS")
+HOST = "127.0.0.1"
+_APPLICATION = "gatepass.demo.app:create_app"
+# Of the settings around us these alone count: a demo never touches a real installation's database.
+_KEPT_SETTINGS = ("WORKERS", "VERIFY_PORT", "VERIFY_WORKERS", "TRUSTED_PROXIES", "LOGIN_LIFETIME")
 
 
 def run(port: int, data_dir: Path | None) -> int:
     """Serve the demo until told to stop.
 
     Args:
-        port: where; 0 is any free port.
-        data_dir: keeps the installation; without it, it is thrown away at the end.
+        port: 0 for any free one.
+        data_dir: kept, and served again next time; None for one that is thrown away at the end.
 
     Returns:
         The exit code.
@@ -43,81 +45,126 @@ def run(port: int, data_dir: Path | None) -> int:
         Misconfigured: the port is taken, or the directory holds something else.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    directory = (
-        Path(tempfile.mkdtemp(prefix="gatepass-demo-")) if data_dir is None else data_dir.absolute()
-    )
-    try:
-        make_data_dir(directory)
-        return _run(directory, port or _free_port(), throwaway=data_dir is None)
-    finally:
-        if data_dir is None:
-            shutil.rmtree(directory, ignore_errors=True)
+    # A closed terminal stops it as cleanly as Ctrl-C does.
+    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    port = _free_port(port)
+    with _directory(data_dir) as directory:
+        settings = _settings(port, directory)
+        text = files("gatepass.demo").joinpath("catalogue.yaml").read_text("utf-8")
+        node = open_node(settings, parse_catalogue(text))
+        try:
+            credentials = _make_unless_made(node)
+            os.environ[PAGE_TOKEN] = acme.new_page_token(node, port)
+        finally:
+            node.database.close()
+        return serve(
+            settings,
+            text,
+            node.clock,
+            application=_APPLICATION,
+            when_ready=lambda: _tell(settings, credentials, keeps=data_dir is not None),
+        )
 
 
-def _run(directory: Path, port: int, *, throwaway: bool) -> int:
-    catalogue_path = directory / "catalogue.yaml"
-    text = (files("gatepass.demo") / "catalogue.yaml").read_text("utf-8")
-    catalogue_path.write_text(text, "utf-8")
-    heeded = {name: os.environ[name] for name in _HEEDED if name in os.environ}
-    settings = Settings.read(
+def _make_unless_made(node: Node) -> Credentials | None:
+    """Make the installation; None if it is there from an earlier time."""
+    directory = node.settings.data_dir
+    samples = directory / FILE_NAME
+    state = schema_state(node.database)
+    if state == "empty":
+        create_schema(node.database)
+        credentials = acme.furnish(node)
+        # Made last: where it is, everything is.
+        SampleStore(samples).fill(node.clock.now())
+        return credentials
+    if not samples.exists():
+        raise Misconfigured(
+            f"{directory} holds something that is no demo; choose another --data-dir"
+        )
+    if state != "current":
+        raise Misconfigured(
+            f"the demo in {directory} is of another version; choose another --data-dir"
+        )
+    follow_catalogue(node.database, node.catalogue, node.clock.now())
+    return None
+
+
+def _settings(port: int, directory: Path) -> Settings:
+    environ = {
+        PREFIX + name: os.environ[PREFIX + name]
+        for name in _KEPT_SETTINGS
+        if PREFIX + name in os.environ
+    }
+    return Settings.read(
         {
-            **heeded,
-            "GATEPASS_DATA_DIR": str(directory),
-            "GATEPASS_CATALOGUE": str(catalogue_path),
-            "GATEPASS_PORT": str(port),
-            "GATEPASS_PUBLIC_URL": f"http://127.0.0.1:{port}",
+            **environ,
+            f"{PREFIX}DATA_DIR": str(directory),
+            f"{PREFIX}HOST": HOST,
+            f"{PREFIX}PORT": str(port),
+            f"{PREFIX}PUBLIC_URL": f"http://{HOST}:{port}",
         }
     )
-    node = open_node(settings, parse_catalogue(text))
+
+
+@contextmanager
+def _directory(kept: Path | None) -> Iterator[Path]:
+    if kept is not None:
+        yield kept.expanduser().absolute()
+        return
+    directory = tempfile.mkdtemp(prefix="gatepass-demo-")
     try:
-        made = _set_up(node, port)
+        yield Path(directory)
     finally:
-        node.database.close()
-
-    def ready() -> None:
-        _tell(settings.public_url, port, made, throwaway=throwaway)
-
-    return serve(settings, text, node.clock, application=APPLICATION, when_ready=ready)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
-def _set_up(node: Node, port: int) -> Made | None:
-    state = schema_state(node.database)
-    if state == "current":
-        return None
-    if state != "empty":
-        raise Misconfigured(f"{node.settings.data_dir} holds an installation of another version")
-    create_schema(node.database)
-    SampleStore(node.settings.data_dir / STORE).fill(node.clock.now())
-    return fill(node, "-".join(secrets.token_hex(3) for _ in range(3)), port)
-
-
-def _tell(url: str, port: int, made: Made | None, *, throwaway: bool) -> None:
-    """Print how to get in. To the terminal alone: nothing of it is kept."""
-    console = Console(highlight=False, soft_wrap=True)
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="bold")
-    facts.add_column(overflow="fold")
-    facts.add_row("Dashboard", url)
-    if made is None:
-        facts.add_row("Sign in", "with what was printed when this directory was new")
-    else:
-        facts.add_row("E-mail", made.email)
-        facts.add_row("Password", made.password)
-        facts.add_row("Verifier key", made.verifier_key)
-    facts.add_row("Demo page", f"http://localhost:{port}/demo")
-    console.print()
-    console.print(Text("Gatepass is ready.", style="bold green"))
-    console.print(facts)
-    if made is not None:
-        console.print("\nA token is made already. Call the sample API with it:\n")
-        print(f'  curl {url}/demo/v1/charges -H "Authorization: Bearer {made.api_token}"')
-    end = "Ctrl-C stops it" + (" and throws everything away." if throwaway else ".")
-    console.print(f"\n{end}\n")
-    sys.stdout.flush()
-
-
-def _free_port() -> int:
+def _free_port(port: int) -> int:
+    """*port* if it can be had, or any free one for 0. Asked before anything is made."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+            probe.listen(1)
+        except OSError as error:
+            raise Misconfigured(
+                f"port {port} can't be had ({error.strerror}); choose another with --port N, or "
+                "--port 0 for any"
+            ) from None
+        free: int = probe.getsockname()[1]
+        return free
+
+
+def _tell(settings: Settings, credentials: Credentials | None, *, keeps: bool) -> None:
+    url = settings.public_url
+    facts = [("Address", url), ("E-mail", acme.OWNER_EMAIL)]
+    token = "$TOKEN"  # noqa: S105 - a placeholder
+    if credentials is not None:
+        token = credentials.access_token
+        facts += [
+            ("Password", credentials.password),
+            ("Verifier key", credentials.verifier_key),
+            ("Access token", credentials.access_token),
+        ]
+    facts.append(("Demo page", f"http://localhost:{settings.port}/demo"))
+    # Secrets are for selecting and copying: never wrapped, cut or coloured apart.
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print()
+    console.print(f"Gatepass demo: {acme.COMPANY}", style="bold")
+    console.print()
+    for name, value in facts:
+        console.print(f"  {name + ':':<14}{value}")
+    console.print()
+    if credentials is None:
+        console.print("  The credentials were printed when this demo was made.")
+        console.print()
+    console.print("Try it:")
+    console.print(f'  curl -H "Authorization: Bearer {token}" {url}/demo/v1/charges')
+    console.print()
+    end = (
+        f"It is kept in {settings.data_dir}."
+        if keeps
+        else "Everything is thrown away when it stops."
+    )
+    console.print(f"Ctrl-C stops it. {end}", style="dim")
+    console.file.flush()

@@ -1,0 +1,237 @@
+"""The made-up company of the demo: its people, and tokens with a past, so that the dashboard has
+something to show. What happened is told in the order in which it happened."""
+
+import random
+import secrets
+from dataclasses import dataclass, field
+
+from gatepass.node import Node
+from gatepass.registry import access_tokens, companies, passwords, usage, users, verifier_keys
+from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry.actor import Actor
+from gatepass.registry.users import User
+from gatepass.verify.usage import Batch
+
+COMPANY = "Acme Payments"
+OWNER_EMAIL = "ada@acme.example"
+PAGE_TOKEN_LABEL = "Demo page"  # noqa: S105 - a label, not a secret
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+# No letters or digits that are taken for one another when a person types them over.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_FOR_CHECKOUT = "checkouts:create"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What the demo's owner is told, once. None of it is kept but for digests."""
+
+    email: str
+    password: str = field(repr=False)
+    verifier_key: str = field(repr=False)
+    access_token: str = field(repr=False)
+
+
+def furnish(node: Node) -> Credentials:
+    """Found the company in an empty registry, and let it have worked for three months."""
+    password = "-".join("".join(map(secrets.choice, [_ALPHABET] * 4)) for _ in range(4))
+    return _Story(node).tell(password)
+
+
+def new_page_token(node: Node, port: int) -> str:
+    """A token for UI access that counts on ``localhost`` and *port* alone; its text.
+
+    Made anew at each start, for nothing that is kept could bring a former one's text back; those
+    are deactivated.
+    """
+    with node.database.changing(node.clock.now()) as session:
+        owner = users.by_email(session, OWNER_EMAIL)
+        assert owner is not None  # the demo made it, and it can't be removed
+        actor = users.on_behalf_of(session, owner.id)
+        former = access_tokens.list_(session, actor, q=PAGE_TOKEN_LABEL, status="active")
+        for token in former.items:
+            if token.label == PAGE_TOKEN_LABEL and token.kind == "ui":
+                access_tokens.deactivate(session, actor, token.id)
+        _, text = access_tokens.create(
+            session,
+            actor,
+            catalogue=node.catalogue,
+            label=PAGE_TOKEN_LABEL,
+            kind="ui",
+            permissions=["charges:search", _FOR_CHECKOUT],
+            domains=[f"localhost:{port}"],
+        )
+    return text
+
+
+class _Story:
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._now = node.clock.now()
+        # Not for security: it only makes days of use differ from one another.
+        self._chance = random.Random(4417)  # noqa: S311
+        self._company = ""
+        self._uses: list[Batch] = []
+
+    def tell(self, password: str) -> Credentials:
+        ada = self._found(password)
+        warehouse = self._make(
+            ada,
+            days_ago=92,
+            label="Old warehouse sync",
+            kind="api",
+            permissions=["charges:get", "charges:search"],
+            networks=["192.0.2.7/32"],
+            expires_at=self._now - 3 * DAY,
+        )
+        self._use(warehouse, "192.0.2.7", "charges:search", a_day=40, until=3 * DAY + HOUR)
+        grace = self._hire("Grace Hopper", "grace@acme.example", "manager", days_ago=80)
+        self._hire("Tomás Silva", "tomas@acme.example", "customer-service", days_ago=61)
+        shop = self._make(
+            grace,
+            days_ago=70,
+            label="Checkout on shop.acme.example",
+            kind="ui",
+            permissions=[_FOR_CHECKOUT, "checkouts:get"],
+            domains=["shop.acme.example", "*.shop.acme.example"],
+        )
+        self._use(shop, "198.51.100.23", _FOR_CHECKOUT, a_day=420, until=2 * 60_000)
+        contractor = self._make(
+            ada,
+            days_ago=45,
+            label="Contractor: customer migration",
+            kind="api",
+            permissions=["customers:*"],
+            networks=["198.51.100.0/28"],
+        )
+        self._use(contractor, "198.51.100.4", "customers:create", a_day=90, until=21 * DAY)
+        self._end(grace, contractor, days_ago=21)
+        settlement = self._make(
+            ada,
+            days_ago=34,
+            label="Nightly settlement",
+            kind="api",
+            permissions=["charges:search", "payouts:get", "payouts:search"],
+            networks=["203.0.113.0/24", "2001:db8:40::/48"],
+            expires_at=self._now + 5 * DAY + 2 * HOUR,
+        )
+        self._use(settlement, "203.0.113.77", "payouts:search", a_day=24, until=3 * HOUR)
+        self._hire("Inês Duarte", "ines@acme.example", "reporting", days_ago=30)
+        desk = self._make(
+            grace,
+            days_ago=20,
+            label="Refund desk",
+            kind="api",
+            permissions=["charges:get", "charges:refund", "charges:search", "refunds:get"],
+            networks=["203.0.113.64/26"],
+        )
+        self._use(desk, "203.0.113.91", "charges:refund", a_day=11, until=26 * HOUR)
+        self._make(
+            grace,
+            days_ago=2,
+            label="Webhook relay (staging)",
+            kind="api",
+            permissions=["webhooks:create", "webhooks:delete", "webhooks:search"],
+            expires_at=self._now + 200 * DAY,
+        )
+        with self._node.database.changing(self._now) as session:
+            key = verifier_keys.create(session, Actor.command_line(), label="The demo's own")[1]
+        access_token = self._make_now(ada)
+        self._count()
+        return Credentials(OWNER_EMAIL, password, key, access_token)
+
+    def _found(self, password: str) -> User:
+        node, at = self._node, self._now - 96 * DAY
+        passwords.check_rules(password, email=OWNER_EMAIL, company_name=COMPANY)
+        password_hash = passwords.hash(password)
+        with node.database.changing(at) as session:
+            actor = Actor.command_line()
+            company = companies.create(session, actor, catalogue=node.catalogue, name=COMPANY)
+            self._company = company.id
+            return users.create(
+                session,
+                actor,
+                company=company.id,
+                email=OWNER_EMAIL,
+                name="Ada Lovelace",
+                role="admin",
+                password_hash=password_hash,
+                operator=True,
+            )
+
+    def _hire(self, name: str, email: str, role: str, *, days_ago: int) -> User:
+        # Nobody knows this password: colleagues are there to be seen, not to sign in.
+        password_hash = passwords.hash(secrets.token_urlsafe(32))
+        with self._node.database.changing(self._now - days_ago * DAY) as session:
+            return users.create(
+                session,
+                Actor.command_line(),
+                company=self._company,
+                email=email,
+                name=name,
+                role=role,
+                password_hash=password_hash,
+            )
+
+    def _make(
+        self,
+        maker: User,
+        *,
+        days_ago: int,
+        label: str,
+        kind: str,
+        permissions: list[str],
+        networks: list[str] | None = None,
+        domains: list[str] | None = None,
+        expires_at: int | None = None,
+    ) -> AccessToken:
+        at = self._now - days_ago * DAY + self._chance.randrange(8 * HOUR)
+        with self._node.database.changing(at) as session:
+            return access_tokens.create(
+                session,
+                users.on_behalf_of(session, maker.id),
+                catalogue=self._node.catalogue,
+                label=label,
+                kind=kind,
+                permissions=permissions,
+                networks=networks or [],
+                domains=domains or [],
+                expires_at=expires_at,
+            )[0]
+
+    def _make_now(self, maker: User) -> str:
+        """The token of the ``curl`` line."""
+        with self._node.database.changing(self._now) as session:
+            return access_tokens.create(
+                session,
+                users.on_behalf_of(session, maker.id),
+                catalogue=self._node.catalogue,
+                label="Try it",
+                kind="api",
+                permissions=["charges:*", "customers:get", "customers:search"],
+            )[1]
+
+    def _end(self, who: User, token: AccessToken, *, days_ago: int) -> None:
+        with self._node.database.changing(self._now - days_ago * DAY) as session:
+            access_tokens.deactivate(session, users.on_behalf_of(session, who.id), token.id)
+
+    def _use(
+        self, token: AccessToken, address: str, permission: str, *, a_day: int, until: int
+    ) -> None:
+        """Use *token* about *a_day* times each day since it was made, last *until* ms ago."""
+        last = self._now - until
+        first = max(token.created_at, self._now - 90 * DAY)
+        for at in range(last, first, -DAY):
+            weekend = (at // DAY) % 7 in (2, 3)  # the epoch began on a Thursday
+            count = round(a_day * self._chance.uniform(0.6, 1.3) * (0.4 if weekend else 1))
+            if count:
+                self._uses.append(
+                    Batch({token.id: (count, at, address, permission)}, {"allowed": count})
+                )
+
+    def _count(self) -> None:
+        refused = {"permission_missing": 31, "address_not_allowed": 12, "token_expired": 64}
+        with self._node.database.counting(self._now) as session:
+            usage.fold(session, "demo", 0, 1, [*self._uses, Batch({}, refused)])
+            usage.forget(session, "demo")

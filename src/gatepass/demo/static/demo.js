@@ -1,0 +1,135 @@
+// Calls the sample API as a customer's website would: from another origin, with a token for UI.
+const here = location.origin;
+const other = location.hostname === "localhost" ? "127.0.0.1" : "localhost";
+const there = `${location.protocol}//${other}${location.port ? `:${location.port}` : ""}`;
+const host = location.host;
+
+const byId = (id) => document.getElementById(id);
+byId("here").textContent = here;
+byId("there").textContent = there;
+
+const calls = {
+  list: () => ask("GET", "/demo/v1/charges?limit=8", (charges) => table(charges.items)),
+  checkout: () =>
+    ask("POST", "/demo/v1/checkouts", (made) =>
+      line(`Checkout ${made.id} over ${money(made)} is open.`), { amount: 4900, currency: "AUD" }),
+  // Which charge doesn't matter: the token's permissions end before that question.
+  refund: () => ask("POST", "/demo/v1/charges/ch_latest/refund", (made) => line(`Refund ${made.id}.`)),
+};
+
+// What would allow a refused call, in words for whoever made the token.
+const remedies = {
+  origin_not_allowed: `Use the token on one of its domains, or make one whose domain is ${host}. An address such as 127.0.0.1 is never a domain: open this page on localhost.`,
+  origin_missing: "Call from a page: browsers name its origin by themselves.",
+  permission_missing: "Make a token that holds this permission, if a page should be allowed to do that at all.",
+  token_missing: "Paste a token into the field above.",
+  token_invalid: "Copy the whole text of the token, as it was shown when it was made.",
+  token_deactivated: "Nothing brings it back: make a new token in the dashboard.",
+  token_expired: "Make a new token in the dashboard, or move the expiry of one that is still active.",
+  account_deactivated: "Ask an administrator of the company.",
+  address_not_allowed: "Call from one of the token's networks, or add this address to them.",
+  company_address_not_allowed: "Ask an administrator of the company to allow this address.",
+};
+
+byId("call").addEventListener("submit", (event) => {
+  event.preventDefault();
+  calls[event.submitter?.value ?? "list"]();
+});
+if (byId("token").value) calls.list();
+
+async function ask(method, path, show, body) {
+  const answer = byId("answer");
+  answer.hidden = false;
+  answer.setAttribute("aria-busy", "true");
+  const token = byId("token").value.trim();
+  const started = performance.now();
+  let said;
+  try {
+    const response = await fetch(there + path, {
+      method,
+      credentials: "omit",
+      headers: {
+        ...(token ? { Authorization: `Bearer ${token}` } : {}),
+        ...(body ? { "Content-Type": "application/json" } : {}),
+      },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    });
+    said = { status: response.status, ok: response.ok, value: await response.json() };
+  } catch {
+    said = null;
+  }
+  const took = Math.round(performance.now() - started);
+  byId("asked").textContent = `${method} ${there}${path} · ${took} ms`;
+  if (!said) {
+    outcome("No answer", "denied");
+    told(line("The browser got no answer that it may show. Has the demo been stopped?"));
+  } else if (said.ok) {
+    outcome(`${said.status} allowed`, "allowed");
+    told(show(said.value));
+  } else {
+    outcome(`${said.status} ${said.value.reason}`, "denied");
+    told(facts([
+      ["Why", said.value.detail],
+      ["What would allow it", remedies[said.value.reason]],
+      ["Where the call came from", `Origin: ${here}`],
+    ]));
+  }
+  answer.setAttribute("aria-busy", "false");
+}
+
+function outcome(text, kind) {
+  const title = byId("outcome");
+  title.textContent = text;
+  title.className = kind;
+}
+
+function told(node) {
+  byId("told").replaceChildren(node);
+}
+
+function make(name, text, className) {
+  const node = document.createElement(name);
+  if (text !== undefined) node.textContent = text;
+  if (className) node.className = className;
+  return node;
+}
+
+function line(text) {
+  return make("p", text);
+}
+
+function facts(pairs) {
+  const list = make("dl");
+  for (const [name, value] of pairs) {
+    if (!value) continue;
+    const pair = make("div");
+    pair.append(make("dt", name), make("dd", value));
+    list.append(pair);
+  }
+  return list;
+}
+
+function money({ amount, currency }) {
+  return (amount / 100).toLocaleString(undefined, { style: "currency", currency });
+}
+
+function table(charges) {
+  const table = make("table");
+  const head = table.createTHead().insertRow();
+  for (const [name, className] of [["Charge"], ["Made", "made"], ["Status"], ["Amount", "amount"]]) {
+    const cell = make("th", name, className);
+    cell.scope = "col";
+    head.append(cell);
+  }
+  const body = table.createTBody();
+  for (const charge of charges) {
+    const row = body.insertRow();
+    row.append(
+      make("td", charge.description),
+      make("td", new Date(charge.created_at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }), "made muted"),
+      make("td", charge.status),
+      make("td", money(charge), "amount"),
+    );
+  }
+  return table;
+}
