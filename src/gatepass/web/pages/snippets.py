@@ -53,7 +53,8 @@ def snippets(
         Snippet("nginx", _nginx(settings)),
     ]
     if token.kind == "ui":
-        made.insert(0, Snippet("JavaScript", _javascript(method, url)))
+        code = _javascript(method, url, text or f"{token.id}…")
+        made.insert(0, Snippet("JavaScript", code, secret=bool(text)))
     return made
 
 
@@ -134,12 +135,18 @@ with urllib.request.urlopen(request) as response:
     print(response.read().decode())"""
 
 
-def _javascript(method: str, url: str) -> str:
+def _javascript(method: str, url: str, text: str) -> str:
+    headers = ["Authorization: `Bearer ${token}`"]
+    body = ""
+    if method in ("POST", "PUT", "PATCH"):
+        headers.append('"Content-Type": "application/json"')
+        body = '\n  body: "{}",'
     return f"""\
 // In the page. Everyone who opens it can read the token: that is what its domains are for.
+const token = "{text}";
 const response = await fetch("{url}", {{
   method: "{method}",
-  headers: {{ Authorization: `Bearer ${{token}}` }},
+  headers: {{ {", ".join(headers)} }},{body}
 }});
 console.log(await response.json());"""
 
