@@ -2,7 +2,6 @@
 const here = location.origin;
 const other = location.hostname === "localhost" ? "127.0.0.1" : "localhost";
 const there = `${location.protocol}//${other}${location.port ? `:${location.port}` : ""}`;
-const host = location.host;
 
 const byId = (id) => document.getElementById(id);
 byId("here").textContent = here;
@@ -19,7 +18,9 @@ const calls = {
 
 // What would allow a refused call, in words for whoever made the token.
 const remedies = {
-  origin_not_allowed: `Use the token on one of its domains, or make one whose domain is ${host}. An address such as 127.0.0.1 is never a domain: open this page on localhost.`,
+  origin_not_allowed: location.hostname === "localhost"
+    ? `Use the token on one of its domains, or make one whose domain is ${location.host}.`
+    : "Open this page on localhost, the token's domain. (An address such as 127.0.0.1 is never one.)",
   origin_missing: "Call from a page: browsers name its origin by themselves.",
   permission_missing: "Make a token that holds this permission, if a page should be allowed to do that at all.",
   token_missing: "Paste a token into the field above.",
