@@ -13,10 +13,10 @@ from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
 from gatepass.web.pages.headers import security_headers
-from gatepass.web.pages.moments import DAY, HOUR
+from gatepass.web.pages.moments import HOUR
 from gatepass.web.pages.permission_groups import permission_rows
 from gatepass.web.pages.snippets import serves, snippets
-from gatepass.web.pages.sparkline import DayOfUse
+from gatepass.web.pages.sparkline import DayOfUse, days_until
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting
 
@@ -97,11 +97,9 @@ def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respo
 
 
 def _use(session: Session, token_id: str, now: int) -> Use:
-    counts = usage.daily(session, [token_id], days=_DAYS)[token_id]
-    first = now // DAY - _DAYS + 1
     return Use(
         total=usage.total(session, token_id),
-        days=tuple(DayOfUse(first + at, count) for at, count in enumerate(counts)),
+        days=days_until(now, usage.daily(session, [token_id], days=_DAYS)[token_id]),
         addresses=tuple(usage.addresses(session, token_id)),
     )
 

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from gatepass.core.errors import InvalidInput
-from gatepass.registry import access_tokens
+from gatepass.registry import access_tokens, usage
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.paging import COUNT_LIMIT, Page
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.phrases import counted
+from gatepass.web.pages.sparkline import days_until
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting
 
@@ -22,6 +23,7 @@ _STATUSES = ("active", "expired", "deactivated")
 _KINDS = ("api", "ui")
 #: Past this many a hint says that searching is quicker than paging.
 _MANY = 500
+_DAYS = 7
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -83,6 +85,8 @@ def show_list(
         except InvalidInput:
             page = Page([], None, 0)
             problem = "This page of the list can't be found any more." if cursor else ""
+        used = [token.id for token in page.items if token.last_used]
+        use = usage.daily(session, used, days=_DAYS) if used else {}
     return render(
         "access_tokens/list.html",
         422 if problem else 200,
@@ -90,6 +94,7 @@ def show_list(
         now=now,
         filters=filters,
         tokens=page.items,
+        use={id: days_until(now, counts) for id, counts in use.items() if any(counts)},
         filtered=not nothing_at_all,
         no_match=_no_match(filters),
         count_in_words=_count(page.count),

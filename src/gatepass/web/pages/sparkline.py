@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from gatepass.web.pages.moments import DAY
 from gatepass.web.pages.phrases import counted
 
 HEIGHT = 56
@@ -40,6 +41,12 @@ class Sparkline:
     height: int
     bars: tuple[Bar, ...]
     words: str
+
+
+def days_until(now: int, counts: Sequence[int]) -> tuple[DayOfUse, ...]:
+    """*counts* of consecutive days, the last of which is that of *now* (Unix ms)."""
+    first = now // DAY - len(counts) + 1
+    return tuple(DayOfUse(first + at, count) for at, count in enumerate(counts))
 
 
 def sparkline(days: Sequence[DayOfUse]) -> Sparkline:
