@@ -1,4 +1,4 @@
-"""A whole installation as an operator runs it: ``gatepass init``, ``gatepass serve``, real ports."""
+"""An installation as an operator runs it: ``gatepass init``, ``gatepass serve``, real ports."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Kill -9 while people make and end tokens: what was acknowledged is there, nothing is half there."""
+"""Kill -9 while people make and end tokens: what was acknowledged stands, nothing is half there."""
 
 import contextlib
 import threading

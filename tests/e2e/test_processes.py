@@ -1,0 +1,137 @@
+"""Several worker processes, the verify port's and the command line, all deciding from one file."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from postgresql import Cluster
+from running import Running, new_token
+
+#: Connections asked in turn, so that each worker process answers some of them.
+CONNECTIONS = 8
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    url = None
+    if request.param == "postgresql":
+        cluster: Cluster = request.getfixturevalue("postgresql")
+        url = cluster.create("processes")
+    directory = tmp_path_factory.mktemp("processes")
+    with Running(directory, database_url=url, GATEPASS_VERIFY_WORKERS="2") as running:
+        yield running
+
+
+@pytest.fixture
+def everyone(running: Running) -> Iterator[list[httpx.Client]]:
+    """Connections to both ports, enough of them that every process has some."""
+    clients = [
+        httpx.Client(base_url=url, timeout=20)
+        for url in (running.url, running.verify_url)
+        for _ in range(CONNECTIONS)
+    ]
+    yield clients
+    for client in clients:
+        client.close()
+
+
+def reasons(running: Running, everyone: list[httpx.Client], token: str) -> set[str]:
+    """What every process says to the same question."""
+    key = {"Authorization": f"Bearer {running.verifier_key}"}
+    question = {"token": token, "permission": "charges:get"}
+    return {
+        client.post("/v1/verify", headers=key, json=question).json()["reason"]
+        for client in everyone
+    }
+
+
+def test_a_deactivation_over_the_api_is_known_to_every_process_at_once(
+    running: Running, everyone: list[httpx.Client]
+) -> None:
+    client = running.sign_in()
+    for _ in range(25):
+        made = new_token(client)
+        assert reasons(running, everyone, made["token"]) == {"allowed"}
+        client.post(f"/v1/access-tokens/{made['id']}/deactivate").raise_for_status()
+        assert reasons(running, everyone, made["token"]) == {"token_deactivated"}
+
+
+def test_a_deactivation_on_the_command_line_is_known_to_every_process_at_once(
+    running: Running, everyone: list[httpx.Client]
+) -> None:
+    made = new_token(running.sign_in())
+    assert reasons(running, everyone, made["token"]) == {"allowed"}
+    running.command("token", "deactivate", made["id"])
+    assert reasons(running, everyone, made["token"]) == {"token_deactivated"}
+
+
+def test_a_deactivated_verifier_key_opens_nothing_more(
+    running: Running, everyone: list[httpx.Client]
+) -> None:
+    made = json.loads(running.command("verifier", "create", "--label", "x", "--json").stdout)
+    key = {"Authorization": f"Bearer {made['key']}"}
+    question = {"token": "x", "permission": "charges:get"}
+    for client in everyone:
+        assert client.post("/v1/verify", headers=key, json=question).status_code == 200
+    running.command("verifier", "deactivate", made["id"])
+    for client in everyone:
+        answer = client.post("/v1/verify", headers=key, json=question)
+        assert (answer.status_code, answer.json()["reason"]) == (401, "token_deactivated")
+
+
+def test_a_signed_out_login_is_refused_everywhere(
+    running: Running, everyone: list[httpx.Client]
+) -> None:
+    client = running.sign_in()
+    login = client.headers["Authorization"].removeprefix("Bearer ")
+    question = {"token": login, "permission": "charges:get"}
+    key = {"Authorization": f"Bearer {running.verifier_key}"}
+    assert client.post("/v1/sign-out").status_code == 204
+    for one in everyone:
+        answer = one.post("/v1/verify", headers=key, json=question).json()
+        assert answer["reason"] == "token_deactivated"
+    assert client.get("/v1/me").status_code == 401
+
+
+def test_last_used_says_when_and_from_where_within_seconds(running: Running) -> None:
+    client = running.sign_in()
+    made = new_token(client)
+    running.verify(made["token"], permission="charges:get", address="203.0.113.9")
+    deadline = time.monotonic() + 8
+    last: dict[str, Any] | None = None
+    while last is None and time.monotonic() < deadline:
+        last = client.get(f"/v1/access-tokens/{made['id']}").json()["last_used"]
+        time.sleep(0.1)
+    assert last is not None
+    assert last["address"] == "203.0.113.9"
+
+
+def test_a_killed_worker_is_back_and_nothing_was_answered_wrongly(
+    running: Running, everyone: list[httpx.Client]
+) -> None:
+    made = new_token(running.sign_in())
+    for victim in running.workers():
+        os.kill(victim, signal.SIGKILL)
+    running.wait_ready()
+    fresh = [httpx.Client(base_url=client.base_url, timeout=20) for client in everyone]
+    assert reasons(running, fresh, made["token"]) == {"allowed"}
+
+
+def test_no_secret_is_in_the_log_or_beside_the_database(running: Running) -> None:
+    made = new_token(running.sign_in())
+    running.verify(made["token"], permission="charges:get")
+    secret = made["token"][21:53].encode()
+    data = Path(running.environ["GATEPASS_DATA_DIR"])
+    files = [running.log, *(path for path in data.rglob("*") if path.is_file())]
+    assert len(files) > 3
+    for path in files:
+        assert secret not in path.read_bytes(), path
