@@ -61,6 +61,7 @@ class World:
         file: the grant file.
         texts: the tokens' texts by the names used in tests.
         grants: their grants.
+        records: all that is stored at first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -102,11 +103,13 @@ class World:
                 {"id": record.id, "record": encode(record), "revision": 1},
             )
 
-    def change(self, name: str, **facts: Any) -> Grant:
+    def changed(self, name: str, **facts: Any) -> Grant:
+        """A token's grant with other facts, not stored yet."""
+        return msgspec.structs.replace(self.grants[name], **facts)
+
+    def change(self, name: str, **facts: Any) -> None:
         """Change a token's grant, committed."""
-        grant = msgspec.structs.replace(self.grants[name], **facts)
-        self.put(grant)
-        return grant
+        self.put(self.changed(name, **facts))
 
     def token(self, name: str, prefix: str = "gpat", **facts: Any) -> Grant:
         """Make a token's text and its grant, not stored yet."""
@@ -139,7 +142,7 @@ class World:
     def _fill(self) -> None:
         developer = frozenset({"charges:create", "charges:get", *MANY})
         roles = {"developer": developer, "admin": frozenset({"*"}), "nobody": frozenset[str]()}
-        self.put(
+        self.records: list[Record] = [
             CompanyRules("cmp_1", True, None, roles),
             CompanyRules("cmp_listed", True, networks("203.0.113.0/24", "2001:db8::/32"), roles),
             CompanyRules("cmp_closed", False, None, roles),
@@ -169,7 +172,8 @@ class World:
             # Nothing stores these two as grants; were they there, they still would be no tokens.
             self.token("invitation", "gpiv"),
             self.token("reset", "gprs"),
-        )
+        ]
+        self.put(*self.records)
         self.token("unknown")
         good = self.texts["good"]
         self.texts["wrong secret"] = another_secret(good)

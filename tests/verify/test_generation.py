@@ -6,7 +6,6 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
-import msgspec
 import pytest
 
 from gatepass.core.decision import Decision, Reason, decide
@@ -143,9 +142,7 @@ def test_a_writer_that_died_half_way_leaves_nothing_after_a_second(
 ) -> None:
     """Rows cached between a dead writer's first move and its commit count for one second of the
     boot clock, and no longer, however the wall clock stands."""
-    die_after_commit(
-        world, verifier, msgspec.structs.replace(world.grants["good"], deactivated=True)
-    )
+    die_after_commit(world, verifier, world.changed("good", deactivated=True))
     clocks.boot_ns += 999_999_999
     assert reason(verifier, world.texts["good"]) is Reason.allowed
     clocks.boot_ns += 1

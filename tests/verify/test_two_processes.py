@@ -4,35 +4,14 @@ import mmap
 import os
 import signal
 import time
-import traceback
-from collections.abc import Callable
 
 import msgspec
 
+from children import finished, in_child, killed_in_the_end
 from gatepass.core.decision import Reason
 from world import World
 
 ROUNDS = 3_000
-
-
-def in_child(work: Callable[[], None]) -> int:
-    """Run *work* in a child process; its id. It exits with 0 if nothing was raised."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        work()
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
-def finished(child: int) -> bool:
-    """Wait for a child; whether it succeeded."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_deactivation_committed_in_one_is_refused_by_the_next_call_in_the_other(
@@ -119,11 +98,17 @@ def test_a_child_that_forks_and_dies_leaves_the_parent_deciding(world: World) ->
     """Whatever becomes of children, the parent's connection reads on, and pins nothing."""
     verifier = world.verifier()
     text = world.texts["good"]
+
+    def decide_and_wait() -> None:
+        verifier.check(text, permission="charges:get")
+        signal.pause()
+
     for how in (signal.SIGKILL, signal.SIGTERM):
         assert verifier.check(text, permission="charges:get").allowed
-        child = in_child(lambda: (verifier.check(text, permission="charges:get"), signal.pause()))
-        os.kill(child, how)
-        os.waitpid(child, 0)
+        with killed_in_the_end(
+            lambda: (verifier.check(text, permission="charges:get"), signal.pause()), how
+        ):
+            assert verifier.check(text, permission="charges:get").allowed
         world.file.shared.move()
     assert verifier.check(text, permission="charges:get").allowed
     assert world.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
@@ -140,12 +125,10 @@ def test_a_writer_killed_anywhere_leaves_no_old_decision(world: World) -> None:
             mine.change("good", deactivated=number % 2 == 0)
 
     for number in range(15):
-        child = in_child(restless)
         verifier = world.verifier()
-        for _ in range(30 + 7 * number):
-            verifier.check(text, permission="charges:get")
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        with killed_in_the_end(restless):
+            for _ in range(30 + 7 * number):
+                verifier.check(text, permission="charges:get")
         world.put(world.grants["login"])
         held = world.connection.execute(
             "SELECT record FROM grants WHERE id = ?", (world.grants["good"].id,)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from children import finished, in_child
 from gatepass.core.decision import Call, Decision, Reason
 from gatepass.core.grants import Grant
 from gatepass.core.networks import parse_address
@@ -210,15 +211,16 @@ def test_looking_at_a_living_spool_takes_nothing_from_its_owner(
 @pytest.mark.parametrize("flushed", [0, 3])
 def test_a_killed_processs_spool_is_finished_by_others(directory: Path, flushed: int) -> None:
     """What it had spooled is folded and removed; what it had not is lost, and nothing else."""
-    child = os.fork()
-    if not child:
+
+    def count_and_die() -> None:
         own = Usage(directory)
         for _ in range(flushed):
             note(own, 2)
             own.flush()
         note(own, 100)
         os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+
+    assert not finished(in_child(count_and_die))
     folder = Folder()
     assert all(spool.finished for spool in spools(directory))
     folder.fold(directory)
@@ -370,12 +372,12 @@ def test_a_child_of_a_fork_spools_to_a_file_of_its_own(usage: Usage, directory: 
     """Two processes never write to one spool."""
     note(usage, 1)
     usage.flush()
-    child = os.fork()
-    if not child:
+
+    def count() -> None:
         note(usage, 10)
         usage.close()
-        os._exit(0)
-    os.waitpid(child, 0)
+
+    assert finished(in_child(count))
     note(usage, 100)
     usage.flush()
     assert sorted(spool.finished for spool in spools(directory)) == [False, True]

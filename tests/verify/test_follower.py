@@ -1,0 +1,607 @@
+"""A copy of the grants is kept current, and vouched for only while it is."""
+
+import os
+import secrets
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from children import finished, in_child, killed_in_the_end
+from gatepass.core.decision import Reason
+from gatepass.core.errors import Unavailable
+from gatepass.core.grants import CompanyRules, Grant, Holder, encode
+from gatepass.core.routes import Routes
+from gatepass.verify import follower as follower_module
+from gatepass.verify.clock import Clock
+from gatepass.verify.follower import Change, Follower, NodeLock, Position, open_copy, position
+from gatepass.verify.grant_file import TABLES, GrantFile
+from gatepass.verify.verifier import Verifier
+from world import Clocks, World
+
+STALENESS_MS = 10_000
+
+
+class Outage(Exception):
+    """The primary, or the way to it, is gone."""
+
+
+class Primary:
+    """A registry with a history, and a feed from it.
+
+    Attributes:
+        faults: what fails from now on, by the name of the method.
+        asked: the methods that were called, in order.
+        during: called before every method with its name.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], tuple[bytes, int]] = {}
+        self.history: dict[int, str] = {0: "begin"}
+        self.faults: set[str] = set()
+        self.asked: list[str] = []
+        self.during: Callable[[str], None] = lambda _: None
+        self.woken = threading.Event()
+
+    @property
+    def position(self) -> Position:
+        number = max(self.history)
+        return number, self.history[number]
+
+    def commit(self, *records: Grant | Holder | CompanyRules) -> None:
+        """One change."""
+        number = max(self.history) + 1
+        tables = {Grant: "grants", Holder: "holders", CompanyRules: "company_rules"}
+        for record in records:
+            self.rows[tables[type(record)], record.id] = (encode(record), number)
+        self.history[number] = secrets.token_hex(8)
+        self.woken.set()
+
+    def _ask(self, name: str) -> None:
+        self.asked.append(name)
+        self.during(name)
+        if name in self.faults:
+            raise Outage(name)
+
+    def _sent(self, name: str, rows: list[Change]) -> Iterator[Change]:
+        for number, row in enumerate(rows):
+            if number and number == len(rows) // 2:
+                self._ask(f"half of the {name}")
+            yield row
+
+    def heartbeat(self) -> None:
+        self._ask("heartbeat")
+
+    def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:
+        self._ask("changes")
+        if self.history.get(after[0]) != after[1]:
+            return None
+        rows = [
+            (table, key, record, revision)
+            for (table, key), (record, revision) in self.rows.items()
+            if revision > after[0]
+        ]
+        return self.position, self._sent("changes", sorted(rows, key=lambda row: (row[3], row[1])))
+
+    def snapshot(self) -> tuple[Position, Iterable[Change]]:
+        self._ask("snapshot")
+        rows = [(*name, *content) for name, content in self.rows.items()]
+        return self.position, self._sent("snapshot", rows)
+
+    def wait(self, seconds: float) -> None:
+        self._ask("wait")
+        self.woken.wait(min(seconds, 0.02))
+        self.woken.clear()
+
+    def close(self) -> None:
+        self._ask("close")
+
+
+@pytest.fixture
+def primary(world: World) -> Primary:
+    """A registry with the usual cast in it, every record a revision of its own."""
+    primary = Primary()
+    for record in world.records:
+        primary.commit(record)
+    return primary
+
+
+class Copy:
+    """A node's copy: its file, its follower, and a verifier in another process."""
+
+    def __init__(self, path: Path, clocks: Clocks) -> None:
+        self.file = GrantFile(path)
+        self.connection = open_copy(path)
+        self.clocks = clocks
+        self.clock = clocks.clock()
+        self.follower = Follower(self.file, self.clock, STALENESS_MS)
+        self.verifier = Verifier(GrantFile(path), clocks.clock(), Routes([]), copy=True)
+
+    def round(self, primary: Primary) -> None:
+        self.follower.round(self.connection, primary)
+
+    def reason(self, text: str) -> str:
+        try:
+            return self.verifier.check(text, permission="charges:get").reason
+        except Unavailable as error:
+            return error.reason
+
+    def rows(self) -> dict[tuple[str, str], tuple[bytes, int]]:
+        reading = sqlite3.connect(self.file.path)
+        found = {
+            (table, key): (record, revision)
+            for table in TABLES
+            for key, record, revision in reading.execute(f"SELECT * FROM {table}")
+        }
+        reading.close()
+        return found
+
+
+@pytest.fixture
+def copy(tmp_path: Path, clocks: Clocks) -> Iterator[Copy]:
+    copy = Copy(tmp_path / "grants.db", clocks)
+    yield copy
+    copy.connection.close()
+
+
+def test_an_empty_copy_is_built_and_vouched_for(world: World, primary: Primary, copy: Copy) -> None:
+    """Nothing is decided before; everything after the first round."""
+    assert copy.reason(world.texts["good"]) == "stale"
+    copy.round(primary)
+    assert primary.asked == ["heartbeat", "snapshot", "half of the snapshot"]
+    assert copy.rows() == primary.rows
+    assert position(copy.connection) == primary.position
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(world.texts["gone"]) is Reason.account_deactivated
+
+
+def test_what_changed_is_followed(world: World, primary: Primary, copy: Copy) -> None:
+    """Only what changed is asked for, and it counts at once, whatever was cached."""
+    copy.round(primary)
+    primary.asked.clear()
+    for deactivated in (True, False, True):
+        assert copy.reason(world.texts["good"]) is not None
+        primary.commit(world.changed("good", deactivated=deactivated))
+        copy.round(primary)
+        expected = Reason.token_deactivated if deactivated else Reason.allowed
+        assert copy.reason(world.texts["good"]) is expected
+        assert copy.file.shared.revision == primary.position[0]
+    assert "snapshot" not in primary.asked
+    assert copy.rows() == primary.rows
+
+
+def test_revisions_are_applied_whole(world: World, primary: Primary, copy: Copy) -> None:
+    """While half of a change is written, readers see nothing of it; then all of it."""
+    copy.round(primary)
+    before = copy.rows()
+    primary.commit(
+        world.changed("good", deactivated=True),
+        Holder("usr_dev", "cmp_1", False, "developer"),
+        CompanyRules("cmp_1", False, None, {}),
+        world.changed("login", deactivated=True),
+    )
+    seen = []
+
+    def look(step: str) -> None:
+        if step.startswith("half"):
+            seen.append((copy.rows(), copy.reason(world.texts["good"])))
+
+    primary.during = look
+    copy.round(primary)
+    assert seen == [(before, Reason.allowed)]
+    assert copy.rows() == primary.rows
+    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+
+
+def test_nothing_new_writes_nothing(world: World, primary: Primary, copy: Copy) -> None:
+    """A quiet round vouches, and moves no generation: caches stay warm."""
+    copy.round(primary)
+    generation = copy.file.shared.generation
+    copy.clocks.advance(9)
+    copy.round(primary)
+    copy.clocks.advance(9)
+    assert copy.file.shared.generation == generation
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+
+
+def test_a_copy_goes_on_from_where_it_stood(
+    world: World, primary: Primary, copy: Copy, clocks: Clocks
+) -> None:
+    """After a restart it isn't built anew: it knows its revision and tag."""
+    copy.round(primary)
+    copy.connection.close()
+    primary.commit(world.changed("good", deactivated=True))
+    primary.asked.clear()
+    later = Copy(copy.file.path, clocks)
+    later.round(primary)
+    later.connection.close()
+    assert "snapshot" not in primary.asked
+    assert later.reason(world.texts["good"]) is Reason.token_deactivated
+
+
+# --- histories that part --------------------------------------------------------------------------
+
+
+def part(primary: Primary) -> None:
+    """The primary loses its last revision, and goes on without it."""
+    number, _ = primary.position
+    del primary.history[number]
+    lost = [name for name, (_, revision) in primary.rows.items() if revision == number]
+    for name in lost:
+        del primary.rows[name]
+
+
+def test_a_copy_of_another_history_is_built_anew_in_place(
+    world: World, primary: Primary, copy: Copy
+) -> None:
+    """Same revision, other tag: what the primary lost is removed, what it has is there, and the
+    file is the same file."""
+    primary.commit(world.grants["unknown"])
+    copy.round(primary)
+    assert copy.reason(world.texts["unknown"]) is Reason.allowed
+    inode = copy.file.path.stat().st_ino
+    part(primary)
+    primary.commit(world.changed("good", deactivated=True))
+    primary.asked.clear()
+    copy.round(primary)
+    assert primary.asked == ["heartbeat", "changes", "snapshot", "half of the snapshot"]
+    assert copy.reason(world.texts["unknown"]) is Reason.token_invalid
+    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+    assert copy.rows() == primary.rows
+    assert position(copy.connection) == primary.position
+    assert copy.file.path.stat().st_ino == inode
+
+
+def test_a_primary_that_fell_back_is_another_history(
+    world: World, primary: Primary, copy: Copy
+) -> None:
+    """A restored backup doesn't know the copy's revision at all."""
+    primary.commit(world.grants["unknown"])
+    copy.round(primary)
+    part(primary)
+    copy.round(primary)
+    assert copy.rows() == primary.rows
+    assert copy.file.shared.revision == primary.position[0]
+
+
+def test_a_copy_of_another_history_is_withdrawn_at_once(
+    world: World, primary: Primary, copy: Copy
+) -> None:
+    """Before the snapshot is asked for, and all the while it is loaded, nothing is decided."""
+    copy.round(primary)
+    part(primary)
+    primary.commit(world.grants["unknown"])
+    seen = []
+    primary.during = lambda step: seen.append((step, copy.reason(world.texts["good"])))
+    copy.round(primary)
+    assert seen == [
+        ("heartbeat", "allowed"),
+        ("changes", "allowed"),
+        ("snapshot", "stale"),
+        ("half of the snapshot", "stale"),
+    ]
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+
+
+@pytest.mark.parametrize("fault", ["snapshot", "half of the snapshot"])
+def test_a_half_loaded_snapshot_is_never_vouched_for(
+    world: World, primary: Primary, copy: Copy, fault: str
+) -> None:
+    """It rolls back whole; nothing is decided until one was loaded to its end."""
+    primary.commit(world.grants["unknown"])
+    copy.round(primary)
+    before = copy.rows()
+    part(primary)
+    primary.commit(world.changed("good", deactivated=True))
+    primary.faults.add(fault)
+    for _ in range(3):
+        with pytest.raises(Outage):
+            copy.round(primary)
+        assert copy.reason(world.texts["good"]) == "stale"
+        assert copy.rows() == before
+        assert not copy.connection.in_transaction
+    primary.faults.clear()
+    copy.round(primary)
+    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+    assert copy.rows() == primary.rows
+
+
+def test_a_first_snapshot_that_breaks_off_is_never_vouched_for(
+    world: World, primary: Primary, copy: Copy
+) -> None:
+    """Half the tokens, without their limits' other half, decide nothing."""
+    primary.faults.add("half of the snapshot")
+    with pytest.raises(Outage):
+        copy.round(primary)
+    assert copy.rows() == {}
+    assert position(copy.connection) is None
+    assert copy.reason(world.texts["good"]) == "stale"
+
+
+@pytest.mark.parametrize("fault", ["heartbeat", "changes", "half of the changes"])
+def test_changes_that_break_off_leave_the_copy_as_it_was(
+    world: World, primary: Primary, copy: Copy, fault: str
+) -> None:
+    """It stands at its former revision, whole; and since nobody vouches for it any more, its
+    stamp runs out."""
+    copy.round(primary)
+    before, stood = copy.rows(), position(copy.connection)
+    primary.commit(
+        world.changed("good", deactivated=True),
+        world.changed("login", deactivated=True),
+        Holder("usr_admin", "cmp_1", False, "admin"),
+    )
+    primary.faults.add(fault)
+    for _ in range(9):
+        copy.clocks.advance(1)
+        with pytest.raises(Outage):
+            copy.round(primary)
+        assert (copy.rows(), position(copy.connection)) == (before, stood)
+        assert copy.reason(world.texts["good"]) is Reason.allowed
+        assert not copy.connection.in_transaction
+    copy.clocks.advance(1)
+    assert copy.reason(world.texts["good"]) == "stale"
+    primary.faults.clear()
+    copy.round(primary)
+    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+
+
+# --- vouching -------------------------------------------------------------------------------------
+
+
+def test_a_primary_that_cant_commit_vouches_for_nothing(
+    world: World, primary: Primary, copy: Copy
+) -> None:
+    """An isolated or demoted primary fails its heartbeat; it isn't even asked for changes."""
+    copy.round(primary)
+    primary.asked.clear()
+    primary.faults.add("heartbeat")
+    with pytest.raises(Outage):
+        copy.round(primary)
+    assert primary.asked == ["heartbeat"]
+    copy.clocks.advance(10)
+    assert copy.reason(world.texts["good"]) == "stale"
+
+
+@pytest.mark.parametrize("step", ["heartbeat", "changes", "half of the changes"])
+def test_time_lost_on_the_way_counts_against_the_copy(
+    world: World, primary: Primary, copy: Copy, step: str
+) -> None:
+    """The stamp runs from before the question was sent, not from when the answer was there."""
+    copy.round(primary)
+    primary.commit(world.changed("login", deactivated=True), world.grants["good"])
+    primary.during = lambda now: copy.clocks.advance(6) if now == step else None
+    copy.round(primary)
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    copy.clocks.advance(3.999)
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    copy.clocks.advance(0.001)
+    assert copy.reason(world.texts["good"]) == "stale"
+
+
+def test_an_answer_that_took_too_long_vouches_for_nothing(
+    world: World, primary: Primary, copy: Copy
+) -> None:
+    """A follower that was suspended over its own question."""
+    primary.during = lambda step: copy.clocks.advance(11) if step == "heartbeat" else None
+    copy.round(primary)
+    assert copy.reason(world.texts["good"]) == "stale"
+
+
+def test_a_follower_that_lost_its_lock_puts_nothing_back(
+    world: World, primary: Primary, copy: Copy, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Suspended between its answer and its writing, while another process went on: what it was
+    told is too old to be written or vouched for."""
+    copy.round(primary)
+    primary.commit(world.changed("login", deactivated=True))
+    other = Copy(copy.file.path, clocks)
+    answered = primary.changes
+
+    def dozing(after: Position) -> object:
+        answer = answered(after)
+        monkeypatch.undo()
+        primary.commit(world.changed("good", deactivated=True))
+        other.round(primary)
+        other.file.shared.withdraw()
+        return answer
+
+    monkeypatch.setattr(primary, "changes", dozing)
+    with pytest.raises(Unavailable):
+        copy.round(primary)
+    assert copy.rows() == primary.rows
+    assert copy.file.shared.revision == primary.position[0]
+    assert copy.reason(world.texts["good"]) == "stale"
+    other.connection.close()
+
+
+# --- going on -------------------------------------------------------------------------------------
+
+
+class Following:
+    """A follower at work in a thread, by the machine's own clocks."""
+
+    def __init__(self, path: Path, primary: Primary, staleness_ms: int = 1_000) -> None:
+        self.file = GrantFile(path)
+        self.verifier = Verifier(self.file, Clock(), Routes([]), copy=True)
+        self._stopped = threading.Event()
+        follower = Follower(self.file, Clock(), staleness_ms)
+        self._thread = threading.Thread(
+            target=follower.follow, args=(primary, lambda: not self._stopped.is_set())
+        )
+        self._thread.start()
+
+    def reason(self, text: str) -> str:
+        try:
+            return self.verifier.check(text, permission="charges:get").reason
+        except Unavailable as error:
+            return error.reason
+
+    def until(self, text: str, reason: str, seconds: float = 5) -> float:
+        """How long it took until *text* was decided so."""
+        start = time.monotonic()
+        while self.reason(text) != reason:
+            assert time.monotonic() < start + seconds, f"{reason}: {self.reason(text)}"
+            time.sleep(0.005)
+        return time.monotonic() - start
+
+    def __enter__(self) -> "Following":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=5)
+        assert not self._thread.is_alive()
+
+
+def test_a_change_travels_within_a_second(world: World, primary: Primary, tmp_path: Path) -> None:
+    """From the commit at the primary to the decision here."""
+    with Following(tmp_path / "grants.db", primary) as following:
+        following.until(world.texts["good"], "allowed")
+        primary.commit(world.changed("good", deactivated=True))
+        assert following.until(world.texts["good"], "token_deactivated") < 1
+    assert primary.asked[-1] == "close"
+
+
+@pytest.mark.parametrize("fault", ["heartbeat", "changes", "wait", "close"])
+def test_an_outage_is_waited_out(
+    world: World, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Whatever fails, the follower tries again; connections are let go of in between, and one that
+    can't even be let go of doesn't end it either."""
+    monkeypatch.setattr(follower_module, "_RETRY_SECONDS", 0.05)
+    with Following(tmp_path / "grants.db", primary) as following:
+        following.until(world.texts["good"], "allowed")
+        primary.faults |= {fault, "heartbeat"}
+        primary.asked.clear()
+        following.until(world.texts["good"], "stale")
+        assert primary.asked.count("close") > 5
+        primary.commit(world.changed("good", deactivated=True))
+        primary.faults.clear()
+        following.until(world.texts["good"], "token_deactivated")
+
+
+def test_a_copy_that_cant_be_opened_is_tried_again(
+    world: World, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk at the start, or an error that outlasts a connection, ends no following."""
+    monkeypatch.setattr(follower_module, "_RETRY_SECONDS", 0.05)
+    opened = []
+
+    def failing_at_first(path: Path) -> sqlite3.Connection:
+        opened.append(path)
+        if len(opened) < 4:
+            raise sqlite3.OperationalError("disk I/O error")
+        return open_copy(path)
+
+    monkeypatch.setattr(follower_module, "open_copy", failing_at_first)
+    with Following(tmp_path / "grants.db", primary) as following:
+        following.until(world.texts["good"], "allowed")
+    assert len(opened) == 4
+
+
+def test_a_broken_connection_to_the_copy_is_opened_anew(
+    world: World, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not used again and again."""
+    monkeypatch.setattr(follower_module, "_RETRY_SECONDS", 0.05)
+    connections: list[sqlite3.Connection] = []
+
+    def remembered(path: Path) -> sqlite3.Connection:
+        connections.append(open_copy(path))
+        return connections[-1]
+
+    monkeypatch.setattr(follower_module, "open_copy", remembered)
+    with Following(tmp_path / "grants.db", primary) as following:
+        following.until(world.texts["good"], "allowed")
+        connections[0].close()
+        primary.commit(world.changed("good", deactivated=True))
+        following.until(world.texts["good"], "token_deactivated")
+
+
+def test_no_secret_is_logged_by_an_outage(
+    world: World, primary: Primary, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A driver's complaint may quote the URL with its password: only its kind is logged."""
+
+    def quoting(_: str) -> None:
+        raise Outage("postgresql://gatepass:hunter2@primary/gatepass")
+
+    primary.during = quoting
+    with Following(tmp_path / "grants.db", primary):
+        time.sleep(0.1)
+    assert "Outage" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_a_follower_killed_half_way_leaves_a_whole_copy(
+    world: World, primary: Primary, tmp_path: Path, clocks: Clocks
+) -> None:
+    """kill -9 in the midst of a rebuild: the former rows stand, unvouched for; the next follower
+    goes on at once."""
+    path = tmp_path / "grants.db"
+    copy = Copy(path, clocks)
+    copy.round(primary)
+    before = copy.rows()
+    copy.connection.close()
+    part(primary)
+    primary.commit(world.changed("good", deactivated=True))
+
+    def rebuild_and_die() -> None:
+        primary.during = lambda step: (
+            os.kill(os.getpid(), signal.SIGKILL) if step.startswith("half") else None
+        )
+        Copy(path, clocks).round(primary)
+
+    assert not finished(in_child(rebuild_and_die))
+    later = Copy(path, clocks)
+    assert later.rows() == before
+    assert later.reason(world.texts["good"]) == "stale"
+    later.round(primary)
+    assert later.rows() == primary.rows
+    assert later.reason(world.texts["good"]) is Reason.token_deactivated
+    later.connection.close()
+
+
+# --- who follows ----------------------------------------------------------------------------------
+
+
+def test_one_process_of_a_node_holds_the_lock(tmp_path: Path) -> None:
+    """Two of them never follow, or fold counts, at once; asking for it doesn't wait."""
+    mine = NodeLock(tmp_path / "grants.db-lock")
+    other = NodeLock(tmp_path / "grants.db-lock")
+    assert not mine.held
+    assert mine.take()
+    assert mine.take()
+    assert not other.take()
+    assert (mine.held, other.held) == (True, False)
+    mine.close()
+    assert not mine.held
+    assert other.take()
+    other.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_dead_holders_lock_can_be_had_at_once(tmp_path: Path, how: signal.Signals) -> None:
+    """However it died."""
+    path = tmp_path / "grants.db-lock"
+    ready, said = os.pipe()
+
+    def hold() -> None:
+        lock = NodeLock(path)
+        os.write(said, b"1" if lock.take() else b"0")
+        signal.pause()
+
+    mine = NodeLock(path)
+    with killed_in_the_end(hold, how):
+        assert os.read(ready, 1) == b"1"
+        assert not mine.take()
+    assert mine.take()
+    mine.close()
+    os.close(ready)
+    os.close(said)
+    assert path.exists()
