@@ -24,7 +24,6 @@ def test_from_signing_in_to_signing_out(any_installation: Installation) -> None:
     assert answer.headers["cache-control"] == "no-store"
     assert "set-cookie" not in answer.headers
     text, made = answer.json()["token"], answer.json()["authentication"]
-    assert answer.headers["location"] == f"/v1/authentications/{made['id']}"
     assert text.startswith(made["id"])
     assert made["id"].startswith("gplt_")
     created, expires = made["created_at"], made["expires_at"]
@@ -125,8 +124,16 @@ def test_a_wrong_type_is_a_mistake_and_no_attempt(
     installation: Installation, body: Any, field: str
 ) -> None:
     answer = installation.client().post("/v1/authentications", json=body)
-    assert answer.status_code == 422
+    assert answer.status_code == 422, answer.text
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_half_a_character_is_a_mistake_too(installation: Installation) -> None:
+    answer = installation.client().post(
+        "/v1/authentications", content=b'{"email": "ada@example.com", "password": "\\ud800"}'
+    )
+    assert answer.status_code == 422, answer.text
+    assert [error["field"] for error in answer.json()["errors"]] == ["password"]
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", "nobody@example.com"])
@@ -151,7 +158,7 @@ def test_too_many_at_once_are_turned_away_before_hashing(
     answer = attempt(installation.client(), "ada@example.com", PASSWORD)
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
     assert answer.headers["retry-after"] == "1"
-    monkeypatch.undo()
+    monkeypatch.setattr(sign_in, "_MOST_WAITING", 1)
     for _ in range(3):
         assert attempt(installation.client(), "ada@example.com", PASSWORD).status_code == 201
 
@@ -208,7 +215,7 @@ def test_nobodys_authentications_are_not_there(any_installation: Installation, u
 def test_what_the_browser_calls_itself_is_kept_as_one_line(installation: Installation) -> None:
     sent: list[tuple[bytes, Callable[[str], bool]]] = [
         (b"Mozilla/5.0 (X11)", lambda kept: kept == "Mozilla/5.0 (X11)"),
-        (b"x" * 5_000, lambda kept: 0 < len(kept) <= 300),
+        (b"x" * 5_000, lambda kept: 0 < len(kept) <= 1_000),
         (b"a\x85b\xff", lambda kept: kept.isprintable()),
     ]
     for header, fits in sent:

@@ -57,6 +57,7 @@ def call(installation: Installation, method: str, *headers: tuple[str, str]) -> 
         ("POST", [("Content-Type", "application/x-www-form-urlencoded")], 401),
         ("POST", [("Content-Type", "multipart/form-data")], 401),
         ("POST", [("Content-Type", "text/plain"), JSON], 401),
+        ("POST", [JSON, ("Content-Type", "text/plain")], 401),
     ],
 )
 def test_the_cookie_counts_for_json_and_for_our_own_site_alone(

@@ -3,9 +3,13 @@
 from typing import Any
 
 import pytest
+from fastapi import APIRouter
+from starlette.testclient import TestClient
 
 from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
+from gatepass.web.app import create_app
+from gatepass.web.deps import Authenticated
 from installation import Installation
 
 Headers = list[tuple[str, str | bytes]]
@@ -191,6 +195,24 @@ def test_a_ui_token_is_good_on_its_domain_alone(installation: Installation) -> N
         assert (answer.json().get("reason"), headers) == (reason, headers)
     twice = client.get("/v1/me", headers=[("Origin", "https://shop.example.com")] * 2)
     assert twice.json()["reason"] == "origin_not_allowed"
+
+
+def test_an_operators_token_is_no_operator(installation: Installation) -> None:
+    """Looking after the installation is nothing that was put into a token."""
+    asked = APIRouter()
+
+    @asked.get("/asked")
+    def operator(actor: Authenticated) -> bool:
+        return actor.operator
+
+    app = create_app(installation.node, extra=[asked])
+    for text, expected in (
+        (installation.sign_in(), True),
+        (installation.access_token("users:manage"), False),
+    ):
+        client = TestClient(app, client=("127.0.0.1", 50_000))
+        answer = client.get("/asked", headers={"x-access-token": text})
+        assert answer.json() is expected
 
 
 def test_a_credential_that_ends_while_its_change_waits_is_not_carried_out(

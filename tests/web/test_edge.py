@@ -1,5 +1,6 @@
 """What every request passes: size, HEAD, headers, the last ``except``."""
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -77,6 +78,29 @@ def test_head_is_get_without_the_body(installation: Installation, path: str) -> 
     assert head.status_code == get.status_code
     assert head.content == b""
     assert set(head.headers) == set(get.headers)
+
+
+def test_nothing_of_the_body_is_sent_after_all() -> None:
+    """Straight to the application: the clients at hand drop such a body by themselves."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def text() -> str:
+        return "text"
+
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "HEAD", "path": "/", "headers": [], "query_string": b""}
+    asyncio.run(Edge(app)(scope, receive, send))
+    start, *bodies = sent
+    assert dict(start["headers"])[b"content-length"] == b"6"
+    assert b"".join(message["body"] for message in bodies) == b""
 
 
 def test_answers_are_neither_stored_nor_guessed_at(installation: Installation) -> None:

@@ -61,6 +61,7 @@ def test_every_operation_is_described_with_what_it_takes_and_how_it_is_refused(
         taken = operation.get("requestBody", {}).get("content", {})
         assert set(taken) <= {"application/json"}, name
         assert ("requestBody" in operation) is (not name.startswith("GET")), name
+        assert ("415" in operation["responses"]) is bool(taken and "verify" not in name), name
 
 
 def test_who_may_call_what(document: Any) -> None:

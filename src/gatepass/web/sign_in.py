@@ -21,7 +21,6 @@ from gatepass.web.problems import SENTENCES
 # One more than hash at once, so that the database's share of the work doesn't keep hashing waiting.
 _THREADS = 3
 _MOST_WAITING = 100
-_LONGEST_USER_AGENT = 300
 
 _pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="gatepass_sign_in")
 _lock = Lock()
@@ -52,7 +51,7 @@ async def sign_in(
         password=password,
         code=code,
         address=format_address(address),
-        user_agent=_user_agent(request),
+        user_agent=request.headers.get("user-agent"),
         now=node.clock.now,
         lifetime_ms=node.settings.login_lifetime * 1000,
     )
@@ -75,11 +74,3 @@ def _leave() -> None:
     global _waiting
     with _lock:
         _waiting -= 1
-
-
-def _user_agent(request: Request) -> str | None:
-    """What the browser calls itself; as it was, but for what no line of text has."""
-    said = request.headers.get("user-agent")
-    if said is None:
-        return None
-    return "".join(c if c.isprintable() else "?" for c in said[:_LONGEST_USER_AGENT]) or None

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
-from gatepass.core.errors import Conflict, InvalidInput
-from gatepass.core.permissions import is_permission, is_wildcard
+from gatepass.core.errors import Conflict
 from gatepass.registry import access_tokens
 from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.shapes import (
@@ -134,26 +133,13 @@ def create(
     return CreatedAccessToken.model_construct(**dict(sent), token=text)
 
 
-def _filter(permission: Term | None = None) -> str | None:
-    if permission is None or is_permission(permission) or is_wildcard(permission):
-        return permission
-    raise InvalidInput(
-        [
-            (
-                "permission",
-                "A permission is written resource:action, or resource:* for all of a resource.",
-            )
-        ]
-    )
-
-
 @router.get("/access-tokens", summary="The company's access tokens")
 def search(
     node: OurNode,
     actor: Authenticated,
-    permission: Annotated[str | None, Depends(_filter)],
     q: Term | None = None,
     status: Status | None = None,
+    permission: Term | None = None,
     kind: Literal["api", "ui"] | None = None,
     limit: Limit | None = None,
     cursor: PageCursor = None,

@@ -87,7 +87,6 @@ async def create(
 ) -> SignedInAnswer:
     """Whatever is wrong is 401 `sign_in_failed`. The answer holds a login token, this once."""
     made, text = await sign_in(request, who.email, who.password, who.code)
-    response.headers["Location"] = f"/v1/authentications/{made.id}"
     authentication = _sent(made, response)
     return SignedInAnswer(token=text, authentication=authentication)
 
