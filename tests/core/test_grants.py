@@ -4,7 +4,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from gatepass.core import grants as grants_module
 from gatepass.core.grants import (
     CompanyRules,
     Grant,
@@ -44,6 +46,20 @@ companies = st.builds(
     roles=st.dictionaries(texts, name_sets, max_size=3),
 )
 
+EXAMPLE = Grant(
+    id="gpat_4fT0aB3cD5eF7gH9",
+    digest=bytes(32),
+    kind="api",
+    company="com_1",
+    user="usr_1",
+    label="Shop",
+    permissions=frozenset({"charges:get", "charges:create"}),
+    networks=None,
+    domains=(),
+    expires_at=None,
+    deactivated=False,
+)
+
 
 @given(grants)
 def test_grants_round_trip(grant: Grant) -> None:
@@ -55,6 +71,32 @@ def test_grants_round_trip(grant: Grant) -> None:
 def test_holders_round_trip(holder: Holder) -> None:
     """No fact of a holder is lost."""
     assert decode_holder(encode(holder)) == holder
+
+
+def test_what_records_have_in_common_is_kept_once() -> None:
+    """Thousands of tokens of a company with equal permissions don't repeat either in memory."""
+    one, other = (decode_grant(encode(EXAMPLE)) for _ in range(2))
+    assert one.permissions is other.permissions
+    assert one.company is other.company
+    holder = decode_holder(encode(Holder(EXAMPLE.user, EXAMPLE.company, True, "admin")))
+    assert holder.id is one.user
+    assert holder.company is one.company
+    rules = decode_company(
+        encode(CompanyRules(EXAMPLE.company, True, None, {"own": EXAMPLE.permissions}))
+    )
+    assert rules.id is one.company
+    assert rules.roles["own"] is one.permissions
+
+
+def test_what_is_kept_of_sets_is_bounded() -> None:
+    """Companies choose the sets of their tokens; they can't fill the memory with them."""
+    for number in range(3_000):
+        names = frozenset({f"a:{number}"})
+        assert decode_grant(encode(replace(EXAMPLE, permissions=names))).permissions == names
+    assert len(grants_module._sets) <= 1_024
+    many = frozenset(f"a:{number}" for number in range(200))
+    assert decode_grant(encode(replace(EXAMPLE, permissions=many))).permissions == many
+    assert many not in grants_module._sets
 
 
 @given(companies)

@@ -15,7 +15,8 @@ __all__ = ["STATUS", "Call", "Decision", "Reason", "admit", "admit_verifier", "d
 
 _KINDS = {ACCESS_TOKEN: ("api", "ui"), LOGIN_TOKEN: ("login",)}
 _NOTHING: frozenset[str] = frozenset()
-# Bound once: an enumeration looks its members up anew at each use.
+# Bound once: an enumeration looks its members up anew at each use. Asking whether something is an
+# instance of one is dear, too; below it is asked the other way round where calls pass.
 _ALLOWED = Reason.allowed
 _TOKEN_MISSING = Reason.token_missing
 _TOKEN_INVALID = Reason.token_invalid
@@ -104,14 +105,14 @@ def decide(
         there would be nothing to check.
     """
     role = _admitted_role(grant, holder, company, call, now)
-    if isinstance(role, Reason):
+    if not isinstance(role, frozenset):
         return _refused(role, grant, holder, company, call)
     assert grant is not None  # or check 2 would have refused
     permission = call.permission
     route = call.route
 
     # 9. The path is unambiguous and a catalogue route matches.
-    if isinstance(route, Reason):
+    if type(route) is Reason:
         unmatched = _PATH_AMBIGUOUS if route is _PATH_AMBIGUOUS else Reason.route_unknown
         return Decision(unmatched, grant, role, call)
 
@@ -133,7 +134,7 @@ def admit(
     For the control plane alone, which then checks each operation's permission itself.
     """
     role = _admitted_role(grant, holder, company, call, now)
-    if isinstance(role, Reason):
+    if not isinstance(role, frozenset):
         return _refused(role, grant, holder, company, call)
     return Decision(_ALLOWED, grant, role, call)
 
@@ -169,7 +170,7 @@ def _admitted_role(
     """
     # 1. A token was presented.
     credential = call.credential
-    if isinstance(credential, Reason):
+    if not isinstance(credential, Credential):
         return _TOKEN_MISSING if credential is _TOKEN_MISSING else _TOKEN_INVALID
 
     # 2. It is a token, known, and its secret is the right one.

@@ -5,9 +5,16 @@ allowlist is one row, however many tokens it concerns. The bytes are MessagePack
 only ever added at the end, with a default, so that nodes of two versions read each other's rows.
 """
 
+from sys import intern
+
 import msgspec
+from msgspec.structs import force_setattr
 
 from gatepass.core.networks import Networks
+
+#: Sets of permissions kept as one object for all records that have an equal one.
+_SETS_KEPT = 1_024
+_LARGEST_SET_KEPT = 64
 
 
 class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -78,15 +85,47 @@ def encode(record: Grant | Holder | CompanyRules) -> bytes:
 
 
 def decode_grant(record: bytes) -> Grant:
-    """Read a grant's bytes. Raises ``msgspec.DecodeError`` if they are not one."""
-    return _grant.decode(record)
+    """Read a grant's bytes. Raises ``msgspec.DecodeError`` if they are not one.
+
+    What many records have in common is one object for all of them, here and below: thousands of
+    them are kept decoded, and a decision is as quick as the memory it has to fetch.
+    """
+    grant = _grant.decode(record)
+    force_setattr(grant, "kind", intern(grant.kind))
+    force_setattr(grant, "company", intern(grant.company))
+    force_setattr(grant, "user", intern(grant.user))
+    force_setattr(grant, "permissions", _one_for_all(grant.permissions))
+    return grant
 
 
 def decode_holder(record: bytes) -> Holder:
     """Read a holder's bytes. Raises ``msgspec.DecodeError`` if they are not one."""
-    return _holder.decode(record)
+    holder = _holder.decode(record)
+    force_setattr(holder, "id", intern(holder.id))
+    force_setattr(holder, "company", intern(holder.company))
+    force_setattr(holder, "role", intern(holder.role))
+    return holder
 
 
 def decode_company(record: bytes) -> CompanyRules:
     """Read a company's rules. Raises ``msgspec.DecodeError`` if they are not some."""
-    return _company.decode(record)
+    company = _company.decode(record)
+    roles = {intern(role): _one_for_all(names) for role, names in company.roles.items()}
+    force_setattr(company, "id", intern(company.id))
+    force_setattr(company, "roles", roles)
+    return company
+
+
+_sets: dict[frozenset[str], frozenset[str]] = {}
+
+
+def _one_for_all(names: frozenset[str]) -> frozenset[str]:
+    known = _sets.get(names)
+    if known is not None:
+        return known
+    # Bounded in number and in size: companies choose the sets of their tokens.
+    if len(names) <= _LARGEST_SET_KEPT:
+        if len(_sets) >= _SETS_KEPT:
+            _sets.clear()
+        _sets[names] = names
+    return names

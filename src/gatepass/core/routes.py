@@ -86,7 +86,7 @@ class Routes:
             RouteError: one of them is no route, or two have the same method and shape.
         """
         self._methods: dict[str, _Node] = {}
-        self._memo: dict[tuple[str, str], str | Reason] = {}
+        self._memos: dict[str, dict[str, str | Reason]] = {}
         for text, permission in pairs:
             self._add(text, permission)
 
@@ -103,16 +103,18 @@ class Routes:
         """
         if "?" in path:
             path = path[: path.index("?")]
-        key = (method, path)
-        known = self._memo.get(key)
+        memo = self._memos.get(method)
+        if memo is None:
+            return self._match(method, path)
+        known = memo.get(path)
         if known is not None:
             return known
         outcome = self._match(method, path)
         # Bounded in number and in size, so that a stranger's paths can't fill the memory.
-        if len(path) <= _MEMO_LONGEST and len(method) <= _MEMO_LONGEST:
-            if len(self._memo) >= _MEMO_ENTRIES:
-                self._memo.clear()
-            self._memo[key] = outcome
+        if len(path) <= _MEMO_LONGEST:
+            if len(memo) >= _MEMO_ENTRIES:
+                memo.clear()
+            memo[path] = outcome
         return outcome
 
     def _match(self, method: str, path: str) -> str | Reason:
@@ -126,6 +128,8 @@ class Routes:
     def _add(self, text: str, permission: str) -> None:
         route = Route.parse(text)
         node = self._methods.setdefault(route.method, _Node())
+        # Only the catalogue's methods: a stranger's own get no memo.
+        self._memos.setdefault(route.method, {})
         for literal in route.shape:
             if literal is None:
                 node.parameter = node.parameter or _Node()

@@ -29,6 +29,9 @@ MOST_TOKENS = 200_000
 #: A spool this long is closed and a new one begun, so that it can be removed.
 ROTATE_BYTES = 1 << 20
 
+#: How often, when last (Unix ms), from which address (packed), for which permission.
+_Use = tuple[int, int, bytes | None, str | None]
+
 # Bound once: an enumeration looks its members up anew at each use.
 _ALLOWED = Reason.allowed
 
@@ -57,7 +60,7 @@ class Usage:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._tokens: dict[str, tuple[int, int, Decision]] = {}
+        self._tokens: dict[str, _Use] = {}
         self._decisions: dict[str, int] = {}
         self._descriptor: int | None = None
         self._pid = 0
@@ -70,13 +73,19 @@ class Usage:
             # Taken once: a flush in between swaps it, and what was seen in the one must not be
             # counted on in the other.
             tokens = self._tokens
-            # Only what the last use was is kept here; it is put into words at the next flush.
+            # Of the last use only what is told of it: a decision would keep its grant in memory.
+            call = decision.call
             seen = tokens.get(grant.id)
             if seen is not None:
-                tokens[grant.id] = (seen[0] + 1, now, decision)
+                tokens[grant.id] = (
+                    seen[0] + 1,
+                    now,
+                    call.address,
+                    call.permission or call.route,
+                )
                 return
             if len(tokens) < MOST_TOKENS:
-                tokens[grant.id] = (1, now, decision)
+                tokens[grant.id] = (1, now, call.address, call.permission or call.route)
                 return
         decisions = self._decisions
         reason = decision.reason.value
@@ -163,14 +172,10 @@ class Usage:
         self._descriptor = None
 
 
-def _in_words(count: int, at: int, decision: Decision) -> tuple[int, int, str | None, str]:
-    address, needed = decision.call.address, decision.needed
-    return (
-        count,
-        at,
-        None if address is None else format_address(address),
-        needed[0] if needed else "",
-    )
+def _in_words(
+    count: int, at: int, address: bytes | None, permission: str | None
+) -> tuple[int, int, str | None, str]:
+    return count, at, None if address is None else format_address(address), permission or ""
 
 
 class Spool(msgspec.Struct, frozen=True):

@@ -54,18 +54,28 @@ _Fact = TypeVar("_Fact", Grant, Holder, CompanyRules)
 _Rule = Callable[[Grant | None, Holder | None, CompanyRules | None, Call, int], Decision]
 
 
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """A stretch of one generation, a second at most. What was read in it counts until it ends.
+
+    All that was read meanwhile names the one object, so that one comparison tells whether an entry
+    still counts, and an entry never outlives any of its parts.
+    """
+
+    generation: int
+    until_ns: int
+
+
 class Known(msgspec.Struct, gc=False):
-    """What the file said about one text, for as long as its generation stands.
+    """What the file said about one text, for as long as the span it was read in.
 
     ``memo`` is room for the reply headers that an endpoint derives from it.
     """
 
+    span: Span
     credential: Credential
     grant: Grant
     holder: Holder | None
     company: CompanyRules | None
-    generation: int
-    until_ns: int
     memo: list[tuple[str, str]] | None = None
 
 
@@ -102,8 +112,9 @@ class Verifier:
         self.copy = copy
         self.counting = counting
         self._texts: dict[bytes, Known] = {}
-        self._holders: dict[str, tuple[int, int, Holder | None]] = {}
-        self._companies: dict[str, tuple[int, int, CompanyRules | None]] = {}
+        self._span = Span(0, 0)
+        self._holders: dict[str, tuple[Span, Holder | None]] = {}
+        self._companies: dict[str, tuple[Span, CompanyRules | None]] = {}
 
     def check(
         self,
@@ -252,12 +263,15 @@ class Verifier:
             return None
         # The key is a digest: the cache holds no secret, and a look-up's time tells nothing of one.
         key = sha256(text.encode()).digest()
+        span = self._span
+        if span.generation != generation or boot_ns >= span.until_ns:
+            span = self._span = Span(generation, boot_ns + CACHE_NS)
         known = self._texts.get(key)
-        if known is not None and known.generation == generation and boot_ns < known.until_ns:
+        if known is not None and known.span is span:
             return known
-        return self._read(text, key, generation, boot_ns)
+        return self._read(text, key, span)
 
-    def _read(self, text: str, key: bytes, generation: int, boot_ns: int) -> Known | None:
+    def _read(self, text: str, key: bytes, span: Span) -> Known | None:
         credential = credentials.parse(text)
         if credential is None:
             return None
@@ -269,19 +283,14 @@ class Verifier:
         if not credentials.matches(credential, grant.digest):
             return None
         holder = company = None
-        # What is kept counts no longer than the oldest of its parts.
-        until_ns = boot_ns + CACHE_NS
         if grant.user:
-            holder, holder_until_ns = self._fact(
-                self._holders, "holders", grant.user, decode_holder, generation, boot_ns
-            )
-            until_ns = min(until_ns, holder_until_ns)
+            holder = self._fact(self._holders, "holders", grant.user, decode_holder, span)
         if grant.company:
-            company, company_until_ns = self._fact(
-                self._companies, "company_rules", grant.company, decode_company, generation, boot_ns
+            company = self._fact(
+                self._companies, "company_rules", grant.company, decode_company, span
             )
-            until_ns = min(until_ns, company_until_ns)
-        known = Known(credential, grant, holder, company, generation, until_ns)
+        # The same id and digest, kept once: what is cached is read from memory at every call.
+        known = Known(span, Credential(grant.id, grant.digest), grant, holder, company)
         if len(self._texts) >= CACHE_SIZE:
             self._texts.clear()
         self._texts[key] = known
@@ -289,22 +298,21 @@ class Verifier:
 
     def _fact(
         self,
-        cache: dict[str, tuple[int, int, _Record | None]],
+        cache: dict[str, tuple[Span, _Record | None]],
         table: str,
         key: str,
         decode: Callable[[bytes], _Record],
-        generation: int,
-        boot_ns: int,
-    ) -> tuple[_Record | None, int]:
+        span: Span,
+    ) -> _Record | None:
         entry = cache.get(key)
-        if entry is not None and entry[0] == generation and boot_ns < entry[1]:
-            return entry[2], entry[1]
+        if entry is not None and entry[0] is span:
+            return entry[1]
         record = self.file.record(table, key)
         fact = None if record is None else _decoded(decode, record)
         if len(cache) >= CACHE_SIZE:
             cache.clear()
-        cache[key] = (generation, boot_ns + CACHE_NS, fact)
-        return fact, boot_ns + CACHE_NS
+        cache[key] = (span, fact)
+        return fact
 
 
 def _decoded(decode: Callable[[bytes], _Fact], record: bytes) -> _Fact:
