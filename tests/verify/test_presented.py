@@ -1,0 +1,46 @@
+"""Which credential a request presents."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepass.core.reason import Reason
+from gatepass.verify.presented import read_credential
+from vector_files import cases
+
+
+@pytest.mark.parametrize("case", cases("presented.yaml", "cases"))
+def test_presented(case: dict[str, Any]) -> None:
+    """As the vectors say."""
+    found = read_credential(case.get("authorization", []), case.get("x_access_token", []))
+    assert found == case["presents"]
+    assert isinstance(found, Reason) == case["presents"].startswith("token_")
+
+
+texts = st.sampled_from(["T", "U", "", " ", "T U"]) | st.text(max_size=8)
+lines = st.lists(
+    st.none() | texts | texts.map("Bearer {}".format) | texts.map("Basic {}".format), max_size=4
+)
+
+
+@given(lines, lines)
+def test_there_is_one_credential_or_none(
+    authorization: list[str | None], x_access_token: list[str | None]
+) -> None:
+    """Nothing is raised; what is found was sent; where two differ, or one can't be read, nobody's
+    counts, in whichever order they came."""
+    found = read_credential(authorization, x_access_token)
+    sent = {value for value in x_access_token if value} | {
+        value.partition(" ")[2].strip(" ")
+        for value in authorization
+        if value is not None and value.partition(" ")[0].lower() == "bearer"
+    } - {""}
+    if None in authorization or None in x_access_token or len(sent) > 1:
+        assert found is Reason.token_invalid
+    elif sent:
+        assert {found} == sent
+    else:
+        assert found is Reason.token_missing
+    assert read_credential(authorization[::-1], x_access_token[::-1]) == found
