@@ -2,7 +2,7 @@
 
 import sys
 
-from gatepass.cli.main import main
+from gatepass.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,8 +6,8 @@ import typer
 from sqlalchemy.orm import Session
 
 from gatepass.cli.installation import opened
-from gatepass.cli.main import app
 from gatepass.cli.output import AsJson, print_json, print_table
+from gatepass.cli.tree import app
 from gatepass.core.errors import NotFound
 from gatepass.registry import allowlist, companies
 from gatepass.registry.actor import Actor
@@ -33,12 +33,15 @@ def show(company: CompanyName, json: AsJson = False) -> None:
 
 
 @group.command()
-def clear(company: CompanyName) -> None:
+def clear(company: CompanyName, json: AsJson = False) -> None:
     """Lift a company's allowlist, at once."""
     with opened(accept_clock=True) as node, node.database.changing(node.clock.now()) as session:
         found = _named(session, company)
         allowlist.replace(session, Actor.command_line(), found.id, [])
-    typer.echo(f"{found.name} can be reached from anywhere again.", err=True)
+    if json:
+        print_json({"entries": []})
+    else:
+        typer.echo(f"{found.name} can be reached from anywhere again.", err=True)
 
 
 def _named(session: Session, name: str) -> Company:

@@ -5,19 +5,28 @@ from typing import Annotated
 
 import typer
 
-from gatepass.cli.main import app
+from gatepass.cli.output import AsJson
+from gatepass.cli.tree import app
 
 
 @app.command()
 def demo(
     port: Annotated[
-        int, typer.Option(help="The port to listen on; 0 for a free one.", min=0, max=65_535)
+        int,
+        typer.Option(
+            help="The port to listen on; 0 for a free one.",
+            min=0,
+            max=65_535,
+            envvar="GATEPASS_PORT",
+            show_envvar=False,
+        ),
     ] = 8787,
     data_dir: Annotated[
         Path | None, typer.Option(help="Keep it in this directory, to be served again.")
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """Try it: a company, an owner, a payments catalogue and a sample API, ready to sign in to."""
     from gatepass.demo.run import run
 
-    raise typer.Exit(run(port, data_dir))
+    raise typer.Exit(run(port, data_dir, as_json=json))

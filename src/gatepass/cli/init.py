@@ -1,12 +1,15 @@
 """``gatepass init``: a company and its administrator; in an empty database the schema first."""
 
+import getpass
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, TextIO
 
 import typer
 
 from gatepass.cli.installation import opened
-from gatepass.cli.main import app
+from gatepass.cli.output import AsJson, print_json
+from gatepass.cli.tree import app
 from gatepass.core.errors import InvalidInput, Misconfigured
 from gatepass.registry import companies, passwords, users
 from gatepass.registry.actor import Actor
@@ -28,16 +31,14 @@ def init(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
+    json: AsJson = False,
 ) -> None:
     """Create a company and its administrator, and the schema in an empty database."""
-    with opened(any_schema=True) as node:
-        state = schema_state(node.database)
-        if state in ("old", "newer"):
-            raise Misconfigured(f"the database's schema is {state}: see gatepass migrate")
-        password = _password(password_stdin)
+    with opened(schemas=("empty", "current")) as node:
+        password = _read(sys.stdin) if password_stdin else _ask()
         passwords.check_rules(password, email=email, company_name=company)
         password_hash = passwords.hash(password)
-        if state == "empty":
+        if schema_state(node.database) == "empty":
             create_schema(node.database)
         actor = Actor.command_line()
         with node.database.changing(node.clock.now()) as session:
@@ -53,19 +54,40 @@ def init(
                 password_hash=password_hash,
                 operator=first or operator,
             )
+    if json:
+        administrator = {"id": user.id, "email": user.email, "operator": user.operator}
+        print_json({"company": {"id": made.id, "name": made.name}, "user": administrator})
+        return
     typer.echo(f"{made.name} is set up. {user.email} is its administrator.", err=True)
     typer.echo("Next: gatepass serve", err=True)
 
 
-def _password(from_stdin: bool) -> str:
-    if not from_stdin:
-        chosen: str = typer.prompt(
-            "Password (at least 15 characters)", hide_input=True, confirmation_prompt=True, err=True
-        )
-        return chosen
-    content = sys.stdin.buffer.read(_LONGEST_INPUT)
+def _ask() -> str:
+    """Ask for the password, twice, without echo."""
+    with warnings.catch_warnings():
+        # Rather not at all than in plain sight.
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            password = getpass.getpass("Password (at least 15 characters): ")
+            again = getpass.getpass("The same again: ")
+        except getpass.GetPassWarning:
+            raise Misconfigured(
+                "there is no terminal to ask for the password on; use --password-stdin"
+            ) from None
+        except EOFError:
+            raise typer.Abort from None
+    if password != again:
+        raise InvalidInput([("password", "The two differ.")])
+    return password
+
+
+def _read(stdin: TextIO | None) -> str:
+    """All of standard input, but for one newline at its end."""
+    if stdin is None:
+        raise Misconfigured("standard input is closed, and --password-stdin reads from it")
+    content = stdin.buffer.read(_LONGEST_INPUT)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        raise InvalidInput([("password", "it is not UTF-8 text")]) from None
-    return text.removesuffix("\n").removesuffix("\r")
+        raise InvalidInput([("password", "It is not UTF-8 text.")]) from None
+    return text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")

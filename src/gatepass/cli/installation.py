@@ -1,21 +1,22 @@
 """The installation a command acts on: its settings, its catalogue, its node."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gatepass.core.catalogue import Catalogue, CatalogueError, parse_catalogue
 from gatepass.core.errors import Misconfigured
 from gatepass.node import Node, open_node
-from gatepass.registry.schema import schema_state
+from gatepass.registry.schema import SchemaState, schema_state
 from gatepass.settings import Settings
 
 _LARGEST_CATALOGUE = 1 << 20
 
+_CURRENT: tuple[SchemaState, ...] = ("current",)
 _WHAT_TO_DO = {
-    "empty": "there is no installation here yet: run gatepass init",
+    "empty": "there is no installation yet: run gatepass init",
     "old": "the database's schema is older than this version of Gatepass: run gatepass migrate",
-    "newer": "the database's schema is newer than this version of Gatepass: use that version",
+    "newer": "the database's schema is newer than this version of Gatepass: run that version",
 }
 
 
@@ -57,25 +58,30 @@ def read_file(path: Path, what: str) -> str:
 
 @contextmanager
 def opened(
-    settings: Settings | None = None, *, accept_clock: bool = False, any_schema: bool = False
+    settings: Settings | None = None,
+    *,
+    accept_clock: bool = False,
+    schemas: Collection[SchemaState] = _CURRENT,
 ) -> Iterator[Node]:
     """The node of this machine, for one command.
 
     Args:
         settings: read from the environment if not given.
         accept_clock: go on although the clock is behind the latest time seen.
-        any_schema: don't insist on a schema of this version.
+        schemas: the states of the schema that the command can work with.
 
     Raises:
         Misconfigured: there is no installation, or it needs something first.
     """
     settings = Settings.read() if settings is None else settings
+    if "empty" not in schemas and settings.is_sqlite and not settings.grant_path.exists():
+        # Looked at first: a misspelt directory isn't made by being looked into.
+        raise Misconfigured(f"{settings.grant_path}: {_WHAT_TO_DO['empty']}")
     node = open_node(settings, read_catalogue(settings), accept=accept_clock)
     try:
-        if not any_schema:
-            state = schema_state(node.database)
-            if state != "current":
-                raise Misconfigured(_WHAT_TO_DO[state])
+        state = schema_state(node.database)
+        if state not in schemas:
+            raise Misconfigured(_WHAT_TO_DO[state])
         yield node
     finally:
         node.database.close()

@@ -1,6 +1,7 @@
 """What commands print: a table for people, JSON for programs. Nothing else goes to stdout."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
@@ -11,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gatepass.web.times import format_time
+
+_WIDEST = 100_000
 
 #: The ``--json`` option of every command that prints data.
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the REST API would send it.")]
@@ -34,7 +37,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_printable(cell)) for cell in row))
-    Console(soft_wrap=False).print(table)
+    _console().print(table)
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
@@ -44,12 +47,17 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(name, Text(_printable(value)))
-    Console().print(table)
+    _console().print(table)
 
 
 def when(time_ms: int | None, otherwise: str = "never") -> str:
     """A moment in UTC, to the second."""
     return otherwise if time_ms is None else format_time(time_ms)[:19].replace("T", " ") + " UTC"
+
+
+def _console() -> Console:
+    # Into a file or another program a row stays one line, however long.
+    return Console() if sys.stdout.isatty() else Console(width=_WIDEST)
 
 
 def _printable(text: str) -> str:

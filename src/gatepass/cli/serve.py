@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gatepass.cli.installation import catalogue_text, opened
-from gatepass.cli.main import app
+from gatepass.cli.tree import app
 from gatepass.registry.publishing import follow_catalogue
 from gatepass.settings import Settings
 

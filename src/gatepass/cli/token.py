@@ -5,12 +5,14 @@ from typing import Annotated
 import typer
 
 from gatepass.cli.installation import opened
-from gatepass.cli.main import app
 from gatepass.cli.output import AsJson, as_sent, print_facts, print_json, print_table, when
+from gatepass.cli.tree import app
 from gatepass.registry import access_tokens, companies
 from gatepass.registry.access_token_search import list_ as search
 from gatepass.registry.actor import Actor
 from gatepass.web.api.access_tokens import AccessToken
+
+_PAGE = 200
 
 group = typer.Typer(help="Access tokens of all companies.", no_args_is_help=True)
 app.add_typer(group, name="token")
@@ -20,20 +22,22 @@ app.add_typer(group, name="token")
 def list_(
     q: Annotated[str, typer.Option("--search", "-q", help="Part of the label, or the id.")] = "",
     status: Annotated[str, typer.Option(help="active, expired or deactivated.")] = "",
-    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 200,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many; else all.", min=1, show_default=False)
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """List access tokens, newest first."""
     found: list[access_tokens.AccessToken] = []
     with opened() as node, node.database.reading(node.clock.now()) as session:
         cursor: str | None = None
-        while len(found) < limit:
+        while limit is None or len(found) < limit:
             page = search(
                 session,
                 Actor.command_line(),
                 q=q or None,
                 status=status or None,
-                limit=min(200, limit - len(found)),
+                limit=_PAGE if limit is None else min(_PAGE, limit - len(found)),
                 cursor=cursor,
             )
             found += page.items
@@ -41,7 +45,8 @@ def list_(
             if cursor is None:
                 break
     if json:
-        print_json({"items": [as_sent(AccessToken.model_validate(token)) for token in found]})
+        items = [as_sent(AccessToken.model_validate(token)) for token in found]
+        print_json({"items": items, "next": None})
         return
     print_table(
         ("Id", "Label", "Kind", "Status", "Permissions", "Expires"),

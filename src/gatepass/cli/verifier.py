@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from gatepass.cli.installation import opened
-from gatepass.cli.main import app
 from gatepass.cli.output import AsJson, as_sent, print_json, print_table, when
+from gatepass.cli.tree import app
 from gatepass.registry import verifier_keys
 from gatepass.registry.actor import Actor
 from gatepass.web.api.verifier_keys import VerifierKey
@@ -35,7 +35,8 @@ def list_(json: AsJson = False) -> None:
     with opened() as node, node.database.reading(node.clock.now()) as session:
         keys = verifier_keys.list_(session, Actor.command_line())
     if json:
-        print_json({"items": [as_sent(VerifierKey.model_validate(key)) for key in keys]})
+        items = [as_sent(VerifierKey.model_validate(key)) for key in keys]
+        print_json({"items": items, "next": None})
         return
     print_table(
         ("Id", "Label", "Status", "Created"),

@@ -1,10 +1,12 @@
 """What ``gatepass demo`` does: make an installation if there is none, say how to get in, serve."""
 
+import json
 import logging
 import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,16 +28,25 @@ from gatepass.settings import PREFIX, Settings
 from gatepass.web.serve import serve
 
 HOST = "127.0.0.1"
+_TITLES = {
+    "address": "Address",
+    "email": "E-mail",
+    "password": "Password",
+    "verifier_key": "Verifier key",
+    "access_token": "Access token",
+    "demo_page": "Demo page",
+}
 _APPLICATION = "gatepass.demo.app:create_app"
 # Of the settings around us these alone count: a demo never touches a real installation's database.
 _KEPT_SETTINGS = ("WORKERS", "VERIFY_PORT", "VERIFY_WORKERS", "TRUSTED_PROXIES", "LOGIN_LIFETIME")
 
 
-def run(port: int, data_dir: Path | None) -> int:
+def run(port: int, data_dir: Path | None, *, as_json: bool = False) -> int:
     """Serve the demo until told to stop.
 
     Args:
         port: 0 for any free one.
+        as_json: print how to get in as one line of JSON.
         data_dir: kept, and served again next time; None for one that is thrown away at the end.
 
     Returns:
@@ -58,12 +69,21 @@ def run(port: int, data_dir: Path | None) -> int:
             os.environ[PAGE_TOKEN] = acme.new_page_token(node, port)
         finally:
             node.database.close()
+
+        def ready() -> None:
+            facts = _facts(settings, credentials)
+            if as_json:
+                print(json.dumps(facts))
+            else:
+                _tell(facts, kept_in=None if data_dir is None else directory)
+            sys.stdout.flush()
+
         return serve(
             settings,
             text,
             node.clock,
             application=_APPLICATION,
-            when_ready=lambda: _tell(settings, credentials, keeps=data_dir is not None),
+            when_ready=ready,
         )
 
 
@@ -135,36 +155,30 @@ def _free_port(port: int) -> int:
         return free
 
 
-def _tell(settings: Settings, credentials: Credentials | None, *, keeps: bool) -> None:
-    url = settings.public_url
-    facts = [("Address", url), ("E-mail", acme.OWNER_EMAIL)]
-    token = "$TOKEN"  # noqa: S105 - a placeholder
+def _facts(settings: Settings, credentials: Credentials | None) -> dict[str, str]:
+    facts = {"address": settings.public_url, "email": acme.OWNER_EMAIL}
     if credentials is not None:
-        token = credentials.access_token
-        facts += [
-            ("Password", credentials.password),
-            ("Verifier key", credentials.verifier_key),
-            ("Access token", credentials.access_token),
-        ]
-    facts.append(("Demo page", f"http://localhost:{settings.port}/demo"))
-    # Secrets are for selecting and copying: never wrapped, cut or coloured apart.
+        facts |= {
+            "password": credentials.password,
+            "verifier_key": credentials.verifier_key,
+            "access_token": credentials.access_token,
+        }
+    token = facts.get("access_token", "$TOKEN")
+    return facts | {
+        "demo_page": f"http://localhost:{settings.port}/demo",
+        "try": f'curl -H "Authorization: Bearer {token}" {settings.public_url}/demo/v1/charges',
+    }
+
+
+def _tell(facts: dict[str, str], *, kept_in: Path | None) -> None:
+    # Texts are for selecting and copying: never wrapped, cut or coloured in parts.
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print()
-    console.print(f"Gatepass demo: {acme.COMPANY}", style="bold")
-    console.print()
-    for name, value in facts:
-        console.print(f"  {name + ':':<14}{value}")
-    console.print()
-    if credentials is None:
-        console.print("  The credentials were printed when this demo was made.")
-        console.print()
-    console.print("Try it:")
-    console.print(f'  curl -H "Authorization: Bearer {token}" {url}/demo/v1/charges')
-    console.print()
-    end = (
-        f"It is kept in {settings.data_dir}."
-        if keeps
-        else "Everything is thrown away when it stops."
-    )
+    console.print(f"\nGatepass demo: {acme.COMPANY}\n", style="bold")
+    for name, value in facts.items():
+        if name != "try":
+            console.print(f"  {_TITLES[name] + ':':<14}{value}")
+    if "password" not in facts:
+        console.print("\n  The credentials were printed when this demo was made.")
+    console.print(f"\nTry it:\n  {facts['try']}\n")
+    end = f"It is kept in {kept_in}." if kept_in else "Everything is thrown away when it stops."
     console.print(f"Ctrl-C stops it. {end}", style="dim")
-    console.file.flush()

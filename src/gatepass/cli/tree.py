@@ -6,12 +6,13 @@ Exit codes: 0 done, 1 refused or failed with one clear line on stderr, 2 wrong u
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from gatepass.core.errors import GatepassError, InvalidInput
+from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
 
 app = typer.Typer(
     name="gatepass",
@@ -26,28 +27,24 @@ app = typer.Typer(
 _COMMANDS = ("demo", "init", "serve", "migrate", "verifier", "token", "allowlist", "catalogue")
 
 
-def main() -> int:
+def run() -> int:
     """Run the command that the arguments name; the exit code."""
-    # Only what is asked for: a catalogue is checked without loading a web framework.
-    asked = [name for name in sys.argv[1:2] if name in _COMMANDS]
-    for name in asked or _COMMANDS:
-        importlib.import_module(f"gatepass.cli.{name}")
     try:
+        _load(sys.argv[1:2])
         code = app(standalone_mode=False)
+        _flush()
     except GatepassError as error:
         return _failed(_one_line(error))
     except typer.Exit as left:
         return left.exit_code
-    except typer.Abort:
-        return _failed("stopped")
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         return _failed("stopped")
     except BrokenPipeError:
         # Whoever read our output has seen enough. Nothing may be flushed into the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _failed(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return _failed(f"{error.filename or 'output'}: {error.strerror or error}")
     except Exception as error:
         show = getattr(error, "show", None)
         if show is None:
@@ -69,14 +66,32 @@ def _gatepass(
         raise typer.Exit
 
 
+def _load(first: Sequence[str]) -> None:
+    """Only what is asked for: a catalogue is checked without loading a web framework."""
+    if first == ["--version"]:
+        return
+    for name in [name for name in first if name in _COMMANDS] or _COMMANDS:
+        importlib.import_module(f"gatepass.cli.{name}")
+
+
+def _flush() -> None:
+    # Here and not at the interpreter's end, where a full disk would be a traceback.
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
 def _failed(line: str) -> int:
-    print(f"gatepass: {line}", file=sys.stderr)
+    if sys.stderr is not None:
+        print(f"gatepass: {line}", file=sys.stderr)
     return 1
 
 
 def _one_line(error: GatepassError) -> str:
+    text = error.message
     if isinstance(error, InvalidInput):
         text = "; ".join(f"{field}: {message}" for field, message in error.errors)
-    else:
-        text = error.message
+    elif isinstance(error, Unavailable):
+        # What the driver says of an outage helps whoever stands before the server.
+        said = getattr(error.__cause__, "orig", None)
+        text += f" ({said})" if said else ""
     return " ".join(text.split())
