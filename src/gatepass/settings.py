@@ -173,7 +173,7 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 
 def _host(text: str) -> str:
-    host = text.removeprefix("[").removesuffix("]")
+    host = text[1:-1] if text[:1] + text[-1:] == "[]" else text
     if host == "localhost":
         return "127.0.0.1"
     try:

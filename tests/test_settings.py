@@ -1,0 +1,307 @@
+"""Settings are read once, strictly, and say by name what is wrong with them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepass.core.errors import Misconfigured
+from gatepass.core.networks import parse_address, parse_network
+from gatepass.settings import PREFIX, Settings
+
+SECRET = "hunter2secret"
+
+
+def read(**environ: str) -> Settings:
+    environ.setdefault("DATA_DIR", "/data")
+    return Settings.read({PREFIX + name: value for name, value in environ.items()})
+
+
+def networks(*texts: str) -> tuple[object, ...]:
+    return tuple(map(parse_network, texts))
+
+
+CORES = len(os.sched_getaffinity(0))
+DEFAULTS: dict[str, Any] = {
+    "database_url": "sqlite:////data/gatepass.db",
+    "data_dir": Path("/data"),
+    "public_url": "http://127.0.0.1:8787",
+    "host": "127.0.0.1",
+    "port": 8787,
+    "workers": CORES,
+    "verify_port": None,
+    "verify_workers": CORES,
+    "trusted_proxies": networks("127.0.0.0/8", "::1/128"),
+    "catalogue": None,
+    "smtp_url": None,
+    "login_lifetime": 10_800,
+    "invitation_lifetime": 259_200,
+    "max_staleness": 10,
+}
+
+
+def test_every_setting_has_its_default() -> None:
+    """As the documentation's table says; and there is none beside these."""
+    settings = read()
+    assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
+    assert set(Settings.__dataclass_fields__) == set(DEFAULTS)
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in DEFAULTS if name != "data_dir"])
+def test_an_empty_value_is_the_default(name: str) -> None:
+    """``GATEPASS_X=`` is how shells and unit files say "not set"."""
+    assert read(**{name: ""}) == read()
+
+
+def test_other_variables_are_not_ours() -> None:
+    """Neither without the prefix nor in lower case."""
+    environ = {"GATEPASS_DATA_DIR": "/data", "PORT": "1", "gatepass_port": "2", "GATEPASS": "3"}
+    assert Settings.read(environ) == read()
+
+
+def test_the_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process's own."""
+    monkeypatch.setenv("GATEPASS_DATA_DIR", "/data")
+    monkeypatch.setenv("GATEPASS_PORT", "4711")
+    assert Settings.read().port == 4711
+
+
+def test_without_a_data_directory_it_is_the_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's, named after the product."""
+    monkeypatch.setenv("XDG_DATA_HOME", "/home/someone/.data")
+    settings = Settings.read({})
+    assert settings.data_dir == Path("/home/someone/.data/gatepass")
+    assert settings.grant_path == Path("/home/someone/.data/gatepass/gatepass.db")
+
+
+GOOD: list[tuple[str, str, Any]] = [
+    ("DATABASE_URL", "sqlite:///gatepass.db", "sqlite:////data/gatepass.db"),
+    ("DATABASE_URL", "sqlite:///sub/my own.db", "sqlite:////data/sub/my own.db"),
+    ("DATABASE_URL", "sqlite:////abs/x.db", "sqlite:////abs/x.db"),
+    ("DATABASE_URL", "postgresql://u:p@h/db", "postgresql://u:p@h/db"),
+    ("DATABASE_URL", "postgres://u:p@h/db", "postgresql://u:p@h/db"),
+    (
+        "DATABASE_URL",
+        "postgresql://u:p@a:1,b:2/db?target_session_attrs=read-write",
+        "postgresql://u:p@a:1,b:2/db?target_session_attrs=read-write",
+    ),
+    ("DATA_DIR", "/somewhere", Path("/somewhere")),
+    ("PUBLIC_URL", "https://gate.example.com", "https://gate.example.com"),
+    ("PUBLIC_URL", "https://gate.example.com/", "https://gate.example.com"),
+    ("PUBLIC_URL", "HTTPS://Gate.Example.COM:8443", "https://gate.example.com:8443"),
+    ("PUBLIC_URL", "http://[::1]:80", "http://[::1]:80"),
+    ("HOST", "0.0.0.0", "0.0.0.0"),
+    ("HOST", "::1", "::1"),
+    ("HOST", "[::1]", "::1"),
+    ("HOST", "localhost", "127.0.0.1"),
+    ("PORT", "1", 1),
+    ("PORT", "65535", 65_535),
+    ("WORKERS", "3", 3),
+    ("VERIFY_PORT", "8788", 8788),
+    ("VERIFY_WORKERS", "1", 1),
+    ("TRUSTED_PROXIES", "10.1.2.3", networks("10.1.2.3/32")),
+    ("TRUSTED_PROXIES", " 10.0.0.0/8 ,\t::1 ", networks("10.0.0.0/8", "::1/128")),
+    ("TRUSTED_PROXIES", "none", ()),
+    ("CATALOGUE", "/etc/catalogue.yaml", Path("/etc/catalogue.yaml")),
+    ("CATALOGUE", "catalogue.yaml", Path("catalogue.yaml")),
+    ("SMTP_URL", "smtp://u:p@h:587", "smtp://u:p@h:587"),
+    ("SMTP_URL", "smtps://h", "smtps://h"),
+    ("LOGIN_LIFETIME", "1", 1),
+    ("LOGIN_LIFETIME", "0060", 60),
+    ("INVITATION_LIFETIME", "86400", 86_400),
+    ("MAX_STALENESS", "2", 2),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+def test_a_good_value_is_read(name: str, text: str, value: Any) -> None:
+    """Alone, and nothing else changes with it but what lies in the data directory."""
+    settings = read(**{name: text})
+    assert getattr(settings, name.lower()) == value
+    if name != "DATA_DIR":
+        assert settings.with_(**{name.lower(): getattr(read(), name.lower())}) == read()
+
+
+WHOLE = ["0", "-1", "+1", "1.0", "1e3", "0x10", " 1", "1 ", "1_0", "٣", "1" * 13, "one", "\n1"]
+BAD: dict[str, list[str]] = {
+    "DATABASE_URL": [
+        "gatepass.db",
+        "sqlite:gatepass.db",
+        "sqlite://gatepass.db",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:////",
+        "sqlite:///:memory:",
+        "sqlite:///x.db?mode=memory",
+        "sqlite:///~nobody-of-that-name/x.db",
+        f"mysql://u:{SECRET}@h/db",
+        f"postgresql+psycopg://u:{SECRET}@h/db",
+        f"postgresql:/u:{SECRET}@h/db",
+        f"POSTGRESQL://u:{SECRET}@h/db",
+        "postgresql://",
+        f" postgresql://u:{SECRET}@h/db",
+        SECRET,
+    ],
+    "DATA_DIR": ["~nobody-of-that-name/gatepass"],
+    "CATALOGUE": ["~nobody-of-that-name/catalogue.yaml"],
+    "PUBLIC_URL": [
+        "gate.example.com",
+        "//gate.example.com",
+        "ftp://gate.example.com",
+        "http://",
+        "http:///",
+        "http://gate.example.com/path",
+        "http://gate.example.com//",
+        "http://gate.example.com?x",
+        "http://gate.example.com#x",
+        f"http://user:{SECRET}@gate.example.com",
+        "http://gate.example.com:0",
+        "http://gate.example.com:65536",
+        "http://gate.example.com:",
+        "http://gate.example.com:http",
+        "http://gate example.com",
+        "http://gate.example.com\n",
+        "http://gate.example.com\r\nx: y",
+        'http://gate"example.com',
+        "http://gäte.example.com",
+        "http://[::1",
+        "javascript:alert(1)",
+    ],
+    "HOST": ["example.com", "127.0.0", "127.0.0.1:80", "*", " 127.0.0.1", "1", "[127.0.0.1"],
+    "PORT": ["65536", *WHOLE],
+    "VERIFY_PORT": ["65536", *WHOLE],
+    "WORKERS": ["513", *WHOLE],
+    "VERIFY_WORKERS": ["513", *WHOLE],
+    "TRUSTED_PROXIES": [
+        ",",
+        "10.0.0.0/8,",
+        "10.0.0.0/33",
+        "0.0.0.0/0",
+        "::/0",
+        "::ffff:10.0.0.0/104",
+        "010.0.0.1",
+        "localhost",
+        "*",
+        "none,10.0.0.1",
+    ],
+    "SMTP_URL": [
+        "mail.example.com",
+        f"http://u:{SECRET}@h",
+        f"smtp://u:{SECRET}@",
+        f"smtp://u:{SECRET}@h:0",
+        f"smtp://u:{SECRET}@h:65536",
+        f"smtp://u:{SECRET}@h:port",
+        f"smtp://u:{SECRET}@[::1",
+        f"smtp://u:{SECRET}\u2100@ho\u2100st:25",
+        f"smtp://u:{SECRET}\n@h:25",
+        f"smtp://u:{SECRET} @h:25",
+    ],
+    "LOGIN_LIFETIME": ["3153600001", *WHOLE],
+    "INVITATION_LIFETIME": ["3153600001", *WHOLE],
+    "MAX_STALENESS": ["3153600001", *WHOLE],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [(name, text) for name, texts in BAD.items() for text in texts]
+)
+def test_a_bad_value_stops_the_start_with_one_line_that_names_it(name: str, text: str) -> None:
+    """And never repeats a password, whatever is wrong around it."""
+    with pytest.raises(Misconfigured) as refused:
+        read(**{name: text})
+    message = refused.value.message
+    assert message.startswith(f"GATEPASS_{name}: ")
+    assert len(message.splitlines()) == 1
+    assert message.isprintable()
+    assert SECRET not in message
+    assert SECRET not in str(refused.value.__cause__)
+
+
+def test_a_data_directory_that_sqlite_urls_cant_hold_is_refused() -> None:
+    """A question mark would begin the URL's options."""
+    with pytest.raises(Misconfigured, match="GATEPASS_DATABASE_URL"):
+        read(DATA_DIR="/data?mode=ro")
+
+
+def test_passwords_stay_out_of_the_repr() -> None:
+    """What is printed, logged or shown by a debugger names neither of them."""
+    settings = read(
+        DATABASE_URL=f"postgresql://u:{SECRET}@h/db", SMTP_URL=f"smtp://u:{SECRET}@h:25"
+    )
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings)
+
+
+@pytest.mark.parametrize("where", ["one", "other"])
+def test_a_relative_database_lies_in_the_data_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Wherever it is started from: ``init`` and ``serve`` mean the same file."""
+    (tmp_path / where).mkdir()
+    monkeypatch.chdir(tmp_path / where)
+    settings = read(DATABASE_URL="sqlite:///sub/x.db", DATA_DIR=str(tmp_path))
+    assert settings.grant_path == tmp_path / "sub" / "x.db"
+    assert settings.is_sqlite
+
+
+def test_a_relative_data_directory_is_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, by whoever reads it first: the workers get the absolute one."""
+    monkeypatch.chdir(tmp_path)
+    assert read(DATA_DIR="data").data_dir == tmp_path / "data"
+
+
+def test_home_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unit files and containers don't expand it."""
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert read(DATA_DIR="~/data").data_dir == Path("/home/someone/data")
+    assert read(CATALOGUE="~/c.yaml").catalogue == Path("/home/someone/c.yaml")
+    settings = read(DATABASE_URL="sqlite:///~/x.db")
+    assert settings.grant_path == Path("/home/someone/x.db")
+
+
+def test_what_follows_from_settings() -> None:
+    """Https, the engine, the grant file, and whom to trust."""
+    assert read(PUBLIC_URL="https://a.example").is_https
+    assert not read(PUBLIC_URL="http://a.example").is_https
+    many = read(DATABASE_URL="postgresql://h/db")
+    assert not many.is_sqlite
+    assert many.grant_path == Path("/data/grants.db")
+    for address, trusted in (("127.9.9.9", True), ("::1", True), ("128.0.0.1", False)):
+        packed = parse_address(address)
+        assert packed is not None
+        assert read().trusted.contains(packed) is trusted
+        assert not read(TRUSTED_PROXIES="none").trusted.contains(packed)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            name: st.sampled_from([text for other, text, _ in GOOD if other == name])
+            for name in {name for name, _, _ in GOOD}
+        },
+    )
+)
+def test_settings_read_back_from_their_environment(environ: dict[str, str]) -> None:
+    """How worker processes get them: nothing is lost, and no default comes back in."""
+    settings = read(**environ)
+    assert Settings.read(settings.to_environ()) == settings
+
+
+@given(st.sampled_from(sorted(BAD)), st.text(min_size=1))
+def test_any_text_is_read_or_refused_by_name(name: str, text: str) -> None:
+    """Nothing else is ever raised, and what was read can be read back."""
+    message = None
+    try:
+        settings = read(**{name: text})
+        assert Settings.read(settings.to_environ()) == settings
+    except Misconfigured as error:
+        message = error.message
+    if message is not None:
+        assert message.startswith(f"GATEPASS_{name}: ") or name == "DATA_DIR"
+        assert len(message.splitlines()) == 1
