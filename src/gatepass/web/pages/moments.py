@@ -38,20 +38,22 @@ def moment(at: int, now: int) -> Moment:
 
 
 def relative(distance: int) -> str:
-    """A distance in milliseconds, positive in the future, in the largest unit that fits."""
+    """A distance in milliseconds, positive in the future, in the largest unit that fits.
+
+    What is to come is rounded, so that a token made for 30 days says so; what is past is not.
+    """
     length = abs(distance)
     if length < MINUTE:
         return "in a moment" if distance > 0 else "just now"
-    amount = _amount(length)
-    return f"in {amount}" if distance > 0 else f"{amount} ago"
+    return f"in {_amount(length, 0.5)}" if distance > 0 else f"{_amount(length, 0)} ago"
 
 
-def _amount(length: int) -> str:
-    if length < HOUR:
-        return f"{length // MINUTE} min"
-    if length < DAY:
-        return f"{length // HOUR} h"
-    days = length // DAY
+def _amount(length: int, up: float) -> str:
+    minutes, hours, days = (int(length / unit + up) for unit in (MINUTE, HOUR, DAY))
+    if minutes < 60:
+        return f"{minutes} min"
+    if hours < 24:
+        return f"{hours} h"
     if days < 60:
         return "1 day" if days == 1 else f"{days} days"
     if days < 730:

@@ -20,14 +20,13 @@ export function localise(root) {
 export function relative(distance) {
   const length = Math.abs(distance);
   if (length < MINUTE) return distance > 0 ? "in a moment" : "just now";
-  const amount = amountOf(length);
-  return distance > 0 ? `in ${amount}` : `${amount} ago`;
+  return distance > 0 ? `in ${amount(length, 0.5)}` : `${amount(length, 0)} ago`;
 }
 
-function amountOf(length) {
-  if (length < HOUR) return `${Math.floor(length / MINUTE)} min`;
-  if (length < DAY) return `${Math.floor(length / HOUR)} h`;
-  const days = Math.floor(length / DAY);
+function amount(length, up) {
+  const [minutes, hours, days] = [MINUTE, HOUR, DAY].map((unit) => Math.floor(length / unit + up));
+  if (minutes < 60) return `${minutes} min`;
+  if (hours < 24) return `${hours} h`;
   if (days < 60) return days === 1 ? "1 day" : `${days} days`;
   if (days < 730) return `${Math.floor((days * 12) / 365)} months`;
   return `${Math.floor(days / 365)} years`;

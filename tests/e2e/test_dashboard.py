@@ -1,0 +1,360 @@
+"""The demo's dashboard in a real Chromium: what a person does there, and what they see."""
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+
+from browsing import Demo, chromium
+from gatepass.web.pages.bits import picture
+from gatepass.web.pages.moments import DAY, HOUR, MINUTE, relative
+
+SYDNEY = "Australia/Sydney"
+TEXT = re.compile(r"gpat_[0-9A-Za-z]{54}")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with Demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture
+def complaints() -> Iterator[list[str]]:
+    """What the browser complains of (a violated policy, a failing script); it must be nothing."""
+    heard: list[str] = []
+    yield heard
+    assert heard == []
+
+
+@pytest.fixture
+def person(demo: Demo, browser: Browser, complaints: list[str]) -> Iterator[Page]:
+    """A person in Sydney, signed in."""
+    yield from visiting(demo, browser, complaints)
+
+
+@pytest.fixture
+def without_scripts(demo: Demo, browser: Browser, complaints: list[str]) -> Iterator[Page]:
+    """A person whose browser runs no scripts, signed in."""
+    yield from visiting(demo, browser, complaints, java_script_enabled=False)
+
+
+def visiting(
+    demo: Demo, browser: Browser, complaints: list[str], **options: bool
+) -> Iterator[Page]:
+    context: BrowserContext = browser.new_context(
+        base_url=demo.url, timezone_id=SYDNEY, viewport={"width": 1280, "height": 900}, **options
+    )
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=demo.url)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: heard(said.type, said.text, complaints))
+    page.goto("/access-tokens?status=any")
+    expect(page).to_have_url(re.compile("/sign-in"))
+    page.get_by_label("E-mail address").fill(demo.email)
+    page.get_by_label("Password").fill(demo.password)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(f"{demo.url}/access-tokens?status=any")
+    yield page
+    context.close()
+
+
+def heard(kind: str, text: str, complaints: list[str]) -> None:
+    # A browser also reports answers such as 404 and 422, which are meant.
+    if kind == "error" and not text.startswith("Failed to load resource"):
+        complaints.append(text)
+
+
+def call(demo: Demo, token: str, method: str = "GET", path: str = "/charges") -> httpx.Response:
+    """Call the demo's sample API as a program would."""
+    return httpx.request(
+        method, f"{demo.url}/demo/v1{path}", headers={"Authorization": f"Bearer {token}"}
+    )
+
+
+def main_text(page: Page) -> str:
+    return page.locator("main").inner_text()
+
+
+def fill_in(page: Page, label: str) -> None:
+    """Open the form by the way that people take, and fill in the least."""
+    page.goto("/")
+    page.get_by_role("button", name="Profile menu").click()
+    page.get_by_role("navigation", name="Profile menu").get_by_text("Access Tokens").click()
+    page.get_by_role("link", name="Create New").click()
+    page.get_by_role("textbox", name="Label").fill(label)
+
+
+def permission(page: Page, name: str) -> Locator:
+    return page.locator(f'input[name="permissions"][value="{name}"]')
+
+
+def test_from_sign_in_to_the_end_of_a_token(demo: Demo, person: Page) -> None:
+    """Steps 1, 2 and 5 of a token's life; in between it opens the real API."""
+    page = person
+    fill_in(page, "Walked by a browser")
+    assert "You will see the token once" in main_text(page)
+    page.get_by_label("Filter permissions").fill("one charge")
+    expect(permission(page, "customers:get")).to_be_hidden()
+    permission(page, "charges:get").check()
+    page.get_by_label("Filter permissions").fill("")
+    permission(page, "charges:search").check()
+    expect(page.locator("[data-tally]")).to_have_text("2 permissions chosen")
+    page.get_by_text("30 days").click()
+    page.get_by_role("button", name="Add an address").click()
+    page.keyboard.type("127.0.0.1/8")
+    expect(page.locator(".bits p")).to_have_text(
+        "127.0.0.0 – 127.255.255.255 · 16,777,216 addresses"
+    )
+    sentence = page.locator("#sentence")
+    expect(sentence).to_contain_text("It may see and search charges, from 127.0.0.0/8, until ")
+    page.get_by_role("button", name="Create", exact=True).click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Created: Walked by a browser")
+    text = page.locator("#text").inner_text()
+    assert TEXT.fullmatch(text)
+    assert "You won't be able to see this token again." in main_text(page)
+    page.locator(".secret").get_by_role("button", name="Copy").click()
+    expect(page.locator(".secret").get_by_role("button")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == text
+    assert f"export GATEPASS_TOKEN='{text}'" in main_text(page)
+    assert f"{demo.url}/demo/v1/charges" in main_text(page)
+    page.get_by_text("nginx", exact=True).click()
+    assert "auth_request /_gatepass;" in main_text(page)
+
+    assert call(demo, text).status_code == 200
+    refused = call(demo, text, "POST")
+    assert (refused.status_code, refused.json()["reason"]) == (403, "permission_missing")
+
+    page.reload()
+    assert text not in page.content()
+    assert "Its text was shown once" in main_text(page)
+    page.goto("/access-tokens")
+    page.go_back()
+    page.wait_for_load_state()
+    assert text not in page.content()
+
+    page.goto("/access-tokens")
+    page.keyboard.press("/")
+    page.keyboard.type("walked by")
+    expect(page.locator("#count")).to_have_text("1 token")
+    row = page.get_by_role("row").filter(has_text="Walked by a browser")
+    for words in ("charges:get", "charges:search", "127.0.0.0/8", "in 30 days", "Ada Lovelace"):
+        expect(row).to_contain_text(words)
+    row.get_by_role("link", name="Walked by a browser").click()
+    assert "It may see and search charges, from 127.0.0.0/8, until " in main_text(page)
+
+    page.get_by_role("link", name="Edit").first.click()
+    permission(page, "charges:search").uncheck()
+    expect(page.locator("#sentence")).to_contain_text("It may see charges, from")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("Saved. It counts from now on.")
+    assert call(demo, text).json()["reason"] == "permission_missing"
+
+    page.get_by_role("button", name="Actions").click()
+    page.get_by_role("link", name="Deactivate Permanently…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("There is no way back")
+    dialog.get_by_role("link", name="Keep it").click()
+    expect(dialog).to_be_hidden()
+    page.goto(f"/access-tokens/{text[:21]}/deactivate")
+    label = page.get_by_label("To confirm, type its label")
+    if label.count():
+        # The calls above may have been counted by now: then it is in use.
+        label.fill("Walked by a browser")
+    page.get_by_role("button", name="Deactivate Permanently").click()
+    expect(page.get_by_text("Deactivated for good.")).to_be_visible()
+    assert call(demo, text).json()["reason"] == "token_deactivated"
+    assert "Ada Lovelace deactivated the access token Walked by a browser" in main_text(page)
+
+    page.goto("/access-tokens?q=walked")
+    expect(page.locator("main")).to_contain_text("No token matches")
+    page.get_by_label("Status").select_option("Deactivated")
+    expect(page.get_by_role("row").filter(has_text="Walked by a browser")).to_be_visible()
+
+
+def test_going_back_to_the_text_from_memory_finds_none(demo: Demo, person: Page) -> None:
+    """A browser may keep a left page as it was, for its back button."""
+    page = person
+    fill_in(page, "Left in a hurry")
+    permission(page, "payouts:get").check()
+    page.get_by_role("button", name="Create", exact=True).click()
+    text = page.locator("#text").inner_text()
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+    assert text not in page.content()
+    expect(page.get_by_text("The token's text was shown once")).to_be_visible()
+    expect(page.get_by_role("link", name="Create a replacement")).to_be_visible()
+
+
+def test_a_double_click_makes_one_token_and_shows_it(demo: Demo, person: Page) -> None:
+    page = person
+    fill_in(page, "Clicked twice")
+    permission(page, "payouts:get").check()
+    page.get_by_role("button", name="Create", exact=True).dblclick()
+    expect(page.locator("#text")).to_have_text(TEXT)
+    page.goto("/access-tokens?q=clicked+twice")
+    expect(page.locator("#count")).to_have_text("1 token")
+
+
+def test_dates_are_the_viewers_own(demo: Demo, person: Page) -> None:
+    page = person
+    fill_in(page, "Until Christmas")
+    permission(page, "payouts:get").check()
+    page.get_by_text("Exact date").click()
+    expect(page.locator("[data-zone]")).to_have_text(f"({SYDNEY})")
+    page.get_by_label("Date and time").fill("2040-12-24T14:30")
+    expect(page.locator("#sentence")).to_contain_text("until 24 Dec 2040, 14:30 GMT+11.")
+    page.get_by_role("button", name="Create", exact=True).click()
+    token = page.locator("#text").inner_text()[:21]
+    page.goto(f"/access-tokens/{token}")
+    time = page.locator("dl.facts time").first
+    assert time.get_attribute("datetime") == "2040-12-24T03:30:00Z"
+    page.goto(f"/access-tokens/{token}/edit")
+    expect(page.get_by_label("Date and time")).to_have_value("2040-12-24T14:30")
+
+
+def test_what_scripts_draw_is_what_the_server_draws(demo: Demo, person: Page) -> None:
+    page = person
+    page.goto("/access-tokens/new")
+    page.get_by_role("button", name="Add an address").click()
+    for network in (
+        "203.0.113.77/24",
+        "10.0.0.0/1",
+        "192.0.2.1/32",
+        "2001:DB8:40::7/48",
+        "::/1",
+        "2001:db8::0:0:1/128",
+        "fe80::1:0:0:1/97",
+    ):
+        address, _, bits = network.partition("/")
+        page.locator("[data-address]").fill(address)
+        page.locator("[data-bit-count]").fill(bits)
+        drawn = picture(network)
+        assert drawn is not None
+        expect(page.locator(".bits p")).to_have_text(drawn.words)
+        assert page.locator(".bits .kept").get_attribute("d") == drawn.kept
+        assert page.locator(".bits .free").get_attribute("d") == drawn.free
+    for nonsense in ("300.1.1.1", "01.2.3.4", "1.2.3", "::g", "::ffff:1.2.3.4%eth0", "<b>"):
+        page.locator("[data-address]").fill(nonsense)
+        expect(page.locator(".bits p")).to_have_count(0)
+
+
+def test_scripts_word_times_as_the_server_does(demo: Demo, person: Page) -> None:
+    page = person
+    page.goto("/access-tokens")
+    script = page.locator("script[src*='gatepass.js']").get_attribute("src") or ""
+    module = script.replace("gatepass.js", "times.js")
+    for size in (1, 45_000, MINUTE, 59.6 * MINUTE, 23.5 * HOUR, DAY, 30 * DAY - 1, 99 * DAY):
+        for distance in (int(size), -int(size), 7 * int(size), -29 * int(size)):
+            words = page.evaluate(f"import('{module}').then((times) => times.relative({distance}))")
+            assert words == relative(distance), distance
+
+
+def test_everything_works_without_scripts(demo: Demo, without_scripts: Page) -> None:
+    page = without_scripts
+    fill_in(page, "By hand")
+    expect(page.get_by_label("Filter permissions")).to_be_hidden()
+    permission(page, "charges:search").check()
+    page.get_by_text("For UI").click()
+    page.get_by_role("button", name="Add a domain").click()
+    page.get_by_label("Domain", exact=True).fill("localhost")
+    page.get_by_role("button", name="Add mine, 127.0.0.1").click()
+    expect(page.get_by_label("Number of bits to check")).to_have_value("")
+    page.get_by_role("button", name="Update this sentence").click()
+    expect(page.locator("#sentence")).to_have_text(
+        "It may search charges, on localhost, from 127.0.0.1/32, until someone deactivates it."
+    )
+    page.get_by_role("button", name="Remove this address").click()
+    expect(page.get_by_role("textbox", name="Label")).to_have_value("By hand")
+    page.get_by_role("button", name="Create", exact=True).click()
+    text = page.locator("#text").inner_text()
+    assert TEXT.fullmatch(text)
+    expect(page.get_by_role("button", name="Copy")).to_have_count(0)
+    page.get_by_text("Python", exact=True).click()
+    expect(page.get_by_text("import urllib.request")).to_be_visible()
+    page.get_by_role("link", name="I have stored it").click()
+    assert text not in page.content()
+    page.get_by_role("button", name="Actions").click()
+    page.get_by_role("link", name="Deactivate Permanently…").click()
+    expect(page).to_have_url(re.compile("/deactivate$"))
+    page.get_by_role("button", name="Deactivate Permanently").click()
+    expect(page.get_by_text("Deactivated for good.")).to_be_visible()
+    page.goto("/access-tokens?q=by+hand&status=deactivated")
+    expect(page.get_by_role("row").filter(has_text="By hand")).to_be_visible()
+
+
+def test_the_keyboard_alone_is_enough(demo: Demo, person: Page) -> None:
+    page = person
+    page.goto("/access-tokens")
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Create New")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("textbox", name="Label").focus()
+    page.keyboard.type("Typed")
+    permission(page, "payouts:search").focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Created: Typed")
+    page.get_by_role("radio", name="curl").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("import urllib.request")).to_be_visible()
+    page.get_by_role("button", name="Profile menu").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="API documentation")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="API documentation")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [320, 390, 820, 1280])
+def test_nothing_overflows_on_any_screen(demo: Demo, person: Page, width: int) -> None:
+    page = person
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto("/access-tokens?status=any")
+    token = page.locator(".table .title").last.get_attribute("href")
+    for path in (
+        "/access-tokens?status=any",
+        f"{token}",
+        f"{token}/deactivate",
+        "/styleguide",
+        "/access-tokens/new",
+        "/v1/docs",
+        "/nothing/here",
+    ):
+        page.goto(path)
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, path
+
+
+def test_every_control_has_a_name(demo: Demo, person: Page) -> None:
+    page = person
+    for path in ("/access-tokens", "/access-tokens/new", "/styleguide", "/v1/docs"):
+        page.goto(path)
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll("button, a[href], input, select")]
+                .filter((each) => each.checkVisibility() && !each.ariaHidden)
+                .filter((each) => !(each.ariaLabel || each.textContent.trim()
+                    || [...(each.labels ?? [])].some((label) => label.textContent.trim())))
+                .map((each) => each.outerHTML)"""
+        )
+        assert nameless == [], path
+
+
+def test_signing_out_closes_the_door(demo: Demo, person: Page) -> None:
+    page = person
+    page.get_by_role("button", name="Profile menu").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("You are signed out.")).to_be_visible()
+    page.goto("/access-tokens")
+    expect(page).to_have_url(re.compile("/sign-in"))
