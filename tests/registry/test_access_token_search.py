@@ -73,6 +73,14 @@ def test_ids_are_found_whole_in_part_and_by_the_pasted_text(registry: SmallRegis
         assert labels(find(registry, ada, q=q)) == ["This one"]
 
 
+def test_a_changed_label_is_found_by_its_new_name_alone(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada, label="Before")
+    registry.modify(ada, token, label="After")
+    assert labels(find(registry, ada, q="after")) == ["After"]
+    assert labels(find(registry, ada, q="before")) == []
+
+
 def test_the_command_line_finds_every_companys(registry: SmallRegistry) -> None:
     registry.token(registry.signed_in(registry.ada), label="A")
     registry.token(registry.signed_in(registry.carl), label="C")

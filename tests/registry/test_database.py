@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import Engine, event, insert, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -365,19 +365,41 @@ def test_what_was_acknowledged_survives_the_kill_of_its_process(database_url: st
 
 
 def test_a_forked_child_opens_connections_of_its_own(database: Database) -> None:
-    with database.changing(NOW):
-        pass
+    def connection() -> object:
+        with database.changing(NOW) as session:
+            return session.connection().connection.dbapi_connection
+
+    inherited = connection()
     child = os.fork()
     if child == 0:
         try:
-            with database.changing(NOW):
-                pass
-            os._exit(0)
+            os._exit(0 if connection() is not inherited else 2)
         except BaseException:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    with database.changing(NOW) as session:
-        assert session.info["revision"] == 3
+    assert connection() is inherited
+
+
+def test_the_revision_is_taken_by_the_first_statement(database: Database) -> None:
+    statements: list[str] = []
+
+    def listen(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        with database.changing(NOW) as session:
+            session.execute(text("SELECT 1"))
+        with database.counting(NOW) as session:
+            session.execute(text("SELECT 2"))
+    finally:
+        event.remove(Engine, "before_cursor_execute", listen)
+    begin = ["BEGIN IMMEDIATE"] if database.dialect == "sqlite" else []
+    taken = statements.index("SELECT 1")
+    assert statements[:taken] == [*begin, statements[taken - 1]]
+    assert statements[taken - 1].startswith("UPDATE revision SET number = number + 1")
+    assert statements[taken - 1].endswith("RETURNING number")
+    assert [*begin, "SELECT 2"] == statements[-len(begin) - 1 :]
 
 
 def _at_once(threads: int, attempt: Callable[[str], str], values: list[str]) -> list[str]:

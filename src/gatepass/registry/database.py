@@ -19,7 +19,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Engine, create_engine, event, exc, text
+from sqlalchemy import Engine, Pool, create_engine, event, exc, text
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.orm import Session
 
@@ -63,6 +63,7 @@ _TAKE_REVISION = text(
 )
 _KEEP_REVISION = text("INSERT INTO revisions (number, tag, at) VALUES (:number, :tag, :at)")
 _WAKE_FOLLOWERS = text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')")
+_abandoned: list[Pool] = []
 
 
 class Database:
@@ -239,8 +240,10 @@ def _postgresql_engine(url: str) -> Engine:
 
 
 def _forget_connections(engine: Engine | None) -> None:
-    # Connections must not cross a fork; the child leaves the parent's open, and opens its own.
+    # Connections must not cross a fork. Not closed either, nor collected, which closes them: that
+    # would act on the parent's. The child keeps them, unused, and opens its own.
     if engine is not None:
+        _abandoned.append(engine.pool)
         engine.dispose(close=False)
 
 
