@@ -187,6 +187,16 @@ def test_a_body_that_cant_be_read_is_a_problem_document(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+def test_no_depth_of_nesting_crashes(ada: httpx.Client) -> None:
+    for depth in [*range(900, 1_020, 5), 5_000, 100_000]:
+        for nested in (
+            "[" * depth + '"\\ud800"' + "]" * depth,
+            '{"a":' * depth + "1" + "}" * depth,
+        ):
+            answer = ada.post("/v1/access-tokens", content=nested)
+            assert answer.status_code == 422, (depth, answer.text)
+
+
 def test_a_body_says_that_it_is_json_or_nothing(ada: httpx.Client) -> None:
     content = b'{"label": "a", "kind": "api", "permissions": ["charges:get"]}'
     for media_type, status in (

@@ -1,6 +1,7 @@
 """How strictly a JSON body is read."""
 
 import json
+import time
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -75,6 +76,8 @@ def test_what_is_not_json_in_utf_8_is_unreadable(text: str | bytes) -> None:
         ('{"label": "a", "\\ud800": 1}', "body"),
         ('{"label": "\\ud800"}', "label"),
         ('{"label": "a", "permissions": ["b", "\\udfff"]}', "permissions.1"),
+        ('{"a": [[[[["\\udfff"]]]]]}', "a.0.0"),
+        ('["\\udfff"' + ', ""' * 2_000 + "]", "body"),
         ("{}", "label"),
         ('{"label": null}', "label"),
         ('{"label": 1}', "label"),
@@ -115,6 +118,21 @@ def test_a_long_name_is_repeated_only_in_part() -> None:
 
 def test_characters_beyond_the_basic_plane_and_escapes_are_text_like_any_other() -> None:
     assert read('{"label": "\\ud83d\\ude00 😀 ä"}') == Sample(label="😀 😀 ä")
+
+
+def test_no_megabyte_takes_a_second() -> None:
+    """Each would, if it were looked through piece by piece."""
+    for content in (
+        b"[" + b"{}," * 349_000 + b'"\\ud800"]',
+        b'{"a":' * 150 + b"[" + b'"",' * 300_000 + b'"\\ud800"]' + b"}" * 150,
+        b"{" + b",".join(b'"%d":1' % n for n in range(90_000)) + b"}",
+        b"[" + b"1e1," * 262_000 + b"1]",
+    ):
+        assert len(content) <= 1 << 20
+        started = time.thread_time()
+        with suppress(InvalidInput):
+            read(content)
+        assert time.thread_time() - started < 1
 
 
 json_values = st.recursive(

@@ -22,7 +22,7 @@ from installation import Installation
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
     [
-        (BrokenJSON("x"), 400, "broken_json"),
+        (BrokenJSON("x"), 400, "bad_request"),
         (InvalidInput([("label", "x")]), 422, "invalid"),
         (Forbidden("x", permission="audit:get"), 403, "permission_missing"),
         (Forbidden("x", reason="signed_in_user_required"), 403, "signed_in_user_required"),
