@@ -30,3 +30,9 @@ def test_the_example_is_short() -> None:
     """What it takes to guard an application fits on a slide."""
     code = [line for line in EXAMPLE.read_text().splitlines() if line.strip()]
     assert len(code) <= 17
+
+
+def test_the_documentation_shows_the_example_as_it_is() -> None:
+    """Nobody copies something from the page that isn't tested here."""
+    page = Path(__file__).parents[2] / "docs" / "embedding.md"
+    assert EXAMPLE.read_text() in page.read_text()
