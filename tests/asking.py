@@ -1,0 +1,47 @@
+"""Ways to ask the endpoints for gateways and services: method, path, headers, body."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+
+from gatepass.web.authz import GATEWAY, Endpoints
+from gatepass.web.gateway_asgi import GatewayPaths
+from gateway_application import nothing
+from workers import Answer, Headers
+from world import header_lines
+
+Ask = Callable[[str, str, Headers, bytes], Answer]
+
+
+def plain(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
+    """Asks the plain class."""
+
+    def asking(method: str, path: str, headers: Headers = (), body: bytes = b"") -> Answer:
+        lines = header_lines(headers)
+        reply = endpoints.gateway(peer, lines) if path == GATEWAY else endpoints.verify(lines, body)
+        found = [(name.lower(), value) for name, value in reply.headers]
+        return Answer(reply.status, found, reply.body)
+
+    return asking
+
+
+def asgi(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
+    """Asks through ASGI."""
+    transport = httpx.ASGITransport(GatewayPaths(nothing, endpoints), client=(peer, 4711))
+
+    def asking(method: str, path: str, headers: Headers = (), body: bytes = b"") -> Answer:
+        async def once() -> httpx.Response:
+            async with httpx.AsyncClient(transport=transport, base_url="http://gate") as client:
+                # httpx's own headers stay out.
+                client.headers.clear()
+                raw = [
+                    (name, value if isinstance(value, bytes) else value.encode())
+                    for name, value in headers
+                ]
+                return await client.request(method, path, headers=raw, content=body)
+
+        response = asyncio.run(once())
+        return Answer(response.status_code, response.headers.multi_items(), response.content)
+
+    return asking

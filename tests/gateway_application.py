@@ -1,0 +1,18 @@
+"""The endpoints for gateways and services on the main port, and nothing behind them."""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gatepass.node import Node
+from gatepass.web.authz import Endpoints
+from gatepass.web.gateway_asgi import GatewayPaths
+
+
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers 418, so that a test can tell what was passed on."""
+    await send({"type": "http.response.start", "status": 418, "headers": []})
+    await send({"type": "http.response.body", "body": b"passed on"})
+
+
+def make(node: Node) -> ASGIApp:
+    """Made by a main worker."""
+    return GatewayPaths(nothing, Endpoints(node.verifier, node.settings.trusted, node.not_ready))

@@ -1,0 +1,290 @@
+"""What a gateway is answered, however it asks."""
+
+from typing import Any
+
+import pytest
+
+from asking import Ask, asgi, plain
+from gatepass.core.reason import STATUS
+from gatepass.web.authz import GATEWAY, LONGEST_PERMISSIONS, Endpoints
+from workers import ask
+from world import MANY, World, networks
+
+IDENTITY = tuple(
+    f"x-gatepass-{name}" for name in ("token", "company", "user", "kind", "permissions")
+)
+
+#: what it shows, the token, headers beside the usual ones (None: left out; a list: lines), answer
+TABLE: list[tuple[str, str | None, dict[str, Any], str]] = [
+    ("what is held is allowed", "good", {}, "allowed"),
+    ("a login too", "login", {}, "allowed"),
+    ("a wildcard", "wide", {}, "allowed"),
+    ("HEAD counts as GET", "good", {"X-Original-Method": "HEAD"}, "allowed"),
+    ("the query is never looked at", "good", {"X-Original-URI": "/v1/charges/1?/../%"}, "allowed"),
+    ("POST", "good", {"X-Original-Method": "POST", "X-Original-URI": "/v1/charges"}, "allowed"),
+    ("no token", None, {}, "token_missing"),
+    ("an empty one", "empty", {}, "token_missing"),
+    ("another scheme", None, {"Authorization": "Basic dTpw"}, "token_missing"),
+    ("unknown", "unknown", {}, "token_invalid"),
+    ("a wrong secret", "wrong secret", {}, "token_invalid"),
+    ("a bad checksum", "bad checksum", {}, "token_invalid"),
+    ("an invitation", "invitation", {}, "token_invalid"),
+    ("a password reset", "reset", {}, "token_invalid"),
+    ("a verifier key", "verifier", {}, "token_invalid"),
+    ("rubbish", None, {"Authorization": "Bearer rubbish"}, "token_invalid"),
+    ("deactivated", "deactivated", {}, "token_deactivated"),
+    ("expired", "expired", {}, "token_expired"),
+    ("a user who is gone", "gone", {}, "account_deactivated"),
+    ("a company that is closed", "closed", {}, "account_deactivated"),
+    ("outside the company's list", "listed", {}, "company_address_not_allowed"),
+    ("inside it", "listed", {"X-Forwarded-For": "203.0.113.7"}, "allowed"),
+    ("inside it by IPv6", "listed", {"X-Forwarded-For": "2001:db8::7, 10.0.0.1"}, "allowed"),
+    (
+        "what a caller wrote before its address",
+        "listed",
+        {"X-Forwarded-For": ["203.0.113.7", "198.51.100.1"]},
+        "company_address_not_allowed",
+    ),
+    ("outside the token's networks", "networked", {}, "address_not_allowed"),
+    ("inside them", "networked", {"X-Forwarded-For": "198.51.100.7"}, "allowed"),
+    ("garbage for an address", "good", {"X-Forwarded-For": "unknown"}, "address_not_allowed"),
+    ("an empty address", "good", {"X-Forwarded-For": ""}, "address_not_allowed"),
+    ("a hole in it", "good", {"X-Forwarded-For": "1.2.3.4,,10.0.0.1"}, "address_not_allowed"),
+    ("a port in it", "good", {"X-Forwarded-For": "1.2.3.4:80"}, "address_not_allowed"),
+    ("garbage beyond what counts", "good", {"X-Forwarded-For": "?, 1.2.3.4"}, "allowed"),
+    ("garbage of a bad token", "expired", {"X-Forwarded-For": "unknown"}, "token_expired"),
+    ("another header", "networked", {"X-Real-IP": "198.51.100.7"}, "address_not_allowed"),
+    (
+        "nor the standard one",
+        "networked",
+        {"Forwarded": "for=198.51.100.7", "CF-Connecting-IP": "198.51.100.7"},
+        "address_not_allowed",
+    ),
+    ("no origin", "ui", {}, "origin_missing"),
+    ("the origin", "ui", {"Origin": "https://shop.example.com"}, "allowed"),
+    ("a subdomain", "ui", {"Origin": "https://a.example.org"}, "allowed"),
+    ("another origin", "ui", {"Origin": "https://example.org"}, "origin_not_allowed"),
+    ("plain http", "ui", {"Origin": "http://shop.example.com"}, "origin_not_allowed"),
+    ("null", "ui", {"Origin": "null"}, "origin_not_allowed"),
+    ("an empty origin", "ui", {"Origin": ""}, "origin_not_allowed"),
+    ("origins", "ui", {"Origin": ["https://shop.example.com"] * 2}, "origin_not_allowed"),
+    ("the referer", "ui", {"Referer": "https://shop.example.com/x?y"}, "allowed"),
+    ("another referer", "ui", {"Referer": "https://example.com/"}, "origin_not_allowed"),
+    ("an empty referer", "ui", {"Referer": ""}, "origin_not_allowed"),
+    ("referers", "ui", {"Referer": ["https://shop.example.com/"] * 2}, "origin_not_allowed"),
+    (
+        "an origin beats the referer",
+        "ui",
+        {"Origin": "null", "Referer": "https://shop.example.com/"},
+        "origin_not_allowed",
+    ),
+    ("any origin will do", "ui anywhere", {"Origin": "https://x.example"}, "allowed"),
+    ("but one it must be", "ui anywhere", {"Origin": "null"}, "origin_not_allowed"),
+    ("no origin for any", "ui anywhere", {}, "origin_missing"),
+    ("an origin is nothing to others", "good", {"Origin": "null"}, "allowed"),
+    ("two origins neither", "good", {"Origin": ["a", "b"]}, "allowed"),
+    ("dots", "good", {"X-Original-URI": "/v1/charges/../charges/1"}, "path_ambiguous"),
+    ("dots in disguise", "good", {"X-Original-URI": "/v1/charges/%2e%2E"}, "path_ambiguous"),
+    ("an encoded slash", "good", {"X-Original-URI": "/v1/charges/1%2f2"}, "path_ambiguous"),
+    ("two slashes", "good", {"X-Original-URI": "//v1/charges/1"}, "path_ambiguous"),
+    ("a slash at the end", "good", {"X-Original-URI": "/v1/charges/1/"}, "path_ambiguous"),
+    ("a parameter", "good", {"X-Original-URI": "/v1/charges/1;a=b"}, "path_ambiguous"),
+    ("a fragment", "good", {"X-Original-URI": "/v1/charges/1#a"}, "path_ambiguous"),
+    ("a whole URL", "good", {"X-Original-URI": "http://a/v1/charges/1"}, "path_ambiguous"),
+    ("another path", "good", {"X-Original-URI": "/v1/other"}, "route_unknown"),
+    ("another method", "good", {"X-Original-Method": "DELETE"}, "route_unknown"),
+    ("a method in lower case", "good", {"X-Original-Method": "get"}, "route_unknown"),
+    ("no URI", "good", {"X-Original-URI": None}, "route_unknown"),
+    ("an empty URI", "good", {"X-Original-URI": ""}, "route_unknown"),
+    ("URIs", "good", {"X-Original-URI": ["/v1/charges/1"] * 2}, "route_unknown"),
+    ("no method", "good", {"X-Original-Method": None}, "route_unknown"),
+    ("an empty method", "good", {"X-Original-Method": ""}, "route_unknown"),
+    ("methods", "good", {"X-Original-Method": ["GET", "GET"]}, "route_unknown"),
+    ("neither", "good", {"X-Original-URI": None, "X-Original-Method": None}, "route_unknown"),
+    ("nothing with a bad token", "expired", {"X-Original-URI": None}, "token_expired"),
+    ("not held", "good", {"X-Original-URI": "/v1/charges/1/refund", "X-Original-Method": "POST"},
+     "permission_missing"),
+    ("a role that holds nothing", "poor", {}, "permission_missing"),
+    ("an allowed method by another header", "good",
+     {"X-Original-Method": "DELETE", "X-HTTP-Method-Override": "GET"}, "route_unknown"),
+    ("both headers alike", "good", {"X-Access-Token": "good"}, "allowed"),
+    ("both unlike", "good", {"X-Access-Token": "login"}, "token_invalid"),
+    ("the other alone", None, {"X-Access-Token": "good"}, "allowed"),
+    ("a cookie is never read", None, {"Cookie": "gatepass=good; __Host-gatepass=good"},
+     "token_missing"),
+]  # fmt: skip
+
+
+def headers_of(cast: World, token: str | None, others: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The headers of one case; a token's name stands for its text."""
+    usual: dict[str, Any] = {"X-Original-URI": "/v1/charges/1", "X-Original-Method": "GET"}
+    if token is not None:
+        usual["Authorization"] = "Bearer " + cast.texts[token]
+    found = []
+    for name, values in (usual | others).items():
+        for value in values if isinstance(values, list) else [values]:
+            if name in ("X-Access-Token", "Cookie"):
+                value = value.replace("good", cast.texts["good"])
+                value = cast.texts.get(value, value)
+            if value is not None:
+                found.append((name, value))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("token", "others", "reason"),
+    [pytest.param(*case[1:], id=case[0]) for case in TABLE],
+)
+def test_the_decision(
+    cast: World, asked: Ask, token: str | None, others: dict[str, Any], reason: str
+) -> None:
+    """204 with who it is, or 401 or 403 with the reason, alike in every way of asking."""
+    answer = asked("GET", GATEWAY, headers_of(cast, token, others), b"")
+    assert answer.header("cache-control") == "no-store"
+    if reason == "allowed":
+        assert answer.status == 204
+        assert not answer.body
+        for name in IDENTITY:
+            assert answer.header(name), name
+        assert answer.header("x-gatepass-reason") is None
+        assert answer.header("www-authenticate") is None
+        return
+    assert answer.status == STATUS[reason]  # type: ignore[index] # a reason is its word
+    assert answer.header("x-gatepass-reason") == reason
+    assert answer.json["reason"] == reason
+    assert answer.json["status"] == answer.status
+    assert answer.header("content-type") == "application/problem+json"
+    for name in IDENTITY:
+        assert answer.header(name) is None, name
+    challenge = answer.header("www-authenticate")
+    if reason == "token_missing":
+        assert challenge == 'Bearer realm="gatepass"'
+    elif answer.status == 401:
+        assert challenge is not None
+        assert challenge.startswith('Bearer realm="gatepass", error="invalid_token"')
+    elif reason == "permission_missing":
+        assert challenge is not None
+        assert 'error="insufficient_scope"' in challenge
+        assert 'scope="refunds:create"' in challenge or 'scope="charges:get"' in challenge
+    else:
+        assert challenge is None
+
+
+def test_every_reason_is_in_the_table() -> None:
+    """None is forgotten."""
+    assert {case[-1] for case in TABLE} == set(STATUS)
+
+
+def test_who_it_is(cast: World, asked: Ask) -> None:
+    """The ids of token, company and user, the kind, and what it may."""
+    answer = asked("GET", GATEWAY, headers_of(cast, "good", {}), b"")
+    grant = cast.grants["good"]
+    assert [answer.header(name) for name in IDENTITY] == [
+        grant.id, "cmp_1", "usr_dev", "api", "charges:create charges:get",
+    ]  # fmt: skip
+    answer = asked("GET", GATEWAY, headers_of(cast, "admin login", {}), b"")
+    assert [answer.header(name) for name in IDENTITY] == [
+        cast.grants["admin login"].id, "cmp_1", "usr_admin", "login", "*",
+    ]  # fmt: skip
+
+
+def test_nothing_that_a_client_sent_survives(cast: World, asked: Ask) -> None:
+    """Whatever it calls itself: every header is set, once, by us."""
+    claims = {name.title(): "mallory" for name in IDENTITY}
+    claims |= {"X-GATEPASS-USER": "mallory", "x-gatepass-reason": "allowed"}
+    for token in ("good", "many", "login", "ui anywhere"):
+        others = {**claims, "Origin": "https://a.example"}
+        answer = asked("GET", GATEWAY, headers_of(cast, token, others), b"")
+        assert answer.status == 204
+        assert all(answer.header(name) for name in IDENTITY)
+        assert "mallory" not in str(answer.headers)
+    answer = asked("GET", GATEWAY, headers_of(cast, "expired", claims), b"")
+    assert answer.header("x-gatepass-reason") == "token_expired"
+    assert "mallory" not in str(answer.headers)
+
+
+def test_long_permissions_are_only_what_the_call_needed(cast: World, asked: Ask) -> None:
+    """Past 2,000 bytes a proxy might refuse the header, and the call with it."""
+    assert len(" ".join(MANY)) > LONGEST_PERMISSIONS
+    for _ in range(2):
+        answer = asked("GET", GATEWAY, headers_of(cast, "many", {}), b"")
+        assert answer.status == 204
+        assert answer.header("x-gatepass-permissions") == "charges:get"
+        assert answer.header("x-gatepass-token") == cast.grants["many"].id
+
+
+@pytest.mark.parametrize(("length", "whole"), [(2_000, True), (2_001, False)])
+def test_two_thousand_bytes_are_not_too_long(tmp_path: Any, length: int, whole: bool) -> None:
+    """The limit itself is let through."""
+    world = World(tmp_path / "gatepass.db")
+    names = ["charges:get"]
+    while len(" ".join(names)) < length - 60:
+        names.append(f"pad:p{len(names):048d}")
+    names.append("pad:q" + "x" * (length - len(" ".join(names)) - 6))
+    world.put(world.token("padded", user="usr_admin", permissions=frozenset(names)))
+    endpoints = Endpoints(world.verifier(), networks("127.0.0.0/8"), lambda: None)
+    answer = plain(endpoints)("GET", GATEWAY, headers_of(world, "padded", {}), b"")
+    expected = " ".join(sorted(names)) if whole else "charges:get"
+    assert len(" ".join(names)) == length
+    assert answer.header("x-gatepass-permissions") == expected
+    world.close()
+
+
+@pytest.mark.parametrize(
+    "method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"]
+)
+def test_the_sub_requests_own_method_never_counts(cast: World, asked: Ask, method: str) -> None:
+    """Any will do to ask, and none changes the answer."""
+    body = b"" if method in ("GET", "HEAD", "TRACE") else b"a body"
+    answer = asked(method, GATEWAY, headers_of(cast, "good", {}), body)
+    assert (answer.status, answer.header("x-gatepass-kind")) == (204, "api")
+    others = {"X-Original-Method": "DELETE"}
+    answer = asked(method, GATEWAY, headers_of(cast, "good", others), body)
+    assert answer.header("x-gatepass-reason") == "route_unknown"
+
+
+def test_the_sub_requests_own_path_and_query_never_count(
+    cast: World, verify_port: int, main_port: int
+) -> None:
+    """A query on our own path is nothing, and no token is read from it."""
+    for port in (verify_port, main_port):
+        path = f"{GATEWAY}?access_token={cast.texts['good']}&X-Original-URI=/v1/charges/1"
+        answer = ask(port, "GET", path, headers_of(cast, None, {}))
+        assert answer.header("x-gatepass-reason") == "token_missing"
+        answer = ask(port, "GET", path, headers_of(cast, "good", {"X-Original-URI": None}))
+        assert answer.header("x-gatepass-reason") == "route_unknown"
+
+
+@pytest.mark.parametrize("way", [plain, asgi])
+@pytest.mark.parametrize(
+    "peer",
+    ["203.0.113.9", "::1", "2001:db8::1", "::ffff:203.0.113.9", "", "unknown", "127.0.0.1%lo"],
+)
+def test_a_peer_that_isnt_trusted_is_told_nothing(
+    cast: World, endpoints: Endpoints, way: Any, peer: str
+) -> None:
+    """Neither allowed nor why not, whatever it sends; nor one whose address can't be read."""
+    for token in ("good", "expired", None):
+        others = {"X-Forwarded-For": "127.0.0.1"}
+        answer = way(endpoints, peer)("GET", GATEWAY, headers_of(cast, token, others), b"")
+        assert answer.status == 403
+        assert answer.header("x-gatepass-reason") == "peer_not_trusted"
+        assert answer.header("cache-control") == "no-store"
+        assert answer.header("www-authenticate") is None
+        assert all(answer.header(name) is None for name in IDENTITY)
+
+
+@pytest.mark.parametrize("way", [plain, asgi])
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.1.2.3", "10.0.0.7", "::ffff:10.0.0.7"])
+def test_a_trusted_peer_is_answered(cast: World, endpoints: Endpoints, way: Any, peer: str) -> None:
+    """By its address, mapped or not."""
+    answer = way(endpoints, peer)("GET", GATEWAY, headers_of(cast, "good", {}), b"")
+    assert answer.status == 204
+
+
+def test_a_trusted_peer_without_a_header_speaks_for_itself(
+    cast: World, endpoints: Endpoints
+) -> None:
+    """Its own address is the one that counts."""
+    answer = plain(endpoints, "10.0.0.7")("GET", GATEWAY, headers_of(cast, "networked", {}), b"")
+    assert answer.header("x-gatepass-reason") == "address_not_allowed"
