@@ -115,5 +115,5 @@ def _no_match(filters: Filters) -> str:
     kind = {"api": "API ", "ui": "UI "}.get(filters.kind, "")
     status = "" if filters.status == "any" else f"{filters.status} "
     if filters.q:
-        return f"No {status}{kind}token has “{filters.q}” in its label or begins its id with it."
+        return f"No {status}{kind}token has “{filters.q}” in its label or id."
     return f"There is no {status}{kind}token."
