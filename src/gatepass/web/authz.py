@@ -233,7 +233,7 @@ def _identity(known: Known, decision: Decision) -> list[tuple[str, str]]:
 
 def _question(value: object) -> dict[str, str | None]:
     if not isinstance(value, dict):
-        raise InvalidInput([("", "an object is expected")])
+        raise InvalidInput([("body", "an object is expected")])
     # Cut short: what was sent is repeated here, and may be a megabyte of it.
     unknown = [name for name in value if name not in _FIELDS][:_MOST_ERRORS]
     errors = [(field_name((name,)), "this field isn't known") for name in unknown]

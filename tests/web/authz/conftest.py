@@ -10,7 +10,7 @@ from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.web.authz import Endpoints
 from workers import Worker, ask
-from world import World, networks
+from world import Clocks, World, networks
 
 TRUSTED = ("127.0.0.0/8", "10.0.0.0/8")
 
@@ -71,3 +71,9 @@ def asked(request: pytest.FixtureRequest, endpoints: Endpoints) -> Ask:
         return asgi(endpoints)
     port: int = request.getfixturevalue(request.param.replace(" ", "_"))
     return lambda *what: ask(port, *what)
+
+
+@pytest.fixture
+def clocks() -> Clocks:
+    """The machine's clocks."""
+    return Clocks()

@@ -1,0 +1,354 @@
+"""What a service is answered at ``POST /v1/verify``, clause by clause."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asking import Ask, asgi, plain
+from gatepass.core.reason import STATUS, Reason
+from gatepass.web.authz import MOST_BODY_BYTES, VERIFY, Endpoints
+from world import START_MS, Clocks, World, networks
+
+GET = {"permission": "charges:get"}
+
+
+def key_of(cast: World, name: str = "verifier") -> list[tuple[str, str | bytes]]:
+    """The header with a verifier key."""
+    return [("Authorization", "Bearer " + cast.texts[name])]
+
+
+def body_of(cast: World, question: dict[str, Any]) -> bytes:
+    """The JSON of a question; ``token`` is a name in the world, where there is one of that name."""
+    if isinstance(question.get("token"), str):
+        question = {**question, "token": cast.texts.get(question["token"], question["token"])}
+    return json.dumps(question).encode()
+
+
+def test_an_allowed_call(cast: World, asked: Ask) -> None:
+    """The decision, and who it is: ids, and what it may now."""
+    question = {"token": "good", **GET}
+    answer = asked("POST", VERIFY, key_of(cast), body_of(cast, question))
+    assert answer.status == 200
+    assert answer.header("content-type") == "application/json"
+    assert answer.header("cache-control") == "no-store"
+    assert answer.json == {
+        "allowed": True,
+        "reason": "allowed",
+        "status": 200,
+        "grant": {
+            "id": cast.grants["good"].id,
+            "label": "the good one",
+            "kind": "api",
+            "company": "cmp_1",
+            "user": "usr_dev",
+            "permissions": ["charges:create", "charges:get"],
+            "expires_at": None,
+        },
+    }
+
+
+#: what it shows, the question, the reason
+TABLE: list[tuple[str, dict[str, Any], str]] = [
+    ("a permission", {"token": "good", **GET}, "allowed"),
+    ("method and path", {"token": "good", "method": "POST", "path": "/v1/charges"}, "allowed"),
+    ("all three", {"token": "good", **GET, "method": "HEAD", "path": "/v1/charges/1"}, "allowed"),
+    ("nulls are absent", {"token": "good", **GET, "method": None, "path": None}, "allowed"),
+    (
+        "a null permission is absent",
+        {"token": "good", "permission": None, "method": "GET", "path": "/v1/charges/1"},
+        "allowed",
+    ),
+    ("a login token", {"token": "login", **GET}, "allowed"),
+    ("a login token's role", {"token": "login", "permission": "refunds:create"},
+     "permission_missing"),
+    ("no token", GET, "token_missing"),
+    ("a null token", {"token": None, **GET}, "token_missing"),
+    ("an empty token", {"token": "", **GET}, "token_missing"),
+    ("any string is a token", {"token": "x", **GET}, "token_invalid"),
+    ("a token of another script", {"token": "ключ" * 15, **GET}, "token_invalid"),
+    ("half a character", {"token": "\ud800", **GET}, "token_invalid"),
+    ("a megabyte of token", {"token": "g" * 1_000_000, **GET}, "token_invalid"),
+    ("it isn't trimmed", {"token": " ", **GET}, "token_invalid"),
+    ("a verifier key", {"token": "verifier", **GET}, "token_invalid"),
+    ("an invitation", {"token": "invitation", **GET}, "token_invalid"),
+    ("a password reset", {"token": "reset", **GET}, "token_invalid"),
+    ("unknown", {"token": "unknown", **GET}, "token_invalid"),
+    ("a wrong secret", {"token": "wrong secret", **GET}, "token_invalid"),
+    ("a bad checksum", {"token": "bad checksum", **GET}, "token_invalid"),
+    ("deactivated", {"token": "deactivated", **GET}, "token_deactivated"),
+    ("expired", {"token": "expired", **GET}, "token_expired"),
+    ("gone", {"token": "gone", **GET}, "account_deactivated"),
+    ("closed", {"token": "closed", **GET}, "account_deactivated"),
+    ("absent address, list", {"token": "listed", **GET}, "company_address_not_allowed"),
+    ("null address, list", {"token": "listed", "address": None, **GET},
+     "company_address_not_allowed"),
+    ("unreadable address, list", {"token": "listed", "address": "?", **GET},
+     "company_address_not_allowed"),
+    ("empty address, list", {"token": "listed", "address": "", **GET},
+     "company_address_not_allowed"),
+    ("address outside the list", {"token": "listed", "address": "1.2.3.4", **GET},
+     "company_address_not_allowed"),
+    ("address inside the list", {"token": "listed", "address": "203.0.113.0", **GET}, "allowed"),
+    ("mapped address inside the list", {"token": "listed", "address": "::ffff:203.0.113.0", **GET},
+     "allowed"),
+    ("absent address, networks", {"token": "networked", **GET}, "address_not_allowed"),
+    ("unreadable address, networks", {"token": "networked", "address": "198.51.100.7 ", **GET},
+     "address_not_allowed"),
+    ("address inside the networks", {"token": "networked", "address": "198.51.100.7", **GET},
+     "allowed"),
+    ("unreadable address, no list", {"token": "good", "address": "?", **GET}, "allowed"),
+    ("empty address, no list", {"token": "good", "address": "", **GET}, "allowed"),
+    ("a long address", {"token": "good", "address": "1" * 900_000, **GET}, "allowed"),
+    ("no origin", {"token": "ui", **GET}, "origin_missing"),
+    ("a null origin", {"token": "ui", "origin": None, **GET}, "origin_missing"),
+    ("an empty origin", {"token": "ui", "origin": "", **GET}, "origin_not_allowed"),
+    ("the origin", {"token": "ui", "origin": "https://shop.example.com", **GET}, "allowed"),
+    ("another origin", {"token": "ui", "origin": "https://example.com", **GET},
+     "origin_not_allowed"),
+    ("a broken origin", {"token": "ui", "origin": "https://\ud800", **GET}, "origin_not_allowed"),
+    ("the referer", {"token": "ui", "referer": "https://shop.example.com/a", **GET}, "allowed"),
+    ("an empty referer", {"token": "ui", "referer": "", **GET}, "origin_not_allowed"),
+    ("an origin beats the referer",
+     {"token": "ui", "origin": "null", "referer": "https://shop.example.com/a", **GET},
+     "origin_not_allowed"),
+    ("an ambiguous path", {"token": "good", "method": "GET", "path": "/v1/charges/"},
+     "path_ambiguous"),
+    ("an empty path", {"token": "good", "method": "GET", "path": ""}, "path_ambiguous"),
+    ("half a character for a path", {"token": "good", "method": "GET", "path": "/\udfff"},
+     "path_ambiguous"),
+    ("an empty method", {"token": "good", "method": "", "path": "/v1/charges/1"}, "route_unknown"),
+    ("an unknown route", {"token": "good", **GET, "method": "GET", "path": "/"}, "path_ambiguous"),
+    ("another route", {"token": "good", **GET, "method": "GET", "path": "/v2"}, "route_unknown"),
+    ("a permission that isn't held", {"token": "good", "permission": "refunds:create"},
+     "permission_missing"),
+    ("a permission that nobody knows", {"token": "good", "permission": "no:such"},
+     "permission_missing"),
+    ("the route's permission isn't held",
+     {"token": "good", **GET, "method": "POST", "path": "/v1/charges/1/refund"},
+     "permission_missing"),
+    ("the permission asked for isn't held, the route's is",
+     {"token": "good", "permission": "refunds:create", "method": "GET", "path": "/v1/charges/1"},
+     "permission_missing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"), [pytest.param(*case[1:], id=case[0]) for case in TABLE]
+)
+def test_the_decision(cast: World, asked: Ask, question: dict[str, Any], reason: str) -> None:
+    """Always 200: the asker did nothing wrong. ``grant`` is there once the secret matched."""
+    answer = asked("POST", VERIFY, key_of(cast), body_of(cast, question))
+    assert answer.status == 200
+    found = answer.json
+    assert (found["reason"], found["allowed"]) == (reason, reason == "allowed")
+    assert found["status"] == STATUS[Reason(reason)]
+    assert ("grant" in found) == (reason not in ("token_missing", "token_invalid"))
+    assert set(found) - {"grant"} == {"allowed", "reason", "status"}
+    assert answer.header("www-authenticate") is None
+
+
+#: what it shows, the body, the fields that are named
+INVALID: list[tuple[str, str, set[str]]] = [
+    ("nothing to check", '{"token": "x"}', {"permission"}),
+    ("an empty object", "{}", {"permission"}),
+    ("nulls alone", '{"permission": null, "method": null, "path": null}', {"permission"}),
+    ("method alone", '{"method": "GET"}', {"path"}),
+    ("path alone", '{"path": "/"}', {"method"}),
+    ("permission and method", '{"permission": "a:b", "method": "GET"}', {"path"}),
+    ("permission and path", '{"permission": "a:b", "path": "/"}', {"method"}),
+    ("an unknown field", '{"permission": "a:b", "more": 1}', {"more"}),
+    ("unknown fields", '{"permission": "a:b", "x": 1, "y": null}', {"x", "y"}),
+    ("another case", '{"permission": "a:b", "Token": "x"}', {"Token"}),
+    ("a number for a token", '{"permission": "a:b", "token": 1}', {"token"}),
+    ("false for a token", '{"permission": "a:b", "token": false}', {"token"}),
+    ("a list for a token", '{"permission": "a:b", "token": []}', {"token"}),
+    ("an object for a token", '{"permission": "a:b", "token": {}}', {"token"}),
+    ("a list of permissions", '{"permission": ["a:b"]}', {"permission"}),
+    ("true for a permission", '{"permission": true}', {"permission"}),
+    ("a number for a method", '{"method": 1, "path": "/"}', {"method"}),
+    ("a number for a path", '{"method": "GET", "path": 1}', {"path"}),
+    ("a number for an address", '{"permission": "a:b", "address": 2130706433}', {"address"}),
+    ("a list of origins", '{"permission": "a:b", "origin": ["https://a.b"]}', {"origin"}),
+    ("a number for a referer", '{"permission": "a:b", "referer": 1.5}', {"referer"}),
+    ("several at once", '{"permission": 1, "token": 2, "x": 3}', {"permission", "token", "x"}),
+    ("an empty permission", '{"permission": ""}', {"permission"}),
+    ("a wildcard", '{"permission": "*"}', {"permission"}),
+    ("all of a resource", '{"permission": "charges:*"}', {"permission"}),
+    ("upper case", '{"permission": "Charges:get"}', {"permission"}),
+    ("a line feed", '{"permission": "charges:get\\n"}', {"permission"}),
+    ("another script", '{"permission": "chargеs:get"}', {"permission"}),
+    ("half a character", '{"permission": "\\ud800:get"}', {"permission"}),
+    ("half a character for a name", '{"permission": "a:b", "\\ud800": 1}', {"?"}),
+    ("NaN", '{"permission": "a:b", "token": NaN}', {"body"}),
+    ("Infinity", '{"permission": "a:b", "token": -Infinity}', {"body"}),
+    ("a number too large", '{"permission": "a:b", "token": 1e999}', {"body"}),
+    ("a number too long", '{"permission": "a:b", "token": ' + "9" * 5_000 + "}", {"body"}),
+    ("duplicates", '{"permission": "a:b", "token": "x", "token": "x"}', {"token"}),
+    ("duplicates in disguise", '{"permission": "a:b", "p\\u0061th": "/", "path": "/"}', {"path"}),
+    ("duplicates within", '{"permission": "a:b", "token": {"a": 1, "a": 2}}', {"a"}),
+    ("too deep", "[" * 200_000, {"body"}),
+    ("a list", "[]", {"body"}),
+    ("a string", '"charges:get"', {"body"}),
+    ("a number", "1", {"body"}),
+    ("null", "null", {"body"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"), [pytest.param(*case[1:], id=case[0]) for case in INVALID]
+)
+def test_an_invalid_question(cast: World, asked: Ask, body: str, fields: set[str]) -> None:
+    """422, with the fields; never a decision."""
+    answer = asked("POST", VERIFY, key_of(cast), body.encode())
+    assert answer.status == 422
+    assert answer.header("content-type") == "application/problem+json"
+    assert answer.json["reason"] == "invalid"
+    errors = answer.json["errors"]
+    assert isinstance(errors, list)
+    assert {error["field"] for error in errors} == fields
+    assert all(error["message"] for error in errors)
+
+
+BROKEN: list[bytes] = [
+    b"",
+    b" ",
+    b"{",
+    b'{"permission": "a:b",}',
+    b'{"permission": "a:b"} {}',
+    b"{'permission': 'a:b'}",
+    b'{"permission": "a:b\n"}',
+    b'{"permission": "\xff"}',
+    b'\xef\xbb\xbf{"permission": "a:b"}',
+    '{"permission": "a:b"}'.encode("utf-16"),
+    b'{"permission": "a:b", "token": nan}',
+    b"\x00",
+    b"permission=a:b",
+]
+
+
+@pytest.mark.parametrize("body", BROKEN)
+def test_a_broken_body(cast: World, asked: Ask, body: bytes) -> None:
+    """400: it is no JSON at all."""
+    answer = asked("POST", VERIFY, key_of(cast), body)
+    assert answer.status == 400
+    assert answer.header("content-type") == "application/problem+json"
+    assert answer.json["status"] == 400
+
+
+def test_a_long_complaint_is_cut_short(cast: World, asked: Ask) -> None:
+    """A megabyte of unknown names isn't sent back several times over."""
+    many = {f"unknown{n}": n for n in range(40_000)}
+    for question in (many, {"permission": "a:b", "x" * 900_000: 1}):
+        answer = asked("POST", VERIFY, key_of(cast), json.dumps(question).encode())
+        assert answer.status == 422
+        assert len(answer.body) < 5_000
+
+
+KEYS: list[tuple[str, str | None, str]] = [
+    ("none", None, "token_missing"),
+    ("an access token", "good", "token_invalid"),
+    ("a login token", "admin login", "token_invalid"),
+    ("an unknown one", "unknown", "token_invalid"),
+    ("a deactivated one", "ended verifier", "token_deactivated"),
+    ("an invitation", "invitation", "token_invalid"),
+    ("a bad checksum", "bad checksum", "token_invalid"),
+]
+
+
+@pytest.mark.parametrize(("name", "reason"), [pytest.param(*case[1:], id=case[0]) for case in KEYS])
+@pytest.mark.parametrize("body", [b'{"permission": "charges:get"}', b"broken", b"[]"])
+def test_who_may_ask(cast: World, asked: Ask, name: str | None, reason: str, body: bytes) -> None:
+    """Only with a verifier key; without one nothing is read of the question."""
+    headers = [] if name is None else key_of(cast, name)
+    answer = asked("POST", VERIFY, headers, body)
+    assert answer.status == 401
+    assert answer.json["reason"] == reason
+    assert answer.header("cache-control") == "no-store"
+    challenge = answer.header("www-authenticate")
+    assert challenge is not None
+    assert challenge.startswith('Bearer realm="gatepass"')
+    assert ("error=" in challenge) == (name is not None)
+
+
+def test_a_key_in_the_other_header(cast: World, asked: Ask) -> None:
+    """As any credential; two that differ are none."""
+    body = body_of(cast, {"token": "good", **GET})
+    key = cast.texts["verifier"]
+    assert asked("POST", VERIFY, [("X-Access-Token", key)], body).status == 200
+    both = [("X-Access-Token", key), ("Authorization", f"Bearer {key}")]
+    assert asked("POST", VERIFY, both, body).status == 200
+    unlike = [("X-Access-Token", cast.texts["good"]), ("Authorization", f"Bearer {key}")]
+    assert asked("POST", VERIFY, unlike, body).json["reason"] == "token_invalid"
+
+
+def test_headers_of_the_asker_say_nothing_of_the_call(cast: World, asked: Ask) -> None:
+    """The service's own Origin, address or X-Original-URI is not the call's."""
+    headers = [
+        *key_of(cast),
+        ("Origin", "https://shop.example.com"),
+        ("Referer", "https://shop.example.com/"),
+        ("X-Forwarded-For", "203.0.113.7"),
+        ("X-Original-URI", "/v1/charges/1"),
+        ("X-Original-Method", "GET"),
+    ]
+    for token, reason in (("ui", "origin_missing"), ("listed", "company_address_not_allowed")):
+        answer = asked("POST", VERIFY, headers, body_of(cast, {"token": token, **GET}))
+        assert answer.json["reason"] == reason
+    assert asked("POST", VERIFY, headers, body_of(cast, {"token": "good"})).status == 422
+
+
+@pytest.mark.parametrize("size", [MOST_BODY_BYTES, MOST_BODY_BYTES + 1])
+def test_a_mebibyte_is_the_most(cast: World, asked: Ask, size: int) -> None:
+    """The limit itself is read; one byte more is 413."""
+    body = body_of(cast, {"token": "good", **GET})
+    answer = asked("POST", VERIFY, key_of(cast), body + b" " * (size - len(body)))
+    assert answer.status == (200 if size == MOST_BODY_BYTES else 413)
+    if answer.status == 413:
+        assert answer.json["reason"] == "body_too_large"
+
+
+@pytest.mark.parametrize("way", [plain, asgi])
+@pytest.mark.parametrize("peer", ["203.0.113.9", "", "unknown"])
+def test_any_peer_may_ask_with_a_key(
+    cast: World, endpoints: Endpoints, way: Any, peer: str
+) -> None:
+    """The key is what counts, not where it is asked from."""
+    answer = way(endpoints, peer)(
+        "POST", VERIFY, key_of(cast), body_of(cast, {"token": "good", **GET})
+    )
+    assert answer.json["allowed"] is True
+
+
+def test_an_expiry_is_told_to_the_millisecond(tmp_path: Path, clocks: Clocks) -> None:
+    """RFC 3339, UTC."""
+    world = World(tmp_path / "gatepass.db")
+    world.change("good", expires_at=START_MS + 1)
+    endpoints = Endpoints(world.verifier(clocks.clock()), networks(), lambda: None)
+    answer = plain(endpoints)(
+        "POST", VERIFY, key_of(world), body_of(world, {"token": "good", **GET})
+    )
+    grant = answer.json["grant"]
+    assert isinstance(grant, dict)
+    assert grant["expires_at"] == "2027-01-15T08:00:00.001Z"
+    world.close()
+
+
+def test_what_it_may_is_what_its_role_may_now(tmp_path: Path, clocks: Clocks) -> None:
+    """The permissions told are the effective ones, also of a call that is refused."""
+    world = World(tmp_path / "gatepass.db")
+    endpoints = Endpoints(world.verifier(clocks.clock()), networks(), lambda: None)
+    ask = plain(endpoints)
+    for token, permissions in (
+        ("good", ["charges:create", "charges:get"]),
+        ("poor", []),
+        ("wide", ["charges:*"]),
+        ("admin login", ["*"]),
+        ("expired", ["charges:create", "charges:get"]),
+    ):
+        answer = ask("POST", VERIFY, key_of(world), body_of(world, {"token": token, **GET}))
+        grant = answer.json["grant"]
+        assert isinstance(grant, dict)
+        assert grant["permissions"] == permissions
+    world.close()
