@@ -1,10 +1,12 @@
 """The command line: ``gatepass …``."""
 
+import os
 import sys
 
 
 def main() -> int:
     """Run the command that the arguments name; the exit code."""
+    _open_standard_streams()
     try:
         from gatepass.cli.tree import run
     except ModuleNotFoundError as error:
@@ -18,3 +20,11 @@ def main() -> int:
         print("gatepass: stopped", file=sys.stderr)
         return 1
     return run()
+
+
+def _open_standard_streams() -> None:
+    # Where the caller closed one, the next file that is opened, say the database, would get its
+    # number, and what is meant to be printed could end up in there.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for the process's life

@@ -33,4 +33,9 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE")], json: AsJson = 
     if json:
         print_json({"ok": True, "permissions": len(added), "routes": routes, "problems": []})
     else:
-        typer.echo(f"{file} is fine: {len(added)} permissions, {routes} routes.")
+        counted = f"{_counted(len(added), 'permission')}, {_counted(routes, 'route')}"
+        typer.echo(f"{file} is fine: {counted}.")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -81,10 +81,8 @@ def _ask() -> str:
     return password
 
 
-def _read(stdin: TextIO | None) -> str:
+def _read(stdin: TextIO) -> str:
     """All of standard input, but for one newline at its end."""
-    if stdin is None:
-        raise Misconfigured("standard input is closed, and --password-stdin reads from it")
     content = stdin.buffer.read(_LONGEST_INPUT)
     try:
         text = content.decode("utf-8")

@@ -14,6 +14,8 @@ from gatepass.web.api.access_tokens import AccessToken
 
 _PAGE = 200
 
+Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
+
 group = typer.Typer(help="Access tokens of all companies.", no_args_is_help=True)
 app.add_typer(group, name="token")
 
@@ -65,7 +67,7 @@ def list_(
 
 
 @group.command()
-def show(id: str, json: AsJson = False) -> None:
+def show(id: Id, json: AsJson = False) -> None:
     """Show one access token; never its text."""
     with opened() as node, node.database.reading(node.clock.now()) as session:
         token = access_tokens.get(session, Actor.command_line(), id)
@@ -97,7 +99,7 @@ def show(id: str, json: AsJson = False) -> None:
 
 
 @group.command()
-def deactivate(id: str, json: AsJson = False) -> None:
+def deactivate(id: Id, json: AsJson = False) -> None:
     """End an access token for good, at once."""
     with opened(accept_clock=True) as node, node.database.changing(node.clock.now()) as session:
         token = access_tokens.deactivate(session, Actor.command_line(), id)

@@ -23,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# What Typer makes of Ctrl-C.
+_INTERRUPTED = 130
 # One module a command or a group of them; each adds itself to `app`.
 _COMMANDS = ("demo", "init", "serve", "migrate", "verifier", "token", "allowlist", "catalogue")
 
@@ -32,7 +34,8 @@ def run() -> int:
     try:
         _load(sys.argv[1:2])
         code = app(standalone_mode=False)
-        _flush()
+        # Here and not at the interpreter's end, where a full disk would be a traceback.
+        sys.stdout.flush()
     except GatepassError as error:
         return _failed(_one_line(error))
     except typer.Exit as left:
@@ -52,6 +55,8 @@ def run() -> int:
             return _failed(f"this should not have happened: {type(error).__name__}")
         show()  # wrong usage, in the words of the argument parser
         return int(getattr(error, "exit_code", 2))
+    if code == _INTERRUPTED:
+        return _failed("stopped")
     return code if isinstance(code, int) else 0
 
 
@@ -74,15 +79,8 @@ def _load(first: Sequence[str]) -> None:
         importlib.import_module(f"gatepass.cli.{name}")
 
 
-def _flush() -> None:
-    # Here and not at the interpreter's end, where a full disk would be a traceback.
-    if sys.stdout is not None:
-        sys.stdout.flush()
-
-
 def _failed(line: str) -> int:
-    if sys.stderr is not None:
-        print(f"gatepass: {line}", file=sys.stderr)
+    print(f"gatepass: {line}", file=sys.stderr)
     return 1
 
 

@@ -11,6 +11,8 @@ from gatepass.registry import verifier_keys
 from gatepass.registry.actor import Actor
 from gatepass.web.api.verifier_keys import VerifierKey
 
+Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
+
 group = typer.Typer(help="Keys for whoever asks /v1/verify.", no_args_is_help=True)
 app.add_typer(group, name="verifier")
 
@@ -45,7 +47,7 @@ def list_(json: AsJson = False) -> None:
 
 
 @group.command()
-def deactivate(id: str, json: AsJson = False) -> None:
+def deactivate(id: Id, json: AsJson = False) -> None:
     """End a verifier key at once."""
     with opened(accept_clock=True) as node, node.database.changing(node.clock.now()) as session:
         key = verifier_keys.deactivate(session, Actor.command_line(), id)

@@ -1,0 +1,216 @@
+"""Whatever goes wrong: one clear line on stderr, exit code 1, and never a traceback."""
+
+import os
+import pty
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatepass.cli import tree
+
+COMMAND = [sys.executable, "-m", "gatepass.cli"]
+
+
+def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
+    """The command as a process of its own."""
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 60, **options}
+    return subprocess.run([*COMMAND, *arguments], **options)
+
+
+def one_line(said: Any) -> str:
+    err = said.err if hasattr(said, "err") else said.stderr.decode()
+    assert err.startswith("gatepass: "), err
+    assert err.count("\n") == 1, err
+    line: str = err.strip()
+    return line
+
+
+@pytest.mark.parametrize("file", ["text", "random"])
+def test_a_database_that_is_none(installed: Any, tmp_path: Path, file: str) -> None:
+    content = b"dear diary\n" * 500 if file == "text" else os.urandom(5_000)
+    (tmp_path / "data" / "gatepass.db").write_bytes(content)
+    for arguments in (("token", "list"), ("serve",), ("migrate",)):
+        said = installed(*arguments)
+        assert said.code == 1
+        assert "file is not a database" in one_line(said)
+
+
+def test_a_database_that_is_somebody_elses_program_s(installed: Any, tmp_path: Path) -> None:
+    path = tmp_path / "data" / "gatepass.db"
+    path.unlink()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE recipes (id)")
+    said = installed(
+        *("init", "--company", "B", "--email", "b@b.example", "--password-stdin"),
+        stdin="correct horse battery staple",
+    )
+    assert said.code == 1
+    assert "tables that aren't Gatepass's" in one_line(said)
+
+
+@pytest.mark.parametrize(
+    ("version", "what_to_do"),
+    [("9999", "newer than this version of Gatepass"), ("0000", "run gatepass migrate")],
+)
+def test_another_schema_stops_everything_but_what_mends_it(
+    installed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, what_to_do: str
+) -> None:
+    monkeypatch.setattr("gatepass.registry.schema.VERSIONS", ("0000", "0001"))
+    with closing(sqlite3.connect(tmp_path / "data" / "gatepass.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (version,))
+        database.commit()
+    init = ("init", "--company", "B", "--email", "b@b.example", "--password-stdin")
+    for arguments in (("serve",), ("token", "list"), init):
+        said = installed(*arguments, stdin="correct horse battery staple")
+        assert said.code == 1
+        assert what_to_do in one_line(said)
+
+
+def test_files_of_another_user_are_left_alone(installed: Any, tmp_path: Path) -> None:
+    """A root shell that made files the service can't write would stop it."""
+    if os.geteuid() != 0:
+        pytest.fail("this test needs root, to give a file away")
+    path = tmp_path / "data" / "gatepass.db"
+    os.chown(path, 65_534, 65_534)
+    for arguments in (("token", "list"), ("serve",), ("verifier", "create", "--label", "x")):
+        said = installed(*arguments)
+        assert said.code == 1
+        assert "belongs to another user" in one_line(said)
+
+
+def test_a_directory_that_cannot_be_made(gatepass: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEPASS_DATA_DIR", "/proc/nowhere")
+    said = gatepass(
+        *("init", "--company", "B", "--email", "b@b.example", "--password-stdin"),
+        stdin="correct horse battery staple",
+    )
+    assert said.code == 1
+    assert "/proc/nowhere" in one_line(said)
+
+
+def test_a_fault_of_ours_is_one_line_without_what_was_typed(
+    gatepass: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> None:
+        raise RuntimeError("gpat_secret")
+
+    monkeypatch.setattr(tree, "app", broken)
+    said = gatepass("token", "list")
+    assert (said.code, one_line(said)) == (
+        1,
+        "gatepass: this should not have happened: RuntimeError",
+    )
+
+
+def test_an_interrupt_is_no_traceback(gatepass: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tree, "app", interrupted)
+    assert one_line(gatepass("token", "list")) == "gatepass: stopped"
+    monkeypatch.setattr("importlib.import_module", interrupted)
+    assert one_line(gatepass("token", "list")) == "gatepass: stopped"
+
+
+def test_a_reader_that_has_seen_enough(installed: Any) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    said = run("verifier", "list", stdout=write, stderr=subprocess.PIPE, capture_output=False)
+    os.close(write)
+    assert (said.returncode, said.stderr) == (1, b"")
+
+
+def test_a_full_disk_under_the_output(installed: Any) -> None:
+    with open("/dev/full", "wb") as full:
+        said = run(
+            "verifier", "list", "--json", stdout=full, stderr=subprocess.PIPE, capture_output=False
+        )
+    assert said.returncode == 1
+    assert "No space left" in one_line(said)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("catalogue check /dev/null <&-", 0),
+        ("catalogue check /dev/null >&-", 0),
+        ("catalogue check /nowhere 2>&-", 1),
+        ("init --company B --email b@b.example <&-", 1),
+        ("init --company B --email b@b.example --password-stdin <&-", 1),
+    ],
+)
+def test_closed_standard_streams(installed: Any, command: str, code: int) -> None:
+    line = f'"{sys.executable}" -m gatepass.cli {command}'
+    said = subprocess.run(["setsid", "-w", "sh", "-c", line], capture_output=True, timeout=60)
+    assert said.returncode == code
+    if code and "2>&-" not in command:
+        assert "password" in one_line(said)
+    else:
+        assert said.stderr == b""
+
+
+def test_the_password_is_asked_for_twice_without_echo(installed: Any) -> None:
+    assert _typed("correct horse battery staple", "correct horse battery staple") == 0
+    assert _typed("correct horse battery staple", "correct house battery staple") == 1
+
+
+def _typed(first: str, second: str) -> int:
+    """Type two answers at a terminal; the exit code. Nothing typed may be echoed."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(
+            sys.executable, [*COMMAND, "init", "--company", "Borealis", "--email", "c@c.example"]
+        )
+    shown = b""
+    for answer, prompt in ((first, b"characters): "), (second, b"again: ")):
+        while prompt not in shown:
+            shown += os.read(terminal, 1024)
+        os.write(terminal, answer.encode() + b"\n")
+    while True:
+        try:
+            more = os.read(terminal, 1024)
+        except OSError:
+            break
+        if not more:
+            break
+        shown += more
+    os.close(terminal)
+    _, status = os.waitpid(child, 0)
+    asked = shown.split(b"is set up")[0]
+    assert first.encode() not in asked
+    assert second.encode() not in asked.replace(b"The two differ", b"")
+    return os.waitstatus_to_exitcode(status)
+
+
+def test_serve_says_which_port_is_taken(installed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        monkeypatch.setenv("GATEPASS_PORT", port)
+        said = run("serve")
+    assert said.returncode == 1
+    last = said.stderr.decode().splitlines()[-1]
+    assert last.startswith("gatepass: GATEPASS_PORT")
+    assert port in last
+
+
+def test_ctrl_c_while_a_command_waits(installed: Any) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "init", "--company", "B", "--email", "b@b.example", "--password-stdin"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(2.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (1, b"gatepass: stopped\n")

@@ -1,0 +1,132 @@
+"""``gatepass token``: on the server, without the dashboard."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gatepass.cli.installation import opened
+from gatepass.registry import access_tokens, users
+
+NIGHTLY = "Nightly [bold]settlement[/bold]"
+
+
+@pytest.fixture
+def token(installed: Any) -> str:
+    """The text of a token that Ada made."""
+    return make(NIGHTLY, networks=["203.0.113.0/24"])
+
+
+def make(*labels: str, **fields: Any) -> str:
+    """Make a token of each label, all in one moment; the last one's text."""
+    text = ""
+    with opened() as node, node.database.changing(node.clock.now()) as session:
+        ada = users.by_email(session, "ada@acme.example")
+        assert ada is not None
+        for label in labels:
+            _, text = access_tokens.create(
+                session,
+                users.on_behalf_of(session, ada.id),
+                catalogue=node.catalogue,
+                label=label,
+                kind="api",
+                permissions=["access-tokens:get"],
+                **fields,
+            )
+    return text
+
+
+def allowed(text: str) -> bool:
+    with opened() as node:
+        permission = "access-tokens:get"
+        return node.verifier.check(text, permission=permission, address="203.0.113.9").allowed
+
+
+def test_a_token_is_listed_and_shown_without_its_text(installed: Any, token: str) -> None:
+    id = token[:21]
+    for arguments in (("list",), ("show", id), ("list", "--json"), ("show", id, "--json")):
+        said = installed("token", *arguments)
+        assert said.code == 0
+        assert id in said.out
+        assert token not in said.out
+        assert NIGHTLY in said.out, "labels are shown as they are, markup and all"
+    shown = installed("token", "show", id).out
+    for words in ("Acme", "active", "203.0.113.0/24", "access-tokens:get", "never", "ada"):
+        assert words in shown
+
+
+def test_json_is_what_the_rest_api_sends(installed: Any, token: str) -> None:
+    record = json.loads(installed("token", "show", token[:21], "--json").out)
+    assert set(record) >= {
+        *("id", "label", "kind", "status", "permissions", "effective_permissions", "networks"),
+        *("domains", "expires_at", "created_at", "created_by", "deactivated_at"),
+        *("deactivated_by", "last_used"),
+    }
+    assert json.loads(installed("token", "list", "--json").out) == {"items": [record], "next": None}
+
+
+def test_deactivating_counts_at_once_and_is_repeatable(installed: Any, token: str) -> None:
+    id = token[:21]
+    assert allowed(token)
+    said = installed("token", "deactivate", id)
+    assert (said.code, said.out) == (0, "")
+    assert said.err == f"{id} ({NIGHTLY}) is deactivated.\n"
+    assert not allowed(token)
+    first = json.loads(installed("token", "show", id, "--json").out)
+    again = json.loads(installed("token", "deactivate", id, "--json").out)
+    assert again == first
+    assert again["status"] == "deactivated"
+    assert again["deactivated_at"]
+
+
+def test_lists_are_whole_unless_a_limit_is_set(installed: Any, token: str) -> None:
+    """What is searched with grep must all be there: pages end with the list alone."""
+    make(*(f"number {number}" for number in range(205)))
+    make("the latest")
+    items = json.loads(installed("token", "list", "--json").out)["items"]
+    assert (len(items), len({item["id"] for item in items})) == (207, 207)
+    assert (items[0]["label"], items[-1]["label"]) == ("the latest", NIGHTLY)
+    assert (
+        json.loads(installed("token", "list", "--limit", "2", "--json").out)["items"] == items[:2]
+    )
+    assert installed("token", "list").out.count("\n") == 208, "a row is a line, however long"
+    assert installed("token", "list", "--limit", "0").code == 2
+
+
+def test_search_and_status_narrow_the_list(installed: Any, token: str) -> None:
+    make("another")
+    installed("token", "deactivate", token[:21])
+
+    def labels(*options: str) -> list[str]:
+        items = json.loads(installed("token", "list", "--json", *options).out)["items"]
+        return [item["label"] for item in items]
+
+    assert labels("--search", "NIGHTLY") == [NIGHTLY]
+    assert labels("-q", token[:21]) == [NIGHTLY]
+    assert labels("--status", "active") == ["another"]
+    assert labels("--status", "deactivated") == [NIGHTLY]
+    said = installed("token", "list", "--status", "odd")
+    assert (said.code, said.err.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize("id", ["gpat_0000000000000000", "", "x" * 10_000, "gpat_\udcff", "'; --"])
+@pytest.mark.parametrize("command", ["show", "deactivate"])
+def test_what_is_no_token_is_refused_in_one_line(installed: Any, command: str, id: str) -> None:
+    said = installed("token", command, id)
+    assert (said.code, said.out) == (1, "")
+    assert said.err == "gatepass: There is no such access token.\n"
+
+
+def test_a_label_cannot_play_with_the_terminal(
+    installed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels come from people who can't reach this terminal otherwise."""
+    from gatepass.cli.output import print_facts, print_table
+
+    print_table(("Label",), [("\x1b]0;owned\x07",)])
+    print_facts([("Label", "\x1b[2Jgone")])
+    said: Callable[..., Any] = installed("--version")
+    assert "\x1b" not in said.out
+    assert sys.stdout.isatty() is False
