@@ -300,38 +300,38 @@ def test_another_companys_token_is_not_there(any_installation: Installation) -> 
     assert eve.get("/v1/access-tokens", params={"q": id}).json()["items"] == []
 
 
-@pytest.mark.parametrize(
-    "id",
-    [
-        "x",
-        "%00",
-        "gpat_%00",
-        "a%00b",
-        "%ED%A0%80",
-        "%FF",
-        "ä",
-        "😀",
-        "x" * 10_000,
-        "..",
-        "%2e%2e",
-        "%2F",
-        "gpat_0000000000000000%20",
-        "%25",
-        "*",
-    ],
-)
-def test_an_id_that_cant_be_one_is_not_there(any_installation: Installation, id: str) -> None:
+NO_IDS = [
+    "x",
+    "%00",
+    "gpat_%00",
+    "a%00b",
+    "%ED%A0%80",
+    "%FF",
+    "ä",
+    "😀",
+    "x" * 10_000,
+    "..",
+    "%2e%2e",
+    "%2F",
+    "gpat_0000000000000000%20",
+    "%25",
+    "*",
+]
+
+
+def test_an_id_that_cant_be_one_is_not_there(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
-    path = f"/v1/access-tokens/{id}"
-    for answer in (
-        ada.get(path),
-        ada.patch(path, json={}),
-        ada.post(path + "/deactivate"),
-        ada.post(f"/v1/authentications/{id}/deactivate"),
-        ada.post(f"/v1/verifier-keys/{id}/deactivate"),
-    ):
-        assert answer.status_code in (404, 405), answer.text
-        assert answer.headers["content-type"] == "application/problem+json"
+    for id in NO_IDS:
+        path = f"/v1/access-tokens/{id}"
+        for answer in (
+            ada.get(path),
+            ada.patch(path, json={}),
+            ada.post(path + "/deactivate"),
+            ada.post(f"/v1/authentications/{id}/deactivate"),
+            ada.post(f"/v1/verifier-keys/{id}/deactivate"),
+        ):
+            assert answer.status_code in (404, 405), (id, answer.text)
+            assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_if_match(ada: httpx.Client) -> None:

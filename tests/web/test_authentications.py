@@ -202,14 +202,13 @@ def test_one_may_end_ones_own_and_with_the_permission_others(
     assert 'scope="users:manage"' in refused.headers["www-authenticate"]
 
 
-@pytest.mark.parametrize("user", ["usr_0000000000000000", "x", "a\0b", "x" * 9_000, "😀", ""])
-def test_nobodys_authentications_are_not_there(any_installation: Installation, user: str) -> None:
+def test_nobodys_authentications_are_not_there(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
-    answer = ada.get("/v1/authentications", params={"user": user})
-    assert (answer.status_code, answer.json()["reason"]) == (404, "not_found")
     theirs = any_installation.new_company("Difference Engines")
     eve = any_installation.new_user("eve@example.com", "Eve", company=theirs)
-    assert ada.get("/v1/authentications", params={"user": eve.id}).status_code == 404
+    for user in ("usr_0000000000000000", "x", "a\0b", "x" * 9_000, "😀", "", eve.id):
+        answer = ada.get("/v1/authentications", params={"user": user})
+        assert (answer.status_code, answer.json()["reason"]) == (404, "not_found"), user
 
 
 def test_what_the_browser_calls_itself_is_kept_as_one_line(installation: Installation) -> None:
