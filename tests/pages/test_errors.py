@@ -1,8 +1,9 @@
 """Whatever goes wrong, a person gets a page that explains it."""
 
 import pytest
+from starlette.exceptions import HTTPException
 
-from gatepass.core.errors import Unavailable
+from gatepass.core.errors import Conflict, Forbidden, NotFound, TooManyAttempts, Unavailable
 from gatepass.node import Node
 from gatepass.registry import access_tokens
 from installation import Installation
@@ -81,6 +82,32 @@ def test_a_token_that_stands_is_shown_though_not_confirmed(
     page = ada.send(path, fields)
     assert page.answer.status_code == 200
     assert "Created: Late" in page.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (NotFound("There is no such thing."), 404, "There is nothing here"),
+        (Conflict("It has ended.", reason="ended"), 409, "It has ended."),
+        (TooManyAttempts(61), 429, "Try again in 61 seconds."),
+        (HTTPException(410), 410, "This link is broken"),
+        (HTTPException(413), 413, "larger than 1 MiB"),
+        (HTTPException(418), 418, "That didn't work"),
+        (Forbidden("Only operators may do this.", reason="operator_required"), 403, "operators"),
+    ],
+)
+def test_every_error_has_its_words(
+    ada: Visit, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, words: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(access_tokens, "list_", refuse)
+    page = ada.get("/access-tokens")
+    assert page.answer.status_code == status
+    assert words in page.text
+    assert "Ada Lovelace" in page.text
+    assert (status == 429) == ("retry-after" in page.answer.headers)
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/access-tokens/a/b", "/static", "/sign-in/"])

@@ -164,7 +164,7 @@ def _explained(request: Request, problem: Problem, visitor: Visitor | None) -> E
             (("Open the dashboard", "/"),),
         )
     title, what = _WORDS.get(status, ("That didn't work", problem.detail))
-    if status in (403, 409, 503) and problem.detail:
+    if status in (403, 409, 429, 503) and problem.detail:
         what = problem.detail
     ways = (_HOME,) if visitor else (("Sign in", "/sign-in"),)
     return Explained(status, reason, title, what, remedy=_REMEDIES.get(status, ""), ways=ways)
