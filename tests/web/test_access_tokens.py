@@ -202,6 +202,7 @@ def test_a_body_says_that_it_is_json_or_nothing(ada: httpx.Client) -> None:
     for media_type, status in (
         ({"Content-Type": "application/json; charset=utf-8"}, 201),
         ({}, 201),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 201),
         ({"Content-Type": "text/plain"}, 415),
         ({"Content-Type": "application/json; charset=latin-1"}, 415),
     ):
