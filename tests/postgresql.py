@@ -32,9 +32,14 @@ _SETTINGS = {
 
 
 class Cluster:
-    """A PostgreSQL server on a free loopback port; a context manager that stops and removes it."""
+    """A PostgreSQL server on a free loopback port; a context manager that stops and removes it.
 
-    def __init__(self) -> None:
+    Args:
+        settings: of the server, instead of the ones for tests.
+    """
+
+    def __init__(self, **settings: str) -> None:
+        self._settings = _SETTINGS | settings
         self._root = Path(tempfile.mkdtemp(prefix="gatepass-postgresql-"))
         # The server refuses to run as root.
         self._user = "nobody" if os.geteuid() == 0 else None
@@ -72,10 +77,9 @@ class Cluster:
         """Where a database of this cluster is."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
-    def create(self, name: str, *, template: str = "template0") -> str:
-        """Create a database as a copy of *template*; its URL."""
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        self._execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+    def create(self, name: str) -> str:
+        """Create an empty database; its URL."""
+        self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
 
     def drop(self, name: str) -> None:
@@ -95,7 +99,7 @@ class Cluster:
         # Another program may take the free port first: then try the next one.
         for _ in range(5):
             self.port = _free_port()
-            settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+            settings = [f"-c{name}={value}" for name, value in self._settings.items()]
             server = subprocess.Popen(
                 [self._binaries / "postgres", "-D", self._data, f"-cport={self.port}", *settings],
                 user=self._user,
