@@ -12,6 +12,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
 from gatepass.registry import authentications, companies, roles, tables, users
 from gatepass.registry.actor import Actor
+from gatepass.registry.database import Database
 from gatepass.registry.publishing import (
     follow_catalogue,
     publish,
@@ -115,6 +116,14 @@ def test_company_names_are_unique_and_found_without_case(registry: SmallRegistry
         with pytest.raises(Forbidden) as refusal, registry.changing() as session:
             companies.create(session, ada, catalogue=registry.catalogue, name="Fabrikam")
         assert refusal.value.reason == "operator_required"
+
+
+def test_the_first_company_is_told_from_later_ones(database: Database) -> None:
+    with database.reading(NOW) as session:
+        assert not companies.any_exist(session)
+    registry = SmallRegistry(database)
+    with registry.reading() as session:
+        assert companies.any_exist(session)
 
 
 def test_every_company_has_the_built_in_roles_and_its_own(registry: SmallRegistry) -> None:

@@ -15,11 +15,12 @@ from gatepass.core.credentials import parse
 from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts, Unavailable
 from gatepass.core.grants import Holder
-from gatepass.registry import allowlist, authentications, passwords, tables
+from gatepass.registry import allowlist, passwords, tables
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.allowlist import Entry
 from gatepass.registry.authentications import Authentication
 from gatepass.registry.publishing import publish
+from gatepass.registry.sign_in import sign_in as sign_in_to
 from small_registry import (
     ADDRESS,
     HASHER,
@@ -43,7 +44,7 @@ def sign_in(registry: SmallRegistry, **changes: Any) -> tuple[Authentication, st
         "user_agent": "a browser",
         "hasher": HASHER,
     }
-    return authentications.sign_in(
+    return sign_in_to(
         registry.database, **(given | changes), now=lambda: registry.now, lifetime_ms=3 * HOUR
     )
 

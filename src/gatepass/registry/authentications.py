@@ -1,4 +1,4 @@
-"""Authentications: signing in and out, and what became of each sign-in."""
+"""Authentications: what became of each sign-in. See ``sign_in`` for how one comes about."""
 
 from typing import Any
 
@@ -18,11 +18,10 @@ from gatepass.registry.authentication_records import (
 from gatepass.registry.fields import storable
 from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.publishing import publish
-from gatepass.registry.sign_in import sign_in
 from gatepass.registry.standing import standing
 from gatepass.registry.tables import authentications
 
-__all__ = ["Authentication", "deactivate", "get", "list_", "sign_in", "sign_out"]
+__all__ = ["Authentication", "deactivate", "get", "list_", "sign_out"]
 
 
 def get(session: Session, actor: Actor, authentication_id: str) -> Authentication:
