@@ -80,7 +80,7 @@ class Worker:
         os.close(ready)
         if said != b"r":
             raise AssertionError(f"no {role} worker: {self.stop()}")
-        wait_for_port(self.port)
+        wait_for_port(self.port, settings.host)
 
     def stop(self) -> str:
         """End it as a supervisor that is gone would; what it logged."""
@@ -111,21 +111,28 @@ def free_port() -> int:
         return port
 
 
-def wait_for_port(port: int, seconds: float = _READY_S) -> None:
+def wait_for_port(port: int, host: str = "127.0.0.1", seconds: float = _READY_S) -> None:
     """Return once someone listens there."""
     end = time.monotonic() + seconds
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((host, port), timeout=1).close()
             return
         except OSError:
             assert time.monotonic() < end, f"nobody listens on {port}"
             time.sleep(0.02)
 
 
-def ask(port: int, method: str, path: str, headers: Headers = (), body: bytes = b"") -> Answer:
+def ask(
+    port: int,
+    method: str,
+    path: str,
+    headers: Headers = (),
+    body: bytes = b"",
+    host: str = "127.0.0.1",
+) -> Answer:
     """One request on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in headers:
