@@ -1,0 +1,64 @@
+"""``python -m benchmarks``: runs the scenarios, prints the table, writes docs/figures.*.
+
+The exit code is 0 also where a bar isn't met; the table says so.
+"""
+
+import argparse
+import importlib
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.drawing import svg
+from benchmarks.figures import Figure, Result
+from benchmarks.scenarios import Bench, scenarios
+from benchmarks.tables import machine, markdown_page, notes, terminal_table
+
+_REGISTERED_BY = ("embedded", "gateway", "by_hand", "starting")
+_DOCS = Path(__file__).parent.parent / "docs"
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the command line asks for."""
+    for module in _REGISTERED_BY:
+        importlib.import_module(f"benchmarks.{module}")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", metavar="NAME", choices=scenarios(), help="run one scenario")
+    parser.add_argument("--quick", action="store_true", help="short rounds; not for quoting")
+    parser.add_argument("--list", action="store_true", help="name the scenarios")
+    options = parser.parse_args(arguments)
+    if options.list:
+        for known in scenarios().values():
+            print(f"{known.name:12}{known.title}")
+        return 0
+    results = _run([options.only] if options.only else list(scenarios()), options.quick)
+    print(f"\nOn {machine()}:\n\n{terminal_table(results)}\n")
+    for note in notes(results):
+        print(f"- {note}")
+    # Only what was measured in full and together is worth keeping.
+    if not options.only and not options.quick:
+        (_DOCS / "figures.md").write_text(markdown_page(results))
+        drawn = [result for result in results if isinstance(result, Figure)]
+        (_DOCS / "figures.svg").write_text(svg(drawn))
+        print("\nWritten to docs/figures.md and docs/figures.svg.")
+    return 0
+
+
+def _run(names: list[str], quick: bool) -> list[Result]:
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - started:4.0f} s] {text}", file=sys.stderr, flush=True)
+
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="gatepass-bench-") as directory:
+        bench = Bench(Path(directory), quick, say)
+        for name in names:
+            results.extend(scenarios()[name].run(bench))
+        say("done")
+    return results
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

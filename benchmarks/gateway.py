@@ -1,0 +1,64 @@
+"""``/authz/nginx`` over HTTP against the least a web server can do."""
+
+from collections.abc import Iterator
+
+from benchmarks.figures import Figure, Missing, Result
+from benchmarks.load import REQUESTS, Load, find_wrk, load, middle, request_bytes, write_requests
+from benchmarks.rounds import alternate
+from benchmarks.scenarios import LARGE, Bench, scenario
+from benchmarks.servers import find_nginx, gatepass_worker, nginx_204, status
+
+_WHAT = f"`/authz/nginx`, one worker, {LARGE:,} grants, against nginx `return 204`"
+
+
+@scenario(3, "gateway", "The gateway's endpoint")
+def gateway(bench: Bench) -> Iterator[Result]:
+    """Requests a second of one verify worker and of one nginx worker, by the same requests."""
+    lacking = [
+        name for name, found in (("wrk", find_wrk()), ("nginx", find_nginx())) if found is None
+    ]
+    if lacking:
+        yield Missing(_WHAT, f"{' and '.join(lacking)} not found (Debian packages wrk, nginx)")
+        return
+    population = bench.population(LARGE)
+    requests = write_requests(population, bench.directory / "gateway.requests")
+    seconds = 2 if bench.quick else 5
+    with (
+        gatepass_worker(population) as ours,
+        nginx_204(bench.directory / "nginx") as nginx,
+    ):
+        call = population.calls(1)[0]
+        assert status(ours.port, request_bytes(call, call.token)) == 204
+        assert status(ours.port, request_bytes(call, call.token[:-1] + "~")) == 401
+        bench.say("gateway: warming up")
+        load(ours.port, requests, 2, ours.process)
+        bench.say("gateway: /authz/nginx against nginx return 204")
+        rounds = alternate(
+            bench.rounds(7),
+            {
+                "gatepass": lambda: load(ours.port, requests, seconds, ours.process),
+                "nginx": lambda: load(nginx.port, requests, seconds, nginx.process),
+            },
+        )
+    own = middle([measured["gatepass"] for measured in rounds])
+    theirs = middle([measured["nginx"] for measured in rounds])
+    yield Figure(
+        name="Gateway endpoint, against nginx's bare 204",
+        what=_WHAT,
+        ratios=tuple(
+            measured["gatepass"].per_second / measured["nginx"].per_second for measured in rounds
+        ),
+        bar=0.36,
+        detail=(
+            f"{described(own)} against {described(theirs)}; wrk -t1 -c64 rotating over "
+            f"{REQUESTS:,} tokens"
+        ),
+    )
+
+
+def described(measured: Load) -> str:
+    """A round in words."""
+    return (
+        f"{measured.per_second:,.0f}/s (p99 {measured.p99_ms:.1f} ms, server "
+        f"{measured.server_share:.0%} and wrk {measured.wrk_share:.0%} of a core)"
+    )

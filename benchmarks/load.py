@@ -1,0 +1,117 @@
+"""The load: wrk with one thread and 64 connections, sending prepared requests in turn."""
+
+import os
+import resource
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.population import Population, SampleCall
+
+CONNECTIONS = 64
+#: Different requests, each with a token of its own, that wrk rotates over.
+REQUESTS = 4_096
+TARGET = "/authz/nginx"
+
+_SCRIPT = Path(__file__).with_name("wrk_requests.lua")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one round of load came to.
+
+    Attributes:
+        per_second: requests answered a second.
+        p99_ms: the 99th percentile of the time to an answer, in milliseconds.
+        wrk_share: processor time of wrk itself, as a share of the round. Near 1, the load
+            generator is the limit, not what is measured.
+        server_share: the same of the server's process.
+    """
+
+    per_second: float
+    p99_ms: float
+    wrk_share: float
+    server_share: float
+
+
+def find_wrk() -> str | None:
+    """Where wrk is, if it is installed."""
+    return shutil.which("wrk")
+
+
+def write_requests(population: Population, path: Path, bearer: list[str] | None = None) -> Path:
+    """Write the requests a gateway would send for as many tokens.
+
+    Args:
+        population: whose tokens call.
+        path: the file to write.
+        bearer: texts to present instead of the population's tokens.
+    """
+    calls = population.calls(min(REQUESTS, population.size))
+    texts = [call.token for call in calls] if bearer is None else bearer
+    with path.open("wb") as file:
+        for call, text in zip(calls, texts, strict=True):
+            file.write(request_bytes(call, text) + b"\0")
+    return path
+
+
+def request_bytes(call: SampleCall, text: str) -> bytes:
+    """One request as nginx sends it on, configured as docs/nginx.md says."""
+    return (
+        f"GET {TARGET} HTTP/1.1\r\n"
+        "Host: 127.0.0.1\r\n"
+        f"X-Original-URI: {call.path}\r\n"
+        f"X-Original-Method: {call.method}\r\n"
+        f"X-Forwarded-For: {call.address}\r\n"
+        "User-Agent: shop/4.2\r\n"
+        "Accept: application/json\r\n"
+        f"Authorization: Bearer {text}\r\n"
+        "\r\n"
+    ).encode()
+
+
+def load(port: int, requests: Path, seconds: int, server: int) -> Load:
+    """Load the server at *port* for some seconds.
+
+    Args:
+        port: on loopback.
+        requests: a file of ``write_requests``.
+        seconds: whole seconds.
+        server: the process id whose processor time is taken.
+
+    Raises:
+        RuntimeError: some answer was an error; then nothing was measured.
+    """
+    wrk = find_wrk()
+    assert wrk is not None
+    before, own = _processor_seconds(server), resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout=10s", "-s", str(_SCRIPT)]
+    url = f"http://127.0.0.1:{port}{TARGET}"
+    run = subprocess.run(
+        [*command, url, "--", str(requests)], capture_output=True, text=True, check=True
+    )
+    after, own_after = _processor_seconds(server), resource.getrusage(resource.RUSAGE_CHILDREN)
+    line = next(line for line in run.stdout.splitlines() if line.startswith("RESULT "))
+    answered, took_us, broken, refused, p99_us = map(int, line.split()[1:])
+    if broken or refused or not answered:
+        raise RuntimeError(f"{answered} answers, {broken} broken and {refused} refused: {url}")
+    took = took_us / 1e6
+    spent = own_after.ru_utime + own_after.ru_stime - own.ru_utime - own.ru_stime
+    return Load(answered / took, p99_us / 1000, spent / took, (after - before) / took)
+
+
+def middle(rounds: list[Load]) -> Load:
+    """The median of each number."""
+    return Load(
+        median(load.per_second for load in rounds),
+        median(load.p99_ms for load in rounds),
+        median(load.wrk_share for load in rounds),
+        median(load.server_share for load in rounds),
+    )
+
+
+def _processor_seconds(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

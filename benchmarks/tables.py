@@ -1,0 +1,108 @@
+"""The figures as text: a table for the terminal, and docs/figures.md."""
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmarks.figures import Figure, Result, Value
+from benchmarks.load import CONNECTIONS, REQUESTS
+from benchmarks.population import (
+    GRANTS_PER_COMPANY,
+    GRANTS_PER_USER,
+    NETWORKS_PER_GRANT,
+    PATH_IDS,
+    PERMISSIONS_PER_GRANT,
+)
+
+_HEAD = ("what", "ratio", "rounds", "bar", "")
+_INTRODUCTION = """\
+# Figures
+
+Written by `make bench`. Every figure is a ratio within one run: what is compared is measured in
+alternating rounds, never two loads at once. The median of the rounds counts; beside it stand the
+lowest and the highest. This run was on {machine}.
+
+![Ratios against their bars](figures.svg)
+"""
+_METHOD = f"""\
+## How it is measured
+
+- **Data.** A registry file with so many grants, {NETWORKS_PER_GRANT} networks and
+  {PERMISSIONS_PER_GRANT} permissions each, {GRANTS_PER_USER} to a user and {GRANTS_PER_COMPANY:,}
+  to a company. Ids are random, so what is used together doesn't lie together. Calls are of tokens
+  chosen at random from all; their paths carry {PATH_IDS} different ids.
+- **Embedded.** `Verifier.check` with token, method, path and address, in one thread, use counted.
+  Texts are decoded from bytes right before the clock runs, as a server has just read them. Cached
+  means that the tokens in use fit the verifier's cache; nothing is believed for longer than a
+  second, so reading each of them again every second is part of the mean.
+- **Over HTTP.** wrk with one thread and {CONNECTIONS} connections rotates over {REQUESTS:,}
+  prepared requests, each with a token of its own; both sides get the same. Gatepass runs one worker
+  of the verify port, started as `gatepass serve` starts it; nginx one worker; uvicorn one, with
+  uvloop. Load generator and server share the machine, and the shares of a core in the notes tell
+  which of them was the limit.
+- **By hand.** What teams write for one service, written to be quick: prepared statements, a pool,
+  one indexed look-up ([by_hand_apps.py](../benchmarks/by_hand_apps.py)). They check less than
+  Gatepass does: that a key is known and in force, and one scope.
+
+`python -m benchmarks --list` names the scenarios, `--only NAME` runs one, and `--quick` shows in a
+few minutes whether all of it works. nginx and wrk are Debian's packages; what can't run without
+them is listed as such.
+"""
+
+
+def terminal_table(results: Iterable[Result]) -> str:
+    """The results as a table for the terminal."""
+    rows = [_HEAD, *map(_row, results)]
+    rows = [tuple(cell.replace("`", "").replace("**", "") for cell in row) for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    rows.insert(1, tuple("-" * width for width in widths))
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def notes(results: Iterable[Result]) -> list[str]:
+    """One line per result that says what its numbers are made of."""
+    return [
+        f"{result.what}: {result.detail}."
+        for result in results
+        if isinstance(result, Figure | Value) and result.detail
+    ]
+
+
+def markdown_page(results: Sequence[Result]) -> str:
+    """docs/figures.md."""
+    rows = [_HEAD, ("---", "---:", "---:", "---:", "---"), *map(_row, results)]
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    remarks = "".join(f"- {note}\n" for note in notes(results))
+    return "\n".join((_INTRODUCTION.format(machine=machine()), table, remarks, _METHOD))
+
+
+def machine() -> str:
+    """What kind of machine this is."""
+    processor = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{cores} cores of {processor} with {memory:.0f} GiB of memory, "
+        f"{platform.system()} {platform.release().partition('-')[0]}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    if isinstance(result, Figure):
+        verdict = "met" if result.met else "**not met**"
+        return result.what, result.ratio_text, result.spread_text, result.bar_text, verdict
+    if isinstance(result, Value):
+        return result.what, result.value, "", "", ""
+    return result.what, "", "", "", f"could not run: {result.why}"
