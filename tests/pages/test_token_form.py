@@ -42,6 +42,13 @@ def test_blank_rows_say_nothing() -> None:
     assert chosen.networks == ("203.0.113.0/24",)
 
 
+def test_bits_that_lost_their_address_are_never_no_restriction() -> None:
+    wrong = form(("network_bits", "24"))
+    with pytest.raises(InvalidInput):
+        wrong.chosen(NOW)
+    assert list(wrong.errors) == ["networks.0"]
+
+
 def test_bits_may_stand_in_either_field_but_not_in_both() -> None:
     assert form(*network("10.0.0.0/8")).chosen(NOW).networks == ("10.0.0.0/8",)
     twice = form(*network("10.0.0.0/8", "16"))

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 
+from gatepass.registry.access_token_fields import LATEST_EXPIRY
 from gatepass.web.pages.moments import DAY, HOUR, MINUTE
 
 NEVER = "never"
@@ -47,6 +48,9 @@ def read_expiry(choice: str, date_and_time: str, offset: str, now: int) -> int |
     at = _instant(date_and_time, offset)
     if at <= now:
         raise ValueError("That moment has already passed. Choose one in the future.")
+    if at > LATEST_EXPIRY:
+        # West of Greenwich the year 9999 ends later than any time that could be shown.
+        raise ValueError("At most the end of the year 9999.")
     return at
 
 

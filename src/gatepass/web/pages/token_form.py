@@ -71,7 +71,9 @@ class TokenForm:
     def read(cls, fields: Fields) -> Self:
         """What a browser sent."""
         addresses, bits = fields.all("network_address"), fields.all("network_bits")
+        # A number of bits that has lost its address is a row too: one that can't be read.
         bits += [""] * (len(addresses) - len(bits))
+        addresses += [""] * (len(bits) - len(addresses))
         return cls(
             label=fields.one("label").strip(),
             kind=fields.one("kind") or "api",
@@ -81,7 +83,7 @@ class TokenForm:
             offset=fields.one("offset"),
             networks=[
                 (address.strip(), count.strip())
-                for address, count in zip(addresses, bits, strict=False)
+                for address, count in zip(addresses, bits, strict=True)
             ],
             domains=[domain.strip() for domain in fields.all("domain")],
             form_id=fields.one("form_id"),
