@@ -221,6 +221,25 @@ def test_sqlite_writers_behind_a_frozen_one_are_told(
     other.close()
 
 
+def test_threads_of_one_process_never_find_sqlite_busy(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepass.registry.database._SQLITE_SETTINGS", ("PRAGMA busy_timeout = 0",))
+    database = Database(sqlite_url)
+
+    def change(_: int) -> None:
+        with database.changing(NOW):
+            time.sleep(0.001)
+        with database.counting(NOW) as session:
+            session.execute(text("DELETE FROM decision_counts"))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(change, range(40)))
+    with database.reading(NOW) as session:
+        assert session.scalar(text("SELECT number FROM revision")) == 40
+    database.close()
+
+
 def test_postgresql_writers_behind_a_stuck_one_are_told(postgresql_url: str) -> None:
     stuck, other = Database(postgresql_url), Database(postgresql_url)
     taken = threading.Event()

@@ -11,6 +11,7 @@
 import os
 import secrets
 import sqlite3
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -63,6 +64,8 @@ _TAKE_REVISION = text(
 )
 _KEEP_REVISION = text("INSERT INTO revisions (number, tag, at) VALUES (:number, :tag, :at)")
 _WAKE_FOLLOWERS = text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')")
+_AWAY = "The database can't be used right now."
+
 _abandoned: list[Pool] = []
 
 
@@ -105,8 +108,15 @@ class Database:
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
         self._engine = engine
-        own = weakref.ref(engine)
-        os.register_at_fork(after_in_child=lambda: _forget_connections(own()))
+        self._turn = threading.Lock()
+        own = weakref.ref(self)
+
+        def start_anew() -> None:
+            database = own()
+            if database is not None:
+                database._start_anew()
+
+        os.register_at_fork(after_in_child=start_anew)
 
     @contextmanager
     def reading(self, now: int) -> Iterator[Session]:
@@ -129,7 +139,7 @@ class Database:
                 but this node hasn't seen it yet (``not_confirmed``).
         """
         tag = secrets.token_hex(8)
-        with _outage_as_unavailable(), Session(self._changes, info={"now": now}) as session:
+        with self._write(now) as session:
             number = session.execute(_TAKE_REVISION, {"tag": tag}).scalar_one()
             session.info["revision"] = number
             yield session
@@ -148,7 +158,7 @@ class Database:
         Raises:
             Unavailable: the database can't be written now.
         """
-        with _outage_as_unavailable(), Session(self._changes, info={"now": now}) as session:
+        with self._write(now) as session:
             yield session
             session.commit()
 
@@ -167,6 +177,26 @@ class Database:
     def close(self) -> None:
         """Close all connections that aren't in use."""
         self._engine.dispose()
+
+    @contextmanager
+    def _write(self, now: int) -> Iterator[Session]:
+        # Those who wait for SQLite's one writer try again at random moments, and with dozens of
+        # threads some never hit one. So of each process one at a time tries.
+        if self.path is not None and not self._turn.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise Unavailable(_AWAY)
+        try:
+            with _outage_as_unavailable(), Session(self._changes, info={"now": now}) as session:
+                yield session
+        finally:
+            if self.path is not None:
+                self._turn.release()
+
+    def _start_anew(self) -> None:
+        # Connections must not cross a fork. Not closed either, nor collected, which closes them:
+        # that would act on the parent's. The child keeps them, unused, and opens its own.
+        _abandoned.append(self._engine.pool)
+        self._engine.dispose(close=False)
+        self._turn = threading.Lock()
 
 
 def wait_for_turn(session: Session, lock: int) -> None:
@@ -239,14 +269,6 @@ def _postgresql_engine(url: str) -> Engine:
     )
 
 
-def _forget_connections(engine: Engine | None) -> None:
-    # Connections must not cross a fork. Not closed either, nor collected, which closes them: that
-    # would act on the parent's. The child keeps them, unused, and opens its own.
-    if engine is not None:
-        _abandoned.append(engine.pool)
-        engine.dispose(close=False)
-
-
 @contextmanager
 def _outage_as_unavailable() -> Iterator[None]:
     try:
@@ -257,9 +279,9 @@ def _outage_as_unavailable() -> Iterator[None]:
         exc.InternalError,
         exc.TimeoutError,
     ) as error:
-        raise Unavailable("The database can't be used right now.") from error
+        raise Unavailable(_AWAY) from error
     except exc.DBAPIError as error:
         # The bare DatabaseError is SQLite's "not a database" and "malformed".
         if error.connection_invalidated or type(error) is exc.DatabaseError:
-            raise Unavailable("The database can't be used right now.") from error
+            raise Unavailable(_AWAY) from error
         raise
