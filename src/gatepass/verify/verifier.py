@@ -12,7 +12,6 @@ No network, no lock, no write, no await. See docs/one-request.md.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol, TypeVar
 
@@ -30,8 +29,8 @@ from gatepass.core.grants import (
     decode_grant,
     decode_holder,
 )
-from gatepass.core.networks import parse_address
 from gatepass.core.routes import Routes
+from gatepass.verify.client_address import read_address
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import GENERATION
 from gatepass.verify.grant_file import GrantFile
@@ -43,11 +42,6 @@ CACHE_NS = 1_000_000_000
 CACHE_SIZE = 16_384
 #: A reader that finds the generation moved this often in a row gives up (503).
 ATTEMPTS = 200
-
-# Callers come from few addresses: reading one again is the dearest part of a cached decision. Only
-# what can be an address is kept: a stranger's megabytes must not fill the memory.
-_packed = lru_cache(maxsize=4_096)(parse_address)
-_LONGEST_ADDRESS = 45
 
 _Record = TypeVar("_Record", Holder, CompanyRules)
 _Fact = TypeVar("_Fact", Grant, Holder, CompanyRules)
@@ -149,9 +143,7 @@ class Verifier:
             if method is None or path is None:
                 raise ValueError("method and path go together")
             route = self.routes.match(method, path)
-        packed = None
-        if address is not None and len(address) <= _LONGEST_ADDRESS:
-            packed = _packed(address)
+        packed = None if address is None else read_address(address)
         return self.judge(
             token or Reason.token_missing, permission, route, packed, origin, referer
         )[0]

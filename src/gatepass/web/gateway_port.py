@@ -6,10 +6,13 @@ here. (An unreadable line behind a readable one of the same name can't be seen t
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from gatepass.web.authz import GATEWAY, MOST_BODY_BYTES, VERIFY, Endpoints, Reply
 from gatepass.web.problems import problem_of_status
+
+_PEERS_KEPT = 4_096
 
 
 class GatewayPort:
@@ -21,6 +24,7 @@ class GatewayPort:
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
+        self._peers: dict[str, str] = {}
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request; called by Granian."""
@@ -30,15 +34,23 @@ class GatewayPort:
         path = scope.path
         if path == GATEWAY:
             headers = scope.headers
-            reply = self._endpoints.gateway(
-                scope.client.rpartition(":")[0].strip("[]"), lambda name: _lines(headers, name)
-            )
+            reply = self._endpoints.gateway(self._peer(scope.client), partial(_lines, headers))
         else:
             reply = await self._other(path, scope, protocol)
         if reply.body and scope.method != "HEAD":
             protocol.response_bytes(reply.status, reply.headers, reply.body)
         else:
             protocol.response_empty(reply.status, reply.headers)
+
+    def _peer(self, client: str) -> str:
+        """The address of ``address:port``; gateways keep their connections, so few are asked."""
+        peer = self._peers.get(client)
+        if peer is None:
+            peer = client.rpartition(":")[0].strip("[]")
+            if len(self._peers) >= _PEERS_KEPT:
+                self._peers.clear()
+            self._peers[client] = peer
+        return peer
 
     async def _other(self, path: str, scope: Any, protocol: Any) -> Reply:
         headers = scope.headers
@@ -48,7 +60,7 @@ class GatewayPort:
             body = await _body(protocol)
             if body is None:
                 return refusal(413)
-            return self._endpoints.verify(lambda name: _lines(headers, name), body)
+            return self._endpoints.verify(partial(_lines, headers), body)
         if path in ("/health/live", "/health/ready"):
             if scope.method not in ("GET", "HEAD"):
                 return refusal(405, ("Allow", "GET, HEAD"))
