@@ -33,7 +33,7 @@ def run() -> int:
     """Run the command that the arguments name; the exit code."""
     try:
         _load(sys.argv[1:2])
-        code = app(standalone_mode=False)
+        code = app(prog_name="gatepass", standalone_mode=False)
         # Here and not at the interpreter's end, where a full disk would be a traceback.
         sys.stdout.flush()
     except GatepassError as error:
