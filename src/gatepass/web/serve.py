@@ -213,6 +213,9 @@ class _Supervisor:
                 process.kill()
                 process.wait()
             _close(process)
+        for worker in self._workers:
+            if worker.process is not None:
+                os.close(worker.pipe)
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:
