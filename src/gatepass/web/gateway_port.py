@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from gatepass.web.authz import GATEWAY, MOST_BODY_BYTES, VERIFY, Endpoints, Reply
+from gatepass.web.in_place import on_the_loop
 from gatepass.web.problems import problem_of_status
 
 _PEERS_KEPT = 4_096
@@ -36,6 +37,7 @@ class GatewayPort:
             headers = scope.headers
             reply = self._endpoints.gateway(self._peer(scope.client), partial(_lines, headers))
         else:
+            await on_the_loop()
             reply = await self._other(path, scope, protocol)
         if reply.body and scope.method != "HEAD":
             protocol.response_bytes(reply.status, reply.headers, reply.body)

@@ -32,6 +32,7 @@ from gatepass.verify.usage import FLUSH_SECONDS, Usage
 from gatepass.verify.verifier import Verifier
 from gatepass.web.authz import Endpoints
 from gatepass.web.gateway_port import GatewayPort
+from gatepass.web.in_place import InPlaceLoop
 
 _log = logging.getLogger("gatepass.worker")
 
@@ -190,7 +191,7 @@ def _serve(
     # What was loaded so far stays for good: the collector needn't walk it again and again.
     gc.collect()
     gc.freeze()
-    loop = uvloop.new_event_loop()
+    loop = InPlaceLoop() if interface is Interfaces.RSGI else uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     # Not asyncio.run: its final clean-up can't look at the tasks that Granian makes in Rust.
     loop.run_until_complete(serve())

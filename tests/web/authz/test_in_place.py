@@ -1,0 +1,60 @@
+"""What waits for nothing is answered on the thread that brings it; the rest goes by the loop."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+from gatepass.web.in_place import InPlaceLoop, on_the_loop
+
+
+def handed_over(handler: Coroutine[Any, Any, None]) -> tuple[int, int]:
+    """Hand *handler* to a loop from another thread, as Granian does; the two threads' idents."""
+    loop = InPlaceLoop()
+    bringing: list[int] = []
+
+    def bring() -> None:
+        bringing.append(threading.get_ident())
+        loop.call_soon_threadsafe(lambda begun: loop.create_task(begun), handler)
+        loop.call_soon_threadsafe(loop.call_later, 0.05, loop.stop)
+
+    thread = threading.Thread(target=bring)
+    loop.call_soon(thread.start)
+    loop.run_forever()
+    thread.join()
+    loop.close()
+    return bringing[0], threading.get_ident()
+
+
+def test_a_decision_is_made_where_it_arrives() -> None:
+    """No hand-over, and nothing is left for the loop to do."""
+    seen = []
+
+    async def decide() -> None:
+        seen.append(threading.get_ident())
+
+    bringing, _ = handed_over(decide())
+    assert seen == [bringing]
+
+
+def test_what_has_to_wait_goes_on_on_the_loop() -> None:
+    """A body is awaited on the loop's thread, where awaiting works, and what follows runs there."""
+    seen = []
+
+    async def read() -> None:
+        seen.append(threading.get_ident())
+        await on_the_loop()
+        await asyncio.sleep(0)
+        seen.append(threading.get_ident())
+
+    assert handed_over(read()) == tuple(seen)
+
+
+def test_any_other_loop_will_do() -> None:
+    """The handler doesn't depend on the loop it runs on."""
+
+    async def read() -> str:
+        await on_the_loop()
+        return "read"
+
+    assert asyncio.run(read()) == "read"
