@@ -1,0 +1,374 @@
+"""The supervisor: workers that die are back, a stop loses nothing, and nothing is left running."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatepass.core.errors import Misconfigured
+from gatepass.core.networks import parse_network
+from gatepass.settings import Settings
+from gatepass.verify.clock import Clock
+from gatepass.verify.usage import spools
+from gatepass.web import serve as serve_module
+from gatepass.web.authz import GATEWAY, VERIFY
+from gatepass.web.serve import serve
+from workers import ask, free_port, wait_for_port, with_tests_on_the_path
+from world import CATALOGUE, World
+
+BACK_S = 8.0
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "gatepass.db")
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def settings(world: World) -> Settings:
+    """One main worker and two of the verify port."""
+    return settings_of(world)
+
+
+def settings_of(world: World) -> Settings:
+    return Settings(
+        data_dir=world.path.parent,
+        database_url=f"sqlite:///{world.path}",
+        trusted_proxies=(parse_network("127.0.0.0/8"),),
+        port=free_port(),
+        workers=1,
+        verify_port=free_port(),
+        verify_workers=2,
+    )
+
+
+class Supervisor:
+    """A supervisor in a process of its own."""
+
+    def __init__(self, settings: Settings, application: str = "gateway_application:make") -> None:
+        environ = {k: v for k, v in with_tests_on_the_path().items() if k[:9] != "GATEPASS_"}
+        self.settings = settings
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "supervisor", application],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environ | settings.to_environ(),
+        )
+
+    def __enter__(self) -> "Supervisor":
+        assert self.process.stdout is not None
+        heard, _, _ = select.select([self.process.stdout], [], [], 30)
+        said = self.process.stdout.readline() if heard else b""
+        if said != b"ready\n":
+            raise AssertionError(self.stop(signal.SIGKILL)[1])
+        for port in self.ports:
+            wait_for_port(port)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+
+    @property
+    def ports(self) -> list[int]:
+        assert self.settings.verify_port is not None
+        return [self.settings.port, self.settings.verify_port]
+
+    def workers(self, role: str | None = None) -> list[int]:
+        """The ids of the worker processes; those of one port alone are told by what they load."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found = [int(child) for child in children.read_text().split() if alive(int(child))]
+        if role is None:
+            return found
+        return [pid for pid in found if _is_verify_worker(pid) == (role == "verify")]
+
+    def ended(self) -> tuple[int, str]:
+        """Wait until it ended by itself; its exit code and what was logged. No worker is left."""
+        workers: set[int] = set()
+        while self.process.poll() is None:
+            workers.update(self.workers())
+            time.sleep(0.02)
+        assert workers
+        assert not any(map(alive, workers))
+        return self.stop()
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """End it; its exit code and what was logged."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        _, logged = self.process.communicate(timeout=40)
+        return self.process.returncode, logged.decode(errors="replace")
+
+
+def listening(port: int) -> int:
+    """How many sockets listen on it: one for each worker."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
+
+
+@pytest.fixture(scope="module")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Supervisor]]:
+    """A supervisor for the tests that leave it as it was."""
+    world = World(tmp_path_factory.mktemp("common") / "gatepass.db")
+    with Supervisor(settings_of(world)) as supervisor:
+        yield world, supervisor
+    world.close()
+
+
+def _is_verify_worker(pid: int) -> bool:
+    """Verify workers load neither web framework nor ORM, so no extension modules of theirs."""
+    try:
+        return "sqlalchemy" not in Path(f"/proc/{pid}/maps").read_text()
+    except OSError:
+        return False
+
+
+def allowed(world: World, port: int) -> bool:
+    """Whether a call that is allowed is; False where nobody answers."""
+    headers: list[tuple[str, str | bytes]] = [
+        ("Authorization", "Bearer " + world.texts["good"]),
+        ("X-Original-URI", "/v1/charges/1"),
+        ("X-Original-Method", "GET"),
+    ]
+    try:
+        return ask(port, "GET", GATEWAY, headers).status == 204
+    except OSError:
+        return False
+
+
+def until(what: Callable[[], bool], seconds: float = BACK_S) -> float:
+    """Wait for it; how long it took."""
+    start = time.monotonic()
+    while not what():
+        assert time.monotonic() < start + seconds
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+def alive(pid: int) -> bool:
+    """Whether that process still runs (a zombie doesn't)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_it_serves_both_ports(common: tuple[World, Supervisor]) -> None:
+    """By as many processes as were asked for."""
+    world, supervisor = common
+    assert all(allowed(world, port) for port in supervisor.ports)
+    assert len(supervisor.workers()) == 3
+    assert len(supervisor.workers("verify")) == 2
+
+
+@pytest.mark.parametrize("role", ["verify", "main", None])
+def test_workers_that_are_killed_are_back(
+    common: tuple[World, Supervisor], role: str | None
+) -> None:
+    """One of the verify port, the main one, and all at once; the others go on meanwhile."""
+    world, supervisor = common
+    before = supervisor.workers()
+    victims = supervisor.workers(role)[: 1 if role else None]
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(map(alive, victims)))
+    until(lambda: len(supervisor.workers()) == 3)
+    for port in supervisor.ports:
+        until(lambda port=port: allowed(world, port))
+    assert set(before) - set(victims) <= set(supervisor.workers())
+
+
+def test_a_worker_that_is_killed_again_and_again_is_back(
+    common: tuple[World, Supervisor],
+) -> None:
+    """Far more often than twice within 5.5 s; the pause in between is a matter of seconds."""
+    world, supervisor = common
+    main, port = supervisor.ports
+    start = time.monotonic()
+    kills = 0
+    while time.monotonic() - start < 5.5:
+        for pid in supervisor.workers("verify"):
+            os.kill(pid, signal.SIGKILL)
+            kills += 1
+        time.sleep(0.05)
+    assert kills >= 6
+    assert supervisor.process.poll() is None
+    until(lambda: allowed(world, port))
+    assert allowed(world, main)
+
+
+def test_others_are_answered_while_one_worker_is_away(common: tuple[World, Supervisor]) -> None:
+    """Of two workers on a port the other one goes on."""
+    world, supervisor = common
+    until(lambda: listening(supervisor.ports[1]) == 2)
+    os.kill(supervisor.workers("verify")[0], signal.SIGKILL)
+    found = Counter(allowed(world, supervisor.ports[1]) for _ in range(100))
+    # A connection that the dead one had taken, but not answered, is lost with it.
+    assert found[True] >= 90
+
+
+def test_a_second_installation_doesnt_share_the_firsts_port(
+    common: tuple[World, Supervisor],
+) -> None:
+    """It would get half of the other's calls."""
+    with pytest.raises(Misconfigured, match="can't be had"):
+        serve(common[1].settings, CATALOGUE, Clock())
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_loses_nothing(world: World, settings: Settings, how: signal.Signals) -> None:
+    """A request whose body is half sent gets its answer; what was counted in the last moment is
+    spooled; the exit code is 0, and no process is left."""
+    body = b'{"permission": "charges:get", "token": "%s"}' % world.texts["good"].encode()
+    head = (
+        f"POST {VERIFY} HTTP/1.1\r\nHost: gate\r\nContent-Length: {len(body)}\r\n"
+        f"Authorization: Bearer {world.texts['verifier']}\r\n\r\n"
+    ).encode()
+    with Supervisor(settings) as supervisor:
+        workers = supervisor.workers()
+        connections = [socket.create_connection(("127.0.0.1", port)) for port in supervisor.ports]
+        for connection in connections:
+            connection.sendall(head + body[:10])
+        made = sum(allowed(world, port) for port in supervisor.ports * 20)
+        supervisor.process.send_signal(how)
+        time.sleep(0.5)
+        for connection in connections:
+            connection.sendall(body[10:])
+            connection.settimeout(5)
+            received = b""
+            while b'"allowed":true' not in received:
+                chunk = connection.recv(65_536)
+                assert chunk, received
+                received += chunk
+            connection.close()
+        code, _ = supervisor.stop()
+    assert code == 0
+    assert not any(map(alive, workers))
+    assert made == 40
+    assert counted(world) == made + 2
+
+
+def counted(world: World) -> int:
+    """How many uses of one token were spooled."""
+    found = 0
+    for spool in spools(world.file.use_directory):
+        assert spool.finished
+        for batch in spool.batches(0):
+            found += batch.tokens[world.grants["good"].id][0]
+    return found
+
+
+def test_workers_outlive_no_supervisor(world: World, settings: Settings) -> None:
+    """kill -9 of the supervisor: its workers stop by themselves, and the ports are free."""
+    with Supervisor(settings) as supervisor:
+        workers = supervisor.workers()
+        assert allowed(world, supervisor.ports[1])
+        supervisor.stop(signal.SIGKILL)
+        until(lambda: not any(map(alive, workers)), 25)
+        for port in supervisor.ports:
+            with socket.create_server(("127.0.0.1", port)):
+                pass
+
+
+def test_workers_outlive_no_supervisor_that_dies_while_they_start(settings: Settings) -> None:
+    """Nor one that is gone before they listen."""
+    supervisor = Supervisor(settings)
+    until(lambda: len(supervisor.workers()) == 3)
+    workers = supervisor.workers()
+    supervisor.stop(signal.SIGKILL)
+    until(lambda: not any(map(alive, workers)), 25)
+
+
+@pytest.mark.parametrize("which", ["port", "verify_port"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_taken_port_is_one_line(settings: Settings, which: str, shared: bool) -> None:
+    """It names the settings, also where the other one would let us share it."""
+    port = getattr(settings, which)
+    with socket.socket() as taken:
+        if shared:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        with pytest.raises(Misconfigured) as refused:
+            serve(settings, CATALOGUE, Clock())
+    assert f"port {port}" in refused.value.message
+    assert "GATEPASS_VERIFY_PORT" in refused.value.message
+    assert "\n" not in refused.value.message
+
+
+def test_one_port_isnt_two(settings: Settings) -> None:
+    """The verify port is another than the main one."""
+    with pytest.raises(Misconfigured, match="GATEPASS_VERIFY_PORT"):
+        serve(settings.with_(verify_port=settings.port), CATALOGUE, Clock())
+
+
+@pytest.mark.parametrize(
+    "host", ["203.0.113.9", "2001:db8::9"], ids=["an address we don't have", "one by IPv6"]
+)
+def test_an_address_that_cant_be_had_is_one_line(settings: Settings, host: str) -> None:
+    """Nobody starts who couldn't be reached."""
+    with pytest.raises(Misconfigured, match="can't be had"):
+        serve(settings.with_(host=host), CATALOGUE, Clock())
+
+
+def test_a_worker_that_cant_start_ends_it(settings: Settings) -> None:
+    """With exit code 1, before anyone was told that it is ready; nothing is left running."""
+    code, logged = Supervisor(settings, "no_such_module:make").ended()
+    assert code == 1
+    assert "no_such_module" in logged
+
+
+def test_a_file_of_another_users_ends_it(world: World, settings: Settings, tmp_path: Path) -> None:
+    """A verify worker that may not use the map says so in one line."""
+    (tmp_path / "gatepass.db-map").unlink()
+    (tmp_path / "gatepass.db-map").symlink_to(tmp_path / "elsewhere")
+    code, logged = Supervisor(settings).ended()
+    assert code == 1
+    assert f"gatepass: {tmp_path / 'gatepass.db-map'} can't be opened" in logged
+    assert "Traceback" not in logged
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_worker_that_cant_be_started_now_is_tried_again(
+    world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without memory or processes to be had, the supervisor waits; it doesn't fall. And whoever
+    called it has its descriptors and its signal handlers back in the end."""
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(serve_module, "_LONGEST_PAUSE", 0.05)
+    start = subprocess.Popen
+    failures = []
+
+    def failing(*what: Any, **how: Any) -> Any:
+        if len(failures) < 5:
+            failures.append(what)
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return start(*what, **how, env=with_tests_on_the_path())
+
+    monkeypatch.setattr(subprocess, "Popen", failing)
+    descriptors = len(os.listdir("/proc/self/fd"))
+    ready = []
+
+    def say() -> None:
+        ready.append([allowed(world, port) for port in (settings.port, settings.verify_port or 0)])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    code = serve(
+        settings, CATALOGUE, Clock(), application="gateway_application:make", when_ready=say
+    )
+    assert code == 0
+    assert ready == [[True, True]]
+    assert len(failures) == 5
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
