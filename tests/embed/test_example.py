@@ -1,6 +1,7 @@
 """The example that the documentation shows does what it says."""
 
 import asyncio
+import re
 import runpy
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from issued import Issued
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "asgi_app.py"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "asgi_app.py"
 
 
 def test_the_example_guards_its_route(issued: Issued, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +38,14 @@ def test_the_documentation_shows_the_example_as_it_is() -> None:
     """Nobody copies something from the page that isn't tested here."""
     page = Path(__file__).parents[2] / "docs" / "embedding.md"
     assert EXAMPLE.read_text() in page.read_text()
+
+
+def test_the_documentation_shows_the_example_and_its_other_lines_run(
+    issued: Issued, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "docs/embedding.md").read_text(), re.S)
+    assert shown[0] == EXAMPLE.read_text()
+    for code in shown[1:]:
+        here = code.replace("/var/lib/gatepass/gatepass.db", str(issued.path))
+        exec(here, {"text": issued.token(permissions=frozenset({"charges:get"}))})
+    assert capsys.readouterr().out == "403 permission_missing\n"

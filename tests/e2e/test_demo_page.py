@@ -1,0 +1,111 @@
+"""The demo's page in a real Chromium: a script calls the guarded API from another origin."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, Request, expect
+
+from browsing import Demo, chromium
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with Demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda said: (
+            complaints.append(said.text)
+            if said.type == "error" and not said.text.startswith("Failed to load resource")
+            else None
+        ),
+    )
+    yield page
+    assert complaints == [], "a policy was violated, or a script failed"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    context.close()
+
+
+def port_of(demo: Demo) -> str:
+    return demo.url.rpartition(":")[2]
+
+
+def test_from_localhost_the_token_works_across_origins(demo: Demo, page: Page) -> None:
+    calls: list[Request] = []
+    page.on("request", lambda request: calls.append(request) if "/v1/" in request.url else None)
+    page.goto(f"http://localhost:{port_of(demo)}/demo")
+    expect(page.get_by_role("heading", name="200 allowed")).to_be_visible()
+    expect(page.locator("#answer tbody tr")).to_have_count(8)
+    assert calls[0].url.startswith(f"{demo.url}/demo/v1/charges"), "the API is another origin"
+    answer = calls[0].response()
+    assert answer is not None
+    assert answer.request.all_headers()["origin"] == f"http://localhost:{port_of(demo)}"
+    page.get_by_role("button", name="Open a checkout").click()
+    expect(page.locator("#told")).to_contain_text("is open")
+
+
+def test_from_127_0_0_1_it_is_refused_and_the_page_says_why(demo: Demo, page: Page) -> None:
+    page.goto(f"{demo.url}/demo")
+    expect(page.get_by_role("heading", name="403 origin_not_allowed")).to_be_visible()
+    expect(page.locator("#told")).to_contain_text("The token may not be used on this origin.")
+    expect(page.locator("#told")).to_contain_text("Open this page on localhost")
+    page.get_by_role("link", name="localhost", exact=True).click()
+    expect(page.get_by_role("heading", name="200 allowed")).to_be_visible()
+
+
+def test_without_the_preflight_s_answer_the_browser_would_not_call(demo: Demo, page: Page) -> None:
+    """The preflight is real: with a header it doesn't allow, the call isn't made at all."""
+    page.goto(f"http://localhost:{port_of(demo)}/demo")
+    expect(page.get_by_role("heading", name="200 allowed")).to_be_visible()
+    call = """async ([url, name]) => {
+        try {
+            return (await fetch(url, {headers: {[name]: "x"}})).status;
+        } catch { return "blocked"; }
+    }"""
+    api = f"{demo.url}/demo/v1/charges"
+    assert page.evaluate(call, [api, "x-access-token"]) == 401
+    # Chromium logs what it blocks as an error of the page, which is meant here.
+    blocked = page.context.new_page()
+    blocked.goto(f"http://localhost:{port_of(demo)}/demo")
+    assert blocked.evaluate(call, [api, "x-something-else"]) == "blocked"
+
+
+def test_refusals_of_every_sort_are_explained(demo: Demo, page: Page) -> None:
+    page.goto(f"http://localhost:{port_of(demo)}/demo")
+    token = page.get_by_label("Access token, for UI")
+    text = token.input_value()
+    page.get_by_role("button", name="Refund the latest charge").click()
+    expect(page.get_by_role("heading", name="403 permission_missing")).to_be_visible()
+    expect(page.locator("#told")).to_contain_text("charges:refund")
+    token.fill("")
+    page.get_by_role("button", name="List charges").click()
+    expect(page.get_by_role("heading", name="401 token_missing")).to_be_visible()
+    token.fill(text[:-1] + ("a" if text[-1] != "a" else "b"))
+    page.get_by_role("button", name="List charges").click()
+    expect(page.get_by_role("heading", name="401 token_invalid")).to_be_visible()
+    signed_in = httpx.post(
+        f"{demo.url}/v1/authentications", json={"email": demo.email, "password": demo.password}
+    ).json()["token"]
+    httpx.post(
+        f"{demo.url}/v1/access-tokens/{text[:21]}/deactivate",
+        headers={"authorization": f"Bearer {signed_in}"},
+    ).raise_for_status()
+    token.fill(text)
+    page.get_by_role("button", name="List charges").click()
+    expect(page.get_by_role("heading", name="401 token_deactivated")).to_be_visible()
+    expect(page.locator("#told")).to_contain_text("make a new token")
