@@ -252,13 +252,13 @@ def test_an_unknown_kind_of_connection_is_not_passed_on(
 ) -> None:
     guarded = GatepassMiddleware(application, verifier, permissions=PERMISSIONS)
     with pytest.raises(ValueError, match="webtransport"):
-        asyncio.run(guarded({"type": "webtransport"}, None, None))  # type: ignore[arg-type]
+        asyncio.run(guarded({"type": "webtransport"}, None, None))
     assert application.reached == []
 
 
 def test_lifespan_passes_through(application: Application, verifier: Verifier) -> None:
     guarded = GatepassMiddleware(application, verifier, permissions=PERMISSIONS)
-    asyncio.run(guarded({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
+    asyncio.run(guarded({"type": "lifespan"}, None, None))
     assert application.reached == ["lifespan"]
 
 

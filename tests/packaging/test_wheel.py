@@ -1,0 +1,180 @@
+"""The wheel, installed into empty environments: it carries what it needs, and no more."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from email import message_from_bytes
+from pathlib import Path
+
+import httpx
+import pytest
+
+from issued import new_grant_file
+
+ROOT = Path(__file__).parents[2]
+PINNED = ROOT / "requirements" / "server.txt"
+# Whatever is set around the tests is not the wheel's business.
+ENVIRON = {
+    name: text
+    for name, text in os.environ.items()
+    if name not in ("PYTHONPATH", "PYTHONHOME") and not name.startswith("GATEPASS_")
+}
+
+DECIDE = """
+import importlib.util, json, sys
+from gatepass import open_verifier
+decision = open_verifier(sys.argv[1]).check(sys.argv[2], permission="charges:get")
+server = ("fastapi", "starlette", "sqlalchemy", "granian", "argon2", "jinja2", "typer", "pydantic")
+found = [name for name in server if importlib.util.find_spec(name) is not None]
+print(json.dumps([decision.reason, found]))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", directory, ROOT)
+    (built,) = directory.glob("*.whl")
+    return built
+
+
+def run(*command: object, **options: object) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        **{"env": ENVIRON, "capture_output": True, "text": True, "timeout": 300, **options},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said: str = done.stdout
+    return said
+
+
+def new_environment(directory: Path, wheel: Path, requirements: Path) -> Path:
+    """An environment with pinned *requirements* and the wheel; its ``bin`` directory."""
+    run(sys.executable, "-m", "venv", directory)
+    pip = (directory / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")
+    run(*pip, "install", "--no-deps", "--require-hashes", "-r", requirements)
+    run(*pip, "install", "--no-deps", "--no-index", wheel)
+    # Whatever the wheel says it needs must be among what was pinned.
+    run(*pip, "check")
+    return directory / "bin"
+
+
+def required(wheel: Path) -> set[str]:
+    """The names of what plain ``gatepass`` requires."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = message_from_bytes(archive.read(name))
+    lines = metadata.get_all("Requires-Dist") or []
+    return {re.split(r"[^\w-]", line)[0].lower() for line in lines if "extra ==" not in line}
+
+
+def test_the_wheel_holds_what_the_source_does_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if not name.startswith("gatepass-")}
+    source = ROOT / "src"
+    assert packed == {
+        str(path.relative_to(source))
+        for path in (source / "gatepass").rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
+    }
+    for name in (
+        "py.typed",
+        "registry/common-passwords.txt",
+        "registry/migrations/env.py",
+        "web/pages/templates/base.html",
+        "web/pages/static/gatepass.css",
+        "demo/catalogue.yaml",
+        "demo/templates/demo.html",
+        "demo/static/demo.js",
+    ):
+        assert f"gatepass/{name}" in packed
+
+
+def test_plain_gatepass_decides_with_four_small_packages(wheel: Path, tmp_path: Path) -> None:
+    names = required(wheel)
+    assert names == {"idna", "msgspec", "publicsuffixlist", "pyyaml"}
+    pinned = tmp_path / "requirements.txt"
+    blocks = re.split(r"\n(?=\S)", PINNED.read_text())
+    pinned.write_text("\n".join(block for block in blocks if block.split("==")[0] in names))
+    commands = new_environment(tmp_path / "plain", wheel, pinned)
+
+    issued = new_grant_file(tmp_path / "gatepass.db")
+    said = run(commands / "python", "-c", DECIDE, issued.path, issued.token(), cwd=tmp_path)
+    assert json.loads(said) == ["allowed", []]
+
+    # The command is there, and says in one line what it needs.
+    command = subprocess.run(
+        [commands / "gatepass", "--version"], capture_output=True, text=True, env=ENVIRON
+    )
+    assert (command.returncode, command.stdout) == (1, "")
+    assert re.fullmatch(r"gatepass: \w+ isn't installed: .*'gatepass\[server\]'\n", command.stderr)
+
+
+@pytest.fixture(scope="module")
+def server(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return new_environment(tmp_path_factory.mktemp("environment") / "server", wheel, PINNED)
+
+
+@pytest.fixture
+def demo(server: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [server / "gatepass", "demo", "--port", "0", "--json"],
+            cwd=tmp_path,
+            env=ENVIRON,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, (tmp_path / "log").read_text()
+    yield json.loads(line)
+    process.terminate()
+    assert process.wait(30) == 0
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_the_demo_runs_from_the_wheel(demo: dict[str, str]) -> None:
+    """Sign in, make a token, call the guarded API with it, look at the pages, end it."""
+    with httpx.Client(base_url=demo["address"], timeout=20) as client:
+        said = {"email": demo["email"], "password": demo["password"]}
+        login = client.post("/v1/authentications", json=said).json()["token"]
+        signed_in = {"authorization": f"Bearer {login}"}
+        wanted = {"label": "from the wheel", "kind": "api", "permissions": ["charges:search"]}
+        made = client.post("/v1/access-tokens", json=wanted, headers=signed_in)
+        assert made.status_code == 201, made.text
+        token = {"x-access-token": made.json()["token"]}
+        assert client.get("/demo/v1/charges", headers=token).json()["items"]
+        assert client.post("/demo/v1/charges", headers=token).json()["reason"] == (
+            "permission_missing"
+        )
+        for path in ("/access-tokens", "/access-tokens/new"):
+            page = client.get(path, headers=signed_in)
+            assert (page.status_code, page.headers["content-type"][:9]) == (200, "text/html")
+        for path in ("/sign-in", "/demo", "/demo/demo.js", "/styleguide", "/v1/docs"):
+            assert client.get(path).status_code == 200
+        style = re.search(r'href="(/static/[^"]+\.css)"', client.get("/sign-in").text)
+        assert style is not None
+        assert client.get(style[1]).status_code == 200
+        id = made.json()["id"]
+        client.post(f"/v1/access-tokens/{id}/deactivate", headers=signed_in).raise_for_status()
+        ended = client.get("/demo/v1/charges", headers=token)
+        assert (ended.status_code, ended.json()["reason"]) == (401, "token_deactivated")
+
+
+def test_an_installation_is_made_from_the_wheel(server: Path, tmp_path: Path) -> None:
+    environ = {**ENVIRON, "GATEPASS_DATA_DIR": str(tmp_path / "data")}
+    init = ("init", "--company", "Acme", "--email", "ada@acme.example", "--password-stdin")
+    command = server / "gatepass"
+    run(command, *init, env=environ, cwd=tmp_path, input="correct horse battery staple\n")
+    key = run(command, "verifier", "create", "--label", "x", env=environ, cwd=tmp_path)
+    assert re.fullmatch(r"gpvk_\w{54}\n", key)
+    common = subprocess.run(
+        [command, *init], input="passwordpassword\n", env=environ, capture_output=True, text=True
+    )
+    assert "tried first" in common.stderr
