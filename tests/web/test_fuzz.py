@@ -22,6 +22,8 @@ from schemathesis.specs.openapi.checks import (
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
 from gatepass.node import open_node
+from gatepass.registry.database import Database
+from gatepass.registry.schema import create_schema
 from gatepass.settings import Settings
 from gatepass.web.api import router
 from gatepass.web.openapi import openapi_document
@@ -80,7 +82,10 @@ def surface(
         copy(request.getfixturevalue("sqlite_template"), directory / "gatepass.db")
         url = f"sqlite:///{directory}/gatepass.db"
     else:
-        url = request.getfixturevalue("postgresql").create("fuzz", template="gatepass_template")
+        url = request.getfixturevalue("postgresql").create("fuzz")
+        registry = Database(url)
+        create_schema(registry)
+        registry.close()
     chosen = Settings(
         data_dir=directory,
         database_url=url,
