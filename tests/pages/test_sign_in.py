@@ -116,7 +116,7 @@ def test_from_outside_the_allowlist_pages_say_so(installation: Installation, ada
             company=installation.company.id,
             entries=[allowlist.Entry("203.0.113.0/24", "")],
         )
-    for path in ("/access-tokens", "/access-tokens/new", "/sign-in", "/v1/docs"):
+    for path in ("/", "/access-tokens", "/access-tokens/new", "/sign-in", "/v1/docs"):
         page = ada.get(path)
         assert page.answer.status_code == 403, path
         assert "company_address_not_allowed" in page.text
@@ -126,9 +126,10 @@ def test_from_outside_the_allowlist_pages_say_so(installation: Installation, ada
 
 
 def test_garbage_about_where_one_is_counts_as_nowhere(ada: Visit) -> None:
-    page = ada.get("/access-tokens", headers={"X-Forwarded-For": "somewhere"})
-    assert page.answer.status_code == 403
-    assert "address_not_allowed" in page.text
+    for path in ("/access-tokens", "/sign-in"):
+        page = ada.get(path, headers={"X-Forwarded-For": "somewhere"})
+        assert page.answer.status_code == 403, path
+        assert "address_not_allowed" in page.text
     tried = ada.send(
         "/sign-in",
         {"email": "ada@example.com", "password": PASSWORD},

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from gatepass.core.decision import Reason
+from gatepass.core.decision import Decision
 from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts
 from gatepass.registry import authentications
 from gatepass.web.cookies import clear_login_cookie, login_cookie, set_login_cookie
@@ -25,8 +25,9 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/")
-def home() -> Response:
+def home(request: Request) -> Response:
     """The first page there is."""
+    _cookie_decision(request)
     return security_headers(RedirectResponse(HOME, 303))
 
 
@@ -36,17 +37,11 @@ def show_sign_in(
 ) -> Response:
     """The form; for someone who is signed in already, straight on."""
     path = own_path(next)
-    ended = False
-    text = login_cookie(request)
-    if text is not None:
-        decision = admit(request, text)
-        if decision.allowed:
-            return security_headers(RedirectResponse(path, 303))
-        if decision.reason is Reason.company_address_not_allowed:
-            raise Refused(decision)
-        ended = True
+    decision = _cookie_decision(request)
+    if decision is not None and decision.allowed:
+        return security_headers(RedirectResponse(path, 303))
     notice = "You are signed out." if left else ""
-    if ended and not left:
+    if decision is not None and not left:
         notice = "Your sign-in has ended. Sign in again to go on where you were."
     return _form(node, path, notice=notice)
 
@@ -103,6 +98,21 @@ def own_path(text: str) -> str:
     plain = text.isascii() and all(" " < character < "\x7f" for character in text)
     ours = text.startswith("/") and not text.startswith("//") and "\\" not in text
     return text if plain and ours and len(text) <= _LONGEST_PATH else HOME
+
+
+def _cookie_decision(request: Request) -> Decision | None:
+    """What is decided of the browser's login token; None if it has none.
+
+    Raises:
+        Refused: it is good, but not from here. No page opens then, not even the way to one.
+    """
+    text = login_cookie(request)
+    if text is None:
+        return None
+    decision = admit(request, text)
+    if decision.status == 403:
+        raise Refused(decision)
+    return decision
 
 
 def _form(
