@@ -33,7 +33,8 @@ def serve(
         clock = node.clock
 
     def ready() -> None:
-        where = f"http://{settings.host}:{settings.port}"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        where = f"http://{host}:{settings.port}"
         also = "" if settings.verify_port is None else f", for gateways on {settings.verify_port}"
         logging.getLogger("gatepass").info("serving on %s%s", where, also)
 
