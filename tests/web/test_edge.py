@@ -9,10 +9,13 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import StreamingResponse
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from gatepass.web.app import create_app
 from gatepass.web.edge import MAX_BODY, Edge
 from installation import Installation
+
+FORM = b"application/x-www-form-urlencoded"
 
 
 @pytest.fixture
@@ -61,6 +64,32 @@ def test_a_trickling_body_is_refused_with_a_problem_document(installation: Insta
         headers={"Content-Type": "application/json"},
     )
     assert (refused.status_code, refused.json()["reason"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("path", ["/v1/authentications", "/v1/sign-out", "/sign-in"])
+def test_a_body_that_breaks_off_is_the_clients_fault(
+    installation: Installation, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    login = installation.sign_in()
+    media_type = b"application/json" if path.startswith("/v1/") else FORM
+    parts: list[Message] = [
+        {"type": "http.request", "body": b"{}", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return parts.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", b"Bearer " + login.encode()), (b"content-type", media_type)]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "scheme": "http"}
+    scope |= {"headers": headers, "client": ("127.0.0.1", 1), "server": ("gatepass.test", 80)}
+    asyncio.run(installation.app(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("length", ["-1", "abc", "1.5", "", "１"])

@@ -18,7 +18,7 @@ class Edge:
     """Wraps the application.
 
     - A body over 1 MiB is 413, whether it was announced or trickles in chunk by chunk, before
-      anything parses it.
+      anything parses it. One that breaks off is 400, and nothing of it counts.
     - HEAD is answered wherever GET is, with the same headers and no body.
     - What sets no headers of its own isn't stored by anyone, nor guessed at by browsers.
     - An exception that nothing caught becomes a 500 without details. The log gets the place and the
@@ -65,6 +65,7 @@ class _Passage:
         self._receive = receive
         self._send = send
         self._received = 0
+        self._whole = False
         self.head = head
         self.started = False
         self.finished = False
@@ -75,6 +76,10 @@ class _Passage:
             self._received += len(message.get("body", b""))
             if self._received > MAX_BODY:
                 raise HTTPException(413)
+            self._whole = not message.get("more_body", False)
+        elif message["type"] == "http.disconnect" and not self._whole:
+            # The client is gone, or sent chunks that can't be read: its fault, not ours.
+            raise HTTPException(400)
         return message
 
     async def send(self, message: Message) -> None:
