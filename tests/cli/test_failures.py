@@ -157,8 +157,8 @@ def test_closed_standard_streams(installed: Any, command: str, code: int) -> Non
 
 
 def test_the_password_is_asked_for_twice_without_echo(installed: Any) -> None:
-    assert _typed("correct horse battery staple", "correct horse battery staple") == 0
     assert _typed("correct horse battery staple", "correct house battery staple") == 1
+    assert _typed("correct house battery staple", "correct house battery staple") == 0
 
 
 def _typed(first: str, second: str) -> int:

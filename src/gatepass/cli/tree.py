@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 refused or failed with one clear line on stderr, 2 wrong u
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -34,18 +33,12 @@ def run() -> int:
     try:
         _load(sys.argv[1:2])
         code = app(prog_name="gatepass", standalone_mode=False)
-        # Here and not at the interpreter's end, where a full disk would be a traceback.
-        sys.stdout.flush()
     except GatepassError as error:
         return _failed(_one_line(error))
     except typer.Exit as left:
         return left.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return _failed("stopped")
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. Nothing may be flushed into the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:
         return _failed(f"{error.filename or 'output'}: {error.strerror or error}")
     except Exception as error:
