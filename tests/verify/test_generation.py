@@ -231,6 +231,24 @@ def test_a_cached_decision_reads_nothing(
     assert [table for table, _ in read] == ["grants", "holders", "company_rules"]
 
 
+def test_rows_that_stayed_the_same_are_read_but_not_decoded_again(
+    world: World, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new generation has every row read anew; what is cached goes on where none has changed."""
+    _, first = verifier.judge(world.texts["good"], "charges:get")
+    assert first is not None
+    read = spied(verifier, monkeypatch)
+    world.file.shared.move()
+    _, second = verifier.judge(world.texts["good"], "charges:get")
+    assert [table for table, _ in read] == ["grants", "holders", "company_rules"]
+    assert second is first
+    world.put(Holder("usr_dev", "cmp_1", False, "developer"))
+    _, third = verifier.judge(world.texts["good"], "charges:get")
+    assert third is not None
+    assert third.grant is first.grant
+    assert third.holder is not first.holder
+
+
 def test_reading_pins_no_snapshot(world: World, verifier: Verifier) -> None:
     """A reader leaves no cursor open: right after it, a checkpoint can empty the log."""
     for name in ("good", "unknown", "login", "wrong secret"):

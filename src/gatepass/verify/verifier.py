@@ -13,7 +13,7 @@ No network, no lock, no write, no await. See docs/one-request.md.
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -62,7 +62,9 @@ class Span(msgspec.Struct, frozen=True, gc=False):
 class Known(msgspec.Struct, gc=False):
     """What the file said about one text, for as long as the span it was read in.
 
-    ``memo`` is room for the reply headers that an endpoint derives from it.
+    Attributes:
+        record: the grant's bytes; where they are still the same, they needn't be decoded again.
+        memo: room for the reply headers that an endpoint derives from it.
     """
 
     span: Span
@@ -70,7 +72,19 @@ class Known(msgspec.Struct, gc=False):
     grant: Grant
     holder: Holder | None
     company: CompanyRules | None
+    record: bytes
     memo: list[tuple[str, str]] | None = None
+
+    def __repr__(self) -> str:
+        return f"Known({self.grant!r})"
+
+
+class _Row(msgspec.Struct, Generic[_Record], gc=False):
+    """A holder or a company: when it was last read, its bytes, what they say."""
+
+    span: Span
+    record: bytes | None
+    fact: _Record | None
 
 
 class Counting(Protocol):
@@ -107,8 +121,8 @@ class Verifier:
         self.counting = counting
         self._texts: dict[bytes, Known] = {}
         self._span = Span(0, 0)
-        self._holders: dict[str, tuple[Span, Holder | None]] = {}
-        self._companies: dict[str, tuple[Span, CompanyRules | None]] = {}
+        self._holders: dict[str, _Row[Holder]] = {}
+        self._companies: dict[str, _Row[CompanyRules]] = {}
 
     def check(
         self,
@@ -261,19 +275,23 @@ class Verifier:
         known = self._texts.get(key)
         if known is not None and known.span is span:
             return known
-        return self._read(text, key, span)
+        return self._read(text, key, span, known)
 
-    def _read(self, text: str, key: bytes, span: Span) -> Known | None:
-        credential = credentials.parse(text)
+    def _read(self, text: str, key: bytes, span: Span, former: Known | None) -> Known | None:
+        # What was known of this very text until now saves parsing and decoding, never reading.
+        credential = credentials.parse(text) if former is None else former.credential
         if credential is None:
             return None
         record = self.file.record("grants", credential.id)
         if record is None:
             return None
-        grant = _decoded(decode_grant, record)
-        # Only a matching secret is kept: wrong guesses can't push real tokens out of the cache.
-        if not credentials.matches(credential, grant.digest):
-            return None
+        if former is not None and former.record == record:
+            grant = former.grant
+        else:
+            grant = _decoded(decode_grant, record)
+            # Only a matching secret is kept: wrong guesses can't push real tokens out of the cache.
+            if not credentials.matches(credential, grant.digest):
+                return None
         holder = company = None
         if grant.user:
             holder = self._fact(self._holders, "holders", grant.user, decode_holder, span)
@@ -281,8 +299,16 @@ class Verifier:
             company = self._fact(
                 self._companies, "company_rules", grant.company, decode_company, span
             )
+        if (
+            former is not None
+            and former.grant is grant
+            and former.holder is holder
+            and former.company is company
+        ):
+            former.span = span
+            return former
         # The same id and digest, kept once: what is cached is read from memory at every call.
-        known = Known(span, Credential(grant.id, grant.digest), grant, holder, company)
+        known = Known(span, Credential(grant.id, grant.digest), grant, holder, company, record)
         if len(self._texts) >= CACHE_SIZE:
             self._texts.clear()
         self._texts[key] = known
@@ -290,20 +316,23 @@ class Verifier:
 
     def _fact(
         self,
-        cache: dict[str, tuple[Span, _Record | None]],
+        rows: dict[str, _Row[_Record]],
         table: str,
         key: str,
         decode: Callable[[bytes], _Record],
         span: Span,
     ) -> _Record | None:
-        entry = cache.get(key)
-        if entry is not None and entry[0] is span:
-            return entry[1]
+        row = rows.get(key)
+        if row is not None and row.span is span:
+            return row.fact
         record = self.file.record(table, key)
+        if row is not None and row.record == record:
+            row.span = span
+            return row.fact
         fact = None if record is None else _decoded(decode, record)
-        if len(cache) >= CACHE_SIZE:
-            cache.clear()
-        cache[key] = (span, fact)
+        if len(rows) >= CACHE_SIZE:
+            rows.clear()
+        rows[key] = _Row(span, record, fact)
         return fact
 
 
