@@ -417,6 +417,25 @@ def test_counting_while_it_is_flushed_makes_nothing_up(usage: Usage, directory: 
     assert folder.decisions["allowed"] <= threads * each
 
 
+def test_a_count_that_comes_in_the_midst_of_a_flush_stops_nothing(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that took the dictionary just before a flush may still write to it."""
+    note(usage, 1)
+    note(usage, 1, "gpat_another000000000")
+    tokens, format_address = usage._tokens, usage_module.format_address
+
+    def late(address: bytes) -> str:
+        tokens[f"gpat_late{len(tokens):012d}"] = tokens[TOKEN]
+        return format_address(address)
+
+    monkeypatch.setattr(usage_module, "format_address", late)
+    usage.flush()
+    folder = Folder()
+    folder.fold(directory)
+    assert folder.tokens == {TOKEN: 1, "gpat_another000000000": 1}
+
+
 def test_a_count_is_not_carried_over_a_flush(
     usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
