@@ -87,7 +87,11 @@ def test_a_body_that_breaks_off_is_the_clients_fault(
     headers = [(b"authorization", b"Bearer " + login.encode()), (b"content-type", media_type)]
     scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "scheme": "http"}
     scope |= {"headers": headers, "client": ("127.0.0.1", 1), "server": ("gatepass.test", 80)}
-    asyncio.run(installation.app(scope, receive, send))
+
+    async def ask() -> None:
+        await installation.app(scope, receive, send)
+
+    asyncio.run(ask())
     assert sent[0]["status"] == 400
     assert not caplog.records
 
