@@ -154,11 +154,9 @@ def test_counting_takes_no_revision(registry: SmallRegistry) -> None:
 
 def test_on_postgresql_counting_does_not_wait_for_a_change(postgresql_url: str) -> None:
     database = Database(postgresql_url)
-    with database.changing(NOW):
-        began = time.monotonic()
-        with database.counting(NOW) as session:
-            session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
-        assert time.monotonic() - began < 1
+    # If it waited, it would be told "unavailable" when the lock's timeout is over.
+    with database.changing(NOW), database.counting(NOW) as session:
+        session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
     database.close()
 
 
@@ -209,11 +207,8 @@ def test_sqlite_writers_behind_a_frozen_one_are_told(
         "gatepass.registry.database._SQLITE_SETTINGS", ("PRAGMA busy_timeout = 500",)
     )
     frozen, other = Database(sqlite_url), Database(sqlite_url)
-    with frozen.changing(NOW):
-        began = time.monotonic()
-        with pytest.raises(Unavailable) as refusal, other.changing(NOW):
-            pass
-        assert 0.4 < time.monotonic() - began < 2
+    with frozen.changing(NOW), pytest.raises(Unavailable) as refusal, other.changing(NOW):
+        pass
     assert refusal.value.reason == "unavailable"
     with other.changing(NOW) as session:
         assert session.info["revision"] == 2
