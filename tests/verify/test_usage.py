@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -324,6 +325,8 @@ def test_a_spool_that_cant_be_made_keeps_the_counts(
     usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """Whatever the system says, counting never raises, and leaves no descriptor open."""
+    # What earlier tests left to the collector must not be closed in between.
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     target = {"mkdir": (Path, "mkdir"), "open": (os, "open"), "flock": (fcntl, "flock")}[where]
     with monkeypatch.context() as patched:
@@ -331,7 +334,7 @@ def test_a_spool_that_cant_be_made_keeps_the_counts(
         for _ in range(3):
             note(usage, 1)
             usage.flush()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
     usage.flush()
     usage.close()
     folder = Folder()
