@@ -109,7 +109,7 @@ def parse_address(text: object) -> bytes | None:
 
 def format_address(packed: bytes) -> str:
     """The one way an address is written: dotted-quad, or RFC 5952."""
-    return str(ipaddress.ip_address(packed))
+    return socket.inet_ntoa(packed) if len(packed) == 4 else str(ipaddress.IPv6Address(packed))
 
 
 def parse_network(text: object) -> Network:

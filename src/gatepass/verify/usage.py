@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,9 @@ FLUSH_SECONDS = 2.0
 MOST_TOKENS = 200_000
 #: A spool this long is closed and a new one begun, so that it can be removed.
 ROTATE_BYTES = 1 << 20
+# Putting this many into words takes about as long as a few decisions.
+_AT_A_STRETCH = 64
+_PAUSE_SECONDS = 0.000_05
 
 #: How often, when last (Unix ms), from which address (packed), for which permission.
 _Use = tuple[int, int, bytes | None, str | None]
@@ -103,14 +107,14 @@ class Usage:
         if not tokens and not decisions:
             return
         allowed = decisions.get("allowed", 0) + sum(counted[0] for counted in tokens.values())
-        batch = Batch(
-            {
-                token: _in_words(*counted)
-                for token, counted in tokens.items()
-                if not token.startswith(LOGIN_TOKEN)
-            },
-            {**decisions, "allowed": allowed} if allowed else decisions,
-        )
+        words = {}
+        for number, (token, counted) in enumerate(tokens.items()):
+            if number % _AT_A_STRETCH == 0:
+                # Lets go of the interpreter's lock: requests wait for it meanwhile.
+                time.sleep(_PAUSE_SECONDS)
+            if not token.startswith(LOGIN_TOKEN):
+                words[token] = _in_words(*counted)
+        batch = Batch(words, {**decisions, "allowed": allowed} if allowed else decisions)
         try:
             self._append(msgspec.json.encode(batch) + b"\n")
         except OSError as error:
