@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
 from browsing import Demo, chromium
 from gatepass.web.pages.bits import picture
@@ -210,6 +210,19 @@ def test_a_double_click_makes_one_token_and_shows_it(demo: Demo, person: Page) -
     assert sent.count("POST") == 1
     page.goto("/access-tokens?q=clicked+twice")
     expect(page.locator("#count")).to_have_text("1 token")
+
+
+def test_what_is_typed_before_the_script_is_there_is_searched(demo: Demo, person: Page) -> None:
+    page = person
+    held: list[Route] = []
+    page.route(re.compile(r"/list\.js"), lambda route: held.append(route))
+    page.goto("/access-tokens?status=any")
+    page.keyboard.press("/")
+    page.keyboard.type("no token is called this")
+    page.wait_for_function("() => document.activeElement.value.endsWith('this')")
+    assert len(held) == 1
+    held[0].continue_()
+    expect(page.locator("#count")).to_have_text("0 tokens")
 
 
 def test_dates_are_the_viewers_own(demo: Demo, person: Page) -> None:

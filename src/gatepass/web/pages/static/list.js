@@ -14,6 +14,9 @@ form.addEventListener("submit", (event) => {
   show();
 });
 
+// Typed before this script was here.
+if ([...form.elements].some((field) => field.type === "search" && field.value !== field.defaultValue)) show();
+
 async function show() {
   const address = `${form.getAttribute("action")}?${new URLSearchParams(new FormData(form))}`;
   const results = document.getElementById("results");

@@ -131,3 +131,6 @@ async function ask() {
 for (const row of all("[data-row]")) drawRow(row);
 count();
 keepOffset();
+// Typed or chosen before this script was here, or kept by the browser over a reload.
+const meanwhile = (field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+if (all("input:not([type=hidden])").some(meanwhile)) ask();
