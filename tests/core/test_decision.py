@@ -21,7 +21,7 @@ from gatepass.core.decision import (
     decide,
     held,
 )
-from gatepass.core.grants import CompanyRules, Grant, Holder
+from gatepass.core.grants import CompanyRules, Grant, Holder, Trial
 from gatepass.core.networks import Networks, parse_address, parse_network
 from gatepass.core.routes import Routes
 from vector_files import cases, load
@@ -48,6 +48,11 @@ def facts(given: dict[str, Any]) -> tuple[Facts, int]:
         grant["domains"] = tuple(grant["domains"])
     if company is not None:
         company["allowlist"] = networks(company["allowlist"])
+        if company["trial"] is not None:
+            trial = company["trial"]
+            company["trial"] = Trial(
+                Networks.of(map(parse_network, trial["networks"])), trial["until"]
+            )
         company["roles"] = {role: frozenset(may) for role, may in company["roles"].items()}
     return (
         grant and Grant(**grant),
@@ -230,6 +235,12 @@ def listed(entries: list[str] | None, address: str | None) -> bool:
     )
 
 
+def counting(say: Callable[[Any], Any]) -> list[str] | None:
+    """The allowlist that counts at 1,000: one on trial until then doesn't any more."""
+    trial = say("trial")
+    return say("allowlist") if trial is None or trial[1] <= 1_000 else trial[0]
+
+
 def origin_holds(say: Callable[[Any], Any], *, missing: bool) -> bool:
     if say("kind") != "ui":
         return True
@@ -268,7 +279,7 @@ TABLE: list[tuple[str, Callable[[Callable[[Any], Any]], bool]]] = [
     ("token_expired", lambda say: say("expires_at") is None or say("expires_at") > 1_000),
     ("account_deactivated", lambda say: say("user") == "active" and say("company") == "active"),
     ("address_not_allowed", lambda say: not say("garbage")),
-    ("company_address_not_allowed", lambda say: listed(say("allowlist"), say("address"))),
+    ("company_address_not_allowed", lambda say: listed(counting(say), say("address"))),
     ("address_not_allowed", lambda say: listed(say("networks"), say("address"))),
     ("origin_missing", lambda say: origin_holds(say, missing=True)),
     ("origin_not_allowed", lambda say: origin_holds(say, missing=False)),
@@ -290,6 +301,9 @@ worlds = st.fixed_dictionaries(
         "role": st.sampled_from([*ROLES, "vanished"]),
         "garbage": st.sampled_from([False] * 8 + [True]),
         "allowlist": st.sampled_from([None] * 4 + LISTS),
+        "trial": st.sampled_from(
+            [None] * 4 + [(some, until) for some in LISTS if some for until in (1_000, 1_001)]
+        ),
         "networks": st.sampled_from([None] * 4 + LISTS),
         "address": st.sampled_from([None, *ADDRESSES]),
         "domains": st.sampled_from([[], ["shop.example.com"], ["*.example.org", "x.example"]]),
@@ -334,6 +348,8 @@ def build(world: dict[str, Any]) -> tuple[Facts, Call]:
         active=world["company"] != "inactive",
         allowlist=networks(world["allowlist"]),
         roles={role: frozenset(may) for role, may in ROLES.items()},
+        trial=world["trial"]
+        and Trial(Networks.of(map(parse_network, world["trial"][0])), world["trial"][1]),
     )
     presented: dict[str, Credential | Reason | None] = {
         "good": parse(own.text),

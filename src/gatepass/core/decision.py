@@ -203,9 +203,8 @@ def _admitted_role(
     address = call.address
     if call.address_garbage:
         return Reason.address_not_allowed
-    if company.allowlist is not None and (
-        address is None or not company.allowlist.contains(address)
-    ):
+    allowlist = company.allowlist if company.trial is None else company.allowlist_at(now)
+    if allowlist is not None and (address is None or not allowlist.contains(address)):
         return Reason.company_address_not_allowed
     if grant.networks is not None and (address is None or not grant.networks.contains(address)):
         return Reason.address_not_allowed

@@ -58,18 +58,34 @@ class Holder(msgspec.Struct, frozen=True, gc=False, array_like=True):
     role: str
 
 
+class Trial(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An allowlist on trial: it counts instead of the settled one before ``until`` (Unix ms), and
+    then no more, whether or not anything still runs."""
+
+    networks: Networks
+    until: int
+
+
 class CompanyRules(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The state of one company.
 
     Attributes:
         allowlist: None is no restriction; an empty list lets no address through.
         roles: role id to what that role permits, ``resource:*`` and ``*`` as stored.
+        trial: a list that counts instead for a while.
     """
 
     id: str
     active: bool
     allowlist: Networks | None
     roles: dict[str, frozenset[str]]
+    trial: Trial | None = None
+
+    def allowlist_at(self, now: int) -> Networks | None:
+        """The allowlist that counts at *now* (Unix ms); None is no restriction."""
+        if self.trial is not None and now < self.trial.until:
+            return self.trial.networks
+        return self.allowlist
 
 
 # Sets are sorted as they are written, so that equal records are equal bytes.

@@ -4,6 +4,7 @@ Whoever changes a record publishes what follows from it in the same transaction,
 transaction's revision; so what is decided by and what people see can't part.
 """
 
+import msgspec
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
@@ -106,8 +107,7 @@ def _outdated(session: Session, catalogue: Catalogue) -> list[tuple[str, str, Co
         rules = published_rules(session, company)
         permissions = role_permissions(session, catalogue, company)
         if rules.roles != permissions:
-            current = CompanyRules(rules.id, rules.active, rules.allowlist, permissions)
-            found.append((company, name, current))
+            found.append((company, name, msgspec.structs.replace(rules, roles=permissions)))
     return found
 
 

@@ -120,11 +120,12 @@ def _account(session: Session, email: str) -> Row[Any] | None:
 def _admits(session: Session, user: Row[Any], address: str | None) -> bool:
     """Whether user and company are active, and the company's allowlist lets the address in."""
     rules = published_rules(session, user.company_id)
+    allowlist = rules.allowlist_at(session.info["now"])
     packed = parse_address(address)
     return (
         user.deactivated_at is None
         and rules.active
-        and (rules.allowlist is None or (packed is not None and rules.allowlist.contains(packed)))
+        and (allowlist is None or (packed is not None and allowlist.contains(packed)))
     )
 
 
