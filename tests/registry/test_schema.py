@@ -4,17 +4,18 @@ import stat
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.registry import schema
 from gatepass.registry.database import Database
 from gatepass.registry.schema import create_schema, migrate, schema_state
-from gatepass.registry.tables import metadata
+from gatepass.registry.tables import companies, metadata, users
 from gatepass.verify.grant_file import TABLES
 from postgresql import Cluster
 
@@ -52,7 +53,7 @@ def test_states(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     assert schema_state(database) == "current"
     assert migrate(database) is False
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "VERSIONS", ("0001", "0002"))
+        patch.setattr(schema, "VERSIONS", (*schema.VERSIONS, "9999"))
         assert schema_state(database) == "old"
         patch.setattr(schema, "VERSIONS", ("0000",))
         assert schema_state(database) == "newer"
@@ -60,6 +61,45 @@ def test_states(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
             migrate(database)
     with pytest.raises(Misconfigured, match="isn't empty"):
         create_schema(database)
+
+
+def test_a_registry_of_the_first_release_is_brought_up_to_date(
+    tmp_path: Path, postgresql: Cluster
+) -> None:
+    """What was there stays there, and what is new has a meaning for it."""
+    path = tmp_path / "old.db"
+    path.touch(mode=0o600)
+    for url in (f"sqlite:///{path}", postgresql.create("test_old")):
+        database = Database(url)
+        with database.administering() as connection:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", "gatepass.registry:migrations")
+            command.upgrade(config, "0001")
+            for statement in _FIRST_RELEASE:
+                connection.execute(text(statement))
+        assert schema_state(database) == "old"
+        assert migrate(database) is True
+        assert schema_state(database) == "current"
+        with database.reading(0) as session:
+            company = session.execute(select(companies)).one()
+            user = session.execute(select(users)).one()
+        assert (company.name, company.second_factor_required) == ("Acme", False)
+        assert (user.name, user.last_sign_in_at, user.totp_sealed) == ("Ada", 7, None)
+        database.close()
+    postgresql.drop("test_old")
+
+
+_FIRST_RELEASE = (
+    "INSERT INTO companies (id, name, name_folded, created_at) VALUES ('com_1', 'Acme', 'acme', 1)",
+    "INSERT INTO users (id, company_id, email, email_folded, name, role, operator, password_hash, "
+    "created_at) VALUES ('usr_1', 'com_1', 'ada@example.com', 'ada@example.com', 'Ada', 'admin', "
+    "true, 'hash', 2)",
+    *(
+        "INSERT INTO authentications (id, company_id, user_id, digest, created_at, expires_at) "
+        f"VALUES ('gplt_{at}', 'com_1', 'usr_1', '', {at}, 9)"
+        for at in (5, 7)
+    ),
+)
 
 
 def test_an_empty_postgresql_database(postgresql: Cluster) -> None:

@@ -144,6 +144,20 @@ def list_(
     return Page([_event(row) for row in page], more)
 
 
+def last_change(session: Session, company: str | None, subject: str) -> AuditEvent | None:
+    """What happened last to the record *subject* (an id) of a company; None if nothing did."""
+    if not storable(subject):
+        return None
+    table = audit_events.c
+    row = session.execute(
+        select(audit_events)
+        .where(table.company_id == company, table.subject_id == subject)
+        .order_by(table.at.desc(), table.number.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _event(row)
+
+
 def sentence(event: AuditEvent) -> str:
     """The event in words: "Ada Lovelace deactivated the access token Nightly settlement"."""
     actor = event.actor_name

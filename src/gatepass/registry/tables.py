@@ -94,6 +94,9 @@ companies = Table(
     Column("name_folded", key_text, nullable=False, unique=True),
     Column("created_at", BigInteger, nullable=False),
     *_ended(),
+    Column("second_factor_required", Boolean, nullable=False, default=False),
+    # Until when (Unix ms) the entries on trial count instead of the settled ones.
+    Column("allowlist_trial_until", BigInteger),
 )
 
 roles = Table(
@@ -122,16 +125,97 @@ users = Table(
     Column("password_hash", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     *_ended(),
+    Column("last_sign_in_at", BigInteger),
+    # The second factor's secret, sealed with the installation's key; None is no second factor.
+    Column("totp_sealed", LargeBinary),
+    # The latest time step whose code was used: no code is good twice.
+    Column("totp_last_step", BigInteger),
     Index(None, "company_id", "created_at", "id"),
 )
 
-allowlist_entries = Table(
-    "allowlist_entries",
+recovery_codes = Table(
+    "recovery_codes",
     metadata,
-    Column("company_id", key_text, ForeignKey("companies.id"), primary_key=True),
-    Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("network", Text, nullable=False),
-    Column("note", Text, nullable=False),
+    Column("user_id", key_text, ForeignKey("users.id"), primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("used_at", BigInteger),
+)
+
+
+def _entries(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("company_id", key_text, ForeignKey("companies.id"), primary_key=True),
+        Column("position", Integer, primary_key=True, autoincrement=False),
+        Column("network", Text, nullable=False),
+        Column("note", Text, nullable=False),
+    )
+
+
+allowlist_entries = _entries("allowlist_entries")
+#: The list that counts instead while it is on trial.
+allowlist_trial_entries = _entries("allowlist_trial_entries")
+
+# --- links in mail -----------------------------------------------------------------------------
+
+# A link is made when its mail goes out, never before: its secret is in the mail alone, and what is
+# kept here opens nothing. Until then, and after it has been replaced, ``link_id`` is None.
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("id", key_text, primary_key=True),
+    Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
+    Column("email", Text, nullable=False),
+    Column("email_folded", key_text, nullable=False),
+    Column("role", key_text, nullable=False),
+    Column("invited_by", key_text, ForeignKey("users.id"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("link_id", key_text, unique=True),
+    Column("link_digest", LargeBinary),
+    Column("delivered_at", BigInteger),
+    Column("accepted_at", BigInteger),
+    Column("accepted_by", key_text),
+    *_ended(),
+    Index(None, "company_id", "created_at", "id"),
+    Index(None, "email_folded"),
+)
+
+password_resets = Table(
+    "password_resets",
+    metadata,
+    Column("id", key_text, primary_key=True),
+    Column("user_id", key_text, ForeignKey("users.id"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("link_id", key_text, unique=True),
+    Column("link_digest", LargeBinary),
+    Column("used_at", BigInteger),
+    *_ended(),
+    Index(None, "user_id", "created_at"),
+)
+
+#: Mail to be sent, without its text: that is written, links included, the moment it goes out.
+outgoing_mail = Table(
+    "outgoing_mail",
+    metadata,
+    Column("id", key_text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject_id", key_text, nullable=False),
+    Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # waiting, sending, handed over (its fate unknown), delivered, given up, dropped
+    Column("state", Text, nullable=False),
+    # When it is tried next; while it is being sent, when whoever does so counts as dead.
+    Column("due_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("trouble", Text),
+    Column("delivered_at", BigInteger),
+    Index(None, "state", "due_at"),
+    Index(None, "subject_id", "created_at"),
 )
 
 # --- credentials -------------------------------------------------------------------------------
@@ -213,6 +297,8 @@ audit_events = Table(
     Column("before", JSONText),
     Column("after", JSONText),
     Index(None, "company_id", "at", "number"),
+    Index(None, "company_id", "actor_id", "at", "number"),
+    Index(None, "company_id", "action", "at", "number"),
     Index(None, "subject_id", "at", "number"),
 )
 
