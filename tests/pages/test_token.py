@@ -146,6 +146,7 @@ def test_changed_meanwhile_shows_both_and_loses_nothing(
     assert page.answer.status_code == 409
     for words in (
         "It was changed while you were editing",
+        "Changed by Ada Lovelace just now",
         "Theirs",
         "Mine",
         "203.0.113.0/24",

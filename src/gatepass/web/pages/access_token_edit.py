@@ -1,7 +1,6 @@
 """/access-tokens/{id}/edit: change what may be changed, without losing anybody's changes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -11,6 +10,7 @@ from gatepass.node import Node
 from gatepass.registry import access_tokens
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.expiry import CHOICES
 from gatepass.web.pages.forms import Form
@@ -21,16 +21,6 @@ from gatepass.web.pages.token_form import TokenForm, changes
 from gatepass.web.pages.visitor import Visiting, Visitor
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One setting that was saved meanwhile, beside what was typed. Expiries are Unix ms."""
-
-    name: str
-    saved: str | int | None
-    typed: str | int | None
-    is_time: bool = False
 
 
 @router.get("/access-tokens/{id}/edit")
@@ -99,7 +89,9 @@ def _changed_meanwhile(
     version if it is sent again."""
     token = _editable(node, visitor, token_id)
     form.etag = access_tokens.etag(token)
-    return _page(node, visitor, token, form, 409, _differences(node, token, form))
+    with node.database.reading(node.clock.now()) as session:
+        first = meanwhile(session, visitor, token_id, _differences(node, token, form))
+    return _page(node, visitor, token, form, 409, first)
 
 
 def _differences(node: Node, token: AccessToken, form: TokenForm) -> list[Difference]:
@@ -152,7 +144,7 @@ def _page(
     token: AccessToken,
     form: TokenForm,
     status: int = 200,
-    differences: Sequence[Difference] = (),
+    first: Meanwhile | None = None,
 ) -> HTMLResponse:
     now = node.clock.now()
     return render(
@@ -167,5 +159,5 @@ def _page(
         forgotten=[name for name in token.permissions if not node.catalogue.knows(name)],
         presets=CHOICES,
         summary=form.summary(now),
-        differences=differences,
+        meanwhile=first,
     )

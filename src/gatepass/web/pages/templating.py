@@ -5,7 +5,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from gatepass.web.pages import phrases
+from gatepass.web.pages import phrases, places
 from gatepass.web.pages.bits import picture
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.moments import moment
@@ -52,6 +52,7 @@ def _environment_of_pages() -> Environment:
         counted=phrases.counted,
         moment=moment,
         picture=picture,
+        places=places,
         sparkline=sparkline,
         static=static,
         address_with_bits=_with_bits,

@@ -1,0 +1,41 @@
+"""Two people changed the same thing: who was first and when, and both versions side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from gatepass.registry import audit
+from gatepass.web.pages.visitor import Visitor
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One setting that was saved meanwhile, beside what was typed. Times are Unix ms."""
+
+    name: str
+    saved: str | int | None
+    typed: str | int | None
+    is_time: bool = False
+
+
+@dataclass(frozen=True)
+class Meanwhile:
+    """What the second of two people is told.
+
+    Attributes:
+        by, at: who changed it last and when (Unix ms); None if the log doesn't say.
+    """
+
+    by: str | None
+    at: int | None
+    differences: Sequence[Difference]
+
+
+def meanwhile(
+    session: Session, visitor: Visitor, subject: str, differences: Sequence[Difference]
+) -> Meanwhile:
+    """What *visitor* is told of the record *subject* (an id) that someone else changed first."""
+    last = audit.last_change(session, visitor.actor.company, subject)
+    by, at = (None, None) if last is None else (last.actor_name, last.at)
+    return Meanwhile(by, at, differences)
