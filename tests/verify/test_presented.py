@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.reason import Reason
-from gatepass.verify.presented import read_credential
+from gatepass.verify.presented import read_credential, read_single
 from vector_files import cases
 
 
@@ -17,6 +17,12 @@ def test_presented(case: dict[str, Any]) -> None:
     found = read_credential(case.get("authorization", []), case.get("x_access_token", []))
     assert found == case["presents"]
     assert isinstance(found, Reason) == case["presents"].startswith("token_")
+
+
+@pytest.mark.parametrize("case", cases("presented.yaml", "singles"))
+def test_a_header_that_may_be_there_once(case: dict[str, Any]) -> None:
+    """As the vectors say: what can't be read is never "absent"."""
+    assert read_single(case["lines"]) == case["counts"]
 
 
 texts = st.sampled_from(["T", "U", "", " ", "T U"]) | st.text(max_size=8)

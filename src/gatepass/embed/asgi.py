@@ -27,7 +27,7 @@ from gatepass.embed.cors import answer_preflight, is_preflight, readable_by_any_
 from gatepass.embed.refusal import Refusal
 from gatepass.embed.routed_path import routed_path
 from gatepass.verify.client_address import client_address
-from gatepass.verify.presented import read_credential
+from gatepass.verify.presented import read_credential, read_single
 from gatepass.verify.verifier import Verifier
 
 Scope = MutableMapping[str, Any]
@@ -125,8 +125,8 @@ class GatepassMiddleware:
             read_credential(lines("authorization"), lines("x-access-token")),
             route=route,
             address=address,
-            origin=_single(lines("origin")),
-            referer=_single(lines("referer")),
+            origin=read_single(lines("origin")),
+            referer=read_single(lines("referer")),
             address_garbage=garbage,
         )
         return decision
@@ -145,13 +145,6 @@ class _Lines:
             for key, value in self._headers
             if key.lower() == wanted
         ]
-
-
-def _single(values: list[str | None]) -> str | None:
-    """A header that may be there once; garbage or a repetition is "", which no origin is."""
-    if not values:
-        return None
-    return (values[0] or "") if len(values) == 1 else ""
 
 
 def _pairs(

@@ -1,4 +1,4 @@
-"""The credential a request presents: one, in one of two headers.
+"""What a request presents: its credential, one in one of two headers; its origin, in one line.
 
 ``Authorization: Bearer T`` (RFC 6750) or ``x-access-token: T``. Both, or one repeated, is fine if
 they say the same; if they differ nobody can tell which one a proxy in between looked at, so it is
@@ -39,3 +39,14 @@ def read_credential(
             return Reason.token_invalid
         found = text or found
     return found or Reason.token_missing
+
+
+def read_single(values: Sequence[str | None]) -> str | None:
+    """A header that may be there once, Origin or Referer; None only where it is absent.
+
+    Garbage, or a repetition (which one did the proxy in between look at?), is "", which is no
+    origin and so refused.
+    """
+    if not values:
+        return None
+    return (values[0] or "") if len(values) == 1 else ""

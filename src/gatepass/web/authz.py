@@ -15,7 +15,7 @@ from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
 from gatepass.core.networks import Networks, parse_address
 from gatepass.core.permissions import is_permission
 from gatepass.verify.client_address import client_address
-from gatepass.verify.presented import read_credential
+from gatepass.verify.presented import read_credential, read_single
 from gatepass.verify.verifier import Known, Verifier
 from gatepass.web.problems import Problem, problem_of_error, problem_of_reason, problem_of_status
 from gatepass.web.strict_json import BrokenJSON, field_name, parse
@@ -91,9 +91,9 @@ class Endpoints:
             )
         presented = read_credential(lines("authorization"), lines("x-access-token"))
         address = client_address(known_peer[0], lines("x-forwarded-for"), self._trusted)
-        origin, referer = _one(lines("origin")), None
+        origin, referer = read_single(lines("origin")), None
         if origin is None:
-            referer = _one(lines("referer"))
+            referer = read_single(lines("referer"))
         # The gateway's own sub-request has a method and a path too; they never count.
         uri, method = lines("x-original-uri"), lines("x-original-method")
         if len(uri) != 1 or len(method) != 1 or not uri[0] or not method[0]:
@@ -209,13 +209,6 @@ class Endpoints:
         """200: the process answers."""
         headers = [("Content-Type", "application/json"), _NO_STORE]
         return Reply(200, headers, b'{"status":"live"}')
-
-
-def _one(values: Sequence[str | None]) -> str | None:
-    """A header that may be there once. Garbage or a repetition is no origin: "" is refused."""
-    if not values:
-        return None
-    return values[0] or "" if len(values) == 1 else ""
 
 
 def _identity(known: Known, decision: Decision) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from gatepass.registry import users
 from gatepass.registry.actor import Actor
 from gatepass.registry.users import User
 from gatepass.verify.client_address import client_address
-from gatepass.verify.presented import read_credential
+from gatepass.verify.presented import read_credential, read_single
 from gatepass.web.cookies import cookie_counts, login_cookie
 
 
@@ -81,8 +81,8 @@ def admit(request: Request, presented: str | Reason) -> Decision:
     return node_of(request).admit(
         presented,
         address=address,
-        origin=_single(lines(request, "origin")),
-        referer=_single(lines(request, "referer")),
+        origin=read_single(lines(request, "origin")),
+        referer=read_single(lines(request, "referer")),
         address_garbage=address is None,
     )
 
@@ -140,13 +140,6 @@ async def _actor(caller: Annotated[Caller, Depends(_caller)]) -> Actor:
 async def _signed_in(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
     actor.require_signed_in()
     return actor
-
-
-def _single(values: Sequence[str | None]) -> str | None:
-    """A header that may be there once; garbage or a repetition is "", which no origin is."""
-    if not values:
-        return None
-    return (values[0] or "") if len(values) == 1 else ""
 
 
 OurNode = Annotated[Node, Depends(_node)]
