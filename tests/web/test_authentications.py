@@ -8,7 +8,7 @@ import pytest
 
 from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
-from gatepass.web import sign_in
+from gatepass.web import hashing
 from installation import PASSWORD, Installation
 
 
@@ -154,11 +154,11 @@ def test_the_eleventh_failure_is_told_when_to_come_back(
 def test_too_many_at_once_are_turned_away_before_hashing(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sign_in, "_MOST_WAITING", 0)
+    monkeypatch.setattr(hashing, "_MOST_WAITING", 0)
     answer = attempt(installation.client(), "ada@example.com", PASSWORD)
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
     assert answer.headers["retry-after"] == "1"
-    monkeypatch.setattr(sign_in, "_MOST_WAITING", 1)
+    monkeypatch.setattr(hashing, "_MOST_WAITING", 1)
     for _ in range(3):
         assert attempt(installation.client(), "ada@example.com", PASSWORD).status_code == 201
 
