@@ -184,7 +184,8 @@ def nothing_changes(registry: SmallRegistry) -> Iterator[None]:
 
 def _everything(registry: SmallRegistry) -> dict[str, list[Any]]:
     names = (
-        "revision revisions companies roles users allowlist_entries authentications access_tokens "
+        "revision revisions companies roles users allowlist_entries allowlist_trial_entries "
+        "authentications access_tokens "
         "verifier_keys audit_events grants holders company_rules"
     )
     session: Session

@@ -1,20 +1,39 @@
 """A company's allowlist: what is put counts at once, and nobody locks themselves out by it."""
 
-import pytest
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import copy
+from typing import Any
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from gatepass.core.networks import parse_network
 from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import Entry
-from small_registry import SmallRegistry, nothing_changes
+from gatepass.registry.allowlist import TRIAL_MS, Allowlist, Entry
+from gatepass.registry.database import Database
+from gatepass.registry.publishing import follow_catalogue, published_rules
+from small_registry import ADDRESS, SmallRegistry, nothing_changes
 
 OFFICE = Entry("198.51.100.0/24", "Office")
 
 
-def put(registry: SmallRegistry, actor: Actor, *entries: Entry) -> list[Entry]:
+def put(registry: SmallRegistry, actor: Actor, *entries: Entry, **options: Any) -> list[Entry]:
     with registry.changing() as session:
-        return allowlist.replace(session, actor, registry.northwind.id, entries)
+        company = registry.northwind.id
+        return list(allowlist.replace(session, actor, company, entries, **options).entries)
+
+
+def shown(registry: SmallRegistry) -> Allowlist:
+    with registry.reading() as session:
+        return allowlist.show(session, Actor.command_line(), registry.northwind.id)
 
 
 def test_what_is_put_counts_at_once(registry: SmallRegistry) -> None:
@@ -25,11 +44,7 @@ def test_what_is_put_counts_at_once(registry: SmallRegistry) -> None:
         OFFICE,
         Entry("2001:db8::/32"),
     ]
-    with registry.reading() as session:
-        assert allowlist.show(session, ada, registry.northwind.id) == [
-            OFFICE,
-            Entry("2001:db8::/32"),
-        ]
+    assert shown(registry).entries == (OFFICE, Entry("2001:db8::/32"))
     assert registry.reason(token, address="198.51.100.1") is Reason.allowed
     assert registry.reason(token, address="9.9.9.9") is Reason.company_address_not_allowed
     assert registry.reason(token) is Reason.company_address_not_allowed
@@ -65,7 +80,7 @@ def test_who_may(registry: SmallRegistry) -> None:
     put(registry, ada, OFFICE)
     with nothing_changes(registry), registry.reading() as session:
         for actor, wanted in ((bob, "permission_missing"), (token, "signed_in_user_required")):
-            assert allowlist.show(session, actor, registry.northwind.id) == [OFFICE]
+            assert allowlist.show(session, actor, registry.northwind.id).entries == (OFFICE,)
             with pytest.raises(Forbidden) as refusal:
                 allowlist.replace(session, actor, registry.northwind.id, [])
             assert refusal.value.reason == wanted
@@ -92,3 +107,202 @@ def test_what_cannot_stand_is_named(registry: SmallRegistry) -> None:
             put(registry, ada, *many)
         assert [field for field, _ in refusal.value.errors] == ["entries"]
     assert len(put(registry, ada, OFFICE, *many[:9_999])) == 10_000
+
+
+# --- trials ----------------------------------------------------------------------------------
+
+HOME = Entry("203.0.113.0/24", "Home")
+AT_HOME = "203.0.113.9"
+
+
+def test_a_list_without_ones_own_address_counts_on_trial_and_falls_back(
+    registry: SmallRegistry,
+) -> None:
+    ada = registry.signed_in(registry.ada)
+    _, token = registry.token(ada)
+    put(registry, ada, OFFICE)
+    settled = shown(registry)
+    assert put(registry, ada, HOME, confirm=True) == [HOME]
+    until = registry.now + TRIAL_MS
+    assert shown(registry) == Allowlist((HOME,), until, (OFFICE,))
+    assert shown(registry).falls_back_to == (OFFICE,)
+    registry.now = until - 1
+    assert registry.reason(token, address=AT_HOME) is Reason.allowed
+    assert registry.reason(token, address=ADDRESS) is Reason.company_address_not_allowed
+    registry.now = until
+    assert registry.reason(token, address=AT_HOME) is Reason.company_address_not_allowed
+    assert registry.reason(token, address=ADDRESS) is Reason.allowed
+    assert shown(registry) == settled
+    assert allowlist.etag(shown(registry)) == allowlist.etag(settled)
+    last = registry.events()[-1]
+    assert (last.action, last.before) == ("allowlist.trial_started", settled.readable())
+    assert last.after == {
+        "entries": [{"network": HOME.network, "note": "Home"}],
+        "trial_until": until,
+    }
+    events = len(registry.events())
+    put(registry, ada, OFFICE)
+    assert len(registry.events()) == events
+
+
+def test_saved_again_from_an_address_it_admits_a_trial_is_settled(registry: SmallRegistry) -> None:
+    ada, at_home = registry.signed_in(registry.ada), registry.signed_in(registry.ada, AT_HOME)
+    put(registry, ada, HOME, confirm=True)
+    registry.now += TRIAL_MS - 1
+    put(registry, at_home, HOME)
+    assert shown(registry) == Allowlist((HOME,), None, (HOME,))
+    last = registry.events()[-1]
+    assert last.action == "allowlist.changed"
+    assert last.before is not None
+    assert "trial_until" in last.before
+    registry.now += 2 * TRIAL_MS
+    assert shown(registry).entries == (HOME,)
+
+
+def test_a_trial_within_a_trial_falls_back_to_what_was_settled(registry: SmallRegistry) -> None:
+    ada, at_home = registry.signed_in(registry.ada), registry.signed_in(registry.ada, AT_HOME)
+    put(registry, ada, HOME, confirm=True)
+    registry.now += 1000
+    put(registry, at_home, OFFICE, confirm=True)
+    assert shown(registry) == Allowlist((OFFICE,), registry.now + TRIAL_MS, ())
+    registry.now += TRIAL_MS
+    assert shown(registry) == Allowlist((), None, ())
+
+
+def test_confirming_what_has_ones_own_address_is_an_ordinary_save(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    put(registry, ada, OFFICE, confirm=True)
+    assert shown(registry) == Allowlist((OFFICE,), None, (OFFICE,))
+    put(registry, registry.signed_in(registry.ada), confirm=True)
+    assert shown(registry) == Allowlist((), None, ())
+
+
+def test_lifting_and_the_command_line_end_a_trial(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    for actor in (registry.signed_in(registry.ada, AT_HOME), Actor.command_line()):
+        put(registry, ada, HOME, confirm=True)
+        put(registry, actor)
+        assert shown(registry) == Allowlist((), None, ())
+        with registry.reading() as session:
+            rules = published_rules(session, registry.northwind.id)
+        assert (rules.allowlist, rules.trial) == (None, None)
+        assert registry.events()[-1].action == "allowlist.lifted"
+
+
+def test_what_republishes_a_companys_rules_keeps_the_trial(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    put(registry, ada, HOME, confirm=True)
+    more = parse_catalogue(
+        "permissions:\n  payouts:get: {title: See, routes: ['GET /v1/payouts/{id}']}"
+    )
+    with registry.reading() as session:
+        before = published_rules(session, registry.northwind.id)
+    assert follow_catalogue(registry.database, more, registry.now)
+    with registry.reading() as session:
+        after = published_rules(session, registry.northwind.id)
+    assert after.roles != before.roles
+    assert after.trial == before.trial
+    assert after.trial is not None
+
+
+def test_the_second_of_two_people_is_told(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    seen = [allowlist.etag(shown(registry))]
+    put(registry, ada, OFFICE, if_match=seen)
+    with nothing_changes(registry), pytest.raises(Conflict) as refusal:
+        put(registry, ada, if_match=seen)
+    assert refusal.value.reason == "changed_meanwhile"
+    assert refusal.value.current == shown(registry)
+    seen = [allowlist.etag(shown(registry))]
+    put(registry, ada, Entry(OFFICE.network, "another note"), if_match=seen)
+    with pytest.raises(Conflict):
+        put(registry, ada, HOME, confirm=True, if_match=seen)
+    seen = [allowlist.etag(shown(registry))]
+    put(registry, ada, HOME, confirm=True, if_match=seen)
+    assert allowlist.etag(shown(registry)) not in seen
+
+
+def test_whoever_was_shut_out_meanwhile_changes_nothing_more(registry: SmallRegistry) -> None:
+    ada, at_home = registry.signed_in(registry.ada), registry.signed_in(registry.ada, AT_HOME)
+    put(registry, at_home, HOME)
+    with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
+        put(registry, ada, OFFICE)
+    assert refusal.value.reason == "company_address_not_allowed"
+
+
+ADDRESSES = {"a": "198.51.100.7", "b": "203.0.113.9", "c": "2001:db8::7"}
+lists = st.lists(st.sampled_from(sorted(ADDRESSES)), unique=True)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(sorted(ADDRESSES)), lists, st.booleans()),
+        st.integers(min_value=1, max_value=TRIAL_MS * 3 // 2),
+        st.sampled_from((TRIAL_MS - 1, TRIAL_MS)),
+    ),
+    max_size=8,
+)
+
+
+@dataclass
+class Model:
+    """What a company's list is, in the plainest words."""
+
+    settled: list[str] = field(default_factory=list)
+    trial: list[str] | None = None
+    ends: int = 0
+
+    def counts(self, now: int) -> list[str]:
+        return self.trial if self.trial is not None and now < self.ends else self.settled
+
+    def admits(self, caller: str, now: int) -> bool:
+        return not self.counts(now) or caller in self.counts(now)
+
+    def put(self, caller: str, wanted: list[str], confirm: bool, now: int) -> None:
+        if not self.admits(caller, now):
+            return
+        if not wanted or caller in wanted:
+            self.settled, self.trial = wanted, None
+        elif confirm:
+            self.trial, self.ends = wanted, now + TRIAL_MS
+
+
+@contextmanager
+def fresh(template: Path, path: Path) -> Iterator[SmallRegistry]:
+    copy(template, path)
+    database = Database(f"sqlite:///{path}")
+    yield SmallRegistry(database)
+    database.close()
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=steps)
+def test_whatever_is_put_and_however_time_passes_a_plain_model_agrees(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, steps: list[Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("model")
+    with fresh(sqlite_template, folder / "gatepass.db") as registry:
+        actors = {
+            name: registry.signed_in(registry.ada, address) for name, address in ADDRESSES.items()
+        }
+        _, token = registry.token(actors["a"])
+        model = Model()
+        for step in steps:
+            if isinstance(step, int):
+                registry.now += step
+            else:
+                caller, wanted, confirm = step
+                try:
+                    entries = [Entry(ADDRESSES[name]) for name in wanted]
+                    put(registry, actors[caller], *entries, confirm=confirm)
+                except (Conflict, Forbidden):
+                    pass
+                model.put(caller, wanted, confirm, registry.now)
+            counts = model.counts(registry.now)
+            for name, address in ADDRESSES.items():
+                allowed = registry.reason(token, address=address) is Reason.allowed
+                assert allowed is (not counts or name in counts)
+            on_trial = model.trial is not None and registry.now < model.ends
+            found = shown(registry)
+            assert found.trial_until == (model.ends if on_trial else None)
+            for entries, names in ((found.entries, counts), (found.settled, model.settled)):
+                networks = [parse_network(ADDRESSES[name]) for name in names]
+                assert [entry.network for entry in entries] == [str(one) for one in networks]

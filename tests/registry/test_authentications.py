@@ -5,6 +5,7 @@ import pytest
 from gatepass.core.errors import Forbidden, NotFound
 from gatepass.registry import authentications
 from gatepass.registry.actor import Actor
+from gatepass.registry.publishing import published_grant
 from small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 
 
@@ -79,6 +80,31 @@ def test_deactivating_is_for_good_and_repeating_it_changes_nothing(registry: Sma
     assert len(registry.events()) == events
 
 
+def test_all_others_of_ones_own_end_and_nobody_elses(registry: SmallRegistry) -> None:
+    long_ago = registry.signed_in(registry.ada)
+    registry.now += 3 * HOUR
+    bob = registry.colleague("reporting")
+    ada, other, out = (registry.signed_in(registry.ada) for _ in range(3))
+    with registry.changing() as session:
+        authentications.sign_out(session, out)
+    with registry.reading() as session:
+        assert authentications.other_active(session, ada) == 1
+    events = len(registry.events())
+    with registry.changing() as session:
+        assert authentications.deactivate_others(session, ada) == 1
+        assert authentications.deactivate_others(session, ada) == 0
+    with registry.reading() as session:
+        ended = authentications.get(session, ada, str(other.credential))
+        assert (ended.status, ended.deactivated_at) == ("deactivated", registry.now)
+        for actor, status in ((ada, "active"), (bob, "active"), (long_ago, "expired")):
+            assert authentications.get(session, actor, str(actor.credential)).status == status
+        grant = published_grant(session, str(other.credential))
+        assert grant is not None
+        assert grant.deactivated
+    [event] = registry.events()[events:]
+    assert (event.action, event.subject.id) == ("authentication.deactivated", other.credential)
+
+
 def test_signing_out_ends_the_one_in_use(registry: SmallRegistry) -> None:
     ada, other = registry.signed_in(registry.ada), registry.signed_in(registry.ada)
     for _ in range(2):
@@ -98,6 +124,8 @@ def test_an_access_token_has_no_say_in_sign_ins(registry: SmallRegistry) -> None
             lambda: authentications.list_(session, token),
             lambda: authentications.list_(session, token, user="all"),
             lambda: authentications.deactivate(session, token, str(ada.credential)),
+            lambda: authentications.deactivate_others(session, token),
+            lambda: authentications.other_active(session, token),
             lambda: authentications.sign_out(session, token),
         ):
             with pytest.raises(Forbidden) as refusal:

@@ -224,3 +224,17 @@ def test_what_the_browser_calls_itself_is_kept_as_one_line(installation: Install
             headers=[(b"User-Agent", header)],
         )
         assert fits(answer.json()["authentication"]["user_agent"])
+
+
+def test_all_others_end_at_once_and_this_one_stays(any_installation: Installation) -> None:
+    others = [any_installation.signed_in() for _ in range(2)]
+    ada = any_installation.signed_in()
+    answer = ada.post("/v1/authentications/deactivate-others", json={})
+    assert (answer.status_code, answer.json()) == (200, {"deactivated": 2})
+    for other in others:
+        refused = other.get("/v1/me")
+        assert (refused.status_code, refused.json()["reason"]) == (401, "token_deactivated")
+    assert ada.post("/v1/authentications/deactivate-others").json() == {"deactivated": 0}
+    token = any_installation.client(any_installation.access_token("charges:get"))
+    refused = token.post("/v1/authentications/deactivate-others")
+    assert (refused.status_code, refused.json()["reason"]) == (403, "signed_in_user_required")

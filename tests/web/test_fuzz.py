@@ -67,6 +67,9 @@ class Surface:
         if label == "POST /v1/authentications" and isinstance(case.body, dict):
             # Or all but the first ten would be told that there were too many.
             case.body = {**case.body, "email": "ada@example.com", "password": PASSWORD}
+        if label == "PUT /v1/company/allowlist" and isinstance(case.body, dict):
+            # A list on trial would shut out whatever is called after it.
+            case.body = {**case.body, "confirm": False}
         case.call_and_validate(checks=CHECKS, headers={"Authorization": f"Bearer {credential}"})
 
 

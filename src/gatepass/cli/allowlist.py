@@ -1,17 +1,20 @@
 """``gatepass allowlist``: break-glass for a company locked out of its own account."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from sqlalchemy.orm import Session
 
 from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, print_json, print_table
+from gatepass.cli.output import AsJson, as_sent, print_json, print_table, when
 from gatepass.cli.tree import app
 from gatepass.core.errors import NotFound
 from gatepass.registry import allowlist, companies
 from gatepass.registry.actor import Actor
+from gatepass.registry.allowlist import Entry
 from gatepass.registry.companies import Company
+from gatepass.web.api.allowlist import Allowlist
 
 group = typer.Typer(help="A company's allowlist.", no_args_is_help=True)
 app.add_typer(group, name="allowlist")
@@ -23,23 +26,29 @@ CompanyName = Annotated[str, typer.Option("--company", help="The company's name.
 def show(company: CompanyName, json: AsJson = False) -> None:
     """Show from which networks a company's account can be reached."""
     with opened() as node, node.database.reading(node.clock.now()) as session:
-        entries = allowlist.show(session, Actor.command_line(), _named(session, company).id)
+        found = allowlist.show(session, Actor.command_line(), _named(session, company).id)
     if json:
-        print_json({"entries": [{"network": e.network, "note": e.note} for e in entries]})
-    elif entries:
-        print_table(("Network", "Note"), ((e.network, e.note) for e in entries))
+        print_json(as_sent(Allowlist.model_validate(found)))
+    elif found.entries:
+        _print(found.entries)
     else:
         typer.echo("There is no allowlist: the account can be reached from anywhere.", err=True)
+    if found.trial_until is not None and not json:
+        typer.echo(f"It is on trial until {when(found.trial_until)}. Then this counts:", err=True)
+        if found.settled:
+            _print(found.settled)
+        else:
+            typer.echo("No allowlist: the account can be reached from anywhere.", err=True)
 
 
 @group.command()
 def clear(company: CompanyName, json: AsJson = False) -> None:
-    """Lift a company's allowlist, at once."""
+    """Lift a company's allowlist, at once, and one that is on trial too."""
     with opened(accept_clock=True) as node, node.database.changing(node.clock.now()) as session:
         found = _named(session, company)
-        allowlist.replace(session, Actor.command_line(), found.id, [])
+        lifted = allowlist.replace(session, Actor.command_line(), found.id, [])
     if json:
-        print_json({"entries": []})
+        print_json(as_sent(Allowlist.model_validate(lifted)))
     else:
         typer.echo(f"{found.name} can be reached from anywhere again.", err=True)
 
@@ -49,3 +58,7 @@ def _named(session: Session, name: str) -> Company:
     if found is None:
         raise NotFound(f"There is no company named {name!r}.")
     return found
+
+
+def _print(entries: Sequence[Entry]) -> None:
+    print_table(("Network", "Note"), ((entry.network, entry.note) for entry in entries))

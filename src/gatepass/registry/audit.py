@@ -1,6 +1,6 @@
 """The audit log: who did what, when, from where."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,16 +144,22 @@ def list_(
     return Page([_event(row) for row in page], more)
 
 
-def last_change(session: Session, company: str | None, subject: str) -> AuditEvent | None:
-    """What happened last to the record *subject* (an id) of a company; None if nothing did."""
+def last_change(
+    session: Session, company: str | None, subject: str, actions: Collection[str] = ()
+) -> AuditEvent | None:
+    """What happened last to the record *subject* (an id) of a company; None if nothing did.
+
+    Args:
+        actions: only these, where more than one thing about the record can change; none is any.
+    """
     if not storable(subject):
         return None
     table = audit_events.c
+    wanted = [table.company_id == company, table.subject_id == subject]
+    if actions:
+        wanted.append(table.action.in_(actions))
     row = session.execute(
-        select(audit_events)
-        .where(table.company_id == company, table.subject_id == subject)
-        .order_by(table.at.desc(), table.number.desc())
-        .limit(1)
+        select(audit_events).where(*wanted).order_by(table.at.desc(), table.number.desc()).limit(1)
     ).one_or_none()
     return None if row is None else _event(row)
 

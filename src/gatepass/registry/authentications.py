@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Row, tuple_, update
+from sqlalchemy import Row, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Forbidden, NotFound
@@ -21,7 +21,15 @@ from gatepass.registry.publishing import publish
 from gatepass.registry.standing import standing
 from gatepass.registry.tables import authentications
 
-__all__ = ["Authentication", "deactivate", "get", "list_", "sign_out"]
+__all__ = [
+    "Authentication",
+    "deactivate",
+    "deactivate_others",
+    "get",
+    "list_",
+    "other_active",
+    "sign_out",
+]
 
 
 def get(session: Session, actor: Actor, authentication_id: str) -> Authentication:
@@ -93,6 +101,30 @@ def deactivate(session: Session, actor: Actor, authentication_id: str) -> Authen
     return _end(session, actor, authentication_id, "authentication.deactivated")
 
 
+def other_active(session: Session, actor: Actor) -> int:
+    """How many of the actor's own sign-ins are good besides the one in use.
+
+    Raises:
+        Forbidden: ``signed_in_user_required`` for an access token.
+    """
+    actor.require_signed_in()
+    return len(_others(session, actor))
+
+
+def deactivate_others(session: Session, actor: Actor) -> int:
+    """End all of the actor's own sign-ins for good but the one in use; how many there were.
+
+    Raises:
+        Forbidden: ``signed_in_user_required`` for an access token.
+    """
+    actor.require_signed_in()
+    actor = standing(session, actor)
+    others = _others(session, actor)
+    for authentication_id in others:
+        _end(session, actor, authentication_id, "authentication.deactivated")
+    return len(others)
+
+
 def sign_out(session: Session, actor: Actor) -> None:
     """End the authentication in use.
 
@@ -103,6 +135,20 @@ def sign_out(session: Session, actor: Actor) -> None:
     if actor.kind != "user" or actor.credential is None:
         raise Forbidden("Nobody is signed in.", reason="signed_in_user_required")
     _end(session, actor, actor.credential, "authentication.ended")
+
+
+def _others(session: Session, actor: Actor) -> list[str]:
+    table = authentications.c
+    return list(
+        session.scalars(
+            select(table.id).where(
+                table.user_id == actor.user,
+                table.id != (actor.credential or ""),
+                table.deactivated_at.is_(None),
+                table.expires_at > session.info["now"],
+            )
+        )
+    )
 
 
 def _end(session: Session, actor: Actor, authentication_id: str, action: str) -> Authentication:

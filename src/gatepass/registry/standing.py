@@ -1,8 +1,7 @@
 """What an actor may do at the moment of a change.
 
 A request is admitted before its change gets its turn, and may wait for seconds behind others. If
-one of those ended its credential, or took its role away, it must not be carried out any more: so a
-change looks at its actor once more, behind the lock.
+one of those ended its credential, or took its role away, it must not X
 """
 
 from dataclasses import replace
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.decision import held
 from gatepass.core.errors import Forbidden, NotFound
+from gatepass.core.networks import parse_address
 from gatepass.registry.actor import Actor
 from gatepass.registry.publishing import published_grant, published_holder, published_rules
 
@@ -22,7 +22,8 @@ def standing(session: Session, actor: Actor) -> Actor:
 
     Raises:
         Forbidden: its credential was ended or expired meanwhile (``token_deactivated``,
-            ``token_expired``), or its user or company was (``account_deactivated``).
+            ``token_expired``), or its user or company was (``account_deactivated``), or the
+            company's allowlist lacks its address by now (``company_address_not_allowed``).
     """
     if actor.kind not in ("user", "token"):
         return actor
@@ -40,4 +41,9 @@ def standing(session: Session, actor: Actor) -> Actor:
         rules = None
     if holder is None or rules is None or not (holder.active and rules.active):
         raise Forbidden("This account has been deactivated.", reason="account_deactivated")
+    allowlist, address = rules.allowlist_at(session.info["now"]), parse_address(actor.address)
+    if allowlist is not None and (address is None or not allowlist.contains(address)):
+        raise Forbidden(
+            "The company's allowlist lacks this address.", reason="company_address_not_allowed"
+        )
     return replace(actor, permissions=frozenset(held(grant, holder, rules)))

@@ -105,6 +105,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         refusals.add(415)
     if "{id}" in path:
         refusals |= {404, 409} if method != "get" else {404}
+    if method == "put":
+        refusals.add(409)
     if any(parameter["name"] == "user" for parameter in operation.get("parameters", ())):
         refusals.add(404)
     responses = operation["responses"]

@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from gatepass.core.errors import InvalidInput
 from gatepass.web.api import (
     access_tokens,
+    allowlist,
     audit_events,
     authentications,
     catalogue,
@@ -36,5 +37,12 @@ router = APIRouter(
     dependencies=[Depends(_once_each)],
     generate_unique_id_function=_operation_id,
 )
-for module in (authentications, catalogue, access_tokens, audit_events, verifier_keys):
+for module in (
+    authentications,
+    catalogue,
+    access_tokens,
+    allowlist,
+    audit_events,
+    verifier_keys,
+):
     router.include_router(module.router)

@@ -12,6 +12,8 @@ from gatepass.web.times import format_time
 
 router = APIRouter(tags=["Audit"])
 
+_TIMES = ("_at", "_until")
+
 
 class AuditActor(Record):
     """Who did it."""
@@ -96,6 +98,6 @@ def _with_times(fields: dict[str, Any] | None) -> dict[str, Any] | None:
     if fields is None:
         return None
     return {
-        name: format_time(value) if name.endswith("_at") and type(value) is int else value
+        name: format_time(value) if name.endswith(_TIMES) and type(value) is int else value
         for name, value in fields.items()
     }

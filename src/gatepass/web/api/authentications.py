@@ -54,6 +54,12 @@ class SignedInAnswer(Record):
     authentication: Authentication
 
 
+class DeactivatedOthers(Record):
+    """How many there were."""
+
+    deactivated: int
+
+
 class MyUser(Record):
     """Whose token it is."""
 
@@ -122,6 +128,19 @@ def deactivate(
     with node.database.changing(node.clock.now()) as session:
         ended = authentications.deactivate(session, actor, id)
     return _sent(ended, response)
+
+
+@router.post(
+    "/authentications/deactivate-others",
+    summary="Deactivate all of one's own authentications but this one",
+    openapi_extra=takes(NoFields),
+)
+def deactivate_others(
+    node: OurNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
+) -> DeactivatedOthers:
+    """Whoever else is signed in as this user is out with their next call."""
+    with node.database.changing(node.clock.now()) as session:
+        return DeactivatedOthers(deactivated=authentications.deactivate_others(session, actor))
 
 
 @router.post(

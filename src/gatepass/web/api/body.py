@@ -62,12 +62,25 @@ def _read(model: type[Fields], content: bytes) -> Fields:
 def takes(model: type[Fields]) -> dict[str, Any]:
     """What the OpenAPI document says of such a body (a route's ``openapi_extra``)."""
     schema = model.model_json_schema()
+    schema = _inlined(schema, schema.pop("$defs", {}))
     return {
         "requestBody": {
             "required": model is not NoFields,
             "content": {"application/json": {"schema": schema}},
         }
     }
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """The models within a model in their places: there is no ``$defs`` to refer to from a route."""
+    if isinstance(schema, list):
+        return [_inlined(one, definitions) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+    if name in definitions:
+        return _inlined(definitions[name], definitions)
+    return {key: _inlined(value, definitions) for key, value in schema.items()}
 
 
 def validated(model: type[Fields], value: Any) -> Fields:

@@ -1,6 +1,6 @@
 """Two people changed the same thing: who was first and when, and both versions side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -33,9 +33,17 @@ class Meanwhile:
 
 
 def meanwhile(
-    session: Session, visitor: Visitor, subject: str, differences: Sequence[Difference]
+    session: Session,
+    visitor: Visitor,
+    subject: str,
+    differences: Sequence[Difference],
+    actions: Collection[str] = (),
 ) -> Meanwhile:
-    """What *visitor* is told of the record *subject* (an id) that someone else changed first."""
-    last = audit.last_change(session, visitor.actor.company, subject)
+    """What *visitor* is told of the record *subject* (an id) that someone else changed first.
+
+    Args:
+        actions: those that change what is edited, where not every change of the record does.
+    """
+    last = audit.last_change(session, visitor.actor.company, subject, actions)
     by, at = (None, None) if last is None else (last.actor_name, last.at)
     return Meanwhile(by, at, differences)

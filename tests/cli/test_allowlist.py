@@ -1,0 +1,50 @@
+"""``gatepass allowlist`` while a list is on trial."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from gatepass.cli.installation import opened
+from gatepass.core.credentials import LOGIN_TOKEN, make
+from gatepass.registry import allowlist, users
+from gatepass.registry.actor import Actor
+from gatepass.registry.allowlist import Entry
+from gatepass.registry.authentication_records import begin
+
+OFFICE = Entry("203.0.113.0/24", "Office")
+
+
+def test_a_trial_is_shown_with_what_follows_it_and_cleared_with_it(
+    installed: Callable[..., Any],
+) -> None:
+    start_trial()
+    shown = installed("allowlist", "show", "--company", "Acme")
+    assert "203.0.113.0/24" in shown.out
+    assert "It is on trial until " in shown.err
+    assert "No allowlist" in shown.err
+    found = json.loads(installed("allowlist", "show", "--company", "Acme", "--json").out)
+    assert found["entries"] == [{"network": "203.0.113.0/24", "note": "Office"}]
+    assert found["trial_until"].endswith("Z")
+    assert found["falls_back_to"] == []
+    cleared = installed("allowlist", "clear", "--company", "Acme")
+    assert (cleared.code, cleared.err) == (0, "Acme can be reached from anywhere again.\n")
+    found = json.loads(installed("allowlist", "show", "--company", "Acme", "--json").out)
+    assert found == {"entries": [], "trial_until": None, "falls_back_to": None}
+
+
+def start_trial() -> None:
+    with opened() as node, node.database.changing(node.clock.now()) as session:
+        ada = users.by_email(session, "ada@acme.example")
+        assert ada is not None
+        login = begin(
+            session,
+            ada,
+            make(LOGIN_TOKEN),
+            lifetime_ms=60_000,
+            address="198.51.100.7",
+            user_agent=None,
+        )
+        actor = Actor(
+            "user", ada.company, ada.id, ada.name, frozenset({"*"}), login.id, login.address
+        )
+        allowlist.replace(session, actor, ada.company, [OFFICE], confirm=True)

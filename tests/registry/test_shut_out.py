@@ -1,0 +1,132 @@
+"""Whom a list would shut out: by where people and tokens came from last."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, text, update
+
+from gatepass.core.errors import Forbidden, InvalidInput, NotFound
+from gatepass.registry import access_tokens, shut_out
+from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry.actor import Actor
+from gatepass.registry.allowlist import Entry
+from gatepass.registry.shut_out import ShutOut
+from gatepass.registry.tables import token_use, token_use_addresses, users
+from gatepass.registry.usage import DAY_MS
+from small_registry import ADDRESS, HOUR, NOW, SmallRegistry, nothing_changes
+
+OFFICE = Entry("198.51.100.0/24", "Office")
+ELSEWHERE = "203.0.113.9"
+
+
+def preview(registry: SmallRegistry, actor: Actor, *entries: Entry) -> ShutOut:
+    with registry.reading() as session:
+        return shut_out.preview(session, actor, registry.northwind.id, entries)
+
+
+def used(registry: SmallRegistry, token: AccessToken, **addresses: int) -> None:
+    """Say that a token was used from ``a203_0_113_9`` and the like, at these times."""
+    rows: list[dict[str, Any]] = [
+        {"token_id": token.id, "address": name[1:].replace("_", "."), "last_at": at, "uses": 1}
+        for name, at in addresses.items()
+    ]
+    with registry.database.counting(registry.now) as session:
+        session.execute(insert(token_use_addresses), rows)
+        session.execute(
+            insert(token_use),
+            {"token_id": token.id, "last_at": max(addresses.values()), "total": len(rows)},
+        )
+
+
+def test_people_count_by_their_latest_address(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
+    eve = registry.user(registry.northwind, "eve@northwind.example", "Eve")
+    registry.signed_in(bob)
+    registry.signed_in(eve, ELSEWHERE)
+    registry.signed_in(registry.carl, ELSEWHERE)
+    registry.now += 1
+    registry.signed_in(bob, ELSEWHERE)
+    registry.signed_in(bob, None)
+    registry.signed_in(eve)
+    found = preview(registry, ada, OFFICE)
+    assert found.users == [shut_out.Caller(bob.id, "Bob", ELSEWHERE, NOW + 1)]
+    assert (found.user_count, found.token_count, found.includes_you) == (1, 0, True)
+    assert preview(registry, ada, OFFICE, Entry(ELSEWHERE)).user_count == 0
+    none = preview(registry, ada)
+    assert (none.user_count, none.token_count, none.includes_you) == (0, 0, True)
+    home = preview(registry, ada, Entry("192.0.2.0/24"))
+    assert {one.name for one in home.users} == {"Ada Lovelace", "Bob", "Eve"}
+    assert not home.includes_you
+    with registry.changing() as session:
+        session.execute(update(users).where(users.c.id == bob.id).values(deactivated_at=1))
+    assert preview(registry, ada, OFFICE).user_count == 0
+
+
+def test_tokens_count_by_their_latest_address(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    moved, _ = registry.token(ada, label="Moved")
+    stayed, _ = registry.token(ada, label="Stayed")
+    ended, _ = registry.token(ada, label="Ended")
+    expired, _ = registry.token(ada, label="Expired", expires_at=NOW + 1)
+    registry.token(ada, label="Never used")
+    used(registry, moved, a198_51_100_7=NOW - 1, a203_0_113_9=NOW)
+    used(registry, stayed, a198_51_100_7=NOW, a203_0_113_9=NOW - 1)
+    used(registry, ended, a203_0_113_9=NOW)
+    used(registry, expired, a203_0_113_9=NOW)
+    with registry.changing() as session:
+        access_tokens.deactivate(session, ada, ended.id)
+    registry.now += 1
+    found = preview(registry, ada, OFFICE)
+    assert found.tokens == [shut_out.Caller(moved.id, "Moved", ELSEWHERE, NOW)]
+    assert (found.user_count, found.token_count) == (0, 1)
+
+
+def test_a_month_without_a_call_says_nothing_any_more(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    registry.signed_in(registry.user(registry.northwind, "bob@northwind.example"), ELSEWHERE)
+    used(registry, registry.token(ada)[0], a203_0_113_9=NOW)
+    registry.now = NOW + 30 * DAY_MS
+    found = preview(registry, registry.signed_in(registry.ada), OFFICE)
+    assert (found.user_count, found.token_count) == (1, 1)
+    registry.now += 1
+    found = preview(registry, registry.signed_in(registry.ada), OFFICE)
+    assert (found.user_count, found.token_count) == (0, 0)
+
+
+def test_who_may_ask(registry: SmallRegistry) -> None:
+    ada, manager = registry.signed_in(registry.ada), registry.colleague("manager")
+    token = registry.with_token(registry.token(ada, permissions=["company:*"])[0])
+    carl = registry.signed_in(registry.carl)
+    with nothing_changes(registry):
+        for actor, reason in ((manager, "permission_missing"), (token, "signed_in_user_required")):
+            with pytest.raises(Forbidden) as refusal:
+                preview(registry, actor, OFFICE)
+            assert refusal.value.reason == reason
+        with pytest.raises(NotFound):
+            preview(registry, carl, OFFICE)
+        with pytest.raises(InvalidInput):
+            preview(registry, ada, Entry("300.1.2.3"))
+
+
+def test_ten_thousand_people_are_looked_up_by_index_and_a_hundred_named(
+    registry: SmallRegistry,
+) -> None:
+    """However often each of them came: no list of all sign-ins is ever read."""
+    ada = registry.signed_in(registry.ada)
+    with registry.reading() as session:
+        for statement in (shut_out._people, shut_out._tokens):
+            query = statement(session, registry.northwind.id).compile(
+                session.get_bind(), compile_kwargs={"literal_binds": True}
+            )
+            if session.get_bind().dialect.name == "sqlite":
+                plan = session.execute(text(f"EXPLAIN QUERY PLAN {query}")).all()
+                assert not any(row.detail.startswith("SCAN") for row in plan), plan
+    for number in range(shut_out.NAMED + 2):
+        registry.now += HOUR
+        person = registry.user(registry.northwind, f"{number}@northwind.example", f"No {number}")
+        registry.signed_in(person, ELSEWHERE)
+    found = preview(registry, ada, Entry(ADDRESS))
+    assert found.user_count == shut_out.NAMED + 2
+    assert len(found.users) == shut_out.NAMED
+    assert found.users[0].name == f"No {shut_out.NAMED + 1}"
