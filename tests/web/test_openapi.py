@@ -25,6 +25,7 @@ OPERATIONS = {
     "PUT /v1/company/allowlist",
     "POST /v1/company/allowlist/preview",
     "GET /v1/audit-events",
+    "GET /v1/audit-events/export",
     "GET /v1/verifier-keys",
     "POST /v1/verifier-keys/{id}/deactivate",
     "POST /v1/verify",

@@ -23,8 +23,8 @@ _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _PREFIXES = frozenset(
     prefix + "_" for prefix in (ACCESS_TOKEN, LOGIN_TOKEN, INVITATION, PASSWORD_RESET, VERIFIER_KEY)
 )
-_ID_END = 5 + 16
-_SECRET_END = _ID_END + 32
+ID_LENGTH = 5 + 16
+_SECRET_END = ID_LENGTH + 32
 LENGTH = _SECRET_END + 6
 # All two-digit numbers in base 62: three look-ups write a checksum, where six divisions would.
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
@@ -89,7 +89,7 @@ def parse(text: object) -> Credential | None:
     body = text[:_SECRET_END]
     if text[_SECRET_END:] != _checksum(body.encode("ascii")):
         return None
-    return Credential(text[:_ID_END], _digest(text[_ID_END:_SECRET_END]))
+    return Credential(text[:ID_LENGTH], _digest(text[ID_LENGTH:_SECRET_END]))
 
 
 def matches(credential: Credential, digest: bytes) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, and_, func, literal, or_, select, tuple_, type_coerce
 from sqlalchemy.orm import Session
 
+from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.errors import InvalidInput
 from gatepass.core.permissions import is_permission, is_wildcard, resource_wildcard
 from gatepass.registry.access_token_fields import KINDS
@@ -14,8 +15,6 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.fields import folded, storable
 from gatepass.registry.paging import COUNT_LIMIT, Cursor, Page, read_cursor, read_limit
 from gatepass.registry.tables import access_tokens
-
-_ID_LENGTH = 21
 
 
 def list_(
@@ -110,7 +109,7 @@ def _named(session: Session, q: str) -> ColumnElement[bool]:
     # Whoever pastes a whole token text finds it by its id; its secret is not even looked at.
     return or_(
         _contains(session, access_tokens.c.label_folded, folded(q)),
-        _contains(session, access_tokens.c.id, q[:_ID_LENGTH]),
+        _contains(session, access_tokens.c.id, q[:ID_LENGTH]),
     )
 
 

@@ -1,53 +1,31 @@
 """The audit log: who did what, when, from where."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, insert, select, tuple_
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from gatepass.core.catalogue import BUILT_IN_ROLES
 from gatepass.core.credentials import new_id
-from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
+from gatepass.registry.audit_records import STORED, AuditEvent, Subject, event_of
+from gatepass.registry.audit_search import Filters, count, list_, newest_number
+from gatepass.registry.audit_sentences import sentence
 from gatepass.registry.fields import storable
-from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
-from gatepass.registry.tables import audit_events
+from gatepass.registry.tables import audit_events, roles
 
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What was acted upon: ``access_token``, its id, and its label or name at that time."""
-
-    kind: str
-    id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
-    """One thing that happened. ``at`` is Unix ms.
-
-    Attributes:
-        action: such as ``access_token.created``.
-        actor_kind: ``user``, ``token``, ``command line`` or ``system``.
-        actor_id: the user's id (a token's maker), None for the command line and the system.
-        actor_credential: the access token or authentication that was in use.
-        before, after: the fields that changed; never a secret or a digest.
-    """
-
-    id: str
-    company: str | None
-    at: int
-    actor_kind: str
-    actor_id: str | None
-    actor_name: str
-    actor_credential: str | None
-    address: str | None
-    action: str
-    subject: Subject
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
+__all__ = [
+    "AuditEvent",
+    "Filters",
+    "Subject",
+    "count",
+    "last_change",
+    "list_",
+    "newest_number",
+    "record",
+    "sentence",
+]
 
 
 def record(
@@ -64,7 +42,8 @@ def record(
 
     Args:
         company: whose log it belongs to; None is the installation's own, which no company sees.
-        before, after: the fields that changed, as JSON; never a secret or a digest.
+        before, after: the fields that changed, as JSON; never a secret or a digest. A role is told
+            by the name it has now, too: it may be called otherwise later, or be gone.
     """
     session.execute(
         insert(audit_events),
@@ -81,67 +60,10 @@ def record(
             "subject_kind": subject.kind,
             "subject_id": subject.id,
             "subject_name": subject.name,
-            "before": None if before is None else dict(before),
-            "after": None if after is None else dict(after),
+            "before": _told(session, before),
+            "after": _told(session, after),
         },
     )
-
-
-def list_(
-    session: Session,
-    actor: Actor,
-    *,
-    action: str | None = None,
-    user: str | None = None,
-    subject: str | None = None,
-    since: int | None = None,
-    until: int | None = None,
-    limit: int | None = None,
-    cursor: str | None = None,
-) -> Page[AuditEvent]:
-    """The company's events, newest first; the command line sees every company's.
-
-    Args:
-        action: only this action.
-        user: only what this user did, in person or through an access token; an id.
-        subject: only what happened to this record; an id.
-        since, until: only events at or after, and before, this time (Unix ms).
-
-    Raises:
-        Forbidden: without ``audit:get``.
-        InvalidInput: for ``cursor`` or ``limit``.
-    """
-    actor.require("audit:get")
-    after, limit = read_cursor(cursor), read_limit(limit)
-    table = audit_events.c
-    wanted = [
-        column == value
-        for column, value in (
-            (table.company_id, actor.company),
-            (table.action, action),
-            (table.actor_id, user),
-            (table.subject_id, subject),
-        )
-        if value is not None
-    ]
-    if not all(storable(value) for value in (action, user, subject) if value is not None):
-        return Page([], None)
-    if since is not None:
-        wanted.append(table.at >= since)
-    if until is not None:
-        wanted.append(table.at < until)
-    if after is not None:
-        # Several events may share a millisecond; their numbers keep the order they were written in.
-        wanted.append(tuple_(table.at, table.number) < tuple_(after.number, _number(after)))
-    rows = session.execute(
-        select(audit_events)
-        .where(*wanted)
-        .order_by(table.at.desc(), table.number.desc())
-        .limit(limit + 1)
-    ).all()
-    page = rows[:limit]
-    more = str(Cursor(page[-1].at, str(page[-1].number))) if len(rows) > limit else None
-    return Page([_event(row) for row in page], more)
 
 
 def last_change(
@@ -159,54 +81,18 @@ def last_change(
     if actions:
         wanted.append(table.action.in_(actions))
     row = session.execute(
-        select(audit_events).where(*wanted).order_by(table.at.desc(), table.number.desc()).limit(1)
+        STORED.where(*wanted).order_by(table.at.desc(), table.number.desc()).limit(1)
     ).one_or_none()
-    return None if row is None else _event(row)
+    return None if row is None else event_of(row)
 
 
-def sentence(event: AuditEvent) -> str:
-    """The event in words: "Ada Lovelace deactivated the access token Nightly settlement"."""
-    actor = event.actor_name
-    if event.actor_kind == "token":
-        actor = f"{actor}, with {event.actor_credential},"
-    what = _SENTENCES.get(event.action)
-    if what is None:
-        noun, _, verb = event.action.partition(".")
-        what = f"{{actor}} {verb.replace('_', ' ')} the {noun.replace('_', ' ')} {{subject}}"
-    changed = ", ".join(name.replace("_", " ") for name in event.after or ())
-    return what.format(actor=actor, subject=event.subject.name, changed=changed or "settings")
-
-
-_SENTENCES = {
-    "access_token.modified": "{actor} changed the {changed} of the access token {subject}",
-    "allowlist.changed": "{actor} changed the allowlist of {subject}",
-    "allowlist.lifted": "{actor} lifted the allowlist of {subject}",
-    "authentication.created": "{actor} signed in",
-    "authentication.ended": "{actor} signed out",
-    "authentication.deactivated": "{actor} deactivated a sign-in of {subject}",
-    "authentication.refused": "A sign-in as {subject} failed",
-    "catalogue.changed": "The roles of {subject} follow a changed catalogue",
-}
-
-
-def _number(after: Cursor) -> int:
-    if not after.id.isdecimal() or len(after.id) > 18:
-        raise InvalidInput([("cursor", "This cursor is of another list.")])
-    return int(after.id)
-
-
-def _event(row: Row[Any]) -> AuditEvent:
-    return AuditEvent(
-        id=row.id,
-        company=row.company_id,
-        at=row.at,
-        actor_kind=row.actor_kind,
-        actor_id=row.actor_id,
-        actor_name=row.actor_name,
-        actor_credential=row.actor_credential,
-        address=row.address,
-        action=row.action,
-        subject=Subject(row.subject_kind, row.subject_id, row.subject_name),
-        before=row.before,
-        after=row.after,
+def _told(session: Session, fields: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if fields is None or not isinstance(fields.get("role"), str):
+        return None if fields is None else dict(fields)
+    name = _BUILT_IN.get(fields["role"]) or session.scalar(
+        select(roles.c.name).where(roles.c.id == fields["role"])
     )
+    return {"role_name": name, **fields}
+
+
+_BUILT_IN = {role.id: role.name for role in BUILT_IN_ROLES}

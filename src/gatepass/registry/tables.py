@@ -300,6 +300,7 @@ audit_events = Table(
     Index(None, "company_id", "actor_id", "at", "number"),
     Index(None, "company_id", "action", "at", "number"),
     Index(None, "subject_id", "at", "number"),
+    Index(None, "actor_credential", "at", "number"),
 )
 
 sign_in_failures = Table(

@@ -10,6 +10,7 @@ from gatepass.web.api import (
     access_tokens,
     allowlist,
     audit_events,
+    audit_export,
     authentications,
     catalogue,
     verifier_keys,
@@ -43,6 +44,7 @@ for module in (
     access_tokens,
     allowlist,
     audit_events,
+    audit_export,
     verifier_keys,
 ):
     router.include_router(module.router)

@@ -1,10 +1,11 @@
 """``/v1/audit-events``."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
+from gatepass.core.credentials import ID_LENGTH
 from gatepass.registry import audit
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, TakenTime, Term, Time
 from gatepass.web.deps import Authenticated, OurNode
@@ -13,6 +14,16 @@ from gatepass.web.times import format_time
 router = APIRouter(tags=["Audit"])
 
 _TIMES = ("_at", "_until")
+Kind = Literal[
+    "access-tokens",
+    "authentications",
+    "users",
+    "invitations",
+    "passwords",
+    "roles",
+    "allowlist",
+    "company",
+]
 
 
 class AuditActor(Record):
@@ -22,6 +33,9 @@ class AuditActor(Record):
     id: str | None = Field(description="The id of the user; of a token, its maker's.")
     name: str
     credential: str | None = Field(description="The id of the token that was used.")
+    credential_label: str | None = Field(
+        description="What the access token that was used is called now; null for a login token."
+    )
 
 
 class AuditSubject(Record):
@@ -46,35 +60,54 @@ class AuditEvent(Record):
     sentence: str = Field(description="The same in words.")
 
 
+async def wanted(
+    action: Term | None = None,
+    kind: Annotated[Kind | None, Query(description="Only actions of this kind.")] = None,
+    user: Annotated[Term | None, Query(description="Only what this user did: an id.")] = None,
+    person: Annotated[
+        Term | None, Query(description="Only what this user did, or what happened to them: an id.")
+    ] = None,
+    subject: Annotated[Term | None, Query(description="Only what happened to it: an id.")] = None,
+    token: Annotated[
+        Term | None,
+        Query(description="Only what this token was used for, or what happened to it: an id."),
+    ] = None,
+    since: Annotated[TakenTime | None, Query(description="At or after this time.")] = None,
+    until: Annotated[TakenTime | None, Query(description="Before this time.")] = None,
+) -> audit.Filters:
+    """The filters of the query."""
+    return {
+        "action": action,
+        "kind": kind,
+        "user": user,
+        "people": None if person is None else [person],
+        "subject": subject,
+        # Of a whole token text that someone pasted, the secret isn't even looked at.
+        "tokens": None if token is None else [token[:ID_LENGTH]],
+        "since": since,
+        "until": until,
+    }
+
+
+Wanted = Annotated[audit.Filters, Depends(wanted)]
+
+
 @router.get("/audit-events", summary="Who did what, when, from where")
 def search(
     node: OurNode,
     actor: Authenticated,
-    action: Term | None = None,
-    user: Annotated[Term | None, Query(description="Only what this user did: an id.")] = None,
-    subject: Annotated[Term | None, Query(description="Only what happened to it: an id.")] = None,
-    since: Annotated[TakenTime | None, Query(description="At or after this time.")] = None,
-    until: Annotated[TakenTime | None, Query(description="Before this time.")] = None,
+    filters: Wanted,
     limit: Limit | None = None,
     cursor: PageCursor = None,
 ) -> Listed[AuditEvent]:
     """Needs `audit:get`."""
     with node.database.reading(node.clock.now()) as session:
-        page = audit.list_(
-            session,
-            actor,
-            action=action,
-            user=user,
-            subject=subject,
-            since=since,
-            until=until,
-            limit=limit,
-            cursor=cursor,
-        )
-    return Listed[AuditEvent](items=[_sent(event) for event in page.items], next=page.next)
+        page = audit.list_(session, actor, limit=limit, cursor=cursor, **filters)
+    return Listed[AuditEvent](items=[sent(event) for event in page.items], next=page.next)
 
 
-def _sent(event: audit.AuditEvent) -> AuditEvent:
+def sent(event: audit.AuditEvent) -> AuditEvent:
+    """An event as the API sends it."""
     return AuditEvent(
         id=event.id,
         at=event.at,
@@ -84,16 +117,17 @@ def _sent(event: audit.AuditEvent) -> AuditEvent:
             id=event.actor_id,
             name=event.actor_name,
             credential=event.actor_credential,
+            credential_label=event.token_label,
         ),
         address=event.address,
         subject=AuditSubject.model_validate(event.subject),
-        before=_with_times(event.before),
-        after=_with_times(event.after),
+        before=with_times(event.before),
+        after=with_times(event.after),
         sentence=audit.sentence(event),
     )
 
 
-def _with_times(fields: dict[str, Any] | None) -> dict[str, Any] | None:
+def with_times(fields: dict[str, Any] | None) -> dict[str, Any] | None:
     """The log keeps times as numbers; the API knows times only one way."""
     if fields is None:
         return None

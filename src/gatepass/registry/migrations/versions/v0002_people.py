@@ -105,6 +105,7 @@ def upgrade() -> None:
         ("outgoing_mail", ["subject_id", "created_at"]),
         ("audit_events", ["company_id", "actor_id", "at", "number"]),
         ("audit_events", ["company_id", "action", "at", "number"]),
+        ("audit_events", ["actor_credential", "at", "number"]),
     ):
         op.create_index(f"ix_{table}_{'_'.join(columns)}", table, columns)
 

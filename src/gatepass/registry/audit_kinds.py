@@ -1,0 +1,44 @@
+"""The kinds of things that happen: actions in groups, as people ask for them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Actions that belong together. ``title`` is what people call them."""
+
+    title: str
+    actions: tuple[str, ...]
+
+
+def _actions(noun: str, *verbs: str) -> tuple[str, ...]:
+    return tuple(f"{noun}.{verb}" for verb in verbs)
+
+
+KINDS = {
+    "access-tokens": Kind(
+        "Access tokens", _actions("access_token", "created", "modified", "deactivated")
+    ),
+    "authentications": Kind(
+        "Sign-ins", _actions("authentication", "created", "ended", "deactivated", "refused")
+    ),
+    "users": Kind("Users", _actions("user", "created", "role_changed", "deactivated", "renamed")),
+    "invitations": Kind(
+        "Invitations",
+        _actions("invitation", "created", "resent", "delivered", "accepted", "deactivated"),
+    ),
+    "passwords": Kind(
+        "Passwords and two-factor",
+        _actions(
+            "user",
+            *("password_changed", "password_reset_requested", "password_reset"),
+            *("second_factor_enabled", "second_factor_disabled"),
+            *("recovery_code_used", "recovery_codes_replaced"),
+        ),
+    ),
+    "roles": Kind(
+        "Roles", (*_actions("role", "created", "modified", "deleted"), "catalogue.changed")
+    ),
+    "allowlist": Kind("Allowlist", _actions("allowlist", "changed", "lifted", "trial_started")),
+    "company": Kind("Company", _actions("company", "created", "modified")),
+}

@@ -1,0 +1,134 @@
+"""The audit log as a file: ``/v1/audit-events/export``, and what the dashboard offers.
+
+Read page by page, each in a reading of its own: memory stays the same however long the log is, and
+no transaction is open while a slow client takes its time. Whoever goes away ends the reading.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response, StreamingResponse
+
+from gatepass.node import Node
+from gatepass.registry import audit
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import AuditEvent
+from gatepass.registry.paging import LARGEST_PAGE
+from gatepass.registry.standing import standing
+from gatepass.web.api.audit_events import Wanted, sent, with_times
+from gatepass.web.deps import Authenticated, OurNode
+from gatepass.web.times import format_time
+
+router = APIRouter(tags=["Audit"])
+
+FileFormat = Literal["csv", "jsonl"]
+_MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
+_COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
+    "at": lambda event: format_time(event.at),
+    "sentence": audit.sentence,
+    "action": lambda event: event.action,
+    "actor_kind": lambda event: event.actor_kind,
+    "actor_id": lambda event: event.actor_id,
+    "actor_name": lambda event: event.actor_name,
+    "credential": lambda event: event.actor_credential,
+    "credential_label": lambda event: event.token_label,
+    "address": lambda event: event.address,
+    "subject_kind": lambda event: event.subject.kind,
+    "subject_id": lambda event: event.subject.id,
+    "subject_name": lambda event: event.subject.name,
+    "before": lambda event: _json(event.before),
+    "after": lambda event: _json(event.after),
+    "id": lambda event: event.id,
+}
+# How a cell begins that a spreadsheet would take for a formula (CSV injection): whoever names a
+# token "=HYPERLINK(…)" must not reach into the machine of the auditor who opens the file.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@router.get(
+    "/audit-events/export",
+    summary="The audit log as a file",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {}, "application/x-ndjson": {}}}},
+)
+def export(
+    node: OurNode,
+    actor: Authenticated,
+    format: Annotated[FileFormat, Query(description="CSV for spreadsheets, or JSON Lines.")],
+    filters: Wanted,
+) -> Response:
+    """Needs `audit:get`. Newest first, as the log was when this was asked; `X-Total-Count` says how
+    many events there are. In CSV a cell that a spreadsheet would take for a formula begins with an
+    apostrophe."""
+    return exported(node, actor, format, filters)
+
+
+def exported(node: Node, actor: Actor, format: FileFormat, filters: audit.Filters) -> Response:
+    """The events as a file to keep.
+
+    Raises:
+        Forbidden: without ``audit:get``.
+        InvalidInput: for ``kind``.
+    """
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        filters = {**filters, "newest": audit.newest_number(session)}
+        total = audit.count(session, actor, **filters)
+    day = datetime.fromtimestamp(now / 1000, UTC).date()
+    return StreamingResponse(
+        _FORMATS[format](_pages(node, actor, filters)),
+        media_type=_MEDIA_TYPES[format],
+        headers={
+            "Content-Disposition": f'attachment; filename="audit-log-{day}.{format}"',
+            "Cache-Control": "no-store",
+            "X-Total-Count": str(total),
+        },
+    )
+
+
+def _pages(node: Node, actor: Actor, filters: audit.Filters) -> Iterator[list[AuditEvent]]:
+    cursor = None
+    while True:
+        with node.database.reading(node.clock.now()) as session:
+            # Whoever loses the right to the log meanwhile gets no further.
+            reader = standing(session, actor)
+            page = audit.list_(session, reader, limit=LARGEST_PAGE, cursor=cursor, **filters)
+        yield page.items
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+def _as_csv(pages: Iterable[list[AuditEvent]]) -> Iterator[str]:
+    """RFC 4180. It begins with the mark by which spreadsheets know UTF-8."""
+    yield "\ufeff" + _lines([list(_COLUMNS)])
+    for page in pages:
+        yield _lines([_cell(read(event)) for read in _COLUMNS.values()] for event in page)
+
+
+def _as_json_lines(pages: Iterable[list[AuditEvent]]) -> Iterator[str]:
+    for page in pages:
+        yield "".join(f"{sent(event).model_dump_json()}\n" for event in page)
+
+
+_FORMATS = {"csv": _as_csv, "jsonl": _as_json_lines}
+
+
+def _lines(rows: Iterable[list[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue()
+
+
+def _cell(value: str | None) -> str:
+    value = value or ""
+    return f"'{value}" if value.startswith(_FORMULA) else value
+
+
+def _json(fields: dict[str, Any] | None) -> str | None:
+    return None if fields is None else json.dumps(with_times(fields), ensure_ascii=False)

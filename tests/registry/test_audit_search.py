@@ -1,0 +1,136 @@
+"""Finding events costs the same in a long log as in a short one, whatever it is narrowed to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event, insert, text
+from sqlalchemy.orm import Session
+
+from gatepass.registry import audit
+from gatepass.registry.actor import Actor
+from gatepass.registry.tables import audit_events
+from small_registry import NOW, SmallRegistry
+
+FEW, MANY, RARE = 400, 20_000, 60
+FILTERS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "a person": {"people": ["usr_rare"]},
+    "two people": {"people": ["usr_rare", "usr_rarer"]},
+    "a user": {"user": "usr_rare"},
+    "a token": {"tokens": ["gpat_rare"]},
+    "a record": {"subject": "rol_rare"},
+    "a kind": {"kind": "roles"},
+    "an action": {"action": "role.modified"},
+    "a time": {"since": NOW + 10, "until": NOW + 10 + RARE},
+    "a person's changes of a kind": {"people": ["usr_rare"], "kind": "roles"},
+    "what nobody did": {"people": ["usr_nobody"], "kind": "company", "tokens": ["gpat_nothing"]},
+}
+
+
+class Work:
+    """Steps of SQLite's machine, or rows that PostgreSQL looked at."""
+
+    amount = 0
+
+
+@contextmanager
+def measured(session: Session) -> Iterator[Work]:
+    work = Work()
+    if session.get_bind().dialect.name == "sqlite":
+        driver: Any = session.connection().connection.driver_connection
+
+        def step() -> int:
+            work.amount += 10
+            return 0
+
+        driver.set_progress_handler(step, 10)
+        yield work
+        driver.set_progress_handler(None, 0)
+        return
+    asked: list[tuple[str, Any]] = []
+
+    def hear(connection: Any, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(session.get_bind(), "before_cursor_execute", hear)
+    yield work
+    event.remove(session.get_bind(), "before_cursor_execute", hear)
+    for statement, parameters in asked:
+        explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
+        (plan,) = session.connection().exec_driver_sql(explain, parameters).scalar_one()
+        work.amount += _rows(plan["Plan"])
+
+
+def _rows(node: dict[str, Any]) -> int:
+    looked_at = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+    return int(looked_at * node["Actual Loops"]) + sum(map(_rows, node.get("Plans", ())))
+
+
+@pytest.fixture
+def actor(registry: SmallRegistry) -> Actor:
+    return registry.signed_in(registry.ada)
+
+
+def write(registry: SmallRegistry, rare: bool, first: int, number: int) -> None:
+    rows = [
+        {
+            "id": f"evt_{n}",
+            "company_id": registry.northwind.id,
+            "at": NOW + 10 + n,
+            "actor_kind": "token",
+            "actor_id": "usr_rare" if rare else "usr_busy",
+            "actor_name": "Somebody",
+            "actor_credential": "gpat_rare" if rare else "gpat_busy",
+            "action": "role.modified" if rare else "access_token.deactivated",
+            "subject_kind": "role",
+            "subject_id": "rol_rare" if rare else f"gpat_{n}",
+            "subject_name": "Something",
+        }
+        for n in range(first, first + number)
+    ]
+    with registry.changing() as session:
+        session.execute(insert(audit_events), rows)
+
+
+def pages(registry: SmallRegistry, actor: Actor, filters: dict[str, Any]) -> tuple[int, int]:
+    """How many events there are, and the work of reading the first page of them."""
+    with registry.reading() as session:
+        count = audit.count(session, actor, **filters)
+        with measured(session) as work:
+            audit.list_(session, actor, limit=RARE - 10, **filters)
+    return count, work.amount
+
+
+def test_a_page_takes_the_same_work_in_a_long_log(registry: SmallRegistry, actor: Actor) -> None:
+    # What is looked for is the oldest there is: a walk from the newest would pass all the rest.
+    write(registry, True, 0, RARE)
+    write(registry, False, RARE, FEW)
+    _analyze(registry)
+    before = {name: pages(registry, actor, filters) for name, filters in FILTERS.items()}
+    write(registry, False, RARE + FEW, MANY)
+    _analyze(registry)
+    for name, filters in FILTERS.items():
+        count, work = pages(registry, actor, filters)
+        if name not in ("nothing", "what nobody did"):
+            assert (count, before[name][0]) == (RARE, RARE), name
+        assert work <= before[name][1] * 1.5 + 20, (name, work, before[name])
+
+
+def _analyze(registry: SmallRegistry) -> None:
+    # As the engine does by itself in time; SQLite's plans have to be good without.
+    if registry.database.dialect == "postgresql":
+        with registry.database.administering() as connection:
+            connection.execute(text("ANALYZE audit_events"))
+
+
+def test_the_newest_number_bounds_what_is_found(registry: SmallRegistry, actor: Actor) -> None:
+    with registry.reading() as session:
+        newest = audit.newest_number(session)
+        before = audit.count(session, actor)
+    write(registry, False, 0, 3)
+    with registry.reading() as session:
+        assert audit.count(session, actor) == before + 3
+        assert audit.count(session, actor, newest=newest) == before
+        assert len(audit.list_(session, actor, newest=newest).items) == before

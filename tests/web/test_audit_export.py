@@ -1,0 +1,233 @@
+"""The audit log as a file: whole, safe to open, and no work for those who went away."""
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy.orm import Session
+from starlette.responses import StreamingResponse
+
+from gatepass.core.errors import Forbidden
+from gatepass.registry import access_tokens, audit, users
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit_kinds import KINDS
+from gatepass.web.api import audit_export
+from installation import Installation
+from many_events import write_events
+
+PATH = "/v1/audit-events/export"
+
+
+def rows(answer: httpx.Response) -> list[dict[str, str]]:
+    text = answer.content.decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+def lengthen(installation: Installation, number: int, *, ago: int = 60_000, **more: Any) -> None:
+    node = installation.node
+    write_events(node.database, installation.company.id, number, at=node.clock.now() - ago, **more)
+
+
+def test_both_forms_hold_all_that_the_log_does(any_installation: Installation) -> None:
+    installation = any_installation
+    lengthen(installation, 450)
+    token = installation.access_token("audit:get", expires_at="2126-12-24T00:00:00Z")
+    client = installation.client(token)
+    with installation.node.database.reading(0) as session:
+        total = audit.count(session, reader(installation))
+    as_csv = client.get(PATH, params={"format": "csv"})
+    as_lines = client.get(PATH, params={"format": "jsonl"})
+    assert as_csv.headers["x-total-count"] == as_lines.headers["x-total-count"] == str(total)
+    assert as_csv.headers["content-type"] == "text/csv; charset=utf-8"
+    assert as_lines.headers["content-type"] == "application/x-ndjson"
+    for answer in (as_csv, as_lines):
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["content-disposition"].startswith('attachment; filename="audit-log-')
+        assert token[21:] not in answer.text
+    events = [json.loads(line) for line in as_lines.text.splitlines()]
+    listed = client.get("/v1/audit-events", params={"limit": 200}).json()["items"]
+    assert events[:200] == listed
+    assert len({event["id"] for event in events}) == len(events) == total
+    found = rows(as_csv)
+    assert [row["id"] for row in found] == [event["id"] for event in events]
+    (made,) = (row for row in found if row["action"] == "access_token.created")
+    assert made["sentence"] == "Ada Lovelace created the access token sample"
+    assert json.loads(made["after"])["expires_at"] == "2126-12-24T00:00:00.000Z"
+    assert made["subject_id"] == token[:21]
+    assert all(row["at"].endswith("Z") for row in found)
+
+
+def test_no_cell_is_taken_for_a_formula(installation: Installation) -> None:
+    ada = installation.signed_in()
+    names = ["=1+1", "+1", "-1", "@SUM(A1)", 'quoted "name", and more', "plain = text"]
+    for name in names:
+        body = {"label": name, "kind": "api", "permissions": ["charges:get"]}
+        assert ada.post("/v1/access-tokens", json=body).status_code == 201
+    # What no form of ours lets in is kept out of cells all the same.
+    lengthen(installation, 1, subject_name="\t=1", actor_name="\r=1", address="")
+    answer = ada.get(PATH, params={"format": "csv"})
+    found = rows(answer)
+    assert answer.content.startswith(b"\xef\xbb\xbfat,sentence,action,")
+    assert answer.content.count(b"\r\n") == len(found) + 1
+    told = {row["subject_name"] for row in found}
+    assert {"'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\t=1", names[4], names[5]} <= told
+    assert not [cell for row in found for cell in row.values() if cell[:1] in ("=", "+", "-", "@")]
+    assert "\r=1" not in {row["actor_name"] for row in found}
+
+
+def test_it_holds_what_was_asked_for(installation: Installation) -> None:
+    first, second = installation.access_token("charges:get"), installation.access_token("audit:get")
+    ada = installation.signed_in()
+
+    def said(**query: str) -> list[str]:
+        answer = ada.get(PATH, params={"format": "csv", **query})
+        assert answer.headers["x-total-count"] == str(len(rows(answer)))
+        return [row["action"] for row in rows(answer)]
+
+    # Whoever pastes a whole text is understood; the secret isn't looked at.
+    assert said(token=first) == said(token=first[:21]) == ["access_token.created"]
+    assert said(kind="access-tokens") == ["access_token.created"] * 2
+    assert said(kind="roles") == []
+    assert said(person=installation.ada.id)[-1] == "user.created"
+    assert "user.created" not in said(user=installation.ada.id)
+    assert said(subject=second[:21]) == ["access_token.created"]
+    assert said(until="2020-01-01T00:00:00Z") == []
+
+
+def test_the_kinds_are_those_of_the_log(installation: Installation) -> None:
+    ada = installation.signed_in()
+    for kind in KINDS:
+        for path in (PATH + "?format=jsonl&", "/v1/audit-events?"):
+            assert ada.get(f"{path}kind={kind}").status_code == 200, kind
+    for query in ("format=jsonl&kind=nonsense", "format=xml", "", "format=csv&since=yesterday"):
+        assert ada.get(f"{PATH}?{query}").status_code == 422, query
+
+
+def test_it_needs_audit_get(installation: Installation) -> None:
+    installation.new_user("bob@example.com", role="customer-service")
+    refused = installation.signed_in("bob@example.com").get(PATH, params={"format": "csv"})
+    assert (refused.status_code, refused.json()["reason"]) == (403, "permission_missing")
+    assert installation.client().get(PATH, params={"format": "csv"}).status_code == 401
+
+
+def reader(installation: Installation, token: str | None = None) -> Actor:
+    with installation.node.database.reading(0) as session:
+        ada = users.on_behalf_of(session, installation.ada.id)
+    if token is None:
+        return ada
+    return Actor("token", ada.company, ada.user, ada.name, ada.permissions, token[:21])
+
+
+def chunks(installation: Installation, actor: Actor) -> AsyncIterator[Any]:
+    answer = audit_export.exported(installation.node, actor, "jsonl", {})
+    assert isinstance(answer, StreamingResponse)
+    return aiter(answer.body_iterator)
+
+
+def test_it_is_the_log_of_when_it_was_asked_for(any_installation: Installation) -> None:
+    installation = any_installation
+    lengthen(installation, 450)
+
+    async def read() -> None:
+        stream = chunks(installation, reader(installation))
+        await anext(stream)
+        # By a node whose clock is behind, among what has yet to be read.
+        lengthen(installation, 7, ago=3_600_000, subject_name="Too late")
+        rest = [chunk async for chunk in stream]
+        assert len(rest) == 2
+        assert "Too late" not in "".join(rest)
+
+    asyncio.run(read())
+
+
+def test_no_transaction_is_open_between_pages(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengthen(installation, 450)
+    actor = reader(installation)
+    database = installation.node.database
+    reading, opened = database.reading, 0
+
+    @contextmanager
+    def watched(now: int) -> Iterator[Session]:
+        nonlocal opened
+        opened += 1
+        with reading(now) as session:
+            yield session
+        opened -= 1
+
+    monkeypatch.setattr(database, "reading", watched)
+
+    async def read() -> None:
+        async for _ in chunks(installation, actor):
+            assert opened == 0
+
+    asyncio.run(read())
+
+
+def test_it_ends_with_the_right_to_read_it(installation: Installation) -> None:
+    lengthen(installation, 450)
+    token = installation.access_token("audit:get")
+
+    async def read() -> None:
+        stream = chunks(installation, reader(installation, token))
+        await anext(stream)
+        with installation.node.database.changing(installation.node.clock.now()) as session:
+            access_tokens.deactivate(session, Actor.command_line(), token[:21])
+        with pytest.raises(Forbidden):
+            await anext(stream)
+
+    asyncio.run(read())
+
+
+def test_nobody_reads_on_for_a_client_that_is_gone(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengthen(installation, 2_000)
+    token = installation.access_token("audit:get")
+    read_pages = 0
+    list_ = audit.list_
+
+    def counted(*arguments: Any, **filters: Any) -> Any:
+        nonlocal read_pages
+        read_pages += 1
+        return list_(*arguments, **filters)
+
+    monkeypatch.setattr(audit, "list_", counted)
+    gone = asyncio.Event()
+    asked = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> Any:
+        for message in asked:
+            return message
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        # As a server does whose buffers are full: the first page fills them.
+        if message["type"] == "http.response.body":
+            gone.set()
+            await asyncio.Event().wait()
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": PATH,
+        "raw_path": PATH.encode(),
+        "query_string": b"format=csv",
+        "root_path": "",
+        "headers": [(b"authorization", f"Bearer {token}".encode())],
+        "client": ("127.0.0.1", 50_000),
+        "server": ("127.0.0.1", 8787),
+    }
+    asyncio.run(asyncio.wait_for(installation.app(scope, receive, send), 10))
+    assert read_pages <= 2
