@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "trusted_proxies": networks("127.0.0.0/8", "::1/128"),
     "catalogue": None,
     "smtp_url": None,
+    "mail_from": None,
     "login_lifetime": 10_800,
     "invitation_lifetime": 259_200,
     "max_staleness": 10,
@@ -109,6 +110,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("CATALOGUE", "catalogue.yaml", Path("catalogue.yaml")),
     ("SMTP_URL", "smtp://u:p@h:587", "smtp://u:p@h:587"),
     ("SMTP_URL", "smtps://h", "smtps://h"),
+    ("MAIL_FROM", "Keys <keys@example.com>", "Keys <keys@example.com>"),
+    ("MAIL_FROM", "keys@example.com", "keys@example.com"),
     ("LOGIN_LIFETIME", "1", 1),
     ("LOGIN_LIFETIME", "0060", 60),
     ("INVITATION_LIFETIME", "86400", 86_400),
@@ -186,6 +189,16 @@ BAD: dict[str, list[str]] = {
         "localhost",
         "*",
         "none,10.0.0.1",
+    ],
+    "MAIL_FROM": [
+        "nobody",
+        "@example.com",
+        "keys@",
+        "a@example.com, b@example.com",
+        "Keys <keys@example.com",
+        "k eys@example.com",
+        "schlüssel@example.com",
+        "Keys <keys@example.com>\r\nBcc: x@example.com",
     ],
     "SMTP_URL": [
         "mail.example.com",
@@ -305,3 +318,17 @@ def test_any_text_is_read_or_refused_by_name(name: str, text: str) -> None:
     if message is not None:
         assert message.startswith(f"GATEPASS_{name}: ") or name == "DATA_DIR"
         assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("public_url", "address"),
+    [
+        ("https://tokens.example.com", "gatepass@tokens.example.com"),
+        ("http://127.0.0.1:8787", "gatepass@[127.0.0.1]"),
+        ("http://[::1]:8787", "gatepass@[IPv6:::1]"),
+    ],
+)
+def test_mail_comes_from_our_own_host_unless_told_otherwise(public_url: str, address: str) -> None:
+    assert read(PUBLIC_URL=public_url).sender == ("Gatepass", address)
+    told = read(PUBLIC_URL=public_url, MAIL_FROM="Keys <keys@example.com>")
+    assert told.sender == ("Keys", "keys@example.com")

@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import parse
 from gatepass.core.decision import Call, Decision, Reason, admit
 from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.mailing import Mailing
 from gatepass.registry import publishing
 from gatepass.registry import usage as registry_usage
 from gatepass.registry.database import Database
@@ -42,6 +44,7 @@ class Node:
         file: the local grant file.
         database: the registry.
         usage: this process's counts.
+        mailing: sends mail, where the node's duties are this process's.
         verifier: decides.
     """
 
@@ -60,6 +63,7 @@ class Node:
             confirm=None if on_one_machine else self._confirm,
         )
         self.usage = Usage(self.file.use_directory)
+        self.mailing = Mailing(settings, self.database, clock.now)
         self.verifier = Verifier(
             self.file, clock, catalogue.routes, copy=not on_one_machine, counting=self.usage
         )
@@ -108,14 +112,13 @@ class Node:
 
     def start(self) -> None:
         """Begin the background rounds: clock, counts, and the node's duties if they fall to us."""
-        for work in (self._tick, self._duties):
-            thread = threading.Thread(target=work, daemon=True, name=f"gatepass{work.__name__}")
-            thread.start()
-            self._threads.append(thread)
+        self._begin("tick", self._tick)
+        self._begin("duties", self._duties)
 
     def stop(self) -> None:
         """End them, and spool what was counted."""
         self._stopped.set()
+        self.mailing.wake()
         for thread in self._threads:
             thread.join(timeout=5)
         self.usage.close()
@@ -134,21 +137,18 @@ class Node:
                 _log.warning("a round failed: %s", type(error).__name__)
 
     def _duties(self) -> None:
-        """What one process of the node does: fold the counts, and follow. Whoever gets the lock;
-        if that process dies, another has it within a second."""
+        """What one process of the node does: fold the counts, send mail, and follow. Whoever gets
+        the lock; if that process dies, another has it within a second."""
         lock = NodeLock(self.file.lock_path)
         try:
             while not lock.take():
                 if self._stopped.wait(_ROUND_SECONDS / 4):
                     return
+            self._begin("mailing", self.mailing.run, self._running)
             if self.verifier.copy:
                 follower = Follower(self.file, self.clock, self.settings.max_staleness * 1000)
                 feed = DatabaseFeed(self.settings.database_url)
-                following = threading.Thread(
-                    target=follower.follow, args=(feed, self._running), name="gatepass_follow"
-                )
-                following.start()
-                self._threads.append(following)
+                self._begin("follow", follower.follow, feed, self._running)
             while self._running():
                 try:
                     self.fold()
@@ -157,6 +157,11 @@ class Node:
                 self._stopped.wait(_ROUND_SECONDS)
         finally:
             lock.close()
+
+    def _begin(self, name: str, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True, name=f"gatepass_{name}")
+        thread.start()
+        self._threads.append(thread)
 
     def fold(self) -> None:
         """Fold the node's spools into the registry, each line once."""

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from email.utils import parseaddr
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -40,6 +41,7 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = ()
     catalogue: Path | None = None
     smtp_url: str | None = field(default=None, repr=False)
+    mail_from: str | None = None
     login_lifetime: int = 10_800
     invitation_lifetime: int = 259_200
     max_staleness: int = 10
@@ -80,6 +82,7 @@ class Settings:
             trusted_proxies=setting("TRUSTED_PROXIES", _networks, "127.0.0.0/8,::1/128"),
             catalogue=setting("CATALOGUE", _path, None),
             smtp_url=setting("SMTP_URL", _smtp_url, None),
+            mail_from=setting("MAIL_FROM", _mail_from, None),
             login_lifetime=setting("LOGIN_LIFETIME", _seconds, "10800"),
             invitation_lifetime=setting("INVITATION_LIFETIME", _seconds, "259200"),
             max_staleness=setting("MAX_STALENESS", _seconds, "10"),
@@ -93,6 +96,23 @@ class Settings:
     def is_https(self) -> bool:
         """Whether people reach it by https; decides the cookie's name and its Secure mark."""
         return self.public_url.startswith("https://")
+
+    @property
+    def mail_host(self) -> str:
+        """PUBLIC_URL's host as mail writes it: a name, or an address in brackets (RFC 5321)."""
+        host = urlsplit(self.public_url).hostname or "localhost"
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return host
+        return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
+
+    @property
+    def sender(self) -> tuple[str, str]:
+        """Whom mail comes from: name and address."""
+        if self.mail_from is None:
+            return "Gatepass", f"gatepass@{self.mail_host}"
+        return parseaddr(self.mail_from)
 
     @property
     def is_sqlite(self) -> bool:
@@ -216,4 +236,14 @@ def _smtp_url(text: str) -> str:
     if not good or re.search(r"[\s\x00-\x1f\x7f]", text):
         # Not even the library's own complaint is repeated: it quotes the password.
         raise ValueError("an URL such as smtp://user:password@host:587")
+    return text
+
+
+def _mail_from(text: str) -> str:
+    # Read the plain way, so that what is accepted is what is sent.
+    address = text.rpartition("<")[2].removesuffix(">") if text.endswith(">") else text
+    local, _, host = address.rpartition("@")
+    plain = text.isprintable() and re.fullmatch(r"[^\s<>,;:\"()]+", address)
+    if not (local and host and plain and address.isascii()) or parseaddr(text)[1] != address:
+        raise ValueError(f"one address such as Gatepass <gatepass@example.com>, not {text!r}")
     return text

@@ -63,6 +63,26 @@ class Conflict(GatepassError):
         self.current = current
 
 
+class BrokenLink(GatepassError):
+    """A link from a mail that opens nothing: used, replaced, too old, tampered with, or meanwhile
+    without ground.
+
+    Attributes:
+        whom: who can help, by name; None unless the link's secret was right: names are nothing for
+            someone who guesses.
+        company: the name of the company it led to; None likewise.
+    """
+
+    reason = "link_broken"
+
+    def __init__(
+        self, message: str, *, reason: str, whom: str | None = None, company: str | None = None
+    ) -> None:
+        super().__init__(message, reason=reason)
+        self.whom = whom
+        self.company = company
+
+
 class SignInFailed(GatepassError):
     """E-mail, password, code or address was wrong; it is never said which."""
 

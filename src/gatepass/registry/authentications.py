@@ -118,7 +118,12 @@ def deactivate_others(session: Session, actor: Actor) -> int:
         Forbidden: ``signed_in_user_required`` for an access token.
     """
     actor.require_signed_in()
-    actor = standing(session, actor)
+    return end_others(session, standing(session, actor))
+
+
+def end_others(session: Session, actor: Actor) -> int:
+    """End all of the actor's own sign-ins but the one in use, on the word of whoever calls: that
+    the actor is who they are has been settled. How many there were."""
     others = _others(session, actor)
     for authentication_id in others:
         _end(session, actor, authentication_id, "authentication.deactivated")

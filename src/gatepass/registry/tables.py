@@ -211,6 +211,8 @@ outgoing_mail = Table(
     Column("state", Text, nullable=False),
     # When it is tried next; while it is being sent, when whoever does so counts as dead.
     Column("due_at", BigInteger, nullable=False),
+    # From when on it would be of no use.
+    Column("expires_at", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("trouble", Text),
     Column("delivered_at", BigInteger),

@@ -69,17 +69,63 @@ def create(
         raise Forbidden("Only the command line names operators.", reason="operator_required")
     if actor.company not in (None, company):
         raise NotFound("There is no such company.")
+    require_grantable(session, actor, company, role)
+    return add(
+        session,
+        actor,
+        company=company,
+        email=email,
+        name=name,
+        role=role,
+        password_hash=password_hash,
+        operator=operator,
+    )
+
+
+def require_grantable(session: Session, actor: Actor, company: str, role: str) -> None:
+    """Nobody grants more than they hold.
+
+    Raises:
+        InvalidInput: for ``role``; the company has none of that id.
+        Forbidden: the role grants something that the actor doesn't hold.
+    """
     roles = published_rules(session, company).roles
-    email = read_email("email", email)
-    read_label("name", name)
     if role not in roles:
         raise InvalidInput([("role", "There is no such role.")])
     missing = next((held for held in sorted(roles[role]) if not actor.may(held)), None)
     if missing is not None:
         raise Forbidden("Nobody grants more than they hold.", permission=missing)
+
+
+def add(
+    session: Session,
+    actor: Actor,
+    *,
+    company: str,
+    email: str,
+    name: str,
+    role: str,
+    password_hash: str,
+    operator: bool = False,
+    user_id: str | None = None,
+) -> User:
+    """Make a user on the word of whoever calls: whether the actor may has been settled.
+
+    Args:
+        user_id: one that ``new_id`` made, for whoever is their own actor.
+
+    Raises:
+        InvalidInput: for ``email`` or ``name``.
+        Conflict: ``email_taken``.
+    """
+    email = read_email("email", email)
+    read_label("name", name)
     if by_email(session, email) is not None:
         raise Conflict(f"{email} has an account already.", reason="email_taken")
-    user = User(new_id("usr"), company, email, name, role, "active", operator, session.info["now"])
+    now: int = session.info["now"]
+    user = User(
+        user_id or new_id("usr"), company, email, name, role, "active", operator, created_at=now
+    )
     session.execute(
         insert(users),
         {

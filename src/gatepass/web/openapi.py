@@ -29,6 +29,7 @@ _PROBLEMS = {
     404: "There is no such thing, or it belongs to another company.",
     405: "The address doesn't answer this method.",
     409: "Its state, or another change, doesn't allow it.",
+    410: "The link is broken: used, replaced, too old, or meanwhile without ground.",
     413: "The body is larger than 1 MiB.",
     415: "The body has to be application/json.",
     422: "What was sent can't be accepted as it stands; `errors` says what.",
@@ -43,6 +44,7 @@ _ANY_TOKEN: list[dict[str, list[str]]] = [
     {"dashboard": []},
 ]
 _SIGN_IN = ("/v1/authentications", "post")
+_ACCEPT = ("/v1/invitations/accept", "post")
 
 
 def openapi_document(api: APIRouter, cookie: str) -> dict[str, Any]:
@@ -98,6 +100,10 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if (path, method) == _SIGN_IN:
         operation["security"] = []
         refusals |= {401, 403, 429}
+    elif (path, method) == _ACCEPT:
+        # Whoever holds the link needs nothing else.
+        operation["security"] = []
+        refusals |= {401, 403, 410}
     else:
         operation["security"] = _ANY_TOKEN
         refusals |= {401, 403}

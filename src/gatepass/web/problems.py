@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from gatepass.core.errors import (
+    BrokenLink,
     Conflict,
     Forbidden,
     GatepassError,
@@ -34,6 +35,7 @@ STATUS_OF: tuple[tuple[type[GatepassError], int], ...] = (
     (Forbidden, 403),
     (NotFound, 404),
     (Conflict, 409),
+    (BrokenLink, 410),
     (SignInFailed, 401),
     (TooManyAttempts, 429),
     (Unavailable, 503),

@@ -13,6 +13,7 @@ from gatepass.web.api import (
     audit_export,
     authentications,
     catalogue,
+    invitations,
     verifier_keys,
 )
 from gatepass.web.strict_json import field_name
@@ -43,6 +44,7 @@ for module in (
     catalogue,
     access_tokens,
     allowlist,
+    invitations,
     audit_events,
     audit_export,
     verifier_keys,

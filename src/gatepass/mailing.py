@@ -1,0 +1,147 @@
+"""The node's mail: what waits in the registry, written and handed to a mail server.
+
+A mail's text is written, and the link in it made, at the last moment: when the server is ready for
+it. In the same transaction the mail is marked as handed over. So a mail that couldn't be sent made
+no link, and one that may have been sent isn't sent again.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from email.message import EmailMessage
+
+from sqlalchemy.orm import Session
+
+from gatepass.mail import messages
+from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
+from gatepass.mail.messages import Envelope
+from gatepass.registry import invitation_links, invitations, outgoing_mail, password_resets
+from gatepass.registry.database import Database
+from gatepass.registry.outgoing_mail import OutgoingMail
+from gatepass.settings import Settings
+
+#: Another process's mail is found within so long.
+_ROUND_SECONDS = 1.0
+
+_log = logging.getLogger("gatepass.mail")
+
+
+class Mailing:
+    """Sends what waits.
+
+    Args:
+        now: the node's time, Unix ms.
+
+    Attributes:
+        post: how mail goes out.
+    """
+
+    def __init__(self, settings: Settings, database: Database, now: Callable[[], int]) -> None:
+        self._settings = settings
+        self._database = database
+        self._now = now
+        self._waits = threading.Event()
+        self.post: Post = ToLog()
+        if settings.smtp_url is not None:
+            self.post = Smtp(settings.smtp_url, settings.mail_host)
+
+    def wake(self) -> None:
+        """Say that something waits: it goes out at once if this process sends the node's mail."""
+        self._waits.set()
+
+    def run(self, running: Callable[[], bool]) -> None:
+        """Send whatever becomes due, for as long as *running*."""
+        while running():
+            try:
+                self.send_due()
+            except Exception as error:
+                # Not what it says: that may quote what was to be sent.
+                _log.warning("sending mail failed: %s", type(error).__name__)
+            self._waits.wait(_ROUND_SECONDS)
+            self._waits.clear()
+
+    def send_due(self) -> None:
+        """Send what is due now, one mail after the other.
+
+        Raises:
+            Unavailable: the database can't be used.
+        """
+        while True:
+            with self._database.reading(self._now()) as session:
+                if not outgoing_mail.any_due(session):
+                    return
+            with self._database.counting(self._now()) as session:
+                mail = outgoing_mail.claim(session)
+            if mail is None:
+                return
+            self._send(mail)
+
+    def _send(self, mail: OutgoingMail) -> None:
+        _, sender = self._settings.sender
+        outcome = self.post.deliver(sender, mail.recipient, lambda: self._write(mail))
+        if outcome.trouble:
+            _log.warning("mail %s, attempt %d: %s", mail.id, mail.attempts, outcome.trouble)
+        with self._database.counting(self._now()) as session:
+            _settle(session, mail, outcome)
+
+    def _write(self, mail: OutgoingMail) -> EmailMessage | None:
+        now = self._now()
+        with self._database.counting(now) as session:
+            if not outgoing_mail.hand_over(session, mail):
+                return None
+            envelope = Envelope(
+                mail.id, self._settings.mail_host, self._settings.sender, mail.recipient, now
+            )
+            message = _WRITERS[mail.kind](session, mail.subject, envelope, self._settings)
+            if message is None:
+                outgoing_mail.drop(session, mail.subject)
+            return message
+
+
+def _settle(session: Session, mail: OutgoingMail, outcome: Outcome) -> None:
+    if outcome.fate == "delivered":
+        if outgoing_mail.delivered(session, mail) and mail.kind == invitations.MAIL_KIND:
+            invitations.mail_delivered(session, mail.subject)
+    elif outcome.fate == "later":
+        outgoing_mail.postpone(session, mail, outcome.trouble)
+    elif outcome.fate == "never":
+        outgoing_mail.give_up(session, mail, outcome.trouble)
+    elif outcome.fate == "unknown":
+        outgoing_mail.note(session, mail, outcome.trouble)
+
+
+def _invitation(
+    session: Session, subject: str, envelope: Envelope, settings: Settings
+) -> EmailMessage | None:
+    letter = invitation_links.make_link(session, subject)
+    if letter is None:
+        return None
+    return messages.invitation(
+        envelope,
+        company=letter.company_name,
+        inviter=letter.inviter_name,
+        url=f"{settings.public_url}/invitations/{letter.token}",
+        expires_at=letter.expires_at,
+    )
+
+
+def _password_reset(
+    session: Session, subject: str, envelope: Envelope, settings: Settings
+) -> EmailMessage | None:
+    letter = password_resets.make_link(session, subject)
+    if letter is None:
+        return None
+    return messages.password_reset(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        url=f"{settings.public_url}/password-resets/{letter.token}",
+        expires_at=letter.expires_at,
+    )
+
+
+_Writer = Callable[[Session, str, Envelope, Settings], EmailMessage | None]
+_WRITERS: dict[str, _Writer] = {
+    invitations.MAIL_KIND: _invitation,
+    password_resets.MAIL_KIND: _password_reset,
+}

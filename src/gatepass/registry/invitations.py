@@ -1,0 +1,316 @@
+"""Invitations: an administrator asks someone in, and may ask again or think better of it.
+
+What the link in the mail opens is ``invitation_links``'s.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Row, insert, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from gatepass.core.credentials import new_id
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from gatepass.registry import audit, outgoing_mail, users
+from gatepass.registry.actor import Actor, Person
+from gatepass.registry.audit import Subject
+from gatepass.registry.emails import fold_email, read_email
+from gatepass.registry.fields import storable
+from gatepass.registry.outgoing_mail import Undelivered
+from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.standing import standing
+from gatepass.registry.tables import companies, invitations
+from gatepass.registry.tables import users as users_table
+
+MAIL_KIND = "invitation"
+
+Status = Literal["pending", "accepted", "expired", "deactivated"]
+
+#: Invitations with their inviters' and companies' names.
+STORED = (
+    select(
+        invitations,
+        users_table.c.name.label("inviter_name"),
+        companies.c.name.label("company_name"),
+    )
+    .join(users_table, users_table.c.id == invitations.c.invited_by)
+    .join(companies, companies.c.id == invitations.c.company_id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """One invitation, without its link. Times are Unix ms.
+
+    Attributes:
+        role: a role's id.
+        invited_by: who vouches for it: whoever made it, or sent it again last.
+        delivered_at: when the mail server took the mail; None as long as that isn't known.
+        delivery_trouble: what went wrong with the mail last, in a sentence.
+    """
+
+    id: str
+    company: str
+    email: str
+    role: str
+    status: Status
+    created_at: int
+    expires_at: int
+    invited_by: Person
+    delivered_at: int | None
+    delivery_trouble: str | None
+
+
+def create(
+    session: Session, actor: Actor, *, email: str, role: str, lifetime_ms: int
+) -> Invitation:
+    """Invite *email* into the actor's company. The mail goes out afterwards.
+
+    Args:
+        role: the id of the role they will have.
+        lifetime_ms: how long the link is good for, from now.
+
+    Raises:
+        Forbidden: without ``users:manage``, or without something that the role grants.
+        InvalidInput: for ``email`` or ``role``.
+        Conflict: ``email_taken``: there is a user with that address; ``invitation_pending``: the
+            company has invited it already.
+    """
+    actor, inviter, company = _manager(session, actor)
+    email = read_email("email", email)
+    users.require_grantable(session, actor, company, role)
+    _require_free(session, company, email)
+    now: int = session.info["now"]
+    invitation_id = new_id("inv")
+    session.execute(
+        insert(invitations),
+        {
+            "id": invitation_id,
+            "company_id": company,
+            "email": email,
+            "email_folded": fold_email(email),
+            "role": role,
+            "invited_by": inviter,
+            "created_at": now,
+            "expires_at": now + lifetime_ms,
+        },
+    )
+    row = _find(session, actor, invitation_id)
+    _send(session, row)
+    _record(session, actor, "created", row, after={"email": email, "role": role})
+    return _invitation(session, row)
+
+
+def list_(
+    session: Session, actor: Actor, *, limit: int | None = None, cursor: str | None = None
+) -> Page[Invitation]:
+    """The company's invitations, newest first.
+
+    Raises:
+        Forbidden: without ``users:manage``.
+        InvalidInput: for ``cursor`` or ``limit``.
+    """
+    actor.require("users:manage")
+    after, limit = read_cursor(cursor), read_limit(limit)
+    table = invitations.c
+    wanted: list[Any] = []
+    if actor.company is not None:
+        wanted.append(table.company_id == actor.company)
+    if after is not None:
+        wanted.append(tuple_(table.created_at, table.id) < tuple_(after.number, after.id))
+    rows = session.execute(
+        STORED.where(*wanted).order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
+    ).all()
+    page = rows[:limit]
+    more = str(Cursor(page[-1].created_at, page[-1].id)) if len(rows) > limit else None
+    waiting = outgoing_mail.undelivered(session, [row.id for row in page])
+    return Page([_record_of(row, session.info["now"], waiting.get(row.id)) for row in page], more)
+
+
+def resend(session: Session, actor: Actor, invitation_id: str, *, lifetime_ms: int) -> Invitation:
+    """Send a new link, good for *lifetime_ms* from now. The old one is dead at once.
+
+    Whoever sends it again vouches for it from now on: so an invitation whose inviter has left is
+    good again once somebody else sends it.
+
+    Raises:
+        Forbidden: without ``users:manage``, or without something that the role grants.
+        NotFound: there is none of that id in the company.
+        Conflict: ``invitation_ended``: it was accepted or deactivated; ``role_gone``;
+            ``email_taken`` and ``invitation_pending`` as for a new one.
+    """
+    actor, inviter, _ = _manager(session, actor)
+    row = _find(session, actor, invitation_id)
+    now: int = session.info["now"]
+    status = status_of(row, now)
+    if status in ("accepted", "deactivated"):
+        raise Conflict(f"This invitation is {status} already.", reason="invitation_ended")
+    try:
+        users.require_grantable(session, actor, row.company_id, row.role)
+    except InvalidInput:
+        raise Conflict(
+            "The role it was for is gone. Make a new invitation.", reason="role_gone"
+        ) from None
+    _require_free(session, row.company_id, row.email, but=row.id)
+    before = {"expires_at": row.expires_at, "invited_by": row.invited_by}
+    outgoing_mail.drop(session, row.id)
+    session.execute(
+        update(invitations)
+        .where(invitations.c.id == row.id)
+        .values(
+            invited_by=inviter,
+            expires_at=now + lifetime_ms,
+            link_id=None,
+            link_digest=None,
+            delivered_at=None,
+        )
+    )
+    row = _find(session, actor, invitation_id)
+    _send(session, row)
+    after = {"expires_at": row.expires_at, "invited_by": row.invited_by}
+    _record(session, actor, "resent", row, before=before, after=after)
+    return _invitation(session, row)
+
+
+def deactivate(session: Session, actor: Actor, invitation_id: str) -> Invitation:
+    """End an invitation for good; its link is dead at once. Repeating it changes nothing.
+
+    Raises:
+        Forbidden: without ``users:manage``.
+        NotFound: there is none of that id in the company.
+        Conflict: ``invitation_ended``: it was accepted; then there is a user to deactivate.
+    """
+    actor, _, _ = _manager(session, actor)
+    row = _find(session, actor, invitation_id)
+    if row.accepted_at is not None:
+        raise Conflict("This invitation is accepted already.", reason="invitation_ended")
+    if row.deactivated_at is None:
+        now: int = session.info["now"]
+        outgoing_mail.drop(session, row.id)
+        session.execute(
+            update(invitations)
+            .where(invitations.c.id == row.id)
+            .values(deactivated_at=now, deactivated_by=actor.user, deactivated_by_name=actor.name)
+        )
+        row = _find(session, actor, invitation_id)
+        _record(
+            session,
+            actor,
+            "deactivated",
+            row,
+            before={"deactivated_at": None},
+            after={"deactivated_at": now},
+        )
+    return _invitation(session, row)
+
+
+def mail_delivered(session: Session, invitation_id: str) -> None:
+    """Note that the mail server has taken the mail with the link."""
+    now: int = session.info["now"]
+    session.execute(
+        update(invitations).where(invitations.c.id == invitation_id).values(delivered_at=now)
+    )
+    row = _find(session, Actor.system(), invitation_id)
+    _record(session, Actor.system(), "delivered", row, after={"delivered_at": now})
+
+
+def status_of(row: Row[Any], now: int) -> Status:
+    """What has become of it at *now* (Unix ms)."""
+    if row.accepted_at is not None:
+        return "accepted"
+    if row.deactivated_at is not None:
+        return "deactivated"
+    return "pending" if now < row.expires_at else "expired"
+
+
+def _manager(session: Session, actor: Actor) -> tuple[Actor, str, str]:
+    """The actor as of now, their id and their company's."""
+    actor.require_signed_in()
+    actor = standing(session, actor)
+    actor.require("users:manage")
+    if actor.user is None or actor.company is None:
+        # An invitation is somebody's: it counts as long as that person holds what it grants.
+        raise Forbidden("Only a person invites.", reason="signed_in_user_required")
+    return actor, actor.user, actor.company
+
+
+def _require_free(session: Session, company: str, email: str, *, but: str = "") -> None:
+    if users.by_email(session, email) is not None:
+        raise Conflict(f"{email} has an account already.", reason="email_taken")
+    table = invitations.c
+    pending = select(table.id).where(
+        table.email_folded == fold_email(email),
+        table.company_id == company,
+        table.id != but,
+        table.accepted_at.is_(None),
+        table.deactivated_at.is_(None),
+        table.expires_at > session.info["now"],
+    )
+    if session.execute(pending.limit(1)).first() is not None:
+        raise Conflict(
+            f"{email} is invited already. You can send that invitation again.",
+            reason="invitation_pending",
+        )
+
+
+def _send(session: Session, row: Row[Any]) -> None:
+    outgoing_mail.enqueue(
+        session,
+        kind=MAIL_KIND,
+        subject=row.id,
+        company=row.company_id,
+        recipient=row.email,
+        expires_at=row.expires_at,
+    )
+
+
+def _find(session: Session, actor: Actor, invitation_id: str) -> Row[Any]:
+    wanted = [invitations.c.id == invitation_id]
+    if actor.company is not None:
+        wanted.append(invitations.c.company_id == actor.company)
+    fit = storable(invitation_id)
+    row = session.execute(STORED.where(*wanted)).one_or_none() if fit else None
+    if row is None:
+        raise NotFound("There is no such invitation.")
+    return row
+
+
+def _record(
+    session: Session,
+    actor: Actor,
+    verb: str,
+    row: Row[Any],
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any],
+) -> None:
+    subject = Subject("invitation", row.id, row.email)
+    audit.record(
+        session,
+        actor,
+        f"invitation.{verb}",
+        subject,
+        company=row.company_id,
+        before=before,
+        after=after,
+    )
+
+
+def _invitation(session: Session, row: Row[Any]) -> Invitation:
+    waiting = outgoing_mail.undelivered(session, [row.id])
+    return _record_of(row, session.info["now"], waiting.get(row.id))
+
+
+def _record_of(row: Row[Any], now: int, waiting: Undelivered | None) -> Invitation:
+    return Invitation(
+        id=row.id,
+        company=row.company_id,
+        email=row.email,
+        role=row.role,
+        status=status_of(row, now),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        invited_by=Person(row.invited_by, row.inviter_name),
+        delivered_at=row.delivered_at,
+        delivery_trouble=None if waiting is None else waiting.trouble,
+    )

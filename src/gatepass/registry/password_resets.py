@@ -1,0 +1,252 @@
+"""Forgotten passwords: a link by mail, good for an hour, with which to set a new one.
+
+Whoever asks learns nothing: not whether there is such an account, nor whether mail went out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from argon2 import PasswordHasher
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from gatepass.core.credentials import PASSWORD_RESET, new_id
+from gatepass.core.errors import BrokenLink
+from gatepass.registry import audit, authentications, outgoing_mail, passwords
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import Subject
+from gatepass.registry.database import Database, wait_for_turn
+from gatepass.registry.emails import fold_email
+from gatepass.registry.mail_links import followed, new_link, require_admitted
+from gatepass.registry.publishing import published_rules
+from gatepass.registry.tables import companies, password_resets, users
+
+BROKEN = "This password reset link is broken"
+MAIL_KIND = "password_reset"
+LIFETIME_MS = 3_600_000
+#: An account gets no more mails than this within an hour, however often someone asks.
+MOST_AN_HOUR = 3
+
+_LOCK = 7305808869231652
+
+_STORED = (
+    select(
+        password_resets,
+        users.c.company_id,
+        users.c.email,
+        users.c.name.label("user_name"),
+        users.c.totp_sealed,
+        users.c.deactivated_at.label("user_deactivated_at"),
+        companies.c.name.label("company_name"),
+    )
+    .join(users, users.c.id == password_resets.c.user_id)
+    .join(companies, companies.c.id == users.c.company_id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose password a good link sets. ``expires_at`` is the link's, in Unix ms."""
+
+    user: str
+    email: str
+    name: str
+    company_name: str
+    second_factor: bool
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What goes into a password reset's mail; ``token`` into nothing else."""
+
+    user_name: str
+    company_name: str
+    expires_at: int
+    token: str
+
+
+def request(session: Session, email: str, address: str | None) -> bool:
+    """Have a link sent to whoever has that address, within ``counting``.
+
+    Returns:
+        Whether a mail will go out: not for an address that is nobody's, nor for somebody who was
+        deactivated, nor for the fourth time within an hour. Never to be told to whoever asked.
+    """
+    user = session.execute(
+        select(users).where(users.c.email_folded == fold_email(email))
+    ).one_or_none()
+    if user is None or user.deactivated_at is not None:
+        return False
+    if not published_rules(session, user.company_id).active:
+        return False
+    # One at a time: of many at once each finds those counted before it.
+    wait_for_turn(session, _LOCK)
+    now: int = session.info["now"]
+    table = password_resets.c
+    lately = select(func.count()).where(
+        table.user_id == user.id, table.created_at > now - LIFETIME_MS
+    )
+    if session.execute(lately).scalar_one() >= MOST_AN_HOUR:
+        return False
+    reset_id = new_id("rst")
+    expires_at = now + LIFETIME_MS
+    session.execute(
+        insert(password_resets),
+        {"id": reset_id, "user_id": user.id, "created_at": now, "expires_at": expires_at},
+    )
+    outgoing_mail.enqueue(
+        session,
+        kind=MAIL_KIND,
+        subject=reset_id,
+        company=user.company_id,
+        recipient=user.email,
+        expires_at=expires_at,
+    )
+    # Whoever it was, they weren't shown to be this user: so the user is the subject.
+    audit.record(
+        session,
+        replace(Actor.system(), address=address),
+        "user.password_reset_requested",
+        Subject("user", user.id, user.name),
+        company=user.company_id,
+    )
+    return True
+
+
+def make_link(session: Session, reset_id: str) -> Letter | None:
+    """Make the link, as the mail goes out; None if the request isn't good any more."""
+    row = session.execute(_STORED.where(password_resets.c.id == reset_id)).one_or_none()
+    if row is None or not _is_good(session, row):
+        return None
+    token = new_link(session, password_resets, row.id, PASSWORD_RESET)
+    return Letter(row.user_name, row.company_name, row.expires_at, token)
+
+
+def look(session: Session, token: str, address: str | None) -> Account:
+    """Whose password the link sets, without using it up.
+
+    Args:
+        address: where the request comes from, as text.
+
+    Raises:
+        BrokenLink: ``password_reset_broken``, whatever is wrong with it.
+        Forbidden: ``company_address_not_allowed``; it is good, but not from there.
+    """
+    row = _good(session, token, address)
+    return Account(
+        user=row.user_id,
+        email=row.email,
+        name=row.user_name,
+        company_name=row.company_name,
+        second_factor=row.totp_sealed is not None,
+        expires_at=row.expires_at,
+    )
+
+
+def complete(
+    database: Database,
+    *,
+    token: str,
+    password: str,
+    address: str | None,
+    now: Callable[[], int],
+    hasher: PasswordHasher = passwords.HASHER,
+) -> None:
+    """Set the new password, once. Whoever is signed in as this user is so no more, and no other
+    link of theirs is good. A second factor stays, and is asked for at the next sign-in.
+
+    Args:
+        address: where the request comes from, as text.
+        now: the time in Unix ms, asked anew for each transaction.
+
+    Raises:
+        BrokenLink: ``password_reset_broken``, whatever is wrong with the link.
+        Forbidden: ``company_address_not_allowed``.
+        InvalidInput: for ``password``; the link stays good.
+        Unavailable: the database can't be used, or too many passwords are being hashed.
+    """
+    with database.reading(now()) as session:
+        account = look(session, token, address)
+    passwords.check_rules(
+        password,
+        email=account.email,
+        company_name=account.company_name,
+        second_factor=account.second_factor,
+    )
+    password_hash = passwords.hash(password, hasher=hasher)
+    with database.changing(now()) as session:
+        # Hashing took a while: what was true before it counts for nothing now. A second factor
+        # that is gone by now would leave a password too short on its own.
+        row = _good(session, token, address)
+        passwords.check_rules(
+            password,
+            email=row.email,
+            company_name=row.company_name,
+            second_factor=row.totp_sealed is not None,
+        )
+        _set_password(session, row, password_hash, address)
+
+
+def _set_password(session: Session, row: Row[Any], password_hash: str, address: str | None) -> None:
+    now: int = session.info["now"]
+    # The link is the credential of whoever follows it.
+    actor = Actor(
+        "user", row.company_id, row.user_id, row.user_name, frozenset(), row.link_id, address
+    )
+    _end_other_links(session, row.user_id, but=row.id, actor=actor)
+    session.execute(
+        update(password_resets).where(password_resets.c.id == row.id).values(used_at=now)
+    )
+    session.execute(
+        update(users).where(users.c.id == row.user_id).values(password_hash=password_hash)
+    )
+    ended = authentications.end_others(session, actor)
+    audit.record(
+        session,
+        actor,
+        "user.password_reset",
+        Subject("user", row.user_id, row.user_name),
+        company=row.company_id,
+        after={"authentications_ended": ended},
+    )
+
+
+def _end_other_links(session: Session, user: str, *, but: str, actor: Actor) -> None:
+    table = password_resets.c
+    others = session.execute(
+        select(table.id).where(
+            table.user_id == user, table.used_at.is_(None), table.deactivated_at.is_(None)
+        )
+    ).scalars()
+    for reset in others.all():
+        outgoing_mail.drop(session, reset)
+        if reset != but:
+            session.execute(
+                update(password_resets)
+                .where(table.id == reset)
+                .values(
+                    deactivated_at=session.info["now"],
+                    deactivated_by=actor.user,
+                    deactivated_by_name=actor.name,
+                )
+            )
+
+
+def _good(session: Session, token: str, address: str | None) -> Row[Any]:
+    row = followed(session, _STORED, password_resets, PASSWORD_RESET, token)
+    if row is None or not _is_good(session, row):
+        raise BrokenLink(BROKEN, reason="password_reset_broken")
+    require_admitted(session, row.company_id, address)
+    return row
+
+
+def _is_good(session: Session, row: Row[Any]) -> bool:
+    return (
+        row.used_at is None
+        and row.deactivated_at is None
+        and session.info["now"] < row.expires_at
+        and row.user_deactivated_at is None
+        and published_rules(session, row.company_id).active
+    )

@@ -1,0 +1,66 @@
+"""Following a link from a mail, as API and pages share it."""
+
+from functools import partial
+
+from fastapi import Request
+
+from gatepass.core.errors import Forbidden
+from gatepass.core.networks import format_address
+from gatepass.registry import invitation_links, password_resets
+from gatepass.registry.users import User
+from gatepass.web.deps import address_of, node_of
+from gatepass.web.hashing import hashing
+from gatepass.web.problems import SENTENCES
+
+
+def address_text_of(request: Request) -> str:
+    """Where *request* comes from.
+
+    Raises:
+        Forbidden: ``address_not_allowed``; that can't be told, so it counts as nowhere.
+    """
+    address = address_of(request)
+    if address is None:
+        raise Forbidden(SENTENCES["address_not_allowed"], reason="address_not_allowed")
+    return format_address(address)
+
+
+async def accept_invitation(request: Request, token: str, name: str, password: str) -> User:
+    """Make the user that an invitation is for.
+
+    Raises:
+        BrokenLink, InvalidInput, Forbidden: as ``invitation_links.accept`` says.
+        Unavailable: too many are waiting already.
+    """
+    node = node_of(request)
+    return await hashing(
+        partial(
+            invitation_links.accept,
+            node.database,
+            token=token,
+            name=name,
+            password=password,
+            address=address_text_of(request),
+            now=node.clock.now,
+        )
+    )
+
+
+async def reset_password(request: Request, token: str, password: str) -> None:
+    """Set the new password of whoever a password reset is for.
+
+    Raises:
+        BrokenLink, InvalidInput, Forbidden: as ``password_resets.complete`` says.
+        Unavailable: too many are waiting already.
+    """
+    node = node_of(request)
+    await hashing(
+        partial(
+            password_resets.complete,
+            node.database,
+            token=token,
+            password=password,
+            address=address_text_of(request),
+            now=node.clock.now,
+        )
+    )

@@ -1,0 +1,114 @@
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from mailbox import link_in
+
+import pytest
+
+from gatepass.mail.messages import Envelope, exactly, invitation, mailbox, password_reset
+
+URL = "https://tokens.example.com/invitations/gpiv_" + "a" * 54
+ENVELOPE = Envelope(
+    "mail_1", "tokens.example.com", ("Gatepass", "gatepass@example.com"), "new@example.com", 0
+)
+
+
+def arrived(message: EmailMessage) -> EmailMessage:
+    """The message as whoever gets it reads it."""
+    read = message_from_bytes(message.as_bytes(policy=policy.SMTP), policy=policy.default)
+    assert isinstance(read, EmailMessage)
+    assert read.defects == []
+    return read
+
+
+def made(company: str = "Northwind", inviter: str = "Ada Lovelace") -> EmailMessage:
+    return arrived(
+        invitation(
+            ENVELOPE, company=company, inviter=inviter, url=URL, expires_at=1_800_000_000_999
+        )
+    )
+
+
+def parts(message: EmailMessage) -> tuple[str, str]:
+    text, html = message.get_body(("plain",)), message.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    return text.get_content(), html.get_content()
+
+
+def test_an_invitation_says_who_invites_whom_to_what_and_until_when() -> None:
+    message = made()
+    text, html = parts(message)
+    assert message["Subject"] == "Ada Lovelace invited you to Northwind"
+    assert message["From"] == "Gatepass <gatepass@example.com>"
+    assert message["To"] == "new@example.com"
+    assert message["Message-ID"] == "<mail_1@tokens.example.com>"
+    assert message["Auto-Submitted"] == "auto-generated"
+    for part in (text, html):
+        read = " ".join(part.split())
+        assert "Ada Lovelace invited you, new@example.com, to Northwind." in read
+        assert "15 January 2027, 08:00:00 UTC" in read
+        assert URL in read
+    assert link_in(message) == URL
+    # Whole on the wire too: ASCII isn't encoded.
+    assert URL.encode() in message.as_bytes()
+
+
+def test_a_password_reset_says_whose_and_until_when() -> None:
+    message = arrived(
+        password_reset(ENVELOPE, company="Northwind", name="Ada", url=URL, expires_at=0)
+    )
+    text, html = parts(message)
+    assert message["Subject"] == "Set a new password for Northwind"
+    for part in (text, html):
+        assert "1 January 1970, 00:00:00 UTC" in " ".join(part.split())
+        assert URL in part
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Eve\r\nBcc: everybody@example.com",
+        "Eve\nBcc: everybody@example.com\n\nHello",
+        "Eve\x0bBcc: x\x85Bcc: y\u2028Bcc: z",
+        "\ud800",
+        "=?utf-8?q?Bcc=3A_x?=",
+        "Grüße 🎟 " * 12,
+        "<b>bold</b>&amp;\"'",
+        "\x00",
+        "",
+    ],
+)
+def test_no_name_adds_a_header_or_a_tag(name: str) -> None:
+    message = made(name, name)
+    headers = {key.lower() for key in message}
+    assert headers == {
+        "from", "to", "subject", "date", "message-id", "auto-submitted", "mime-version",
+        "content-type",
+    }  # fmt: skip
+    assert "<b>" not in parts(message)[1]
+    assert link_in(message) == URL
+    assert all(len(line) < 998 for line in message.as_bytes().splitlines())
+
+
+def test_what_is_not_ascii_arrives_as_it_was() -> None:
+    message = made("Müller & Söhne 株式会社", "Ünal")
+    assert message["Subject"] == "Ünal invited you to Müller & Söhne 株式会社"
+    assert "Müller & Söhne 株式会社" in " ".join(parts(message)[0].split())
+    assert message.as_bytes(policy=policy.SMTP).isascii()
+    assert link_in(message) == URL
+
+
+def test_times_are_never_rounded_up() -> None:
+    assert exactly(59_999) == "1 January 1970, 00:00:59 UTC"
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("ada@Example.com", ("ada", "example.com")),
+        ("ada@bücher.example", ("ada", "xn--bcher-kva.example")),
+        ("gatepass@[127.0.0.1]", ("gatepass", "[127.0.0.1]")),
+    ],
+)
+def test_mail_servers_are_told_hosts_they_know(address: str, parts: tuple[str, str]) -> None:
+    assert mailbox(address) == parts

@@ -1,0 +1,377 @@
+import threading
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import update
+
+from gatepass.core.errors import BrokenLink, Conflict, Forbidden, InvalidInput, NotFound
+from gatepass.core.grants import Holder
+from gatepass.core.networks import Networks, parse_network
+from gatepass.registry import access_tokens, invitation_links, invitations
+from gatepass.registry.actor import Actor
+from gatepass.registry.invitations import Invitation
+from gatepass.registry.publishing import publish, published_rules
+from gatepass.registry.tables import users as users_table
+from gatepass.registry.users import User
+from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+
+LIFETIME = 72 * HOUR
+NEW = "new@northwind.example"
+
+
+@pytest.fixture
+def ada(registry: SmallRegistry) -> Actor:
+    return registry.signed_in(registry.ada)
+
+
+def invite(
+    registry: SmallRegistry, actor: Actor, email: str = NEW, role: str = "reporting"
+) -> Invitation:
+    with registry.changing() as session:
+        return invitations.create(session, actor, email=email, role=role, lifetime_ms=LIFETIME)
+
+
+def link(registry: SmallRegistry, invitation: Invitation) -> str:
+    """The link, as the mail going out makes it."""
+    with registry.database.counting(registry.now) as session:
+        letter = invitation_links.make_link(session, invitation.id)
+    assert letter is not None
+    return letter.token
+
+
+def look(registry: SmallRegistry, token: str, address: str | None = ADDRESS) -> Any:
+    with registry.reading() as session:
+        return invitation_links.look(session, token, address)
+
+
+def accept(registry: SmallRegistry, token: str, **fields: Any) -> User:
+    ordinary = {"name": "Nell Newcomer", "password": PASSWORD, "address": ADDRESS}
+    return invitation_links.accept(
+        registry.database,
+        token=token,
+        now=lambda: registry.now,
+        hasher=HASHER,
+        **(ordinary | fields),
+    )
+
+
+def resend(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
+    with registry.changing() as session:
+        return invitations.resend(session, actor, invitation.id, lifetime_ms=LIFETIME)
+
+
+def deactivate(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
+    with registry.changing() as session:
+        return invitations.deactivate(session, actor, invitation.id)
+
+
+def status(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> str:
+    with registry.reading() as session:
+        found = {one.id: one for one in invitations.list_(session, actor).items}
+    return found[invitation.id].status
+
+
+def broken(registry: SmallRegistry, token: str) -> BrokenLink:
+    with pytest.raises(BrokenLink, match=r"^This invitation link is broken$") as looked:
+        look(registry, token)
+    with nothing_changes(registry), pytest.raises(BrokenLink):
+        accept(registry, token)
+    assert looked.value.reason == "invitation_broken"
+    return looked.value
+
+
+def end_user(registry: SmallRegistry, user: User) -> None:
+    with registry.changing() as session:
+        session.execute(
+            update(users_table).where(users_table.c.id == user.id).values(deactivated_at=1)
+        )
+        publish(session, Holder(user.id, user.company, False, user.role))
+
+
+def test_a_link_makes_a_user_once(registry: SmallRegistry, ada: Actor) -> None:
+    made = invite(registry, ada)
+    assert (made.status, made.expires_at, made.invited_by.id) == (
+        "pending",
+        registry.now + LIFETIME,
+        registry.ada.id,
+    )
+    token = link(registry, made)
+    offer = look(registry, token)
+    assert (offer.company_name, offer.inviter_name) == ("Northwind", "Ada Lovelace")
+    user = accept(registry, token)
+    assert (user.email, user.name, user.role, user.company) == (
+        NEW,
+        "Nell Newcomer",
+        "reporting",
+        registry.northwind.id,
+    )
+    assert status(registry, ada, made) == "accepted"
+    broken(registry, token)
+    last = registry.events(registry.northwind)[-2:]
+    assert [(event.action, event.actor_id) for event in last] == [
+        ("user.created", user.id),
+        ("invitation.accepted", user.id),
+    ]
+    assert not any(token[21:] in repr(event) for event in registry.events())
+
+
+def test_to_the_millisecond(registry: SmallRegistry, ada: Actor) -> None:
+    made = invite(registry, ada)
+    token = link(registry, made)
+    registry.now += LIFETIME - 1
+    look(registry, token)
+    assert status(registry, registry.signed_in(registry.ada), made) == "pending"
+    registry.now += 1
+    assert status(registry, registry.signed_in(registry.ada), made) == "expired"
+    assert broken(registry, token).whom == "Ada Lovelace"
+    resend(registry, registry.signed_in(registry.ada), made)
+    registry.now += LIFETIME - 1
+    accept(registry, link(registry, made))
+
+
+def test_a_tampered_link_tells_nothing(registry: SmallRegistry, ada: Actor) -> None:
+    token = link(registry, invite(registry, ada))
+    other = link(registry, invite(registry, ada, "other@northwind.example"))
+    from gatepass.core.credentials import _checksum
+
+    body = token[:21] + other[21:53]
+    for text in ("", "gpiv_", token[:-1], token + "x", body + _checksum(body.encode()), "ü" * 59):
+        error = broken(registry, text)
+        assert (error.whom, error.company) == (None, None)
+
+
+def test_a_link_of_another_kind_opens_nothing(registry: SmallRegistry, ada: Actor) -> None:
+    from gatepass.core.credentials import PASSWORD_RESET, make
+
+    broken(registry, make(PASSWORD_RESET).text)
+
+
+def test_sending_it_again_ends_the_old_link_at_once(registry: SmallRegistry, ada: Actor) -> None:
+    made = invite(registry, ada)
+    old = link(registry, made)
+    registry.now += HOUR
+    again = resend(registry, ada, made)
+    assert again.expires_at == registry.now + LIFETIME
+    assert again.id == made.id
+    broken(registry, old)
+    new = link(registry, made)
+    broken(registry, old)
+    accept(registry, new)
+    with pytest.raises(Conflict, match="accepted already"):
+        resend(registry, ada, made)
+    with pytest.raises(Conflict, match="accepted already"):
+        deactivate(registry, ada, made)
+
+
+def test_a_deactivated_one_stays_so(registry: SmallRegistry, ada: Actor) -> None:
+    made = invite(registry, ada)
+    token = link(registry, made)
+    assert deactivate(registry, ada, made).status == "deactivated"
+    assert broken(registry, token).company == "Northwind"
+    with nothing_changes(registry, but="revision revisions"):
+        assert deactivate(registry, ada, made).status == "deactivated"
+    with pytest.raises(Conflict, match="deactivated already"):
+        resend(registry, ada, made)
+    # The address is free again.
+    invite(registry, ada)
+
+
+def test_it_counts_as_long_as_its_inviter_is_active(registry: SmallRegistry, ada: Actor) -> None:
+    bob = registry.user(registry.northwind, "bob@northwind.example", "Bob", "admin")
+    made = invite(registry, registry.signed_in(bob))
+    token = link(registry, made)
+    look(registry, token)
+    end_user(registry, bob)
+    assert broken(registry, token).whom == "Ada Lovelace"
+    # Whoever sends it again vouches for it from now on.
+    assert resend(registry, ada, made).invited_by.id == registry.ada.id
+    accept(registry, link(registry, made))
+
+
+def test_it_counts_as_long_as_its_inviter_holds_what_it_grants(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    bob = registry.user(registry.northwind, "bob@northwind.example", "Bob", "manager")
+    made = invite(registry, registry.signed_in(bob), role="customer-service")
+    token = link(registry, made)
+    look(registry, token)
+    with registry.changing() as session:
+        publish(session, Holder(bob.id, bob.company, True, "reporting"))
+    broken(registry, token)
+
+
+def test_it_counts_as_long_as_role_and_company_are_there(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    token = link(registry, invite(registry, ada))
+    with registry.reading() as session:
+        rules = published_rules(session, registry.northwind.id)
+    without = {role: held for role, held in rules.roles.items() if role != "reporting"}
+    for changed in (
+        msgspec.structs.replace(rules, roles=without),
+        msgspec.structs.replace(rules, active=False),
+    ):
+        with registry.changing() as session:
+            publish(session, changed)
+        broken(registry, token)
+    with registry.changing() as session:
+        publish(session, rules)
+    accept(registry, token)
+
+
+def test_an_address_that_has_an_account_by_now_gets_no_second(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    token = link(registry, invite(registry, ada))
+    registry.user(registry.contoso, NEW.upper())
+    broken(registry, token)
+
+
+def test_from_outside_the_allowlist_a_good_link_says_so(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    token = link(registry, invite(registry, ada))
+    with registry.changing() as session:
+        rules = published_rules(session, registry.northwind.id)
+        networks = Networks.of([parse_network("203.0.113.0/24")])
+        publish(session, msgspec.structs.replace(rules, allowlist=networks))
+    for address in (ADDRESS, None):
+        with pytest.raises(Forbidden) as refusal:
+            look(registry, token, address)
+        assert refusal.value.reason == "company_address_not_allowed"
+        with pytest.raises(Forbidden), nothing_changes(registry):
+            accept(registry, token, address=address)
+    broken(registry, token[:-1])
+    accept(registry, token, address="203.0.113.9")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("name", "x" * 101),
+        ("name", "two\nlines"),
+        ("password", "short"),
+        ("password", "x" * 257),
+        ("password", "passwordpassword"),
+        ("password", f"my address is {NEW}"),
+        ("password", "all of NORTHWIND knows this"),
+    ],
+)
+def test_what_is_typed_wrong_leaves_the_link_good(
+    registry: SmallRegistry, ada: Actor, field: str, value: str
+) -> None:
+    token = link(registry, invite(registry, ada))
+    with nothing_changes(registry), pytest.raises(InvalidInput) as refusal:
+        accept(registry, token, **{field: value})
+    assert [name for name, _ in refusal.value.errors] == [field]
+    accept(registry, token)
+
+
+def test_a_broken_link_comes_before_what_is_typed_wrong(registry: SmallRegistry) -> None:
+    with pytest.raises(BrokenLink):
+        accept(registry, "gpiv_", name="", password="")
+
+
+def test_of_many_at_once_one_is_let_in(registry: SmallRegistry, ada: Actor) -> None:
+    token = link(registry, invite(registry, ada))
+    outcomes: list[object] = []
+
+    def one() -> None:
+        try:
+            outcomes.append(accept(registry, token))
+        except BrokenLink as error:
+            outcomes.append(error.reason)
+
+    threads = [threading.Thread(target=one) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count("invitation_broken") == 11
+    assert len([one for one in outcomes if isinstance(one, User)]) == 1
+
+
+def test_who_may_invite_whom(registry: SmallRegistry, ada: Actor) -> None:
+    manager = registry.colleague("manager")
+    clerk = registry.colleague("customer-service", "Cleo")
+    with pytest.raises(Forbidden) as refusal:
+        invite(registry, manager, role="admin")
+    assert refusal.value.permission is not None
+    with pytest.raises(Forbidden):
+        invite(registry, clerk)
+    with pytest.raises(Forbidden):
+        invite(registry, Actor.command_line())
+    for email, role in (("nobody", "reporting"), (NEW, "emperor"), (NEW + "\n x", "reporting")):
+        with pytest.raises(InvalidInput):
+            invite(registry, ada, email, role)
+    made = invite(registry, manager)
+    with pytest.raises(Forbidden), registry.reading() as session:
+        invitations.list_(session, clerk)
+    for act in (resend, deactivate):
+        with pytest.raises(Forbidden):
+            act(registry, clerk, made)
+
+
+def test_an_access_token_only_reads(registry: SmallRegistry, ada: Actor) -> None:
+    made = invite(registry, ada)
+    token, _ = registry.token(ada, permissions=["users:manage"])
+    program = registry.with_token(token)
+    for act in (
+        lambda: invite(registry, program, "x@example.com"),
+        lambda: resend(registry, program, made),
+        lambda: deactivate(registry, program, made),
+    ):
+        with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
+            act()
+        assert refusal.value.reason == "signed_in_user_required"
+    assert status(registry, program, made) == "pending"
+    with registry.changing() as session:
+        access_tokens.deactivate(session, ada, token.id)
+
+
+def test_another_companys_are_not_there(registry: SmallRegistry, ada: Actor) -> None:
+    made = invite(registry, ada)
+    carl = registry.signed_in(registry.carl)
+    for act in (resend, deactivate):
+        with nothing_changes(registry), pytest.raises(NotFound):
+            act(registry, carl, made)
+    with registry.reading() as session:
+        assert invitations.list_(session, carl).items == []
+    # Nor does another company's invitation stand in the way.
+    invite(registry, carl)
+
+
+def test_an_address_is_invited_once(registry: SmallRegistry, ada: Actor) -> None:
+    for taken in ("ADA@northwind.example", "carl@contoso.example"):
+        with pytest.raises(Conflict) as conflict:
+            invite(registry, ada, taken)
+        assert conflict.value.reason == "email_taken"
+    first = invite(registry, ada)
+    with pytest.raises(Conflict) as conflict:
+        invite(registry, ada, NEW.upper())
+    assert conflict.value.reason == "invitation_pending"
+    registry.now += LIFETIME
+    ada = registry.signed_in(registry.ada)
+    invite(registry, ada)
+    with pytest.raises(Conflict) as conflict:
+        resend(registry, ada, first)
+    assert conflict.value.reason == "invitation_pending"
+
+
+def test_pages_of_invitations(registry: SmallRegistry, ada: Actor) -> None:
+    made = []
+    for number in range(5):
+        registry.now += 1
+        made.append(invite(registry, ada, f"new{number}@example.com").id)
+    found: list[str] = []
+    cursor = None
+    with registry.reading() as session:
+        while True:
+            page = invitations.list_(session, ada, limit=2, cursor=cursor)
+            found += [one.id for one in page.items]
+            cursor = page.next
+            if cursor is None:
+                break
+    assert found == made[::-1]

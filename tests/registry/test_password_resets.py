@@ -1,0 +1,223 @@
+import threading
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import select, update
+
+from gatepass.core.credentials import LOGIN_TOKEN, make
+from gatepass.core.decision import Reason
+from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
+from gatepass.core.networks import Networks, parse_network
+from gatepass.registry import password_resets, passwords
+from gatepass.registry.authentication_records import begin
+from gatepass.registry.publishing import publish, published_grant, published_rules
+from gatepass.registry.tables import authentications, outgoing_mail, users
+from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+
+ADA = "ada@northwind.example"
+NEW = "a wholly new phrase"
+
+
+def request(registry: SmallRegistry, email: str = ADA) -> bool:
+    with registry.database.counting(registry.now) as session:
+        return password_resets.request(session, email, ADDRESS)
+
+
+def link(registry: SmallRegistry) -> str:
+    """The link of the latest request, as the mail going out makes it."""
+    with registry.database.counting(registry.now) as session:
+        latest = (
+            session.execute(
+                select(outgoing_mail.c.subject_id).where(outgoing_mail.c.state == "waiting")
+            )
+            .scalars()
+            .all()[-1]
+        )
+        letter = password_resets.make_link(session, latest)
+    assert letter is not None
+    with registry.database.counting(registry.now) as session:
+        session.execute(
+            update(outgoing_mail)
+            .where(outgoing_mail.c.subject_id == latest)
+            .values(state="delivered")
+        )
+    return letter.token
+
+
+def look(registry: SmallRegistry, token: str, address: str | None = ADDRESS) -> Any:
+    with registry.reading() as session:
+        return password_resets.look(session, token, address)
+
+
+def complete(registry: SmallRegistry, token: str, **fields: Any) -> None:
+    ordinary = {"password": NEW, "address": ADDRESS}
+    password_resets.complete(
+        registry.database,
+        token=token,
+        now=lambda: registry.now,
+        hasher=HASHER,
+        **(ordinary | fields),
+    )
+
+
+def broken(registry: SmallRegistry, token: str) -> None:
+    with pytest.raises(BrokenLink, match=r"^This password reset link is broken$"):
+        look(registry, token)
+    with nothing_changes(registry), pytest.raises(BrokenLink):
+        complete(registry, token)
+
+
+def change_ada(registry: SmallRegistry, **values: Any) -> None:
+    with registry.changing() as session:
+        session.execute(update(users).where(users.c.id == registry.ada.id).values(values))
+
+
+def password_is(registry: SmallRegistry, password: str) -> bool:
+    with registry.reading() as session:
+        kept = session.execute(
+            select(users.c.password_hash).where(users.c.id == registry.ada.id)
+        ).scalar_one()
+    return passwords.verify(password, kept, hasher=HASHER)
+
+
+def test_a_link_sets_a_password_once_and_ends_every_sign_in(registry: SmallRegistry) -> None:
+    credentials = [make(LOGIN_TOKEN), make(LOGIN_TOKEN)]
+    for credential in credentials:
+        with registry.changing() as session:
+            begin(
+                session,
+                registry.ada,
+                credential,
+                lifetime_ms=HOUR,
+                address=ADDRESS,
+                user_agent=None,
+            )
+    assert registry.reason(credentials[0].text, "users:get") is Reason.allowed
+    assert request(registry)
+    token = link(registry)
+    assert look(registry, token).email == ADA
+    complete(registry, token)
+    assert password_is(registry, NEW)
+    for credential in credentials:
+        assert registry.reason(credential.text, "users:get") is Reason.token_deactivated
+    broken(registry, token)
+    last = registry.events(registry.northwind)[-4:]
+    assert [event.action for event in last] == [
+        "user.password_reset_requested",
+        "authentication.deactivated",
+        "authentication.deactivated",
+        "user.password_reset",
+    ]
+    assert {event.actor_id for event in last[1:]} == {registry.ada.id}
+    assert last[3].after == {"authentications_ended": 2}
+
+
+def test_others_sign_ins_go_on(registry: SmallRegistry) -> None:
+    carl = registry.signed_in(registry.carl)
+    request(registry)
+    complete(registry, link(registry))
+    with registry.reading() as session:
+        grant = published_grant(session, carl.credential or "")
+        ended = session.execute(
+            select(authentications.c.id).where(authentications.c.deactivated_at.is_not(None))
+        ).all()
+    assert grant is not None
+    assert not grant.deactivated
+    assert ended == []
+
+
+def test_it_is_good_for_an_hour(registry: SmallRegistry) -> None:
+    request(registry)
+    token = link(registry)
+    registry.now += HOUR - 1
+    look(registry, token)
+    registry.now += 1
+    broken(registry, token)
+
+
+def test_nobody_is_mailed_for_an_address_that_is_nobodys(registry: SmallRegistry) -> None:
+    with nothing_changes(registry):
+        for address in ("nobody@example.com", "", "no address", "\x00", "ü" * 400):
+            assert not request(registry, address)
+
+
+def test_three_mails_an_hour(registry: SmallRegistry) -> None:
+    assert [request(registry) for _ in range(5)] == [True, True, True, False, False]
+    assert request(registry, "carl@contoso.example")
+    registry.now += HOUR
+    assert request(registry)
+
+
+def test_three_mails_an_hour_however_many_ask_at_once(registry: SmallRegistry) -> None:
+    sent: list[bool] = []
+    threads = [threading.Thread(target=lambda: sent.append(request(registry))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sent.count(True) == 3
+
+
+def test_setting_a_password_ends_the_other_links(registry: SmallRegistry) -> None:
+    tokens = []
+    for _ in range(2):
+        request(registry)
+        tokens.append(link(registry))
+    request(registry)
+    complete(registry, tokens[0])
+    broken(registry, tokens[1])
+    # Nor does the third mail go out any more.
+    with registry.reading() as session:
+        states = session.execute(select(outgoing_mail.c.state)).scalars().all()
+    assert sorted(states) == ["delivered", "delivered", "dropped"]
+
+
+def test_it_reactivates_nobody(registry: SmallRegistry) -> None:
+    request(registry)
+    token = link(registry)
+    change_ada(registry, deactivated_at=registry.now)
+    broken(registry, token)
+    with nothing_changes(registry):
+        assert not request(registry)
+
+
+def test_a_link_whose_mail_is_still_waiting_is_not_made_for_somebody_deactivated(
+    registry: SmallRegistry,
+) -> None:
+    request(registry)
+    change_ada(registry, deactivated_at=registry.now)
+    with registry.database.counting(registry.now) as session:
+        (reset,) = session.execute(select(outgoing_mail.c.subject_id)).scalars()
+        assert password_resets.make_link(session, reset) is None
+
+
+def test_eight_characters_with_a_second_factor_which_stays(registry: SmallRegistry) -> None:
+    request(registry)
+    token = link(registry)
+    with pytest.raises(InvalidInput):
+        complete(registry, token, password="nine char")
+    change_ada(registry, totp_sealed=b"sealed")
+    with pytest.raises(InvalidInput):
+        complete(registry, token, password="seven c")
+    complete(registry, token, password="nine char")
+    with registry.reading() as session:
+        sealed = session.execute(
+            select(users.c.totp_sealed).where(users.c.id == registry.ada.id)
+        ).scalar_one()
+    assert sealed == b"sealed"
+    assert password_is(registry, "nine char")
+
+
+def test_from_outside_the_allowlist_a_good_link_says_so(registry: SmallRegistry) -> None:
+    request(registry)
+    token = link(registry)
+    with registry.changing() as session:
+        rules = published_rules(session, registry.northwind.id)
+        networks = Networks.of([parse_network("203.0.113.0/24")])
+        publish(session, msgspec.structs.replace(rules, allowlist=networks))
+    with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
+        complete(registry, token)
+    assert refusal.value.reason == "company_address_not_allowed"
+    assert password_is(registry, PASSWORD)
+    complete(registry, token, address="203.0.113.9")

@@ -1,0 +1,324 @@
+"""From the registry's outgoing mail to a real SMTP server, on both engines."""
+
+import threading
+from collections.abc import Iterator
+from mailbox import Mailbox, free_port
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from gatepass.core.grants import Holder
+from gatepass.mail.delivery import Outcome, Smtp, Write
+from gatepass.mailing import Mailing
+from gatepass.registry import invitation_links, invitations, outgoing_mail, password_resets
+from gatepass.registry.actor import Actor
+from gatepass.registry.database import Database
+from gatepass.registry.invitations import Invitation
+from gatepass.registry.publishing import publish, published_holder
+from gatepass.registry.tables import outgoing_mail as outgoing_mail_table
+from gatepass.registry.tables import users
+from gatepass.settings import Settings
+from small_registry import HOUR, MINUTE, SmallRegistry
+
+PUBLIC_URL = "https://tokens.example.com"
+LIFETIME = 72 * HOUR
+
+
+@pytest.fixture
+def registry(database: Database) -> SmallRegistry:
+    return SmallRegistry(database)
+
+
+@pytest.fixture
+def ada(registry: SmallRegistry) -> Actor:
+    return registry.signed_in(registry.ada)
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with Mailbox() as server:
+        yield server
+
+
+def mailing(registry: SmallRegistry, port: int) -> Mailing:
+    settings = Settings(
+        data_dir=Path("/nowhere"),
+        database_url="",
+        public_url=PUBLIC_URL,
+        smtp_url=f"smtp://127.0.0.1:{port}",
+    )
+    return Mailing(settings, registry.database, lambda: registry.now)
+
+
+def invite(registry: SmallRegistry, actor: Actor, email: str = "new@example.com") -> Invitation:
+    with registry.changing() as session:
+        return invitations.create(
+            session, actor, email=email, role="reporting", lifetime_ms=LIFETIME
+        )
+
+
+def seen(registry: SmallRegistry, actor: Actor) -> Invitation:
+    """The only invitation as the list shows it."""
+    with registry.reading() as session:
+        (one,) = invitations.list_(session, actor).items
+    return one
+
+
+def opens(registry: SmallRegistry, token: str) -> bool:
+    with registry.reading() as session:
+        try:
+            invitation_links.look(session, token, "198.51.100.7")
+        except invitation_links.BrokenLink:
+            return False
+    return True
+
+
+def test_an_invitation_arrives_with_a_link_that_opens(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox
+) -> None:
+    invite(registry, ada)
+    assert seen(registry, ada).delivered_at is None
+    registry.now += 5_000
+    mailing(registry, mailbox.port).send_due()
+    assert mailbox.recipients == ["new@example.com"]
+    assert mailbox.link().startswith(f"{PUBLIC_URL}/invitations/gpiv_")
+    assert opens(registry, mailbox.token())
+    assert seen(registry, ada).delivered_at == registry.now
+    assert [event.action for event in registry.events(registry.northwind)][-1] == (
+        "invitation.delivered"
+    )
+    mailing(registry, mailbox.port).send_due()
+    assert len(mailbox.messages) == 1
+
+
+def test_a_server_that_is_away_is_tried_again_ever_more_seldom_until_it_is_back(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    port = free_port()
+    ours = mailing(registry, port)
+    invite(registry, ada)
+    ours.send_due()
+    assert seen(registry, ada).delivery_trouble == "The mail server can't be reached."
+    for pause in (30_000, 2 * MINUTE, 10 * MINUTE, HOUR, HOUR):
+        registry.now += pause - 1
+        with registry.reading() as session:
+            assert not outgoing_mail.any_due(session)
+        registry.now += 1
+        ours.send_due()
+    registry.now += HOUR
+    with Mailbox(port) as mailbox:
+        ours.send_due()
+        ours.send_due()
+        assert len(mailbox.messages) == 1
+        assert opens(registry, mailbox.token())
+    assert seen(registry, ada).delivered_at == registry.now
+    assert seen(registry, ada).delivery_trouble is None
+
+
+def test_what_can_be_of_no_use_any_more_is_given_up(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox
+) -> None:
+    invite(registry, ada)
+    registry.now += LIFETIME
+    mailing(registry, mailbox.port).send_due()
+    assert mailbox.tried == 0
+    assert state(registry) == "given_up"
+
+
+def test_a_refusal_for_now_is_no_refusal(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox
+) -> None:
+    ours = mailing(registry, mailbox.port)
+    mailbox.at_rcpt.append("451 greylisted for secret reasons")
+    mailbox.at_data.append("452 full")
+    invite(registry, ada)
+    ours.send_due()
+    trouble = seen(registry, ada).delivery_trouble
+    assert trouble == "The mail server doesn't take the address for now (451)."
+    registry.now += 30_000
+    ours.send_due()
+    assert seen(registry, ada).delivery_trouble == (
+        "The mail server doesn't take the mail for now (452)."
+    )
+    registry.now += 2 * MINUTE
+    ours.send_due()
+    assert len(mailbox.messages) == 1
+    assert opens(registry, mailbox.token())
+
+
+@pytest.mark.parametrize("step", ["at_rcpt", "at_data"])
+def test_a_refusal_for_good_is_given_up_and_told(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox, step: str
+) -> None:
+    ours = mailing(registry, mailbox.port)
+    getattr(mailbox, step).append("550 gpiv_echoed")
+    invite(registry, ada)
+    ours.send_due()
+    assert state(registry) == "given_up"
+    trouble = seen(registry, ada).delivery_trouble or ""
+    assert "(550)" in trouble
+    assert "gpiv_" not in trouble
+    registry.now += HOUR
+    ours.send_due()
+    assert mailbox.tried == 1
+    # A person can still have it sent again.
+    with registry.changing() as session:
+        invitations.resend(session, ada, seen(registry, ada).id, lifetime_ms=LIFETIME)
+    ours.send_due()
+    assert seen(registry, ada).delivered_at == registry.now
+
+
+def test_a_connection_lost_after_the_text_is_not_sent_again_by_itself(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox
+) -> None:
+    ours = mailing(registry, mailbox.port)
+    mailbox.cut_at_data = True
+    invite(registry, ada)
+    ours.send_due()
+    assert state(registry) == "handed_over"
+    assert seen(registry, ada).delivered_at is None
+    assert "lost before it said" in (seen(registry, ada).delivery_trouble or "")
+    for _ in range(80):
+        registry.now += HOUR - 1
+        ours.send_due()
+    assert len(mailbox.messages) == 1
+
+
+def test_the_link_of_a_mail_whose_fate_is_unknown_is_good(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox
+) -> None:
+    mailbox.cut_at_data = True
+    invite(registry, ada)
+    mailing(registry, mailbox.port).send_due()
+    assert opens(registry, mailbox.token())
+
+
+def test_who_dies_before_handing_over_is_followed_by_another(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox
+) -> None:
+    invite(registry, ada)
+    with registry.database.counting(registry.now) as session:
+        claimed = outgoing_mail.claim(session)
+    assert claimed is not None
+    ours = mailing(registry, mailbox.port)
+    registry.now += outgoing_mail.LEASE_MS - 1
+    ours.send_due()
+    assert mailbox.messages == []
+    registry.now += 1
+    ours.send_due()
+    assert len(mailbox.messages) == 1
+    # If they weren't dead but slow, they come too late.
+    with registry.database.counting(registry.now) as session:
+        assert not outgoing_mail.hand_over(session, claimed)
+
+
+def test_who_dies_while_handing_over_is_not(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox
+) -> None:
+    invite(registry, ada)
+    with registry.database.counting(registry.now) as session:
+        claimed = outgoing_mail.claim(session)
+        assert claimed is not None
+        assert outgoing_mail.hand_over(session, claimed)
+    for _ in range(5):
+        registry.now += HOUR
+        mailing(registry, mailbox.port).send_due()
+    assert mailbox.messages == []
+
+
+def test_of_many_senders_at_once_one_sends(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox
+) -> None:
+    for number in range(5):
+        invite(registry, ada, f"new{number}@example.com")
+    senders = [threading.Thread(target=mailing(registry, mailbox.port).send_due) for _ in range(4)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    mailing(registry, mailbox.port).send_due()
+    assert sorted(mailbox.recipients) == [f"new{number}@example.com" for number in range(5)]
+
+
+class Meanwhile:
+    """A post during whose conversation something happens, right before the text."""
+
+    def __init__(self, port: int, happens: object) -> None:
+        self._smtp = Smtp(f"smtp://127.0.0.1:{port}", "localhost")
+        self._happens = happens
+
+    def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
+        assert callable(self._happens)
+        self._happens()
+        return self._smtp.deliver(sender, recipient, write)
+
+
+@pytest.mark.parametrize("what", ["deactivated", "replaced", "inviter gone"])
+def test_what_ended_meanwhile_is_not_sent(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox, what: str
+) -> None:
+    made = invite(registry, ada)
+
+    def happens() -> None:
+        with registry.changing() as session:
+            if what == "deactivated":
+                invitations.deactivate(session, ada, made.id)
+            elif what == "replaced":
+                invitations.resend(session, ada, made.id, lifetime_ms=LIFETIME)
+            else:
+                end_user(session, registry.ada.id)
+
+    ours = mailing(registry, mailbox.port)
+    ours.post = Meanwhile(mailbox.port, happens)
+    with registry.database.counting(registry.now) as session:
+        claimed = outgoing_mail.claim(session)
+    assert claimed is not None
+    ours._send(claimed)
+    assert mailbox.messages == []
+    ours.post = Smtp(f"smtp://127.0.0.1:{mailbox.port}", "localhost")
+    ours.send_due()
+    assert len(mailbox.messages) == (1 if what == "replaced" else 0)
+
+
+def test_nothing_that_is_stored_is_a_link_and_nothing_else_either(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    invite(registry, ada)
+    with registry.database.counting(registry.now) as session:
+        assert password_resets.request(session, "carl@contoso.example", None)
+    caplog.set_level("DEBUG")
+    mailing(registry, mailbox.port).send_due()
+    secrets = [mailbox.token(number)[21:53] for number in (0, 1)]
+    with registry.reading() as session:
+        for table in ("invitations", "password_resets", "outgoing_mail", "audit_events"):
+            kept = repr(session.execute(text(f"SELECT * FROM {table}")).all())
+            assert not any(secret in kept for secret in secrets)
+    ours = [one.getMessage() for one in caplog.records if one.name.startswith("gatepass")]
+    assert not any(secret in said for secret in secrets for said in ours)
+
+
+def test_a_password_reset_arrives_for_those_it_is_for(
+    registry: SmallRegistry, mailbox: Mailbox
+) -> None:
+    with registry.database.counting(registry.now) as session:
+        assert password_resets.request(session, "ADA@northwind.example", "198.51.100.7")
+    mailing(registry, mailbox.port).send_due()
+    assert mailbox.recipients == ["ada@northwind.example"]
+    assert mailbox.link().startswith(f"{PUBLIC_URL}/password-resets/gprs_")
+
+
+def end_user(session: Session, user: str) -> None:
+    """As ``users.deactivate`` leaves it, for what mail has to know of it."""
+    holder = published_holder(session, user)
+    assert holder is not None
+    session.execute(
+        update(users).where(users.c.id == user).values(deactivated_at=session.info["now"])
+    )
+    publish(session, Holder(user, holder.company, False, holder.role))
+
+
+def state(registry: SmallRegistry) -> str:
+    with registry.reading() as session:
+        return str(session.execute(select(outgoing_mail_table.c.state)).scalar_one())

@@ -1,0 +1,239 @@
+"""``/v1/invitations`` over HTTP, mail included."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from mailbox import Mailbox
+from typing import Any
+
+import httpx
+import pytest
+
+from gatepass.registry import allowlist
+from gatepass.registry.actor import Actor
+from installation import PASSWORD, Installation
+
+Open = Callable[..., Installation]
+NEW = "new@example.com"
+LIFETIME = 259_200_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Mailbox]:
+    with Mailbox() as running:
+        yield running
+
+
+@pytest.fixture
+def mailbox(server: Mailbox) -> Mailbox:
+    server.messages.clear()
+    return server
+
+
+@pytest.fixture
+def installation(open_installation: Open, sqlite_url: str, mailbox: Mailbox) -> Installation:
+    return open_installation(sqlite_url, smtp_url=mailbox.url)
+
+
+@pytest.fixture
+def any_installation(open_installation: Open, database_url: str, mailbox: Mailbox) -> Installation:
+    return open_installation(database_url, smtp_url=mailbox.url)
+
+
+def invite(client: httpx.Client, email: str = NEW, role: str = "reporting") -> Any:
+    answer = client.post("/v1/invitations", json={"email": email, "role": role})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def accept(installation: Installation, token: str, **fields: Any) -> httpx.Response:
+    ordinary = {"token": token, "name": "Nell", "password": PASSWORD}
+    return installation.client().post("/v1/invitations/accept", json=ordinary | fields)
+
+
+def sent(installation: Installation, mailbox: Mailbox) -> str:
+    """The token in the mail that goes out now, or went out by itself where the node runs."""
+    installation.node.mailing.send_due()
+    mailbox.wait()
+    return mailbox.token()
+
+
+def test_from_an_invitation_to_a_sign_in(installation: Installation, mailbox: Mailbox) -> None:
+    ada = installation.signed_in()
+    made = invite(ada)
+    assert set(made) == {
+        "id", "email", "role", "status", "created_at", "expires_at", "invited_by",
+        "invited_by_name", "delivered_at", "delivery_trouble",
+    }  # fmt: skip
+    assert (made["status"], made["delivered_at"]) == ("pending", None)
+    assert made["invited_by"] == installation.ada.id
+    token = sent(installation, mailbox)
+    assert mailbox.link() == f"http://127.0.0.1:8787/invitations/{token}"
+    (listed,) = ada.get("/v1/invitations").json()["items"]
+    assert listed["delivered_at"] is not None
+    answer = accept(installation, token)
+    assert answer.status_code == 201
+    user = answer.json()
+    assert {key: user[key] for key in ("name", "email", "role", "status")} == {
+        "name": "Nell",
+        "email": NEW,
+        "role": "reporting",
+        "status": "active",
+    }
+    assert installation.signed_in(NEW).get("/v1/me").json()["user"]["id"] == user["id"]
+    (listed,) = ada.get("/v1/invitations").json()["items"]
+    assert listed["status"] == "accepted"
+
+
+def test_whatever_is_wrong_with_a_link_is_410(installation: Installation, mailbox: Mailbox) -> None:
+    ada = installation.signed_in()
+    made = invite(ada)
+    token = sent(installation, mailbox)
+    assert ada.post(f"/v1/invitations/{made['id']}/resend", json={}).status_code == 200
+    for broken in (token, token[:-1], "", "gpiv_", "\u0000", token + "\n"):
+        # Before anything else that is wrong.
+        answer = accept(installation, broken, name="", password="")
+        assert answer.status_code == 410
+        assert answer.json()["reason"] == "invitation_broken"
+        assert answer.json()["detail"] == "This invitation link is broken"
+        assert answer.headers["content-type"] == "application/problem+json"
+    again = sent(installation, mailbox)
+    assert accept(installation, again, name="").json()["errors"][0]["field"] == "name"
+    assert ada.post(f"/v1/invitations/{made['id']}/deactivate").json()["status"] == "deactivated"
+    assert accept(installation, again).status_code == 410
+
+
+def test_it_works_for_72_hours_exactly(
+    installation: Installation, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = installation.node.clock
+    started = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: started)
+    invite(installation.signed_in())
+    token = sent(installation, mailbox)
+    monkeypatch.setattr(clock, "now", lambda: started + LIFETIME)
+    assert accept(installation, token).status_code == 410
+    monkeypatch.setattr(clock, "now", lambda: started + LIFETIME - 1)
+    assert accept(installation, token).status_code == 201
+
+
+def test_fifty_at_once_make_one_user(any_installation: Installation, mailbox: Mailbox) -> None:
+    invite(any_installation.signed_in())
+    token = sent(any_installation, mailbox)
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: accept(any_installation, token), range(50)))
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == [201] + [410] * 49
+    events = any_installation.signed_in().get("/v1/audit-events?action=user.created").json()
+    assert len([one for one in events["items"] if one["subject"]["name"] == "Nell"]) == 1
+
+
+def test_what_is_taken_is_409(installation: Installation) -> None:
+    ada = installation.signed_in()
+    invite(ada)
+    for email, reason in ((NEW, "invitation_pending"), ("ADA@example.com", "email_taken")):
+        answer = ada.post("/v1/invitations", json={"email": email, "role": "reporting"})
+        assert (answer.status_code, answer.json()["reason"]) == (409, reason)
+
+
+def test_who_may(installation: Installation) -> None:
+    made = invite(installation.signed_in())
+    installation.new_user("rita@example.com", role="reporting")
+    rita = installation.signed_in("rita@example.com")
+    program = installation.client(installation.access_token("users:manage"))
+    stranger = installation.client()
+    ask: list[tuple[str, str, Any]] = [
+        ("POST", "/v1/invitations", {"email": "x@example.com", "role": "reporting"}),
+        ("POST", f"/v1/invitations/{made['id']}/resend", {}),
+        ("POST", f"/v1/invitations/{made['id']}/deactivate", {}),
+    ]
+    for method, path, body in ask:
+        assert stranger.request(method, path, json=body).status_code == 401
+        refused = rita.request(method, path, json=body)
+        assert (refused.status_code, refused.json()["reason"]) == (403, "permission_missing")
+        refused = program.request(method, path, json=body)
+        assert (refused.status_code, refused.json()["reason"]) == (403, "signed_in_user_required")
+    assert program.get("/v1/invitations").status_code == 200
+    assert rita.get("/v1/invitations").status_code == 403
+    manager = installation.new_user("mona@example.com", role="manager")
+    answer = installation.signed_in(manager.email).post(
+        "/v1/invitations", json={"email": "x@example.com", "role": "admin"}
+    )
+    assert (answer.status_code, answer.json()["reason"]) == (403, "permission_missing")
+
+
+def test_another_companys_is_not_there(installation: Installation) -> None:
+    made = invite(installation.signed_in())
+    installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
+    carl = installation.signed_in("carl@example.com")
+    for action in ("resend", "deactivate"):
+        assert carl.post(f"/v1/invitations/{made['id']}/{action}", json={}).status_code == 404
+    assert carl.get("/v1/invitations").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"email": "x", "role": "reporting"}, "email"),
+        ({"email": NEW, "role": "emperor"}, "role"),
+        ({"email": NEW}, "role"),
+        ({"email": [NEW], "role": "reporting"}, "email"),
+        ({"email": NEW, "role": "reporting", "operator": True}, "operator"),
+    ],
+)
+def test_what_cannot_be_accepted(installation: Installation, body: Any, field: str) -> None:
+    answer = installation.signed_in().post("/v1/invitations", json=body)
+    assert answer.status_code == 422
+    assert [one["field"] for one in answer.json()["errors"]] == [field]
+
+
+def test_accepting_is_not_throttled_by_address(
+    installation: Installation, mailbox: Mailbox
+) -> None:
+    invite(installation.signed_in())
+    token = sent(installation, mailbox)
+    with ThreadPoolExecutor(8) as pool:
+        tried = list(pool.map(lambda _: accept(installation, "gpiv_").status_code, range(150)))
+    assert set(tried) == {410}
+    assert accept(installation, token).status_code == 201
+
+
+def test_from_where_the_account_is_not_reached(
+    installation: Installation, mailbox: Mailbox
+) -> None:
+    invite(installation.signed_in())
+    token = sent(installation, mailbox)
+    with installation.node.database.changing(installation.node.clock.now()) as session:
+        allowlist.replace(
+            session,
+            Actor.command_line(),
+            company=installation.company.id,
+            entries=[allowlist.Entry("203.0.113.0/24", "")],
+        )
+    answer = accept(installation, token)
+    assert (answer.status_code, answer.json()["reason"]) == (403, "company_address_not_allowed")
+    assert accept(installation, token[:-1]).status_code == 410
+    from_there = installation.client()
+    from_there.headers["X-Forwarded-For"] = "garbage"
+    fields = {"token": token, "name": "Nell", "password": PASSWORD}
+    assert from_there.post("/v1/invitations/accept", json=fields).status_code == 403
+    from_there.headers["X-Forwarded-For"] = "203.0.113.9"
+    assert from_there.post("/v1/invitations/accept", json=fields).status_code == 201
+
+
+def test_trouble_with_mail_fails_nothing(open_installation: Open, sqlite_url: str) -> None:
+    installation = open_installation(sqlite_url, smtp_url="smtp://127.0.0.1:1")
+    ada = installation.signed_in()
+    made = invite(ada)
+    installation.node.mailing.send_due()
+    (listed,) = ada.get("/v1/invitations").json()["items"]
+    assert (listed["id"], listed["status"], listed["delivered_at"]) == (made["id"], "pending", None)
+    assert listed["delivery_trouble"] == "The mail server can't be reached."
+
+
+def test_a_running_node_sends_by_itself(
+    open_installation: Open, sqlite_url: str, mailbox: Mailbox
+) -> None:
+    installation = open_installation(sqlite_url, smtp_url=mailbox.url)
+    installation.node.start()
+    invite(installation.signed_in())
+    mailbox.wait()
