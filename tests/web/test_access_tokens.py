@@ -7,6 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from answers import fields, reasons
 from gatepass.core.grants import Holder
 from gatepass.registry.publishing import publish
 from gatepass.registry.tables import users
@@ -20,15 +21,6 @@ def create(client: httpx.Client, **fields: Any) -> Any:
     answer = client.post("/v1/access-tokens", json={**SAMPLE, **fields})
     assert answer.status_code == 201, answer.text
     return answer.json()
-
-
-def reasons(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["reason"]
-
-
-def fields(answer: httpx.Response) -> list[str]:
-    assert answer.status_code == 422, answer.text
-    return [error["field"] for error in answer.json()["errors"]]
 
 
 def test_from_made_to_ended(any_installation: Installation) -> None:

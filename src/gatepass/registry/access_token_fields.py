@@ -6,14 +6,13 @@ from typing import Any
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.networks import InvalidNetwork, parse_network
-from gatepass.core.permissions import EVERYTHING, is_permission, is_wildcard
-from gatepass.registry.fields import Problems, label_problem
+from gatepass.registry.fields import Problems, label_problem, read_items
+from gatepass.registry.permission_fields import read_permissions
 
 KINDS = ("api", "ui")
 #: What may be changed later; a token's kind stays what it is.
 CHANGEABLE = ("label", "permissions", "networks", "domains", "expires_at")
 
-MOST_PERMISSIONS = 200
 MOST_NETWORKS = 500
 MOST_DOMAINS = 100
 #: 9999-12-31T23:59:59.999Z, the last moment RFC 3339 can write.
@@ -38,7 +37,7 @@ def read(
         problems.add("kind", 'This is "api" or "ui".')
     readers: dict[str, Callable[[object], object]] = {
         "label": lambda value: _label(value, problems),
-        "permissions": lambda value: _permissions(value, catalogue, problems),
+        "permissions": lambda value: read_permissions(value, catalogue, problems, of_role=False),
         "networks": lambda value: _networks(value, problems),
         "domains": lambda value: _domains(value, kind, problems),
         "expires_at": lambda value: _expiry(value, now, problems),
@@ -61,30 +60,9 @@ def _label(value: object, problems: Problems) -> object:
     return value
 
 
-def _permissions(value: object, catalogue: Catalogue, problems: Problems) -> list[str]:
-    found: dict[str, None] = {}
-    for number, name in enumerate(_items("permissions", value, MOST_PERMISSIONS, problems)):
-        problem = _permission_problem(name, catalogue)
-        if problem is None:
-            found[str(name)] = None
-        else:
-            problems.add(f"permissions.{number}", problem)
-    if value in ([], ()):
-        problems.add("permissions", "A token without permissions would be refused everything.")
-    return list(found)
-
-
-def _permission_problem(name: object, catalogue: Catalogue) -> str | None:
-    if name == EVERYTHING:
-        return "Only a role holds everything, never a token."
-    if not isinstance(name, str) or not (is_permission(name) or is_wildcard(name)):
-        return "A permission is written resource:action, such as charges:create."
-    return None if catalogue.knows(name) else "There is no such permission."
-
-
 def _networks(value: object, problems: Problems) -> list[str]:
     found: dict[str, None] = {}
-    for number, text in enumerate(_items("networks", value, MOST_NETWORKS, problems)):
+    for number, text in enumerate(read_items("networks", value, MOST_NETWORKS, problems)):
         try:
             found[str(parse_network(text))] = None
         except InvalidNetwork as error:
@@ -94,7 +72,7 @@ def _networks(value: object, problems: Problems) -> list[str]:
 
 def _domains(value: object, kind: object, problems: Problems) -> list[str]:
     found: dict[str, None] = {}
-    items = _items("domains", value, MOST_DOMAINS, problems)
+    items = read_items("domains", value, MOST_DOMAINS, problems)
     if items and kind == "api":
         problems.add("domains", "Only a token for UI access is limited to domains.")
         return []
@@ -118,13 +96,3 @@ def _expiry(value: object, now: int, problems: Problems) -> int | None:
     else:
         return value
     return None
-
-
-def _items(field: str, value: object, most: int, problems: Problems) -> list[object]:
-    if not isinstance(value, list | tuple):
-        problems.add(field, "This is a list.")
-        return []
-    if len(value) > most:
-        problems.add(field, f"At most {most}.")
-        return []
-    return list(value)

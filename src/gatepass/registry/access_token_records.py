@@ -1,7 +1,5 @@
 """The record of an access token, as it is stored, shown and decided by."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +10,7 @@ from gatepass.core.grants import Grant
 from gatepass.core.networks import Networks, parse_network
 from gatepass.core.permissions import effective
 from gatepass.registry.actor import Person
+from gatepass.registry.etags import etag_of
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.tables import access_tokens, token_use, users
 
@@ -72,12 +71,9 @@ class AccessToken:
 
 
 def etag(token: AccessToken) -> str:
-    """Names the version of a token that people see and change, quoted as the ETag header has it.
-
-    It follows from the content, so it is true again when a change is undone. Use and the passing of
-    time don't change it.
-    """
-    content = (
+    """Names the version of a token that people see and change. Use and the passing of time don't
+    change it."""
+    return etag_of(
         token.id,
         token.label,
         token.permissions,
@@ -86,7 +82,6 @@ def etag(token: AccessToken) -> str:
         token.expires_at,
         token.deactivated_at,
     )
-    return f'"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]}"'
 
 
 def tokens_of(session: Session, rows: list[Row[Any]]) -> list[AccessToken]:

@@ -1,6 +1,6 @@
 """Access tokens: make, find, change, deactivate."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
@@ -88,7 +88,7 @@ def create(
         catalogue=catalogue,
         now=now,
     )
-    _require_held(actor, found["permissions"])
+    actor.require_held(found["permissions"])
     credential = make(ACCESS_TOKEN)
     values = {
         "id": credential.id,
@@ -159,7 +159,7 @@ def modify(
             current=token,
         )
     found = fields.read(changes, kind=row.kind, catalogue=catalogue, now=session.info["now"])
-    _require_held(actor, [*row.permissions, *found.get("permissions", ())])
+    actor.require_held([*row.permissions, *found.get("permissions", ())])
     before = {name: getattr(row, name) for name in found}
     after = {name: value for name, value in found.items() if value != before[name]}
     if not after:
@@ -222,14 +222,6 @@ def _find(session: Session, actor: Actor, token_id: str) -> Row[Any]:
 
 def _token(session: Session, row: Row[Any]) -> AccessToken:
     return tokens_of(session, [row])[0]
-
-
-def _require_held(actor: Actor, permissions: Iterable[str]) -> None:
-    for name in permissions:
-        if not actor.may(name):
-            raise Forbidden(
-                f"Nobody grants more than they hold, and you don't hold {name}.", permission=name
-            )
 
 
 def _require_fresh_form(session: Session, user: str, form_id: str) -> None:

@@ -1,5 +1,6 @@
 """Who is doing something, and what they may do."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,6 +73,16 @@ class Actor:
         """Raise Forbidden (``permission_missing``) unless it holds *permission*."""
         if not self.may(permission):
             raise Forbidden(f"This needs the permission {permission}.", permission=permission)
+
+    def require_held(self, permissions: Iterable[str]) -> None:
+        """Raise Forbidden (``permission_missing``) unless it holds all of *permissions*: nobody
+        grants more than they hold, or changes what holds more than they do."""
+        missing = next((name for name in sorted(permissions) if not self.may(name)), None)
+        if missing is not None:
+            raise Forbidden(
+                f"Nobody grants more than they hold, and you don't hold {missing}.",
+                permission=missing,
+            )
 
     def require_signed_in(self) -> None:
         """Raise Forbidden (``signed_in_user_required``) for an access token: a leaked one must not

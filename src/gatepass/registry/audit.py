@@ -1,6 +1,6 @@
 """The audit log: who did what, when, from where."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -24,6 +24,7 @@ __all__ = [
     "list_",
     "newest_number",
     "record",
+    "record_each",
     "sentence",
 ]
 
@@ -45,24 +46,42 @@ def record(
         before, after: the fields that changed, as JSON; never a secret or a digest. A role is told
             by the name it has now, too: it may be called otherwise later, or be gone.
     """
+    record_each(session, actor, action, [subject], company=company, before=before, after=after)
+
+
+def record_each(
+    session: Session,
+    actor: Actor,
+    action: str,
+    subjects: Sequence[Subject],
+    *,
+    company: str | None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Write an event for each of *subjects*, to all of which the same was done."""
+    before_told, after_told = _told(session, before), _told(session, after)
     session.execute(
         insert(audit_events),
-        {
-            "id": new_id("evt"),
-            "company_id": company,
-            "at": session.info["now"],
-            "actor_kind": actor.kind,
-            "actor_id": actor.user,
-            "actor_name": actor.name,
-            "actor_credential": actor.credential,
-            "address": actor.address,
-            "action": action,
-            "subject_kind": subject.kind,
-            "subject_id": subject.id,
-            "subject_name": subject.name,
-            "before": _told(session, before),
-            "after": _told(session, after),
-        },
+        [
+            {
+                "id": new_id("evt"),
+                "company_id": company,
+                "at": session.info["now"],
+                "actor_kind": actor.kind,
+                "actor_id": actor.user,
+                "actor_name": actor.name,
+                "actor_credential": actor.credential,
+                "address": actor.address,
+                "action": action,
+                "subject_kind": subject.kind,
+                "subject_id": subject.id,
+                "subject_name": subject.name,
+                "before": before_told,
+                "after": after_told,
+            }
+            for subject in subjects
+        ],
     )
 
 

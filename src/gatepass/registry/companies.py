@@ -1,9 +1,10 @@
 """Companies: the accounts that own everything else."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import Catalogue
@@ -13,6 +14,7 @@ from gatepass.core.grants import CompanyRules
 from gatepass.registry import audit
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
+from gatepass.registry.etags import etag_of
 from gatepass.registry.fields import folded, read_label, storable
 from gatepass.registry.publishing import publish, role_permissions
 from gatepass.registry.standing import standing
@@ -76,6 +78,65 @@ def get(session: Session, company_id: str) -> Company:
     if row is None:
         raise NotFound("There is no such company.")
     return _company(row)
+
+
+def etag(company: Company) -> str:
+    """Names the version of a company that people see and change."""
+    return etag_of(company.id, company.name)
+
+
+def own(session: Session, actor: Actor) -> Company:
+    """The actor's company.
+
+    Raises:
+        Forbidden: without ``company:get``.
+    """
+    actor.require("company:get")
+    return get(session, actor.company or "")
+
+
+def rename(
+    session: Session, actor: Actor, *, name: str, if_match: Collection[str] | None = None
+) -> Company:
+    """Give the actor's company another name. The same one again changes nothing.
+
+    Args:
+        if_match: the versions (``etag``) it may be changed from; None is any.
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; without ``company:modify``.
+        InvalidInput: for ``name``.
+        Conflict: ``changed_meanwhile``, with the ``current`` record; ``name_taken``.
+    """
+    actor.require_signed_in()
+    actor = standing(session, actor)
+    actor.require("company:modify")
+    company = get(session, actor.company or "")
+    if if_match is not None and etag(company) not in if_match:
+        raise Conflict(
+            "Someone changed the company meanwhile.", reason="changed_meanwhile", current=company
+        )
+    read_label("name", name)
+    taken = by_name(session, name)
+    if taken is not None and taken.id != company.id:
+        raise Conflict(f"There is a company {name} already.", reason="name_taken")
+    if name == company.name:
+        return company
+    session.execute(
+        update(companies)
+        .where(companies.c.id == company.id)
+        .values(name=name, name_folded=folded(name))
+    )
+    audit.record(
+        session,
+        actor,
+        "company.modified",
+        Subject("company", company.id, name),
+        company=company.id,
+        before={"name": company.name},
+        after={"name": name},
+    )
+    return get(session, company.id)
 
 
 def by_name(session: Session, name: str) -> Company | None:

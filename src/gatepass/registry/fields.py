@@ -50,6 +50,17 @@ def read_label(field: str, value: str) -> str:
     return value
 
 
+def read_items(field: str, value: object, most: int, problems: Problems) -> list[object]:
+    """The items of a list of at most *most*; none, and a problem noted, if it isn't one."""
+    if not isinstance(value, list | tuple):
+        problems.add(field, "This is a list.")
+        return []
+    if len(value) > most:
+        problems.add(field, f"At most {most}.")
+        return []
+    return list(value)
+
+
 def storable(text: str) -> bool:
     """Whether *text* has none of the characters that a line of text has no use for: control
     characters, NUL (which PostgreSQL can't hold) among them, and halves of surrogate pairs."""

@@ -4,6 +4,8 @@ Whoever changes a record publishes what follows from it in the same transaction,
 transaction's revision; so what is decided by and what people see can't part.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -12,7 +14,8 @@ from gatepass.core import grants
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.errors import NotFound
 from gatepass.core.grants import CompanyRules, Grant, Holder
-from gatepass.registry import audit, roles, tables
+from gatepass.core.permissions import EVERYTHING
+from gatepass.registry import audit, role_records, tables
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import Database
@@ -34,6 +37,15 @@ def publish(session: Session, record: Grant | Holder | CompanyRules) -> None:
             "record": grants.encode(record),
             "revision": session.info["revision"],
         },
+    )
+
+
+def publish_grants(session: Session, records: Sequence[Grant]) -> None:
+    """Publish many grants at once."""
+    revision = session.info["revision"]
+    session.execute(
+        _UPSERT["grants"],
+        [{"id": each.id, "record": grants.encode(each), "revision": revision} for each in records],
     )
 
 
@@ -93,10 +105,13 @@ def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
 def role_permissions(
     session: Session, catalogue: Catalogue, company: str
 ) -> dict[str, frozenset[str]]:
-    """What each role of a company permits, as it is published."""
+    """What each role of a company permits, as it is published: a permission that the catalogue
+    has dropped stays in a role's record, and permits nothing until it is back."""
     return {
-        role.id: frozenset(role.permissions)
-        for role in roles.of_company(session, catalogue, company).values()
+        role.id: frozenset(
+            name for name in role.permissions if name == EVERYTHING or catalogue.knows(name)
+        )
+        for role in role_records.of_company(session, catalogue, company).values()
     }
 
 

@@ -10,7 +10,7 @@ from gatepass.core.credentials import new_id
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
 from gatepass.registry import audit
-from gatepass.registry.actor import Actor
+from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import Subject
 from gatepass.registry.emails import fold_email, read_email
 from gatepass.registry.fields import read_label, storable
@@ -21,11 +21,13 @@ from gatepass.registry.tables import users
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user, without the password's hash. ``created_at`` is Unix ms.
+    """One user, without the password's hash. Times are Unix ms.
 
     Attributes:
         role: a role's id.
         operator: looks after the installation too.
+        last_sign_in_at: None if never.
+        second_factor: whether signing in takes one.
     """
 
     id: str
@@ -36,6 +38,10 @@ class User:
     status: Literal["active", "deactivated"]
     operator: bool
     created_at: int
+    last_sign_in_at: int | None = None
+    second_factor: bool = False
+    deactivated_at: int | None = None
+    deactivated_by: Person | None = None
 
 
 def create(
@@ -187,13 +193,18 @@ def on_behalf_of(session: Session, user_id: str) -> Actor:
 
 def user_of(row: Row[Any]) -> User:
     """A row of the users table as a record."""
+    ended = row.deactivated_at is not None
     return User(
         id=row.id,
         company=row.company_id,
         email=row.email,
         name=row.name,
         role=row.role,
-        status="active" if row.deactivated_at is None else "deactivated",
+        status="deactivated" if ended else "active",
         operator=row.operator,
         created_at=row.created_at,
+        last_sign_in_at=row.last_sign_in_at,
+        second_factor=row.totp_sealed is not None,
+        deactivated_at=row.deactivated_at,
+        deactivated_by=Person(row.deactivated_by, row.deactivated_by_name) if ended else None,
     )

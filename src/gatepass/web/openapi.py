@@ -43,6 +43,8 @@ _ANY_TOKEN: list[dict[str, list[str]]] = [
     {"x-access-token": []},
     {"dashboard": []},
 ]
+#: What can be in conflict without being named by an id.
+_MAY_CONFLICT = (("/v1/roles", "post"), ("/v1/company", "patch"))
 _SIGN_IN = ("/v1/authentications", "post")
 _ACCEPT = ("/v1/invitations/accept", "post")
 
@@ -111,7 +113,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         refusals.add(415)
     if "{id}" in path:
         refusals |= {404, 409} if method != "get" else {404}
-    if method == "put":
+    if method == "put" or (path, method) in _MAY_CONFLICT:
         refusals.add(409)
     if any(parameter["name"] == "user" for parameter in operation.get("parameters", ())):
         refusals.add(404)

@@ -13,7 +13,10 @@ from gatepass.web.api import (
     audit_export,
     authentications,
     catalogue,
+    company,
     invitations,
+    roles,
+    users,
     verifier_keys,
 )
 from gatepass.web.strict_json import field_name
@@ -45,6 +48,9 @@ for module in (
     access_tokens,
     allowlist,
     invitations,
+    users,
+    roles,
+    company,
     audit_events,
     audit_export,
     verifier_keys,

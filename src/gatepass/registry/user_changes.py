@@ -1,0 +1,183 @@
+"""Changing users: another role, or the end of an account.
+
+A user is one row where decisions read (the holder), so either counts on their very next call, and
+on that of all their tokens and sign-ins.
+"""
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from gatepass.core.catalogue import ADMIN
+from gatepass.core.errors import Conflict, InvalidInput
+from gatepass.core.grants import Holder
+from gatepass.registry import audit
+from gatepass.registry.access_tokens_of_user import deactivate_all
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import Subject
+from gatepass.registry.etags import etag_of
+from gatepass.registry.publishing import publish, published_holder, published_rules
+from gatepass.registry.standing import standing
+from gatepass.registry.tables import users
+from gatepass.registry.user_search import find
+from gatepass.registry.users import User
+
+
+def etag(user: User) -> str:
+    """Names the version of a user that people see and change. Signing in doesn't change it."""
+    return etag_of(user.id, user.name, user.email, user.role, user.deactivated_at)
+
+
+def change_role(
+    session: Session,
+    actor: Actor,
+    user_id: str,
+    *,
+    role: str,
+    if_match: Collection[str] | None = None,
+) -> User:
+    """Give a user another role. The same one again changes nothing.
+
+    Args:
+        role: a role's id.
+        if_match: the versions (``etag``) it may be changed from; None is any.
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; without ``users:manage``; without something that
+            the role grants, or that the user's present one does.
+        NotFound: there is none, or it is another company's.
+        Conflict: ``changed_meanwhile``, with the ``current`` record; ``user_deactivated``;
+            ``last_administrator``.
+        InvalidInput: for ``role``; the company has none of that id.
+    """
+    actor, user = _changeable(session, actor, user_id)
+    if if_match is not None and etag(user) not in if_match:
+        raise Conflict(
+            "Someone changed this user meanwhile.", reason="changed_meanwhile", current=user
+        )
+    if user.status != "active":
+        raise Conflict(
+            f"{user.name} is deactivated: their role stays as it is.",
+            reason="user_deactivated",
+            current=user,
+        )
+    permitted = published_rules(session, user.company).roles
+    if role not in permitted:
+        raise InvalidInput([("role", "There is no such role.")])
+    if role != ADMIN.id:
+        _require_another_administrator(session, user)
+    _require_not_above(session, actor, user)
+    actor.require_held(permitted[role])
+    if role == user.role:
+        return user
+    session.execute(update(users).where(users.c.id == user.id).values(role=role))
+    publish(session, msgspec.structs.replace(_holder(session, user), role=role))
+    _record(session, actor, "role_changed", user, before={"role": user.role}, after={"role": role})
+    return find(session, actor, user.id)
+
+
+def deactivate(
+    session: Session,
+    actor: Actor,
+    user_id: str,
+    *,
+    access_tokens: Literal["deactivate", "keep"] = "deactivate",
+) -> User:
+    """End an account for good. Repeating it changes nothing.
+
+    Args:
+        access_tokens: ``deactivate`` ends theirs one by one; with ``keep`` they stay in the list as
+            they are. Either way all of them, and all sign-ins, are refused from now on
+            (``account_deactivated``).
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; without ``users:manage``, or without something that
+            the user's role grants.
+        NotFound: there is none, or it is another company's.
+        Conflict: ``last_administrator``.
+        InvalidInput: for ``access_tokens``.
+    """
+    actor, user = _changeable(session, actor, user_id)
+    if access_tokens not in ("deactivate", "keep"):
+        raise InvalidInput([("access_tokens", 'This is "deactivate" or "keep".')])
+    if user.status != "active":
+        return user
+    _require_another_administrator(session, user)
+    _require_not_above(session, actor, user)
+    ended = {
+        "deactivated_at": session.info["now"],
+        "deactivated_by": actor.user,
+        "deactivated_by_name": actor.name,
+    }
+    session.execute(update(users).where(users.c.id == user.id).values(ended))
+    publish(session, msgspec.structs.replace(_holder(session, user), active=False))
+    _record(
+        session,
+        actor,
+        "deactivated",
+        user,
+        before={"deactivated_at": None},
+        after={"deactivated_at": session.info["now"], "access_tokens": access_tokens},
+    )
+    if access_tokens == "deactivate":
+        deactivate_all(session, actor, user.id)
+    return find(session, actor, user.id)
+
+
+def _changeable(session: Session, actor: Actor, user_id: str) -> tuple[Actor, User]:
+    actor.require_signed_in()
+    actor = standing(session, actor)
+    actor.require("users:manage")
+    return actor, find(session, actor, user_id)
+
+
+def _require_another_administrator(session: Session, user: User) -> None:
+    # Behind the lock of all changes: two administrators who demote each other at the same moment
+    # come one after the other, and the second is told.
+    if user.role != ADMIN.id:
+        return
+    administrators = session.execute(
+        select(func.count()).where(
+            users.c.company_id == user.company,
+            users.c.role == ADMIN.id,
+            users.c.deactivated_at.is_(None),
+        )
+    ).scalar_one()
+    if administrators < 2:
+        raise Conflict(
+            f"{user.name} is the last administrator: make someone else one first.",
+            reason="last_administrator",
+            current=user,
+        )
+
+
+def _require_not_above(session: Session, actor: Actor, user: User) -> None:
+    """A Manager must not be able to take an Admin's place by removing the Admin."""
+    actor.require_held(published_rules(session, user.company).roles.get(user.role, ()))
+
+
+def _holder(session: Session, user: User) -> Holder:
+    return published_holder(session, user.id) or Holder(user.id, user.company, True, user.role)
+
+
+def _record(
+    session: Session,
+    actor: Actor,
+    what: str,
+    user: User,
+    *,
+    before: dict[str, Any],
+    after: dict[str, Any],
+) -> None:
+    audit.record(
+        session,
+        actor,
+        f"user.{what}",
+        Subject("user", user.id, user.name),
+        company=user.company,
+        before=before,
+        after=after,
+    )

@@ -1,0 +1,66 @@
+"""``/v1/company``: the account itself."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Response
+from pydantic import Field
+
+from gatepass.core.errors import Conflict
+from gatepass.registry import companies
+from gatepass.web.api.body import Fields, body, takes
+from gatepass.web.api.shapes import Record, Time, wanted_tags
+from gatepass.web.deps import Authenticated, OurNode, SignedIn
+
+router = APIRouter(tags=["Company"])
+
+
+class CompanyChanges(Fields):
+    """What shall change."""
+
+    name: str = Field(
+        json_schema_extra={"minLength": 1, "maxLength": 100}, examples=["Analytical Engines"]
+    )
+
+
+class Company(Record):
+    """The account that owns everything."""
+
+    id: str
+    name: str
+    status: Literal["active", "deactivated"]
+    created_at: Time
+
+
+@router.get("/company", summary="The company")
+def get(response: Response, node: OurNode, actor: Authenticated) -> Company:
+    """Needs `company:get`."""
+    with node.database.reading(node.clock.now()) as session:
+        return _sent(companies.own(session, actor), response)
+
+
+@router.patch("/company", summary="Rename the company", openapi_extra=takes(CompanyChanges))
+def modify(
+    response: Response,
+    node: OurNode,
+    actor: SignedIn,
+    changes: Annotated[CompanyChanges, body(CompanyChanges)],
+    if_match: Annotated[list[str] | None, Header()] = None,
+) -> Company:
+    """Needs `company:modify`. Names are unique in an installation, compared without case (else
+    409). With `If-Match`, only the version it names is changed (else 409)."""
+    try:
+        with node.database.changing(node.clock.now()) as session:
+            company = companies.rename(
+                session, actor, name=changes.name, if_match=wanted_tags(if_match)
+            )
+    except Conflict as conflict:
+        if isinstance(conflict.current, companies.Company):
+            current = Company.model_validate(conflict.current)
+            conflict.current = current.model_dump(mode="json")
+        raise
+    return _sent(company, response)
+
+
+def _sent(company: companies.Company, response: Response) -> Company:
+    response.headers["ETag"] = companies.etag(company)
+    return Company.model_validate(company)

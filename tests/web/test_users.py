@@ -1,0 +1,217 @@
+"""``/v1/users``: what becomes of a person counts everywhere on the very next request."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from answers import fields, reasons
+from installation import PASSWORD, Installation
+
+BOB = "bob@example.com"
+
+
+@pytest.fixture
+def bob(installation: Installation) -> str:
+    return installation.new_user(BOB, "Bob Manager", role="manager").id
+
+
+def test_a_record_says_what_an_administrator_asks(any_installation: Installation) -> None:
+    installation = any_installation
+    ada = installation.signed_in()
+    bob = installation.new_user(BOB, "Bob Manager", role="manager")
+    got = ada.get(f"/v1/users/{bob.id}")
+    record = got.json()
+    assert len(record.pop("created_at")) == len("2026-12-24T00:00:00.000Z")
+    assert record == {
+        "id": bob.id,
+        "name": "Bob Manager",
+        "email": BOB,
+        "role": "manager",
+        "status": "active",
+        "last_sign_in_at": None,
+        "second_factor": False,
+        "deactivated_at": None,
+        "deactivated_by": None,
+        "deactivated_by_name": None,
+    }
+    changed = ada.patch(
+        f"/v1/users/{bob.id}", json={"role": "reporting"}, headers={"If-Match": got.headers["etag"]}
+    )
+    assert (changed.status_code, changed.json()["role"]) == (200, "reporting")
+    late = ada.patch(
+        f"/v1/users/{bob.id}", json={"role": "manager"}, headers={"If-Match": got.headers["etag"]}
+    )
+    assert reasons(late) == (409, "changed_meanwhile")
+    assert late.json()["current"] == changed.json()
+    ended = ada.post(f"/v1/users/{bob.id}/deactivate", json={"access_tokens": "keep"})
+    assert ended.status_code == 200
+    assert (ended.json()["status"], ended.json()["deactivated_by"]) == (
+        "deactivated",
+        installation.ada.id,
+    )
+    again = ada.post(f"/v1/users/{bob.id}/deactivate", json={})
+    assert (again.status_code, again.json()) == (200, ended.json())
+    assert again.headers["etag"] == ended.headers["etag"] != changed.headers["etag"]
+    assert reasons(ada.patch(f"/v1/users/{bob.id}", json={"role": "manager"})) == (
+        409,
+        "user_deactivated",
+    )
+    page = ada.get("/v1/users").json()
+    assert [user["id"] for user in page["items"]] == [bob.id, installation.ada.id]
+    assert page["items"][0] == ended.json()
+    assert page["next"] is None
+
+
+def test_a_list_is_filtered_and_paged(installation: Installation, ada: httpx.Client) -> None:
+    for number in range(3):
+        installation.new_user(f"user{number}@example.com", f"User {number}", role="reporting")
+    names = [user["name"] for user in ada.get("/v1/users").json()["items"]]
+    assert names == ["User 2", "User 1", "User 0", "Ada Lovelace"]
+    first = ada.get("/v1/users", params={"limit": 3}).json()
+    rest = ada.get("/v1/users", params={"limit": 3, "cursor": first["next"]}).json()
+    assert [user["name"] for user in first["items"] + rest["items"]] == names
+    found = ada.get("/v1/users", params={"q": "USER1@", "status": "active"}).json()["items"]
+    assert [user["name"] for user in found] == ["User 1"]
+    assert ada.get("/v1/users", params={"status": "deactivated"}).json()["items"] == []
+    for query in ({"status": "gone"}, {"q": "a\0"}, {"limit": "0"}, {"cursor": "x"}):
+        assert ada.get("/v1/users", params=query).status_code == 422
+
+
+@pytest.mark.parametrize("how", ["role", "deactivate", "keep", "custom"])
+def test_it_counts_on_the_next_request_everywhere(any_installation: Installation, how: str) -> None:
+    """API, pages, verify and nginx: all asked just before, and again just after."""
+    installation = any_installation
+    ada = installation.signed_in()
+    role = "manager"
+    if how == "custom":
+        made = ada.post(
+            "/v1/roles",
+            json={
+                "name": "Desk",
+                "permissions": ["access-tokens:create", "charges:get", "users:get"],
+            },
+        )
+        role = made.json()["id"]
+    bob = installation.new_user(BOB, "Bob", role=role)
+    text = installation.access_token("charges:get", "users:get", maker=BOB)
+    signed_in, by_token = installation.signed_in(BOB), installation.client(text)
+    key, gateway = installation.verifier_key(), installation.client()
+
+    def asked() -> list[Any]:
+        verified = installation.client(key).post(
+            "/v1/verify", json={"token": text, "permission": "charges:get"}
+        )
+        nginx = gateway.get(
+            "/authz/nginx",
+            headers={
+                "Authorization": f"Bearer {text}",
+                "X-Original-URI": "/v1/charges/7",
+                "X-Original-Method": "GET",
+            },
+        )
+        return [
+            signed_in.get("/v1/users").status_code,
+            by_token.get("/v1/users").status_code,
+            verified.json()["reason"],
+            nginx.headers.get("x-gatepass-reason", nginx.status_code),
+        ]
+
+    assert asked() == [200, 200, "allowed", 204]
+    if how == "role":
+        change = ada.patch(f"/v1/users/{bob.id}", json={"role": "customer-service"})
+        assert change.status_code == 200
+        # Customer Service holds charges:get, but not users:get.
+        assert asked() == [403, 403, "allowed", 204]
+        assert ada.patch(f"/v1/users/{bob.id}", json={"role": "manager"}).status_code == 200
+        assert asked() == [200, 200, "allowed", 204]
+    elif how == "custom":
+        change = ada.patch(f"/v1/roles/{role}", json={"permissions": ["users:get"]})
+        assert change.status_code == 200
+        assert asked() == [200, 200, "permission_missing", "permission_missing"]
+        ada.patch(f"/v1/roles/{role}", json={"permissions": ["charges:*"]})
+        assert asked() == [403, 403, "allowed", 204]
+    else:
+        end = ada.post(f"/v1/users/{bob.id}/deactivate", json={"access_tokens": how})
+        assert end.status_code == 200
+        reason = "token_deactivated" if how == "deactivate" else "account_deactivated"
+        assert asked() == [401, 401, reason, reason]
+        assert signed_in.get("/v1/me").json()["reason"] == "account_deactivated"
+        assert by_token.get("/v1/me").json()["reason"] == reason
+        refused = installation.client().post(
+            "/v1/authentications", json={"email": BOB, "password": PASSWORD}
+        )
+        assert reasons(refused) == (401, "sign_in_failed")
+        listed = ada.get(f"/v1/access-tokens/{text[:21]}").json()["status"]
+        assert listed == ("deactivated" if how == "deactivate" else "active")
+
+
+def test_the_last_administrator_stays(installation: Installation, bob: str) -> None:
+    path = f"/v1/users/{installation.ada.id}"
+    for client in (installation.signed_in(), installation.signed_in(BOB)):
+        for answer in (
+            client.patch(path, json={"role": "manager"}),
+            client.post(path + "/deactivate", json={}),
+        ):
+            assert reasons(answer) == (409, "last_administrator")
+    installation.new_user("grace@example.com", "Grace", role="admin")
+    manager = installation.signed_in(BOB)
+    for answer in (
+        manager.patch(path, json={"role": "manager"}),
+        manager.post(path + "/deactivate", json={}),
+        manager.patch(f"/v1/users/{bob}", json={"role": "admin"}),
+    ):
+        assert reasons(answer) == (403, "permission_missing")
+        assert 'scope="*"' in answer.headers["www-authenticate"]
+
+
+def test_an_access_token_reads_and_changes_nothing(
+    installation: Installation, ada: httpx.Client, bob: str
+) -> None:
+    token = installation.client(installation.access_token("users:*"))
+    assert token.get(f"/v1/users/{bob}").status_code == 200
+    assert token.get("/v1/users").status_code == 200
+    for answer in (
+        token.patch(f"/v1/users/{bob}", json={"role": "reporting"}),
+        token.post(f"/v1/users/{bob}/deactivate", json={}),
+    ):
+        assert reasons(answer) == (403, "signed_in_user_required")
+    poor = installation.client(installation.access_token("charges:get"))
+    assert reasons(poor.get("/v1/users")) == (403, "permission_missing")
+    assert reasons(poor.get(f"/v1/users/{bob}")) == (403, "permission_missing")
+
+
+def test_what_is_sent_is_read_strictly(
+    installation: Installation, ada: httpx.Client, bob: str
+) -> None:
+    path = f"/v1/users/{bob}"
+    for change, wrong in (
+        ({}, ["role"]),
+        ({"role": 7}, ["role"]),
+        ({"role": "emperor"}, ["role"]),
+        ({"role": "reporting", "name": "Bobby"}, ["name"]),
+    ):
+        assert fields(ada.patch(path, json=change)) == wrong
+    for end, wrong in (
+        ({"access_tokens": "forget"}, ["access_tokens"]),
+        ({"access_tokens": None}, ["access_tokens"]),
+        ({"tokens": "keep"}, ["tokens"]),
+    ):
+        assert fields(ada.post(path + "/deactivate", json=end)) == wrong
+    assert ada.get(path).json()["role"] == "manager"
+
+
+def test_another_companys_people_do_not_exist(
+    installation: Installation, ada: httpx.Client
+) -> None:
+    other = installation.new_company("Difference Engines")
+    carl = installation.new_user("carl@example.com", "Carl", company=other)
+    for id in (carl.id, "usr_nobody", "x", "%00"):
+        path = f"/v1/users/{id}"
+        for answer in (
+            ada.get(path),
+            ada.patch(path, json={"role": "reporting"}),
+            ada.post(path + "/deactivate", json={}),
+        ):
+            assert answer.status_code == 404, id
+    assert "carl@example.com" not in ada.get("/v1/users").text
