@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -21,6 +23,7 @@ from gatepass.registry.authentication_records import begin
 from gatepass.registry.companies import Company
 from gatepass.registry.database import Database
 from gatepass.registry.publishing import published_grant, published_holder, published_rules
+from gatepass.registry.sealing import SealingKey
 from gatepass.registry.users import User
 
 NOW = 1_800_000_000_000
@@ -44,11 +47,14 @@ class SmallRegistry:
 
     Attributes:
         now: Unix ms; moved by hand.
+        sealing: a key that is made when it is needed.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = NOW
+        self._directory = TemporaryDirectory(prefix="gatepass-test-")
+        self.sealing = SealingKey(Path(self._directory.name) / "sealing-key")
         self.catalogue = parse_catalogue(CATALOGUE)
         self.northwind = self.company("Northwind")
         self.contoso = self.company("Contoso")

@@ -22,6 +22,8 @@ from gatepass.registry import publishing
 from gatepass.registry import usage as registry_usage
 from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.proving import Proving
+from gatepass.registry.sealing import FILE_NAME, SealingKey
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.follower import Follower, NodeLock, open_copy
@@ -43,6 +45,8 @@ class Node:
         settings, catalogue, clock: as given.
         file: the local grant file.
         database: the registry.
+        sealing: the key that second factors are sealed with.
+        proving: what lets people show once more that it is them.
         usage: this process's counts.
         mailing: sends mail, where the node's duties are this process's.
         verifier: decides.
@@ -62,6 +66,8 @@ class Node:
             writing=self.file.writing if on_one_machine else nullcontext,
             confirm=None if on_one_machine else self._confirm,
         )
+        self.sealing = SealingKey(settings.data_dir / FILE_NAME)
+        self.proving = Proving(self.database, self.sealing, clock.now)
         self.usage = Usage(self.file.use_directory)
         self.mailing = Mailing(settings, self.database, clock.now)
         self.verifier = Verifier(

@@ -99,15 +99,6 @@ def test_signing_out_ends_it_on_the_server_too(ada: Visit) -> None:
     assert ada.send("/sign-out", {}).answer.status_code == 303
 
 
-def test_a_form_sent_after_the_sign_in_ended_is_kept(ada: Visit) -> None:
-    ada.client.cookies.clear()
-    typed = [("label", 'A "quoted" <label>'), ("permissions", "charges:get"), ("do", "create")]
-    page = ada.send("/access-tokens/new", typed)
-    assert page.answer.status_code == 401
-    assert "You were signed out before this was saved" in page.text
-    assert page.form("/access-tokens/new").fields == typed
-
-
 def test_from_outside_the_allowlist_pages_say_so(installation: Installation, ada: Visit) -> None:
     with installation.node.database.changing(installation.node.clock.now()) as session:
         allowlist.replace(

@@ -45,7 +45,11 @@ def sign_in(registry: SmallRegistry, **changes: Any) -> tuple[Authentication, st
         "hasher": HASHER,
     }
     return sign_in_to(
-        registry.database, **(given | changes), now=lambda: registry.now, lifetime_ms=3 * HOUR
+        registry.database,
+        registry.sealing,
+        **(given | changes),
+        now=lambda: registry.now,
+        lifetime_ms=3 * HOUR,
     )
 
 

@@ -156,7 +156,7 @@ def test_on_https_the_cookie_is_locked_to_this_host(settings: Settings) -> None:
     response = Response()
     set_login_cookie(response, settings, "gplt_x", 1_800_000_000_999)
     assert response.headers["set-cookie"] == (
-        "__Host-gatepass=gplt_x; expires=Fri, 15 Jan 2027 08:00:00 GMT; HttpOnly; Path=/; "
+        "__Host-gatepass=gplt_x; expires=Sat, 16 Jan 2027 08:00:00 GMT; HttpOnly; Path=/; "
         "SameSite=lax; Secure"
     )
 

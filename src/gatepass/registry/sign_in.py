@@ -1,6 +1,7 @@
 """Signing in: from e-mail and password to a login token.
 
-A refusal never says what was wrong, and takes as long whether or not there is such an account.
+A refusal never says what was wrong, and takes as long whether or not there is such an account, and
+whichever of password and code was wrong.
 """
 
 from collections.abc import Callable
@@ -8,25 +9,27 @@ from dataclasses import replace
 from typing import Any
 
 from argon2 import PasswordHasher
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import LOGIN_TOKEN, make
-from gatepass.core.errors import SignInFailed, TooManyAttempts
+from gatepass.core.errors import SignInFailed, TooManyAttempts, Unavailable
 from gatepass.core.networks import parse_address
-from gatepass.registry import audit, passwords, throttling
+from gatepass.registry import audit, passwords, second_factor, throttling
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.authentication_records import Authentication, begin
 from gatepass.registry.database import Database
 from gatepass.registry.emails import fold_email
 from gatepass.registry.publishing import published_rules
+from gatepass.registry.sealing import SealingKey
 from gatepass.registry.tables import users
 from gatepass.registry.users import user_of
 
 
 def sign_in(
     database: Database,
+    sealing: SealingKey,
     *,
     email: str,
     password: str,
@@ -40,7 +43,9 @@ def sign_in(
     """Sign in.
 
     Args:
-        code: of a second factor; looked at where the account has one.
+        sealing: what second factors are sealed with.
+        code: of the second factor, or a recovery code; where the account has none, it isn't looked
+            at.
         address: where the request comes from, as text; None if that can't be told.
         now: the time in Unix ms, asked anew for each transaction.
         lifetime_ms: how long the login token is good for.
@@ -51,21 +56,27 @@ def sign_in(
     Raises:
         SignInFailed: anything was wrong, or the company's allowlist lacks the address.
         TooManyAttempts: the account or the address has failed too often lately.
-        Unavailable: the database can't be used, or too many sign in at once.
+        Unavailable: the database or the sealing key can't be used, or too many sign in at once.
     """
     counted = throttling.keys(email, address)
     with database.reading(now()) as session:
         throttling.check(session, counted)
         found = _account(session, email)
-        admitted = found is not None and _admits(session, found, address)
+        admitted = (
+            found is not None
+            and _admits(session, found, address)
+            and _code_may_fit(session, found, code, sealing)
+        )
     # Between transactions, always, and against a hash of nobody's if there is no such account.
     matched = passwords.verify(password, found and found.password_hash, hasher=hasher)
     if found is not None and matched and admitted:
         try:
             return _let_in(
                 database,
+                sealing,
                 found,
                 counted,
+                code=code,
                 address=address,
                 user_agent=user_agent,
                 now=now(),
@@ -83,9 +94,11 @@ def sign_in(
 
 def _let_in(
     database: Database,
+    sealing: SealingKey,
     found: Row[Any],
     counted: dict[str, int],
     *,
+    code: str | None,
     address: str | None,
     user_agent: str | None,
     now: int,
@@ -100,6 +113,12 @@ def _let_in(
             raise SignInFailed
         if not _admits(session, current, address):
             raise SignInFailed
+        proof = None
+        if current.totp_sealed is not None:
+            # Found good and used up behind the lock: of many who send one code, one is let in.
+            proof = second_factor.proof_of(session, current, code or "", sealing)
+            if proof is None:
+                raise SignInFailed
         record = begin(
             session,
             user_of(current),
@@ -108,7 +127,34 @@ def _let_in(
             address=address,
             user_agent=user_agent,
         )
+        session.execute(update(users).where(users.c.id == found.id).values(last_sign_in_at=now))
+        if proof is not None:
+            second_factor.use(session, _as(record, address), current, proof)
     return record, credential.text
+
+
+def _code_may_fit(session: Session, user: Row[Any], code: str | None, sealing: SealingKey) -> bool:
+    """Whether it is worth a change to find out. Asked whether or not the password is right, so that
+    a wrong code takes the same way, and the same time, as a wrong password."""
+    if user.totp_sealed is None:
+        return True
+    try:
+        return second_factor.proof_of(session, user, code or "", sealing) is not None
+    except Unavailable:
+        # Only whoever has the password is told.
+        return True
+
+
+def _as(record: Authentication, address: str | None) -> Actor:
+    return Actor(
+        "user",
+        record.company,
+        record.user.id,
+        record.user.name,
+        frozenset(),
+        record.id,
+        address,
+    )
 
 
 def _account(session: Session, email: str) -> Row[Any] | None:

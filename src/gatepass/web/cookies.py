@@ -20,6 +20,7 @@ from gatepass.settings import Settings
 # host of the same domain: good enough for JSON, which needs a preflight, and not for plain forms.
 _API_SITES = frozenset(("same-origin", "same-site", "none"))
 _PAGE_SITES = frozenset(("same-origin", "none"))
+_REMEMBERED_S = 24 * 3600
 
 
 def cookie_name(settings: Settings) -> str:
@@ -28,11 +29,15 @@ def cookie_name(settings: Settings) -> str:
 
 
 def set_login_cookie(response: Response, settings: Settings, text: str, expires_at: int) -> None:
-    """Hand the browser a login token. *expires_at* is the token's, in milliseconds."""
+    """Hand the browser a login token. *expires_at* is the token's, in milliseconds.
+
+    The cookie outlives it by a day. The token opens nothing any more by then; it tells whose form
+    it was that is sent after the sign-in has ended, and so to whom what was typed may be shown.
+    """
     response.set_cookie(
         cookie_name(settings),
         text,
-        expires=datetime.fromtimestamp(expires_at // 1000, UTC),
+        expires=datetime.fromtimestamp(expires_at // 1000 + _REMEMBERED_S, UTC),
         path="/",
         secure=settings.is_https,
         httponly=True,

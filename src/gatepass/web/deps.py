@@ -11,15 +11,19 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from gatepass.core.decision import Decision, Reason
+from gatepass.core.errors import Forbidden
 from gatepass.core.grants import Grant
 from gatepass.core.networks import format_address, parse_address
 from gatepass.node import Node
-from gatepass.registry import users
+from gatepass.registry import second_factor_rule, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.users import User
 from gatepass.verify.client_address import client_address
 from gatepass.verify.presented import read_credential, read_single
 from gatepass.web.cookies import cookie_counts, login_cookie
+
+# All that a person reaches who has no second factor although their company requires one.
+_WAY_TO_SECOND_FACTOR = frozenset(("/account/two-factor", "/sign-out", "/v1/me", "/v1/sign-out"))
 
 
 class Refused(Exception):
@@ -92,16 +96,24 @@ def caller_of(request: Request, decision: Decision) -> Caller:
 
     Raises:
         Refused: it didn't.
+        Forbidden: ``second_factor_required``: the company requires one, by now, and this person has
+            none. Access tokens are not concerned.
         Unavailable: the registry can't be read now.
     """
     grant = decision.grant
     if not decision.allowed or grant is None:
         raise Refused(decision)
     node = node_of(request)
+    signed_in = grant.kind == "login"
     with node.database.reading(node.clock.now()) as session:
         user = users.get(session, grant.user)
+        lacking = signed_in and second_factor_rule.lacking(session, user.id)
+    if lacking and request.url.path not in _WAY_TO_SECOND_FACTOR:
+        raise Forbidden(
+            "Your company requires a second factor. Set one up to go on.",
+            reason="second_factor_required",
+        )
     address = decision.call.address
-    signed_in = grant.kind == "login"
     actor = Actor(
         kind="user" if signed_in else "token",
         company=grant.company,

@@ -34,6 +34,7 @@ async def sign_in(
         partial(
             sign_in_to,
             node.database,
+            node.sealing,
             email=email,
             password=password,
             code=code,

@@ -7,6 +7,9 @@ from gatepass.web.pages import (
     access_token_edit,
     access_token_new,
     access_tokens,
+    account,
+    account_password,
+    account_two_factor,
     docs,
     errors,
     sign_in,
@@ -23,6 +26,9 @@ for _screen in (
     access_token_new,
     access_token_edit,
     access_token,
+    account,
+    account_password,
+    account_two_factor,
     docs,
 ):
     router.include_router(_screen.router)

@@ -16,6 +16,7 @@ from gatepass.web.pages.expiry import CHOICES
 from gatepass.web.pages.forms import Form
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.permission_groups import offered
+from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.token_form import TokenForm, changes
 from gatepass.web.pages.visitor import Visiting, Visitor
@@ -34,6 +35,7 @@ def show_form(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 
 @router.post("/access-tokens/{id}/edit")
+@resumable
 def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
     """Save what changed; or do what another button says, and show the form again."""
     token = _editable(node, visitor, id)

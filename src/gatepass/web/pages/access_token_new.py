@@ -21,6 +21,7 @@ from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.expiry import CHOICES
 from gatepass.web.pages.forms import Form
 from gatepass.web.pages.permission_groups import offered
+from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.snippets import serves, snippets
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.token_form import TokenForm
@@ -48,6 +49,7 @@ def show_form(visitor: Visiting, node: OurNode, replace: Annotated[str, Query()]
 
 
 @router.post(PATH)
+@resumable
 def send_form(request: Request, visitor: Visiting, node: OurNode, fields: Form) -> Response:
     """Make the token; or do what another button says, and show the form again."""
     _require(visitor)

@@ -22,6 +22,9 @@ from gatepass.web.deps import Refused, node_of
 from gatepass.web.edge import log_unhandled
 from gatepass.web.pages.forms import read_form
 from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.places import TWO_FACTOR
+from gatepass.web.pages.resuming import opens_instead, path_of, path_that_opens, typed_into
+from gatepass.web.pages.sign_in_form import sign_in_form
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visitor, address_text, visiting
 from gatepass.web.problems import Problem, problem_of_error, problem_of_reason, problem_of_status
@@ -53,7 +56,8 @@ class Explained:
 
 
 class PageRoute(APIRoute):
-    """A route whose errors are pages, and which no other site can post to."""
+    """A route whose errors are pages, which no other site can post to, and which does nothing for
+    ``do=resume`` (see ``resuming``)."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the endpoint, its parameters included."""
@@ -63,6 +67,9 @@ class PageRoute(APIRoute):
             try:
                 if request.method not in ("GET", "HEAD") and not same_site(request):
                     raise Forbidden("This came from another site.", reason="cross_site")
+                instead = await opens_instead(request, self.endpoint)
+                if instead is not None:
+                    return security_headers(RedirectResponse(instead, 303))
                 return await handle(request)
             except Exception as error:
                 typed = await _typed(request)
@@ -77,11 +84,13 @@ def error_page(
     """The page for *error*; for someone who isn't signed in, the way to the sign-in form.
 
     Args:
-        typed: the fields of the form that was sent, to be sent again after signing in.
+        typed: the fields of the form that was sent, to be shown again after signing in.
     """
     problem = _problem(error)
     if problem.reason in _SIGNED_OUT and problem.status in (401, 403):
         return _sign_in_first(request, typed)
+    if problem.reason == "second_factor_required" and problem.status == 403:
+        return security_headers(RedirectResponse(TWO_FACTOR.path, 303))
     visitor = None if problem.reason == "cross_site" else _visitor(request)
     explained = _explained(request, problem, visitor)
     response = render(
@@ -100,7 +109,7 @@ async def _typed(request: Request) -> list[tuple[str, str]]:
     except Exception:
         # It is what went wrong, or the connection is gone: there is nothing to keep.
         return []
-    return [(name, value) for name, value in fields.pairs if name != "password"]
+    return fields.pairs
 
 
 def _problem(error: Exception) -> Problem:
@@ -119,13 +128,19 @@ def _problem(error: Exception) -> Problem:
 
 def _sign_in_first(request: Request, typed: Sequence[tuple[str, str]]) -> Response:
     if request.method in ("GET", "HEAD"):
-        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return security_headers(RedirectResponse(f"/sign-in?next={quote(path, safe='/')}", 303))
-    response = render(
-        "signed_out.html", 401, visitor=None, now=_now(request), path=request.url.path, typed=typed
+        path = quote(path_of(request), safe="/")
+        return security_headers(RedirectResponse(f"/sign-in?next={path}", 303))
+    kept = typed_into(request, typed)
+    what = "What you typed is there again once you have signed in."
+    if kept is None:
+        what = "Sign in to begin anew."
+    return sign_in_form(
+        node_of(request),
+        path_that_opens(request) if kept is None else path_of(request),
+        401,
+        notice=f"You were signed out before this was saved, and nothing was changed. {what}",
+        kept=kept,
     )
-    response.headers["WWW-Authenticate"] = 'Bearer realm="gatepass"'
-    return response
 
 
 def _visitor(request: Request) -> Visitor | None:

@@ -1,4 +1,11 @@
-"""What a page's form sent."""
+"""What a page's form sent.
+
+Every form sends what its button is for as ``do``: ``do=save``. One value is the same for all:
+``do=resume`` comes from someone whose sign-in had ended when they pressed a button, and who has
+signed in again. It shows the form with what was typed, and does nothing. An endpoint that can do so
+is marked ``@resumable``; see ``resuming``, also for the names of fields that are never carried
+along.
+"""
 
 from typing import Annotated
 from urllib.parse import parse_qsl
@@ -9,6 +16,8 @@ from starlette.exceptions import HTTPException
 #: The largest form has 500 networks, 100 domains and 200 permissions.
 _MOST_FIELDS = 5_000
 _MEDIA_TYPE = "application/x-www-form-urlencoded"
+#: The value of ``do`` that shows the form again as it was typed.
+RESUME = "resume"
 
 
 class Fields:

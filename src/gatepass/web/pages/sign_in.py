@@ -15,11 +15,13 @@ from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.phrases import counted
+from gatepass.web.pages.resuming import HOME, carried_by
+from gatepass.web.pages.sign_in_form import sign_in_form
 from gatepass.web.pages.templating import render
 from gatepass.web.sign_in import sign_in
 
-HOME = "/access-tokens"
 _LONGEST_PATH = 2_000
+_AGAIN = "Sign in again here, then go back to the tab you came from: it goes on as it is."
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -33,36 +35,49 @@ def home(request: Request) -> Response:
 
 @router.get("/sign-in")
 def show_sign_in(
-    request: Request, node: OurNode, next: Annotated[str, Query()] = HOME, left: str = ""
+    request: Request,
+    node: OurNode,
+    next: Annotated[str, Query()] = HOME,
+    left: str = "",
+    again: str = "",
 ) -> Response:
-    """The form; for someone who is signed in already, straight on."""
+    """The form; for someone who is signed in already, straight on, unless they ask for it
+    *again* because their sign-in is about to end."""
     path = own_path(next)
     decision = _cookie_decision(request)
     if decision is not None and decision.allowed:
+        if again:
+            return sign_in_form(node, path, notice=_AGAIN)
         return security_headers(RedirectResponse(path, 303))
     notice = "You are signed out." if left else ""
     if decision is not None and not left:
         notice = "Your sign-in has ended. Sign in again to go on where you were."
-    return _form(node, path, notice=notice)
+    return sign_in_form(node, path, notice=notice)
 
 
 @router.post("/sign-in")
 async def send_sign_in(request: Request, node: OurNode, form: Form) -> Response:
     """Open the account, or say once and for all cases that it doesn't open."""
-    path, email = own_path(form.one("next")), form.one("email").strip()
+    path, email, kept = own_path(form.one("next")), form.one("email").strip(), carried_by(form)
     try:
-        made, text = await sign_in(request, email, form.one("password"))
+        made, text = await sign_in(request, email, form.one("password"), form.one("code"))
     except SignInFailed as error:
-        response = _form(node, path, 401, email=email, problem=error.message)
-        response.headers["WWW-Authenticate"] = 'Bearer realm="gatepass"'
-        return response
+        return sign_in_form(node, path, 401, email=email, problem=error.message, kept=kept)
     except TooManyAttempts as error:
         minutes = counted(ceil(error.retry_after / 60), "minute")
         problem = f"Too many failed attempts. Try again in {minutes}."
-        response = _form(node, path, 429, email=email, problem=problem)
-        response.headers["Retry-After"] = str(error.retry_after)
-        return response
-    response = security_headers(RedirectResponse(path, 303))
+        shown = sign_in_form(node, path, 429, email=email, problem=problem, kept=kept)
+        shown.headers["Retry-After"] = str(error.retry_after)
+        return shown
+    if kept is None:
+        response: Response = security_headers(RedirectResponse(path, 303))
+    elif kept.by != made.user.id:
+        # Someone else took over at this browser: what was typed wasn't theirs, nor may the page be.
+        response = security_headers(RedirectResponse(HOME, 303))
+    else:
+        response = render(
+            "resume.html", visitor=None, now=node.clock.now(), path=path, typed=kept.pairs
+        )
     set_login_cookie(response, node.settings, text, made.expires_at)
     return response
 
@@ -113,32 +128,3 @@ def _cookie_decision(request: Request) -> Decision | None:
     if decision.status == 403:
         raise Refused(decision)
     return decision
-
-
-def _form(
-    node: OurNode,
-    path: str,
-    status: int = 200,
-    *,
-    email: str = "",
-    problem: str = "",
-    notice: str = "",
-) -> Response:
-    return render(
-        "sign_in.html",
-        status,
-        visitor=None,
-        now=node.clock.now(),
-        next=path,
-        email=email,
-        problem=problem,
-        notice=notice,
-        lifetime=_lifetime(node.settings.login_lifetime),
-    )
-
-
-def _lifetime(seconds: int) -> str:
-    for length, word in ((3600, "hour"), (60, "minute")):
-        if seconds % length == 0:
-            return counted(seconds // length, word)
-    return counted(seconds, "second")

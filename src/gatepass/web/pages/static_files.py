@@ -14,6 +14,7 @@ _MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
 }
 _FOREVER = "public, max-age=31536000, immutable"
 
@@ -24,7 +25,10 @@ def _suffix(name: str) -> str:
 
 def _read() -> dict[str, bytes]:
     entries = sorted((files("gatepass.web.pages") / "static").iterdir(), key=lambda each: each.name)
-    return {each.name: each.read_bytes() for each in entries if _suffix(each.name) in _MEDIA_TYPES}
+    found = [each for each in entries if _suffix(each.name) in _MEDIA_TYPES]
+    # What password.js compares with is what the server does.
+    found.append(files("gatepass.registry") / "common-passwords.txt")
+    return {each.name: each.read_bytes() for each in found}
 
 
 _FILES = _read()

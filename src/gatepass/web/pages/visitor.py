@@ -22,6 +22,7 @@ class Visitor:
     Attributes:
         actor: what registry operations take.
         role_name: the name of their role, as people know it.
+        signed_in_until: when the login token in use expires (Unix ms); None with an access token.
     """
 
     actor: Actor
@@ -29,6 +30,7 @@ class Visitor:
     email: str
     role_name: str
     company_name: str
+    signed_in_until: int | None = None
 
     @property
     def initials(self) -> str:
@@ -76,6 +78,7 @@ def visiting(request: Request) -> Visitor:
         email=user.email,
         role_name=role.name if role else user.role,
         company_name=company.name,
+        signed_in_until=caller.grant.expires_at if caller.grant.kind == "login" else None,
     )
 
 

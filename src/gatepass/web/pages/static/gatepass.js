@@ -61,3 +61,12 @@ async function copy(button) {
 if (find("[data-token-form]")) import("./token_form.js");
 if (find("[data-filter-form]")) import("./list.js");
 if (find("[data-shown-once]")) import("./once.js");
+if (find("[data-password]")) import("./password.js");
+if (find("[data-ending]")) import("./session.js");
+
+// Signed in again in the midst of a form: shown again at once. Back leads to it, not to here.
+const resumed = find("form[data-resume]");
+if (resumed) {
+  history.replaceState(null, "", resumed.getAttribute("action"));
+  resumed.requestSubmit();
+}

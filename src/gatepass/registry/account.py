@@ -1,0 +1,145 @@
+"""One's own account: name and password. See ``second_factor_setup`` for the second factor.
+
+All of it is a person's alone: an access token that leaked must not be able to lock its maker out.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.orm import Session
+
+from gatepass.core.errors import Conflict
+from gatepass.registry import (
+    audit,
+    authentications,
+    companies,
+    passwords,
+    second_factor,
+    second_factor_rule,
+)
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import Subject
+from gatepass.registry.fields import read_label
+from gatepass.registry.proving import Proving, require_person
+from gatepass.registry.standing import standing
+from gatepass.registry.tables import users
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a person sees of their own account. Times are Unix ms.
+
+    Attributes:
+        recovery_codes_left: how many are still good.
+        second_factor_required: by the company.
+    """
+
+    id: str
+    name: str
+    email: str
+    last_sign_in_at: int | None
+    second_factor: bool
+    recovery_codes_left: int
+    second_factor_required: bool
+
+
+def get(session: Session, actor: Actor) -> Account:
+    """The actor's own.
+
+    Raises:
+        Forbidden: ``signed_in_user_required`` for anything but a login token.
+    """
+    require_person(actor)
+    row = _row(session, actor)
+    return Account(
+        id=row.id,
+        name=row.name,
+        email=row.email,
+        last_sign_in_at=row.last_sign_in_at,
+        second_factor=row.totp_sealed is not None,
+        recovery_codes_left=second_factor.recovery_codes_left(session, row.id),
+        second_factor_required=second_factor_rule.required(session, row.company_id),
+    )
+
+
+def rename(session: Session, actor: Actor, name: str, *, former: str | None = None) -> None:
+    """Change one's own name. The same name is no change.
+
+    Args:
+        former: the name it may be changed from; None is any.
+
+    Raises:
+        Forbidden: ``signed_in_user_required`` for anything but a login token.
+        InvalidInput: for ``name``; 1–100 characters without control characters.
+        Conflict: ``changed_meanwhile``; ``current`` is the name as it is now.
+    """
+    require_person(actor)
+    actor = standing(session, actor)
+    read_label("name", name)
+    row = _row(session, actor)
+    if former is not None and row.name != former:
+        raise Conflict(
+            "Your name was changed meanwhile.", reason="changed_meanwhile", current=row.name
+        )
+    if name == row.name:
+        return
+    session.execute(update(users).where(users.c.id == row.id).values(name=name))
+    _record(session, actor, "renamed", row, name, before={"name": row.name}, after={"name": name})
+
+
+def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -> int:
+    """Change one's own password, which ends all other sign-ins; how many those were.
+
+    Whoever else knows the former password may have signed in with it.
+
+    Raises:
+        Forbidden, TooManyAttempts, Conflict, Unavailable: as ``Proving.proven`` says.
+        InvalidInput: for ``current_password``, or for ``password``, the new one.
+    """
+    require_person(actor)
+    with proving.database.reading(proving.now()) as session:
+        _check_rules(session, _row(session, actor), new)
+    kept = passwords.hash(new, hasher=proving.hasher)
+
+    def change(session: Session, actor: Actor, row: Row[Any]) -> int:
+        # The second factor that let a short one pass may be gone by now.
+        _check_rules(session, row, new)
+        session.execute(update(users).where(users.c.id == row.id).values(password_hash=kept))
+        ended = authentications.deactivate_others(session, actor)
+        after = {"authentications_ended": ended}
+        _record(session, actor, "password_changed", row, row.name, after=after)
+        return ended
+
+    return proving.proven(actor, change, password=current)
+
+
+def _row(session: Session, actor: Actor) -> Row[Any]:
+    return session.execute(select(users).where(users.c.id == actor.user)).one()
+
+
+def _check_rules(session: Session, row: Row[Any], password: str) -> None:
+    passwords.check_rules(
+        password,
+        email=row.email,
+        company_name=companies.get(session, row.company_id).name,
+        second_factor=row.totp_sealed is not None,
+    )
+
+
+def _record(
+    session: Session,
+    actor: Actor,
+    what: str,
+    row: Row[Any],
+    name: str,
+    **changed: dict[str, Any],
+) -> None:
+    audit.record(
+        session,
+        actor,
+        f"user.{what}",
+        Subject("user", row.id, name),
+        company=row.company_id,
+        **changed,
+    )

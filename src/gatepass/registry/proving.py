@@ -1,0 +1,133 @@
+"""Someone who is signed in shows once more that it is them: with the password, or a code.
+
+Whoever got hold of a session, an open laptop say, must not be able to take the account over with
+it. So changing a password or a second factor asks for one that the session doesn't have; and trying
+some out counts against the account like trying to sign in, or the session could be used to guess.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from argon2 import PasswordHasher
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
+from gatepass.registry import passwords, second_factor, throttling
+from gatepass.registry.actor import Actor
+from gatepass.registry.database import Database
+from gatepass.registry.sealing import SealingKey
+from gatepass.registry.standing import standing
+from gatepass.registry.tables import users
+
+T = TypeVar("T")
+
+WRONG_PASSWORD = "This isn't your current password."  # noqa: S105 - a sentence
+WRONG_CODE = (
+    "This code doesn't count. Each code is good once; wait for the next, or use a recovery code."
+)
+
+
+@dataclass(frozen=True)
+class Proving:
+    """What the operations of one's own account need.
+
+    Attributes:
+        now: the time in Unix ms, asked anew for each transaction.
+    """
+
+    database: Database
+    sealing: SealingKey
+    now: Callable[[], int]
+    hasher: PasswordHasher = passwords.HASHER
+
+    def proven(
+        self,
+        actor: Actor,
+        change: Callable[[Session, Actor, Row[Any]], T],
+        *,
+        password: str | None = None,
+        code: str | None = None,
+    ) -> T:
+        """Make *change* if what was shown is right.
+
+        Args:
+            change: called in the transaction, with the actor as they stand and their users row; it
+                may raise WrongCode itself.
+            password: the current one, as typed; None if it isn't asked for. It is checked before
+                the transaction, and that it is still the current one within.
+            code: of the second factor, as typed; None if none is asked for. It is checked and used
+                up within.
+
+        Raises:
+            Forbidden: ``signed_in_user_required``, or the actor has ended meanwhile.
+            InvalidInput: for ``current_password`` or ``code``: it is wrong, and was counted.
+            TooManyAttempts: too many were wrong lately.
+            Conflict: ``changed_meanwhile``: the password was; ``second_factor_missing``: a code
+                was given, and there is no second factor.
+            Unavailable: the code can't be checked now.
+        """
+        row = self.own_row(actor)
+        counted = throttling.keys(row.email, actor.address)
+        with self.database.reading(self.now()) as session:
+            throttling.check(session, counted)
+        wrong = ("current_password", WRONG_PASSWORD)
+        made: list[T] = []
+        if password is None or passwords.verify(password, row.password_hash, hasher=self.hasher):
+            try:
+                with self.database.changing(self.now()) as session:
+                    # Hashing took a while: what was true before it counts for nothing now.
+                    acting = standing(session, actor)
+                    throttling.check(session, counted)
+                    current = session.execute(select(users).where(users.c.id == row.id)).one()
+                    if password is not None and current.password_hash != row.password_hash:
+                        raise Conflict(
+                            "Your password was changed meanwhile.", reason="changed_meanwhile"
+                        )
+                    if code is not None:
+                        self._use(session, acting, current, code)
+                    made.append(change(session, acting, current))
+                return made[0]
+            except WrongCode:
+                wrong = ("code", WRONG_CODE)
+            except Unavailable as error:
+                # It stands; only this node hasn't heard of it yet. What was made for showing once,
+                # nobody could show later.
+                if error.reason != "not_confirmed":
+                    raise
+                return made[0]
+        with self.database.counting(self.now()) as session:
+            throttling.count_failure(session, counted)
+        with self.database.reading(self.now()) as session:
+            throttling.check(session, counted)
+        raise InvalidInput([wrong])
+
+    def own_row(self, actor: Actor) -> Row[Any]:
+        """The actor's own row of the users table.
+
+        Raises:
+            Forbidden: ``signed_in_user_required`` for anything but a login token.
+        """
+        require_person(actor)
+        with self.database.reading(self.now()) as session:
+            return session.execute(select(users).where(users.c.id == actor.user)).one()
+
+    def _use(self, session: Session, actor: Actor, user: Row[Any], code: str) -> None:
+        if user.totp_sealed is None:
+            raise Conflict("No second factor is set up.", reason="second_factor_missing")
+        proof = second_factor.proof_of(session, user, code, self.sealing)
+        if proof is None:
+            raise WrongCode
+        second_factor.use(session, actor, user, proof)
+
+
+class WrongCode(Exception):
+    """A code didn't count; whatever the transaction did is undone, and the failure counted."""
+
+
+def require_person(actor: Actor) -> None:
+    """Raise Forbidden (``signed_in_user_required``) for anyone who didn't sign in."""
+    actor.require_signed_in()
+    if actor.kind != "user":
+        raise Forbidden("Nobody is signed in.", reason="signed_in_user_required")

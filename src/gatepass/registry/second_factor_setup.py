@@ -1,0 +1,120 @@
+"""Setting up one's own second factor, and taking it away."""
+
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from gatepass.core.errors import Conflict, InvalidInput, Unavailable
+from gatepass.registry import audit, passwords, second_factor, second_factor_rule
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import Subject
+from gatepass.registry.proving import Proving, WrongCode, require_person
+
+_OWNER = "setup:"
+
+
+def begin(proving: Proving, actor: Actor) -> tuple[str, bytes]:
+    """A new secret to set up an authenticator app with, and the same sealed for its return.
+
+    Nothing is kept until a code shows that the app has it.
+
+    Raises:
+        Forbidden: ``signed_in_user_required`` for anything but a login token.
+        Unavailable, Misconfigured: there is no key to seal it with.
+    """
+    row = proving.own_row(actor)
+    with proving.database.reading(proving.now()) as session:
+        second_factor.ready(session, proving.sealing)
+    secret = second_factor.new_secret()
+    return secret, proving.sealing.seal(secret.encode(), owner=_OWNER + row.id)
+
+
+def secret_of(proving: Proving, actor: Actor, setup: bytes) -> str:
+    """The secret that ``begin`` sealed for this person.
+
+    Raises:
+        Forbidden: ``signed_in_user_required`` for anything but a login token.
+        InvalidInput: for ``setup``: it was sealed for someone else, or not by us.
+    """
+    require_person(actor)
+    try:
+        return proving.sealing.open(setup, owner=f"{_OWNER}{actor.user}").decode()
+    except Unavailable:
+        sentence = "This form has lost its secret. Scan the new one."
+        raise InvalidInput([("setup", sentence)]) from None
+
+
+def enable(proving: Proving, actor: Actor, *, setup: bytes, password: str, code: str) -> list[str]:
+    """Set up the second factor; its recovery codes, returned here and nowhere else, ever.
+
+    The code that shows the app to have the secret is used up with that.
+
+    Args:
+        setup: what ``begin`` sealed.
+
+    Raises:
+        Forbidden, InvalidInput, TooManyAttempts, Unavailable: as ``Proving.proven`` says.
+        Conflict: ``second_factor_present``: there is one already.
+    """
+    secret = secret_of(proving, actor, setup)
+
+    def change(session: Session, actor: Actor, row: Row[Any]) -> list[str]:
+        if row.totp_sealed is not None:
+            raise Conflict("A second factor is set up already.", reason="second_factor_present")
+        # Once more, behind the lock: another node may have begun with another key.
+        second_factor.ready(session, proving.sealing)
+        step = second_factor.step_of(secret, code, now=session.info["now"], after=None)
+        if step is None:
+            raise WrongCode
+        codes = second_factor.put(session, row.id, secret, step, proving.sealing)
+        _record(session, actor, "second_factor_enabled", row)
+        return codes
+
+    return proving.proven(actor, change, password=password)
+
+
+def replace_recovery_codes(proving: Proving, actor: Actor, *, code: str) -> list[str]:
+    """New recovery codes, returned here and nowhere else; the former ones are dead.
+
+    Raises:
+        Forbidden, InvalidInput, TooManyAttempts, Conflict, Unavailable: as ``Proving.proven`` says.
+    """
+
+    def change(session: Session, actor: Actor, row: Row[Any]) -> list[str]:
+        codes = second_factor.put_recovery_codes(session, row.id)
+        _record(session, actor, "recovery_codes_replaced", row)
+        return codes
+
+    return proving.proven(actor, change, code=code)
+
+
+def disable(proving: Proving, actor: Actor, *, password: str, code: str) -> None:
+    """Remove the second factor.
+
+    Raises:
+        Forbidden, InvalidInput, TooManyAttempts, Unavailable: as ``Proving.proven`` says.
+        InvalidInput: for ``current_password`` too if it only suffices with a second factor.
+        Conflict: ``second_factor_required``: the company wants everyone to have one.
+    """
+
+    def change(session: Session, actor: Actor, row: Row[Any]) -> None:
+        if second_factor_rule.required(session, row.company_id):
+            raise Conflict(
+                "Your company requires a second factor.", reason="second_factor_required"
+            )
+        if len(password) < passwords.SHORTEST:
+            sentence = (
+                f"Without a second factor a password has at least {passwords.SHORTEST} characters. "
+                "Change it first."
+            )
+            raise InvalidInput([("current_password", sentence)])
+        second_factor.remove(session, row.id)
+        _record(session, actor, "second_factor_disabled", row)
+
+    proving.proven(actor, change, password=password, code=code)
+
+
+def _record(session: Session, actor: Actor, what: str, row: Row[Any]) -> None:
+    subject = Subject("user", row.id, row.name)
+    audit.record(session, actor, f"user.{what}", subject, company=row.company_id)

@@ -1,0 +1,214 @@
+"""My account: name, password, two-factor, as a person without scripts meets them."""
+
+import re
+
+import pyotp
+import pytest
+from sqlalchemy import update
+
+from gatepass.registry.tables import companies
+from gatepass.web.pages.qr import qr_code
+from installation import PASSWORD, Installation
+from page_reader import Page, Visit
+
+NEW = "seven brass kettles sing"
+TWO_FACTOR = "/account/two-factor"
+
+
+class Phone:
+    """An authenticator app. Each code it shows is a later one than the last it showed."""
+
+    def __init__(self, installation: Installation, secret: str) -> None:
+        self._clock = installation.node.clock
+        self._totp = pyotp.TOTP(secret)
+        self._step = 0
+
+    def code(self) -> str:
+        self._step = max(self._clock.now() // 30_000 - 1, self._step + 1)
+        return self._totp.generate_otp(self._step)
+
+
+def set_up(installation: Installation, visit: Visit) -> tuple[Phone, list[str]]:
+    page = visit.get(TWO_FACTOR)
+    secret = re.search(r'id="secret"[^>]*>([A-Z2-7 ]+)<', page.html)
+    assert secret is not None
+    phone = Phone(installation, secret[1].replace(" ", ""))
+    fields = page.form(TWO_FACTOR).filled(code=phone.code(), current_password=PASSWORD, do="enable")
+    shown = visit.send(TWO_FACTOR, fields)
+    assert "Two-factor is on" in shown.text
+    return phone, codes_of(shown)
+
+
+def codes_of(page: Page) -> list[str]:
+    return re.findall(r"\b(?:[a-z2-9]{4}-){3}[a-z2-9]{4}\b", page.html)
+
+
+def test_the_profile_says_who_one_is(ada: Visit) -> None:
+    page = ada.get("/account")
+    assert page.answer.status_code == 200
+    for words in ("ada@example.com", "Admin", "Analytical Engines", "Last sign-in", "Off"):
+        assert words in page.text
+    assert "Not recorded" not in page.text
+    saved = ada.send("/account", page.form("/account").filled(name="Augusta", do="save"))
+    assert saved.answer.headers["location"] == "/account?done=saved"
+    again = ada.get("/account?done=saved")
+    assert "Your name is saved." in again.text
+    assert again.form("/account").one("name") == "Augusta"
+    # The first page's form is of a name that isn't hers any more.
+    second = ada.send("/account", page.form("/account").filled(name="Countess", do="save"))
+    assert second.answer.status_code == 409
+    assert "It was changed while you were editing" in second.text
+    assert second.form("/account").one("name") == "Countess"
+    ada.send("/account", second.form("/account").filled(do="save"))
+    assert ada.get("/account").form("/account").one("name") == "Countess"
+
+
+def test_a_name_that_is_none_is_said_beside_the_field(ada: Visit) -> None:
+    form = ada.get("/account").form("/account")
+    page = ada.send("/account", form.filled(name="x" * 101, do="save"))
+    assert page.answer.status_code == 422
+    assert "From 1 to 100 characters." in page.text
+    assert page.form("/account").one("name") == "x" * 101
+
+
+def test_a_changed_password_ends_the_other_sign_ins(
+    installation: Installation, ada: Visit, stranger: Visit
+) -> None:
+    stranger.sign_in()
+    form = ada.get("/account/password").form("/account/password")
+    fields = form.filled(current_password=PASSWORD, password=NEW, do="change")
+    done = ada.send("/account/password", fields, follow=True)
+    assert "Your password is changed" in done.text
+    assert stranger.get("/account").answer.status_code == 303
+    assert ada.get("/account").answer.status_code == 200
+    Visit(installation.client()).sign_in(password=NEW)
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "words"),
+    [
+        ("wrong", NEW, "This isn't your current password."),
+        (PASSWORD, "fourteen signs", "From 15 to 256 characters."),
+        (PASSWORD, "the analytical engines", "It must not contain the company's name."),
+    ],
+)
+def test_a_password_that_is_refused(ada: Visit, current: str, new: str, words: str) -> None:
+    form = ada.get("/account/password").form("/account/password")
+    page = ada.send(
+        "/account/password", form.filled(current_password=current, password=new, do="change")
+    )
+    assert page.answer.status_code == 422
+    assert words in page.text
+    assert current not in page.html
+    assert new not in page.html
+
+
+def test_guessing_the_password_from_a_session_is_throttled(ada: Visit, stranger: Visit) -> None:
+    wrong = {"current_password": "wrong", "password": NEW, "do": "change"}
+    for _ in range(10):
+        assert ada.send("/account/password", wrong).answer.status_code == 422
+    page = ada.send("/account/password", wrong)
+    assert page.answer.status_code == 429
+    assert int(page.answer.headers["retry-after"]) > 0
+    assert "Try again in 15 minutes." in page.text
+    tried = stranger.send("/sign-in", {"email": "ada@example.com", "password": PASSWORD})
+    assert tried.answer.status_code == 429
+
+
+def test_two_factor_from_setting_up_to_turning_off(
+    installation: Installation, ada: Visit, stranger: Visit
+) -> None:
+    page = ada.get(TWO_FACTOR)
+    assert "Set up two-factor" in page.text
+    sealed = page.form(TWO_FACTOR).one("setup")
+    wrong = ada.send(
+        TWO_FACTOR,
+        page.form(TWO_FACTOR).filled(code="000000", current_password=PASSWORD, do="enable"),
+    )
+    assert wrong.answer.status_code == 422
+    assert "This code doesn't count." in wrong.text
+    # Nothing to be scanned anew after a mistyped code.
+    assert wrong.form(TWO_FACTOR).one("setup") == sealed
+    phone, recovery = set_up(installation, ada)
+    assert len(recovery) == 10
+    shown = ada.get(TWO_FACTOR)
+    assert "10 recovery codes left." in shown.text
+    assert not codes_of(shown)
+
+    def attempt(code: str) -> int:
+        fields = {"email": "ada@example.com", "password": PASSWORD, "code": code}
+        return stranger.send("/sign-in", fields).answer.status_code
+
+    code = phone.code()
+    assert [attempt(each) for each in ("", "000000", code, code)] == [401, 401, 303, 401]
+    assert [attempt(recovery[0]), attempt(recovery[0])] == [303, 401]
+    fresh = ada.send(TWO_FACTOR, {"code": recovery[1], "do": "codes"})
+    assert len(codes_of(fresh)) == 10
+    assert not set(codes_of(fresh)) & set(recovery)
+    assert attempt(recovery[2]) == 401
+    off = {"current_password": PASSWORD, "code": codes_of(fresh)[0], "do": "disable"}
+    assert "Two-factor is off." in ada.send(TWO_FACTOR, off, follow=True).text
+    assert attempt("") == 303
+
+
+def test_a_form_of_someone_elses_setup_is_none(installation: Installation, ada: Visit) -> None:
+    installation.new_user("bob@example.com")
+    bob = Visit(installation.client())
+    bob.sign_in("bob@example.com")
+    form = bob.get(TWO_FACTOR).form(TWO_FACTOR)
+    for setup in (form.one("setup"), "", "@@@", "ü"):
+        fields = form.filled(setup=setup, code="000000", current_password=PASSWORD, do="enable")
+        page = ada.send(TWO_FACTOR, fields)
+        assert page.answer.status_code == 422
+        assert "Scan the new one." in page.text
+        assert page.form(TWO_FACTOR).one("setup") != setup
+
+
+def test_an_unknown_button_does_nothing(ada: Visit) -> None:
+    assert ada.send(TWO_FACTOR, {"do": "explode"}).answer.status_code == 303
+
+
+def test_required_of_everyone_it_is_the_one_page_that_opens(
+    installation: Installation, ada: Visit, rita: Visit
+) -> None:
+    with installation.node.database.changing(installation.node.clock.now()) as session:
+        session.execute(update(companies).values(second_factor_required=True))
+    for visit in (ada, rita):
+        for path in ("/access-tokens", "/account", "/account/password", "/access-tokens/new"):
+            assert visit.get(path).answer.headers["location"] == TWO_FACTOR, path
+        sent = visit.send("/access-tokens/new", {"do": "create", "label": "x"})
+        assert sent.answer.headers["location"] == TWO_FACTOR
+        page = visit.get("/access-tokens", follow=True)
+        assert "Analytical Engines requires a second factor." in page.text
+    phone, _ = set_up(installation, ada)
+    assert ada.get("/access-tokens").answer.status_code == 200
+    page = ada.get(TWO_FACTOR)
+    assert "so yours stays on" in page.text
+    off = {"current_password": PASSWORD, "code": phone.code(), "do": "disable"}
+    assert ada.send(TWO_FACTOR, off).answer.status_code == 409
+    assert "You are signed out." in rita.send("/sign-out", {}, follow=True).text
+
+
+def test_an_access_token_has_no_account(installation: Installation) -> None:
+    visit = Visit(installation.client(installation.access_token("charges:get")))
+    for path in ("/account", "/account/password", TWO_FACTOR):
+        assert visit.get(path).answer.status_code == 403
+        button = "codes" if path == TWO_FACTOR else "save"
+        page = visit.send(path, {"do": button, "name": "Somebody", "password": NEW})
+        assert (page.answer.status_code, "This needs a person" in page.text) == (403, True), path
+    for button in ("enable", "codes", "disable"):
+        assert visit.send(TWO_FACTOR, {"do": button}).answer.status_code == 403
+
+
+def test_a_qr_code_is_drawn_as_its_matrix_says() -> None:
+    picture = qr_code("otpauth://totp/x")
+    dark = set()
+    for x, y, length in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\3z", picture.path):
+        dark |= {(int(x) + at, int(y)) for at in range(int(length))}
+    import segno
+
+    matrix = segno.make_qr("otpauth://totp/x", error="m").matrix
+    assert dark == {
+        (x + 4, y + 4) for y, row in enumerate(matrix) for x, cell in enumerate(row) if cell
+    }
+    assert picture.size == len(matrix) + 8

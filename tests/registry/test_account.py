@@ -1,0 +1,183 @@
+"""One's own account: name and password, and whom a changed password shuts out."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from gatepass.core.decision import Reason
+from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, TooManyAttempts
+from gatepass.registry import account, authentications, passwords
+from gatepass.registry.actor import Actor
+from gatepass.registry.proving import Proving
+from gatepass.registry.publishing import published_grant
+from gatepass.registry.tables import users
+from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+
+NEW = "seven brass kettles sing"
+
+
+@pytest.fixture
+def ada(registry: SmallRegistry) -> Actor:
+    return registry.signed_in(registry.ada)
+
+
+def change(registry: SmallRegistry, actor: Actor, **changes: Any) -> int:
+    given = {"current": PASSWORD, "new": NEW} | changes
+    own = Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
+    return account.change_password(own, actor, **given)
+
+
+def rename(registry: SmallRegistry, actor: Actor, name: str, former: str | None = None) -> None:
+    with registry.changing() as session:
+        account.rename(session, actor, name, former=former)
+
+
+def kept(registry: SmallRegistry) -> str:
+    with registry.reading() as session:
+        return str(
+            session.execute(
+                users.select()
+                .with_only_columns(users.c.password_hash)
+                .where(users.c.id == registry.ada.id)
+            ).scalar_one()
+        )
+
+
+def fits(registry: SmallRegistry, password: str) -> bool:
+    return passwords.verify(password, kept(registry), hasher=HASHER)
+
+
+def test_ones_own_name(registry: SmallRegistry, ada: Actor) -> None:
+    rename(registry, ada, "Augusta Ada King", former="Ada Lovelace")
+    with registry.reading() as session:
+        mine = account.get(session, ada)
+    assert (mine.name, mine.email) == ("Augusta Ada King", "ada@northwind.example")
+    assert (mine.second_factor, mine.second_factor_required) == (False, False)
+    (event,) = registry.events(action="user.renamed")
+    assert event.before == {"name": "Ada Lovelace"}
+    assert event.after == {"name": "Augusta Ada King"}
+    assert (event.actor_id, event.subject.id) == (registry.ada.id, registry.ada.id)
+    with pytest.raises(Conflict) as conflict:
+        rename(registry, ada, "Countess", former="Ada Lovelace")
+    assert (conflict.value.reason, conflict.value.current) == (
+        "changed_meanwhile",
+        "Augusta Ada King",
+    )
+    rename(registry, ada, "Augusta Ada King")
+    assert len(registry.events(action="user.renamed")) == 1
+
+
+@pytest.mark.parametrize("name", ["", "x" * 101, "Ada\n", "\0", "\ud800"])
+def test_a_name_is_a_line_of_text(registry: SmallRegistry, ada: Actor, name: str) -> None:
+    with nothing_changes(registry), pytest.raises(InvalidInput) as refusal:
+        rename(registry, ada, name)
+    assert refusal.value.errors[0][0] == "name"
+
+
+def test_a_changed_password_ends_all_other_sign_ins(registry: SmallRegistry, ada: Actor) -> None:
+    others = [registry.signed_in(registry.ada) for _ in range(3)]
+    bob, carl = registry.colleague("admin"), registry.signed_in(registry.carl)
+    made, text = registry.token(ada)
+    assert change(registry, ada) == 3
+    assert fits(registry, NEW)
+    assert not fits(registry, PASSWORD)
+    with registry.reading() as session:
+        for actor, ended in [*((other, True) for other in others), (ada, False), (bob, False)]:
+            grant = published_grant(session, actor.credential or "")
+            assert grant is not None
+            assert grant.deactivated is ended
+        assert authentications.get(session, carl, carl.credential or "").status == "active"
+    assert registry.reason(text) is Reason.allowed
+    (event,) = registry.events(action="user.password_changed")
+    assert event.after == {"authentications_ended": 3}
+    assert kept(registry) not in repr(registry.events())
+    assert made.status == "active"
+
+
+def test_sign_ins_that_are_over_are_left_as_they_were(registry: SmallRegistry, ada: Actor) -> None:
+    registry.now += 3 * HOUR
+    again = registry.signed_in(registry.ada)
+    assert change(registry, again) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("current_password", {"current": "wrong"}),
+        ("current_password", {"current": ""}),
+        ("current_password", {"current": "x" * 5000}),
+        ("password", {"new": "fourteen chars"}),
+        ("password", {"new": "x" * 257}),
+        ("password", {"new": "passwordpassword"}),
+        ("password", {"new": "ada@northwind.example"}),
+        ("password", {"new": "the Northwind wind blows"}),
+        ("password", {"new": "\ud800" * 20}),
+    ],
+)
+def test_what_is_wrong_is_said_by_field(
+    registry: SmallRegistry, ada: Actor, field: str, changes: dict[str, str]
+) -> None:
+    with nothing_changes(registry), pytest.raises(InvalidInput) as refusal:
+        change(registry, ada, **changes)
+    assert [name for name, _ in refusal.value.errors] == [field]
+
+
+def test_a_session_cant_guess_the_password(registry: SmallRegistry, ada: Actor) -> None:
+    for _ in range(10):
+        with pytest.raises(InvalidInput):
+            change(registry, ada, current="wrong")
+    with pytest.raises(TooManyAttempts):
+        change(registry, ada, current="wrong")
+    with nothing_changes(registry), pytest.raises(TooManyAttempts):
+        change(registry, ada)
+    registry.now += 16 * 60_000
+    assert change(registry, ada) == 0
+
+
+def test_of_two_who_change_it_the_second_is_refused(
+    registry: SmallRegistry, ada: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the check of the password and the change, a reset came through."""
+    verify = passwords.verify
+
+    def slowly(password: str, found: str | None, **how: Any) -> bool:
+        with registry.changing() as session:
+            session.execute(update(users).values(password_hash="another"))
+        return verify(password, found, **how)
+
+    monkeypatch.setattr(passwords, "verify", slowly)
+    with pytest.raises(Conflict) as refusal:
+        change(registry, ada)
+    assert refusal.value.reason == "changed_meanwhile"
+    assert kept(registry) == "another"
+
+
+def test_whoever_was_ended_meanwhile_changes_nothing(registry: SmallRegistry, ada: Actor) -> None:
+    with registry.changing() as session:
+        authentications.sign_out(session, ada)
+    with nothing_changes(registry):
+        for attempt in (
+            lambda: change(registry, ada),
+            lambda: rename(registry, ada, "Somebody"),
+        ):
+            with pytest.raises(Forbidden) as refusal:
+                attempt()
+            assert refusal.value.reason == "token_deactivated"
+
+
+def test_an_account_is_a_persons_alone(registry: SmallRegistry, ada: Actor) -> None:
+    token = registry.with_token(registry.token(ada)[0])
+    with nothing_changes(registry):
+        for actor in (token, Actor.command_line()):
+            with registry.reading() as session:
+                reasons = []
+                for attempt in (
+                    lambda actor=actor: change(registry, actor),
+                    lambda actor=actor: rename(registry, actor, "Somebody"),
+                    lambda actor=actor, session=session: account.get(session, actor),
+                ):
+                    with pytest.raises(GatepassError) as refusal:
+                        attempt()
+                    reasons.append(refusal.value.reason)
+            assert set(reasons) == {"signed_in_user_required"}

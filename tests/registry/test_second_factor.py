@@ -1,0 +1,497 @@
+"""The second factor: which codes count, once each, and what the database gives away."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pyotp
+import pytest
+from sqlalchemy import select, text, update
+
+from gatepass.core.errors import (
+    Conflict,
+    Forbidden,
+    GatepassError,
+    InvalidInput,
+    Misconfigured,
+    SignInFailed,
+    TooManyAttempts,
+    Unavailable,
+)
+from gatepass.registry import account, second_factor, second_factor_rule, second_factor_setup
+from gatepass.registry.actor import Actor
+from gatepass.registry.authentications import Authentication
+from gatepass.registry.proving import Proving
+from gatepass.registry.sealing import SealingKey
+from gatepass.registry.second_factor import STEP_MS, step_of
+from gatepass.registry.sign_in import sign_in as sign_in_to
+from gatepass.registry.tables import users
+from gatepass.registry.users import User
+from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+
+# RFC 6238, appendix B: the secret "12345678901234567890", SHA-1; the last six of its eight digits.
+RFC_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+RFC_CODES = [
+    (59, "287082"),
+    (1_111_111_109, "081804"),
+    (1_111_111_111, "050471"),
+    (1_234_567_890, "005924"),
+    (2_000_000_000, "279037"),
+    (20_000_000_000, "353130"),
+]
+
+
+def sign_in(registry: SmallRegistry, **changes: Any) -> tuple[Authentication, str]:
+    given = {"email": registry.ada.email, "password": PASSWORD} | changes
+    return sign_in_to(
+        registry.database,
+        registry.sealing,
+        address=None,
+        user_agent=None,
+        now=lambda: registry.now,
+        lifetime_ms=3 * HOUR,
+        hasher=HASHER,
+        **given,
+    )
+
+
+def proving(registry: SmallRegistry) -> Proving:
+    return Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
+
+
+def code_of(registry: SmallRegistry, secret: str, steps: int = 0) -> str:
+    return pyotp.TOTP(secret).at((registry.now + steps * STEP_MS) // 1000)
+
+
+class Enrolled:
+    """Somebody with a second factor, who has just set it up."""
+
+    def __init__(self, registry: SmallRegistry, user: User) -> None:
+        self.registry, self.user = registry, user
+        self.actor = registry.signed_in(user)
+        self.proving = proving(registry)
+        self.secret, setup = second_factor_setup.begin(self.proving, self.actor)
+        self.recovery = second_factor_setup.enable(
+            self.proving, self.actor, setup=setup, password=PASSWORD, code=self.code()
+        )
+
+    def code(self, steps: int = 0) -> str:
+        return code_of(self.registry, self.secret, steps)
+
+    def next_code(self) -> str:
+        """Time goes on, and with it the code."""
+        self.registry.now += STEP_MS
+        return self.code()
+
+    def sign_in(self, code: str | None) -> Any:
+        return sign_in(self.registry, email=self.user.email, code=code)[0]
+
+    def refused(self, code: str | None) -> bool:
+        with pytest.raises(SignInFailed):
+            self.sign_in(code)
+        return True
+
+
+@pytest.fixture
+def ada(registry: SmallRegistry) -> Enrolled:
+    return Enrolled(registry, registry.ada)
+
+
+@pytest.mark.parametrize(("seconds", "code"), RFC_CODES)
+def test_codes_are_rfc_6238s(seconds: int, code: str) -> None:
+    assert step_of(RFC_SECRET, code, now=seconds * 1000, after=None) == seconds // 30
+
+
+@pytest.mark.parametrize(
+    ("late", "counts"),
+    [
+        (-30_001, False),
+        (-30_000, True),
+        (0, True),
+        (29_999, True),
+        (30_000, True),
+        (59_999, True),
+        (60_000, False),
+        (90_000, False),
+    ],
+)
+def test_a_code_counts_one_step_either_way(late: int, counts: bool) -> None:
+    """The step of 1,111,111,110 begins at that second."""
+    begins = 1_111_111_110_000
+    assert (step_of(RFC_SECRET, "050471", now=begins + late, after=None) is not None) == counts
+
+
+@pytest.mark.parametrize("typed", ["050 471", " 050471 ", "05 04 71", "050\u00a0471", "0\t5\n0471"])
+def test_spaces_in_a_code_are_fine(typed: str) -> None:
+    assert step_of(RFC_SECRET, typed, now=1_111_111_111_000, after=None) is not None
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "05047", "0504711", "٠٥٠٤٧١", "050471x", "-50471", "+50471", "\ud800"]
+)
+def test_what_is_no_code_is_none(typed: str) -> None:
+    assert step_of(RFC_SECRET, typed, now=1_111_111_111_000, after=None) is None
+
+
+def test_signing_in_takes_the_password_and_a_code(ada: Enrolled) -> None:
+    for code in (None, "", "000000", "x" * 5000, "\0", "\ud800"):
+        assert ada.refused(code)
+    record = ada.sign_in(ada.next_code())
+    assert record.status == "active"
+    with ada.registry.reading() as session:
+        mine = account.get(session, ada.actor)
+    assert mine.last_sign_in_at == record.created_at == ada.registry.now
+    wrong = {"email": ada.user.email, "password": "wrong", "code": ada.next_code()}
+    with pytest.raises(SignInFailed):
+        sign_in(ada.registry, **wrong)
+    # The wrong password used nothing up.
+    assert ada.sign_in(wrong["code"]).status == "active"
+
+
+def test_without_a_second_factor_a_code_is_not_looked_at(registry: SmallRegistry) -> None:
+    for code in (None, "", "000000", "rubbish"):
+        assert sign_in(registry, code=code)[0].status == "active"
+
+
+def test_no_code_counts_twice_nor_one_before_it(ada: Enrolled) -> None:
+    # The one that it was set up with.
+    assert ada.refused(ada.code())
+    ada.registry.now += 10 * STEP_MS
+    used, before, after = ada.code(), ada.code(-1), ada.code(1)
+    assert ada.sign_in(used).status == "active"
+    assert ada.refused(used)
+    assert ada.refused(before)
+    assert ada.sign_in(after).status == "active"
+    assert ada.refused(after)
+    assert ada.refused(used)
+
+
+def at_once(times: int, attempt: Callable[[], Any]) -> int:
+    """How many of so many at the same time succeed."""
+    together = Barrier(times)
+
+    def one() -> bool:
+        together.wait()
+        try:
+            attempt()
+        except (GatepassError, InvalidInput):
+            return False
+        return True
+
+    with ThreadPoolExecutor(times) as pool:
+        return sum(pool.map(lambda _: one(), range(times)))
+
+
+def test_of_many_at_once_one_code_signs_in_once(ada: Enrolled) -> None:
+    code, recovery = ada.next_code(), ada.recovery[0]
+    assert at_once(8, lambda: ada.sign_in(code)) == 1
+    ada.registry.now += 16 * 60_000
+    assert at_once(8, lambda: ada.sign_in(recovery)) == 1
+    assert len(ada.registry.events(action="user.recovery_code_used")) == 1
+
+
+def test_recovery_codes_count_once_each(ada: Enrolled) -> None:
+    assert len(set(ada.recovery)) == 10
+    first, second = ada.recovery[:2]
+    assert ada.sign_in(first).status == "active"
+    assert ada.refused(first)
+    event = ada.registry.events(action="user.recovery_code_used")[-1]
+    assert event.after == {"recovery_codes_left": 9}
+    assert (event.actor_id, event.subject.id) == (ada.user.id, ada.user.id)
+    assert ada.sign_in(f" {second.upper().replace('-', ' ')} ").status == "active"
+    new = second_factor_setup.replace_recovery_codes(ada.proving, ada.actor, code=ada.next_code())
+    assert ada.refused(ada.recovery[2])
+    assert ada.sign_in(new[0]).status == "active"
+    assert len(ada.registry.events(action="user.recovery_codes_replaced")) == 1
+
+
+def test_another_persons_codes_open_nothing(registry: SmallRegistry, ada: Enrolled) -> None:
+    carl = Enrolled(registry, registry.carl)
+    registry.now += STEP_MS
+    assert ada.refused(carl.code())
+    assert ada.refused(carl.recovery[0])
+    assert carl.sign_in(carl.recovery[0]).status == "active"
+
+
+def test_wrong_codes_are_throttled_like_wrong_passwords(ada: Enrolled) -> None:
+    ada.registry.now += STEP_MS
+    for _ in range(10):
+        assert ada.refused("000000")
+    with pytest.raises(TooManyAttempts):
+        ada.sign_in("000000")
+    with pytest.raises(TooManyAttempts):
+        ada.sign_in(ada.code())
+    with pytest.raises(TooManyAttempts):
+        second_factor_setup.replace_recovery_codes(ada.proving, ada.actor, code=ada.code())
+    ada.registry.now += 16 * 60_000
+    assert ada.sign_in(ada.code()).status == "active"
+
+
+def test_a_session_cant_guess_codes_either(ada: Enrolled) -> None:
+    with nothing_changes(ada.registry):
+        for _ in range(10):
+            with pytest.raises(InvalidInput) as refusal:
+                second_factor_setup.disable(
+                    ada.proving, ada.actor, password=PASSWORD, code="000000"
+                )
+            assert refusal.value.errors[0][0] == "code"
+        with pytest.raises(TooManyAttempts):
+            second_factor_setup.disable(ada.proving, ada.actor, password=PASSWORD, code="000000")
+    with pytest.raises(TooManyAttempts):
+        ada.sign_in(ada.next_code())
+
+
+def test_setting_up_takes_a_code_of_the_new_secret_and_the_password(
+    registry: SmallRegistry,
+) -> None:
+    actor, own = registry.signed_in(registry.ada), proving(registry)
+    secret, setup = second_factor_setup.begin(own, actor)
+    right = code_of(registry, secret)
+
+    def enable(**changes: Any) -> list[str]:
+        given = {"setup": setup, "password": PASSWORD, "code": right} | changes
+        return second_factor_setup.enable(own, actor, **given)
+
+    other = registry.signed_in(registry.carl)
+    _, carls = second_factor_setup.begin(own, other)
+    with nothing_changes(registry):
+        for field, changes in (
+            ("current_password", {"password": "wrong"}),
+            ("code", {"code": "000000"}),
+            ("code", {"code": ""}),
+            ("setup", {"setup": carls}),
+            ("setup", {"setup": b""}),
+            ("setup", {"setup": setup[:-1] + bytes([setup[-1] ^ 1])}),
+        ):
+            with pytest.raises(InvalidInput) as refusal:
+                enable(**changes)
+            assert refusal.value.errors[0][0] == field
+    assert len(enable()) == 10
+    (event,) = registry.events(action="user.second_factor_enabled")
+    assert (event.before, event.after) == (None, None)
+    registry.now += STEP_MS
+    with pytest.raises(Conflict) as again:
+        enable(code=code_of(registry, secret))
+    assert again.value.reason == "second_factor_present"
+
+
+def test_turning_it_off_takes_password_and_code(ada: Enrolled) -> None:
+    code = ada.next_code()
+    with pytest.raises(InvalidInput):
+        second_factor_setup.disable(ada.proving, ada.actor, password="wrong", code=code)
+    second_factor_setup.disable(ada.proving, ada.actor, password=PASSWORD, code=code)
+    assert ada.sign_in(None).status == "active"
+    with ada.registry.reading() as session:
+        mine = account.get(session, ada.actor)
+    assert (mine.second_factor, mine.recovery_codes_left) == (False, 0)
+    assert len(ada.registry.events(action="user.second_factor_disabled")) == 1
+    with pytest.raises(Conflict) as gone:
+        second_factor_setup.replace_recovery_codes(ada.proving, ada.actor, code=code)
+    assert gone.value.reason == "second_factor_missing"
+
+
+def test_a_short_password_suffices_only_with_a_second_factor(ada: Enrolled) -> None:
+    short = "vivid-9x"
+    account.change_password(ada.proving, ada.actor, current=PASSWORD, new=short)
+    with pytest.raises(InvalidInput) as refusal:
+        second_factor_setup.disable(ada.proving, ada.actor, password=short, code=ada.next_code())
+    assert refusal.value.errors[0][0] == "current_password"
+    assert sign_in(ada.registry, password=short, code=ada.next_code())[0].status == "active"
+
+
+def test_an_access_token_has_no_second_factor(registry: SmallRegistry, ada: Enrolled) -> None:
+    made, _ = registry.token(ada.actor)
+    token = registry.with_token(made)
+    attempts: list[Callable[[Actor], Any]] = [
+        lambda actor: second_factor_setup.begin(ada.proving, actor),
+        lambda actor: second_factor_setup.enable(
+            ada.proving, actor, setup=b"", password=PASSWORD, code=""
+        ),
+        lambda actor: second_factor_setup.replace_recovery_codes(
+            ada.proving, actor, code=ada.recovery[0]
+        ),
+        lambda actor: second_factor_setup.disable(
+            ada.proving, actor, password=PASSWORD, code=ada.recovery[0]
+        ),
+    ]
+    with nothing_changes(registry):
+        for attempt in attempts:
+            for actor in (token, Actor.command_line()):
+                with pytest.raises(Forbidden) as refusal:
+                    attempt(actor)
+                assert refusal.value.reason == "signed_in_user_required"
+
+
+def test_the_database_holds_neither_secret_nor_codes(ada: Enrolled) -> None:
+    with ada.registry.reading() as session:
+        names = session.execute(
+            text(
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+                if ada.registry.database.dialect == "sqlite"
+                else "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            )
+        ).scalars()
+        dump = b"".join(
+            value if isinstance(value, bytes) else str(value).encode()
+            for name in names.all()
+            for row in session.execute(text(f'SELECT * FROM "{name}"'))
+            for value in row
+        )
+    key = ada.registry.sealing.path.read_bytes().strip()
+    plain = [code.replace("-", "") for code in ada.recovery]
+    for secret in (ada.secret, *ada.recovery, *plain, key.decode(), PASSWORD):
+        assert secret.encode() not in dump
+    assert bytes.fromhex(key.decode()) not in dump
+    assert ada.user.email.encode() in dump
+
+
+def sealed_of(registry: SmallRegistry, user: User) -> bytes:
+    with registry.reading() as session:
+        found: bytes = session.execute(
+            select(users.c.totp_sealed).where(users.c.id == user.id)
+        ).scalar_one()
+        return bytes(found)
+
+
+def reseal(registry: SmallRegistry, user: User, sealed: bytes | None) -> None:
+    with registry.changing() as session:
+        session.execute(update(users).where(users.c.id == user.id).values(totp_sealed=sealed))
+
+
+def test_a_sealed_secret_that_was_touched_is_refused(
+    registry: SmallRegistry, ada: Enrolled
+) -> None:
+    carl = Enrolled(registry, registry.carl)
+    good = sealed_of(registry, registry.ada)
+    registry.now += STEP_MS
+    flipped = [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(len(good))]
+    for sealed in (
+        *flipped[::5],
+        flipped[-1],
+        good[:-1],
+        good[:10],
+        b"",
+        sealed_of(registry, carl.user),
+    ):
+        reseal(registry, registry.ada, sealed)
+        for code in (ada.code(), carl.code(), None):
+            # None isn't even looked at: it is a failed sign-in, as any.
+            with pytest.raises((Unavailable, SignInFailed)) as refusal:
+                ada.sign_in(code)
+            assert isinstance(refusal.value, SignInFailed) == (code is None)
+        registry.now += HOUR
+    reseal(registry, registry.ada, good)
+    assert ada.sign_in(ada.code()).status == "active"
+
+
+def test_another_key_is_an_outage_and_never_no_second_factor(
+    registry: SmallRegistry, ada: Enrolled, tmp_path: Path
+) -> None:
+    """As on a second node that was set up without the first one's file."""
+    for key in (SealingKey(tmp_path / "none"), SealingKey(tmp_path / "other")):
+        if key.path.name == "other":
+            key.make()
+        registry.sealing = key
+        code = ada.next_code()
+        with pytest.raises(Unavailable, match="sealing key"):
+            ada.sign_in(code)
+        # Only whoever has the password learns of it.
+        with pytest.raises(SignInFailed):
+            sign_in(registry, email=ada.user.email, password="wrong", code=code)
+        assert ada.refused(None)
+        carl = registry.signed_in(registry.carl)
+        with pytest.raises(Unavailable):
+            second_factor_setup.begin(proving(registry), carl)
+        assert not (tmp_path / "none").exists()
+        # Recovery codes need no key: they are the way back when it is lost.
+        assert ada.sign_in(ada.recovery.pop()).status == "active"
+
+
+def test_a_key_that_appeared_meanwhile_is_found_out(
+    registry: SmallRegistry, tmp_path: Path
+) -> None:
+    """Two nodes begin with a key each; the second to finish is refused."""
+    actor = registry.signed_in(registry.carl)
+    other = Proving(registry.database, SealingKey(tmp_path / "other"), lambda: registry.now, HASHER)
+    secret, setup = second_factor_setup.begin(other, actor)
+    Enrolled(registry, registry.ada)
+    with pytest.raises(Unavailable):
+        second_factor_setup.enable(
+            other, actor, setup=setup, password=PASSWORD, code=code_of(registry, secret)
+        )
+
+
+def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "sealing-key"
+    at_once(8, SealingKey(path).make)
+    assert [each.name for each in tmp_path.iterdir()] == ["sealing-key"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    key = path.read_text()
+    SealingKey(path).make()
+    assert path.read_text() == key
+    assert key.strip() not in repr(SealingKey(path))
+    sealed = SealingKey(path).seal(b"secret", owner="usr_1")
+    assert SealingKey(path).open(sealed, owner="usr_1") == b"secret"
+    for content in ("", "zz", "00" * 31, "ü" * 64):
+        path.write_text(content)
+        with pytest.raises(Unavailable):
+            SealingKey(path).open(sealed, owner="usr_1")
+    with pytest.raises(Misconfigured):
+        SealingKey(tmp_path / "no" / "where").make()
+
+
+def test_a_company_can_require_it_of_everyone(registry: SmallRegistry, ada: Enrolled) -> None:
+    bob = registry.colleague("reporting")
+    manager = registry.colleague("manager")
+
+    def require(actor: Actor, wanted: bool = True) -> None:
+        with registry.changing() as session:
+            second_factor_rule.require_of_everyone(session, actor, wanted)
+
+    def lacking(actor: Actor) -> bool:
+        with registry.reading() as session:
+            return second_factor_rule.lacking(session, actor.user or "")
+
+    token = registry.with_token(registry.token(ada.actor)[0])
+    with nothing_changes(registry):
+        for actor in (bob, manager):
+            with pytest.raises(Forbidden) as refusal:
+                require(actor)
+            assert refusal.value.permission == "company:modify"
+        with pytest.raises(Forbidden) as refusal:
+            require(token)
+        assert refusal.value.reason == "signed_in_user_required"
+    grace = registry.colleague("admin", "Grace")
+    with nothing_changes(registry), pytest.raises(Conflict) as conflict:
+        require(grace)
+    assert conflict.value.reason == "second_factor_missing"
+    require(ada.actor)
+    require(ada.actor)
+    (event,) = registry.events(action="company.modified")
+    assert event.before == {"second_factor_required": False}
+    assert event.after == {"second_factor_required": True}
+    carl = registry.signed_in(registry.carl)
+    assert [lacking(each) for each in (ada.actor, bob, carl)] == [False, True, False]
+    with pytest.raises(Conflict) as kept:
+        second_factor_setup.disable(ada.proving, ada.actor, password=PASSWORD, code=ada.next_code())
+    assert kept.value.reason == "second_factor_required"
+    require(grace, wanted=False)
+    assert not lacking(bob)
+
+
+def test_events_tell_no_secrets(ada: Enrolled) -> None:
+    ada.sign_in(ada.recovery[0])
+    told = repr(ada.registry.events())
+    assert ada.secret not in told
+    assert not [code for code in ada.recovery if code in told]
+
+
+def test_provisioning_is_what_apps_expect() -> None:
+    uri = second_factor.provisioning_uri(RFC_SECRET, "ada+x@northwind.example")
+    parsed = pyotp.parse_uri(uri)
+    assert isinstance(parsed, pyotp.TOTP)
+    assert (parsed.secret, parsed.digits, parsed.interval) == (RFC_SECRET, 6, 30)
+    assert (parsed.name, parsed.issuer) == ("ada+x@northwind.example", "Gatepass")
+    assert len(pyotp.TOTP(second_factor.new_secret()).byte_secret()) == 20

@@ -1,0 +1,125 @@
+"""A second factor over REST: signing in with a code, and companies that require it."""
+
+from typing import Any
+
+import httpx
+import pyotp
+import pytest
+from sqlalchemy import update
+
+from gatepass.registry import second_factor, second_factor_setup
+from gatepass.registry.actor import Actor
+from gatepass.registry.tables import companies
+from installation import PASSWORD, Installation
+
+
+def enrol(installation: Installation, client: httpx.Client) -> tuple[str, list[str]]:
+    """Set up a second factor for whoever *client* is signed in as; its secret, recovery codes."""
+    me = client.get("/v1/me").json()["user"]
+    credential = client.headers["Authorization"].removeprefix("Bearer ")[:21]
+    company = installation.company.id
+    actor = Actor("user", company, me["id"], me["name"], frozenset({"*"}), credential, "127.0.0.1")
+    proving = installation.node.proving
+    secret, setup = second_factor_setup.begin(proving, actor)
+    code = pyotp.TOTP(secret).at((installation.node.clock.now() - second_factor.STEP_MS) // 1000)
+    return secret, second_factor_setup.enable(
+        proving, actor, setup=setup, password=PASSWORD, code=code
+    )
+
+
+def attempt(installation: Installation, **body: Any) -> httpx.Response:
+    given = {"email": "ada@example.com", "password": PASSWORD} | body
+    return installation.client().post("/v1/authentications", json=given)
+
+
+def require(installation: Installation, wanted: bool = True) -> None:
+    with installation.node.database.changing(installation.node.clock.now()) as session:
+        session.execute(update(companies).values(second_factor_required=wanted))
+
+
+def test_whatever_is_wrong_with_a_code_it_is_one_failure(any_installation: Installation) -> None:
+    installation = any_installation
+    secret, recovery = enrol(installation, installation.signed_in())
+    nobody = attempt(installation, email="nobody@example.com")
+    for code in (None, "", "000000", "x" * 5000, "\u0661\u0662\u0663\u0664\u0665\u0666"):
+        answer = attempt(installation, code=code)
+        assert answer.status_code == 401
+        assert answer.content == nobody.content
+        assert answer.headers["www-authenticate"] == nobody.headers["www-authenticate"]
+    good = pyotp.TOTP(secret).at(installation.node.clock.now() // 1000)
+    assert attempt(installation, code=good).status_code == 201
+    assert attempt(installation, code=good).content == nobody.content
+    assert attempt(installation, code=recovery[0]).status_code == 201
+    assert attempt(installation, code=recovery[0]).status_code == 401
+    for wrong in (7, ["000000"], {}):
+        assert attempt(installation, code=wrong).status_code == 422
+
+
+def test_without_one_a_code_is_ignored(installation: Installation) -> None:
+    assert attempt(installation, code="rubbish").status_code == 201
+
+
+def test_wrong_codes_are_throttled(installation: Installation) -> None:
+    _, recovery = enrol(installation, installation.signed_in())
+    statuses = [attempt(installation, code="000000").status_code for _ in range(11)]
+    assert statuses == [401] * 10 + [429]
+    assert attempt(installation, code=recovery[0]).status_code == 429
+
+
+def test_a_node_with_another_key_says_it_cant(installation: Installation) -> None:
+    enrol(installation, installation.signed_in())
+    installation.node.sealing.path.write_text("ab" * 32)
+    installation.node.sealing.__init__(installation.node.sealing.path)  # type: ignore[misc]
+    answer = attempt(installation, code="000000")
+    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
+    assert str(installation.node.sealing.path) not in answer.text
+    assert attempt(installation, password="wrong", code="000000").status_code == 401
+
+
+def test_required_it_shuts_existing_sign_ins_out_at_once(any_installation: Installation) -> None:
+    installation = any_installation
+    ada = installation.signed_in()
+    access_token = installation.access_token("charges:get", "access-tokens:search")
+    assert ada.get("/v1/access-tokens").status_code == 200
+    require(installation)
+    for client in (ada, installation.signed_in()):
+        for method, path, body in (
+            ("GET", "/v1/access-tokens", None),
+            ("GET", "/v1/authentications", None),
+            ("GET", "/v1/permissions", None),
+            ("POST", "/v1/access-tokens", {"label": "x", "kind": "api", "permissions": ["*"]}),
+            ("POST", f"/v1/access-tokens/{access_token[:21]}/deactivate", {}),
+        ):
+            answer = client.request(method, path, json=body)
+            assert answer.status_code == 403, path
+            assert answer.json()["reason"] == "second_factor_required"
+            assert "www-authenticate" not in answer.headers
+        assert client.get("/v1/me").status_code == 200
+    # Access tokens and decisions are not concerned.
+    token = installation.client(access_token)
+    assert token.get("/v1/access-tokens").status_code == 200
+    assert installation.verify(access_token, permission="charges:get")["allowed"]
+    login = ada.headers["Authorization"].removeprefix("Bearer ")
+    assert installation.verify(login, permission="charges:get")["allowed"]
+    assert ada.post("/v1/sign-out").status_code == 204
+
+
+def test_whoever_has_one_goes_on_and_whoever_turns_it_off_doesnt(
+    installation: Installation,
+) -> None:
+    ada = installation.signed_in()
+    enrol(installation, ada)
+    require(installation)
+    assert ada.get("/v1/access-tokens").status_code == 200
+    require(installation, wanted=False)
+    bob = installation.new_user("bob@example.com")
+    client = installation.signed_in("bob@example.com")
+    assert client.get("/v1/access-tokens").status_code == 200
+    assert bob.role == "admin"
+
+
+@pytest.mark.parametrize("path", ["/v1/me/", "/v1//me", "/account/two-factor/", "/v1/me/x"])
+def test_no_other_spelling_opens(installation: Installation, path: str) -> None:
+    ada = installation.signed_in()
+    require(installation)
+    assert ada.get(path).status_code in (403, 404)
