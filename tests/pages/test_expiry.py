@@ -1,6 +1,7 @@
 import pytest
 
-from gatepass.web.pages.expiry import preset_of, read_expiry, written
+from gatepass.web.pages.expiry import preset_of, read_expiry
+from gatepass.web.pages.local_times import written
 from gatepass.web.pages.moments import DAY, HOUR
 
 NOW = 1_798_000_000_000  # 2026-12-23T04:26:40Z

@@ -97,7 +97,7 @@ def _filters(
         # A JSON list of names without quotes in them: a name in quotes is found as a whole only.
         stored = type_coerce(table.permissions, Text)
         names = {permission, resource_wildcard(permission)}
-        wanted.append(or_(*(_contains(session, stored, f'"{name}"') for name in sorted(names))))
+        wanted.append(or_(*(contains(session, stored, f'"{name}"') for name in sorted(names))))
     if kind is not None:
         if kind not in KINDS:
             raise InvalidInput([("kind", "This is api or ui.")])
@@ -108,12 +108,13 @@ def _filters(
 def _named(session: Session, q: str) -> ColumnElement[bool]:
     # Whoever pastes a whole token text finds it by its id; its secret is not even looked at.
     return or_(
-        _contains(session, access_tokens.c.label_folded, folded(q)),
-        _contains(session, access_tokens.c.id, q[:ID_LENGTH]),
+        contains(session, access_tokens.c.label_folded, folded(q)),
+        contains(session, access_tokens.c.id, q[:ID_LENGTH]),
     )
 
 
-def _contains(session: Session, text: ColumnElement[Any], part: str) -> ColumnElement[bool]:
+def contains(session: Session, text: ColumnElement[Any], part: str) -> ColumnElement[bool]:
+    """Whether *part* is in *text*, character by character."""
     # Not LIKE: it would read % and _ in what people type, and folds case on SQLite alone.
     position = func.instr if session.get_bind().dialect.name == "sqlite" else func.strpos
     return position(text, part) > 0

@@ -10,6 +10,7 @@ from gatepass.web.pages import (
     account,
     account_password,
     account_two_factor,
+    audit_log,
     docs,
     errors,
     sign_in,
@@ -29,6 +30,7 @@ for _screen in (
     account,
     account_password,
     account_two_factor,
+    audit_log,
     docs,
 ):
     router.include_router(_screen.router)

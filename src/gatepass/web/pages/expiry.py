@@ -1,9 +1,7 @@
 """Expire In: presets, or an exact date and time in the viewer's own time zone, or never."""
 
-import re
-from datetime import UTC, datetime
-
 from gatepass.registry.access_token_fields import LATEST_EXPIRY
+from gatepass.web.pages.local_times import instant
 from gatepass.web.pages.moments import DAY, HOUR, MINUTE
 
 NEVER = "never"
@@ -20,11 +18,6 @@ PRESETS: tuple[tuple[str, str, int], ...] = (
 CHOICES = (*((value, name) for value, name, _ in PRESETS), (NEVER, "Never"), (AT, "Exact date"))
 
 _LENGTHS = {value: length for value, _, length in PRESETS}
-_date_and_time = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]{1,3})?)?"
-).fullmatch
-_offset = re.compile(r"-?[0-9]{1,4}").fullmatch
-_LARGEST_OFFSET = 24 * 60
 
 
 def read_expiry(choice: str, date_and_time: str, offset: str, now: int) -> int | None:
@@ -45,7 +38,7 @@ def read_expiry(choice: str, date_and_time: str, offset: str, now: int) -> int |
         return None
     if choice != AT:
         raise ValueError("Choose one of these.")
-    at = _instant(date_and_time, offset)
+    at = instant(date_and_time, offset)
     if at <= now:
         raise ValueError("That moment has already passed. Choose one in the future.")
     if at > LATEST_EXPIRY:
@@ -54,25 +47,6 @@ def read_expiry(choice: str, date_and_time: str, offset: str, now: int) -> int |
     return at
 
 
-def written(at: int) -> str:
-    """An instant the way ``<input type="datetime-local">`` takes it, in UTC, to the minute."""
-    return datetime.fromtimestamp(at // MINUTE * 60, UTC).strftime("%Y-%m-%dT%H:%M")
-
-
 def preset_of(length: int) -> str | None:
     """The preset that lasts *length* milliseconds, give or take the seconds a form takes."""
     return next((value for value, _, known in PRESETS if abs(known - length) < MINUTE), None)
-
-
-def _instant(date_and_time: str, offset: str) -> int:
-    found = _date_and_time(date_and_time)
-    try:
-        if found is None:
-            raise ValueError
-        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
-        local = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        raise ValueError("This is not a date and time that exists.") from None
-    if offset and (_offset(offset) is None or abs(int(offset)) > _LARGEST_OFFSET):
-        raise ValueError("Your time zone could not be read; choose the moment again.")
-    return int(local.timestamp() * 1000) - int(offset or 0) * MINUTE

@@ -11,6 +11,7 @@ from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.moments import moment
 from gatepass.web.pages.sparkline import sparkline
 from gatepass.web.pages.static_files import static
+from gatepass.web.times import format_time
 
 # What a page has unless it says otherwise.
 _DEFAULTS: dict[str, Any] = {"own_search": False}
@@ -53,6 +54,7 @@ def _environment_of_pages() -> Environment:
         moment=moment,
         picture=picture,
         places=places,
+        rfc_3339=format_time,
         sparkline=sparkline,
         static=static,
         address_with_bits=_with_bits,

@@ -12,8 +12,9 @@ from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
 from gatepass.core.networks import InvalidNetwork, parse_network
 from gatepass.registry.access_tokens import AccessToken
-from gatepass.web.pages.expiry import AT, NEVER, preset_of, read_expiry, written
+from gatepass.web.pages.expiry import AT, NEVER, preset_of, read_expiry
 from gatepass.web.pages.forms import Fields
+from gatepass.web.pages.local_times import written
 from gatepass.web.pages.moments import MINUTE
 from gatepass.web.pages.permission_groups import without_covered
 

@@ -70,3 +70,5 @@ if (resumed) {
   history.replaceState(null, "", resumed.getAttribute("action"));
   resumed.requestSubmit();
 }
+if (find("[data-local-time]")) import("./log_filter.js");
+if (find("[data-export-dialog]")) import("./export.js");

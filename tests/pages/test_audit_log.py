@@ -1,0 +1,199 @@
+"""/audit-log: sentences, details, filters that live in the address, pages, the file."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+from gatepass.registry import allowlist
+from gatepass.registry.actor import Actor
+from gatepass.registry.allowlist import Entry
+from installation import Installation
+from many_events import write_events
+from page_reader import Page, Visit
+
+EARLY = "from=0001-01-01T00:00&from_offset=900"
+
+
+def said(page: Page) -> list[str]:
+    """The sentences, newest first."""
+    assert page.answer.status_code == 200, page.text
+    return re.findall(r'<p class="sentence">(.*?)</p>', page.html)
+
+
+def now(installation: Installation) -> int:
+    return installation.node.clock.now()
+
+
+def test_each_event_is_a_sentence_with_its_details(installation: Installation, ada: Visit) -> None:
+    token = installation.access_token(
+        "charges:get", networks=["10.0.0.1"], expires_at="2126-12-24T10:30:00Z"
+    )[:21]
+    with installation.node.database.changing(now(installation)) as session:
+        actor = Actor.command_line()
+        allowlist.replace(session, actor, installation.company.id, [Entry("127.0.0.0/8", "Here")])
+        entries = [Entry("127.0.0.0/8", "Here"), Entry("198.51.100.0/24")]
+        allowlist.replace(session, actor, installation.company.id, entries)
+    page = ada.get("/audit-log")
+    assert said(page)[:3] == [
+        "The command line changed the allowlist: 1 added, 2 networks in all",
+        "The command line limited the account to 1 network",
+        "Ada Lovelace created the access token sample",
+    ]
+    assert "The command line created the user Ada Lovelace as Admin" in said(page)
+    assert "Networks None 127.0.0.0/8 (Here)" in page.text
+    assert re.search("Networks 198.51.100.0/24 ?1 as before", page.text)
+    assert "IP addresses 10.0.0.1/32 Domains Any Expires 24 Dec 2126, 10:30 UTC" in page.text
+    assert page.links["sample"] == f"/access-tokens/{token}"
+    assert f"/audit-log?token={token}" in page.links.values()
+    assert said(ada.get(f"/audit-log?token={token}")) == [
+        "Ada Lovelace created the access token sample"
+    ]
+
+
+def test_the_form_narrows_it_and_the_address_keeps_it(
+    installation: Installation, ada: Visit, rita: Visit
+) -> None:
+    text = installation.access_token("charges:get", label="Nightly <b>settlement</b>")
+    made = "Ada Lovelace created the access token Nightly &lt;b&gt;settlement&lt;/b&gt;"
+    form = ada.get("/audit-log").form("/audit-log")
+    assert form.method == "get"
+    assert "authentications" in form.offered["kind"]
+    for query, expected in (
+        ("person=RITA", {"Rita Reporting signed in"}),
+        ("person=rita@example.com&kind=access-tokens", set()),
+        ("kind=access-tokens", {made}),
+        ("token=NIGHTLY", {made}),
+        (f"token={text[:21]}", {made}),
+        ("token=nothing", set()),
+        ("person=nobody", set()),
+        ("kind=roles", set()),
+        ("kind=nonsense&token=nightly", {made}),
+        ("person=%00", set()),
+        ("token=%ff", set()),
+    ):
+        page = ada.get(f"/audit-log?{query}")
+        assert (
+            set(said(page)) - {"The command line created the user Rita Reporting as Reporting"}
+            == expected
+        ), query
+        if not expected:
+            assert "Nothing matches" in page.text
+        kept = page.form("/audit-log")
+        for name, [value] in parse_qs(query).items():
+            if value not in ("nonsense", "\0", "\ufffd"):
+                assert kept.one(name) == value
+    assert "By or about Rita Reporting" in ada.get("/audit-log?person=rita").text
+    assert "Nobody here is called nobody" in ada.get("/audit-log?person=nobody").text
+
+
+def test_a_whole_token_text_doesnt_stay_in_the_address(
+    installation: Installation, ada: Visit
+) -> None:
+    text = installation.access_token("charges:get")
+    answer = ada.get(f"/audit-log?token={text}&kind=access-tokens").answer
+    assert answer.status_code == 303
+    where = parse_qs(urlsplit(answer.headers["location"]).query)
+    assert where == {"token": [text[:21]], "kind": ["access-tokens"]}
+    # Of a sign-in, too: nobody knows its label, for it has none.
+    login = installation.sign_in()
+    page = ada.get(f"/audit-log?token={login}", follow=True)
+    assert said(page) == ["Ada Lovelace signed in"]
+    assert login[21:] not in page.html
+
+
+def test_times_are_the_viewers_own(installation: Installation, ada: Visit) -> None:
+    """10:00 in Sydney (+11 h) is 23:00 the day before in UTC."""
+    eleven = 1_767_222_000_000  # 2025-12-31T23:00:00Z
+    for at, name in ((eleven - 60_000, "Before"), (eleven, "At"), (eleven + 60_000, "After")):
+        write_events(installation.node.database, installation.company.id, 1, at=at, actor_name=name)
+    sydney = "from=2026-01-01T10:00&from_offset=660"
+    names = [sentence.split()[0] for sentence in said(ada.get(f"/audit-log?{sydney}"))]
+    assert names[-2:] == ["After", "At"]
+    assert "Before" not in names
+    page = ada.get(f"/audit-log?{sydney}&until=2026-01-01T10:01&until_offset=660")
+    assert said(page) == ["At signed in"]
+    assert page.form("/audit-log").one("from") == "2025-12-31T23:00"
+    for query in (
+        "from=yesterday",
+        "until=2026-02-30T10:00",
+        f"{sydney}9999",
+        "from=0001-01-01T00:00&from_offset=900",
+    ):
+        page = ada.get(f"/audit-log?{query}")
+        assert page.answer.status_code in (200, 422), query
+    assert "is not a date and time that exists" in ada.get("/audit-log?from=yesterday").text
+
+
+def test_pages(installation: Installation, ada: Visit) -> None:
+    write_events(installation.node.database, installation.company.id, 60, at=now(installation))
+    first = ada.get("/audit-log?kind=authentications")
+    assert len(said(first)) == 50
+    assert "The newest 50 events" in first.text
+    second = ada.get(first.links["Older"])
+    assert len(said(second)) == 11
+    assert "Older" not in second.links
+    assert said(ada.get(second.links["Newest"])) == said(first)
+    for cursor in ("nonsense", "W10", "%00"):
+        page = ada.get(f"/audit-log?kind=users&cursor={cursor}")
+        assert page.answer.status_code == 422
+        assert page.links["Show the newest"] == "/audit-log?kind=users"
+
+
+def test_too_many_of_a_name_is_said_and_not_cut(installation: Installation, ada: Visit) -> None:
+    for n in range(21):
+        installation.new_user(f"mary{n}@example.com", "Mary Somerville")
+    page = ada.get("/audit-log?person=mary")
+    assert page.answer.status_code == 422
+    assert "More than 20 are called that" in page.text
+    assert said(ada.get("/audit-log?person=mary7@example.com")) == [
+        "The command line created the user Mary Somerville as Admin"
+    ]
+
+
+def test_the_file_is_what_is_shown(installation: Installation, ada: Visit) -> None:
+    installation.access_token("charges:get")
+    page = ada.get("/audit-log?kind=access-tokens&person=ada")
+    answer = ada.client.get(page.links["Export as CSV"])
+    assert answer.headers["content-disposition"].endswith('.csv"')
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-total-count"] == "1"
+    assert "Ada Lovelace created the access token sample" in answer.text
+    assert ada.client.get(page.links["Export as JSON Lines"]).json()["action"] == (
+        "access_token.created"
+    )
+    for query in ("format=xml", "", "format=csv&from=yesterday"):
+        assert ada.get(f"/audit-log/export?{query}").answer.status_code in (404, 422), query
+
+
+def test_who_may_not_read_it_is_told_so(installation: Installation) -> None:
+    installation.new_user("carl@example.com", "Carl", role="customer-service")
+    carl = Visit(installation.client())
+    carl.sign_in("carl@example.com")
+    # Also where someone asks for people and tokens by name.
+    for path in ("/audit-log", "/audit-log?person=ada&token=x", "/audit-log/export?format=csv"):
+        page = carl.get(path)
+        assert page.answer.status_code == 403
+        assert "It needs audit:get" in page.text
+    assert "/audit-log" not in carl.get("/").links.values()
+
+
+def test_another_companys_people_and_tokens_are_nobody(
+    installation: Installation, ada: Visit
+) -> None:
+    other = installation.new_company("Difference Engines")
+    eve = installation.new_user("eve@example.com", "Eve", company=other)
+    theirs = installation.access_token("charges:get", maker="eve@example.com", label="theirs")[:21]
+    for query in (
+        f"person={eve.id}",
+        "person=eve",
+        "person=eve@example.com",
+        "token=theirs",
+        f"token={theirs}",
+        f"subject={theirs}",
+        f"subject={other.id}",
+    ):
+        page = ada.get(f"/audit-log?{query}")
+        assert "Nothing matches" in page.text, query
+        assert "Eve" not in page.text.replace("Everything", "")
+        if query.startswith(("person=usr", "subject")):
+            assert "theirs" not in page.text
