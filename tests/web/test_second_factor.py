@@ -123,3 +123,42 @@ def test_no_other_spelling_opens(installation: Installation, path: str) -> None:
     ada = installation.signed_in()
     require(installation)
     assert ada.get(path).status_code in (403, 404)
+
+
+def test_the_company_says_whether_it_requires_one(installation: Installation) -> None:
+    ada = installation.signed_in()
+    access_token = installation.access_token("company:*")
+    missing = ada.patch("/v1/company", json={"second_factor_required": True})
+    assert (missing.status_code, missing.json()["reason"]) == (409, "second_factor_missing")
+    enrol(installation, ada)
+    before = ada.get("/v1/company")
+    assert before.json()["second_factor_required"] is False
+    tag = {"If-Match": before.headers["etag"]}
+    both = {"name": "Engines", "second_factor_required": True}
+    changed = ada.patch("/v1/company", json=both, headers=tag)
+    assert changed.json() == {**before.json(), **both}
+    late = ada.patch("/v1/company", json={"second_factor_required": False}, headers=tag)
+    assert (late.status_code, late.json()["reason"]) == (409, "changed_meanwhile")
+    assert late.json()["current"] == changed.json()
+    installation.new_user("bob@example.com")
+    bob = installation.signed_in("bob@example.com")
+    refused = bob.patch("/v1/company", json={"second_factor_required": False})
+    assert refused.json()["reason"] == "second_factor_required"
+    tag = {"If-Match": changed.headers["etag"]}
+    lifted = ada.patch("/v1/company", json={"second_factor_required": False}, headers=tag)
+    assert lifted.json()["second_factor_required"] is False
+    assert lifted.json()["name"] == "Engines"
+    assert bob.get("/v1/company").status_code == 200
+    token = installation.client(access_token)
+    attempted = token.patch("/v1/company", json={"second_factor_required": False})
+    assert attempted.json()["reason"] == "signed_in_user_required"
+    for wrong in ("yes", 1, None):
+        answer = ada.patch("/v1/company", json={"second_factor_required": wrong})
+        assert answer.status_code == 422
+
+
+def test_both_changes_are_made_or_neither(installation: Installation) -> None:
+    ada = installation.signed_in()
+    both = {"name": "Engines", "second_factor_required": True}
+    assert ada.patch("/v1/company", json=both).status_code == 409
+    assert ada.get("/v1/company").json()["name"] == "Analytical Engines"

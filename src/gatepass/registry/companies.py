@@ -23,12 +23,17 @@ from gatepass.registry.tables import companies
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """One company. ``created_at`` is Unix ms."""
+    """One company. ``created_at`` is Unix ms.
+
+    Attributes:
+        second_factor_required: of everyone who signs in (see ``second_factor_rule``).
+    """
 
     id: str
     name: str
     status: Literal["active", "deactivated"]
     created_at: int
+    second_factor_required: bool = False
 
 
 def create(session: Session, actor: Actor, *, catalogue: Catalogue, name: str) -> Company:
@@ -82,7 +87,7 @@ def get(session: Session, company_id: str) -> Company:
 
 def etag(company: Company) -> str:
     """Names the version of a company that people see and change."""
-    return etag_of(company.id, company.name)
+    return etag_of(company.id, company.name, company.second_factor_required)
 
 
 def own(session: Session, actor: Actor) -> Company:
@@ -112,10 +117,7 @@ def rename(
     actor = standing(session, actor)
     actor.require("company:modify")
     company = get(session, actor.company or "")
-    if if_match is not None and etag(company) not in if_match:
-        raise Conflict(
-            "Someone changed the company meanwhile.", reason="changed_meanwhile", current=company
-        )
+    require_unchanged(company, if_match)
     read_label("name", name)
     taken = by_name(session, name)
     if taken is not None and taken.id != company.id:
@@ -139,6 +141,15 @@ def rename(
     return get(session, company.id)
 
 
+def require_unchanged(company: Company, if_match: Collection[str] | None) -> None:
+    """Raise Conflict (``changed_meanwhile``) unless it is one of the versions that *if_match* names
+    (``etag``); None is any."""
+    if if_match is not None and etag(company) not in if_match:
+        raise Conflict(
+            "Someone changed the company meanwhile.", reason="changed_meanwhile", current=company
+        )
+
+
 def by_name(session: Session, name: str) -> Company | None:
     """The company of that name, compared without case."""
     found = select(companies).where(companies.c.name_folded == folded(name))
@@ -155,4 +166,4 @@ def _company(row: Row[tuple[object, ...]]) -> Company:
     status: Literal["active", "deactivated"] = (
         "active" if row.deactivated_at is None else "deactivated"
     )
-    return Company(row.id, row.name, status, row.created_at)
+    return Company(row.id, row.name, status, row.created_at, row.second_factor_required)

@@ -4,13 +4,16 @@ It binds what people do: the dashboard, and ``/v1`` with a login token. Access t
 for others know nothing of it.
 """
 
-from sqlalchemy import select, update
+from collections.abc import Collection
+
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
 from gatepass.registry import audit, companies, tables
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
+from gatepass.registry.companies import Company
 from gatepass.registry.proving import require_person
 from gatepass.registry.standing import standing
 
@@ -25,27 +28,32 @@ def required(session: Session, company: str) -> bool:
     return found
 
 
-def require_of_everyone(session: Session, actor: Actor, wanted: bool) -> None:
+def require_of_everyone(
+    session: Session, actor: Actor, wanted: bool, *, if_match: Collection[str] | None = None
+) -> Company:
     """Say whether everyone of the actor's company needs a second factor. The same is no change.
+
+    Args:
+        if_match: the versions (``companies.etag``) it may be changed from; None is any.
 
     Raises:
         Forbidden: ``signed_in_user_required``; without ``company:modify``.
-        Conflict: ``second_factor_missing``: whoever requires it needs one themselves, or they would
-            shut themselves out.
+        Conflict: ``changed_meanwhile``, with the ``current`` record; ``second_factor_missing``:
+            whoever requires it needs one themselves, or they would shut themselves out.
     """
     require_person(actor)
     actor = standing(session, actor)
     actor.require("company:modify")
-    row = session.execute(select(users).where(users.c.id == actor.user)).one()
-    if wanted and row.totp_sealed is None:
+    company = companies.get(session, actor.company or "")
+    companies.require_unchanged(company, if_match)
+    own = session.execute(select(users.c.totp_sealed).where(users.c.id == actor.user)).scalar_one()
+    if wanted and own is None:
         raise Conflict(
             "Set up a second factor yourself before you require it of everyone.",
             reason="second_factor_missing",
         )
-    before = required(session, row.company_id)
-    if wanted == before:
-        return
-    company = companies.get(session, row.company_id)
+    if wanted == company.second_factor_required:
+        return company
     session.execute(
         update(tables.companies)
         .where(tables.companies.c.id == company.id)
@@ -57,9 +65,21 @@ def require_of_everyone(session: Session, actor: Actor, wanted: bool) -> None:
         "company.modified",
         Subject("company", company.id, company.name),
         company=company.id,
-        before={"second_factor_required": before},
+        before={"second_factor_required": company.second_factor_required},
         after={"second_factor_required": wanted},
     )
+    return companies.get(session, company.id)
+
+
+def without(session: Session, company: str) -> int:
+    """How many active people of the company with that id have no second factor."""
+    return session.execute(
+        select(func.count()).where(
+            users.c.company_id == company,
+            users.c.deactivated_at.is_(None),
+            users.c.totp_sealed.is_(None),
+        )
+    ).scalar_one()
 
 
 def lacking(session: Session, user: str) -> bool:

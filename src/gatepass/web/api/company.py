@@ -4,9 +4,11 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Response
 from pydantic import Field
+from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import companies
+from gatepass.registry import companies, second_factor_rule
+from gatepass.registry.actor import Actor
 from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.shapes import Record, Time, wanted_tags
 from gatepass.web.deps import Authenticated, OurNode, SignedIn
@@ -15,10 +17,17 @@ router = APIRouter(tags=["Company"])
 
 
 class CompanyChanges(Fields):
-    """What shall change."""
+    """What shall change; fields that are absent stay as they are."""
 
     name: str = Field(
-        json_schema_extra={"minLength": 1, "maxLength": 100}, examples=["Analytical Engines"]
+        default="",
+        json_schema_extra={"minLength": 1, "maxLength": 100},
+        examples=["Analytical Engines"],
+    )
+    second_factor_required: bool = Field(
+        default=False,
+        description="Whether everyone who signs in needs a second factor. Whoever requires it has "
+        "one themselves (else 409).",
     )
 
 
@@ -29,6 +38,7 @@ class Company(Record):
     name: str
     status: Literal["active", "deactivated"]
     created_at: Time
+    second_factor_required: bool
 
 
 @router.get("/company", summary="The company")
@@ -38,7 +48,7 @@ def get(response: Response, node: OurNode, actor: Authenticated) -> Company:
         return _sent(companies.own(session, actor), response)
 
 
-@router.patch("/company", summary="Rename the company", openapi_extra=takes(CompanyChanges))
+@router.patch("/company", summary="Change the company", openapi_extra=takes(CompanyChanges))
 def modify(
     response: Response,
     node: OurNode,
@@ -50,15 +60,27 @@ def modify(
     409). With `If-Match`, only the version it names is changed (else 409)."""
     try:
         with node.database.changing(node.clock.now()) as session:
-            company = companies.rename(
-                session, actor, name=changes.name, if_match=wanted_tags(if_match)
-            )
+            company = _changed(session, actor, changes, wanted_tags(if_match))
     except Conflict as conflict:
         if isinstance(conflict.current, companies.Company):
             current = Company.model_validate(conflict.current)
             conflict.current = current.model_dump(mode="json")
         raise
     return _sent(company, response)
+
+
+def _changed(
+    session: Session, actor: Actor, changes: CompanyChanges, if_match: list[str] | None
+) -> companies.Company:
+    fields = changes.model_fields_set
+    # Both or neither; once the first is made, its version is the one to go on from.
+    if "name" in fields or not fields:
+        company = companies.rename(session, actor, name=changes.name, if_match=if_match)
+        if_match = None
+    if "second_factor_required" in fields:
+        wanted = changes.second_factor_required
+        company = second_factor_rule.require_of_everyone(session, actor, wanted, if_match=if_match)
+    return company
 
 
 def _sent(company: companies.Company, response: Response) -> Company:
