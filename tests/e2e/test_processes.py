@@ -102,6 +102,47 @@ def test_a_signed_out_login_is_refused_everywhere(
     assert client.get("/v1/me").status_code == 401
 
 
+def test_a_deactivated_sign_in_is_refused_by_every_process_at_once(
+    running: Running, everyone: list[httpx.Client]
+) -> None:
+    client = running.sign_in()
+    for path in ("{id}/deactivate", "deactivate-others"):
+        other = running.sign_in()
+        login = other.headers["Authorization"].removeprefix("Bearer ")
+        assert reasons(running, everyone, login) == {"allowed"}
+        ended = client.post(f"/v1/authentications/{path.format(id=login[:21])}", json={})
+        assert ended.status_code == 200
+        assert reasons(running, everyone, login) == {"token_deactivated"}
+        for one in everyone[:CONNECTIONS]:
+            answer = one.get("/v1/me", headers={"Authorization": f"Bearer {login}"})
+            assert (answer.status_code, answer.json()["reason"]) == (401, "token_deactivated")
+    assert client.get("/v1/me").status_code == 200
+
+
+def test_a_list_on_trial_counts_in_every_process_at_once(
+    running: Running, everyone: list[httpx.Client]
+) -> None:
+    client = running.sign_in()
+    made = new_token(client)
+    path, office = "/v1/company/allowlist", [{"network": "203.0.113.0/24"}]
+    assert client.put(path, json={"entries": office, "confirm": True}).status_code == 200
+    key = {"Authorization": f"Bearer {running.verifier_key}"}
+    question = {"token": made["token"], "permission": "charges:get"}
+    for address, reason in (
+        ("203.0.113.9", "allowed"),
+        ("198.51.100.1", "company_address_not_allowed"),
+    ):
+        for one in everyone:
+            answer = one.post("/v1/verify", headers=key, json={**question, "address": address})
+            assert answer.json()["reason"] == reason
+    for one in everyone[:CONNECTIONS]:
+        login = {"Authorization": client.headers["Authorization"]}
+        assert one.get("/v1/me", headers=login).status_code == 403
+    inside = {"X-Forwarded-For": "203.0.113.9"}
+    assert client.put(path, json={"entries": []}, headers=inside).status_code == 200
+    assert reasons(running, everyone, made["token"]) == {"allowed"}
+
+
 def test_last_used_says_when_and_from_where_within_seconds(running: Running) -> None:
     client = running.sign_in()
     made = new_token(client)

@@ -28,7 +28,9 @@ OFFICE = Entry("198.51.100.0/24", "Office")
 def put(registry: SmallRegistry, actor: Actor, *entries: Entry, **options: Any) -> list[Entry]:
     with registry.changing() as session:
         company = registry.northwind.id
-        return list(allowlist.replace(session, actor, company, entries, **options).entries)
+        answered = allowlist.replace(session, actor, company, entries, **options)
+        assert answered == allowlist.show(session, Actor.command_line(), company)
+    return list(answered.entries)
 
 
 def shown(registry: SmallRegistry) -> Allowlist:

@@ -108,7 +108,7 @@ def test_the_list_binds_everything_on_the_next_request(any_installation: Install
         assert said(ada.get(path)) == OUTSIDE
     assert said(put(ada)) == OUTSIDE
     assert said(installation.client(token).get("/v1/me")) == OUTSIDE
-    for path in ("/", "/access-tokens"):
+    for path in ("/", "/access-tokens", "/company/security", "/authentications"):
         assert visit.get(path).answer.status_code == 403, path
     assert sign_in(installation) == (401, "sign_in_failed")
     for one in (token, login):

@@ -11,6 +11,8 @@ from gatepass.web.pages import (
     account_password,
     account_two_factor,
     audit_log,
+    authentications,
+    company_security,
     docs,
     errors,
     sign_in,
@@ -31,6 +33,8 @@ for _screen in (
     account_password,
     account_two_factor,
     audit_log,
+    authentications,
+    company_security,
     docs,
 ):
     router.include_router(_screen.router)

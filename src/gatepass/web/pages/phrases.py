@@ -30,9 +30,9 @@ def where(networks: Sequence[str], domains: Sequence[str]) -> str:
     """``on shop.example.com, from 203.0.113.0/24``; ``from anywhere`` where nothing is limited."""
     parts = []
     if domains:
-        parts.append(f"on {_some(domains)}")
+        parts.append(f"on {some(domains)}")
     if networks:
-        parts.append(f"from {_some(networks)}")
+        parts.append(f"from {some(networks)}")
     return ", ".join(parts) or "from anywhere"
 
 
@@ -56,7 +56,8 @@ def _clause(resource: str, actions: list[str]) -> str:
     return f"{listed(list(dict.fromkeys(verbs)))} {things}"
 
 
-def _some(entries: Sequence[str]) -> str:
+def some(entries: Sequence[str]) -> str:
+    """``a, b and c``; of more than three the first two, and how many more there are."""
     if len(entries) <= 3:
         return listed(entries)
     return f"{', '.join(entries[:2])} and {len(entries) - 2:,} more"

@@ -51,6 +51,7 @@ def _environment_of_pages() -> Environment:
         may=phrases.may,
         where=phrases.where,
         counted=phrases.counted,
+        some=phrases.some,
         moment=moment,
         picture=picture,
         places=places,

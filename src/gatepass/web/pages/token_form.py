@@ -16,6 +16,7 @@ from gatepass.web.pages.expiry import AT, NEVER, preset_of, read_expiry
 from gatepass.web.pages.forms import Fields
 from gatepass.web.pages.local_times import written
 from gatepass.web.pages.moments import MINUTE
+from gatepass.web.pages.network_rows import joined, row_of, sent_rows
 from gatepass.web.pages.permission_groups import without_covered
 
 
@@ -71,10 +72,6 @@ class TokenForm:
     @classmethod
     def read(cls, fields: Fields) -> Self:
         """What a browser sent."""
-        addresses, bits = fields.all("network_address"), fields.all("network_bits")
-        # A number of bits that has lost its address is a row too: one that can't be read.
-        bits += [""] * (len(addresses) - len(bits))
-        addresses += [""] * (len(bits) - len(addresses))
         return cls(
             label=fields.one("label").strip(),
             kind=fields.one("kind") or "api",
@@ -82,10 +79,7 @@ class TokenForm:
             expire=fields.one("expire") or NEVER,
             expires_on=fields.one("expires_on").strip(),
             offset=fields.one("offset"),
-            networks=[
-                (address.strip(), count.strip())
-                for address, count in zip(addresses, bits, strict=True)
-            ],
+            networks=sent_rows(fields),
             domains=[domain.strip() for domain in fields.all("domain")],
             form_id=fields.one("form_id"),
             etag=fields.one("etag"),
@@ -101,7 +95,7 @@ class TokenForm:
             permissions=list(token.permissions),
             expire=NEVER if at is None else AT,
             expires_on="" if at is None else written(at),
-            networks=[_row(network) for network in token.networks],
+            networks=[row_of(network) for network in token.networks],
             domains=list(token.domains),
         )
 
@@ -197,7 +191,7 @@ class TokenForm:
             if not address and not bits:
                 continue
             try:
-                networks.append(str(parse_network(_joined(address, bits))))
+                networks.append(str(parse_network(joined(address, bits))))
             except InvalidNetwork as error:
                 self.errors[f"networks.{at}"] = str(error)
         return tuple(dict.fromkeys(networks))
@@ -247,14 +241,3 @@ def _missing(errors: Mapping[str, str]) -> str:
 
 def _minute(at: int | None) -> int | None:
     return None if at is None else at // MINUTE
-
-
-def _row(network: str) -> tuple[str, str]:
-    address, _, bits = network.partition("/")
-    return address, bits
-
-
-def _joined(address: str, bits: str) -> str:
-    if bits and "/" in address:
-        raise InvalidNetwork("The number of bits is there twice; write it once.")
-    return f"{address}/{bits}" if bits else address

@@ -1,47 +1,10 @@
 // Making and editing a token: rows without a round trip, the picture of an address, the running
 // count, the filter, the viewer's time zone, and the sentence before the form's end.
-import { draw } from "./bits.js";
-import { localise } from "./times.js";
+import { asking, typedMeanwhile } from "./ask.js";
+import { growRows } from "./rows.js";
 
 const form = document.querySelector("[data-token-form]");
 const all = (selector, root = form) => [...root.querySelectorAll(selector)];
-let made = 0;
-
-// Rows -------------------------------------------------------------------------------------------
-form.addEventListener("click", (event) => {
-  const add = event.target.closest("[data-add-row]");
-  const remove = event.target.closest("[data-remove-row]");
-  if (add) {
-    event.preventDefault();
-    const rows = add.closest("[data-rows]");
-    const row = rows.querySelector("template").content.cloneNode(true).firstElementChild;
-    for (const labelled of all("[id]", row)) labelled.id += `-${++made}`;
-    rows.querySelector("template").before(row);
-    const field = row.querySelector("input");
-    field.value = add.dataset.addRow;
-    field.focus();
-    changed(field);
-  } else if (remove) {
-    event.preventDefault();
-    const rows = remove.closest("[data-rows]");
-    remove.closest("[data-row]").remove();
-    rows.querySelector("[data-add-row]").focus();
-    changed(rows);
-  }
-});
-
-function drawRow(row) {
-  const [address, bits, box] = ["[data-address]", "[data-bit-count]", "[data-bits]"].map((each) => row.querySelector(each));
-  if (!address) return;
-  const [text, typedBits] = address.value.split("/");
-  if (typedBits !== undefined) {
-    // 10.0.0.0/8 typed or pasted into the first field fills both.
-    address.value = text;
-    bits.value = typedBits.trim();
-    bits.focus();
-  }
-  draw(box, address.value.trim(), bits.value.trim());
-}
 
 // Permissions --------------------------------------------------------------------------------------
 const tally = form.querySelector("[data-tally]");
@@ -92,45 +55,14 @@ function keepOffset() {
 }
 
 // The sentence -------------------------------------------------------------------------------------
-let waiting, asking;
+const ask = asking(form, "sentence", "sentence", 150);
 
-function changed(target) {
-  target.dispatchEvent(new Event("input", { bubbles: true }));
-}
-
-form.addEventListener("input", (event) => {
-  const row = event.target.closest("[data-row]");
-  if (row) drawRow(row);
+growRows(form);
+form.addEventListener("input", () => {
   count();
   keepOffset();
-  clearTimeout(waiting);
-  waiting = setTimeout(ask, 150);
+  ask();
 });
-
-async function ask() {
-  const sentence = document.getElementById("sentence");
-  asking?.abort();
-  asking = new AbortController();
-  const fields = new URLSearchParams(new FormData(form));
-  fields.set("do", "sentence");
-  sentence.ariaBusy = "true";
-  try {
-    const answer = await fetch(form.action, { method: "POST", body: fields, signal: asking.signal });
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("sentence");
-    if (fresh && fresh.textContent !== sentence.textContent) {
-      localise(fresh);
-      sentence.replaceChildren(...fresh.childNodes);
-    }
-  } catch {
-    // Offline, or typed on meanwhile: the sentence stays as it was; the server checks on Create.
-    return;
-  }
-  sentence.ariaBusy = "false";
-}
-
-for (const row of all("[data-row]")) drawRow(row);
 count();
 keepOffset();
-// Typed or chosen before this script was here, or kept by the browser over a reload.
-const meanwhile = (field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked;
-if (all("input:not([type=hidden])").some(meanwhile)) ask();
+if (typedMeanwhile(form)) ask();

@@ -1,0 +1,165 @@
+"""The Security page and Recent Authentications in a real Chromium, on one demo."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from browsing import Demo, chromium
+from gatepass.web.pages.bits import picture
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0"
+AT_HOME = {"X-Forwarded-For": "203.0.113.9"}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with Demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture
+def person(demo: Demo, browser: Browser) -> Iterator[Page]:
+    """Someone signed in; what the browser complains of fails the test."""
+    heard: list[str] = []
+    context = browser.new_context(base_url=demo.url, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("console", lambda said: hear(said.type, said.text, heard))
+    page.goto("/sign-in")
+    page.get_by_label("E-mail address").fill(demo.email)
+    page.get_by_label("Password").fill(demo.password)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(f"{demo.url}/access-tokens")
+    yield page
+    context.close()
+    assert heard == []
+
+
+def hear(kind: str, text: str, heard: list[str]) -> None:
+    # A browser also reports answers such as 403 and 409, which are meant.
+    if kind == "error" and not text.startswith("Failed to load resource"):
+        heard.append(text)
+
+
+def by_menu(page: Page, part: str, tab: str) -> None:
+    """Open a page by the way that people take."""
+    page.get_by_role("button", name="Profile menu").click()
+    page.get_by_role("navigation", name="Profile menu").get_by_text(part, exact=True).click()
+    page.get_by_role("link", name=tab, exact=True).click()
+
+
+def everyone_can_use(page: Page) -> None:
+    """Nothing serious for axe, and nothing wider than a phone."""
+    found: list[Any] = Axe().run(page).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert serious == [], [(each["id"], each["nodes"][0]["html"]) for each in serious]
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def row(page: Page, number: int, address: str, bits: str = "") -> None:
+    page.get_by_role("textbox", name="IP address").nth(number).fill(address)
+    if bits:
+        page.get_by_role("textbox", name="Number of bits to check").nth(number).fill(bits)
+
+
+def test_a_list_is_typed_seen_tried_and_kept(demo: Demo, person: Page) -> None:
+    page = person
+    page.goto("/company/security")
+    expect(page.get_by_text("You are at 127.0.0.1")).to_be_visible()
+    reach = page.locator("#reach")
+    expect(reach).to_contain_text("There is no list")
+
+    row(page, 0, "203.0.113.77", "24")
+    drawn = picture("203.0.113.0/24")
+    assert drawn is not None
+    bits = page.locator("[data-row] [data-bits]").first
+    expect(bits.locator("p")).to_have_text("203.0.113.0 – 203.0.113.255 · 256 addresses")
+    expect(bits.locator(".kept")).to_have_attribute("d", drawn.kept)
+    expect(bits.locator(".free")).to_have_attribute("d", drawn.free)
+    page.get_by_role("textbox", name="Number of bits to check").first.fill("16")
+    expect(bits.locator("p")).to_have_text("203.0.0.0 – 203.0.255.255 · 65,536 addresses")
+    page.get_by_role("textbox", name="Note").first.fill("Home")
+
+    expect(reach).to_contain_text("Of the last 30 days’ callers this list would shut out 1 person")
+    reach.get_by_text("Show whom").click()
+    expect(reach).to_contain_text("Ada Lovelace signed in from 127.0.0.1")
+    expect(reach).to_contain_text("This list shuts you out")
+    expect(page.get_by_role("button", name="Save", exact=True)).to_have_count(0)
+    everyone_can_use(page)
+
+    page.get_by_role("button", name="Add mine, 127.0.0.1").click()
+    expect(page.get_by_role("button", name="Save", exact=True)).to_be_visible()
+    expect(reach).not_to_contain_text("Ada Lovelace")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("status")).to_have_text("Saved. It counts from now on.")
+
+    page.get_by_role("button", name="Remove this address").nth(1).click()
+    page.get_by_role("button", name="Save on trial for 10 minutes").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("On trial until")
+    expect(page.locator("main")).to_contain_text("127.0.0.1/32")
+    page.goto("/company/security")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Not from here")
+    question = {"Authorization": f"Bearer {demo.access_token}"}
+    assert httpx.get(f"{demo.url}/v1/me", headers=question).status_code == 403
+
+    page.set_extra_http_headers(AT_HOME)
+    page.goto("/company/security")
+    expect(page.locator("main")).to_contain_text("This list is on trial until")
+    everyone_can_use(page)
+    page.get_by_role("button", name="Keep this list").click()
+    expect(page.get_by_role("status")).to_have_text("Saved. It counts from now on.")
+
+    page.get_by_role("button", name="Edit as text").click()
+    expect(page.get_by_label("One network a line")).to_have_value("203.0.0.0/16 Home")
+    page.get_by_label("One network a line").fill("")
+    expect(reach).to_contain_text("Saving this lifts the list")
+    page.get_by_role("button", name="Lift the list").click()
+    expect(page.get_by_role("status")).to_contain_text("can be reached from anywhere")
+    assert httpx.get(f"{demo.url}/v1/me", headers=question).status_code == 200
+
+
+def test_sign_ins_are_seen_and_ended(demo: Demo, person: Page) -> None:
+    page = person
+    others = [sign_in(demo, agent) for agent in (FIREFOX, "curl/8.5.0", "curl/8.5.0")]
+    by_menu(page, "Access Tokens", "Recent Authentications")
+    expect(page.get_by_role("row").filter(has_text="this one")).to_contain_text("Chrome on Linux")
+    everyone_can_use(page)
+    firefox = page.get_by_role("row").filter(has_text="Firefox on Linux")
+    expect(firefox).to_contain_text("198.51.100.40")
+    firefox.get_by_role("button", name=re.compile("^Deactivate")).click()
+    expect(page.get_by_role("status")).to_contain_text("out with their next call")
+    assert [ask(demo, login) for login in others] == [401, 200, 200]
+    page.get_by_role("link", name="Deactivate all others").click()
+    expect(page.get_by_role("dialog")).to_contain_text("You stay signed in here")
+    page.get_by_role("button", name="Deactivate all others").click()
+    expect(page.get_by_role("status")).to_contain_text("Only this sign-in is left")
+    assert [ask(demo, login) for login in others] == [401, 401, 401]
+    expect(page.get_by_role("link", name="Deactivate all others")).to_have_count(0)
+
+
+def sign_in(demo: Demo, user_agent: str) -> str:
+    answer = httpx.post(
+        f"{demo.url}/v1/authentications",
+        json={"email": demo.email, "password": demo.password},
+        headers={"User-Agent": user_agent, "X-Forwarded-For": "198.51.100.40"},
+    )
+    token: str = answer.json()["token"]
+    return token
+
+
+def ask(demo: Demo, login: str) -> int:
+    return httpx.get(f"{demo.url}/v1/me", headers={"Authorization": f"Bearer {login}"}).status_code

@@ -1,0 +1,13 @@
+"""A User-Agent in words."""
+
+from typing import Any
+
+import pytest
+
+import vector_files
+from gatepass.web.pages.browsers import browser
+
+
+@pytest.mark.parametrize("case", vector_files.cases("browsers.yaml", "cases"))
+def test_a_browser_in_words(case: dict[str, Any]) -> None:
+    assert browser(case["text"]) == case["said"]

@@ -1,0 +1,194 @@
+"""/company/security without scripts."""
+
+from typing import Any
+
+from gatepass.registry import allowlist
+from gatepass.registry.actor import Actor
+from gatepass.registry.allowlist import TRIAL_MS, Entry
+from installation import Installation
+from page_reader import Page, Visit
+
+PATH = "/company/security"
+HERE = ("127.0.0.0", "8", "This machine")
+OFFICE = ("203.0.113.77", "24", "Office")
+FROM_OFFICE = {"X-Forwarded-For": "203.0.113.9"}
+
+
+def rows(*typed: tuple[str, str, str]) -> dict[str, list[str]]:
+    names = ("network_address", "network_bits", "network_note")
+    return {name: [row[at] for row in typed] for at, name in enumerate(names)}
+
+
+def press(visit: Visit, page: Page, button: str, **changes: Any) -> Page:
+    return visit.send(PATH, [*page.form(PATH).filled(**changes), ("do", button)])
+
+
+def save(visit: Visit, *typed: tuple[str, str, str], button: str = "save") -> Page:
+    return press(visit, visit.get(PATH), button, **rows(*typed))
+
+
+def put(installation: Installation, *entries: Entry) -> None:
+    with installation.node.database.changing(installation.node.clock.now()) as session:
+        allowlist.replace(session, Actor.command_line(), installation.company.id, entries)
+
+
+def kept(visit: Visit, **options: Any) -> list[tuple[str, str, str]]:
+    form = visit.get(PATH, **options).form(PATH)
+    names = ("network_address", "network_bits", "network_note")
+    return list(zip(*(form.all(name) for name in names), strict=True))
+
+
+def test_rows_come_and_go_and_are_saved(ada: Visit) -> None:
+    page = ada.get(PATH)
+    assert "You are at 127.0.0.1" in page.text
+    assert "There is no list" in page.text
+    assert "People on VPNs or changing addresses can be shut out" in page.text
+    assert 'gatepass allowlist clear --company "Analytical Engines"' in page.text
+    page = press(ada, page, "add_network", **rows(OFFICE))
+    assert page.form(PATH).all("network_address") == ["203.0.113.77", ""]
+    assert "203.0.113.0 – 203.0.113.255 · 256 addresses" in page.text
+    page = press(ada, page, "add_my_network")
+    page = press(ada, page, "remove_network_1")
+    assert page.form(PATH).all("network_address") == ["203.0.113.77", "127.0.0.1"]
+    assert page.form(PATH).all("network_note") == ["Office", ""]
+    saved = press(ada, page, "save")
+    assert saved.answer.headers["location"] == f"{PATH}?done=saved"
+    page = ada.get(saved.answer.headers["location"])
+    assert "Saved. It counts from now on." in page.text
+    assert "work only from 203.0.113.0/24 and 127.0.0.1/32" in page.text
+    assert kept(ada) == [("203.0.113.0", "24", "Office"), ("127.0.0.1", "32", "")]
+
+
+def test_lifting_says_what_that_means(ada: Visit) -> None:
+    save(ada, HERE)
+    page = press(ada, ada.get(PATH), "check", **rows(("", "", "")))
+    assert "Saving this lifts the list" in page.text
+    assert "Lift the list" in page.text
+    lifted = press(ada, page, "save")
+    assert lifted.answer.headers["location"] == f"{PATH}?done=lifted"
+    assert "There is no list" in ada.get(PATH).text
+
+
+def test_what_cannot_be_read_is_told_beside_its_row(ada: Visit) -> None:
+    page = save(ada, ("300.1.2.3", "8", "Nowhere"), HERE, ("10.0.0.0", "33", ""), ("", "", "x"))
+    assert page.answer.status_code == 422
+    problems = {
+        value["id"]: value for tag, value in page.elements if value.get("class") == "problem"
+    }
+    assert set(problems) == {f"network-{at}-problem" for at in (0, 2, 3)}
+    assert page.text.count("3 addresses can't be read yet.") == 2
+    assert page.form(PATH).all("network_note") == ["Nowhere", "This machine", "", "x"]
+    page = save(ada, ("", "", ""), ("127.0.0.1", "", "x" * 101))
+    assert page.answer.status_code == 422
+    assert "At most 100 characters" in page.text
+    assert ("p", "network-1-problem") in [(tag, of.get("id")) for tag, of in page.elements]
+    assert kept(ada) == [("", "", "")]
+
+
+def test_before_saving_it_names_whom_the_list_would_shut_out(
+    installation: Installation, ada: Visit
+) -> None:
+    installation.new_user("bob@example.com", "Bob Builder")
+    installation.signed_in("bob@example.com", peer="198.51.100.1")
+    page = press(ada, ada.get(PATH), "check", **rows(HERE))
+    assert "would shut out 1 person. Show whom" in page.text
+    assert "Bob Builder signed in from 198.51.100.1" in page.text
+    assert "Ada Lovelace signed in" not in page.text
+    assert ("do", "save") in page.form(PATH).buttons
+    part = press(ada, page, "reach", **rows(HERE, ("198.51.100.1", "", "")))
+    assert "shuts out nobody" in part.text
+    assert "<html" not in part.html
+    assert "One address can't be read yet." in press(ada, page, "reach", **rows(("x", "", ""))).text
+    assert kept(ada) == [("", "", "")]
+
+
+def test_a_list_without_ones_own_address_is_only_saved_on_trial(
+    installation: Installation, ada: Visit
+) -> None:
+    save(ada, HERE)
+    refused = save(ada, OFFICE)
+    assert refused.answer.status_code == 409
+    assert "This list shuts you out. You are at 127.0.0.1" in refused.text
+    assert "it falls back by itself to the list before, 127.0.0.0/8." in refused.text
+    assert ("do", "save") not in refused.form(PATH).buttons
+    assert kept(ada) == [HERE]
+
+    started = press(ada, refused, "trial")
+    assert started.answer.status_code == 200
+    assert "On trial until" in started.text
+    assert "no page opens any more" in started.text
+    assert "Do nothing: in 10 min" in started.text
+    assert "it falls back by itself to the list before, 127.0.0.0/8." in started.text
+    assert ada.get(PATH).answer.status_code == 403
+
+    inside = ada.get(PATH, headers=FROM_OFFICE)
+    assert "This list is on trial until" in inside.text
+    assert "to the list before, 127.0.0.0/8." in inside.text
+    assert "Keep this list" in inside.text
+    installation.node.clock.offset_ns += TRIAL_MS * 1_000_000
+    assert ada.get(PATH, headers=FROM_OFFICE).answer.status_code == 403
+    assert kept(ada) == [HERE]
+    assert "on trial until" not in ada.get(PATH).text
+
+
+def test_saved_again_from_inside_a_trial_is_kept(installation: Installation, ada: Visit) -> None:
+    save(ada, OFFICE, button="trial")
+    fields = [*ada.get(PATH, headers=FROM_OFFICE).form(PATH).fields, ("do", "save")]
+    assert ada.send(PATH, fields, headers=FROM_OFFICE).answer.status_code == 303
+    installation.node.clock.offset_ns += 2 * TRIAL_MS * 1_000_000
+    assert kept(ada, headers=FROM_OFFICE) == [("203.0.113.0", "24", "Office")]
+    assert ada.get(PATH).answer.status_code == 403
+
+
+def test_the_second_of_two_people_sees_both_versions(
+    installation: Installation, ada: Visit
+) -> None:
+    page = ada.get(PATH)
+    put(installation, Entry("127.0.0.0/8", "First"), Entry("10.0.0.0/8"))
+    refused = press(ada, page, "save", **rows(HERE, ("10.0.0.0", "8", "")))
+    assert refused.answer.status_code == 409
+    assert "Changed by the command line" in refused.text
+    assert "In this version only 127.0.0.0/8 First 127.0.0.0/8 This machine" in refused.text
+    assert kept(ada)[0] == ("127.0.0.0", "8", "First")
+    assert press(ada, refused, "save").answer.status_code == 303
+    assert kept(ada)[0] == HERE
+
+
+def test_past_a_hundred_networks_it_is_a_text(installation: Installation, ada: Visit) -> None:
+    page = press(ada, ada.get(PATH), "as_text", **rows(HERE, ("10.0.0.1", "", ""), ("", "", "")))
+    assert "127.0.0.0/8 This machine\n10.0.0.1</textarea>" in page.html
+    page = press(ada, page, "as_rows", text="127.0.0.0/8 This machine\n\nrubbish\n10.0.0.1")
+    assert page.form(PATH).all("network_address") == ["127.0.0.0", "rubbish", "10.0.0.1"]
+
+    many = [Entry(f"10.{at // 256}.{at % 256}.0/24", f"No {at}") for at in range(9_999)]
+    put(installation, Entry("127.0.0.0/8"), *many)
+    page = ada.get(PATH)
+    assert page.form(PATH).all("network_address") == []
+    assert "10.39.14.0/24 No 9998" in page.html
+    text = "\n".join(["127.0.0.0/8 Here", *(f"{one.network}\t{one.note}" for one in many)])
+    assert "Rows show up to 100 networks" in press(ada, page, "as_rows", text=text).text
+    wrong = press(ada, page, "save", text=text.replace("10.0.2.0/24", "10.0.2.0/99"))
+    assert wrong.answer.status_code == 422
+    assert "Line 4: The number of bits to check" in wrong.text
+    assert press(ada, page, "save", text=text).answer.status_code == 303
+    assert "127.0.0.0/8 Here\n10.0.0.0/24 No 0\n" in ada.get(PATH).html
+    assert press(ada, ada.get(PATH), "save", text=text + "\n1.2.3.4").answer.status_code == 422
+
+
+def test_who_may_only_look_gets_no_form(
+    installation: Installation, ada: Visit, rita: Visit
+) -> None:
+    assert "work from any address" in rita.get(PATH).text
+    save(ada, HERE)
+    page = rita.get(PATH)
+    assert "127.0.0.0 – 127.255.255.255 · 16,777,216 addresses" in page.text
+    assert "This machine" in page.text
+    assert PATH not in [form.action for form in page.forms]
+    assert rita.send(PATH, [("do", "save")]).answer.status_code == 403
+    token = Visit(installation.client(installation.access_token("company:*")))
+    assert PATH not in [form.action for form in token.get(PATH).forms]
+    assert token.send(PATH, [("do", "save")]).answer.status_code == 403
+    installation.new_user("cs@example.com", role="customer-service")
+    service = Visit(installation.client())
+    service.sign_in("cs@example.com")
+    assert service.get(PATH).answer.status_code == 403

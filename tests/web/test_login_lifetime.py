@@ -1,0 +1,40 @@
+"""A login token dies by itself, to the second: no sweeper has to run for it."""
+
+from gatepass.web.times import parse_time
+from installation import PASSWORD, Installation
+from page_reader import Visit
+from ways_in import decided, gateway
+
+
+def test_10799_seconds_work_and_10800_do_not(installation: Installation) -> None:
+    clock = installation.node.clock
+    standing = clock.boot_ns()
+    clock.boot_ns = lambda: standing
+    visit = Visit(installation.client())
+    visit.sign_in()
+    made = installation.client().post(
+        "/v1/authentications", json={"email": "ada@example.com", "password": PASSWORD}
+    )
+    login, record = made.json()["token"], made.json()["authentication"]
+    client = installation.client(login)
+    assert parse_time(record["expires_at"]) - parse_time(record["created_at"]) == 10_800_000
+    assert parse_time(record["created_at"]) == clock.now()
+
+    clock.offset_ns += 10_799 * 1_000_000_000
+    assert client.get("/v1/me").status_code == 200
+    assert client.get("/v1/authentications").json()["items"][0]["status"] == "active"
+    assert visit.get("/authentications").answer.status_code == 200
+    assert decided(installation, login, "127.0.0.1") == (200, "allowed")
+    assert gateway(installation, login, "127.0.0.1") == (204, None)
+
+    clock.offset_ns += 1_000_000_000
+    refused = client.get("/v1/me")
+    assert (refused.status_code, refused.json()["reason"]) == (401, "token_expired")
+    page = visit.get("/authentications")
+    assert page.answer.status_code == 303
+    assert page.answer.headers["location"] == "/sign-in?next=/authentications"
+    assert decided(installation, login, "127.0.0.1") == (401, "token_expired")
+    assert gateway(installation, login, "127.0.0.1") == (401, "token_expired")
+    # Nothing has been written: the record itself says so.
+    fresh = installation.signed_in().get("/v1/authentications").json()["items"]
+    assert [one["status"] for one in fresh] == ["active", "expired", "expired"]
