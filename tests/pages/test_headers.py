@@ -18,6 +18,9 @@ PATHS = (
     "/account",
     "/account/password",
     "/account/two-factor",
+    "/company/security",
+    "/authentications",
+    "/authentications/deactivate-others",
     "/v1/docs",
     "/no/such/page",
 )
