@@ -189,6 +189,8 @@ def test_going_back_to_the_text_from_memory_finds_none(demo: Demo, person: Page)
     permission(page, "payouts:get").check()
     page.get_by_role("button", name="Create", exact=True).click()
     text = page.locator("#text").inner_text()
+    # By then the script that empties the page is there.
+    expect(page).to_have_url(re.compile("/access-tokens/gpat_"))
     page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
     assert text not in page.content()
     expect(page.get_by_text("The token's text was shown once")).to_be_visible()
