@@ -9,8 +9,9 @@ from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.decision import Reason
 from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.core.networks import Networks, parse_network
-from gatepass.registry import password_resets, passwords
+from gatepass.registry import account, password_resets, passwords
 from gatepass.registry.authentication_records import begin
+from gatepass.registry.proving import Proving
 from gatepass.registry.publishing import publish, published_grant, published_rules
 from gatepass.registry.tables import authentications, outgoing_mail, users
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
@@ -221,3 +222,16 @@ def test_from_outside_the_allowlist_a_good_link_says_so(registry: SmallRegistry)
     assert refusal.value.reason == "company_address_not_allowed"
     assert password_is(registry, PASSWORD)
     complete(registry, token, address="203.0.113.9")
+
+
+def test_a_password_changed_by_other_means_ends_the_links_too(registry: SmallRegistry) -> None:
+    request(registry)
+    token = link(registry)
+    request(registry)
+    ada = registry.signed_in(registry.ada)
+    proving = Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
+    account.change_password(proving, ada, current=PASSWORD, new=NEW)
+    broken(registry, token)
+    with registry.reading() as session:
+        states = session.scalars(select(outgoing_mail.c.state)).all()
+    assert sorted(states) == ["delivered", "dropped"]

@@ -1,11 +1,12 @@
 """The demo's application: the dashboard and API as always, and beside them a sample API that is
-guarded as anybody's would be, a page that calls it from a browser, and the style guide."""
+guarded as anybody's would be, a page that calls it from a browser, a page with the mail that would
+go out, and the style guide."""
 
 import os
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gatepass.demo import page
+from gatepass.demo import mail_page, page
 from gatepass.demo.sample_api import sample_api
 from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.embed import GatepassMiddleware
@@ -21,7 +22,14 @@ SAMPLE_API = "/demo/v1"
 
 def create_app(node: Node) -> ASGIApp:
     """The main port's application in the demo."""
-    routers = [page.router(os.environ.get(PAGE_TOKEN, "")), styleguide_router]
+    mail = mail_page.Mail(node.settings.data_dir / mail_page.DIRECTORY)
+    node.mailing.post = mail
+    # Before the demo page, whose files lie under /demo too.
+    routers = [
+        mail_page.router(mail),
+        page.router(os.environ.get(PAGE_TOKEN, "")),
+        styleguide_router,
+    ]
     dashboard = web.create_app(node, routers, beside=[SAMPLE_API])
     api = sample_api(SampleStore(node.settings.data_dir / FILE_NAME))
     guarded = GatepassMiddleware(

@@ -14,6 +14,7 @@ from gatepass.registry import (
     audit,
     authentications,
     companies,
+    password_resets,
     passwords,
     second_factor,
     second_factor_rule,
@@ -107,6 +108,7 @@ def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -
         _check_rules(session, row, new)
         session.execute(update(users).where(users.c.id == row.id).values(password_hash=kept))
         ended = authentications.deactivate_others(session, actor)
+        password_resets.end_links(session, actor)
         after = {"authentications_ended": ended}
         _record(session, actor, "password_changed", row, row.name, after=after)
         return ended

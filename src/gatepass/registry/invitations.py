@@ -101,6 +101,17 @@ def create(
     return _invitation(session, row)
 
 
+def get(session: Session, actor: Actor, invitation_id: str) -> Invitation:
+    """One invitation.
+
+    Raises:
+        Forbidden: without ``users:manage``.
+        NotFound: there is none of that id in the company.
+    """
+    actor.require("users:manage")
+    return _invitation(session, _find(session, actor, invitation_id))
+
+
 def list_(
     session: Session, actor: Actor, *, limit: int | None = None, cursor: str | None = None
 ) -> Page[Invitation]:

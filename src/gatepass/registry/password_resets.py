@@ -189,16 +189,35 @@ def complete(
         _set_password(session, row, password_hash, address)
 
 
+def end_links(session: Session, actor: Actor) -> None:
+    """End every link of the actor's that is still good: whoever has a new password by other means
+    has no use for one, but whoever reads their mail would."""
+    table = password_resets.c
+    good = (table.user_id == actor.user) & table.used_at.is_(None) & table.deactivated_at.is_(None)
+    for reset in session.scalars(select(table.id).where(good)).all():
+        outgoing_mail.drop(session, reset)
+    session.execute(
+        update(password_resets)
+        .where(good)
+        .values(
+            deactivated_at=session.info["now"],
+            deactivated_by=actor.user,
+            deactivated_by_name=actor.name,
+        )
+    )
+
+
 def _set_password(session: Session, row: Row[Any], password_hash: str, address: str | None) -> None:
     now: int = session.info["now"]
     # The link is the credential of whoever follows it.
     actor = Actor(
         "user", row.company_id, row.user_id, row.user_name, frozenset(), row.link_id, address
     )
-    _end_other_links(session, row.user_id, but=row.id, actor=actor)
+    outgoing_mail.drop(session, row.id)
     session.execute(
         update(password_resets).where(password_resets.c.id == row.id).values(used_at=now)
     )
+    end_links(session, actor)
     session.execute(
         update(users).where(users.c.id == row.user_id).values(password_hash=password_hash)
     )
@@ -211,27 +230,6 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
         company=row.company_id,
         after={"authentications_ended": ended},
     )
-
-
-def _end_other_links(session: Session, user: str, *, but: str, actor: Actor) -> None:
-    table = password_resets.c
-    others = session.execute(
-        select(table.id).where(
-            table.user_id == user, table.used_at.is_(None), table.deactivated_at.is_(None)
-        )
-    ).scalars()
-    for reset in others.all():
-        outgoing_mail.drop(session, reset)
-        if reset != but:
-            session.execute(
-                update(password_resets)
-                .where(table.id == reset)
-                .values(
-                    deactivated_at=session.info["now"],
-                    deactivated_by=actor.user,
-                    deactivated_by_name=actor.name,
-                )
-            )
 
 
 def _good(session: Session, token: str, address: str | None) -> Row[Any]:

@@ -15,6 +15,10 @@ from gatepass.web.pages import (
     company_security,
     docs,
     errors,
+    invitation_accept,
+    invitation_new,
+    invitations,
+    password_resets,
     sign_in,
     static_files,
     styleguide,
@@ -35,6 +39,10 @@ for _screen in (
     audit_log,
     authentications,
     company_security,
+    invitation_new,
+    invitations,
+    invitation_accept,
+    password_resets,
     docs,
 ):
     router.include_router(_screen.router)

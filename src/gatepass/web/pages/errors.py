@@ -59,13 +59,17 @@ class PageRoute(APIRoute):
     """A route whose errors are pages, which no other site can post to, and which does nothing for
     ``do=resume`` (see ``resuming``)."""
 
+    #: Whether a form must come from one of our own pages.
+    own_forms_only = True
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the endpoint, its parameters included."""
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
             try:
-                if request.method not in ("GET", "HEAD") and not same_site(request):
+                reading = request.method in ("GET", "HEAD")
+                if self.own_forms_only and not reading and not same_site(request):
                     raise Forbidden("This came from another site.", reason="cross_site")
                 instead = await opens_instead(request, self.endpoint)
                 if instead is not None:

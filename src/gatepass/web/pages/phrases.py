@@ -48,6 +48,14 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
+def duration(seconds: int) -> str:
+    """``72 hours``, ``90 seconds``: in the largest unit, up to hours, that tells it exactly."""
+    for length, word in ((3600, "hour"), (60, "minute")):
+        if seconds % length == 0:
+            return counted(seconds // length, word)
+    return counted(seconds, "second")
+
+
 def _clause(resource: str, actions: list[str]) -> str:
     things = resource.replace("-", " ")
     if "*" in actions:

@@ -1,0 +1,104 @@
+"""``/demo/mail``: the mail that an installation would send, for everybody to read. The demo has no
+mail server, and its people are made up; so this stands in for their mailboxes."""
+
+import os
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+from fastapi import APIRouter
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, Response
+
+from gatepass.core.credentials import new_id
+from gatepass.mail.delivery import Outcome, Write
+from gatepass.web.deps import OurNode
+from gatepass.web.pages.errors import PageRoute
+from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.moments import moment
+from gatepass.web.pages.static_files import static
+
+DIRECTORY = "demo-mail"
+_MOST_SHOWN = 100
+
+_environment = Environment(
+    loader=ChoiceLoader([PackageLoader("gatepass.demo"), PackageLoader("gatepass.web.pages")]),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+_environment.globals.update(static=static, moment=moment)
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A mail as the page shows it. ``at`` is Unix ms; ``link`` leads on, on this server."""
+
+    name: str
+    at: int
+    to: str
+    subject: str
+    text: str
+    link: str
+
+
+class Mail:
+    """A post that keeps what it is given in a directory, where every worker finds it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
+        """Keep the message."""
+        message = write()
+        if message is None:
+            return Outcome("withdrawn")
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        path = self._directory / f"{new_id('mail')}.part"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(message.as_bytes())
+        path.rename(path.with_suffix(".eml"))
+        return Outcome("delivered")
+
+    def arrived(self) -> list[Arrived]:
+        """What was kept, newest first."""
+        files = [(file.stat().st_mtime_ns, file) for file in self._directory.glob("*.eml")]
+        newest = sorted(files, reverse=True)[:_MOST_SHOWN]
+        return [_read(file, at // 1_000_000) for at, file in newest]
+
+
+def router(mail: Mail) -> APIRouter:
+    """The page's routes."""
+    router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+    @router.get("/demo/mail")
+    def show_all(node: OurNode) -> Response:
+        return _page(node, "mail.html", mails=mail.arrived())
+
+    @router.get("/demo/mail/{name}")
+    def show_one(node: OurNode, name: str) -> Response:
+        found = next((one for one in mail.arrived() if one.name == name), None)
+        if found is None:
+            raise HTTPException(404)
+        return _page(node, "one_mail.html", mail=found)
+
+    return router
+
+
+def _page(node: OurNode, template: str, **context: object) -> Response:
+    text = _environment.get_template(template).render(**context, visitor=None, now=node.clock.now())
+    return security_headers(HTMLResponse(text))
+
+
+def _read(file: Path, at: int) -> Arrived:
+    message = message_from_bytes(file.read_bytes(), policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    part = message.get_body(("plain",))
+    text = "" if part is None else "\n".join(part.get_content().splitlines())
+    link = next((line for line in text.split("\n") if line.startswith("http")), "")
+    return Arrived(file.stem, at, str(message["To"]), str(message["Subject"]), text, link)

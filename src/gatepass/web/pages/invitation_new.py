@@ -1,0 +1,91 @@
+"""/company/users/invite: one address, one role."""
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput
+from gatepass.core.permissions import EVERYTHING
+from gatepass.node import Node
+from gatepass.registry import invitations, roles
+from gatepass.registry.roles import Role
+from gatepass.web.deps import OurNode
+from gatepass.web.pages.errors import PageRoute
+from gatepass.web.pages.forms import Form
+from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.invitations import BACK
+from gatepass.web.pages.phrases import duration, may
+from gatepass.web.pages.templating import render
+from gatepass.web.pages.visitor import Visiting, Visitor
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+_PATH = "/company/users/invite"
+
+
+@router.get(_PATH)
+def show_form(visitor: Visiting, node: OurNode) -> Response:
+    """The form."""
+    visitor.actor.require_signed_in()
+    visitor.actor.require("users:manage")
+    return _page(node, visitor)
+
+
+@router.post(_PATH)
+def send_form(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+    """Invite them; or say what is wrong, and keep what was typed."""
+    email, role = fields.one("email").strip(), fields.one("role")
+    try:
+        with node.database.changing(node.clock.now()) as session:
+            invitations.create(
+                session,
+                visitor.actor,
+                email=email,
+                role=role,
+                lifetime_ms=node.settings.invitation_lifetime * 1000,
+            )
+    except InvalidInput as error:
+        return _page(node, visitor, email, role, 422, dict(error.errors))
+    except Conflict as error:
+        return _page(node, visitor, email, role, 409, {"email": error.message})
+    except Forbidden as error:
+        if error.permission in (None, "users:manage"):
+            raise
+        problem = f"This role grants {error.permission}, which you don't hold yourself."
+        return _page(node, visitor, email, role, 403, {"role": problem})
+    node.mailing.wake()
+    return security_headers(RedirectResponse(f"{BACK}?done=invited", 303))
+
+
+def grants(role: Role) -> str:
+    """What a role is for, in a few words."""
+    if EVERYTHING in role.permissions:
+        return "May do everything in this company"
+    return f"May {may(role.permissions)}" if role.permissions else "May do nothing"
+
+
+def _page(
+    node: Node,
+    visitor: Visitor,
+    email: str = "",
+    role: str = "",
+    status: int = 200,
+    problems: Mapping[str, str] = {},
+) -> HTMLResponse:
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        all_roles = roles.of_company(session, node.catalogue, visitor.actor.company or "")
+    offered = [one for one in all_roles.values() if all(map(visitor.actor.may, one.permissions))]
+    return render(
+        "company/invite.html",
+        status,
+        visitor=visitor,
+        now=now,
+        email=email,
+        role=role,
+        offered=[(one, grants(one)) for one in offered],
+        withheld=[one.name for one in all_roles.values() if one not in offered],
+        problems=problems,
+        lifetime=duration(node.settings.invitation_lifetime),
+    )

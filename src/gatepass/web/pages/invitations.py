@@ -1,0 +1,112 @@
+"""Invitations on the Users page, and what is done with one of them."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from sqlalchemy.orm import Session
+from starlette.responses import RedirectResponse, Response
+
+from gatepass.core.errors import Conflict
+from gatepass.node import Node
+from gatepass.registry import invitations, roles
+from gatepass.registry.invitations import Invitation
+from gatepass.web.deps import OurNode
+from gatepass.web.pages.errors import PageRoute
+from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.templating import render
+from gatepass.web.pages.visitor import Visiting, Visitor
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+#: Where one is led back to.
+BACK = "/company/users/invitations"
+_DONE = {
+    "invited": "They are invited. The mail with the link goes out now.",
+    "resent": "A new link goes out now. The old one is dead.",
+    "ended": "The invitation is deactivated. Its link is dead.",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """What ``company/_invitations.html`` shows.
+
+    Attributes:
+        items: a page of them, newest first.
+        role_names: by role id.
+        next: the cursor of the page after; None at the end.
+        may_manage: whether to offer changing them.
+    """
+
+    items: list[Invitation]
+    role_names: dict[str, str]
+    next: str | None
+    may_manage: bool
+
+
+def section(
+    session: Session, node: Node, visitor: Visitor, *, limit: int, cursor: str | None = None
+) -> Section | None:
+    """The visitor's company's invitations; None for someone who has no business with them."""
+    actor = visitor.actor
+    if not actor.may("users:manage"):
+        return None
+    page = invitations.list_(session, actor, limit=limit, cursor=cursor)
+    known = roles.of_company(session, node.catalogue, actor.company or "")
+    names = {role.id: role.name for role in known.values()}
+    return Section(page.items, names, page.next, actor.kind != "token")
+
+
+@router.get(BACK)
+def show_list(
+    visitor: Visiting, node: OurNode, cursor: str | None = None, done: str = ""
+) -> Response:
+    """All of them, a page at a time."""
+    visitor.actor.require("users:manage")
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        found = section(session, node, visitor, limit=50, cursor=cursor or None)
+    return render(
+        "company/invitations.html",
+        visitor=visitor,
+        now=now,
+        section=found,
+        first=cursor is None,
+        flash=_DONE.get(done, ""),
+    )
+
+
+@router.post("/company/users/invitations/{id}/resend")
+def resend(visitor: Visiting, node: OurNode, id: str) -> Response:
+    """Send a new link."""
+    with node.database.changing(node.clock.now()) as session:
+        invitations.resend(
+            session,
+            visitor.actor,
+            id,
+            lifetime_ms=node.settings.invitation_lifetime * 1000,
+        )
+    node.mailing.wake()
+    return security_headers(RedirectResponse(f"{BACK}?done=resent", 303))
+
+
+@router.get("/company/users/invitations/{id}/deactivate")
+def ask_to_deactivate(visitor: Visiting, node: OurNode, id: str) -> Response:
+    """What deactivating means."""
+    visitor.actor.require_signed_in()
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        invitation = invitations.get(session, visitor.actor, id)
+    if invitation.status == "accepted":
+        raise Conflict("This invitation is accepted already.", reason="invitation_ended")
+    return render(
+        "company/invitation_deactivate.html", visitor=visitor, now=now, invitation=invitation
+    )
+
+
+@router.post("/company/users/invitations/{id}/deactivate")
+def deactivate(visitor: Visiting, node: OurNode, id: str) -> Response:
+    """End it for good."""
+    with node.database.changing(node.clock.now()) as session:
+        invitations.deactivate(session, visitor.actor, id)
+    return security_headers(RedirectResponse(f"{BACK}?done=ended", 303))

@@ -1,0 +1,122 @@
+"""/password-resets: a forgotten password. Whoever asks learns nothing about accounts, from the
+answer or from how long it takes: the work is done after it."""
+
+import logging
+
+from fastapi import APIRouter, Request
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from gatepass.core.errors import BrokenLink, Forbidden, GatepassError, InvalidInput
+from gatepass.node import Node
+from gatepass.registry import password_resets, passwords
+from gatepass.web.deps import OurNode, node_of
+from gatepass.web.mail_links import address_text_of, reset_password
+from gatepass.web.pages.errors import PageRoute
+from gatepass.web.pages.forms import Form
+from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.mail_links import LinkRoute, broken_page, shut_out_page, signed_in_here
+from gatepass.web.pages.templating import render
+
+_LONGEST = 320
+_DONE = "/password-resets/done"
+
+_log = logging.getLogger("gatepass.web")
+
+router = APIRouter(include_in_schema=False)
+_asking = APIRouter(route_class=PageRoute, include_in_schema=False)
+_following = APIRouter(route_class=LinkRoute, include_in_schema=False)
+
+
+@_asking.get("/password-resets")
+def show_request(node: OurNode) -> Response:
+    """The form that asks for a link."""
+    return render(
+        "links/request_reset.html", visitor=None, now=node.clock.now(), asked=False, email=""
+    )
+
+
+@_asking.post("/password-resets")
+async def send_request(request: Request, node: OurNode, fields: Form) -> Response:
+    """Always the same answer."""
+    email = fields.one("email").strip()[:_LONGEST]
+    response = render(
+        "links/request_reset.html", visitor=None, now=node.clock.now(), asked=True, email=email
+    )
+    response.background = BackgroundTask(_request, node, email, address_text_of(request))
+    return response
+
+
+@_asking.get(_DONE)
+def done(request: Request, node: OurNode) -> Response:
+    """The way on, for someone who has just set a new password."""
+    return render(
+        "links/done.html",
+        visitor=None,
+        now=node.clock.now(),
+        title="Your new password is set",
+        what="Every sign-in there was has ended. Sign in with your new password.",
+        here=signed_in_here(request),
+    )
+
+
+@_following.get("/password-resets/{token}")
+def show(request: Request, token: str) -> Response:
+    """The form, as long as the link is good; looking doesn't use it up."""
+    return _page(request, token)
+
+
+@_following.post("/password-resets/{token}")
+async def reset(request: Request, token: str, fields: Form) -> Response:
+    """Set the new password, once."""
+    try:
+        await reset_password(request, token, fields.one("password"))
+    except InvalidInput as error:
+        return await run_in_threadpool(_page, request, token, dict(error.errors))
+    except BrokenLink as error:
+        return broken_page(request, error)
+    except Forbidden as error:
+        if error.reason != "company_address_not_allowed":
+            raise
+        return shut_out_page(request, error)
+    return security_headers(RedirectResponse(_DONE, 303))
+
+
+def _request(node: Node, email: str, address: str) -> None:
+    try:
+        with node.database.counting(node.clock.now()) as session:
+            password_resets.request(session, email, address)
+    except GatepassError as error:
+        # They have their answer already, and will ask again.
+        _log.warning("a password reset couldn't be requested: %s", error.reason)
+    node.mailing.wake()
+
+
+def _page(request: Request, token: str, problems: dict[str, str] | None = None) -> HTMLResponse:
+    node = node_of(request)
+    try:
+        with node.database.reading(node.clock.now()) as session:
+            account = password_resets.look(session, token, address_text_of(request))
+    except BrokenLink as error:
+        return broken_page(request, error)
+    except Forbidden as error:
+        if error.reason != "company_address_not_allowed":
+            raise
+        return shut_out_page(request, error)
+    shortest = passwords.SHORTEST_WITH_SECOND_FACTOR if account.second_factor else None
+    return render(
+        "links/reset.html",
+        422 if problems else 200,
+        visitor=None,
+        now=node.clock.now(),
+        token=token,
+        account=account,
+        problems=problems or {},
+        shortest=shortest or passwords.SHORTEST,
+    )
+
+
+# "done" is no token.
+router.include_router(_asking)
+router.include_router(_following)

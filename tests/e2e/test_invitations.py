@@ -1,0 +1,116 @@
+"""From an invitation to a sign-in, and back in after a forgotten password, in a real Chromium."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from browsing import Demo, chromium
+
+NEW = "nell@acme.example"
+PASSWORD = "seven brass kettles sing"
+ANOTHER = "a wholly new phrase"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with Demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+def person(demo: Demo, browser: Browser, complaints: list[str], *, scripts: bool = True) -> Page:
+    """Somebody at a browser of their own."""
+    context = browser.new_context(base_url=demo.url, java_script_enabled=scripts)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda said: (
+            complaints.append(said.text)
+            if said.type == "error" and not said.text.startswith("Failed to load resource")
+            else None
+        ),
+    )
+    return page
+
+
+def sign_in(page: Page, email: str, password: str) -> None:
+    page.goto("/sign-in")
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(re.compile("/access-tokens"))
+
+
+def open_mail(page: Page, subject: str, to: str) -> None:
+    """Open the latest mail of that subject, and follow its link."""
+    mail = page.get_by_role("row").filter(has_text=to).get_by_role("link", name=subject).first
+    # It goes out in the background.
+    for _ in range(50):
+        page.goto("/demo/mail")
+        if mail.is_visible():
+            break
+        page.wait_for_timeout(100)
+    mail.click()
+    page.get_by_role("link", name="Open the link").click()
+
+
+def test_from_an_invitation_to_a_sign_in_and_a_forgotten_password(
+    demo: Demo, browser: Browser
+) -> None:
+    complaints: list[str] = []
+    ada = person(demo, browser, complaints)
+    sign_in(ada, demo.email, demo.password)
+    ada.goto("/company/users/invite")
+    ada.get_by_label("E-mail address").fill(NEW)
+    # By the keyboard alone: to the roles, and down to the last.
+    ada.keyboard.press("Tab")
+    ada.keyboard.press("Space")
+    for _ in range(3):
+        ada.keyboard.press("ArrowDown")
+    expect(ada.get_by_role("radio", name="Reporting")).to_be_checked()
+    ada.keyboard.press("Enter")
+    row = ada.get_by_role("row").filter(has_text=NEW)
+    expect(row).to_contain_text("Pending")
+
+    # Nell's browser runs no scripts.
+    nell = person(demo, browser, complaints, scripts=False)
+    open_mail(nell, "Ada Lovelace invited you", NEW)
+    first = nell.url
+    row.get_by_role("button", name=f"Resend the invitation of {NEW}").click()
+    expect(ada.get_by_role("status")).to_contain_text("A new link goes out now")
+    nell.reload()
+    expect(nell.get_by_role("heading")).to_have_text("This invitation link is broken")
+    while nell.url == first:
+        open_mail(nell, "Ada Lovelace invited you", NEW)
+    expect(nell.get_by_role("heading")).to_have_text("Join Acme Payments")
+    nell.get_by_label("Your name").fill("Nell Newcomer")
+    nell.get_by_label("Password").fill(PASSWORD)
+    nell.get_by_role("button", name="Create account").click()
+    expect(nell.get_by_role("heading")).to_have_text("Your account is ready")
+    nell.get_by_role("link", name="Sign in").click()
+    sign_in(nell, NEW, PASSWORD)
+
+    forgetful = person(demo, browser, complaints)
+    forgetful.goto("/sign-in")
+    forgetful.get_by_role("link", name="Forgot your password?").click()
+    forgetful.get_by_label("E-mail address").fill(NEW)
+    forgetful.get_by_role("button", name="Mail me a link").click()
+    expect(forgetful.get_by_role("heading")).to_have_text("Look into your mail")
+    open_mail(forgetful, "Set a new password", NEW)
+    forgetful.get_by_label("New password").fill(ANOTHER)
+    forgetful.get_by_role("button", name="Set password").click()
+    expect(forgetful.get_by_role("heading")).to_have_text("Your new password is set")
+    sign_in(forgetful, NEW, ANOTHER)
+    # The sign-in with the former password has ended.
+    nell.goto("/access-tokens")
+    expect(nell).to_have_url(re.compile("/sign-in"))
+    assert complaints == []

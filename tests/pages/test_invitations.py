@@ -1,0 +1,252 @@
+"""Inviting, accepting, and forgotten passwords, as people see them."""
+
+from email.message import EmailMessage
+from mailbox import link_in
+
+import pytest
+
+from gatepass.mail.delivery import Outcome, Write
+from gatepass.registry import allowlist
+from gatepass.registry.actor import Actor
+from installation import PASSWORD, Installation
+from page_reader import Page, Visit
+
+NEW = "new@example.com"
+BACK = "/company/users/invitations"
+
+
+class Kept:
+    """A post that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.messages: list[EmailMessage] = []
+
+    def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
+        message = write()
+        if message is None:
+            return Outcome("withdrawn")
+        self.messages.append(message)
+        return Outcome("delivered")
+
+
+@pytest.fixture
+def mail(installation: Installation) -> Kept:
+    kept = Kept()
+    installation.node.mailing.post = kept
+    return kept
+
+
+def path_in_mail(installation: Installation, mail: Kept) -> str:
+    """The link in the mail that goes out now, without our address."""
+    installation.node.mailing.send_due()
+    link = link_in(mail.messages[-1])
+    assert link.startswith(installation.node.settings.public_url)
+    return link.removeprefix(installation.node.settings.public_url)
+
+
+def invite(ada: Visit, email: str = NEW, role: str = "reporting") -> Page:
+    return ada.send("/company/users/invite", {"email": email, "role": role})
+
+
+def test_from_the_form_to_an_account(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept
+) -> None:
+    form = ada.get("/company/users/invite")
+    assert "works once, for 72 hours" in form.text
+    done = invite(ada)
+    assert done.answer.status_code == 303
+    assert "They are invited." in ada.get(done.answer.headers["location"]).text
+    assert "Not delivered yet" in ada.get(BACK).text
+    path = path_in_mail(installation, mail)
+    assert "Not delivered yet" not in ada.get(BACK).text
+    for _ in range(2):
+        page = stranger.get(path)
+        assert page.answer.status_code == 200
+        assert page.answer.headers["referrer-policy"] == "no-referrer"
+        assert page.answer.headers["cache-control"] == "no-store"
+        assert stranger.client.head(path).status_code == 200
+    assert "Ada Lovelace invited you, with the role Reporting" in page.text
+    wrong = stranger.send(path, {"name": "", "password": "short"})
+    assert wrong.answer.status_code == 422
+    assert "From 15 to 256 characters." in wrong.text
+    assert 'value="short"' not in wrong.html
+    accepted = stranger.send(path, {"name": "Nell", "password": PASSWORD}, follow=True)
+    assert "Your account is ready" in accepted.text
+    stranger.sign_in(NEW)
+    assert "Accepted" in ada.get(BACK).text
+    again = stranger.get(path)
+    assert again.answer.status_code == 410
+    assert "This invitation link is broken" in again.text
+    # The secret is right, so they are told by name.
+    assert "Ada Lovelace of Analytical Engines" in again.text
+
+
+def test_a_broken_link_names_nobody_to_a_guesser(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept
+) -> None:
+    invite(ada)
+    path = path_in_mail(installation, mail)
+    for tampered in (path[:-1], path + "x", "/invitations/gpiv_", "/invitations/%00"):
+        for page in (stranger.get(tampered), stranger.send(tampered, {"name": ""})):
+            assert page.answer.status_code == 410
+            assert page.answer.headers["referrer-policy"] == "no-referrer"
+            assert "This invitation link is broken" in page.text
+            assert "Ada" not in page.html
+            assert "Analytical" not in page.html
+
+
+def test_a_form_whose_page_told_nobody_where_it_was_is_taken(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept
+) -> None:
+    """Browsers say ``Origin: null`` then, and on plain http no more than that."""
+    invite(ada)
+    path = path_in_mail(installation, mail)
+    answer = stranger.client.post(
+        path, data={"name": "Nell", "password": PASSWORD}, headers={"Origin": "null"},
+        follow_redirects=False,
+    )  # fmt: skip
+    assert answer.headers["location"] == "/invitations/accepted"
+    refused = stranger.client.post(
+        "/password-resets", data={"email": NEW}, headers={"Origin": "null"}
+    )
+    assert refused.status_code == 403
+
+
+def test_resending_and_deactivating(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept
+) -> None:
+    invite(ada)
+    old = path_in_mail(installation, mail)
+    resend = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/resend"))
+    assert "A new link goes out now" in ada.send(resend, {}, follow=True).text
+    assert stranger.get(old).answer.status_code == 410
+    new = path_in_mail(installation, mail)
+    assert stranger.get(new).answer.status_code == 200
+    end = resend.replace("/resend", "/deactivate")
+    assert "There is no way back" in ada.get(end).text
+    assert "is deactivated" in ada.send(end, {}, follow=True).text
+    assert stranger.get(new).answer.status_code == 410
+    assert ada.send(resend, {}).answer.status_code == 409
+    assert not any(form.action.endswith("/resend") for form in ada.get(BACK).forms)
+
+
+def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(ada: Visit) -> None:
+    for email, role, status, problem in (
+        ("nobody", "reporting", 422, "This is not an e-mail address."),
+        (NEW, "", 422, "There is no such role."),
+        ("ADA@example.com", "reporting", 409, "ADA@example.com has an account already."),
+    ):
+        page = invite(ada, email, role)
+        assert page.answer.status_code == status
+        assert problem in page.text
+        assert page.form("/company/users/invite").one("email") == email
+    invite(ada)
+    assert "is invited already" in invite(ada).text
+
+
+def test_only_roles_one_holds_oneself_are_offered(installation: Installation) -> None:
+    installation.new_user("mona@example.com", "Mona Manager", role="manager")
+    mona = Visit(installation.client())
+    mona.sign_in("mona@example.com")
+    page = mona.get("/company/users/invite")
+    assert "admin" not in page.form("/company/users/invite").offered["role"]
+    assert "Admin" in page.text
+    page = invite(mona, role="admin")
+    assert page.answer.status_code == 403
+    assert "which you don't hold yourself" in page.text
+
+
+def test_whoever_may_not_invite_is_told_so(rita: Visit, ada: Visit) -> None:
+    for path in ("/company/users/invite", BACK):
+        assert rita.get(path).answer.status_code == 403
+    assert invite(rita).answer.status_code == 403
+
+
+def test_another_companys_invitation_is_not_there(installation: Installation, ada: Visit) -> None:
+    invite(ada)
+    resend = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/resend"))
+    end = resend.replace("/resend", "/deactivate")
+    installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
+    carl = Visit(installation.client())
+    carl.sign_in("carl@example.com")
+    assert "Nobody is invited" in carl.get(BACK).text
+    pages = (carl.send(resend, {}), carl.get(end), carl.send(end, {}))
+    assert [page.answer.status_code for page in pages] == [404] * 3
+
+
+def test_a_good_link_from_where_the_account_is_not_reached(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept
+) -> None:
+    invite(ada)
+    stranger.send("/password-resets", {"email": "ada@example.com"})
+    installation.node.mailing.send_due()
+    paths = [link_in(one).removeprefix("http://127.0.0.1:8787") for one in mail.messages]
+    assert len(paths) == 2
+    with installation.node.database.changing(installation.node.clock.now()) as session:
+        allowlist.replace(
+            session,
+            Actor.command_line(),
+            company=installation.company.id,
+            entries=[allowlist.Entry("203.0.113.0/24", "")],
+        )
+    fields = {"name": "Nell", "password": "a wholly new phrase"}
+    for path in paths:
+        for page in (stranger.get(path), stranger.send(path, fields)):
+            assert page.answer.status_code == 403
+            assert "company_address_not_allowed" in page.text
+            assert "The link is good, and stays so" in page.text
+        inside = {"X-Forwarded-For": "203.0.113.9"}
+        assert stranger.get(path, headers=inside).answer.status_code == 200
+        assert stranger.get(path[:-1]).answer.status_code == 410
+
+
+def test_a_forgotten_password(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept
+) -> None:
+    assert stranger.get("/sign-in").links["Forgot your password?"] == "/password-resets"
+    asked = stranger.send("/password-resets", {"email": "Ada@example.com"})
+    path = path_in_mail(installation, mail)
+    unknown = stranger.send("/password-resets", {"email": "Eve@example.com"})
+    assert asked.answer.status_code == unknown.answer.status_code == 200
+    assert asked.html == unknown.html.replace("Eve@", "Ada@")
+    installation.node.mailing.send_due()
+    assert len(mail.messages) == 1
+    page = stranger.get(path)
+    assert page.answer.status_code == 200
+    assert page.answer.headers["referrer-policy"] == "no-referrer"
+    assert "ada@example.com" in page.html
+    assert stranger.send(path, {"password": "short"}).answer.status_code == 422
+    done = stranger.send(path, {"password": "a wholly new phrase"}, follow=True)
+    assert "Your new password is set" in done.text
+    assert ada.get("/access-tokens").answer.status_code == 303
+    stranger.sign_in(password="a wholly new phrase")
+    broken = stranger.get(path)
+    assert broken.answer.status_code == 410
+    assert "This password reset link is broken" in broken.text
+    assert stranger.send(path, {"password": "another phrase again"}).answer.status_code == 410
+
+
+def test_tokens_in_addresses_are_not_logged(
+    installation: Installation,
+    ada: Visit,
+    stranger: Visit,
+    mail: Kept,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", "gatepass")
+    invite(ada)
+    path = path_in_mail(installation, mail)
+    stranger.get(path)
+    stranger.send(path, {"name": "", "password": ""})
+    stranger.send(path, {"name": "Nell", "password": PASSWORD})
+    stranger.get(path)
+    secret = path[-38:]
+    ours = [one.getMessage() for one in caplog.records if one.name.startswith("gatepass")]
+    assert not any(secret in said for said in ours)
+
+
+def test_someone_else_who_is_signed_in_here_is_named(ada: Visit) -> None:
+    page = ada.get("/invitations/accepted")
+    assert "Sign out Ada Lovelace" in page.text
+    assert ada.send("/sign-out", {}).answer.status_code == 303
+    assert "Sign in" in ada.get("/invitations/accepted").links
