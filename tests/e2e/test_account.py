@@ -1,0 +1,178 @@
+"""My account in a real Chromium: two-factor, password, and a sign-in that ends mid-form."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+
+import httpx
+import pyotp
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from browsing import Demo, chromium
+
+#: So near its end from the start that pages warn of it.
+LIFETIME_S = 290
+NEW = "seven brass kettles sing"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    os.environ["GATEPASS_LOGIN_LIFETIME"] = str(LIFETIME_S)
+    try:
+        with Demo(tmp_path_factory.mktemp("demo")) as running:
+            yield running
+    finally:
+        del os.environ["GATEPASS_LOGIN_LIFETIME"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+def opened(demo: Demo, browser: Browser, **options: bool) -> tuple[BrowserContext, Page]:
+    context = browser.new_context(base_url=demo.url, **options)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    return context, page
+
+
+def sign_in(page: Page, email: str, password: str, code: str = "") -> None:
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_label("Two-factor code").fill(code)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def accessible(page: Page) -> None:
+    """Nothing serious, as an automated check can tell."""
+    found = Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+
+
+def late_form(demo: Demo, page: Page, password: str, code: str = "") -> None:
+    """Fill in a form, and be late with it."""
+    page.goto("/access-tokens/new")
+    sign_in(page, demo.email, password, code)
+    expect(page).to_have_url(f"{demo.url}/access-tokens/new")
+    page.get_by_role("textbox", name="Label").fill("Begun before lunch")
+    page.locator('input[name="permissions"][value="charges:get"]').check()
+    page.get_by_text("30 days").click()
+
+
+def end_sign_ins(demo: Demo) -> None:
+    """From elsewhere, as an administrator might."""
+    with httpx.Client(base_url=demo.url) as client:
+        who = {"email": demo.email, "password": demo.password}
+        token = client.post("/v1/authentications", json=who).json()["token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        for one in client.get("/v1/authentications").json()["items"]:
+            if one["status"] == "active" and not one["current"]:
+                client.post(f"/v1/authentications/{one['id']}/deactivate")
+
+
+def shown_again(page: Page) -> None:
+    expect(page.get_by_role("textbox", name="Label")).to_have_value("Begun before lunch")
+    expect(page.locator('input[name="permissions"][value="charges:get"]')).to_be_checked()
+    expect(page.get_by_label("30 days")).to_be_checked()
+
+
+def test_a_form_that_outlives_its_sign_in_comes_back(demo: Demo, browser: Browser) -> None:
+    context, page = opened(demo, browser)
+    page.clock.install()
+    late_form(demo, page, demo.password)
+    warned = page.get_by_role("status").filter(has_text="Your sign-in ends at")
+    expect(warned).to_be_visible()
+    expect(warned.get_by_role("link", name="Sign in again")).to_have_attribute("target", "_blank")
+    accessible(page)
+    # The lid is closed, and opened after lunch.
+    page.clock.fast_forward(LIFETIME_S * 1000)
+    expect(page.get_by_text("Your sign-in has ended.")).to_be_visible()
+    end_sign_ins(demo)
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.get_by_text("You were signed out before this was saved")).to_be_visible()
+    accessible(page)
+    sign_in(page, demo.email, demo.password)
+    shown_again(page)
+    assert "Created:" not in page.content()
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.get_by_role("heading", name="Created: Begun before lunch")).to_be_visible()
+    context.close()
+
+
+def test_without_scripts_too(demo: Demo, browser: Browser) -> None:
+    context, page = opened(demo, browser, java_script_enabled=False)
+    late_form(demo, page, demo.password)
+    end_sign_ins(demo)
+    page.get_by_role("button", name="Create", exact=True).click()
+    sign_in(page, demo.email, demo.password)
+    page.get_by_role("button", name="Go on").click()
+    shown_again(page)
+    context.close()
+
+
+def test_signing_in_on_another_tab_is_enough(demo: Demo, browser: Browser) -> None:
+    context, page = opened(demo, browser)
+    page.goto("/account")
+    sign_in(page, demo.email, demo.password)
+    page.get_by_label("Name").fill("Augusta Ada King")
+    with context.expect_page() as opening:
+        page.get_by_role("link", name="Sign in again").click()
+    other = opening.value
+    before = page.evaluate("Number(document.body.dataset.signedInUntil)")
+    sign_in(other, demo.email, demo.password)
+    expect(other).to_have_url(re.compile("/access-tokens"))
+    assert other.evaluate("Number(document.body.dataset.signedInUntil)") > before
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Your name is saved.")).to_be_visible()
+    context.close()
+
+
+def test_two_factor_and_a_new_password(demo: Demo, browser: Browser) -> None:
+    context, page = opened(demo, browser)
+    page.goto("/account/two-factor")
+    sign_in(page, demo.email, demo.password)
+    secret = page.locator("#secret").inner_text().replace(" ", "")
+    expect(page.get_by_role("img", name="A QR code")).to_be_visible()
+    totp = pyotp.TOTP(secret)
+    # The step before is as good, and leaves this one's code for signing in.
+    page.get_by_label("Code from the app").fill(totp.at(time.time() - 30))
+    page.get_by_label("Current password").fill(demo.password)
+    page.get_by_role("button", name="Turn on two-factor").click()
+    codes = page.locator("#codes").inner_text().split()
+    assert len(codes) == 10
+    accessible(page)
+    page.go_back()
+    page.goto("/sign-in?again=1")
+    sign_in(page, demo.email, demo.password)
+    expect(page.get_by_role("alert")).to_contain_text("don't open this account")
+    page.get_by_label("Password", exact=True).fill(demo.password)
+    page.get_by_label("Two-factor code").fill(codes[0])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(re.compile("/access-tokens"))
+    page.goto("/account/password")
+    accessible(page)
+    field = page.get_by_label("New password")
+    for typed, words in (
+        ("brass", "3 more characters."),
+        ("passwordpassword", "A common word"),
+        ("my ada@acme.example", "Contains your e-mail address."),
+        (NEW, "Long enough, and not a common one."),
+    ):
+        field.fill(typed)
+        expect(page.locator(".strength")).to_contain_text(words)
+    page.get_by_label("Current password").fill(demo.password)
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_text("Your password is changed")).to_be_visible()
+    page.goto("/sign-in?again=1")
+    sign_in(page, demo.email, NEW, codes[1])
+    expect(page).to_have_url(re.compile("/access-tokens"))
+    for path in ("/account", "/account/two-factor"):
+        page.goto(path)
+        accessible(page)
+    expect(page.get_by_text("8 recovery codes left.")).to_be_visible()
+    context.close()
