@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gatepass.core.errors import Misconfigured
 from gatepass.core.networks import parse_address, parse_network
+from gatepass.registry.database import Database
 from gatepass.settings import PREFIX, Settings
 
 SECRET = "hunter2secret"
@@ -233,10 +234,26 @@ def test_a_bad_value_stops_the_start_with_one_line_that_names_it(name: str, text
     assert SECRET not in str(refused.value.__cause__)
 
 
-def test_a_data_directory_that_sqlite_urls_cant_hold_is_refused() -> None:
-    """A question mark would begin the URL's options."""
-    with pytest.raises(Misconfigured, match="GATEPASS_DATABASE_URL"):
-        read(DATA_DIR="/data?mode=ro")
+@pytest.mark.parametrize("path", ["/data?mode=ro", "/a%20b", "/p%41q", "/ä b#c"])
+def test_a_data_directory_is_the_one_that_was_named(path: str) -> None:
+    """Database and grant file, and what lies beside it, are in one place, whatever its name."""
+    settings = read(DATA_DIR=path)
+    assert settings.grant_path == Path(path, "gatepass.db")
+    assert Database(settings.database_url).path == settings.grant_path
+
+
+def test_bytes_that_are_no_text_are_no_directory() -> None:
+    with pytest.raises(Misconfigured, match="GATEPASS_DATA_DIR: a path of printable characters"):
+        read(DATA_DIR="/a\udcffb")
+
+
+@pytest.mark.parametrize("port", ["notaport", "54 32", "٥", "123456"])
+def test_a_port_of_postgresql_is_a_number(port: str) -> None:
+    for hosts in (f"h:{port}", f"u:p@h:{port}", f"a:1,b:{port}", f"[::1]:{port},b"):
+        with pytest.raises(Misconfigured, match="GATEPASS_DATABASE_URL: a port is a whole number"):
+            read(DATABASE_URL=f"postgresql://{hosts}/x?connect_timeout=1")
+    for hosts in ("", "h", "h:1", "u:p:q@h:1", "a:1,b:2", "[::1]", "[::1]:5432,b", "%2Fsocket"):
+        assert read(DATABASE_URL=f"postgresql://{hosts}/x").database_url.endswith("/x")
 
 
 def test_passwords_stay_out_of_the_repr() -> None:

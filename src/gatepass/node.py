@@ -100,7 +100,7 @@ class Node:
             referer=referer,
             address_garbage=address_garbage,
         )
-        if known is None and self.verifier.copy and isinstance(presented, str):
+        if known is None and self.verifier.copy and not isinstance(presented, Reason):
             return self._admit_by_registry(presented, address, origin, referer, address_garbage)
         return decision
 

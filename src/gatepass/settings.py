@@ -152,6 +152,9 @@ def _user_data_dir() -> Path:
 
 
 def _path(text: str) -> Path:
+    # Bytes that are no text arrive as halves of surrogate pairs, which fail wherever they are told.
+    if not text.isprintable():
+        raise ValueError("a path of printable characters")
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -208,12 +211,17 @@ def _database_url(data_dir: Path, text: str) -> str:
         path = rest.removeprefix("/")
         # Not the directory someone happens to start it in: init and serve mean the same file.
         file = str(data_dir / _path(path))
-        if path == rest or not Path(path).name or "?" in file or path == ":memory:":
+        if path == rest or not Path(path).name or "?" in path or path == ":memory:":
             raise ValueError(
                 "write sqlite:///file-in-the-data-directory or sqlite:////absolute/path"
             )
         return f"sqlite:///{file}"
     if separator and scheme in ("postgresql", "postgres") and rest:
+        # libpq finds a wrong port out only when it connects, and blames the host's name.
+        hosts = rest.partition("/")[0].partition("?")[0].rpartition("@")[2]
+        ports = re.findall(r":([^:,\]]*)(?=,|$)", hosts)
+        if any(port and not re.fullmatch("[0-9]{1,5}", port, re.ASCII) for port in ports):
+            raise ValueError("a port is a whole number from 1 to 65535")
         return f"postgresql://{rest}"
     # The URL may carry a password: it is never repeated.
     raise ValueError("a sqlite:///… or postgresql://… URL")

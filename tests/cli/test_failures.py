@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gatepass.cli import tree
+from gatepass.cli.installation import opened
 
 COMMAND = [sys.executable, "-m", "gatepass.cli"]
 
@@ -30,6 +31,22 @@ def one_line(said: Any) -> str:
     assert err.count("\n") == 1, err
     line: str = err.strip()
     return line
+
+
+def test_a_clock_that_is_behind_stops_the_server_and_no_command(installed: Any) -> None:
+    """The remedy is a start with --accept-clock, and then the command line has work to do."""
+    with opened() as node:
+        node.file.shared.saw(node.clock.now() + 86_400_000)
+    assert "--accept-clock" in one_line(installed("serve"))
+    for arguments in (
+        ("token", "list"),
+        ("verifier", "create", "--label", "nginx"),
+        ("verifier", "list"),
+        ("allowlist", "show", "--company", "Acme"),
+        ("migrate",),
+    ):
+        said = installed(*arguments)
+        assert said.code == 0, (arguments, said.err)
 
 
 @pytest.mark.parametrize("file", ["text", "random"])

@@ -114,6 +114,25 @@ def test_from_outside_the_allowlist_pages_say_so(installation: Installation, ada
         assert "127.0.0.1 is not among them" in page.text
     inside = ada.get("/access-tokens", headers={"X-Forwarded-For": "203.0.113.9"})
     assert inside.answer.status_code == 200
+    bearer = {"Authorization": f"Bearer {ada.client.cookies['gatepass']}"}
+    for path in ("/", "/sign-in"):
+        assert Visit(installation.client()).get(path, headers=bearer).answer.status_code == 403
+
+
+def test_signing_out_ends_the_credential_the_request_came_with(installation: Installation) -> None:
+    """A page that says "signed out" and leaves the login token alive would be a lie."""
+    bearer = {"Authorization": f"Bearer {installation.sign_in()}"}
+    assert installation.client().get("/v1/me", headers=bearer).status_code == 200
+    left = installation.client().post("/sign-out", headers=bearer, follow_redirects=False)
+    assert left.status_code == 303
+    assert installation.client().get("/v1/me", headers=bearer).status_code == 401
+
+
+def test_a_form_that_is_too_large_is_told_so_by_a_page(ada: Visit) -> None:
+    page = ada.send("/access-tokens/new", {"label": "x" * (1 << 20)})
+    assert page.answer.status_code == 413
+    assert "That is too much" in page.text
+    assert "frame-ancestors 'none'" in page.answer.headers["content-security-policy"]
 
 
 def test_garbage_about_where_one_is_counts_as_nowhere(ada: Visit) -> None:

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from gatepass.core.errors import InvalidInput
+from gatepass.registry.access_token_fields import LATEST_EXPIRY
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Person
 from gatepass.web.pages.forms import Fields
@@ -35,6 +38,21 @@ def form(*pairs: tuple[str, str], **fields: str) -> TokenForm:
 
 def network(address: str, bits: str = "") -> list[tuple[str, str]]:
     return [("network_address", address), ("network_bits", bits)]
+
+
+@pytest.mark.parametrize("index", ["9" * 5_000, "٣", "-1", "", "7"])
+def test_a_button_for_a_row_that_isnt_there_does_nothing(index: str) -> None:
+    pressed = form(*network("10.0.0.0", "8"), *network("10.1.0.0"), ("domain", "a.example"))
+    pressed.press(f"remove_network_{index}", None)
+    pressed.press(f"remove_domain_{index}", None)
+    assert len(pressed.networks) == 2
+    assert len(pressed.domains) == 1
+
+
+def test_a_replacement_of_what_lasts_to_the_end_of_time_lasts_no_longer() -> None:
+    long = replace(TOKEN, expires_at=LATEST_EXPIRY)
+    form = TokenForm.replacing(long, NOW + DAY)
+    assert (form.expire, form.expires_on) == ("at", "9999-12-31T23:59")
 
 
 def test_blank_rows_say_nothing() -> None:

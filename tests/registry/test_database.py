@@ -1,13 +1,14 @@
 """Transactions: in order, whole or not at all, and never in each other's way for long."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 import pytest
@@ -16,11 +17,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Unavailable
+from gatepass.registry import access_tokens
+from gatepass.registry import database as database_module
 from gatepass.registry.access_tokens import etag
 from gatepass.registry.actor import Actor
 from gatepass.registry.database import CHANGED_CHANNEL, Database
 from gatepass.registry.tables import decision_counts
 from gatepass.registry.users import create
+from postgresql import Cluster
 from small_registry import HASH, NOW, SmallRegistry, nothing_changes
 
 
@@ -274,6 +278,38 @@ def test_postgresql_throws_a_frozen_writer_out(postgresql_url: str) -> None:
         assert session.scalar(text("SELECT count(*) FROM decision_counts")) == 0
     frozen.close()
     other.close()
+
+
+def test_a_frozen_postgresql_is_unavailable_and_carries_nothing_out_later(
+    postgresql: Cluster, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernel goes on acknowledging, so no timeout of the network's ends the wait, and its own
+    limits are frozen with it."""
+    monkeypatch.setattr(database_module._Impatient, "patience_s", 0.5)
+    registry = SmallRegistry(Database(postgresql_url))
+    ada = registry.signed_in(registry.ada)
+    events = len(registry.events())
+
+    def change_while_it_freezes() -> None:
+        with ExitStack() as frozen, registry.changing() as session:
+            for pid in postgresql.processes():
+                os.kill(pid, signal.SIGSTOP)
+                frozen.callback(os.kill, pid, signal.SIGCONT)
+            access_tokens.create(
+                session,
+                ada,
+                catalogue=registry.catalogue,
+                label="late",
+                kind="api",
+                permissions=["charges:get"],
+            )
+
+    with pytest.raises(Unavailable, match="can't be used right now"):
+        change_while_it_freezes()
+    # Whoever was in the middle of something left nothing, and the next one finds a database.
+    assert len(registry.events()) == events
+    registry.token(ada, label="in time")
+    registry.database.close()
 
 
 def test_postgresql_sessions_are_set_as_the_protocol_wants(postgresql_url: str) -> None:

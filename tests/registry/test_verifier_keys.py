@@ -30,7 +30,7 @@ def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> 
     events = len(registry.events())
     with registry.changing() as session:
         assert verifier_keys.deactivate(session, root, key.id) == ended
-        assert verifier_keys.list_(session, root) == [ended]
+        assert verifier_keys.list_(session, root).items == [ended]
     assert len(registry.events()) == events
     assert text[21:53] not in repr(registry.events())
 

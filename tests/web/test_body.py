@@ -53,6 +53,11 @@ def errors(text: str | bytes) -> list[tuple[str, str]]:
         '{"label": +1}',
         '{"label": .5}',
         "nul",
+        # Broken off or garbled behind what would be 422.
+        '{"label": NaN',
+        '{"label": "a", "label": "b"',
+        '{"label": 1e999} x',
+        '{"label": 1' + "0" * 5000,
     ],
 )
 def test_what_is_not_json_in_utf_8_is_unreadable(text: str | bytes) -> None:

@@ -31,6 +31,15 @@ UNMEANT: list[tuple[str, dict[str, str], str]] = [
     ("/v1/access-tokens", {"permission": ""}, "permission"),
     ("/v1/access-tokens", {"q": "a\0b"}, "q"),
     ("/v1/access-tokens", {"q": "x" * 201}, "q"),
+    ("/v1/permissions", {"limit": "0"}, "limit"),
+    ("/v1/permissions", {"limit": "201"}, "limit"),
+    ("/v1/permissions", {"cursor": "nonsense"}, "cursor"),
+    ("/v1/permissions", {"cursor": "WzEsIm9mIGFub3RoZXIgbGlzdCJd"}, "cursor"),
+    ("/v1/permissions", {"cursor": "Wzk5LCJjaGFyZ2VzOmdldCJd"}, "cursor"),
+    ("/v1/permissions", {"cursor": "Wy0xLCJjaGFyZ2VzOmdldCJd"}, "cursor"),
+    ("/v1/verifier-keys", {"limit": "0"}, "limit"),
+    ("/v1/verifier-keys", {"limit": "201"}, "limit"),
+    ("/v1/verifier-keys", {"cursor": "nonsense"}, "cursor"),
     ("/v1/audit-events", {"limit": "0"}, "limit"),
     ("/v1/audit-events", {"cursor": "nonsense"}, "cursor"),
     ("/v1/audit-events", {"since": "yesterday"}, "since"),
@@ -52,6 +61,34 @@ def walk(client: Any, path: str, **query: Any) -> list[list[str]]:
         cursor = page["next"]
         if cursor is None:
             return pages
+
+
+def test_the_catalogue_and_the_keys_are_lists_too(installation: Installation) -> None:
+    ada = installation.signed_in()
+    whole = [known["name"] for known in ada.get("/v1/permissions").json()["items"]]
+    assert whole[0] == "access-tokens:create"
+    assert whole[-1] == "refunds:get"
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        query = {"limit": 4, **({"cursor": cursor} if cursor else {})}
+        page = ada.get("/v1/permissions", params=query).json()
+        assert 1 <= len(page["items"]) <= 4
+        found += [known["name"] for known in page["items"]]
+        cursor = page["next"]
+    assert found == whole
+    made = [installation.verifier_key(f"gateway {number}")[:21] for number in range(3)]
+    assert walk(ada, "/v1/verifier-keys", limit=2) == [[made[2], made[1]], [made[0]]]
+
+
+def test_whatever_a_label_may_hold_can_be_searched_for(installation: Installation) -> None:
+    ada = installation.signed_in()
+    for label in ("a\u00a0b", "👨\u200d👩", "\u202eabc", "\u2028 \ufeff"):
+        made = ada.post("/v1/access-tokens", json={**SAMPLE, "label": label}).json()
+        found = ada.get("/v1/access-tokens", params={"q": label})
+        assert [token["id"] for token in found.json()["items"]] == [made["id"]]
+    long = ada.get("/v1/access-tokens", params={"q": "x" * 201}).json()
+    assert long["errors"] == [{"field": "q", "message": "At most 200 characters."}]
 
 
 def test_a_list_continues_where_it_ended_newest_first(any_installation: Installation) -> None:

@@ -34,6 +34,12 @@ def test_the_figures_are_in_prometheus_text_format(any_installation: Installatio
         {"Forwarded": "for=127.0.0.1"},
         {"X-Real-IP": "127.0.0.1"},
         {"Via": "1.1 proxy"},
+        {"X-Original-Forwarded-For": "127.0.0.1"},
+        {"X-Cluster-Client-IP": "127.0.0.1"},
+        {"Client-IP": "127.0.0.1"},
+        {"Fastly-Client-IP": "127.0.0.1"},
+        {"CF-Connecting-IP": "127.0.0.1"},
+        {"X-Envoy-External-Address": "127.0.0.1"},
     ],
 )
 def test_what_a_proxy_passed_on_finds_nothing(

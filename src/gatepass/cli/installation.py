@@ -60,14 +60,15 @@ def read_file(path: Path, what: str) -> str:
 def opened(
     settings: Settings | None = None,
     *,
-    accept_clock: bool = False,
+    accept_clock: bool = True,
     schemas: Collection[SchemaState] = _CURRENT,
 ) -> Iterator[Node]:
     """The node of this machine, for one command.
 
     Args:
         settings: read from the environment if not given.
-        accept_clock: go on although the clock is behind the latest time seen.
+        accept_clock: go on although the clock is behind the latest time seen. A command decides
+            nothing for others, so only ``serve`` has a reason not to.
         schemas: the states of the schema that the command can work with.
 
     Raises:

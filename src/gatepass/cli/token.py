@@ -1,5 +1,7 @@
 """``gatepass token``: access tokens, on the server, without the dashboard."""
 
+from enum import StrEnum
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -10,9 +12,17 @@ from gatepass.cli.tree import app
 from gatepass.registry import access_tokens, companies
 from gatepass.registry.access_token_search import list_ as search
 from gatepass.registry.actor import Actor
+from gatepass.registry.paging import LARGEST_PAGE, each
 from gatepass.web.api.access_tokens import AccessToken
 
-_PAGE = 200
+
+class Status(StrEnum):
+    """What the list can be narrowed to."""
+
+    active = "active"
+    expired = "expired"
+    deactivated = "deactivated"
+
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
@@ -23,29 +33,26 @@ app.add_typer(group, name="token")
 @group.command("list")
 def list_(
     q: Annotated[str, typer.Option("--search", "-q", help="Part of the label, or the id.")] = "",
-    status: Annotated[str, typer.Option(help="active, expired or deactivated.")] = "",
+    status: Annotated[Status | None, typer.Option(help="Only those.", show_default=False)] = None,
     limit: Annotated[
         int | None, typer.Option(help="At most so many; else all.", min=1, show_default=False)
     ] = None,
     json: AsJson = False,
 ) -> None:
     """List access tokens, newest first."""
-    found: list[access_tokens.AccessToken] = []
     with opened() as node, node.database.reading(node.clock.now()) as session:
-        cursor: str | None = None
-        while limit is None or len(found) < limit:
-            page = search(
+        actor = Actor.command_line()
+        tokens = each(
+            lambda cursor: search(
                 session,
-                Actor.command_line(),
+                actor,
                 q=q or None,
-                status=status or None,
-                limit=_PAGE if limit is None else min(_PAGE, limit - len(found)),
+                status=None if status is None else status.value,
+                limit=LARGEST_PAGE,
                 cursor=cursor,
             )
-            found += page.items
-            cursor = page.next
-            if cursor is None:
-                break
+        )
+        found = list(islice(tokens, limit))
     if json:
         items = [as_sent(AccessToken.model_validate(token)) for token in found]
         print_json({"items": items, "next": None})
@@ -101,7 +108,7 @@ def show(id: Id, json: AsJson = False) -> None:
 @group.command()
 def deactivate(id: Id, json: AsJson = False) -> None:
     """End an access token for good, at once."""
-    with opened(accept_clock=True) as node, node.database.changing(node.clock.now()) as session:
+    with opened() as node, node.database.changing(node.clock.now()) as session:
         token = access_tokens.deactivate(session, Actor.command_line(), id)
     if json:
         print_json(as_sent(AccessToken.model_validate(token)))

@@ -9,6 +9,7 @@ from gatepass.cli.output import AsJson, as_sent, print_json, print_table, when
 from gatepass.cli.tree import app
 from gatepass.registry import verifier_keys
 from gatepass.registry.actor import Actor
+from gatepass.registry.paging import each
 from gatepass.web.api.verifier_keys import VerifierKey
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
@@ -35,7 +36,8 @@ def create(
 def list_(json: AsJson = False) -> None:
     """List all verifier keys, without their texts."""
     with opened() as node, node.database.reading(node.clock.now()) as session:
-        keys = verifier_keys.list_(session, Actor.command_line())
+        actor = Actor.command_line()
+        keys = list(each(lambda cursor: verifier_keys.list_(session, actor, cursor=cursor)))
     if json:
         items = [as_sent(VerifierKey.model_validate(key)) for key in keys]
         print_json({"items": items, "next": None})
@@ -49,7 +51,7 @@ def list_(json: AsJson = False) -> None:
 @group.command()
 def deactivate(id: Id, json: AsJson = False) -> None:
     """End a verifier key at once."""
-    with opened(accept_clock=True) as node, node.database.changing(node.clock.now()) as session:
+    with opened() as node, node.database.changing(node.clock.now()) as session:
         key = verifier_keys.deactivate(session, Actor.command_line(), id)
     if json:
         print_json(as_sent(VerifierKey.model_validate(key)))

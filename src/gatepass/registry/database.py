@@ -8,20 +8,23 @@
   revision, so counting can't hold up a deactivation.
 """
 
+import math
 import os
 import secrets
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Engine, Pool, create_engine, event, exc, text
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy import Engine, Pool, QueuePool, create_engine, event, exc, text
+from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Misconfigured, Unavailable
@@ -59,6 +62,8 @@ _POSTGRESQL_DEFAULTS = {
     "target_session_attrs": "read-write",
     "application_name": "gatepass",
 }
+#: A server that says nothing for this long while it is asked something counts as away.
+PATIENCE_S = 5.0
 _TAKE_REVISION = text(
     "UPDATE revision SET number = number + 1, tag = :tag WHERE id = 1 RETURNING number"
 )
@@ -67,6 +72,8 @@ _WAKE_FOLLOWERS = text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')")
 _AWAY = "The database can't be used right now."
 
 _abandoned: list[Pool] = []
+
+_Answer = TypeVar("_Answer")
 
 
 class Database:
@@ -169,7 +176,11 @@ class Database:
         Raises:
             Unavailable: the database can't be written now.
         """
-        with _outage_as_unavailable(), self._changes.begin() as connection:
+        with (
+            _outage_as_unavailable(),
+            self._changes.begin() as connection,
+            _patient(connection),
+        ):
             if self.dialect == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(7305808869231650)"))
             yield connection
@@ -199,6 +210,20 @@ class Database:
         self._turn = threading.Lock()
 
 
+@contextmanager
+def _patient(connection: Connection) -> Iterator[None]:
+    """Let what *connection* is asked take its time: building an index is silent work."""
+    driver = connection.connection.dbapi_connection
+    if not isinstance(driver, _Impatient):
+        yield
+        return
+    driver.patience_s = math.inf
+    try:
+        yield
+    finally:
+        driver.patience_s = PATIENCE_S
+
+
 def wait_for_turn(session: Session, lock: int) -> None:
     """Within ``counting``: be the only transaction that holds *lock* until this one ends.
 
@@ -209,11 +234,9 @@ def wait_for_turn(session: Session, lock: int) -> None:
 
 
 def _sqlite_path(url: str) -> Path:
-    try:
-        database = make_url(url).database
-    except exc.ArgumentError:
-        database = None
-    if not database or database == ":memory:" or not os.path.isabs(database):
+    # Taken as it stands, as the grant file beside it is: decoding escapes would name another file.
+    database = url.removeprefix("sqlite:///")
+    if database == url or not os.path.isabs(database):
         raise Misconfigured(
             "GATEPASS_DATABASE_URL can't be read: for SQLite it names a file, as in "
             "sqlite:////var/lib/gatepass/gatepass.db"
@@ -235,7 +258,7 @@ def _sqlite_engine(path: Path) -> Engine:
             connection.execute(setting)
         return connection
 
-    engine = create_engine(f"sqlite:///{path}", creator=connect, **_ENGINE["sqlite"])
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, **_ENGINE["sqlite"])
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -247,18 +270,23 @@ def _begin(connection: Connection) -> None:
 
 
 def _postgresql_engine(url: str) -> Engine:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise Misconfigured(
+            "GATEPASS_DATABASE_URL can't be read: it begins with sqlite:/// or postgresql://"
+        )
     try:
         given = conninfo_to_dict(url)
     except psycopg.Error:
         given = {}
-    if not url.startswith(("postgresql://", "postgres://")) or not given:
+    if not given:
         raise Misconfigured(
-            "GATEPASS_DATABASE_URL can't be read: it begins with sqlite:/// or postgresql://"
+            "GATEPASS_DATABASE_URL can't be read: it has a parameter or a spelling that PostgreSQL "
+            "doesn't know"
         )
     parameters: dict[str, Any] = {**_POSTGRESQL_DEFAULTS, **given}
 
     def connect() -> psycopg.Connection[Any]:
-        connection = psycopg.connect(**parameters, autocommit=True)
+        connection = _Impatient.connect(**parameters, autocommit=True)
         for setting in _POSTGRESQL_SETTINGS:
             connection.execute(setting)
         connection.autocommit = False
@@ -267,6 +295,49 @@ def _postgresql_engine(url: str) -> Engine:
     return create_engine(
         "postgresql+psycopg://", creator=connect, pool_pre_ping=True, **_ENGINE["postgresql"]
     )
+
+
+class _Impatient(psycopg.Connection[Any]):
+    """A connection that gives up on a silent server.
+
+    The server's own limits don't help where the server itself is frozen, and ``tcp_user_timeout``
+    doesn't where its kernel still acknowledges. The connection is closed then, so that what was
+    asked can't be carried out later: without its commit it is nothing.
+    """
+
+    patience_s = PATIENCE_S
+
+    def wait(
+        self, gen: PQGen[_Answer], interval: float = 0.1, timeout: float | None = None
+    ) -> _Answer:
+        """Wait for what *gen* asks of the server."""
+        try:
+            return super().wait(_impatient(gen, self.patience_s), interval, timeout)
+        except _Silence:
+            self.pgconn.finish()
+            raise psycopg.OperationalError("the server doesn't answer") from None
+
+
+class _Silence(Exception):
+    pass
+
+
+def _impatient(gen: PQGen[_Answer], patience_s: float) -> PQGen[_Answer]:
+    """*gen*, given up once nothing has been heard for *patience_s*; a long answer may take longer
+    in all."""
+    try:
+        waits_for = next(gen)
+        heard = time.monotonic()
+        while True:
+            ready = yield waits_for
+            if ready:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > patience_s:
+                raise _Silence
+            waits_for = gen.send(ready)
+    except StopIteration as end:
+        answer: _Answer = end.value
+        return answer
 
 
 @contextmanager

@@ -7,6 +7,7 @@ records that come or go in between neither repeat nor hide others.
 import base64
 import binascii
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -74,6 +75,21 @@ def read_cursor(text: str | None) -> Cursor | None:
             [("cursor", "This is not a cursor that a list has handed out.")]
         ) from None
     return cursor
+
+
+def each(page_after: Callable[[str | None], Page[T]]) -> Iterator[T]:
+    """All records of a list, page after page.
+
+    Args:
+        page_after: the page that a cursor begins; None is the first.
+    """
+    cursor: str | None = None
+    while True:
+        page = page_after(cursor)
+        yield from page.items
+        if page.next is None:
+            return
+        cursor = page.next
 
 
 def read_limit(limit: int | None) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import VERIFIER_KEY, make
@@ -13,6 +13,7 @@ from gatepass.registry import audit
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import Subject
 from gatepass.registry.fields import read_label, storable
+from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.publishing import publish
 from gatepass.registry.standing import standing
 from gatepass.registry.tables import verifier_keys
@@ -62,16 +63,26 @@ def create(session: Session, actor: Actor, *, label: str) -> tuple[VerifierKey, 
     return _key(row), credential.text
 
 
-def list_(session: Session, actor: Actor) -> list[VerifierKey]:
-    """All keys, newest first; there are a handful.
+def list_(
+    session: Session, actor: Actor, *, limit: int | None = None, cursor: str | None = None
+) -> Page[VerifierKey]:
+    """The installation's keys, newest first.
 
     Raises:
         Forbidden: ``operator_required``.
+        InvalidInput: for ``cursor`` or ``limit``.
     """
     actor.require_operator()
+    after, limit = read_cursor(cursor), read_limit(limit)
     table = verifier_keys.c
-    rows = session.execute(select(verifier_keys).order_by(table.created_at.desc(), table.id.desc()))
-    return [_key(row) for row in rows]
+    key = tuple_(table.created_at, table.id)
+    found = select(verifier_keys).order_by(table.created_at.desc(), table.id.desc())
+    if after is not None:
+        found = found.where(key < tuple_(after.number, after.id))
+    rows = session.execute(found.limit(limit + 1)).all()
+    page = rows[:limit]
+    more = str(Cursor(page[-1].created_at, page[-1].id)) if len(rows) > limit else None
+    return Page([_key(row) for row in page], more)
 
 
 def deactivate(session: Session, actor: Actor, key_id: str) -> VerifierKey:

@@ -21,7 +21,7 @@ from gatepass.web import api, metrics, pages
 from gatepass.web.api.body import field_errors
 from gatepass.web.authz import Endpoints
 from gatepass.web.cookies import cookie_name
-from gatepass.web.deps import Refused
+from gatepass.web.deps import Refused, refuse_from_outside
 from gatepass.web.edge import Edge
 from gatepass.web.gateway_asgi import GatewayPaths
 from gatepass.web.openapi import openapi_document
@@ -56,7 +56,8 @@ def create_app(
     document = openapi_document(api.router, cookie_name(node.settings))
 
     @app.get("/v1/openapi.json", include_in_schema=False)
-    async def openapi() -> Response:
+    def openapi(request: Request) -> Response:
+        refuse_from_outside(request)
         return JSONResponse(document)
 
     for router in (api.router, metrics.router, pages.router, *extra):

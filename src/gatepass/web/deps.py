@@ -4,6 +4,7 @@ The API takes ``Authenticated`` or ``SignedIn`` as a parameter. Pages, which sho
 where the API answers 401, call :func:`admit` and :func:`caller_of` themselves.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,7 +12,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from gatepass.core.decision import Decision, Reason
-from gatepass.core.errors import Forbidden
+from gatepass.core.errors import Forbidden, InvalidInput
 from gatepass.core.grants import Grant
 from gatepass.core.networks import format_address, parse_address
 from gatepass.node import Node
@@ -21,6 +22,7 @@ from gatepass.registry.users import User
 from gatepass.verify.client_address import client_address
 from gatepass.verify.presented import read_credential, read_single
 from gatepass.web.cookies import cookie_counts, login_cookie
+from gatepass.web.strict_json import field_name
 
 # All that a person reaches who has no second factor although their company requires one.
 _WAY_TO_SECOND_FACTOR = frozenset(("/account/two-factor", "/sign-out", "/v1/me", "/v1/sign-out"))
@@ -136,8 +138,32 @@ def _presented(request: Request) -> str | Reason:
     return presented
 
 
+def refuse_from_outside(request: Request) -> None:
+    """For what is open to everyone: a credential that is good, but not from here, opens nothing.
+
+    Raises:
+        Refused: it is such a credential.
+        Unavailable: it can't be decided now.
+    """
+    decision = admit(request, _presented(request))
+    if decision.reason is Reason.company_address_not_allowed:
+        raise Refused(decision)
+
+
 def _caller(request: Request) -> Caller:
-    return caller_of(request, admit(request, _presented(request)))
+    caller = caller_of(request, admit(request, _presented(request)))
+    # After the credential: whoever has none is told that first, whatever else is wrong.
+    _refuse_repetition(request)
+    return caller
+
+
+def _refuse_repetition(request: Request) -> None:
+    """Refuse a query that says something twice: a filter that isn't the one that was meant shows
+    more than was asked for."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    twice = [field_name((name,)) for name, count in counts.items() if count > 1]
+    if twice:
+        raise InvalidInput([(name, "This is there more than once.") for name in twice])
 
 
 # What reads nothing is async, or FastAPI would lend it a thread.

@@ -41,8 +41,11 @@ class Edge:
             return
         # Compared by length first: turning thousands of digits into a number takes its time.
         if len(announced) > 19 or int(announced) > MAX_BODY:
-            await _answer(passage, problem_of_status(413))
-            return
+            if scope["path"].startswith("/v1/"):
+                await _answer(passage, problem_of_status(413))
+                return
+            # A person is told by a page, as of everything else that is wrong with a form.
+            passage.too_large = True
         try:
             await self._app(scope, passage.receive, passage.send)
         except Exception as error:
@@ -67,10 +70,13 @@ class _Passage:
         self._received = 0
         self._whole = False
         self.head = head
+        self.too_large = False
         self.started = False
         self.finished = False
 
     async def receive(self) -> Message:
+        if self.too_large:
+            raise HTTPException(413)
         message = await self._receive()
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))

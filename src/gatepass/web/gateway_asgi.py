@@ -37,7 +37,7 @@ class GatewayPaths:
             reply = self._endpoints.gateway(client[0] if client else "", lines)
         elif path == VERIFY and method == "POST":
             body = await _body(receive)
-            reply = refusal(413) if body is None else self._endpoints.verify(lines, body)
+            reply = refusal(body) if isinstance(body, int) else self._endpoints.verify(lines, body)
         elif path == VERIFY:
             reply = refusal(405, ("Allow", "POST"))
         elif path in ("/health/live", "/health/ready"):
@@ -59,15 +59,16 @@ def _text(value: bytes) -> str | None:
     return value.decode("ascii") if value.isascii() else None
 
 
-async def _body(receive: Receive) -> bytes | None:
+async def _body(receive: Receive) -> bytes | int:
+    """The whole body, or the status that refuses it: 413 too large, 400 broken off."""
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return bytes(body)
+            return 400
         body += message.get("body", b"")
         if len(body) > MOST_BODY_BYTES:
-            return None
+            return 413
         if not message.get("more_body", False):
             return bytes(body)
 

@@ -62,6 +62,10 @@ class GatewayPort:
             body = await _body(protocol)
             if body is None:
                 return refusal(413)
+            announced = headers.get("content-length")
+            if announced is not None and announced != str(len(body)):
+                # It broke off: half a question isn't decided on.
+                return refusal(400)
             return self._endpoints.verify(partial(_lines, headers), body)
         if path in ("/health/live", "/health/ready"):
             if scope.method not in ("GET", "HEAD"):

@@ -6,6 +6,7 @@ A request that a proxy passed on may come from anyone, so whatever names another
 """
 
 import os
+import re
 import resource
 import time
 from collections.abc import Iterable, Iterator
@@ -20,9 +21,8 @@ from gatepass.web.openapi import VERSION
 
 router = APIRouter(include_in_schema=False)
 
-_FORWARDING = frozenset(
-    (b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip")
-)
+# X-Forwarded-For, Forwarded, X-Original-Forwarded-For; X-Real-IP, CF-Connecting-IP and their like.
+_FORWARDING = re.compile(rb".*forwarded.*|.*-ip|via|x-envoy-external-address").fullmatch
 _STARTED = time.time()
 
 
@@ -38,7 +38,7 @@ def _speaks_for_itself(request: Request) -> bool:
     client = request.scope.get("client")
     peer = parse_address(client[0]) if client else None
     names = (name for name, _ in request.scope["headers"])
-    if any(name in _FORWARDING or name.startswith(b"x-forwarded") for name in names):
+    if any(map(_FORWARDING, names)):
         return False
     return peer is not None and request.app.state.trusted.contains(peer)
 

@@ -31,12 +31,18 @@ def parse(content: bytes) -> Any:
             anything of ours.
     """
     try:
-        return json.loads(
-            content.decode("utf-8"),
-            object_pairs_hook=_object,
-            parse_constant=_no_number,
-            parse_float=_finite,
-        )
+        text = content.decode("utf-8")
+        try:
+            return json.loads(
+                text,
+                object_pairs_hook=_object,
+                parse_constant=_no_number,
+                parse_float=_finite,
+            )
+        except (InvalidInput, ValueError):
+            # It says the wrong thing only if it is JSON to its end.
+            json.loads(text, parse_int=str)
+            raise
     except json.JSONDecodeError as error:
         raise BrokenJSON(f"The body is not JSON: {error.msg} at character {error.pos}.") from None
     except UnicodeDecodeError as error:

@@ -318,6 +318,20 @@ def test_a_body_that_breaks_off_is_no_question(cast: World, port: int) -> None:
     assert reason_of(port, *usual(cast)) == "allowed"
 
 
+def test_half_a_request_is_not_decided_on(cast: World, port: int) -> None:
+    """What came may read as a whole question, and still not be what was asked."""
+    body = json.dumps({"token": cast.texts["good"], "permission": "charges:get"}).encode()
+    length = str(len(body) + 1).encode()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(verifying(cast, (b"Content-Length", length)) + body)
+        connection.shutdown(socket.SHUT_WR)
+        received = b""
+        while part := connection.recv(65_536):
+            received += part
+    assert b"allowed" not in received
+    assert not received.startswith(b"HTTP/1.1 200 ")
+
+
 def test_slow_callers_hold_up_nobody(cast: World, port: int) -> None:
     """Many connections that send half a request each; the others are answered at once."""
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]

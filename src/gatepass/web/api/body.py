@@ -116,5 +116,7 @@ def _message(error: Any) -> str:
         return f"This must be {error['ctx']['expected']}."
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
+    if error["type"] == "too_long" and isinstance(error["input"], str):
+        return f"At most {error['ctx']['max_length']} characters."
     known = _MESSAGES.get(error["type"])
     return known if known is not None else error["msg"] + "."

@@ -3,7 +3,9 @@
 from fastapi import APIRouter
 from pydantic import Field
 
-from gatepass.web.api.shapes import Listed, Record
+from gatepass.core.errors import InvalidInput
+from gatepass.registry.paging import Cursor, read_cursor
+from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record
 from gatepass.web.deps import OurNode, SignedIn
 
 router = APIRouter(tags=["Permissions"])
@@ -19,7 +21,19 @@ class Permission(Record):
 
 
 @router.get("/permissions", summary="The catalogue")
-async def permissions(node: OurNode, actor: SignedIn) -> Listed[Permission]:
-    """All of it, in one page: Gatepass's own permissions, then the catalogue file's."""
-    items = [Permission.model_validate(known) for known in node.catalogue.permissions]
-    return Listed[Permission](items=items, next=None)
+async def permissions(
+    node: OurNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
+) -> Listed[Permission]:
+    """Gatepass's own permissions, then the catalogue file's; all of it where no limit is named."""
+    known = node.catalogue.permissions
+    after = read_cursor(cursor)
+    start = 0
+    if after is not None:
+        start = after.number + 1
+        if not 0 < start <= len(known) or known[after.number].name != after.id:
+            raise InvalidInput([("cursor", "This cursor is of another catalogue.")])
+    page = known[start:] if limit is None else known[start : start + limit]
+    items = [Permission.model_validate(each) for each in page]
+    end = start + len(page)
+    more = str(Cursor(end - 1, known[end - 1].name)) if end < len(known) else None
+    return Listed[Permission](items=items, next=more)

@@ -16,6 +16,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from gatepass.registry.fields import storable
 from gatepass.registry.paging import LARGEST_PAGE
 from gatepass.web.times import format_time, parse_time
 
@@ -89,7 +90,7 @@ def person_name(of: str) -> Any:
 
 
 def _plain(value: str) -> str:
-    if not value.isprintable():
+    if not storable(value):
         raise ValueError("Control characters can't be searched for.")
     return value
 

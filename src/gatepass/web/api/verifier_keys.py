@@ -6,7 +6,16 @@ from fastapi import APIRouter, Response
 
 from gatepass.registry import verifier_keys
 from gatepass.web.api.body import NoFields, body, takes
-from gatepass.web.api.shapes import Listed, Record, RecordId, Time, person_id, person_name
+from gatepass.web.api.shapes import (
+    Limit,
+    Listed,
+    PageCursor,
+    Record,
+    RecordId,
+    Time,
+    person_id,
+    person_name,
+)
 from gatepass.web.deps import OurNode, SignedIn
 
 router = APIRouter(tags=["Verifier keys"])
@@ -27,12 +36,14 @@ class VerifierKey(Record):
 
 
 @router.get("/verifier-keys", summary="The installation's verifier keys")
-def all_(node: OurNode, actor: SignedIn) -> Listed[VerifierKey]:
-    """For operators. All of them, in one page."""
+def search(
+    node: OurNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
+) -> Listed[VerifierKey]:
+    """For operators."""
     with node.database.reading(node.clock.now()) as session:
-        keys = verifier_keys.list_(session, actor)
-    items = [VerifierKey.model_validate(key) for key in keys]
-    return Listed[VerifierKey](items=items, next=None)
+        page = verifier_keys.list_(session, actor, limit=limit, cursor=cursor)
+    items = [VerifierKey.model_validate(key) for key in page.items]
+    return Listed[VerifierKey](items=items, next=page.next)
 
 
 @router.post(

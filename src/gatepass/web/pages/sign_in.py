@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from gatepass.core.decision import Decision
+from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts
 from gatepass.registry import authentications
-from gatepass.web.cookies import clear_login_cookie, login_cookie, set_login_cookie
+from gatepass.web.cookies import clear_login_cookie, set_login_cookie
 from gatepass.web.deps import OurNode, Refused, admit, caller_of
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
@@ -18,6 +18,7 @@ from gatepass.web.pages.phrases import counted
 from gatepass.web.pages.resuming import HOME, carried_by
 from gatepass.web.pages.sign_in_form import sign_in_form
 from gatepass.web.pages.templating import render
+from gatepass.web.pages.visitor import presented
 from gatepass.web.sign_in import sign_in
 
 _LONGEST_PATH = 2_000
@@ -29,7 +30,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get("/")
 def home(request: Request) -> Response:
     """The first page there is."""
-    _cookie_decision(request)
+    _decision(request)
     return security_headers(RedirectResponse(HOME, 303))
 
 
@@ -44,7 +45,7 @@ def show_sign_in(
     """The form; for someone who is signed in already, straight on, unless they ask for it
     *again* because their sign-in is about to end."""
     path = own_path(next)
-    decision = _cookie_decision(request)
+    decision = _decision(request)
     if decision is not None and decision.allowed:
         if again:
             return sign_in_form(node, path, notice=_AGAIN)
@@ -85,10 +86,10 @@ async def send_sign_in(request: Request, node: OurNode, form: Form) -> Response:
 @router.post("/sign-out")
 def sign_out(request: Request, node: OurNode) -> Response:
     """End this sign-in, in this browser and on the server."""
-    text = login_cookie(request)
-    if text is not None:
+    credential = presented(request)
+    if not isinstance(credential, Reason):
         try:
-            caller = caller_of(request, admit(request, text))
+            caller = caller_of(request, admit(request, credential))
             with node.database.changing(node.clock.now()) as session:
                 authentications.sign_out(session, caller.actor)
         except Refused as refused:
@@ -115,16 +116,16 @@ def own_path(text: str) -> str:
     return text if plain and ours and len(text) <= _LONGEST_PATH else HOME
 
 
-def _cookie_decision(request: Request) -> Decision | None:
-    """What is decided of the browser's login token; None if it has none.
+def _decision(request: Request) -> Decision | None:
+    """What is decided of the login token the request came with; None if it has none.
 
     Raises:
         Refused: it is good, but not from here. No page opens then, not even the way to one.
     """
-    text = login_cookie(request)
-    if text is None:
+    credential = presented(request)
+    if isinstance(credential, Reason):
         return None
-    decision = admit(request, text)
+    decision = admit(request, credential)
     if decision.status == 403:
         raise Refused(decision)
     return decision

@@ -4,6 +4,7 @@ Everything that can be typed wrong is checked here row by row, so that the messa
 field; whether the person may do it, and what else must hold, the registry decides.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -11,6 +12,7 @@ from typing import Self
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
 from gatepass.core.networks import InvalidNetwork, parse_network
+from gatepass.registry.access_token_fields import LATEST_EXPIRY
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.web.pages.expiry import AT, NEVER, preset_of, read_expiry
 from gatepass.web.pages.forms import Fields
@@ -18,6 +20,9 @@ from gatepass.web.pages.local_times import written
 from gatepass.web.pages.moments import MINUTE
 from gatepass.web.pages.network_rows import joined, row_of, sent_rows
 from gatepass.web.pages.permission_groups import without_covered
+
+# Python refuses to read numbers of more than 4,300 digits, and other scripts' digits are none here.
+_index = re.compile(r"[0-9]{1,4}", re.ASCII).fullmatch
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,8 @@ class TokenForm:
         if token.expires_at is not None:
             length = token.expires_at - token.created_at
             form.expire = preset_of(length) or AT
-            form.expires_on = written(now + length) if form.expire == AT else ""
+            at = min(now + length, LATEST_EXPIRY)
+            form.expires_on = written(at) if form.expire == AT else ""
         return form
 
     def press(self, button: str, address: str | None) -> None:
@@ -123,7 +129,7 @@ class TokenForm:
             self.networks.append((address, ""))
         elif button == "add_domain":
             self.domains.append("")
-        elif action in ("remove_network", "remove_domain") and index.isdecimal():
+        elif action in ("remove_network", "remove_domain") and _index(index):
             rows: list[tuple[str, str]] | list[str]
             rows = self.networks if action == "remove_network" else self.domains
             del rows[int(index) : int(index) + 1]
