@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi import Request
+from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from gatepass.core.errors import Unavailable
@@ -94,8 +95,10 @@ async def opens_instead(request: Request, endpoint: Callable[..., Any]) -> str |
         return None
     try:
         fields = await read_form(request)
-    except Exception:
-        # The endpoint meets the same, and says what is wrong.
+    except HTTPException as fault:
+        # Another media type is the endpoint's own affair; a body that broke off is nobody's.
+        if fault.status_code != 415:
+            raise
         return None
     # Anywhere in it: whichever of two the endpoint would go by, nothing is done.
     return path_that_opens(request) if RESUME in fields.all("do") else None
