@@ -7,6 +7,7 @@ that time isn't known to come from anywhere.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Any
 
 from sqlalchemy import Select, or_, select
@@ -53,7 +54,6 @@ class ShutOut:
     Attributes:
         users, tokens: the latest ``NAMED`` of each; how many there are in all, the counts say.
         includes_you: the list has the address of whoever asks, or is no restriction.
-        networks: how many networks the list has.
     """
 
     users: list[Caller]
@@ -61,7 +61,6 @@ class ShutOut:
     tokens: list[Caller]
     token_count: int
     includes_you: bool
-    networks: int
 
 
 def preview(session: Session, actor: Actor, company: str, entries: Sequence[Entry]) -> ShutOut:
@@ -80,17 +79,10 @@ def preview(session: Session, actor: Actor, company: str, entries: Sequence[Entr
     own_company(session, actor, company)
     put, networks = allowlist_entries.read(entries)
     if not put:
-        return ShutOut([], 0, [], 0, True, 0)
-    people = _outside(session, _people(session, company), networks)
-    tokens = _outside(session, _tokens(session, company), networks)
-    return ShutOut(
-        people[:NAMED],
-        len(people),
-        tokens[:NAMED],
-        len(tokens),
-        admits(networks, actor),
-        len(put),
-    )
+        return ShutOut([], 0, [], 0, True)
+    people, user_count = _outside(session, _people(session, company), networks)
+    tokens, token_count = _outside(session, _tokens(session, company), networks)
+    return ShutOut(people, user_count, tokens, token_count, admits(networks, actor))
 
 
 # One look into an index for each user or token, however often they came.
@@ -159,16 +151,21 @@ def _tokens(session: Session, company: str) -> Select[Any]:
     )
 
 
-def _outside(session: Session, callers: Select[Any], networks: Networks) -> list[Caller]:
+def _outside(
+    session: Session, callers: Select[Any], networks: Networks
+) -> tuple[list[Caller], int]:
+    """The latest of those who came from outside *networks*, and how many there are."""
     admitted: dict[str, bool] = {}
-    found = []
-    for row in session.execute(callers):
-        if row.address not in admitted:
-            packed = parse_address(row.address)
-            admitted[row.address] = packed is not None and networks.contains(packed)
-        if not admitted[row.address]:
-            found.append(Caller(row.id, row.name, row.address, row.at))
-    return sorted(found, key=lambda caller: (-caller.at, caller.id))
+    outside = []
+    for found in session.execute(callers):
+        address = found[2]
+        if address not in admitted:
+            packed = parse_address(address)
+            admitted[address] = packed is not None and networks.contains(packed)
+        if not admitted[address]:
+            outside.append(found)
+    named = nlargest(NAMED, outside, key=lambda found: (found[3], found[0]))
+    return [Caller(*found) for found in named], len(outside)
 
 
 def _since(session: Session) -> int:

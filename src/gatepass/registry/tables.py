@@ -236,6 +236,8 @@ authentications = Table(
     *_ended(),
     Index(None, "company_id", "created_at", "id"),
     Index(None, "user_id", "created_at", "id"),
+    # Those that are still good are few, however many there were.
+    Index(None, "user_id", "expires_at"),
 )
 
 access_tokens = Table(

@@ -99,6 +99,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_outgoing_mail"),
     )
     for table, columns in (
+        ("authentications", ["user_id", "expires_at"]),
         ("invitations", ["company_id", "created_at", "id"]),
         ("invitations", ["email_folded"]),
         ("password_resets", ["user_id", "created_at"]),
