@@ -43,7 +43,7 @@ def test_rows_come_and_go_and_are_saved(ada: Visit) -> None:
     assert "You are at 127.0.0.1" in page.text
     assert "There is no list" in page.text
     assert "People on VPNs or changing addresses can be shut out" in page.text
-    assert 'gatepass allowlist clear --company "Analytical Engines"' in page.text
+    assert "gatepass allowlist clear --company 'Analytical Engines'" in page.text
     page = press(ada, page, "add_network", **rows(OFFICE))
     assert page.form(PATH).all("network_address") == ["203.0.113.77", ""]
     assert "203.0.113.0 – 203.0.113.255 · 256 addresses" in page.text

@@ -1,5 +1,7 @@
 """/company/security: from which networks the company's account is reached at all."""
 
+from shlex import quote
+
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -177,4 +179,6 @@ def _page(
         meanwhile=first,
         may_modify=visitor.actor.kind != "token" and visitor.actor.may("company:modify"),
         most_rows=MOST_ROWS,
+        # People will paste it into a shell, whatever the company is called.
+        way_back=f"gatepass allowlist clear --company {quote(visitor.company_name)}",
     )

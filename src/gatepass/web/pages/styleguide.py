@@ -10,7 +10,10 @@ from starlette.responses import Response
 from gatepass.core.catalogue import CataloguePermission
 from gatepass.registry.access_tokens import AccessToken, LastUse
 from gatepass.registry.actor import Actor, Person
+from gatepass.registry.allowlist import Allowlist, Entry
+from gatepass.registry.shut_out import Caller, ShutOut
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.allowlist_reach import Reach
 from gatepass.web.pages.errors import Explained, PageRoute
 from gatepass.web.pages.expiry import AT, CHOICES
 from gatepass.web.pages.moments import DAY, HOUR, MINUTE
@@ -74,6 +77,8 @@ def show_styleguide(request: Request, node: OurNode) -> Response:
             "It needs access-tokens:create, and your role, Reporting, doesn't hold that.",
             "An administrator of Acme Payments can give you a role that does.",
         ),
+        allowlist=_allowlist(),
+        reaches=_reaches(now),
         history=[
             SimpleNamespace(words="Ada Lovelace changed the label of Settlement", at=now - DAY),
             SimpleNamespace(words="Ada Lovelace created Settlement", at=now - 9 * DAY),
@@ -150,6 +155,23 @@ def _tokens(now: int) -> list[AccessToken]:
             deactivated_at=now - 26 * HOUR,
             deactivated_by=_GRACE,
         ),
+    ]
+
+
+def _allowlist() -> Allowlist:
+    entries = (Entry("203.0.113.0/24", "Office"),)
+    return Allowlist(entries, None, entries)
+
+
+def _reaches(now: int) -> list[Reach]:
+    ada = Caller(str(_ADA.id), _ADA.name, "203.0.113.77", now - HOUR)
+    token = Caller("gpat_7HqXw2Lk90aZbYcT", "Nightly settlement", "198.51.100.23", now - DAY)
+    networks = ("203.0.113.0/24", "2001:db8::/32")
+    return [
+        Reach("One address can't be read yet."),
+        Reach("", networks, True, ShutOut([], 0, [], 0, True)),
+        Reach("", networks[1:], True, ShutOut([ada], 2, [token], 1, False)),
+        Reach("", (), True, ShutOut([], 0, [], 0, True)),
     ]
 
 
