@@ -170,6 +170,25 @@ def test_an_edited_token_is_shown_again_and_not_saved(
     assert "Renamed" in tokens(ada)
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/company/users/invite", {"email": "new@example.com", "role": "reporting"}),
+        ("/company/security", {"network_address": "198.51.100.0", "network_note": "Office"}),
+    ],
+)
+def test_other_forms_come_back_too(ended: Visit, path: str, fields: dict[str, str]) -> None:
+    page = late(ended, path, [*fields.items(), ("do", "save")])
+    going_on = resumed(ended.send("/sign-in", page.form("/sign-in").filled(**ADA)), path)
+    shown = ended.send(path, going_on.fields)
+    assert shown.answer.status_code == 200
+    for name, value in fields.items():
+        assert shown.form(path).one(name) == value
+    fresh = ended.get(path)
+    assert not set(fields.values()) & {value for _, value in fresh.form(path).fields}
+    assert "new@example.com" not in ended.get("/company/users").html
+
+
 def test_another_site_can_carry_nothing_in(ended: Visit) -> None:
     fields = {**ADA, "next": NEW, "typed_by": "usr_1", "typed.label": "x"}
     page = ended.send("/sign-in", fields, headers={"Sec-Fetch-Site": "cross-site"})

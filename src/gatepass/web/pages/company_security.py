@@ -17,6 +17,7 @@ from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
 from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
 
@@ -42,6 +43,7 @@ def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
 
 
 @router.post(PATH)
+@resumable
 def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     """Save the list; or do what another button says, and show the form again."""
     visitor.actor.require_signed_in()

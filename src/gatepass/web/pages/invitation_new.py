@@ -12,10 +12,11 @@ from gatepass.registry import invitations, roles
 from gatepass.registry.roles import Role
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute
-from gatepass.web.pages.forms import Form
+from gatepass.web.pages.forms import RESUME, Form
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.invitations import BACK
 from gatepass.web.pages.phrases import duration, may
+from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
 
@@ -33,9 +34,14 @@ def show_form(visitor: Visiting, node: OurNode) -> Response:
 
 
 @router.post(_PATH)
+@resumable
 def send_form(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     """Invite them; or say what is wrong, and keep what was typed."""
     email, role = fields.one("email").strip(), fields.one("role")
+    if fields.one("do") == RESUME:
+        visitor.actor.require_signed_in()
+        visitor.actor.require("users:manage")
+        return _page(node, visitor, email, role)
     try:
         with node.database.changing(node.clock.now()) as session:
             invitations.create(
