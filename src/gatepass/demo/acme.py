@@ -6,7 +6,16 @@ import secrets
 from dataclasses import dataclass, field
 
 from gatepass.node import Node
-from gatepass.registry import access_tokens, companies, passwords, usage, users, verifier_keys
+from gatepass.registry import (
+    access_tokens,
+    companies,
+    passwords,
+    roles,
+    usage,
+    user_changes,
+    users,
+    verifier_keys,
+)
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
 from gatepass.registry.users import User
@@ -97,6 +106,15 @@ class _Story:
             domains=["shop.acme.example", "*.shop.acme.example"],
         )
         self._use(shop, "198.51.100.23", _FOR_CHECKOUT, a_day=420, until=2 * 60_000)
+        jonas = self._hire("Jonas Weber", "jonas@acme.example", "manager", days_ago=58)
+        quarterly = self._make(
+            jonas,
+            days_ago=50,
+            label="Quarterly export",
+            kind="api",
+            permissions=["charges:search", "refunds:search"],
+        )
+        self._use(quarterly, "192.0.2.40", "charges:search", a_day=3, until=16 * DAY)
         contractor = self._make(
             ada,
             days_ago=45,
@@ -117,6 +135,20 @@ class _Story:
             expires_at=self._now + 5 * DAY + 2 * HOUR,
         )
         self._use(settlement, "203.0.113.77", "payouts:search", a_day=24, until=3 * HOUR)
+        bookkeeping = self._role(
+            ada,
+            days_ago=33,
+            name="Bookkeeping",
+            permissions=[
+                "charges:get",
+                "charges:search",
+                "refunds:*",
+                "payouts:*",
+                "access-tokens:get",
+                "access-tokens:search",
+            ],
+        )
+        self._hire("Bea Lindqvist", "bea@acme.example", bookkeeping, days_ago=32)
         self._hire("Inês Duarte", "ines@acme.example", "reporting", days_ago=30)
         desk = self._make(
             grace,
@@ -127,6 +159,9 @@ class _Story:
             networks=["203.0.113.64/26"],
         )
         self._use(desk, "203.0.113.91", "charges:refund", a_day=11, until=26 * HOUR)
+        self._hire("Priya Raman", "priya@acme.example", "manager", days_ago=14)
+        with self._node.database.changing(self._now - 12 * DAY) as session:
+            user_changes.deactivate(session, users.on_behalf_of(session, ada.id), jonas.id)
         self._make(
             grace,
             days_ago=2,
@@ -173,6 +208,17 @@ class _Story:
                 role=role,
                 password_hash=password_hash,
             )
+
+    def _role(self, maker: User, *, days_ago: int, name: str, permissions: list[str]) -> str:
+        """The id of a role of the company's own."""
+        with self._node.database.changing(self._now - days_ago * DAY) as session:
+            return roles.create(
+                session,
+                users.on_behalf_of(session, maker.id),
+                catalogue=self._node.catalogue,
+                name=name,
+                permissions=permissions,
+            ).id
 
     def _make(
         self,

@@ -14,7 +14,6 @@ from gatepass.core import grants
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.errors import NotFound
 from gatepass.core.grants import CompanyRules, Grant, Holder
-from gatepass.core.permissions import EVERYTHING
 from gatepass.registry import audit, role_records, tables
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
@@ -105,12 +104,9 @@ def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
 def role_permissions(
     session: Session, catalogue: Catalogue, company: str
 ) -> dict[str, frozenset[str]]:
-    """What each role of a company permits, as it is published: a permission that the catalogue
-    has dropped stays in a role's record, and permits nothing until it is back."""
+    """What each role of a company permits, as it is published."""
     return {
-        role.id: frozenset(
-            name for name in role.permissions if name == EVERYTHING or catalogue.knows(name)
-        )
+        role.id: role_records.permits(role, catalogue)
         for role in role_records.of_company(session, catalogue, company).values()
     }
 

@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import BUILT_IN_ROLES, Catalogue, built_in_permissions
+from gatepass.core.permissions import EVERYTHING
 from gatepass.registry import tables
 from gatepass.registry.etags import etag_of
 
@@ -29,6 +30,14 @@ class Role:
 def etag(role: Role) -> str:
     """Names the version of a role."""
     return etag_of(role.id, role.name, role.permissions)
+
+
+def permits(role: Role, catalogue: Catalogue) -> frozenset[str]:
+    """What counts of a role: a permission that the catalogue has dropped stays in its record, and
+    permits nothing until it is back."""
+    return frozenset(
+        name for name in role.permissions if name == EVERYTHING or catalogue.knows(name)
+    )
 
 
 def of_company(session: Session, catalogue: Catalogue, company: str) -> dict[str, Role]:

@@ -22,7 +22,7 @@ from gatepass.registry.fields import Problems, folded, label_problem
 from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.permission_fields import read_permissions
 from gatepass.registry.publishing import publish, published_rules, role_permissions
-from gatepass.registry.role_records import Role, built_in, etag, of_company
+from gatepass.registry.role_records import Role, built_in, etag, of_company, permits
 from gatepass.registry.standing import standing
 
 __all__ = [
@@ -31,11 +31,13 @@ __all__ = [
     "create",
     "delete",
     "etag",
+    "find",
     "get",
     "list_",
     "modify",
     "of_company",
     "people",
+    "permits",
 ]
 
 #: All of a company's roles are in the row that every decision reads.
@@ -77,16 +79,30 @@ def get(session: Session, actor: Actor, role_id: str, *, catalogue: Catalogue) -
         NotFound: there is none, or it is another company's.
     """
     actor.require("roles:get")
-    return _find(session, actor, role_id, catalogue)
+    return find(session, actor, role_id, catalogue)
+
+
+def find(session: Session, actor: Actor, role_id: str, catalogue: Catalogue) -> Role:
+    """One role of the actor's company, whoever asks.
+
+    Raises:
+        NotFound: there is none, or it is another company's.
+    """
+    role = _all(session, actor, catalogue).get(role_id)
+    if role is None:
+        raise NotFound("There is no such role.")
+    return role
 
 
 def people(session: Session, actor: Actor) -> dict[str, int]:
-    """How many active users have each of the company's roles, by the role's id.
+    """How many active users have each of the company's roles, by the role's id; roles nobody has
+    are left out.
 
     Raises:
-        Forbidden: without ``roles:get``.
+        Forbidden: without ``roles:get`` or ``roles:manage``.
     """
-    actor.require("roles:get")
+    if not actor.may("roles:manage"):
+        actor.require("roles:get")
     users = tables.users.c
     rows = session.execute(
         select(users.role, func.count().label("number"))
@@ -180,7 +196,7 @@ def modify(
         _require_free(others, after["name"])
         values["name_folded"] = _key(after["name"])
     session.execute(update(tables.roles).where(tables.roles.c.id == role.id).values(values))
-    role = _find(session, actor, role.id, catalogue)
+    role = find(session, actor, role.id, catalogue)
     changed = {name: before[name] for name in after}
     _settle(session, actor, catalogue, "modified", role, before=changed, after=after)
     return role
@@ -229,7 +245,7 @@ def _changeable(
     actor.require_signed_in()
     actor = standing(session, actor)
     actor.require("roles:manage")
-    role = _find(session, actor, role_id, catalogue)
+    role = find(session, actor, role_id, catalogue)
     if role.built_in:
         raise Conflict(
             f"{role.name} is built in: it stays as it is.", reason="built_in_role", current=role
@@ -265,13 +281,6 @@ def _in_use(session: Session, role: Role) -> bool:
 
 def _all(session: Session, actor: Actor, catalogue: Catalogue) -> dict[str, Role]:
     return of_company(session, catalogue, actor.company or "")
-
-
-def _find(session: Session, actor: Actor, role_id: str, catalogue: Catalogue) -> Role:
-    role = _all(session, actor, catalogue).get(role_id)
-    if role is None:
-        raise NotFound("There is no such role.")
-    return role
 
 
 def _read(given: Mapping[str, object], catalogue: Catalogue) -> dict[str, Any]:

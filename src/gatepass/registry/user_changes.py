@@ -127,6 +127,31 @@ def deactivate(
     return find(session, actor, user.id)
 
 
+def is_last_administrator(session: Session, user: User) -> bool:
+    """Whether nobody else of the company is an active user with the built-in role Admin."""
+    if user.role != ADMIN.id or user.status != "active":
+        return False
+    administrators = session.execute(
+        select(func.count()).where(
+            users.c.company_id == user.company,
+            users.c.role == ADMIN.id,
+            users.c.deactivated_at.is_(None),
+        )
+    ).scalar_one()
+    return administrators < 2
+
+
+def require_changeable(session: Session, actor: Actor, user: User) -> None:
+    """A Manager must not be able to take an Admin's place by removing the Admin. The last
+    administrator is let through: what is true of them is told before anything about privileges.
+
+    Raises:
+        Forbidden: *user*'s role holds something that the actor doesn't.
+    """
+    if not is_last_administrator(session, user):
+        _require_not_above(session, actor, user)
+
+
 def _changeable(session: Session, actor: Actor, user_id: str) -> tuple[Actor, User]:
     actor.require_signed_in()
     actor = standing(session, actor)
@@ -137,16 +162,7 @@ def _changeable(session: Session, actor: Actor, user_id: str) -> tuple[Actor, Us
 def _require_another_administrator(session: Session, user: User) -> None:
     # Behind the lock of all changes: two administrators who demote each other at the same moment
     # come one after the other, and the second is told.
-    if user.role != ADMIN.id:
-        return
-    administrators = session.execute(
-        select(func.count()).where(
-            users.c.company_id == user.company,
-            users.c.role == ADMIN.id,
-            users.c.deactivated_at.is_(None),
-        )
-    ).scalar_one()
-    if administrators < 2:
+    if is_last_administrator(session, user):
         raise Conflict(
             f"{user.name} is the last administrator: make someone else one first.",
             reason="last_administrator",
@@ -155,7 +171,6 @@ def _require_another_administrator(session: Session, user: User) -> None:
 
 
 def _require_not_above(session: Session, actor: Actor, user: User) -> None:
-    """A Manager must not be able to take an Admin's place by removing the Admin."""
     actor.require_held(published_rules(session, user.company).roles.get(user.role, ()))
 
 

@@ -12,6 +12,7 @@ from gatepass.web.pages import (
     account_two_factor,
     audit_log,
     authentications,
+    company,
     company_security,
     docs,
     errors,
@@ -19,9 +20,14 @@ from gatepass.web.pages import (
     invitation_new,
     invitations,
     password_resets,
+    role_form,
+    roles,
     sign_in,
     static_files,
     styleguide,
+    user_deactivate,
+    user_role,
+    users,
 )
 
 router = APIRouter(include_in_schema=False)
@@ -43,6 +49,13 @@ for _screen in (
     invitations,
     invitation_accept,
     password_resets,
+    company,
+    users,
+    user_role,
+    user_deactivate,
+    # Before the page of one role, for the same reason.
+    role_form,
+    roles,
     docs,
 ):
     router.include_router(_screen.router)

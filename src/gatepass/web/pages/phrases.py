@@ -6,14 +6,19 @@ The date at a sentence's end is left to the template, which shows it in the view
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from gatepass.core.permissions import EVERYTHING
+
 _VERBS = {"get": "see", "modify": "change", "update": "change"}
 _EVERYTHING = "do everything with"
 _MOST_RESOURCES = 4
 
 
 def may(permissions: Iterable[str]) -> str:
-    """``create and see charges, and search customers``; empty for no permission at all."""
+    """``create and see charges, and search customers``; empty for no permission at all; a role's
+    ``*`` is ``do everything``."""
     names = sorted(set(permissions))
+    if EVERYTHING in names:
+        return "do everything"
     clauses = [
         _clause(resource, [name.partition(":")[2] for name in group])
         for resource, group in groupby(names, key=lambda name: name.partition(":")[0])

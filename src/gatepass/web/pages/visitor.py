@@ -53,6 +53,10 @@ class Visitor:
         """Whether to offer changing tokens."""
         return self.actor.kind != "token" and self.actor.may("access-tokens:modify")
 
+    def may_change(self, permission: str) -> bool:
+        """Whether to offer a change that needs *permission*: to people, never to access tokens."""
+        return self.actor.kind != "token" and self.actor.may(permission)
+
     def may_deactivate(self, token: AccessToken) -> bool:
         """Whether to offer ending *token*: with the permission, or where it is their own."""
         own = token.created_by.id is not None and token.created_by.id == self.actor.user

@@ -60,6 +60,7 @@ async function copy(button) {
 
 if (find("[data-token-form]")) import("./token_form.js");
 if (find("[data-allowlist-form]")) import("./allowlist.js");
+if (find("[data-role-form]")) import("./role_form.js");
 if (find("[data-filter-form]")) import("./list.js");
 if (find("[data-shown-once]")) import("./once.js");
 if (find("[data-password]")) import("./password.js");

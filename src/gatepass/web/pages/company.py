@@ -1,0 +1,86 @@
+"""/company: the account itself, in figures, and its name."""
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from gatepass.core.errors import Conflict, InvalidInput, Unavailable
+from gatepass.node import Node
+from gatepass.registry import companies
+from gatepass.registry.company_figures import people_by_status, tokens_by_status
+from gatepass.web.deps import OurNode
+from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile
+from gatepass.web.pages.errors import PageRoute
+from gatepass.web.pages.forms import Form
+from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.places import PROFILE
+from gatepass.web.pages.templating import render
+from gatepass.web.pages.visitor import Visiting, Visitor
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get(PROFILE.path)
+def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
+    """The company's profile."""
+    return _page(node, visitor, flash="Saved." if done == "saved" else "")
+
+
+@router.post(PROFILE.path)
+def rename(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+    """Give the company another name."""
+    name, etag = fields.one("name").strip(), fields.one("etag")
+    try:
+        with node.database.changing(node.clock.now()) as session:
+            companies.rename(session, visitor.actor, name=name, if_match=[etag])
+    except InvalidInput as error:
+        return _page(node, visitor, name, etag, error.errors[0][1], 422)
+    except Conflict as error:
+        if error.reason == "changed_meanwhile":
+            return _changed_meanwhile(node, visitor, name)
+        return _page(node, visitor, name, etag, error.message, 409)
+    except Unavailable as error:
+        # not_confirmed: it is saved; only this node hasn't heard of it yet.
+        if error.reason != "not_confirmed":
+            problem = "It can't be saved at the moment, and nothing was. Press Save again."
+            return _page(node, visitor, name, etag, problem, 503)
+    return security_headers(RedirectResponse(f"{PROFILE.path}?done=saved", 303))
+
+
+def _changed_meanwhile(node: Node, visitor: Visitor, name: str) -> HTMLResponse:
+    with node.database.reading(node.clock.now()) as session:
+        company = companies.own(session, visitor.actor)
+        differences = [Difference("Name", company.name, name)] if company.name != name else []
+        first = meanwhile(session, visitor, company.id, differences, ["company.modified"])
+    return _page(node, visitor, name, status=409, first=first)
+
+
+def _page(
+    node: Node,
+    visitor: Visitor,
+    name: str | None = None,
+    etag: str = "",
+    problem: str = "",
+    status: int = 200,
+    first: Meanwhile | None = None,
+    flash: str = "",
+) -> HTMLResponse:
+    now = node.clock.now()
+    may = visitor.actor.may
+    with node.database.reading(now) as session:
+        company = companies.own(session, visitor.actor)
+        people = people_by_status(session, company.id) if may("users:get") else None
+        tokens = tokens_by_status(session, company.id) if may("access-tokens:search") else None
+    return render(
+        "company/profile.html",
+        status,
+        visitor=visitor,
+        now=now,
+        company=company,
+        typed=company.name if name is None else name,
+        etag=etag or companies.etag(company),
+        people=people,
+        tokens=tokens,
+        problem=problem,
+        meanwhile=first,
+        flash=flash,
+    )

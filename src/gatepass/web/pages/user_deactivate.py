@@ -1,0 +1,90 @@
+"""/company/users/{id}/deactivate: the end of an account, and of the tokens it leaves behind."""
+
+from fastapi import APIRouter
+from starlette.responses import RedirectResponse, Response
+
+from gatepass.core.errors import Unavailable
+from gatepass.node import Node
+from gatepass.registry import user_changes, user_search
+from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry.access_tokens_of_user import left
+from gatepass.web.deps import OurNode
+from gatepass.web.pages.access_token import in_use
+from gatepass.web.pages.errors import PageRoute
+from gatepass.web.pages.forms import Form
+from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.places import USERS
+from gatepass.web.pages.templating import render
+from gatepass.web.pages.visitor import Visiting, Visitor
+
+_SHOWN = 20
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/company/users/{id}/deactivate")
+def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
+    """What it means, and what becomes of their access tokens."""
+    return _ask(visitor, node, id)
+
+
+@router.post("/company/users/{id}/deactivate")
+def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+    """End the account. While calls with its tokens come in, only with its name typed."""
+    now = node.clock.now()
+    tokens = "keep" if fields.one("access_tokens") == "keep" else "deactivate"
+    visitor.actor.require_signed_in()
+    with node.database.reading(now) as session:
+        user = user_search.find(session, visitor.actor, id)
+        theirs = left(session, visitor.actor, user.id, limit=1).latest
+    typed = fields.one("name").strip()
+    if user.status == "active" and _is_used(theirs, now) and typed != user.name.strip():
+        problem = "That is not their name." if typed else "Their tokens are in use: type the name."
+        return _ask(visitor, node, id, tokens, problem)
+    try:
+        with node.database.changing(now) as session:
+            user_changes.deactivate(
+                session,
+                visitor.actor,
+                id,
+                access_tokens="keep" if tokens == "keep" else "deactivate",
+            )
+    except Unavailable as error:
+        # It is ended; only this node hasn't heard of it yet.
+        if error.reason != "not_confirmed":
+            raise
+    return security_headers(RedirectResponse(f"{USERS.path}?done=deactivated", 303))
+
+
+def _is_used(latest: list[AccessToken], now: int) -> bool:
+    """Whether calls came in within the last hour; the latest used token stands first."""
+    return bool(latest) and in_use(latest[0], now)
+
+
+def _ask(
+    visitor: Visitor, node: Node, id: str, tokens: str = "deactivate", problem: str = ""
+) -> Response:
+    now = node.clock.now()
+    visitor.actor.require_signed_in()
+    visitor.actor.require("users:manage")
+    with node.database.reading(now) as session:
+        user = user_search.find(session, visitor.actor, id)
+        user_changes.require_changeable(session, visitor.actor, user)
+        is_last = user_changes.is_last_administrator(session, user)
+        theirs = left(session, visitor.actor, user.id, limit=_SHOWN)
+    if user.status != "active":
+        return security_headers(RedirectResponse(USERS.path, 303))
+    return render(
+        "company/user_deactivate.html",
+        422 if problem else 200,
+        visitor=visitor,
+        now=now,
+        user=user,
+        is_self=user.id == visitor.actor.user,
+        is_last=is_last,
+        tokens=theirs.latest,
+        token_count=theirs.count,
+        chosen=tokens,
+        typed_name=_is_used(theirs.latest, now),
+        problem=problem,
+    )

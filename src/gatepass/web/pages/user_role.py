@@ -1,0 +1,150 @@
+"""/company/users/{id}/role: another role, and what its bearer may do then."""
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
+from gatepass.node import Node
+from gatepass.registry import roles, user_changes, user_search
+from gatepass.registry.access_tokens_of_user import left
+from gatepass.registry.roles import Role
+from gatepass.registry.users import User
+from gatepass.web.deps import OurNode
+from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile
+from gatepass.web.pages.errors import PageRoute
+from gatepass.web.pages.forms import Form
+from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.phrases import counted, may
+from gatepass.web.pages.places import USERS
+from gatepass.web.pages.roles import may_hold
+from gatepass.web.pages.templating import render
+from gatepass.web.pages.visitor import Visiting, Visitor
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/company/users/{id}/role")
+def show_form(visitor: Visiting, node: OurNode, id: str) -> Response:
+    """The roles to choose from."""
+    return _page(node, visitor, _user(node, visitor, id))
+
+
+@router.post("/company/users/{id}/role")
+def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+    """Give the user the role that was chosen, or show what would be true then."""
+    user = _user(node, visitor, id)
+    role, etag = fields.one("role"), fields.one("etag")
+    pressed = fields.one("do")
+    if pressed == "sentence":
+        return render(
+            "company/sentence.html",
+            visitor=visitor,
+            now=node.clock.now(),
+            sentence=_sentence(node, visitor, user, role),
+        )
+    if pressed != "save":
+        return _page(node, visitor, user, role, etag)
+    try:
+        with node.database.changing(node.clock.now()) as session:
+            user_changes.change_role(session, visitor.actor, id, role=role, if_match=[etag])
+    except InvalidInput:
+        problem = "Choose a role." if not role else "There is no such role any more."
+        return _page(node, visitor, user, role, etag, problem, 422)
+    except Forbidden as error:
+        if error.permission is None:
+            raise
+        return _page(node, visitor, user, role, etag, error.message, 403)
+    except Conflict as error:
+        if error.reason != "changed_meanwhile":
+            raise
+        return _changed_meanwhile(node, visitor, id, role)
+    except Unavailable as error:
+        # not_confirmed: it is saved; only this node hasn't heard of it yet.
+        if error.reason != "not_confirmed":
+            problem = "It can't be saved at the moment, and nothing was. Press Save again."
+            return _page(node, visitor, user, role, etag, problem, 503)
+    return security_headers(RedirectResponse(f"{USERS.path}?done=role", 303))
+
+
+def _changed_meanwhile(node: Node, visitor: Visitor, user_id: str, role: str) -> HTMLResponse:
+    user = _user(node, visitor, user_id)
+    known = _roles(node, visitor)
+    differences = []
+    if role != user.role:
+        saved, typed = (known[each].name if each in known else each for each in (user.role, role))
+        differences.append(Difference("Role", saved, typed))
+    with node.database.reading(node.clock.now()) as session:
+        first = meanwhile(session, visitor, user_id, differences)
+    return _page(node, visitor, user, role, status=409, first=first)
+
+
+def _page(
+    node: Node,
+    visitor: Visitor,
+    user: User,
+    role: str = "",
+    etag: str = "",
+    problem: str = "",
+    status: int = 200,
+    first: Meanwhile | None = None,
+) -> HTMLResponse:
+    known = _roles(node, visitor)
+    with node.database.reading(node.clock.now()) as session:
+        is_last = user_changes.is_last_administrator(session, user)
+    offered = [each for each in known.values() if may_hold(node, visitor, each)]
+    chosen = role or user.role
+    return render(
+        "company/user_role.html",
+        status,
+        visitor=visitor,
+        now=node.clock.now(),
+        user=user,
+        role_name=known[user.role].name if user.role in known else "a deleted role",
+        offered=offered,
+        withheld=len(known) - len(offered),
+        chosen=chosen,
+        etag=etag or user_changes.etag(user),
+        is_last=is_last,
+        problem=problem,
+        meanwhile=first,
+        sentence=_sentence(node, visitor, user, chosen),
+    )
+
+
+def _sentence(node: Node, visitor: Visitor, user: User, role: str) -> str:
+    """What will be true once *role* is saved."""
+    chosen = _roles(node, visitor).get(role)
+    if chosen is None:
+        return "Choose a role."
+    if role == user.role:
+        return f"{user.name} stays {chosen.name}: nothing changes."
+    with node.database.reading(node.clock.now()) as session:
+        tokens = left(session, visitor.actor, user.id, limit=0).count
+    sentence = f"From their next request on, {user.name} may {may(chosen.permissions)}."
+    if tokens:
+        sentence += f" Their {counted(tokens, 'access token')} may do no more than that, either."
+    return sentence
+
+
+def _roles(node: Node, visitor: Visitor) -> dict[str, Role]:
+    with node.database.reading(node.clock.now()) as session:
+        return roles.of_company(session, node.catalogue, visitor.actor.company or "")
+
+
+def _user(node: Node, visitor: Visitor, user_id: str) -> User:
+    """The user, if this visitor may change their role now.
+
+    Raises:
+        Forbidden: they may not, or the user's role holds more than they do.
+        Conflict: the account is deactivated.
+    """
+    visitor.actor.require_signed_in()
+    visitor.actor.require("users:manage")
+    with node.database.reading(node.clock.now()) as session:
+        user = user_search.find(session, visitor.actor, user_id)
+        user_changes.require_changeable(session, visitor.actor, user)
+    if user.status != "active":
+        raise Conflict(
+            f"{user.name} is deactivated: their role stays as it is.", reason="user_deactivated"
+        )
+    return user

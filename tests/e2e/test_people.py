@@ -1,0 +1,167 @@
+"""Users, roles and the company's profile in a real Chromium: changed, and effective at once."""
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from browsing import Demo, chromium
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with Demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture
+def person(demo: Demo, browser: Browser) -> Iterator[Page]:
+    """The owner, signed in."""
+    yield from visiting(demo, browser, 1280)
+
+
+@pytest.fixture
+def on_a_phone(demo: Demo, browser: Browser) -> Iterator[Page]:
+    """The owner with a small screen and no scripts."""
+    yield from visiting(demo, browser, 390, java_script_enabled=False)
+
+
+def visiting(demo: Demo, browser: Browser, width: int, **options: bool) -> Iterator[Page]:
+    complaints: list[str] = []
+    context = browser.new_context(
+        base_url=demo.url, viewport={"width": width, "height": 900}, **options
+    )
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda said: (
+            complaints.append(said.text)
+            # A browser also reports answers such as 409, which are meant.
+            if said.type == "error" and not said.text.startswith("Failed to load resource")
+            else None
+        ),
+    )
+    page.goto("/access-tokens")
+    page.get_by_label("E-mail address").fill(demo.email)
+    page.get_by_label("Password").fill(demo.password)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(re.compile("/access-tokens"))
+    yield page
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def api(demo: Demo) -> Iterator[httpx.Client]:
+    """The owner at the API."""
+    with httpx.Client(base_url=demo.url) as client:
+        answer = client.post(
+            "/v1/authentications", json={"email": demo.email, "password": demo.password}
+        )
+        client.headers["Authorization"] = f"Bearer {answer.json()['token']}"
+        yield client
+
+
+def accessible(page: Page) -> None:
+    found = Axe().run(page).response["violations"]
+    grave = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert not grave, [(each["id"], [node["html"] for node in each["nodes"]]) for each in grave]
+
+
+def test_a_role_is_made_and_given(person: Page) -> None:
+    page = person
+    page.get_by_role("button", name="Profile menu").click()
+    page.get_by_role("link", name="My Company").click()
+    expect(page.get_by_role("heading", name="Acme Payments")).to_be_visible()
+    accessible(page)
+    page.get_by_role("link", name="Roles", exact=True).click()
+    accessible(page)
+    page.get_by_role("link", name="Create a role").click()
+    page.get_by_label("Name", exact=True).fill("Night shift")
+    page.get_by_role("checkbox", name="All of charges").check()
+    expect(page.get_by_label("See one charge")).to_be_disabled()
+    expect(page.locator("#sentence")).to_contain_text("may do everything with charges.")
+    page.get_by_role("checkbox", name="Everything in Acme Payments").check()
+    expect(page.locator("[data-tally]")).to_have_text("Everything chosen")
+    expect(page.locator("#sentence")).to_contain_text("may do everything.")
+    page.get_by_role("checkbox", name="Everything in Acme Payments").uncheck()
+    accessible(page)
+    page.get_by_role("button", name="Create", exact=True).last.click()
+    expect(page.get_by_role("heading", name="Night shift")).to_be_visible()
+    expect(
+        page.get_by_role("row", name=re.compile("^Charges all, also later ones yes"))
+    ).to_be_visible()
+    accessible(page)
+
+    # With the keyboard alone: to the menu of a row, and through it.
+    page.goto("/company/users")
+    accessible(page)
+    page.get_by_label("Search name or e-mail address").fill("priya")
+    expect(page.locator("#count")).to_have_text("1 user")
+    page.get_by_role("button", name="Actions for Priya Raman").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Change the role of Priya Raman")).to_be_visible()
+    page.get_by_role("radio", name=re.compile("^Night shift")).check()
+    expect(page.locator("#sentence")).to_contain_text(
+        "From their next request on, Priya Raman may do everything with charges."
+    )
+    accessible(page)
+    page.get_by_role("button", name="Save").last.click()
+    expect(page.get_by_text("The role is changed.")).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("Priya Raman"))).to_contain_text("Night shift")
+
+
+def test_an_account_ends_with_its_tokens(api: httpx.Client, person: Page) -> None:
+    page = person
+    page.goto("/company/users")
+    page.get_by_role("button", name="Actions for Grace Hopper").click()
+    page.get_by_role("link", name="Deactivate…").click()
+    expect(page.get_by_role("heading", name="Deactivate Grace Hopper?")).to_be_visible()
+    expect(page.get_by_role("table", name="Access tokens of Grace Hopper")).to_contain_text(
+        "Refund desk"
+    )
+    expect(page.get_by_label("Deactivate them, too")).to_be_checked()
+    accessible(page)
+    # The demo's shop calls all the time.
+    page.get_by_label("To confirm, type their name").fill("Grace Hopper")
+    page.get_by_role("button", name="Deactivate").click()
+    expect(page.get_by_text("The account is deactivated.")).to_be_visible()
+    tokens = api.get("/v1/access-tokens", params={"q": "Refund desk"}).json()["items"]
+    assert [token["status"] for token in tokens] == ["deactivated"]
+
+
+def test_it_works_on_a_phone_without_scripts(api: httpx.Client, on_a_phone: Page) -> None:
+    page = on_a_phone
+    made = api.post("/v1/roles", json={"name": "Front desk", "permissions": ["charges:get"]})
+    role = made.json()["id"]
+    for path in ("/company", "/company/users", "/company/roles", f"/company/roles/{role}/edit"):
+        page.goto(path)
+        wide = page.locator("html").evaluate("each => each.scrollWidth - each.clientWidth")
+        assert wide == 0, path
+    page.get_by_label("Capture authorised charges").check()
+    page.get_by_role("button", name="Update this sentence").click()
+    expect(page.locator("#sentence")).to_contain_text("may capture and see charges.")
+    api.patch(f"/v1/roles/{role}", json={"name": "Reception"})
+    page.get_by_role("button", name="Save").last.click()
+    expect(page.get_by_text("It was changed while you were editing")).to_be_visible()
+    expect(page.get_by_role("table")).to_contain_text("Reception")
+    page.get_by_role("button", name="Save").last.click()
+    expect(page.get_by_text("Saved. It counts from the next request")).to_be_visible()
+    wide = page.locator("html").evaluate("each => each.scrollWidth - each.clientWidth")
+    assert wide == 0, "the grid scrolls by itself"
+    page.get_by_role("link", name="Delete…").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_text("The role is deleted.")).to_be_visible()

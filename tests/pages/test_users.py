@@ -1,0 +1,254 @@
+"""My Company > Users: who there is, another role, the end of an account."""
+
+import json
+
+import pytest
+
+from gatepass.registry.users import User
+from installation import Installation
+from page_reader import Visit
+
+BOB = "bob@example.com"
+
+
+@pytest.fixture
+def bob(installation: Installation) -> User:
+    return installation.new_user(BOB, "Bob Manager", role="manager")
+
+
+@pytest.fixture
+def manager(installation: Installation, bob: User) -> Visit:
+    visit = Visit(installation.client())
+    visit.sign_in(BOB)
+    return visit
+
+
+def role_of(installation: Installation, user: User) -> str:
+    role: str = installation.signed_in().get(f"/v1/users/{user.id}").json()["role"]
+    return role
+
+
+def test_a_row_tells_what_an_administrator_asks(
+    installation: Installation, ada: Visit, bob: User
+) -> None:
+    page = ada.get("/company/users")
+    for words in ("Bob Manager", BOB, "Manager", "Active", "Never", "2 users", "(you)"):
+        assert words in page.text, words
+    assert page.links["Change role"].endswith("/role")
+    hrefs = [attributes.get("href") for tag, attributes in page.elements if tag == "a"]
+    assert f"/company/users/{bob.id}/role" in hrefs
+    assert f"/company/users/{bob.id}/deactivate" in hrefs
+
+
+def test_whoever_is_invited_stands_under_the_people(
+    installation: Installation, ada: Visit, rita: Visit
+) -> None:
+    assert ada.get("/company/users").links["Invite someone"] == "/company/users/invite"
+    invited = installation.signed_in().post(
+        "/v1/invitations", json={"email": "new@example.com", "role": "reporting"}
+    )
+    assert invited.status_code == 201
+    page = ada.get("/company/users")
+    for words in ("Invitations", "new@example.com", "Pending", "Not delivered yet"):
+        assert words in page.text, words
+    assert f"/company/users/invitations/{invited.json()['id']}/resend" in page.html
+    others = rita.get("/company/users")
+    assert "new@example.com" not in others.text
+    assert "Invite someone" not in others.links
+
+
+def test_it_is_searched_filtered_and_paged(installation: Installation, ada: Visit) -> None:
+    for number in range(60):
+        installation.new_user(f"user{number}@example.com", f"User {number}", role="reporting")
+    page = ada.get("/company/users")
+    assert "User 59" in page.text
+    assert "user9@example.com" not in page.text
+    assert "user9@example.com" in ada.get(page.links["Next"]).text
+    assert "User 42" in ada.get("/company/users?q=user42%40").text
+    found = ada.get("/company/users?q=nobody&status=active")
+    assert "Nobody who is active has “nobody” in their name or e-mail address." in found.text
+    assert ada.get("/company/users?status=deactivated").links["Show all users"] == "/company/users"
+    gone = ada.get("/company/users?cursor=nonsense")
+    assert gone.answer.status_code == 422
+    assert "can't be found any more" in gone.text
+
+
+def test_names_are_text(installation: Installation, ada: Visit) -> None:
+    nasty = """<script>alert(1)</script>"' onmouseover=x {{ 7*7 }}"""
+    user = installation.new_user("nasty@example.com", nasty)
+    for path in ("", f"/{user.id}/role", f"/{user.id}/deactivate"):
+        page = ada.get(f"/company/users{path}")
+        assert page.answer.status_code == 200
+        assert nasty in page.text
+        assert "<script>alert" not in page.html
+
+
+def test_only_those_who_may_are_offered_changes(
+    installation: Installation, ada: Visit, rita: Visit, manager: Visit, bob: User
+) -> None:
+    page = rita.get("/company/users")
+    assert "Bob Manager" in page.text
+    assert "Change role" not in page.links
+    # A Manager is offered nothing of an Admin's.
+    html = manager.get("/company/users").html
+    assert f"/company/users/{bob.id}/role" in html
+    assert f"/company/users/{installation.ada.id}/role" not in html
+    installation.new_user("grace@example.com", "Grace")
+    for path in ("role", "deactivate"):
+        for visit, target in ((rita, bob.id), (manager, installation.ada.id)):
+            page = visit.get(f"/company/users/{target}/{path}")
+            assert page.answer.status_code == 403
+            assert "Your role doesn't allow this" in page.text
+
+
+def test_another_role_is_chosen_with_what_it_means(
+    installation: Installation, ada: Visit, bob: User
+) -> None:
+    installation.access_token("charges:get", maker=BOB)
+    path = f"/company/users/{bob.id}/role"
+    form = ada.get(path).form(path)
+    assert form.one("role") == "manager"
+    assert form.offered["role"] == ["admin", "manager", "customer-service", "reporting"]
+    shown = ada.send(path, form.filled(role="reporting", do="sentence"))
+    assert "From their next request on, Bob Manager may see and search access tokens" in shown.text
+    assert "Their 1 access token may do no more than that, either." in shown.text
+    assert role_of(installation, bob) == "manager", "the sentence saves nothing"
+    saved = ada.send(path, form.filled(role="reporting", do="save"), follow=True)
+    assert "The role is changed." in saved.text
+    assert role_of(installation, bob) == "reporting"
+
+
+def test_nobody_offers_more_than_they_hold(manager: Visit, installation: Installation) -> None:
+    rob = installation.new_user("rob@example.com", "Rob", role="reporting")
+    path = f"/company/users/{rob.id}/role"
+    page = manager.get(path)
+    form = page.form(path)
+    assert form.offered["role"] == ["manager", "customer-service", "reporting"]
+    assert "are not offered: nobody grants more than they hold" in page.text
+    refused = manager.send(path, form.filled(role="admin", do="save"))
+    assert refused.answer.status_code == 403
+    assert "you don't hold *" in refused.text
+    wrong = manager.send(path, form.filled(role="emperor", do="save"))
+    assert wrong.answer.status_code == 422
+    assert role_of(installation, rob) == "reporting"
+
+
+def test_the_second_of_two_is_told_and_overwrites_nothing(
+    installation: Installation, ada: Visit, bob: User
+) -> None:
+    path = f"/company/users/{bob.id}/role"
+    form = ada.get(path).form(path)
+    installation.signed_in().patch(f"/v1/users/{bob.id}", json={"role": "customer-service"})
+    late = ada.send(path, form.filled(role="reporting", do="save"))
+    assert late.answer.status_code == 409
+    for words in ("Changed by Ada Lovelace", "just now", "Customer Service", "Reporting"):
+        assert words in late.text, words
+    assert role_of(installation, bob) == "customer-service"
+    again = late.form(path)
+    assert again.one("role") == "reporting"
+    ada.send(path, again.filled(do="save"))
+    assert role_of(installation, bob) == "reporting"
+
+
+def test_an_account_ends_with_what_was_chosen(
+    installation: Installation, ada: Visit, bob: User
+) -> None:
+    text = installation.access_token("charges:get", label="Bob's own", maker=BOB)
+    path = f"/company/users/{bob.id}/deactivate"
+    page = ada.get(path)
+    for words in (
+        "is signed out everywhere and can't sign in again",
+        "There is no way back.",
+        "Their 1 access token",
+        "Bob's own",
+        "They are refused all the same, as account_deactivated",
+    ):
+        assert words in page.text, words
+    form = page.form(path)
+    assert form.one("access_tokens") == "deactivate"
+    ended = ada.send(path, form.filled(access_tokens="keep"), follow=True)
+    assert "The account is deactivated." in ended.text
+    assert "by Ada Lovelace, just now" in ended.text
+    assert f"/company/users/{bob.id}/role" not in ended.html
+    verified = installation.verify(text, permission="charges:get")
+    assert verified["reason"] == "account_deactivated"
+    # Once more, by whichever way, changes nothing.
+    assert ada.get(path).answer.status_code == 303
+    ada.send(path, form.filled(access_tokens="deactivate"))
+    verified = installation.verify(text, permission="charges:get")
+    assert verified["reason"] == "account_deactivated"
+    refused = ada.get(f"/company/users/{bob.id}/role")
+    assert (refused.answer.status_code, "is deactivated" in refused.text) == (409, True)
+
+
+def test_unless_told_otherwise_their_tokens_end(
+    installation: Installation, ada: Visit, bob: User
+) -> None:
+    text = installation.access_token("charges:get", maker=BOB)
+    path = f"/company/users/{bob.id}/deactivate"
+    ada.send(path, ada.get(path).form(path).filled())
+    verified = installation.verify(text, permission="charges:get")
+    assert verified["reason"] == "token_deactivated"
+
+
+def test_while_calls_come_in_the_name_is_typed(
+    installation: Installation, ada: Visit, bob: User
+) -> None:
+    text = installation.access_token("charges:get", maker=BOB)
+    node = installation.node
+    at = node.clock.now() - 60_000
+    node.file.use_directory.mkdir(exist_ok=True)
+    line = {"tokens": {text[:21]: [7, at, "203.0.113.9", "charges:get"]}, "decisions": {}}
+    (node.file.use_directory / f"{at}.spool").write_bytes(json.dumps(line).encode() + b"\n")
+    node.fold()
+    path = f"/company/users/{bob.id}/deactivate"
+    page = ada.get(path)
+    assert "1 min ago" in page.text
+    assert "To confirm, type their name: Bob Manager" in page.text
+    for typed in ("", "Bob"):
+        refused = ada.send(path, page.form(path).filled(name=typed, access_tokens="keep"))
+        assert refused.answer.status_code == 422
+        assert refused.form(path).one("access_tokens") == "keep"
+    assert installation.verify(text, permission="charges:get")["reason"] == "allowed"
+    ada.send(path, page.form(path).filled(name="Bob Manager"))
+    assert installation.verify(text, permission="charges:get")["reason"] == "token_deactivated"
+
+
+def test_the_last_administrator_is_told_why_not(
+    installation: Installation, ada: Visit, manager: Visit
+) -> None:
+    for visit in (ada, manager):
+        for path in ("role", "deactivate"):
+            page = visit.get(f"/company/users/{installation.ada.id}/{path}")
+            assert page.answer.status_code == 200
+            assert "Ada Lovelace is the last administrator." in page.text
+            assert "Make someone else an Admin first" in page.text
+    for path, fields in (
+        ("role", {"role": "reporting", "do": "save"}),
+        ("deactivate", {"access_tokens": "keep"}),
+    ):
+        refused = ada.send(f"/company/users/{installation.ada.id}/{path}", fields)
+        assert refused.answer.status_code == 409
+    assert ada.get("/company/users").answer.status_code == 200
+
+
+def test_another_companys_people_do_not_exist(installation: Installation, ada: Visit) -> None:
+    other = installation.new_company("Difference Engines")
+    carl = installation.new_user("carl@example.com", "Carl", company=other)
+    for path in (f"{carl.id}/role", f"{carl.id}/deactivate", "usr_nobody/role", "%00/role"):
+        assert ada.get(f"/company/users/{path}").answer.status_code == 404, path
+        fields = {"role": "reporting", "do": "save"}
+        assert ada.send(f"/company/users/{path}", fields).answer.status_code == 404, path
+    assert "Carl" not in ada.get("/company/users").text
+
+
+def test_an_access_token_sees_and_is_offered_nothing(installation: Installation, bob: User) -> None:
+    visit = Visit(installation.client(installation.access_token("users:*")))
+    page = visit.get("/company/users")
+    assert "Bob Manager" in page.text
+    assert "Change role" not in page.links
+    for path in ("role", "deactivate"):
+        assert visit.get(f"/company/users/{bob.id}/{path}").answer.status_code == 403
+        answer = visit.send(f"/company/users/{bob.id}/{path}", {"role": "reporting", "do": "save"})
+        assert answer.answer.status_code == 403
+    assert role_of(installation, bob) == "manager"
