@@ -1,0 +1,46 @@
+"""Every route there is, read from the application itself: what is added later is in it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query
+from fastapi.routing import APIRoute
+
+from gatepass.web import pages
+from gatepass.web.api import router as api
+from gatepass.web.openapi import openapi_document
+
+
+def page_routes() -> list[tuple[str, str]]:
+    """(method, path) of every page and form of the dashboard."""
+    return sorted({(method, each.path) for each in _walk(pages.router) for method in each.methods})
+
+
+def routes() -> list[APIRoute]:
+    """The routes of the API and of the dashboard as the framework knows them."""
+    return [*_walk(api), *_walk(pages.router)]
+
+
+def queries(route: APIRoute) -> list[str]:
+    """The names of what a route reads from its query."""
+    fields = get_flat_params(route.dependant)
+    return [each.alias for each in fields if isinstance(each.field_info, Query)]
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    """(method, path, description) of every operation of the OpenAPI document."""
+    document = openapi_document(api, "gatepass")
+    return [
+        (method.upper(), path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def _walk(router: Any) -> Iterator[APIRoute]:
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            yield route
+        else:
+            yield from _walk(route.original_router)

@@ -1,0 +1,226 @@
+"""Tenants are walls: whatever belongs to another company is 404, on every route and page there is.
+
+The routes come from the application itself. One that takes an id of a kind that nobody taught this
+test fails it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, text
+
+from all_routes import operations, page_routes, queries, routes
+from gatepass.registry.companies import Company
+from gatepass.registry.tables import metadata
+from gatepass.verify.grant_file import TABLES
+from installation import Installation
+
+#: In the name of everything that the other company has.
+WORD = "Zebedee"
+#: Paths whose parameters are no ids: files, and links whose secret is all there is to know.
+NO_IDS = {"/static/{version}/{name}", "/invitations/{token}", "/password-resets/{token}"}
+#: Belongs to the installation: whoever is no operator gets 403, wherever they work.
+OPERATORS = "verifier-keys"
+#: A body that would be accepted if the record were one's own.
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("PATCH", "/v1/access-tokens/{id}"): {"label": "Taken over"},
+    ("PATCH", "/v1/users/{id}"): {"role": "reporting"},
+    ("PATCH", "/v1/roles/{id}"): {"name": "Taken over"},
+}
+#: Fields of bodies that hold ids; all others are known not to.
+ID_FIELDS = {"role"}
+OTHER_FIELDS = frozenset(
+    (
+        *("access_tokens", "address", "code", "confirm", "domains", "email", "entries"),
+        *("expires_at", "kind", "label", "method", "name", "networks", "origin", "password"),
+        *("path", "permission", "permissions", "referer", "second_factor_required", "token"),
+    )
+)
+
+
+class Tenant:
+    """A company with one of everything, and its administrator, who is no operator."""
+
+    def __init__(self, installation: Installation, name: str) -> None:
+        self.installation = installation
+        self.name = name
+        self.company: Company = installation.new_company(f"{name} Works")
+        self.email = f"{name}@example.com".lower()
+        installation.new_user(self.email, f"{name} the Boss", company=self.company)
+        self.login = installation.sign_in(self.email)
+        self.client = installation.client(self.login)
+        self.ids = {resource: make(self) for resource, make in MAKERS.items()}
+
+    def post(self, path: str, body: dict[str, Any]) -> str:
+        answer = self.client.post(path, json=body)
+        assert answer.status_code == 201, answer.text
+        made: str = answer.json()["id"]
+        return made
+
+    def colleague(self) -> str:
+        email = f"desk@{self.name}.example".lower()
+        return self.installation.new_user(email, f"{self.name} Desk", company=self.company).id
+
+
+MAKERS: dict[str, Callable[[Tenant], str]] = {
+    "access-tokens": lambda tenant: tenant.post(
+        "/v1/access-tokens",
+        {"label": f"{tenant.name} token", "kind": "api", "permissions": ["charges:get"]},
+    ),
+    "authentications": lambda tenant: tenant.installation.sign_in(tenant.email)[:21],
+    "users": Tenant.colleague,
+    "roles": lambda tenant: tenant.post(
+        "/v1/roles", {"name": f"{tenant.name} role", "permissions": ["charges:get"]}
+    ),
+    "invitations": lambda tenant: tenant.post(
+        "/v1/invitations", {"email": f"new@{tenant.name}.example".lower(), "role": "reporting"}
+    ),
+    OPERATORS: lambda tenant: tenant.installation.verifier_key()[:21],
+}
+
+
+@pytest.fixture
+def walker(installation: Installation) -> Tenant:
+    return Tenant(installation, "Walker")
+
+
+@pytest.fixture
+def other(installation: Installation) -> Tenant:
+    return Tenant(installation, WORD)
+
+
+def everything(installation: Installation) -> dict[str, list[str]]:
+    """All that is stored, the audit log included."""
+    with installation.node.database.reading(0) as session:
+        stored = {
+            name: sorted(map(repr, session.execute(select(table)).all()))
+            for name, table in metadata.tables.items()
+        }
+        for name in TABLES:
+            stored[name] = sorted(map(repr, session.execute(text(f"SELECT * FROM {name}")).all()))
+    return stored
+
+
+def with_parameters() -> list[tuple[str, str]]:
+    found = [(method, path) for method, path, _ in operations()] + page_routes()
+    return [each for each in found if "{" in each[1] and each[1] not in NO_IDS]
+
+
+def resource(path: str) -> str:
+    """What kind of thing the id in *path* names."""
+    before, _, after = path.partition("/{id}")
+    assert "{" not in before + after, f"teach this test what {path} takes"
+    kind = before.rpartition("/")[2]
+    assert kind in MAKERS, f"teach this test to make one of the {kind} of {path}"
+    return kind
+
+
+def call(client: httpx.Client, method: str, path: str, id_: str, template: str) -> httpx.Response:
+    where = path.replace("{id}", id_)
+    if path.startswith("/v1/"):
+        body = None if method == "GET" else BODIES.get((method, template), {})
+        return client.request(method, where, json=body)
+    headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+    if method == "GET":
+        return client.get(where, headers=headers, follow_redirects=False)
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    return client.request(method, where, content="", headers=headers, follow_redirects=False)
+
+
+def test_every_id_of_another_company_is_nobodys(
+    installation: Installation, walker: Tenant, other: Tenant
+) -> None:
+    whole = ["access-tokens:*", "audit:*", "company:*", "invitations:*", "roles:*", "users:*"]
+    known = {each for each in whole if installation.node.catalogue.knows(each)}
+    made = walker.client.post(
+        "/v1/access-tokens",
+        json={"label": "All of it", "kind": "api", "permissions": sorted(known)},
+    )
+    before = everything(installation)
+    found = with_parameters()
+    assert ("GET", "/v1/access-tokens/{id}") in found
+    assert ("POST", "/access-tokens/{id}/edit") in found
+    for method, path in found:
+        kind = resource(path)
+        answer = call(walker.client, method, path, other.ids[kind], path)
+        wanted = (403, "operator_required") if kind == OPERATORS else (404, "not_found")
+        assert answer.status_code == wanted[0], (method, path, answer.text)
+        if path.startswith("/v1/"):
+            assert answer.json()["reason"] == wanted[1]
+            # A token is told no more than its maker, nor may it do more.
+            refused = call(
+                installation.client(made.json()["token"]), method, path, other.ids[kind], path
+            )
+            assert refused.status_code in (403, 404), (method, path, refused.text)
+            assert refused.json()["reason"] in (wanted[1], "signed_in_user_required")
+        assert WORD not in answer.text
+        assert everything(installation) == before, (method, path)
+
+
+def test_the_same_walk_among_ones_own_finds_everything(
+    installation: Installation, walker: Tenant
+) -> None:
+    """Or a wrong body would have been refused before anybody looked whose record it is."""
+    for method, path in with_parameters():
+        kind = resource(path)
+        if kind == OPERATORS:
+            continue
+        answer = call(walker.client, method, path, walker.ids[kind], path)
+        assert answer.status_code not in (404, 405, 415), (method, path, answer.text)
+        if path.startswith("/v1/"):
+            assert answer.status_code != 422, (method, path, answer.text)
+
+
+def test_no_question_tells_of_another_company(
+    installation: Installation, walker: Tenant, other: Tenant
+) -> None:
+    """Every parameter of every query, with every foreign id and with the other company's names."""
+    before = everything(installation)
+    asked = 0
+    foreign = [*other.ids.values(), other.company.id, WORD]
+    for route in routes():
+        if "GET" not in route.methods or "{" in route.path:
+            continue
+        for parameter in queries(route):
+            for value in foreign if parameter not in ("limit", "cursor") else ():
+                query = {"format": "csv", parameter: value}
+                answer = walker.client.get(
+                    route.path, params=query, headers={"Accept": "text/html"}
+                )
+                echoed = answer.text.replace(value, "")
+                assert answer.status_code < 500
+                assert f"{WORD} " not in echoed, (route.path, parameter, value)
+                asked += 1
+    assert asked > 100
+    assert everything(installation) == before
+    foreign_user = {"user": other.ids["users"]}
+    assert walker.client.get("/v1/authentications", params=foreign_user).status_code == 404
+
+
+def test_no_body_names_anything_of_another_company(
+    installation: Installation, walker: Tenant, other: Tenant
+) -> None:
+    for method, path, operation in operations():
+        content = operation.get("requestBody", {}).get("content", {})
+        fields = content.get("application/json", {}).get("schema", {}).get("properties", {})
+        unknown = set(fields) - ID_FIELDS - OTHER_FIELDS
+        assert not unknown, f"teach this test whether {unknown} of {method} {path} are ids"
+        for name in ID_FIELDS & set(fields):
+            body = {"email": "someone@walker.example"} if "email" in fields else {}
+            where = path
+            if "{id}" in path:
+                where = path.replace("{id}", walker.ids[resource(path)])
+            before = everything(installation)
+            answer = walker.client.request(
+                method, where, json={**body, name: other.ids[f"{name}s"]}
+            )
+            assert answer.status_code in (404, 422), (method, path, answer.text)
+            assert WORD not in answer.text
+            assert everything(installation) == before
+            # Their own is taken.
+            accepted = walker.client.request(
+                method, where, json={**body, name: walker.ids[f"{name}s"]}
+            )
+            assert accepted.is_success, (method, path, accepted.text)
