@@ -1,0 +1,183 @@
+"""The audit log in a real Chromium: filters as one types, details, and a long export."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import text
+
+from browsing import Demo, chromium
+from gatepass.registry.database import Database
+from many_events import write_events
+
+EVENTS = 6_000
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The demo after thousands of sign-ins, a second apart, the last of them in November 2023."""
+    directory: Path = tmp_path_factory.mktemp("demo")
+    with Demo(directory) as running:
+        database = Database(f"sqlite:///{directory}/gatepass.db")
+        with database.reading(0) as session:
+            company = session.execute(text("SELECT id FROM companies")).scalar_one()
+        write_events(
+            database, company, EVENTS, at=1_700_000_000_000, subject_name='=HYPERLINK("evil")'
+        )
+        database.close()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def page(demo: Demo, browser: Browser) -> Iterator[Page]:
+    """Somebody in Sydney, signed in."""
+    context = browser.new_context(base_url=demo.url, timezone_id="Australia/Sydney")
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda said: (
+            complaints.append(said.text)
+            if said.type == "error" and "Failed to load" not in said.text
+            else None
+        ),
+    )
+    page.goto("/sign-in")
+    page.get_by_label("E-mail address").fill(demo.email)
+    page.get_by_label("Password").fill(demo.password)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(re.compile("/access-tokens"))
+    page.get_by_role("button", name="Profile menu").click()
+    page.get_by_role("navigation", name="Profile menu").get_by_text("Audit log").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Audit log")
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def test_it_narrows_while_one_types_and_the_address_keeps_it(page: Page, demo: Demo) -> None:
+    page.locator("#person").fill("tomás")
+    results = page.locator("#results")
+    expect(results).to_contain_text("By or about Tomás Silva.")
+    expect(results.locator(".sentence")).to_have_text(
+        ["The command line created the user Tomás Silva as Customer Service"]
+    )
+    page.locator("#person").fill("")
+    page.locator("#kind").select_option("Access tokens")
+    page.locator("#token").fill("contractor")
+    expect(results.locator(".sentence")).to_have_text(
+        [
+            "Grace Hopper deactivated the access token Contractor: customer migration",
+            "Ada Lovelace created the access token Contractor: customer migration",
+        ]
+    )
+    expect(page.get_by_role("status").first).to_have_text("2 events")
+    address = page.url
+    assert "kind=access-tokens" in address
+    page.goto(address)
+    expect(page.locator("#token")).to_have_value("contractor")
+    made = results.locator("li", has_text="created the access token")
+    made.locator("summary").click()
+    expect(made.get_by_role("table")).to_contain_text("customers:*")
+    expect(made.get_by_role("table")).to_contain_text("198.51.100.0/28")
+    made.get_by_role("link", name="Ada Lovelace").click()
+    expect(results).to_contain_text("By or about Ada Lovelace.")
+
+
+def test_a_whole_token_text_is_cut_before_it_is_sent(page: Page, demo: Demo) -> None:
+    page.goto("/audit-log")
+    page.locator("#token").fill(demo.access_token)
+    expect(page.locator("#token")).to_have_value(demo.access_token[:21])
+    expect(page.locator("#results")).to_contain_text("With or about Try it.")
+    assert demo.access_token[21:] not in page.url
+
+
+def test_times_are_those_of_the_viewer(page: Page) -> None:
+    """1,700,000,000 s is 15 Nov 2023, 09:13:20 in Sydney."""
+    page.goto("/audit-log")
+    page.locator("#since").fill("2023-11-15T09:13")
+    page.locator("#until").fill("2023-11-15T09:14")
+    results = page.locator("#results")
+    expect(results.locator(".when .under").first).to_contain_text("15 Nov 2023, 09:13")
+    expect(page).to_have_url(re.compile("from_offset=660"))
+    page.goto(page.url)
+    expect(page.locator("#since")).to_have_value("2023-11-15T09:13")
+
+
+def test_a_long_export_shows_how_far_it_is(page: Page) -> None:
+    page.goto("/audit-log?kind=authentications&until=2024-01-01T00:00")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as CSV").click()
+    dialog = page.get_by_role("dialog", name="Exporting the log")
+    expect(dialog.get_by_role("status")).to_contain_text(f"{EVENTS:,} events in audit-log-")
+    assert dialog.get_by_role("progressbar").evaluate("bar => bar.value") == 1
+    assert re.fullmatch(r"audit-log-\d{4}-\d\d-\d\d\.csv", download.value.suggested_filename)
+    saved = Path(download.value.path()).read_bytes().decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(saved, newline=""), strict=True))
+    assert len(rows) == EVENTS
+    assert {row["subject_name"] for row in rows} == {'\'=HYPERLINK("evil")'}
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_be_hidden()
+
+
+def test_an_export_can_be_cancelled(page: Page) -> None:
+    page.goto("/audit-log")
+    answered: list[str] = []
+    # A server that has sent half of it and takes its time for the rest.
+    page.evaluate(
+        """() => {
+            window.fetch = async (address, { signal }) => {
+                signal.addEventListener("abort", () => (window.aborted = true));
+                const half = new ReadableStream({
+                    start(stream) {
+                        stream.enqueue(new TextEncoder().encode("at\\r\\n1\\r\\n2\\r\\n"));
+                        signal.addEventListener("abort", () => stream.error(signal.reason));
+                    },
+                });
+                const headers = {
+                    "Content-Disposition": 'attachment; filename="audit-log.csv"',
+                    "X-Total-Count": "4",
+                };
+                return new Response(half, { headers });
+            };
+        }"""
+    )
+    page.on("download", lambda download: answered.append(download.suggested_filename))
+    page.get_by_role("link", name="Export as CSV").click()
+    dialog = page.get_by_role("dialog", name="Exporting the log")
+    expect(dialog.get_by_role("status")).to_have_text("2 of 4 events")
+    assert dialog.get_by_role("progressbar").evaluate("bar => bar.value") == 0.5
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_be_hidden()
+    assert page.evaluate("window.aborted") is True
+    assert answered == []
+
+
+def test_without_scripts_it_is_a_form_and_a_link(demo: Demo, browser: Browser, page: Page) -> None:
+    context = browser.new_context(
+        base_url=demo.url, java_script_enabled=False, storage_state=page.context.storage_state()
+    )
+    plain = context.new_page()
+    plain.goto("/audit-log")
+    plain.locator("#token").fill(demo.access_token)
+    plain.get_by_role("button", name="Show").click()
+    expect(plain.locator(".sentence")).to_have_text(
+        ["Ada Lovelace created the access token Try it"]
+    )
+    assert demo.access_token[21:] not in plain.url
+    with plain.expect_download() as download:
+        plain.get_by_role("link", name="Export as JSON Lines").click()
+    assert '"action":"access_token.created"' in Path(download.value.path()).read_text()
+    context.close()
