@@ -189,6 +189,30 @@ def test_required_of_everyone_it_is_the_one_page_that_opens(
     assert "You are signed out." in rita.send("/sign-out", {}, follow=True).text
 
 
+def test_an_administrator_requires_it_of_everyone(
+    installation: Installation, ada: Visit, rita: Visit
+) -> None:
+    path = "/company/second-factor"
+    assert "set up two-factor first" in ada.get("/company").text
+    etag = ada.get("/company").form(path).one("etag")
+    refused = ada.send(path, {"etag": etag, "do": "require"})
+    assert refused.answer.status_code == 409
+    assert "Set up a second factor yourself" in refused.text
+    set_up(installation, ada)
+    form = ada.get("/company").form(path)
+    stale = ada.send(path, {**dict(form.fields), "etag": '"old"', "do": "require"}, follow=True)
+    assert "nothing was saved" in stale.text
+    assert rita.send(path, {**dict(form.fields), "do": "require"}).answer.status_code == 403
+    done = ada.send(path, form.filled(do="require"), follow=True)
+    assert "Everyone who signs in needs a second factor now." in done.text
+    assert "For 1 user without one, nothing else opens" in done.text
+    assert rita.get("/access-tokens").answer.headers["location"] == TWO_FACTOR
+    lifted = ada.send(path, done.form(path).filled(do="lift"), follow=True)
+    assert "A second factor is up to each person now." in lifted.text
+    assert rita.get("/access-tokens").answer.status_code == 200
+    assert ada.get(path).answer.headers["location"] == "/company"
+
+
 def test_an_access_token_has_no_account(installation: Installation) -> None:
     visit = Visit(installation.client(installation.access_token("charges:get")))
     for path in ("/account", "/account/password", TWO_FACTOR):

@@ -174,6 +174,8 @@ def test_an_edited_token_is_shown_again_and_not_saved(
     ("path", "fields"),
     [
         ("/company/users/invite", {"email": "new@example.com", "role": "reporting"}),
+        ("/company", {"name": "Difference Engines"}),
+        ("/company/roles/new", {"name": "Night shift"}),
         ("/company/security", {"network_address": "198.51.100.0", "network_note": "Office"}),
     ],
 )

@@ -46,8 +46,7 @@ def require_of_everyone(
     actor.require("company:modify")
     company = companies.get(session, actor.company or "")
     companies.require_unchanged(company, if_match)
-    own = session.execute(select(users.c.totp_sealed).where(users.c.id == actor.user)).scalar_one()
-    if wanted and own is None:
+    if wanted and not has_own(session, actor.user or ""):
         raise Conflict(
             "Set up a second factor yourself before you require it of everyone.",
             reason="second_factor_missing",
@@ -69,6 +68,12 @@ def require_of_everyone(
         after={"second_factor_required": wanted},
     )
     return companies.get(session, company.id)
+
+
+def has_own(session: Session, user: str) -> bool:
+    """Whether the user with that id has a second factor."""
+    found = session.execute(select(users.c.totp_sealed).where(users.c.id == user)).scalar_one()
+    return found is not None
 
 
 def without(session: Session, company: str) -> int:

@@ -8,13 +8,22 @@ from gatepass.node import Node
 from gatepass.registry import companies
 from gatepass.registry.company_figures import people_by_status, tokens_by_status
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.company_second_factor import rule_of
 from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.errors import PageRoute
-from gatepass.web.pages.forms import Form
+from gatepass.web.pages.forms import RESUME, Form
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.places import PROFILE
+from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
+
+_DONE = {
+    "saved": "Saved.",
+    "required": "Everyone who signs in needs a second factor now.",
+    "lifted": "A second factor is up to each person now.",
+    "changed": "Someone changed the company meanwhile, so nothing was saved. It is now as below.",
+}
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -22,13 +31,16 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get(PROFILE.path)
 def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
     """The company's profile."""
-    return _page(node, visitor, flash="Saved." if done == "saved" else "")
+    return _page(node, visitor, flash=_DONE.get(done, ""))
 
 
 @router.post(PROFILE.path)
+@resumable
 def rename(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     """Give the company another name."""
     name, etag = fields.one("name").strip(), fields.one("etag")
+    if fields.one("do") == RESUME:
+        return _page(node, visitor, name, etag)
     try:
         with node.database.changing(node.clock.now()) as session:
             companies.rename(session, visitor.actor, name=name, if_match=[etag])
@@ -68,6 +80,7 @@ def _page(
     may = visitor.actor.may
     with node.database.reading(now) as session:
         company = companies.own(session, visitor.actor)
+        second_factor = rule_of(session, visitor, company)
         people = people_by_status(session, company.id) if may("users:get") else None
         tokens = tokens_by_status(session, company.id) if may("access-tokens:search") else None
     return render(
@@ -78,6 +91,7 @@ def _page(
         company=company,
         typed=company.name if name is None else name,
         etag=etag or companies.etag(company),
+        second_factor=second_factor,
         people=people,
         tokens=tokens,
         problem=problem,

@@ -19,6 +19,7 @@ from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.permission_groups import offered, without_covered
 from gatepass.web.pages.phrases import may
 from gatepass.web.pages.places import ROLES
+from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.role_grid import forgotten
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
@@ -73,6 +74,7 @@ def new(visitor: Visiting, node: OurNode) -> Response:
 
 
 @router.post("/company/roles/new")
+@resumable
 def create(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     """Make the role, or show the sentence of what it would permit."""
     _require(visitor)
@@ -104,6 +106,7 @@ def edit(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 
 @router.post("/company/roles/{id}/edit")
+@resumable
 def save(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
     """Save what changed."""
     role = _editable(node, visitor, id)

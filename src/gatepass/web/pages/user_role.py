@@ -16,6 +16,7 @@ from gatepass.web.pages.forms import Form
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.phrases import counted, may
 from gatepass.web.pages.places import USERS
+from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.roles import may_hold
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
@@ -30,6 +31,7 @@ def show_form(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 
 @router.post("/company/users/{id}/role")
+@resumable
 def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
     """Give the user the role that was chosen, or show what would be true then."""
     user = _user(node, visitor, id)

@@ -1,0 +1,73 @@
+"""/company/second-factor: whether everyone who signs in needs one. Its form is on /company."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from sqlalchemy.orm import Session
+from starlette.responses import RedirectResponse, Response
+
+from gatepass.core.errors import Conflict, Unavailable
+from gatepass.registry import second_factor_rule
+from gatepass.registry.companies import Company
+from gatepass.web.deps import OurNode
+from gatepass.web.pages.errors import PageRoute
+from gatepass.web.pages.forms import Form
+from gatepass.web.pages.headers import security_headers
+from gatepass.web.pages.places import PROFILE
+from gatepass.web.pages.visitor import Visiting, Visitor
+
+PATH = "/company/second-factor"
+_DONE = {"require": "required", "lift": "lifted"}
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the form says and asks.
+
+    Attributes:
+        without: how many active people have no second factor.
+        own: whether the visitor has one; without, they can't require it.
+    """
+
+    required: bool
+    without: int
+    own: bool
+
+
+def rule_of(session: Session, visitor: Visitor, company: Company) -> Rule:
+    """The rule as *visitor* meets it."""
+    return Rule(
+        required=company.second_factor_required,
+        without=second_factor_rule.without(session, company.id),
+        own=second_factor_rule.has_own(session, visitor.actor.user or ""),
+    )
+
+
+@router.get(PATH)
+def show() -> Response:
+    """The form is part of the profile."""
+    return security_headers(RedirectResponse(PROFILE.path, 303))
+
+
+@router.post(PATH)
+def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+    """Require it of everyone, or lift that."""
+    done = _DONE.get(fields.one("do"), "")
+    if done:
+        try:
+            with node.database.changing(node.clock.now()) as session:
+                second_factor_rule.require_of_everyone(
+                    session, visitor.actor, done == "required", if_match=[fields.one("etag")]
+                )
+        except Conflict as error:
+            # Whoever came second is shown how it is now, and can press again.
+            if error.reason != "changed_meanwhile":
+                raise
+            done = "changed"
+        except Unavailable as error:
+            # not_confirmed: it is saved; only this node hasn't heard of it yet.
+            if error.reason != "not_confirmed":
+                raise
+    return security_headers(RedirectResponse(f"{PROFILE.path}?done={done}", 303))
