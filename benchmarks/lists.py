@@ -1,25 +1,33 @@
-"""A page of the list of tokens, at a hundred thousand of them against a hundred."""
+"""A page of a list, with many records against few: tokens, sign-ins, people, the audit log."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 
-from benchmarks.figures import Result, Value
+from benchmarks.figures import Figure, Result, Value
 from benchmarks.population import CATALOGUE
 from benchmarks.rounds import alternate
 from benchmarks.scenarios import Bench, scenario
-from gatepass.registry import access_tokens, companies, users
+from gatepass.registry import (
+    access_tokens,
+    audit,
+    authentications,
+    companies,
+    tables,
+    user_search,
+    users,
+)
 from gatepass.registry.access_token_search import list_
 from gatepass.registry.actor import Actor
 from gatepass.registry.database import Database
 from gatepass.registry.schema import create_schema
 
-FEW, MANY = 100, 100_000
+FEW, MANY, MANY_PEOPLE = 100, 100_000, 10_000
 _NOW = 1_800_000_000_000
 _PAGES = 40
 _ASKED: dict[str, dict[str, Any]] = {
@@ -40,7 +48,7 @@ _COPIES = """
 """
 
 
-@scenario(6, "lists", "A page of the list of tokens")
+@scenario(6, "lists", "A page of each list")
 def lists(bench: Bench) -> Iterator[Result]:
     """The registry's own list, as the REST API and the dashboard ask for it, on SQLite."""
     bench.say(f"lists: a registry of {MANY:,} tokens")
@@ -51,8 +59,8 @@ def lists(bench: Bench) -> Iterator[Result]:
         measured = alternate(
             bench.rounds(7),
             {
-                "few": partial(_page_ms, few, filters),
-                "many": partial(_page_ms, many, filters),
+                "few": partial(_page_ms, few, partial(list_, **filters)),
+                "many": partial(_page_ms, many, partial(list_, **filters)),
             },
         )
         ratio = median(one["many"] / one["few"] for one in measured)
@@ -61,6 +69,29 @@ def lists(bench: Bench) -> Iterator[Result]:
             what=f"a page of 50 of {MANY:,} tokens, {name}, against {FEW}",
             value=f"{ratio:.1f} times",
             detail=f"{took:.1f} ms, the exact count included",
+        )
+    yield from _of_people(bench)
+
+
+def _of_people(bench: Bench) -> Iterator[Result]:
+    """Lists that count nothing: the page is found in an index, however long the list is."""
+    bench.say(f"lists: {MANY_PEOPLE:,} users, sign-ins and events")
+    few = _people(bench.directory / "few_people.db", FEW)
+    many = _people(bench.directory / "many_people.db", MANY_PEOPLE)
+    for name, read in _LISTS.items():
+        bench.say(f"lists: {name}")
+        measured = alternate(
+            bench.rounds(7),
+            {"few": partial(_page_ms, few, read), "many": partial(_page_ms, many, read)},
+        )
+        took = median(one["many"] for one in measured)
+        yield Figure(
+            name=f"{MANY_PEOPLE:,} {name}",
+            what=f"a page of 50 of {MANY_PEOPLE:,} {name}, against {FEW}",
+            ratios=tuple(one["many"] / one["few"] for one in measured),
+            bar=1.5,
+            at_most=True,
+            detail=f"{took:.1f} ms",
         )
 
 
@@ -91,7 +122,69 @@ def _registry(path: Path, tokens: int) -> Database:
     return database
 
 
-def _page_ms(database: Database, filters: dict[str, Any]) -> float:
+def _people(path: Path, number: int) -> Database:
+    """A company of *number* users, each of whom signed in once, as the audit log tells."""
+    database = _registry(path, 1)
+    with database.changing(_NOW) as session:
+        ada = session.execute(select(tables.users)).one()._asdict()
+        session.execute(
+            insert(tables.users),
+            [
+                ada | {"id": f"usr_{n}", "email_folded": f"{n}@example.com", "created_at": _NOW - n}
+                for n in range(1, number)
+            ],
+        )
+        session.execute(
+            insert(tables.authentications),
+            [
+                {
+                    "id": f"gplt_{n}",
+                    "company_id": ada["company_id"],
+                    "user_id": ada["id"],
+                    "digest": bytes(32),
+                    "created_at": _NOW - n,
+                    "expires_at": _NOW,
+                    "address": "203.0.113.9",
+                    "user_agent": "a browser",
+                }
+                for n in range(number)
+            ],
+        )
+        session.execute(
+            insert(tables.audit_events),
+            [
+                {
+                    "id": f"evt_{n}",
+                    "company_id": ada["company_id"],
+                    "at": _NOW - n,
+                    "actor_kind": "user",
+                    # A few of each, at the far end of the log.
+                    "actor_id": ada["id"] if n < number - 60 else "usr_1",
+                    "actor_name": "Ada",
+                    "actor_credential": f"gplt_{n}",
+                    "action": "authentication.created" if n < number - 60 else "role.modified",
+                    "subject_kind": "authentication",
+                    "subject_id": f"gplt_{n}" if n < number - 60 else "gpat_1",
+                    "subject_name": "Ada",
+                }
+                for n in reversed(range(number))
+            ],
+        )
+    return database
+
+
+#: As the REST API and the pages ask for them.
+_LISTS: dict[str, Callable[..., object]] = {
+    "users": user_search.list_,
+    "authentications": partial(authentications.list_, user="all"),
+    "audit events": audit.list_,
+    "audit events, one person's": partial(audit.list_, people=["usr_1"]),
+    "audit events, a token's": partial(audit.list_, tokens=["gpat_1"]),
+    "audit events, of a kind": partial(audit.list_, kind="roles"),
+}
+
+
+def _page_ms(database: Database, read: Callable[..., object]) -> float:
     times = []
     with database.reading(_NOW) as session:
         ada = users.by_email(session, "ada@example.com")
@@ -100,6 +193,6 @@ def _page_ms(database: Database, filters: dict[str, Any]) -> float:
     for _ in range(_PAGES):
         started = time.perf_counter()
         with database.reading(_NOW) as session:
-            list_(session, actor, limit=50, **filters)
+            read(session, actor, limit=50)
         times.append(time.perf_counter() - started)
     return median(times) * 1000
