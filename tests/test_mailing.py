@@ -209,9 +209,42 @@ def test_who_dies_before_handing_over_is_followed_by_another(
     registry.now += 1
     ours.send_due()
     assert len(mailbox.messages) == 1
-    # If they weren't dead but slow, they come too late.
+
+
+def test_who_was_slow_and_not_dead_comes_too_late(registry: SmallRegistry, ada: Actor) -> None:
+    invite(registry, ada)
+    claims = []
+    for _ in range(2):
+        with registry.database.counting(registry.now) as session:
+            claims.append(outgoing_mail.claim(session))
+        registry.now += outgoing_mail.LEASE_MS
+    slow, quick = claims
+    assert slow is not None
+    assert quick is not None
     with registry.database.counting(registry.now) as session:
-        assert not outgoing_mail.hand_over(session, claimed)
+        assert not outgoing_mail.hand_over(session, slow)
+        assert outgoing_mail.hand_over(session, quick)
+
+
+def test_of_two_who_claim_the_same_mail_the_second_gets_none(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    invite(registry, ada)
+    seconds: list[object] = []
+
+    def claim() -> None:
+        with registry.database.counting(registry.now) as session:
+            seconds.append(outgoing_mail.claim(session))
+
+    second = threading.Thread(target=claim)
+    with registry.database.counting(registry.now) as session:
+        assert outgoing_mail.claim(session) is not None
+        second.start()
+        # It has read what the first is about to change, and waits.
+        second.join(0.3)
+        assert seconds == []
+    second.join()
+    assert seconds == [None]
 
 
 def test_who_dies_while_handing_over_is_not(

@@ -151,7 +151,7 @@ def _check_fields(offer: Offer, name: str, password: str) -> None:
 
 
 def _good(session: Session, token: str, address: str | None) -> Row[Any]:
-    row = followed(session, STORED, invitations, INVITATION, token)
+    row = followed(session, STORED, invitations, token)
     if row is None:
         raise BrokenLink(BROKEN, reason="invitation_broken")
     if not _is_good(session, row):

@@ -30,15 +30,13 @@ def new_link(session: Session, table: Table, record_id: str, prefix: str) -> str
     return credential.text
 
 
-def followed(
-    session: Session, stored: Select[Any], table: Table, prefix: str, text: str
-) -> Row[Any] | None:
+def followed(session: Session, stored: Select[Any], table: Table, text: str) -> Row[Any] | None:
     """The row of *stored* that the link *text* belongs to; None if it is no link of ours.
 
     Whether the record is still good for anything is for the caller to say.
     """
     credential = parse(text)
-    if credential is None or credential.prefix != prefix:
+    if credential is None:
         return None
     row = session.execute(stored.where(table.c.link_id == credential.id)).one_or_none()
     if row is None or not matches(credential, row.link_digest):

@@ -233,7 +233,7 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
 
 
 def _good(session: Session, token: str, address: str | None) -> Row[Any]:
-    row = followed(session, _STORED, password_resets, PASSWORD_RESET, token)
+    row = followed(session, _STORED, password_resets, token)
     if row is None or not _is_good(session, row):
         raise BrokenLink(BROKEN, reason="password_reset_broken")
     require_admitted(session, row.company_id, address)
