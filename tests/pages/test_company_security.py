@@ -192,3 +192,11 @@ def test_who_may_only_look_gets_no_form(
     service = Visit(installation.client())
     service.sign_in("cs@example.com")
     assert service.get(PATH).answer.status_code == 403
+
+
+def test_what_was_typed_outlives_the_sign_in(ada: Visit) -> None:
+    page = press(ada, ada.get(PATH), "resume", **rows(OFFICE))
+    assert page.answer.status_code == 200
+    assert page.form(PATH).all("network_address") == ["203.0.113.77"]
+    assert page.form(PATH).all("network_note") == ["Office"]
+    assert kept(ada) == [("", "", "")]
