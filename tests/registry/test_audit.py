@@ -100,12 +100,18 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
             {"role": "manager", "role_name": "Manager"},
             "changed the role of Grace Hopper from Reporting to Manager",
         ),
-        ("user.deactivated", None, {"access_tokens": 0}, "deactivated the user Grace Hopper"),
+        ("user.deactivated", None, None, "deactivated the user Grace Hopper"),
         (
             "user.deactivated",
             None,
-            {"access_tokens": ["gpat_1", "gpat_2"]},
-            "deactivated the user Grace Hopper and 2 access tokens",
+            {"access_tokens": "deactivate"},
+            "deactivated the user Grace Hopper and their access tokens",
+        ),
+        (
+            "user.deactivated",
+            None,
+            {"access_tokens": "keep"},
+            "deactivated the user Grace Hopper; their access tokens stay, but are refused",
         ),
         ("user.renamed", {"name": "G"}, {"name": "H"}, "renamed the user G to H"),
         (

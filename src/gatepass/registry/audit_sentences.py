@@ -90,10 +90,13 @@ def _role_changed(event: AuditEvent) -> str:
 
 
 def _user_deactivated(event: AuditEvent) -> str:
-    ended = _after(event, "access_tokens")
-    number = len(ended) if isinstance(ended, list) else ended
-    also = f" and {_counted(number, 'access token')}" if type(number) is int and number else ""
-    return f"deactivated the user {event.subject.name}{also}"
+    also = {
+        "deactivate": " and their access tokens",
+        "keep": "; their access tokens stay, but are refused",
+    }
+    return (
+        f"deactivated the user {event.subject.name}{also.get(_after(event, 'access_tokens'), '')}"
+    )
 
 
 def _user_renamed(event: AuditEvent) -> str:

@@ -21,7 +21,7 @@ _NAMES = {
 }
 # Told by the sentence, or by a name beside it.
 _LEFT_OUT = frozenset(("role", "accepted_by"))
-_KINDS = {"api": "API", "ui": "UI"}
+_WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"}
 _ANYTHING = frozenset(("networks", "domains"))
 
 
@@ -94,7 +94,9 @@ def _shown(field: str, told: bool, value: Any) -> Shown:
         return Shown("Yes" if value else "No")
     if type(value) is int and field.endswith(("_at", "_until")):
         return Shown(at=value)
-    return Shown(_KINDS.get(value, value) if field == "kind" else str(value))
+    if field in ("kind", "access_tokens"):
+        return Shown(_WORDS.get(value, str(value)))
+    return Shown(str(value))
 
 
 def _list(field: str, entries: list[str], *, empty: bool, kept: int = 0) -> Shown:
