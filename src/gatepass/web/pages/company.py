@@ -22,6 +22,8 @@ _DONE = {
     "saved": "Saved.",
     "required": "Everyone who signs in needs a second factor now.",
     "lifted": "A second factor is up to each person now.",
+}
+_NOT_DONE = {
     "changed": "Someone changed the company meanwhile, so nothing was saved. It is now as below.",
 }
 
@@ -31,7 +33,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get(PROFILE.path)
 def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
     """The company's profile."""
-    return _page(node, visitor, flash=_DONE.get(done, ""))
+    return _page(node, visitor, flash=_DONE.get(done, ""), warning=_NOT_DONE.get(done, ""))
 
 
 @router.post(PROFILE.path)
@@ -75,6 +77,7 @@ def _page(
     status: int = 200,
     first: Meanwhile | None = None,
     flash: str = "",
+    warning: str = "",
 ) -> HTMLResponse:
     now = node.clock.now()
     may = visitor.actor.may
@@ -97,4 +100,5 @@ def _page(
         problem=problem,
         meanwhile=first,
         flash=flash,
+        warning=warning,
     )
