@@ -16,9 +16,8 @@ export function pick(form) {
     tally.classList.toggle("some", chosen > 0);
   }
 
-  filter.addEventListener("input", (event) => {
-    event.stopPropagation();
-    const words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+  function narrow() {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const matches = (text) => words.every((word) => text.toLowerCase().includes(word));
     let any = false;
     for (const group of all("[data-group]")) {
@@ -33,6 +32,11 @@ export function pick(form) {
       if (words.length) own.open = true;
     }
     form.querySelector("[data-no-permission]").hidden = any;
+  }
+
+  filter.addEventListener("input", (event) => {
+    event.stopPropagation();
+    narrow();
   });
   filter.addEventListener("keydown", (event) => {
     if (event.key === "Enter") event.preventDefault();
@@ -40,4 +44,6 @@ export function pick(form) {
 
   form.addEventListener("input", count);
   count();
+  // Typed before this script was here.
+  if (filter.value) narrow();
 }
