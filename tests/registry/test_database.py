@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Unavailable
 from gatepass.registry import access_tokens
-from gatepass.registry import database as database_module
 from gatepass.registry.access_tokens import etag
 from gatepass.registry.actor import Actor
 from gatepass.registry.database import CHANGED_CHANNEL, Database
+from gatepass.registry.patience import Impatient
 from gatepass.registry.tables import decision_counts
 from gatepass.registry.users import create
 from postgresql import Cluster
@@ -208,7 +208,7 @@ def test_sqlite_writers_behind_a_frozen_one_are_told(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "gatepass.registry.database._SQLITE_SETTINGS", ("PRAGMA busy_timeout = 500",)
+        "gatepass.registry.engines._SQLITE_SETTINGS", ("PRAGMA busy_timeout = 500",)
     )
     frozen, other = Database(sqlite_url), Database(sqlite_url)
     with frozen.changing(NOW), pytest.raises(Unavailable) as refusal, other.changing(NOW):
@@ -223,7 +223,7 @@ def test_sqlite_writers_behind_a_frozen_one_are_told(
 def test_threads_of_one_process_never_find_sqlite_busy(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gatepass.registry.database._SQLITE_SETTINGS", ("PRAGMA busy_timeout = 0",))
+    monkeypatch.setattr("gatepass.registry.engines._SQLITE_SETTINGS", ("PRAGMA busy_timeout = 0",))
     database = Database(sqlite_url)
 
     def change(_: int) -> None:
@@ -285,7 +285,7 @@ def test_a_frozen_postgresql_is_unavailable_and_carries_nothing_out_later(
 ) -> None:
     """Its kernel goes on acknowledging, so no timeout of the network's ends the wait, and its own
     limits are frozen with it."""
-    monkeypatch.setattr(database_module._Impatient, "patience_s", 0.5)
+    monkeypatch.setattr(Impatient, "patience_s", 0.5)
     registry = SmallRegistry(Database(postgresql_url))
     ada = registry.signed_in(registry.ada)
     events = len(registry.events())

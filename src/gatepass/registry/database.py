@@ -8,62 +8,30 @@
   revision, so counting can't hold up a deactivation.
 """
 
-import math
 import os
 import secrets
-import sqlite3
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
 
-import psycopg
-from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Engine, Pool, QueuePool, create_engine, event, exc, text
+from sqlalchemy import Engine, Pool, exc, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.core.errors import Unavailable
+from gatepass.registry.engines import (
+    BUSY_TIMEOUT_MS,
+    postgresql_engine,
+    sqlite_engine,
+    sqlite_path,
+)
+from gatepass.registry.patience import patient
 
 #: PostgreSQL wakes followers through this channel when a change commits.
 CHANGED_CHANNEL = "gatepass_changed"
 
-#: How long a SQLite writer waits for its turn before it says "unavailable".
-BUSY_TIMEOUT_MS = 5_000
-
-# Parameters are digests, hashes and people's addresses: none of an error message's business.
-_ENGINE: dict[str, dict[str, Any]] = {
-    "sqlite": {"pool_size": 10, "max_overflow": 40, "pool_timeout": 5, "hide_parameters": True},
-    "postgresql": {"pool_size": 5, "max_overflow": 5, "pool_timeout": 5, "hide_parameters": True},
-}
-_SQLITE_SETTINGS = (
-    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
-    "PRAGMA journal_mode = WAL",
-    # An acknowledged change survives a power cut.
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA cache_size = -16384",
-)
-# A writer that froze in the middle is thrown out, and whoever waits for it is told within seconds.
-_POSTGRESQL_SETTINGS = (
-    "SET lock_timeout = '2s'",
-    "SET idle_in_transaction_session_timeout = '2s'",
-    "SET synchronous_commit = on",
-    "SET default_transaction_isolation = 'read committed'",
-)
-_POSTGRESQL_DEFAULTS = {
-    "connect_timeout": "5",
-    "tcp_user_timeout": "5000",
-    "keepalives_idle": "10",
-    "target_session_attrs": "read-write",
-    "application_name": "gatepass",
-}
-#: A server that says nothing for this long while it is asked something counts as away.
-PATIENCE_S = 5.0
 _TAKE_REVISION = text(
     "UPDATE revision SET number = number + 1, tag = :tag WHERE id = 1 RETURNING number"
 )
@@ -72,8 +40,6 @@ _WAKE_FOLLOWERS = text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')")
 _AWAY = "The database can't be used right now."
 
 _abandoned: list[Pool] = []
-
-_Answer = TypeVar("_Answer")
 
 
 class Database:
@@ -103,13 +69,13 @@ class Database:
         self.path: Path | None = None
         if url.startswith("sqlite:"):
             self.dialect = "sqlite"
-            self.path = _sqlite_path(url)
-            engine = _sqlite_engine(self.path)
+            self.path = sqlite_path(url)
+            engine = sqlite_engine(self.path)
             self._changes: Engine = engine.execution_options(gatepass_begin="BEGIN IMMEDIATE")
             self._reads: Engine = engine
         else:
             self.dialect = "postgresql"
-            engine = _postgresql_engine(url)
+            engine = postgresql_engine(url)
             self._changes = engine
             self._reads = engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -179,7 +145,7 @@ class Database:
         with (
             _outage_as_unavailable(),
             self._changes.begin() as connection,
-            _patient(connection),
+            patient(connection),
         ):
             if self.dialect == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(7305808869231650)"))
@@ -210,20 +176,6 @@ class Database:
         self._turn = threading.Lock()
 
 
-@contextmanager
-def _patient(connection: Connection) -> Iterator[None]:
-    """Let what *connection* is asked take its time: building an index is silent work."""
-    driver = connection.connection.dbapi_connection
-    if not isinstance(driver, _Impatient):
-        yield
-        return
-    driver.patience_s = math.inf
-    try:
-        yield
-    finally:
-        driver.patience_s = PATIENCE_S
-
-
 def wait_for_turn(session: Session, lock: int) -> None:
     """Within ``counting``: be the only transaction that holds *lock* until this one ends.
 
@@ -231,113 +183,6 @@ def wait_for_turn(session: Session, lock: int) -> None:
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
-
-
-def _sqlite_path(url: str) -> Path:
-    # Taken as it stands, as the grant file beside it is: decoding escapes would name another file.
-    database = url.removeprefix("sqlite:///")
-    if database == url or not os.path.isabs(database):
-        raise Misconfigured(
-            "GATEPASS_DATABASE_URL can't be read: for SQLite it names a file, as in "
-            "sqlite:////var/lib/gatepass/gatepass.db"
-        )
-    return Path(database)
-
-
-def _sqlite_engine(path: Path) -> Engine:
-    def connect() -> sqlite3.Connection:
-        # Never made by accident: only whoever creates the schema makes the file.
-        connection = sqlite3.connect(
-            f"{path.as_uri()}?mode=rw",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=BUSY_TIMEOUT_MS / 1000,
-        )
-        for setting in _SQLITE_SETTINGS:
-            connection.execute(setting)
-        return connection
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, **_ENGINE["sqlite"])
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _begin(connection: Connection) -> None:
-    # The driver would begin late, and never for a SELECT: a reading then wouldn't be consistent.
-    options = connection.get_execution_options()
-    connection.exec_driver_sql(options.get("gatepass_begin", "BEGIN"))
-
-
-def _postgresql_engine(url: str) -> Engine:
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise Misconfigured(
-            "GATEPASS_DATABASE_URL can't be read: it begins with sqlite:/// or postgresql://"
-        )
-    try:
-        given = conninfo_to_dict(url)
-    except psycopg.Error:
-        given = {}
-    if not given:
-        raise Misconfigured(
-            "GATEPASS_DATABASE_URL can't be read: it has a parameter or a spelling that PostgreSQL "
-            "doesn't know"
-        )
-    parameters: dict[str, Any] = {**_POSTGRESQL_DEFAULTS, **given}
-
-    def connect() -> psycopg.Connection[Any]:
-        connection = _Impatient.connect(**parameters, autocommit=True)
-        for setting in _POSTGRESQL_SETTINGS:
-            connection.execute(setting)
-        connection.autocommit = False
-        return connection
-
-    return create_engine(
-        "postgresql+psycopg://", creator=connect, pool_pre_ping=True, **_ENGINE["postgresql"]
-    )
-
-
-class _Impatient(psycopg.Connection[Any]):
-    """A connection that gives up on a silent server.
-
-    The server's own limits don't help where the server itself is frozen, and ``tcp_user_timeout``
-    doesn't where its kernel still acknowledges. The connection is closed then, so that what was
-    asked can't be carried out later: without its commit it is nothing.
-    """
-
-    patience_s = PATIENCE_S
-
-    def wait(
-        self, gen: PQGen[_Answer], interval: float = 0.1, timeout: float | None = None
-    ) -> _Answer:
-        """Wait for what *gen* asks of the server."""
-        try:
-            return super().wait(_impatient(gen, self.patience_s), interval, timeout)
-        except _Silence:
-            self.pgconn.finish()
-            raise psycopg.OperationalError("the server doesn't answer") from None
-
-
-class _Silence(Exception):
-    pass
-
-
-def _impatient(gen: PQGen[_Answer], patience_s: float) -> PQGen[_Answer]:
-    """*gen*, given up once nothing has been heard for *patience_s*; a long answer may take longer
-    in all."""
-    try:
-        waits_for = next(gen)
-        heard = time.monotonic()
-        while True:
-            ready = yield waits_for
-            if ready:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > patience_s:
-                raise _Silence
-            waits_for = gen.send(ready)
-    except StopIteration as end:
-        answer: _Answer = end.value
-        return answer
 
 
 @contextmanager
