@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import IntEnum, unique
 from pathlib import Path
 
 from sqlalchemy import Engine, Pool, exc, text
@@ -37,6 +38,7 @@ _TAKE_REVISION = text(
 )
 _KEEP_REVISION = text("INSERT INTO revisions (number, tag, at) VALUES (:number, :tag, :at)")
 _WAKE_FOLLOWERS = text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')")
+_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
 _AWAY = "The database can't be used right now."
 
 _abandoned: list[Pool] = []
@@ -148,7 +150,7 @@ class Database:
             patient(connection),
         ):
             if self.dialect == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(7305808869231650)"))
+                connection.execute(_LOCK, {"lock": Turn.migration.value})
             yield connection
 
     def close(self) -> None:
@@ -176,13 +178,23 @@ class Database:
         self._turn = threading.Lock()
 
 
-def wait_for_turn(session: Session, lock: int) -> None:
-    """Within ``counting``: be the only transaction that holds *lock* until this one ends.
+@unique
+class Turn(IntEnum):
+    """What one transaction does at a time. The numbers are PostgreSQL's advisory locks."""
+
+    migration = 7305808869231650
+    failed_sign_ins = 7305808869231651
+    counted_use = 7305808869231652
+    password_resets = 7305808869231653
+
+
+def wait_for_turn(session: Session, turn: Turn) -> None:
+    """Within ``counting``: be the only transaction that has *turn* until this one ends.
 
     SQLite has one writer at a time anyway.
     """
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
+        session.execute(_LOCK, {"lock": turn.value})
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from gatepass.core.errors import BrokenLink
 from gatepass.registry import audit, authentications, outgoing_mail, passwords
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.database import Database, wait_for_turn
+from gatepass.registry.database import Database, Turn, wait_for_turn
 from gatepass.registry.emails import fold_email
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.publishing import published_rules
@@ -27,8 +27,6 @@ MAIL_KIND = "password_reset"
 LIFETIME_MS = 3_600_000
 #: An account gets no more mails than this within an hour, however often someone asks.
 MOST_AN_HOUR = 3
-
-_LOCK = 7305808869231652
 
 _STORED = (
     select(
@@ -82,7 +80,7 @@ def request(session: Session, email: str, address: str | None) -> bool:
     if not published_rules(session, user.company_id).active:
         return False
     # One at a time: of many at once each finds those counted before it.
-    wait_for_turn(session, _LOCK)
+    wait_for_turn(session, Turn.password_resets)
     now: int = session.info["now"]
     table = password_resets.c
     lately = select(func.count()).where(

@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import TooManyAttempts
-from gatepass.registry.database import wait_for_turn
+from gatepass.registry.database import Turn, wait_for_turn
 from gatepass.registry.emails import fold_email
 from gatepass.registry.fields import folded
 from gatepass.registry.tables import sign_in_failures
@@ -20,8 +20,6 @@ from gatepass.registry.tables import sign_in_failures
 WINDOW_MS = 15 * 60 * 1000
 MOST_PER_ACCOUNT = 10
 MOST_PER_ADDRESS = 100
-
-_LOCK = 7305808869231651
 
 
 def keys(email: str, address: str | None) -> dict[str, int]:
@@ -57,6 +55,6 @@ def count_failure(session: Session, counted: dict[str, int]) -> None:
     One at a time: of many at once each finds those counted before it.
     """
     now: int = session.info["now"]
-    wait_for_turn(session, _LOCK)
+    wait_for_turn(session, Turn.failed_sign_ins)
     session.execute(delete(sign_in_failures).where(sign_in_failures.c.at <= now - WINDOW_MS))
     session.execute(insert(sign_in_failures), [{"key": key, "at": now} for key in counted])

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from gatepass.registry import tables
-from gatepass.registry.database import wait_for_turn
+from gatepass.registry.database import Turn, wait_for_turn
 from gatepass.registry.tables import (
     token_use,
     token_use_addresses,
@@ -30,7 +30,6 @@ DAYS_KEPT = 90
 ADDRESSES_KEPT = 10
 
 _TOKENS_AT_ONCE = 500
-_LOCK = 7305808869231652
 
 
 class Batch(Protocol):
@@ -71,7 +70,7 @@ def fold(session: Session, name: str, start: int, end: int, batches: Iterable[Ba
         elsewhere than *start*: someone else was quicker.
     """
     # One folder at a time: nodes that count the same tokens at once would only block each other.
-    wait_for_turn(session, _LOCK)
+    wait_for_turn(session, Turn.counted_use)
     if not _move(session, name, start, end):
         return False
     uses: dict[str, _Use] = {}
