@@ -7,15 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from accessibility import barriers
 from all_routes import page_routes
 from browsing import Demo, chromium
 from gatepass.web.pages import places
 
-AXE = Axe()
-GRAVE = ("serious", "critical")
 WIDE: Any = {"width": 1280, "height": 900}
 NARROW: Any = {"width": 390, "height": 844}
 #: What a browser downloads, and what only ever leads elsewhere.
@@ -117,25 +115,12 @@ def person(open_page: Callable[..., Page]) -> Page:
     return open_page()
 
 
-def grave(page: Page) -> list[str]:
-    """What axe finds that keeps people out."""
-    # What is about to be replaced is paler, for the moment that takes.
-    looked_at = {"exclude": [['[aria-busy="true"]']]}
-    found = AXE.run(page, looked_at).response["violations"]
-    return [
-        f"{each['id']}: {node['html'][:200]} {node['target']}"
-        for each in found
-        if each["impact"] in GRAVE
-        for node in each["nodes"]
-    ]
-
-
 def complaints(page: Page, address: str) -> list[str]:
     """What is wrong with the page of that address."""
     page.goto(address)
     # Whatever opens hides something that has to be fit to read, too.
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
-    told = grave(page)
+    told = barriers(page)
     width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     if width[0] > width[1]:
         told.append(f"scrolls sideways: {width[0]} px in {width[1]}")

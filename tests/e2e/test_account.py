@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import httpx
 import pyotp
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from accessibility import barriers
 from browsing import Demo, chromium
 
 #: So near its end from the start that pages warn of it.
@@ -48,12 +48,6 @@ def sign_in(page: Page, email: str, password: str, code: str = "") -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def accessible(page: Page) -> None:
-    """Nothing serious, as an automated check can tell."""
-    found = Axe().run(page).response["violations"]
-    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
-
-
 def late_form(demo: Demo, page: Page, password: str, code: str = "") -> None:
     """Fill in a form, and be late with it."""
     page.goto("/access-tokens/new")
@@ -88,14 +82,14 @@ def test_a_form_that_outlives_its_sign_in_comes_back(demo: Demo, browser: Browse
     warned = page.get_by_role("status").filter(has_text="Your sign-in ends at")
     expect(warned).to_be_visible()
     expect(warned.get_by_role("link", name="Sign in again")).to_have_attribute("target", "_blank")
-    accessible(page)
+    assert barriers(page) == []
     # The lid is closed, and opened after lunch.
     page.clock.fast_forward(LIFETIME_S * 1000)
     expect(page.get_by_text("Your sign-in has ended.")).to_be_visible()
     end_sign_ins(demo)
     page.get_by_role("button", name="Create", exact=True).click()
     expect(page.get_by_text("You were signed out before this was saved")).to_be_visible()
-    accessible(page)
+    assert barriers(page) == []
     sign_in(page, demo.email, demo.password)
     shown_again(page)
     assert "Created:" not in page.content()
@@ -145,7 +139,7 @@ def test_two_factor_and_a_new_password(demo: Demo, browser: Browser) -> None:
     page.get_by_role("button", name="Turn on two-factor").click()
     codes = page.locator("#codes").inner_text().split()
     assert len(codes) == 10
-    accessible(page)
+    assert barriers(page) == []
     page.go_back()
     page.goto("/sign-in?again=1")
     sign_in(page, demo.email, demo.password)
@@ -155,7 +149,7 @@ def test_two_factor_and_a_new_password(demo: Demo, browser: Browser) -> None:
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(re.compile("/access-tokens"))
     page.goto("/account/password")
-    accessible(page)
+    assert barriers(page) == []
     field = page.get_by_label("New password")
     for typed, words in (
         ("brass", "3 more characters."),
@@ -173,6 +167,6 @@ def test_two_factor_and_a_new_password(demo: Demo, browser: Browser) -> None:
     expect(page).to_have_url(re.compile("/access-tokens"))
     for path in ("/account", "/account/two-factor"):
         page.goto(path)
-        accessible(page)
+        assert barriers(page) == []
     expect(page.get_by_text("8 recovery codes left.")).to_be_visible()
     context.close()
