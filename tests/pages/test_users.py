@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from gatepass.registry import second_factor
 from gatepass.registry.users import User
 from installation import Installation
 from page_reader import Visit
@@ -252,3 +253,37 @@ def test_an_access_token_sees_and_is_offered_nothing(installation: Installation,
         answer = visit.send(f"/company/users/{bob.id}/{path}", {"role": "reporting", "do": "save"})
         assert answer.answer.status_code == 403
     assert role_of(installation, bob) == "manager"
+
+
+def test_a_lost_second_factor_is_turned_off_by_someone_else(
+    installation: Installation, ada: Visit, manager: Visit, bob: User
+) -> None:
+    path = f"/company/users/{bob.id}/second-factor"
+    assert path not in ada.get("/company/users").html
+    assert ada.get(path).answer.status_code == 303
+    node = installation.node
+    node.sealing.make()
+    with node.database.changing(node.clock.now()) as session:
+        for user in (bob.id, installation.ada.id):
+            second_factor.put(session, user, second_factor.new_secret(), 0, node.sealing)
+    html = ada.get("/company/users").html
+    assert path in html
+    assert f"/company/users/{installation.ada.id}/second-factor" not in html
+    page = ada.get(path)
+    for words in (
+        "Turn off Bob Manager's second factor?",
+        "Make sure that it is really them who asks.",
+        "all sign-ins of Bob Manager (bob@example.com) end",
+        "their next sign-in needs the password alone",
+    ):
+        assert words in page.text, words
+    own = ada.get(f"/company/users/{installation.ada.id}/second-factor")
+    assert (own.answer.status_code, "in My account" in own.text) == (409, True)
+    above = manager.get(f"/company/users/{installation.ada.id}/second-factor")
+    assert above.answer.status_code == 403
+    done = ada.send(path, page.form(path).filled(), follow=True)
+    assert "The second factor is turned off" in done.text
+    assert path not in done.html
+    assert manager.get("/company/users").answer.status_code == 303
+    manager.sign_in(BOB)
+    assert manager.get("/company/users").answer.status_code == 200

@@ -33,6 +33,7 @@ OPERATIONS = {
     "GET /v1/users/{id}",
     "PATCH /v1/users/{id}",
     "POST /v1/users/{id}/deactivate",
+    "POST /v1/users/{id}/second-factor/deactivate",
     "GET /v1/roles",
     "POST /v1/roles",
     "GET /v1/roles/{id}",

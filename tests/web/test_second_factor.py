@@ -162,3 +162,24 @@ def test_both_changes_are_made_or_neither(installation: Installation) -> None:
     both = {"name": "Engines", "second_factor_required": True}
     assert ada.patch("/v1/company", json=both).status_code == 409
     assert ada.get("/v1/company").json()["name"] == "Analytical Engines"
+
+
+def test_a_lost_one_is_turned_off_by_someone_else(any_installation: Installation) -> None:
+    installation = any_installation
+    ada = installation.signed_in()
+    bob = installation.new_user("bob@example.com")
+    bobs = installation.signed_in("bob@example.com")
+    enrol(installation, bobs)
+    path = f"/v1/users/{bob.id}/second-factor/deactivate"
+    assert attempt(installation, email="bob@example.com").status_code == 401
+    assert bobs.post(path).json()["reason"] == "own_second_factor"
+    token = installation.client(installation.access_token("users:*"))
+    refused = token.post(path)
+    assert (refused.status_code, refused.json()["reason"]) == (403, "signed_in_user_required")
+    assert ada.post(path, json={"user": bob.id}).status_code == 422
+    done = ada.post(path)
+    assert (done.status_code, done.json()["second_factor"]) == (200, False)
+    assert done.json() == ada.get(f"/v1/users/{bob.id}").json()
+    assert ada.post(path, json={}).json() == done.json()
+    assert bobs.get("/v1/me").status_code == 401
+    assert attempt(installation, email="bob@example.com").status_code == 201

@@ -25,7 +25,10 @@ app = typer.Typer(
 # What Typer makes of Ctrl-C.
 _INTERRUPTED = 130
 # One module a command or a group of them; each adds itself to `app`.
-_COMMANDS = ("demo", "init", "serve", "migrate", "verifier", "token", "allowlist", "catalogue")
+_COMMANDS = (
+    *("demo", "init", "serve", "migrate"),
+    *("verifier", "token", "user", "allowlist", "catalogue"),
+)
 
 
 def run() -> int:

@@ -60,8 +60,8 @@ def _own(event: AuditEvent) -> bool:
 
 
 def _whose(event: AuditEvent, thing: str) -> str:
-    """ "their password", or "the password of Grace Hopper"."""
-    return f"their {thing}" if _own(event) else f"the {thing} of {event.subject.name}"
+    """ "their password", or "Grace Hopper's password"."""
+    return f"their {thing}" if _own(event) else f"{event.subject.name}'s {thing}"
 
 
 def _as_role(event: AuditEvent) -> str:

@@ -1,5 +1,6 @@
 """Authentications: what became of each sign-in. See ``sign_in`` for how one comes about."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, select, tuple_, update
@@ -124,10 +125,13 @@ def deactivate_others(session: Session, actor: Actor) -> int:
 def end_others(session: Session, actor: Actor) -> int:
     """End all of the actor's own sign-ins but the one in use, on the word of whoever calls: that
     the actor is who they are has been settled. How many there were."""
-    others = _others(session, actor)
-    for authentication_id in others:
-        _end(session, actor, authentication_id, "authentication.deactivated")
-    return len(others)
+    return _end_all(session, actor, _others(session, actor))
+
+
+def end_of_user(session: Session, actor: Actor, user_id: str) -> int:
+    """End all sign-ins of a user of the actor's company, on the word of whoever calls: that the
+    actor may has been settled. How many there were."""
+    return _end_all(session, actor, _active(session, user_id))
 
 
 def sign_out(session: Session, actor: Actor) -> None:
@@ -143,17 +147,24 @@ def sign_out(session: Session, actor: Actor) -> None:
 
 
 def _others(session: Session, actor: Actor) -> list[str]:
+    return [each for each in _active(session, actor.user) if each != actor.credential]
+
+
+def _active(session: Session, user_id: str | None) -> Sequence[str]:
     table = authentications.c
-    return list(
-        session.scalars(
-            select(table.id).where(
-                table.user_id == actor.user,
-                table.id != (actor.credential or ""),
-                table.deactivated_at.is_(None),
-                table.expires_at > session.info["now"],
-            )
+    return session.scalars(
+        select(table.id).where(
+            table.user_id == user_id,
+            table.deactivated_at.is_(None),
+            table.expires_at > session.info["now"],
         )
-    )
+    ).all()
+
+
+def _end_all(session: Session, actor: Actor, authentication_ids: Sequence[str]) -> int:
+    for authentication_id in authentication_ids:
+        _end(session, actor, authentication_id, "authentication.deactivated")
+    return len(authentication_ids)
 
 
 def _end(session: Session, actor: Actor, authentication_id: str, action: str) -> Authentication:

@@ -1,7 +1,7 @@
-"""Changing users: another role, or the end of an account.
+"""Changing users: another role, the end of an account, or of a second factor that was lost.
 
-A user is one row where decisions read (the holder), so either counts on their very next call, and
-on that of all their tokens and sign-ins.
+A user is one row where decisions read (the holder), so another role and the end count on their very
+next call, and on that of all their tokens and sign-ins.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from gatepass.core.catalogue import ADMIN
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.core.grants import Holder
-from gatepass.registry import audit
+from gatepass.registry import audit, authentications, second_factor
 from gatepass.registry.access_tokens_of_user import deactivate_all
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
@@ -69,7 +69,7 @@ def change_role(
         raise InvalidInput([("role", "There is no such role.")])
     if role != ADMIN.id:
         _require_another_administrator(session, user)
-    _require_not_above(session, actor, user)
+    require_not_above(session, actor, user)
     actor.require_held(permitted[role])
     if role == user.role:
         return user
@@ -106,7 +106,7 @@ def deactivate(
     if user.status != "active":
         return user
     _require_another_administrator(session, user)
-    _require_not_above(session, actor, user)
+    require_not_above(session, actor, user)
     ended = {
         "deactivated_at": session.info["now"],
         "deactivated_by": actor.user,
@@ -127,6 +127,40 @@ def deactivate(
     return find(session, actor, user.id)
 
 
+def turn_off_second_factor(session: Session, actor: Actor, user_id: str) -> User:
+    """Let someone who lost both phone and recovery codes sign in with the password alone.
+
+    Whoever made people believe that they had lost them must not go on with a sign-in that they got
+    hold of: all of that user's end in the same transaction. Repeating it changes nothing.
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; without ``users:manage``, or without something that
+            the user's role grants.
+        NotFound: there is none, or it is another company's.
+        Conflict: ``own_second_factor``: one's own takes the password and a code, or whoever got
+            hold of a session could take the account over with it.
+    """
+    actor, user = _changeable(session, actor, user_id)
+    require_of_someone_else(actor, user)
+    require_not_above(session, actor, user)
+    if not user.second_factor:
+        return user
+    second_factor.remove(session, user.id)
+    ended = authentications.end_of_user(session, actor, user.id)
+    _record(session, actor, "second_factor_disabled", user, after={"authentications_ended": ended})
+    return find(session, actor, user.id)
+
+
+def require_of_someone_else(actor: Actor, user: User) -> None:
+    """Raise Conflict (``own_second_factor``) if *user* is the actor."""
+    if user.id == actor.user:
+        raise Conflict(
+            "Your own second factor is turned off in My account, with your password and a code.",
+            reason="own_second_factor",
+            current=user,
+        )
+
+
 def is_last_administrator(session: Session, user: User) -> bool:
     """Whether nobody else of the company is an active user with the built-in role Admin."""
     if user.role != ADMIN.id or user.status != "active":
@@ -141,15 +175,17 @@ def is_last_administrator(session: Session, user: User) -> bool:
     return administrators < 2
 
 
-def require_changeable(session: Session, actor: Actor, user: User) -> None:
-    """A Manager must not be able to take an Admin's place by removing the Admin. The last
-    administrator is let through: what is true of them is told before anything about privileges.
+def require_not_above(session: Session, actor: Actor, user: User) -> None:
+    """Raise Forbidden (``permission_missing``) if *user*'s role holds something that the actor
+    doesn't: a Manager must not be able to take an Admin's place."""
+    actor.require_held(published_rules(session, user.company).roles.get(user.role, ()))
 
-    Raises:
-        Forbidden: *user*'s role holds something that the actor doesn't.
-    """
+
+def require_changeable(session: Session, actor: Actor, user: User) -> None:
+    """The same, but the last administrator is let through: what is true of them is told before
+    anything about privileges."""
     if not is_last_administrator(session, user):
-        _require_not_above(session, actor, user)
+        require_not_above(session, actor, user)
 
 
 def _changeable(session: Session, actor: Actor, user_id: str) -> tuple[Actor, User]:
@@ -170,10 +206,6 @@ def _require_another_administrator(session: Session, user: User) -> None:
         )
 
 
-def _require_not_above(session: Session, actor: Actor, user: User) -> None:
-    actor.require_held(published_rules(session, user.company).roles.get(user.role, ()))
-
-
 def _holder(session: Session, user: User) -> Holder:
     return published_holder(session, user.id) or Holder(user.id, user.company, True, user.role)
 
@@ -184,7 +216,7 @@ def _record(
     what: str,
     user: User,
     *,
-    before: dict[str, Any],
+    before: dict[str, Any] | None = None,
     after: dict[str, Any],
 ) -> None:
     audit.record(

@@ -1,4 +1,4 @@
-"""``/v1/users``: who there is; another role, or the end of an account."""
+"""``/v1/users``: who there is; another role, the end of an account, or of a lost second factor."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from pydantic import Field
 
 from gatepass.core.errors import Conflict
 from gatepass.registry import user_changes, user_search, users
-from gatepass.web.api.body import Fields, body, takes
+from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.shapes import (
     Limit,
     Listed,
@@ -120,6 +120,29 @@ def deactivate(
     try:
         with node.database.changing(node.clock.now()) as session:
             user = user_changes.deactivate(session, actor, id, access_tokens=end.access_tokens)
+    except Conflict as conflict:
+        raise _readable(conflict) from None
+    return _sent(user, response)
+
+
+@router.post(
+    "/users/{id}/second-factor/deactivate",
+    summary="Turn off the second factor of someone who lost it",
+    openapi_extra=takes(NoFields),
+)
+def turn_off_second_factor(
+    response: Response,
+    node: OurNode,
+    actor: SignedIn,
+    id: RecordId,
+    _: Annotated[NoFields, body(NoFields)],
+) -> User:
+    """Needs `users:manage`, and all that their role permits. Their recovery codes are gone, too,
+    and all their sign-ins end; the next takes the password alone. Repeating it changes nothing.
+    409 (`own_second_factor`) for one's own."""
+    try:
+        with node.database.changing(node.clock.now()) as session:
+            user = user_changes.turn_off_second_factor(session, actor, id)
     except Conflict as conflict:
         raise _readable(conflict) from None
     return _sent(user, response)

@@ -28,6 +28,7 @@ from gatepass.web.pages import (
     styleguide,
     user_deactivate,
     user_role,
+    user_second_factor,
     users,
 )
 
@@ -55,6 +56,7 @@ for _screen in (
     users,
     user_role,
     user_deactivate,
+    user_second_factor,
     # Before the page of one role, for the same reason.
     role_form,
     roles,

@@ -24,6 +24,7 @@ PATH = USERS.path
 _INVITATIONS = 10
 _DONE = {
     "role": "The role is changed. It counts from their next request on.",
+    "second-factor": "The second factor is turned off, and all their sign-ins have ended.",
     "deactivated": "The account is deactivated. Everything of it is refused from now on.",
 }
 

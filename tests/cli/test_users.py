@@ -1,0 +1,47 @@
+"""``gatepass user``: the last administrator's way back."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gatepass.cli.installation import opened
+from gatepass.registry import audit, second_factor, users
+from gatepass.registry.actor import Actor
+
+ADA = "ada@acme.example"
+
+
+def enrol() -> None:
+    with opened() as node, node.database.changing(node.clock.now()) as session:
+        node.sealing.make()
+        ada = users.by_email(session, ADA)
+        assert ada is not None
+        second_factor.put(session, ada.id, second_factor.new_secret(), 0, node.sealing)
+
+
+def test_a_lost_second_factor_is_turned_off_at_once(installed: Callable[..., Any]) -> None:
+    enrol()
+    said = installed("user", "second-factor-off", "ADA@acme.example")
+    assert (said.code, said.out) == (0, "")
+    assert said.err == (
+        f"The second factor of {ADA} is turned off, and all their sign-ins have ended.\n"
+    )
+    with opened() as node, node.database.reading(node.clock.now()) as session:
+        (event,) = audit.list_(
+            session, Actor.command_line(), action="user.second_factor_disabled"
+        ).items
+    assert event.actor_kind == "command line"
+    again = installed("user", "second-factor-off", ADA)
+    assert (again.code, again.out) == (1, "")
+    assert again.err == f"gatepass: {ADA} has no second factor.\n"
+    enrol()
+    record = json.loads(installed("user", "second-factor-off", ADA, "--json").out)
+    assert (record["email"], record["second_factor"]) == (ADA, False)
+
+
+@pytest.mark.parametrize("email", ["nobody@acme.example", "", "a\udcff@acme.example", "'; --"])
+def test_nobody_is_told_in_one_line(installed: Callable[..., Any], email: str) -> None:
+    said = installed("user", "second-factor-off", email)
+    assert (said.code, said.out, said.err) == (1, "", "gatepass: There is no such user.\n")

@@ -1,0 +1,157 @@
+"""A way back for whoever lost both phone and recovery codes: by someone else, and at once."""
+
+import pytest
+from sqlalchemy import func, select, update
+
+from gatepass.core.decision import Reason
+from gatepass.core.errors import GatepassError
+from gatepass.registry import audit, second_factor, second_factor_rule, user_changes
+from gatepass.registry.actor import Actor
+from gatepass.registry.sign_in import sign_in
+from gatepass.registry.tables import companies, recovery_codes, users
+from gatepass.registry.users import User
+from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+
+
+def turn_off(registry: SmallRegistry, actor: Actor, user: str) -> User:
+    with registry.changing() as session:
+        return user_changes.turn_off_second_factor(session, actor, user)
+
+
+def enrol(registry: SmallRegistry, user: User) -> list[str]:
+    """Give *user* a second factor; the recovery codes."""
+    registry.sealing.make()
+    secret = second_factor.new_secret()
+    with registry.changing() as session:
+        return second_factor.put(session, user.id, secret, 0, registry.sealing)
+
+
+def enter(registry: SmallRegistry, user: User, code: str | None = None) -> str:
+    return sign_in(
+        registry.database,
+        registry.sealing,
+        email=user.email,
+        password=PASSWORD,
+        code=code,
+        address=None,
+        user_agent=None,
+        now=lambda: registry.now,
+        lifetime_ms=3 * HOUR,
+        hasher=HASHER,
+    )[1]
+
+
+@pytest.fixture
+def grace(registry: SmallRegistry) -> User:
+    return registry.user(registry.northwind, "grace@northwind.example", "Grace Hopper", "manager")
+
+
+def test_the_password_alone_is_enough_and_all_former_sign_ins_are_over(
+    registry: SmallRegistry, grace: User
+) -> None:
+    ada = registry.signed_in(registry.ada)
+    codes = enrol(registry, grace)
+    former = [enter(registry, grace, code) for code in codes[:2]]
+    _, access_token = registry.token(registry.signed_in(grace))
+    with pytest.raises(GatepassError):
+        enter(registry, grace)
+    assert {registry.reason(login) for login in former} == {Reason.allowed}
+    before = registry.revision()
+
+    changed = turn_off(registry, ada, grace.id)
+    assert changed.second_factor is False
+    assert registry.revision() == before + 1, "all of it is one change"
+    assert {registry.reason(login) for login in former} == {Reason.token_deactivated}
+    assert registry.reason(access_token) is Reason.allowed
+    assert registry.reason(enter(registry, grace)) is Reason.allowed
+    with registry.reading() as session:
+        row = session.execute(select(users).where(users.c.id == grace.id)).one()
+        left = session.execute(
+            select(func.count()).where(recovery_codes.c.user_id == grace.id)
+        ).scalar_one()
+    assert (row.totp_sealed, row.totp_last_step, left) == (None, None, 0)
+    assert len(registry.events(action="authentication.deactivated")) == 3
+    (event,) = registry.events(action="user.second_factor_disabled")
+    assert audit.sentence(event) == "Ada Lovelace turned off Grace Hopper's second factor"
+    assert (event.company, event.before) == (grace.company, None)
+    assert event.after == {"authentications_ended": 3}
+    with nothing_changes(registry, but="revision revisions"):
+        assert turn_off(registry, ada, grace.id).second_factor is False
+
+
+def test_what_others_have_stays(registry: SmallRegistry, grace: User) -> None:
+    ada = registry.signed_in(registry.ada)
+    linus = registry.user(registry.northwind, "linus@northwind.example", "Linus")
+    enrol(registry, grace)
+    kept = enrol(registry, linus)
+    turn_off(registry, ada, grace.id)
+    assert registry.reason(enter(registry, linus, kept[0])) is Reason.allowed
+    assert turn_off(registry, ada, linus.id).second_factor is False, "ada is still signed in"
+
+
+def test_who_may_not(registry: SmallRegistry, grace: User) -> None:
+    enrol(registry, grace)
+    enrol(registry, registry.ada)
+    enrol(registry, registry.carl)
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada, permissions=["users:*"])
+    boss = registry.user(registry.northwind, "boss@northwind.example", "Boss")
+    enrol(registry, boss)
+    manager = registry.colleague("manager")
+
+    def refused(actor: Actor, user: str) -> tuple[str, str | None]:
+        with nothing_changes(registry), pytest.raises(GatepassError) as refusal:
+            turn_off(registry, actor, user)
+        return refusal.value.reason, getattr(refusal.value, "permission", None)
+
+    assert refused(registry.with_token(token), grace.id)[0] == "signed_in_user_required"
+    assert refused(registry.colleague("reporting"), grace.id) == (
+        "permission_missing",
+        "users:manage",
+    )
+    assert refused(ada, registry.carl.id)[0] == "not_found"
+    assert refused(ada, "usr_nobody")[0] == "not_found"
+    assert refused(ada, registry.ada.id)[0] == "own_second_factor"
+    assert refused(registry.signed_in(grace), grace.id)[0] == "own_second_factor"
+    # Nor the last administrator's, whom other changes let through to be told so.
+    assert refused(manager, boss.id) == ("permission_missing", "*")
+    with registry.changing() as session:
+        user_changes.deactivate(session, ada, boss.id)
+    assert refused(manager, registry.ada.id) == ("permission_missing", "*")
+    assert turn_off(registry, manager, grace.id).second_factor is False
+
+
+def test_whoever_ended_meanwhile_changes_nothing(registry: SmallRegistry, grace: User) -> None:
+    enrol(registry, grace)
+    boss = registry.user(registry.northwind, "boss@northwind.example", "Boss")
+    acting = registry.signed_in(boss)
+    ada = registry.signed_in(registry.ada)
+    with registry.changing() as session:
+        user_changes.deactivate(session, ada, boss.id)
+    with nothing_changes(registry), pytest.raises(GatepassError) as refusal:
+        turn_off(registry, acting, grace.id)
+    assert refusal.value.reason == "account_deactivated"
+
+
+def test_a_company_that_requires_one_wants_a_new_one(registry: SmallRegistry, grace: User) -> None:
+    enrol(registry, grace)
+    with registry.changing() as session:
+        session.execute(update(companies).values(second_factor_required=True))
+    turn_off(registry, registry.signed_in(registry.ada), grace.id)
+    with registry.reading() as session:
+        assert second_factor_rule.lacking(session, grace.id)
+
+
+def test_the_command_line_helps_the_last_administrator(registry: SmallRegistry) -> None:
+    enrol(registry, registry.ada)
+    turn_off(registry, Actor.command_line(), registry.ada.id)
+    assert registry.reason(enter(registry, registry.ada)) is Reason.allowed
+    (event,) = registry.events(registry.northwind, action="user.second_factor_disabled")
+    assert audit.sentence(event) == "The command line turned off Ada Lovelace's second factor"
+
+
+def test_a_lost_sealing_key_is_no_hindrance(registry: SmallRegistry, grace: User) -> None:
+    enrol(registry, grace)
+    registry.sealing.path.unlink()
+    turn_off(registry, registry.signed_in(registry.ada), grace.id)
+    assert registry.reason(enter(registry, grace)) is Reason.allowed
