@@ -1,7 +1,8 @@
 """What an actor may do at the moment of a change.
 
 A request is admitted before its change gets its turn, and may wait for seconds behind others. If
-one of those ended its credential, or took its role away, it must not X
+one of those ended its credential, or took its role away, it must not be carried out any more: so a
+change looks at its actor once more, behind the lock.
 """
 
 from dataclasses import replace
