@@ -107,7 +107,16 @@ def test_from_outside_the_allowlist_pages_say_so(installation: Installation, ada
             company=installation.company.id,
             entries=[allowlist.Entry("203.0.113.0/24", "")],
         )
-    for path in ("/", "/access-tokens", "/access-tokens/new", "/sign-in", "/v1/docs"):
+    for path in (
+        "/",
+        "/access-tokens",
+        "/access-tokens/new",
+        "/sign-in",
+        "/v1/docs",
+        "/password-resets",
+        "/password-resets/done",
+        "/invitations/accepted",
+    ):
         page = ada.get(path)
         assert page.answer.status_code == 403, path
         assert "company_address_not_allowed" in page.text

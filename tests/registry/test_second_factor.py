@@ -292,6 +292,30 @@ def test_turning_it_off_takes_password_and_code(ada: Enrolled) -> None:
     assert gone.value.reason == "second_factor_missing"
 
 
+def test_a_code_is_good_once_even_if_it_is_turned_off_and_on_between(ada: Enrolled) -> None:
+    secret, setup = second_factor_setup.begin(ada.proving, ada.actor)
+    code = ada.next_code()
+    second_factor_setup.disable(ada.proving, ada.actor, password=PASSWORD, code=code)
+    used = code_of(ada.registry, secret)
+    with pytest.raises(InvalidInput) as refusal:
+        second_factor_setup.enable(
+            ada.proving, ada.actor, setup=setup, password=PASSWORD, code=used
+        )
+    assert refusal.value.errors[0][0] == "code"
+    ada.registry.now += 2 * STEP_MS
+    later = code_of(ada.registry, secret)
+    second_factor_setup.enable(ada.proving, ada.actor, setup=setup, password=PASSWORD, code=later)
+
+
+def test_what_anyone_can_send_is_no_alarm_about_the_key(
+    ada: Enrolled, caplog: pytest.LogCaptureFixture
+) -> None:
+    for rubbish in (b"", b"\x01", b"rubbish" * 20, bytes(100)):
+        with pytest.raises(InvalidInput):
+            second_factor_setup.secret_of(ada.proving, ada.actor, rubbish)
+    assert caplog.records == []
+
+
 def test_a_short_password_suffices_only_with_a_second_factor(ada: Enrolled) -> None:
     short = "vivid-9x"
     account.change_password(ada.proving, ada.actor, current=PASSWORD, new=short)

@@ -62,11 +62,20 @@ class SealingKey:
                 damaged, or sealed for someone else.
         """
         self.require(sealed)
-        nonce = sealed[_HEAD_BYTES - _NONCE_BYTES : _HEAD_BYTES]
-        try:
-            return AESGCM(self._read()).decrypt(nonce, sealed[_HEAD_BYTES:], owner.encode())
-        except InvalidTag:
-            raise self._unavailable(f"what was sealed for {owner} is damaged") from None
+        secret = _decrypted(self._read(), sealed, owner)
+        if secret is None:
+            raise self._unavailable(f"what was sealed for {owner} is damaged")
+        return secret
+
+    def brought_back(self, sealed: bytes, *, owner: str) -> bytes | None:
+        """The secret in what a form brought back; None if it is nothing that this key sealed for
+        *owner*. Anyone can send anything: that is no outage, and no alarm for the log."""
+        if len(sealed) <= _HEAD_BYTES or not self.path.exists():
+            return None
+        key = self._read()
+        if not hmac.compare_digest(sealed[: len(_FORM) + _CHECK_BYTES], _FORM + _check(key)):
+            return None
+        return _decrypted(key, sealed, owner)
 
     def require(self, sealed: bytes) -> None:
         """Raise Unavailable unless this is the key that *sealed* was sealed with."""
@@ -126,6 +135,14 @@ class SealingKey:
 
 def _check(key: bytes) -> bytes:
     return hmac.digest(key, b"gatepass sealing key", hashlib.sha256)[:_CHECK_BYTES]
+
+
+def _decrypted(key: bytes, sealed: bytes, owner: str) -> bytes | None:
+    nonce = sealed[_HEAD_BYTES - _NONCE_BYTES : _HEAD_BYTES]
+    try:
+        return AESGCM(key).decrypt(nonce, sealed[_HEAD_BYTES:], owner.encode())
+    except InvalidTag:
+        return None
 
 
 def _make_durable(directory: Path) -> None:

@@ -160,9 +160,7 @@ def put_recovery_codes(session: Session, user: str) -> list[str]:
 def remove(session: Session, user: str) -> None:
     """Forget the secret and the recovery codes."""
     session.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user))
-    session.execute(
-        update(users).where(users.c.id == user).values(totp_sealed=None, totp_last_step=None)
-    )
+    session.execute(update(users).where(users.c.id == user).values(totp_sealed=None))
 
 
 def recovery_codes_left(session: Session, user: str) -> int:

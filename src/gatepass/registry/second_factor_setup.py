@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from gatepass.core.errors import Conflict, InvalidInput, Unavailable
+from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry import audit, passwords, second_factor, second_factor_rule
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
@@ -38,11 +38,10 @@ def secret_of(proving: Proving, actor: Actor, setup: bytes) -> str:
         InvalidInput: for ``setup``: it was sealed for someone else, or not by us.
     """
     require_person(actor)
-    try:
-        return proving.sealing.open(setup, owner=f"{_OWNER}{actor.user}").decode()
-    except Unavailable:
-        sentence = "This form has lost its secret. Scan the new one."
-        raise InvalidInput([("setup", sentence)]) from None
+    secret = proving.sealing.brought_back(setup, owner=f"{_OWNER}{actor.user}")
+    if secret is None:
+        raise InvalidInput([("setup", "This form has lost its secret. Scan the new one.")])
+    return secret.decode()
 
 
 def enable(proving: Proving, actor: Actor, *, setup: bytes, password: str, code: str) -> list[str]:
@@ -64,7 +63,9 @@ def enable(proving: Proving, actor: Actor, *, setup: bytes, password: str, code:
             raise Conflict("A second factor is set up already.", reason="second_factor_present")
         # Once more, behind the lock: another node may have begun with another key.
         second_factor.ready(session, proving.sealing)
-        step = second_factor.step_of(secret, code, now=session.info["now"], after=None)
+        # Not even by turning it off and on again is a code good twice.
+        after = row.totp_last_step
+        step = second_factor.step_of(secret, code, now=session.info["now"], after=after)
         if step is None:
             raise WrongCode
         codes = second_factor.put(session, row.id, secret, step, proving.sealing)

@@ -75,7 +75,9 @@ def _changed(
     fields = changes.model_fields_set
     # Both or neither; once the first is made, its version is the one to go on from.
     if "name" in fields or not fields:
-        company = companies.rename(session, actor, name=changes.name, if_match=if_match)
+        # A change of nothing is still one that needs the right to it, and the version it names.
+        name = changes.name if fields else companies.own(session, actor).name
+        company = companies.rename(session, actor, name=name, if_match=if_match)
         if_match = None
     if "second_factor_required" in fields:
         wanted = changes.second_factor_required

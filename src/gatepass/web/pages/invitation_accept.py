@@ -1,6 +1,6 @@
 """/invitations/{token}: what the link in an invitation's mail opens."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -13,9 +13,12 @@ from gatepass.web.pages.forms import Form
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.mail_links import LinkRoute, broken_page, shut_out_page, signed_in_here
 from gatepass.web.pages.templating import render
+from gatepass.web.pages.visitor import not_from_outside
 
 router = APIRouter(include_in_schema=False)
-_afterwards = APIRouter(route_class=PageRoute, include_in_schema=False)
+_afterwards = APIRouter(
+    route_class=PageRoute, include_in_schema=False, dependencies=[Depends(not_from_outside)]
+)
 _following = APIRouter(route_class=LinkRoute, include_in_schema=False)
 
 _ACCEPTED = "/invitations/accepted"

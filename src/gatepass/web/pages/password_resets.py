@@ -3,7 +3,7 @@ answer or from how long it takes: the work is done after it."""
 
 import logging
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -18,6 +18,7 @@ from gatepass.web.pages.forms import Form
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.mail_links import LinkRoute, broken_page, shut_out_page, signed_in_here
 from gatepass.web.pages.templating import render
+from gatepass.web.pages.visitor import not_from_outside
 
 _LONGEST = 320
 _DONE = "/password-resets/done"
@@ -25,7 +26,9 @@ _DONE = "/password-resets/done"
 _log = logging.getLogger("gatepass.web")
 
 router = APIRouter(include_in_schema=False)
-_asking = APIRouter(route_class=PageRoute, include_in_schema=False)
+_asking = APIRouter(
+    route_class=PageRoute, include_in_schema=False, dependencies=[Depends(not_from_outside)]
+)
 _following = APIRouter(route_class=LinkRoute, include_in_schema=False)
 
 

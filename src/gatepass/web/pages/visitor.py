@@ -12,7 +12,7 @@ from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
 from gatepass.verify.presented import read_credential
 from gatepass.web.cookies import login_cookie
-from gatepass.web.deps import address_of, admit, caller_of, lines, node_of
+from gatepass.web.deps import Refused, address_of, admit, caller_of, lines, node_of
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,19 @@ def visiting(request: Request) -> Visitor:
         company_name=company.name,
         signed_in_until=caller.grant.expires_at if caller.grant.kind == "login" else None,
     )
+
+
+def not_from_outside(request: Request) -> None:
+    """For pages that are open to everyone: a credential that is good, but not from here, opens
+    nothing.
+
+    Raises:
+        Refused: it is such a credential.
+        Unavailable: it can't be decided now.
+    """
+    decision = admit(request, presented(request))
+    if decision.reason is Reason.company_address_not_allowed:
+        raise Refused(decision)
 
 
 def presented(request: Request) -> str | Reason:
