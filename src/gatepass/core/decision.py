@@ -13,7 +13,8 @@ from gatepass.core.reason import STATUS, Reason
 __all__ = ["STATUS", "Call", "Decision", "Reason", "admit", "admit_verifier", "decide", "held"]
 
 
-_KINDS = {ACCESS_TOKEN: ("api", "ui"), LOGIN_TOKEN: ("login",)}
+_PREFIXES = {"api": ACCESS_TOKEN + "_", "ui": ACCESS_TOKEN + "_", "login": LOGIN_TOKEN + "_"}
+_NO_PREFIX = "\0"
 _NOTHING: frozenset[str] = frozenset()
 # Bound once: an enumeration looks its members up anew at each use. Asking whether something is an
 # instance of one is dear, too; below it is asked the other way round where calls pass.
@@ -173,11 +174,15 @@ def _admitted_role(
     if not isinstance(credential, Credential):
         return _TOKEN_MISSING if credential is _TOKEN_MISSING else _TOKEN_INVALID
 
-    # 2. It is a token, known, and its secret is the right one.
+    # 2. It is a token, known, and its secret is the right one. (One and the same digest needn't be
+    # compared with itself: that is what a verifier remembers of a text whose secret matched.)
     if (
         grant is None
-        or not compare_digest(credential.digest, grant.digest)
-        or grant.kind not in _KINDS.get(credential.id[:4], ())
+        or (
+            credential.digest is not grant.digest
+            and not compare_digest(credential.digest, grant.digest)
+        )
+        or not credential.id.startswith(_PREFIXES.get(grant.kind, _NO_PREFIX))
     ):
         return _TOKEN_INVALID
 

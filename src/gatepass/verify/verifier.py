@@ -12,7 +12,7 @@ No network, no lock, no write, no await. See docs/one-request.md.
 """
 
 from collections.abc import Callable
-from hashlib import sha256
+from hashlib import blake2s
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -268,7 +268,7 @@ class Verifier:
         if len(text) != credentials.LENGTH or not text.isascii():
             return None
         # The key is a digest: the cache holds no secret, and a look-up's time tells nothing of one.
-        key = sha256(text.encode()).digest()
+        key = blake2s(text.encode()).digest()
         span = self._span
         if span.generation != generation or boot_ns >= span.until_ns:
             span = self._span = Span(generation, boot_ns + CACHE_NS)
