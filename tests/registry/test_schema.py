@@ -31,17 +31,6 @@ def test_the_migrations_make_the_tables_the_program_knows(database: Database) ->
     assert {kind for kind, _ in differences} <= {"remove_table", "remove_index"}
 
 
-def test_postgresql_reads_grants_by_revision_through_an_index(postgresql_url: str) -> None:
-    with Database(postgresql_url).administering() as connection:
-        indexes = {
-            definition.partition(" USING ")[2]
-            for (definition,) in connection.execute(
-                text("SELECT indexdef FROM pg_indexes WHERE tablename = 'grants'")
-            )
-        }
-    assert "btree (revision, id)" in indexes
-
-
 def test_the_last_version_is_the_last_migration() -> None:
     config = Config()
     config.set_main_option("script_location", "gatepass.registry:migrations")

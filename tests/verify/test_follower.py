@@ -41,7 +41,7 @@ class Primary:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], tuple[bytes, int]] = {}
-        self.history: dict[int, str] = {0: "begin"}
+        self.history: dict[int, str] = {0: "0" * 16}
         self.faults: set[str] = set()
         self.asked: list[str] = []
         self.during: Callable[[str], None] = lambda _: None

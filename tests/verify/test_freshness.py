@@ -105,9 +105,10 @@ def test_words_survive_each_other(shared: SharedMap, clocks: Clocks) -> None:
     shared.move()
     generation = shared.generation
     shared.saw(START_MS)
-    shared.revision = 2**40
+    shared.reached(2**40, "00000000deadbeef")
     vouch(shared, clocks)
-    assert (shared.generation, shared.latest_ms, shared.revision) == (generation, START_MS, 2**40)
+    assert (shared.generation, shared.latest_ms) == (generation, START_MS)
+    assert shared.position == (2**40, "00000000deadbeef")
     assert vouched(shared, clocks)
     assert shared.path.stat().st_size == SIZE
 

@@ -3,14 +3,15 @@
 A connection of its own, in autocommit, that asks the primary and listens for changes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import psycopg
-from psycopg import IsolationLevel, sql
+from psycopg import IsolationLevel
 
+from gatepass.registry import changes
+from gatepass.registry.changes import Change, Position
 from gatepass.registry.database import CHANGED_CHANNEL
-from gatepass.verify.grant_file import TABLES
 
 # Everything asked here is small but for a snapshot; a connection that hangs is given up.
 _SETTINGS = "SET statement_timeout = '60s'"
@@ -23,12 +24,10 @@ _PARAMETERS: dict[str, Any] = {
     "target_session_attrs": "read-write",
     "application_name": "gatepass follower",
 }
-_ROWS = sql.SQL(" UNION ALL ").join(
-    sql.SQL("SELECT {name}, id, record, revision FROM {table} WHERE revision > %(after)s").format(
-        name=sql.Literal(table), table=sql.Identifier(table)
-    )
-    for table in TABLES
-) + sql.SQL(" ORDER BY 4, 2")
+_KNOWN = changes.known_sql("%s", "%s")
+_CHANGES = changes.changes_sql("%(after)s")
+# A snapshot is passed on as it comes: a million grants needn't fit in memory.
+_ROWS_AT_ONCE = 5_000
 
 
 class DatabaseFeed:
@@ -58,9 +57,7 @@ class DatabaseFeed:
         if row is None or row[0]:
             raise psycopg.OperationalError("the server is in recovery: it is no primary")
 
-    def changes(
-        self, after: tuple[int, str]
-    ) -> tuple[tuple[int, str], Iterable[tuple[str, str, bytes, int]]] | None:
+    def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:
         """All that changed after *after*, or None if this history doesn't know that position.
 
         One snapshot: a row that changed twice meanwhile is seen as it is at the position returned.
@@ -70,19 +67,25 @@ class DatabaseFeed:
             here = self._here(connection)
             if here == after:
                 return here, ()
-            known = connection.execute(
-                "SELECT 1 FROM revisions WHERE number = %s AND tag = %s", after
-            ).fetchone()
-            if known is None:
+            if connection.execute(_KNOWN, after).fetchone() is None:
                 return None
-            return here, connection.execute(_ROWS, {"after": after[0]}).fetchall()
+            return here, connection.execute(_CHANGES, {"after": after[0]}).fetchall()
 
-    def snapshot(self) -> tuple[tuple[int, str], Iterable[tuple[str, str, bytes, int]]]:
-        """Every row, and the position it leads to."""
+    def snapshot(self) -> tuple[Position, Iterable[Change]]:
+        """Every row, and the position it leads to. The rows come as they are asked for, within one
+        transaction; ask for nothing else meanwhile."""
+        rows = self._snapshot()
+        here = next(rows)
+        assert isinstance(here[0], int)
+        return here, rows
+
+    def _snapshot(self) -> Generator[Any, None, None]:
         connection = self._connection()
         with connection.transaction():
-            here = self._here(connection)
-            return here, connection.execute(_ROWS, {"after": -1}).fetchall()
+            yield self._here(connection)
+            with connection.cursor("gatepass_snapshot") as cursor:
+                cursor.itersize = _ROWS_AT_ONCE
+                yield from cursor.execute(changes.SNAPSHOT)
 
     def wait(self, seconds: float) -> None:
         """Return when a change has committed, or after *seconds*."""
@@ -96,8 +99,8 @@ class DatabaseFeed:
             self._open = None
 
     @staticmethod
-    def _here(connection: psycopg.Connection[tuple[Any, ...]]) -> tuple[int, str]:
-        row = connection.execute("SELECT number, tag FROM revision WHERE id = 1").fetchone()
+    def _here(connection: psycopg.Connection[tuple[Any, ...]]) -> Position:
+        row = connection.execute(changes.HERE).fetchone()
         if row is None:
             raise psycopg.DataError("the registry has no revision: its schema isn't complete")
         return row[0], row[1]

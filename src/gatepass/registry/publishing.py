@@ -1,7 +1,8 @@
 """The grants, holders and company rules that follow from the records.
 
 Whoever changes a record publishes what follows from it in the same transaction, marked with that
-transaction's revision; so what is decided by and what people see can't part.
+transaction's revision; so what is decided by and what people see can't part. What was published at
+which revision is kept in ``changed_records``: followers read on from there.
 """
 
 from collections.abc import Sequence
@@ -18,9 +19,14 @@ from gatepass.registry import audit, role_records, tables
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import Database
-from gatepass.verify.grant_file import UPSERT
+from gatepass.verify.grant_file import REMOVE, UPSERT
 
 _UPSERT = {table: text(statement) for table, statement in UPSERT.items()}
+_REMOVE = {table: text(statement) for table, statement in REMOVE.items()}
+_CHANGED = text(
+    "INSERT INTO changed_records (revision, record_table, record_id) "
+    "VALUES (:revision, :record_table, :id) ON CONFLICT DO NOTHING"
+)
 _SELECT = {
     table: text(f"SELECT record FROM {table} WHERE id = :id")  # noqa: S608 - the grant file's own table names
     for table in UPSERT
@@ -29,23 +35,23 @@ _SELECT = {
 
 def publish(session: Session, record: Grant | Holder | CompanyRules) -> None:
     """Put what follows from a change where decisions read it, as of this transaction's revision."""
-    session.execute(
-        _UPSERT[_TABLES[type(record)]],
-        {
-            "id": record.id,
-            "record": grants.encode(record),
-            "revision": session.info["revision"],
-        },
-    )
+    _publish(session, _TABLES[type(record)], [record])
 
 
 def publish_grants(session: Session, records: Sequence[Grant]) -> None:
     """Publish many grants at once."""
-    revision = session.info["revision"]
-    session.execute(
-        _UPSERT["grants"],
-        [{"id": each.id, "record": grants.encode(each), "revision": revision} for each in records],
-    )
+    _publish(session, "grants", records)
+
+
+def withdraw_grants(session: Session, ids: Sequence[str]) -> None:
+    """Remove grants, as of this transaction's revision: their texts are then unknown.
+
+    For what can't be used any more and whose past use nobody asks about; what was deactivated by
+    someone stays, so that it goes on being refused for that reason.
+    """
+    if ids:
+        session.execute(_REMOVE["grants"], [{"id": each} for each in ids])
+        _note(session, "grants", ids)
 
 
 def published_grant(session: Session, credential: str) -> Grant | None:
@@ -124,6 +130,26 @@ def _outdated(session: Session, catalogue: Catalogue) -> list[tuple[str, str, Co
 
 def _readable(rules: CompanyRules) -> dict[str, list[str]]:
     return {role: sorted(permissions) for role, permissions in rules.roles.items()}
+
+
+def _publish(
+    session: Session, table: str, records: Sequence[Grant | Holder | CompanyRules]
+) -> None:
+    if not records:
+        return
+    revision = session.info["revision"]
+    session.execute(
+        _UPSERT[table],
+        [{"id": each.id, "record": grants.encode(each), "revision": revision} for each in records],
+    )
+    _note(session, table, [each.id for each in records])
+
+
+def _note(session: Session, table: str, ids: Sequence[str]) -> None:
+    revision = session.info["revision"]
+    session.execute(
+        _CHANGED, [{"revision": revision, "record_table": table, "id": each} for each in ids]
+    )
 
 
 def _record(session: Session, table: str, key: str) -> bytes | None:

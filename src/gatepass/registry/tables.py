@@ -84,6 +84,68 @@ revisions = Table(
     Column("at", BigInteger, nullable=False),
 )
 
+#: Which records decisions read changed at which revision, kept as long as ``revisions`` are: what a
+#: follower that was there reads on from. A row whose record is gone is a tombstone.
+changed_records = Table(
+    "changed_records",
+    metadata,
+    Column("revision", row_number, primary_key=True, autoincrement=False),
+    Column("record_table", key_text, primary_key=True),
+    Column("record_id", key_text, primary_key=True),
+)
+
+# --- who decides by it -------------------------------------------------------------------------
+
+#: Nodes and embedded verifiers: who decides by a copy of the grants (or by the database itself).
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", key_text, primary_key=True),
+    # node, embedded
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("address", Text),
+    # The verifier key that an embedded one follows with.
+    Column("key_id", key_text),
+    # The companies and permissions its copy is limited to; None is no limit.
+    Column("limits", JSONText),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    # The latest moment it may have been vouched for, and for how long that counts.
+    Column("vouched_at", BigInteger, nullable=False),
+    Column("staleness_ms", BigInteger, nullable=False),
+    # The latest revision it has acknowledged.
+    Column("revision", BigInteger, nullable=False),
+)
+
+#: What was ended at a revision, and when everyone who could have said "allowed" was known to
+#: refuse it.
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("subject_id", key_text, primary_key=True),
+    Column("subject_kind", Text, nullable=False),
+    Column("subject_name", Text, nullable=False),
+    Column("company_id", key_text),
+    Column("at", BigInteger, nullable=False),
+    Column("completed_at", BigInteger),
+    Index(None, "subject_id", "revision"),
+    Index(None, "completed_at"),
+)
+
+#: Who could have said "allowed" at that moment, and when each acknowledged the revision.
+receipt_confirmations = Table(
+    "receipt_confirmations",
+    metadata,
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("node_id", key_text, primary_key=True),
+    Column("node_name", Text, nullable=False),
+    Column("confirmed_at", BigInteger),
+    Index(None, "node_id", "confirmed_at"),
+)
+
 # --- who ---------------------------------------------------------------------------------------
 
 companies = Table(

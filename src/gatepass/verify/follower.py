@@ -25,7 +25,7 @@ from typing import Protocol
 from gatepass.core.errors import Unavailable
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import open_own_file
-from gatepass.verify.grant_file import TABLES, UPSERT, GrantFile, ddl
+from gatepass.verify.grant_file import REMOVE, TABLES, UPSERT, GrantFile, ddl
 
 #: The net under the wake-up calls: a change is seen after this long even if none arrives.
 POLL_SECONDS = 0.4
@@ -36,8 +36,8 @@ _log = logging.getLogger("gatepass.follower")
 
 #: A place in one history: (revision, tag). The tag is random for each revision.
 Position = tuple[int, str]
-#: One row as it is after a revision: (table, id, record, revision).
-Change = tuple[str, str, bytes, int]
+#: One row as it is after a revision: (table, id, record, revision). Without a record it is gone.
+Change = tuple[str, str, bytes | None, int]
 
 
 class Feed(Protocol):
@@ -131,7 +131,7 @@ class Follower:
             there, rows = ahead
             if there != here:
                 self._apply(connection, here, there, rows, anew=False)
-        self._file.shared.revision = there[0]
+        self._file.shared.reached(*there)
         self._file.shared.vouch(asked_boot_ns, asked_wall_ms, self._staleness_ms)
 
     def _apply(
@@ -152,9 +152,12 @@ class Follower:
                 for table in TABLES:
                     connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of TABLES
             for table, key, record, revision in rows:
-                connection.execute(
-                    UPSERT[table], {"id": key, "record": record, "revision": revision}
-                )
+                if record is None:
+                    connection.execute(REMOVE[table], {"id": key})
+                else:
+                    connection.execute(
+                        UPSERT[table], {"id": key, "record": record, "revision": revision}
+                    )
             connection.execute(
                 "INSERT OR REPLACE INTO followed (id, revision, tag) VALUES (1, ?, ?)", there
             )

@@ -25,7 +25,7 @@ from pathlib import Path
 from gatepass.core.errors import Misconfigured
 
 SIZE = 4096
-GENERATION, _BOOT, _VOUCHED_BOOT_NS, _VOUCHED_WALL_MS, _LATEST_MS, _REVISION = 1, 2, 3, 4, 5, 6
+GENERATION, _BOOT, _VOUCHED_BOOT_NS, _VOUCHED_WALL_MS, _LATEST_MS, _REVISION, _TAG = range(1, 8)
 
 # Counts while the machine sleeps, which CLOCK_MONOTONIC doesn't on Linux: a laptop or a frozen
 # virtual machine that wakes up must not believe an old copy.
@@ -108,6 +108,12 @@ class SharedMap:
             and words[_BOOT] == self._boot
         )
 
+    def vouched_until_boot_ns(self) -> int:
+        """When the stamp runs out, by BOOT_CLOCK in ns; 0 if there is none of this boot."""
+        words = self.words
+        until = words[_VOUCHED_BOOT_NS]
+        return until if words[_BOOT] == self._boot else 0
+
     # --- what has been reached ----------------------------------------------------------------
 
     @property
@@ -115,9 +121,19 @@ class SharedMap:
         """The revision the copy has reached."""
         return self.words[_REVISION]
 
-    @revision.setter
-    def revision(self, number: int) -> None:
-        self.words[_REVISION] = number
+    @property
+    def position(self) -> tuple[int, str]:
+        """The (revision, tag) the copy has reached.
+
+        A stamp that was read *before* it vouches for this position or an earlier one: whoever
+        writes the two writes the position first.
+        """
+        return self.words[_REVISION], f"{self.words[_TAG]:016x}"
+
+    def reached(self, revision: int, tag: str) -> None:
+        """Write the position that the copy has reached, before it is vouched for."""
+        self.words[_TAG] = int(tag, 16)
+        self.words[_REVISION] = revision
 
     @property
     def latest_ms(self) -> int:

@@ -28,6 +28,8 @@ UPSERT = {
     for table in TABLES
 }
 
+REMOVE = {table: f"DELETE FROM {table} WHERE id = :id" for table in TABLES}  # noqa: S608 - the names are the constants above
+
 #: A reader that can't read for this long says so (503) rather than keep a gateway waiting.
 READ_TIMEOUT_S = 0.1
 _MEMORY_MAP_BYTES = 2**31 - 65_536
@@ -40,7 +42,7 @@ def ddl(dialect: str) -> list[str]:
 
     Args:
         dialect: ``sqlite`` (a grant file, or the whole database) or ``postgresql`` (the registry
-            that followers copy from, so it has an index by revision too).
+            that followers copy from).
     """
     if dialect == "sqlite":
         return [
@@ -50,13 +52,9 @@ def ddl(dialect: str) -> list[str]:
         ]
     if dialect == "postgresql":
         return [
-            statement
+            f'CREATE TABLE {table} (id TEXT COLLATE "C" NOT NULL PRIMARY KEY, '
+            "record BYTEA NOT NULL, revision BIGINT NOT NULL)"
             for table in TABLES
-            for statement in (
-                f'CREATE TABLE {table} (id TEXT COLLATE "C" NOT NULL PRIMARY KEY, '
-                "record BYTEA NOT NULL, revision BIGINT NOT NULL)",
-                f"CREATE INDEX ix_{table}_revision ON {table} (revision, id)",
-            )
         ]
     raise ValueError(f"no grant tables for {dialect}")
 
