@@ -90,11 +90,17 @@ def test_from_made_to_ended(any_installation: Installation) -> None:
     assert ended.json()["deactivated_by"] == installation.ada.id
     assert installation.verify(text, **question)["reason"] == "token_deactivated"
     again = ada.post(path + "/deactivate")
-    assert (again.status_code, again.json()) == (200, ended.json())
+    assert again.status_code == 200
+    assert but_use(again.json()) == but_use(ended.json())
     assert again.headers["etag"] == ended.headers["etag"]
     assert reasons(ada.patch(path, json={"label": "x"})) == (409, "token_deactivated")
     (listed,) = ada.get("/v1/access-tokens").json()["items"]
-    assert listed == ended.json()
+    assert but_use(listed) == but_use(ended.json())
+
+
+def but_use(token: dict[str, Any]) -> dict[str, Any]:
+    """A token's record without its last use, which is counted a moment later."""
+    return {name: value for name, value in token.items() if name != "last_used"}
 
 
 def test_the_text_is_sent_once_and_nowhere_again(ada: httpx.Client) -> None:
