@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from types import TracebackType
 from typing import Any
 
 import httpx
+
+from gatepass.registry.sealing import FILE_NAME, SealingKey
 
 PASSWORD = "correct horse battery staple"
 EMAIL = "ada@example.com"
@@ -33,6 +36,10 @@ def free_port() -> int:
 class Running:
     """A served installation; a context manager that stops it.
 
+    Args:
+        join: be another node of that installation, which is on PostgreSQL: the same database,
+            sealing key and public URL, its own data directory and ports.
+
     Attributes:
         url: of the main port.
         verify_url: of the verify port.
@@ -40,7 +47,12 @@ class Running:
     """
 
     def __init__(
-        self, directory: Path, *, database_url: str | None = None, **settings: str
+        self,
+        directory: Path,
+        *,
+        database_url: str | None = None,
+        join: "Running | None" = None,
+        **settings: str,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         catalogue = directory / "catalogue.yaml"
@@ -64,6 +76,9 @@ class Running:
         self.log = directory / "serve.log"
         self.process: subprocess.Popen[bytes] | None = None
         self._asking = httpx.Client(timeout=20)
+        if join is not None:
+            self._join(join, settings)
+            return
         self.command(
             *("init", "--company", "Analytical Engines", "--email", EMAIL, "--password-stdin"),
             text=PASSWORD + "\n",
@@ -83,6 +98,17 @@ class Running:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _join(self, other: "Running", settings: dict[str, str]) -> None:
+        for name in ("GATEPASS_DATABASE_URL", "GATEPASS_PUBLIC_URL"):
+            if name not in settings:
+                self.environ[name] = other.environ[name]
+        data = Path(self.environ["GATEPASS_DATA_DIR"])
+        data.mkdir(mode=0o700)
+        key = SealingKey(Path(other.environ["GATEPASS_DATA_DIR"]) / FILE_NAME)
+        key.make()
+        shutil.copy(key.path, data)
+        self.verifier_key = other.verifier_key
 
     def command(
         self, *arguments: str, text: str = "", check: bool = True

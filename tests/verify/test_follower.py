@@ -34,12 +34,14 @@ class Primary:
     """A registry with a history, and a feed from it.
 
     Attributes:
+        now_ms: its clock.
         faults: what fails from now on, by the name of the method.
         asked: the methods that were called, in order.
         during: called before every method with its name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self.now_ms = now_ms
         self.rows: dict[tuple[str, str], tuple[bytes, int]] = {}
         self.history: dict[int, str] = {0: "0" * 16}
         self.faults: set[str] = set()
@@ -73,8 +75,10 @@ class Primary:
                 self._ask(f"half of the {name}")
             yield row
 
-    def heartbeat(self) -> None:
+    def heartbeat(self) -> int:
+        told_ms = self.now_ms()
         self._ask("heartbeat")
+        return told_ms
 
     def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:
         self._ask("changes")
@@ -102,9 +106,9 @@ class Primary:
 
 
 @pytest.fixture
-def primary(world: World) -> Primary:
+def primary(world: World, clocks: Clocks) -> Primary:
     """A registry with the usual cast in it, every record a revision of its own."""
-    primary = Primary()
+    primary = Primary(lambda: clocks.wall_ms)
     for record in world.records:
         primary.commit(record)
     return primary
@@ -419,6 +423,62 @@ def test_a_follower_that_lost_its_lock_puts_nothing_back(
     other.connection.close()
 
 
+# --- one time for all -----------------------------------------------------------------------------
+
+HOURS_MS = 4 * 3_600_000
+
+
+@pytest.mark.parametrize("apart_ms", [HOURS_MS, 5_001, -5_001, -HOURS_MS])
+def test_a_node_whose_clock_is_off_is_not_vouched_for(
+    world: World, primary: Primary, copy: Copy, apart_ms: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Behind it would allow what has expired, ahead refuse what hasn't: it says "stale", at once
+    and for as long as that is so."""
+    copy.round(primary)
+    primary.now_ms = lambda: copy.clocks.wall_ms + apart_ms
+    primary.commit(world.changed("login", deactivated=True))
+    for _ in range(3):
+        copy.round(primary)
+        assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.rows() == primary.rows
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
+    primary.now_ms = lambda: copy.clocks.wall_ms
+    copy.round(primary)
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+
+
+@pytest.mark.parametrize("apart_ms", [5_000, -5_000])
+def test_five_seconds_are_borne(world: World, primary: Primary, copy: Copy, apart_ms: int) -> None:
+    primary.now_ms = lambda: copy.clocks.wall_ms + apart_ms
+    copy.round(primary)
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+
+
+def test_a_wall_clock_that_jumped_ahead_is_noticed_before_it_is_followed(
+    world: World, primary: Primary, copy: Copy
+) -> None:
+    """Another process of the node may follow it first."""
+    copy.round(primary)
+    right = copy.clocks.wall_ms
+    primary.now_ms = lambda: right
+    copy.clocks.wall_ms += 6_000
+    copy.round(primary)
+    assert copy.reason(world.texts["good"]) == "stale"
+
+
+def test_an_answer_that_took_too_long_tells_nothing_about_clocks(
+    world: World, primary: Primary, copy: Copy
+) -> None:
+    """Neither is the copy vouched for by it, nor what was vouched for before withdrawn."""
+    copy.round(primary)
+    copy.clocks.advance(1)
+    primary.during = lambda step: copy.clocks.advance(6) if step == "heartbeat" else None
+    copy.round(primary)
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    copy.clocks.advance(3)
+    assert copy.reason(world.texts["good"]) == "stale"
+
+
 # --- going on -------------------------------------------------------------------------------------
 
 
@@ -427,6 +487,7 @@ class Following:
 
     def __init__(self, path: Path, primary: Primary, staleness_ms: int = 1_000) -> None:
         self.file = GrantFile(path)
+        primary.now_ms = lambda: time.time_ns() // 1_000_000
         self.verifier = Verifier(self.file, Clock(), Routes([]), copy=True)
         self._stopped = threading.Event()
         follower = Follower(self.file, Clock(), staleness_ms)
@@ -533,7 +594,9 @@ def test_no_secret_is_logged_by_an_outage(
 
     primary.during = quoting
     with Following(tmp_path / "grants.db", primary):
-        time.sleep(0.1)
+        deadline = time.monotonic() + 5
+        while "Outage" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.02)
     assert "Outage" in caplog.text
     assert "hunter2" not in caplog.text
 

@@ -41,8 +41,9 @@ class DatabaseFeed:
         self._url = url
         self._open: psycopg.Connection[tuple[Any, ...]] | None = None
 
-    def heartbeat(self) -> None:
-        """Commit something that waits for synchronous replicas; refuse a server in recovery.
+    def heartbeat(self) -> int:
+        """Commit something that waits for synchronous replicas; refuse a server in recovery. The
+        primary's Unix time in milliseconds.
 
         A logical message needs no table and is written and replicated like any change: a demoted or
         isolated primary with synchronous replication can't commit it.
@@ -52,10 +53,13 @@ class DatabaseFeed:
             row = connection.execute(
                 "SELECT pg_is_in_recovery(), "
                 "CASE WHEN NOT pg_is_in_recovery() "
-                "THEN pg_logical_emit_message(true, 'gatepass', 'heartbeat') END"
+                "THEN pg_logical_emit_message(true, 'gatepass', 'heartbeat') END, "
+                "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
             ).fetchone()
         if row is None or row[0]:
             raise psycopg.OperationalError("the server is in recovery: it is no primary")
+        told_ms: int = row[2]
+        return told_ms
 
     def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:
         """All that changed after *after*, or None if this history doesn't know that position.

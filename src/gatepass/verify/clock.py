@@ -66,6 +66,31 @@ class Clock:
         """The present moment, in Unix milliseconds."""
         return (self.boot_ns() + self.offset_ns) // 1_000_000
 
+    def shares(self, told_ms: int, asked_boot_ns: int) -> bool | None:
+        """Whether this process goes by the same time as the primary, within five seconds.
+
+        Nodes that expire tokens by clocks which are hours apart would answer differently, and one
+        that is behind would go on allowing what has expired. A wall clock that is ahead counts
+        even before ``watch`` has followed it.
+
+        Args:
+            told_ms: the primary's Unix time in milliseconds, read after *asked_boot_ns*.
+            asked_boot_ns: this machine's BOOT_CLOCK at a moment before that.
+
+        Returns:
+            None if the answer took so long that it can't be told.
+        """
+        wall_ms, boot_ns = self.wall_ms(), self.boot_ns()
+        now_ms = (boot_ns + self.offset_ns) // 1_000_000
+        ahead_ms = max(now_ms, wall_ms) - told_ms
+        behind_ms = told_ms - now_ms
+        took_ms = -((asked_boot_ns - boot_ns) // 1_000_000)
+        if ahead_ms - took_ms > TOLERANCE_MS or behind_ms > TOLERANCE_MS:
+            return False
+        if ahead_ms > TOLERANCE_MS or behind_ms + took_ms > TOLERANCE_MS:
+            return None
+        return True
+
     def watch(self, shared: SharedMap | None = None) -> bool:
         """Compare the two clocks; call it about once a second, off the hot path.
 

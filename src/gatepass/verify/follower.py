@@ -9,7 +9,8 @@ why each step is as it is, stands in docs/architecture.md; in short:
    commits, a restore): stop vouching at once and rebuild, in one transaction that also removes what
    the snapshot lacks. The file is never replaced while anyone runs.
 3. Otherwise apply what changed since, whole revisions at a time, all from one snapshot.
-4. Only then vouch, from the moment read in step 1.
+4. Only then vouch, from the moment read in step 1; and only while this node's time is within five
+   seconds of the primary's, so that nodes don't expire tokens at different times.
 """
 
 import fcntl
@@ -43,8 +44,9 @@ Change = tuple[str, str, bytes | None, int]
 class Feed(Protocol):
     """Where changes come from. Every method may raise any exception: the follower tries again."""
 
-    def heartbeat(self) -> None:
-        """Commit something at the primary; raise if it isn't one, or can't."""
+    def heartbeat(self) -> int:
+        """Commit something at the primary; raise if it isn't one, or can't. Its Unix time in
+        milliseconds, read on the way."""
 
     def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:
         """All that changed after *after*, by (revision, id), and the position it leads to, in one
@@ -100,6 +102,7 @@ class Follower:
         self._file = file
         self._clock = clock
         self._staleness_ms = staleness_ms
+        self._shares_time = True
 
     def follow(self, feed: Feed, running: Callable[[], bool]) -> None:
         """Follow until *running* says no; an outage is waited out while the stamp runs down."""
@@ -119,7 +122,7 @@ class Follower:
     def round(self, connection: sqlite3.Connection, feed: Feed) -> None:
         """One step of the protocol: ask, apply, vouch."""
         asked_boot_ns, asked_wall_ms = self._clock.boot_ns(), self._clock.wall_ms()
-        feed.heartbeat()
+        shares_time = self._shares(feed.heartbeat(), asked_boot_ns)
         here = position(connection)
         ahead = feed.changes(here) if here is not None else None
         if ahead is None:
@@ -132,7 +135,23 @@ class Follower:
             if there != here:
                 self._apply(connection, here, there, rows, anew=False)
         self._file.shared.reached(*there)
-        self._file.shared.vouch(asked_boot_ns, asked_wall_ms, self._staleness_ms)
+        if shares_time:
+            self._file.shared.vouch(asked_boot_ns, asked_wall_ms, self._staleness_ms)
+
+    def _shares(self, told_ms: int, asked_boot_ns: int) -> bool:
+        """Whether this node may be vouched for as far as its clock is concerned."""
+        shares = self._clock.shares(told_ms, asked_boot_ns)
+        if shares is False:
+            self._file.shared.withdraw()
+            if self._shares_time:
+                _log.error(
+                    "this machine's clock and the primary's are %.1f s apart; not ready until they "
+                    "agree",
+                    abs(self._clock.now() - told_ms) / 1000,
+                )
+        if shares is not None:
+            self._shares_time = shares
+        return bool(shares)
 
     def _apply(
         self,

@@ -51,6 +51,8 @@ class Opening(msgspec.Struct, frozen=True, array_like=True, tag=1):
         staleness_ms: the installation's MAX_STALENESS.
         anew: what follows is the whole; else it is what changed after the position asked for.
         node, version: who serves it.
+        wall_ms: the time the server goes by (``Clock.now``) at *boot_ns*, Unix ms; a follower
+            whose own is more than five seconds away from it doesn't vouch (``told_ms``).
     """
 
     protocol: int
@@ -59,6 +61,7 @@ class Opening(msgspec.Struct, frozen=True, array_like=True, tag=1):
     anew: bool
     node: str
     version: str
+    wall_ms: int = 0
 
 
 class Records(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -139,6 +142,12 @@ class Frames:
             except msgspec.DecodeError as error:
                 raise BrokenFeed("a frame can't be read") from error
             yield frame
+
+
+def told_ms(opening: Opening, reached: Reached) -> int:
+    """The server's Unix time in milliseconds when the primary was asked: what the follower's
+    ``Clock.shares`` compares with its own, along with ``asked_here``."""
+    return opening.wall_ms + (reached.asked_boot_ns - opening.boot_ns) // 1_000_000
 
 
 def asked_here(sent_boot_ns: int, opening: Opening, reached: Reached, now_boot_ns: int) -> int:
