@@ -1,9 +1,9 @@
-# Everything starts from here: `make demo` runs it, `make test` proves it, `make bench` measures it.
+# Everything starts from here: `make demo` runs it, `make test` proves it, `make bench` measures it, `make faults` breaks it.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench lock clean server-env dev-env
+.PHONY: demo test check bench faults lock clean server-env dev-env
 
 demo: server-env  ## a ready installation in a throwaway directory
 	$(BIN)/gatepass demo $(ARGS)
@@ -21,6 +21,9 @@ check: dev-env  ## style, types and the arrows between packages
 
 bench: dev-env  ## the figures, as a table and as docs/figures.svg
 	$(BIN)/python -m benchmarks $(ARGS)
+
+faults: dev-env  ## the promise under faults, as a table and as docs/faults.md
+	$(BIN)/python -m faults $(ARGS)
 
 server-env: $(VENV)/.server
 dev-env: $(VENV)/.dev

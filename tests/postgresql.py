@@ -64,14 +64,21 @@ class Cluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # At once, without tidying up: nothing of it is kept.
+        self.stop()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def stop(self) -> None:
+        """Stop the server at once, without tidying up."""
         self._server.send_signal(signal.SIGQUIT)
         try:
             self._server.wait(10)
         except subprocess.TimeoutExpired:
             self._server.kill()
             self._server.wait()
-        shutil.rmtree(self._root, ignore_errors=True)
+
+    def start(self, port: int | None = None) -> None:
+        """Start a server that was stopped, on the port it had or on another."""
+        self._server = self._start(port or self.port)
 
     def url(self, name: str) -> str:
         """Where a database of this cluster is."""
@@ -95,10 +102,10 @@ class Cluster:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
 
-    def _start(self) -> "subprocess.Popen[bytes]":
+    def _start(self, port: int | None = None) -> "subprocess.Popen[bytes]":
         # Another program may take the free port first: then try the next one.
         for _ in range(5):
-            self.port = _free_port()
+            self.port = port or _free_port()
             settings = [f"-c{name}={value}" for name, value in self._settings.items()]
             server = subprocess.Popen(
                 [self._binaries / "postgres", "-D", self._data, f"-cport={self.port}", *settings],

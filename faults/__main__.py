@@ -1,0 +1,93 @@
+"""``python -m faults``: runs the experiments, prints the table, writes docs/faults.*.
+
+The exit code is 1 if anything promised wasn't so.
+"""
+
+import argparse
+import importlib
+import logging
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from faults.drawing import svg
+from faults.experiments import Finding, Lab, Result, experiments
+from faults.tables import markdown_page, notes, terminal_table
+
+REGISTERED_BY = ("outage", "deactivations")
+_DOCS = Path(__file__).parent.parent / "docs"
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the command line asks for."""
+    for module in REGISTERED_BY:
+        importlib.import_module(f"faults.{module}")
+    parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", choices=experiments(), help="run one (or more)"
+    )
+    parser.add_argument("--short", action="store_true", help="small numbers; not for quoting")
+    parser.add_argument("--list", action="store_true", help="name the experiments")
+    options = parser.parse_args(arguments)
+    if options.list:
+        for known in experiments().values():
+            print(f"{known.name:16}{known.title}")
+        return 0
+    logging.basicConfig(level=logging.ERROR)
+    found, lab = _run(options.only or list(experiments()), options.short)
+    print(f"\n{terminal_table(found)}\n")
+    for note in notes(found):
+        print(f"- {note}")
+    # Only what was measured in full and together is worth keeping.
+    if not options.only and not options.short:
+        (_DOCS / "faults.md").write_text(markdown_page(found))
+        (_DOCS / "faults.svg").write_text(svg(lab))
+        print("\nWritten to docs/faults.md and docs/faults.svg.")
+    return 0 if all_met(found) else 1
+
+
+def all_met(found: dict[str, list[Result]]) -> bool:
+    """Whether everything that was promised is so."""
+    return all(
+        not (isinstance(result, Finding) and result.met is False)
+        for results in found.values()
+        for result in results
+    )
+
+
+def _run(names: list[str], short: bool) -> tuple[dict[str, list[Result]], Lab]:
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - started:4.0f} s] {text}", file=sys.stderr, flush=True)
+
+    found: dict[str, list[Result]] = {}
+    lab = Lab(Path(), short, say)
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix=f"gatepass-faults-{name}-") as directory:
+            lab.directory = Path(directory)
+            found[name] = []
+            say(f"{name}: {experiments()[name].title}")
+            try:
+                for result in experiments()[name].run(lab):
+                    found[name].append(result)
+                    if isinstance(result, Finding):
+                        verdict = {True: "PASS", False: "FAIL", None: "    "}[result.met]
+                        say(f"  {verdict} {result.what}: {result.measured}")
+                    else:
+                        say(f"  skipped {result.what}: {result.why}")
+            except Exception as error:
+                # One that breaks must not keep the others from running.
+                traceback.print_exc()
+                broken = f"broke off: {type(error).__name__}"
+                found[name].append(
+                    Finding("the experiment itself", broken, "runs to its end", False)
+                )
+    say("done")
+    return found, lab
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

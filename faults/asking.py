@@ -1,0 +1,112 @@
+"""Connections that ask: a verify port for decisions, a main port for changes. One thread each.
+
+Nothing cleverer than the standard library's client: what is measured is the other side.
+"""
+
+import http.client
+import json
+from typing import Any
+
+#: What an answer is called that never came: the connection was refused, cut or silent.
+NOTHING = "no answer"
+
+_SECONDS = 15.0
+_BROKEN = (OSError, http.client.HTTPException)
+
+
+class _Connection:
+    def __init__(self, port: int, bearer: str) -> None:
+        self.port = port
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
+        self._headers = {
+            "Authorization": f"Bearer {bearer}",
+            "Content-Type": "application/json",
+        }
+
+    def request(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+        """One request; its status and body.
+
+        Raises:
+            OSError, HTTPException: nothing came back. What was asked may have been done or not.
+        """
+        content = None if body is None else json.dumps(body)
+        try:
+            self._connection.request(method, path, content, self._headers)
+            response = self._connection.getresponse()
+            return response.status, response.read()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class Asking(_Connection):
+    """Asks ``POST /v1/verify``.
+
+    Args:
+        port: a verify port or a main port, on loopback.
+        key: a verifier key.
+    """
+
+    def reason(self, token: str, permission: str = "charges:get") -> str:
+        """The reason of the decision (``allowed`` among them), the reason of a 503, or NOTHING."""
+        question = {"token": token, "permission": permission}
+        for attempt in (1, 2):
+            try:
+                body = self.request("POST", "/v1/verify", question)[1]
+                return str(json.loads(body)["reason"])
+            except http.client.RemoteDisconnected:
+                # A connection kept alive that was closed meanwhile: a gateway tries again, too.
+                if attempt == 2:
+                    return NOTHING
+            except _BROKEN:
+                return NOTHING
+        raise AssertionError
+
+    def ready(self) -> bool:
+        """What ``/health/ready`` says; not ready without an answer."""
+        try:
+            return self.request("GET", "/health/ready")[0] == 200
+        except _BROKEN:
+            return False
+
+
+class Rest(_Connection):
+    """Calls the REST API.
+
+    Args:
+        port: a main port, on loopback.
+        bearer: a login token.
+    """
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """GET *path*."""
+        return self.request("GET", path)
+
+    def create(self, label: str, **fields: Any) -> dict[str, Any] | None:
+        """Make an access token; None if it wasn't acknowledged."""
+        body = {"label": label, "kind": "api", "permissions": ["charges:*"], **fields}
+        try:
+            status, content = self.request("POST", "/v1/access-tokens", body)
+        except _BROKEN:
+            return None
+        made: dict[str, Any] = json.loads(content)
+        return made if status == 201 else None
+
+    def deactivate(self, token_id: str) -> int:
+        """Deactivate an access token; the status, or 0 if nothing came back."""
+        try:
+            return self.request("POST", f"/v1/access-tokens/{token_id}/deactivate")[0]
+        except _BROKEN:
+            return 0
+
+    def permit(self, token_id: str, *permissions: str) -> int:
+        """Give an access token these permissions instead of its own; the status, or 0."""
+        try:
+            change = {"permissions": list(permissions)}
+            return self.request("PATCH", f"/v1/access-tokens/{token_id}", change)[0]
+        except _BROKEN:
+            return 0

@@ -1,0 +1,249 @@
+"""Ten thousand deactivations over all nodes, and an oracle that knows when each was answered."""
+
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from statistics import median, quantiles
+
+from tests.postgresql import Cluster
+
+from faults.experiments import Finding, Lab, Result, experiment
+from faults.installation import Installation, Node
+from faults.watching import ALLOWED, REFUSED, Report, Watcher
+from gatepass.verify.verifier import Verifier
+
+PROMISED_SECONDS = 1.0
+_CLIENTS_PER_NODE = 2
+#: Living tokens that are asked about meanwhile.
+_LIVING = 200
+#: Watched for so long before its end, so that verifiers have it cached as living.
+_WATCHED_SECONDS = 0.03
+_LONGEST_SECONDS = 400.0
+
+
+@experiment(1, "deactivations", "Deactivations under mixed load, against an oracle")
+def deactivations(lab: Lab) -> Iterator[Result]:
+    """Three nodes with two main workers and a verify worker each on one PostgreSQL, and two
+    embedded verifiers following over HTTP. Keep-alive clients deactivate 10,000 tokens over all
+    nodes, and right after each 200 ask the same node. From processes of their own every verifier
+    is asked about each of these tokens, from before its deactivation until it is refused and now
+    and then for good, and about tokens that live. Meanwhile other tokens are made, used at once,
+    and changed. The oracle knows for each token when the request was sent and when it was
+    answered. A verifier's delay runs from that answer to its first refusal as a caller sees it,
+    waiting for the next question included.
+
+    Passes when no answer is wrong, the same node never allows what it said is deactivated, every
+    other verifier refuses it within 1 s, and no verifier allows what it once refused.
+    """
+    count, nodes_count = lab.number(10_000, 200), lab.number(3, 2)
+    with Cluster() as cluster:
+        installation = Installation(lab.directory, cluster.create("deactivations"))
+        with installation.nodes(nodes_count, GATEPASS_WORKERS="1" if lab.short else "2") as nodes:
+            watchers = _watchers(lab, installation, nodes)
+            try:
+                living, oracle = installation.tokens(_LIVING), _Oracle(installation.tokens(count))
+                # All copies have them before anything is timed.
+                time.sleep(2)
+                for text in living:
+                    for watcher in watchers:
+                        watcher.lives(text)
+                lab.say(f"deactivations: {count:,} over {nodes_count} nodes")
+                oracle.run(lab, nodes, watchers)
+                time.sleep(1.5)
+                reports = {watcher.name: watcher.stop() for watcher in watchers}
+            finally:
+                for watcher in watchers:
+                    watcher.kill()
+    yield from oracle.judged(lab, reports)
+
+
+def _watchers(lab: Lab, installation: Installation, nodes: list[Node]) -> list[Watcher]:
+    watchers = [Watcher(node.name, port=node.verify_port, key=installation.key) for node in nodes]
+    for number in range(1, lab.number(2, 1) + 1 if hasattr(Verifier, "follow") else 1):
+        name = f"embedded-{number}"
+        watchers.append(
+            Watcher(
+                name,
+                url=nodes[number % len(nodes)].url,
+                key=installation.key,
+                directory=str(lab.directory / name),
+            )
+        )
+    return watchers
+
+
+@dataclass
+class _Ended:
+    node: str
+    sent: int
+    answered: int
+
+
+@dataclass
+class _Oracle:
+    """Knows what is right at which moment."""
+
+    texts: list[str]
+    ended: dict[str, _Ended] = field(default_factory=dict)
+    refused_requests: Counter[int] = field(default_factory=Counter)
+    #: What the same node said right after its 200.
+    same_node: Counter[str] = field(default_factory=Counter)
+    #: What was wrong of tokens that were made or changed, in words.
+    wrong: Counter[str] = field(default_factory=Counter)
+    changes: int = 0
+    took: float = 0.0
+
+    def run(self, lab: Lab, nodes: list[Node], watchers: list[Watcher]) -> None:
+        """Deactivate all tokens, and change others meanwhile."""
+        waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for text in self.texts:
+            waiting.put(text)
+        stop = threading.Event()
+        clients = [
+            threading.Thread(target=self._deactivate, args=(node, waiting, watchers, stop))
+            for node in nodes
+            for _ in range(_CLIENTS_PER_NODE)
+        ]
+        others = [threading.Thread(target=self._change, args=(node, stop)) for node in nodes]
+        started = time.monotonic()
+        for thread in clients + others:
+            thread.start()
+        told = started
+        while any(client.is_alive() for client in clients):
+            time.sleep(0.2)
+            if time.monotonic() > told + 20:
+                told = time.monotonic()
+                lab.say(f"deactivations: {len(self.ended):,} so far")
+            if time.monotonic() > started + _LONGEST_SECONDS:
+                break
+        stop.set()
+        for thread in clients + others:
+            thread.join()
+        self.took = time.monotonic() - started
+
+    def judged(self, lab: Lab, reports: dict[str, Report]) -> Iterator[Result]:
+        """What was found."""
+        count = len(self.texts)
+        wrong = self.wrong.copy()
+        answers, again = 0, 0
+        for name, report in reports.items():
+            answers += report.answers.total()
+            for what, times in report.wrong.items():
+                wrong[f"{name}: {what}"] += times
+            for seen in report.tokens.values():
+                again += seen.allowed_again
+                ended = self.ended.get(seen.id)
+                if ended is None or not ended.answered:
+                    continue
+                if seen.refused_replied and seen.refused_replied < ended.sent:
+                    wrong[f"{name}: refused before anyone deactivated it"] += 1
+                if name == ended.node and seen.allowed_asked > ended.answered:
+                    self.same_node[f"later: {ALLOWED}"] += 1
+        done = sum(1 for each in self.ended.values() if each.answered)
+        yield Finding(
+            "deactivations answered 200",
+            f"{done:,} of {count:,}",
+            "all",
+            done == count,
+            f"{done / self.took:.0f} a second, beside {self.changes:,} other changes"
+            + (f"; refused: {dict(self.refused_requests)}" if self.refused_requests else ""),
+        )
+        yield Finding(
+            "wrong answers of all verifiers",
+            f"{wrong.total():,} of {answers:,}",
+            "0",
+            not wrong,
+            "; ".join(f"{what} ({times})" for what, times in wrong.items()),
+        )
+        same = self.same_node.copy()
+        right = same.pop(REFUSED, 0)
+        yield Finding(
+            "accepts on the same node after the 200",
+            f"{same.total()} of {right + same.total():,}",
+            "0",
+            not same and right == done,
+            "; ".join(f"{what} ({times})" for what, times in same.items()),
+        )
+        yield Finding("allowed by a verifier that once refused", str(again), "0", not again)
+        for name, report in reports.items():
+            yield self._delays(lab, name, report)
+
+    def _delays(self, lab: Lab, name: str, report: Report) -> Finding:
+        delays, never = [], 0
+        for seen in report.tokens.values():
+            ended = self.ended.get(seen.id)
+            if ended is None or not ended.answered or ended.node == name:
+                continue
+            if not seen.refused_replied:
+                never += 1
+            delays.append(max(0, seen.refused_replied - ended.answered) / 1e9)
+        lab.delays[name] = delays
+        many = quantiles(delays, n=100)
+        return Finding(
+            f"delay at {name}, of those ended elsewhere: median, p99, maximum",
+            f"{median(delays) * 1000:.0f}, {many[98] * 1000:.0f}, {max(delays) * 1000:.0f} ms",
+            f"≤ {PROMISED_SECONDS:.0f} s",
+            max(delays) <= PROMISED_SECONDS and not never,
+            f"{len(delays):,} of them" + (f", {never} of them never refused" if never else ""),
+        )
+
+    def _deactivate(
+        self,
+        node: Node,
+        waiting: "queue.SimpleQueue[str]",
+        watchers: list[Watcher],
+        stop: threading.Event,
+    ) -> None:
+        rest, asking, main = node.rest(), node.asking(), node.asking(main=True)
+        # One is watched while another is ended.
+        ready: list[tuple[str, int]] = []
+        while not stop.is_set():
+            try:
+                text = waiting.get_nowait()
+            except queue.Empty:
+                text = ""
+            if text:
+                for watcher in watchers:
+                    watcher.watch(text)
+                ready.append((text, _boot_ns()))
+            elif not ready:
+                return
+            if text and len(ready) < 3:
+                continue
+            text, since = ready.pop(0)
+            time.sleep(max(0.0, _WATCHED_SECONDS - (_boot_ns() - since) / 1e9))
+            ended = self.ended[text[:21]] = _Ended(node.name, _boot_ns(), 0)
+            status = rest.deactivate(text[:21])
+            if status != 200:
+                self.refused_requests[status] += 1
+                continue
+            ended.answered = _boot_ns()
+            self.same_node[asking.reason(text)] += 1
+            if len(self.ended) % 10 == 0:
+                reason = main.reason(text)
+                if reason != REFUSED:
+                    self.same_node[f"main port: {reason}"] += 1
+
+    def _change(self, node: Node, stop: threading.Event) -> None:
+        """Make tokens and take permissions from them; both count at once on the same node."""
+        rest, asking = node.rest(), node.asking()
+        while not stop.wait(0.1):
+            made = rest.create("made meanwhile", permissions=["charges:get", "charges:create"])
+            if made is None:
+                self.wrong["a token that couldn't be made"] += 1
+                continue
+            reason = asking.reason(made["token"])
+            if reason != ALLOWED:
+                self.wrong[f"a token just made: {reason}"] += 1
+            if rest.permit(made["id"], "charges:create") == 200:
+                reason = asking.reason(made["token"])
+                if reason != "permission_missing":
+                    self.wrong[f"a permission just taken away: {reason}"] += 1
+            self.changes += 2
+
+
+def _boot_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

@@ -1,0 +1,278 @@
+"""An installation under test: a registry, and any number of nodes as operators run them."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from argon2 import PasswordHasher
+from benchmarks.servers import free_port
+
+from faults.asking import Asking, Rest
+from gatepass.core.catalogue import parse_catalogue
+from gatepass.core.credentials import LOGIN_TOKEN, make
+from gatepass.registry import access_tokens, companies, passwords, users, verifier_keys
+from gatepass.registry.actor import Actor
+from gatepass.registry.authentication_records import begin
+from gatepass.registry.database import Database
+from gatepass.registry.schema import create_schema
+from gatepass.verify.freshness import SharedMap
+from gatepass.verify.grant_file import GrantFile
+
+PERMISSION = "charges:get"
+EMAIL = "ada@example.com"
+PASSWORD = "mauve harbour lantern"
+CATALOGUE_TEXT = """
+permissions:
+  charges:create: {title: "Create charges", routes: ["POST /v1/charges"]}
+  charges:get:    {title: "See one charge", routes: ["GET /v1/charges/{id}"]}
+  charges:search: {title: "List charges", routes: ["GET /v1/charges"]}
+"""
+CATALOGUE = parse_catalogue(CATALOGUE_TEXT)
+READY_SECONDS = 60.0
+
+_DAY_MS = 86_400_000
+_AT_ONCE = 500
+
+
+class Installation:
+    """A registry with one company, its administrator Ada, and a verifier key.
+
+    Args:
+        directory: for the nodes' data directories, logs, and a SQLite registry.
+        database_url: an empty PostgreSQL database; without one it is a SQLite file.
+
+    Attributes:
+        key: the verifier key's text.
+        login: a login token of Ada's.
+    """
+
+    def __init__(self, directory: Path, database_url: str | None = None) -> None:
+        self.directory = directory
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.catalogue = directory / "catalogue.yaml"
+        self.catalogue.write_text(CATALOGUE_TEXT)
+        self.path = directory / "node-1" / "gatepass.db" if database_url is None else None
+        if self.path is not None:
+            self.path.parent.mkdir(mode=0o700)
+        self.database_url = database_url or f"sqlite:///{self.path}"
+        database = self.open()
+        create_schema(database)
+        # As safe as an experiment needs, and quick.
+        hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        line = Actor.command_line()
+        with database.changing(now()) as session:
+            company = companies.create(session, line, catalogue=CATALOGUE, name="Fault Lines")
+            self.company = company.id
+            ada = users.create(
+                session,
+                line,
+                company=company.id,
+                email=EMAIL,
+                name="Ada",
+                role="admin",
+                password_hash=passwords.hash(PASSWORD, hasher=hasher),
+                operator=True,
+            )
+            self.user = ada.id
+            credential = make(LOGIN_TOKEN)
+            begin(
+                session,
+                ada,
+                credential,
+                lifetime_ms=_DAY_MS,
+                address="127.0.0.1",
+                user_agent="an experiment",
+            )
+            self.login = credential.text
+            self.key = verifier_keys.create(session, line, label="experiments")[1]
+        database.close()
+
+    def open(self, url: str | None = None) -> Database:
+        """The registry, for looking into it and for filling it; at another *url* if need be."""
+        if self.path is None:
+            return Database(url or self.database_url)
+        return Database(self.database_url, writing=GrantFile(self.path).writing)
+
+    def tokens(self, count: int, **fields: Any) -> list[str]:
+        """Make so many access tokens in the registry itself; their texts."""
+        texts: list[str] = []
+        ordinary = {"label": "a token", "kind": "api", "permissions": ["charges:*"]}
+        database = self.open()
+        while len(texts) < count:
+            with database.changing(now()) as session:
+                actor = users.on_behalf_of(session, self.user)
+                for _ in range(min(_AT_ONCE, count - len(texts))):
+                    made = access_tokens.create(
+                        session, actor, catalogue=CATALOGUE, **(ordinary | fields)
+                    )
+                    texts.append(made[1])
+        database.close()
+        return texts
+
+    @contextmanager
+    def nodes(self, count: int, **settings: str) -> Iterator[list["Node"]]:
+        """So many running nodes, all ready. With SQLite there is only ever one."""
+        running = [Node(self, f"node-{number}", settings) for number in range(1, count + 1)]
+        try:
+            for node in running:
+                node.start()
+            for node in running:
+                node.wait_ready()
+            yield running
+        finally:
+            for node in running:
+                node.stop()
+
+
+class Node:
+    """One node: ``gatepass serve`` with a data directory and ports of its own.
+
+    Attributes:
+        process: the supervisor.
+    """
+
+    def __init__(self, installation: Installation, name: str, settings: dict[str, str]) -> None:
+        self.name = name
+        self.installation = installation
+        self.port, self.verify_port = free_port(), free_port()
+        self.data = installation.directory / name
+        self.log = installation.directory / f"{name}.log"
+        self.environ = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("GATEPASS_")},
+            "GATEPASS_DATABASE_URL": installation.database_url,
+            "GATEPASS_DATA_DIR": str(self.data),
+            "GATEPASS_CATALOGUE": str(installation.catalogue),
+            "GATEPASS_PORT": str(self.port),
+            "GATEPASS_VERIFY_PORT": str(self.verify_port),
+            "GATEPASS_WORKERS": "2",
+            "GATEPASS_VERIFY_WORKERS": "1",
+            "GATEPASS_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Of the main port."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def grant_path(self) -> Path:
+        """The grant file: the copy, or the registry itself."""
+        return self.installation.path or self.data / "grants.db"
+
+    def shared(self) -> SharedMap:
+        """The node's shared map, to be looked at from outside."""
+        path = self.grant_path
+        return SharedMap(path.with_name(path.name + "-map"))
+
+    def start(self) -> None:
+        """Start it, as a service manager would."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gatepass.cli", "serve"],
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_ready(self, seconds: float = READY_SECONDS) -> float:
+        """Return once both ports say ready; how long that took."""
+        started = time.monotonic()
+        while not (self.ready(self.port) and self.ready(self.verify_port)):
+            assert self.process is not None
+            ended = self.process.poll() is not None
+            if ended or time.monotonic() > started + seconds:
+                raise RuntimeError(f"{self.name} isn't ready: {self.log.read_text()[-3000:]}")
+            time.sleep(0.05)
+        return time.monotonic() - started
+
+    def ready(self, port: int) -> bool:
+        """What ``/health/ready`` says."""
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            try:
+                connection.request("GET", "/health/ready")
+                return connection.getresponse().status == 200
+            finally:
+                connection.close()
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def stop(self) -> None:
+        """Stop it as an operator does; kill what is left after a while."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.process = None
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers."""
+        return [] if self.process is None else children(self.process.pid)
+
+    def asking(self, *, main: bool = False) -> Asking:
+        """A connection that asks its verify port, or its main port, for decisions."""
+        return Asking(self.port if main else self.verify_port, self.installation.key)
+
+    def rest(self) -> Rest:
+        """A connection to its REST API, signed in."""
+        return Rest(self.port, self.installation.login)
+
+    def follower_asked_ns(self, shared: SharedMap) -> int:
+        """When its follower last asked the primary, by the boot clock; 0 if that doesn't count."""
+        staleness = int(self.environ.get("GATEPASS_MAX_STALENESS", "10")) * 10**9
+        return max(0, shared.vouched_until_boot_ns() - staleness)
+
+
+def children(process: int) -> list[int]:
+    """The ids of a process's children; none if it is gone."""
+    try:
+        text = Path(f"/proc/{process}/task/{process}/children").read_text()
+    except OSError:
+        return []
+    return [int(child) for child in text.split()]
+
+
+def now() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def everything(rest: Rest, path: str) -> list[dict[str, Any]]:
+    """All items of a list of the REST API, page by page."""
+    items: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        status, body = rest.get(f"{path}?limit=200{cursor and '&cursor=' + cursor}")
+        if status != 200:
+            raise RuntimeError(f"{path}: {status}")
+        page = json.loads(body)
+        items += page["items"]
+        if page["next"] is None:
+            return items
+        cursor = page["next"]
+
+
+def id_of(text: str) -> str:
+    """The id of a token's text."""
+    return text[:21]
+
+
+def ids_of(texts: Sequence[str]) -> list[str]:
+    """The ids of tokens' texts."""
+    return [id_of(text) for text in texts]

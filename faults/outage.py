@@ -1,0 +1,156 @@
+"""PostgreSQL stopped for longer than MAX_STALENESS."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.servers import free_port
+from tests.postgresql import Cluster
+
+from faults.experiments import Finding, Lab, Moment, Result, experiment
+from faults.installation import Installation, Node, now
+from gatepass.registry import access_tokens, users
+
+_STALENESS = 3
+_PAUSE = 0.02
+#: A decision that was made in time may take this long to be seen.
+_GRACE_NS = 150_000_000
+
+_LIVES, _ENDED, _LATE = "a token that lives", "ended before", "ended meanwhile"
+_REFUSED = "token_deactivated"
+
+
+@experiment(3, "outage", "PostgreSQL stopped for longer than MAX_STALENESS")
+def outage(lab: Lab) -> Iterator[Result]:
+    """Two nodes with a MAX_STALENESS of 3 s. PostgreSQL is stopped, stays away for longer, and
+    comes back holding a deactivation that no node has seen. All the while every node is asked
+    about a token that lives, one that was deactivated before, and that one.
+
+    Passes when every answer is right until MAX_STALENESS after the last heartbeat, every answer
+    after it is 503 `stale` with no node ready, and the first answer afterwards is current.
+    """
+    with Cluster() as cluster:
+        installation = Installation(lab.directory, cluster.create("outage"))
+        living, ended, late = installation.tokens(3)
+        with installation.nodes(
+            2, GATEPASS_MAX_STALENESS=str(_STALENESS), GATEPASS_WORKERS="1"
+        ) as nodes:
+            if nodes[0].rest().deactivate(ended[:21]) != 200:
+                raise RuntimeError("a token can't be deactivated")
+            time.sleep(1.5)
+            asked = {_LIVES: living, _ENDED: ended, _LATE: late}
+            watches = [_Watch(node, asked) for node in nodes]
+            time.sleep(lab.number(2, 1))
+            lab.say(f"outage: PostgreSQL is away for {lab.number(10, 5)} s")
+            stopped = _boot_ns()
+            cluster.stop()
+            time.sleep(0.2)
+            until = {node.name: node.shared().vouched_until_boot_ns() for node in nodes}
+            _sleep_until(stopped + lab.number(10, 5) * 10**9)
+            ready = [node.ready(port) for node in nodes for port in (node.port, node.verify_port)]
+            # Where no node finds it, so that they learn of it by coming back alone.
+            port = cluster.port
+            cluster.start(free_port())
+            _deactivate(installation, cluster.url("outage"), late)
+            cluster.stop()
+            back = _boot_ns()
+            cluster.start(port)
+            took = max(node.wait_ready() for node in nodes)
+            time.sleep(lab.number(3, 1))
+            answers = [answer for watch in watches for answer in watch.stop()]
+    yield from _judged(answers, until, back, ready, took)
+    for answer in answers:
+        lane = f"{answer.node}, {answer.about}"
+        lab.timeline.append(Moment(lane, (answer.replied - stopped) / 1e9, answer.reason))
+    lab.marks.update(
+        {
+            "PostgreSQL stops": 0.0,
+            "MAX_STALENESS after the last heartbeat": (min(until.values()) - stopped) / 1e9,
+            "PostgreSQL is back": (back - stopped) / 1e9,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Answer:
+    node: str
+    about: str
+    asked: int
+    replied: int
+    reason: str
+
+
+def _judged(
+    answers: list[_Answer], until: dict[str, int], back: int, ready: list[bool], took: float
+) -> Iterator[Result]:
+    before = [each for each in answers if each.replied < until[each.node]]
+    after = [each for each in answers if until[each.node] + _GRACE_NS < each.asked < back]
+    afterwards = [each for each in answers if each.asked > back and each.reason != "stale"]
+    right_before = {_LIVES: "allowed", _ENDED: _REFUSED, _LATE: "allowed"}
+    right_afterwards = {_LIVES: "allowed", _ENDED: _REFUSED, _LATE: _REFUSED}
+    wrong = [each for each in before if each.reason != right_before[each.about]]
+    yield Finding(
+        "wrong answers until MAX_STALENESS after the last heartbeat",
+        f"{len(wrong)} of {len(before):,}",
+        "0",
+        not wrong and bool(before),
+    )
+    wrong = [each for each in after if each.reason != "stale"]
+    yield Finding(
+        "answers other than 503 `stale` after it",
+        f"{len(wrong)} of {len(after):,}",
+        "0",
+        not wrong and bool(after),
+    )
+    yield Finding("ports that say ready then", f"{sum(ready)} of {len(ready)}", "0", not any(ready))
+    wrong = [each for each in afterwards if each.reason != right_afterwards[each.about]]
+    yield Finding(
+        "answers that aren't current after PostgreSQL is back",
+        f"{len(wrong)} of {len(afterwards):,}",
+        "0",
+        not wrong and bool(afterwards),
+    )
+    yield Finding("ready again after PostgreSQL is", f"{took:.1f} s")
+
+
+class _Watch:
+    """Asks one node again and again, on a thread of its own."""
+
+    def __init__(self, node: Node, asked: dict[str, str]) -> None:
+        self._node = node
+        self._asked = asked
+        self._answers: list[_Answer] = []
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> list[_Answer]:
+        """End it; all answers."""
+        self._stopped.set()
+        self._thread.join()
+        return self._answers
+
+    def _run(self) -> None:
+        asking = self._node.asking()
+        while not self._stopped.wait(_PAUSE):
+            for about, text in self._asked.items():
+                asked = _boot_ns()
+                reason = asking.reason(text)
+                self._answers.append(_Answer(self._node.name, about, asked, _boot_ns(), reason))
+
+
+def _deactivate(installation: Installation, url: str, text: str) -> None:
+    database = installation.open(url)
+    with database.changing(now()) as session:
+        actor = users.on_behalf_of(session, installation.user)
+        access_tokens.deactivate(session, actor, text[:21])
+    database.close()
+
+
+def _boot_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def _sleep_until(boot_ns: int) -> None:
+    time.sleep(max(0.0, (boot_ns - _boot_ns()) / 1e9))

@@ -1,0 +1,69 @@
+"""What was found as text: a table for the terminal, and docs/faults.md."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from benchmarks.tables import machine
+
+from faults.experiments import Finding, Result, experiments
+
+_HEAD = ("experiment", "what", "measured", "promised", "")
+_INTRODUCTION = """\
+# Faults
+
+Written by `make faults`: real processes on loopback, a real PostgreSQL, and faults made on purpose.
+The experiments are in [`faults/`](../faults); the test suite runs them with smaller numbers. What
+they prove is listed sentence by sentence in [promises.md](promises.md). This run was on {machine}.
+
+![Delays until ended tokens are refused, and a timeline of an outage](faults.svg)
+"""
+
+
+def terminal_table(found: Mapping[str, Sequence[Result]]) -> str:
+    """What was found as a table for the terminal."""
+    rows: list[tuple[str, ...]] = [
+        _HEAD,
+        *((name, *_cells(each)) for name, results in found.items() for each in results),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    rows.insert(1, tuple("-" * width for width in widths))
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def notes(found: Mapping[str, Sequence[Result]]) -> Iterator[str]:
+    """One line per finding that says how it came about."""
+    for results in found.values():
+        for result in results:
+            if isinstance(result, Finding) and result.detail:
+                yield f"{result.what}: {result.detail}."
+
+
+def markdown_page(found: Mapping[str, Sequence[Result]]) -> str:
+    """docs/faults.md."""
+    sections = [_INTRODUCTION.format(machine=machine())]
+    for name, results in found.items():
+        known = experiments()[name]
+        rows = [("what", "measured", "promised", ""), ("---", "---:", "---:", "---")]
+        rows += [_cells(each) for each in results]
+        table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+        remarks = "".join(f"- {note}\n" for note in notes({name: results}))
+        sections.append(
+            f"## {known.title}\n\n{known.text}\n\n{table}" + (f"\n{remarks}" if remarks else "")
+        )
+    sections.append(_END)
+    return "\n".join(sections)
+
+
+_END = """\
+`make faults ARGS=--list` names the experiments, and `make faults ARGS="--only kill --short"` runs
+one of them with small numbers.
+"""
+
+
+def _cells(result: Result) -> tuple[str, str, str, str]:
+    if isinstance(result, Finding):
+        verdict = {True: "so", False: "**not so**", None: ""}[result.met]
+        return result.what, result.measured, result.bar, verdict
+    return result.what, "", "", f"could not run: {result.why}"
