@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: one throwaway cluster, started from the binaries of a wheel."""
+"""A real PostgreSQL for tests: throwaway clusters, started from the binaries of a wheel."""
 
 import ctypes
 import importlib.util
@@ -11,12 +11,14 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 _START_SECONDS = 30
 _PR_SET_PDEATHSIG = 1
+_REPLICA = "gatepass_replica"
 # Tests may lose their data in a power cut.
 _SETTINGS = {
     "fsync": "off",
@@ -25,6 +27,8 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
+    # A replica waits for half of this between two attempts at a primary that is gone.
+    "wal_retrieve_retry_interval": "100ms",
     "shared_buffers": "64MB",
     "log_min_messages": "fatal",
     "log_min_error_statement": "panic",
@@ -35,10 +39,11 @@ class Cluster:
     """A PostgreSQL server on a free loopback port; a context manager that stops and removes it.
 
     Args:
+        primary: be a streaming replica of that one.
         settings: of the server, instead of the ones for tests.
     """
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, primary: "Cluster | None" = None, **settings: str) -> None:
         self._settings = _SETTINGS | settings
         self._root = Path(tempfile.mkdtemp(prefix="gatepass-postgresql-"))
         # The server refuses to run as root.
@@ -48,11 +53,18 @@ class Cluster:
             shutil.chown(self._root, self._user)
             self._binaries = self._reachable_binaries()
         self._data = self._root / "data"
-        self._run(
-            "initdb",
-            *("-D", str(self._data), "-U", "postgres", "--auth=trust", "--no-sync"),
-            *("--encoding=UTF8", "--locale=C"),
-        )
+        if primary is None:
+            self._run(
+                "initdb",
+                *("-D", str(self._data), "-U", "postgres", "--auth=trust", "--no-sync"),
+                *("--encoding=UTF8", "--locale=C"),
+            )
+        else:
+            self._run(
+                "pg_basebackup",
+                *("-D", str(self._data), "--write-recovery-conf", "--checkpoint=fast", "--no-sync"),
+                *("-d", f"{primary.url('postgres')}?application_name={_REPLICA}"),
+            )
         self._server = self._start()
 
     def __enter__(self) -> "Cluster":
@@ -68,7 +80,7 @@ class Cluster:
         shutil.rmtree(self._root, ignore_errors=True)
 
     def stop(self) -> None:
-        """Stop the server at once, without tidying up."""
+        """Stop the server at once, without tidying up, as if its processes had crashed."""
         self._server.send_signal(signal.SIGQUIT)
         try:
             self._server.wait(10)
@@ -80,32 +92,57 @@ class Cluster:
         """Start a server that was stopped, on the port it had or on another."""
         self._server = self._start(port or self.port)
 
+    def replica(self, *, synchronous: bool = False) -> "Cluster":
+        """A streaming replica of this one, in step with it. A context manager like any cluster.
+
+        Args:
+            synchronous: from now on this one commits nothing that the replica doesn't have.
+        """
+        replica = Cluster(self)
+        if synchronous:
+            self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{_REPLICA}'")
+            self.execute("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + _START_SECONDS
+        in_step = "sync" if synchronous else "async"
+        while self.execute("SELECT sync_state FROM pg_stat_replication") != [(in_step,)]:
+            assert time.monotonic() < deadline, "the replica doesn't connect"
+            time.sleep(0.02)
+        return replica
+
+    def promote(self) -> None:
+        """Make a replica a primary of its own."""
+        self.execute("SELECT pg_promote()")
+
     def url(self, name: str) -> str:
         """Where a database of this cluster is."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
     def create(self, name: str) -> str:
         """Create an empty database; its URL."""
-        self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        self.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
 
     def drop(self, name: str) -> None:
         """Drop a database, whoever is connected."""
-        self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def processes(self) -> list[int]:
         """The ids of the server's processes, to freeze and thaw them."""
         children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text()
         return [self._server.pid, *map(int, children.split())]
 
-    def _execute(self, statement: sql.Composed) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(statement)
+    def execute(self, statement: str | sql.Composed, database: str = "postgres") -> list[Any]:
+        """Have something done by an administrator's connection of its own; the rows it says."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            cursor = connection.execute(
+                sql.SQL(statement) if isinstance(statement, str) else statement
+            )
+            return cursor.fetchall() if cursor.description else []
 
     def _start(self, port: int | None = None) -> "subprocess.Popen[bytes]":
         # Another program may take the free port first: then try the next one.
         for _ in range(5):
-            self.port = port or _free_port()
+            self.port = port or free_port()
             settings = [f"-c{name}={value}" for name, value in self._settings.items()]
             server = subprocess.Popen(
                 [self._binaries / "postgres", "-D", self._data, f"-cport={self.port}", *settings],
@@ -113,7 +150,7 @@ class Cluster:
                 cwd=self._root,
                 stdin=subprocess.DEVNULL,
                 stderr=(self._root / "log").open("wb"),
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
             deadline = time.monotonic() + _START_SECONDS
             while server.poll() is None and time.monotonic() < deadline:
@@ -155,12 +192,14 @@ def _wheel() -> Path:
     return Path(spec.origin).parent
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on the loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """In a child, before its program: end with this process."""
     # However the tests end, no server is left behind.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)

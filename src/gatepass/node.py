@@ -25,7 +25,7 @@ from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.proving import Proving
 from gatepass.registry.sealing import FILE_NAME, SealingKey
 from gatepass.settings import Settings
-from gatepass.verify.clock import Clock
+from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.follower import Follower, NodeLock, open_copy
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.usage import Usage, spools
@@ -65,6 +65,7 @@ class Node:
             settings.database_url,
             writing=self.file.writing if on_one_machine else nullcontext,
             confirm=None if on_one_machine else self._confirm,
+            tolerance_ms=TOLERANCE_MS,
         )
         self.sealing = SealingKey(settings.data_dir / FILE_NAME)
         self.proving = Proving(self.database, self.sealing, clock.now)

@@ -21,6 +21,7 @@ from gatepass.registry import access_tokens
 from gatepass.registry.access_tokens import etag
 from gatepass.registry.actor import Actor
 from gatepass.registry.database import CHANGED_CHANNEL, Database
+from gatepass.registry.engines import CHANGING
 from gatepass.registry.patience import Impatient
 from gatepass.registry.tables import decision_counts
 from gatepass.registry.users import create
@@ -444,12 +445,12 @@ def test_the_revision_is_taken_by_the_first_statement(database: Database) -> Non
             session.execute(text("SELECT 2"))
     finally:
         event.remove(Engine, "before_cursor_execute", listen)
-    begin = ["BEGIN IMMEDIATE"] if database.dialect == "sqlite" else []
+    begin = ["BEGIN IMMEDIATE" if database.dialect == "sqlite" else CHANGING]
     taken = statements.index("SELECT 1")
     assert statements[:taken] == [*begin, statements[taken - 1]]
     assert statements[taken - 1].startswith("UPDATE revision SET number = number + 1")
-    assert statements[taken - 1].endswith("RETURNING number")
-    assert [*begin, "SELECT 2"] == statements[-len(begin) - 1 :]
+    assert statements[taken - 1].partition("RETURNING number, ")[2]
+    assert [*begin, "SELECT 2"] == statements[-2:]
 
 
 def _at_once(threads: int, attempt: Callable[[str], str], values: list[str]) -> list[str]:
@@ -462,3 +463,22 @@ def test_an_actor_needs_its_company() -> None:
         Actor("user", None, "usr_1", "Ada", frozenset(), "gplt_1")
     with pytest.raises(ValueError, match="credential"):
         Actor("token", "com_1", "usr_1", "Ada", frozenset())
+
+
+@pytest.mark.parametrize("apart_s", [14_400, 6, -7, -14_400])
+def test_a_clock_that_is_off_changes_nothing(postgresql_url: str, apart_s: int) -> None:
+    """A sign-in of three hours must not last seven because this node is four hours ahead."""
+    database = Database(postgresql_url, tolerance_ms=5_000)
+    with pytest.raises(Unavailable) as refusal, database.changing(_wall_ms() + apart_s * 1_000):
+        pass
+    assert refusal.value.reason == "unavailable"
+    for borne_s in (4, -4):
+        with database.changing(_wall_ms() + borne_s * 1_000):
+            pass
+    with database.reading(NOW) as session:
+        assert session.scalar(text("SELECT number FROM revision")) == 2
+    database.close()
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -8,9 +8,11 @@
   revision, so counting can't hold up a deactivation.
 """
 
+import logging
 import os
 import secrets
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -24,6 +26,8 @@ from sqlalchemy.orm import Session
 from gatepass.core.errors import Unavailable
 from gatepass.registry.engines import (
     BUSY_TIMEOUT_MS,
+    CHANGING,
+    READING,
     postgresql_engine,
     sqlite_engine,
     sqlite_path,
@@ -33,13 +37,23 @@ from gatepass.registry.patience import patient
 #: PostgreSQL wakes followers through this channel when a change commits.
 CHANGED_CHANNEL = "gatepass_changed"
 
-_TAKE_REVISION = text(
-    "UPDATE revision SET number = number + 1, tag = :tag WHERE id = 1 RETURNING number"
-)
+# The primary's time comes along; the statement's, not from when it had waited for its turn.
+_TAKE_REVISION = {
+    dialect: text(
+        "UPDATE revision SET number = number + 1, tag = :tag WHERE id = 1 "  # noqa: S608 - the times below
+        f"RETURNING number, {told_ms}"
+    )
+    for dialect, told_ms in (
+        ("sqlite", "NULL"),
+        ("postgresql", "(extract(epoch FROM statement_timestamp()) * 1000)::bigint"),
+    )
+}
 _KEEP_REVISION = text("INSERT INTO revisions (number, tag, at) VALUES (:number, :tag, :at)")
 _WAKE_FOLLOWERS = text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')")
 _LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
 _AWAY = "The database can't be used right now."
+
+_log = logging.getLogger("gatepass.database")
 
 _abandoned: list[Pool] = []
 
@@ -53,6 +67,8 @@ class Database:
         writing: wraps the commit of a change; on SQLite it moves the grant file's generation.
         confirm: called with the revision after a change has committed, outside the transaction; it
             may raise Unavailable ``not_confirmed``.
+        tolerance_ms: how far a change's time may be from the primary's clock, on PostgreSQL; None
+            doesn't compare. Nodes whose clocks are apart would not agree on what has expired.
 
     Raises:
         Misconfigured: the URL can't be read. The message doesn't repeat it: it may hold a password.
@@ -64,9 +80,11 @@ class Database:
         *,
         writing: Callable[[], AbstractContextManager[None]] = nullcontext,
         confirm: Callable[[int], None] | None = None,
+        tolerance_ms: int | None = None,
     ) -> None:
         self._writing = writing
         self._confirm = confirm
+        self._tolerance_ms = tolerance_ms
         #: The SQLite file, or None.
         self.path: Path | None = None
         if url.startswith("sqlite:"):
@@ -78,10 +96,8 @@ class Database:
         else:
             self.dialect = "postgresql"
             engine = postgresql_engine(url)
-            self._changes = engine
-            self._reads = engine.execution_options(
-                isolation_level="REPEATABLE READ", postgresql_readonly=True
-            )
+            self._changes = engine.execution_options(gatepass_begin=CHANGING)
+            self._reads = engine.execution_options(gatepass_begin=READING)
         self._engine = engine
         self._turn = threading.Lock()
         own = weakref.ref(self)
@@ -114,8 +130,11 @@ class Database:
                 but this node hasn't seen it yet (``not_confirmed``).
         """
         tag = secrets.token_hex(8)
+        began = time.monotonic()
         with self._write(now) as session:
-            number = session.execute(_TAKE_REVISION, {"tag": tag}).scalar_one()
+            take = _TAKE_REVISION[self.dialect]
+            number, told_ms = session.execute(take, {"tag": tag}).one()
+            self._require_time(now, told_ms, began)
             session.info["revision"] = number
             yield session
             session.execute(_KEEP_REVISION, {"number": number, "tag": tag, "at": now})
@@ -169,6 +188,15 @@ class Database:
         finally:
             if self.path is not None:
                 self._turn.release()
+
+    def _require_time(self, now: int, told_ms: int | None, began: float) -> None:
+        if told_ms is None or self._tolerance_ms is None:
+            return
+        waited_ms = round((time.monotonic() - began) * 1000)
+        apart_ms = max(now - told_ms, told_ms - now - waited_ms)
+        if apart_ms > self._tolerance_ms:
+            _log.error("this machine's clock and the primary's are %.1f s apart", apart_ms / 1000)
+            raise Unavailable("This node's clock is wrong: nothing can be changed through it now.")
 
     def _start_anew(self) -> None:
         # Connections must not cross a fork. Not closed either, nor collected, which closes them:

@@ -30,18 +30,23 @@ _SQLITE_SETTINGS = (
     "PRAGMA cache_size = -16384",
 )
 # A writer that froze in the middle is thrown out, and whoever waits for it is told within seconds.
+# Said in each transaction, along with its BEGIN: behind a pooler that gives connections out by the
+# transaction, what one session set would be another's.
 _POSTGRESQL_SETTINGS = (
-    "SET lock_timeout = '2s'",
-    "SET idle_in_transaction_session_timeout = '2s'",
-    "SET synchronous_commit = on",
-    "SET default_transaction_isolation = 'read committed'",
+    "SET LOCAL lock_timeout = '2s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = '2s'; "
+    "SET LOCAL synchronous_commit = on"
 )
-_POSTGRESQL_DEFAULTS = {
-    "connect_timeout": "5",
-    "tcp_user_timeout": "5000",
-    "keepalives_idle": "10",
+CHANGING = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_POSTGRESQL_SETTINGS}"
+READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_POSTGRESQL_SETTINGS}"
+_POSTGRESQL_DEFAULTS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 10,
     "target_session_attrs": "read-write",
     "application_name": "gatepass",
+    # What one server process was asked to prepare, the next, behind a pooler, knows nothing of.
+    "prepare_threshold": None,
 }
 
 
@@ -80,13 +85,15 @@ def sqlite_engine(path: Path) -> Engine:
 
 
 def _begin(connection: Connection) -> None:
-    # The driver would begin late, and never for a SELECT: a reading then wouldn't be consistent.
+    # SQLite's driver would begin late, and never for a SELECT: a reading then wouldn't be
+    # consistent. PostgreSQL's would take a round trip for BEGIN and one for each setting.
     options = connection.get_execution_options()
     connection.exec_driver_sql(options.get("gatepass_begin", "BEGIN"))
 
 
 def postgresql_engine(url: str) -> Engine:
-    """Connections to a PostgreSQL server.
+    """Connections to a PostgreSQL server, or to a pooler in front of it. A transaction begins as
+    the execution option ``gatepass_begin`` says: as ``CHANGING`` or ``READING``.
 
     Raises:
         Misconfigured: the URL can't be read. The message doesn't repeat it: it may hold a password.
@@ -107,12 +114,10 @@ def postgresql_engine(url: str) -> Engine:
     parameters: dict[str, Any] = {**_POSTGRESQL_DEFAULTS, **given}
 
     def connect() -> psycopg.Connection[Any]:
-        connection = Impatient.connect(**parameters, autocommit=True)
-        for setting in _POSTGRESQL_SETTINGS:
-            connection.execute(setting)
-        connection.autocommit = False
-        return connection
+        return Impatient.connect(**parameters, autocommit=True)
 
-    return create_engine(
+    engine = create_engine(
         "postgresql+psycopg://", creator=connect, pool_pre_ping=True, **_ENGINE["postgresql"]
     )
+    event.listen(engine, "begin", _begin)
+    return engine

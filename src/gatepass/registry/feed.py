@@ -1,37 +1,65 @@
 """What a node's follower copies from, where the registry is on PostgreSQL.
 
-A connection of its own, in autocommit, that asks the primary and listens for changes.
+A connection of its own that asks the primary and listens for changes. It works behind a pooler in
+transaction mode too: nothing it needs is set for longer than a transaction. ``LISTEN`` says nothing
+there, and the follower's short poll is the net.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import IsolationLevel
 
 from gatepass.registry import changes
 from gatepass.registry.changes import Change, Position
 from gatepass.registry.database import CHANGED_CHANNEL
+from gatepass.registry.patience import Impatient
 
-# Everything asked here is small but for a snapshot; a connection that hangs is given up.
-_SETTINGS = "SET statement_timeout = '60s'"
+# In one round trip with what is asked. Whatever the server's own limits are, a follower that
+# applies a long snapshot while it comes is no idler; one that froze is thrown out in the end.
+_BEGIN = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ; "
+    "SET LOCAL synchronous_commit = on; "
+    "SET LOCAL statement_timeout = '60s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = '60s'; "
+)
+# Committed, so that it waits for synchronous replicas.
+_HEARTBEAT = (
+    "SELECT pg_is_in_recovery(), (extract(epoch FROM clock_timestamp()) * 1000)::bigint, "
+    "CASE WHEN NOT pg_is_in_recovery() "
+    "THEN pg_logical_emit_message(true, 'gatepass', 'heartbeat') END; "
+    "COMMIT"
+)
+# PostgreSQL 17 has a limit that others don't know the name of.
+_TAKE_LONG = (
+    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'"
+)
 _PARAMETERS: dict[str, Any] = {
-    "connect_timeout": 5,
-    "tcp_user_timeout": 5000,
+    "connect_timeout": 3,
+    "tcp_user_timeout": 4000,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 2,
     "target_session_attrs": "read-write",
     "application_name": "gatepass follower",
+    "prepare_threshold": None,
 }
+# Less than others have: there must be time left to ask another host before the stamp runs out.
+_PATIENCE_S = 4.0
 _KNOWN = changes.known_sql("%s", "%s")
 _CHANGES = changes.changes_sql("%(after)s")
 # A snapshot is passed on as it comes: a million grants needn't fit in memory.
 _ROWS_AT_ONCE = 5_000
 
+_Connection = psycopg.Connection[tuple[Any, ...]]
+
 
 class DatabaseFeed:
     """A follower's view of the registry (``verify.follower.Feed``).
+
+    Every method raises psycopg's errors; the connection is given up then, and the next call opens
+    another: to whichever of several hosts is the primary.
 
     Args:
         url: the registry's ``postgresql://…`` URL.
@@ -39,7 +67,7 @@ class DatabaseFeed:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._open: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._open: _Connection | None = None
 
     def heartbeat(self) -> int:
         """Commit something that waits for synchronous replicas; refuse a server in recovery. The
@@ -48,32 +76,29 @@ class DatabaseFeed:
         A logical message needs no table and is written and replicated like any change: a demoted or
         isolated primary with synchronous replication can't commit it.
         """
-        connection = self._connection()
-        with connection.transaction():
-            row = connection.execute(
-                "SELECT pg_is_in_recovery(), "
-                "CASE WHEN NOT pg_is_in_recovery() "
-                "THEN pg_logical_emit_message(true, 'gatepass', 'heartbeat') END, "
-                "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-            ).fetchone()
-        if row is None or row[0]:
-            raise psycopg.OperationalError("the server is in recovery: it is no primary")
-        told_ms: int = row[2]
-        return told_ms
+        with self._connected() as connection:
+            cursor = connection.execute(_BEGIN + _HEARTBEAT)
+            while cursor.description is None:
+                cursor.nextset()
+            row = cursor.fetchone()
+            if row is None or row[0]:
+                raise psycopg.OperationalError("the server is in recovery: it is no primary")
+            told_ms: int = row[1]
+            return told_ms
 
     def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:
         """All that changed after *after*, or None if this history doesn't know that position.
 
         One snapshot: a row that changed twice meanwhile is seen as it is at the position returned.
         """
-        connection = self._connection()
-        with connection.transaction():
+        with self._transaction() as connection:
             here = self._here(connection)
             if here == after:
                 return here, ()
             if connection.execute(_KNOWN, after).fetchone() is None:
                 return None
-            return here, connection.execute(_CHANGES, {"after": after[0]}).fetchall()
+            cursor = connection.cursor(binary=True)
+            return here, cursor.execute(_CHANGES, {"after": after[0]}).fetchall()
 
     def snapshot(self) -> tuple[Position, Iterable[Change]]:
         """Every row, and the position it leads to. The rows come as they are asked for, within one
@@ -84,17 +109,20 @@ class DatabaseFeed:
         return here, rows
 
     def _snapshot(self) -> Generator[Any, None, None]:
-        connection = self._connection()
-        with connection.transaction():
+        with self._transaction() as connection:
+            connection.execute(_TAKE_LONG)
             yield self._here(connection)
-            with connection.cursor("gatepass_snapshot") as cursor:
-                cursor.itersize = _ROWS_AT_ONCE
-                yield from cursor.execute(changes.SNAPSHOT)
+            for query in changes.SNAPSHOT:
+                with connection.cursor("gatepass_snapshot") as cursor:
+                    cursor.execute(query, binary=True)
+                    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+                        yield from rows
 
     def wait(self, seconds: float) -> None:
         """Return when a change has committed, or after *seconds*."""
-        for _ in self._connection().notifies(timeout=seconds, stop_after=1):
-            pass
+        with self._connected() as connection:
+            for _ in connection.notifies(timeout=seconds, stop_after=1):
+                pass
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
@@ -102,19 +130,34 @@ class DatabaseFeed:
             self._open.close()
             self._open = None
 
+    @contextmanager
+    def _transaction(self) -> Iterator[_Connection]:
+        with self._connected() as connection:
+            connection.execute(_BEGIN)
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def _connected(self) -> Iterator[_Connection]:
+        connection = self._open
+        if connection is None:
+            given = psycopg.conninfo.conninfo_to_dict(self._url)
+            opened = Impatient.connect(**{**_PARAMETERS, **given}, autocommit=True)
+            opened.patience_s = _PATIENCE_S
+            opened.execute(f"LISTEN {CHANGED_CHANNEL}")
+            connection = self._open = opened
+        try:
+            yield connection
+        except BaseException:
+            # Also when a snapshot is left half-way: its transaction must not stay open.
+            connection.close()
+            if self._open is connection:
+                self._open = None
+            raise
+
     @staticmethod
-    def _here(connection: psycopg.Connection[tuple[Any, ...]]) -> Position:
+    def _here(connection: _Connection) -> Position:
         row = connection.execute(changes.HERE).fetchone()
         if row is None:
             raise psycopg.DataError("the registry has no revision: its schema isn't complete")
         return row[0], row[1]
-
-    def _connection(self) -> psycopg.Connection[tuple[Any, ...]]:
-        if self._open is None:
-            given = psycopg.conninfo.conninfo_to_dict(self._url)
-            connection = psycopg.connect(**{**_PARAMETERS, **given}, autocommit=True)
-            connection.execute(_SETTINGS)
-            connection.isolation_level = IsolationLevel.REPEATABLE_READ
-            connection.execute(f"LISTEN {CHANGED_CHANNEL}")
-            self._open = connection
-        return self._open

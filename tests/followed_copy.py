@@ -1,0 +1,90 @@
+"""A copy of a registry's grants, kept by a follower at work, as a node on PostgreSQL has it."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+
+from gatepass.registry.database import Database
+from gatepass.registry.feed import DatabaseFeed
+from gatepass.verify.clock import Clock
+from gatepass.verify.follower import Follower, open_copy
+from gatepass.verify.grant_file import TABLES, GrantFile
+
+#: (table, id) -> (record, revision)
+Rows = dict[tuple[str, str], tuple[bytes, int]]
+
+
+class FollowedCopy:
+    """Follows the registry at *url* in a thread of its own; a context manager that ends it.
+
+    Args:
+        path: of the copy.
+        staleness_ms: how long it counts without being vouched for.
+    """
+
+    def __init__(self, path: Path, url: str, staleness_ms: int = 10_000) -> None:
+        self.file = GrantFile(path)
+        open_copy(path).close()
+        self.clock = Clock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=Follower(self.file, self.clock, staleness_ms).follow,
+            args=(DatabaseFeed(url), lambda: not self._stopped.is_set()),
+        )
+
+    def __enter__(self) -> "FollowedCopy":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=15)
+        assert not self._thread.is_alive()
+
+    @property
+    def vouched(self) -> bool:
+        """Whether decisions may be made by it."""
+        return self.file.shared.vouched(self.clock.boot_ns(), self.clock.wall_ms())
+
+    def rows(self) -> Rows:
+        """All that is in it."""
+        with closing(sqlite3.connect(self.file.path)) as connection:
+            return {
+                (table, key): (record, revision)
+                for table in TABLES
+                for key, record, revision in connection.execute(f"SELECT * FROM {table}")
+            }
+
+    def until(self, holds: Callable[[], bool], seconds: float = 15) -> float:
+        """Wait until something holds; how long it took."""
+        began = time.monotonic()
+        while not holds():
+            assert time.monotonic() < began + seconds, "it doesn't come to that"
+            time.sleep(0.01)
+        return time.monotonic() - began
+
+    def until_at(self, revision: int, seconds: float = 15) -> float:
+        """Wait until it has reached a revision; how long it took."""
+        return self.until(lambda: self.file.shared.revision >= revision, seconds)
+
+
+def published(database: Database) -> Rows:
+    """What a copy of the registry has to be."""
+    with database.reading(0) as session:
+        connection = session.connection()
+        return {
+            (table, key): (bytes(record), revision)
+            for table in TABLES
+            for key, record, revision in connection.exec_driver_sql(
+                f"SELECT id, record, revision FROM {table}"
+            )
+        }

@@ -1,0 +1,200 @@
+"""What a node's follower is told by PostgreSQL: by the primary alone, whole, and in time."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from followed_copy import FollowedCopy, published
+from gatepass.core.errors import Unavailable
+from gatepass.registry import access_tokens, feed
+from gatepass.registry.database import Database
+from gatepass.registry.feed import DatabaseFeed
+from pooler import Pooler
+from postgresql import Cluster
+from small_registry import SmallRegistry
+
+
+@pytest.fixture
+def registry(postgresql_url: str) -> Iterator[SmallRegistry]:
+    """Two companies on PostgreSQL."""
+    database = Database(postgresql_url)
+    yield SmallRegistry(database)
+    database.close()
+
+
+@contextmanager
+def frozen(cluster: Cluster) -> Iterator[None]:
+    """Its kernel goes on acknowledging; nobody answers."""
+    with ExitStack() as thawing:
+        for pid in cluster.processes():
+            os.kill(pid, signal.SIGSTOP)
+            thawing.callback(os.kill, pid, signal.SIGCONT)
+        yield
+
+
+def end_a_token(registry: SmallRegistry) -> int:
+    """Make a token and deactivate it; the revision that ended it."""
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada)
+    with registry.changing() as session:
+        access_tokens.deactivate(session, ada, token.id)
+        revision: int = session.info["revision"]
+    return revision
+
+
+def test_a_heartbeat_tells_the_primarys_time(postgresql_url: str) -> None:
+    with closing(DatabaseFeed(postgresql_url)) as asked:
+        assert abs(asked.heartbeat() - time.time() * 1000) < 5_000
+
+
+def test_a_snapshot_takes_as_long_as_it_takes(
+    registry: SmallRegistry, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever applies it while it comes is idle by the server's lights: its limits are for others,
+    and none of ours is for the whole."""
+    monkeypatch.setattr(feed, "_ROWS_AT_ONCE", 2)
+    name = postgresql_url.rpartition("/")[2]
+    limits = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
+    with psycopg.connect(postgresql_url, autocommit=True) as administrator:
+        for limit in limits:
+            administrator.execute(f"ALTER DATABASE {name} SET {limit} = '200ms'")  # type: ignore[arg-type] # a test's own text
+        try:
+            with closing(DatabaseFeed(postgresql_url)) as asked:
+                here, rows = asked.snapshot()
+                taken = []
+                for row in rows:
+                    taken.append(row)
+                    time.sleep(0.3 if len(taken) in (1, 4) else 0)
+        finally:
+            for limit in limits:
+                administrator.execute(f"ALTER DATABASE {name} RESET {limit}")  # type: ignore[arg-type] # a test's own text
+    found = {(table, key): (record, revision) for table, key, record, revision in taken}
+    assert found == published(registry.database)
+    assert here[0] == registry.revision()
+
+
+def test_a_snapshot_left_half_way_leaves_no_transaction(
+    registry: SmallRegistry, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "_ROWS_AT_ONCE", 1)
+    with closing(DatabaseFeed(postgresql_url)) as asked:
+        _, rows = asked.snapshot()
+        next(iter(rows))
+        del rows
+        assert asked.changes((0, "0" * 16)) is None
+        asked.heartbeat()
+        _, rows = asked.snapshot()
+        assert len(list(rows)) == len(published(registry.database))
+
+
+def test_a_frozen_server_is_given_up_and_following_goes_on(
+    registry: SmallRegistry,
+    postgresql: Cluster,
+    postgresql_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The connection is half-open for whoever waits on it; a new one finds the server thawed."""
+    monkeypatch.setattr(feed, "_PATIENCE_S", 0.5)
+    monkeypatch.setitem(feed._PARAMETERS, "connect_timeout", 2)
+    with closing(DatabaseFeed(postgresql_url)) as asked:
+        asked.heartbeat()
+        with frozen(postgresql):
+            began = time.monotonic()
+            with pytest.raises(psycopg.OperationalError):
+                asked.heartbeat()
+            with pytest.raises(psycopg.OperationalError):
+                asked.heartbeat()
+            assert time.monotonic() - began < 5
+        asked.heartbeat()
+    with FollowedCopy(tmp_path / "grants.db", postgresql_url, 1_500) as copy:
+        copy.until(lambda: copy.vouched)
+        with frozen(postgresql):
+            copy.until(lambda: not copy.vouched)
+        copy.until(lambda: copy.vouched)
+        copy.until_at(end_a_token(registry))
+        assert copy.rows() == published(registry.database)
+
+
+def test_without_a_call_the_poll_is_the_net(
+    registry: SmallRegistry, postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "gatepass.registry.database._WAKE_FOLLOWERS", text("SELECT 'nobody is called'")
+    )
+    with FollowedCopy(tmp_path / "grants.db", postgresql_url) as copy:
+        copy.until_at(registry.revision())
+        assert copy.until_at(end_a_token(registry)) < 1
+
+
+# --- behind a pooler ------------------------------------------------------------------------------
+
+
+def test_behind_a_pooler_changes_are_made_and_followed_within_the_promise(
+    registry: SmallRegistry, postgresql: Cluster, postgresql_url: str, tmp_path: Path
+) -> None:
+    """In transaction mode: no session's settings, no prepared statements, no calls."""
+    with Pooler(postgresql) as pooler:
+        url = pooler.url(postgresql_url.rpartition("/")[2])
+        direct, registry.database = registry.database, Database(url)
+        with FollowedCopy(tmp_path / "grants.db", url) as copy:
+            copy.until_at(registry.revision())
+            for _ in range(10):
+                assert copy.until_at(end_a_token(registry)) < 1
+            assert copy.rows() == published(direct)
+        registry.database.close()
+        registry.database = direct
+
+
+def test_behind_a_pooler_each_transaction_is_set_as_the_protocol_wants(
+    registry: SmallRegistry, postgresql: Cluster, postgresql_url: str
+) -> None:
+    with Pooler(postgresql, connections=2) as pooler:
+        database = Database(pooler.url(postgresql_url.rpartition("/")[2]))
+        settings = [
+            "SELECT current_setting('lock_timeout'), current_setting('synchronous_commit'), "
+            "current_setting('idle_in_transaction_session_timeout'), "
+            "current_setting('transaction_isolation'), pg_backend_pid()"
+        ]
+        servers = set()
+        with psycopg.connect(pooler.url(postgresql_url.rpartition("/")[2])) as other:
+            for _ in range(4):
+                # Somebody else holds a connection now and then, so that ours is now this, now that.
+                other.execute("SELECT 1")
+                with database.changing(registry.now) as session:
+                    *found, pid = session.execute(text(settings[0])).one()
+                    assert found == ["2s", "on", "2s", "read committed"]
+                    servers.add(pid)
+                other.commit()
+                with database.reading(registry.now) as session:
+                    *found, pid = session.execute(text(settings[0])).one()
+                    assert found == ["2s", "on", "2s", "repeatable read"]
+                    servers.add(pid)
+        database.close()
+        assert servers
+
+
+def test_behind_a_pooler_a_frozen_writer_is_thrown_out(
+    registry: SmallRegistry, postgresql: Cluster, postgresql_url: str
+) -> None:
+    with Pooler(postgresql) as pooler:
+        database = Database(pooler.url(postgresql_url.rpartition("/")[2]))
+        before = registry.revision()
+
+        def freeze() -> None:
+            with database.changing(registry.now) as session:
+                time.sleep(2.3)
+                session.execute(text("SELECT 1"))
+
+        with pytest.raises(Unavailable):
+            freeze()
+        with database.changing(registry.now) as session:
+            assert session.info["revision"] == before + 1
+        database.close()
