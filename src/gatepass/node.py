@@ -50,6 +50,7 @@ class Node:
         usage: this process's counts.
         mailing: sends mail, where the node's duties are this process's.
         verifier: decides.
+        leaving: this process is told to stop; what would go on for long ends now.
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, clock: Clock) -> None:
@@ -74,6 +75,7 @@ class Node:
         self.verifier = Verifier(
             self.file, clock, catalogue.routes, copy=not on_one_machine, counting=self.usage
         )
+        self.leaving = False
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -122,8 +124,13 @@ class Node:
         self._begin("tick", self._tick)
         self._begin("duties", self._duties)
 
+    def leave(self) -> None:
+        """Let answers that would go on for long, feeds, end by themselves."""
+        self.leaving = True
+
     def stop(self) -> None:
-        """End them, and spool what was counted."""
+        """End the rounds, and spool what was counted."""
+        self.leave()
         self._stopped.set()
         self.mailing.wake()
         for thread in self._threads:

@@ -1,7 +1,7 @@
 """The composition root of the main port: a node in, an ASGI application out.
 
-From the outside in: the endpoints for gateways and services, which know no framework; the edge that
-every other request passes; FastAPI with the API, the pages and what else is handed in.
+From the outside in: the endpoints for gateways and services, and the feed, which know no framework;
+the edge that every other request passes; FastAPI with the API, the pages and what is handed in.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ from gatepass.web.authz import Endpoints
 from gatepass.web.cookies import cookie_name
 from gatepass.web.deps import Refused, refuse_from_outside
 from gatepass.web.edge import Edge
+from gatepass.web.feed.paths import FeedPaths
 from gatepass.web.gateway_asgi import GatewayPaths
 from gatepass.web.openapi import openapi_document
 from gatepass.web.pages.errors import error_page
@@ -63,7 +64,7 @@ def create_app(
     for router in (api.router, metrics.router, pages.router, *extra):
         app.include_router(router)
     endpoints = Endpoints(node.verifier, node.settings.trusted, node.not_ready)
-    return GatewayPaths(Edge(app), endpoints)
+    return GatewayPaths(FeedPaths(Edge(app), node), endpoints)
 
 
 def _answer(problem: Problem) -> Response:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gatepass.web.authz import GATEWAY, MOST_BODY_BYTES, VERIFY, Endpoints, Reply
+from gatepass.web.authz import GATEWAY, MOST_BODY_BYTES, VERIFY, Endpoints, Lines, Reply
 from gatepass.web.gateway_port import refusal
 
 
@@ -26,17 +26,12 @@ class GatewayPaths:
             await self._app(scope, receive, send)
             return
         path, method = scope["path"], scope["method"]
-        raw: list[tuple[bytes, bytes]] = scope["headers"]
-
-        def lines(name: str) -> Sequence[str | None]:
-            wanted = name.encode()
-            return [_text(value) for key, value in raw if key == wanted]
-
+        lines = lines_of(scope)
         if path == GATEWAY:
             client = scope.get("client")
             reply = self._endpoints.gateway(client[0] if client else "", lines)
         elif path == VERIFY and method == "POST":
-            body = await _body(receive)
+            body = await read_body(receive)
             reply = refusal(body) if isinstance(body, int) else self._endpoints.verify(lines, body)
         elif path == VERIFY:
             reply = refusal(405, ("Allow", "POST"))
@@ -52,14 +47,25 @@ class GatewayPaths:
         else:
             await self._app(scope, receive, send)
             return
-        await _send(send, reply, head=method == "HEAD")
+        await send_reply(send, reply, head=method == "HEAD")
 
 
-def _text(value: bytes) -> str | None:
-    return value.decode("ascii") if value.isascii() else None
+def lines_of(scope: Scope) -> Lines:
+    """Reads the headers of a request."""
+    raw: list[tuple[bytes, bytes]] = scope["headers"]
+
+    def lines(name: str) -> Sequence[str | None]:
+        wanted = name.encode()
+        return [
+            value.decode("ascii") if value.isascii() else None
+            for key, value in raw
+            if key == wanted
+        ]
+
+    return lines
 
 
-async def _body(receive: Receive) -> bytes | int:
+async def read_body(receive: Receive) -> bytes | int:
     """The whole body, or the status that refuses it: 413 too large, 400 broken off."""
     body = bytearray()
     while True:
@@ -73,7 +79,8 @@ async def _body(receive: Receive) -> bytes | int:
             return bytes(body)
 
 
-async def _send(send: Send, reply: Reply, *, head: bool) -> None:
+async def send_reply(send: Send, reply: Reply, *, head: bool) -> None:
+    """Send one whole answer."""
     headers = [(name.lower().encode(), value.encode()) for name, value in reply.headers]
     if reply.status != 204:
         headers.append((b"content-length", str(len(reply.body)).encode()))

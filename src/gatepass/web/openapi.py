@@ -1,7 +1,7 @@
 """``/v1/openapi.json``: what FastAPI knows of the API, and what it can't know.
 
-Everything can be refused with a problem document; ``/v1/verify`` and health are answered before the
-framework. Both are written down here.
+Everything can be refused with a problem document; ``/v1/verify``, the feed and health are answered
+before the framework. Both are written down here.
 """
 
 from importlib.metadata import version
@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
 
 from gatepass.web.api.shapes import ProblemDocument
+from gatepass.web.feed.document import feed_paths, feed_schemas
 from gatepass.web.problems import MEDIA_TYPE
 
 VERSION = version("gatepass")
@@ -64,6 +65,7 @@ def openapi_document(api: APIRouter, cookie: str) -> dict[str, Any]:
             _complete(path, method, operation)
     document["paths"].update(_before_the_framework())
     schemas = document["components"]["schemas"]
+    schemas.update(feed_schemas())
     # FastAPI's own form of errors, which is never sent.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -199,6 +201,7 @@ def _before_the_framework() -> dict[str, Any]:
                 "responses": {"200": _json("The decision.", answer), **refused},
             }
         },
+        **feed_paths(refused, {"404": {"$ref": "#/components/responses/Problem404"}}),
         "/health/live": {
             "get": {
                 "tags": ["Health"],

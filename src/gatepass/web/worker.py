@@ -93,7 +93,7 @@ def _main_worker(order: StartOrder, settings: Settings) -> None:
     application = getattr(importlib.import_module(module), function)(node)
     node.start()
     try:
-        _serve(order, settings, application, Interfaces.ASGI, TaskImpl.asyncio)
+        _serve(order, settings, application, Interfaces.ASGI, TaskImpl.asyncio, node.leave)
     finally:
         node.stop()
 
@@ -162,6 +162,7 @@ def _serve(
     application: Any,
     interface: Interfaces,
     task_impl: TaskImpl,
+    leave: Callable[[], None] = lambda: None,
 ) -> None:
     server: Any = Server(
         application,
@@ -178,11 +179,17 @@ def _serve(
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, server.stop)
+
+        def stop() -> None:
+            # The server waits for answers under way; those that have no end have to be ended.
+            leave()
+            server.stop()
+
+        loop.add_signal_handler(signal.SIGTERM, stop)
 
         def supervisor_gone() -> None:
             loop.remove_reader(sys.stdin.fileno())
-            server.stop()
+            stop()
 
         loop.add_reader(sys.stdin.fileno(), supervisor_gone)
         loop.call_later(0.05, _say_ready, order.ready_descriptor)

@@ -1,0 +1,1 @@
+"""The feed over HTTP: how an embedded verifier keeps its copy of the grants (docs/feed.md)."""

@@ -1,0 +1,28 @@
+"""A follower's JSON, read strictly into a struct."""
+
+from typing import TypeVar
+
+import msgspec
+
+from gatepass.core.errors import InvalidInput
+from gatepass.web.strict_json import field_name, parse, refuse_half_characters
+
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
+
+
+def read(content: bytes, kind: type[_Struct]) -> _Struct:
+    """*content* as *kind*.
+
+    Raises:
+        BrokenJSON: it is no JSON.
+        InvalidInput: it says something else than *kind* does.
+    """
+    value = parse(content)
+    refuse_half_characters(value)
+    try:
+        return msgspec.convert(value, type=kind)
+    except msgspec.ValidationError as error:
+        # "Expected `int`, got `str` - at `$.batches[0].tokens`"
+        message, _, place = str(error).partition(" - at `$")
+        path = place.rstrip("`").replace("[", ".").replace("]", "").strip(".")
+        raise InvalidInput([(field_name((path,)) if path else "body", message + ".")]) from None

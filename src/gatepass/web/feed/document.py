@@ -1,0 +1,125 @@
+"""What the OpenAPI document says of the feed."""
+
+from typing import Any
+
+import msgspec
+
+from gatepass.verify.frames import MEDIA_TYPE
+from gatepass.web.feed.acknowledgement import Acknowledgement
+from gatepass.web.feed.limits import MOST_NAMED
+from gatepass.web.feed.use import Use
+
+_KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"x-access-token": []}]
+
+
+def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, Any]:
+    """The paths.
+
+    Args:
+        refused: the responses that all of them have.
+        not_found: the one of 404.
+    """
+    return {
+        "/v1/feed": {
+            "get": {
+                "tags": ["Feed"],
+                "operationId": "feed",
+                "summary": "Follow the grants",
+                "description": "For embedded verifiers, with a verifier key (`gpvk_…`): a stream "
+                "of binary frames that goes on for minutes. First a snapshot, or what changed "
+                "since `revision` and `tag`; then each change as it happens, and a heartbeat every "
+                "second. The format is in the documentation (`feed.md`).",
+                "security": _KEY,
+                "parameters": [
+                    _parameter("node", "The follower's id.", {"pattern": "^node_[0-9A-Za-z]{16}$"}),
+                    _parameter("name", "Its machine's name.", {"maxLength": 253}),
+                    _parameter("version", "Its version.", {"maxLength": 64}),
+                    _parameter(
+                        "revision",
+                        "The revision its copy has reached.",
+                        {"type": "integer", "minimum": 0},
+                        required=False,
+                    ),
+                    _parameter(
+                        "tag",
+                        "That revision's tag.",
+                        {"pattern": "^[0-9a-f]{16}$"},
+                        required=False,
+                    ),
+                    _names("company", "Only what belongs to these companies (ids)."),
+                    _names("permission", "Only tokens that hold one of these permissions."),
+                ],
+                "responses": {
+                    "200": {"description": "The stream.", "content": {MEDIA_TYPE: {"schema": {}}}},
+                    **refused,
+                },
+            }
+        },
+        "/v1/feed/acknowledgement": {
+            "post": {
+                "tags": ["Feed"],
+                "operationId": "feed_acknowledgement",
+                "summary": "Say what the follower's copy has reached",
+                "description": "It is written when this answers; deactivation receipts count it.",
+                "security": _KEY,
+                "requestBody": _body(Acknowledgement),
+                "responses": {"200": _json("It is written.", {"type": "object"}), **refused}
+                | not_found,
+            }
+        },
+        "/v1/feed/use": {
+            "post": {
+                "tags": ["Feed"],
+                "operationId": "feed_use",
+                "summary": "Count what the follower decided",
+                "description": "What is sent twice counts once.",
+                "security": _KEY,
+                "requestBody": _body(Use),
+                "responses": {
+                    "200": _json(
+                        "How far this spool is counted; go on from there.",
+                        {
+                            "type": "object",
+                            "required": ["folded_to"],
+                            "properties": {"folded_to": {"type": "integer"}},
+                        },
+                    ),
+                    **refused,
+                },
+            }
+        },
+    }
+
+
+def feed_schemas() -> dict[str, Any]:
+    """The schemas that the paths refer to."""
+    return msgspec.json.schema_components([Acknowledgement, Use], ref_template=_REFERENCE)[1]
+
+
+_REFERENCE = "#/components/schemas/{name}"
+
+
+def _parameter(
+    name: str, description: str, schema: dict[str, Any], *, required: bool = True
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "required": required,
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
+
+
+def _names(name: str, description: str) -> dict[str, Any]:
+    many = {"type": "array", "items": {"type": "string"}, "maxItems": MOST_NAMED}
+    return _parameter(name, description + " May be repeated.", many, required=False)
+
+
+def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    schema = {"$ref": _REFERENCE.format(name=kind.__name__)}
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _json(meaning: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": meaning, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,100 @@
+"""Which records a feed holds: of some companies, of some permissions, or all."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from gatepass.core.credentials import LOGIN_TOKEN, VERIFIER_KEY
+from gatepass.core.permissions import covers, is_wildcard, resource_wildcard
+from gatepass.registry.changes import Change
+
+#: So many companies, and so many permissions, may be named.
+MOST_NAMED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a follower wants. Each set that is empty limits nothing.
+
+    Attributes:
+        companies: ids; then grants, holders and rules of these alone.
+        permissions: then grants that cover one of these, or for ``resource:*`` hold anything of
+            that resource; and logins, which may do what their user's role may.
+    """
+
+    companies: frozenset[str] = frozenset()
+    permissions: frozenset[str] = frozenset()
+
+    def of(self, changes: Iterable[Change]) -> list[Change]:
+        """*changes* as this follower is told of them: what isn't within the limits, or no longer
+        is, is gone as far as it knows."""
+        return [
+            (table, key, record, revision)
+            if record is not None and self._holds(table, key, record)
+            else (table, key, None, revision)
+            for table, key, record, revision in changes
+        ]
+
+    def only(self, rows: Iterable[tuple[str, str, bytes, int]]) -> Iterator[Change]:
+        """The rows within the limits: what a snapshot consists of."""
+        return (row for row in rows if self._holds(row[0], row[1], row[2]))
+
+    def named(self) -> Mapping[str, Sequence[str]] | None:
+        """What is named, for people to read; None if nothing is."""
+        found = {"companies": sorted(self.companies), "permissions": sorted(self.permissions)}
+        return {name: values for name, values in found.items() if values} or None
+
+    def _holds(self, table: str, key: str, record: bytes) -> bool:
+        try:
+            return self._hold(table, key, record)
+        except msgspec.DecodeError:
+            # A damaged record is passed on: whoever needs it says so, as a node does.
+            return True
+
+    def _hold(self, table: str, key: str, record: bytes) -> bool:
+        if table == "grants":
+            # Who may ask is no business of those who answer.
+            if key.startswith(VERIFIER_KEY):
+                return False
+            return not (self.companies or self.permissions) or self._hold_grant(key, record)
+        if not self.companies:
+            return True
+        if table == "holders":
+            return _holder.decode(record).company in self.companies
+        return key in self.companies
+
+    def _hold_grant(self, key: str, record: bytes) -> bool:
+        grant = _grant.decode(record)
+        if self.companies and grant.company not in self.companies:
+            return False
+        if not self.permissions or key.startswith(LOGIN_TOKEN):
+            return True
+        return any(_covers(grant.permissions, wanted) for wanted in self.permissions)
+
+
+def _covers(held: frozenset[str], wanted: str) -> bool:
+    if is_wildcard(wanted) and any(resource_wildcard(name) == wanted for name in held):
+        return True
+    return covers(held, wanted)
+
+
+class _GrantFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The beginning of a grant's record; what follows isn't read here."""
+
+    id: msgspec.Raw
+    digest: msgspec.Raw
+    kind: msgspec.Raw
+    company: str
+    user: msgspec.Raw
+    label: msgspec.Raw
+    permissions: frozenset[str]
+
+
+class _HolderFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    id: msgspec.Raw
+    company: str
+
+
+_grant = msgspec.msgpack.Decoder(_GrantFacts)
+_holder = msgspec.msgpack.Decoder(_HolderFacts)

@@ -1,0 +1,184 @@
+"""``/v1/feed`` and what belongs to it: an ASGI part before any framework.
+
+A stream is open for minutes, and there may be thousands: each costs a coroutine here, and no
+thread. Whoever reads slowly is waited for, and cut off in the end.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import aclosing
+from importlib.metadata import version
+
+import msgspec
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gatepass.core.credentials import ID_LENGTH
+from gatepass.core.decision import Reason
+from gatepass.core.errors import GatepassError
+from gatepass.core.networks import format_address, parse_address
+from gatepass.node import Node
+from gatepass.registry.nodes import Presence
+from gatepass.verify.client_address import client_address
+from gatepass.verify.frames import MEDIA_TYPE
+from gatepass.verify.presented import read_credential
+from gatepass.web.authz import Reply
+from gatepass.web.edge import log_unhandled
+from gatepass.web.feed.acknowledgement import read_acknowledgement
+from gatepass.web.feed.presence import Presences
+from gatepass.web.feed.question import Question, read_question
+from gatepass.web.feed.source import Source
+from gatepass.web.feed.stream import Stream
+from gatepass.web.feed.use import fold_use
+from gatepass.web.gateway_asgi import lines_of, read_body, send_reply
+from gatepass.web.gateway_port import refusal
+from gatepass.web.problems import (
+    Problem,
+    problem_of_error,
+    problem_of_reason,
+    problem_of_status,
+)
+
+FEED = "/v1/feed"
+ACKNOWLEDGEMENT = "/v1/feed/acknowledgement"
+USE = "/v1/feed/use"
+
+_METHODS = {FEED: "GET, HEAD", ACKNOWLEDGEMENT: "POST", USE: "POST"}
+_HEADERS = [
+    (b"content-type", MEDIA_TYPE.encode()),
+    # Nothing on the way may keep it, or hold it back to compress it.
+    (b"cache-control", b"no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_VERSION = version("gatepass")
+
+
+class FeedPaths:
+    """Answers the feed's three addresses; everything else goes on to *app*.
+
+    Args:
+        app: what answers the rest.
+        node: what followers follow.
+    """
+
+    def __init__(self, app: ASGIApp, node: Node) -> None:
+        self._app = app
+        self._node = node
+        self._source = Source(node)
+        self._presences = Presences(node, self._source)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass it on."""
+        methods = _METHODS.get(scope["path"]) if scope["type"] == "http" else None
+        if methods is None:
+            await self._app(scope, receive, send)
+            return
+        head = scope["method"] == "HEAD"
+        if scope["method"] not in methods.split(", "):
+            await send_reply(send, refusal(405, ("Allow", methods)), head=head)
+            return
+        try:
+            reply = await self._answer(scope, receive, send)
+        except GatepassError as error:
+            reply = _problem(problem_of_error(error))
+        except Exception as error:
+            log_unhandled(error)
+            reply = _problem(problem_of_status(500))
+        if reply is not None:
+            await send_reply(send, reply, head=head)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
+        lines = lines_of(scope)
+        key = read_credential(lines("authorization"), lines("x-access-token"))
+        reason = self._node.verifier.verifier_key(key)
+        if isinstance(key, Reason) or reason is not Reason.allowed:
+            return _problem(problem_of_reason(401, reason.value))
+        if scope["path"] == FEED:
+            question = read_question(scope["query_string"])
+            if scope["method"] == "HEAD":
+                return Reply(200, [(name.decode(), value.decode()) for name, value in _HEADERS])
+            await self._stream(scope, receive, send, question, key)
+            return None
+        body = await read_body(receive)
+        if isinstance(body, int):
+            return refusal(body)
+        if scope["path"] == ACKNOWLEDGEMENT:
+            node_id, position = read_acknowledgement(body)
+            await self._presences.acknowledge(node_id, key[:ID_LENGTH], position)
+            return _json({})
+        return _json({"folded_to": await self._source.run(fold_use, self._node, body)})
+
+    async def _stream(
+        self, scope: Scope, receive: Receive, send: Send, question: Question, key: str
+    ) -> None:
+        verifier = self._node.verifier
+        presence = Presence(
+            id=question.node,
+            kind="embedded",
+            name=question.name,
+            version=question.version,
+            address=self._address(scope),
+            key_id=key[:ID_LENGTH],
+            limits=question.limits.named(),
+            staleness_ms=self._node.settings.max_staleness * 1000,
+        )
+
+        def still_good() -> bool:
+            return verifier.verifier_key(key) is Reason.allowed
+
+        with self._source.watched():
+            async with self._presences.meet(presence) as present:
+                stream = Stream(self._node, self._source, question, present, still_good, _VERSION)
+                try:
+                    await stream.begin()
+                    await _while_there(receive, self._send(stream, send))
+                finally:
+                    stream.close()
+
+    async def _send(self, stream: Stream, send: Send) -> None:
+        # What takes longer than this is worth nothing to a follower any more.
+        patience = 2 * self._node.settings.max_staleness
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        async with aclosing(stream.frames()) as frames:
+            async for frame in frames:
+                message = {"type": "http.response.body", "body": frame, "more_body": True}
+                await asyncio.wait_for(send(message), patience)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _address(self, scope: Scope) -> str | None:
+        client = scope.get("client")
+        peer = parse_address(client[0]) if client else None
+        if peer is None:
+            return None
+        forwarded = lines_of(scope)("x-forwarded-for")
+        address = client_address(peer, forwarded, self._node.settings.trusted)
+        return None if address is None else format_address(address)
+
+
+async def _while_there(receive: Receive, work: Coroutine[None, None, None]) -> None:
+    """Do *work* until it is done, or the client is gone."""
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    working, leaving = asyncio.create_task(work), asyncio.create_task(gone())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.wait({working, leaving})
+    # It has begun: there is no other answer any more.
+    error = None if working.cancelled() else working.exception()
+    if error is not None and not isinstance(error, TimeoutError):
+        log_unhandled(error)
+
+
+def _problem(problem: Problem) -> Reply:
+    return Reply(problem.status, problem.headers(), problem.body())
+
+
+def _json(value: object) -> Reply:
+    headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+    return Reply(200, headers, msgspec.json.encode(value))

@@ -1,0 +1,192 @@
+"""What a worker process knows of changes: read once for all its streams.
+
+Streams ask for what changed since the position each has reached. All that are asked for at a time
+are answered from one reading of the registry, which leads all of them to one position; so thousands
+of streams cost one small reading a change.
+
+**Who vouches.** On one machine the registry itself is asked: its position was read after the
+moment that is named. On PostgreSQL the moment is the one by which this node itself was last vouched
+for, and it is passed on only where the registry that was read knows the position of this node's
+copy: so a registry that lags behind, or parted from the others, vouches for nothing, and a node
+that can't ask the primary lets its followers run down with it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from gatepass.core.errors import GatepassError
+from gatepass.node import Node
+from gatepass.registry import changes
+from gatepass.registry.changes import Change, Position
+from gatepass.verify import frames
+from gatepass.web.feed.cut import portions
+from gatepass.web.feed.limits import Limits
+
+#: Streams look after themselves this often even if nothing changes: heartbeats, keys, limits.
+BEAT_SECONDS = 0.5
+#: How soon a change is noticed.
+_LOOK_SECONDS = 0.02
+#: A follower that lacks more than this is better off with a snapshot, which comes page by page.
+MOST_CHANGES = 100_000
+# Registry readings and snapshots of all streams; the pool that requests wait for stays theirs.
+_THREADS = 4
+
+_Done = TypeVar("_Done")
+
+
+class Step:
+    """From one position to another.
+
+    Attributes:
+        to: the position it leads to.
+        changes: what changed in between, as it is at *to*.
+        asked_ns: by this machine's boot clock; *to* was the primary's position at a later moment.
+            None if nobody vouches for that.
+    """
+
+    def __init__(self, to: Position, found: list[Change], asked_ns: int | None) -> None:
+        self.to = to
+        self.changes = found
+        self.asked_ns = asked_ns
+        #: Its frames, made once for all who have the same limits.
+        self.made: dict[Limits, asyncio.Task[list[bytes]]] = {}
+
+    def frames(self, limits: Limits) -> list[bytes]:
+        """The changes' frames for those with these limits."""
+        return [frames.encode(frames.pack(some)) for some in portions(limits.of(self.changes))]
+
+
+class Source:
+    """One worker process's source of changes. Everything but :meth:`run` is for its event loop.
+
+    Args:
+        node: whose registry and grant file are read.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._copy = node.verifier.copy
+        self._shared = node.file.shared
+        self._staleness_ns = node.settings.max_staleness * 1_000_000_000
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="gatepass_feed")
+        self._streams = 0
+        self._watching: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._wanted: dict[Position, asyncio.Future[Step | GatepassError | None]] = {}
+        self._turn = asyncio.Event()
+        #: Another number whenever something may have changed.
+        self.moves = 0
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch for changes meanwhile; for each stream."""
+        self._streams += 1
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.get_running_loop().create_task(self._watch(self._mark()))
+        try:
+            yield
+        finally:
+            self._streams -= 1
+
+    async def moved(self, since: int) -> None:
+        """Return when ``moves`` is another number than *since*, or after a beat."""
+        if self.moves == since:
+            await self._turn.wait()
+
+    async def since(self, after: Position) -> Step | None:
+        """What leads on from *after*; None if that isn't known, or too much changed since.
+
+        Raises:
+            Unavailable: the registry can't be read.
+        """
+        if self._copy:
+            asked_ns = self._own_stamp()
+            # No need to ask anyone: this node's own follower was there, and did.
+            if asked_ns is not None and self._shared.position == after:
+                return Step(after, [], asked_ns)
+        future = self._wanted.get(after)
+        if future is None:
+            loop = asyncio.get_running_loop()
+            future = self._wanted[after] = loop.create_future()
+            if self._reading is None or self._reading.done():
+                self._reading = loop.create_task(self._read_all())
+        found = await asyncio.shield(future)
+        if isinstance(found, GatepassError):
+            raise found
+        return found
+
+    async def frames(self, step: Step, limits: Limits) -> list[bytes]:
+        """A step's frames for those with these limits."""
+        making = step.made.get(limits)
+        if making is None:
+            loop = asyncio.get_running_loop()
+            making = step.made[limits] = loop.create_task(self.run(step.frames, limits))
+        return await asyncio.shield(making)
+
+    async def run(self, work: Callable[..., _Done], *arguments: object) -> _Done:
+        """Do something that blocks on one of the feed's own threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    async def _watch(self, mark: object) -> None:
+        loop = asyncio.get_running_loop()
+        beat_at = loop.time() + BEAT_SECONDS
+        while self._streams:
+            await asyncio.sleep(_LOOK_SECONDS)
+            before, mark = mark, self._mark()
+            if mark != before:
+                self.moves += 1
+            elif loop.time() < beat_at and not self._node.leaving:
+                continue
+            beat_at = loop.time() + BEAT_SECONDS
+            turn, self._turn = self._turn, asyncio.Event()
+            turn.set()
+
+    def _mark(self) -> object:
+        return self._shared.position if self._copy else self._shared.generation
+
+    async def _read_all(self) -> None:
+        while self._wanted:
+            # Whoever was woken by the same change may still join.
+            await asyncio.sleep(0)
+            wanted, self._wanted = self._wanted, {}
+            found: dict[Position, Step | None] | GatepassError
+            try:
+                found = await self.run(self._read, list(wanted))
+            except GatepassError as error:
+                found = error
+            for after, future in wanted.items():
+                if not future.done():
+                    future.set_result(found if isinstance(found, GatepassError) else found[after])
+
+    def _read(self, wanted: list[Position]) -> dict[Position, Step | None]:
+        # In this order: the stamp vouches for the position it is read before, or an earlier one.
+        asked_ns = self._own_stamp() if self._copy else self._node.clock.boot_ns()
+        own = self._shared.position
+        with self._node.database.reading(self._node.clock.now()) as session:
+            if self._copy and not changes.known(session, own):
+                asked_ns = None
+            return {after: _step(session, after, asked_ns) for after in wanted}
+
+    def _own_stamp(self) -> int | None:
+        """The moment by which this node was last vouched for; None if it isn't any more."""
+        until_ns = self._shared.vouched_until_boot_ns()
+        return until_ns - self._staleness_ns if self._node.verifier.fresh() else None
+
+
+def _step(session: Session, after: Position, asked_ns: int | None) -> Step | None:
+    if changes.here(session) != after and session.execute(_TOO_MANY, {"after": after[0]}).all():
+        return None
+    found = changes.since(session, after)
+    return None if found is None else Step(*found, asked_ns)
+
+
+_TOO_MANY = text(
+    "SELECT 1 FROM changed_records WHERE revision > :after "  # noqa: S608 - a number of ours
+    f"LIMIT 1 OFFSET {MOST_CHANGES}"
+)

@@ -1,0 +1,168 @@
+"""One follower's stream: a snapshot or what it missed, then changes and heartbeats to its end."""
+
+import random
+from collections.abc import AsyncGenerator, Callable
+
+from gatepass.core.errors import Unavailable
+from gatepass.node import Node
+from gatepass.registry.changes import Position
+from gatepass.verify import frames
+from gatepass.verify.frames import Opening, Reached
+from gatepass.verify.identity import identity
+from gatepass.web.feed.pages import Pages
+from gatepass.web.feed.presence import Present
+from gatepass.web.feed.question import Question
+from gatepass.web.feed.source import Source, Step
+
+# Followers spread over the nodes again now and then. Long streams also lose time: a thousandth of
+# a stream's age is taken off every stamp, for clocks that run at different speeds.
+_LONGEST_STALENESSES = (30, 60)
+
+
+class Stream:
+    """What one follower is sent.
+
+    Args:
+        node: which serves it.
+        source: what changes come from.
+        question: what the follower asked for.
+        present: what the registry knows of it.
+        still_good: whether its key is; may raise Unavailable.
+        version: of this Gatepass.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        source: Source,
+        question: Question,
+        present: Present,
+        still_good: Callable[[], bool],
+        version: str,
+    ) -> None:
+        self._node = node
+        self._source = source
+        self._limits = question.limits
+        self._asked_for = question.position
+        self._present = present
+        self._still_good = still_good
+        self._version = version
+        clock = node.clock
+        self._began_ns = clock.boot_ns()
+        self._began_ms = clock.now()
+        self._offset_ns = clock.offset_ns
+        staleness_ns = node.settings.max_staleness * 1_000_000_000
+        self._silence_ns = staleness_ns
+        self._longest_ns = int(random.uniform(*_LONGEST_STALENESSES) * staleness_ns)  # noqa: S311 - spreads load
+        self._position: Position = (0, "")
+        self._asked_ns = 0
+        self._sent_ns = self._began_ns
+        self._pages: Pages | None = None
+        self._step: Step | None = None
+
+    async def begin(self) -> None:
+        """Find out where to begin. Nothing is sent yet.
+
+        Raises:
+            Unavailable: this node isn't vouched for, or doesn't share the registry's history now.
+        """
+        if self._asked_for is not None:
+            self._step = await self._source.since(self._asked_for)
+        if self._step is None:
+            self._pages = await self._source.run(self._open_pages)
+            self._step = await self._source.since(self._pages.first)
+        if self._step is None or self._step.asked_ns is None:
+            self.close()
+            raise Unavailable("this node is not vouched for", reason="stale")
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        """The frames in their order, from :class:`Opening` on. It ends when the stream does."""
+        assert self._step is not None
+        step: Step | None = self._step
+        moves = self._source.moves
+        yield self._opening()
+        if self._pages is not None:
+            while (page := await self._source.run(self._next_page)) is not None:
+                yield page
+            moves = self._source.moves
+            # What changed meanwhile. Nobody is vouched for by a file that lost its history.
+            step = await self._next(self._pages.first)
+            if step is not None and step.asked_ns is None:
+                return
+        while step is not None:
+            async for frame in self._told(step):
+                yield frame
+            await self._source.moved(moves)
+            if not self._goes_on():
+                return
+            moves = self._source.moves
+            step = await self._next(self._position)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._pages is not None:
+            self._pages.close()
+
+    def _opening(self) -> bytes:
+        return frames.encode(
+            Opening(
+                protocol=frames.PROTOCOL,
+                boot_ns=self._began_ns,
+                staleness_ms=self._node.settings.max_staleness * 1000,
+                anew=self._pages is not None,
+                node=identity(self._node.file.path),
+                version=self._version,
+                wall_ms=self._began_ms,
+            )
+        )
+
+    async def _next(self, after: Position) -> Step | None:
+        try:
+            return await self._source.since(after)
+        except Unavailable:
+            return Step(after, [], None)
+
+    async def _told(self, step: Step) -> AsyncGenerator[bytes, None]:
+        asked_ns = self._asked_ns
+        if step.asked_ns is not None and self._present.may_be_vouched(self._ms(step.asked_ns)):
+            asked_ns = max(asked_ns, step.asked_ns)
+        if step.to != self._position:
+            for frame in await self._source.frames(step, self._limits):
+                yield frame
+        elif asked_ns == self._asked_ns:
+            return
+        # Once an earlier position was the primary's, so is this one that follows from it: the
+        # moment that was told before stays true.
+        self._position, self._asked_ns = step.to, asked_ns
+        self._present.vouched_ms = self._ms(asked_ns)
+        self._sent_ns = self._node.clock.boot_ns()
+        yield frames.encode(Reached(*step.to, asked_ns))
+
+    def _goes_on(self) -> bool:
+        now_ns = self._node.clock.boot_ns()
+        if (
+            self._node.leaving
+            or now_ns - self._began_ns > self._longest_ns
+            # Another node may be better off; and whoever asks again is told why there is nothing.
+            or now_ns - self._sent_ns > self._silence_ns
+            # What was said of the time at the beginning is no longer so.
+            or self._node.clock.offset_ns != self._offset_ns
+        ):
+            return False
+        try:
+            return self._still_good()
+        except Unavailable:
+            return False
+
+    def _ms(self, boot_ns: int) -> int:
+        return (boot_ns + self._offset_ns) // 1_000_000
+
+    # --- on threads -------------------------------------------------------------------------------
+
+    def _open_pages(self) -> Pages:
+        return Pages(self._node.file.path, copy=self._node.verifier.copy)
+
+    def _next_page(self) -> bytes | None:
+        assert self._pages is not None
+        page = self._pages.next()
+        return None if page is None else frames.encode(frames.pack(self._limits.only(page)))
