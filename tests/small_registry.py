@@ -190,8 +190,8 @@ def nothing_changes(registry: SmallRegistry, *, but: str = "") -> Iterator[None]
 
 def _everything(registry: SmallRegistry, but: str) -> dict[str, list[Any]]:
     names = (
-        "revision revisions changed_records companies roles users "
-        "allowlist_entries allowlist_trial_entries "
+        "revision revisions changed_records receipts receipt_confirmations nodes "
+        "companies roles users allowlist_entries allowlist_trial_entries "
         "authentications access_tokens verifier_keys audit_events grants holders company_rules "
         "invitations password_resets outgoing_mail"
     )

@@ -24,6 +24,7 @@ from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.proving import Proving
 from gatepass.registry.sealing import FILE_NAME, SealingKey
+from gatepass.reporting import Reporting, presence_of
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.follower import Follower, NodeLock, open_copy
@@ -49,6 +50,7 @@ class Node:
         proving: what lets people show once more that it is them.
         usage: this process's counts.
         mailing: sends mail, where the node's duties are this process's.
+        reporting: tells the others of this node, where its duties are this process's.
         verifier: decides.
         leaving: this process is told to stop; what would go on for long ends now.
     """
@@ -72,6 +74,7 @@ class Node:
         self.proving = Proving(self.database, self.sealing, clock.now)
         self.usage = Usage(self.file.use_directory)
         self.mailing = Mailing(settings, self.database, clock.now)
+        self.reporting = Reporting(settings, self.database, self.file, clock)
         self.verifier = Verifier(
             self.file, clock, catalogue.routes, copy=not on_one_machine, counting=self.usage
         )
@@ -161,8 +164,9 @@ class Node:
             self._begin("mailing", self.mailing.run, self._running)
             if self.verifier.copy:
                 follower = Follower(self.file, self.clock, self.settings.max_staleness * 1000)
-                feed = DatabaseFeed(self.settings.database_url)
+                feed = DatabaseFeed(self.settings.database_url, presence_of(self.settings))
                 self._begin("follow", follower.follow, feed, self._running)
+            self._begin("reporting", self.reporting.run, self._running)
             while self._running():
                 try:
                     self.fold()

@@ -23,7 +23,12 @@ def test_every_change_is_told_with_who_and_where_and_no_secret(
     ada.post(path + "/deactivate")
     ada.post(path + "/deactivate")
     answer = ada.get("/v1/audit-events", params={"subject": made["id"]})
-    ended, modified, created = answer.json()["items"]
+    # On PostgreSQL the node is up, and tells when the end is in force everywhere.
+    ended, modified, created = (
+        event
+        for event in answer.json()["items"]
+        if event["action"] != "access_token.refused_everywhere"
+    )
     assert created["action"] == "access_token.created"
     assert created["actor"]["id"] == installation.ada.id
     assert created["actor"]["kind"] == "user"

@@ -10,7 +10,7 @@ from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, make
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.registry import access_token_fields as fields
-from gatepass.registry import audit
+from gatepass.registry import audit, receipts
 from gatepass.registry.access_token_records import (
     STORED,
     AccessToken,
@@ -207,6 +207,7 @@ def deactivate(session: Session, actor: Actor, token_id: str) -> AccessToken:
         before={"deactivated_at": None},
         after={"deactivated_at": row.deactivated_at},
     )
+    receipts.begin(session, [_subject(row)], company=row.company_id)
     return _token(session, row)
 
 
@@ -218,6 +219,10 @@ def _find(session: Session, actor: Actor, token_id: str) -> Row[Any]:
     if row is None:
         raise NotFound("There is no such access token.")
     return row
+
+
+def _subject(row: Row[Any]) -> Subject:
+    return Subject("access_token", row.id, row.label)
 
 
 def _token(session: Session, row: Row[Any]) -> AccessToken:
@@ -247,12 +252,11 @@ def _record(
     before: dict[str, Any] | None = None,
     after: dict[str, Any],
 ) -> None:
-    subject = Subject("access_token", row.id, row.label)
     audit.record(
         session,
         actor,
         f"access_token.{what}",
-        subject,
+        _subject(row),
         company=row.company_id,
         before=before,
         after=after,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from gatepass.registry import audit
+from gatepass.registry import audit, receipts
 from gatepass.registry.access_token_records import STORED, AccessToken, grant_of, tokens_of
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
@@ -77,11 +77,13 @@ def deactivate_all(session: Session, actor: Actor, user_id: str) -> int:
             STORED.where(batch).order_by(access_tokens.c.created_at, access_tokens.c.id)
         ).all()
         publish_grants(session, [grant_of(row) for row in rows])
+        subjects = [Subject("access_token", row.id, row.label) for row in rows]
+        receipts.begin(session, subjects, company=rows[0].company_id)
         audit.record_each(
             session,
             actor,
             "access_token.deactivated",
-            [Subject("access_token", row.id, row.label) for row in rows],
+            subjects,
             company=rows[0].company_id,
             before={"deactivated_at": None},
             after={"deactivated_at": now},

@@ -17,12 +17,19 @@ def _actions(noun: str, *verbs: str) -> tuple[str, ...]:
 
 KINDS = {
     "access-tokens": Kind(
-        "Access tokens", _actions("access_token", "created", "modified", "deactivated")
+        "Access tokens",
+        _actions("access_token", "created", "modified", "deactivated", "refused_everywhere"),
     ),
     "authentications": Kind(
-        "Sign-ins", _actions("authentication", "created", "ended", "deactivated", "refused")
+        "Sign-ins",
+        _actions(
+            "authentication", "created", "ended", "deactivated", "refused", "refused_everywhere"
+        ),
     ),
-    "users": Kind("Users", _actions("user", "created", "role_changed", "deactivated", "renamed")),
+    "users": Kind(
+        "Users",
+        _actions("user", "created", "role_changed", "deactivated", "renamed", "refused_everywhere"),
+    ),
     "invitations": Kind(
         "Invitations",
         _actions("invitation", "created", "resent", "delivered", "accepted", "deactivated"),

@@ -154,6 +154,35 @@ def _ended_too(event: AuditEvent) -> str:
     return f", which ended {_counted(number, 'sign-in')}" if type(number) is int and number else ""
 
 
+def _refused_everywhere(what: str) -> Callable[[AuditEvent], str]:
+    def said(event: AuditEvent) -> str:
+        verifiers, confirmed, silent, slowest = (
+            _after(event, name) or 0 for name in ("verifiers", "confirmed", "silent", "slowest_ms")
+        )
+        how = f"refused by {confirmed:,} of {_counted(verifiers, 'verifier')}"
+        if not verifiers:
+            how = "no verifier was running that could have allowed it"
+        elif confirmed:
+            how += f", the last after {elapsed(slowest)}"
+        if silent:
+            have = "has" if silent == 1 else "have"
+            how += f"; {silent:,} {have} been silent for too long to allow anything"
+        ended = what.format(event.subject.name)
+        return f"The deactivation of {ended} is in force everywhere: {how}"
+
+    return said
+
+
+def elapsed(ms: int) -> str:
+    """How long something took: ``0.21 s``, ``12.4 s``, ``3 min 5 s``."""
+    if ms < 10_000:
+        return f"{ms / 1000:.2f} s"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    minutes, seconds = divmod(ms // 1000, 60)
+    return f"{minutes} min {seconds} s"
+
+
 _SAID: dict[str, Callable[[AuditEvent], str]] = {
     "access_token.modified": _token_modified,
     "allowlist.changed": _allowlist_changed,
@@ -186,6 +215,10 @@ _SAID: dict[str, Callable[[AuditEvent], str]] = {
 }
 # What nobody who is known did.
 _WITHOUT_ACTOR: dict[str, Callable[[AuditEvent], str]] = {
+    "access_token.refused_everywhere": _refused_everywhere("the access token {}"),
+    "authentication.refused_everywhere": _refused_everywhere("a sign-in of {}"),
+    "user.refused_everywhere": _refused_everywhere("the user {}"),
+    "verifier_key.refused_everywhere": _refused_everywhere("the verifier key {}"),
     "authentication.refused": lambda event: f"A sign-in as {event.subject.name} failed",
     "catalogue.changed": lambda event: f"The roles of {event.subject.name} follow a new catalogue",
     "invitation.delivered": lambda event: (

@@ -7,7 +7,7 @@ from sqlalchemy import Row, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Forbidden, NotFound
-from gatepass.registry import audit, users
+from gatepass.registry import audit, receipts, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.authentication_records import (
@@ -31,6 +31,8 @@ __all__ = [
     "other_active",
     "sign_out",
 ]
+
+_DEACTIVATED = "authentication.deactivated"
 
 
 def get(session: Session, actor: Actor, authentication_id: str) -> Authentication:
@@ -99,7 +101,7 @@ def deactivate(session: Session, actor: Actor, authentication_id: str) -> Authen
     """
     actor.require_signed_in()
     actor = standing(session, actor)
-    return _end(session, actor, authentication_id, "authentication.deactivated")
+    return _end(session, actor, authentication_id, _DEACTIVATED)
 
 
 def other_active(session: Session, actor: Actor) -> int:
@@ -163,7 +165,7 @@ def _active(session: Session, user_id: str | None) -> Sequence[str]:
 
 def _end_all(session: Session, actor: Actor, authentication_ids: Sequence[str]) -> int:
     for authentication_id in authentication_ids:
-        _end(session, actor, authentication_id, "authentication.deactivated")
+        _end(session, actor, authentication_id, _DEACTIVATED)
     return len(authentication_ids)
 
 
@@ -178,15 +180,19 @@ def _end(session: Session, actor: Actor, authentication_id: str, action: str) ->
         )
         row = _visible(session, actor, authentication_id)
         publish(session, grant_of(row))
+        subject = Subject("authentication", row.id, row.user_name)
         audit.record(
             session,
             actor,
             action,
-            Subject("authentication", row.id, row.user_name),
+            subject,
             company=row.company_id,
             before={"deactivated_at": None},
             after={"deactivated_at": now},
         )
+        # Whoever signs out gives the token up, and nobody wonders about it any more.
+        if action == _DEACTIVATED:
+            receipts.begin(session, [subject], company=row.company_id)
     return authentication_of(row, now, actor)
 
 

@@ -214,6 +214,7 @@ class Turn(IntEnum):
     failed_sign_ins = 7305808869231651
     counted_use = 7305808869231652
     password_resets = 7305808869231653
+    receipts = 7305808869231654
 
 
 def wait_for_turn(session: Session, turn: Turn) -> None:

@@ -10,26 +10,29 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from gatepass.registry import changes
 from gatepass.registry.changes import Change, Position
 from gatepass.registry.database import CHANGED_CHANNEL
+from gatepass.registry.nodes import HEARTBEAT, MEET, WAIT_FOR_CHANGES, Presence
 from gatepass.registry.patience import Impatient
 
 # In one round trip with what is asked. Whatever the server's own limits are, a follower that
 # applies a long snapshot while it comes is no idler; one that froze is thrown out in the end.
-_BEGIN = (
-    "BEGIN ISOLATION LEVEL REPEATABLE READ; "
+_LIMITS = (
     "SET LOCAL synchronous_commit = on; "
     "SET LOCAL statement_timeout = '60s'; "
     "SET LOCAL idle_in_transaction_session_timeout = '60s'; "
 )
+_BEGIN = f"BEGIN ISOLATION LEVEL REPEATABLE READ; {_LIMITS}"
+# Others write to the same rows at the same time.
+_BEGIN_WRITING = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LIMITS}"
 # Committed, so that it waits for synchronous replicas.
 _HEARTBEAT = (
     "SELECT pg_is_in_recovery(), (extract(epoch FROM clock_timestamp()) * 1000)::bigint, "
     "CASE WHEN NOT pg_is_in_recovery() "
     "THEN pg_logical_emit_message(true, 'gatepass', 'heartbeat') END; "
-    "COMMIT"
 )
 # PostgreSQL 17 has a limit that others don't know the name of.
 _TAKE_LONG = (
@@ -63,10 +66,17 @@ class DatabaseFeed:
 
     Args:
         url: the registry's ``postgresql://…`` URL.
+        presence: who follows; nobody is counted who follows without one.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, presence: Presence | None = None) -> None:
         self._url = url
+        self._presence = presence
+        self._heartbeat = _BEGIN_WRITING + _HEARTBEAT
+        if presence is not None:
+            there = sql.SQL(HEARTBEAT).format(id=sql.Literal(presence.id))
+            self._heartbeat += f"{there.as_string()}; "
+        self._heartbeat += "COMMIT"
         self._open: _Connection | None = None
 
     def heartbeat(self) -> int:
@@ -75,15 +85,22 @@ class DatabaseFeed:
 
         A logical message needs no table and is written and replicated like any change: a demoted or
         isolated primary with synchronous replication can't commit it.
+
+        The same commit notes that this node may be vouched for until its staleness has passed: so
+        nobody says "allowed" whom a deactivation receipt doesn't count (``registry.nodes``).
         """
         with self._connected() as connection:
-            cursor = connection.execute(_BEGIN + _HEARTBEAT)
+            cursor = connection.execute(self._heartbeat)
             while cursor.description is None:
                 cursor.nextset()
             row = cursor.fetchone()
             if row is None or row[0]:
                 raise psycopg.OperationalError("the server is in recovery: it is no primary")
             told_ms: int = row[1]
+            if self._presence is not None and cursor.nextset() and not cursor.rowcount:
+                connection.execute(_BEGIN_WRITING + WAIT_FOR_CHANGES)
+                connection.execute(MEET, self._presence.row())
+                connection.execute("COMMIT")
             return told_ms
 
     def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:

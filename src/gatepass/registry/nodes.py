@@ -1,19 +1,32 @@
 """Nodes and embedded verifiers: who decides by these grants, and how far each has come.
 
 What they report is small and frequent, so it is counted, never a change: it takes no revision.
+
+A deactivation receipt counts everyone who could still say "allowed" (``receipts``). That is sound
+because nobody is vouched for without being known here:
+
+* Whoever is met, or was out of reach for longer than its staleness and is back, waits for the
+  change that is under way: either that change sees them, or they see that change.
+* Whoever is known and in touch is counted until twice its staleness after it was last vouched for.
+  The second staleness is for what is under way between the two: a question that takes longer is
+  worth nothing by the time it is answered.
+
+Times here are the database's where there are several machines (``shared_time``).
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import case, select, text, update
+from sqlalchemy import case, or_, select, text, update
+from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from gatepass.registry import changes, receipts
 from gatepass.registry.changes import Position
-from gatepass.registry.tables import nodes
+from gatepass.registry.shared_time import POSTGRESQL_NOW, shared_now
+from gatepass.registry.tables import nodes, revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,40 +52,46 @@ class Presence:
     limits: Mapping[str, Sequence[str]] | None
     staleness_ms: int
 
+    def row(self) -> dict[str, Any]:
+        """What is stored of it."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "name": self.name,
+            "version": self.version,
+            "address": self.address,
+            "key_id": self.key_id,
+            "limits": None if self.limits is None else json.dumps(self.limits),
+            "staleness_ms": self.staleness_ms,
+        }
+
 
 def meet(session: Session, presence: Presence) -> None:
     """Note that someone is there, before any grant is given to them.
 
     So whoever gets hold of a grant is known by the time it is ended: a receipt counts them all.
     """
-    now = session.info["now"]
-    session.execute(
-        _MEET,
-        {
-            "id": presence.id,
-            "kind": presence.kind,
-            "name": presence.name,
-            "version": presence.version,
-            "address": presence.address,
-            "key_id": presence.key_id,
-            "limits": None if presence.limits is None else json.dumps(presence.limits),
-            "now": now,
-            "staleness_ms": presence.staleness_ms,
-        },
-    )
+    _wait_for_changes(session)
+    session.execute(_MEET, {**presence.row(), "now": shared_now(session)})
 
 
-def report(session: Session, node_id: str, position: Position | None, vouched_at: int) -> None:
+def report(session: Session, node_id: str, position: Position | None, vouched_at: int) -> bool:
     """Note how far someone has come, and confirm what that means has reached them.
 
     Args:
-        position: the (revision, tag) they have acknowledged; None if they have none. One that this
-            history doesn't know confirms nothing.
-        vouched_at: the latest moment they may have been vouched for, Unix ms.
+        position: the (revision, tag) they have acknowledged; None if they have none. One that
+            this history doesn't know confirms nothing.
+        vouched_at: the latest moment they may have been vouched for, Unix ms by the reporter's
+            clock, as ``session.info["now"]`` is.
+
+    Returns:
+        Whether they are known. If not, they have to be met.
     """
-    now = session.info["now"]
+    now = shared_now(session)
+    # How long ago is a length of time, and the same by any clock.
+    vouched_at = now - max(0, session.info["now"] - vouched_at)
     table = nodes.c
-    session.execute(
+    seen = (
         update(nodes)
         .where(table.id == node_id)
         .values(
@@ -80,19 +99,27 @@ def report(session: Session, node_id: str, position: Position | None, vouched_at
             vouched_at=case((table.vouched_at < vouched_at, vouched_at), else_=table.vouched_at),
         )
     )
+    if not _done(session, seen.where(table.vouched_at + table.staleness_ms > now)):
+        _wait_for_changes(session)
+        if not _done(session, seen):
+            return False
     if position is None or not changes.known(session, position):
-        return
+        return True
+    latest = select(revision.c.number).scalar_subquery()
     session.execute(
         update(nodes)
-        .where(table.id == node_id, table.revision < position[0])
+        # One that is ahead of us is of another history, before a restore.
+        .where(table.id == node_id, or_(table.revision < position[0], table.revision > latest))
         .values(revision=position[0])
     )
     receipts.confirm(session, node_id, position[0])
+    return True
 
 
-def forget(session: Session, unseen_since: int) -> None:
-    """Drop those of whom nothing was heard since *unseen_since* (Unix ms)."""
-    session.execute(nodes.delete().where(nodes.c.seen_at < unseen_since))
+def forget(session: Session, unseen_ms: int = 86_400_000) -> None:
+    """Drop those of whom nothing was heard for *unseen_ms*, unless an open receipt still has to
+    tell what became of them."""
+    session.execute(_FORGET, {"unseen_since": shared_now(session) - unseen_ms})
 
 
 def known(session: Session, node_id: str) -> bool:
@@ -101,12 +128,51 @@ def known(session: Session, node_id: str) -> bool:
     return found is not None
 
 
-_MEET = text(
-    "INSERT INTO nodes (id, kind, name, version, address, key_id, limits, first_seen_at, seen_at, "
-    "vouched_at, staleness_ms, revision) VALUES (:id, :kind, :name, :version, :address, :key_id, "
-    ":limits, :now, :now, :now, :staleness_ms, 0) ON CONFLICT (id) DO UPDATE SET "
-    "kind = excluded.kind, name = excluded.name, version = excluded.version, "
-    "address = excluded.address, key_id = excluded.key_id, limits = excluded.limits, "
-    "seen_at = excluded.seen_at, vouched_at = excluded.vouched_at, "
-    "staleness_ms = excluded.staleness_ms"
+def _wait_for_changes(session: Session) -> None:
+    # Shared: several may be met at once. SQLite has one writer at a time anyway.
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(_WAIT)
+
+
+def _done(session: Session, statement: Any) -> bool:
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount > 0
+
+
+#: Waits until no change is under way, and lets none begin before this transaction ends.
+WAIT_FOR_CHANGES = "SELECT 1 FROM revision WHERE id = 1 FOR SHARE"
+
+
+def meet_sql(now: str, **columns: str) -> str:
+    """The statement that meets someone; its parameters as a driver spells them."""
+    names = ", ".join(columns)
+    values = ", ".join(columns.values())
+    updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name != "id")
+    return (
+        f"INSERT INTO nodes ({names}, first_seen_at, seen_at, vouched_at, revision) "  # noqa: S608 - names of columns and parameters' spellings
+        f"VALUES ({values}, {now}, {now}, {now}, 0) ON CONFLICT (id) DO UPDATE SET {updates}, "
+        "seen_at = excluded.seen_at, vouched_at = CASE WHEN nodes.vouched_at > excluded.vouched_at "
+        "THEN nodes.vouched_at ELSE excluded.vouched_at END"
+    )
+
+
+COLUMNS = ("id", "kind", "name", "version", "address", "key_id", "limits", "staleness_ms")
+#: What a follower's heartbeat writes, so that a node that is vouched for is always known, by the
+#: very commit that vouches; it changes nothing if the node is unknown, or was out of reach.
+HEARTBEAT = (
+    f"UPDATE nodes SET seen_at = {POSTGRESQL_NOW}, "  # noqa: S608 - a constant
+    f"vouched_at = greatest(vouched_at, {POSTGRESQL_NOW}) "
+    f"WHERE id = {{id}} AND vouched_at + staleness_ms > {POSTGRESQL_NOW}"
+)
+#: What it writes then, after ``WAIT_FOR_CHANGES``.
+MEET = meet_sql(POSTGRESQL_NOW, **{name: f"%({name})s" for name in COLUMNS})
+
+_WAIT = text(WAIT_FOR_CHANGES)
+_MEET = text(meet_sql(":now", **{name: f":{name}" for name in COLUMNS}))
+_FORGET = text(
+    "DELETE FROM nodes WHERE seen_at < :unseen_since AND NOT EXISTS ("
+    "SELECT 1 FROM receipt_confirmations AS expected JOIN receipts "
+    "ON receipts.revision = expected.revision WHERE expected.node_id = nodes.id "
+    "AND receipts.completed_at IS NULL)"
 )

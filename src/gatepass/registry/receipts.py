@@ -1,28 +1,57 @@
 """Deactivation receipts: proof that what was ended is refused by everyone who decides.
 
 A receipt begins in the very transaction that ends something, with a list of all who could have said
-"allowed" at that moment. Each confirms by acknowledging that revision, or a later one; one that is
-silent for longer than its staleness can't say "allowed" any more either.
+"allowed" at that moment. Each confirms by acknowledging that revision, or a later one. One that is
+silent for longer than its staleness can't say "allowed" any more either: what it decides by isn't
+vouched for, and before it is again it has caught up.
+
+It is complete when everyone has confirmed or is silent. That is written once, whichever node
+notices it, with one event in the audit log.
 """
 
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
-from sqlalchemy import insert, text, update
+from sqlalchemy import Row, delete, func, insert, select, text, update
+from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
+from gatepass.registry import audit
+from gatepass.registry.actor import Actor
 from gatepass.registry.audit_records import Subject
+from gatepass.registry.database import Turn, wait_for_turn
+from gatepass.registry.shared_time import shared_now
 from gatepass.registry.tables import receipt_confirmations, receipts
 
+#: Who is vouched for, or may be for all that is known: see ``nodes`` on why twice.
+MAY_ALLOW = "vouched_at + 2 * staleness_ms > :now"
+#: Details of what is complete are kept so long; the audit event stays for good.
+KEPT_MS = 7 * 86_400_000
+#: An event names so many verifiers, the slowest first.
+NAMED = 50
 
-def begin(session: Session, subjects: Sequence[Subject], *, company: str | None) -> None:
+_AT_ONCE = 200
+
+
+def begin(
+    session: Session,
+    subjects: Sequence[Subject],
+    *,
+    company: str | None,
+    embedded_too: bool = True,
+) -> None:
     """Begin a receipt for what this change ends.
 
     On one machine the node decides by the database itself: there, it has confirmed as this commits.
+
+    Args:
+        subjects: what is ended, such as ``Subject("access_token", id, label)``.
+        embedded_too: whether embedded verifiers decide by it; only nodes look at verifier keys.
     """
     if not subjects:
         return
-    now, revision = session.info["now"], session.info["revision"]
+    now, revision = shared_now(session), session.info["revision"]
     rows: list[dict[str, Any]] = [
         {
             "revision": revision,
@@ -35,10 +64,14 @@ def begin(session: Session, subjects: Sequence[Subject], *, company: str | None)
         for subject in subjects
     ]
     session.execute(insert(receipts), rows)
-    on_one_machine = session.get_bind().dialect.name == "sqlite"
     session.execute(
         _EXPECTED,
-        {"revision": revision, "now": now, "itself": "node" if on_one_machine else ""},
+        {
+            "revision": revision,
+            "now": now,
+            "itself": "node" if on_one_machine(session) else "",
+            "embedded_too": embedded_too,
+        },
     )
 
 
@@ -48,13 +81,121 @@ def confirm(session: Session, node_id: str, revision: int) -> None:
     session.execute(
         update(receipt_confirmations)
         .where(table.node_id == node_id, table.confirmed_at.is_(None), table.revision <= revision)
-        .values(confirmed_at=session.info["now"])
+        .values(confirmed_at=shared_now(session))
     )
 
 
-# Twice the staleness: what is known of the others' vouching is itself some seconds old.
+def open_count(session: Session) -> int:
+    """How many receipts aren't complete."""
+    unfinished = select(func.count()).where(receipts.c.completed_at.is_(None))
+    return session.execute(unfinished).scalar_one()
+
+
+def any_ready(session: Session) -> bool:
+    """Whether there is something for ``complete`` to do."""
+    found = session.execute(_READY, {"now": shared_now(session), "most": 1})
+    return found.first() is not None
+
+
+def complete(session: Session) -> int:
+    """Complete what is ready, each receipt once, with its audit event; how many there were.
+
+    Call it within ``counting``. Several hundred at most; call it again for more.
+    """
+    # Behind the turn: several nodes notice at once.
+    wait_for_turn(session, Turn.receipts)
+    now = shared_now(session)
+    ready = session.execute(_READY, {"now": now, "most": _AT_ONCE}).all()
+    told: dict[int, dict[str, Any]] = {}
+    completed = 0
+    for row in ready:
+        if row.revision not in told:
+            session.execute(_SILENT, {"revision": row.revision})
+            told[row.revision] = _figures(session, row)
+        completed += _complete(session, row, now, told[row.revision])
+    return completed
+
+
+def prune(session: Session) -> None:
+    """Drop the details of receipts that have been complete for ``KEPT_MS``."""
+    session.execute(delete(receipts).where(receipts.c.completed_at < shared_now(session) - KEPT_MS))
+    theirs = receipts.c.revision == receipt_confirmations.c.revision
+    session.execute(delete(receipt_confirmations).where(~select(receipts).where(theirs).exists()))
+
+
+def on_one_machine(session: Session) -> bool:
+    """Whether nodes decide by the database itself."""
+    return session.get_bind().dialect.name == "sqlite"
+
+
+def _complete(session: Session, row: Row[Any], now: int, figures: dict[str, Any]) -> bool:
+    table = receipts.c
+    result = session.execute(
+        update(receipts)
+        .where(
+            table.revision == row.revision,
+            table.subject_id == row.subject_id,
+            table.completed_at.is_(None),
+        )
+        .values(completed_at=now)
+    )
+    assert isinstance(result, CursorResult)
+    if not result.rowcount:
+        return False
+    audit.record(
+        session,
+        Actor.system(),
+        f"{row.subject_kind}.refused_everywhere",
+        Subject(row.subject_kind, row.subject_id, row.subject_name),
+        company=row.company_id,
+        after=figures,
+    )
+    return True
+
+
+def _figures(session: Session, receipt: Row[Any]) -> dict[str, Any]:
+    """Who refused it after how long: what the audit log keeps."""
+    table = receipt_confirmations.c
+    rows = session.execute(
+        select(receipt_confirmations)
+        .where(table.revision == receipt.revision)
+        .order_by(table.confirmed_at.desc(), table.node_name, table.node_id)
+    ).all()
+    took = [max(0, row.confirmed_at - receipt.at) for row in rows if row.confirmed_at is not None]
+    silent = [row for row in rows if row.confirmed_at is None]
+    confirmed = [row for row in rows if row.confirmed_at is not None]
+    each: list[dict[str, Any]] = [
+        {"name": row.node_name, "id": row.node_id, "silent_since": row.silent_since}
+        for row in silent
+    ] + [
+        {"name": row.node_name, "id": row.node_id, "after_ms": after}
+        for row, after in zip(confirmed, took, strict=True)
+    ]
+    return {
+        "verifiers": len(rows),
+        "confirmed": len(confirmed),
+        "silent": len(silent),
+        "slowest_ms": max(took, default=None),
+        "median_ms": round(median(took)) if took else None,
+        "each": each[:NAMED],
+    }
+
+
 _EXPECTED = text(
-    "INSERT INTO receipt_confirmations (revision, node_id, node_name, confirmed_at) "
-    "SELECT :revision, id, name, CASE WHEN kind = :itself THEN :now END FROM nodes "
-    "WHERE vouched_at + 2 * staleness_ms > :now ON CONFLICT DO NOTHING"
+    "INSERT INTO receipt_confirmations (revision, node_id, node_name, node_kind, confirmed_at) "  # noqa: S608 - a constant
+    "SELECT :revision, id, name, kind, CASE WHEN kind = :itself THEN :now END FROM nodes "
+    f"WHERE {MAY_ALLOW} AND (kind = 'node' OR :embedded_too) ON CONFLICT DO NOTHING"
+)
+# Someone who isn't known any more has been silent for a day.
+_READY = text(
+    "SELECT revision, subject_id, subject_kind, subject_name, company_id, at FROM receipts "  # noqa: S608 - a constant
+    "WHERE completed_at IS NULL AND NOT EXISTS (SELECT 1 FROM receipt_confirmations AS expected "
+    "JOIN nodes ON nodes.id = expected.node_id WHERE expected.revision = receipts.revision "
+    f"AND expected.confirmed_at IS NULL AND {MAY_ALLOW}) "
+    "ORDER BY revision, subject_id LIMIT :most"
+)
+_SILENT = text(
+    "UPDATE receipt_confirmations SET silent_since = (SELECT vouched_at + 2 * staleness_ms "
+    "FROM nodes WHERE nodes.id = receipt_confirmations.node_id) "
+    "WHERE revision = :revision AND confirmed_at IS NULL AND silent_since IS NULL"
 )

@@ -142,7 +142,10 @@ receipt_confirmations = Table(
     Column("revision", BigInteger, primary_key=True, autoincrement=False),
     Column("node_id", key_text, primary_key=True),
     Column("node_name", Text, nullable=False),
+    Column("node_kind", Text, nullable=False),
     Column("confirmed_at", BigInteger),
+    # Of one that never confirmed: since when it couldn't say "allowed" any more.
+    Column("silent_since", BigInteger),
     Index(None, "node_id", "confirmed_at"),
 )
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from gatepass.core.catalogue import ADMIN
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.core.grants import Holder
-from gatepass.registry import audit, authentications, second_factor
+from gatepass.registry import audit, authentications, receipts, second_factor
 from gatepass.registry.access_tokens_of_user import deactivate_all
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
@@ -122,6 +122,7 @@ def deactivate(
         before={"deactivated_at": None},
         after={"deactivated_at": session.info["now"], "access_tokens": access_tokens},
     )
+    receipts.begin(session, [_subject(user)], company=user.company)
     if access_tokens == "deactivate":
         deactivate_all(session, actor, user.id)
     return find(session, actor, user.id)
@@ -210,6 +211,10 @@ def _holder(session: Session, user: User) -> Holder:
     return published_holder(session, user.id) or Holder(user.id, user.company, True, user.role)
 
 
+def _subject(user: User) -> Subject:
+    return Subject("user", user.id, user.name)
+
+
 def _record(
     session: Session,
     actor: Actor,
@@ -223,7 +228,7 @@ def _record(
         session,
         actor,
         f"user.{what}",
-        Subject("user", user.id, user.name),
+        _subject(user),
         company=user.company,
         before=before,
         after=after,

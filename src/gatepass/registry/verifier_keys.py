@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import VERIFIER_KEY, make
 from gatepass.core.errors import NotFound
 from gatepass.core.grants import Grant
-from gatepass.registry import audit
+from gatepass.registry import audit, receipts
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import Subject
 from gatepass.registry.fields import read_label, storable
@@ -115,6 +115,7 @@ def deactivate(session: Session, actor: Actor, key_id: str) -> VerifierKey:
         before={"deactivated_at": None},
         after={"deactivated_at": row.deactivated_at},
     )
+    receipts.begin(session, [_subject(row)], company=None, embedded_too=False)
     return _key(row)
 
 
@@ -142,8 +143,11 @@ def _record(
     after: dict[str, Any],
 ) -> None:
     # It belongs to the installation: no company reads of it in its own log.
-    subject = Subject("verifier_key", row.id, row.label)
-    audit.record(session, actor, action, subject, company=None, before=before, after=after)
+    audit.record(session, actor, action, _subject(row), company=None, before=before, after=after)
+
+
+def _subject(row: Row[Any]) -> Subject:
+    return Subject("verifier_key", row.id, row.label)
 
 
 def _key(row: Row[Any]) -> VerifierKey:

@@ -56,7 +56,9 @@ def upgrade() -> None:
         sa.Column("revision", sa.BigInteger(), nullable=False, autoincrement=False),
         sa.Column("node_id", _KEY, nullable=False),
         sa.Column("node_name", sa.Text(), nullable=False),
+        sa.Column("node_kind", sa.Text(), nullable=False),
         sa.Column("confirmed_at", sa.BigInteger()),
+        sa.Column("silent_since", sa.BigInteger()),
         sa.PrimaryKeyConstraint("revision", "node_id", name="pk_receipt_confirmations"),
     )
     op.create_index(

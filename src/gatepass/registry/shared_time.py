@@ -1,0 +1,22 @@
+"""The time by which several machines compare what each of them reports.
+
+A node's clock is its own: one that is hours off must not make a verifier look gone that may still
+say "allowed". So where there are several machines, the database's clock is the one that counts.
+"""
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+#: PostgreSQL's own time, Unix ms, as it is when it is asked, not when the transaction began.
+POSTGRESQL_NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+
+
+def shared_now(session: Session) -> int:
+    """Unix ms by the database's clock; on one machine (SQLite) that is the session's time."""
+    if session.get_bind().dialect.name == "postgresql":
+        return int(session.execute(_NOW).scalar_one())
+    now: int = session.info["now"]
+    return now
+
+
+_NOW = text(f"SELECT {POSTGRESQL_NOW}")

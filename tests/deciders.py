@@ -1,0 +1,56 @@
+"""Nodes and embedded verifiers for tests: met, and seen to decide, without any being there."""
+
+from typing import Any, Literal
+
+import pytest
+from sqlalchemy import text
+
+from gatepass.registry import changes, nodes, receipts
+from gatepass.registry.database import Database
+from gatepass.registry.nodes import Presence
+
+STALENESS = 10_000
+
+
+def presence(id: str, kind: Literal["node", "embedded"] = "embedded", **more: Any) -> Presence:
+    """Somebody of that id."""
+    ordinary: dict[str, Any] = {
+        "name": f"{id}.internal",
+        "version": "0.1.0",
+        "address": "10.0.0.7",
+        "key_id": "gpvk_0000000000000000" if kind == "embedded" else None,
+        "limits": None,
+        "staleness_ms": STALENESS,
+    }
+    return Presence(id=id, kind=kind, **(ordinary | more))
+
+
+def meet(database: Database, now: int, *ids: str, **more: Any) -> None:
+    """Embedded verifiers of these ids are there."""
+    for id in ids:
+        with database.counting(now) as session:
+            nodes.meet(session, presence(id, **more))
+
+
+def acknowledge(database: Database, now: int, id: str) -> None:
+    """It decides by all there is now."""
+    with database.counting(now) as session:
+        assert nodes.report(session, id, changes.here(session), now)
+
+
+def complete(database: Database, now: int) -> int:
+    """Complete what is ready, as a node's duty does."""
+    with database.counting(now) as session:
+        return receipts.complete(session)
+
+
+def rows(database: Database, table: str) -> list[dict[str, Any]]:
+    """All of a table."""
+    with database.reading(0) as session:
+        return [dict(row._mapping) for row in session.execute(text(f"SELECT * FROM {table}"))]
+
+
+def by_the_sessions_time(patch: pytest.MonkeyPatch) -> None:
+    """Let PostgreSQL's clock be what the test says it is."""
+    for module in (nodes, receipts):
+        patch.setattr(module, "shared_now", lambda session: session.info["now"])

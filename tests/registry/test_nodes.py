@@ -1,0 +1,182 @@
+"""Who decides by these grants: they are met, report, and are forgotten."""
+
+import threading
+
+import pytest
+from sqlalchemy import update
+
+from deciders import STALENESS, acknowledge, by_the_sessions_time, meet, presence, rows
+from gatepass.registry import changes, nodes, receipts, tables
+from gatepass.registry.audit import Subject
+from gatepass.registry.database import Database
+from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.shared_time import shared_now
+from small_registry import HOUR, NOW
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time is what sessions say it is, on PostgreSQL too."""
+    by_the_sessions_time(monkeypatch)
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_who_is_met_is_known_with_all_that_they_said(database: Database) -> None:
+    limits = {"companies": ["com_1"]}
+    meet(database, NOW, "node_a", limits=limits)
+    (row,) = rows(database, "nodes")
+    assert (row["first_seen_at"], row["seen_at"], row["vouched_at"]) == (NOW, NOW, NOW)
+    assert (row["revision"], row["limits"]) == (0, '{"companies": ["com_1"]}')
+    acknowledge(database, NOW + 1, "node_a")
+    meet(database, NOW + 2, "node_a", version="0.2.0")
+    (row,) = rows(database, "nodes")
+    assert (row["first_seen_at"], row["vouched_at"]) == (NOW, NOW + 2)
+    assert (row["version"], row["limits"]) == ("0.2.0", None)
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_a_report_moves_forward_only_and_only_in_this_history(database: Database) -> None:
+    meet(database, NOW, "node_a")
+    for _ in range(2):
+        with database.changing(NOW):
+            pass
+    with database.reading(NOW) as session:
+        number, tag = changes.here(session)
+
+    def report(position: tuple[int, str] | None, vouched_at: int) -> tuple[int, int]:
+        with database.counting(NOW + 5) as session:
+            assert nodes.report(session, "node_a", position, vouched_at)
+        (row,) = rows(database, "nodes")
+        return row["revision"], row["vouched_at"]
+
+    assert report((number, "0" * 16), NOW + 4) == (0, NOW + 4)
+    assert report((number, tag), NOW + 3) == (number, NOW + 4)
+    assert report(None, NOW + 99_999) == (number, NOW + 5), "nobody is vouched for ahead of time"
+    with database.counting(NOW) as session:
+        assert not nodes.report(session, "node_b", (number, tag), NOW)
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_one_that_was_ahead_before_a_restore_is_where_it_is_now(database: Database) -> None:
+    meet(database, NOW, "node_a")
+    with database.counting(NOW) as session:
+        session.execute(update(tables.nodes).values(revision=1_000))
+    acknowledge(database, NOW, "node_a")
+    (row,) = rows(database, "nodes")
+    assert row["revision"] == 0
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_who_was_silent_for_a_day_is_forgotten_unless_a_receipt_has_to_tell_of_them(
+    database: Database,
+) -> None:
+    meet(database, NOW, "node_a", "node_b")
+    meet(database, NOW + 20 * HOUR, "node_c")
+    with database.changing(NOW) as session:
+        receipts.begin(session, [Subject("access_token", "gpat_1", "One")], company="com_1")
+    acknowledge(database, NOW, "node_b")
+
+    def left(now: int) -> set[str]:
+        with database.counting(now) as session:
+            nodes.forget(session)
+        return {row["id"] for row in rows(database, "nodes")}
+
+    assert left(NOW + 24 * HOUR) == {"node_a", "node_b", "node_c"}
+    assert left(NOW + 25 * HOUR) == {"node_a", "node_b", "node_c"}, "the receipt is open"
+    with database.counting(NOW + 25 * HOUR) as session:
+        assert receipts.complete(session) == 1
+    assert left(NOW + 25 * HOUR) == {"node_c"}
+
+
+def test_whoever_is_met_waits_for_the_change_under_way(postgresql_url: str) -> None:
+    """Or it could read the grants as they were, uncounted by the receipt of what it doesn't see."""
+    database = Database(postgresql_url)
+    met = threading.Event()
+
+    def meeting(id: str) -> None:
+        meet(database, NOW, id)
+        met.set()
+
+    with database.changing(NOW) as session:
+        receipts.begin(session, [Subject("access_token", "gpat_1", "One")], company="com_1")
+        thread = threading.Thread(target=meeting, args=["node_a"])
+        thread.start()
+        assert not met.wait(0.2)
+    assert met.wait(5)
+    thread.join()
+    # So does one that is back after it was out of reach; the others needn't wait.
+    with database.counting(NOW) as session:
+        session.execute(update(tables.nodes).values(vouched_at=shared_now(session) - STALENESS))
+    met.clear()
+
+    def reporting() -> None:
+        acknowledge(database, NOW, "node_a")
+        met.set()
+
+    with database.changing(NOW):
+        thread = threading.Thread(target=reporting)
+        thread.start()
+        assert not met.wait(0.2)
+    assert met.wait(5)
+    thread.join()
+    met.clear()
+    with database.changing(NOW):
+        thread = threading.Thread(target=reporting)
+        thread.start()
+        assert met.wait(5)
+    thread.join()
+    database.close()
+
+
+def test_a_nodes_own_heartbeat_says_that_it_is_there(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    feed = DatabaseFeed(postgresql_url, presence("node_a", "node"))
+    feed.heartbeat()
+    (first,) = rows(database, "nodes")
+    feed.heartbeat()
+    (second,) = rows(database, "nodes")
+    assert first["vouched_at"] <= second["vouched_at"] == second["seen_at"]
+    assert first["first_seen_at"] == second["first_seen_at"]
+    # Out of reach for longer than it decides without being vouched for: it is met again.
+    lapsed = second["vouched_at"] - STALENESS
+    with database.counting(NOW) as session:
+        session.execute(update(tables.nodes).values(vouched_at=lapsed, version="old"))
+    feed.heartbeat()
+    (third,) = rows(database, "nodes")
+    assert third["version"] == "0.1.0"
+    assert third["vouched_at"] >= second["vouched_at"]
+    feed.close()
+    database.close()
+
+
+def test_a_heartbeat_of_one_that_is_back_waits_for_the_change_under_way(
+    postgresql_url: str,
+) -> None:
+    database = Database(postgresql_url)
+    feed = DatabaseFeed(postgresql_url, presence("node_a", "node"))
+    beaten = threading.Event()
+
+    def beat() -> None:
+        feed.heartbeat()
+        beaten.set()
+
+    with database.changing(NOW):
+        thread = threading.Thread(target=beat)
+        thread.start()
+        assert not beaten.wait(0.2)
+    assert beaten.wait(5)
+    thread.join()
+    feed.close()
+    database.close()
+
+
+def test_many_machines_go_by_the_databases_clock(postgresql_url: str) -> None:
+    """A node whose clock is hours ahead must not take the others for gone."""
+    database = Database(postgresql_url)
+    meet(database, NOW, "node_a")
+    with database.changing(NOW + 4 * HOUR) as session:
+        receipts.begin(session, [Subject("access_token", "gpat_1", "One")], company="com_1")
+    assert [row["node_id"] for row in rows(database, "receipt_confirmations")] == ["node_a"]
+    with database.counting(NOW + 8 * HOUR) as session:
+        assert receipts.complete(session) == 0
+    database.close()

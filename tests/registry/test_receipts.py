@@ -1,0 +1,404 @@
+"""Deactivation receipts: begun with what is ended, complete when nobody can say "allowed"."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete
+
+from deciders import (
+    STALENESS,
+    acknowledge,
+    by_the_sessions_time,
+    complete,
+    meet,
+    rows,
+)
+from gatepass.registry import (
+    access_tokens,
+    audit,
+    authentications,
+    changes,
+    nodes,
+    receipts,
+    tables,
+    user_changes,
+    verifier_keys,
+)
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import Subject
+from gatepass.registry.database import Database
+from small_registry import HOUR, NOW, SmallRegistry
+
+DAY = 24 * HOUR
+TOKEN = Subject("access_token", "gpat_1", "Nightly settlement")
+
+
+@pytest.fixture(autouse=True)
+def by_hand() -> Iterator[None]:
+    """Time is what sessions say it is, on PostgreSQL too."""
+    with pytest.MonkeyPatch.context() as patch:
+        by_the_sessions_time(patch)
+        yield
+
+
+def end(database: Database, now: int, *subjects: Subject, **more: Any) -> int:
+    """Something ends; the revision it ended at."""
+    with database.changing(now) as session:
+        receipts.begin(session, subjects or [TOKEN], company="com_1", **more)
+        revision: int = session.info["revision"]
+        return revision
+
+
+def expected(database: Database) -> dict[str, int | None]:
+    """Who is to refuse it, and when they confirmed that."""
+    return {row["node_id"]: row["confirmed_at"] for row in rows(database, "receipt_confirmations")}
+
+
+def test_everyone_who_may_be_vouched_for_is_expected(database: Database) -> None:
+    meet(database, NOW, "node_a", "node_b", "node_c")
+    acknowledge(database, NOW + 2 * STALENESS, "node_b")
+    acknowledge(database, NOW + 1, "node_c")
+    end(database, NOW + 2 * STALENESS)
+    assert expected(database) == {"node_b": None, "node_c": None}
+
+
+def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -> None:
+    meet(database, NOW, "node_a", "node_b")
+    revision = end(database, NOW + 100)
+    acknowledge(database, NOW + 160, "node_b")
+    assert complete(database, NOW + 170) == 0
+    # Reading on, but not that far.
+    with database.counting(NOW + 180) as session:
+        nodes.report(session, "node_a", None, NOW + 180)
+    assert complete(database, NOW + 190) == 0
+    acknowledge(database, NOW + 310, "node_a")
+    assert expected(database) == {"node_a": NOW + 310, "node_b": NOW + 160}
+    assert complete(database, NOW + 320) == 1
+    assert complete(database, NOW + 330) == 0
+    (receipt,) = rows(database, "receipts")
+    assert (receipt["revision"], receipt["completed_at"]) == (revision, NOW + 320)
+    with database.reading(NOW) as session:
+        (event,) = audit.list_(session, Actor.command_line()).items
+    assert (event.action, event.actor_kind) == ("access_token.refused_everywhere", "system")
+    assert (event.company, event.subject) == ("com_1", TOKEN)
+    assert event.after == {
+        "verifiers": 2,
+        "confirmed": 2,
+        "silent": 0,
+        "slowest_ms": 210,
+        "median_ms": 135,
+        "each": [
+            {"name": "node_a.internal", "id": "node_a", "after_ms": 210},
+            {"name": "node_b.internal", "id": "node_b", "after_ms": 60},
+        ],
+    }
+    assert audit.sentence(event) == (
+        "The deactivation of the access token Nightly settlement is in force everywhere: "
+        "refused by 2 of 2 verifiers, the last after 0.21 s"
+    )
+
+
+def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database) -> None:
+    meet(database, NOW, "node_a", "node_b")
+    end(database, NOW)
+    acknowledge(database, NOW + 50, "node_b")
+    silent_since = NOW + 2 * STALENESS
+    assert complete(database, silent_since - 1) == 0
+    assert complete(database, silent_since) == 1
+    with database.reading(NOW) as session:
+        (event,) = audit.list_(session, Actor.command_line()).items
+    assert event.after is not None
+    assert (event.after["confirmed"], event.after["silent"]) == (1, 1)
+    assert event.after["each"][0] == {
+        "name": "node_a.internal",
+        "id": "node_a",
+        "silent_since": silent_since,
+    }
+    assert audit.sentence(event).endswith(
+        "refused by 1 of 2 verifiers, the last after 0.05 s; "
+        "1 has been silent for too long to allow anything"
+    )
+    # It is back, and confirms what it missed; what was complete stays so.
+    acknowledge(database, silent_since + 5, "node_a")
+    assert expected(database)["node_a"] == silent_since + 5
+    assert complete(database, silent_since + 6) == 0
+
+
+def test_where_nobody_was_there_nobody_could_have_allowed_it(database: Database) -> None:
+    end(database, NOW)
+    assert complete(database, NOW) == 1
+    with database.reading(NOW) as session:
+        (event,) = audit.list_(session, Actor.command_line()).items
+    assert audit.sentence(event).endswith("no verifier was running that could have allowed it")
+
+
+def test_on_one_machine_the_node_has_confirmed_as_the_change_commits(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    meet(database, NOW, "node_a", kind="node")
+    meet(database, NOW, "node_b")
+    end(database, NOW + 1)
+    assert expected(database) == {"node_a": NOW + 1, "node_b": None}
+    database.close()
+
+
+def test_on_many_machines_a_node_confirms_like_everyone(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    meet(database, NOW, "node_a", kind="node")
+    end(database, NOW + 1)
+    assert expected(database) == {"node_a": None}
+    database.close()
+
+
+def test_nobody_confirms_what_another_history_says(database: Database) -> None:
+    meet(database, NOW, "node_a")
+    revision = end(database, NOW)
+    with database.counting(NOW) as session:
+        nodes.report(session, "node_a", (revision + 5, "f" * 16), NOW)
+    assert expected(database) == {"node_a": None}
+
+
+def test_several_that_notice_at_once_complete_a_receipt_once(
+    database: Database, database_url: str
+) -> None:
+    meet(database, NOW, "node_a")
+    others = [Database(database_url) for _ in range(4)]
+    for number in range(10):
+        end(database, NOW, Subject("access_token", f"gpat_{number}", "One"))
+    acknowledge(database, NOW + 1, "node_a")
+    together = threading.Barrier(len(others))
+    completed: list[int] = []
+
+    def notice(other: Database) -> None:
+        together.wait()
+        completed.append(complete(other, NOW + 2))
+
+    threads = [threading.Thread(target=notice, args=[other]) for other in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for other in others:
+        other.close()
+    assert sorted(completed) == [0, 0, 0, 10]
+    events = rows(database, "audit_events")
+    assert len({event["subject_id"] for event in events}) == len(events) == 10
+
+
+def test_an_event_names_the_slowest_where_there_are_very_many(database: Database) -> None:
+    ids = [f"node_{number:03}" for number in range(receipts.NAMED + 10)]
+    meet(database, NOW, *ids)
+    end(database, NOW)
+    for place, id in enumerate(ids):
+        acknowledge(database, NOW + place, id)
+    complete(database, NOW + 100)
+    with database.reading(NOW) as session:
+        (event,) = audit.list_(session, Actor.command_line()).items
+    assert event.after is not None
+    assert event.after["verifiers"] == len(ids)
+    assert len(event.after["each"]) == receipts.NAMED
+    assert event.after["each"][0]["id"] == ids[-1]
+
+
+def test_details_are_kept_for_a_week_and_the_event_for_good(database: Database) -> None:
+    meet(database, NOW, "node_a")
+    end(database, NOW)
+    acknowledge(database, NOW, "node_a")
+    complete(database, NOW)
+    meet(database, NOW + DAY, "node_a")
+    end(database, NOW + DAY, Subject("user", "usr_1", "Grace Hopper"))
+    for now, left in ((NOW + 7 * DAY, 2), (NOW + 7 * DAY + 1, 1), (NOW + 99 * DAY, 1)):
+        with database.counting(now) as session:
+            receipts.prune(session)
+        assert len(rows(database, "receipts")) == left
+        assert len(rows(database, "receipt_confirmations")) == left
+    assert len(rows(database, "audit_events")) == 1
+
+
+# --- what begins one -----------------------------------------------------------------------------
+
+
+def begun(registry: SmallRegistry, change: Callable[[Any], object]) -> list[tuple[str, str]]:
+    """What the receipts that *change* began are of."""
+    with registry.changing() as session:
+        session.execute(delete(tables.receipts))
+    with registry.changing() as session:
+        change(session)
+        revision = session.info["revision"]
+    found = rows(registry.database, "receipts")
+    assert {row["revision"] for row in found} <= {revision}
+    return sorted((row["subject_kind"], row["subject_id"]) for row in found)
+
+
+def test_what_ends_begins_a_receipt_once(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada)
+    ending = lambda session: access_tokens.deactivate(session, ada, token.id)  # noqa: E731 - said twice
+    assert begun(registry, ending) == [("access_token", token.id)]
+    (receipt,) = rows(registry.database, "receipts")
+    assert receipt["company_id"] == registry.northwind.id
+    assert receipt["subject_name"] == token.label
+    assert begun(registry, ending) == [], "repeating it ends nothing"
+
+
+def test_a_users_end_is_one_receipt_for_each_of_their_tokens_too(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
+    tokens = [registry.token(registry.signed_in(bob))[0] for _ in range(3)]
+    found = begun(registry, lambda session: user_changes.deactivate(session, ada, bob.id))
+    assert found == sorted([("user", bob.id), *(("access_token", each.id) for each in tokens)])
+
+
+def test_a_user_whose_tokens_are_kept_ends_alone(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
+    registry.token(registry.signed_in(bob))
+    found = begun(
+        registry,
+        lambda session: user_changes.deactivate(session, ada, bob.id, access_tokens="keep"),
+    )
+    assert found == [("user", bob.id)]
+
+
+def test_a_sign_in_that_is_deactivated_but_not_one_that_is_given_up(
+    registry: SmallRegistry,
+) -> None:
+    ada = registry.signed_in(registry.ada)
+    other = registry.signed_in(registry.ada)
+    assert other.credential is not None
+    found = begun(
+        registry, lambda session: authentications.deactivate(session, ada, str(other.credential))
+    )
+    assert found == [("authentication", other.credential)]
+    assert begun(registry, lambda session: authentications.sign_out(session, ada)) == []
+
+
+def test_only_nodes_look_at_verifier_keys(registry: SmallRegistry) -> None:
+    meet(registry.database, NOW, "node_a", kind="node")
+    meet(registry.database, NOW, "node_b")
+    operator = Actor.command_line()
+    with registry.changing() as session:
+        key, _ = verifier_keys.create(session, operator, label="nginx")
+    found = begun(registry, lambda session: verifier_keys.deactivate(session, operator, key.id))
+    assert found == [("verifier_key", key.id)]
+    (receipt,) = rows(registry.database, "receipts")
+    assert receipt["company_id"] is None
+    assert list(expected(registry.database)) == ["node_a"]
+
+
+# --- the promise ---------------------------------------------------------------------------------
+
+
+class World:
+    """Verifiers as they are, beside what the registry knows of them.
+
+    One may decide by the revision its copy has, until its stamp runs out. A copy is vouched for as
+    the protocol says: whoever vouches has told the registry of it within the last staleness, and
+    lets it know before they begin anew.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.now = NOW
+        self.copies: dict[str, int] = {}
+        self.vouched_until: dict[str, int] = {}
+        self.told: dict[str, int] = {}
+        self.ended = 0
+        with database.changing(NOW) as session:
+            for table in (tables.nodes, tables.receipts, tables.receipt_confirmations):
+                session.execute(delete(table))
+
+    def meet(self, id: str) -> None:
+        meet(self.database, self.now, id)
+        self.told[id] = self.now
+
+    def report(self, id: str) -> None:
+        """It acknowledges what its copy has, which may be less than there is."""
+        with self.database.counting(self.now) as session:
+            tag = session.scalar(
+                tables.revisions.select()
+                .with_only_columns(tables.revisions.c.tag)
+                .where(tables.revisions.c.number == self.copies.get(id, 0))
+            )
+            position = (self.copies[id], str(tag)) if id in self.copies else None
+            known = nodes.report(session, id, position, self.now)
+        if known:
+            self.told[id] = self.now
+
+    def vouch(self, id: str) -> None:
+        """It reads on, and is vouched for, before the registry is told."""
+        if id in self.told and self.now - self.told[id] < STALENESS:
+            with self.database.reading(self.now) as session:
+                self.copies[id] = changes.here(session)[0]
+            self.vouched_until[id] = self.now + STALENESS
+
+    def end(self, _: str) -> None:
+        self.ended += 1
+        end(self.database, self.now, Subject("access_token", f"gpat_{self.ended}", "One"))
+
+    def complete(self, _: str) -> None:
+        complete(self.database, self.now)
+
+    def forget(self, _: str) -> None:
+        with self.database.counting(self.now) as session:
+            nodes.forget(session)
+
+    def check(self) -> None:
+        """Nobody can say "allowed" to what is said to be refused everywhere."""
+        for receipt in rows(self.database, "receipts"):
+            if receipt["completed_at"] is not None:
+                able = [
+                    id
+                    for id, revision in self.copies.items()
+                    if self.now < self.vouched_until[id] and revision < receipt["revision"]
+                ]
+                assert not able, receipt
+
+
+STEPS = ("meet", "report", "vouch", "end", "complete", "forget")
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    schedule=st.lists(
+        st.tuples(
+            st.sampled_from(STEPS),
+            st.sampled_from(["node_a", "node_b"]),
+            st.sampled_from([0, 1, 100, STALENESS - 1, STALENESS, 2 * STALENESS - 1, 2 * DAY]),
+        ),
+        max_size=25,
+    )
+)
+@example(
+    # Vouched for as late after the registry was told as may be.
+    schedule=[("meet", "node_a", STALENESS - 1), ("vouch", "node_a", 1), ("end", "node_a", 0)]
+)
+@example(
+    # Out of reach for long, and back.
+    schedule=[
+        ("meet", "node_a", 0),
+        ("vouch", "node_a", 2 * STALENESS),
+        ("end", "node_a", 2 * DAY),
+        ("forget", "node_a", 0),
+        ("report", "node_a", 0),
+        ("vouch", "node_a", 0),
+        ("meet", "node_a", 0),
+        ("vouch", "node_a", 0),
+        ("end", "node_a", 0),
+    ]
+)
+def test_a_receipt_is_never_complete_while_someone_can_say_allowed(
+    database: Database, schedule: list[tuple[str, str, int]]
+) -> None:
+    world = World(database)
+    for step, id, passes in schedule:
+        getattr(world, step)(id)
+        world.complete(id)
+        world.check()
+        world.now += passes
+        world.check()

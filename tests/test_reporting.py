@@ -1,0 +1,104 @@
+"""A node among those who decide: it is known, keeps up, and receipts complete by themselves."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete
+
+from deciders import rows
+from gatepass.core.catalogue import parse_catalogue
+from gatepass.node import Node, open_node
+from gatepass.registry import audit, tables
+from gatepass.registry.actor import Actor
+from gatepass.reporting import presence_of
+from gatepass.settings import Settings
+from gatepass.verify.identity import identity
+from installation import CATALOGUE, Installation
+
+
+@pytest.fixture
+def node(database_url: str, tmp_path: Path) -> Iterator[Node]:
+    """A node that is up, on each engine in turn."""
+    settings = Settings(data_dir=tmp_path / "data", database_url=database_url, port=8790)
+    node = open_node(settings, parse_catalogue(CATALOGUE))
+    node.start()
+    yield node
+    node.stop()
+
+
+def soon(found: Callable[[], Any]) -> Any:
+    """What is there before long."""
+    deadline = time.monotonic() + 10
+    while not (it := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return it
+
+
+def test_a_node_that_serves_is_known_and_keeps_up(node: Node) -> None:
+    (row,) = soon(lambda: rows(node.database, "nodes"))
+    assert row["id"] == identity(node.settings.grant_path)
+    assert (row["kind"], row["address"], row["key_id"]) == ("node", "127.0.0.1:8790", None)
+    assert row["staleness_ms"] == 10_000
+    with node.database.changing(node.clock.now()) as session:
+        revision: int = session.info["revision"]
+    soon(lambda: rows(node.database, "nodes")[0]["revision"] >= revision)
+
+
+def test_a_receipt_is_completed_by_itself(node: Node) -> None:
+    soon(lambda: rows(node.database, "nodes"))
+    installation = Installation(node)
+    ada = installation.signed_in()
+    token = installation.access_token("charges:get")[:21]
+    assert ada.post(f"/v1/access-tokens/{token}/deactivate").status_code == 200
+
+    def told() -> Any:
+        with node.database.reading(node.clock.now()) as session:
+            return audit.list_(
+                session, Actor.command_line(), action="access_token.refused_everywhere"
+            ).items
+
+    (event,) = soon(told)
+    assert event.subject.id == token
+    assert event.after is not None
+    assert (event.after["verifiers"], event.after["confirmed"]) == (1, 1)
+
+
+def test_an_address_that_stands_for_every_one_is_told_by_the_public_one(node: Node) -> None:
+    everywhere = replace(node.settings, host="0.0.0.0", public_url="https://gatepass.example.com")
+    assert presence_of(everywhere).address == "gatepass.example.com"
+    v6 = replace(node.settings, host="::1")
+    assert presence_of(v6).address == "[::1]:8790"
+
+
+def test_one_that_is_forgotten_is_met_again(node: Node) -> None:
+    soon(lambda: rows(node.database, "nodes"))
+    with node.database.counting(node.clock.now()) as session:
+        session.execute(delete(tables.nodes))
+    # It finds out when it reports the next time.
+    with node.database.changing(node.clock.now()):
+        pass
+    assert soon(lambda: rows(node.database, "nodes"))
+
+
+def test_an_unreachable_database_is_tried_again_quietly(
+    node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others' rows go on being read; here the duty itself is what fails."""
+    rounds = 0
+
+    def fail() -> None:
+        nonlocal rounds
+        rounds += 1
+        raise ConnectionError
+
+    monkeypatch.setattr(node.reporting, "round", fail)
+    monkeypatch.setattr(node.reporting, "_every", 0.01)
+    soon(lambda: rounds > 3)
+    said = [each for each in caplog.records if "reporting" in each.getMessage()]
+    assert len(said) == 1
+    assert "ConnectionError" in said[0].getMessage()
