@@ -38,6 +38,7 @@ permissions:
 CATALOGUE = parse_catalogue(CATALOGUE_TEXT)
 READY_SECONDS = 60.0
 
+_LISTENING = "0A"
 _DAY_MS = 86_400_000
 _AT_ONCE = 500
 
@@ -158,6 +159,7 @@ class Node:
             **settings,
         }
         self.process: subprocess.Popen[bytes] | None = None
+        self._began = 0
 
     @property
     def url(self) -> str:
@@ -176,6 +178,7 @@ class Node:
 
     def start(self) -> None:
         """Start it, as a service manager would."""
+        self._began = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gatepass.cli", "serve"],
@@ -187,15 +190,21 @@ class Node:
             )
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> float:
-        """Return once both ports say ready; how long that took."""
+        """Return once all workers serve and both ports say ready; how long that took."""
         started = time.monotonic()
-        while not (self.ready(self.port) and self.ready(self.verify_port)):
+        while not (self.serving() and self.ready(self.port) and self.ready(self.verify_port)):
             assert self.process is not None
             ended = self.process.poll() is not None
             if ended or time.monotonic() > started + seconds:
                 raise RuntimeError(f"{self.name} isn't ready: {self.log.read_text()[-3000:]}")
             time.sleep(0.05)
         return time.monotonic() - started
+
+    def serving(self) -> bool:
+        """Whether all workers have begun to serve since it was started."""
+        with self.log.open("rb") as log:
+            log.seek(self._began)
+            return b"serving on" in log.read()
 
     def ready(self, port: int) -> bool:
         """What ``/health/ready`` says."""
@@ -224,6 +233,47 @@ class Node:
     def workers(self) -> list[int]:
         """The process ids of its workers."""
         return [] if self.process is None else children(self.process.pid)
+
+    def revive(self, seconds: float = READY_SECONDS) -> None:
+        """Start it again and again until it stays up, as a service manager does: the ports of one
+        that was killed may be taken for a moment."""
+        deadline = time.monotonic() + seconds
+        self.start()
+        while time.monotonic() < deadline:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                self.start()
+            if self.serving():
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"{self.name} doesn't come back: {self.log.read_text()[-3000:]}")
+
+    def kill(self, *, all_at_once: bool) -> None:
+        """Kill -9 of the supervisor, alone or with its workers."""
+        assert self.process is not None
+        if all_at_once:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
+        self.process.wait()
+
+    def lock_holder(self) -> int | None:
+        """The process that has the node's duties."""
+        path = self.grant_path
+        inode = path.with_name(path.name + "-lock").stat().st_ino
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if "->" not in fields and fields[5].endswith(f":{inode}"):
+                return int(fields[4])
+        return None
+
+    def listening(self, port: int) -> int:
+        """How many processes listen on *port*."""
+        found = 0
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            found += fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port
+        return found
 
     def asking(self, *, main: bool = False) -> Asking:
         """A connection that asks its verify port, or its main port, for decisions."""
