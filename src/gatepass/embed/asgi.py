@@ -17,17 +17,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from pathlib import Path
 from typing import Any
 
-from gatepass.core.catalogue import Catalogue, parse_catalogue
-from gatepass.core.decision import Decision, Reason
-from gatepass.core.errors import Misconfigured, Unavailable
-from gatepass.core.networks import Network, Networks, parse_address, parse_network
-from gatepass.core.permissions import is_permission
-from gatepass.core.routes import Routes
-from gatepass.embed.cors import answer_preflight, is_preflight, readable_by_any_page
+from gatepass.core.catalogue import Catalogue
+from gatepass.core.networks import Network
+from gatepass.embed.cors import PREFLIGHT, is_preflight, readable_by_any_page
+from gatepass.embed.gate import Lines, RouteGate
+from gatepass.embed.paths import asgi_path
 from gatepass.embed.refusal import Refusal
-from gatepass.embed.routed_path import routed_path
-from gatepass.verify.client_address import client_address
-from gatepass.verify.presented import read_credential, read_single
 from gatepass.verify.verifier import Verifier
 
 Scope = MutableMapping[str, Any]
@@ -36,16 +31,13 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: Stands in the routes where a permission would; no permission is spelt so.
-_EXEMPT = "no permission needed"
-
 
 class GatepassMiddleware:
     """Guards *app*. HTTP and WebSocket alike; a WebSocket's handshake is a GET.
 
     Args:
         app: the application.
-        verifier: decides (``open_verifier``).
+        verifier: decides (``open_verifier``, ``Verifier.follow``).
         permissions: the permission that each route needs, as ``{"GET /charges/{id}":
             "charges:get"}``. Paths are those the application itself routes on: where it is mounted
             under a prefix, without it.
@@ -74,12 +66,12 @@ class GatepassMiddleware:
         cors: bool = False,
     ) -> None:
         self._app = app
-        self._verifier = verifier
-        pairs = [*_pairs(permissions, catalogue), *((route, _EXEMPT) for route in exempt)]
-        self._routes = Routes(pairs)
-        self._trusted = Networks.of(
-            parse_network(network) if isinstance(network, str) else network
-            for network in trusted_proxies
+        self._gate = RouteGate(
+            verifier,
+            permissions=permissions,
+            catalogue=catalogue,
+            exempt=exempt,
+            trusted_proxies=trusted_proxies,
         )
         self._cors = cors
 
@@ -92,92 +84,70 @@ class GatepassMiddleware:
         if kind not in ("http", "websocket"):
             # What can't be guarded isn't passed on.
             raise ValueError(f"an ASGI connection of type {kind!r} can't be guarded")
-        if self._cors and kind == "http":
-            if is_preflight(scope):
-                await answer_preflight(send)
-                return
-            send = readable_by_any_page(send)
         method = scope["method"] if kind == "http" else "GET"
-        path = routed_path(scope)
-        route = Reason.path_ambiguous if path is None else self._routes.match(method, path)
-        if route == _EXEMPT:
-            await self._app({**scope, "gatepass": None}, receive, send)
-            return
-        try:
-            decision = self._decide(scope, route)
-        except Unavailable as error:
-            await Refusal.of_outage(error).send(scope, receive, send)
-            return
-        if decision.allowed:
-            await self._app({**scope, "gatepass": decision}, receive, send)
+        lines = asgi_lines(scope)
+        if self._cors and kind == "http":
+            if is_preflight(method, lines):
+                await _answer(send, "http", 204, PREFLIGHT, b"")
+                return
+            send = _readable_by_any_page(send)
+        outcome = self._gate.admit(method, asgi_path(scope), lines, asgi_peer(scope))
+        if isinstance(outcome, Refusal):
+            await _refuse(outcome, scope, receive, send)
         else:
-            await Refusal.of_decision(decision).send(scope, receive, send)
-
-    def _decide(self, scope: Scope, route: str | Reason) -> Decision:
-        lines = _Lines(scope)
-        client = scope.get("client")
-        address = peer = None if client is None else parse_address(client[0])
-        garbage = False
-        if peer is not None:
-            address = client_address(peer, lines("x-forwarded-for"), self._trusted)
-            garbage = address is None
-        decision, _ = self._verifier.judge(
-            read_credential(lines("authorization"), lines("x-access-token")),
-            route=route,
-            address=address,
-            origin=read_single(lines("origin")),
-            referer=read_single(lines("referer")),
-            address_garbage=garbage,
-        )
-        return decision
+            await self._app({**scope, "gatepass": outcome}, receive, send)
 
 
-class _Lines:
-    """Reads a request's header lines by their lower-case name; None for bytes outside ASCII."""
+def asgi_lines(scope: Scope) -> Lines:
+    """Reads the header lines of an ASGI connection."""
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
 
-    def __init__(self, scope: Scope) -> None:
-        self._headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-
-    def __call__(self, name: str) -> list[str | None]:
+    def lines(name: str) -> list[str | None]:
         wanted = name.encode()
         return [
             value.decode("ascii") if value.isascii() else None
-            for key, value in self._headers
+            for key, value in headers
             if key.lower() == wanted
         ]
 
-
-def _pairs(
-    permissions: Mapping[str, str] | None, catalogue: Catalogue | str | Path | None
-) -> list[tuple[str, str]]:
-    if (permissions is None) == (catalogue is None):
-        raise Misconfigured("name the routes' permissions, or a catalogue, and not both")
-    if permissions is not None:
-        for name in permissions.values():
-            if not is_permission(name):
-                raise Misconfigured(f"{name!r} is not a permission such as charges:create")
-        return list(permissions.items())
-    if not isinstance(catalogue, Catalogue):
-        assert catalogue is not None
-        catalogue = read_catalogue(catalogue)
-    return [
-        (route, permission.name)
-        for permission in catalogue.permissions
-        for route in permission.routes
-    ]
+    return lines
 
 
-def read_catalogue(path: str | Path) -> Catalogue:
-    """Read a catalogue file.
+def asgi_peer(scope: Scope) -> str | None:
+    """The socket peer's address, if the server tells it."""
+    client = scope.get("client")
+    return None if client is None else client[0]
 
-    Raises:
-        Misconfigured: the file can't be read.
-        CatalogueError: what it says can't be used.
-    """
-    try:
-        text = Path(path).read_text("utf-8")
-    except OSError as error:
-        raise Misconfigured(f"the catalogue {path} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise Misconfigured(f"the catalogue {path} isn't UTF-8 text") from error
-    return parse_catalogue(text)
+
+async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer over HTTP, or in a WebSocket's handshake."""
+    prefix = "http"
+    if scope["type"] == "websocket":
+        await receive()  # websocket.connect; nothing may be sent before
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            closing = {"code": refusal.close_code, "reason": refusal.reason}
+            await send({"type": "websocket.close", **closing})
+            return
+        prefix = "websocket.http"
+    await _answer(send, prefix, refusal.status, refusal.headers, refusal.body)
+
+
+async def _answer(
+    send: Send, prefix: str, status: int, headers: Iterable[tuple[str, str]], body: bytes
+) -> None:
+    raw = [(name.encode(), value.encode()) for name, value in headers]
+    raw.append((b"content-length", str(len(body)).encode()))
+    await send({"type": f"{prefix}.response.start", "status": status, "headers": raw})
+    await send({"type": f"{prefix}.response.body", "body": body})
+
+
+def _readable_by_any_page(send: Send) -> Send:
+    async def send_readable(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            more = readable_by_any_page(name.decode("latin-1") for name, _ in headers)
+            headers += [(name.encode(), value.encode()) for name, value in more]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return send_readable

@@ -5,45 +5,35 @@ credential ever counts, a page must bring a token itself, and where a token may 
 say, call by call. Refusals are readable too, so that a page can show why.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
 
-_Message = MutableMapping[str, Any]
-_Send = Callable[[_Message], Awaitable[None]]
+from gatepass.embed.gate import Lines
 
-_ANY_ORIGIN = (b"access-control-allow-origin", b"*")
-_PREFLIGHT_HEADERS = [
+_ALLOW_ORIGIN = "access-control-allow-origin"
+_ANY_ORIGIN = (_ALLOW_ORIGIN, "*")
+
+#: A preflight's answer, 204: the call may be made; the call itself is what gets decided.
+PREFLIGHT = (
     _ANY_ORIGIN,
-    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
+    ("access-control-allow-methods", "GET, HEAD, POST, PUT, PATCH, DELETE"),
     # A wildcard would not cover Authorization.
-    (b"access-control-allow-headers", b"authorization, x-access-token, content-type"),
-    (b"access-control-max-age", b"600"),
-    (b"content-length", b"0"),
-]
+    ("access-control-allow-headers", "authorization, x-access-token, content-type"),
+    ("access-control-max-age", "600"),
+)
 
 
-def is_preflight(scope: MutableMapping[str, Any]) -> bool:
+def is_preflight(method: str, lines: Lines) -> bool:
     """Whether a browser asks if it may make a call. Carries no token by design."""
-    names = {name.lower() for name, _ in scope["headers"]}
-    return scope["method"] == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names
+    return method == "OPTIONS" and all(
+        len(lines(name)) for name in ("origin", "access-control-request-method")
+    )
 
 
-async def answer_preflight(send: _Send) -> None:
-    """It may; the call itself is what gets decided."""
-    await send({"type": "http.response.start", "status": 204, "headers": _PREFLIGHT_HEADERS})
-    await send({"type": "http.response.body", "body": b""})
+def readable_by_any_page(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """What to add to an answer's headers so that a page can read it; *names* are those it has.
 
-
-def readable_by_any_page(send: _Send) -> _Send:
-    """*send*, with the headers that let a page read the answer, unless the application has some."""
-
-    async def send_readable(message: _Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", ()))
-            if all(name.lower() != _ANY_ORIGIN[0] for name, _ in headers):
-                headers.append(_ANY_ORIGIN)
-                headers.append((b"access-control-expose-headers", b"www-authenticate"))
-            message = {**message, "headers": headers}
-        await send(message)
-
-    return send_readable
+    Nothing where the application already says who may.
+    """
+    if any(name.lower() == _ALLOW_ORIGIN for name in names):
+        return ()
+    return (_ANY_ORIGIN, ("access-control-expose-headers", "www-authenticate"))

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from gatepass.core.errors import Misconfigured
 from gatepass.core.routes import Routes
-from gatepass.embed.asgi import read_catalogue
+from gatepass.embed.catalogue import read_catalogue
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.usage import Usage

@@ -1,0 +1,159 @@
+"""Where a request, of whatever framework, becomes a call that is decided.
+
+All adapters read credential, address, origin and path here and nowhere else, so that what one of
+them refuses, none of them lets through.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from gatepass.core.catalogue import Catalogue
+from gatepass.core.decision import Decision, Reason
+from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.core.networks import Network, Networks, parse_address, parse_network
+from gatepass.core.permissions import is_permission
+from gatepass.core.routes import Routes
+from gatepass.embed.catalogue import read_catalogue
+from gatepass.embed.refusal import Refusal
+from gatepass.verify.client_address import client_address
+from gatepass.verify.presented import read_credential, read_single
+from gatepass.verify.verifier import Verifier
+
+#: The values of one header's lines, by its lower-case name, in order; None for a line with bytes
+#: outside ASCII.
+Lines = Callable[[str], Sequence[str | None]]
+
+#: Stands in the routes where a permission would; no permission is spelt so.
+_EXEMPT = "no permission needed"
+
+
+class Gate:
+    """Has calls decided.
+
+    Args:
+        verifier: decides.
+        trusted_proxies: networks whose X-Forwarded-For is believed. Nobody's, unless said.
+
+    Raises:
+        InvalidNetwork: one of *trusted_proxies* is none.
+    """
+
+    def __init__(self, verifier: Verifier, trusted_proxies: Iterable[str | Network] = ()) -> None:
+        self._verifier = verifier
+        self._trusted = Networks.of(
+            parse_network(network) if isinstance(network, str) else network
+            for network in trusted_proxies
+        )
+
+    def judge(
+        self,
+        lines: Lines,
+        peer: str | None,
+        *,
+        permission: str | None = None,
+        route: str | Reason | None = None,
+    ) -> Decision | Refusal:
+        """Decide one call.
+
+        Args:
+            lines: reads the request's headers.
+            peer: the socket peer's address as the server tells it; None, or anything unreadable,
+                fails every list of addresses.
+            permission: the permission asked for by name.
+            route: what the routes say of method and path.
+
+        Returns:
+            The decision where it is "allowed". Everything else is the refusal to answer with, an
+            outage too: a caller can't mistake one for the other.
+        """
+        address = packed = None if peer is None else parse_address(peer)
+        garbage = False
+        if packed is not None:
+            address = client_address(packed, lines("x-forwarded-for"), self._trusted)
+            garbage = address is None
+        try:
+            decision, _ = self._verifier.judge(
+                read_credential(lines("authorization"), lines("x-access-token")),
+                permission,
+                route,
+                address,
+                read_single(lines("origin")),
+                read_single(lines("referer")),
+                garbage,
+            )
+        except Unavailable as error:
+            return Refusal.of_outage(error)
+        return decision if decision.allowed else Refusal.of_decision(decision)
+
+
+class RouteGate(Gate):
+    """Has calls decided by method and path.
+
+    Args:
+        verifier: decides.
+        permissions: the permission that each route needs, as ``{"GET /charges/{id}":
+            "charges:get"}``.
+        catalogue: instead of *permissions*, a catalogue, or the path of its file.
+        exempt: routes that anybody may call without a token.
+        trusted_proxies: as for :class:`Gate`.
+
+    Raises:
+        Misconfigured: not exactly one of *permissions* and *catalogue*, or the file can't be read.
+        CatalogueError, RouteError, InvalidNetwork: what was given can't be used.
+    """
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        *,
+        permissions: Mapping[str, str] | None = None,
+        catalogue: Catalogue | str | Path | None = None,
+        exempt: Iterable[str] = (),
+        trusted_proxies: Iterable[str | Network] = (),
+    ) -> None:
+        super().__init__(verifier, trusted_proxies)
+        pairs = [*_pairs(permissions, catalogue), *((route, _EXEMPT) for route in exempt)]
+        self._routes = Routes(pairs)
+
+    def admit(
+        self, method: str, path: str | None, lines: Lines, peer: str | None
+    ) -> Decision | Refusal | None:
+        """Decide one call.
+
+        Args:
+            method: as it came; it is compared exactly.
+            path: as ``embed.paths`` says, None where the application might read another one.
+
+        Returns:
+            As ``Gate.judge``; None for an exempt route.
+        """
+        route = Reason.path_ambiguous if path is None else self._routes.match(method, path)
+        return None if route == _EXEMPT else self.judge(lines, peer, route=route)
+
+
+def named(permission: str) -> str:
+    """*permission*, if it is one.
+
+    Raises:
+        Misconfigured: it isn't spelt ``resource:action``, so no token could ever hold it.
+    """
+    if not is_permission(permission):
+        raise Misconfigured(f"{permission!r} is not a permission such as charges:create")
+    return permission
+
+
+def _pairs(
+    permissions: Mapping[str, str] | None, catalogue: Catalogue | str | Path | None
+) -> list[tuple[str, str]]:
+    if (permissions is None) == (catalogue is None):
+        raise Misconfigured("name the routes' permissions, or a catalogue, and not both")
+    if permissions is not None:
+        return [(route, named(permission)) for route, permission in permissions.items()]
+    if not isinstance(catalogue, Catalogue):
+        assert catalogue is not None
+        catalogue = read_catalogue(catalogue)
+    return [
+        (route, permission.name)
+        for permission in catalogue.permissions
+        for route in permission.routes
+    ]

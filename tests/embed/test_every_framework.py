@@ -1,0 +1,404 @@
+"""What holds in every framework alike: the same call gets the same answer."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gatepass import GatepassError, Misconfigured, Unavailable, Verifier
+from gatepass.core.grants import decode_grant, encode
+from gatepass.core.routes import RouteError
+from gatepass.embed import open_verifier
+from issued import Issued, new_grant_file
+from shops import BY_ROUTES, BY_VIEWS, SHOPS, Shop
+from vector_files import load
+
+Make = Callable[..., Shop]
+
+
+@pytest.fixture(scope="module")
+def issued(tmp_path_factory: pytest.TempPathFactory) -> Issued:
+    return new_grant_file(tmp_path_factory.mktemp("grants") / "gatepass.db")
+
+
+@pytest.fixture(scope="module")
+def verifier(issued: Issued) -> Verifier:
+    return open_verifier(issued.path)
+
+
+@pytest.fixture(params=SHOPS)
+def make(request: pytest.FixtureRequest, verifier: Verifier) -> Make:
+    return lambda **options: SHOPS[request.param](verifier, **options)
+
+
+@pytest.fixture(params=BY_ROUTES)
+def make_by_routes(request: pytest.FixtureRequest, verifier: Verifier) -> Make:
+    return lambda **options: BY_ROUTES[request.param](verifier, **options)
+
+
+def joins(request: pytest.FixtureRequest) -> bool:
+    """Whether repeated header lines arrive as one."""
+    name = request.node.callspec.params["make"]
+    return "flask" in name or "wsgi" in name
+
+
+def bearer(token: str) -> tuple[str, str]:
+    return ("Authorization", f"Bearer {token}")
+
+
+def test_a_permitted_call_arrives_with_its_decision(make: Make, issued: Issued) -> None:
+    shop, token = make(), issued.token()
+    for method, target in (("POST", "/charges"), ("GET", "/charges/1"), ("HEAD", "/charges/1")):
+        answer = shop.call(method, target, [bearer(token)])
+        assert answer.status == 200
+        if method != "HEAD":
+            assert answer.json == {"token": token[:21]}
+    assert shop.reached == ["POST", "GET", "HEAD"]
+
+
+REFUSED: list[tuple[int, str, tuple[Any, ...]]] = [
+    (401, "token_missing", ("POST", "/charges")),
+    (401, "token_missing", ("POST", "/charges", [("authorization", "Basic Z2F0ZTpwYXNz")])),
+    (401, "token_missing", ("POST", "/charges?access_token={token}&token={token}")),
+    (401, "token_invalid", ("POST", "/charges", [bearer("gpat_nonsense")])),
+    (401, "token_invalid", ("POST", "/charges", [("x-access-token", b"\xff")])),
+    (403, "permission_missing", ("POST", "/charges/1/payout", [bearer("{token}")])),
+    (403, "route_unknown", ("GET", "/forgotten", [bearer("{token}")])),
+    (401, "token_missing", ("GET", "/forgotten")),
+]
+
+
+def test_a_refusal_is_a_problem_that_never_reaches_the_application(
+    make: Make, issued: Issued
+) -> None:
+    shop, token = make(), issued.token()
+    for status, reason, (method, target, *more) in REFUSED:
+        lines = [
+            (name, value.replace("{token}", token) if isinstance(value, str) else value)
+            for name, value in (more[0] if more else [])
+        ]
+        answer = shop.call(method, target.replace("{token}", token), lines)
+        assert (answer.status, answer.outcome) == (status, reason)
+        assert answer.header("content-type") == "application/problem+json"
+        assert answer.header("cache-control") == "no-store"
+        assert answer.header("content-length") == str(len(answer.body))
+        assert answer.json["status"] == status
+        assert answer.json["type"] == f"urn:gatepass:problem:{reason}"
+        assert token not in answer.body.decode()
+    assert shop.call("HEAD", "/charges/1").status == 401
+    assert shop.reached == []
+
+
+def test_challenges_are_those_of_rfc_6750(make: Make, issued: Issued) -> None:
+    shop, token = make(), issued.token()
+
+    def challenge(target: str, *lines: tuple[str, str]) -> str | None:
+        return shop.call("POST", target, lines).header("www-authenticate")
+
+    assert challenge("/charges") == 'Bearer realm="gatepass"'
+    assert 'error="invalid_token"' in (challenge("/charges", bearer("x")) or "")
+    lacking = challenge("/charges/1/payout", bearer(token))
+    assert 'error="insufficient_scope", scope="payouts:create"' in (lacking or "")
+    forgotten = shop.call("GET", "/forgotten", [bearer(token)])
+    assert forgotten.header("www-authenticate") is None
+
+
+def test_exempt_is_open_to_everybody(make: Make, issued: Issued) -> None:
+    shop = make()
+    assert shop.call("GET", "/health").json == {"token": None}
+    assert shop.call("GET", "/health", [bearer(issued.token(deactivated=True))]).status == 200
+
+
+def test_a_deactivated_token_is_refused_by_the_very_next_call(
+    make: Make, verifier: Verifier, issued: Issued
+) -> None:
+    shop, token = make(), issued.token()
+    assert shop.call("POST", "/charges", [bearer(token)]).outcome == "allowed"
+    grant = decode_grant(verifier.file.record("grants", token[:21]) or b"")
+    ended = {name: getattr(grant, name) for name in grant.__struct_fields__}
+    issued.put("grants", token[:21], encode(type(grant)(**{**ended, "deactivated": True})))
+    assert shop.call("POST", "/charges", [bearer(token)]).outcome == "token_deactivated"
+
+
+def test_an_outage_is_503_and_never_allowed(
+    make: Make, verifier: Verifier, issued: Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object, **__: object) -> None:
+        raise Unavailable("/secret/path can't be read", reason="stale")
+
+    monkeypatch.setattr(verifier, "judge", unavailable)
+    shop = make()
+    for method, target in (("POST", "/charges"), ("GET", "/charges/1"), ("GET", "/forgotten")):
+        answer = shop.call(method, target, [bearer(issued.token())])
+        assert (answer.status, answer.json["reason"]) == (503, "stale")
+        assert answer.header("retry-after") == "1"
+        assert b"secret" not in answer.body
+    assert shop.call("GET", "/health").status == 200
+    assert shop.reached == ["GET"]
+
+
+def test_a_call_counts_as_one_use(
+    make: Make, verifier: Verifier, issued: Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[Any] = []
+
+    class Counting:
+        def note(self, decision: Any, now: int) -> None:
+            noted.append(decision.reason.value)
+
+    monkeypatch.setattr(verifier, "counting", Counting())
+    shop, token = make(), issued.token()
+    shop.call("POST", "/charges", [bearer(token)])
+    shop.call("GET", "/charges/1", [bearer(token)])
+    shop.call("POST", "/charges/1/payout", [bearer(token)])
+    assert noted == ["allowed", "allowed", "permission_missing"]
+
+
+# --- what a request says --------------------------------------------------------------------------
+
+
+def test_credentials_are_read_as_the_vectors_say(
+    make: Make, issued: Issued, request: pytest.FixtureRequest
+) -> None:
+    shop, one, other = make(), issued.token(), issued.token()
+
+    def line(text: str | None) -> str | bytes:
+        if text is None or text == "t":
+            return b"\xff" if text is None else one.lower()
+        return re.sub("[TU]", lambda letter: one if letter[0] == "T" else other, text)
+
+    for case in load("presented.yaml")["cases"]:
+        first, second = case.get("authorization", []), case.get("x_access_token", [])
+        lines = [("Authorization", line(text)) for text in first]
+        lines += [("X-Access-Token", line(text)) for text in second]
+        outcome = shop.call("GET", "/charges/1", lines).outcome
+        expected = {"T": "allowed", "token_missing": "token_missing"}
+        if joins(request) and max(len(first), len(second)) > 1:
+            # Which lines there were can't be told any more.
+            assert outcome in ("token_invalid", "token_missing"), case
+        else:
+            assert outcome == expected.get(case["presents"], "token_invalid"), case
+
+
+def test_addresses_are_read_as_the_vectors_say(
+    make: Make, issued: Issued, request: pytest.FixtureRequest
+) -> None:
+    vectors = load("client_address.yaml")
+    shops: dict[tuple[str, ...], Shop] = {}
+    tokens: dict[str, str] = {"garbage": issued.token()}
+    elsewhere = issued.token(networks=("192.0.2.77",))
+    for case in vectors["cases"]:
+        trusted = tuple(case.get("trusted", vectors["proxies"]))
+        if trusted not in shops:
+            shops[trusted] = make(trusted_proxies=trusted)
+        call = shops[trusted].call
+        forwarded = case.get("forwarded", [])
+        lines = [
+            ("X-Forwarded-For", b"\xff" if text is None else text.encode()) for text in forwarded
+        ]
+        address = case["address"]
+        if address not in tokens:
+            tokens[address] = issued.token(networks=(address,))
+        expected = "address_not_allowed" if address == "garbage" else "allowed"
+        if joins(request) and len(forwarded) > 1 and None in forwarded and address != case["peer"]:
+            expected = "address_not_allowed"  # One unreadable line spoils the others.
+        lines.append(bearer(tokens[address]))
+        assert call("GET", "/charges/1", lines, case["peer"]).outcome == expected, case
+        lines[-1] = bearer(elsewhere)
+        assert call("GET", "/charges/1", lines, case["peer"]).outcome == "address_not_allowed", case
+
+
+def test_a_peer_that_is_no_address_fails_every_list(make: Make, issued: Issued) -> None:
+    shop = make(trusted_proxies=["10.0.0.0/8"])
+    forwarded = ("X-Forwarded-For", "198.51.100.7")
+    here = issued.token(networks=("198.51.100.0/24", "203.0.113.0/24"))
+    anywhere = issued.token()
+    for peer in (None, "", "testclient", "unix:", "203.0.113.9:4711", "fe80::1%1"):
+        refused = shop.call("GET", "/charges/1", [bearer(here), forwarded], peer)
+        assert refused.outcome == "address_not_allowed"
+        allowed = shop.call("GET", "/charges/1", [bearer(anywhere), forwarded], peer)
+        assert allowed.outcome == "allowed"
+
+
+ON_DOMAINS: list[tuple[list[tuple[str, str | bytes]], str]] = [
+    ([("Origin", "https://shop.example.com")], "allowed"),
+    ([("Referer", "https://shop.example.com/cart")], "allowed"),
+    ([], "origin_missing"),
+    ([("Origin", "https://evil.example")], "origin_not_allowed"),
+    ([("Origin", "https://shop.example.com")] * 2, "origin_not_allowed"),
+    ([("Origin", b"https://shop.example.com\xff")], "origin_not_allowed"),
+    # Latin-1 for a host that is allowed in its proper spelling: garbage all the same.
+    ([("Origin", b"https://b\xfccher.example")], "origin_not_allowed"),
+    ([("Origin", ""), ("Referer", "https://shop.example.com/")], "origin_not_allowed"),
+    ([("Referer", b"https://shop.example.com/\xff")], "origin_not_allowed"),
+]
+
+
+def test_a_ui_token_counts_on_its_domains_alone(make: Make, issued: Issued) -> None:
+    token = issued.token(kind="ui", domains=("shop.example.com", "xn--bcher-kva.example"))
+    shop = make()
+    for lines, outcome in ON_DOMAINS:
+        answer = shop.call("GET", "/charges/1", [bearer(token), *lines])
+        assert answer.outcome == outcome, lines
+
+
+# --- by method and path ---------------------------------------------------------------------------
+
+
+UNKNOWN = [
+    "DELETE /charges",
+    "get /charges/1",
+    "GET /charges",
+    "GET /nowhere",
+    "GET /charges/1/2",
+    "PUT /health",
+]
+
+
+def test_a_route_that_nobody_named_is_refused(make_by_routes: Make, issued: Issued) -> None:
+    shop, token = make_by_routes(), issued.token()
+    for method, target in map(str.split, UNKNOWN):
+        assert shop.call(method, target, [bearer(token)]).outcome == "route_unknown", target
+        assert shop.call(method, target).outcome == "token_missing"
+    assert shop.reached == []
+
+
+AMBIGUOUS = [
+    "/",
+    "",
+    "charges/1",
+    "//charges/1",
+    "/charges//1",
+    "/charges/",
+    "/charges/1/",
+    "/./charges/1",
+    "/charges/../charges/1",
+    "/charges/%2e%2e",
+    "/charges/%2E",
+    "/charges/1%00",
+    "/charges/1%0a",
+    "/charges/%252F",
+    "/charges/a%252fb",
+    "/charges/%25",
+    "/charges/a%5Cb",
+    "/charges/a\\b",
+    "/charges/1;v=2",
+    "/charges/1%3Bv=2",
+    "/charges/1%23",
+    "/charges/%FF",
+    "/charges/%C3%28",
+    "/charges/%ED%A0%80",
+    "/charges/%zz",
+    "/charges/%",
+    "/health/",
+    "/health%2F",
+    "/health/.",
+]
+
+
+def test_a_path_that_can_be_read_in_two_ways_is_refused(
+    make_by_routes: Make, issued: Issued
+) -> None:
+    shop, token = make_by_routes(), issued.token()
+    for target in AMBIGUOUS:
+        assert shop.call("GET", target, [bearer(token)]).outcome == "path_ambiguous", target
+        assert shop.call("GET", target).outcome == "token_missing"
+    assert shop.reached == []
+
+
+def test_an_encoded_slash_opens_nothing(make_by_routes: Make, issued: Issued) -> None:
+    """A server that decodes before it tells can't tell it from a slash; then the application
+    sees the slash, and what is matched is what it sees."""
+    shop = make_by_routes()
+    answer = shop.call("POST", "/charges/1%2Fpayout", [bearer(issued.token())])
+    assert answer.outcome in ("path_ambiguous", "permission_missing")
+    assert shop.reached == []
+
+
+def test_what_is_encoded_without_need_is_what_it_stands_for(
+    make_by_routes: Make, issued: Issued
+) -> None:
+    shop, token = make_by_routes(), issued.token()
+    for target in ("/%63harges/1", "/charges/caf%C3%A9", "/charges/a%20b?x=//"):
+        assert shop.call("GET", target, [bearer(token)]).outcome == "allowed", target
+    assert shop.reached == ["GET"] * 3
+
+
+def test_a_catalogue_serves_as_well(make_by_routes: Make, issued: Issued, tmp_path: Any) -> None:
+    file = tmp_path / "catalogue.yaml"
+    file.write_text('permissions:\n  charges:get: {title: "See", routes: ["GET /charges/{id}"]}\n')
+    shop = make_by_routes(catalogue=file, permissions=None)
+    assert shop.call("GET", "/charges/1", [bearer(issued.token())]).outcome == "allowed"
+    assert shop.call("POST", "/charges", [bearer(issued.token())]).outcome == "route_unknown"
+
+
+PREFLIGHT = [
+    ("Origin", "https://shop.example.com"),
+    ("Access-Control-Request-Method", "POST"),
+    ("Access-Control-Request-Headers", "authorization,content-type"),
+]
+
+
+def test_a_preflight_is_refused_like_any_call_unless_the_middleware_sees_to_cors(
+    make_by_routes: Make,
+) -> None:
+    shop = make_by_routes()
+    assert shop.call("OPTIONS", "/charges", PREFLIGHT).status == 401
+    assert shop.reached == []
+
+
+def test_with_cors_preflights_are_answered_and_refusals_readable(
+    make_by_routes: Make, issued: Issued
+) -> None:
+    shop = make_by_routes(cors=True)
+    answer = shop.call("OPTIONS", "/charges", PREFLIGHT)
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.header("access-control-allow-origin") == "*"
+    assert "authorization" in (answer.header("access-control-allow-headers") or "")
+    assert "x-access-token" in (answer.header("access-control-allow-headers") or "")
+    assert answer.header("access-control-allow-credentials") is None
+    assert shop.reached == []
+    refused = shop.call("POST", "/charges", PREFLIGHT[:1])
+    assert (refused.status, refused.header("access-control-allow-origin")) == (401, "*")
+    assert refused.header("access-control-expose-headers") == "www-authenticate"
+    allowed = shop.call("POST", "/charges", [bearer(issued.token())])
+    assert (allowed.status, allowed.header("access-control-allow-origin")) == (200, "*")
+    # OPTIONS that is no preflight is guarded all the same.
+    assert shop.call("OPTIONS", "/charges", PREFLIGHT[:1]).status == 401
+
+
+# --- what is handed in ----------------------------------------------------------------------------
+
+
+UNUSABLE: list[tuple[dict[str, Any], type[Exception]]] = [
+    ({"permissions": None}, Misconfigured),
+    ({"catalogue": "x.yaml", "permissions": {}}, Misconfigured),
+    ({"permissions": {"GET /a": "charges"}}, Misconfigured),
+    ({"permissions": {"GET /a": "charges:*"}}, Misconfigured),
+    ({"permissions": {"/a": "charges:get"}}, RouteError),
+    ({"permissions": {"GET /a": "charges:get"}, "exempt": ["GET /a"]}, RouteError),
+    ({"permissions": {}, "exempt": ["GET /{a"]}, RouteError),
+    ({"permissions": {}, "trusted_proxies": ["10.0.0.0/33"]}, ValueError),
+    ({"catalogue": "/does/not/exist.yaml", "permissions": None}, Misconfigured),
+]
+
+
+def test_what_cannot_be_used_stops_the_start(make_by_routes: Make) -> None:
+    for options, error in UNUSABLE:
+        with pytest.raises(error):
+            make_by_routes(**options)
+        assert issubclass(error, GatepassError | ValueError)
+
+
+def test_without_any_route_nothing_is_allowed(make_by_routes: Make, issued: Issued) -> None:
+    shop = make_by_routes(permissions={}, exempt=[])
+    for target in ("/charges/1", "/health", "/forgotten"):
+        assert shop.call("GET", target, [bearer(issued.token())]).outcome == "route_unknown"
+    assert shop.reached == []
+
+
+@pytest.mark.parametrize("name", BY_VIEWS)
+def test_a_network_that_is_none_stops_the_start(name: str, verifier: Verifier) -> None:
+    with pytest.raises(ValueError):
+        BY_VIEWS[name](verifier, trusted_proxies=["10.0.0.0/33"])
