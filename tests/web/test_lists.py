@@ -40,6 +40,8 @@ UNMEANT: list[tuple[str, dict[str, str], str]] = [
     ("/v1/verifier-keys", {"limit": "0"}, "limit"),
     ("/v1/verifier-keys", {"limit": "201"}, "limit"),
     ("/v1/verifier-keys", {"cursor": "nonsense"}, "cursor"),
+    ("/v1/nodes", {"limit": "0"}, "limit"),
+    ("/v1/nodes", {"cursor": "nonsense"}, "cursor"),
     ("/v1/audit-events", {"limit": "0"}, "limit"),
     ("/v1/audit-events", {"cursor": "nonsense"}, "cursor"),
     ("/v1/audit-events", {"since": "yesterday"}, "since"),

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from deciders import acknowledge, complete, meet, rows
 from installation import Installation
+from small_registry import HOUR
 
 
 def test_the_figures_are_in_prometheus_text_format(any_installation: Installation) -> None:
@@ -17,7 +19,8 @@ def test_the_figures_are_in_prometheus_text_format(any_installation: Installatio
     answer = installation.client().get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    sample = re.compile(r'[a-z_]+(\{[a-z]+="[^"\\\n]*"\})? -?[0-9.e+-]+')
+    label = r'[a-z]+="(?:[^"\\\n]|\\["\\])*"'
+    sample = re.compile(rf"[a-z_]+(\{{{label}(?:,{label})*\}})? -?[0-9.e+-]+")
     for line in answer.text.splitlines():
         assert line.startswith(("# HELP ", "# TYPE ")) or sample.fullmatch(line), line
     assert 'gatepass_decisions_total{reason="permission_missing"} 1' in answer.text
@@ -53,3 +56,35 @@ def test_nor_does_anyone_from_elsewhere(installation: Installation) -> None:
     assert installation.client(peer="198.51.100.7").get("/metrics").status_code == 404
     assert installation.client(peer="nonsense").get("/metrics").status_code == 404
     assert installation.client(peer="::ffff:127.0.0.1").get("/metrics").status_code == 200
+
+
+def test_nodes_and_embedded_verifiers_each_have_their_figures(
+    installation: Installation,
+) -> None:
+    node = installation.node
+    now = node.clock.now()
+    meet(node.database, now - 2 * HOUR, "node_gone")
+    meet(node.database, now - 15_000, "node_stale", name='a "quoted" \\\n{name}')
+    meet(node.database, now - 2_000, "node_good")
+    acknowledge(node.database, now, "node_good")
+    revision = rows(node.database, "revision")[0]["number"]
+    text = installation.client().get("/metrics").text
+    assert f"\ngatepass_revision {revision}\n" in text
+    good = 'id="node_good",kind="embedded",name="node_good.internal"'
+    assert f"gatepass_node_revision{{{good}}} {revision}\n" in text
+    assert f"gatepass_node_vouched_seconds{{{good}}} 0" in text
+    assert 'name="a \\"quoted\\" \\\\?{name}"} 15.' in text
+    assert "node_gone" not in text, "whoever ever followed would be named for good"
+    for state, number in (("current", 1), ("behind", 0), ("stale", 1), ("gone", 0)):
+        assert f'gatepass_nodes{{state="{state}"}} {number}\n' in text
+
+
+def test_open_receipts_are_counted(installation: Installation) -> None:
+    node = installation.node
+    meet(node.database, node.clock.now(), "node_a")
+    token = installation.access_token("charges:get")[:21]
+    installation.signed_in().post(f"/v1/access-tokens/{token}/deactivate")
+    assert "\ngatepass_receipts_open 1\n" in installation.client().get("/metrics").text
+    acknowledge(node.database, node.clock.now(), "node_a")
+    complete(node.database, node.clock.now())
+    assert "\ngatepass_receipts_open 0\n" in installation.client().get("/metrics").text

@@ -27,7 +27,7 @@ _INTERRUPTED = 130
 # One module a command or a group of them; each adds itself to `app`.
 _COMMANDS = (
     *("demo", "init", "serve", "migrate"),
-    *("verifier", "token", "user", "allowlist", "catalogue"),
+    *("verifier", "token", "user", "allowlist", "catalogue", "node"),
 )
 
 

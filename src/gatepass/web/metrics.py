@@ -9,13 +9,15 @@ import os
 import re
 import resource
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from gatepass.core.networks import parse_address
 from gatepass.node import Node
-from gatepass.registry import usage
+from gatepass.registry import changes, node_records, receipts, usage
+from gatepass.registry.node_records import STATES, KnownNode
 from gatepass.web.deps import OurNode
 from gatepass.web.openapi import VERSION
 
@@ -46,11 +48,22 @@ def _speaks_for_itself(request: Request) -> bool:
 def _figures(node: Node) -> Iterator[str]:
     with node.database.reading(node.clock.now()) as session:
         decisions = usage.decision_counts(session)
+        revision, _ = changes.here(session)
+        known = node_records.latest_seen(session)
+        receipts_open = receipts.open_count(session)
     yield from _family(
         "gatepass_decisions_total",
         "counter",
         "Decisions of this installation, by reason.",
         ((f'{{reason="{reason}"}}', total) for reason, total in sorted(decisions.items())),
+    )
+    yield from _one("gatepass_revision", "gauge", "The latest change to grants.", revision)
+    yield from _nodes(known)
+    yield from _one(
+        "gatepass_receipts_open",
+        "gauge",
+        "Deactivations that not everyone is known to refuse yet.",
+        receipts_open,
     )
     ready = 1 if node.not_ready() is None else 0
     yield from _one("gatepass_ready", "gauge", "Whether this node can decide now.", ready)
@@ -77,6 +90,39 @@ def _figures(node: Node) -> Iterator[str]:
             "Memory of the worker process that answered.",
             resident,
         )
+
+
+def _nodes(known: list[KnownNode]) -> Iterator[str]:
+    """Nodes and embedded verifiers; those of whom nothing was heard for an hour drop out."""
+    states = Counter(each.state for each in known)
+    yield from _family(
+        "gatepass_nodes",
+        "gauge",
+        "Nodes and embedded verifiers, by state.",
+        ((f'{{state="{state}"}}', states[state]) for state in STATES),
+    )
+    labelled = [
+        (f'{{id="{_text(each.id)}",kind="{each.kind}",name="{_text(each.name)}"}}', each)
+        for each in known
+    ]
+    yield from _family(
+        "gatepass_node_revision",
+        "gauge",
+        "The latest change that each has acknowledged.",
+        ((labels, each.revision) for labels, each in labelled),
+    )
+    yield from _family(
+        "gatepass_node_vouched_seconds",
+        "gauge",
+        "How long ago each is known to have been vouched for.",
+        ((labels, each.vouched_ms / 1000) for labels, each in labelled),
+    )
+
+
+def _text(value: str) -> str:
+    # The one that names itself is an application somewhere: it writes no lines of its own here.
+    plain = "".join(character if character.isprintable() else "?" for character in value)
+    return plain.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _one(name: str, kind: str, meaning: str, value: float) -> Iterator[str]:

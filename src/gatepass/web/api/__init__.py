@@ -12,6 +12,8 @@ from gatepass.web.api import (
     catalogue,
     company,
     invitations,
+    nodes,
+    receipts,
     roles,
     users,
     verifier_keys,
@@ -32,6 +34,7 @@ for module in (
     authentications,
     catalogue,
     access_tokens,
+    receipts,
     allowlist,
     invitations,
     users,
@@ -40,5 +43,6 @@ for module in (
     audit_events,
     audit_export,
     verifier_keys,
+    nodes,
 ):
     router.include_router(module.router)

@@ -1,0 +1,48 @@
+"""``gatepass node``: who decides by this installation's grants."""
+
+import typer
+
+from gatepass.cli.installation import opened
+from gatepass.cli.output import AsJson, as_sent, print_json, print_table
+from gatepass.cli.tree import app
+from gatepass.registry import node_records
+from gatepass.registry.actor import Actor
+from gatepass.registry.paging import each
+from gatepass.web.api.nodes import Node
+
+group = typer.Typer(help="Nodes and embedded verifiers.", no_args_is_help=True)
+app.add_typer(group, name="node")
+
+
+@group.callback()
+def _node() -> None:
+    """Keeps it a group although it has one command."""
+
+
+@group.command("list")
+def list_(json: AsJson = False) -> None:
+    """List nodes and embedded verifiers, and how far each has come."""
+    with opened() as node, node.database.reading(node.clock.now()) as session:
+        actor = Actor.command_line()
+        found = list(each(lambda cursor: node_records.list_(session, actor, cursor=cursor)))
+    if json:
+        items = [as_sent(Node.model_validate(known)) for known in found]
+        print_json({"items": items, "next": None})
+        return
+    print_table(
+        ("Name", "Kind", "State", "Revision", "Behind", "Vouched for", "Version", "Address", "Id"),
+        (
+            (
+                known.name,
+                known.kind,
+                known.state,
+                str(known.revision),
+                str(known.behind_by),
+                f"{known.vouched_ms / 1000:.1f} s ago",
+                known.version,
+                known.address or "-",
+                known.id,
+            )
+            for known in found
+        ),
+    )

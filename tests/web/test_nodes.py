@@ -1,0 +1,143 @@
+"""``/v1/nodes`` for operators, and the receipt of a token's end."""
+
+import time
+from typing import Any
+
+from deciders import STALENESS, acknowledge, complete, meet
+from installation import Installation
+from small_registry import HOUR
+
+
+def nodes(installation: Installation) -> dict[str, dict[str, Any]]:
+    answer = installation.signed_in().get("/v1/nodes")
+    assert answer.status_code == 200, answer.text
+    return {item["id"]: item for item in answer.json()["items"]}
+
+
+def test_operators_see_who_decides_and_how_far_each_has_come(installation: Installation) -> None:
+    node = installation.node
+    now = node.clock.now()
+    acting = node.database
+    limits = {"companies": ["com_1"], "permissions": []}
+    meet(acting, now - 2 * HOUR, "node_gone")
+    meet(acting, now - STALENESS - 1_000, "node_stale")
+    meet(acting, now - 500, "node_behind", limits=limits)
+    with node.database.changing(now - 3_000):
+        pass
+    meet(acting, now, "node_itself", kind="node")
+    meet(acting, now, "node_late")
+    acknowledge(acting, now, "node_late")
+    with node.database.changing(now):
+        pass
+    found = nodes(installation)
+    assert {id: item["state"] for id, item in found.items()} == {
+        "node_itself": "current",
+        "node_late": "current",
+        "node_behind": "behind",
+        "node_stale": "stale",
+        "node_gone": "gone",
+    }
+    behind = found["node_behind"]
+    assert behind["limits"] == limits
+    assert (behind["kind"], behind["name"]) == ("embedded", "node_behind.internal")
+    assert (behind["version"], behind["address"]) == ("0.1.0", "10.0.0.7")
+    assert behind["key_id"] == "gpvk_0000000000000000"
+    assert behind["behind_by"] > 0 == behind["revision"]
+    # Signing in just now was a change, too: not a second ago, so nobody is behind for it.
+    assert found["node_late"]["behind_by"] >= 1
+    assert found["node_itself"]["behind_by"] == 0, "it decides by the database itself"
+    assert found["node_itself"]["key_id"] is None is found["node_itself"]["limits"]
+
+
+def test_the_list_comes_page_by_page(installation: Installation) -> None:
+    now = installation.node.clock.now()
+    meet(installation.node.database, now, "node_a", "node_b", "node_c")
+    ada = installation.signed_in()
+    first = ada.get("/v1/nodes", params={"limit": "2"}).json()
+    second = ada.get("/v1/nodes", params={"limit": "2", "cursor": first["next"]}).json()
+    assert [item["id"] for item in first["items"] + second["items"]] == [
+        "node_c",
+        "node_b",
+        "node_a",
+    ]
+    assert second["next"] is None
+
+
+def test_nobody_else_sees_them(installation: Installation) -> None:
+    installation.new_user("bob@example.com", role="admin")
+    bob = installation.signed_in("bob@example.com")
+    token = installation.client(installation.access_token("users:manage", "company:get"))
+    for client, reason in ((bob, "operator_required"), (token, "signed_in_user_required")):
+        refused = client.get("/v1/nodes")
+        assert (refused.status_code, refused.json()["reason"]) == (403, reason)
+
+
+def test_a_receipt_fills_and_is_complete(installation: Installation) -> None:
+    node = installation.node
+    ada = installation.signed_in()
+    now = node.clock.now()
+    meet(node.database, now, "node_itself", kind="node")
+    meet(node.database, now, "node_a", "node_b")
+    token = installation.access_token("charges:get")[:21]
+    path = f"/v1/access-tokens/{token}/receipt"
+    assert ada.get(path).status_code == 404, "it hasn't ended"
+    ended = ada.post(f"/v1/access-tokens/{token}/deactivate").json()
+
+    def receipt() -> tuple[dict[str, Any], dict[str, str]]:
+        answer = ada.get(path)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        return found, {each["id"]: each["state"] for each in found["verifiers"]}
+
+    found, states = receipt()
+    assert (found["refused_by"], found["of"], found["completed_at"]) == (1, 3, None)
+    assert states == {"node_itself": "refusing", "node_a": "waiting", "node_b": "waiting"}
+    assert found["at"] == ended["deactivated_at"]
+    acknowledge(node.database, node.clock.now(), "node_a")
+    found, states = receipt()
+    assert (found["refused_by"], states["node_a"]) == (2, "refusing")
+    (its,) = (each for each in found["verifiers"] if each["id"] == "node_a")
+    assert its["confirmed_at"] >= found["at"]
+    assert (its["name"], its["kind"]) == ("node_a.internal", "embedded")
+    # The other one says nothing any more. By then it isn't vouched for either.
+    late = node.clock.now() + 2 * STALENESS
+    assert complete(node.database, late) == 1
+    found, states = receipt()
+    assert (found["refused_by"], found["of"]) == (2, 3)
+    assert states["node_b"] == "silent"
+    assert found["completed_at"] is not None
+
+
+def test_a_receipt_needs_the_permission_to_see_the_token(installation: Installation) -> None:
+    token = installation.access_token("charges:get")[:21]
+    installation.signed_in().post(f"/v1/access-tokens/{token}/deactivate")
+    path = f"/v1/access-tokens/{token}/receipt"
+    seeing = installation.client(installation.access_token("access-tokens:get"))
+    assert seeing.get(path).json()["of"] == 0
+    other = installation.client(installation.access_token("charges:get"))
+    assert other.get(path).json()["reason"] == "permission_missing"
+    stranger = installation.new_company("Contoso")
+    installation.new_user("carl@example.com", company=stranger)
+    assert installation.signed_in("carl@example.com").get(path).status_code == 404
+
+
+def test_on_postgresql_the_node_itself_confirms_within_moments(
+    any_installation: Installation,
+) -> None:
+    installation = any_installation
+    node = installation.node
+    if node.settings.is_sqlite:
+        node.reporting.round()
+    ada = installation.signed_in()
+    token = installation.access_token("charges:get")[:21]
+    ada.post(f"/v1/access-tokens/{token}/deactivate")
+    deadline = time.monotonic() + 10
+    while True:
+        found = ada.get(f"/v1/access-tokens/{token}/receipt").json()
+        if found["refused_by"] == found["of"] == 1:
+            break
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    (item,) = nodes(installation).values()
+    assert item["state"] == "current"
+    assert item["address"] == "127.0.0.1:8787"
