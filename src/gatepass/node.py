@@ -27,7 +27,8 @@ from gatepass.registry.sealing import FILE_NAME, SealingKey
 from gatepass.reporting import Reporting, presence_of
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
-from gatepass.verify.follower import Follower, NodeLock, open_copy
+from gatepass.verify.follower import Follower, NodeLock
+from gatepass.verify.grant_copy import open_copy
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.usage import Usage, spools
 from gatepass.verify.verifier import Verifier

@@ -238,6 +238,7 @@ OUTAGES: dict[str, Callable[[World], None]] = {
     "an empty grant": lambda world: damage(world, "grants", b""),
     "a grant of another sort": lambda world: damage(world, "grants", b"\x90"),
     "text for a grant": lambda world: damage(world, "grants", "allowed"),
+    "a grant that isn't text": lambda world: damage(world, "grants", b"\x91\xa2\xff\xff"),
     "a damaged holder": lambda world: damage(world, "holders", b"\xc1"),
     "a damaged company": lambda world: damage(world, "company_rules", b"\x80"),
 }

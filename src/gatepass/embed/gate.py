@@ -13,8 +13,8 @@ from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.core.networks import Network, Networks, parse_address, parse_network
 from gatepass.core.permissions import is_permission
 from gatepass.core.routes import Routes
-from gatepass.embed.catalogue import read_catalogue
 from gatepass.embed.refusal import Refusal
+from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.client_address import client_address
 from gatepass.verify.presented import read_credential, read_single
 from gatepass.verify.verifier import Verifier

@@ -1,27 +1,18 @@
 """Open the grant file of the Gatepass that runs on this machine, to decide in one's own process."""
 
-import atexit
-import logging
-import os
 import sqlite3
-import threading
-import time
-import weakref
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 from gatepass.core.errors import Misconfigured
 from gatepass.core.routes import Routes
-from gatepass.embed.catalogue import read_catalogue
+from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.rounds import Rounds
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
-
-_ROUND_SECONDS = 1.0
-
-_log = logging.getLogger("gatepass.embed")
 
 
 def open_verifier(path: str | Path, *, catalogue: str | Path | None = None) -> Verifier:
@@ -47,43 +38,9 @@ def open_verifier(path: str | Path, *, catalogue: str | Path | None = None) -> V
     usage = Usage(file.use_directory)
     clock = Clock(file.shared.latest_ms)
     verifier = Verifier(file, clock, routes, copy=copy, counting=usage)
-    _Rounds(verifier, usage).start()
+    verifier.upkeep = rounds = Rounds(verifier, usage)
+    rounds.start()
     return verifier
-
-
-class _Rounds:
-    """Looks after a verifier in the background, for as long as somebody has it."""
-
-    def __init__(self, verifier: Verifier, usage: Usage) -> None:
-        self._verifier = weakref.ref(verifier)
-        self._usage = usage
-        # Threads don't survive a fork: servers that load first and fork later need a new one.
-        os.register_at_fork(after_in_child=self._forked)
-        atexit.register(self._close)
-
-    def start(self) -> None:
-        threading.Thread(target=self._run, daemon=True, name="gatepass-embed").start()
-
-    def _run(self) -> None:
-        while (verifier := self._verifier()) is not None:
-            try:
-                verifier.clock.watch(verifier.file.shared)
-                self._usage.flush()
-            except Exception as error:
-                _log.warning("a round failed: %s", type(error).__name__)
-            del verifier  # or nobody else could be the last to have it
-            time.sleep(_ROUND_SECONDS)
-        self._close()
-
-    def _close(self) -> None:
-        self._usage.close()
-
-    def _forked(self) -> None:
-        verifier = self._verifier()
-        if verifier is not None:
-            # What the parent counted, the parent spools.
-            verifier.counting = self._usage = Usage(verifier.file.use_directory)
-            self.start()
 
 
 def _is_copy(path: Path) -> bool:

@@ -23,22 +23,17 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
-from gatepass.core.errors import Unavailable
 from gatepass.verify.clock import Clock
-from gatepass.verify.freshness import open_own_file
-from gatepass.verify.grant_file import REMOVE, TABLES, UPSERT, GrantFile, ddl
+from gatepass.verify.freshness import in_place, inode, open_own_file
+from gatepass.verify.grant_copy import Change, Move, Position, open_copy, position
+from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.shared_time import SharedTime
 
 #: The net under the wake-up calls: a change is seen after this long even if none arrives.
 POLL_SECONDS = 0.4
 _RETRY_SECONDS = 0.5
 
 _log = logging.getLogger("gatepass.follower")
-
-
-#: A place in one history: (revision, tag). The tag is random for each revision.
-Position = tuple[int, str]
-#: One row as it is after a revision: (table, id, record, revision). Without a record it is gone.
-Change = tuple[str, str, bytes | None, int]
 
 
 class Feed(Protocol):
@@ -72,7 +67,9 @@ class NodeLock:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._descriptor = open_own_file(path)
+        self._inode = inode(os.fstat(self._descriptor))
         self.held = False
 
     def take(self) -> bool:
@@ -83,8 +80,13 @@ class NodeLock:
                 self.held = True
         return self.held
 
+    def in_place(self) -> bool:
+        """Whether the lock's file still is the one that others find."""
+        return in_place(self._path, self._inode)
+
     def close(self) -> None:
-        """Give it back."""
+        """Give it back. In a fork this closes the inherited descriptor only: the parent has the
+        lock until it closes its own, and nobody would have it if a fork went on holding it."""
         os.close(self._descriptor)
         self.held = False
 
@@ -102,7 +104,7 @@ class Follower:
         self._file = file
         self._clock = clock
         self._staleness_ms = staleness_ms
-        self._shares_time = True
+        self._time = SharedTime(clock, file.shared)
 
     def follow(self, feed: Feed, running: Callable[[], bool]) -> None:
         """Follow until *running* says no; an outage is waited out while the stamp runs down."""
@@ -122,99 +124,26 @@ class Follower:
     def round(self, connection: sqlite3.Connection, feed: Feed) -> None:
         """One step of the protocol: ask, apply, vouch."""
         asked_boot_ns, asked_wall_ms = self._clock.boot_ns(), self._clock.wall_ms()
-        shares_time = self._shares(feed.heartbeat(), asked_boot_ns)
+        shares_time = self._time.holds(feed.heartbeat(), asked_boot_ns)
         here = position(connection)
         ahead = feed.changes(here) if here is not None else None
+        anew = ahead is None
         if ahead is None:
             self._file.shared.withdraw()
             _log.warning("building the copy of the grants anew")
-            there, rows = feed.snapshot()
-            self._apply(connection, here, there, rows, anew=True)
-        else:
-            there, rows = ahead
-            if there != here:
-                self._apply(connection, here, there, rows, anew=False)
+            ahead = feed.snapshot()
+        there, rows = ahead
+        if anew or there != here:
+            move = Move(connection, self._file, here, anew=anew)
+            try:
+                move.put(rows)
+                move.commit(there)
+            except BaseException:
+                move.undo()
+                raise
         self._file.shared.reached(*there)
         if shares_time:
             self._file.shared.vouch(asked_boot_ns, asked_wall_ms, self._staleness_ms)
-
-    def _shares(self, told_ms: int, asked_boot_ns: int) -> bool:
-        """Whether this node may be vouched for as far as its clock is concerned."""
-        shares = self._clock.shares(told_ms, asked_boot_ns)
-        if shares is False:
-            self._file.shared.withdraw()
-            if self._shares_time:
-                _log.error(
-                    "this machine's clock and the primary's are %.1f s apart; not ready until they "
-                    "agree",
-                    abs(self._clock.now() - told_ms) / 1000,
-                )
-        if shares is not None:
-            self._shares_time = shares
-        return bool(shares)
-
-    def _apply(
-        self,
-        connection: sqlite3.Connection,
-        here: Position | None,
-        there: Position,
-        rows: Iterable[Change],
-        *,
-        anew: bool,
-    ) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if position(connection) != here:
-                # A process that was suspended over the loss of its lock must not put the copy back.
-                raise Unavailable("another process moved the copy on meanwhile")
-            if anew:
-                for table in TABLES:
-                    connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of TABLES
-            for table, key, record, revision in rows:
-                if record is None:
-                    connection.execute(REMOVE[table], {"id": key})
-                else:
-                    connection.execute(
-                        UPSERT[table], {"id": key, "record": record, "revision": revision}
-                    )
-            connection.execute(
-                "INSERT OR REPLACE INTO followed (id, revision, tag) VALUES (1, ?, ?)", there
-            )
-            with self._file.writing():
-                connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
-
-
-def open_copy(path: Path) -> sqlite3.Connection:
-    """Open a copy for writing, and make its tables if it is new.
-
-    A copy needn't survive a power cut whole (it is rebuilt from its own position), so it syncs
-    less often than a registry does.
-    """
-    connection = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
-    os.chmod(path, 0o600)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("BEGIN IMMEDIATE")
-    made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'followed'").fetchall()
-    if not made:
-        for statement in ddl("sqlite"):
-            connection.execute(statement)
-        connection.execute(
-            "CREATE TABLE followed (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, "
-            "tag TEXT NOT NULL)"
-        )
-    connection.execute("COMMIT")
-    return connection
-
-
-def position(connection: sqlite3.Connection) -> Position | None:
-    """Where a copy stands; None while it is empty."""
-    rows = connection.execute("SELECT revision, tag FROM followed WHERE id = 1").fetchall()
-    return (rows[0][0], rows[0][1]) if rows else None
 
 
 def _close(feed: Feed) -> None:

@@ -17,9 +17,11 @@ frame that comes late is thus an old one, not a fresh one.
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from gatepass.core.errors import GatepassError
 
@@ -32,8 +34,14 @@ MOST_RECORDS_BYTES = 64 << 20
 #: Two clocks of different machines may part by this part of the time that passed (a thousandth).
 _DRIFT = 1_000
 
+# What doesn't fit where it is kept (SQLite's integers, the shared map's words) isn't a feed's.
+_Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+_Tag = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
+_Staleness = Annotated[int, Meta(ge=1, le=86_400_000)]
+
 #: (table, id, record or None if it is gone, revision of its last change)
 Record = tuple[str, str, bytes | None, int]
+_SentRecord = tuple[Literal["grants", "holders", "company_rules"], str, bytes | None, _Number]
 
 
 class BrokenFeed(GatepassError):
@@ -56,12 +64,12 @@ class Opening(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """
 
     protocol: int
-    boot_ns: int
-    staleness_ms: int
+    boot_ns: _Number
+    staleness_ms: _Staleness
     anew: bool
     node: str
     version: str
-    wall_ms: int = 0
+    wall_ms: _Number = 0
 
 
 class Records(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -74,17 +82,19 @@ class Reached(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """With what was sent so far the follower is at (*revision*, *tag*), which was the primary's
     position at a moment after *asked_boot_ns*, by the server's boot clock."""
 
-    revision: int
-    tag: str
-    asked_boot_ns: int
+    revision: _Number
+    tag: _Tag
+    asked_boot_ns: _Number
 
 
 Frame = Opening | Records | Reached
 
+# Texts that aren't UTF-8, and what is nested without end, have exceptions of their own.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LENGTH = struct.Struct(">I")
 _encoder = msgspec.msgpack.Encoder()
 _frames = msgspec.msgpack.Decoder(Frame)
-_records = msgspec.msgpack.Decoder(list[Record])
+_records = msgspec.msgpack.Decoder(list[_SentRecord])
 
 
 def encode(frame: Frame) -> bytes:
@@ -99,7 +109,7 @@ def pack(records: Iterable[Record]) -> Records:
     return Records(zlib.compress(_encoder.encode(list(records)), 1))
 
 
-def unpack(frame: Records) -> list[Record]:
+def unpack(frame: Records) -> Sequence[Record]:
     """The records of a frame.
 
     Raises:
@@ -111,7 +121,7 @@ def unpack(frame: Records) -> list[Record]:
         if decompressor.unconsumed_tail or not decompressor.eof:
             raise BrokenFeed("a frame holds too much, or is cut short")
         return _records.decode(data)
-    except (zlib.error, msgspec.DecodeError) as error:
+    except (zlib.error, *_UNREADABLE) as error:
         raise BrokenFeed("a frame's records can't be read") from error
 
 
@@ -120,6 +130,11 @@ class Frames:
 
     def __init__(self) -> None:
         self._bytes = bytearray()
+
+    @property
+    def begun(self) -> bool:
+        """Whether a frame has begun that isn't complete."""
+        return bool(self._bytes)
 
     def feed(self, data: bytes) -> Iterable[Frame]:
         """Take in what came; the frames that are complete by it.
@@ -139,7 +154,7 @@ class Frames:
             del self._bytes[:end]
             try:
                 frame = _frames.decode(body)
-            except msgspec.DecodeError as error:
+            except _UNREADABLE as error:
                 raise BrokenFeed("a frame can't be read") from error
             yield frame
 

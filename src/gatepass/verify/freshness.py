@@ -27,6 +27,9 @@ from gatepass.core.errors import Misconfigured
 SIZE = 4096
 GENERATION, _BOOT, _VOUCHED_BOOT_NS, _VOUCHED_WALL_MS, _LATEST_MS, _REVISION, _TAG = range(1, 8)
 
+#: The position of a map whose copy has never reached any.
+NOWHERE = (0, "0" * 16)
+
 # Counts while the machine sleeps, which CLOCK_MONOTONIC doesn't on Linux: a laptop or a frozen
 # virtual machine that wakes up must not believe an old copy.
 BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -50,12 +53,17 @@ class SharedMap:
                 # Only ever extends, and two processes doing so at once do the same thing.
                 os.ftruncate(descriptor, SIZE)
             self._mmap = mmap.mmap(descriptor, SIZE)
+            self._inode = inode(os.fstat(descriptor))
         except OSError as error:
             raise Misconfigured(f"{path} can't be used: {error.strerror}") from error
         finally:
             os.close(descriptor)
         self.words = memoryview(self._mmap).cast("Q")
         self._boot = boot_word()
+
+    def in_place(self) -> bool:
+        """Whether the file that is mapped still is the one whose name it has."""
+        return in_place(self.path, self._inode)
 
     # --- generation ---------------------------------------------------------------------------
 
@@ -162,6 +170,19 @@ def open_own_file(path: Path) -> int:
         os.close(descriptor)
         raise Misconfigured(f"{path} belongs to another user; run as its owner")
     return descriptor
+
+
+def inode(state: os.stat_result) -> tuple[int, int]:
+    """What tells a file from one that has replaced it."""
+    return state.st_dev, state.st_ino
+
+
+def in_place(path: Path, known: tuple[int, int]) -> bool:
+    """Whether *path* still names the file *known* (an ``inode``)."""
+    try:
+        return inode(os.stat(path)) == known
+    except OSError:
+        return False
 
 
 def boot_word() -> int:

@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from gatepass.core.reason import Reason
 FLUSH_SECONDS = 2.0
 #: Tokens counted between two flushes; past it further tokens wait for the next.
 MOST_TOKENS = 200_000
+#: Tokens in one line: lines are what is folded, and sent, as a whole.
+LINE_TOKENS = 2_000
 #: A spool this long is closed and a new one begun, so that it can be removed.
 ROTATE_BYTES = 1 << 20
 # Putting this many into words takes about as long as a few decisions.
@@ -107,16 +109,17 @@ class Usage:
         if not tokens and not decisions:
             return
         allowed = decisions.get("allowed", 0) + sum(counted[0] for counted in tokens.values())
-        words = {}
+        lines = [Batch({}, {**decisions, "allowed": allowed} if allowed else decisions)]
         for number, (token, counted) in enumerate(tokens.items()):
             if number % _AT_A_STRETCH == 0:
                 # Lets go of the interpreter's lock: requests wait for it meanwhile.
                 time.sleep(_PAUSE_SECONDS)
             if not token.startswith(LOGIN_TOKEN):
-                words[token] = _in_words(*counted)
-        batch = Batch(words, {**decisions, "allowed": allowed} if allowed else decisions)
+                if len(lines[-1].tokens) == LINE_TOKENS:
+                    lines.append(Batch({}, {}))
+                lines[-1].tokens[token] = _in_words(*counted)
         try:
-            self._append(msgspec.json.encode(batch) + b"\n")
+            self._append(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
         except OSError as error:
             _log.warning("use can't be spooled now: %s", error.strerror)
             for token, counted in tokens.items():
@@ -132,13 +135,13 @@ class Usage:
         self.flush()
         self._release()
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, lines: bytes) -> None:
         descriptor = self._spool()
         start = os.lseek(descriptor, 0, os.SEEK_END)
         try:
-            written = os.write(descriptor, line)
-            if written != len(line):
-                raise OSError(28, "no space left for a whole line")
+            written = os.write(descriptor, lines)
+            if written != len(lines):
+                raise OSError(28, "no space left for whole lines")
         except OSError:
             # Half a line must not glue itself to the next one.
             with suppress(OSError):
@@ -198,13 +201,31 @@ class Spool(msgspec.Struct, frozen=True):
 
     def batches(self, start: int) -> Iterator[Batch]:
         """The batches from byte *start* up to ``size``; a damaged line is skipped."""
+        return self._batches(self._lines(start))
+
+    def portion(self, start: int, most_bytes: int) -> tuple[int, list[Batch]]:
+        """Some batches from byte *start* on, and where they end: at least a line's, about
+        *most_bytes* at most."""
+        taken: list[bytes] = []
+        end = start
+        for line in self._lines(start):
+            if taken and end + len(line) - start > most_bytes:
+                break
+            taken.append(line)
+            end += len(line)
+        return end, list(self._batches(taken))
+
+    def _lines(self, start: int) -> list[bytes]:
         with self.path.open("rb") as file:
             file.seek(start)
-            for line in file.read(self.size - start).splitlines():
-                try:
-                    yield msgspec.json.decode(line, type=Batch)
-                except msgspec.DecodeError:
-                    _log.warning("skipping a damaged line of %s", self.name)
+            return file.read(self.size - start).splitlines(keepends=True)
+
+    def _batches(self, lines: Iterable[bytes]) -> Iterator[Batch]:
+        for line in lines:
+            try:
+                yield msgspec.json.decode(line, type=Batch)
+            except msgspec.DecodeError:
+                _log.warning("skipping a damaged line of %s", self.name)
 
     def remove(self) -> None:
         """Delete the file; call it only when it is finished and folded."""

@@ -11,9 +11,9 @@ The road of a token, all of it on this screen:
 No network, no lock, no write, no await. See docs/one-request.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from hashlib import blake2s
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -34,6 +34,10 @@ from gatepass.verify.client_address import read_address
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import GENERATION
 from gatepass.verify.grant_file import GrantFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from ssl import SSLContext
 
 #: Decoded rows count for a second at most, so that a writer that died between its commit and the
 #: second move of the generation leaves nothing behind.
@@ -93,8 +97,17 @@ class Counting(Protocol):
     def note(self, decision: Decision, now: int) -> None: ...
 
 
+class Upkeep(Protocol):
+    """Who looks after a verifier in the background."""
+
+    def close(self) -> None: ...
+
+
 class Verifier:
     """Decides from the local grant file.
+
+    Made by :meth:`follow` where Gatepass runs elsewhere, by ``gatepass.open_verifier`` on its own
+    machine.
 
     Args:
         file: the node's grant file.
@@ -119,10 +132,74 @@ class Verifier:
         self.routes = routes
         self.copy = copy
         self.counting = counting
+        self.upkeep: Upkeep | None = None
         self._texts: dict[bytes, Known] = {}
         self._span = Span(0, 0)
         self._holders: dict[str, _Row[Holder]] = {}
         self._companies: dict[str, _Row[CompanyRules]] = {}
+
+    @classmethod
+    def follow(
+        cls,
+        url: str,
+        *,
+        key: str,
+        directory: "str | Path",
+        catalogue: "str | Path | None" = None,
+        companies: Collection[str] = (),
+        permissions: Collection[str] = (),
+        wait: float = 10.0,
+        cafile: "str | Path | None" = None,
+        ssl_context: "SSLContext | None" = None,
+        allow_http: bool = False,
+    ) -> "Verifier":
+        """A verifier whose grants are kept current over HTTP, for the life of the process and of
+        its forks.
+
+        Every process of a service calls this with the same directory. One of them follows, all
+        decide; if that one dies, another follows within two seconds. A deactivation counts here
+        within a second; a copy that hasn't been vouched for within MAX_STALENESS decides nothing.
+
+        Args:
+            url: of the installation, such as ``https://gatepass.internal``.
+            key: a verifier key's text (``gpvk_…``).
+            directory: where the copy lies: digests, never secrets. Made if absent, for this user
+                alone; not shared with another service.
+            catalogue: a catalogue file, if ``check`` is to be asked by method and path.
+            companies, permissions: limit the copy to the tokens of these companies, and to those
+                that may do one of these permissions. Any other token is then unknown.
+            wait: seconds to wait for the first copy. Without one, ``check`` raises Unavailable
+                (``stale``) until it is there.
+            cafile: certificates to trust instead of the system's, as a PEM file.
+            ssl_context: how to prove the server instead.
+            allow_http: show the key to another machine without TLS, in a network of one's own.
+
+        Raises:
+            Misconfigured: the URL or the key isn't one; the directory can't be used; or the clock
+                is behind the latest time seen here.
+            CatalogueError: the catalogue can't be used.
+        """
+        from gatepass.verify.following import follow
+
+        return follow(
+            cls,
+            url,
+            key=key,
+            directory=directory,
+            catalogue=catalogue,
+            companies=companies,
+            permissions=permissions,
+            wait=wait,
+            cafile=cafile,
+            ssl_context=ssl_context,
+            allow_http=allow_http,
+        )
+
+    def close(self) -> None:
+        """End what looks after this verifier in the background, and spool what was counted. A copy
+        then counts until its stamp runs out, unless another process goes on following."""
+        if self.upkeep is not None:
+            self.upkeep.close()
 
     def check(
         self,
@@ -339,6 +416,6 @@ class Verifier:
 def _decoded(decode: Callable[[bytes], _Fact], record: bytes) -> _Fact:
     try:
         return decode(record)
-    except (msgspec.DecodeError, TypeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
         # A damaged record is an outage: neither "no such token" nor a crash.
         raise Unavailable("the grant file holds a record that can't be read") from error

@@ -1,4 +1,4 @@
-"""The catalogue file of an application that decides for itself."""
+"""The catalogue as an application that embeds Gatepass names it: by its file."""
 
 from pathlib import Path
 

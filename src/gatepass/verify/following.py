@@ -1,0 +1,406 @@
+"""``Verifier.follow``: a service's own copy of the grants, kept current over HTTP by one of its
+processes and read by all.
+
+**Processes.** Whoever has the lock file follows; the others try for it all the time, so that one
+that died is replaced within a second or two.
+
+**Forks.** A lock belongs to the open file, which a fork inherits: a child that kept it would hold
+the lock without following. So a child closes what it inherited, of lock and connections, and begins
+for itself. SQLite's own locks are worse, as its book-keeping is inherited, and the locks are not:
+what a follower has open is closed before the fork.
+
+**Files.** Should they be removed under a running service, each process notices within a second, and
+all begin anew with new ones.
+"""
+
+import json
+import logging
+import os
+import random
+import re
+import socket
+import sqlite3
+import ssl
+import stat
+import threading
+import time
+import weakref
+from collections.abc import Collection
+from http.client import HTTPException
+from pathlib import Path
+from threading import current_thread
+from typing import TypeVar
+
+from gatepass.core.errors import GatepassError, Misconfigured
+from gatepass.core.permissions import is_permission, is_wildcard
+from gatepass.core.routes import Routes
+from gatepass.verify.catalogue import read_catalogue
+from gatepass.verify.clock import Clock
+from gatepass.verify.follower import NodeLock
+from gatepass.verify.frames import Opening
+from gatepass.verify.grant_copy import Position, open_copy
+from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.http_feed import VERSION, FeedServer, Refused, Stream
+from gatepass.verify.identity import identity
+from gatepass.verify.reporting import Reporter
+from gatepass.verify.rounds import Rounds
+from gatepass.verify.streamed_copy import CopyRemoved, StreamedCopy
+from gatepass.verify.usage import Usage
+from gatepass.verify.verifier import Verifier
+
+#: The copy's name in its directory; not a node's, should someone point at a data directory.
+FILE_NAME = "followed.db"
+_LOCK_SECONDS = 0.25
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
+#: Heartbeats in a row that don't vouch before another server is looked for.
+_MOST_LAPSES = 3
+#: A trouble that lasts is told again after this long.
+_TELL_AGAIN_SECONDS = 60.0
+_CLOSE_SECONDS = 2.0
+_MOST_NAMED = 200
+
+_log = logging.getLogger("gatepass.follower")
+
+_Verifier = TypeVar("_Verifier", bound=Verifier)
+
+
+def follow(
+    made: type[_Verifier],
+    url: str,
+    *,
+    key: str,
+    directory: str | Path,
+    catalogue: str | Path | None,
+    companies: Collection[str],
+    permissions: Collection[str],
+    wait: float,
+    cafile: str | Path | None,
+    ssl_context: ssl.SSLContext | None,
+    allow_http: bool,
+) -> _Verifier:
+    """What ``Verifier.follow`` says."""
+    server = FeedServer(url, key, context=ssl_context, cafile=cafile, allow_http=allow_http)
+    limits = _limits(companies, permissions)
+    routes = Routes(()) if catalogue is None else read_catalogue(catalogue).routes
+    path = own_directory(Path(directory).absolute()) / FILE_NAME
+    file = GrantFile(path)
+    _make_copy(path)
+    usage = Usage(file.use_directory)
+    clock = Clock(file.shared.latest_ms)
+    verifier = made(file, clock, routes, copy=True, counting=usage)
+    rounds = Rounds(verifier, usage)
+    verifier.upkeep = following = Following(verifier, server, limits, rounds)
+    following.start()
+    deadline = time.monotonic() + wait
+    while not verifier.fresh() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return verifier
+
+
+class Following:
+    """What one process does about a copy: follow, or be ready to.
+
+    Args:
+        verifier: whose copy it is; everything ends when nobody has it any more.
+        limits: what the feed is asked to be limited to, as (name, value) pairs.
+        rounds: what else is done for the verifier.
+    """
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        server: FeedServer,
+        limits: list[tuple[str, str]],
+        rounds: Rounds,
+    ) -> None:
+        self._verifier = weakref.ref(verifier)
+        self._server = server
+        self._limits = limits
+        self._scope = json.dumps(limits) if limits else ""
+        self._rounds = rounds
+        self._clock = verifier.clock
+        self._path = verifier.file.path
+        self._troubles = _Troubles(server)
+        self._open(verifier.file)
+        _followings.add(self)
+
+    def start(self) -> None:
+        """Begin."""
+        self._rounds.start()
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it: another process may follow from now on."""
+        self._closed.set()
+        stream = self._stream
+        if stream is not None:
+            stream.close()
+        self._reporter.close()
+        for thread in (self._thread, self._reporting):
+            if thread is not None and thread.is_alive() and thread is not current_thread():
+                thread.join(_CLOSE_SECONDS)
+        self._rounds.close()
+
+    # --- forks ------------------------------------------------------------------------------------
+
+    def let_go(self) -> None:
+        """Leave nothing of SQLite's to a fork."""
+        self._copy.let_go()
+
+    def forked(self) -> None:
+        """Begin anew, in the child."""
+        verifier = self._verifier()
+        if self._lock is not None:
+            self._lock.close()
+        if self._stream is not None:
+            self._stream.abandon()
+        self._reporter.abandon()
+        if verifier is not None and not self._closed.is_set():
+            self._open(verifier.file)
+            self._thread.start()
+
+    # --- following --------------------------------------------------------------------------------
+
+    def _open(self, file: GrantFile) -> None:
+        self._file = file
+        self._lock: NodeLock | None = None
+        self._stream: Stream | None = None
+        self._copy = StreamedCopy(file, self._clock, self._scope, _at_rest)
+        self._reporter = Reporter(self._server.line(), file.use_directory)
+        self._reporting: threading.Thread | None = None
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass_following")
+
+    def _running(self) -> bool:
+        return not self._closed.is_set() and self._verifier() is not None
+
+    def _run(self) -> None:
+        pause = _SHORTEST_PAUSE_SECONDS
+        while self._running():
+            try:
+                if not self._has_lock():
+                    self._closed.wait(_LOCK_SECONDS)
+                    continue
+                if self._follow():
+                    pause = _SHORTEST_PAUSE_SECONDS
+            except Exception as error:
+                if self._running():
+                    self._troubles.tell(error)
+                if isinstance(error, CopyRemoved):
+                    # Nobody must take the next copy's stamp for one of the file they still read.
+                    self._file.shared.withdraw()
+                    self._file.shared.path.unlink(missing_ok=True)
+                # A disk's error can outlast a connection.
+                self._copy.close()
+            # Not all followers of a server that comes back at the same moment.
+            self._closed.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret is made of it
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        self._closed.set()
+        self._reporter.close()
+        self._copy.close()
+        self._give_up_lock()
+
+    def _has_lock(self) -> bool:
+        """Whether it is this process that follows."""
+        self._look_after_files()
+        if self._lock is None:
+            with _at_rest:
+                # A fork in the midst of this would inherit a descriptor that nobody knows of.
+                self._lock = NodeLock(self._file.lock_path)
+        return self._lock.take()
+
+    def _follow(self) -> bool:
+        """Follow one stream to its end; whether it led anywhere."""
+        reached = False
+        here = self._copy.begin()
+        node = identity(self._path)
+        self._stream = stream = self._server.stream(self._query(node, here))
+        try:
+            lapses = 0
+            for frame in stream.frames():
+                if not self._running():
+                    break
+                there = self._copy.take(frame)
+                if isinstance(frame, Opening):
+                    _log.info("following %s (%s)", self._server.origin, frame.version)
+                if there is None:
+                    continue
+                reached = True
+                self._report(node, there)
+                lapses = 0 if self._vouched() else lapses + 1
+                if lapses == _MOST_LAPSES:
+                    raise Refused("the server can't vouch for what it sends", 200)
+                if not lapses:
+                    self._troubles.over()
+                if not self._in_place():
+                    break
+        finally:
+            self._stream = None
+            stream.close()
+        return reached
+
+    def _query(self, node: str, here: Position | None) -> list[tuple[str, str]]:
+        name = re.sub("[^!-~]", "-", socket.gethostname())[:253] or "unnamed"
+        query = [("node", node), ("name", name), ("version", VERSION)]
+        if here is not None:
+            query += [("revision", str(here[0])), ("tag", here[1])]
+        return query + self._limits
+
+    def _vouched(self) -> bool:
+        return self._file.shared.vouched(self._clock.boot_ns(), self._clock.wall_ms())
+
+    def _report(self, node: str, there: Position) -> None:
+        self._reporter.reached(node, there)
+        if self._reporting is None:
+            self._reporting = threading.Thread(
+                target=self._reporter.run, daemon=True, name="gatepass_reporting"
+            )
+            self._reporting.start()
+
+    # --- files ------------------------------------------------------------------------------------
+
+    def _in_place(self) -> bool:
+        return self._file.shared.in_place() and (self._lock is None or self._lock.in_place())
+
+    def _look_after_files(self) -> None:
+        """Open the files anew if somebody removed or replaced them."""
+        if self._in_place():
+            return
+        verifier = self._verifier()
+        if verifier is None:
+            return
+        _log.error("files of %s were removed or replaced; beginning anew", self._path)
+        self._give_up_lock()
+        self._copy.close()
+        own_directory(self._path.parent)
+        former, file = self._file, GrantFile(self._path)
+        with _at_rest:
+            _make_copy(self._path)
+        self._copy = StreamedCopy(file, self._clock, self._scope, _at_rest)
+        self._file = verifier.file = file
+        # Who is deciding by the former file right now looks again.
+        former.shared.move()
+
+    def _give_up_lock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
+
+
+class _Troubles:
+    """Says what is wrong, once, and when it is over."""
+
+    def __init__(self, server: FeedServer) -> None:
+        self._server = server
+        self._told = ""
+        self._told_at = 0.0
+
+    def tell(self, error: Exception) -> None:
+        """Say why following is interrupted, unless that was just said."""
+        text = self._sentence(error)
+        if text != self._told or time.monotonic() > self._told_at + _TELL_AGAIN_SECONDS:
+            self._told, self._told_at = text, time.monotonic()
+            _log.error("following %s is interrupted: %s", self._server.origin, text)
+
+    def over(self) -> None:
+        """It works again."""
+        if self._told:
+            self._told = ""
+            _log.warning("following %s again", self._server.origin)
+
+    def _sentence(self, error: Exception) -> str:
+        # What a library says may hold what was sent; only what can't hold the key is repeated.
+        if isinstance(error, Refused) and error.status == 401:
+            return (
+                f"the verifier key {self._server.key_id} is not accepted: it was deactivated, or "
+                "is another installation's"
+            )
+        if isinstance(error, GatepassError):
+            return error.message
+        if isinstance(error, sqlite3.Error):
+            return f"the copy can't be written: {error}"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"the server's certificate isn't trusted: {error.verify_message}"
+        if isinstance(error, TimeoutError):
+            return "the server is silent"
+        if isinstance(error, HTTPException):
+            return f"the server doesn't speak HTTP as expected ({type(error).__name__})"
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        return type(error).__name__
+
+
+def own_directory(path: Path) -> Path:
+    """A directory for a copy, made if absent, for this user alone.
+
+    Raises:
+        Misconfigured: it can't be made or written, is another user's, or everybody may write there.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = path.stat()
+    except FileExistsError:
+        raise Misconfigured(f"{path} isn't a directory") from None
+    except OSError as error:
+        raise Misconfigured(f"{path} can't be made: {error.strerror}") from error
+    if state.st_uid != os.geteuid():
+        raise Misconfigured(f"{path} belongs to another user; give the service one of its own")
+    if state.st_mode & stat.S_IWOTH:
+        raise Misconfigured(f"everybody may write to {path}; give the service a directory")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise Misconfigured(f"{path} can't be written")
+    return path
+
+
+def _make_copy(path: Path) -> None:
+    """Make an empty copy if there is none: readers don't make files."""
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            open_copy(path).close()
+            return
+        except sqlite3.OperationalError as error:
+            # Another process of the service makes it at this moment.
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise Misconfigured(f"{path} can't be opened: {error}") from error
+            time.sleep(0.02)
+        except sqlite3.Error as error:
+            raise Misconfigured(f"{path} isn't a copy of grants: {error}") from error
+
+
+def _limits(companies: Collection[str], permissions: Collection[str]) -> list[tuple[str, str]]:
+    for names in (companies, permissions):
+        if isinstance(names, str):
+            raise Misconfigured("companies and permissions are lists of names")
+        if len(names) > _MOST_NAMED:
+            raise Misconfigured(f"at most {_MOST_NAMED} companies and permissions can be named")
+    for company in companies:
+        if not re.fullmatch("[0-9A-Za-z_-]{1,64}", company):
+            raise Misconfigured(f"{company!r} is not a company's id")
+    for permission in permissions:
+        if not (is_permission(permission) or is_wildcard(permission)):
+            raise Misconfigured(f"{permission!r} is not a permission such as charges:create")
+    return [("company", each) for each in sorted(set(companies))] + [
+        ("permission", each) for each in sorted(set(permissions))
+    ]
+
+
+# Held while SQLite is at work and while descriptors are opened that a fork must know of; and by
+# whoever forks.
+_at_rest = threading.Lock()
+_followings: "weakref.WeakSet[Following]" = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    _at_rest.acquire()
+    for following in list(_followings):
+        following.let_go()
+
+
+def _forked() -> None:
+    _at_rest.release()
+    for following in list(_followings):
+        following.forked()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_at_rest.release, after_in_child=_forked)

@@ -1,0 +1,78 @@
+"""What has to be seen to once a second in a process that embeds Gatepass: the clock, the counts."""
+
+import atexit
+import logging
+import os
+import threading
+import weakref
+from contextlib import suppress
+
+from gatepass.verify.usage import Usage
+from gatepass.verify.verifier import Verifier
+
+ROUND_SECONDS = 1.0
+_CLOSE_SECONDS = 2.0
+
+_log = logging.getLogger("gatepass.embed")
+
+
+class Rounds:
+    """Looks after a verifier in the background, for as long as somebody has it, or until it is
+    closed; in forks of the process too."""
+
+    def __init__(self, verifier: Verifier, usage: Usage) -> None:
+        self._verifier = weakref.ref(verifier)
+        self._usage = usage
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        own = weakref.ref(self)
+
+        def forked() -> None:
+            rounds = own()
+            if rounds is not None:
+                rounds._forked()
+
+        # Threads don't survive a fork: servers that load first and fork later need a new one.
+        os.register_at_fork(after_in_child=forked)
+        atexit.register(_at_exit, own)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass_rounds")
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it, and spool what was counted."""
+        self._closed.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_CLOSE_SECONDS)
+        self._usage.close()
+
+    def _run(self) -> None:
+        while not self._closed.is_set() and (verifier := self._verifier()) is not None:
+            try:
+                verifier.clock.watch(verifier.file.shared)
+                verifier.file.watch()
+                self._usage.flush()
+            except Exception as error:
+                _log.warning("a round failed: %s", type(error).__name__)
+            del verifier  # or nobody else could be the last to have it
+            self._closed.wait(ROUND_SECONDS)
+        if not self._closed.is_set():
+            self.close()
+
+    def _forked(self) -> None:
+        verifier = self._verifier()
+        if verifier is not None and not self._closed.is_set():
+            # What the parent counted, the parent spools.
+            verifier.counting = self._usage = Usage(verifier.file.use_directory)
+            self._closed = threading.Event()
+            self.start()
+
+
+def _at_exit(rounds: "weakref.ref[Rounds]") -> None:
+    held = rounds()
+    if held is not None:
+        with suppress(Exception):
+            held.close()

@@ -1,0 +1,475 @@
+"""A service's copy of the grants, followed by one of its processes: real ones, forked, killed."""
+
+import gc
+import logging
+import os
+import resource
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from children import finished, in_child
+from gatepass import Misconfigured, Unavailable, Verifier
+from gatepass.verify import reporting
+from gatepass.verify.follower import NodeLock
+from gatepass.verify.frames import Reached, encode
+from gatepass.verify.freshness import SharedMap
+from scripted_feed import KEY, Connection, ScriptedFeed, boot_ns
+from world import World
+
+
+@pytest.fixture
+def feed(world: World) -> Iterator[ScriptedFeed]:
+    with ScriptedFeed() as feed:
+        feed.commit(*world.records)
+        yield feed
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "copy"
+
+
+@pytest.fixture(autouse=True)
+def nobody_left() -> Iterator[None]:
+    """No test leaves anybody following."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    until(lambda: not at_work(before))
+
+
+def at_work(before: set[threading.Thread]) -> list[threading.Thread]:
+    now = set(threading.enumerate()) - before
+    return [thread for thread in now if thread.name.startswith("gatepass_")]
+
+
+@pytest.fixture
+def follow(feed: ScriptedFeed, directory: Path) -> Iterator[Callable[..., Verifier]]:
+    made: list[Verifier] = []
+
+    def following(**other: Any) -> Verifier:
+        known = {"key": KEY.text, "directory": directory} | other
+        made.append(Verifier.follow(known.pop("url", feed.url), **known))
+        return made[-1]
+
+    yield following
+    for verifier in made:
+        verifier.close()
+    made.clear()
+
+
+def reason(verifier: Verifier, text: str) -> str:
+    try:
+        return verifier.check(text, permission="charges:get").reason
+    except Unavailable as error:
+        return error.reason
+
+
+def until(holds: Callable[[], object], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def until_decided(verifier: Verifier, text: str, expected: str, seconds: float = 5) -> None:
+    until(lambda: reason(verifier, text) == expected, seconds)
+
+
+# --- one process ----------------------------------------------------------------------------------
+
+
+def test_a_service_decides_by_its_own_copy_and_a_deactivation_counts_within_a_second(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+) -> None:
+    verifier = follow()
+    assert reason(verifier, world.texts["good"]) == "allowed"
+    feed.commit(world.changed("good", deactivated=True), removed=[world.grants["login"].id])
+    until_decided(verifier, world.texts["good"], "token_deactivated", 1)
+    assert reason(verifier, world.texts["login"]) == "token_invalid"
+
+
+def test_it_acknowledges_what_it_has_reached(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+) -> None:
+    verifier = follow()
+    for _ in range(20):
+        feed.commit(world.changed("good", deactivated=True))
+    node = dict(feed.asked[0].query)["node"]
+    latest = {"node": node, "revision": feed.position[0], "tag": feed.position[1]}
+    until(lambda: ("acknowledgement", latest) in feed.told)
+    assert reason(verifier, world.texts["good"]) == "token_deactivated"
+    # In quick succession, they are told as one.
+    assert len([what for what, _ in feed.told if what == "acknowledgement"]) < 10
+
+
+def test_use_is_counted_once_and_its_spool_removed(
+    world: World,
+    feed: ScriptedFeed,
+    follow: Callable[..., Verifier],
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reporting, "USE_SECONDS", 0.1)
+    verifier = follow()
+    for _ in range(5):
+        verifier.check(world.texts["good"], permission="charges:get", address="203.0.113.9")
+    verifier.close()
+    later = follow()
+    token = world.grants["good"].id
+    until(lambda: [said for what, said in feed.told if what == "use" and said["finished"]])
+    counted = [
+        batch["tokens"][token][::2]
+        for what, said in feed.told
+        if what == "use"
+        for batch in said["batches"]
+    ]
+    assert counted == [[5, "203.0.113.9"]]
+    assert list((directory / "followed.db-use").glob("*.spool")) == []
+    later.close()
+
+
+def test_what_was_folded_before_is_not_sent_again(
+    world: World,
+    feed: ScriptedFeed,
+    follow: Callable[..., Verifier],
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever follows next asks where to go on; a killed one may have sent it and not said so."""
+    monkeypatch.setattr(reporting, "USE_SECONDS", 0.1)
+    use = directory / "followed.db-use"
+    use.mkdir(parents=True, mode=0o700)
+    line = b'{"tokens":{},"decisions":{"allowed":1}}\n'
+    (use / "1-00000000000000ff.spool").write_bytes(line * 3)
+    feed.folded["1-00000000000000ff"] = 2 * len(line)
+    follow()
+    until(lambda: feed.folded["1-00000000000000ff"] == 3 * len(line))
+    sent = [said for what, said in feed.told if what == "use" and said["batches"]]
+    assert [(said["start"], len(said["batches"])) for said in sent] == [(2 * len(line), 1)]
+
+
+def test_counts_that_are_never_taken_dont_stop_what_comes_after(
+    feed: ScriptedFeed,
+    follow: Callable[..., Verifier],
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reporting, "USE_SECONDS", 0.1)
+    use = directory / "followed.db-use"
+    use.mkdir(parents=True, mode=0o700)
+    (use / "1-00000000000000ff.spool").write_bytes(b'{"tokens":{},"decisions":{"allowed":1}}\n')
+    take = feed.post
+
+    def picky(connection: Connection, what: str, body: bytes) -> None:
+        if b'"allowed"' in body:
+            connection.answer("422 Unprocessable Content", b'{"reason": "invalid"}')
+        else:
+            take(connection, what, body)
+
+    feed.post = picky
+    follow()
+    until(lambda: not list(use.glob("*.spool")))
+
+
+def test_limits_are_asked_for_and_others_begin_anew(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+) -> None:
+    limits = {"companies": ["cmp_2", "cmp_1"], "permissions": {"charges:get"}}
+    follow(**limits).close()
+    follow(**limits).close()
+    follow(companies=["cmp_1"]).close()
+    asked = [connection.query[3:] for connection in feed.asked]
+    limited = [("company", "cmp_1"), ("company", "cmp_2"), ("permission", "charges:get")]
+    assert asked[0] == limited
+    assert [name for name, _ in asked[1]] == ["revision", "tag", *(name for name, _ in limited)]
+    assert asked[2] == [("company", "cmp_1")]
+
+
+def test_a_catalogue_lets_one_ask_by_method_and_path(
+    world: World, follow: Callable[..., Verifier], tmp_path: Path
+) -> None:
+    catalogue = tmp_path / "catalogue.yaml"
+    catalogue.write_text('permissions:\n  charges:get: {routes: ["GET /charges/{id}"]}\n')
+    verifier = follow(catalogue=catalogue)
+    assert verifier.check(world.texts["good"], method="GET", path="/charges/1").allowed
+
+
+def test_closed_it_ends_and_lets_another_follow(
+    follow: Callable[..., Verifier], directory: Path
+) -> None:
+    before = set(threading.enumerate())
+    verifier = follow()
+    verifier.close()
+    assert not at_work(before)
+    lock = NodeLock(directory / "followed.db-lock")
+    assert lock.take()
+    lock.close()
+
+
+def test_a_verifier_that_is_let_go_of_ends_by_itself(feed: ScriptedFeed, directory: Path) -> None:
+    verifier = Verifier.follow(feed.url, key=KEY.text, directory=directory)
+    del verifier
+
+
+# --- outages --------------------------------------------------------------------------------------
+
+
+def test_without_a_server_the_wait_ends_and_nothing_is_decided_until_there_is_one(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+) -> None:
+    good, feed.script = feed.script, lambda connection: connection.answer("503 Stale", b"{}")
+    verifier = follow(wait=0.2)
+    assert reason(verifier, world.texts["good"]) == "stale"
+    feed.script = good
+    until_decided(verifier, world.texts["good"], "allowed")
+
+
+def test_a_lost_connection_is_made_again_before_the_stamp_runs_out(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+) -> None:
+    verifier = follow()
+    for _ in range(3):
+        feed.cut()
+        feed.commit(world.changed("good", deactivated=True))
+        assert reason(verifier, world.texts["good"]) != "stale"
+        until(lambda: verifier.file.shared.position == feed.position)
+    assert all(connection.position is not None for connection in feed.asked[1:])
+
+
+@pytest.mark.parametrize("how", ["silent", "half a frame", "refused", "the key is deactivated"])
+def test_what_isnt_vouched_for_any_more_is_not_believed(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier], how: str
+) -> None:
+    """Whatever goes wrong: a second after the last heartbeat (as it is set here) it is stale."""
+    feed.staleness_ms = 1_000
+    verifier = follow()
+    good = feed.script
+
+    def bad(connection: Connection) -> None:
+        if how == "refused":
+            return
+        if how == "the key is deactivated":
+            connection.answer("401 Unauthorized", b"{}")
+            return
+        connection.begin()
+        if how == "half a frame":
+            connection.send(b"\x00\x00\x01\x00half")
+        time.sleep(1.2)
+
+    feed.script = bad
+    feed.cut()
+    last = time.monotonic()
+    assert reason(verifier, world.texts["good"]) == "allowed"
+    until_decided(verifier, world.texts["good"], "stale")
+    assert time.monotonic() - last < 1.2
+    feed.commit(world.changed("good", deactivated=True))
+    feed.script = good
+    feed.cut()
+    until_decided(verifier, world.texts["good"], "token_deactivated")
+
+
+def test_old_heartbeats_that_come_late_vouch_no_longer_than_is_true(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+) -> None:
+    """A frozen server or a full buffer on the way lets go of what it held: all of it is old."""
+    feed.staleness_ms = 1_000
+    verifier = follow()
+    held: list[bytes] = []
+    begun = threading.Event()
+
+    def late(connection: Connection) -> None:
+        connection.begin()
+        connection.frame(feed.opening(anew=False))
+        for _ in range(5):
+            held.append(encode(Reached(*feed.position, boot_ns())))
+            time.sleep(0.01)
+        begun.set()
+        time.sleep(1)
+        for frame in held:
+            connection.send(frame)
+        time.sleep(0.3)
+
+    feed.script = late
+    feed.cut()
+    begun.wait(5)
+    asked_last = time.monotonic()
+    while time.monotonic() < asked_last + 1.25:
+        decided = reason(verifier, world.texts["good"])
+        assert decided == "stale" or time.monotonic() < asked_last + 1
+        time.sleep(0.002)
+
+
+def test_another_history_begins_anew(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+) -> None:
+    """A restored registry: what it doesn't know is gone here too."""
+    verifier = follow()
+    feed.part()
+    del feed.rows["grants", world.grants["login"].id]
+    feed.cut()
+    until_decided(verifier, world.texts["login"], "token_invalid")
+    assert reason(verifier, world.texts["good"]) == "allowed"
+
+
+def test_a_server_that_cant_vouch_is_left_for_another(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+) -> None:
+    """Its heartbeats come, and say that it last asked too long ago."""
+    feed.staleness_ms = 300
+    verifier = follow()
+    good = feed.script
+    asked = feed.opening(anew=False)
+
+    def cut_off(connection: Connection) -> None:
+        connection.begin()
+        connection.frame(feed.opening(anew=False))
+        while True:
+            connection.frame(Reached(*feed.position, asked.boot_ns))
+            time.sleep(0.1)
+
+    feed.script = cut_off
+    feed.cut()
+    until_decided(verifier, world.texts["good"], "stale")
+    feed.script = good
+    until_decided(verifier, world.texts["good"], "allowed")
+
+
+def test_what_is_wrong_is_said_once_and_never_with_the_key(
+    world: World,
+    feed: ScriptedFeed,
+    follow: Callable[..., Verifier],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    verifier = follow()
+    good, feed.script = feed.script, lambda connection: connection.answer("401 No", b"{}")
+    before = len(feed.asked)
+    feed.cut()
+    until(lambda: len(feed.asked) > before + 2)
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [line for line in said if "not accepted" in line] == [
+        f"following {feed.url} is interrupted: the verifier key {KEY.id} is not accepted: it was "
+        "deactivated, or is another installation's"
+    ]
+    feed.script = good
+    until(lambda: "again" in caplog.text)
+    assert KEY.text not in caplog.text
+    assert KEY.text[21:] not in caplog.text
+    verifier.close()
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", [".", "followed.db", "followed.db-map", "followed.db-lock"])
+def test_removed_files_are_made_anew_without_a_restart(
+    world: World,
+    feed: ScriptedFeed,
+    follow: Callable[..., Verifier],
+    directory: Path,
+    caplog: pytest.LogCaptureFixture,
+    what: str,
+) -> None:
+    verifier = follow()
+    if what == ".":
+        shutil.rmtree(directory)
+    else:
+        (directory / what).unlink()
+    feed.commit(world.changed("good", deactivated=True))
+    until_decided(verifier, world.texts["good"], "token_deactivated")
+    until(lambda: "removed" in caplog.text)
+    until(lambda: (directory / what).exists() and verifier.file.shared.in_place())
+    feed.commit(world.grants["good"])
+    until_decided(verifier, world.texts["good"], "allowed")
+
+
+def test_a_full_disk_stops_no_answers_while_they_are_vouched_for(
+    world: World, directory: Path
+) -> None:
+    """And is recovered from without a restart. (A process's own limit stands in for the disk's.)"""
+
+    def service() -> None:
+        logged: list[str] = []
+        handler = logging.Handler()
+        handler.emit = lambda record: logged.append(record.getMessage())
+        logging.getLogger("gatepass.follower").addHandler(handler)
+        with ScriptedFeed(staleness_ms=1_500) as feed:
+            feed.commit(*world.records)
+            verifier = Verifier.follow(feed.url, key=KEY.text, directory=directory)
+            full = max(path.stat().st_size for path in directory.iterdir() if path.is_file())
+            resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
+            feed.commit(world.changed("good", label="x" * 500_000))
+            began = time.monotonic()
+            while time.monotonic() < began + 1:
+                assert reason(verifier, world.texts["good"]) == "allowed"
+                time.sleep(0.01)
+            until_decided(verifier, world.texts["good"], "stale")
+            assert any("can't be written" in line for line in logged), logged
+            no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)
+            until_decided(verifier, world.texts["good"], "allowed")
+
+    assert finished(in_child(service))
+
+
+def test_directories_that_cant_be_used_are_said_so(
+    feed: ScriptedFeed, tmp_path: Path, directory: Path
+) -> None:
+    def follow(path: Path) -> None:
+        Verifier.follow(feed.url, key=KEY.text, directory=path, wait=0)
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Misconfigured, match="isn't a directory"):
+        follow(tmp_path / "file")
+    with pytest.raises(Misconfigured, match="can't be made"):
+        follow(tmp_path / "file" / "below")
+    directory.mkdir()
+    directory.chmod(0o777)
+    with pytest.raises(Misconfigured, match="everybody"):
+        follow(directory)
+    directory.chmod(0o700)
+    (directory / "followed.db").write_text("Dear diary, " * 100)
+    with pytest.raises(Misconfigured, match=r"followed\.db"):
+        follow(directory)
+    shutil.rmtree(directory)
+    directory.mkdir()
+    os.chown(directory, 12345, 12345)
+    with pytest.raises(Misconfigured, match="another user"):
+        follow(directory)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"companies": "cmp_1"},
+        {"companies": [""]},
+        {"companies": ["a&b"]},
+        {"permissions": "charges:get"},
+        {"permissions": ["charges"]},
+        {"permissions": ["*"]},
+        {"companies": [f"cmp_{number}" for number in range(201)]},
+    ],
+)
+def test_limits_that_cant_be_are_said_so(follow: Callable[..., Verifier], limits: Any) -> None:
+    """A text is no list: its characters would be the companies."""
+    with pytest.raises(Misconfigured):
+        follow(**limits)
+
+
+def test_a_clock_behind_the_latest_time_seen_stops_the_start(
+    follow: Callable[..., Verifier], directory: Path
+) -> None:
+    follow().close()
+    SharedMap(directory / "followed.db-map").saw(time.time_ns() // 1_000_000 + 60_000)
+    with pytest.raises(Misconfigured, match="clock"):
+        follow()
+
+
+# --- processes ------------------------------------------------------------------------------------

@@ -1,0 +1,378 @@
+"""A copy is moved on by a stream's frames, and vouched for no longer than is true."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gatepass.core.decision import Reason
+from gatepass.core.errors import Unavailable
+from gatepass.core.grants import CompanyRules, Grant, Holder, encode
+from gatepass.core.routes import Routes
+from gatepass.verify import frames
+from gatepass.verify.frames import BrokenFeed, Opening, Reached, Records
+from gatepass.verify.grant_copy import Position, open_copy
+from gatepass.verify.grant_file import TABLES, GrantFile
+from gatepass.verify.streamed_copy import CopyRemoved, StreamedCopy
+from gatepass.verify.verifier import Verifier
+from world import Clocks, World
+
+STALENESS_MS = 10_000
+#: The server's boot clock is ahead of ours by this.
+SERVER_NS = 77_000_000_000_000
+ONE, TWO, THREE = ((number, f"{number:016x}") for number in (1, 2, 3))
+
+
+def records(*changed: Grant | Holder | CompanyRules, removed: tuple[str, ...] = ()) -> Records:
+    tables = {Grant: "grants", Holder: "holders", CompanyRules: "company_rules"}
+    return frames.pack(
+        [(tables[type(each)], each.id, encode(each), 1) for each in changed]
+        + [("grants", each, None, 1) for each in removed]
+    )
+
+
+class Copy:
+    """A service's copy, and a verifier in another of its processes."""
+
+    def __init__(self, path: Path, clocks: Clocks, scope: str = "") -> None:
+        self.clocks = clocks
+        self.file = GrantFile(path)
+        self.at_rest = threading.Lock()
+        open_copy(path).close()
+        self.copy = StreamedCopy(self.file, clocks.clock(), scope, self.at_rest)
+        self.verifier = Verifier(GrantFile(path), clocks.clock(), Routes([]), copy=True)
+        self.take = self.copy.take
+
+    def opening(self, *, anew: bool, **other: int) -> Opening:
+        facts = {
+            "protocol": 1,
+            "boot_ns": self.clocks.boot_ns + SERVER_NS,
+            "staleness_ms": STALENESS_MS,
+            "wall_ms": self.clocks.wall_ms,
+        } | other
+        return Opening(anew=anew, node="node_x", version="1", **facts)
+
+    def reached(self, there: Position, asked_ago_s: float = 0) -> Reached:
+        ago = round(asked_ago_s * 1_000_000_000)
+        return Reached(*there, self.clocks.boot_ns + SERVER_NS - ago)
+
+    def begin(self, *, anew: bool) -> Position | None:
+        here = self.copy.begin()
+        assert self.take(self.opening(anew=anew)) is None
+        return here
+
+    def build(self, world: World, there: Position = ONE) -> None:
+        assert self.begin(anew=True) is None
+        assert self.take(records(*world.records)) is None
+        assert self.take(self.reached(there)) == there
+
+    def reason(self, text: str) -> str:
+        try:
+            return self.verifier.check(text, permission="charges:get").reason
+        except Unavailable as error:
+            return error.reason
+
+    def rows(self) -> set[tuple[str, str, bytes]]:
+        reading = sqlite3.connect(self.file.path)
+        found = {
+            (table, key, record)
+            for table in TABLES
+            for key, record, _ in reading.execute(f"SELECT * FROM {table}")
+        }
+        reading.close()
+        return found
+
+
+@pytest.fixture
+def copy(tmp_path: Path, clocks: Clocks) -> Iterator[Copy]:
+    copy = Copy(tmp_path / "followed.db", clocks)
+    yield copy
+    copy.copy.close()
+
+
+def test_an_empty_copy_is_built_and_vouched_for(world: World, copy: Copy) -> None:
+    assert copy.reason(world.texts["good"]) == "stale"
+    copy.build(world)
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.file.shared.position == ONE
+    assert copy.copy.begin() == ONE
+
+
+def test_what_changes_and_what_goes_is_followed(world: World, copy: Copy) -> None:
+    copy.build(world)
+    copy.take(records(world.changed("good", deactivated=True)))
+    copy.take(records(removed=(world.grants["login"].id,)))
+    assert copy.take(copy.reached(TWO)) == TWO
+    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+    assert copy.reason(world.texts["login"]) is Reason.token_invalid
+
+
+def test_a_record_that_is_sent_twice_is_as_it_was_sent_last(world: World, copy: Copy) -> None:
+    """A snapshot is read page by page; what changed meanwhile comes after it, or goes."""
+    copy.begin(anew=True)
+    copy.take(records(*world.records, world.changed("good", deactivated=True)))
+    copy.take(records(world.grants["login"], removed=(world.grants["login"].id,)))
+    copy.take(copy.reached(ONE))
+    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+    assert copy.reason(world.texts["login"]) is Reason.token_invalid
+
+
+def test_frames_up_to_a_position_are_applied_as_one(world: World, copy: Copy) -> None:
+    """Readers see nothing of it before its end, however many frames it takes."""
+    copy.build(world)
+    before = copy.rows()
+    copy.take(records(world.changed("good", deactivated=True)))
+    copy.take(records(Holder("usr_dev", "cmp_1", False, "developer")))
+    assert copy.rows() == before
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    copy.take(copy.reached(TWO))
+    assert copy.rows() != before
+    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+
+
+def test_a_heartbeat_vouches_and_writes_nothing(world: World, copy: Copy) -> None:
+    copy.build(world)
+    generation = copy.file.shared.generation
+    for _ in range(3):
+        copy.clocks.advance(9)
+        assert copy.take(copy.reached(ONE)) == ONE
+    copy.clocks.advance(9)
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.file.shared.generation == generation
+
+
+def test_a_copy_of_another_history_is_withdrawn_at_once_and_replaced_whole(
+    world: World, copy: Copy
+) -> None:
+    copy.build(world)
+    assert copy.begin(anew=True) == ONE
+    assert copy.reason(world.texts["good"]) == "stale"
+    copy.take(records(*[each for each in world.records if each is not world.grants["login"]]))
+    assert copy.reason(world.texts["good"]) == "stale"
+    copy.take(copy.reached(TWO))
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(world.texts["login"]) is Reason.token_invalid
+
+
+def test_a_history_without_any_grants_leaves_none(world: World, copy: Copy) -> None:
+    copy.build(world)
+    copy.begin(anew=True)
+    copy.take(copy.reached(ONE))
+    assert copy.rows() == set()
+    assert copy.reason(world.texts["good"]) is Reason.token_invalid
+
+
+@pytest.mark.parametrize("how", ["begin", "close"])
+def test_a_snapshot_that_breaks_off_leaves_the_old_copy_unvouched_for(
+    world: World, copy: Copy, how: str
+) -> None:
+    copy.build(world)
+    before = copy.rows()
+    copy.begin(anew=True)
+    copy.take(records(*world.records[:5]))
+    getattr(copy.copy, how)()
+    assert copy.rows() == before
+    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.copy.begin() == ONE
+
+
+def test_changes_that_break_off_leave_the_copy_as_it_was(world: World, copy: Copy) -> None:
+    """Whole, at its position; its stamp runs out."""
+    copy.build(world)
+    copy.take(records(world.changed("good", deactivated=True)))
+    assert copy.copy.begin() == ONE
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    copy.clocks.advance(10)
+    assert copy.reason(world.texts["good"]) == "stale"
+
+
+# --- vouching -------------------------------------------------------------------------------------
+
+
+def test_a_frame_that_lay_about_is_an_old_one(world: World, copy: Copy) -> None:
+    """A heartbeat that comes four seconds late vouches for six, not for ten."""
+    copy.build(world)
+    beat = copy.reached(ONE)
+    copy.clocks.advance(4)
+    copy.take(beat)
+    copy.clocks.advance(5.9)
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    copy.clocks.advance(0.1)
+    assert copy.reason(world.texts["good"]) == "stale"
+
+
+def test_an_old_stamp_that_is_passed_on_stays_old(world: World, copy: Copy) -> None:
+    """A node that can't reach its database says when it last could."""
+    copy.build(world)
+    copy.clocks.advance(3)
+    copy.take(copy.reached(ONE, asked_ago_s=3))
+    copy.clocks.advance(7)
+    assert copy.reason(world.texts["good"]) == "stale"
+
+
+def test_time_lost_on_the_way_to_the_server_counts_against_the_copy(
+    world: World, copy: Copy
+) -> None:
+    """The stamp counts from when the request was sent, though the server was asked later."""
+    copy.copy.begin()
+    copy.clocks.advance(4)
+    copy.take(copy.opening(anew=True))
+    copy.take(records(*world.records))
+    copy.take(copy.reached(ONE))
+    copy.clocks.advance(5.9)
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    copy.clocks.advance(0.2)
+    assert copy.reason(world.texts["good"]) == "stale"
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(there=st.floats(0, 6), asked=st.floats(0, 30), back=st.floats(0, 12), before=st.floats(0, 3))
+def test_no_delay_makes_a_stamp_last_longer_than_is_true(
+    world: World, copy: Copy, there: float, asked: float, back: float, before: float
+) -> None:
+    """By either clock: MAX_STALENESS after the primary was asked it is over."""
+    copy.copy.begin()
+    copy.clocks.advance(there)
+    copy.take(copy.opening(anew=True))
+    copy.take(records(*world.records))
+    copy.clocks.advance(asked)
+    beat = copy.reached(ONE, asked_ago_s=before)
+    copy.clocks.advance(back)
+    copy.take(beat)
+    boot_ns, wall_ms = copy.clocks.boot_ns, copy.clocks.wall_ms
+    left_s = STALENESS_MS / 1_000 - back - before
+    copy.clocks.advance(left_s + 0.002)
+    assert copy.reason(world.texts["good"]) == "stale"
+    # Each clock by itself.
+    copy.clocks.boot_ns, copy.clocks.wall_ms = boot_ns, wall_ms + round(left_s * 1_000) + 2
+    assert copy.reason(world.texts["good"]) == "stale"
+    copy.clocks.wall_ms = wall_ms
+
+
+def test_a_server_that_goes_by_another_time_vouches_for_nothing(world: World, copy: Copy) -> None:
+    copy.begin(anew=True)
+    copy.take(records(*world.records))
+    copy.take(copy.reached(ONE))
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    copy.copy.begin()
+    copy.take(copy.opening(anew=False, wall_ms=copy.clocks.wall_ms + 6_000))
+    copy.take(copy.reached(ONE))
+    assert copy.reason(world.texts["good"]) == "stale"
+
+
+def test_a_moment_before_this_machine_was_started_vouches_for_nothing(
+    world: World, copy: Copy
+) -> None:
+    """No stamp can say it, and no such frame may end following with an accident."""
+    copy.clocks.boot_ns = 2_000_000_000
+    copy.begin(anew=True)
+    copy.take(records(*world.records))
+    assert copy.take(copy.reached(ONE, asked_ago_s=4)) == ONE
+    assert copy.reason(world.texts["good"]) == "stale"
+
+
+# --- what makes no sense --------------------------------------------------------------------------
+
+
+def test_a_stream_begins_with_one_opening(world: World, copy: Copy) -> None:
+    copy.copy.begin()
+    for frame in (records(), copy.reached(ONE)):
+        with pytest.raises(BrokenFeed):
+            copy.take(frame)
+    copy.take(copy.opening(anew=True))
+    with pytest.raises(BrokenFeed):
+        copy.take(copy.opening(anew=True))
+
+
+def test_another_versions_protocol_is_not_guessed_at(copy: Copy) -> None:
+    copy.copy.begin()
+    with pytest.raises(BrokenFeed, match="version 2"):
+        copy.take(copy.opening(anew=True, protocol=2))
+
+
+def test_an_empty_copy_takes_a_snapshot_alone(copy: Copy) -> None:
+    """Changes after nothing would be vouched for as the whole."""
+    assert copy.copy.begin() is None
+    with pytest.raises(BrokenFeed):
+        copy.take(copy.opening(anew=False))
+
+
+# --- scope, other processes, files ----------------------------------------------------------------
+
+
+def test_a_copy_of_another_scope_counts_as_none(
+    world: World, copy: Copy, clocks: Clocks, tmp_path: Path
+) -> None:
+    """A service that asks for more, or less, than before begins anew; meanwhile the old copy isn't
+    believed: its unknown tokens may be good ones."""
+    copy.build(world)
+    later = Copy(tmp_path / "followed.db", clocks, scope="company cmp_1")
+    assert later.copy.begin() is None
+    assert later.reason(world.texts["good"]) == "stale"
+    later.take(later.opening(anew=True))
+    later.take(records(*world.records[:6]))
+    later.take(later.reached(TWO))
+    assert later.copy.begin() == TWO
+    assert copy.copy.begin() is None
+    later.copy.close()
+
+
+def test_who_lost_the_lock_while_asleep_puts_nothing_back(
+    world: World, copy: Copy, clocks: Clocks, tmp_path: Path
+) -> None:
+    copy.build(world)
+    other = Copy(tmp_path / "followed.db", clocks)
+    other.begin(anew=False)
+    other.take(records(world.changed("good", deactivated=True)))
+    other.take(other.reached(TWO))
+    other.copy.close()
+    with pytest.raises(Unavailable):
+        copy.take(copy.reached(ONE))
+    with pytest.raises(Unavailable):
+        copy.take(records(world.grants["good"]))
+    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_was_removed_is_not_vouched_for(
+    world: World, copy: Copy, replaced: bool
+) -> None:
+    copy.build(world)
+    for path in copy.file.path.parent.glob("followed.db*"):
+        if path != copy.file.shared.path:
+            path.unlink()
+    if replaced:
+        open_copy(copy.file.path).close()
+    copy.take(records(world.changed("good", deactivated=True)))
+    with pytest.raises(CopyRemoved):
+        copy.take(copy.reached(TWO))
+    copy.copy.close()
+    # Nor is a new one by the old one's map: someone may still read the old one.
+    with pytest.raises(CopyRemoved):
+        copy.copy.begin()
+
+
+def test_closed_at_rest_a_stream_goes_on(world: World, copy: Copy) -> None:
+    """As it is for a fork."""
+    copy.build(world)
+    copy.copy.close()
+    assert copy.take(copy.reached(ONE)) == ONE
+    copy.copy.close()
+    copy.take(records(world.changed("good", deactivated=True)))
+    assert copy.take(copy.reached(TWO)) == TWO
+    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+
+
+def test_closed_in_the_midst_of_a_change_a_stream_is_broken_off(world: World, copy: Copy) -> None:
+    """Else the second half would be taken for the whole."""
+    copy.build(world)
+    copy.take(records(world.changed("good", deactivated=True)))
+    copy.copy.close()
+    for frame in (records(world.grants["login"]), copy.reached(TWO)):
+        with pytest.raises(Unavailable):
+            copy.take(frame)
+    assert copy.copy.begin() == ONE
