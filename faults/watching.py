@@ -170,8 +170,7 @@ def _reason_of(whom: dict[str, Any]) -> Callable[[str], str]:
     from gatepass.core.errors import Unavailable
     from gatepass.verify.verifier import Verifier
 
-    follow: Any = Verifier.follow  # type: ignore[attr-defined]
-    verifier = follow(whom["url"], key=whom["key"], directory=Path(whom["directory"]))
+    verifier = Verifier.follow(whom["url"], key=whom["key"], directory=Path(whom["directory"]))
 
     def reason(text: str) -> str:
         try:
