@@ -11,7 +11,8 @@ from types import TracebackType
 from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
 from gatepass.verify.clock import Clock
-from gatepass.verify.follower import Follower, open_copy
+from gatepass.verify.follower import Follower
+from gatepass.verify.grant_copy import open_copy
 from gatepass.verify.grant_file import TABLES, GrantFile
 
 #: (table, id) -> (record, revision)
