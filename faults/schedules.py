@@ -50,7 +50,8 @@ from gatepass.registry.schema import create_schema
 from gatepass.registry.tables import metadata
 from gatepass.verify import frames
 from gatepass.verify.clock import Clock
-from gatepass.verify.follower import Change, Feed, Follower, Position, open_copy, position
+from gatepass.verify.follower import Feed, Follower
+from gatepass.verify.grant_copy import Change, Position, open_copy, position
 from gatepass.verify.grant_file import TABLES, GrantFile
 
 _STALENESS_MS = 10_000
