@@ -12,7 +12,7 @@ from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
 from gatepass.verify.clock import Clock
 from gatepass.verify.follower import Follower
-from gatepass.verify.grant_copy import open_copy
+from gatepass.verify.grant_copy import Position, open_copy
 from gatepass.verify.grant_file import TABLES, GrantFile
 
 #: (table, id) -> (record, revision)
@@ -25,15 +25,24 @@ class FollowedCopy:
     Args:
         path: of the copy.
         staleness_ms: how long it counts without being vouched for.
+
+    Attributes:
+        parted: the positions the primary didn't know, each with the one it was at.
     """
 
     def __init__(self, path: Path, url: str, staleness_ms: int = 10_000) -> None:
         self.file = GrantFile(path)
         open_copy(path).close()
         self.clock = Clock()
+        self.parted: list[tuple[Position, Position]] = []
         self._stopped = threading.Event()
         self._thread = threading.Thread(
-            target=Follower(self.file, self.clock, staleness_ms).follow,
+            target=Follower(
+                self.file,
+                self.clock,
+                staleness_ms,
+                lambda copy, there: self.parted.append((copy, there)),
+            ).follow,
             args=(DatabaseFeed(url), lambda: not self._stopped.is_set()),
         )
 

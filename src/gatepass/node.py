@@ -18,8 +18,10 @@ from gatepass.core.credentials import parse
 from gatepass.core.decision import Call, Decision, Reason, admit
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.mailing import Mailing
-from gatepass.registry import publishing
+from gatepass.registry import history, publishing
 from gatepass.registry import usage as registry_usage
+from gatepass.registry.audit import Subject
+from gatepass.registry.changes import Position
 from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.proving import Proving
@@ -164,7 +166,9 @@ class Node:
                     return
             self._begin("mailing", self.mailing.run, self._running)
             if self.verifier.copy:
-                follower = Follower(self.file, self.clock, self.settings.max_staleness * 1000)
+                follower = Follower(
+                    self.file, self.clock, self.settings.max_staleness * 1000, self._parted
+                )
                 feed = DatabaseFeed(self.settings.database_url, presence_of(self.settings))
                 self._begin("follow", follower.follow, feed, self._running)
             self._begin("reporting", self.reporting.run, self._running)
@@ -195,6 +199,12 @@ class Node:
                 spool.remove()
                 with self.database.counting(self.clock.now()) as session:
                     registry_usage.forget(session, spool.name)
+
+    def _parted(self, copy: Position, there: Position) -> None:
+        presence = presence_of(self.settings)
+        node = Subject("node", presence.id, presence.name)
+        with self.database.counting(self.clock.now()) as session:
+            history.note_parted(session, node, copy, there)
 
     def _confirm(self, revision: int) -> None:
         """Wait until this node decides by *revision*: read your own change."""

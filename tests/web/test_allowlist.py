@@ -123,6 +123,7 @@ def test_the_list_binds_everything_on_the_next_request(any_installation: Install
         assert gateway(installation, one, "203.0.113.9") == (204, None)
 
 
+@pytest.mark.usefixtures("time_of_its_own")
 def test_a_trial_falls_back_by_itself(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     put(ada, HERE).raise_for_status()

@@ -73,6 +73,13 @@ def _renamed(event: AuditEvent, field: str, thing: str) -> str:
     return f"renamed the {thing} {_before(event, field)} to {_after(event, field)}"
 
 
+def _history_shortened(event: AuditEvent) -> str:
+    return (
+        f"The database lost changes: {event.subject.name} had seen revision "
+        f"{_before(event, 'revision')}, and the database, at {_after(event, 'revision')}, had not"
+    )
+
+
 def _token_modified(event: AuditEvent) -> str:
     changed = list(event.after or ())
     if changed == ["label"]:
@@ -221,6 +228,7 @@ _WITHOUT_ACTOR: dict[str, Callable[[AuditEvent], str]] = {
     "verifier_key.refused_everywhere": _refused_everywhere("the verifier key {}"),
     "authentication.refused": lambda event: f"A sign-in as {event.subject.name} failed",
     "catalogue.changed": lambda event: f"The roles of {event.subject.name} follow a new catalogue",
+    "history.shortened": _history_shortened,
     "invitation.delivered": lambda event: (
         f"The invitation to {event.subject.name} went out by mail"
     ),

@@ -157,13 +157,15 @@ class DatabaseFeed:
     @contextmanager
     def _connected(self) -> Iterator[_Connection]:
         connection = self._open
+        listening = connection is not None
         if connection is None:
             given = psycopg.conninfo.conninfo_to_dict(self._url)
             opened = Impatient.connect(**{**_PARAMETERS, **given}, autocommit=True)
             opened.patience_s = _PATIENCE_S
-            opened.execute(f"LISTEN {CHANGED_CHANNEL}")
             connection = self._open = opened
         try:
+            if not listening:
+                connection.execute(f"LISTEN {CHANGED_CHANNEL}")
             yield connection
         except BaseException:
             # Also when a snapshot is left half-way: its transaction must not stay open.

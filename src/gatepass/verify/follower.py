@@ -98,13 +98,22 @@ class Follower:
         file: the copy.
         clock: both clocks of this process.
         staleness_ms: MAX_STALENESS in milliseconds.
+        parted: told of a position that the primary doesn't know, and of the one from which the copy
+            was built anew, once that is done.
     """
 
-    def __init__(self, file: GrantFile, clock: Clock, staleness_ms: int) -> None:
+    def __init__(
+        self,
+        file: GrantFile,
+        clock: Clock,
+        staleness_ms: int,
+        parted: Callable[[Position, Position], None] = lambda copy, there: None,
+    ) -> None:
         self._file = file
         self._clock = clock
         self._staleness_ms = staleness_ms
         self._time = SharedTime(clock, file.shared)
+        self._parted = parted
 
     def follow(self, feed: Feed, running: Callable[[], bool]) -> None:
         """Follow until *running* says no; an outage is waited out while the stamp runs down."""
@@ -144,6 +153,8 @@ class Follower:
         self._file.shared.reached(*there)
         if shares_time:
             self._file.shared.vouch(asked_boot_ns, asked_wall_ms, self._staleness_ms)
+        if anew and here is not None:
+            self._parted(here, there)
 
 
 def _close(feed: Feed) -> None:

@@ -16,7 +16,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from gatepass.core.networks import parse_address
 from gatepass.node import Node
-from gatepass.registry import changes, node_records, receipts, usage
+from gatepass.registry import changes, history, node_records, receipts, usage
 from gatepass.registry.node_records import STATES, KnownNode
 from gatepass.web.deps import OurNode
 from gatepass.web.openapi import VERSION
@@ -51,6 +51,7 @@ def _figures(node: Node) -> Iterator[str]:
         revision, _ = changes.here(session)
         known = node_records.latest_seen(session)
         receipts_open = receipts.open_count(session)
+        shortened = history.times_shortened(session)
     yield from _family(
         "gatepass_decisions_total",
         "counter",
@@ -64,6 +65,12 @@ def _figures(node: Node) -> Iterator[str]:
         "gauge",
         "Deactivations that not everyone is known to refuse yet.",
         receipts_open,
+    )
+    yield from _one(
+        "gatepass_history_shortened_total",
+        "counter",
+        "How often a node found that the database had lost changes.",
+        shortened,
     )
     ready = 1 if node.not_ready() is None else 0
     yield from _one("gatepass_ready", "gauge", "Whether this node can decide now.", ready)

@@ -1,0 +1,190 @@
+"""Failover to a streaming replica: what synchronous replication keeps, and what becomes of a
+history that lost its end."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from followed_copy import FollowedCopy, published
+from gatepass.core.errors import Unavailable
+from gatepass.registry import access_tokens, audit, feed, history
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import Subject
+from gatepass.registry.database import Database
+from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.patience import Impatient
+from gatepass.registry.publishing import published_grant
+from gatepass.registry.schema import create_schema
+from postgresql import Cluster
+from small_registry import NOW, SmallRegistry
+
+NODE = Subject("node", "node_1", "a machine")
+
+
+class Installation:
+    """A primary, its replica, and a registry whose URL names both.
+
+    Attributes:
+        url: names both hosts.
+    """
+
+    def __init__(self, primary: Cluster, *, synchronous: bool) -> None:
+        self.primary = primary
+        database = Database(primary.create("registry"))
+        create_schema(database)
+        database.close()
+        self.replica = primary.replica(synchronous=synchronous)
+        hosts = ",".join(f"127.0.0.1:{each.port}" for each in (primary, self.replica))
+        self.url = f"postgresql://postgres@{hosts}/registry"
+        self.registry = SmallRegistry(Database(self.url))
+
+    def fail_over(self) -> None:
+        """The primary is gone, and the replica takes its place."""
+        self.primary.stop()
+        self.replica.promote()
+
+
+@contextmanager
+def installed(*, synchronous: bool) -> Iterator[Installation]:
+    with Cluster() as primary:
+        installation = Installation(primary, synchronous=synchronous)
+        with installation.replica:
+            yield installation
+            installation.registry.database.close()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that are silent for a second count as away."""
+    monkeypatch.setattr(Impatient, "patience_s", 1.0)
+    monkeypatch.setattr(feed, "_PATIENCE_S", 1.0)
+
+
+def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    with installed(synchronous=True) as installation:
+        registry = installation.registry
+        ada = registry.signed_in(registry.ada)
+        tokens = [registry.token(ada, label=f"T{n}")[0].id for n in range(60)]
+        ended: list[str] = []
+
+        def end() -> None:
+            for token in tokens:
+                for _ in range(50):
+                    try:
+                        with registry.changing() as session:
+                            access_tokens.deactivate(session, ada, token)
+                        ended.append(token)
+                        break
+                    except Unavailable:
+                        time.sleep(0.1)
+
+        with FollowedCopy(tmp_path / "grants.db", installation.url) as copy:
+            copy.until_at(registry.revision())
+            ending = threading.Thread(target=end)
+            ending.start()
+            copy.until(lambda: len(ended) > 15)
+            installation.fail_over()
+            ending.join()
+            assert sorted(ended) == sorted(tokens)
+            copy.until_at(registry.revision())
+            assert copy.rows() == published(registry.database)
+            assert copy.parted == []
+        with registry.reading() as session:
+            for token in ended:
+                grant = published_grant(session, token)
+                assert grant is not None
+                assert grant.deactivated
+
+
+def test_an_isolated_primary_with_a_synchronous_replica_vouches_for_nothing(
+    tmp_path: Path,
+) -> None:
+    """It still answers, and may have been replaced: its heartbeat can't be committed."""
+    with (
+        installed(synchronous=True) as installation,
+        FollowedCopy(tmp_path / "grants.db", installation.url, 2_000) as copy,
+    ):
+        copy.until(lambda: copy.vouched)
+        installation.replica.stop()
+        with closing(DatabaseFeed(installation.primary.url("registry"))) as asked:
+            with pytest.raises(psycopg.OperationalError):
+                asked.heartbeat()
+            assert asked.changes((0, "0" * 16)) is None
+        copy.until(lambda: not copy.vouched)
+        installation.replica.start()
+        copy.until(lambda: copy.vouched)
+
+
+@pytest.mark.parametrize("connectable", [False, True])
+def test_a_replica_is_never_asked(
+    postgresql: Cluster, postgresql_url: str, connectable: bool
+) -> None:
+    """Nor one that an operator's URL lets in: it may be far behind, or cut off."""
+    name = postgresql_url.rpartition("/")[2]
+    with postgresql.replica() as replica:
+        url = replica.url(name) + ("?target_session_attrs=any" if connectable else "")
+        with (
+            closing(DatabaseFeed(url)) as asked,
+            pytest.raises(psycopg.Error, match=r"recovery|read"),
+        ):
+            asked.heartbeat()
+
+
+def test_a_shortened_history_is_noticed_and_the_copy_built_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An asynchronous replica takes over without what it didn't get: new commits have the numbers
+    of the lost ones, and other tags."""
+    with installed(synchronous=False) as installation:
+        registry = installation.registry
+        ada = registry.signed_in(registry.ada)
+        token, _ = registry.token(ada)
+        _in_step(installation)
+        with FollowedCopy(tmp_path / "grants.db", installation.url, 3_000) as copy:
+            copy.until_at(registry.revision())
+            installation.replica.stop()
+            with registry.changing() as session:
+                access_tokens.deactivate(session, ada, token.id)
+            lost = registry.revision()
+            copy.until_at(lost)
+            installation.primary.stop()
+            copy.until(lambda: not copy.vouched)
+            installation.replica.start()
+            installation.replica.promote()
+            copy.until(lambda: copy.vouched)
+            assert [number for (number, _), _ in copy.parted] == [lost]
+            assert copy.rows() == published(registry.database)
+            (known,) = copy.parted
+        # It is reported, once it is told.
+        for _ in range(3):
+            registry.token(ada)
+        with registry.database.counting(NOW) as session:
+            assert history.note_parted(session, NODE, *known)
+        with registry.reading() as session:
+            told = audit.list_(session, Actor.command_line(), action="history.shortened")
+            assert history.times_shortened(session) == 1
+        (event,) = told.items
+        assert (event.subject.name, event.before) == ("a machine", {"revision": lost})
+        assert audit.sentence(event).startswith("The database lost changes: a machine had seen")
+        assert "lost changes" in caplog.text
+
+
+def test_a_copy_older_than_what_is_kept_is_no_shortened_history(registry: SmallRegistry) -> None:
+    position = (0, "0" * 16)
+    with registry.database.counting(NOW) as session:
+        session.execute(history.revisions.delete().where(history.revisions.c.number < 2))
+    with registry.database.counting(NOW) as session:
+        assert not history.note_parted(session, NODE, position, (9, "f" * 16))
+
+
+def _in_step(installation: Installation) -> None:
+    behind = "SELECT pg_current_wal_lsn() = replay_lsn FROM pg_stat_replication"
+    deadline = time.monotonic() + 10
+    while installation.primary.execute(behind) != [(True,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
