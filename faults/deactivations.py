@@ -10,6 +10,7 @@ from statistics import median, quantiles
 
 from tests.postgresql import Cluster
 
+from faults.answers import boot_ns
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, Node
 from faults.watching import ALLOWED, REFUSED, Report, Watcher
@@ -208,19 +209,19 @@ class _Oracle:
             if text:
                 for watcher in watchers:
                     watcher.watch(text)
-                ready.append((text, _boot_ns()))
+                ready.append((text, boot_ns()))
             elif not ready:
                 return
             if text and len(ready) < 3:
                 continue
             text, since = ready.pop(0)
-            time.sleep(max(0.0, _WATCHED_SECONDS - (_boot_ns() - since) / 1e9))
-            ended = self.ended[text[:21]] = _Ended(node.name, _boot_ns(), 0)
+            time.sleep(max(0.0, _WATCHED_SECONDS - (boot_ns() - since) / 1e9))
+            ended = self.ended[text[:21]] = _Ended(node.name, boot_ns(), 0)
             status = rest.deactivate(text[:21])
             if status != 200:
                 self.refused_requests[status] += 1
                 continue
-            ended.answered = _boot_ns()
+            ended.answered = boot_ns()
             self.same_node[asking.reason(text)] += 1
             if len(self.ended) % 10 == 0:
                 reason = main.reason(text)
@@ -243,7 +244,3 @@ class _Oracle:
                 if reason != "permission_missing":
                     self.wrong[f"a permission just taken away: {reason}"] += 1
             self.changes += 2
-
-
-def _boot_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

@@ -119,9 +119,19 @@ class Installation:
         return texts
 
     @contextmanager
-    def nodes(self, count: int, **settings: str) -> Iterator[list["Node"]]:
-        """So many running nodes, all ready. With SQLite there is only ever one."""
-        running = [Node(self, f"node-{number}", settings) for number in range(1, count + 1)]
+    def nodes(
+        self, count: int, own: Sequence[dict[str, str]] = (), /, **settings: str
+    ) -> Iterator[list["Node"]]:
+        """So many running nodes, all ready. With SQLite there is only ever one.
+
+        Args:
+            own: settings of single nodes, the first one's first.
+            settings: of all of them.
+        """
+        running = [
+            Node(self, f"node-{number + 1}", settings | (own[number] if number < len(own) else {}))
+            for number in range(count)
+        ]
         try:
             for node in running:
                 node.start()
@@ -321,8 +331,3 @@ def everything(rest: Rest, path: str) -> list[dict[str, Any]]:
 def id_of(text: str) -> str:
     """The id of a token's text."""
     return text[:21]
-
-
-def ids_of(texts: Sequence[str]) -> list[str]:
-    """The ids of tokens' texts."""
-    return [id_of(text) for text in texts]

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import text
 from tests.postgresql import Cluster
 
+from faults.answers import boot_ns
 from faults.asking import NOTHING
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, Node, everything, now
@@ -110,11 +111,11 @@ def _change(node: Node, acknowledged: _Acknowledged, stop: threading.Event, numb
         made = rest.create(label)
         if made is None:
             continue
-        acknowledged.made[made["id"]] = (node.name, made["token"], _boot_ns())
+        acknowledged.made[made["id"]] = (node.name, made["token"], boot_ns())
         if count % 3 == 0:
             acknowledged.unknown.add(made["id"])
             if rest.deactivate(made["id"]) == 200:
-                acknowledged.ended[made["id"]] = (node.name, _boot_ns())
+                acknowledged.ended[made["id"]] = (node.name, boot_ns())
                 acknowledged.unknown.discard(made["id"])
 
 
@@ -123,7 +124,7 @@ def _ask(node: Node, acknowledged: _Acknowledged, stop: threading.Event, number:
     asking = node.asking()
     chosen = random.Random(number)
     while not stop.wait(_PAUSE / 5):
-        asked = _boot_ns()
+        asked = boot_ns()
         ids = list(acknowledged.made)[-200:]
         if not ids:
             continue
@@ -180,7 +181,7 @@ class _Killer:
         copy = node.installation.path is None
         holder = node.lock_holder()
         victim: int | None = None
-        at = _boot_ns()
+        at = boot_ns()
         if kind in ("supervisor", "all"):
             node.kill(all_at_once=kind == "all")
             node.revive()
@@ -193,7 +194,7 @@ class _Killer:
         self.killed[kind] += 1
         taken = back = 0.0
         while not (taken and back):
-            passed = (_boot_ns() - at) / 1e9
+            passed = (boot_ns() - at) / 1e9
             if not taken:
                 if kind != "lock holder":
                     taken = passed
@@ -386,7 +387,3 @@ def _listens(process: int, port: int) -> bool:
             for descriptor in Path(f"/proc/{process}/fd").iterdir()
         )
     return False
-
-
-def _boot_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

@@ -1,19 +1,17 @@
 """PostgreSQL stopped for longer than MAX_STALENESS."""
 
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from benchmarks.servers import free_port
 from tests.postgresql import Cluster
 
+from faults.answers import Answer, Watch, boot_ns
 from faults.experiments import Finding, Lab, Moment, Result, experiment
-from faults.installation import Installation, Node, now
+from faults.installation import Installation, now
 from gatepass.registry import access_tokens, users
 
 _STALENESS = 3
-_PAUSE = 0.02
 #: A decision that was made in time may take this long to be seen.
 _GRACE_NS = 150_000_000
 
@@ -40,10 +38,10 @@ def outage(lab: Lab) -> Iterator[Result]:
                 raise RuntimeError("a token can't be deactivated")
             time.sleep(1.5)
             asked = {_LIVES: living, _ENDED: ended, _LATE: late}
-            watches = [_Watch(node, asked) for node in nodes]
+            watches = [Watch(node, asked) for node in nodes]
             time.sleep(lab.number(2, 1))
             lab.say(f"outage: PostgreSQL is away for {lab.number(10, 5)} s")
-            stopped = _boot_ns()
+            stopped = boot_ns()
             cluster.stop()
             time.sleep(0.2)
             until = {node.name: node.shared().vouched_until_boot_ns() for node in nodes}
@@ -54,7 +52,7 @@ def outage(lab: Lab) -> Iterator[Result]:
             cluster.start(free_port())
             _deactivate(installation, cluster.url("outage"), late)
             cluster.stop()
-            back = _boot_ns()
+            back = boot_ns()
             cluster.start(port)
             took = max(node.wait_ready() for node in nodes)
             time.sleep(lab.number(3, 1))
@@ -72,17 +70,8 @@ def outage(lab: Lab) -> Iterator[Result]:
     )
 
 
-@dataclass(frozen=True)
-class _Answer:
-    node: str
-    about: str
-    asked: int
-    replied: int
-    reason: str
-
-
 def _judged(
-    answers: list[_Answer], until: dict[str, int], back: int, ready: list[bool], took: float
+    answers: list[Answer], until: dict[str, int], back: int, ready: list[bool], took: float
 ) -> Iterator[Result]:
     before = [each for each in answers if each.replied < until[each.node]]
     after = [each for each in answers if until[each.node] + _GRACE_NS < each.asked < back]
@@ -114,32 +103,6 @@ def _judged(
     yield Finding("ready again after PostgreSQL is", f"{took:.1f} s")
 
 
-class _Watch:
-    """Asks one node again and again, on a thread of its own."""
-
-    def __init__(self, node: Node, asked: dict[str, str]) -> None:
-        self._node = node
-        self._asked = asked
-        self._answers: list[_Answer] = []
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> list[_Answer]:
-        """End it; all answers."""
-        self._stopped.set()
-        self._thread.join()
-        return self._answers
-
-    def _run(self) -> None:
-        asking = self._node.asking()
-        while not self._stopped.wait(_PAUSE):
-            for about, text in self._asked.items():
-                asked = _boot_ns()
-                reason = asking.reason(text)
-                self._answers.append(_Answer(self._node.name, about, asked, _boot_ns(), reason))
-
-
 def _deactivate(installation: Installation, url: str, text: str) -> None:
     database = installation.open(url)
     with database.changing(now()) as session:
@@ -148,9 +111,5 @@ def _deactivate(installation: Installation, url: str, text: str) -> None:
     database.close()
 
 
-def _boot_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-def _sleep_until(boot_ns: int) -> None:
-    time.sleep(max(0.0, (boot_ns - _boot_ns()) / 1e9))
+def _sleep_until(moment: int) -> None:
+    time.sleep(max(0.0, (moment - boot_ns()) / 1e9))

@@ -4,7 +4,9 @@ import hashlib
 import secrets
 import shutil
 import sqlite3
+import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
@@ -53,6 +55,7 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.follower import Feed, Follower
 from gatepass.verify.grant_copy import Change, Position, open_copy, position
 from gatepass.verify.grant_file import TABLES, GrantFile
+from gatepass.verify.streamed_copy import StreamedCopy
 
 _STALENESS_MS = 10_000
 _STEPS = 24
@@ -108,8 +111,8 @@ def schedules(lab: Lab) -> Iterator[Result]:
             "always",
             not failed and did["schedules"] >= share,
             failed
-            or f"{did['changes']:,} changes, {did['crashes']:,} crashes, {did['anew']:,} copies "
-            f"built anew, in {time.monotonic() - started:.0f} s",
+            or f"{did['changes']:,} changes, {did['crashes']:,} crashes in "
+            f"{time.monotonic() - started:.0f} s",
         )
 
 
@@ -164,9 +167,9 @@ class _Schedule(RuleBasedStateMachine):
         self._directory = directory
         self._database = database
         self._did = did
-        self._copies: list[_Copy] = [_Copy(directory / "embedded.db", _FramedFeed(database), did)]
+        self._copies: list[_Copy] = [_EmbeddedCopy(directory / "embedded.db", database)]
         if url:
-            self._copies.append(_Copy(directory / "node.db", DatabaseFeed(url), did))
+            self._copies.append(_NodesCopy(directory / "node.db", url))
         self._users: list[str] = []
         self._tokens: list[str] = []
         self._logins: list[str] = []
@@ -356,15 +359,13 @@ class _Schedule(RuleBasedStateMachine):
     def follow(self, which: int) -> None:
         """A copy follows, and equals the registry."""
         copy = self._one(self._copies, which)
-        copy.follow()
-        self._compare(copy)
+        self._follow(copy)
 
     @rule()
     def follow_all(self) -> None:
         """All copies follow."""
         for copy in self._copies:
-            copy.follow()
-            self._compare(copy)
+            self._follow(copy)
 
     @rule(which=_picked, at=st.integers(0, 8))
     def crash(self, which: int, at: int) -> None:
@@ -395,6 +396,10 @@ class _Schedule(RuleBasedStateMachine):
                 self._database.close()
             shutil.rmtree(self._directory)
 
+    def _follow(self, copy: "_Copy") -> None:
+        copy.follow()
+        self._compare(copy)
+
     def _compare(self, copy: "_Copy") -> None:
         self._did["compared"] += 1
         with self._database.reading(now()) as session:
@@ -421,40 +426,34 @@ class _Schedule(RuleBasedStateMachine):
         return those[which % len(those)]
 
 
-class _Copy:
-    """A copy that follows a feed."""
+class _Copy(ABC):
+    """A copy that follows the registry."""
 
-    def __init__(self, path: Path, feed: Feed, did: Counter[str]) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._feed = feed
-        self._did = did
         self._clock = Clock()
-        self.restart(first=True)
+        # Made before a map says anything of it.
+        open_copy(path).close()
+        self.restart()
 
-    def restart(self, *, first: bool = False) -> None:
+    def restart(self) -> None:
         """Let go of everything, and open the file again."""
-        if not first:
-            self.close()
-        self._connection = open_copy(self.path)
+        self.close()
         self._file = GrantFile(self.path)
-        self._follower = Follower(self._file, self._clock, _STALENESS_MS)
 
     def follow(self) -> None:
         """One round."""
-        before = position(self._connection)
-        self._follower.round(self._connection, self._feed)
-        self._did["anew"] += before is None
+        self._round(None)
         if not self._file.shared.vouched(self._clock.boot_ns(), self._clock.wall_ms()):
             raise AssertionError(f"{self.path.name} isn't vouched for")
 
     def follow_until_crash(self, at: int) -> bool:
-        """One round that dies once *at* records have come; whether it did."""
+        """One round that dies once *at* records have come, or before its end; whether it did: where
+        nothing has changed there is nothing to die at."""
         try:
-            self._follower.round(self._connection, _Crashing(self._feed, at))
+            self._round(at)
         except _Crash:
-            self._connection.close()
-            self._feed.close()
-            self.restart(first=True)
+            self.restart()
             return True
         return False
 
@@ -466,10 +465,96 @@ class _Copy:
             )
             return position(connection), _digest(rows)
 
+    @abstractmethod
+    def _round(self, crash_at: int | None) -> None:
+        """One round, or one that dies at a record."""
+
+    @abstractmethod
     def close(self) -> None:
-        """Let go of everything."""
-        self._connection.close()
+        """Let go of everything; what isn't committed is lost, as when a process dies."""
+
+
+class _NodesCopy(_Copy):
+    """A node's: from PostgreSQL."""
+
+    _connection: sqlite3.Connection | None = None
+
+    def __init__(self, path: Path, url: str) -> None:
+        self._feed = DatabaseFeed(url)
+        super().__init__(path)
+
+    def close(self) -> None:
+        """Let go of both databases."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         self._feed.close()
+
+    def _round(self, crash_at: int | None) -> None:
+        if self._connection is None:
+            self._connection = open_copy(self.path)
+            self._follower = Follower(self._file, self._clock, _STALENESS_MS)
+        feed: Feed = self._feed if crash_at is None else _Crashing(self._feed, crash_at)
+        self._follower.round(self._connection, feed)
+
+
+class _EmbeddedCopy(_Copy):
+    """An embedded verifier's: from the frames of a feed."""
+
+    _copy: StreamedCopy | None = None
+
+    def __init__(self, path: Path, database: Database) -> None:
+        self._database = database
+        super().__init__(path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = None
+
+    def _round(self, crash_at: int | None) -> None:
+        if self._copy is None:
+            self._copy = StreamedCopy(self._file, self._clock, "", threading.Lock())
+        stream = self._stream(self._copy.begin())
+        reader = frames.Frames()
+        records = 0
+        # It comes in pieces that know nothing of frames.
+        for start in range(0, len(stream), 100):
+            for frame in reader.feed(stream[start : start + 100]):
+                if crash_at is not None:
+                    if records and (records > crash_at or isinstance(frame, frames.Reached)):
+                        raise _Crash
+                    records += isinstance(frame, frames.Records)
+                self._copy.take(frame)
+
+    def _stream(self, here: Position | None) -> bytes:
+        """What the server would send."""
+        boot_ns = self._clock.boot_ns()
+        with self._database.reading(now()) as session:
+            found = None if here is None else changes.since(session, here)
+            rows: list[Change] = (
+                [
+                    (table, key, record, revision)
+                    for query in changes.SNAPSHOT
+                    for table, key, record, revision in session.execute(text(query))
+                ]
+                if found is None
+                else found[1]
+            )
+            there = changes.here(session) if found is None else found[0]
+        opening = frames.Opening(
+            protocol=frames.PROTOCOL,
+            boot_ns=boot_ns,
+            staleness_ms=_STALENESS_MS,
+            anew=found is None,
+            node="node_0000000000000000",
+            version="0",
+            wall_ms=self._clock.now(),
+        )
+        parts = [frames.pack(rows[start : start + 2]) for start in range(0, len(rows), 2)]
+        sent: list[frames.Frame] = [opening, *parts, frames.Reached(*there, boot_ns)]
+        return b"".join(map(frames.encode, sent))
 
 
 def _digest(rows: Iterable[tuple[str, bytes, int]]) -> str:
@@ -478,40 +563,6 @@ def _digest(rows: Iterable[tuple[str, bytes, int]]) -> str:
         digest.update(b"%s %d %d " % (key.encode(), revision, len(record)))
         digest.update(record)
     return digest.hexdigest()
-
-
-class _FramedFeed:
-    """What an embedded verifier reads: the registry's changes, cut into frames and read again."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def heartbeat(self) -> int:
-        """The registry's time."""
-        return now()
-
-    def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:
-        """What changed, as frames."""
-        with self._database.reading(now()) as session:
-            found = changes.since(session, after)
-        return None if found is None else (found[0], _through_frames(found[0], found[1]))
-
-    def snapshot(self) -> tuple[Position, Iterable[Change]]:
-        """Everything, as frames."""
-        with self._database.reading(now()) as session:
-            rows: list[Change] = [
-                (table, key, record, revision)
-                for query in changes.SNAPSHOT
-                for table, key, record, revision in session.execute(text(query))
-            ]
-            there = changes.here(session)
-        return there, _through_frames(there, rows)
-
-    def wait(self, seconds: float) -> None:
-        """Nobody waits here."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class _Crashing:
@@ -549,18 +600,6 @@ class _Crashing:
             yield row
         # All is applied, and nothing is committed.
         raise _Crash
-
-
-def _through_frames(there: Position, rows: list[Change]) -> Iterator[Change]:
-    """*rows* as they come out of a stream that is read a few bytes at a time."""
-    cut = [rows[start : start + 3] for start in range(0, len(rows), 3)]
-    stream = b"".join(frames.encode(frames.pack(part)) for part in cut)
-    stream += frames.encode(frames.Reached(*there, 0))
-    reader = frames.Frames()
-    for start in range(0, len(stream), 100):
-        for frame in reader.feed(stream[start : start + 100]):
-            if isinstance(frame, frames.Records):
-                yield from frames.unpack(frame)
 
 
 def _empty(database: Database) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 import psycopg
-
-from postgresql import Cluster, end_with_parent, free_port
+from tests.postgresql import Cluster, end_with_parent, free_port
 
 _START_SECONDS = 20
 
