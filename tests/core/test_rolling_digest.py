@@ -1,0 +1,50 @@
+"""Copies are told to be equal by a digest that doesn't mind the order."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepass.core.rolling_digest import RollingDigest
+
+ROWS = st.lists(
+    st.tuples(st.integers(-(2**63), 2**63 - 1) | st.text() | st.binary() | st.none(), st.text()),
+    unique=True,
+)
+
+
+def of(*rows: Any) -> tuple[int, str]:
+    digest = RollingDigest()
+    digest.add(rows)
+    return digest.rows, str(digest)
+
+
+@given(ROWS, st.randoms())
+def test_the_order_doesnt_matter(rows: list[Any], random: Any) -> None:
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    assert of(*shuffled) == of(*rows)
+
+
+@given(ROWS, ROWS)
+def test_it_tells_sets_of_rows_apart(one: list[Any], other: list[Any]) -> None:
+    assert (of(*one) == of(*other)) == (set(one) == set(other))
+
+
+@given(ROWS)
+def test_what_is_taken_out_is_as_if_it_had_never_been_there(rows: list[Any]) -> None:
+    digest = RollingDigest()
+    digest.add([*rows, ("x", "y")])
+    digest.remove(rows)
+    assert (digest.rows, str(digest)) == of(("x", "y"))
+
+
+def test_values_are_told_apart_by_type_and_place() -> None:
+    digests = {
+        of(row)[1] for row in ((1, None), ("1", None), (b"1", None), (None, 1), (1,), ("", 1))
+    }
+    assert len(digests) == 6
+
+
+def test_the_same_row_twice_is_not_none_at_all() -> None:
+    assert of(("x",), ("x",)) not in (of(), of(("x",)))
