@@ -23,6 +23,8 @@ from gatepass.registry import usage as registry_usage
 from gatepass.registry.audit import Subject
 from gatepass.registry.changes import Position
 from gatepass.registry.database import Database
+from gatepass.registry.ended_log import FILE_NAME as ENDED_LOG
+from gatepass.registry.ended_log import EndedLog
 from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.proving import Proving
 from gatepass.registry.sealing import FILE_NAME, SealingKey
@@ -48,6 +50,7 @@ class Node:
     Attributes:
         settings, catalogue, clock: as given.
         file: the local grant file.
+        ended_log: where what is ended is written down a second time.
         database: the registry.
         sealing: the key that second factors are sealed with.
         proving: what lets people show once more that it is them.
@@ -67,11 +70,13 @@ class Node:
         if not on_one_machine:
             # Readers open the copy read-only, so it must be there before the first of them.
             open_copy(self.file.path).close()
+        self.ended_log = EndedLog(self.file.path.with_name(ENDED_LOG))
         self.database = Database(
             settings.database_url,
             writing=self.file.writing if on_one_machine else nullcontext,
             confirm=None if on_one_machine else self._confirm,
             tolerance_ms=TOLERANCE_MS,
+            ended=self.ended_log.append,
         )
         self.sealing = SealingKey(settings.data_dir / FILE_NAME)
         self.proving = Proving(self.database, self.sealing, clock.now)
@@ -153,6 +158,7 @@ class Node:
                 self.clock.watch(self.file.shared)
                 self.file.watch()
                 self.usage.flush()
+                self.ended_log.append()
             except Exception as error:
                 _log.warning("a round failed: %s", type(error).__name__)
 

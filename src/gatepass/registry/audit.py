@@ -12,6 +12,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit_records import STORED, AuditEvent, Subject, event_of
 from gatepass.registry.audit_search import Filters, count, list_, newest_number
 from gatepass.registry.audit_sentences import sentence
+from gatepass.registry.ended_log import ENDINGS, note
 from gatepass.registry.fields import storable
 from gatepass.registry.tables import audit_events, roles
 
@@ -59,7 +60,12 @@ def record_each(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write an event for each of *subjects*, to all of which the same was done."""
+    """Write an event for each of *subjects*, to all of which the same was done.
+
+    What ended is noted for ``ended.log`` here, so that the two can't tell different things.
+    """
+    if action in ENDINGS:
+        note(session, actor, subjects)
     before_told, after_told = _told(session, before), _told(session, after)
     session.execute(
         insert(audit_events),

@@ -47,5 +47,7 @@ KINDS = {
         "Roles", (*_actions("role", "created", "modified", "deleted"), "catalogue.changed")
     ),
     "allowlist": Kind("Allowlist", _actions("allowlist", "changed", "lifted", "trial_started")),
-    "company": Kind("Company", _actions("company", "created", "modified")),
+    "company": Kind(
+        "Company", _actions("company", "created", "modified", "deactivated", "restored")
+    ),
 }

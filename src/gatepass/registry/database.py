@@ -14,7 +14,7 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import IntEnum, unique
 from pathlib import Path
@@ -24,6 +24,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Unavailable
+from gatepass.registry.ended_log import Ending
 from gatepass.registry.engines import (
     BUSY_TIMEOUT_MS,
     CHANGING,
@@ -69,6 +70,8 @@ class Database:
             may raise Unavailable ``not_confirmed``.
         tolerance_ms: how far a change's time may be from the primary's clock, on PostgreSQL; None
             doesn't compare. Nodes whose clocks are apart would not agree on what has expired.
+        ended: called with what a change ended for good, after it has committed and before
+            ``confirm``.
 
     Raises:
         Misconfigured: the URL can't be read. The message doesn't repeat it: it may hold a password.
@@ -81,10 +84,12 @@ class Database:
         writing: Callable[[], AbstractContextManager[None]] = nullcontext,
         confirm: Callable[[int], None] | None = None,
         tolerance_ms: int | None = None,
+        ended: Callable[[Sequence[Ending]], None] | None = None,
     ) -> None:
         self._writing = writing
         self._confirm = confirm
         self._tolerance_ms = tolerance_ms
+        self._ended = ended
         #: The SQLite file, or None.
         self.path: Path | None = None
         if url.startswith("sqlite:"):
@@ -142,6 +147,9 @@ class Database:
                 session.execute(_WAKE_FOLLOWERS)
             with self._writing():
                 session.commit()
+            endings = session.info.get("endings")
+        if self._ended is not None and endings:
+            self._ended(endings)
         if self._confirm is not None:
             self._confirm(number)
 

@@ -1,0 +1,122 @@
+"""A registry with something in every table, for tests of moving it."""
+
+from typing import Any
+
+from sqlalchemy import insert, update
+
+from gatepass.core.credentials import new_id
+from gatepass.registry import allowlist, invitations, password_resets, roles, verifier_keys
+from gatepass.registry import tables as t
+from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry.actor import Actor
+from gatepass.registry.allowlist import Entry
+from gatepass.registry.database import Database
+from gatepass.registry.invitations import Invitation
+from gatepass.registry.moving import contents
+from gatepass.registry.moving.contents import Contents
+from gatepass.registry.usage import DAY_MS
+from small_registry import HOUR, NOW, SmallRegistry
+
+
+class FullRegistry(SmallRegistry):
+    """Two companies, and something of everything else.
+
+    Attributes:
+        signed: Ada, signed in.
+        token, text: an access token of hers.
+        key: a verifier key's id.
+        invitation: a pending one of hers.
+        bob: a colleague, signed in.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.signed: Actor = self.signed_in(self.ada)
+        self.made: AccessToken
+        self.made, self.text = self.token(
+            self.signed, label="Naïve — 日本\n"[:-1], networks=["198.51.100.0/24"]
+        )
+        self.bob = self.colleague("manager")
+        self.key, self.invitation = self._hand_out()
+        self._fill()
+
+    def _hand_out(self) -> tuple[str, Invitation]:
+        with self.changing() as session:
+            key, _ = verifier_keys.create(session, Actor.command_line(), label="nginx")
+            invitation = invitations.create(
+                session,
+                self.signed,
+                email="new@northwind.example",
+                role="reporting",
+                lifetime_ms=72 * HOUR,
+            )
+            roles.create(
+                session,
+                self.signed,
+                catalogue=self.catalogue,
+                name="Desk",
+                permissions=["charges:get"],
+            )
+            allowlist.replace(
+                session, Actor.command_line(), self.contoso.id, [Entry("203.0.113.0/24", "office")]
+            )
+        with self.database.counting(self.now) as session:
+            assert password_resets.request(session, "ada@northwind.example", None)
+        return key.id, invitation
+
+    def _fill(self) -> None:
+        """What isn't easily come by, as it would stand there."""
+        rows: dict[Any, dict[str, Any]] = {
+            t.allowlist_trial_entries: {
+                "company_id": self.contoso.id,
+                "position": 0,
+                "network": "10.0.0.0/8",
+                "note": "",
+            },
+            t.recovery_codes: {"user_id": self.ada.id, "digest": bytes(range(32))},
+            t.sign_in_failures: {"key": "account ada", "at": NOW},
+            t.token_use: {"token_id": self.made.id, "last_at": NOW, "total": 2**40},
+            t.token_use_days: {"token_id": self.made.id, "day": NOW // DAY_MS, "uses": 3},
+            t.token_use_addresses: {
+                "token_id": self.made.id,
+                "address": "198.51.100.7",
+                "last_at": NOW,
+                "uses": 3,
+            },
+            t.usage_spools: {"name": "1-2-3", "folded_to": 99},
+            t.decision_counts: {"reason": "allowed", "total": 7},
+            t.nodes: {
+                "id": new_id("nod"),
+                "kind": "node",
+                "name": "web-1",
+                "version": "0.1.0",
+                "limits": {"companies": ["é"]},
+                "first_seen_at": 1,
+                "seen_at": 1,
+                "vouched_at": 1,
+                "staleness_ms": 10_000,
+                "revision": 3,
+            },
+            t.receipts: {
+                "revision": 3,
+                "subject_id": "x",
+                "subject_kind": "access_token",
+                "subject_name": "x",
+                "at": 1,
+            },
+            t.receipt_confirmations: {"revision": 3, "node_id": "nod_1", "node_name": "web-1"},
+        }
+        with self.database.counting(self.now) as session:
+            for table, row in rows.items():
+                session.execute(insert(table), row)
+            session.execute(
+                update(t.users)
+                .where(t.users.c.id == self.ada.id)
+                .values(totp_sealed=b"\x00\xffsealed", operator=True)
+            )
+
+
+def measured(database: Database) -> Contents:
+    """What a database holds."""
+    with database.reading(NOW) as session:
+        return contents.measure(session.connection(), lambda rows: None)

@@ -1,0 +1,193 @@
+"""What ends is written down a second time, before whoever asked for it is told."""
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from children import finished, in_child
+from full_registry import FullRegistry
+from gatepass.core.errors import Misconfigured
+from gatepass.registry import (
+    access_tokens,
+    authentications,
+    invitations,
+    user_changes,
+    verifier_keys,
+)
+from gatepass.registry.actor import Actor
+from gatepass.registry.database import Database
+from gatepass.registry.ended_log import EndedLog, Ending, Reading
+from small_registry import NOW, SmallRegistry
+
+ENDING = Ending(NOW, "access_token", "gpat_1", 7, "usr_1", "Ada")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> EndedLog:
+    return EndedLog(tmp_path / "ended.log")
+
+
+@pytest.fixture
+def registry(database_url: str, log: EndedLog) -> SmallRegistry:
+    return FullRegistry(Database(database_url, ended=log.append))
+
+
+def ids(log: EndedLog) -> list[tuple[str, str]]:
+    return [(ending.kind, ending.id) for ending in log.read()]
+
+
+def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) -> None:
+    bob = registry.bob
+    assert bob.user is not None
+    other, _ = registry.token(bob, permissions=["charges:get"])
+    operator = Actor.command_line()
+    ends: list[tuple[Callable[[Session], object], list[tuple[str, str | None]]]] = [
+        (
+            lambda session: access_tokens.deactivate(session, registry.signed, registry.made.id),
+            [("access_token", registry.made.id)],
+        ),
+        (
+            lambda session: invitations.deactivate(
+                session, registry.signed, registry.invitation.id
+            ),
+            [("invitation", registry.invitation.id)],
+        ),
+        (
+            lambda session: verifier_keys.deactivate(session, operator, registry.key),
+            [("verifier_key", registry.key)],
+        ),
+        (
+            lambda session: authentications.sign_out(session, bob),
+            [("authentication", bob.credential)],
+        ),
+        (
+            lambda session: user_changes.deactivate(session, operator, bob.user or ""),
+            [("user", bob.user), ("access_token", other.id)],
+        ),
+        (
+            lambda session: authentications.deactivate(
+                session, operator, registry.signed.credential or ""
+            ),
+            [("authentication", registry.signed.credential)],
+        ),
+    ]
+    expected: list[tuple[str, str | None]] = []
+    for end, its in ends:
+        with registry.changing() as session:
+            end(session)
+            revision = session.info["revision"]
+        expected += its
+        assert ids(log) == expected
+        # A repetition ends nothing.
+        last = [ending for ending in log.read() if ending.revision == revision]
+        assert len(last) == len(its)
+    with registry.changing() as session:
+        access_tokens.deactivate(session, operator, registry.made.id)
+    assert ids(log) == expected
+    first = next(iter(log.read()))
+    assert (first.at, first.by, first.by_name) == (NOW, registry.ada.id, "Ada Lovelace")
+
+
+def test_what_is_rolled_back_is_not(registry: FullRegistry, log: EndedLog) -> None:
+    def struck(session: Session) -> None:
+        access_tokens.deactivate(session, registry.signed, registry.made.id)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), registry.changing() as session:
+        struck(session)
+    assert not log.path.exists()
+
+
+def test_it_is_there_before_a_node_has_caught_up(database_url: str, log: EndedLog) -> None:
+    """``not_confirmed`` says that the change stands: so it has to be in the log by then."""
+    registry = FullRegistry(Database(database_url))
+    seen: list[int] = []
+    database = Database(
+        database_url, ended=log.append, confirm=lambda revision: seen.append(len(ids(log)))
+    )
+    with database.changing(NOW) as session:
+        access_tokens.deactivate(session, registry.signed, registry.made.id)
+    assert seen == [1]
+
+
+def test_the_file_is_private_and_plain(log: EndedLog, tmp_path: Path) -> None:
+    log.append([ENDING])
+    assert stat.S_IMODE(log.path.stat().st_mode) == 0o600
+    (line,) = [line for line in log.path.read_text().splitlines() if line]
+    assert json.loads(line) == {
+        "at": NOW,
+        "kind": "access_token",
+        "id": "gpat_1",
+        "revision": 7,
+        "by": "usr_1",
+        "by_name": "Ada",
+    }
+    link = tmp_path / "link.log"
+    link.symlink_to(tmp_path / "elsewhere")
+    EndedLog(link).append([ENDING])
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_torn_lines_are_passed_over_and_counted(log: EndedLog) -> None:
+    log.append([ENDING])
+    whole = log.path.read_bytes()
+    log.path.write_bytes(whole + whole[: len(whole) // 2])
+    log.append([Ending(NOW, "user", "usr_2", 9)])
+    log.path.write_bytes(log.path.read_bytes() + whole[:-1])
+    read = log.read()
+    assert [ending.id for ending in read] == ["gpat_1", "usr_2"]
+    assert (read.torn, read.latest_revision) == (2, 9)
+
+
+def test_a_full_disk_undoes_nothing_and_is_tried_again(
+    log: EndedLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        log.append([ENDING])
+    assert "No space left" in caplog.text
+    assert ids(log) == []
+    log.append()
+    assert ids(log) == [("access_token", "gpat_1")]
+    log.append()
+    assert len(ids(log)) == 1
+
+
+def test_a_write_that_breaks_off_is_completed(
+    log: EndedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+    log.append([ENDING, ENDING])
+    assert len(ids(log)) == 2
+
+
+def _append(path: Path, process: int) -> None:
+    log = EndedLog(path)
+    for number in range(50):
+        log.append([Ending(NOW, "user", f"{process}-{number}", number)] * 3)
+
+
+def test_processes_write_whole_lines_between_each_others(log: EndedLog) -> None:
+    children = [in_child(partial(_append, log.path, each)) for each in range(3)]
+    assert {finished(child) for child in children} == {True}
+    read = log.read()
+    assert len({ending.id for ending in read}) == 150
+    assert read.torn == 0
+
+
+def test_no_log_is_empty_but_one_that_was_named_is_missed(log: EndedLog, tmp_path: Path) -> None:
+    assert list(log.read()) == []
+    with pytest.raises(Misconfigured, match="No such file"):
+        list(Reading(tmp_path / "ended.log"))
+    with pytest.raises(Misconfigured, match="can't be read"):
+        list(EndedLog(tmp_path).read())
