@@ -98,13 +98,18 @@ class FullRegistry(SmallRegistry):
                 "revision": 3,
             },
             t.receipts: {
-                "revision": 3,
+                "revision": 300,
                 "subject_id": "x",
                 "subject_kind": "access_token",
                 "subject_name": "x",
                 "at": 1,
             },
-            t.receipt_confirmations: {"revision": 3, "node_id": "nod_1", "node_name": "web-1"},
+            t.receipt_confirmations: {
+                "revision": 300,
+                "node_id": "nod_1",
+                "node_name": "web-1",
+                "node_kind": "node",
+            },
         }
         with self.database.counting(self.now) as session:
             for table, row in rows.items():

@@ -24,11 +24,14 @@ app = typer.Typer(
 
 # What Typer makes of Ctrl-C.
 _INTERRUPTED = 130
-# One module a command or a group of them; each adds itself to `app`.
-_COMMANDS = (
-    *("demo", "init", "serve", "migrate"),
-    *("verifier", "token", "user", "allowlist", "catalogue", "node"),
-)
+# The module of each command or group of them; it adds itself to `app`.
+_COMMANDS = {
+    **{name: name for name in ("demo", "init", "serve", "migrate")},
+    "export": "moving",
+    "import": "moving",
+    "restore": "restore",
+    **{name: name for name in ("verifier", "token", "user", "allowlist", "catalogue", "node")},
+}
 
 
 def run() -> int:
@@ -72,7 +75,7 @@ def _load(first: Sequence[str]) -> None:
     if first == ["--version"]:
         return
     for name in [name for name in first if name in _COMMANDS] or _COMMANDS:
-        importlib.import_module(f"gatepass.cli.{name}")
+        importlib.import_module(f"gatepass.cli.{_COMMANDS[name]}")
 
 
 def _failed(line: str) -> int:

@@ -1,6 +1,7 @@
 """Each event as a sentence: who did what to whom, with the names of that time."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from gatepass.registry.audit_records import AuditEvent
@@ -156,6 +157,12 @@ def _company_modified(event: AuditEvent) -> str:
     return f"changed the {what} of the company {event.subject.name}"
 
 
+def _restored(event: AuditEvent) -> str:
+    at = _after(event, "backup_at")
+    when = f" taken {datetime.fromtimestamp(at // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
+    return f"restored everything from a backup{when}"
+
+
 def _ended_too(event: AuditEvent) -> str:
     number = _after(event, "authentications_ended")
     return f", which ended {_counted(number, 'sign-in')}" if type(number) is int and number else ""
@@ -199,6 +206,8 @@ _SAID: dict[str, Callable[[AuditEvent], str]] = {
     "authentication.ended": lambda event: "signed out",
     "authentication.deactivated": lambda event: f"deactivated a sign-in of {event.subject.name}",
     "company.modified": _company_modified,
+    "company.restored": _restored,
+    "installation.restored": _restored,
     "invitation.created": lambda event: f"invited {event.subject.name}{_as_role(event)}",
     "invitation.resent": lambda event: (
         f"sent {event.subject.name} a new invitation link; the old one no longer works"

@@ -94,6 +94,17 @@ def drop(session: Session, subject: str) -> None:
     )
 
 
+def drop_all(session: Session) -> int:
+    """Send nothing of what waits; how many mails there were."""
+    dropped = session.execute(
+        update(outgoing_mail)
+        .where(_table.state.in_((*_OPEN, "handed_over")))
+        .values(state="dropped")
+        .returning(_table.id)
+    )
+    return len(dropped.all())
+
+
 def any_due(session: Session) -> bool:
     """Whether there is something to send now."""
     return session.execute(select(_table.id).where(_is_due(session)).limit(1)).first() is not None

@@ -64,12 +64,14 @@ def _impatient(gen: PQGen[_Answer], patience_s: float) -> PQGen[_Answer]:
 
 @contextmanager
 def patient(connection: Connection) -> Iterator[None]:
-    """Let what *connection* is asked take its time: building an index is silent work."""
+    """Let what *connection* is asked take its time: building an index is silent work, and what is
+    read or written meanwhile may keep it waiting. Call it within a transaction, and once in it."""
     driver = connection.connection.dbapi_connection
     if not isinstance(driver, Impatient):
         yield
         return
     driver.patience_s = math.inf
+    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
     try:
         yield
     finally:

@@ -26,7 +26,7 @@ def schema_state(database: Database) -> SchemaState:
     if database.path is not None and not database.path.exists():
         return "empty"
     with database.reading(now=0) as session:
-        return _state(session.connection())
+        return state_of(session.connection())
 
 
 def create_schema(database: Database) -> None:
@@ -36,12 +36,11 @@ def create_schema(database: Database) -> None:
         Misconfigured: the database isn't empty, or the file can't be made.
         Unavailable: it can't be written.
     """
-    if database.path is not None:
-        _make_private_file(os.fspath(database.path))
+    make_file(database)
     with database.administering() as connection:
-        if _state(connection) != "empty":
+        if state_of(connection) != "empty":
             raise Misconfigured("the database isn't empty: it has a schema already")
-        _upgrade(connection)
+        upgrade(connection)
 
 
 def migrate(database: Database) -> bool:
@@ -54,15 +53,20 @@ def migrate(database: Database) -> bool:
     if schema_state(database) == "empty":
         raise Misconfigured("the database is empty: run gatepass init first")
     with database.administering() as connection:
-        state = _state(connection)
+        state = state_of(connection)
         if state == "newer":
             raise Misconfigured("the database's schema is newer than this version of Gatepass")
         if state == "old":
-            _upgrade(connection)
+            upgrade(connection)
         return state == "old"
 
 
-def _state(connection: Connection) -> SchemaState:
+def state_of(connection: Connection) -> SchemaState:
+    """The same, within a transaction of one's own.
+
+    Raises:
+        Misconfigured: the database holds tables, but not Gatepass's.
+    """
     names = inspect(connection).get_table_names()
     if not names:
         return "empty"
@@ -74,7 +78,8 @@ def _state(connection: Connection) -> SchemaState:
     return "old" if version in VERSIONS else "newer"
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection) -> None:
+    """Make the latest schema of an older one, or of none, within a transaction of one's own."""
     # Alembic is a heavy import, and only needed here: not by every process that serves.
     from alembic import command
     from alembic.config import Config
@@ -84,11 +89,19 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _make_private_file(path: str) -> None:
+def make_file(database: Database) -> None:
+    """Make the file of a database on SQLite, empty and with mode 0600, where there is none.
+
+    Raises:
+        Misconfigured: it can't be made.
+    """
+    if database.path is None:
+        return
     # Exclusively made, so no connection of this process can be open on it: closing a descriptor
     # would drop the locks SQLite holds on the file.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         with suppress(FileExistsError):
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.close(os.open(database.path, flags, 0o600))
     except OSError as error:
-        raise Misconfigured(f"{path} can't be made: {error.strerror}") from error
+        raise Misconfigured(f"{database.path} can't be made: {error.strerror}") from error

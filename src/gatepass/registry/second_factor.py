@@ -128,13 +128,19 @@ def ready(session: Session, sealing: SealingKey) -> None:
         Unavailable: there is another key, or none on this machine.
         Misconfigured: the key can't be made.
     """
-    sealed = session.execute(
-        select(users.c.totp_sealed).where(users.c.totp_sealed.is_not(None)).limit(1)
-    ).scalar_one_or_none()
+    sealed = any_sealed(session)
     if sealed is None:
         sealing.make()
     else:
         sealing.require(sealed)
+
+
+def any_sealed(session: Session) -> bytes | None:
+    """Something that is sealed with the installation's key; None if nothing is."""
+    found: bytes | None = session.execute(
+        select(users.c.totp_sealed).where(users.c.totp_sealed.is_not(None)).limit(1)
+    ).scalar_one_or_none()
+    return found
 
 
 def put(session: Session, user: str, secret: str, step: int, sealing: SealingKey) -> list[str]:

@@ -1,0 +1,141 @@
+"""``gatepass restore``: a backup takes the database's place."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gatepass.cli.installation import opened
+from gatepass.cli.moving import File, as_told, counted, key_fits, progress_bars, remind_of_key
+from gatepass.cli.output import AsJson, print_json, when
+from gatepass.cli.tree import app
+from gatepass.core.errors import Conflict, Misconfigured, Unavailable
+from gatepass.node import Node
+from gatepass.registry.ended_log import Reading
+from gatepass.registry.moving import export_file
+from gatepass.registry.moving.export_file import ExportFile
+from gatepass.registry.moving.restoring import Restored
+from gatepass.registry.moving.restoring import restore as restore_backup
+from gatepass.settings import Settings
+from gatepass.verify.follower import NodeLock
+from gatepass.web.times import format_time
+
+_NAMES = {
+    "company": ("company", "companies"),
+    "user": ("user", "users"),
+    "access_token": ("access token", "access tokens"),
+    "authentication": ("sign-in", "sign-ins"),
+    "verifier_key": ("verifier key", "verifier keys"),
+    "invitation": ("invitation", "invitations"),
+    "password_reset": ("password reset", "password resets"),
+    "mail": ("mail", "mails"),
+}
+
+
+@app.command()
+def restore(
+    file: File,
+    ended_log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Another node's ended.log; may be given several times.",
+            metavar="PATH",
+            show_default=False,
+        ),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Put a backup in the database's place; what had ended since stays ended."""
+    with _installation() as node, progress_bars() as progress:
+        logs = [node.ended_log.read(), *map(Reading, ended_log or ())]
+        with export_file.opened(file, progress) as backup:
+            with node.file.writing():
+                restored = restore_backup(
+                    node.database,
+                    backup,
+                    logs,
+                    now=node.clock.now(),
+                    past_revision=node.file.shared.revision,
+                    progress=progress,
+                )
+            # This machine's copy, where it has one, is of a history that has ended.
+            node.file.shared.withdraw()
+            node.ended_log.append(restored.endings)
+        key_fitting, key = key_fits(node), node.sealing.path
+    if json:
+        _print_json(file, backup, restored)
+        return
+    for line in _sentences(file, backup, restored):
+        typer.echo(line, err=True)
+    if not key_fitting:
+        remind_of_key(f"put the {key.name} that goes with the backup back to {key}")
+
+
+@contextmanager
+def _installation() -> Iterator[Node]:
+    """The node, while no process of this machine serves by its database."""
+    settings = Settings.read()
+    try:
+        with opened(settings, schemas=("empty", "old", "current")) as node:
+            lock = NodeLock(node.file.lock_path)
+            try:
+                if not lock.take():
+                    raise Conflict(
+                        "Gatepass is running here: stop gatepass serve first.", reason="serving"
+                    )
+                yield node
+            finally:
+                lock.close()
+    except Unavailable as error:
+        said = getattr(error.__cause__, "orig", None)
+        if getattr(said, "sqlite_errorcode", None) not in (
+            sqlite3.SQLITE_CORRUPT,
+            sqlite3.SQLITE_NOTADB,
+        ):
+            raise
+        raise Misconfigured(
+            f"{settings.grant_path} is damaged: move it away, with its -wal and -shm, and restore "
+            "again; leave ended.log where it is"
+        ) from error
+
+
+def _sentences(file: Path, backup: ExportFile, restored: Restored) -> Iterator[str]:
+    yield (
+        f"Restored from {file}, made {when(backup.at)} by Gatepass {backup.version}, and read "
+        f"back: {counted(restored.found)}."
+    )
+    yield _sentence("Ended since then, and ended again", restored.kept_ended)
+    yield _sentence("Made after the backup, and gone", restored.gone)
+    waiting = {**restored.ended, "mail": restored.mail_dropped}
+    yield _sentence("Ended now, because nobody can tell who holds them", waiting)
+    if restored.torn_lines:
+        yield f"Lines of ended.log that can't be read: {restored.torn_lines:,}."
+    if restored.without_administrator:
+        names = ", ".join(restored.without_administrator)
+        yield f"No active administrator is left in: {names}."
+
+
+def _sentence(what: str, numbers: Mapping[str, int]) -> str:
+    told = [f"{number:,} {_NAMES[kind][number != 1]}" for kind, number in numbers.items() if number]
+    return f"{what}: {', '.join(told) or 'nothing'}."
+
+
+def _print_json(file: Path, backup: ExportFile, restored: Restored) -> None:
+    print_json(
+        {
+            "file": str(file),
+            "at": format_time(backup.at),
+            "version": backup.version,
+            "revision": restored.revision,
+            "tables": as_told(restored.found),
+            "kept_ended": restored.kept_ended,
+            "gone": restored.gone,
+            "ended": restored.ended,
+            "mail_dropped": restored.mail_dropped,
+            "torn_lines": restored.torn_lines,
+            "without_administrator": restored.without_administrator,
+        }
+    )

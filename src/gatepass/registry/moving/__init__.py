@@ -1,0 +1,1 @@
+"""Moving an installation's database: exports, imports, restoring a backup."""

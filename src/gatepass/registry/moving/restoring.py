@@ -1,0 +1,341 @@
+"""Restoring: a backup takes the database's place, and what had ended stays ended.
+
+What a backup holds is older than what it replaces. Everything that was ended since is known from
+the replaced database, from ``ended.log``, or from both, and is ended again; what was handed out to
+people and still waits to be used (links in mail, sign-ins) ends, because nobody can tell any more
+who holds it. A new history begins, so that every copy of the grants is built anew.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    null,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from gatepass.core.catalogue import ADMIN
+from gatepass.core.errors import Conflict, Misconfigured
+from gatepass.core.grants import decode_grant
+from gatepass.registry import audit, outgoing_mail, publishing
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import Subject
+from gatepass.registry.database import CHANGED_CHANNEL, Database
+from gatepass.registry.ended_log import Ending, Reading
+from gatepass.registry.moving import contents, known
+from gatepass.registry.moving.contents import Contents, Progress
+from gatepass.registry.moving.export_file import ExportFile
+from gatepass.registry.moving.known import KINDS
+from gatepass.registry.moving.whole import fill
+from gatepass.registry.schema import make_file, state_of, upgrade
+from gatepass.registry.shared_time import shared_now
+from gatepass.registry.tables import (
+    access_tokens,
+    authentications,
+    changed_records,
+    companies,
+    invitations,
+    nodes,
+    password_resets,
+    receipt_confirmations,
+    receipts,
+    revision,
+    revisions,
+    users,
+    verifier_keys,
+)
+
+#: A node that was heard of within this time, or within its own staleness, may still decide.
+SILENCE_MS = 10_000
+_BATCH = 500
+
+#: For the audit log: by kind, what a record is called, and whose it is.
+_TOLD: dict[str, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
+    "company": (companies.c.name, companies.c.id),
+    "user": (users.c.name, users.c.company_id),
+    "access_token": (access_tokens.c.label, access_tokens.c.company_id),
+    "authentication": (
+        select(users.c.name).where(users.c.id == authentications.c.user_id).scalar_subquery(),
+        authentications.c.company_id,
+    ),
+    "verifier_key": (verifier_keys.c.label, null()),
+    "invitation": (invitations.c.email, invitations.c.company_id),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What restoring a backup came to. By kind: ``company``, ``user``, ``access_token``,
+    ``authentication``, ``verifier_key``, ``invitation``.
+
+    Attributes:
+        found: the backup's contents, as they were read back.
+        kept_ended: what the backup held as active, and was ended since.
+        gone: what there was, but the backup doesn't know.
+        ended: what waited to be used and was ended now; ``password_reset`` too.
+        mail_dropped: how many mails aren't sent any more.
+        torn_lines: how many lines of the logs couldn't be read.
+        without_administrator: names of the active companies nobody can administer now.
+        revision: the new history's first.
+        endings: all that ended with it, for ``ended.log``.
+    """
+
+    found: Contents
+    kept_ended: dict[str, int]
+    gone: dict[str, int]
+    ended: dict[str, int]
+    mail_dropped: int
+    torn_lines: int
+    without_administrator: list[str]
+    revision: int
+    endings: Sequence[Ending]
+
+
+def restore(
+    database: Database,
+    file: ExportFile,
+    logs: Sequence[Reading],
+    *,
+    now: int,
+    past_revision: int,
+    progress: Progress,
+) -> Restored:
+    """Put a backup in the place of all that the database holds, if it holds anything.
+
+    One transaction: if it is interrupted, everything is as it was. See to it that this machine
+    serves nothing meanwhile.
+
+    Args:
+        logs: what ``ended.log`` holds, of each node.
+        now: the present moment, Unix ms.
+        past_revision: a revision that this machine's copy has reached; 0 if it has none.
+
+    Raises:
+        Conflict: ``serving``: a node decides by the database.
+        Misconfigured: it isn't Gatepass's, a newer version's, or a log can't be read.
+        Unavailable: it can't be written, or someone uses it right now.
+    """
+    make_file(database)
+    with database.administering() as connection:
+        known.begin(connection)
+        session = Session(connection, info={"now": now})
+        before = _take_over(session)
+        for log in logs:
+            known.learn_from_log(connection, log)
+        found = fill(connection, file, progress)
+        backup = connection.execute(select(revision.c.number)).scalar_one()
+        latest = max(before, backup, past_revision, *(log.latest_revision for log in logs))
+        session.info["revision"] = latest + 1
+        actor = Actor.command_line()
+        kept_ended = {kind: _end_what_had_ended(session, actor, kind) for kind in KINDS}
+        mail_dropped = outgoing_mail.drop_all(session)
+        ended = _end_what_waits(session, actor)
+        _begin_history(session)
+        _tell(session, actor, file, kept_ended, ended)
+        restored = Restored(
+            found=found,
+            kept_ended=kept_ended,
+            gone=known.missing(connection),
+            ended=ended,
+            mail_dropped=mail_dropped,
+            torn_lines=sum(log.torn for log in logs),
+            without_administrator=_without_administrator(session),
+            revision=latest + 1,
+            endings=session.info.get("endings", ()),
+        )
+        known.end(connection)
+    return restored
+
+
+def _take_over(session: Session) -> int:
+    """Keep others out, and learn what there is; the latest revision, or 0."""
+    connection = session.connection()
+    state = state_of(connection)
+    if state == "newer":
+        raise Misconfigured("the database's schema is newer than this version of Gatepass")
+    if state == "empty":
+        upgrade(connection)
+        return 0
+    if state == "old":
+        upgrade(connection)
+    if connection.dialect.name == "postgresql":
+        # Whoever reads still sees the former state until this commits.
+        tables = ", ".join(contents.COLUMNS)
+        connection.exec_driver_sql(f"LOCK TABLE {tables} IN EXCLUSIVE MODE")
+        _require_silence(session)
+    known.learn_from_database(connection)
+    number: int = connection.execute(select(revision.c.number)).scalar_one()
+    return number
+
+
+def _require_silence(session: Session) -> None:
+    now = shared_now(session)
+    silence = select(nodes.c.name, nodes.c.seen_at, nodes.c.staleness_ms)
+    heard = [
+        name
+        for name, seen_at, staleness_ms in session.execute(silence)
+        if seen_at + max(staleness_ms, SILENCE_MS) > now
+    ]
+    if heard:
+        raise Conflict(
+            f"Gatepass is running: {', '.join(sorted(heard))} was heard of a moment ago. Stop it "
+            "on every node, and restore when it has been silent for a while.",
+            reason="serving",
+        )
+
+
+def _end_what_had_ended(session: Session, actor: Actor, kind: str) -> int:
+    table = KINDS[kind]
+    which = [table.c.id == known.known.c.id, known.known.c.kind == kind]
+    return _end(
+        session,
+        actor,
+        kind,
+        [*which, known.known.c.at.is_not(None)],
+        {
+            "deactivated_at": known.known.c.at,
+            "deactivated_by": known.known.c.by_id,
+            "deactivated_by_name": known.known.c.by_name,
+        },
+    )
+
+
+def _end_what_waits(session: Session, actor: Actor) -> dict[str, int]:
+    """Nobody can tell who holds what was handed out: it may have been used up, or ended with
+    something else, after the backup was made."""
+    now = session.info["now"]
+    values = {
+        "deactivated_at": now,
+        "deactivated_by": actor.user,
+        "deactivated_by_name": actor.name,
+    }
+    ended = {
+        kind: _end(session, actor, kind, [KINDS[kind].c.expires_at > now], values)
+        for kind in ("authentication", "invitation")
+    }
+    table = password_resets.c
+    resets = session.execute(
+        update(password_resets)
+        .where(table.used_at.is_(None), table.deactivated_at.is_(None), table.expires_at > now)
+        .values(values)
+        .returning(table.id)
+    )
+    return {**ended, "password_reset": len(resets.all())}
+
+
+def _end(
+    session: Session,
+    actor: Actor,
+    kind: str,
+    which: list[ColumnElement[bool]],
+    values: dict[str, Any],
+) -> int:
+    """End those of a kind that are active and meet *which*: record, grants, audit log."""
+    table = KINDS[kind]
+    which = [*which, table.c.deactivated_at.is_(None)]
+    if kind == "invitation":
+        which.append(invitations.c.accepted_at.is_(None))
+    name, company = _TOLD[kind]
+    told = select(table.c.id, name.label("name"), company.label("company")).where(*which)
+    found = session.execute(told.order_by(table.c.id)).all()
+    session.execute(update(table).where(*which).values(values))
+    _publish(session, kind, [row.id for row in found])
+    subjects: dict[str | None, list[Subject]] = {}
+    for row in found:
+        subjects.setdefault(row.company, []).append(Subject(kind, row.id, row.name))
+    for company_id, its in subjects.items():
+        audit.record_each(
+            session,
+            actor,
+            f"{kind}.deactivated",
+            its,
+            company=company_id,
+            before={"deactivated_at": None},
+            after={"restored": True},
+        )
+    return len(found)
+
+
+def _publish(session: Session, kind: str, ids: Sequence[str]) -> None:
+    if kind == "company":
+        for company in ids:
+            rules = publishing.published_rules(session, company)
+            publishing.publish(session, msgspec.structs.replace(rules, active=False))
+    elif kind == "user":
+        for user in ids:
+            holder = publishing.published_holder(session, user)
+            if holder is not None:
+                publishing.publish(session, msgspec.structs.replace(holder, active=False))
+    elif kind != "invitation":
+        for start in range(0, len(ids), _BATCH):
+            records = session.scalars(_GRANTS, {"ids": ids[start : start + _BATCH]})
+            grants = [
+                msgspec.structs.replace(decode_grant(one), deactivated=True) for one in records
+            ]
+            publishing.publish_grants(session, grants)
+
+
+def _begin_history(session: Session) -> None:
+    """Nobody's copy belongs to it: all are built anew. Who decided by the former one is forgotten,
+    and with it what they had acknowledged."""
+    for table in (revisions, changed_records, receipt_confirmations, receipts, nodes):
+        session.execute(delete(table))
+    position = {"number": session.info["revision"], "tag": secrets.token_hex(8)}
+    session.execute(insert(revisions), {**position, "at": session.info["now"]})
+    # Changed in place: whoever waits for it finds it.
+    session.execute(update(revision).values(position))
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')"))
+
+
+def _tell(
+    session: Session,
+    actor: Actor,
+    file: ExportFile,
+    kept_ended: dict[str, int],
+    ended: dict[str, int],
+) -> None:
+    after = {"backup_at": file.at}
+    audit.record(
+        session,
+        actor,
+        "installation.restored",
+        Subject("installation", "installation", "the installation"),
+        company=None,
+        after={**after, "kept_ended": kept_ended, "ended": ended},
+    )
+    for company, name in session.execute(select(companies.c.id, companies.c.name)).all():
+        audit.record(
+            session,
+            actor,
+            "company.restored",
+            Subject("company", company, name),
+            company=company,
+            after=after,
+        )
+
+
+def _without_administrator(session: Session) -> list[str]:
+    administrator = exists().where(
+        users.c.company_id == companies.c.id,
+        users.c.role == ADMIN.id,
+        users.c.deactivated_at.is_(None),
+    )
+    lost = select(companies.c.name).where(companies.c.deactivated_at.is_(None), ~administrator)
+    return list(session.scalars(lost.order_by(companies.c.name)))
+
+
+_GRANTS = text("SELECT record FROM grants WHERE id IN :ids").bindparams(
+    bindparam("ids", expanding=True)
+)

@@ -1,0 +1,368 @@
+"""A whole installation into a file, and out of it: whatever the engines, nothing is lost."""
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
+
+from full_registry import FullRegistry, measured
+from gatepass.core.errors import Conflict, Misconfigured, Unavailable
+from gatepass.registry import access_tokens
+from gatepass.registry.actor import Actor
+from gatepass.registry.database import Database
+from gatepass.registry.ended_log import EndedLog, Ending
+from gatepass.registry.moving import export_file, whole
+from gatepass.registry.moving.contents import Contents, Progress
+from gatepass.registry.schema import schema_state
+from postgresql import Cluster
+from small_registry import NOW
+
+QUIET = Progress()
+
+
+@pytest.fixture
+def registry(database: Database) -> FullRegistry:
+    return FullRegistry(database)
+
+
+@pytest.fixture
+def on_sqlite(sqlite_url: str) -> Iterator[FullRegistry]:
+    database = Database(sqlite_url)
+    yield FullRegistry(database)
+    database.close()
+
+
+@pytest.fixture
+def exported(on_sqlite: FullRegistry, tmp_path: Path) -> Path:
+    """An export of the one on SQLite."""
+    return export(on_sqlite.database, tmp_path / "exported")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database on each engine in turn."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+        yield database
+        database.close()
+        return
+    cluster: Cluster = request.getfixturevalue("postgresql")
+    database = Database(cluster.create("test_moving"))
+    yield database
+    database.close()
+    cluster.drop("test_moving")
+
+
+def export(database: Database, path: Path, progress: Progress = QUIET) -> Path:
+    whole.export(database, path, now=NOW, progress=progress)
+    return path
+
+
+def import_(database: Database, path: Path, progress: Progress = QUIET) -> Contents:
+    log = EndedLog(path.with_name("ended.log"))
+    with export_file.opened(path, progress) as file:
+        return whole.import_(database, file, log.read(), progress=progress)
+
+
+def test_a_round_trip_through_either_engine_changes_nothing(
+    registry: FullRegistry, empty: Database, tmp_path: Path
+) -> None:
+    before = measured(registry.database)
+    assert [table for table, content in before.items() if not content.rows] == []
+    import_(empty, export(registry.database, tmp_path / "there"))
+    assert schema_state(empty) == "current"
+    assert measured(empty) == before
+    back = Database(f"sqlite:///{tmp_path / 'back.db'}")
+    import_(back, export(empty, tmp_path / "back"))
+    assert measured(back) == before
+    back.close()
+    assert measured(registry.database) == before
+
+
+def test_it_goes_on_where_it_was(empty: Database, exported: Path) -> None:
+    """Numbers that the database counts by itself are no exception."""
+    import_(empty, exported)
+    with empty.reading(NOW) as session:
+        number = session.scalar(text("SELECT max(number) FROM audit_events"))
+        token = session.scalar(text("SELECT id FROM access_tokens"))
+    assert token is not None
+    with empty.changing(NOW) as session:
+        access_tokens.deactivate(session, Actor.command_line(), token)
+    with empty.reading(NOW) as session:
+        assert session.scalar(text("SELECT max(number) FROM audit_events")) == number + 1
+
+
+def test_the_file_is_private_whole_and_one(exported: Path) -> None:
+    assert stat.S_IMODE(exported.stat().st_mode) == 0o600
+    names = {path.name for path in exported.parent.iterdir() if "exported" in path.name}
+    assert names == {"exported"}
+    # It is a registry of its own, and opens where nothing can be written.
+    with sqlite3.connect(f"{exported.as_uri()}?mode=ro&immutable=1", uri=True) as connection:
+        assert connection.execute("SELECT count(*) FROM access_tokens").fetchone() == (1,)
+
+
+def test_no_text_of_a_credential_is_in_it(on_sqlite: FullRegistry, exported: Path) -> None:
+    assert on_sqlite.text[:21].encode() in exported.read_bytes()
+    assert on_sqlite.text[21:].encode() not in exported.read_bytes()
+
+
+def test_nothing_is_overwritten(registry: FullRegistry, tmp_path: Path) -> None:
+    exported = export(registry.database, tmp_path / "exported")
+    content = exported.read_bytes()
+    with pytest.raises(Misconfigured, match="is there already"):
+        export(registry.database, exported)
+    assert exported.read_bytes() == content
+    before = measured(registry.database)
+    with pytest.raises(Conflict, match="isn't empty"):
+        import_(registry.database, exported)
+    assert measured(registry.database) == before
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(
+    on_sqlite: FullRegistry, tmp_path: Path
+) -> None:
+    class Quicker(Progress):
+        def begin(self, doing: str, rows: int) -> None:
+            (tmp_path / "x").write_text("mine")
+
+    with pytest.raises(Misconfigured, match="is there already"):
+        export(on_sqlite.database, tmp_path / "x", Quicker())
+    assert (tmp_path / "x").read_text() == "mine"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_export_is_of_one_moment(registry: FullRegistry, tmp_path: Path) -> None:
+    before = measured(registry.database)
+
+    class Busy(Progress):
+        def begin(self, doing: str, rows: int) -> None:
+            with registry.changing() as session:
+                access_tokens.create(
+                    session,
+                    registry.signed,
+                    catalogue=registry.catalogue,
+                    label=doing,
+                    kind="api",
+                    permissions=["charges:get"],
+                )
+
+    found = whole.export(registry.database, tmp_path / "x", now=NOW, progress=Busy())
+    assert found == before
+    assert measured(registry.database) != before
+
+
+def test_where_it_can_be_written_is_said(on_sqlite: FullRegistry, tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="nowhere/x can't be written: No such file"):
+        export(on_sqlite.database, tmp_path / "nowhere" / "x")
+
+
+def _flip(path: Path) -> None:
+    """One bit of a grant's digest: the file stays a good database."""
+    with sqlite3.connect(path) as connection:
+        record = bytearray(connection.execute("SELECT record FROM grants").fetchone()[0])
+        record[40] ^= 1
+        connection.execute(
+            "UPDATE grants SET record = ? WHERE id = (SELECT min(id) FROM grants)", (bytes(record),)
+        )
+    connection.close()
+
+
+def _sql(statement: str) -> Callable[[Path], None]:
+    def run(path: Path) -> None:
+        with sqlite3.connect(path) as connection:
+            connection.execute(statement)
+        connection.close()
+
+    return run
+
+
+def _pages(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        for page in range(3, size // 4096):
+            file.seek(page * 4096 + 8)
+            file.write(b"\xff" * 64)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (_flip, "is damaged"),
+        (_pages, "is no export, or it is damaged|is damaged"),
+        (_sql("DELETE FROM audit_events WHERE number = 1"), "is damaged"),
+        (_sql("DROP TABLE token_use"), "is damaged"),
+        (_sql("DELETE FROM exported_tables"), "is damaged"),
+        (_sql("DROP TABLE export"), "is no export, or it is damaged"),
+        (_sql("PRAGMA application_id = 0"), "is no export: gatepass export makes them"),
+        (lambda path: os.truncate(path, path.stat().st_size // 2), "is no export, or"),
+        (lambda path: os.truncate(path, 0), "is no export"),
+        (lambda path: path.write_text("Dear reader, " * 400), "is no export"),
+        (lambda path: path.unlink(), "can't be read: No such file"),
+        (lambda path: path.unlink() or path.mkdir(), "is no export"),
+        (_sql("UPDATE alembic_version SET version_num = '9999'"), "made by a newer version .*0.1"),
+    ],
+)
+def test_what_is_no_whole_export_is_refused_before_anything_is_written(
+    exported: Path, tmp_path: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    damage(exported)
+    target = Database(f"sqlite:///{tmp_path / 'target.db'}")
+    with pytest.raises(Misconfigured, match=said):
+        import_(target, exported)
+    assert not (tmp_path / "target.db").exists()
+
+
+def test_an_export_with_an_older_schema_is_brought_up_to_date(
+    empty: Database, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    old.touch(mode=0o600)
+    database = Database(f"sqlite:///{old}")
+    with database.administering() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "gatepass.registry:migrations")
+        command.upgrade(config, "0001")
+        connection.execute(
+            text("INSERT INTO companies VALUES ('com_1', 'Acme', 'acme', 1, NULL, NULL, NULL)")
+        )
+    database.close()
+    content = {
+        table: export_file.contents.measured(rows, lambda rows: None)
+        for table, rows in _tables(old).items()
+    }
+    with sqlite3.connect(old) as raw:
+        raw.execute("PRAGMA journal_mode = DELETE")
+        for statement in export_file._FACTS:
+            raw.execute(statement)
+        raw.execute("INSERT INTO export VALUES (5, '0.0.9')")
+        raw.executemany(
+            "INSERT INTO exported_tables VALUES (?, ?, ?)",
+            [(table, one.rows, one.digest) for table, one in content.items()],
+        )
+        raw.execute(f"PRAGMA application_id = {export_file._APPLICATION_ID}")
+    raw.close()
+    before = old.read_bytes()
+    import_(empty, old)
+    assert schema_state(empty) == "current"
+    with empty.reading(NOW) as session:
+        assert session.execute(
+            text("SELECT name, second_factor_required FROM companies")
+        ).one() == ("Acme", False)
+    assert old.read_bytes() == before
+
+
+def _tables(path: Path) -> dict[str, list[list[tuple[object, ...]]]]:
+    with closing(sqlite3.connect(path)) as connection:
+        names = [
+            name
+            for (name,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'alembic_version'"
+            )
+        ]
+        found = {}
+        for name in names:
+            columns = sorted(row[1] for row in connection.execute(f"PRAGMA table_info({name})"))
+            quoted = ", ".join(f'"{column}"' for column in columns)
+            found[name] = [connection.execute(f"SELECT {quoted} FROM {name}").fetchall()]
+    return found
+
+
+def test_an_import_is_no_way_around_what_has_ended_since(
+    on_sqlite: FullRegistry, exported: Path, empty: Database
+) -> None:
+    """Whoever lost the database and takes this for a way to restore it is told of the right one."""
+    log = EndedLog(exported.with_name("ended.log"))
+    log.append([Ending(NOW, "access_token", on_sqlite.made.id, 99)])
+    with pytest.raises(Conflict, match="gatepass restore keeps them ended"):
+        import_(empty, exported)
+    assert schema_state(empty) == "empty"
+
+
+def test_what_has_ended_in_the_export_too_is_no_obstacle(
+    on_sqlite: FullRegistry, empty: Database, tmp_path: Path
+) -> None:
+    log = EndedLog(tmp_path / "ended.log")
+    database = Database(f"sqlite:///{on_sqlite.database.path}", ended=log.append)
+    with database.changing(NOW) as session:
+        access_tokens.deactivate(session, on_sqlite.signed, on_sqlite.made.id)
+    import_(empty, export(database, tmp_path / "x"))
+    assert len(list(log.read())) == 1
+
+
+class Struck(Progress):
+    """Something goes wrong once all is written, and before it is checked."""
+
+    def begin(self, doing: str, rows: int) -> None:
+        if doing == "Checking":
+            raise Unavailable("struck")
+
+
+def test_an_import_that_fails_leaves_nothing(empty: Database, exported: Path) -> None:
+    with pytest.raises(Unavailable, match="struck"):
+        import_(empty, exported, Struck())
+    assert schema_state(empty) == "empty"
+    import_(empty, exported)
+    assert schema_state(empty) == "current"
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from gatepass.registry.actor import Actor
+from gatepass.registry.database import Database
+from gatepass.registry.ended_log import EndedLog
+from gatepass.registry.moving import export_file, whole
+from gatepass.registry.moving.contents import Progress
+from gatepass.registry.moving.restoring import restore
+
+class Killed(Progress):
+    def begin(self, doing, rows):
+        if doing == "Checking":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+what, url, path = sys.argv[1:]
+database = Database(url)
+log = EndedLog(Path(path).with_name("ended.log"))
+if what == "export":
+    whole.export(database, Path(path), now=1_800_000_000_000, progress=Killed())
+with export_file.opened(Path(path), Progress()) as file:
+    if what == "import":
+        whole.import_(database, file, log.read(), progress=Killed())
+    else:
+        now, logs = 1_800_000_000_000, [log.read()]
+        restore(database, file, logs, now=now, past_revision=0, progress=Killed())
+"""
+
+
+def killed(what: str, url: str, path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", _KILLED, what, url, path], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_killed_in_the_middle_nothing_is_half_there(
+    registry: FullRegistry,
+    database_url: str,
+    empty: Database,
+    postgresql: Cluster,
+    tmp_path: Path,
+) -> None:
+    killed("export", database_url, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    export(registry.database, tmp_path / "x")
+    where = f"sqlite:///{empty.path}" if empty.path else postgresql.url("test_moving")
+    killed("import", where, tmp_path / "x")
+    assert schema_state(empty) == "empty"
+    registry.token(registry.signed)
+    before = measured(registry.database)
+    killed("restore", database_url, tmp_path / "x")
+    assert measured(registry.database) == before

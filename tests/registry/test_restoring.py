@@ -1,0 +1,451 @@
+"""A backup takes the database's place; what had ended since stays ended, whoever knows of it."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from full_registry import FullRegistry, measured
+from gatepass.core.credentials import parse
+from gatepass.core.decision import Call, Reason, decide
+from gatepass.core.errors import BrokenLink, Conflict, Misconfigured
+from gatepass.core.grants import decode_company
+from gatepass.core.networks import parse_address
+from gatepass.registry import (
+    access_tokens,
+    audit,
+    authentications,
+    changes,
+    invitation_links,
+    invitations,
+    password_resets,
+    user_changes,
+    verifier_keys,
+)
+from gatepass.registry import tables as t
+from gatepass.registry.actor import Actor
+from gatepass.registry.database import Database
+from gatepass.registry.ended_log import EndedLog, Ending, Reading
+from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.moving import export_file, whole
+from gatepass.registry.moving.contents import Progress
+from gatepass.registry.moving.known import KINDS
+from gatepass.registry.moving.restoring import SILENCE_MS, Restored, restore
+from gatepass.registry.publishing import published_grant, published_holder, published_rules
+from gatepass.registry.sign_in import sign_in
+from gatepass.verify.clock import Clock
+from gatepass.verify.follower import Follower, open_copy
+from gatepass.verify.grant_file import TABLES, GrantFile
+from postgresql import Cluster
+from small_registry import ADDRESS, HASHER, NOW, PASSWORD
+
+QUIET = Progress()
+OPERATOR = Actor.command_line()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> EndedLog:
+    return EndedLog(tmp_path / "ended.log")
+
+
+@pytest.fixture
+def database(database_url: str, log: EndedLog) -> Iterator[Database]:
+    database = Database(database_url, ended=log.append)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def registry(database: Database) -> FullRegistry:
+    return FullRegistry(database)
+
+
+@pytest.fixture
+def backup(registry: FullRegistry, tmp_path: Path) -> Path:
+    """Made when everything was active."""
+    path = tmp_path / "backup"
+    whole.export(registry.database, path, now=NOW, progress=QUIET)
+    return path
+
+
+@pytest.fixture
+def lost(database: Database, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database in the place of one that was lost."""
+    if database.dialect == "sqlite":
+        lost = Database(f"sqlite:///{tmp_path / 'lost.db'}")
+        yield lost
+        lost.close()
+        return
+    cluster: Cluster = request.getfixturevalue("postgresql")
+    lost = Database(cluster.create("test_lost"))
+    yield lost
+    lost.close()
+    cluster.drop("test_lost")
+
+
+def restored(
+    database: Database, backup: Path, *logs: Reading, past_revision: int = 0, now: int = NOW
+) -> Restored:
+    with export_file.opened(backup, QUIET) as file:
+        return restore(database, file, logs, now=now, past_revision=past_revision, progress=QUIET)
+
+
+def reason(database: Database, text: str) -> Reason:
+    """What is decided by what a database publishes."""
+    credential = parse(text)
+    assert credential is not None
+    call = Call(credential, "charges:create", address=parse_address(ADDRESS))
+    with database.reading(NOW) as session:
+        grant = published_grant(session, credential.id)
+        if grant is None:
+            return decide(None, None, None, call, NOW).reason
+        holder = published_holder(session, grant.user)
+        return decide(grant, holder, published_rules(session, grant.company), call, NOW).reason
+
+
+ENDS: dict[str, Callable[[Session, FullRegistry], object]] = {
+    "access_token": lambda session, registry: access_tokens.deactivate(
+        session, registry.signed, registry.made.id
+    ),
+    "user": lambda session, registry: user_changes.deactivate(
+        session, OPERATOR, registry.bob.user or "", access_tokens="keep"
+    ),
+    "verifier_key": lambda session, registry: verifier_keys.deactivate(
+        session, OPERATOR, registry.key
+    ),
+    "invitation": lambda session, registry: invitations.deactivate(
+        session, registry.signed, registry.invitation.id
+    ),
+    "authentication": lambda session, registry: authentications.sign_out(session, registry.signed),
+}
+
+
+def _subject(registry: FullRegistry, kind: str) -> str:
+    found = {
+        "access_token": registry.made.id,
+        "user": registry.bob.user,
+        "authentication": registry.signed.credential,
+        "verifier_key": registry.key,
+        "invitation": registry.invitation.id,
+    }[kind]
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("known_from", ["the database", "the log", "both"])
+def test_what_had_ended_stays_ended(
+    registry: FullRegistry, backup: Path, log: EndedLog, lost: Database, known_from: str
+) -> None:
+    registry.now += 60_000
+    for end in ENDS.values():
+        with registry.changing() as session:
+            end(session, registry)
+    target = lost if known_from == "the log" else registry.database
+    logs = [] if known_from == "the database" else [log.read()]
+    result = restored(target, backup, *logs, now=registry.now + 1)
+    assert result.kept_ended == {"company": 0, **dict.fromkeys(ENDS, 1)}
+    # All is on record once more, for a restore that has neither this database nor that log.
+    subjects = {kind: _subject(registry, kind) for kind in ENDS}
+    assert set(subjects.values()) <= {ending.id for ending in result.endings}
+    for kind, subject in subjects.items():
+        table = KINDS[kind]
+        with target.reading(NOW) as session:
+            row = session.execute(select(table).where(table.c.id == subject)).one()
+            grant, holder = published_grant(session, subject), published_holder(session, subject)
+            (event,) = session.execute(
+                select(t.audit_events.c.actor_name, t.audit_events.c.after).where(
+                    t.audit_events.c.subject_id == subject,
+                    t.audit_events.c.action == f"{kind}.deactivated",
+                )
+            )
+        by = None if kind in ("user", "verifier_key") else registry.ada.id
+        assert (row.deactivated_at, row.deactivated_by) == (registry.now, by)
+        assert row.deactivated_by_name == ("the command line" if by is None else "Ada Lovelace")
+        assert grant is None or grant.deactivated
+        assert holder is None or not holder.active
+        assert (grant is None) == (kind in ("user", "invitation"))
+        assert tuple(event) == ("the command line", {"restored": True})
+
+
+def test_a_token_says_why_it_is_refused(
+    registry: FullRegistry, backup: Path, log: EndedLog, lost: Database
+) -> None:
+    later, text_ = registry.token(registry.signed)
+    assert reason(registry.database, registry.text) == Reason.allowed
+    with registry.changing() as session:
+        access_tokens.deactivate(session, registry.signed, registry.made.id)
+    result = restored(lost, backup, log.read())
+    assert reason(lost, registry.text) == Reason.token_deactivated
+    assert reason(lost, text_) == Reason.token_invalid
+    # Of what was made later and lives on, a log knows nothing.
+    assert result.gone["access_token"] == 0
+    assert later.id not in {ending.id for ending in result.endings}
+
+
+def test_without_either_it_comes_back(registry: FullRegistry, backup: Path, lost: Database) -> None:
+    """That is what the log is for."""
+    with registry.changing() as session:
+        access_tokens.deactivate(session, registry.signed, registry.made.id)
+    assert sum(restored(lost, backup).kept_ended.values()) == 0
+    assert reason(lost, registry.text) == Reason.allowed
+
+
+def test_what_was_made_after_the_backup_is_gone(registry: FullRegistry, backup: Path) -> None:
+    active, text_ = registry.token(registry.signed)
+    ended, _ = registry.token(registry.signed)
+    registry.colleague("reporting", "Late")
+    with registry.changing() as session:
+        access_tokens.deactivate(session, registry.signed, ended.id)
+    assert reason(registry.database, text_) == Reason.allowed
+    result = restored(registry.database, backup)
+    assert reason(registry.database, text_) == Reason.token_invalid
+    assert result.gone == {
+        "company": 0,
+        "user": 1,
+        "access_token": 2,
+        "authentication": 1,
+        "verifier_key": 0,
+        "invitation": 0,
+    }
+    with registry.reading() as session:
+        assert published_grant(session, active.id) is None
+
+
+def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> None:
+    """Links in mail may have been followed, and sign-ins ended, on what is lost."""
+    with registry.database.counting(NOW) as session:
+        letter = invitation_links.make_link(session, registry.invitation.id)
+        reset = session.scalars(select(t.password_resets.c.id)).one()
+        link = password_resets.make_link(session, reset)
+    assert letter is not None
+    assert link is not None
+    whole.export(registry.database, tmp_path / "x", now=NOW, progress=QUIET)
+    result = restored(registry.database, tmp_path / "x")
+    assert result.ended == {"authentication": 2, "invitation": 1, "password_reset": 1}
+    assert result.mail_dropped == 2
+    with registry.reading() as session:
+        with pytest.raises(BrokenLink):
+            invitation_links.look(session, letter.token, None)
+        with pytest.raises(BrokenLink):
+            password_resets.look(session, link.token, None)
+        grant = published_grant(session, registry.signed.credential or "")
+        states = set(session.scalars(select(t.outgoing_mail.c.state)))
+    assert grant is not None
+    assert grant.deactivated
+    assert states == {"dropped"}
+
+
+def test_what_had_expired_stays_as_it_was(registry: FullRegistry, backup: Path) -> None:
+    week = NOW + 7 * 24 * 3_600_000
+    result = restored(registry.database, backup, now=week)
+    assert result.ended == {"authentication": 0, "invitation": 0, "password_reset": 0}
+    with registry.reading() as session:
+        assert session.scalar(select(t.invitations.c.deactivated_at)) is None
+
+
+def test_a_new_history_begins(registry: FullRegistry, backup: Path) -> None:
+    for _ in range(3):
+        registry.token(registry.signed)
+    with registry.reading() as session:
+        before = changes.here(session)
+    result = restored(registry.database, backup)
+    assert result.revision == before[0] + 1
+    with registry.reading() as session:
+        here = changes.here(session)
+        assert here[0] == result.revision
+        assert here[1] != before[1]
+        assert session.execute(text("SELECT number, tag, at FROM revisions")).all() == [
+            (*here, NOW)
+        ]
+        assert not changes.known(session, before)
+        for table in ("changed_records", "nodes", "receipts", "receipt_confirmations"):
+            assert session.scalar(text(f"SELECT count(*) FROM {table}")) == 0
+    registry.token(registry.signed_in(registry.ada))
+    assert registry.revision() == result.revision + 2
+
+
+@pytest.mark.parametrize("higher", ["the backup's", "this machine's copy's", "the log's"])
+def test_its_first_revision_is_past_all_that_are_known(
+    registry: FullRegistry, backup: Path, lost: Database, log: EndedLog, higher: str
+) -> None:
+    past, latest = 0, registry.revision()
+    if higher == "this machine's copy's":
+        past = latest = 5_000
+    elif higher == "the log's":
+        latest = 6_000
+        log.append([Ending(NOW, "user", "usr_unknown", latest)])
+    assert restored(lost, backup, log.read(), past_revision=past).revision == latest + 1
+
+
+def test_it_can_be_done_again(registry: FullRegistry, backup: Path, log: EndedLog) -> None:
+    with registry.changing() as session:
+        access_tokens.deactivate(session, registry.signed, registry.made.id)
+    first = restored(registry.database, backup, log.read())
+    second = restored(registry.database, backup, log.read())
+    assert second.revision == first.revision + 1
+    assert second.kept_ended["access_token"] == 1
+    # What the first one ended had ended, too.
+    assert second.ended["authentication"] == 0
+    assert reason(registry.database, registry.text) == Reason.token_deactivated
+
+
+def test_everything_else_is_the_backups(registry: FullRegistry, backup: Path) -> None:
+    before = measured(registry.database)
+    with registry.changing() as session:
+        session.execute(update(t.companies).values(second_factor_required=True))
+        session.execute(update(t.token_use).values(total=1))
+    result = restored(registry.database, backup)
+    after = measured(registry.database)
+    assert result.found == before
+    same = {table for table in before if before[table] == after[table]}
+    assert same == before.keys() - {
+        *("revision", "revisions", "changed_records", "nodes", "receipts"),
+        *("receipt_confirmations", "grants", "authentications", "invitations"),
+        *("password_resets", "outgoing_mail", "audit_events"),
+    }
+
+
+def test_a_copy_that_follows_is_built_anew(
+    registry: FullRegistry, backup: Path, database_url: str, tmp_path: Path
+) -> None:
+    """Also one that was just where the new history begins."""
+    if registry.database.dialect == "sqlite":
+        pytest.skip("nobody copies the database of one machine this way")
+    _, text_ = registry.token(registry.signed)
+    file = GrantFile(tmp_path / "copy.db")
+    connection = open_copy(file.path)
+    follower, feed = Follower(file, Clock(), 10_000), DatabaseFeed(database_url)
+    follower.round(connection, feed)
+
+    def copied() -> list[Any]:
+        rows = [
+            (table, *row)
+            for table in TABLES
+            for row in connection.execute(f"SELECT id, record, revision FROM {table}")
+        ]
+        return sorted(rows)
+
+    def published() -> list[Any]:
+        with registry.reading() as session:
+            return sorted(
+                (table, *row)
+                for table in TABLES
+                for row in session.execute(text(f"SELECT id, record, revision FROM {table}"))
+            )
+
+    assert copied() == published()
+    assert text_[:21] in {row[1] for row in copied()}
+    restored(registry.database, backup)
+    follower.round(connection, feed)
+    assert copied() == published()
+    assert text_[:21] not in {row[1] for row in copied()}
+    feed.close()
+    connection.close()
+
+
+def test_the_audit_log_tells_of_it(registry: FullRegistry, backup: Path) -> None:
+    with registry.changing() as session:
+        access_tokens.deactivate(session, registry.signed, registry.made.id)
+    restored(registry.database, backup)
+    its = [audit.sentence(event) for event in registry.events(registry.northwind)]
+    assert "The command line deactivated the access token Naïve — 日本" in its
+    said = "The command line restored everything from a backup taken 2027-01-15 08:00:00 UTC"
+    assert its[-1] == said
+    assert audit.sentence(registry.events(registry.contoso)[-1]) == said
+    (event,) = registry.events(action="installation.restored")
+    assert event.company is None
+    assert event.after is not None
+    assert event.after["kept_ended"]["access_token"] == 1
+
+
+def test_a_company_that_nobody_can_administer_is_named(
+    registry: FullRegistry, backup: Path
+) -> None:
+    assert restored(registry.database, backup).without_administrator == []
+    other = registry.user(registry.contoso, "eve@contoso.example", "Eve")
+    assert other.role == "admin"
+    with registry.changing() as session:
+        user_changes.deactivate(session, OPERATOR, registry.carl.id)
+    assert restored(registry.database, backup).without_administrator == ["Contoso"]
+
+
+def test_a_deactivated_company_stays_so(registry: FullRegistry, backup: Path) -> None:
+    with registry.changing() as session:
+        session.execute(
+            update(t.companies)
+            .where(t.companies.c.id == registry.contoso.id)
+            .values(deactivated_at=NOW, deactivated_by_name="someone")
+        )
+    result = restored(registry.database, backup)
+    assert result.kept_ended["company"] == 1
+    assert result.without_administrator == []
+    with registry.reading() as session:
+        record = session.scalar(
+            text("SELECT record FROM company_rules WHERE id = :id"), {"id": registry.contoso.id}
+        )
+    assert not decode_company(record).active
+
+
+def test_a_node_that_was_heard_of_is_in_the_way(registry: FullRegistry, backup: Path) -> None:
+    """On one machine the lock file tells, and the database doesn't."""
+    # The database's own clock counts.
+    now = time.time_ns() // 1_000_000
+    _heard_of(registry, now)
+    before = measured(registry.database)
+    if registry.database.dialect == "sqlite":
+        restored(registry.database, backup)
+        return
+    with pytest.raises(Conflict, match=r"web-1 was heard of a moment ago") as refused:
+        restored(registry.database, backup)
+    assert refused.value.reason == "serving"
+    assert measured(registry.database) == before
+    _heard_of(registry, now - SILENCE_MS)
+    restored(registry.database, backup)
+
+
+def _heard_of(registry: FullRegistry, at: int) -> None:
+    with registry.database.counting(NOW) as session:
+        session.execute(update(t.nodes).values(seen_at=at, staleness_ms=5_000))
+
+
+def test_torn_lines_are_counted_and_a_log_that_is_missing_is_missed(
+    registry: FullRegistry, backup: Path, log: EndedLog, tmp_path: Path
+) -> None:
+    log.append([Ending(NOW, "access_token", registry.made.id, 1)])
+    log.path.write_bytes(log.path.read_bytes() + b'\n{"at": 1, "ki')
+    before = measured(registry.database)
+    with pytest.raises(Misconfigured, match="No such file"):
+        restored(registry.database, backup, log.read(), Reading(tmp_path / "nowhere"))
+    assert measured(registry.database) == before
+    assert restored(registry.database, backup, log.read()).torn_lines == 1
+    assert reason(registry.database, registry.text) == Reason.token_deactivated
+
+
+def test_a_damaged_backup_changes_nothing(registry: FullRegistry, backup: Path) -> None:
+    backup.write_bytes(backup.read_bytes()[:-4096])
+    before = measured(registry.database)
+    with pytest.raises(Misconfigured, match="is no export, or it is damaged"):
+        restored(registry.database, backup)
+    assert measured(registry.database) == before
+
+
+def test_people_sign_in_again_with_the_backups_password(
+    registry: FullRegistry, backup: Path
+) -> None:
+    restored(registry.database, backup)
+    again, _ = sign_in(
+        registry.database,
+        registry.sealing,
+        email=registry.carl.email,
+        password=PASSWORD,
+        address="203.0.113.9",
+        user_agent=None,
+        now=lambda: registry.now,
+        lifetime_ms=60_000,
+        hasher=HASHER,
+    )
+    assert again.status == "active"
