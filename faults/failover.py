@@ -1,0 +1,169 @@
+"""A streaming replica promoted in the middle of a thousand deactivations."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from tests.postgresql import Cluster
+
+from faults.asking import Rest
+from faults.experiments import Finding, Lab, Result, experiment
+from faults.installation import Installation, everything, now
+from faults.kill import file_rows, registry_rows
+from faults.watching import ALLOWED, REFUSED
+from gatepass.registry import history
+
+_STALENESS = 3
+_LONGEST_SECONDS = 60.0
+
+
+@experiment(4, "failover", "A replica promoted during deactivations")
+def failover(lab: Lab) -> Iterator[Result]:
+    """Two nodes on a primary and its streaming replica, both named in the URL. In the middle of
+    1,000 deactivations over both nodes the primary is gone and the replica is promoted; whatever
+    wasn't acknowledged is asked for again. Once with a synchronous replica; once with an
+    asynchronous one that gets nothing of what the last deactivations before the failover were.
+
+    Passes when with the synchronous replica no acknowledged deactivation is lost; when with the
+    asynchronous one the shortened history is noticed, reported in the audit log, and the copies
+    are built anew: equal to what is left; and when both go on by themselves.
+    """
+    for synchronous in (False,) if lab.short else (True, False):
+        kind = "synchronous" if synchronous else "asynchronous"
+        directory = lab.directory / kind
+        with Cluster() as primary:
+            url = primary.create("failover")
+            installation = Installation(directory, url)
+            with primary.replica(synchronous=synchronous) as replica:
+                hosts = f"127.0.0.1:{primary.port},127.0.0.1:{replica.port}"
+                installation.database_url = f"postgresql://postgres@{hosts}/failover"
+                yield from _failed_over(lab, installation, primary, replica, kind)
+
+
+def _failed_over(
+    lab: Lab, installation: Installation, primary: Cluster, replica: Cluster, kind: str
+) -> Iterator[Result]:
+    count = lab.number(1_000, 60)
+    texts = installation.tokens(count)
+    settings = {"GATEPASS_MAX_STALENESS": str(_STALENESS), "GATEPASS_WORKERS": "1"}
+    with installation.nodes(2, **settings) as nodes:
+        time.sleep(1.0)
+        lab.say(f"failover: {count:,} deactivations, {kind}")
+        done = _Done()
+        waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for text in texts:
+            waiting.put(text)
+        clients = [
+            threading.Thread(target=_deactivate, args=(node.rest(), waiting, done))
+            for node in nodes
+            for _ in range(2)
+        ]
+        for client in clients:
+            client.start()
+        _until(lambda: len(done.acknowledged) > count // 3)
+        if kind == "asynchronous":
+            replica.stop()
+            behind = len(done.acknowledged)
+            _until(lambda: len(done.acknowledged) > behind + count // 20)
+        before = set(done.acknowledged)
+        primary.stop()
+        stopped = time.monotonic()
+        if kind == "asynchronous":
+            replica.start()
+        replica.promote()
+        for client in clients:
+            client.join()
+        resumed = min((at for at in done.acknowledged.values() if at > stopped), default=0.0)
+        for node in nodes:
+            node.wait_ready()
+        time.sleep(1.5)
+        status = {
+            token["id"]: token["status"]
+            for token in everything(nodes[0].rest(), "/v1/access-tokens")
+        }
+        lost = [text for text in before if status[text[:21]] != "deactivated"]
+        odd = [
+            (node.name, reason)
+            for node, asking in [(node, node.asking()) for node in nodes]
+            for text in texts
+            if (reason := asking.reason(text))
+            != (REFUSED if status[text[:21]] == "deactivated" else ALLOWED)
+        ]
+        reported = _reported(installation)
+    installation.database_url = replica.url("failover")
+    registry = registry_rows(installation)
+    same = [node.name for node in nodes if file_rows(node.grant_path) == registry]
+    if kind == "synchronous":
+        yield Finding(
+            "synchronous: acknowledged deactivations that are lost",
+            f"{len(lost)} of {len(before):,}",
+            "0",
+            not lost,
+        )
+    else:
+        yield Finding(
+            "asynchronous: acknowledged deactivations that are lost",
+            f"{len(lost)} of {len(before):,}",
+            detail="what the replica never got; an operator who can't have that replicates "
+            "synchronously",
+        )
+        yield Finding(
+            "asynchronous: shortened history reported in the audit log",
+            f"{reported} times",
+            "at least once",
+            reported >= 1,
+            f"by {len(nodes)} nodes",
+        )
+    yield Finding(
+        f"{kind}: all asked for again and acknowledged",
+        f"{len(done.acknowledged):,} of {count:,}",
+        "all",
+        len(done.acknowledged) == count,
+        f"the first one {resumed - stopped:.1f} s after the primary was gone",
+    )
+    yield Finding(
+        f"{kind}: copies equal to the registry, and answers as it says",
+        f"{len(same)} of {len(nodes)}, {len(odd)} answers otherwise",
+        "all, 0",
+        len(same) == len(nodes) and not odd,
+        ", ".join(sorted({f"{name} {reason}" for name, reason in odd})),
+    )
+
+
+@dataclass
+class _Done:
+    #: Token texts by the moment their deactivation was answered 200.
+    acknowledged: dict[str, float] = field(default_factory=dict)
+
+
+def _deactivate(rest: Rest, waiting: "queue.SimpleQueue[str]", done: _Done) -> None:
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            text = waiting.get_nowait()
+        except queue.Empty:
+            return
+        if rest.deactivate(text[:21]) == 200:
+            done.acknowledged[text] = time.monotonic()
+        else:
+            waiting.put(text)
+            time.sleep(0.1)
+
+
+def _reported(installation: Installation) -> int:
+    """How often the audit log says that the database has lost changes."""
+    database = installation.open()
+    with database.reading(now()) as session:
+        times = history.times_shortened(session)
+    database.close()
+    return times
+
+
+def _until(so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    while not so():
+        if time.monotonic() > deadline:
+            raise RuntimeError("the deactivations don't get on")
+        time.sleep(0.02)
