@@ -16,7 +16,7 @@ from faults.drawing import svg
 from faults.experiments import Finding, Lab, Result, experiments
 from faults.tables import markdown_page, notes, terminal_table
 
-REGISTERED_BY = ("outage", "deactivations", "kill", "schedules", "connections", "failover")
+REGISTERED_BY = ("outage", "deactivations", "kill", "schedules", "connections", "failover", "clock")
 _DOCS = Path(__file__).parent.parent / "docs"
 
 
