@@ -12,8 +12,9 @@ from statistics import median
 import jwt
 
 from benchmarks.figures import Figure, Result
-from benchmarks.population import CATALOGUE, NETWORKS_PER_GRANT, PATH_IDS, Population, SampleCall
+from benchmarks.population import Population
 from benchmarks.rounds import alternate
+from benchmarks.sample_grants import CATALOGUE, NETWORKS_PER_GRANT, PATH_IDS, SampleCall
 from benchmarks.scenarios import LARGE, SMALL, Bench, scenario
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import insert, select, text
 
 from benchmarks.figures import Figure, Result, Value
-from benchmarks.population import CATALOGUE
 from benchmarks.rounds import alternate
+from benchmarks.sample_grants import CATALOGUE
 from benchmarks.scenarios import Bench, scenario
 from gatepass.registry import (
     access_tokens,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.population import Population, SampleCall
+from benchmarks.population import Population
+from benchmarks.sample_grants import SampleCall
 
 CONNECTIONS = 64
 #: Different requests, each with a token of its own, that wrk rotates over.

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.population import CATALOGUE_TEXT, Population
+from benchmarks.population import Population
+from benchmarks.sample_grants import CATALOGUE_TEXT
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.web.serve import APPLICATION

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, Result, Value
 from benchmarks.load import CONNECTIONS, REQUESTS
-from benchmarks.population import (
+from benchmarks.sample_grants import (
     GRANTS_PER_COMPANY,
     GRANTS_PER_USER,
     NETWORKS_PER_GRANT,
