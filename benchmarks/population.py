@@ -45,11 +45,12 @@ class Population:
                 connection.execute("PRAGMA synchronous = OFF")
                 connection.execute("PRAGMA cache_size = -65536")
                 connection.execute("BEGIN")
+                # In the order of a copy that was built anew (grant_file.TABLES).
+                connection.executemany(UPSERT["company_rules"], sample_grants.company_rows(size))
+                connection.executemany(UPSERT["holders"], sample_grants.holder_rows(size))
                 connection.executemany(UPSERT["grants"], first)
                 for rows in grants:
                     connection.executemany(UPSERT["grants"], rows)
-                connection.executemany(UPSERT["holders"], sample_grants.holder_rows(size))
-                connection.executemany(UPSERT["company_rules"], sample_grants.company_rows(size))
                 connection.execute("COMMIT")
                 # As in production: readers of a file in WAL mode look for newer pages at every
                 # read.

@@ -164,7 +164,7 @@ def test_freshness_is_looked_at_after_the_decision(
     record = copy_verifier.file.record
 
     def slow(table: str, key: str) -> bytes | None:
-        clocks.advance(4)
+        clocks.advance(11)
         return record(table, key)
 
     monkeypatch.setattr(copy_verifier.file, "record", slow)

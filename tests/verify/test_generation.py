@@ -30,7 +30,14 @@ def spied(verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
         read.append((table, key))
         return record(table, key)
 
+    both = verifier.file.holder_and_rules
+
+    def spy_on_both(user: str, company: str) -> tuple[bytes | None, bytes | None]:
+        read.extend((("holders", user), ("company_rules", company)))
+        return both(user, company)
+
     monkeypatch.setattr(verifier.file, "record", spy)
+    monkeypatch.setattr(verifier.file, "holder_and_rules", spy_on_both)
     return read
 
 
@@ -229,6 +236,23 @@ def test_a_cached_decision_reads_nothing(
     for _ in range(3):
         assert reason(verifier, world.texts["good"]) is Reason.allowed
     assert [table for table, _ in read] == ["grants", "holders", "company_rules"]
+
+
+def test_what_tokens_have_in_common_is_read_once(
+    world: World, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A company that was read for one token counts for another; so does a user."""
+    world.put(Holder("usr_other", "cmp_1", True, "developer"))
+    world.put(CompanyRules("cmp_2", False, None, {}))
+    world.put(world.token("theirs", user="usr_other", company="cmp_1"))
+    world.put(world.token("abroad", user="usr_dev", company="cmp_2"))
+    assert reason(verifier, world.texts["good"]) is Reason.allowed
+    read = spied(verifier, monkeypatch)
+    assert reason(verifier, world.texts["theirs"]) is Reason.allowed
+    assert [table for table, _ in read] == ["grants", "holders"]
+    read.clear()
+    assert reason(verifier, world.texts["abroad"]) is Reason.account_deactivated
+    assert [table for table, _ in read] == ["grants", "company_rules"]
 
 
 def test_rows_that_stayed_the_same_are_read_but_not_decoded_again(

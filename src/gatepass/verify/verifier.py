@@ -369,13 +369,7 @@ class Verifier:
             # Only a matching secret is kept: wrong guesses can't push real tokens out of the cache.
             if not credentials.matches(credential, grant.digest):
                 return None
-        holder = company = None
-        if grant.user:
-            holder = self._fact(self._holders, "holders", grant.user, decode_holder, span)
-        if grant.company:
-            company = self._fact(
-                self._companies, "company_rules", grant.company, decode_company, span
-            )
+        holder, company = self._around(grant, span)
         if (
             former is not None
             and former.grant is grant
@@ -391,26 +385,47 @@ class Verifier:
         self._texts[key] = known
         return known
 
-    def _fact(
-        self,
-        rows: dict[str, _Row[_Record]],
-        table: str,
-        key: str,
-        decode: Callable[[bytes], _Record],
-        span: Span,
-    ) -> _Record | None:
-        row = rows.get(key)
-        if row is not None and row.span is span:
-            return row.fact
-        record = self.file.record(table, key)
-        if row is not None and row.record == record:
-            row.span = span
-            return row.fact
-        fact = None if record is None else _decoded(decode, record)
-        if len(rows) >= CACHE_SIZE:
-            rows.clear()
-        rows[key] = _Row(span, record, fact)
-        return fact
+    def _around(self, grant: Grant, span: Span) -> tuple[Holder | None, CompanyRules | None]:
+        user, company = grant.user, grant.company
+        if not user or not company:
+            # A verifier key acts for the installation.
+            return None, None
+        holder, rules = self._holders.get(user), self._companies.get(company)
+        if holder is not None and holder.span is span:
+            if rules is not None and rules.span is span:
+                return holder.fact, rules.fact
+            record = self.file.record("company_rules", company)
+            return holder.fact, _learn(
+                self._companies, company, rules, record, decode_company, span
+            )
+        if rules is not None and rules.span is span:
+            found = self.file.record("holders", user)
+            return _learn(self._holders, user, holder, found, decode_holder, span), rules.fact
+        # Where tokens are many, most calls need both: one look at the file instead of two.
+        of_user, of_company = self.file.holder_and_rules(user, company)
+        return (
+            _learn(self._holders, user, holder, of_user, decode_holder, span),
+            _learn(self._companies, company, rules, of_company, decode_company, span),
+        )
+
+
+def _learn(
+    rows: dict[str, _Row[_Record]],
+    key: str,
+    row: _Row[_Record] | None,
+    record: bytes | None,
+    decode: Callable[[bytes], _Record],
+    span: Span,
+) -> _Record | None:
+    """Keep what was read just now; bytes that are still the same needn't be decoded again."""
+    if row is not None and row.record == record:
+        row.span = span
+        return row.fact
+    fact = None if record is None else _decoded(decode, record)
+    if len(rows) >= CACHE_SIZE:
+        rows.clear()
+    rows[key] = _Row(span, record, fact)
+    return fact
 
 
 def _decoded(decode: Callable[[bytes], _Fact], record: bytes) -> _Fact:
