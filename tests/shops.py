@@ -251,7 +251,7 @@ def flask_shop(
 
     def view(**_: str) -> Any:
         shop.reached.append(flask.request.method)
-        return _said(flask.request.environ["gatepass"])
+        return _said(flask.request.environ["gatepass.decision"])
 
     app.add_url_rule("/charges", view_func=view, methods=["POST", "OPTIONS"])
     app.add_url_rule("/charges/<id>", view_func=view)

@@ -86,7 +86,8 @@ def test_a_refusal_is_a_problem_that_never_reaches_the_application(
         assert answer.json["status"] == status
         assert answer.json["type"] == f"urn:gatepass:problem:{reason}"
         assert token not in answer.body.decode()
-    assert shop.call("HEAD", "/charges/1").status == 401
+    head = shop.call("HEAD", "/charges/1")
+    assert head.status == 401
     assert shop.reached == []
 
 
@@ -136,6 +137,26 @@ def test_an_outage_is_503_and_never_allowed(
         assert b"secret" not in answer.body
     assert shop.call("GET", "/health").status == 200
     assert shop.reached == ["GET"]
+
+
+def test_an_error_that_nobody_foresaw_lets_nobody_in(
+    make: Make,
+    verifier: Verifier,
+    issued: Issued,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(verifier, "judge", broken)
+    shop = make()
+    if "django" in request.node.callspec.params["make"]:
+        assert shop.call("GET", "/charges/1", [bearer(issued.token())]).status == 500
+    else:
+        with pytest.raises(RuntimeError):  # The server answers 500.
+            shop.call("GET", "/charges/1", [bearer(issued.token())])
+    assert shop.reached == []
 
 
 def test_a_call_counts_as_one_use(

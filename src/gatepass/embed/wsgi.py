@@ -6,8 +6,9 @@
         app.wsgi_app, verifier, permissions={"GET /charges/{id}": "charges:get"}
     )
 
-It does what the ASGI middleware does. The application finds the decision in ``environ["gatepass"]``
-(Flask: ``request.environ["gatepass"]``).
+It does what the ASGI middleware does. The application finds the decision in
+``environ["gatepass.decision"]`` (PEP 3333 wants a dot in the names of extensions); with Flask,
+``request.environ["gatepass.decision"]``.
 
 WSGI tells less of a request than ASGI does, and here is what that means:
 
@@ -86,7 +87,7 @@ class GatepassMiddleware:
         outcome = self._gate.admit(method, wsgi_path(environ), lines, peer)
         if isinstance(outcome, Refusal):
             return _refuse(outcome, method, start_response)
-        environ["gatepass"] = outcome
+        environ["gatepass.decision"] = outcome
         return self._app(environ, start_response)
 
 

@@ -1,0 +1,385 @@
+"""What is particular to Django: settings, decorators, classes of views, paths as it reads them."""
+
+import threading
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpResponse
+from django.test.utils import override_settings
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.cache import cache_page
+from django.views.decorators.csrf import csrf_exempt
+
+from gatepass import Misconfigured, Verifier
+from issued import Issued
+from shops import MIDDLEWARE, PERMISSIONS, Answer, asgi_call, wsgi_call
+
+from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
+
+Call = Callable[..., Answer]
+
+
+@contextmanager
+def site(
+    gatepass: dict[str, Any],
+    *patterns: Any,
+    middleware: list[str] = MIDDLEWARE,
+    asynchronous: bool = False,
+    environ: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Iterator[Call]:
+    """A Django site; calls it."""
+    urls = types.ModuleType("urls")
+    urls.__dict__["urlpatterns"] = list(patterns)
+    with override_settings(GATEPASS=gatepass, ROOT_URLCONF=urls, MIDDLEWARE=middleware, **settings):
+        if asynchronous:
+            yield asgi_call(ASGIHandler(), **(environ or {}))
+        else:
+            yield wsgi_call(WSGIHandler(), **(environ or {}))
+
+
+@pytest.fixture
+def gatepass(verifier: Verifier) -> dict[str, Any]:
+    return {"VERIFIER": lambda: verifier}
+
+
+@pytest.fixture
+def lines(issued: Issued) -> list[tuple[str, str]]:
+    return [("x-access-token", issued.token())]
+
+
+def view(request: Any, **_: Any) -> HttpResponse:
+    return HttpResponse("seen")
+
+
+async def view_later(request: Any, **_: Any) -> HttpResponse:
+    return HttpResponse("seen")
+
+
+# --- views ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(
+    "guarded", [requires("charges:get")(view), requires("charges:get")(view_later)]
+)
+def test_a_decorated_view_is_guarded_without_the_middleware_too(
+    guarded: Any, asynchronous: bool, gatepass: dict[str, Any], lines: Any
+) -> None:
+    """Whatever the view and the server are: Django brings the two together."""
+    for middleware in ([], MIDDLEWARE):
+        with site(
+            gatepass, path("x", guarded), middleware=middleware, asynchronous=asynchronous
+        ) as call:
+            assert call("GET", "/x", lines).body == b"seen"
+            assert call("GET", "/x").outcome == "token_missing"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("middleware", [[], MIDDLEWARE])
+def test_classes_of_views_are_guarded_whole_or_by_method(
+    middleware: list[str], asynchronous: bool, gatepass: dict[str, Any], lines: Any
+) -> None:
+    @requires("payouts:create")
+    class Whole(View):
+        def get(self, request: Any) -> HttpResponse:
+            return view(request)
+
+    @requires("charges:get")
+    class Later(View):
+        async def get(self, request: Any) -> HttpResponse:
+            return view(request)
+
+    class ByMethod(View):
+        @requires("charges:get")
+        def get(self, request: Any) -> HttpResponse:
+            return view(request)
+
+        @method_decorator(requires("payouts:create"))
+        def post(self, request: Any) -> HttpResponse:
+            return view(request)
+
+    class Inherits(Whole):
+        pass
+
+    @method_decorator(requires("payouts:create"), name="dispatch")
+    class InDjangosWay(View):
+        def get(self, request: Any) -> HttpResponse:
+            return view(request)
+
+    assert "gatepass_needs" not in vars(View.dispatch), "nobody else's dispatch is touched"
+    patterns = [
+        path("whole", Whole.as_view()),
+        path("later", Later.as_view()),
+        path("method", ByMethod.as_view()),
+        path("inherits", Inherits.as_view()),
+        path("django", InDjangosWay.as_view()),
+    ]
+    with site(gatepass, *patterns, middleware=middleware, asynchronous=asynchronous) as call:
+        for target in ("/whole", "/inherits", "/django"):
+            assert call("GET", target, lines).outcome == "permission_missing"
+            assert call("GET", target).outcome == "token_missing"
+        for target in ("/later", "/method"):
+            assert call("GET", target, lines).body == b"seen"
+            assert call("HEAD", target, lines).status == 200
+            assert call("GET", target).outcome == "token_missing"
+            assert call("HEAD", target).status == 401
+        assert call("POST", "/method", lines).outcome == "permission_missing"
+        if middleware:
+            assert call("OPTIONS", "/method", lines).outcome == "route_unknown"
+            assert call("PUT", "/method", lines).outcome == "route_unknown"
+
+
+def test_a_view_that_nobody_named_is_refused_whatever_stands_around_it(
+    gatepass: dict[str, Any], lines: Any
+) -> None:
+    class Forgotten(View):
+        def get(self, request: Any) -> HttpResponse:
+            return view(request)
+
+    @requires("charges:get")
+    class Named(View):
+        def get(self, request: Any) -> HttpResponse:
+            return view(request)
+
+    class OwnDispatch(Named):
+        def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+            return view(request)
+
+    @exempt
+    class Open(View):
+        def get(self, request: Any) -> HttpResponse:
+            return view(request)
+
+    @exempt
+    class StillNamed(Named):
+        pass
+
+    patterns = [
+        path("function", csrf_exempt(view)),
+        path("class", Forgotten.as_view()),
+        path("own", OwnDispatch.as_view()),
+        path("open", Open.as_view()),
+        path("still", StillNamed.as_view()),
+    ]
+    with site(gatepass, *patterns) as call:
+        for target in ("/function", "/class", "/own"):
+            assert call("GET", target, lines).outcome == "route_unknown"
+            assert call("GET", target).outcome == "token_missing"
+        assert call("GET", "/open").body == b"seen"
+        assert call("GET", "/still").outcome == "token_missing"
+        assert call("GET", "/nowhere").status == 404
+
+
+def test_several_requirements_must_all_be_held(gatepass: dict[str, Any], issued: Issued) -> None:
+    both = requires("charges:get")(csrf_exempt(requires("charges:create")(view)))
+    for middleware in ([], MIDDLEWARE):
+        with site(gatepass, path("x", both), middleware=middleware) as call:
+            for name in ("charges:get", "charges:create"):
+                token = issued.token(permissions=frozenset({name}))
+                answer = call("GET", "/x", [("x-access-token", token)])
+                assert answer.outcome == "permission_missing"
+            assert call("GET", "/x", [("x-access-token", issued.token())]).body == b"seen"
+
+
+def test_a_cache_around_a_view_answers_nobody_who_may_not_see_it(
+    gatepass: dict[str, Any], lines: Any
+) -> None:
+    """The middleware decides before the view's own decorators do anything."""
+    cached = cache_page(60)(requires("charges:get")(view))
+    caches = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    with site(gatepass, path("cached", cached), CACHES=caches) as call:
+        assert call("GET", "/cached", lines).body == b"seen"
+        assert call("GET", "/cached", lines).body == b"seen"
+        assert call("GET", "/cached").outcome == "token_missing"
+
+
+def test_what_is_no_view_cannot_require_anything() -> None:
+    @requires("charges:get")
+    def function(number: int) -> int:
+        return number
+
+    with pytest.raises(TypeError):
+        function(3)
+    for name in ("charges", "charges:*", "*", ""):
+        with pytest.raises(Misconfigured):
+            requires(name)
+
+
+def test_routes_come_first_and_decorators_add_to_them(
+    gatepass: dict[str, Any], lines: Any, issued: Issued
+) -> None:
+    settings = {**gatepass, "PERMISSIONS": PERMISSIONS, "EXEMPT": ["GET /health"]}
+    patterns = [
+        path("charges/<id>", requires("charges:create")(view)),
+        path("charges", exempt(view)),
+        path("health", requires("charges:get")(view)),
+    ]
+    with site(settings, *patterns) as call:
+        assert call("GET", "/charges/1", lines).body == b"seen"
+        only = [("x-access-token", issued.token(permissions=frozenset({"charges:get"})))]
+        assert call("GET", "/charges/1", only).outcome == "permission_missing"
+        assert call("POST", "/charges").outcome == "token_missing"
+        assert call("GET", "/health").outcome == "token_missing"
+        assert call("GET", "/health", lines).body == b"seen"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_call_is_decided_once_and_where_it_arrived(
+    asynchronous: bool,
+    gatepass: dict[str, Any],
+    verifier: Verifier,
+    lines: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One call is one use of its token, and a hop to another thread would cost more than all."""
+    noted: list[int] = []
+
+    class Counting:
+        def note(self, *_: Any) -> None:
+            noted.append(threading.get_ident())
+
+    monkeypatch.setattr(verifier, "counting", Counting())
+    needs = path("charges/<id>", requires("charges:get")(view_later))
+    for settings in (gatepass, {**gatepass, "PERMISSIONS": PERMISSIONS}):
+        with site(settings, needs, asynchronous=asynchronous) as call:
+            assert call("GET", "/charges/1", lines).body == b"seen"
+            assert noted == [threading.get_ident()]
+            noted.clear()
+
+
+# --- paths ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(
+    ("root", "target", "outcome"),
+    [
+        ("", "/charges/1", "allowed"),
+        ("/v1", "/v1/charges/1", "allowed"),
+        ("/v1", "/v1%2Fcharges/1", "path_ambiguous"),
+        ("", "/x/../charges/1", "path_ambiguous"),
+        ("", "//charges/1", "path_ambiguous"),
+    ],
+)
+def test_the_path_is_the_one_that_django_routes_on(
+    root: str,
+    target: str,
+    outcome: str,
+    asynchronous: bool,
+    gatepass: dict[str, Any],
+    lines: Any,
+) -> None:
+    environ = {"PATH_INFO": "/charges/1", "SCRIPT_NAME": root, "RAW_URI": target}
+    scope = {"path": root + "/charges/1", "root_path": root, "raw_path": target.encode()}
+    with site(
+        {**gatepass, "PERMISSIONS": PERMISSIONS},
+        path("charges/<id>", view),
+        asynchronous=asynchronous,
+        environ=scope if asynchronous else environ,
+    ) as call:
+        answer = call("GET", "/", lines)
+        assert answer.body == b"seen" or answer.outcome == outcome != "allowed"
+
+
+@pytest.mark.parametrize(
+    ("forced", "asynchronous", "outcome"),
+    [
+        ("/v1", False, "allowed"),
+        ("/v1", True, "allowed"),
+        # Below ASGI, Django cuts the root off wherever it ends, and routes on what is left.
+        ("/charges", False, "allowed"),
+        ("/charges", True, "route_unknown"),
+        ("/char", True, "path_ambiguous"),
+    ],
+)
+def test_a_root_that_django_is_told_counts_as_django_takes_it(
+    forced: str, asynchronous: bool, outcome: str, gatepass: dict[str, Any], lines: Any
+) -> None:
+    with site(
+        {**gatepass, "PERMISSIONS": PERMISSIONS},
+        path("charges/<id>", view),
+        path("<id>", view),
+        asynchronous=asynchronous,
+        FORCE_SCRIPT_NAME=forced,
+    ) as call:
+        answer = call("GET", "/charges/1", lines)
+        assert answer.body == b"seen" or answer.outcome == outcome != "allowed"
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"VERIFIER": None}, "VERIFIER"),
+        ({"VERIFYER": 1}, "VERIFYER"),
+        ({"permissions": {}}, "permissions"),
+        ({"EXEMPT": ["GET /x"]}, "routes"),
+        ({"PERMISSIONS": {"GET /x": "x"}}, "'x'"),
+    ],
+)
+def test_settings_that_cannot_be_used_stop_the_start(
+    changes: dict[str, Any], named: str, gatepass: dict[str, Any]
+) -> None:
+    settings = {name: value for name, value in {**gatepass, **changes}.items() if value is not None}
+    with pytest.raises(Misconfigured, match=named), site(settings, path("x", exempt(view))):
+        pass
+
+
+def test_no_settings_at_all_are_no_permission(gatepass: dict[str, Any]) -> None:
+    with override_settings():
+        from django.conf import settings
+
+        assert not hasattr(settings, "GATEPASS")
+        with pytest.raises(Misconfigured):
+            WSGIHandler.load_middleware(_with_our_middleware())
+
+
+def _with_our_middleware() -> Any:
+    with override_settings(MIDDLEWARE=MIDDLEWARE):
+        return WSGIHandler()
+
+
+def test_the_verifier_is_opened_once_by_its_path(
+    verifier: Verifier, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Verifier] = []
+
+    def opening() -> Verifier:
+        opened.append(verifier)
+        return verifier
+
+    module = types.ModuleType("shop_gatepass")
+    module.__dict__["verifier"] = opening
+    monkeypatch.setitem(__import__("sys").modules, "shop_gatepass", module)
+    named = {"VERIFIER": "shop_gatepass.verifier"}
+    with site(named, path("x", requires("charges:get")(view)), middleware=[]) as call:
+        assert opened == []
+        threads = [threading.Thread(target=call, args=("GET", "/x", lines)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert call("GET", "/x", lines).body == b"seen"
+    assert len(opened) == 1
+
+
+def test_a_verifier_that_cannot_be_opened_lets_nobody_in(lines: Any) -> None:
+    def broken() -> Verifier:
+        raise Misconfigured("no such file")
+
+    needs = path("x", requires("charges:get")(view))
+    with site({"VERIFIER": broken}, needs, middleware=[]) as call:
+        for _ in range(2):
+            assert call("GET", "/x", lines).status == 500
+    with pytest.raises(Misconfigured), site({"VERIFIER": broken}, needs):
+        pass
