@@ -24,6 +24,7 @@ from gatepass.verify.presented import read_credential
 from gatepass.web.authz import Reply
 from gatepass.web.edge import log_unhandled
 from gatepass.web.feed.acknowledgement import read_acknowledgement
+from gatepass.web.feed.hanging_up import hang_up
 from gatepass.web.feed.presence import Presences
 from gatepass.web.feed.question import Question, read_question
 from gatepass.web.feed.source import Source
@@ -51,6 +52,8 @@ _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
 ]
 _VERSION = version("gatepass")
+# Streams end by themselves when this process is told to stop; one that can't send may not.
+_LAST_SECONDS = 1.0
 
 
 class FeedPaths:
@@ -131,9 +134,40 @@ class FeedPaths:
                 stream = Stream(self._node, self._source, question, present, still_good, _VERSION)
                 try:
                     await stream.begin()
-                    await _while_there(receive, self._send(stream, send))
+                    await self._while_there(scope, receive, self._send(stream, send))
                 finally:
                     stream.close()
+
+    async def _while_there(
+        self, scope: Scope, receive: Receive, work: Coroutine[None, None, None]
+    ) -> None:
+        """Do *work* until it is done, or the client is gone, or has to be left."""
+
+        async def gone() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        async def left() -> None:
+            await self._source.leaving.wait()
+            await asyncio.sleep(_LAST_SECONDS)
+
+        working, leaving = asyncio.create_task(work), asyncio.create_task(left())
+        absent = asyncio.create_task(gone())
+        tasks = (working, leaving, absent)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended, hung_up = working.done(), absent.done()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        error = None if working.cancelled() else working.exception()
+        if error is not None and not isinstance(error, TimeoutError):
+            # It has begun: there is no other answer any more.
+            log_unhandled(error)
+        client = scope.get("client")
+        if not hung_up and (error is not None or not ended) and client:
+            hang_up((client[0], int(client[1])))
 
     async def _send(self, stream: Stream, send: Send) -> None:
         # What takes longer than this is worth nothing to a follower any more.
@@ -153,26 +187,6 @@ class FeedPaths:
         forwarded = lines_of(scope)("x-forwarded-for")
         address = client_address(peer, forwarded, self._node.settings.trusted)
         return None if address is None else format_address(address)
-
-
-async def _while_there(receive: Receive, work: Coroutine[None, None, None]) -> None:
-    """Do *work* until it is done, or the client is gone."""
-
-    async def gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    working, leaving = asyncio.create_task(work), asyncio.create_task(gone())
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.wait({working, leaving})
-    # It has begun: there is no other answer any more.
-    error = None if working.cancelled() else working.exception()
-    if error is not None and not isinstance(error, TimeoutError):
-        log_unhandled(error)
 
 
 def _problem(problem: Problem) -> Reply:

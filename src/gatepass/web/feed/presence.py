@@ -125,13 +125,15 @@ class Presences:
             if not due and not acknowledged:
                 continue
             try:
-                unknown = await self._source.run(self._write, due, acknowledged)
+                forgotten, unknown = await self._source.run(self._write, due, acknowledged)
             except GatepassError as error:
                 for acknowledgement in acknowledged.values():
                     acknowledgement.written.set_result(error)
                 continue
             for present, vouched_ms in due.items():
-                present.recorded_ms = vouched_ms
+                # One that was forgotten is vouched for no more: it comes again, and is met.
+                if present.id not in forgotten:
+                    present.recorded_ms = vouched_ms
             for who, acknowledgement in acknowledged.items():
                 refusal = NotFound("Nobody of that id has opened a feed with this key.")
                 acknowledgement.written.set_result(refusal if who in unknown else None)
@@ -153,8 +155,8 @@ class Presences:
         self,
         due: dict[Present, int],
         acknowledged: dict[tuple[str, str], _Acknowledgement],
-    ) -> set[tuple[str, str]]:
-        """Write all of it; who of those that acknowledged isn't known."""
+    ) -> tuple[set[str], set[tuple[str, str]]]:
+        """Write all of it; who was forgotten, and who of those that acknowledged isn't known."""
         positions: dict[str, Position | None] = {}
         vouched: dict[str, int] = {}
         for present, vouched_ms in due.items():
@@ -166,9 +168,12 @@ class Presences:
                 if who in known:
                     positions[who[0]] = acknowledgement.position
             # In one order everywhere, so that no two of these ever wait for each other.
-            for node_id in sorted(positions):
-                nodes.report(session, node_id, positions[node_id], vouched.get(node_id, 0))
-        return set(acknowledged) - known
+            forgotten = {
+                node_id
+                for node_id in sorted(positions)
+                if not nodes.report(session, node_id, positions[node_id], vouched.get(node_id, 0))
+            }
+        return forgotten, set(acknowledged) - known
 
 
 def _known(session: Session, node_ids: set[str]) -> set[tuple[str, str]]:

@@ -80,6 +80,8 @@ class Source:
         self._reading: asyncio.Task[None] | None = None
         self._wanted: dict[Position, asyncio.Future[Step | GatepassError | None]] = {}
         self._turn = asyncio.Event()
+        #: Set once this process is told to stop.
+        self.leaving = asyncio.Event()
         #: Another number whenever something may have changed.
         self.moves = 0
 
@@ -141,7 +143,9 @@ class Source:
             before, mark = mark, self._mark()
             if mark != before:
                 self.moves += 1
-            elif loop.time() < beat_at and not self._node.leaving:
+            elif self._node.leaving:
+                self.leaving.set()
+            elif loop.time() < beat_at:
                 continue
             beat_at = loop.time() + BEAT_SECONDS
             turn, self._turn = self._turn, asyncio.Event()
