@@ -3,15 +3,21 @@
 import asyncio
 import queue
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
+from sqlalchemy import text
+from starlette.types import ASGIApp
+
+from gatepass.registry import changes
 from gatepass.registry.changes import Position
+from gatepass.registry.database import Database
 from gatepass.verify import frames
 from gatepass.verify.frames import Frame, Frames, Opening, Reached, Records
-from installation import Installation
 
 FOLLOWER = "node_0123456789ABCDEF"
 
@@ -58,7 +64,7 @@ class Feed:
     def __init__(
         self,
         loop: Loop,
-        installation: Installation,
+        app: ASGIApp,
         key: str,
         *,
         position: Position | None = None,
@@ -83,7 +89,7 @@ class Feed:
             "headers": [(b"authorization", b"Bearer " + key.encode())],
             "client": ("127.0.0.1", 50_000),
         }
-        self._app = installation.app
+        self._app = app
         self._messages: queue.Queue[Any] = queue.Queue()
         self._read = Frames()
         self._whole: list[Frame] = []
@@ -101,7 +107,10 @@ class Feed:
     def next(self, seconds: float = 10) -> Frame | None:
         """The next frame; None at the end. What it says is taken into the copy."""
         while not self._whole:
-            message = self._messages.get(timeout=seconds)
+            try:
+                message = self._messages.get(timeout=seconds)
+            except queue.Empty:
+                raise TimeoutError("no frame has come") from None
             if message is None or not message.get("more_body", False):
                 return None
             self._whole += self._read.feed(message["body"])
@@ -128,6 +137,10 @@ class Feed:
     def go_on(self) -> None:
         """Read again."""
         self._reading.set()
+
+    def done(self, seconds: float) -> None:
+        """Wait until the application has done with it."""
+        self._running.result(seconds)
 
     def leave(self) -> None:
         """Hang up, and wait until the application has noticed."""
@@ -162,6 +175,7 @@ class Feed:
             self.position = (frame.revision, frame.tag)
 
     async def _run(self) -> None:
+        # Made here: it is this loop's.
         self._gone = asyncio.Event()
         asked = False
 
@@ -182,3 +196,19 @@ class Feed:
             await self._app(self._scope, receive, send)
         finally:
             self._messages.put(None)
+
+
+OpenFeed = Callable[..., Feed]
+
+
+def here(database: Database) -> Position:
+    """The registry's latest position."""
+    with database.reading(time.time_ns() // 1_000_000) as session:
+        return changes.here(session)
+
+
+def registry(database: Database) -> dict[tuple[str, str], bytes]:
+    """What a follower of everything should have."""
+    with database.reading(time.time_ns() // 1_000_000) as session:
+        rows = [row for query in changes.SNAPSHOT for row in session.execute(text(query))]
+    return {(table, key): bytes(record) for table, key, record, _ in rows if key[:4] != "gpvk"}

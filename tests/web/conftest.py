@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from feeding import Feed, Loop, OpenFeed
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
 from gatepass.node import Node, open_node
@@ -62,3 +63,21 @@ def any_installation(open_installation: Open, database_url: str) -> Installation
 def ada(installation: Installation) -> httpx.Client:
     """A client signed in as Ada."""
     return installation.signed_in()
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    """An event loop for feeds."""
+    with Loop() as loop:
+        yield loop
+
+
+@pytest.fixture
+def open_feed(loop: Loop, any_installation: Installation) -> OpenFeed:
+    """Opens feeds of an installation on each engine in turn."""
+    key = any_installation.verifier_key()
+
+    def open_(**options: Any) -> Feed:
+        return Feed(loop, any_installation.app, options.pop("key", key), **options)
+
+    return open_

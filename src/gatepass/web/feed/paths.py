@@ -172,12 +172,17 @@ class FeedPaths:
     async def _send(self, stream: Stream, send: Send) -> None:
         # What takes longer than this is worth nothing to a follower any more.
         patience = 2 * self._node.settings.max_staleness
+
+        async def pass_on(data: bytes, *, more: bool) -> None:
+            message = {"type": "http.response.body", "body": data, "more_body": more}
+            async with asyncio.timeout(patience):
+                await send(message)
+
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         async with aclosing(stream.frames()) as frames:
             async for frame in frames:
-                message = {"type": "http.response.body", "body": frame, "more_body": True}
-                await asyncio.wait_for(send(message), patience)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await pass_on(frame, more=True)
+        await pass_on(b"", more=False)
 
     def _address(self, scope: Scope) -> str | None:
         client = scope.get("client")

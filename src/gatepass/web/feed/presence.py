@@ -34,14 +34,12 @@ class Present:
     Attributes:
         id: of the follower.
         staleness_ms: how long it decides without being vouched for.
-        recorded_ms: what the registry knows: it was vouched for until then.
-        vouched_ms: the latest moment it was vouched for on this stream.
+        recorded_ms: what the registry knows: it may have been vouched for until then.
     """
 
     id: str
     staleness_ms: int
     recorded_ms: int
-    vouched_ms: int = 0
 
     def may_be_vouched(self, at_ms: int) -> bool:
         """Whether the registry knows enough of it.
@@ -51,10 +49,9 @@ class Present:
         """
         return at_ms - self.recorded_ms <= self.staleness_ms // 2
 
-    @property
-    def is_due(self) -> bool:
+    def is_due(self, now_ms: int) -> bool:
         """Whether it is time to record it again."""
-        return self.vouched_ms - self.recorded_ms >= self.staleness_ms // 4
+        return now_ms - self.recorded_ms >= self.staleness_ms // 4
 
 
 @dataclass(eq=False)
@@ -120,20 +117,21 @@ class Presences:
     async def _write_all(self) -> None:
         while self._present or self._acknowledged:
             await asyncio.sleep(_GATHER_SECONDS)
-            due = {each: each.vouched_ms for each in self._present if each.is_due}
+            now_ms = self._node.clock.now()
+            due = [each for each in self._present if each.is_due(now_ms)]
             acknowledged, self._acknowledged = self._acknowledged, {}
             if not due and not acknowledged:
                 continue
             try:
-                forgotten, unknown = await self._source.run(self._write, due, acknowledged)
+                forgotten, unknown = await self._source.run(self._write, now_ms, due, acknowledged)
             except GatepassError as error:
                 for acknowledgement in acknowledged.values():
                     acknowledgement.written.set_result(error)
                 continue
-            for present, vouched_ms in due.items():
+            for present in due:
                 # One that was forgotten is vouched for no more: it comes again, and is met.
                 if present.id not in forgotten:
-                    present.recorded_ms = vouched_ms
+                    present.recorded_ms = now_ms
             for who, acknowledgement in acknowledged.items():
                 refusal = NotFound("Nobody of that id has opened a feed with this key.")
                 acknowledgement.written.set_result(refusal if who in unknown else None)
@@ -153,16 +151,15 @@ class Presences:
 
     def _write(
         self,
-        due: dict[Present, int],
+        now_ms: int,
+        due: list[Present],
         acknowledged: dict[tuple[str, str], _Acknowledgement],
     ) -> tuple[set[str], set[tuple[str, str]]]:
         """Write all of it; who was forgotten, and who of those that acknowledged isn't known."""
-        positions: dict[str, Position | None] = {}
-        vouched: dict[str, int] = {}
-        for present, vouched_ms in due.items():
-            positions[present.id] = None
-            vouched[present.id] = max(vouched_ms, vouched.get(present.id, 0))
-        with self._node.database.counting(self._node.clock.now()) as session:
+        positions: dict[str, Position | None] = {present.id: None for present in due}
+        # Written before it is so: whoever may be vouched for is known to be.
+        vouched = dict.fromkeys(positions, now_ms)
+        with self._node.database.counting(now_ms) as session:
             known = _known(session, {node_id for node_id, _ in acknowledged})
             for who, acknowledgement in acknowledged.items():
                 if who in known:

@@ -6,9 +6,10 @@ of streams cost one small reading a change.
 
 **Who vouches.** On one machine the registry itself is asked: its position was read after the
 moment that is named. On PostgreSQL the moment is the one by which this node itself was last vouched
-for, and it is passed on only where the registry that was read knows the position of this node's
-copy: so a registry that lags behind, or parted from the others, vouches for nothing, and a node
-that can't ask the primary lets its followers run down with it.
+for. It is passed on to followers that are where this node is; and to those that move on, only where
+the registry that was read knows the position of this node's copy. So a registry that lags behind,
+or parted from the others, vouches for nothing, and a node that can't ask the primary lets its
+followers run down with it.
 """
 
 import asyncio
@@ -101,13 +102,16 @@ class Source:
         if self.moves == since:
             await self._turn.wait()
 
-    async def since(self, after: Position) -> Step | None:
+    async def since(self, after: Position, *, read: bool = False) -> Step | None:
         """What leads on from *after*; None if that isn't known, or too much changed since.
+
+        Args:
+            read: in any case read the registry, which is at least as far as this node's file.
 
         Raises:
             Unavailable: the registry can't be read.
         """
-        if self._copy:
+        if self._copy and not read:
             asked_ns = self._own_stamp()
             # No need to ask anyone: this node's own follower was there, and did.
             if asked_ns is not None and self._shared.position == after:
@@ -175,7 +179,13 @@ class Source:
         with self._node.database.reading(self._node.clock.now()) as session:
             if self._copy and not changes.known(session, own):
                 asked_ns = None
-            return {after: _step(session, after, asked_ns) for after in wanted}
+            there = changes.here(session)
+            # Nothing new there, and this node is elsewhere: then whoever stays waits for it.
+            stays_ns = None if self._copy and there != own else asked_ns
+            return {
+                after: _step(session, after, stays_ns if after == there else asked_ns)
+                for after in wanted
+            }
 
     def _own_stamp(self) -> int | None:
         """The moment by which this node was last vouched for; None if it isn't any more."""
@@ -184,13 +194,11 @@ class Source:
 
 
 def _step(session: Session, after: Position, asked_ns: int | None) -> Step | None:
-    if changes.here(session) != after and session.execute(_TOO_MANY, {"after": after[0]}).all():
+    asked = {"after": after[0], "most": MOST_CHANGES}
+    if changes.here(session) != after and session.execute(_TOO_MANY, asked).all():
         return None
     found = changes.since(session, after)
     return None if found is None else Step(*found, asked_ns)
 
 
-_TOO_MANY = text(
-    "SELECT 1 FROM changed_records WHERE revision > :after "  # noqa: S608 - a number of ours
-    f"LIMIT 1 OFFSET {MOST_CHANGES}"
-)
+_TOO_MANY = text("SELECT 1 FROM changed_records WHERE revision > :after LIMIT 1 OFFSET :most")

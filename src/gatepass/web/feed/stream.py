@@ -71,8 +71,8 @@ class Stream:
         if self._step is None:
             self._pages = await self._source.run(self._open_pages)
             self._step = await self._source.since(self._pages.first)
-        if self._step is None or self._step.asked_ns is None:
-            self.close()
+        # A snapshot is vouched for in the end, when all of it has been read.
+        if self._step is None or (self._step.asked_ns is None and self._pages is None):
             raise Unavailable("this node is not vouched for", reason="stale")
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
@@ -84,11 +84,18 @@ class Stream:
         if self._pages is not None:
             while (page := await self._source.run(self._next_page)) is not None:
                 yield page
+            self._sent_ns = self._node.clock.boot_ns()
             moves = self._source.moves
-            # What changed meanwhile. Nobody is vouched for by a file that lost its history.
-            step = await self._next(self._pages.first)
-            if step is not None and step.asked_ns is None:
-                return
+            # What changed meanwhile. The registry is read in any case, for a page may have been of
+            # a revision that nobody else on this node knows of yet. And nobody is vouched for by a
+            # file that lost its history on the way: by now its node wouldn't be.
+            while (
+                step := await self._next(self._pages.first, read=True)
+            ) is not None and step.asked_ns is None:
+                await self._source.moved(moves)
+                if not self._goes_on():
+                    return
+                moves = self._source.moves
         while step is not None:
             async for frame in self._told(step):
                 yield frame
@@ -116,9 +123,9 @@ class Stream:
             )
         )
 
-    async def _next(self, after: Position) -> Step | None:
+    async def _next(self, after: Position, *, read: bool = False) -> Step | None:
         try:
-            return await self._source.since(after)
+            return await self._source.since(after, read=read)
         except Unavailable:
             return Step(after, [], None)
 
@@ -134,7 +141,6 @@ class Stream:
         # Once an earlier position was the primary's, so is this one that follows from it: the
         # moment that was told before stays true.
         self._position, self._asked_ns = step.to, asked_ns
-        self._present.vouched_ms = self._ms(asked_ns)
         self._sent_ns = self._node.clock.boot_ns()
         yield frames.encode(Reached(*step.to, asked_ns))
 

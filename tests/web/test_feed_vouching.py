@@ -1,0 +1,212 @@
+"""On PostgreSQL a node passes on for what it is itself vouched for, and never more.
+
+The node's follower is driven by hand here: so each order of what can happen is made, not waited
+for.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from feeding import Feed, Loop, here, registry
+from gatepass.core.catalogue import parse_catalogue
+from gatepass.core.networks import parse_network
+from gatepass.node import Node, open_node
+from gatepass.registry import companies, verifier_keys
+from gatepass.registry.actor import Actor
+from gatepass.registry.database import Database
+from gatepass.registry.feed import DatabaseFeed
+from gatepass.settings import Settings
+from gatepass.verify.follower import Follower
+from gatepass.verify.frames import Reached
+from gatepass.web.app import create_app
+from gatepass.web.feed import source
+from installation import CATALOGUE
+
+STALENESS_S = 2
+STALENESS_NS = STALENESS_S * 1_000_000_000
+
+
+@dataclass
+class Driven:
+    """A node on PostgreSQL that follows when it is told to, and a registry that others change."""
+
+    node: Node
+    database: Database
+    follower: Follower
+    copy: sqlite3.Connection
+    feed: DatabaseFeed
+    key: str
+    loop: Loop
+    changes: int = 0
+
+    def __post_init__(self) -> None:
+        self.app = create_app(self.node)
+
+    def change(self) -> None:
+        """Change something elsewhere."""
+        self.changes += 1
+        with self.database.changing(_now()) as session:
+            companies.create(
+                session,
+                Actor.command_line(),
+                catalogue=self.node.catalogue,
+                name=f"Company {self.changes}",
+            )
+
+    def round(self) -> int:
+        """Let the node follow; the moment before which it asked for what it then vouches for."""
+        self.follower.round(self.copy, self.feed)
+        return self.stamp
+
+    @property
+    def stamp(self) -> int:
+        return self.node.file.shared.vouched_until_boot_ns() - STALENESS_NS
+
+    def open(self, **options: object) -> Feed:
+        return Feed(self.loop, self.app, self.key, **options)  # type: ignore[arg-type]  # passed on
+
+
+@pytest.fixture
+def driven(postgresql_url: str, tmp_path: Path, loop: Loop) -> Iterator[Driven]:
+    database = Database(postgresql_url)
+    with database.changing(_now()) as session:
+        key = verifier_keys.create(session, Actor.command_line(), label="tests")[1]
+    settings = Settings(
+        data_dir=tmp_path / "data",
+        database_url=postgresql_url,
+        trusted_proxies=(parse_network("127.0.0.0/8"),),
+        max_staleness=STALENESS_S,
+    )
+    node = open_node(settings, parse_catalogue(CATALOGUE))
+    copy = sqlite3.connect(node.file.path, isolation_level=None, timeout=5, check_same_thread=False)
+    feed = DatabaseFeed(postgresql_url)
+    follower = Follower(node.file, node.clock, STALENESS_S * 1000)
+    driven = Driven(node, database, follower, copy, feed, key, loop)
+    driven.change()
+    driven.round()
+    yield driven
+    copy.close()
+    feed.close()
+    node.stop()
+    database.close()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def test_heartbeats_are_the_nodes_own(driven: Driven) -> None:
+    feed = driven.open()
+    assert feed.reached().asked_boot_ns == driven.stamp
+    stamp = driven.round()
+    assert feed.reached().asked_boot_ns == stamp
+    # Nothing is said again, or beyond that, however long it takes; and then it ends.
+    while (frame := feed.next()) is not None:
+        assert isinstance(frame, Reached)
+        assert frame.asked_boot_ns == stamp
+    assert not driven.node.verifier.fresh()
+    refused = driven.open()
+    assert refused.status == 503
+    assert b'"stale"' in refused.body
+    assert refused.headers["retry-after"] == "1"
+    driven.round()
+    again = driven.open(position=feed.position, former=feed.copy)
+    assert again.reached().asked_boot_ns == driven.stamp
+    assert not again.openings[0].anew
+
+
+def test_nothing_is_vouched_for_that_the_node_has_not_come_to(driven: Driven) -> None:
+    stamp = driven.stamp
+    driven.change()
+    feed = driven.open()
+    # The registry is ahead of the node; what the node was told before stays true of what follows.
+    assert feed.reached().asked_boot_ns == stamp
+    assert feed.position == here(driven.database)
+    assert feed.copy == registry(driven.database)
+    driven.node.file.shared.vouch(driven.node.clock.boot_ns(), _now(), STALENESS_S * 1000)
+    assert driven.stamp > stamp
+    # Vouched for once more, as far as the node had come; the follower is elsewhere.
+    _silent(feed, 1.2)
+    stamp = driven.round()
+    assert feed.reached().asked_boot_ns == stamp
+
+
+def test_what_the_stream_has_not_been_sent_is_never_vouched_for(driven: Driven) -> None:
+    feed = driven.open()
+    feed.reached()
+    before = feed.position
+    feed.pause()
+    driven.change()
+    there = driven.round()
+    driven.change()
+    driven.round()
+    feed.go_on()
+    while feed.position != here(driven.database):
+        reached = feed.reached()
+        assert feed.position != before or reached.asked_boot_ns < there
+    assert feed.copy == registry(driven.database)
+
+
+def test_a_registry_that_lags_behind_the_node_vouches_for_nothing(driven: Driven) -> None:
+    feed = driven.open()
+    feed.reached()
+    driven.copy.execute("UPDATE followed SET revision = 1000000, tag = 'ffffffffffffffff'")
+    driven.node.file.shared.reached(1_000_000, "f" * 16)
+    driven.node.file.shared.vouch(driven.node.clock.boot_ns(), _now(), STALENESS_S * 1000)
+    assert driven.open(position=feed.position).status == 503
+    assert driven.open().status == 503
+    last = driven.stamp
+    while (frame := feed.next()) is not None:
+        assert isinstance(frame, Reached)
+        assert frame.asked_boot_ns < last
+
+
+def test_a_registry_that_is_away_leaves_the_nodes_own_heartbeats(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = driven.open()
+    feed.reached()
+    stamp = driven.round()
+
+    def away(*_: object) -> None:
+        raise AssertionError("the registry was read")
+
+    monkeypatch.setattr(source, "_step", away)
+    assert feed.reached().asked_boot_ns == stamp
+
+
+def test_a_copy_that_is_being_made_is_no_snapshot(driven: Driven) -> None:
+    driven.copy.execute("DELETE FROM followed")
+    assert driven.open().status == 503
+
+
+def test_a_history_that_parted_ends_the_stream_and_the_next_begins_anew(driven: Driven) -> None:
+    feed = driven.open()
+    feed.reached()
+    with driven.database.counting(0) as session:
+        # The promoted replica lacked the last change, and went on otherwise.
+        number = here(driven.database)[0]
+        new = {"number": number, "tag": "e" * 16}
+        session.execute(text("DELETE FROM revisions WHERE number = :number"), new)
+        session.execute(text("INSERT INTO revisions VALUES (:number, :tag, 0)"), new)
+        session.execute(text("UPDATE revision SET tag = :tag"), new)
+    stamp = driven.stamp
+    driven.round()
+    while (frame := feed.next()) is not None:
+        assert isinstance(frame, Reached)
+        assert frame.asked_boot_ns <= stamp
+    again = driven.open(position=feed.position, former=feed.copy)
+    again.reached()
+    assert again.openings[0].anew
+    assert again.copy == registry(driven.database)
+
+
+def _silent(feed: Feed, seconds: float) -> None:
+    with pytest.raises(TimeoutError):
+        feed.next(seconds)
