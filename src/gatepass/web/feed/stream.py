@@ -70,7 +70,7 @@ class Stream:
             self._step = await self._source.since(self._asked_for)
         if self._step is None:
             self._pages = await self._source.run(self._open_pages)
-            self._step = await self._source.since(self._pages.first)
+            self._step = await self._source.since(self._pages.first, read=True)
         # A snapshot is vouched for in the end, when all of it has been read.
         if self._step is None or (self._step.asked_ns is None and self._pages is None):
             raise Unavailable("this node is not vouched for", reason="stale")
