@@ -163,7 +163,7 @@ def test_the_keyboard_alone_leads_everywhere(person: Page) -> None:
     menu = page.get_by_role("navigation", name="Profile menu")
     for name, tabs in (
         ("Access Tokens", (places.TOKENS, places.AUTHENTICATIONS)),
-        ("My Company", (places.PROFILE, places.SECURITY, places.USERS, places.ROLES)),
+        ("My Company", (places.PROFILE, places.SECURITY, places.USERS, places.ROLES, places.NODES)),
         ("Audit log", (places.AUDIT_LOG,)),
         ("My account", (places.MY_PROFILE, places.PASSWORD, places.TWO_FACTOR)),
     ):

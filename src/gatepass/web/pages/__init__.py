@@ -20,6 +20,7 @@ from gatepass.web.pages import (
     invitation_accept,
     invitation_new,
     invitations,
+    nodes,
     password_resets,
     role_form,
     roles,
@@ -60,6 +61,7 @@ for _screen in (
     # Before the page of one role, for the same reason.
     role_form,
     roles,
+    nodes,
     docs,
 ):
     router.include_router(_screen.router)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
 from gatepass.core.errors import Unavailable
-from gatepass.registry import access_tokens, audit, usage
+from gatepass.registry import access_tokens, audit, receipt_records, usage
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute
@@ -40,11 +40,23 @@ class Use:
 
 
 @router.get("/access-tokens/{id}")
-def show(request: Request, visitor: Visiting, node: OurNode, id: str, done: str = "") -> Response:
-    """One token."""
+def show(
+    request: Request, visitor: Visiting, node: OurNode, id: str, done: str = "", part: str = ""
+) -> Response:
+    """One token; with ``part=receipt`` only who refuses it, once it has ended."""
     now = node.clock.now()
     with node.database.reading(now) as session:
         token = access_tokens.get(session, visitor.actor, id)
+        ended = token.status == "deactivated"
+        receipt = receipt_records.find(session, token.id) if ended else None
+        if part == "receipt" and receipt is not None:
+            return render(
+                "access_tokens/receipt.html",
+                visitor=visitor,
+                now=now,
+                token=token,
+                receipt=receipt,
+            )
         use = _use(session, token.id, now)
         history = None
         if visitor.actor.may("audit:get"):
@@ -60,6 +72,7 @@ def show(request: Request, visitor: Visiting, node: OurNode, id: str, done: str 
         ),
         reduced=set(token.permissions) != set(token.effective_permissions),
         use=use,
+        receipt=receipt,
         history=history,
         sentence_of=audit.sentence,
         snippets=snippets(

@@ -171,6 +171,15 @@ def _explained(request: Request, problem: Problem, visitor: Visitor | None) -> E
             "Sign in with your e-mail address and password, and do it there.",
             (("Sign in", "/sign-in"),),
         )
+    if reason == "operator_required":
+        return Explained(
+            status,
+            reason,
+            "For operators",
+            "This is about the installation, not about your company.",
+            "Only operators may see it; no role of a company includes that.",
+            "Whoever runs this Gatepass names operators on the server, with the command line.",
+        )
     if reason == "cross_site":
         return Explained(
             status,

@@ -22,6 +22,7 @@ PROFILE = Place("Profile", "/company")
 SECURITY = Place("Security", "/company/security")
 USERS = Place("Users", "/company/users")
 ROLES = Place("Roles", "/company/roles")
+NODES = Place("Nodes", "/company/nodes")
 AUDIT_LOG = Place("Audit log", "/audit-log")
 MY_PROFILE = Place("Profile", "/account")
 PASSWORD = Place("Password", "/account/password")
@@ -43,8 +44,9 @@ def of_tokens(visitor: Visitor) -> tuple[Place, ...]:
 
 
 def of_company(visitor: Visitor) -> tuple[Place, ...]:
-    """My Company."""
-    return tuple(place for place, permission in _COMPANY if visitor.actor.may(permission))
+    """My Company; what belongs to the installation is for operators."""
+    found = tuple(place for place, permission in _COMPANY if visitor.actor.may(permission))
+    return found + (NODES,) * visitor.actor.operator
 
 
 def of_audit(visitor: Visitor) -> tuple[Place, ...]:

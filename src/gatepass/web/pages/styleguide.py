@@ -20,6 +20,7 @@ from gatepass.web.pages.moments import DAY, HOUR, MINUTE
 from gatepass.web.pages.permission_groups import PermissionGroup
 from gatepass.web.pages.snippets import Snippet
 from gatepass.web.pages.sparkline import DayOfUse
+from gatepass.web.pages.styleguide_nodes import sample_nodes, sample_receipts
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.token_form import Summary, TokenForm
 from gatepass.web.pages.visitor import Visitor
@@ -79,6 +80,9 @@ def show_styleguide(request: Request, node: OurNode) -> Response:
         ),
         allowlist=_allowlist(),
         reaches=_reaches(now),
+        nodes=sample_nodes(now),
+        company_names={"com_sample": "Acme Payments"},
+        receipts=sample_receipts(now),
         history=[
             SimpleNamespace(words="Ada Lovelace changed the label of Settlement", at=now - DAY),
             SimpleNamespace(words="Ada Lovelace created Settlement", at=now - 9 * DAY),

@@ -5,12 +5,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from gatepass.registry.audit_sentences import elapsed
 from gatepass.web.pages import phrases, places
 from gatepass.web.pages.bits import picture
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.moments import moment
 from gatepass.web.pages.sparkline import sparkline
 from gatepass.web.pages.static_files import static
+from gatepass.web.pages.vouching import receipt_row, vouching_bar
 from gatepass.web.times import format_time
 
 # What a page has unless it says otherwise.
@@ -51,13 +53,16 @@ def _environment_of_pages() -> Environment:
         may=phrases.may,
         where=phrases.where,
         counted=phrases.counted,
+        elapsed=elapsed,
         some=phrases.some,
         moment=moment,
         picture=picture,
         places=places,
+        receipt_row=receipt_row,
         rfc_3339=format_time,
         sparkline=sparkline,
         static=static,
+        vouching_bar=vouching_bar,
         address_with_bits=_with_bits,
     )
     return environment

@@ -30,6 +30,9 @@ document.addEventListener("keydown", (event) => {
   field.select();
 });
 
+// On a small screen the tab that is open may be beyond the edge.
+find(".places [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // A double click must not send a form twice: its first answer, which may hold a token, would be
 // thrown away by the browser.
 document.addEventListener("submit", (event) => {
@@ -62,6 +65,7 @@ if (find("[data-token-form]")) import("./token_form.js");
 if (find("[data-allowlist-form]")) import("./allowlist.js");
 if (find("[data-role-form]")) import("./role_form.js");
 if (find("[data-filter-form]")) import("./list.js");
+if (find("[data-live]")) import("./live.js");
 if (find("[data-shown-once]")) import("./once.js");
 if (find("[data-password]")) import("./password.js");
 if (find("[data-ending]")) import("./session.js");

@@ -1,0 +1,97 @@
+"""A token's end as an operator watches it reach everyone, in a real Chromium."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from sqlalchemy import delete
+
+from browsing import Demo, chromium
+from deciders import acknowledge, meet
+from gatepass.registry import tables
+from gatepass.registry.database import Database
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def demo(directory: Path) -> Iterator[Demo]:
+    with Demo(directory) as running:
+        yield running
+
+
+@pytest.fixture
+def registry(demo: Demo, directory: Path) -> Iterator[Database]:
+    """The demo's own, through which embedded verifiers seem to be there."""
+    database = Database(f"sqlite:///{next(directory.rglob('gatepass.db'))}")
+    with database.counting(now()) as session:
+        session.execute(delete(tables.nodes).where(tables.nodes.c.kind == "embedded"))
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["scripts", "no scripts"])
+def page(request: pytest.FixtureRequest, demo: Demo) -> Iterator[Page]:
+    with chromium() as browser:
+        context = browser.new_context(base_url=demo.url, java_script_enabled=request.param)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.goto("/sign-in")
+        page.get_by_label("E-mail address").fill(demo.email)
+        page.get_by_label("Password").fill(demo.password)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page).to_have_url(re.compile("/access-tokens"))
+        yield page
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def test_refused_by_all_fills_up_before_ones_eyes(
+    page: Page, registry: Database, request: pytest.FixtureRequest
+) -> None:
+    by_itself = "no scripts" not in request.node.name
+
+    def look_again() -> None:
+        if not by_itself:
+            page.get_by_role("link", name="Look again").click()
+
+    meet(registry, now(), "node_a", "node_b")
+    page.goto("/company/nodes")
+    table = page.locator("#nodes")
+    expect(table).to_contain_text("1 node and 2 embedded verifiers")
+    # One more turns up while somebody looks.
+    meet(registry, now(), "node_c")
+    look_again()
+    expect(table).to_contain_text("1 node and 3 embedded verifiers")
+    expect(table).to_contain_text("node_c.internal")
+
+    page.goto("/access-tokens")
+    page.locator("#results .title").first.click()
+    page.goto(f"{page.url}/deactivate")
+    # It is asked for where the token was used within the last hour.
+    label = page.get_by_label("Type its label", exact=False)
+    if label.count():
+        label.fill(page.get_by_role("main").locator("strong").first.text_content() or "")
+    page.get_by_role("button", name="Deactivate Permanently").click()
+    card = page.locator("#receipt")
+    expect(card.get_by_role("heading")).to_have_text("Refused by 1 of 4")
+    expect(card).to_contain_text("Waiting for 3 of 4.")
+    for number, id in enumerate(("node_b", "node_a", "node_c"), 2):
+        acknowledge(registry, now(), id)
+        look_again()
+        expect(card.get_by_role("heading")).to_have_text(f"Refused by {number} of 4")
+    expect(card).to_contain_text(re.compile(r"node_c\.internal Embedded\s+after \d"))
+    expect(card.get_by_role("status")).to_contain_text("In force everywhere")
+    if by_itself:
+        # The node completes it a moment later, and then nothing more is asked for.
+        expect(card).not_to_have_attribute("data-live", re.compile("."))
+        page.reload()
+        expect(page.get_by_role("main")).to_contain_text("refused by 4 of 4 verifiers")

@@ -1,0 +1,184 @@
+"""My Company > Nodes, and who refuses a token that ended."""
+
+import itertools
+
+import pytest
+
+from deciders import STALENESS, acknowledge, complete, meet
+from gatepass.registry.receipt_records import Confirmation, ConfirmationState, Receipt
+from gatepass.web.pages.vouching import MOST_PARTS, receipt_row, vouching_bar
+from installation import Installation
+from page_reader import Page, Visit
+
+
+def operator(installation: Installation) -> Visit:
+    """Ada, who is one."""
+    visit = Visit(installation.client())
+    visit.sign_in()
+    return visit
+
+
+def test_operators_see_everyone_with_where_they_stand(installation: Installation) -> None:
+    node = installation.node
+    now = node.clock.now()
+    limits = {"companies": [installation.company.id], "permissions": ["charges:get"]}
+    meet(node.database, now - 3_600_000, "node_gone")
+    meet(node.database, now - STALENESS - 2_000, "node_stale")
+    meet(node.database, now, "node_itself", kind="node", address="gatepass.example.com")
+    ada = operator(installation)
+    meet(node.database, now, "node_a", limits=limits)
+    acknowledge(node.database, node.clock.now(), "node_a")
+    page = ada.get("/company/nodes")
+    assert page.answer.status_code == 200
+    assert "1 node and 2 embedded verifiers; 1 not vouched for." in page.text
+    for words in (
+        "node_itself.internal Node gatepass.example.com",
+        "The database itself",
+        "node_a.internal Embedded 10.0.0.7",
+        "Analytical Engines",
+        "node_stale.internal Embedded",
+        "Not vouched for allows nothing",
+        "Gone not heard of since 1 h ago",
+    ):
+        assert words in page.text, words
+    assert page.links["Nodes"] == "/company/nodes"
+    # The same, and nothing around it, for whoever looks on.
+    part = ada.get("/company/nodes?part=table")
+    assert "<html" not in part.html
+    assert "node_a.internal" in part.text
+    (live,) = (each for _, each in page.elements if "data-live" in each)
+    assert live["data-live"] == "/company/nodes?part=table"
+
+
+def test_before_anybody_was_there(installation: Installation) -> None:
+    page = operator(installation).get("/company/nodes")
+    assert "Nobody decides by these grants at the moment." in page.text
+    assert "gatepass serve" in page.text
+
+
+def test_a_name_is_no_markup(installation: Installation) -> None:
+    meet(installation.node.database, installation.node.clock.now(), "node_a", name="<b>x</b>")
+    assert "<b>x</b>" not in operator(installation).get("/company/nodes").html
+
+
+def test_nobody_else_is_led_or_let_there(installation: Installation) -> None:
+    installation.new_user("bob@example.com", role="admin")
+    bob = Visit(installation.client())
+    bob.sign_in("bob@example.com")
+    assert "Nodes" not in bob.get("/company").links
+    for address in ("/company/nodes", "/company/nodes?part=table"):
+        page = bob.get(address)
+        assert page.answer.status_code == 403
+        assert "For operators" in page.text
+        assert "operator_required" in page.text
+
+
+@pytest.fixture
+def token(installation: Installation) -> str:
+    return installation.access_token("charges:get")[:21]
+
+
+def end(visit: Visit, token: str) -> Page:
+    visit.send(f"/access-tokens/{token}/deactivate", {})
+    return visit.get(f"/access-tokens/{token}")
+
+
+def live(page: Page) -> list[str]:
+    """What of the page goes on by itself."""
+    return [each["data-live"] for _, each in page.elements if "data-live" in each]
+
+
+def test_a_tokens_end_is_seen_to_reach_everyone(installation: Installation, token: str) -> None:
+    node = installation.node
+    ada = operator(installation)
+    assert "Refused by" not in ada.get(f"/access-tokens/{token}").text
+    now = node.clock.now()
+    meet(node.database, now, "node_itself", kind="node")
+    meet(node.database, now, "node_a", "node_b")
+    page = end(ada, token)
+    assert "Refused by 1 of 3" in page.text
+    assert "Waiting for 2 of 3." in page.text
+    assert "node_a.internal Embedded not heard of it yet" in page.text
+    address = f"/access-tokens/{token}?part=receipt"
+    assert live(page) == [address]
+    acknowledge(node.database, node.clock.now(), "node_a")
+    part = ada.get(address)
+    assert "<html" not in part.html
+    assert "Refused by 2 of 3" in part.text
+    assert "node_a.internal Embedded after 0." in part.text
+    acknowledge(node.database, node.clock.now(), "node_b")
+    complete(node.database, node.clock.now())
+    part = ada.get(address)
+    assert "Refused by 3 of 3" in part.text
+    assert "In force everywhere: the last one refused it after 0." in part.text
+    assert live(part) == [], "there is nothing to wait for any more"
+    page = ada.get(f"/access-tokens/{token}")
+    assert "is in force everywhere: refused by 3 of 3 verifiers, the last after 0." in page.text
+
+
+def test_one_that_stays_silent_is_told_apart(installation: Installation, token: str) -> None:
+    node = installation.node
+    ada = operator(installation)
+    meet(node.database, node.clock.now(), "node_a")
+    end(ada, token)
+    complete(node.database, node.clock.now() + 2 * STALENESS)
+    page = ada.get(f"/access-tokens/{token}")
+    assert "Refused by 0 of 1" in page.text
+    assert "1 was silent for too long to allow anything." in page.text
+    assert "silent: can't have allowed anything since" in page.text
+
+
+def test_on_one_machine_the_database_itself_is_enough(
+    installation: Installation, token: str
+) -> None:
+    node = installation.node
+    meet(node.database, node.clock.now(), "node_itself", kind="node")
+    page = end(operator(installation), token)
+    assert "Refused by 1 of 1" in page.text
+    assert "This node decides by the database itself" in page.text
+
+
+def test_where_nothing_ran_there_is_nothing_to_wait_for(
+    installation: Installation, token: str
+) -> None:
+    page = end(operator(installation), token)
+    assert "No node was running when it was deactivated" in page.text
+
+
+# --- the drawings --------------------------------------------------------------------------------
+
+
+def test_the_bar_empties_until_it_doesnt_count() -> None:
+    assert vouching_bar(0, 10_000).left == 96
+    assert (vouching_bar(4_000, 10_000).left, vouching_bar(4_000, 10_000).level) == (58, "good")
+    assert vouching_bar(6_000, 10_000).level == "low"
+    assert vouching_bar(9_999, 10_000).left == 2, "while it counts there is something to see"
+    assert (vouching_bar(10_000, 10_000).left, vouching_bar(99_000, 10_000).level) == (0, "none")
+    assert vouching_bar(4_000, 10_000).words == "Counts for another 6.00 s, of 10.0 s."
+
+
+def receipt(**counts: int) -> Receipt:
+    """One with so many in each state."""
+
+    def confirmation(id: str, state: ConfirmationState) -> Confirmation:
+        return Confirmation(id, id, "embedded", state, None, None, None, False)
+
+    states: tuple[ConfirmationState, ...] = ("refusing", "silent", "waiting")
+    each = [
+        confirmation(f"{state}-{number}", state)
+        for state in states
+        for number in range(counts.get(state, 0))
+    ]
+    return Receipt(1, 0, None, tuple(each))
+
+
+def test_each_has_a_part_of_the_row_and_very_many_share() -> None:
+    few = receipt_row(receipt(refusing=5, silent=1, waiting=1))
+    assert [part.state for part in few.parts] == ["refusing"] * 5 + ["silent", "waiting"]
+    assert few.words == "5 refusing, 1 silent, 1 waited for"
+    many = receipt_row(receipt(refusing=MOST_PARTS, waiting=1))
+    assert [part.state for part in many.parts] == ["refusing", "waiting"]
+    for row in (few, many, receipt_row(receipt(refusing=MOST_PARTS))):
+        ends = [(part.x, part.x + part.width) for part in row.parts]
+        assert all(end < start for (_, end), (start, _) in itertools.pairwise(ends))
+        assert ends[-1][1] <= row.width + 6
