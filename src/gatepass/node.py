@@ -22,6 +22,7 @@ from gatepass.registry import history, publishing
 from gatepass.registry import usage as registry_usage
 from gatepass.registry.audit import Subject
 from gatepass.registry.changes import Position
+from gatepass.registry.compaction import compact
 from gatepass.registry.database import Database
 from gatepass.registry.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.ended_log import EndedLog
@@ -40,6 +41,9 @@ from gatepass.verify.verifier import Verifier
 #: How long a request waits for this node's copy to reach the change it made.
 CONFIRM_SECONDS = 2.0
 _ROUND_SECONDS = 1.0
+_FIRST_COMPACTION_SECONDS = 300.0
+_COMPACTION_SECONDS = 3600.0
+_BREATHER_SECONDS = 0.05
 
 _log = logging.getLogger("gatepass.node")
 
@@ -178,6 +182,7 @@ class Node:
                 feed = DatabaseFeed(self.settings.database_url, presence_of(self.settings))
                 self._begin("follow", follower.follow, feed, self._running)
             self._begin("reporting", self.reporting.run, self._running)
+            self._begin("compacting", self._compact)
             while self._running():
                 try:
                     self.fold()
@@ -191,6 +196,21 @@ class Node:
         thread = threading.Thread(target=work, args=arguments, daemon=True, name=f"gatepass_{name}")
         thread.start()
         self._threads.append(thread)
+
+    def _compact(self) -> None:
+        pause_s = _FIRST_COMPACTION_SECONDS
+        while not self._stopped.wait(pause_s):
+            pause_s = _COMPACTION_SECONDS
+            try:
+                # By a clock that is off, what is still needed would be let go of.
+                if self.not_ready() is None:
+                    compacted = compact(self.database, self.clock.now, self._between_compactions)
+                    _log.info("compacted: %s", compacted)
+            except Exception as error:
+                _log.warning("compaction is put off: %s", type(error).__name__)
+
+    def _between_compactions(self) -> bool:
+        return not self._stopped.wait(_BREATHER_SECONDS)
 
     def fold(self) -> None:
         """Fold the node's spools into the registry, each line once."""

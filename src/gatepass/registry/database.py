@@ -223,6 +223,7 @@ class Turn(IntEnum):
     counted_use = 7305808869231652
     password_resets = 7305808869231653
     receipts = 7305808869231654
+    compaction = 7305808869231655
 
 
 def wait_for_turn(session: Session, turn: Turn) -> None:

@@ -1,0 +1,250 @@
+"""What is let go of, when, and that no follower is misled by it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import insert, text
+
+from followed_copy import published
+from gatepass.registry import access_tokens, authentications, changes, compaction
+from gatepass.registry.actor import Actor
+from gatepass.registry.changes import Position
+from gatepass.registry.compaction import GRANTS_KEPT_MS, HISTORY_KEPT_MS, MAIL_KEPT_MS, compact
+from gatepass.registry.publishing import published_grant
+from gatepass.registry.tables import outgoing_mail, password_resets
+from small_registry import HOUR, MINUTE, SmallRegistry
+
+LIFETIME = 3 * HOUR
+
+
+class Copy:
+    """A follower's copy, moved on by hand.
+
+    Attributes:
+        rebuilt: how often it had to be built anew.
+    """
+
+    def __init__(self, registry: SmallRegistry) -> None:
+        self._registry = registry
+        self.rows: dict[tuple[str, str], tuple[bytes, int]] = {}
+        self.at: Position | None = None
+        self.rebuilt = 0
+
+    def follow(self) -> None:
+        """Read on, or begin anew."""
+        with self._registry.reading() as session:
+            ahead = None if self.at is None else changes.since(session, self.at)
+            if ahead is None:
+                self.rebuilt += 1
+                self.at = changes.here(session)
+        if ahead is None:
+            self.rows = published(self._registry.database)
+            return
+        self.at, changed = ahead
+        for table, key, record, revision in changed:
+            if record is None:
+                self.rows.pop((table, key), None)
+            else:
+                self.rows[table, key] = (bytes(record), revision)
+
+    def check(self) -> None:
+        assert self.rows == published(self._registry.database)
+
+
+def run(registry: SmallRegistry, **how: Any) -> compaction.Compacted:
+    return compact(registry.database, lambda: registry.now, **how)
+
+
+def has_grant(registry: SmallRegistry, credential: str | None) -> bool:
+    assert credential is not None
+    with registry.reading() as session:
+        return published_grant(session, credential) is not None
+
+
+def count(registry: SmallRegistry, table: str) -> int:
+    with registry.reading() as session:
+        number: int = session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+        return number
+
+
+def test_a_login_tokens_grant_goes_a_day_after_its_end(registry: SmallRegistry) -> None:
+    """By then it is refused like any text that isn't known; who signed in when stays listed."""
+    ended = registry.signed_in(registry.ada)
+    with registry.changing() as session:
+        authentications.sign_out(session, ended)
+    token, _ = registry.token(registry.signed_in(registry.ada), expires_at=registry.now + HOUR)
+    expiring = registry.signed_in(registry.carl)
+    copy = Copy(registry)
+    copy.follow()
+    registry.now += GRANTS_KEPT_MS - 1
+    run(registry)
+    assert has_grant(registry, ended.credential)
+    registry.now += 1
+    run(registry)
+    assert not has_grant(registry, ended.credential)
+    assert has_grant(registry, expiring.credential)
+    registry.now += LIFETIME
+    current = registry.signed_in(registry.ada)
+    run(registry)
+    assert not has_grant(registry, expiring.credential)
+    # An access token's past use is asked about: it goes on being "expired".
+    assert has_grant(registry, token.id)
+    assert has_grant(registry, current.credential)
+    with registry.reading() as session:
+        listed = authentications.list_(session, current).items
+    assert ended.credential in [each.id for each in listed]
+    copy.follow()
+    copy.check()
+    assert copy.rebuilt == 1
+
+
+def test_grants_go_in_small_changes_with_pauses(
+    registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "_GRANTS_AT_ONCE", 2)
+    monkeypatch.setattr(compaction, "_LOOKED_AT", 3)
+    for _ in range(7):
+        registry.signed_in(registry.ada)
+    registry.now += LIFETIME + GRANTS_KEPT_MS
+    before = registry.revision()
+    pauses = []
+
+    def pause() -> bool:
+        pauses.append(registry.revision() - before)
+        return len(pauses) < 3
+
+    run(registry, pause=pause)
+    assert pauses[:3] == [1, 2, 3]
+    assert registry.revision() == before + 3
+    run(registry)
+    assert registry.revision() - before in (4, 5)
+    # Nothing is left, and nothing is changed for it.
+    assert run(registry).grants == 0
+    assert registry.revision() - before in (4, 5)
+
+
+def test_a_follower_of_up_to_seven_days_is_told_and_an_older_one_rebuilds(
+    registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "_AT_ONCE", 3)
+    old, young = Copy(registry), Copy(registry)
+    old.follow()
+    registry.now += MINUTE
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada)
+    young.follow()
+    registry.now += HISTORY_KEPT_MS - 1
+    last = registry.signed_in(registry.ada)
+    assert run(registry).revisions > 3
+    assert run(registry).revisions == 0
+    for copy, rebuilt in ((old, 2), (young, 1)):
+        copy.follow()
+        copy.check()
+        assert copy.rebuilt == rebuilt
+    assert not has_grant(registry, ada.credential)
+    assert has_grant(registry, token.id)
+    assert has_grant(registry, last.credential)
+
+
+def test_the_latest_revision_stays_however_old(registry: SmallRegistry) -> None:
+    """Else those that are current would all build their copies anew."""
+    registry.now += LIFETIME + GRANTS_KEPT_MS
+    run(registry)
+    copy = Copy(registry)
+    copy.follow()
+    registry.now += 100 * HISTORY_KEPT_MS
+    run(registry)
+    assert count(registry, "revisions") == 1
+    copy.follow()
+    copy.check()
+    assert copy.rebuilt == 1
+    with registry.changing():
+        pass
+    copy.follow()
+    assert copy.rebuilt == 1
+
+
+def test_mail_and_resets_go_a_month_after_they_came_to_nothing(registry: SmallRegistry) -> None:
+    made = {"created_at": registry.now, "expires_at": registry.now + HOUR}
+    with registry.database.counting(registry.now) as session:
+        session.execute(
+            insert(password_resets), [{"id": "rst_1", "user_id": registry.ada.id, **made}]
+        )
+        mail = {
+            "kind": "password_reset",
+            "subject_id": "rst_1",
+            "company_id": registry.northwind.id,
+            "recipient": "ada@northwind.example",
+            "due_at": registry.now,
+            "attempts": 1,
+            **made,
+        }
+        states = ("delivered", "given_up", "dropped", "handed_over")
+        session.execute(
+            insert(outgoing_mail),
+            [{"id": f"mail_{n}", "state": s, **mail} for n, s in enumerate(states)],
+        )
+    registry.now += HOUR + MAIL_KEPT_MS - 1
+    done = run(registry)
+    assert (done.mail, done.password_resets) == (0, 0)
+    registry.now += 1
+    done = run(registry)
+    assert (done.mail, done.password_resets) == (4, 1)
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    steps=st.lists(
+        st.sampled_from(
+            ("sign in", "sign out", "make", "end", "hours", "days", "compact", "follow one")
+        ),
+        min_size=10,
+        max_size=30,
+    )
+)
+def test_whatever_happens_a_copy_that_followed_is_the_registry(
+    registry: SmallRegistry, steps: list[str]
+) -> None:
+    ada = registry.signed_in(registry.ada)
+    here: list[Actor] = []
+    tokens: list[str] = []
+    copies = [Copy(registry), Copy(registry)]
+
+    def end_token() -> None:
+        if tokens:
+            with registry.changing() as session:
+                access_tokens.deactivate(session, Actor.command_line(), tokens.pop())
+
+    def sign_out() -> None:
+        if here:
+            with registry.changing() as session:
+                authentications.sign_out(session, here.pop())
+
+    def pass_time(ms: int) -> None:
+        nonlocal ada
+        registry.now += ms
+        here.clear()
+        ada = registry.signed_in(registry.ada)
+
+    done: dict[str, Callable[[], object]] = {
+        "sign in": lambda: here.append(registry.signed_in(registry.carl)),
+        "sign out": sign_out,
+        "make": lambda: tokens.append(registry.token(ada)[0].id),
+        "end": end_token,
+        "hours": lambda: pass_time(20 * HOUR),
+        "days": lambda: pass_time(HISTORY_KEPT_MS // 2),
+        "compact": lambda: run(registry),
+        "follow one": lambda: (copies[0].follow(), copies[0].check()),
+    }
+    for step in steps:
+        done[step]()
+    for copy in copies:
+        copy.follow()
+        copy.check()
