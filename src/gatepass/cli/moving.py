@@ -55,6 +55,8 @@ def import_(file: File, json: AsJson = False) -> None:
         whole.require_empty(node.database)
         with export_file.opened(file, progress) as read, node.file.writing():
             found = whole.import_(node.database, read, node.ended_log.read(), progress=progress)
+            # A clock behind that moment would revive what has expired.
+            node.file.shared.saw(read.at)
             at = read.at
         key_fitting, key = key_fits(node), node.sealing.path
     if json:

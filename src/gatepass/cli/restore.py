@@ -64,6 +64,8 @@ def restore(
             # This machine's copy, where it has one, is of a history that has ended.
             node.file.shared.withdraw()
             node.ended_log.append(restored.endings)
+            # A clock behind that moment would revive what has expired.
+            node.file.shared.saw(backup.at)
         key_fitting, key = key_fits(node), node.sealing.path
     if json:
         _print_json(file, backup, restored)

@@ -48,6 +48,7 @@ _TRUTHS = {
 #: Rows that PostgreSQL numbers by itself.
 _NUMBERED = ("audit_events", "sign_in_failures")
 _AT_ONCE = 5_000
+_SQLITE_CACHE_KIB = 262_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,8 @@ def _write(connection: Connection, table: str, batches: Iterable[list[Row]], tol
             # Asked past SQLAlchemy, which would tell the same.
             raise Unavailable("The database can't be used right now.") from error
         return
+    # Ids come in no order: without room for their indexes each row would wait for the disk.
+    connection.exec_driver_sql(f"PRAGMA cache_size = -{_SQLITE_CACHE_KIB}")
     values = ", ".join("?" * len(columns))
     for batch in batches:
         connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({values})", batch)  # noqa: S608 - the schema's own names

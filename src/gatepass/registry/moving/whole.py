@@ -52,8 +52,8 @@ def import_(database: Database, file: ExportFile, log: Reading, *, progress: Pro
         known.end(connection)
         if revived:
             raise Conflict(
-                f"{log.path} knows of {revived:,} ended things that would be active again: the "
-                "export is older. gatepass restore keeps them ended.",
+                f"the export is too old: {log.path} knows of things that have ended since, and "
+                f"would be active again ({revived:,}); gatepass restore keeps them ended",
                 reason="ended_since",
             )
         return found

@@ -1,0 +1,87 @@
+"""A backup that is made while it is served, and restored once it isn't."""
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from gatepass.registry.ended_log import EndedLog
+from postgresql import Cluster
+from running import Running, new_token
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def running(request: pytest.FixtureRequest, tmp_path: Path) -> Running:
+    url = None
+    if request.param == "postgresql":
+        cluster: Cluster = request.getfixturevalue("postgresql")
+        url = cluster.create("backup")
+    return Running(tmp_path, database_url=url, GATEPASS_MAX_STALENESS="2", GATEPASS_WORKERS="1")
+
+
+def reason(running: Running, token: str) -> str:
+    said: str = running.verify(token, permission="charges:get")["reason"]
+    return said
+
+
+def test_what_was_ended_over_rest_stays_ended(running: Running, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    backup = str(tmp_path / "backup")
+    with running:
+        client = running.sign_in()
+        ended, kept = new_token(client), new_token(client)
+        running.command("export", backup)
+        late = new_token(client)
+        answer = client.post(f"/v1/access-tokens/{ended['id']}/deactivate", json={})
+        # On the disk by the time it is answered.
+        assert ended["id"] in {ending.id for ending in EndedLog(data / "ended.log").read()}
+        assert answer.status_code == 200
+        refused = running.command("restore", backup, check=False)
+        assert refused.returncode == 1
+        assert refused.stderr == "gatepass: Gatepass is running here: stop gatepass serve first.\n"
+        assert reason(running, late["token"]) == "allowed"
+    if "GATEPASS_DATABASE_URL" not in running.environ:
+        # Lost, but for what lies beside it.
+        for path in data.glob("gatepass.db*"):
+            if path.is_file() and not path.name.endswith(("-map", "-lock")):
+                path.unlink()
+    refused = running.command("restore", backup, check=False)
+    if refused.returncode:
+        # The node on PostgreSQL was there a moment ago, and others can't tell that it was stopped.
+        assert "was heard of a moment ago" in refused.stderr
+        _forget_nodes(running)
+        refused = running.command("restore", backup)
+    assert "Ended since then, and ended again: 1 access token." in refused.stderr
+    with running:
+        assert reason(running, ended["token"]) == "token_deactivated"
+        assert reason(running, kept["token"]) == "allowed"
+        assert reason(running, late["token"]) == "token_invalid"
+        # The sign-in is one of those that nobody can vouch for.
+        assert client.get("/v1/me").status_code == 401
+        again = running.sign_in()
+        assert again.get("/v1/me").json()["user"]["email"] == "ada@example.com"
+        events = again.get("/v1/audit-events", params={"action": "company.restored"}).json()
+        assert len(events["items"]) == 1
+    told = json.loads(running.command("export", f"{backup}-2", "--json").stdout)
+    assert told["tables"]["access_tokens"]["rows"] == 2
+
+
+def _forget_nodes(running: Running) -> None:
+    with psycopg.connect(running.environ["GATEPASS_DATABASE_URL"]) as connection:
+        connection.execute("UPDATE nodes SET seen_at = seen_at - 60000")
+
+
+def test_a_damaged_database_is_named(tmp_path: Path) -> None:
+    running, backup = Running(tmp_path), tmp_path / "backup"
+    running.command("export", str(backup))
+    path = tmp_path / "data" / "gatepass.db"
+    for beside in ("-wal", "-shm"):
+        path.with_name(path.name + beside).unlink(missing_ok=True)
+    path.write_bytes(b"Dear reader, " * 1000)
+    refused = running.command("restore", str(backup), check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "is damaged: move it away" in refused.stderr
+    path.unlink()
+    running.command("restore", str(backup))
