@@ -75,7 +75,6 @@ class Pages:
                 after = page[-1][1]
 
     def _page(self, table: str, after: str) -> list[Row]:
-        self._turn = threading.Lock()
         try:
             self._connection.execute("BEGIN")
             try:
