@@ -1,4 +1,4 @@
-"""An API guarded by the Gatepass on this machine: ``uvicorn asgi_app:app``."""
+"""An ASGI application behind the middleware: ``uvicorn asgi_app:app``."""
 
 import os
 
@@ -6,7 +6,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gatepass import GatepassMiddleware, open_verifier
+from gatepass import GatepassMiddleware, Verifier
 
 
 async def charge(request):
@@ -15,8 +15,13 @@ async def charge(request):
     return JSONResponse({"id": request.path_params["id"], "asked_by": decision.grant.label})
 
 
+verifier = Verifier.follow(
+    os.environ["GATEPASS_URL"],
+    key=os.environ["GATEPASS_KEY"],
+    directory=os.environ["GATEPASS_DIRECTORY"],
+)
 app = GatepassMiddleware(
     Starlette(routes=[Route("/charges/{id}", charge)]),
-    open_verifier(os.environ["GATEPASS_FILE"]),
+    verifier,
     permissions={"GET /charges/{id}": "charges:get"},
 )

@@ -14,9 +14,9 @@ WSGI tells less of a request than ASGI does, and here is what that means:
 
 * Lines of one header arrive joined by commas. A credential or an origin that was sent twice, even
   twice the same, is garbage, and refused.
-* Header names arrive with hyphens and underscores alike, so that a client's ``X_Forwarded_For``
-  could pass for a proxy's header. Servers worth using (Gunicorn, Waitress, Werkzeug, Django's)
-  drop such names, and so does nginx in front of any.
+* Header names arrive with hyphens and underscores alike, so that a caller's ``X_Forwarded_For``
+  could pass for a trusted proxy's header. Gunicorn (from 22 on), Waitress, Werkzeug and Django's
+  own server drop such names, and nginx does in front of any; Granian's WSGI doesn't.
 * The path arrives decoded. That is what applications route on, so it is what is matched; where the
   server also tells it as it came (``RAW_URI``, ``REQUEST_URI``), the two must agree.
 """

@@ -1,0 +1,141 @@
+"""The examples that the documentation shows do what they say, served by real servers and kept
+current by a feed."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from issued import Issued
+from running import free_port
+from scripted_feed import KEY, ScriptedFeed
+from world import World
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+PAGE = ROOT / "docs" / "embedding.md"
+SERVERS = {
+    "asgi_app": ("uvicorn", "--log-level", "warning"),
+    "fastapi_app": ("uvicorn", "--log-level", "warning"),
+    "django_app": ("granian", "--interface", "wsgi", "--log-level", "warning"),
+    "flask_app": ("granian", "--interface", "wsgi", "--log-level", "warning"),
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "world.db")
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def feed(world: World) -> Iterator[ScriptedFeed]:
+    with ScriptedFeed() as feed:
+        feed.commit(*world.records)
+        yield feed
+
+
+@pytest.fixture(params=SERVERS)
+def served(
+    request: pytest.FixtureRequest, feed: ScriptedFeed, tmp_path: Path
+) -> Iterator[httpx.Client]:
+    """An example's address, once it answers."""
+    port = free_port()
+    environ = {
+        **os.environ,
+        "GATEPASS_URL": feed.url,
+        "GATEPASS_KEY": KEY.text,
+        "GATEPASS_DIRECTORY": str(tmp_path / "copy"),
+    }
+    command = [sys.executable, "-m", *SERVERS[request.param], f"{request.param}:app"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=EXAMPLES,
+            env=environ,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+                time.sleep(0.02)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            yield client
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_an_example_guards_its_route(
+    served: httpx.Client, world: World, feed: ScriptedFeed
+) -> None:
+    token = {"authorization": f"Bearer {world.texts['good']}"}
+    answer = served.get("/charges/ch_1", headers=token)
+    label = world.grants["good"].label
+    assert (answer.status_code, answer.json()) == (200, {"id": "ch_1", "asked_by": label})
+    for headers, reason in (
+        ({}, "token_missing"),
+        ({"x-access-token": "gpat_wrong"}, "token_invalid"),
+        ({"x-access-token": "gpat_wrong", **token}, "token_invalid"),
+    ):
+        refused = served.get("/charges/ch_1", headers=headers)
+        assert (refused.status_code, refused.json()["reason"]) == (401, reason)
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.headers["www-authenticate"].startswith("Bearer ")
+    assert served.head("/charges/ch_1").content == b""
+    assert served.get("/charges//ch_1", headers=token).status_code in (403, 404)
+
+    feed.commit(world.changed("good", deactivated=True))
+    deadline = time.monotonic() + 5
+    while served.get("/charges/ch_1", headers=token).status_code == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert served.get("/charges/ch_1", headers=token).json()["reason"] == "token_deactivated"
+
+
+def test_an_example_is_short() -> None:
+    """What it takes to guard an application fits on a slide."""
+    for name in SERVERS:
+        lines = (EXAMPLES / f"{name}.py").read_text().splitlines()
+        assert len([line for line in lines if line.strip()]) <= 30
+
+
+def test_the_documentation_shows_the_examples_as_they_are_and_its_other_lines_run(
+    issued: Issued, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody copies something from the page that isn't tested here."""
+    shown = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+    examples = [path.read_text() for path in EXAMPLES.glob("*.py")]
+    assert len(examples) == len(SERVERS)
+    for code in examples:
+        shown.remove(code)
+    for code in shown:
+        here = code.replace("/var/lib/gatepass/gatepass.db", str(issued.path))
+        exec(here, {"text": issued.token(permissions=frozenset({"charges:get"}))})
+    assert capsys.readouterr().out == "403 permission_missing\n"
+
+
+def test_nothing_of_a_framework_is_imported_unless_asked_for() -> None:
+    """Plain gatepass works where none is installed."""
+    program = (
+        "import sys, gatepass, gatepass.embed.wsgi\n"
+        "names = 'fastapi starlette django asgiref flask werkzeug pydantic sqlalchemy'.split()\n"
+        "sys.exit(' '.join(name for name in names if name in sys.modules) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
