@@ -1,5 +1,10 @@
 """Which passwords are good enough, and how they are kept."""
 
+import os
+import sys
+import threading
+from typing import Literal
+
 import pytest
 from argon2 import PasswordHasher
 
@@ -112,3 +117,23 @@ def test_accents_may_be_typed_either_way() -> None:
 def test_the_standard_costs_are_what_rfc_9106_recommends() -> None:
     hasher = passwords.HASHER
     assert (hasher.time_cost, hasher.memory_cost, hasher.parallelism) == (3, 65536, 4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives threads priorities")
+def test_everything_else_goes_before_hashing() -> None:
+    """Hundreds of people who sign in at once must not keep a gateway waiting."""
+
+    class Looking(PasswordHasher):
+        def hash(self, password: object, *, salt: bytes | None = None) -> str:
+            return str(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+        def verify(self, hash: object, password: object) -> Literal[True]:
+            priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            return True
+
+    priorities: list[int] = []
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    priorities.append(int(passwords.hash("mauve harbour lantern", hasher=Looking())))
+    passwords.verify("mauve harbour lantern", "kept", hasher=Looking())
+    assert min(priorities) == max(own, 10)
+    assert own == os.getpriority(os.PRIO_PROCESS, threading.get_native_id())

@@ -4,10 +4,13 @@ Hashing is slow and takes memory on purpose: 64 MiB each time. So only a few run
 process, however many people sign in, and never inside a transaction.
 """
 
+import os
+import sys
 import threading
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 
@@ -30,6 +33,8 @@ HASHER = PasswordHasher()
 
 _AT_ONCE = 2
 _LONGEST_WAIT_S = 10
+#: As ``nice`` counts: such a thread gets a tenth of a core that others want.
+_LOW_PRIORITY = 10
 _turns = threading.BoundedSemaphore(_AT_ONCE)
 
 
@@ -56,8 +61,8 @@ def hash(password: str, *, hasher: PasswordHasher = HASHER) -> str:
     secret = _bytes(password)
     if secret is None:
         raise InvalidInput([("password", f"At most {LONGEST} characters.")])
-    with _turn():
-        return hasher.hash(secret)
+    with _turn() as stepped_back:
+        return stepped_back.submit(hasher.hash, secret).result()
 
 
 def verify(password: str, kept: str | None, *, hasher: PasswordHasher = HASHER) -> bool:
@@ -73,11 +78,12 @@ def verify(password: str, kept: str | None, *, hasher: PasswordHasher = HASHER) 
     secret = _bytes(password)
     if secret is None:
         return False
-    with _turn():
+    with _turn() as stepped_back:
         # Made before it is known whether it is needed, so that the first time tells nothing either.
-        nobodys = _nobodys(hasher)
+        nobodys = stepped_back.submit(_nobodys, hasher).result()
+        known = nobodys if kept is None else kept
         try:
-            return hasher.verify(nobodys if kept is None else kept, secret) and kept is not None
+            return stepped_back.submit(hasher.verify, known, secret).result() and kept is not None
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
 
@@ -134,10 +140,22 @@ def _nobodys(hasher: PasswordHasher) -> str:
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
+def _turn() -> Iterator[ThreadPoolExecutor]:
+    """Wait for one's turn; a thread to hash on, that everything else goes before."""
     if not _turns.acquire(timeout=_LONGEST_WAIT_S):
         raise Unavailable("Too many people are signing in at once. Try again in a moment.")
     try:
-        yield
+        # A thread of its own each time: it can't be given its priority back.
+        with ThreadPoolExecutor(1, "gatepass_argon2", _step_back) as stepped_back:
+            yield stepped_back
     finally:
         _turns.release()
+
+
+def _step_back() -> None:
+    """Let decisions and requests go before this thread, and those that the hashing starts: hundreds
+    of people who sign in at once must not keep a gateway waiting."""
+    # Elsewhere a priority is a whole process's.
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)

@@ -11,6 +11,7 @@ import gc
 import importlib
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -33,6 +34,10 @@ from gatepass.verify.verifier import Verifier
 from gatepass.web.authz import Endpoints
 from gatepass.web.gateway_port import GatewayPort
 from gatepass.web.in_place import InPlaceLoop
+
+#: Granian takes no more connections than this at a time. They cost little; at its own thousand,
+#: whoever opens so many and sends nothing keeps everyone else out until they are cut off.
+_MOST_CONNECTIONS = 16_384
 
 _log = logging.getLogger("gatepass.worker")
 
@@ -164,6 +169,7 @@ def _serve(
     task_impl: TaskImpl,
     leave: Callable[[], None] = lambda: None,
 ) -> None:
+    _open_many_files()
     server: Any = Server(
         application,
         address=settings.host,
@@ -174,6 +180,7 @@ def _serve(
         http1_settings=HTTP1Settings(header_read_timeout=30_000),
         websockets=False,
         backlog=1024,
+        backpressure=_MOST_CONNECTIONS,
         log_enabled=False,
     )
 
@@ -202,6 +209,14 @@ def _serve(
     asyncio.set_event_loop(loop)
     # Not asyncio.run: its final clean-up can't look at the tasks that Granian makes in Rust.
     loop.run_until_complete(serve())
+
+
+def _open_many_files() -> None:
+    """Each connection is an open file, and many systems let a process have a thousand by default,
+    for the sake of programs that use select(); it may ask for as many as it is allowed."""
+    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
 
 
 def _say_ready(descriptor: int) -> None:

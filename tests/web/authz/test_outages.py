@@ -1,7 +1,9 @@
 """When it can't be decided, that is what is said: never "allowed", and never "denied" either."""
 
 import logging
+import resource
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,3 +205,25 @@ def test_a_worker_whose_clock_went_back_is_not_ready(settings: Settings, world: 
         assert gateway.header("x-gatepass-reason") == "token_expired"
     finally:
         worker.stop()
+
+
+def test_connections_that_say_nothing_keep_nobody_out(world: World, settings: Settings) -> None:
+    """More of them than Granian takes at a time by itself, and than a process may have open by
+    default on many systems."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, limits[1]))
+    silent: list[socket.socket] = []
+    try:
+        # It begins with the limit that is usual.
+        worker = Worker("verify", settings)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+            for _ in range(1_500):
+                silent.append(socket.create_connection(("127.0.0.1", worker.port)))
+            assert both(world, lambda *what: ask(worker.port, *what))[0].status == 204
+        finally:
+            for connection in silent:
+                connection.close()
+            worker.stop()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
