@@ -16,7 +16,16 @@ from faults.drawing import svg
 from faults.experiments import Finding, Lab, Result, experiments
 from faults.tables import markdown_page, notes, terminal_table
 
-REGISTERED_BY = ("outage", "deactivations", "kill", "schedules", "connections", "failover", "clock")
+REGISTERED_BY = (
+    "deactivations",
+    "kill",
+    "outage",
+    "failover",
+    "connections",
+    "clock",
+    "crowds",
+    "schedules",
+)
 _DOCS = Path(__file__).parent.parent / "docs"
 
 

@@ -1,0 +1,159 @@
+"""Thousands of slow connections, and hundreds of people signing in at once."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from statistics import median, quantiles
+
+from faults.experiments import Finding, Lab, Result, experiment
+from faults.installation import PASSWORD, Installation, Node, now
+from faults.watching import ALLOWED
+from gatepass.registry import passwords, users
+from gatepass.registry.actor import Actor
+
+_EMAIL = "crowd@example.com"
+_MOST_TIMES = 4.0
+#: Questions a second: a gateway that isn't busy. What is measured is how long each takes.
+_PACE = 0.005
+
+
+@experiment(8, "crowds", "Slow connections, and sign-ins at once")
+def crowds(lab: Lab) -> Iterator[Result]:
+    """One node with two main workers and one verify worker. A process opens 1,000 connections each
+    to the main port and to the verify port that send a byte every two seconds, then 500 people
+    sign in at once with a password that takes Argon2id at full cost. Before and meanwhile the
+    verify port is asked at a steady pace, half of the time on new connections.
+
+    Passes when the p99 of an answer at the verify port is at most 4 times what it was before, and
+    no question is refused wrongly or stays without an answer.
+    """
+    slow, sign_ins = lab.number(2_000, 200), lab.number(500, 40)
+    installation = Installation(lab.directory)
+    database = installation.open()
+    with database.changing(now()) as session:
+        users.create(
+            session,
+            Actor.command_line(),
+            company=installation.company,
+            email=_EMAIL,
+            name="Crowd",
+            role="reporting",
+            password_hash=passwords.hash(PASSWORD),
+        )
+    database.close()
+    texts = installation.tokens(100)
+    with installation.nodes(1) as (node,):
+        lab.say("crowds: the baseline")
+        _Steady(node, texts, lab.number(2, 1))
+        before = _Steady(node, texts, lab.number(10, 2))
+        crowd = subprocess.Popen(
+            [sys.executable, "-m", "faults.crowd"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert crowd.stdin is not None
+        assert crowd.stdout is not None
+        try:
+            what = {
+                "slow": {node.port: slow, node.verify_port: slow},
+                "sign_ins": sign_ins,
+                "port": node.port,
+                "email": _EMAIL,
+                "password": PASSWORD,
+            }
+            crowd.stdin.write(json.dumps(what) + "\n")
+            crowd.stdin.flush()
+            assert crowd.stdout.readline() == "open\n"
+            lab.say(f"crowds: {2 * slow:,} slow connections")
+            with_slow = _Steady(node, texts, lab.number(10, 2))
+            lab.say(f"crowds: {sign_ins} sign-ins at once")
+            crowd.stdin.write("\n")
+            crowd.stdin.flush()
+            signed_in: list[str] = []
+            reading = threading.Thread(target=_hear, args=(crowd, signed_in))
+            reading.start()
+            with_both = _Steady(node, texts, lab.number(10, 2), reading)
+            reading.join()
+        finally:
+            crowd.kill()
+            crowd.wait()
+    statuses = Counter({int(status): n for status, n in json.loads(signed_in[0]).items()})
+    yield Finding(
+        "verify port, p99 before",
+        f"{before.p99 * 1000:.1f} ms",
+        detail=f"median {before.median * 1000:.1f} ms, {len(before.times):,} questions",
+    )
+    for what_then, then in (
+        (f"with {2 * slow:,} slow connections", with_slow),
+        (f"with {sign_ins} sign-ins at once, too", with_both),
+    ):
+        yield Finding(
+            f"verify port, p99 {what_then}",
+            f"{then.p99 * 1000:.1f} ms, {then.p99 / before.p99:.1f} times",
+            "" if lab.short else f"≤ {_MOST_TIMES:.0f} times",
+            # What takes how long is no matter of a short run beside others.
+            None if lab.short else then.p99 <= _MOST_TIMES * before.p99,
+            f"median {then.median * 1000:.1f} ms, {len(then.times):,} questions",
+        )
+    wrong = before.wrong + with_slow.wrong + with_both.wrong
+    yield Finding(
+        "questions refused wrongly or unanswered",
+        str(wrong.total()),
+        "0",
+        not wrong,
+        ", ".join(f"{reason} ({times})" for reason, times in wrong.items()),
+    )
+    yield Finding(
+        "sign-ins",
+        ", ".join(f"{n} answered {status}" for status, n in sorted(statuses.items())),
+        detail="503 says that too many people are signing in; nobody is kept waiting for long",
+    )
+
+
+def _hear(crowd: "subprocess.Popen[str]", heard: list[str]) -> None:
+    assert crowd.stdout is not None
+    heard.append(crowd.stdout.readline())
+
+
+class _Steady:
+    """Asks a node's verify port at a steady pace for some seconds, and as long as *also* runs."""
+
+    def __init__(
+        self,
+        node: Node,
+        texts: list[str],
+        seconds: float,
+        also: threading.Thread | None = None,
+    ) -> None:
+        self.times: list[float] = []
+        self.wrong: Counter[str] = Counter()
+        asking = node.asking()
+        end = time.monotonic() + seconds
+        number = 0
+        while time.monotonic() < end or (also is not None and also.is_alive()):
+            number += 1
+            if number % 2:
+                # A connection of its own, as of a gateway that comes anew.
+                asking.close()
+            started = time.perf_counter()
+            reason = asking.reason(texts[number % len(texts)])
+            self.times.append(time.perf_counter() - started)
+            if reason != ALLOWED:
+                self.wrong[reason] += 1
+            time.sleep(_PACE)
+        asking.close()
+
+    @property
+    def p99(self) -> float:
+        """The 99th percentile of an answer, in seconds."""
+        return quantiles(self.times, n=100)[98]
+
+    @property
+    def median(self) -> float:
+        """Half of the answers came within so many seconds."""
+        return median(self.times)
