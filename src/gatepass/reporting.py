@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from math import inf
 from urllib.parse import urlsplit
 
 from gatepass.registry import changes, nodes, receipts
@@ -20,16 +21,16 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.identity import identity
 
-#: A copy's node reports so often, and at once when the copy has moved on; in a burst of changes one
-#: report is for many of them.
-_EVERY_SECONDS = 1.0
+#: A node reports so often, and whenever its copy has moved on; in a burst of changes one report is
+#: for many of them.
+_REPORT_SECONDS = 5.0
 _QUICKEST_SECONDS = 0.05
-#: Where the node decides by the database itself it has little to say but that it is there.
-_ON_ONE_MACHINE_SECONDS = 5.0
+#: Where it decides by the database itself it has little to say but that it is there.
 _QUICKEST_ON_ONE_MACHINE_SECONDS = 1.0
 _LOOK_SECONDS = 0.025
 # Others' confirmations complete receipts too.
-_OPEN_SECONDS = 0.25
+_ROUND_SECONDS = 1.0
+_ROUND_WHILE_OPEN_SECONDS = 0.25
 _TIDY_SECONDS = 3600.0
 
 _log = logging.getLogger("gatepass.reporting")
@@ -70,12 +71,13 @@ class Reporting:
         self._clock = clock
         self._met = False
         self._reported: object = None
-        self._tidied: float | None = None
+        self._reported_at = -inf
+        self._tidied_at = -inf
         self._open = False
-        self._every, self._quickest = _EVERY_SECONDS, _QUICKEST_SECONDS
+        # Well within the time after which it would count as out of reach.
+        self._every = min(_REPORT_SECONDS, settings.max_staleness / 2)
+        self._quickest = _QUICKEST_SECONDS
         if settings.is_sqlite:
-            # Well within the time after which it would count as out of reach.
-            self._every = min(_ON_ONE_MACHINE_SECONDS, float(settings.max_staleness))
             self._quickest = _QUICKEST_ON_ONE_MACHINE_SECONDS
 
     def run(self, running: Callable[[], bool]) -> None:
@@ -93,20 +95,26 @@ class Reporting:
             self._wait(began, running)
 
     def round(self) -> None:
-        """Report once, and complete what is ready.
+        """Report if there is reason to, and complete what is ready.
 
         Raises:
             Unavailable: the database can't be used.
         """
-        self._reported = self._place()
-        # At the start what is known of us may be of the version before.
-        if not (self._met and self._report()):
-            with self._database.counting(self._clock.now()) as session:
-                nodes.meet(session, presence_of(self._settings))
-            self._met = True
-            self._report()
+        now, place = time.monotonic(), self._place()
+        if place != self._reported or now - self._reported_at >= self._every:
+            # At the start what is known of us may be of the version before.
+            if not (self._met and self._report()):
+                with self._database.counting(self._clock.now()) as session:
+                    nodes.meet(session, presence_of(self._settings))
+                self._met = True
+                self._report()
+            self._reported, self._reported_at = place, now
         self._complete()
-        self._tidy()
+        if now - self._tidied_at >= _TIDY_SECONDS:
+            with self._database.counting(self._clock.now()) as session:
+                receipts.prune(session)
+                nodes.forget(session)
+            self._tidied_at = now
 
     def _report(self) -> bool:
         position, vouched_at = self._reached()
@@ -141,18 +149,9 @@ class Reporting:
             with self._database.counting(self._clock.now()) as session:
                 ready = receipts.complete(session) > 0
 
-    def _tidy(self) -> None:
-        now = time.monotonic()
-        if self._tidied is not None and now - self._tidied < _TIDY_SECONDS:
-            return
-        with self._database.counting(self._clock.now()) as session:
-            receipts.prune(session)
-            nodes.forget(session)
-        self._tidied = now
-
     def _wait(self, began: float, running: Callable[[], bool]) -> None:
         """Until it is time again, or the copy has moved on, or *running* says no."""
-        every = min(self._every, _OPEN_SECONDS) if self._open else self._every
+        every = _ROUND_WHILE_OPEN_SECONDS if self._open else _ROUND_SECONDS
         while running():
             passed = time.monotonic() - began
             moved = passed >= self._quickest and self._place() != self._reported

@@ -133,10 +133,16 @@ def test_a_nodes_own_heartbeat_says_that_it_is_there(postgresql_url: str) -> Non
     feed = DatabaseFeed(postgresql_url, presence("node_a", "node"))
     feed.heartbeat()
     (first,) = rows(database, "nodes")
+    assert first["seen_at"] == first["vouched_at"] == first["first_seen_at"]
+    # Soon after there is nothing to write: receipts count it for long enough.
+    feed.heartbeat()
+    assert rows(database, "nodes") == [first]
+    with database.counting(NOW) as session:
+        session.execute(update(tables.nodes).values(vouched_at=first["vouched_at"] - 5_000))
     feed.heartbeat()
     (second,) = rows(database, "nodes")
     assert first["vouched_at"] <= second["vouched_at"] == second["seen_at"]
-    assert first["first_seen_at"] == second["first_seen_at"]
+    assert second["first_seen_at"] == first["first_seen_at"]
     # Out of reach for longer than it decides without being vouched for: it is met again.
     lapsed = second["vouched_at"] - STALENESS
     with database.counting(NOW) as session:

@@ -15,7 +15,7 @@ from psycopg import sql
 from gatepass.registry import changes
 from gatepass.registry.changes import Change, Position
 from gatepass.registry.database import CHANGED_CHANNEL
-from gatepass.registry.nodes import HEARTBEAT, MEET, WAIT_FOR_CHANGES, Presence
+from gatepass.registry.nodes import HEARTBEAT, IN_TOUCH, MEET, WAIT_FOR_CHANGES, Presence
 from gatepass.registry.patience import Impatient
 
 # In one round trip with what is asked. Whatever the server's own limits are, a follower that
@@ -32,7 +32,7 @@ _BEGIN_WRITING = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LIMITS}"
 _HEARTBEAT = (
     "SELECT pg_is_in_recovery(), (extract(epoch FROM clock_timestamp()) * 1000)::bigint, "
     "CASE WHEN NOT pg_is_in_recovery() "
-    "THEN pg_logical_emit_message(true, 'gatepass', 'heartbeat') END; "
+    "THEN pg_logical_emit_message(true, 'gatepass', 'heartbeat') END"
 )
 # PostgreSQL 17 has a limit that others don't know the name of.
 _TAKE_LONG = (
@@ -72,11 +72,10 @@ class DatabaseFeed:
     def __init__(self, url: str, presence: Presence | None = None) -> None:
         self._url = url
         self._presence = presence
-        self._heartbeat = _BEGIN_WRITING + _HEARTBEAT
+        self._heartbeat = f"{_BEGIN_WRITING}{_HEARTBEAT}; COMMIT"
         if presence is not None:
-            there = sql.SQL(HEARTBEAT).format(id=sql.Literal(presence.id))
-            self._heartbeat += f"{there.as_string()}; "
-        self._heartbeat += "COMMIT"
+            there = sql.SQL(f", {IN_TOUCH}; {HEARTBEAT}").format(id=sql.Literal(presence.id))
+            self._heartbeat = f"{_BEGIN_WRITING}{_HEARTBEAT}{there.as_string()}; COMMIT"
         self._open: _Connection | None = None
 
     def heartbeat(self) -> int:
@@ -97,7 +96,7 @@ class DatabaseFeed:
             if row is None or row[0]:
                 raise psycopg.OperationalError("the server is in recovery: it is no primary")
             told_ms: int = row[1]
-            if self._presence is not None and cursor.nextset() and not cursor.rowcount:
+            if self._presence is not None and not row[3]:
                 connection.execute(_BEGIN_WRITING + WAIT_FOR_CHANGES)
                 connection.execute(MEET, self._presence.row())
                 connection.execute("COMMIT")

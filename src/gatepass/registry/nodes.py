@@ -158,14 +158,16 @@ def meet_sql(now: str, **columns: str) -> str:
 
 
 COLUMNS = ("id", "kind", "name", "version", "address", "key_id", "limits", "staleness_ms")
-#: What a follower's heartbeat writes, so that a node that is vouched for is always known, by the
-#: very commit that vouches; it changes nothing if the node is unknown, or was out of reach.
+_IN_TOUCH = f"id = {{id}} AND vouched_at + staleness_ms > {POSTGRESQL_NOW}"
+#: Whether a follower is known, and was in reach until now: else it has to be met.
+IN_TOUCH = f"EXISTS (SELECT 1 FROM nodes WHERE {_IN_TOUCH})"  # noqa: S608 - a constant
+#: What its heartbeat writes, so that a node is known to be vouched for by the very commit that
+#: vouches. Not each time, but often enough: receipts count it for twice its staleness.
 HEARTBEAT = (
-    f"UPDATE nodes SET seen_at = {POSTGRESQL_NOW}, "  # noqa: S608 - a constant
-    f"vouched_at = greatest(vouched_at, {POSTGRESQL_NOW}) "
-    f"WHERE id = {{id}} AND vouched_at + staleness_ms > {POSTGRESQL_NOW}"
+    f"UPDATE nodes SET seen_at = {POSTGRESQL_NOW}, vouched_at = {POSTGRESQL_NOW} "  # noqa: S608 - a constant
+    f"WHERE {_IN_TOUCH} AND vouched_at + staleness_ms / 10 <= {POSTGRESQL_NOW}"
 )
-#: What it writes then, after ``WAIT_FOR_CHANGES``.
+#: What meets it, after ``WAIT_FOR_CHANGES``.
 MEET = meet_sql(POSTGRESQL_NOW, **{name: f"%({name})s" for name in COLUMNS})
 
 _WAIT = text(WAIT_FOR_CHANGES)
