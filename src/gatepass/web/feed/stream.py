@@ -1,5 +1,6 @@
 """One follower's stream: a snapshot or what it missed, then changes and heartbeats to its end."""
 
+import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
 
@@ -17,6 +18,8 @@ from gatepass.web.feed.source import Source, Step
 # Followers spread over the nodes again now and then. Long streams also lose time: a thousandth of
 # a stream's age is taken off every stamp, for clocks that run at different speeds.
 _LONGEST_STALENESSES = (30, 60)
+_SIGN_SECONDS = 1.0
+_SIGN_OF_LIFE = frames.encode(frames.pack(()))
 
 
 class Stream:
@@ -82,7 +85,7 @@ class Stream:
         moves = self._source.moves
         yield self._opening()
         if self._pages is not None:
-            while (page := await self._source.run(self._next_page)) is not None:
+            async for page in self._read_pages():
                 yield page
             self._sent_ns = self._node.clock.boot_ns()
             moves = self._source.moves
@@ -104,6 +107,20 @@ class Stream:
                 return
             moves = self._source.moves
             step = await self._next(self._position)
+
+    async def _read_pages(self) -> AsyncGenerator[bytes, None]:
+        while True:
+            reading = asyncio.create_task(self._source.run(self._next_page))
+            try:
+                # Many may be reading; a follower that hears nothing takes us for dead.
+                while not (await asyncio.wait({reading}, timeout=_SIGN_SECONDS))[0]:
+                    yield _SIGN_OF_LIFE
+            finally:
+                reading.cancel()
+            page = reading.result()
+            if page is None:
+                return
+            yield page
 
     def close(self) -> None:
         """Let go of the file."""

@@ -1,0 +1,220 @@
+"""What followers tell: what they have reached, and what they decided."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from feeding import FOLLOWER, Loop, OpenFeed, here
+from gatepass.registry import tables, usage
+from installation import Installation
+
+Post = Callable[..., httpx.Response]
+SPOOL = "17-0123456789abcdef"
+
+
+@pytest.fixture
+def key(any_installation: Installation) -> str:
+    return any_installation.verifier_key("payments")
+
+
+@pytest.fixture
+def post(any_installation: Installation, key: str, loop: Loop) -> Post:
+    """Posts to the feed's addresses with a verifier key."""
+
+    def post_(path: str, **sent: Any) -> httpx.Response:
+        with_key = sent.pop("key", key)
+        return loop.post(any_installation.app, with_key, f"/v1/feed/{path}", **sent)
+
+    return post_
+
+
+def known(installation: Installation, follower: str = FOLLOWER) -> Any:
+    with installation.node.database.reading(installation.node.clock.now()) as session:
+        found = select(tables.nodes).where(tables.nodes.c.id == follower)
+        return session.execute(found).one_or_none()
+
+
+# --- acknowledgements -----------------------------------------------------------------------------
+
+
+def test_what_is_acknowledged_is_written_when_it_is_answered(
+    any_installation: Installation, open_feed: OpenFeed, key: str, post: Post
+) -> None:
+    open_feed(key=key).reached()
+    revision, tag = here(any_installation.node.database)
+    said = {"node": FOLLOWER, "revision": revision, "tag": tag}
+    answer = post("acknowledgement", json=said)
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert known(any_installation).revision == revision
+    # What this history doesn't know confirms nothing, and what came earlier takes nothing back.
+    for other in ({"tag": secrets.token_hex(8)}, {"revision": 10**9}):
+        assert post("acknowledgement", json={**said, **other}).status_code == 200
+    assert known(any_installation).revision == revision
+
+
+def test_nobody_acknowledges_for_others(
+    any_installation: Installation, open_feed: OpenFeed, key: str, post: Post
+) -> None:
+    revision, tag = here(any_installation.node.database)
+    said = {"node": FOLLOWER, "revision": revision, "tag": tag}
+    assert post("acknowledgement", json=said).status_code == 404
+    assert known(any_installation) is None
+    open_feed(key=key).reached()
+    before = known(any_installation).revision
+    other = any_installation.verifier_key("another")
+    assert post("acknowledgement", key=other, json=said).status_code == 404
+    assert known(any_installation).revision == before
+
+
+def test_acknowledgements_that_cant_be_read_are_refused(post: Post) -> None:
+    good = {"node": FOLLOWER, "revision": 1, "tag": "0" * 16}
+    for wrong, field in (
+        ({"node": "node_short"}, "node"),
+        ({"node": FOLLOWER + "\n"}, "node"),
+        ({"node": None}, "node"),
+        ({"revision": -1}, "revision"),
+        ({"revision": "1"}, "revision"),
+        ({"revision": 1.0}, "revision"),
+        ({"revision": True}, "revision"),
+        ({"revision": 2**63}, "revision"),
+        ({"tag": "0" * 17}, "tag"),
+        ({"tag": "0" * 15 + "\n"}, "tag"),
+        ({"vouched_at": 7}, "body"),
+    ):
+        answer = post("acknowledgement", json={**good, **wrong})
+        assert answer.status_code == 422, (wrong, answer.text)
+        assert answer.json()["errors"][0]["field"] == field, answer.text
+    assert post("acknowledgement", json=[good]).status_code == 422
+    assert post("acknowledgement", content=b"{").status_code == 400
+    assert post("acknowledgement", content=b"x" * (1 << 21)).status_code == 413
+
+
+def test_only_verifier_keys_report(any_installation: Installation) -> None:
+    for path in ("acknowledgement", "use"):
+        for credential in (None, any_installation.sign_in()):
+            answer = any_installation.client(credential).post(f"/v1/feed/{path}", json={})
+            assert answer.status_code == 401, path
+
+
+# --- use ------------------------------------------------------------------------------------------
+
+
+def test_what_is_sent_twice_counts_once(any_installation: Installation, post: Post) -> None:
+    token = any_installation.access_token("charges:get")[:21]
+    now = any_installation.node.clock.now()
+    batch = {
+        "tokens": {token: [3, now - 5_000, "203.0.113.7", "charges:get"]},
+        "decisions": {"allowed": 3, "token_expired": 2},
+    }
+    sent = {"spool": SPOOL, "start": 0, "end": 100, "batches": [batch]}
+    for _ in range(2):
+        answer = post("use", json=sent)
+        assert (answer.status_code, answer.json()) == (200, {"folded_to": 100})
+    counted = _counted(any_installation, token)
+    assert counted["total"] == 3
+    assert counted["decisions"] == {"allowed": 3, "token_expired": 2}
+    used = any_installation.signed_in().get(f"/v1/access-tokens/{token}").json()["last_used"]
+    assert used["address"] == "203.0.113.7"
+
+    # Whoever is elsewhere is told where to go on.
+    ahead = {**sent, "start": 150, "end": 200}
+    assert post("use", json=ahead).json() == {"folded_to": 100}
+    onward = {**sent, "start": 100, "end": 200}
+    assert post("use", json=onward).json() == {"folded_to": 200}
+    assert _counted(any_installation, token)["total"] == 6
+
+
+def test_what_is_nobodys_counts_nowhere(any_installation: Installation, post: Post) -> None:
+    token = any_installation.access_token("charges:get")[:21]
+    now = any_installation.node.clock.now()
+    batch = {
+        "tokens": {
+            "gpat_0000000000000000": [5, now, None, ""],
+            token: [1, now + 86_400_000 * 365, None, ""],
+        },
+        "decisions": {"a_reason_of_tomorrow": 4, "allowed": 1},
+    }
+    sent = {"spool": SPOOL, "start": 0, "end": 10, "batches": [batch]}
+    assert post("use", json=sent).status_code == 200
+    assert _counted(any_installation, "gpat_0000000000000000")["total"] == 0
+    counted = _counted(any_installation, token)
+    assert counted["total"] == 1
+    assert counted["decisions"] == {"allowed": 1}
+    # A clock that is a year ahead doesn't make the token used next year.
+    assert now <= counted["last_at"] <= any_installation.node.clock.now()
+
+
+def test_a_spool_that_is_finished_is_forgotten(any_installation: Installation, post: Post) -> None:
+    def spools() -> list[str]:
+        node = any_installation.node
+        with node.database.reading(node.clock.now()) as session:
+            return list(session.scalars(select(tables.usage_spools.c.name)))
+
+    sent = {"spool": SPOOL, "start": 0, "end": 10, "batches": []}
+    assert post("use", json=sent).json() == {"folded_to": 10}
+    # A node's own spool of that name, should there be one, is another.
+    assert spools() == [f"embedded/{SPOOL}"]
+    wrong_end = {**sent, "start": 7, "end": 7, "finished": True}
+    assert post("use", json=wrong_end).json() == {"folded_to": 10}
+    assert spools() == [f"embedded/{SPOOL}"]
+    finished = {**sent, "start": 10, "finished": True}
+    assert post("use", json=finished).json() == {"folded_to": 10}
+    assert spools() == []
+
+
+def test_use_that_cant_be_read_is_refused(post: Post) -> None:
+    token = "gpat_0123456789abcdef"
+    good = [1, 1_000, "203.0.113.7", "charges:get"]
+
+    def sent(use: object = good, **more: object) -> dict[str, object]:
+        batch = {"tokens": {token: use}, "decisions": {"allowed": 1}}
+        return {"spool": SPOOL, "start": 0, "end": 10, "batches": [batch], **more}
+
+    assert post("use", json=sent()).status_code == 200
+    for wrong in (
+        {},
+        sent(spool="short"),
+        sent(spool="../../etc/passwd-0000"),
+        sent(spool="x" * 65),
+        sent(start=-1),
+        sent(start=2**60),
+        sent(start=11),
+        sent(start=10),
+        sent(end="10"),
+        sent(batches=None),
+        sent(batches=[{"tokens": {}}]),
+        sent(batches=[{"tokens": {}, "decisions": {}, "more": 1}]),
+        sent(batches=[{"tokens": {"gplt_0123456789abcdef": good}, "decisions": {}}]),
+        sent(batches=[{"tokens": {}, "decisions": {"Allowed\u0000": 1}}]),
+        sent(batches=[{"tokens": {}, "decisions": {"allowed": 0}}]),
+        sent(batches=[{"tokens": {}, "decisions": {}}] * 10_001),
+        sent([0, 1_000, None, ""]),
+        sent([2**41, 1_000, None, ""]),
+        sent([1, -1, None, ""]),
+        sent([1, 1_000, "localhost", ""]),
+        sent([1, 1_000, None, None]),
+        sent([1, 1_000, None, "charges"]),
+        sent([1, 1_000, None, "x:" + "y" * 300]),
+        sent([1, 1_000, None]),
+        sent(finished="yes"),
+        sent(unknown=1),
+    ):
+        answer = post("use", json=wrong)
+        assert answer.status_code == 422, (wrong, answer.text)
+        assert answer.json()["errors"], answer.text
+
+
+def _counted(installation: Installation, token: str) -> dict[str, Any]:
+    node = installation.node
+    with node.database.reading(node.clock.now()) as session:
+        last = tables.token_use.c.last_at
+        found = select(last).where(tables.token_use.c.token_id == token)
+        return {
+            "total": usage.total(session, token),
+            "last_at": session.execute(found).scalar_one_or_none(),
+            "decisions": usage.decision_counts(session),
+        }
