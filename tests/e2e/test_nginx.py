@@ -2,24 +2,14 @@
 
 import http.server
 import json
-import os
-import re
-import shutil
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
+from nginx import Nginx
 from running import Running, free_port, new_token
-
-DOC = Path(__file__).parents[2] / "docs" / "nginx.md"
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
-# Its workers would else be nobody, who may not write into this test's directory.
-AS_ROOT = "user root;\n" if os.geteuid() == 0 else ""
 
 
 class Api(http.server.BaseHTTPRequestHandler):
@@ -60,41 +50,21 @@ def ports(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """nginx with the page's configuration, only ports replaced: ``api`` and ``dashboard``."""
     api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
     threading.Thread(target=api.serve_forever, daemon=True).start()
-    directory = tmp_path_factory.mktemp("nginx")
-    (block,) = re.findall(r"```nginx\n(.*?)```", DOC.read_text(), re.S)
     front, dashboard = free_port(), free_port()
-    for documented, real in (
-        ("127.0.0.1:8788", f"127.0.0.1:{running.verify_port}"),
-        ("127.0.0.1:8787", f"127.0.0.1:{running.port}"),
-        ("127.0.0.1:9000", f"127.0.0.1:{api.server_port}"),
-        ("127.0.0.1:8080", f"127.0.0.1:{front}"),
-        ("127.0.0.1:8081", f"127.0.0.1:{dashboard}"),
-    ):
-        assert documented in block
-        block = block.replace(documented, real)
-    configuration = directory / "nginx.conf"
-    temporary = "".join(
-        f"{kind}_temp_path {directory}/{kind};\n"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    configuration.write_text(
-        f"{AS_ROOT}daemon off; pid {directory}/pid; error_log {directory}/error.log;\n"
-        f"events {{}}\nhttp {{ access_log off;\n{temporary}{block}}}\n"
-    )
-    process = subprocess.Popen([NGINX, "-c", str(configuration), "-p", str(directory)])
-    for _ in range(100):
-        try:
-            httpx.get(f"http://127.0.0.1:{front}/")
-            break
-        except httpx.TransportError:
-            time.sleep(0.05)
-    yield {
-        "api": f"http://127.0.0.1:{front}",
-        "dashboard": f"http://127.0.0.1:{dashboard}",
-        "error_log": str(directory / "error.log"),
+    addresses = {
+        "127.0.0.1:8788": f"127.0.0.1:{running.verify_port}",
+        "127.0.0.1:8787": f"127.0.0.1:{running.port}",
+        "127.0.0.1:9000": f"127.0.0.1:{api.server_port}",
+        "127.0.0.1:8080": f"127.0.0.1:{front}",
+        "127.0.0.1:8081": f"127.0.0.1:{dashboard}",
     }
-    process.terminate()
-    process.wait(10)
+    directory = tmp_path_factory.mktemp("nginx")
+    with Nginx(directory, "nginx.md", addresses, f"127.0.0.1:{front}") as nginx:
+        yield {
+            "api": f"http://127.0.0.1:{front}",
+            "dashboard": f"http://127.0.0.1:{dashboard}",
+            "error_log": str(nginx.error_log),
+        }
     api.shutdown()
 
 

@@ -1,0 +1,186 @@
+"""Two nodes on one PostgreSQL behind a real nginx, as docs/many-nodes.md says: whichever is asked
+knows, and either may go."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from nginx import Nginx
+from page_reader import Visit
+from postgresql import Cluster
+from running import EMAIL, PASSWORD, Running, free_port, new_token
+
+
+class Nodes:
+    """Two nodes and what is in front of them.
+
+    Attributes:
+        dashboard, decisions: nginx's URLs.
+    """
+
+    def __init__(self, first: Running, second: Running, dashboard: str, decisions: str) -> None:
+        self.first, self.second = first, second
+        self.dashboard, self.decisions = dashboard, decisions
+
+    def client(self, url: str) -> httpx.Client:
+        """Signed in through the first, and calling *url*."""
+        client = self.first.sign_in()
+        client.base_url = httpx.URL(url)
+        return client
+
+
+@pytest.fixture(scope="module")
+def nodes(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    directory = tmp_path_factory.mktemp("many")
+    front, decisions = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    settings = {"GATEPASS_VERIFY_WORKERS": "2", "GATEPASS_PUBLIC_URL": f"http://{front}"}
+    first = Running(directory / "a", database_url=postgresql.create("many"), **settings)
+    second = Running(directory / "b", join=first, **settings)
+    with first, second:
+        addresses = {
+            "10.0.0.11:8788": f"127.0.0.1:{first.verify_port}",
+            "10.0.0.12:8788": f"127.0.0.1:{second.verify_port}",
+            "10.0.0.11:8787": f"127.0.0.1:{first.port}",
+            "10.0.0.12:8787": f"127.0.0.1:{second.port}",
+            "127.0.0.1:8090": decisions,
+            "127.0.0.1:8091": front,
+        }
+        with Nginx(directory, "many-nodes.md", addresses, front):
+            yield Nodes(first, second, f"http://{front}", f"http://{decisions}")
+
+
+def test_a_sign_in_through_one_works_at_once_on_the_other(nodes: Nodes) -> None:
+    for one, other in ((nodes.first, nodes.second), (nodes.second, nodes.first)) * 3:
+        signed_in = one.sign_in()
+        me = httpx.get(
+            f"{other.url}/v1/me", headers={"Authorization": signed_in.headers["Authorization"]}
+        )
+        assert me.status_code == 200
+        signed_in.post("/v1/sign-out").raise_for_status()
+
+
+def test_pages_and_their_forms_need_no_stickiness(nodes: Nodes) -> None:
+    """nginx sends each request to the next node: cookie, forms and what they carry work on both."""
+    with httpx.Client(base_url=nodes.dashboard, timeout=20) as browser:
+        visit = Visit(browser)
+        visit.sign_in(EMAIL, PASSWORD)
+        for n in range(4):
+            page = visit.get("/access-tokens/new")
+            assert page.answer.status_code == 200
+            form = page.form("/access-tokens/new")
+            made = visit.send(
+                "/access-tokens/new",
+                form.filled(label=f"page {n}", permissions=["charges:get"], do="create"),
+                follow=True,
+            )
+            assert made.answer.status_code == 200, made.text
+            assert f"Created: page {n}" in made.text
+            listed = visit.get("/access-tokens")
+            assert f"page {n}" in listed.text
+
+
+def test_what_is_deactivated_on_one_is_refused_by_the_other_within_a_second(nodes: Nodes) -> None:
+    client = nodes.first.sign_in()
+    for _ in range(10):
+        made = new_token(client)
+        _until(nodes.second, made["token"], "allowed")
+        client.post(f"/v1/access-tokens/{made['id']}/deactivate").raise_for_status()
+        # On the same node from now on.
+        asked = nodes.first.verify(made["token"], permission="charges:get")
+        assert asked["reason"] == "token_deactivated"
+        assert _until(nodes.second, made["token"], "token_deactivated") < 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_node_may_go_under_load(nodes: Nodes, how: signal.Signals) -> None:
+    """Nothing acknowledged is lost, every question is answered, and no answer is wrong."""
+    client = nodes.client(nodes.dashboard)
+    lasting = new_token(client, "lasting")
+    _until(nodes.first, lasting["token"], "allowed")
+    _until(nodes.second, lasting["token"], "allowed")
+    load = _Load(nodes, client, lasting["token"])
+    with load:
+        load.until(ended=8)
+        if how is signal.SIGTERM:
+            assert nodes.second.stop() == 0
+        else:
+            nodes.second.kill()
+        load.until(ended=len(load.ended) + 8)
+        nodes.second.start()
+        load.until(ended=len(load.ended) + 4)
+    assert load.wrong == []
+    # A node that is back knows all of it.
+    for node in (nodes.first, nodes.second):
+        for token in load.ended:
+            assert node.verify(token, permission="charges:get")["reason"] == "token_deactivated"
+
+
+class _Load:
+    """Makes and ends tokens, and asks about one that lasts, through nginx.
+
+    Attributes:
+        ended: the texts whose end was acknowledged.
+        wrong: answers that should not have been given.
+    """
+
+    def __init__(self, nodes: Nodes, client: httpx.Client, lasting: str) -> None:
+        self._nodes = nodes
+        self._client = client
+        self._lasting = lasting
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(target=work) for work in (self._end, self._ask, self._ask)
+        ]
+        self.ended: list[str] = []
+        self.wrong: list[object] = []
+
+    def __enter__(self) -> "_Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+    def until(self, *, ended: int) -> None:
+        deadline = time.monotonic() + 30
+        while len(self.ended) < ended:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def _end(self) -> None:
+        while not self._stopped.is_set():
+            # What was sent to a node that went has no answer: then nothing was acknowledged.
+            with contextlib.suppress(httpx.HTTPError):
+                body = {"label": "short-lived", "kind": "api", "permissions": ["charges:*"]}
+                made = self._client.post("/v1/access-tokens", json=body).raise_for_status().json()
+                end = f"/v1/access-tokens/{made['id']}/deactivate"
+                self._client.post(end).raise_for_status()
+                self.ended.append(made["token"])
+
+    def _ask(self) -> None:
+        key = {"Authorization": f"Bearer {self._nodes.first.verifier_key}"}
+        with httpx.Client(base_url=self._nodes.decisions, headers=key, timeout=20) as asking:
+            while not self._stopped.is_set():
+                body = {"token": self._lasting, "permission": "charges:get"}
+                answer = asking.post("/v1/verify", json=body)
+                if answer.status_code != 200 or not answer.json()["allowed"]:
+                    self.wrong.append((answer.status_code, answer.text))
+                time.sleep(0.002)
+
+
+def _until(node: Running, token: str, reason: str) -> float:
+    """How long it took until all that was asked there said so."""
+    began = time.monotonic()
+    while node.verify(token, permission="charges:get")["reason"] != reason:
+        assert time.monotonic() < began + 10
+        time.sleep(0.005)
+    return time.monotonic() - began
