@@ -1,0 +1,118 @@
+"""Feeds from the real server: what its connections do to streams, and streams to its stopping."""
+
+import http.client
+import os
+import socket
+import sqlite3
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+from feeding import FOLLOWER
+from gatepass.verify import frames
+from gatepass.verify.frames import Frame, Frames, Opening, Reached
+from running import Running, new_token
+
+ADDRESS = "/v1/feed?" + urlencode({"node": FOLLOWER, "name": "payments-1", "version": "0.1.0"})
+STALENESS_S = 1
+
+
+class Served:
+    """A stream, read frame by frame."""
+
+    def __init__(self, running: Running) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+        headers = {"Authorization": f"Bearer {running.verifier_key}"}
+        self._connection.request("GET", ADDRESS, headers=headers)
+        self.answer = self._connection.getresponse()
+        self._frames = Frames()
+        self._read: list[Frame] = []
+
+    def next(self) -> Frame | None:
+        while not self._read:
+            data = self.answer.read1(1 << 16)
+            if not data:
+                return None
+            self._read += self._frames.feed(data)
+        return self._read.pop(0)
+
+    def reached(self) -> Reached:
+        while (frame := self.next()) is not None:
+            if isinstance(frame, Reached):
+                return frame
+        raise AssertionError("the stream has ended")
+
+    def close(self) -> None:
+        self.answer.close()
+        self._connection.close()
+
+
+def test_streams_of_all_workers_are_told_at_once_and_end_with_the_server(tmp_path: Path) -> None:
+    with Running(tmp_path, GATEPASS_WORKERS="2") as running:
+        streams = [Served(running) for _ in range(6)]
+        assert streams[0].answer.getheader("x-accel-buffering") == "no"
+        for stream in streams:
+            assert isinstance(stream.next(), Opening)
+            stream.reached()
+        made = new_token(running.sign_in())["id"]
+        for stream in streams:
+            records = []
+            while made not in {record[1] for record in records}:
+                frame = stream.next()
+                assert frame is not None
+                if isinstance(frame, frames.Records):
+                    records = list(frames.unpack(frame))
+        # One that hangs up holds up nobody's stop.
+        streams.pop().close()
+        began = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - began < 10
+        for stream in streams:
+            while stream.next() is not None:
+                pass
+        assert "Traceback" not in running.log.read_text()
+        assert running.verifier_key not in running.log.read_text()
+
+
+def test_who_does_not_read_is_hung_up_on(tmp_path: Path) -> None:
+    settings = {"GATEPASS_MAX_STALENESS": str(STALENESS_S), "GATEPASS_WORKERS": "1"}
+    with Running(tmp_path, **settings) as running:
+        # More than sockets hold: a reader that is frozen within a snapshot.
+        with sqlite3.connect(tmp_path / "data" / "gatepass.db", timeout=10) as database:
+            rows = [(f"gpat_{number:016}", os.urandom(50_000)) for number in range(400)]
+            database.executemany("INSERT INTO grants VALUES (?, ?, 1)", rows)
+        database.close()
+        frozen, silent = _unread(running), _unread(running)
+        deadline = time.monotonic() + 10
+        while _listed(running, frozen) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not _listed(running, frozen)
+        silent.close()
+        late = _unread(running)
+        time.sleep(0.5)
+        began = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - began < 10
+        for each in (frozen, late):
+            each.close()
+
+
+def _unread(running: Running) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+    sock.connect(("127.0.0.1", running.port))
+    asked = (
+        f"GET {ADDRESS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {running.verifier_key}\r\n\r\n"
+    )
+    sock.sendall(asked.encode())
+    return sock
+
+
+def _listed(running: Running, client: socket.socket) -> bool:
+    """Whether the server still holds its end of that connection."""
+    port = client.getsockname()[1]
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state = line.split()[:4]
+        if local.endswith(f":{running.port:04X}") and remote.endswith(f":{port:04X}"):
+            return state == "01"
+    return False
