@@ -1,0 +1,86 @@
+"""The middleware: only permitted calls get to a view."""
+
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpRequest, HttpResponse
+
+from gatepass.embed.cors import PREFLIGHT, is_preflight, readable_by_any_page
+from gatepass.embed.django.calls import (
+    Read,
+    refused_as_unknown,
+    refused_by_permission,
+    refused_by_route,
+)
+from gatepass.embed.django.settings import gatepass
+from gatepass.embed.django.views import is_exempt, needs_of
+from gatepass.embed.gate import RouteGate
+
+
+class GatepassMiddleware:
+    """Lets permitted calls through alone. Should be the first to look at a request.
+
+    Raises:
+        Misconfigured, CatalogueError, RouteError, InvalidNetwork: ``settings.GATEPASS`` can't be
+            used. Nothing is served then.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self._get_response = get_response
+        self._awaited = iscoroutinefunction(get_response)
+        # Django would run a plain function in a thread of its own where requests are asynchronous.
+        self.process_view: Callable[..., Any] = self._view_refusal
+        if self._awaited:
+            markcoroutinefunction(self)
+            self.process_view = self._view_refusal_later
+        gatepass()
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Answer one request, or an awaitable of that answer."""
+        if self._awaited:
+            return self._answer_later(request)
+        return self._answer(request) or _finished(self._get_response(request))
+
+    async def _answer_later(self, request: HttpRequest) -> HttpResponse:
+        return self._answer(request) or _finished(await self._get_response(request))
+
+    def _answer(self, request: HttpRequest) -> HttpResponse | None:
+        """The answer to a request that goes no further."""
+        request.gatepass = None
+        configured, read = gatepass(), Read.of(request)
+        if configured.cors and is_preflight(read.method, read.lines):
+            preflight = HttpResponse(status=204, headers=dict(PREFLIGHT))
+            del preflight["content-type"]
+            return preflight
+        if not isinstance(configured.gate, RouteGate):
+            return None
+        refusal = refused_by_route(request, configured.gate, read)
+        return None if refusal is None else _finished(refusal)
+
+    def _view_refusal(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        """Decide for the view, before any decorator of its own could answer, such as a cache."""
+        if isinstance(gatepass().gate, RouteGate):
+            return None
+        needs = needs_of(view, request.method)
+        for permission in needs:
+            if (refusal := refused_by_permission(request, permission)) is not None:
+                return refusal
+        return None if needs or is_exempt(view) else refused_as_unknown(request)
+
+    async def _view_refusal_later(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        return self._view_refusal(request, view, args, kwargs)
+
+
+def _finished(response: HttpResponse) -> HttpResponse:
+    if gatepass().cors:
+        for name, value in readable_by_any_page(response.headers):
+            response[name] = value
+    return response
