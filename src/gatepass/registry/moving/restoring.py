@@ -170,10 +170,10 @@ def _take_over(session: Session) -> int:
     if state == "old":
         upgrade(connection)
     if connection.dialect.name == "postgresql":
+        _require_silence(session)
         # Whoever reads still sees the former state until this commits.
         tables = ", ".join(contents.COLUMNS)
         connection.exec_driver_sql(f"LOCK TABLE {tables} IN EXCLUSIVE MODE")
-        _require_silence(session)
     known.learn_from_database(connection)
     number: int = connection.execute(select(revision.c.number)).scalar_one()
     return number

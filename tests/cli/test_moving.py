@@ -1,0 +1,100 @@
+"""What exporting, importing and restoring do besides what they say."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from gatepass.cli.installation import opened
+from gatepass.registry.tables import users
+from gatepass.verify.clock import Clock
+
+Gatepass = Callable[..., Any]
+
+
+def test_whoever_decided_by_the_former_state_starts_anew(
+    installed: Gatepass, tmp_path: Path
+) -> None:
+    """What was cached or vouched for is void, and the clock may not fall behind the backup."""
+    installed("export", str(tmp_path / "backup"))
+    with opened() as node:
+        shared, clock = node.file.shared, Clock()
+        shared.vouch(clock.boot_ns(), clock.wall_ms(), 10_000)
+        shared.words[5] = 0
+        before = shared.generation
+        assert shared.vouched(clock.boot_ns(), clock.wall_ms())
+    said = installed("restore", str(tmp_path / "backup"), "--json")
+    assert said.code == 0, said.err
+    with opened() as node:
+        shared = node.file.shared
+        assert shared.generation != before
+        assert not shared.vouched(clock.boot_ns(), clock.wall_ms())
+        assert shared.latest_ms >= clock.wall_ms() - 60_000
+
+
+def test_what_ends_on_the_command_line_is_in_the_log(installed: Gatepass) -> None:
+    key = json.loads(installed("verifier", "create", "--label", "x", "--json").out)["id"]
+    installed("verifier", "deactivate", key)
+    with opened() as node:
+        (ending,) = node.ended_log.read()
+    assert (ending.id, ending.by, ending.by_name) == (key, None, "the command line")
+
+
+def test_as_json(installed: Gatepass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backup = str(tmp_path / "backup")
+    exported = json.loads(installed("export", backup, "--json").out)
+    assert exported["file"] == backup
+    assert exported["tables"]["users"]["rows"] == 1
+    restored = json.loads(installed("restore", backup, "--json").out)
+    assert restored["tables"] == exported["tables"]
+    assert restored["at"] == exported["at"]
+    assert restored["kept_ended"]["access_token"] == 0
+    assert restored["without_administrator"] == []
+    monkeypatch.setenv("GATEPASS_DATABASE_URL", "sqlite:///other.db")
+    imported = json.loads(installed("import", backup, "--json").out)
+    assert imported["tables"] == exported["tables"]
+
+
+def test_the_sealing_key_is_asked_for_where_it_is_needed(
+    installed: Gatepass, tmp_path: Path
+) -> None:
+    backup = str(tmp_path / "backup")
+    with opened() as node:
+        node.sealing.make()
+        with node.database.changing(node.clock.now()) as session:
+            sealed = node.sealing.seal(b"x", owner="ada")
+            session.execute(update(users).values(totp_sealed=sealed))
+        key = node.sealing.path
+    assert f"There are second factors: copy {key} too" in installed("export", backup).err
+    assert "second factors" not in installed("restore", backup).err
+    key.unlink()
+    said = installed("restore", backup)
+    assert said.code == 0
+    assert f"put the sealing-key that goes with the backup back to {key}" in said.err
+
+
+def test_on_a_terminal_it_shows_how_far_it_is(installed: Gatepass, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "gatepass.cli", "export", str(tmp_path / "backup")],
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        stderr=theirs,
+        timeout=60,
+    )
+    os.close(theirs)
+    said = b""
+    with suppress(OSError):
+        while part := os.read(ours, 65_536):
+            said += part
+    os.close(ours)
+    assert done.returncode == 0
+    for word in (b"Reading", b"Writing", b"Checking", b"100%"):
+        assert word in said
