@@ -128,10 +128,29 @@ def test_the_file_is_private_and_plain(log: EndedLog, tmp_path: Path) -> None:
         "by": "usr_1",
         "by_name": "Ada",
     }
-    link = tmp_path / "link.log"
-    link.symlink_to(tmp_path / "elsewhere")
+    link, elsewhere = tmp_path / "link.log", tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    link.symlink_to(elsewhere)
     EndedLog(link).append([ENDING])
-    assert not (tmp_path / "elsewhere").exists()
+    assert elsewhere.read_text() == "mine"
+
+
+def test_it_is_on_the_disk_before_it_counts_as_written(
+    log: EndedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    log.append([ENDING])
+    # The first time its name, too.
+    assert synced == [log.path.stat().st_ino, log.path.parent.stat().st_ino]
+    log.append([ENDING])
+    assert synced[2:] == [log.path.stat().st_ino]
 
 
 def test_torn_lines_are_passed_over_and_counted(log: EndedLog) -> None:

@@ -350,19 +350,18 @@ def killed(what: str, url: str, path: Path) -> None:
 
 
 def test_killed_in_the_middle_nothing_is_half_there(
-    registry: FullRegistry,
-    database_url: str,
-    empty: Database,
-    postgresql: Cluster,
-    tmp_path: Path,
+    empty: Database, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    killed("export", database_url, tmp_path / "x")
+    url: str = request.getfixturevalue(f"{empty.dialect}_url")
+    registry = FullRegistry(Database(url))
+    killed("export", url, tmp_path / "x")
     assert not (tmp_path / "x").exists()
     export(registry.database, tmp_path / "x")
-    where = f"sqlite:///{empty.path}" if empty.path else postgresql.url("test_moving")
+    where = f"sqlite:///{empty.path}" if empty.path else url.rpartition("/")[0] + "/test_moving"
     killed("import", where, tmp_path / "x")
     assert schema_state(empty) == "empty"
     registry.token(registry.signed)
     before = measured(registry.database)
-    killed("restore", database_url, tmp_path / "x")
+    killed("restore", url, tmp_path / "x")
     assert measured(registry.database) == before
+    registry.database.close()

@@ -168,7 +168,8 @@ def test_what_had_ended_stays_ended(
         assert grant is None or grant.deactivated
         assert holder is None or not holder.active
         assert (grant is None) == (kind in ("user", "invitation"))
-        assert tuple(event) == ("the command line", {"restored": True})
+        after = {"deactivated_at": registry.now, "restored": True}
+        assert tuple(event) == ("the command line", after)
 
 
 def test_a_token_says_why_it_is_refused(
@@ -266,6 +267,9 @@ def test_a_new_history_begins(registry: FullRegistry, backup: Path) -> None:
             assert session.scalar(text(f"SELECT count(*) FROM {table}")) == 0
     registry.token(registry.signed_in(registry.ada))
     assert registry.revision() == result.revision + 2
+    restored(registry.database, backup)
+    with registry.reading() as session:
+        assert changes.here(session)[1] != here[1]
 
 
 @pytest.mark.parametrize("higher", ["the backup's", "this machine's copy's", "the log's"])

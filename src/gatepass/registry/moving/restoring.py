@@ -9,43 +9,28 @@ who holds it. A new history begins, so that every copy of the grants is built an
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
-from sqlalchemy import (
-    ColumnElement,
-    bindparam,
-    delete,
-    exists,
-    insert,
-    null,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import delete, exists, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import ADMIN
 from gatepass.core.errors import Conflict, Misconfigured
-from gatepass.core.grants import decode_grant
-from gatepass.registry import audit, outgoing_mail, publishing
+from gatepass.registry import audit, outgoing_mail
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import CHANGED_CHANNEL, Database
 from gatepass.registry.ended_log import Ending, Reading
 from gatepass.registry.moving import contents, known
 from gatepass.registry.moving.contents import Contents, Progress
+from gatepass.registry.moving.ending import end
 from gatepass.registry.moving.export_file import ExportFile
 from gatepass.registry.moving.known import KINDS
 from gatepass.registry.moving.whole import fill
 from gatepass.registry.schema import make_file, state_of, upgrade
 from gatepass.registry.shared_time import shared_now
 from gatepass.registry.tables import (
-    access_tokens,
-    authentications,
     changed_records,
     companies,
-    invitations,
     nodes,
     password_resets,
     receipt_confirmations,
@@ -53,25 +38,10 @@ from gatepass.registry.tables import (
     revision,
     revisions,
     users,
-    verifier_keys,
 )
 
 #: A node that was heard of within this time, or within its own staleness, may still decide.
 SILENCE_MS = 10_000
-_BATCH = 500
-
-#: For the audit log: by kind, what a record is called, and whose it is.
-_TOLD: dict[str, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
-    "company": (companies.c.name, companies.c.id),
-    "user": (users.c.name, users.c.company_id),
-    "access_token": (access_tokens.c.label, access_tokens.c.company_id),
-    "authentication": (
-        select(users.c.name).where(users.c.id == authentications.c.user_id).scalar_subquery(),
-        authentications.c.company_id,
-    ),
-    "verifier_key": (verifier_keys.c.label, null()),
-    "invitation": (invitations.c.email, invitations.c.company_id),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +168,7 @@ def _require_silence(session: Session) -> None:
 def _end_what_had_ended(session: Session, actor: Actor, kind: str) -> int:
     table = KINDS[kind]
     which = [table.c.id == known.known.c.id, known.known.c.kind == kind]
-    return _end(
+    return end(
         session,
         actor,
         kind,
@@ -221,7 +191,7 @@ def _end_what_waits(session: Session, actor: Actor) -> dict[str, int]:
         "deactivated_by_name": actor.name,
     }
     ended = {
-        kind: _end(session, actor, kind, [KINDS[kind].c.expires_at > now], values)
+        kind: end(session, actor, kind, [KINDS[kind].c.expires_at > now], values)
         for kind in ("authentication", "invitation")
     }
     table = password_resets.c
@@ -232,58 +202,6 @@ def _end_what_waits(session: Session, actor: Actor) -> dict[str, int]:
         .returning(table.id)
     )
     return {**ended, "password_reset": len(resets.all())}
-
-
-def _end(
-    session: Session,
-    actor: Actor,
-    kind: str,
-    which: list[ColumnElement[bool]],
-    values: dict[str, Any],
-) -> int:
-    """End those of a kind that are active and meet *which*: record, grants, audit log."""
-    table = KINDS[kind]
-    which = [*which, table.c.deactivated_at.is_(None)]
-    if kind == "invitation":
-        which.append(invitations.c.accepted_at.is_(None))
-    name, company = _TOLD[kind]
-    told = select(table.c.id, name.label("name"), company.label("company")).where(*which)
-    found = session.execute(told.order_by(table.c.id)).all()
-    session.execute(update(table).where(*which).values(values))
-    _publish(session, kind, [row.id for row in found])
-    subjects: dict[str | None, list[Subject]] = {}
-    for row in found:
-        subjects.setdefault(row.company, []).append(Subject(kind, row.id, row.name))
-    for company_id, its in subjects.items():
-        audit.record_each(
-            session,
-            actor,
-            f"{kind}.deactivated",
-            its,
-            company=company_id,
-            before={"deactivated_at": None},
-            after={"restored": True},
-        )
-    return len(found)
-
-
-def _publish(session: Session, kind: str, ids: Sequence[str]) -> None:
-    if kind == "company":
-        for company in ids:
-            rules = publishing.published_rules(session, company)
-            publishing.publish(session, msgspec.structs.replace(rules, active=False))
-    elif kind == "user":
-        for user in ids:
-            holder = publishing.published_holder(session, user)
-            if holder is not None:
-                publishing.publish(session, msgspec.structs.replace(holder, active=False))
-    elif kind != "invitation":
-        for start in range(0, len(ids), _BATCH):
-            records = session.scalars(_GRANTS, {"ids": ids[start : start + _BATCH]})
-            grants = [
-                msgspec.structs.replace(decode_grant(one), deactivated=True) for one in records
-            ]
-            publishing.publish_grants(session, grants)
 
 
 def _begin_history(session: Session) -> None:
@@ -334,8 +252,3 @@ def _without_administrator(session: Session) -> list[str]:
     )
     lost = select(companies.c.name).where(companies.c.deactivated_at.is_(None), ~administrator)
     return list(session.scalars(lost.order_by(companies.c.name)))
-
-
-_GRANTS = text("SELECT record FROM grants WHERE id IN :ids").bindparams(
-    bindparam("ids", expanding=True)
-)

@@ -10,12 +10,14 @@ MOST_ITEMS = 20
 _NAMES = {
     "accepted_at": "Accepted",
     "authentications_ended": "Sign-ins ended",
+    "backup_at": "Backup of",
     "deactivated_at": "Deactivated",
     "delivered_at": "Delivered",
     "email": "E-mail address",
     "entries": "Networks",
     "expires_at": "Expires",
     "networks": "IP addresses",
+    "restored": "By restoring a backup",
     "role_name": "Role",
     "trial_until": "On trial until",
 }
