@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 from gatepass.core.catalogue import Catalogue
@@ -33,6 +34,7 @@ from gatepass.reporting import Reporting, presence_of
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.follower import Follower, NodeLock
+from gatepass.verify.freshness import in_place, inode
 from gatepass.verify.grant_copy import open_copy
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.usage import Usage, spools
@@ -73,7 +75,7 @@ class Node:
         on_one_machine = settings.is_sqlite
         if not on_one_machine:
             # Readers open the copy read-only, so it must be there before the first of them.
-            open_copy(self.file.path).close()
+            self._make_copy()
         self.ended_log = EndedLog(self.file.path.with_name(ENDED_LOG))
         self.database = Database(
             settings.database_url,
@@ -176,11 +178,7 @@ class Node:
                     return
             self._begin("mailing", self.mailing.run, self._running)
             if self.verifier.copy:
-                follower = Follower(
-                    self.file, self.clock, self.settings.max_staleness * 1000, self._parted
-                )
-                feed = DatabaseFeed(self.settings.database_url, presence_of(self.settings))
-                self._begin("follow", follower.follow, feed, self._running)
+                self._begin("follow", self._follow)
             self._begin("reporting", self.reporting.run, self._running)
             self._begin("compacting", self._compact)
             while self._running():
@@ -196,6 +194,29 @@ class Node:
         thread = threading.Thread(target=work, args=arguments, daemon=True, name=f"gatepass_{name}")
         thread.start()
         self._threads.append(thread)
+
+    def _follow(self) -> None:
+        follower = Follower(self.file, self.clock, self.settings.max_staleness * 1000, self._parted)
+        while self._running():
+            try:
+                self._make_copy()
+                known = inode(os.stat(self.file.path))
+                feed = DatabaseFeed(self.settings.database_url, presence_of(self.settings))
+            except Exception as error:
+                _log.warning("the copy of the grants can't be made: %s", type(error).__name__)
+                self._stopped.wait(_ROUND_SECONDS)
+                continue
+            # A copy that was removed or replaced is another node's, with a name of its own.
+            follower.follow(feed, partial(self._keeps, known))
+
+    def _keeps(self, known: tuple[int, int]) -> bool:
+        return self._running() and in_place(self.file.path, known)
+
+    def _make_copy(self) -> None:
+        if not self.file.path.exists():
+            # What isn't found in an empty copy isn't unknown: nobody vouches for it.
+            self.file.shared.withdraw()
+        open_copy(self.file.path).close()
 
     def _compact(self) -> None:
         pause_s = _FIRST_COMPACTION_SECONDS

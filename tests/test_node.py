@@ -1,0 +1,82 @@
+"""A node on PostgreSQL: what it does about its copy of the grants."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gatepass.core.catalogue import parse_catalogue
+from gatepass.core.errors import Unavailable
+from gatepass.node import Node, open_node
+from gatepass.registry import companies
+from gatepass.registry.actor import Actor
+from gatepass.settings import Settings
+from gatepass.verify.follower import NodeLock
+from installation import CATALOGUE
+
+
+@pytest.fixture
+def node(tmp_path: Path, postgresql_url: str) -> Iterator[Node]:
+    """One that isn't started yet."""
+    settings = Settings(data_dir=tmp_path / "data", database_url=postgresql_url)
+    node = open_node(settings, parse_catalogue(CATALOGUE))
+    yield node
+    node.stop()
+
+
+def change(node: Node, name: str) -> None:
+    with node.database.changing(node.clock.now()) as session:
+        companies.create(session, Actor.command_line(), catalogue=node.catalogue, name=name)
+
+
+def stands(node: Node, name: str) -> bool:
+    with node.database.reading(node.clock.now()) as session:
+        return companies.by_name(session, name) is not None
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_change_that_this_node_does_not_hear_of_stands_unconfirmed(node: Node) -> None:
+    """Whoever follows is stuck: it has the lock, and doesn't move on."""
+    stuck = NodeLock(node.file.lock_path)
+    assert stuck.take()
+    with pytest.raises(Unavailable) as refusal:
+        change(node, "Analytical Engines")
+    assert refusal.value.reason == "not_confirmed"
+    stuck.close()
+    # Where nothing follows nothing decides: the command line on a machine that serves no one.
+    change(node, "Difference Engines")
+    assert stands(node, "Analytical Engines")
+    assert stands(node, "Difference Engines")
+
+
+def test_a_copy_that_was_removed_is_built_anew(node: Node) -> None:
+    """And until it is, nothing is decided by the empty one."""
+    node.start()
+    until(lambda: node.not_ready() is None)
+    change(node, "Analytical Engines")
+    before, rules = node.file.path.stat().st_ino, node.file.count("company_rules")
+    assert rules == 1
+    # A file of that number must not be made again.
+    kept = node.file.path.open("rb")
+    for beside in ("", "-wal", "-shm"):
+        node.file.path.with_name(node.file.path.name + beside).unlink()
+
+    def anew() -> bool:
+        ready = node.verifier.fresh()
+        try:
+            whole = node.file.path.stat().st_ino != before and node.file.count("company_rules") == 1
+        except (OSError, Unavailable):
+            return False
+        return ready and whole
+
+    until(anew)
+    kept.close()
+    change(node, "Difference Engines")
+    assert node.file.count("company_rules") == 2
