@@ -69,6 +69,7 @@ class ScriptedFeed:
         asked: every request for the feed, in order.
         told: what was posted, as (what, body).
         staleness_ms: MAX_STALENESS as followers are told.
+        serving: how many streams are being served.
         folded: how far each spool was counted.
         ahead_ms: how far the server's clock is ahead of ours.
     """
@@ -84,6 +85,7 @@ class ScriptedFeed:
         self.script: Callable[[Connection], None] = self.serve
         self.post: Callable[[Connection, str, bytes], None] = self._take
         self.connections: list[socket.socket] = []
+        self.serving = 0
         self._changed = threading.Condition()
         self._stopped = False
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -185,7 +187,11 @@ class ScriptedFeed:
                 body = reading.read(int(headers.get("content-length", 0)))
                 if method == "GET":
                     self.asked.append(connection)
-                    self.script(connection)
+                    self.serving += 1
+                    try:
+                        self.script(connection)
+                    finally:
+                        self.serving -= 1
                     return
                 self.post(connection, connection.path.rpartition("/")[2], body)
 

@@ -159,7 +159,7 @@ def test_readers_can_only_read(world: World) -> None:
     """Connections for deciding are read-only: no bug of ours can change a grant through them."""
     file = GrantFile(world.path)
     assert file.record("grants", "nothing") is None
-    cursor = file._local.cursor
+    cursor = file._local.reader.cursor
     for statement in ("DELETE FROM grants", "CREATE TABLE more (id)", "PRAGMA user_version = 9"):
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             cursor.execute(statement)

@@ -4,20 +4,23 @@ import gc
 import logging
 import os
 import resource
+import select
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from children import finished, in_child
+from children import finished, in_child, killed_in_the_end
 from gatepass import Misconfigured, Unavailable, Verifier
 from gatepass.verify import reporting
 from gatepass.verify.follower import NodeLock
-from gatepass.verify.frames import Reached, encode
+from gatepass.verify.frames import Reached, encode, pack
 from gatepass.verify.freshness import SharedMap
 from scripted_feed import KEY, Connection, ScriptedFeed, boot_ns
 from world import World
@@ -473,3 +476,149 @@ def test_a_clock_behind_the_latest_time_seen_stops_the_start(
 
 
 # --- processes ------------------------------------------------------------------------------------
+
+
+class Said:
+    """What a child process says: one line after the other, through a pipe."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        self._buffer = b""
+
+    def say(self, line: str) -> None:
+        os.write(self._write, line.encode() + b"\n")
+
+    def hear(self, seconds: float = 10) -> str:
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._buffer:
+            assert select.select([self._read], [], [], max(0, deadline - time.monotonic()))[0]
+            self._buffer += os.read(self._read, 1000)
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode()
+
+
+def service(feed: ScriptedFeed, directory: Path, text: str, said: Said) -> None:
+    """A process of the service: follows, or is ready to, and says what becomes of a token."""
+    tell(Verifier.follow(feed.url, key=KEY.text, directory=directory), text, said)
+
+
+def tell(verifier: Verifier, text: str, said: Said) -> None:
+    former = ""
+    while True:
+        now = reason(verifier, text)
+        if now != former:
+            said.say(f"{os.getpid()} {now}")
+        former = now
+        time.sleep(0.005)
+
+
+def test_one_process_follows_for_all_and_another_takes_over_when_it_is_killed(
+    world: World, feed: ScriptedFeed, directory: Path
+) -> None:
+    """Within two seconds, and nothing is stale meanwhile."""
+    said = Said()
+    text = world.texts["good"]
+
+    def process() -> None:
+        service(feed, directory, text, said)
+
+    with killed_in_the_end(process) as first:
+        assert said.hear() == f"{first} allowed"
+        with killed_in_the_end(process) as second:
+            assert said.hear() == f"{second} allowed"
+            assert len(feed.asked) == 1
+            feed.commit(world.changed("good", deactivated=True))
+            assert {said.hear(1), said.hear(1)} == {
+                f"{first} token_deactivated",
+                f"{second} token_deactivated",
+            }
+            os.kill(first, signal.SIGKILL)
+            until(lambda: len(feed.asked) == 2, 2)
+            feed.commit(world.grants["good"])
+            assert said.hear(2) == f"{second} allowed"
+            assert feed.asked[1].position is not None
+
+
+@pytest.mark.parametrize("survivors", [1, 2])
+def test_loaded_first_and_forked_later_it_is_followed_by_one_whoever_dies(
+    world: World, feed: ScriptedFeed, directory: Path, survivors: int
+) -> None:
+    """As gunicorn's ``preload_app`` does. A child that kept the lock it inherited would hold it
+    without following; one that kept the connection would have the server think it is still read."""
+    said = Said()
+    text = world.texts["good"]
+
+    def parent() -> None:
+        verifier = Verifier.follow(feed.url, key=KEY.text, directory=directory)
+        for _ in range(2):
+            said.say(f"child {in_child(lambda: tell(verifier, text, said))}")
+        tell(verifier, text, said)
+
+    with killed_in_the_end(parent) as parent_id:
+        lines = [said.hear() for _ in range(5)]
+        children = [int(line.split()[1]) for line in lines if line.startswith("child")]
+        everyone = {*children, parent_id}
+        try:
+            assert {line for line in lines if "allowed" in line} == {
+                f"{each} allowed" for each in everyone
+            }
+            assert len(feed.asked) == 1
+            dying = [parent_id, children[0]][: 3 - survivors]
+            for number, each in enumerate(dying, start=1):
+                os.kill(each, signal.SIGKILL)
+                everyone.discard(each)
+                if number == 1:
+                    until(lambda: len(feed.asked) == 2, 2)
+            until(lambda: feed.asked[-1].position is not None and feed.serving == 1, 2)
+            feed.commit(world.changed("good", deactivated=True))
+            heard = {said.hear(2) for _ in everyone}
+            assert heard == {f"{each} token_deactivated" for each in everyone}
+        finally:
+            for each in children:
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
+
+
+def test_a_fork_that_ends_disturbs_nobody(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier], directory: Path
+) -> None:
+    """Neither the lock nor the stream of its parent ends with it; and it could decide."""
+    verifier = follow()
+    for _ in range(5):
+        assert finished(
+            in_child(lambda: reason(verifier, world.texts["good"]) == "allowed" or os._exit(2))
+        )
+    other = NodeLock(directory / "followed.db-lock")
+    assert not other.take()
+    other.close()
+    assert len(feed.asked) == 1
+    feed.commit(world.changed("good", deactivated=True))
+    until_decided(verifier, world.texts["good"], "token_deactivated", 1)
+
+
+def test_a_fork_in_the_midst_of_a_snapshot_only_delays_it(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+) -> None:
+    """What was begun is undone before the fork, and asked for again."""
+    half_sent, forked = threading.Event(), threading.Event()
+    good = feed.script
+
+    def slowly(connection: Connection) -> None:
+        feed.script = good
+        connection.begin()
+        connection.frame(feed.opening(anew=True))
+        connection.frame(pack(feed.since(-1)[:5]))
+        half_sent.set()
+        forked.wait(5)
+        connection.frame(pack(feed.since(-1)[5:]))
+        connection.frame(Reached(*feed.position, boot_ns()))
+        time.sleep(1)
+
+    feed.script = slowly
+    verifier = follow(wait=0)
+    half_sent.wait(5)
+    time.sleep(0.1)
+    assert finished(in_child(lambda: None))
+    forked.set()
+    until_decided(verifier, world.texts["good"], "allowed")
+    assert len(feed.asked) == 2

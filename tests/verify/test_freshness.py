@@ -73,6 +73,13 @@ def test_a_stamp_outlives_no_boot(
     assert not vouched(shared, clocks)
 
 
+def test_a_stamp_that_ran_out_before_this_boot_is_none(shared: SharedMap, clocks: Clocks) -> None:
+    """What was asked before the machine was started: not a number that a word can't hold."""
+    vouch(shared, clocks)
+    shared.vouch(-20_000_000_000, -20_000, 10_000)
+    assert not vouched(shared, clocks)
+
+
 def test_each_boot_has_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same all through one boot; never zero, which is an empty map's."""
     assert boot_word() == boot_word() != 0

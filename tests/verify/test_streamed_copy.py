@@ -264,17 +264,6 @@ def test_a_server_that_goes_by_another_time_vouches_for_nothing(world: World, co
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-def test_a_moment_before_this_machine_was_started_vouches_for_nothing(
-    world: World, copy: Copy
-) -> None:
-    """No stamp can say it, and no such frame may end following with an accident."""
-    copy.clocks.boot_ns = 2_000_000_000
-    copy.begin(anew=True)
-    copy.take(records(*world.records))
-    assert copy.take(copy.reached(ONE, asked_ago_s=4)) == ONE
-    assert copy.reason(world.texts["good"]) == "stale"
-
-
 # --- what makes no sense --------------------------------------------------------------------------
 
 

@@ -3,9 +3,11 @@
 import mmap
 import os
 import signal
+import sqlite3
 import time
 
 import msgspec
+import pytest
 
 from children import finished, in_child, killed_in_the_end
 from gatepass.core.decision import Reason
@@ -75,21 +77,20 @@ def test_a_reader_that_never_rests_is_never_behind(world: World) -> None:
 
 
 def test_a_child_after_a_fork_decides_by_a_connection_of_its_own(world: World) -> None:
-    """A SQLite connection must not cross a fork: the child opens one, the parent's goes on."""
+    """A SQLite connection must not cross a fork: it is closed before, and each opens another."""
     verifier = world.verifier()
     text = world.texts["good"]
     assert verifier.check(text, permission="charges:get").allowed
-    before = verifier.file._local.cursor
+    before = verifier.file._local.reader.cursor
     world.file.shared.move()
 
     def decide() -> None:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            before.execute("SELECT 1")
         assert verifier.check(text, permission="charges:get").allowed
-        mine = verifier.file._local.cursor
-        assert mine is not before
-        assert mine.connection is not before.connection
 
     assert finished(in_child(decide))
-    assert verifier.file._local.cursor is before
+    assert verifier.file._local.reader.cursor is None
     world.change("good", deactivated=True)
     assert verifier.check(text, permission="charges:get").reason is Reason.token_deactivated
 

@@ -6,8 +6,7 @@ that died is replaced within a second or two.
 
 **Forks.** A lock belongs to the open file, which a fork inherits: a child that kept it would hold
 the lock without following. So a child closes what it inherited, of lock and connections, and begins
-for itself. SQLite's own locks are worse, as its book-keeping is inherited, and the locks are not:
-what a follower has open is closed before the fork.
+for itself. Nothing of SQLite crosses a fork (``forks``): what a follower has open is closed before.
 
 **Files.** Should they be removed under a running service, each process notices within a second, and
 all begin anew with new ones.
@@ -34,6 +33,7 @@ from typing import TypeVar
 from gatepass.core.errors import GatepassError, Misconfigured
 from gatepass.core.permissions import is_permission, is_wildcard
 from gatepass.core.routes import Routes
+from gatepass.verify import forks
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.clock import Clock
 from gatepass.verify.follower import NodeLock
@@ -121,8 +121,10 @@ class Following:
         self._clock = verifier.clock
         self._path = verifier.file.path
         self._troubles = _Troubles(server)
+        # Held while SQLite is at work and while the lock is opened; and by who forks.
+        self._at_rest = threading.Lock()
         self._open(verifier.file)
-        _followings.add(self)
+        forks.see_to(self)
 
     def start(self) -> None:
         """Begin."""
@@ -143,9 +145,14 @@ class Following:
 
     # --- forks ------------------------------------------------------------------------------------
 
-    def let_go(self) -> None:
-        """Leave nothing of SQLite's to a fork."""
+    def before_fork(self) -> None:
+        """Leave nothing of SQLite's to the fork, and open nothing it wouldn't know of."""
+        self._at_rest.acquire()
         self._copy.let_go()
+
+    def after_fork(self) -> None:
+        """Go on."""
+        self._at_rest.release()
 
     def forked(self) -> None:
         """Begin anew, in the child."""
@@ -165,7 +172,7 @@ class Following:
         self._file = file
         self._lock: NodeLock | None = None
         self._stream: Stream | None = None
-        self._copy = StreamedCopy(file, self._clock, self._scope, _at_rest)
+        self._copy = StreamedCopy(file, self._clock, self._scope, self._at_rest)
         self._reporter = Reporter(self._server.line(), file.use_directory)
         self._reporting: threading.Thread | None = None
         self._closed = threading.Event()
@@ -204,7 +211,7 @@ class Following:
         """Whether it is this process that follows."""
         self._look_after_files()
         if self._lock is None:
-            with _at_rest:
+            with self._at_rest:
                 # A fork in the midst of this would inherit a descriptor that nobody knows of.
                 self._lock = NodeLock(self._file.lock_path)
         return self._lock.take()
@@ -274,9 +281,9 @@ class Following:
         self._copy.close()
         own_directory(self._path.parent)
         former, file = self._file, GrantFile(self._path)
-        with _at_rest:
+        with self._at_rest:
             _make_copy(self._path)
-        self._copy = StreamedCopy(file, self._clock, self._scope, _at_rest)
+        self._copy = StreamedCopy(file, self._clock, self._scope, self._at_rest)
         self._file = verifier.file = file
         # Who is deciding by the former file right now looks again.
         former.shared.move()
@@ -383,24 +390,3 @@ def _limits(companies: Collection[str], permissions: Collection[str]) -> list[tu
     return [("company", each) for each in sorted(set(companies))] + [
         ("permission", each) for each in sorted(set(permissions))
     ]
-
-
-# Held while SQLite is at work and while descriptors are opened that a fork must know of; and by
-# whoever forks.
-_at_rest = threading.Lock()
-_followings: "weakref.WeakSet[Following]" = weakref.WeakSet()
-
-
-def _before_fork() -> None:
-    _at_rest.acquire()
-    for following in list(_followings):
-        following.let_go()
-
-
-def _forked() -> None:
-    _at_rest.release()
-    for following in list(_followings):
-        following.forked()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_at_rest.release, after_in_child=_forked)

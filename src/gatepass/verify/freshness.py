@@ -100,8 +100,9 @@ class SharedMap:
         if words[_BOOT] != self._boot:
             words[_VOUCHED_BOOT_NS] = 0
             words[_BOOT] = self._boot
-        words[_VOUCHED_WALL_MS] = asked_wall_ms + staleness_ms
-        words[_VOUCHED_BOOT_NS] = asked_boot_ns + staleness_ms * 1_000_000
+        # What ran out before this machine was started is no number for a word.
+        words[_VOUCHED_WALL_MS] = max(asked_wall_ms + staleness_ms, 0)
+        words[_VOUCHED_BOOT_NS] = max(asked_boot_ns + staleness_ms * 1_000_000, 0)
 
     def withdraw(self) -> None:
         """Stop vouching at once: the primary no longer knows this copy's history."""

@@ -9,6 +9,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.verify import forks
 from gatepass.verify.freshness import SharedMap
 
 #: In the order a copy is filled in: what most calls need comes first, and so lies in the part of a
@@ -35,6 +37,8 @@ REMOVE = {table: f"DELETE FROM {table} WHERE id = :id" for table in TABLES}  # n
 
 #: A reader that can't read for this long says so (503) rather than keep a gateway waiting.
 READ_TIMEOUT_S = 0.1
+# Who forks waits for readers this long.
+_LONGEST_READ_S = 1.0
 _MEMORY_MAP_BYTES = 2**31 - 65_536
 
 _log = logging.getLogger("gatepass.grant_file")
@@ -80,16 +84,12 @@ class GrantFile:
         self.lock_path = path.with_name(path.name + "-lock")
         self.use_directory = path.with_name(path.name + "-use")
         self._local = threading.local()
-        self._abandoned: list[threading.local] = []
+        self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
+        # Held by who opens a connection, and by who forks.
+        self._opening = threading.Lock()
+        self._abandoned: list[sqlite3.Cursor] = []
         self._opened: tuple[int, int] | None = None
-        own = weakref.ref(self)
-
-        def forked() -> None:
-            file = own()
-            if file is not None:
-                file._forget_connections()
-
-        os.register_at_fork(after_in_child=forked)
+        forks.see_to(self)
 
     def writing(self) -> AbstractContextManager[None]:
         """Wrap a commit that changes grants: readers notice it the moment it is done."""
@@ -116,15 +116,23 @@ class GrantFile:
 
     def _rows(self, statement: str, parameters: tuple[str, ...]) -> list[tuple[Any, ...]]:
         try:
-            cursor: sqlite3.Cursor = self._local.cursor
+            reader: _Reader = self._local.reader
         except AttributeError:
-            cursor = self._connect()
+            reader = self._local.reader = _Reader()
+        # Said before the cursor is taken: who forks takes the cursor, and then waits for us.
+        reader.reading = True
+        while (cursor := reader.cursor) is None:
+            reader.reading = False
+            self._connect(reader)
+            reader.reading = True
         try:
             # Stepped to its end: an unfinished cursor would pin an old snapshot.
             return cursor.execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
             self._local.__dict__.clear()
             raise Unavailable(f"the grant file can't be read: {error}") from error
+        finally:
+            reader.reading = False
 
     def watch(self) -> None:
         """Notice a file that was removed or replaced; call it about once a second.
@@ -158,32 +166,60 @@ class GrantFile:
     def _read_only_uri(self) -> str:
         return f"file:{quote(str(self.path))}?mode=ro"
 
-    def _connect(self) -> sqlite3.Cursor:
-        try:
-            connection = sqlite3.connect(
-                self._read_only_uri,
-                uri=True,
-                timeout=READ_TIMEOUT_S,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            connection.execute("PRAGMA query_only = 1")
-            connection.execute(f"PRAGMA mmap_size = {_MEMORY_MAP_BYTES}")
-            state = os.stat(self.path)
-        except OSError as error:
-            raise Unavailable(f"the grant file can't be read: {error.strerror}") from error
-        except sqlite3.Error as error:
-            raise Unavailable(f"the grant file can't be read: {error}") from error
-        self._opened = (state.st_dev, state.st_ino)
-        cursor = connection.cursor()
-        self._local.cursor = cursor
-        return cursor
+    def before_fork(self) -> None:
+        """Close every thread's connection; each opens another when it reads again."""
+        self._opening.acquire()
+        deadline = time.monotonic() + _LONGEST_READ_S
+        for reader in list(self._readers):
+            cursor, reader.cursor = reader.cursor, None
+            while reader.reading and time.monotonic() < deadline:
+                time.sleep(0.000_1)
+            if reader.reading and cursor is not None:
+                # Closing it now would act on what another thread is in the midst of.
+                self._abandoned.append(cursor)
+            elif cursor is not None:
+                cursor.connection.close()
 
-    def _forget_connections(self) -> None:
-        # SQLite connections must not cross a fork. Not closed either: that would act on the
-        # parent's file descriptors; the old ones are kept, unused.
-        self._abandoned.append(self._local)
-        self._local = threading.local()
+    def after_fork(self) -> None:
+        """Let connections be opened again."""
+        self._opening.release()
+
+    def forked(self) -> None:
+        """Nothing more: a child opens its own."""
+
+    def _connect(self, reader: "_Reader") -> None:
+        with self._opening:
+            try:
+                connection = sqlite3.connect(
+                    self._read_only_uri,
+                    uri=True,
+                    timeout=READ_TIMEOUT_S,
+                    isolation_level=None,
+                    check_same_thread=False,
+                )
+                connection.execute("PRAGMA query_only = 1")
+                connection.execute(f"PRAGMA mmap_size = {_MEMORY_MAP_BYTES}")
+                state = os.stat(self.path)
+            except OSError as error:
+                raise Unavailable(f"the grant file can't be read: {error.strerror}") from error
+            except sqlite3.Error as error:
+                raise Unavailable(f"the grant file can't be read: {error}") from error
+            self._opened = (state.st_dev, state.st_ino)
+            reader.cursor = connection.cursor()
+            self._readers.add(reader)
+
+
+class _Reader:
+    """A thread's connection.
+
+    Attributes:
+        cursor: of the connection; None while there is none.
+        reading: whether the thread is about to use it, or at it.
+    """
+
+    def __init__(self) -> None:
+        self.cursor: sqlite3.Cursor | None = None
+        self.reading = False
 
 
 _SELECT_BOTH = (

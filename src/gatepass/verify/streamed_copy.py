@@ -156,8 +156,7 @@ class StreamedCopy:
         elif position(self._opened(), self._scope) != there:
             raise Unavailable("another process moved the copy on meanwhile")
         self._file.shared.reached(*there)
-        # Asked before this machine was started: nothing that a stamp can say.
-        if shares_time and asked_boot_ns >= 0:
+        if shares_time:
             self._file.shared.vouch(asked_boot_ns, asked_wall_ms, opening.staleness_ms)
         return there
 

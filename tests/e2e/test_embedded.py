@@ -1,0 +1,108 @@
+"""A service that embeds Gatepass and follows a real ``gatepass serve`` over HTTP."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gatepass import Unavailable, Verifier
+from running import Running, new_token
+
+STALENESS = 4
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    directory = tmp_path_factory.mktemp("installation")
+    with Running(directory, GATEPASS_MAX_STALENESS=str(STALENESS)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ada(running: Running) -> Iterator[httpx.Client]:
+    with running.sign_in() as client:
+        yield client
+
+
+@pytest.fixture
+def verifier(running: Running, tmp_path: Path) -> Iterator[Verifier]:
+    verifier = Verifier.follow(running.url, key=running.verifier_key, directory=tmp_path / "copy")
+    yield verifier
+    verifier.close()
+
+
+def until(holds: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def reason(verifier: Verifier, text: str) -> str:
+    try:
+        return verifier.check(text, permission="charges:get", address="203.0.113.9").reason
+    except Unavailable as error:
+        return error.reason
+
+
+def test_a_token_works_and_ends_in_a_service_elsewhere_within_a_second(
+    running: Running, ada: httpx.Client, verifier: Verifier
+) -> None:
+    token = new_token(ada)
+    until(lambda: reason(verifier, token["token"]) == "allowed", 1)
+    assert reason(verifier, running.verifier_key) == "token_invalid"
+    ada.post(f"/v1/access-tokens/{token['id']}/deactivate").raise_for_status()
+    until(lambda: reason(verifier, token["token"]) == "token_deactivated", 1)
+
+
+def test_what_a_service_allows_is_told_as_the_tokens_last_use(
+    ada: httpx.Client, verifier: Verifier
+) -> None:
+    token = new_token(ada)
+    until(lambda: reason(verifier, token["token"]) == "allowed", 1)
+    where = f"/v1/access-tokens/{token['id']}"
+    until(lambda: ada.get(where).json()["last_used"], 10)
+    assert ada.get(where).json()["last_used"]["address"] == "203.0.113.9"
+
+
+def test_a_feed_limited_to_another_permission_knows_no_such_token(
+    running: Running, ada: httpx.Client, tmp_path: Path
+) -> None:
+    gets = new_token(ada, permissions=["charges:get"])["token"]
+    creates = new_token(ada, permissions=["charges:create"])["token"]
+    verifier = Verifier.follow(
+        running.url,
+        key=running.verifier_key,
+        directory=tmp_path / "copy",
+        permissions=["charges:get"],
+    )
+    assert reason(verifier, gets) == "allowed"
+    assert reason(verifier, creates) == "token_invalid"
+    verifier.close()
+
+
+def test_a_service_goes_on_deciding_while_the_server_is_gone_and_knows_what_ended_after_it(
+    running: Running, ada: httpx.Client, verifier: Verifier
+) -> None:
+    """Within MAX_STALENESS; and it is not built anew."""
+    token = new_token(ada)
+    until(lambda: reason(verifier, token["token"]) == "allowed", 1)
+    running.kill()
+    assert reason(verifier, token["token"]) == "allowed"
+    running.start()
+    ada.post(f"/v1/access-tokens/{token['id']}/deactivate").raise_for_status()
+    until(lambda: reason(verifier, token["token"]) == "token_deactivated", 4)
+
+
+def test_a_deactivated_verifier_key_is_vouched_for_no_more(
+    running: Running, tmp_path: Path
+) -> None:
+    key = running.command("verifier", "create", "--label", "a service").stdout.strip()
+    verifier = Verifier.follow(running.url, key=key, directory=tmp_path / "copy")
+    assert verifier.fresh()
+    running.command("verifier", "deactivate", key[:21])
+    # The server looks at its streams' keys once a second.
+    until(lambda: not verifier.fresh(), STALENESS + 2)
+    verifier.close()

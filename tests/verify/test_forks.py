@@ -1,0 +1,93 @@
+"""Nothing of SQLite crosses a fork."""
+
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from children import finished, in_child
+from gatepass.verify.grant_file import UPSERT, GrantFile, ddl
+
+
+def write(path: Path, record: bytes) -> sqlite3.Connection:
+    """Commit as the only writer there is would; its connection."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(UPSERT["grants"], {"id": "a", "record": record, "revision": 1})
+    return connection
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "grants.db"
+    connection = sqlite3.connect(path)
+    for statement in ddl("sqlite"):
+        connection.execute(statement)
+    connection.close()
+    write(path, b"first").close()
+    return path
+
+
+def test_a_child_whose_parent_ended_reads_what_is_committed_later(path: Path) -> None:
+    """It used to rely on its parent's locks, and to go on reading a log that others had removed:
+    a deactivated token would have been allowed for ever."""
+    for_child, to_child = os.pipe()
+    from_child, for_us = os.pipe()
+
+    def parent() -> None:
+        file = GrantFile(path)
+        assert file.record("grants", "a") == b"first"
+
+        def child() -> None:
+            file.record("grants", "a")
+            os.write(for_us, b".")
+            for _ in range(2):
+                os.read(for_child, 1)
+                os.write(for_us, file.record("grants", "a") or b"nothing")
+
+        in_child(child)
+
+    assert finished(in_child(parent))
+    os.read(from_child, 1)
+    # Each time the last connection that holds a lock, so that the log is put away.
+    for record in (b"second", b"third"):
+        write(path, b"between").close()
+        writing = write(path, record)
+        os.write(to_child, b".")
+        assert os.read(from_child, 10) == record
+        writing.close()
+
+
+def test_threads_read_on_while_others_fork(path: Path) -> None:
+    """Each with a connection of its own, which is closed under it and opened again."""
+    file = GrantFile(path)
+    running = True
+    read = [0, 0]
+    wrong: list[object] = []
+
+    def reading(number: int) -> None:
+        while running:
+            try:
+                assert file.record("grants", "a") == b"first"
+                read[number] += 1
+            except BaseException as error:
+                wrong.append(error)
+                return
+
+    threads = [threading.Thread(target=reading, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        before = list(read)
+        assert finished(in_child(lambda: file.record("grants", "a") == b"first" or os._exit(2)))
+        deadline = time.monotonic() + 5
+        while any(now == then for now, then in zip(read, before, strict=True)):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+    running = False
+    for thread in threads:
+        thread.join()
+    assert not wrong
