@@ -4,44 +4,34 @@ Used by the web's main workers and by the command line. (A verify worker needs l
 less: see ``web.worker``.)
 """
 
-import fcntl
 import logging
-import os
 import threading
-import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
 
+from gatepass.copying import Copying
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import parse
 from gatepass.core.decision import Call, Decision, Reason, admit
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.mailing import Mailing
-from gatepass.registry import history, publishing
+from gatepass.registry import publishing
 from gatepass.registry import usage as registry_usage
-from gatepass.registry.audit import Subject
-from gatepass.registry.changes import Position
 from gatepass.registry.compaction import compact
 from gatepass.registry.database import Database
 from gatepass.registry.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.ended_log import EndedLog
-from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.proving import Proving
 from gatepass.registry.sealing import FILE_NAME, SealingKey
-from gatepass.reporting import Reporting, presence_of
+from gatepass.reporting import Reporting
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
-from gatepass.verify.follower import Follower, NodeLock
-from gatepass.verify.freshness import in_place, inode
-from gatepass.verify.grant_copy import open_copy
+from gatepass.verify.follower import NodeLock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.usage import Usage, spools
 from gatepass.verify.verifier import Verifier
 
-#: How long a request waits for this node's copy to reach the change it made.
-CONFIRM_SECONDS = 2.0
 _ROUND_SECONDS = 1.0
 _FIRST_COMPACTION_SECONDS = 300.0
 _COMPACTION_SECONDS = 3600.0
@@ -72,15 +62,15 @@ class Node:
         self.catalogue = catalogue
         self.clock = clock
         self.file = GrantFile(settings.grant_path)
+        self._copying = Copying(settings, self.file, clock)
         on_one_machine = settings.is_sqlite
         if not on_one_machine:
-            # Readers open the copy read-only, so it must be there before the first of them.
-            self._make_copy()
+            self._copying.make()
         self.ended_log = EndedLog(self.file.path.with_name(ENDED_LOG))
         self.database = Database(
             settings.database_url,
             writing=self.file.writing if on_one_machine else nullcontext,
-            confirm=None if on_one_machine else self._confirm,
+            confirm=None if on_one_machine else self._copying.confirm,
             tolerance_ms=TOLERANCE_MS,
             ended=self.ended_log.append,
         )
@@ -178,7 +168,7 @@ class Node:
                     return
             self._begin("mailing", self.mailing.run, self._running)
             if self.verifier.copy:
-                self._begin("follow", self._follow)
+                self._begin("follow", self._copying.run, self.database, self._running)
             self._begin("reporting", self.reporting.run, self._running)
             self._begin("compacting", self._compact)
             while self._running():
@@ -194,29 +184,6 @@ class Node:
         thread = threading.Thread(target=work, args=arguments, daemon=True, name=f"gatepass_{name}")
         thread.start()
         self._threads.append(thread)
-
-    def _follow(self) -> None:
-        follower = Follower(self.file, self.clock, self.settings.max_staleness * 1000, self._parted)
-        while self._running():
-            try:
-                self._make_copy()
-                known = inode(os.stat(self.file.path))
-                feed = DatabaseFeed(self.settings.database_url, presence_of(self.settings))
-            except Exception as error:
-                _log.warning("the copy of the grants can't be made: %s", type(error).__name__)
-                self._stopped.wait(_ROUND_SECONDS)
-                continue
-            # A copy that was removed or replaced is another node's, with a name of its own.
-            follower.follow(feed, partial(self._keeps, known))
-
-    def _keeps(self, known: tuple[int, int]) -> bool:
-        return self._running() and in_place(self.file.path, known)
-
-    def _make_copy(self) -> None:
-        if not self.file.path.exists():
-            # What isn't found in an empty copy isn't unknown: nobody vouches for it.
-            self.file.shared.withdraw()
-        open_copy(self.file.path).close()
 
     def _compact(self) -> None:
         pause_s = _FIRST_COMPACTION_SECONDS
@@ -246,26 +213,6 @@ class Node:
                 spool.remove()
                 with self.database.counting(self.clock.now()) as session:
                     registry_usage.forget(session, spool.name)
-
-    def _parted(self, copy: Position, there: Position) -> None:
-        presence = presence_of(self.settings)
-        node = Subject("node", presence.id, presence.name)
-        with self.database.counting(self.clock.now()) as session:
-            history.note_parted(session, node, copy, there)
-
-    def _confirm(self, revision: int) -> None:
-        """Wait until this node decides by *revision*: read your own change."""
-        deadline = time.monotonic() + CONFIRM_SECONDS
-        while self.file.shared.revision < revision:
-            if time.monotonic() > deadline:
-                if nobody_follows(self.file.lock_path):
-                    # The command line on a machine without a running node: nothing decides here.
-                    return
-                raise Unavailable(
-                    "The change is made, but this node has not caught up with it yet.",
-                    reason="not_confirmed",
-                )
-            time.sleep(0.002)
 
     def _admit_by_registry(
         self,
@@ -320,15 +267,3 @@ def make_data_dir(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise Misconfigured(f"{path} can't be made: {error.strerror}") from error
-
-
-def nobody_follows(lock_path: Path) -> bool:
-    """Whether no process of this node holds the lock, so that none can be following."""
-    with suppress(OSError):
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        finally:
-            os.close(descriptor)
-    return False
