@@ -350,6 +350,26 @@ def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(
     assert last.asked_boot_ns - began_ns < 600_000_000
 
 
+@pytest.mark.parametrize(
+    "place", ["gatepass.registry.changes.since", "gatepass.registry.nodes.meet"]
+)
+def test_what_nobody_expected_is_an_outage_and_leaves_nobody_waiting(
+    open_feed: OpenFeed,
+    any_installation: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("gpvk_something that may be a secret")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, broken)
+        refused = open_feed()
+        assert refused.status == 503
+        assert b"something" not in refused.body
+    assert open_feed().status == 200
+
+
 def test_a_stop_ends_streams(open_feed: OpenFeed, any_installation: Installation) -> None:
     feed = open_feed()
     feed.reached()

@@ -1,7 +1,7 @@
 """What is told to the registry of followers: who is there, and what each has acknowledged.
 
 All that comes within a moment is written in one small transaction, and counted: it never holds up a
-change.
+change, and thousands that come back at once cost a few transactions.
 
 **Receipts.** A deactivation waits for whoever could have said "allowed" at its moment
 (``registry.receipts``). So a follower is known before the first grant is read for it, and none is
@@ -12,7 +12,7 @@ registry can't be written, heartbeats end; no receipt is wrong.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,9 +22,13 @@ from gatepass.node import Node
 from gatepass.registry import nodes, tables
 from gatepass.registry.changes import Position
 from gatepass.registry.nodes import Presence
-from gatepass.web.feed.source import Source
+from gatepass.web.feed.source import Source, outage
 
 _GATHER_SECONDS = 0.1
+_IDS_AT_ONCE = 500
+
+#: None once it is written, or why it isn't.
+_Written = asyncio.Future[GatepassError | None]
 
 
 @dataclass(eq=False)
@@ -57,7 +61,31 @@ class Present:
 @dataclass(eq=False)
 class _Acknowledgement:
     position: Position
-    written: asyncio.Future[GatepassError | None]
+    written: _Written
+
+
+@dataclass(eq=False)
+class _Batch:
+    """What is to be written at once.
+
+    Attributes:
+        met: who is to be met.
+        acknowledged: by follower and the verifier key it shows.
+        due: who is there for longer, and to be recorded again.
+        forgotten: of those, whom the registry turned out not to know any more.
+    """
+
+    met: list[tuple[Presence, _Written]] = field(default_factory=list)
+    acknowledged: dict[tuple[str, str], _Acknowledgement] = field(default_factory=dict)
+    due: list[Present] = field(default_factory=list)
+    forgotten: set[str] = field(default_factory=set)
+
+    @property
+    def waiting(self) -> list[_Written]:
+        """Who is waiting for it."""
+        return [written for _, written in self.met] + [
+            acknowledgement.written for acknowledgement in self.acknowledged.values()
+        ]
 
 
 class Presences:
@@ -72,8 +100,7 @@ class Presences:
         self._node = node
         self._source = source
         self._present: set[Present] = set()
-        # By follower and the verifier key it shows.
-        self._acknowledged: dict[tuple[str, str], _Acknowledgement] = {}
+        self._next = _Batch()
         self._writing: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -84,8 +111,12 @@ class Presences:
             InvalidInput: it calls itself by a node's id: nodes answer for themselves.
             Unavailable: the registry can't be written.
         """
-        met_ms = await self._source.run(self._meet, presence)
-        present = Present(presence.id, presence.staleness_ms, met_ms)
+        asked_ms = self._node.clock.now()
+        written: _Written = asyncio.get_running_loop().create_future()
+        self._next.met.append((presence, written))
+        await self._wait_for(written)
+        # Written later than that.
+        present = Present(presence.id, presence.staleness_ms, asked_ms)
         self._present.add(present)
         self._begin()
         try:
@@ -100,89 +131,81 @@ class Presences:
             NotFound: nobody of that id ever opened a feed with that key.
             Unavailable: the registry can't be written.
         """
-        waiting = self._acknowledged.get((node_id, key_id))
+        waiting = self._next.acknowledged.get((node_id, key_id))
         if waiting is None:
-            future = asyncio.get_running_loop().create_future()
-            waiting = self._acknowledged[node_id, key_id] = _Acknowledgement(position, future)
+            written: _Written = asyncio.get_running_loop().create_future()
+            waiting = _Acknowledgement(position, written)
+            self._next.acknowledged[node_id, key_id] = waiting
         waiting.position = position
-        self._begin()
-        refusal = await asyncio.shield(waiting.written)
-        if refusal is not None:
-            raise refusal
+        await self._wait_for(waiting.written)
 
     def _begin(self) -> None:
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(self._write_all())
 
+    async def _wait_for(self, written: _Written) -> None:
+        self._begin()
+        refusal = await asyncio.shield(written)
+        if refusal is not None:
+            raise refusal
+
     async def _write_all(self) -> None:
-        while self._present or self._acknowledged:
+        while self._present or self._next.waiting:
             await asyncio.sleep(_GATHER_SECONDS)
             now_ms = self._node.clock.now()
-            due = [each for each in self._present if each.is_due(now_ms)]
-            acknowledged, self._acknowledged = self._acknowledged, {}
-            if not due and not acknowledged:
+            batch, self._next = self._next, _Batch()
+            batch.due = [each for each in self._present if each.is_due(now_ms)]
+            if not batch.due and not batch.waiting:
                 continue
             try:
-                forgotten, unknown = await self._source.run(self._write, now_ms, due, acknowledged)
-            except GatepassError as error:
-                for acknowledgement in acknowledged.values():
-                    acknowledgement.written.set_result(error)
-                continue
-            for present in due:
-                # One that was forgotten is vouched for no more: it comes again, and is met.
-                if present.id not in forgotten:
-                    present.recorded_ms = now_ms
-            for who, acknowledgement in acknowledged.items():
-                refusal = NotFound("Nobody of that id has opened a feed with this key.")
-                acknowledgement.written.set_result(refusal if who in unknown else None)
+                refusals = await self._source.run(self._write, batch, now_ms)
+            except Exception as error:
+                refusals = dict.fromkeys(batch.waiting, outage(error))
+            else:
+                for present in batch.due:
+                    # One that was forgotten is vouched for no more: it comes again, and is met.
+                    if present.id not in batch.forgotten:
+                        present.recorded_ms = now_ms
+            for written in batch.waiting:
+                written.set_result(refusals.get(written))
 
     # --- on threads -------------------------------------------------------------------------------
 
-    def _meet(self, presence: Presence) -> int:
-        now = self._node.clock.now()
-        with self._node.database.counting(now) as session:
-            found = session.execute(
-                select(tables.nodes.c.kind).where(tables.nodes.c.id == presence.id)
-            ).scalar_one_or_none()
-            if found == "node":
-                raise InvalidInput([("node", "This is a node's own id.")])
-            nodes.meet(session, presence)
-        return now
-
-    def _write(
-        self,
-        now_ms: int,
-        due: list[Present],
-        acknowledged: dict[tuple[str, str], _Acknowledgement],
-    ) -> tuple[set[str], set[tuple[str, str]]]:
-        """Write all of it; who was forgotten, and who of those that acknowledged isn't known."""
-        positions: dict[str, Position | None] = {present.id: None for present in due}
+    def _write(self, batch: _Batch, now_ms: int) -> dict[_Written, GatepassError]:
+        """Write all of it; what couldn't be, and why."""
+        refusals: dict[_Written, GatepassError] = {}
+        positions: dict[str, Position | None] = {present.id: None for present in batch.due}
         # Written before it is so: whoever may be vouched for is known to be.
         vouched = dict.fromkeys(positions, now_ms)
         with self._node.database.counting(now_ms) as session:
-            known = _known(session, {node_id for node_id, _ in acknowledged})
-            for who, acknowledgement in acknowledged.items():
-                if who in known:
-                    positions[who[0]] = acknowledgement.position
             # In one order everywhere, so that no two of these ever wait for each other.
-            forgotten = {
-                node_id
-                for node_id in sorted(positions)
-                if not nodes.report(session, node_id, positions[node_id], vouched.get(node_id, 0))
-            }
-        return forgotten, set(acknowledged) - known
+            met = sorted(batch.met, key=lambda each: each[0].id)
+            concerned = {presence.id for presence, _ in met}
+            kinds = _known(session, concerned | {node_id for node_id, _ in batch.acknowledged})
+            for presence, written in met:
+                if kinds.get(presence.id, ("embedded", ""))[0] == "embedded":
+                    nodes.meet(session, presence)
+                else:
+                    refusals[written] = InvalidInput([("node", "This is a node's own id.")])
+            for (node_id, key_id), acknowledgement in batch.acknowledged.items():
+                if kinds.get(node_id) == ("embedded", key_id):
+                    positions[node_id] = acknowledgement.position
+                else:
+                    refusals[acknowledgement.written] = NotFound(
+                        "Nobody of that id has opened a feed with this key."
+                    )
+            for node_id in sorted(positions):
+                if not nodes.report(session, node_id, positions[node_id], vouched.get(node_id, 0)):
+                    batch.forgotten.add(node_id)
+        return refusals
 
 
-def _known(session: Session, node_ids: set[str]) -> set[tuple[str, str]]:
-    table = tables.nodes.c
-    found: set[tuple[str, str]] = set()
-    for some in _portions(sorted(node_ids)):
-        rows = session.execute(
-            select(table.id, table.key_id).where(table.id.in_(some), table.kind == "embedded")
-        )
-        found.update((row.id, row.key_id) for row in rows)
+def _known(session: Session, node_ids: set[str]) -> dict[str, tuple[str, str | None]]:
+    """Of those that are known, the kind and the verifier key."""
+    table, ids = tables.nodes.c, sorted(node_ids)
+    found: dict[str, tuple[str, str | None]] = {}
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        some = ids[start : start + _IDS_AT_ONCE]
+        for row in session.execute(select(tables.nodes).where(table.id.in_(some))):
+            found[row.id] = (row.kind, row.key_id)
     return found
-
-
-def _portions(ids: list[str]) -> list[list[str]]:
-    return [ids[start : start + 500] for start in range(0, len(ids), 500)]

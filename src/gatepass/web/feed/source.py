@@ -21,11 +21,12 @@ from typing import TypeVar
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from gatepass.core.errors import GatepassError
+from gatepass.core.errors import GatepassError, Unavailable
 from gatepass.node import Node
 from gatepass.registry import changes
 from gatepass.registry.changes import Change, Position
 from gatepass.verify import frames
+from gatepass.web.edge import log_unhandled
 from gatepass.web.feed.cut import portions
 from gatepass.web.feed.limits import Limits
 
@@ -166,8 +167,8 @@ class Source:
             found: dict[Position, Step | None] | GatepassError
             try:
                 found = await self.run(self._read, list(wanted))
-            except GatepassError as error:
-                found = error
+            except Exception as error:
+                found = outage(error)
             for after, future in wanted.items():
                 if not future.done():
                     future.set_result(found if isinstance(found, GatepassError) else found[after])
@@ -191,6 +192,15 @@ class Source:
         """The moment by which this node was last vouched for; None if it isn't any more."""
         until_ns = self._shared.vouched_until_boot_ns()
         return until_ns - self._staleness_ns if self._node.verifier.fresh() else None
+
+
+def outage(error: Exception) -> GatepassError:
+    """What those are told who wait for work that failed. What nobody expected is logged: nobody
+    may wait for ever because of it."""
+    if isinstance(error, GatepassError):
+        return error
+    log_unhandled(error)
+    return Unavailable("This can't be answered right now.")
 
 
 def _step(session: Session, after: Position, asked_ns: int | None) -> Step | None:
