@@ -80,6 +80,26 @@ def test_a_snapshot_takes_as_long_as_it_takes(
     assert here[0] == registry.revision()
 
 
+def test_many_changes_come_a_part_at_a_time_and_are_all_there(
+    registry: SmallRegistry, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A follower that was away for days needn't hold them all in memory."""
+    with closing(DatabaseFeed(postgresql_url)) as asked:
+        before, rows = asked.snapshot()
+        copy = {(table, key): (record, revision) for table, key, record, revision in rows}
+        for _ in range(3):
+            end_a_token(registry)
+        monkeypatch.setattr(feed, "_ROWS_AT_ONCE", 2)
+        ahead = asked.changes(before)
+        assert ahead is not None
+        there, rows = ahead
+        assert not isinstance(rows, list)
+        copy |= {(table, key): (record, revision) for table, key, record, revision in rows}
+        assert copy == published(registry.database)
+        assert there[0] == registry.revision()
+        assert asked.changes(there) == (there, ())
+
+
 def test_a_snapshot_left_half_way_leaves_no_transaction(
     registry: SmallRegistry, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ transaction mode too: nothing it needs is set for longer than a transaction. ``L
 there, and the follower's short poll is the net.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -113,24 +113,33 @@ class DatabaseFeed:
                 return here, ()
             if connection.execute(_KNOWN, after).fetchone() is None:
                 return None
-            cursor = connection.cursor(binary=True)
-            return here, cursor.execute(_CHANGES, {"after": after[0]}).fetchall()
+            if here[0] - after[0] <= _ROWS_AT_ONCE:
+                cursor = connection.cursor(binary=True)
+                return here, cursor.execute(_CHANGES, {"after": after[0]}).fetchall()
+        return self._streamed([_CHANGES], after)
 
     def snapshot(self) -> tuple[Position, Iterable[Change]]:
         """Every row, and the position it leads to. The rows come as they are asked for, within one
         transaction; ask for nothing else meanwhile."""
-        rows = self._snapshot()
+        return self._streamed(changes.SNAPSHOT)
+
+    def _streamed(
+        self, queries: Sequence[str], after: Position | None = None
+    ) -> tuple[Position, Iterable[Change]]:
+        rows = self._rows(queries, after)
         here = next(rows)
         assert isinstance(here[0], int)
         return here, rows
 
-    def _snapshot(self) -> Generator[Any, None, None]:
+    def _rows(self, queries: Sequence[str], after: Position | None) -> Generator[Any, None, None]:
         with self._transaction() as connection:
             connection.execute(_TAKE_LONG)
             yield self._here(connection)
-            for query in changes.SNAPSHOT:
-                with connection.cursor("gatepass_snapshot") as cursor:
-                    cursor.execute(query, binary=True)
+            if after is not None and connection.execute(_KNOWN, after).fetchone() is None:
+                raise psycopg.DataError("what changed since is no longer kept")
+            for query in queries:
+                with connection.cursor("gatepass_rows") as cursor:
+                    cursor.execute(query, after and {"after": after[0]}, binary=True)
                     while rows := cursor.fetchmany(_ROWS_AT_ONCE):
                         yield from rows
 
