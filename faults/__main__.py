@@ -24,6 +24,7 @@ REGISTERED_BY = (
     "connections",
     "clock",
     "crowds",
+    "disk",
     "schedules",
 )
 _DOCS = Path(__file__).parent.parent / "docs"

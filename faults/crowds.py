@@ -31,7 +31,7 @@ def crowds(lab: Lab) -> Iterator[Result]:
     Passes when the p99 of an answer at the verify port is at most 4 times what it was before, and
     no question is refused wrongly or stays without an answer.
     """
-    slow, sign_ins = lab.number(2_000, 200), lab.number(500, 40)
+    slow, sign_ins = lab.number(2_000, 200), lab.number(500, 15)
     installation = Installation(lab.directory)
     database = installation.open()
     with database.changing(now()) as session:
@@ -48,8 +48,8 @@ def crowds(lab: Lab) -> Iterator[Result]:
     texts = installation.tokens(100)
     with installation.nodes(1) as (node,):
         lab.say("crowds: the baseline")
-        _Steady(node, texts, lab.number(2, 1))
-        before = _Steady(node, texts, lab.number(10, 2))
+        _Steady(node, texts, 1)
+        before = _Steady(node, texts, lab.number(10, 1))
         crowd = subprocess.Popen(
             [sys.executable, "-m", "faults.crowd"],
             stdin=subprocess.PIPE,
@@ -70,14 +70,14 @@ def crowds(lab: Lab) -> Iterator[Result]:
             crowd.stdin.flush()
             assert crowd.stdout.readline() == "open\n"
             lab.say(f"crowds: {2 * slow:,} slow connections")
-            with_slow = _Steady(node, texts, lab.number(10, 2))
+            with_slow = _Steady(node, texts, lab.number(10, 1))
             lab.say(f"crowds: {sign_ins} sign-ins at once")
             crowd.stdin.write("\n")
             crowd.stdin.flush()
             signed_in: list[str] = []
             reading = threading.Thread(target=_hear, args=(crowd, signed_in))
             reading.start()
-            with_both = _Steady(node, texts, lab.number(10, 2), reading)
+            with_both = _Steady(node, texts, lab.number(10, 1), reading)
             reading.join()
         finally:
             crowd.kill()

@@ -14,11 +14,21 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from benchmarks.servers import free_port
+from msgspec.structs import replace
+from sqlalchemy import insert, select
 
 from faults.asking import Asking, Rest
 from gatepass.core.catalogue import parse_catalogue
-from gatepass.core.credentials import LOGIN_TOKEN, make
-from gatepass.registry import access_tokens, companies, passwords, users, verifier_keys
+from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN, make
+from gatepass.registry import (
+    access_tokens,
+    companies,
+    passwords,
+    publishing,
+    tables,
+    users,
+    verifier_keys,
+)
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication_records import begin
 from gatepass.registry.database import Database
@@ -62,7 +72,7 @@ class Installation:
         self.catalogue.write_text(CATALOGUE_TEXT)
         self.path = directory / "node-1" / "gatepass.db" if database_url is None else None
         if self.path is not None:
-            self.path.parent.mkdir(mode=0o700)
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
         self.database_url = database_url or f"sqlite:///{self.path}"
         database = self.open()
         create_schema(database)
@@ -103,18 +113,34 @@ class Installation:
         return Database(self.database_url, writing=GrantFile(self.path).writing)
 
     def tokens(self, count: int, **fields: Any) -> list[str]:
-        """Make so many access tokens in the registry itself; their texts."""
-        texts: list[str] = []
+        """Make so many access tokens in the registry itself, all alike; their texts.
+
+        The first as people do, the others as copies of its record, which takes a fraction of the
+        time: without audit events.
+        """
         ordinary = {"label": "a token", "kind": "api", "permissions": ["charges:*"]}
         database = self.open()
+        with database.changing(now()) as session:
+            actor = users.on_behalf_of(session, self.user)
+            first, text = access_tokens.create(
+                session, actor, catalogue=CATALOGUE, **(ordinary | fields)
+            )
+            found = select(tables.access_tokens).where(tables.access_tokens.c.id == first.id)
+            row = session.execute(found).one()._asdict()
+            grant = publishing.published_grant(session, first.id)
+            assert grant is not None
+        texts = [text]
         while len(texts) < count:
+            made = [make(ACCESS_TOKEN) for _ in range(min(_AT_ONCE, count - len(texts)))]
             with database.changing(now()) as session:
-                actor = users.on_behalf_of(session, self.user)
-                for _ in range(min(_AT_ONCE, count - len(texts))):
-                    made = access_tokens.create(
-                        session, actor, catalogue=CATALOGUE, **(ordinary | fields)
-                    )
-                    texts.append(made[1])
+                session.execute(
+                    insert(tables.access_tokens),
+                    [row | {"id": each.id, "digest": each.digest} for each in made],
+                )
+                publishing.publish_grants(
+                    session, [replace(grant, id=each.id, digest=each.digest) for each in made]
+                )
+            texts += [each.text for each in made]
         database.close()
         return texts
 

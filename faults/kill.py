@@ -52,7 +52,7 @@ def kill(lab: Lab) -> Iterator[Result]:
 
 def _on(lab: Lab, installation: Installation, nodes: int) -> Iterator[Result]:
     engine = "SQLite" if installation.path else "PostgreSQL"
-    kills = lab.number(100, 4)
+    kills = lab.number(100, 2)
     with installation.nodes(nodes, **_WORKERS) as running:
         lab.say(f"kill: {kills} on {engine}")
         acknowledged = _Acknowledged()

@@ -1,0 +1,228 @@
+"""The disk full under the grant file and under SQLite, and read-only."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.postgresql import Cluster
+
+from faults.answers import Answer, Watch, boot_ns, last_allowed
+from faults.experiments import Finding, Lab, Result, Skipped, experiment
+from faults.installation import Installation, Node
+from faults.watching import ALLOWED, REFUSED
+
+_STALENESS = 3
+_MEGABYTES = 16
+_RECOVERY_SECONDS = 30.0
+#: They make a grant some kilobytes long.
+_MANY_NETWORKS = [f"10.{high}.{low}.0/24" for high in range(2) for low in range(250)]
+_LIVES, _ENDED, _LATE = "lives", "ended before", "ended meanwhile"
+#: What may be said instead of a decision.
+_UNDECIDED = ("stale", "unavailable")
+
+
+@experiment(6, "disk", "Disk full, and read-only")
+def disk(lab: Lab) -> Iterator[Result]:
+    """Data directories on a small file system in memory, filled to the last byte. First under
+    SQLite, the registry itself, with changes asked for meanwhile; then it is made read-only while
+    the node is down. Then under one of two nodes' copies, while thousands of tokens are made and
+    one is ended through the other node. The token that lives, one that was ended before, and one
+    ended meanwhile are asked about all the while.
+
+    Passes when on SQLite changes are refused with 503 while decisions go on, and a start with one
+    clear line; when a copy that can't be written never says "allowed" later than MAX_STALENESS
+    after a deactivation elsewhere; and when both recover without a restart.
+    """
+    if os.geteuid() != 0:
+        yield Skipped("a disk that is full, or read-only", "it takes root to mount one")
+        return
+    try:
+        with _small_disk(lab.directory / "trial"):
+            pass
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        yield Skipped("a disk that is full, or read-only", "nothing can be mounted here")
+        return
+    yield from _under_sqlite(lab)
+    yield from _under_a_copy(lab)
+
+
+def _under_sqlite(lab: Lab) -> Iterator[Result]:
+    directory = lab.directory / "sqlite" / "node-1"
+    with _small_disk(directory):
+        installation = Installation(lab.directory / "sqlite")
+        with installation.nodes(1, GATEPASS_WORKERS="1") as (node,):
+            lab.say("disk: full under SQLite")
+            living, ended, late = installation.tokens(3)
+            rest = node.rest()
+            assert rest.deactivate(ended[:21]) == 200
+            with _watching(node, living, ended, late) as watch:
+                filling = _fill(directory)
+                statuses: list[int] = []
+                end = time.monotonic() + lab.number(6, 1)
+                # What SQLite has room for already may still be changed.
+                while time.monotonic() < end and 200 not in statuses:
+                    statuses.append(rest.deactivate(late[:21]))
+                    time.sleep(0.1)
+                filling.unlink()
+                took = _until(lambda: rest.deactivate(late[:21]) == 200)
+                ended_late = boot_ns()
+                time.sleep(0.2)
+            wrong = _wrong(watch, ended_late)
+            yield Finding(
+                "SQLite, full: changes meanwhile",
+                f"{statuses.count(503)} of {len(statuses)} answered 503",
+                "503, or done",
+                set(statuses) <= {200, 503},
+            )
+            yield Finding(
+                "SQLite, full: wrong or missing decisions",
+                f"{len(wrong)} of {len(watch.answers):,}",
+                "0",
+                not wrong and took >= 0,
+                f"changes again {took:.1f} s after there is room" + _named(wrong),
+            )
+            node.stop()
+            yield from _started_read_only(node, directory)
+
+
+def _started_read_only(node: Node, directory: Path) -> Iterator[Result]:
+    """No one remounts a file system that is in use: it becomes so while the node is down."""
+    _remount(directory, "ro")
+    node.start()
+    assert node.process is not None
+    code = node.process.wait(30)
+    said = node.log.read_text().splitlines()[-1]
+    _remount(directory, "rw")
+    node.start()
+    node.wait_ready()
+    yield Finding(
+        "SQLite, read-only: starting is refused with one line",
+        f"exit {code}",
+        "exit 1",
+        code == 1 and said.startswith("gatepass: "),
+        f"“{said.replace(str(directory), '…')}”; it starts once that is mended",
+    )
+
+
+def _under_a_copy(lab: Lab) -> Iterator[Result]:
+    directory = lab.directory / "small"
+    with Cluster() as cluster, _small_disk(directory):
+        installation = Installation(lab.directory / "copies", cluster.create("disk"))
+        own = [{}, {"GATEPASS_DATA_DIR": str(directory)}]
+        settings = {"GATEPASS_MAX_STALENESS": str(_STALENESS), "GATEPASS_WORKERS": "1"}
+        with installation.nodes(2, own, **settings) as nodes:
+            lab.say("disk: full under a copy")
+            living, ended, late = installation.tokens(3)
+            rest = nodes[0].rest()
+            assert rest.deactivate(ended[:21]) == 200
+            time.sleep(1.5)
+            with _watching(nodes[1], living, ended, late) as watch:
+                filling = _fill(directory)
+                # More than there is room for in what SQLite has already.
+                installation.tokens(100, networks=_MANY_NETWORKS)
+                assert rest.deactivate(late[:21]) == 200
+                ended_late = boot_ns()
+                time.sleep(_STALENESS + lab.number(4, 1))
+                said_last = watch.answers[-1].reason
+                filling.unlink()
+                took = _until(lambda: nodes[1].ready(nodes[1].verify_port))
+                time.sleep(1.5)
+                afterwards = {answer.about: answer.reason for answer in watch.answers[-3:]}
+        allowed = last_allowed(
+            [answer for answer in watch.answers if answer.about == _LATE], ended_late
+        )
+        current = {_LIVES: ALLOWED, _ENDED: REFUSED, _LATE: REFUSED}
+        wrong = [each for each in _wrong(watch, None) if each.reason not in _UNDECIDED]
+        yield Finding(
+            "a copy, full: last allowed after the 200 elsewhere",
+            f"{allowed * 1000:.0f} ms",
+            f"≤ {_STALENESS} s",
+            allowed <= _STALENESS,
+            f"in the end it said {said_last}",
+        )
+        yield Finding(
+            "a copy, full: wrong decisions",
+            f"{len(wrong)} of {len(watch.answers):,}",
+            "0",
+            not wrong and afterwards == current and took >= 0,
+            f"ready {took:.1f} s after there is room"
+            + _named(wrong)
+            + ("" if afterwards == current else f"; afterwards {afterwards}"),
+        )
+
+
+def _wrong(watch: Watch, ended: int | None) -> list[Answer]:
+    """The answers that are wrong; *ended* is when the last deactivation had been answered, None
+    where it can't be known when that is known."""
+    return [
+        answer
+        for answer in watch.answers
+        if answer.reason not in _right(answer.about, ended is not None and answer.asked > ended)
+    ]
+
+
+def _named(wrong: list[Answer]) -> str:
+    return "".join(
+        f"; {what}" for what in sorted({f"{each.about}: {each.reason}" for each in wrong})
+    )
+
+
+def _right(about: str, ended: bool) -> tuple[str, ...]:
+    if about == _LIVES:
+        return (ALLOWED,)
+    if about == _ENDED or ended:
+        return (REFUSED,)
+    return (ALLOWED, REFUSED)
+
+
+@contextmanager
+def _watching(node: Node, living: str, ended: str, late: str) -> Iterator[Watch]:
+    watch = Watch(node, {_LIVES: living, _ENDED: ended, _LATE: late})
+    time.sleep(0.3)
+    try:
+        yield watch
+    finally:
+        watch.stop()
+
+
+def _fill(directory: Path) -> Path:
+    """Leave no byte free; the file to remove afterwards."""
+    path = directory / "filling"
+    with path.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12, 1 << 9):
+            with suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+    return path
+
+
+def _until(so: Callable[[], bool]) -> float:
+    """How long it takes until it is so; -1 if it never is."""
+    started = time.monotonic()
+    while not so():
+        if time.monotonic() > started + _RECOVERY_SECONDS:
+            return -1.0
+        time.sleep(0.05)
+    return time.monotonic() - started
+
+
+@contextmanager
+def _small_disk(directory: Path) -> Iterator[None]:
+    directory.mkdir(mode=0o700, parents=True)
+    options = f"size={_MEGABYTES}m,mode=0700"
+    _run("mount", "-t", "tmpfs", "-o", options, "gatepass-faults", str(directory))
+    try:
+        yield
+    finally:
+        _run("umount", "--lazy", str(directory))
+
+
+def _remount(directory: Path, how: str) -> None:
+    _run("mount", "-o", f"remount,{how}", str(directory))
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
