@@ -4,8 +4,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.postgresql import Cluster
-
 from faults.answers import Answer, Watch, boot_ns
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, Node, now
@@ -32,7 +30,7 @@ def clock(lab: Lab) -> Iterator[Result]:
     Passes when each answer is right by the true time within 5 s, or 503; when what has expired or
     was deactivated is never allowed; and when the other node isn't concerned.
     """
-    with Cluster() as cluster:
+    with lab.cluster() as cluster:
         installation = Installation(lab.directory, cluster.create("clock"))
         for name, hours in (("ahead", _HOURS), ("back", -_HOURS))[lab.short :]:
             lab.say(f"clock: four hours {name}")

@@ -54,7 +54,7 @@ def connections(lab: Lab) -> Iterator[Result]:
     apart); and when all nodes refuse, and are ready, once the fault is over.
     """
     with (
-        Cluster() as cluster,
+        lab.cluster() as cluster,
         Proxy(cluster.port) as proxy,
         Pooler(cluster) as pooler,
     ):

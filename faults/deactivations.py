@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 
-from tests.postgresql import Cluster
-
 from faults.answers import boot_ns
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, Node
@@ -39,8 +37,8 @@ def deactivations(lab: Lab) -> Iterator[Result]:
     Passes when no answer is wrong, the same node never allows what it said is deactivated, every
     other verifier refuses it within 1 s, and no verifier allows what it once refused.
     """
-    count, nodes_count = lab.number(10_000, 200), lab.number(3, 2)
-    with Cluster() as cluster:
+    count, nodes_count = lab.number(10_000, 100), lab.number(3, 2)
+    with lab.cluster() as cluster:
         installation = Installation(lab.directory, cluster.create("deactivations"))
         with installation.nodes(nodes_count, GATEPASS_WORKERS="1" if lab.short else "2") as nodes:
             watchers = _watchers(lab, installation, nodes)

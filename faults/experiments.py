@@ -2,8 +2,11 @@
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.postgresql import Cluster
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Lab:
         directory: for files of this experiment.
         short: smaller numbers, same code: what the test suite runs.
         say: tells whoever watches what goes on.
+        shared: a PostgreSQL that experiments share, to save time; else each has its own.
         delays: per verifier, the seconds from a deactivation's answer to its first refusal.
         timeline: the answers around an outage.
         marks: what happened when on the timeline, in seconds since the outage began.
@@ -67,9 +71,19 @@ class Lab:
     directory: Path
     short: bool
     say: Callable[[str], None]
+    shared: Cluster | None = None
     delays: dict[str, list[float]] = field(default_factory=dict)
     timeline: list[Moment] = field(default_factory=list)
     marks: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def cluster(self) -> Iterator[Cluster]:
+        """A PostgreSQL; whoever stops it starts it again."""
+        if self.shared is not None:
+            yield self.shared
+        else:
+            with Cluster() as cluster:
+                yield cluster
 
     def number(self, full: int, short: int) -> int:
         """One of two numbers: of the full run, or of the short one."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
-from tests.postgresql import Cluster
 
 from faults.answers import boot_ns
 from faults.asking import NOTHING
@@ -44,8 +43,9 @@ def kill(lab: Lab) -> Iterator[Result]:
     damaged or differs from the registry, nothing that was ended is allowed, another worker follows
     within 2 s of a follower's death, and killed workers are back within 10 s.
     """
-    yield from _on(lab, Installation(lab.directory / "sqlite"), nodes=1)
-    with Cluster() as cluster:
+    if not lab.short:
+        yield from _on(lab, Installation(lab.directory / "sqlite"), nodes=1)
+    with lab.cluster() as cluster:
         installation = Installation(lab.directory / "postgresql", cluster.create("kill"))
         yield from _on(lab, installation, nodes=lab.number(3, 2))
 

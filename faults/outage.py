@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.servers import free_port
-from tests.postgresql import Cluster
 
 from faults.answers import Answer, Watch, boot_ns
 from faults.experiments import Finding, Lab, Moment, Result, experiment
@@ -28,7 +27,7 @@ def outage(lab: Lab) -> Iterator[Result]:
     Passes when every answer is right until MAX_STALENESS after the last heartbeat, every answer
     after it is 503 `stale` with no node ready, and the first answer afterwards is current.
     """
-    with Cluster() as cluster:
+    with lab.cluster() as cluster:
         installation = Installation(lab.directory, cluster.create("outage"))
         living, ended, late = installation.tokens(3)
         with installation.nodes(
@@ -40,12 +39,12 @@ def outage(lab: Lab) -> Iterator[Result]:
             asked = {_LIVES: living, _ENDED: ended, _LATE: late}
             watches = [Watch(node, asked) for node in nodes]
             time.sleep(lab.number(2, 1))
-            lab.say(f"outage: PostgreSQL is away for {lab.number(10, 5)} s")
+            lab.say(f"outage: PostgreSQL is away for {lab.number(10, 4)} s")
             stopped = boot_ns()
             cluster.stop()
             time.sleep(0.2)
             until = {node.name: node.shared().vouched_until_boot_ns() for node in nodes}
-            _sleep_until(stopped + lab.number(10, 5) * 10**9)
+            _sleep_until(stopped + lab.number(10, 4) * 10**9)
             ready = [node.ready(port) for node in nodes for port in (node.port, node.verify_port)]
             # Where no node finds it, so that they learn of it by coming back alone.
             port = cluster.port
