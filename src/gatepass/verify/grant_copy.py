@@ -19,9 +19,9 @@ Position = tuple[int, str]
 #: One row as it is after a revision: (table, id, record, revision). Without a record it is gone.
 Change = tuple[str, str, bytes | None, int]
 
-# By place: a million rows are written from the tuples they came as.
+# By place, the table's name left out: a million rows are written from the tuples they came as.
 _PUT = {
-    table: f"INSERT OR REPLACE INTO {table} (id, record, revision) VALUES (?, ?, ?)"  # noqa: S608 - the grant file's own table names
+    table: f"INSERT OR REPLACE INTO {table} (id, record, revision) VALUES (?2, ?3, ?4)"  # noqa: S608 - the grant file's own table names
     for table in TABLES
 }
 _REMOVE = {table: f"DELETE FROM {table} WHERE id = ?" for table in TABLES}  # noqa: S608 - the grant file's own table names
@@ -105,7 +105,7 @@ class Move:
             if gone:
                 self._connection.executemany(_REMOVE[table], [(key,) for _, key, _, _ in rows])
             else:
-                self._connection.executemany(_PUT[table], (row[1:] for row in rows))
+                self._connection.executemany(_PUT[table], rows)
 
     def commit(self, there: Position) -> None:
         """End it: from now on the copy is at *there*, for every process at once."""
