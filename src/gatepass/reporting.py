@@ -144,10 +144,12 @@ class Reporting:
     def _complete(self) -> None:
         with self._database.reading(self._clock.now()) as session:
             self._open = receipts.open_count(session) > 0
-            ready = self._open and receipts.any_ready(session)
-        while ready:
+            to_do = self._open and receipts.any_to_do(session)
+        while to_do:
             with self._database.counting(self._clock.now()) as session:
-                ready = receipts.complete(session) > 0
+                # Now that it is our turn to write.
+                session.info["now"] = self._clock.now()
+                to_do = receipts.complete(session) > 0
 
     def _wait(self, began: float, running: Callable[[], bool]) -> None:
         """Until it is time again, or the copy has moved on, or *running* says no."""

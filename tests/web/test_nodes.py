@@ -99,9 +99,13 @@ def test_a_receipt_fills_and_is_complete(installation: Installation) -> None:
     (its,) = (each for each in found["verifiers"] if each["id"] == "node_a")
     assert its["confirmed_at"] >= found["at"]
     assert (its["name"], its["kind"]) == ("node_a.internal", "embedded")
-    # The other one says nothing any more. By then it isn't vouched for either.
-    late = node.clock.now() + 2 * STALENESS
-    assert complete(node.database, late) == 1
+    # The other one says nothing any more, until it can't be vouched for without knowing of it.
+    long_ago = node.clock.now() - 2 * STALENESS
+    assert complete(node.database, long_ago) == 0
+    found, states = receipt()
+    assert states["node_b"] == "silent"
+    assert found["completed_at"] is None
+    assert complete(node.database, node.clock.now()) == 1
     found, states = receipt()
     assert (found["refused_by"], found["of"]) == (2, 3)
     assert states["node_b"] == "silent"

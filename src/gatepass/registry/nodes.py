@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import case, or_, select, text, update
+from sqlalchemy import case, delete, or_, select, text, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -117,9 +117,8 @@ def report(session: Session, node_id: str, position: Position | None, vouched_at
 
 
 def forget(session: Session, unseen_ms: int = 86_400_000) -> None:
-    """Drop those of whom nothing was heard for *unseen_ms*, unless an open receipt still has to
-    tell what became of them."""
-    session.execute(_FORGET, {"unseen_since": shared_now(session) - unseen_ms})
+    """Drop those of whom nothing was heard for *unseen_ms*. Receipts know their names."""
+    session.execute(delete(nodes).where(nodes.c.seen_at < shared_now(session) - unseen_ms))
 
 
 def known(session: Session, node_id: str) -> bool:
@@ -172,9 +171,3 @@ MEET = meet_sql(POSTGRESQL_NOW, **{name: f"%({name})s" for name in COLUMNS})
 
 _WAIT = text(WAIT_FOR_CHANGES)
 _MEET = text(meet_sql(":now", **{name: f":{name}" for name in COLUMNS}))
-_FORGET = text(
-    "DELETE FROM nodes WHERE seen_at < :unseen_since AND NOT EXISTS ("
-    "SELECT 1 FROM receipt_confirmations AS expected JOIN receipts "
-    "ON receipts.revision = expected.revision WHERE expected.node_id = nodes.id "
-    "AND receipts.completed_at IS NULL)"
-)

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from gatepass.core.errors import NotFound
 from gatepass.registry import access_tokens
 from gatepass.registry.actor import Actor
-from gatepass.registry.receipts import on_one_machine
+from gatepass.registry.receipts import on_one_machine, silent_since
 from gatepass.registry.shared_time import shared_now
-from gatepass.registry.tables import nodes, receipt_confirmations, receipts
+from gatepass.registry.tables import receipt_confirmations, receipts
 
 ConfirmationState = Literal["refusing", "waiting", "silent"]
 
@@ -100,11 +100,8 @@ def find(session: Session, subject_id: str) -> Receipt | None:
     ).one_or_none()
     if row is None:
         return None
-    table = receipt_confirmations.c
     rows = session.execute(
-        select(receipt_confirmations, nodes.c.vouched_at, nodes.c.staleness_ms)
-        .outerjoin(nodes, nodes.c.id == table.node_id)
-        .where(table.revision == row.revision)
+        select(receipt_confirmations).where(receipt_confirmations.c.revision == row.revision)
     ).all()
     now, one_machine = shared_now(session), on_one_machine(session)
     found = [_confirmation(each, row, now, one_machine) for each in rows]
@@ -115,14 +112,13 @@ def find(session: Session, subject_id: str) -> Receipt | None:
 
 
 def _confirmation(row: Row[Any], receipt: Row[Any], now: int, one_machine: bool) -> Confirmation:
-    silent_since = row.silent_since
-    if silent_since is None:
-        # Someone who isn't known any more has been silent for a day.
-        silent_since = now if row.vouched_at is None else row.vouched_at + 2 * row.staleness_ms
+    since = None
+    if receipt.committed_at is not None:
+        since = silent_since(receipt.committed_at, row.staleness_ms)
     state: ConfirmationState = "waiting"
     if row.confirmed_at is not None:
         state = "refusing"
-    elif receipt.completed_at is not None or silent_since <= now:
+    elif since is not None and since <= now:
         state = "silent"
     return Confirmation(
         id=row.node_id,
@@ -131,6 +127,6 @@ def _confirmation(row: Row[Any], receipt: Row[Any], now: int, one_machine: bool)
         state=state,
         confirmed_at=row.confirmed_at,
         after_ms=None if row.confirmed_at is None else max(0, row.confirmed_at - receipt.at),
-        silent_since=silent_since if state == "silent" else None,
+        silent_since=since if state == "silent" else None,
         itself=one_machine and row.node_kind == "node",
     )

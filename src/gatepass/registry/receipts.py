@@ -1,12 +1,15 @@
 """Deactivation receipts: proof that what was ended is refused by everyone who decides.
 
 A receipt begins in the very transaction that ends something, with a list of all who could have said
-"allowed" at that moment. Each confirms by acknowledging that revision, or a later one. One that is
-silent for longer than its staleness can't say "allowed" any more either: what it decides by isn't
-vouched for, and before it is again it has caught up.
+"allowed" at that moment. Each confirms by acknowledging that revision, or a later one.
 
-It is complete when everyone has confirmed or is silent. That is written once, whichever node
-notices it, with one event in the audit log.
+One that stays silent isn't waited for longer than it could still say "allowed". Whoever vouches for
+a copy has asked, and then read on: what they asked after the end was committed holds the end. So a
+copy that lacks it is vouched for until its staleness after the commit at most, whatever became of
+its owner; a frozen one, whose connection swallows heartbeats, is no exception.
+
+It is complete when everyone has confirmed or has been silent for so long. That is written once,
+whichever node notices it, with one event in the audit log.
 """
 
 from collections.abc import Sequence
@@ -26,6 +29,8 @@ from gatepass.registry.tables import receipt_confirmations, receipts
 
 #: Who is vouched for, or may be for all that is known: see ``nodes`` on why twice.
 MAY_ALLOW = "vouched_at + 2 * staleness_ms > :now"
+#: Who is waited for in silence; a tenth more than could be needed, for clocks that don't run alike.
+MAY_STILL_ALLOW = "committed_at IS NULL OR committed_at + staleness_ms + staleness_ms / 10 > :now"
 #: Details of what is complete are kept so long; the audit event stays for good.
 KEPT_MS = 7 * 86_400_000
 #: An event names so many verifiers, the slowest first.
@@ -91,16 +96,17 @@ def open_count(session: Session) -> int:
     return session.execute(unfinished).scalar_one()
 
 
-def any_ready(session: Session) -> bool:
+def any_to_do(session: Session) -> bool:
     """Whether there is something for ``complete`` to do."""
-    found = session.execute(_READY, {"now": shared_now(session), "most": 1})
-    return found.first() is not None
+    ready = session.execute(_READY, {"now": shared_now(session), "most": 1}).first()
+    return ready is not None or bool(_not_seen_yet(session))
 
 
 def complete(session: Session) -> int:
     """Complete what is ready, each receipt once, with its audit event; how many there were.
 
-    Call it within ``counting``. Several hundred at most; call it again for more.
+    Call it within ``counting``, at a time (``session.info["now"]``) that was read within it.
+    Several hundred at most; call it again for more.
     """
     # Behind the turn: several nodes notice at once.
     wait_for_turn(session, Turn.receipts)
@@ -110,10 +116,22 @@ def complete(session: Session) -> int:
     completed = 0
     for row in ready:
         if row.revision not in told:
-            session.execute(_SILENT, {"revision": row.revision})
             told[row.revision] = _figures(session, row)
         completed += _complete(session, row, now, told[row.revision])
+    # The time after the look: whatever was seen had been committed by then.
+    seen = _not_seen_yet(session)
+    table = receipts.c
+    session.execute(
+        update(receipts)
+        .where(table.revision.in_(seen), table.committed_at.is_(None))
+        .values(committed_at=shared_now(session))
+    )
     return completed
+
+
+def silent_since(committed_at: int, staleness_ms: int) -> int:
+    """Since when someone who never confirmed can't have said "allowed" (Unix ms)."""
+    return committed_at + staleness_ms + staleness_ms // 10
 
 
 def prune(session: Session) -> None:
@@ -126,6 +144,18 @@ def prune(session: Session) -> None:
 def on_one_machine(session: Session) -> bool:
     """Whether nodes decide by the database itself."""
     return session.get_bind().dialect.name == "sqlite"
+
+
+def _not_seen_yet(session: Session) -> Sequence[int]:
+    table = receipts.c
+    unseen = (
+        select(table.revision)
+        .distinct()
+        .where(table.completed_at.is_(None), table.committed_at.is_(None))
+        .order_by(table.revision)
+        .limit(_AT_ONCE)
+    )
+    return session.scalars(unseen).all()
 
 
 def _complete(session: Session, row: Row[Any], now: int, figures: dict[str, Any]) -> bool:
@@ -165,7 +195,11 @@ def _figures(session: Session, receipt: Row[Any]) -> dict[str, Any]:
     silent = [row for row in rows if row.confirmed_at is None]
     confirmed = [row for row in rows if row.confirmed_at is not None]
     each: list[dict[str, Any]] = [
-        {"name": row.node_name, "id": row.node_id, "silent_since": row.silent_since}
+        {
+            "name": row.node_name,
+            "id": row.node_id,
+            "silent_since": silent_since(receipt.committed_at, row.staleness_ms),
+        }
         for row in silent
     ] + [
         {"name": row.node_name, "id": row.node_id, "after_ms": after}
@@ -182,20 +216,15 @@ def _figures(session: Session, receipt: Row[Any]) -> dict[str, Any]:
 
 
 _EXPECTED = text(
-    "INSERT INTO receipt_confirmations (revision, node_id, node_name, node_kind, confirmed_at) "  # noqa: S608 - a constant
-    "SELECT :revision, id, name, kind, CASE WHEN kind = :itself THEN :now END FROM nodes "
-    f"WHERE {MAY_ALLOW} AND (kind = 'node' OR :embedded_too) ON CONFLICT DO NOTHING"
+    "INSERT INTO receipt_confirmations "  # noqa: S608 - a constant
+    "(revision, node_id, node_name, node_kind, staleness_ms, confirmed_at) "
+    "SELECT :revision, id, name, kind, staleness_ms, CASE WHEN kind = :itself THEN :now END "
+    f"FROM nodes WHERE {MAY_ALLOW} AND (kind = 'node' OR :embedded_too) ON CONFLICT DO NOTHING"
 )
-# Someone who isn't known any more has been silent for a day.
 _READY = text(
-    "SELECT revision, subject_id, subject_kind, subject_name, company_id, at FROM receipts "  # noqa: S608 - a constant
-    "WHERE completed_at IS NULL AND NOT EXISTS (SELECT 1 FROM receipt_confirmations AS expected "
-    "JOIN nodes ON nodes.id = expected.node_id WHERE expected.revision = receipts.revision "
-    f"AND expected.confirmed_at IS NULL AND {MAY_ALLOW}) "
+    "SELECT revision, subject_id, subject_kind, subject_name, company_id, at, committed_at "  # noqa: S608 - a constant
+    "FROM receipts WHERE completed_at IS NULL AND NOT EXISTS ("
+    "SELECT 1 FROM receipt_confirmations AS expected WHERE expected.revision = receipts.revision "
+    f"AND expected.confirmed_at IS NULL AND ({MAY_STILL_ALLOW})) "
     "ORDER BY revision, subject_id LIMIT :most"
-)
-_SILENT = text(
-    "UPDATE receipt_confirmations SET silent_since = (SELECT vouched_at + 2 * staleness_ms "
-    "FROM nodes WHERE nodes.id = receipt_confirmations.node_id) "
-    "WHERE revision = :revision AND confirmed_at IS NULL AND silent_since IS NULL"
 )

@@ -130,6 +130,8 @@ receipts = Table(
     Column("subject_name", Text, nullable=False),
     Column("company_id", key_text),
     Column("at", BigInteger, nullable=False),
+    # When it was first seen to have been committed: never before it was.
+    Column("committed_at", BigInteger),
     Column("completed_at", BigInteger),
     Index(None, "subject_id", "revision"),
     Index(None, "completed_at"),
@@ -143,9 +145,9 @@ receipt_confirmations = Table(
     Column("node_id", key_text, primary_key=True),
     Column("node_name", Text, nullable=False),
     Column("node_kind", Text, nullable=False),
+    # How long it decides without being vouched for.
+    Column("staleness_ms", BigInteger, nullable=False),
     Column("confirmed_at", BigInteger),
-    # Of one that never confirmed: since when it couldn't say "allowed" any more.
-    Column("silent_since", BigInteger),
     Index(None, "node_id", "confirmed_at"),
 )
 

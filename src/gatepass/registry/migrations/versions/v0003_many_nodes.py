@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("subject_name", sa.Text(), nullable=False),
         sa.Column("company_id", _KEY),
         sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("committed_at", sa.BigInteger()),
         sa.Column("completed_at", sa.BigInteger()),
         sa.PrimaryKeyConstraint("revision", "subject_id", name="pk_receipts"),
     )
@@ -57,8 +58,8 @@ def upgrade() -> None:
         sa.Column("node_id", _KEY, nullable=False),
         sa.Column("node_name", sa.Text(), nullable=False),
         sa.Column("node_kind", sa.Text(), nullable=False),
+        sa.Column("staleness_ms", sa.BigInteger(), nullable=False),
         sa.Column("confirmed_at", sa.BigInteger()),
-        sa.Column("silent_since", sa.BigInteger()),
         sa.PrimaryKeyConstraint("revision", "node_id", name="pk_receipt_confirmations"),
     )
     op.create_index(
