@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from gatepass.cli.installation import opened
-from gatepass.registry.tables import users
+from gatepass.registry import user_changes
+from gatepass.registry.actor import Actor
+from gatepass.registry.tables import companies, users
+from gatepass.registry.users import create
 from gatepass.verify.clock import Clock
 
 Gatepass = Callable[..., Any]
+PASSWORD = "correct horse battery staple"
 
 
 def test_whoever_decided_by_the_former_state_starts_anew(
@@ -98,3 +102,34 @@ def test_on_a_terminal_it_shows_how_far_it_is(installed: Gatepass, tmp_path: Pat
     assert done.returncode == 0
     for word in (b"Reading", b"Writing", b"Checking", b"100%"):
         assert word in said
+
+
+def test_a_company_that_nobody_can_administer_any_more_gets_an_administrator(
+    installed: Gatepass, tmp_path: Path
+) -> None:
+    """The backup's has left, and whoever came after isn't in it."""
+    backup = str(tmp_path / "backup")
+    init = ("init", "--company", "ACME", "--email", "eve@acme.example", "--password-stdin")
+    installed("export", backup)
+    assert "There is a company ACME already" in installed(*init, stdin=PASSWORD).err
+    with opened() as node, node.database.changing(node.clock.now()) as session:
+        ada = session.scalars(select(users.c.id)).one()
+        with node.database.reading(0) as reading:
+            acme = reading.scalars(select(companies.c.id)).one()
+        operator = Actor.command_line()
+        create(
+            session,
+            operator,
+            company=acme,
+            email="bob@acme.example",
+            name="Bob",
+            role="admin",
+            password_hash="-",
+        )
+        user_changes.deactivate(session, operator, ada)
+    said = installed("restore", backup)
+    assert "No active administrator is left in: Acme. Give it one: gatepass init" in said.err
+    said = installed(*init, stdin=PASSWORD)
+    assert (said.code, said.out) == (0, "")
+    assert "Acme is set up. eve@acme.example is its administrator." in said.err
+    assert installed(*init, stdin=PASSWORD).code == 1

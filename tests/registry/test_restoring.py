@@ -20,6 +20,7 @@ from gatepass.registry import (
     audit,
     authentications,
     changes,
+    companies,
     invitation_links,
     invitations,
     password_resets,
@@ -375,6 +376,8 @@ def test_a_company_that_nobody_can_administer_is_named(
     with registry.changing() as session:
         user_changes.deactivate(session, OPERATOR, registry.carl.id)
     assert restored(registry.database, backup).without_administrator == ["Contoso"]
+    with registry.reading() as session:
+        assert [one.id for one in companies.without_administrator(session)] == [registry.contoso.id]
 
 
 def test_a_deactivated_company_stays_so(registry: FullRegistry, backup: Path) -> None:

@@ -6,6 +6,7 @@ import warnings
 from typing import Annotated, TextIO
 
 import typer
+from sqlalchemy.orm import Session
 
 from gatepass.cli.installation import opened
 from gatepass.cli.output import AsJson, print_json
@@ -13,6 +14,7 @@ from gatepass.cli.tree import app
 from gatepass.core.errors import InvalidInput, Misconfigured
 from gatepass.registry import companies, passwords, users
 from gatepass.registry.actor import Actor
+from gatepass.registry.companies import Company
 from gatepass.registry.schema import create_schema, schema_state
 
 _LONGEST_INPUT = 8_192
@@ -48,7 +50,9 @@ def init(
         actor = Actor.command_line()
         with node.database.changing(node.clock.now()) as session:
             first = not companies.any_exist(session)
-            made = companies.create(session, actor, catalogue=node.catalogue, name=company)
+            made = _without_administrator(session, company) or companies.create(
+                session, actor, catalogue=node.catalogue, name=company
+            )
             user = users.create(
                 session,
                 actor,
@@ -65,6 +69,12 @@ def init(
         return
     typer.echo(f"{made.name} is set up. {user.email} is its administrator.", err=True)
     typer.echo("Next: gatepass serve", err=True)
+
+
+def _without_administrator(session: Session, name: str) -> Company | None:
+    """The company of that name, if there is one that nobody can administer any more."""
+    named = companies.by_name(session, name)
+    return next((one for one in companies.without_administrator(session) if one == named), None)
 
 
 def _ask() -> str:

@@ -117,7 +117,10 @@ def _sentences(file: Path, backup: ExportFile, restored: Restored) -> Iterator[s
         yield f"Lines of ended.log that can't be read: {restored.torn_lines:,}."
     if restored.without_administrator:
         names = ", ".join(restored.without_administrator)
-        yield f"No active administrator is left in: {names}."
+        yield (
+            f"No active administrator is left in: {names}. Give it one: gatepass init --company "
+            "NAME --email E."
+        )
 
 
 def _sentence(what: str, numbers: Mapping[str, int]) -> str:

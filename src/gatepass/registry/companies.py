@@ -4,10 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, exists, insert, select, update
 from sqlalchemy.orm import Session
 
-from gatepass.core.catalogue import Catalogue
+from gatepass.core.catalogue import ADMIN, Catalogue
 from gatepass.core.credentials import new_id
 from gatepass.core.errors import Conflict, NotFound
 from gatepass.core.grants import CompanyRules
@@ -18,7 +18,7 @@ from gatepass.registry.etags import etag_of
 from gatepass.registry.fields import folded, read_label, storable
 from gatepass.registry.publishing import publish, role_permissions
 from gatepass.registry.standing import standing
-from gatepass.registry.tables import companies
+from gatepass.registry.tables import companies, users
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,21 @@ def by_name(session: Session, name: str) -> Company | None:
     found = select(companies).where(companies.c.name_folded == folded(name))
     row = session.execute(found).one_or_none() if storable(name) else None
     return None if row is None else _company(row)
+
+
+def without_administrator(session: Session) -> list[Company]:
+    """The active companies that nobody can administer: no active user of theirs is an Admin.
+
+    Nobody inside can bring that about; a backup whose administrators have been deactivated since
+    can.
+    """
+    administrator = exists().where(
+        users.c.company_id == companies.c.id,
+        users.c.role == ADMIN.id,
+        users.c.deactivated_at.is_(None),
+    )
+    lost = select(companies).where(companies.c.deactivated_at.is_(None), ~administrator)
+    return [_company(row) for row in session.execute(lost.order_by(companies.c.name_folded))]
 
 
 def any_exist(session: Session) -> bool:

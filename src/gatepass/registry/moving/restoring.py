@@ -10,12 +10,11 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, exists, insert, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from gatepass.core.catalogue import ADMIN
 from gatepass.core.errors import Conflict, Misconfigured
-from gatepass.registry import audit, outgoing_mail
+from gatepass.registry import audit, companies, outgoing_mail, tables
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import CHANGED_CHANNEL, Database
@@ -30,14 +29,12 @@ from gatepass.registry.schema import make_file, state_of, upgrade
 from gatepass.registry.shared_time import shared_now
 from gatepass.registry.tables import (
     changed_records,
-    companies,
     nodes,
     password_resets,
     receipt_confirmations,
     receipts,
     revision,
     revisions,
-    users,
 )
 
 #: A node that was heard of within this time, or within its own staleness, may still decide.
@@ -120,7 +117,7 @@ def restore(
             ended=ended,
             mail_dropped=mail_dropped,
             torn_lines=sum(log.torn for log in logs),
-            without_administrator=_without_administrator(session),
+            without_administrator=[one.name for one in companies.without_administrator(session)],
             revision=latest + 1,
             endings=session.info.get("endings", ()),
         )
@@ -142,8 +139,8 @@ def _take_over(session: Session) -> int:
     if connection.dialect.name == "postgresql":
         _require_silence(session)
         # Whoever reads still sees the former state until this commits.
-        tables = ", ".join(contents.COLUMNS)
-        connection.exec_driver_sql(f"LOCK TABLE {tables} IN EXCLUSIVE MODE")
+        everything = ", ".join(contents.COLUMNS)
+        connection.exec_driver_sql(f"LOCK TABLE {everything} IN EXCLUSIVE MODE")
     known.learn_from_database(connection)
     number: int = connection.execute(select(revision.c.number)).scalar_one()
     return number
@@ -233,7 +230,9 @@ def _tell(
         company=None,
         after={**after, "kept_ended": kept_ended, "ended": ended},
     )
-    for company, name in session.execute(select(companies.c.id, companies.c.name)).all():
+    for company, name in session.execute(
+        select(tables.companies.c.id, tables.companies.c.name)
+    ).all():
         audit.record(
             session,
             actor,
@@ -242,13 +241,3 @@ def _tell(
             company=company,
             after=after,
         )
-
-
-def _without_administrator(session: Session) -> list[str]:
-    administrator = exists().where(
-        users.c.company_id == companies.c.id,
-        users.c.role == ADMIN.id,
-        users.c.deactivated_at.is_(None),
-    )
-    lost = select(companies.c.name).where(companies.c.deactivated_at.is_(None), ~administrator)
-    return list(session.scalars(lost.order_by(companies.c.name)))
