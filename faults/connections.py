@@ -67,7 +67,7 @@ def connections(lab: Lab) -> Iterator[Result]:
         faults = _faults(lab, cluster, proxy)
         living, *tokens = installation.tokens(1 + len(faults))
         settings = {"GATEPASS_MAX_STALENESS": str(_STALENESS), "GATEPASS_WORKERS": "1"}
-        with installation.nodes(3, through, **settings) as nodes:
+        with installation.nodes(lab.number(3, 2), through, **settings) as nodes:
             time.sleep(1.0)
             watches = [Watch(node, {_LIVES: living}) for node in nodes]
             for fault, token in zip(faults, tokens, strict=True):

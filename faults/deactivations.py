@@ -180,7 +180,7 @@ class _Oracle:
                 never += 1
             delays.append(max(0, seen.refused_replied - ended.answered) / 1e9)
         lab.delays[name] = delays
-        many = quantiles(delays, n=100)
+        many = quantiles(delays, n=100, method="inclusive")
         return Finding(
             f"delay at {name}, of those ended elsewhere: median, p99, maximum",
             f"{median(delays) * 1000:.0f}, {many[98] * 1000:.0f}, {max(delays) * 1000:.0f} ms",

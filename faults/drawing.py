@@ -129,15 +129,18 @@ def _timeline(timeline: Sequence[Moment], marks: Mapping[str, float], top: int) 
         left = round(x(moment), 1)
         yield f'<line class="promise" x1="{left}" y1="{height}" x2="{left}" y2="{bottom}"/>'
         when = "" if moment == 0 else f" ({moment:.1f} s)"
-        yield _text(left + 5, height + 4, name + when, "faint")
+        # Beyond the middle there is more room on the other side.
+        side = "start" if left < _WIDTH / 2 else "end"
+        beside = left + 5 if side == "start" else left - 5
+        yield _text(beside, height + 4, name + when, "faint", side)
     for number, (kind, name) in enumerate(_LEGEND.items()):
-        left = _LEFT + number * 110
-        yield f'<rect class="{kind}" x="{left}" y="{bottom + 16}" width="12" height="12"/>'
-        yield _text(left + 18, bottom + 26, name, "faint")
+        start = _LEFT + number * 110
+        yield f'<rect class="{kind}" x="{start}" y="{bottom + 16}" width="12" height="12"/>'
+        yield _text(start + 18, bottom + 26, name, "faint")
 
 
-def _text(x: float, y: float, text: str, kind: str = "") -> str:
-    return f'<text class="{kind}" x="{x}" y="{y}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
+    return f'<text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _share(seconds: float) -> float:

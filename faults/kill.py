@@ -47,7 +47,7 @@ def kill(lab: Lab) -> Iterator[Result]:
         yield from _on(lab, Installation(lab.directory / "sqlite"), nodes=1)
     with lab.cluster() as cluster:
         installation = Installation(lab.directory / "postgresql", cluster.create("kill"))
-        yield from _on(lab, installation, nodes=lab.number(3, 2))
+        yield from _on(lab, installation, nodes=lab.number(3, 1))
 
 
 def _on(lab: Lab, installation: Installation, nodes: int) -> Iterator[Result]:

@@ -31,7 +31,7 @@ def outage(lab: Lab) -> Iterator[Result]:
         installation = Installation(lab.directory, cluster.create("outage"))
         living, ended, late = installation.tokens(3)
         with installation.nodes(
-            2, GATEPASS_MAX_STALENESS=str(_STALENESS), GATEPASS_WORKERS="1"
+            lab.number(2, 1), GATEPASS_MAX_STALENESS=str(_STALENESS), GATEPASS_WORKERS="1"
         ) as nodes:
             if nodes[0].rest().deactivate(ended[:21]) != 200:
                 raise RuntimeError("a token can't be deactivated")
