@@ -109,6 +109,7 @@ class FullRegistry(SmallRegistry):
                 "node_id": "nod_1",
                 "node_name": "web-1",
                 "node_kind": "node",
+                "staleness_ms": 10_000,
             },
         }
         with self.database.counting(self.now) as session:
