@@ -3,11 +3,13 @@
 import json
 import secrets
 import socket
+import sqlite3
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,6 +19,7 @@ from gatepass.verify import frames
 from gatepass.verify.frames import MEDIA_TYPE, PROTOCOL, Frame, Opening, Reached
 from gatepass.verify.freshness import BOOT_CLOCK
 from gatepass.verify.grant_copy import Change, Position
+from gatepass.verify.grant_file import TABLES
 
 KEY = make("gpvk")
 HEARTBEAT_SECONDS = 0.1
@@ -121,6 +124,16 @@ class ScriptedFeed:
                 self.rows[_TABLES[type(record)], record.id] = (encode(record), number)
             for each in removed:
                 self.rows["grants", each] = (None, number)
+            self.history[number] = secrets.token_hex(8)
+            self._changed.notify_all()
+
+    def publish(self, path: Path) -> None:
+        """All that a grant file holds, as one change."""
+        with self._changed, closing(sqlite3.connect(path)) as reading:
+            number = max(self.history) + 1
+            for table in TABLES:
+                for key, record in reading.execute(f"SELECT id, record FROM {table}"):
+                    self.rows[table, key] = (record, number)
             self.history[number] = secrets.token_hex(8)
             self._changed.notify_all()
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -116,17 +117,29 @@ def test_an_example_is_short() -> None:
 
 
 def test_the_documentation_shows_the_examples_as_they_are_and_its_other_lines_run(
-    issued: Issued, capsys: pytest.CaptureFixture[str]
+    issued: Issued, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nobody copies something from the page that isn't tested here."""
+    token = issued.token(permissions=frozenset({"charges:get"}))
     shown = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
     examples = [path.read_text() for path in EXAMPLES.glob("*.py")]
     assert len(examples) == len(SERVERS)
     for code in examples:
         shown.remove(code)
-    for code in shown:
-        here = code.replace("/var/lib/gatepass/gatepass.db", str(issued.path))
-        exec(here, {"text": issued.token(permissions=frozenset({"charges:get"}))})
+    with ScriptedFeed() as feed:
+        feed.publish(issued.path)
+        places = {
+            "/var/lib/gatepass/gatepass.db": str(issued.path),
+            "https://gatepass.internal": feed.url,
+            "gpvk_…": KEY.text,
+            "/var/lib/charges/gatepass": str(tmp_path / "copy"),
+        }
+        for code in shown:
+            for place, here in places.items():
+                code = code.replace(place, here)
+            names: dict[str, Any] = {"text": token}
+            exec(code, names)
+            names["verifier"].close()
     assert capsys.readouterr().out == "403 permission_missing\n"
 
 
