@@ -1,11 +1,16 @@
 """A backup that is made while it is served, and restored once it isn't."""
 
 import json
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from gatepass import Verifier
+from gatepass.core.decision import Reason
+from gatepass.core.errors import Unavailable
 from gatepass.registry.ended_log import EndedLog
 from postgresql import Cluster
 from running import Running, new_token
@@ -25,6 +30,17 @@ def reason(running: Running, token: str) -> str:
     return said
 
 
+def becomes(embedded: Verifier, token: str, expected: Reason) -> None:
+    """Wait until an embedded verifier says so; it may be stale for a while, or not yet."""
+    deadline = time.monotonic() + 30
+    while True:
+        with suppress(Unavailable):
+            if embedded.check(token, permission="charges:get").reason == expected:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_what_was_ended_over_rest_stays_ended(running: Running, tmp_path: Path) -> None:
     data = tmp_path / "data"
     backup = str(tmp_path / "backup")
@@ -41,6 +57,10 @@ def test_what_was_ended_over_rest_stays_ended(running: Running, tmp_path: Path) 
         assert refused.returncode == 1
         assert refused.stderr == "gatepass: Gatepass is running here: stop gatepass serve first.\n"
         assert reason(running, late["token"]) == "allowed"
+        embedded = Verifier.follow(
+            running.url, key=running.verifier_key, directory=tmp_path / "embedded"
+        )
+        becomes(embedded, late["token"], Reason.allowed)
     if "GATEPASS_DATABASE_URL" not in running.environ:
         # Lost, but for what lies beside it.
         for path in data.glob("gatepass.db*"):
@@ -57,6 +77,11 @@ def test_what_was_ended_over_rest_stays_ended(running: Running, tmp_path: Path) 
         assert reason(running, ended["token"]) == "token_deactivated"
         assert reason(running, kept["token"]) == "allowed"
         assert reason(running, late["token"]) == "token_invalid"
+        # Whoever follows from elsewhere builds its copy anew.
+        becomes(embedded, late["token"], Reason.token_invalid)
+        becomes(embedded, ended["token"], Reason.token_deactivated)
+        becomes(embedded, kept["token"], Reason.allowed)
+        embedded.close()
         # The sign-in is one of those that nobody can vouch for.
         assert client.get("/v1/me").status_code == 401
         again = running.sign_in()
