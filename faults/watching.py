@@ -26,7 +26,7 @@ from faults.asking import NOTHING, Asking
 
 ALLOWED, REFUSED = "allowed", "token_deactivated"
 #: Between two rounds of questions, so that whoever is asked has time for others, too.
-_PAUSE = 0.004
+_PAUSE = 0.01
 _AT_ONCE = 64
 
 
