@@ -10,7 +10,7 @@ import pytest
 from gatepass import Unavailable, Verifier
 from running import Running, new_token
 
-STALENESS = 4
+STALENESS = 3
 
 
 @pytest.fixture(scope="module")

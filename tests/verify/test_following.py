@@ -393,6 +393,23 @@ def test_removed_files_are_made_anew_without_a_restart(
     until_decided(verifier, world.texts["good"], "allowed")
 
 
+def test_a_directory_that_cant_be_made_again_is_said_so_until_it_can(
+    world: World,
+    follow: Callable[..., Verifier],
+    directory: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    verifier = follow()
+    shutil.rmtree(directory)
+    directory.write_text("in the way")
+    until(lambda: "isn't a directory" in caplog.text)
+    time.sleep(0.5)
+    assert caplog.text.count("isn't a directory") == 1
+    directory.unlink()
+    until(lambda: verifier.file.shared.in_place())
+    until_decided(verifier, world.texts["good"], "allowed")
+
+
 def test_a_full_disk_stops_no_answers_while_they_are_vouched_for(
     world: World, directory: Path
 ) -> None:

@@ -25,6 +25,7 @@ import threading
 import time
 import weakref
 from collections.abc import Collection
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from threading import current_thread
@@ -196,7 +197,8 @@ class Following:
                 if isinstance(error, CopyRemoved):
                     # Nobody must take the next copy's stamp for one of the file they still read.
                     self._file.shared.withdraw()
-                    self._file.shared.path.unlink(missing_ok=True)
+                    with suppress(OSError):
+                        self._file.shared.path.unlink()
                 # A disk's error can outlast a connection.
                 self._copy.close()
             # Not all followers of a server that comes back at the same moment.
@@ -276,7 +278,6 @@ class Following:
         verifier = self._verifier()
         if verifier is None:
             return
-        _log.error("files of %s were removed or replaced; beginning anew", self._path)
         self._give_up_lock()
         self._copy.close()
         own_directory(self._path.parent)
@@ -287,6 +288,7 @@ class Following:
         self._file = verifier.file = file
         # Who is deciding by the former file right now looks again.
         former.shared.move()
+        _log.error("files of %s were removed or replaced; all begins anew", self._path)
 
     def _give_up_lock(self) -> None:
         lock, self._lock = self._lock, None
