@@ -4,6 +4,7 @@ The node's follower is driven by hand here: so each order of what can happen is 
 for.
 """
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from gatepass.settings import Settings
 from gatepass.verify.follower import Follower
 from gatepass.verify.frames import Reached
 from gatepass.web.app import create_app
-from gatepass.web.feed import source
+from gatepass.web.feed import cut, source
 from installation import CATALOGUE
 
 STALENESS_S = 2
@@ -161,10 +162,12 @@ def test_a_registry_that_lags_behind_the_node_vouches_for_nothing(driven: Driven
     driven.node.file.shared.vouch(driven.node.clock.boot_ns(), _now(), STALENESS_S * 1000)
     assert driven.open(position=feed.position).status == 503
     assert driven.open().status == 503
+    # What it has to tell is told, and vouched for no further than before.
+    driven.change()
     last = driven.stamp
     while (frame := feed.next()) is not None:
-        assert isinstance(frame, Reached)
-        assert frame.asked_boot_ns < last
+        assert not isinstance(frame, Reached) or frame.asked_boot_ns < last
+    assert feed.copy == registry(driven.database)
 
 
 def test_a_registry_that_is_away_leaves_the_nodes_own_heartbeats(
@@ -181,9 +184,31 @@ def test_a_registry_that_is_away_leaves_the_nodes_own_heartbeats(
     assert feed.reached().asked_boot_ns == stamp
 
 
-def test_a_copy_that_is_being_made_is_no_snapshot(driven: Driven) -> None:
+def test_a_copy_that_is_being_made_is_no_snapshot(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cut, "_MOST_RECORDS", 1)
+    for _ in range(8):
+        driven.change()
+    driven.round()
+    feed = driven.open()
+    feed.next()
+    feed.pause()
     driven.copy.execute("DELETE FROM followed")
+    feed.go_on()
+    while (frame := feed.next()) is not None:
+        assert not isinstance(frame, Reached)
     assert driven.open().status == 503
+
+
+def test_a_node_that_is_not_vouched_for_passes_nothing_on(driven: Driven) -> None:
+    async def passed_on() -> int | None:
+        step = await source.Source(driven.node).since(here(driven.database))
+        return None if step is None else step.asked_ns
+
+    assert asyncio.run(passed_on()) == driven.stamp
+    driven.node.file.shared.withdraw()
+    assert asyncio.run(passed_on()) is None
 
 
 def test_a_history_that_parted_ends_the_stream_and_the_next_begins_anew(driven: Driven) -> None:

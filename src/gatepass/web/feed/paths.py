@@ -162,8 +162,8 @@ class FeedPaths:
                 task.cancel()
             await asyncio.wait(tasks)
         error = None if working.cancelled() else working.exception()
-        if error is not None and not isinstance(error, TimeoutError):
-            # It has begun: there is no other answer any more.
+        # It has begun: there is no other answer any more.
+        if error is not None and not isinstance(error, TimeoutError | GatepassError):
             log_unhandled(error)
         client = scope.get("client")
         if not hung_up and (error is not None or not ended) and client:
