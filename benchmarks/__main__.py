@@ -15,7 +15,16 @@ from benchmarks.figures import Figure, Result
 from benchmarks.scenarios import Bench, scenarios
 from benchmarks.tables import machine, markdown_page, notes, terminal_table
 
-_REGISTERED_BY = ("embedded", "gateway", "by_hand", "starting", "lists")
+_REGISTERED_BY = (
+    "embedded",
+    "gateway",
+    "workers",
+    "by_hand",
+    "starting",
+    "lists",
+    "followers",
+    "many",
+)
 _DOCS = Path(__file__).parent.parent / "docs"
 
 

@@ -30,7 +30,7 @@ _RIVALS = {
 _ON_POSTGRESQL = ("sqlalchemy", "asyncpg")
 
 
-@scenario(4, "by-hand", "Against checks written by hand")
+@scenario(5, "by-hand", "Against checks written by hand")
 def by_hand(bench: Bench) -> Iterator[Result]:
     """Requests a second of one verify worker and of one uvicorn worker each, in turns."""
     names = list(_RIVALS)

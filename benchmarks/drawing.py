@@ -54,12 +54,13 @@ def _row(figure: Figure, top: int) -> str:
     bar, middle, right = top + 22, top + 28, _WIDTH - _RIGHT + 14
     colour = "met" if figure.met else "missed"
     promise = f"promised {figure.bar_text}, rounds {figure.spread_text}"
+    number = figure.ratio_text if figure.unit else f"{figure.ratio_text} ×"
     return f"""\
 <text x="{_LEFT}" y="{top + 15}">{escape(figure.name)}</text>
 <rect class="ground" x="{_LEFT}" y="{bar}" width="{_x(_FURTHEST) - _LEFT}" height="12" rx="2"/>
 <rect class="{colour}" x="{_LEFT}" y="{bar}" width="{end - _LEFT}" height="12" rx="2"/>
 <line class="spread" x1="{low}" y1="{middle}" x2="{high}" y2="{middle}"/>
-<text class="number" x="{right}" y="{top + 15}">{figure.ratio_text} ×</text>
+<text class="number" x="{right}" y="{top + 15}">{number}</text>
 <text class="faint" x="{right}" y="{bar + 11}">{escape(promise)}</text>"""
 
 

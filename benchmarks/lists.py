@@ -48,7 +48,7 @@ _COPIES = """
 """
 
 
-@scenario(6, "lists", "A page of each list")
+@scenario(7, "lists", "A page of each list")
 def lists(bench: Bench) -> Iterator[Result]:
     """The registry's own list, as the REST API and the dashboard ask for it, on SQLite."""
     bench.say(f"lists: a registry of {MANY:,} tokens")

@@ -28,7 +28,7 @@ class Load:
         p99_ms: the 99th percentile of the time to an answer, in milliseconds.
         wrk_share: processor time of wrk itself, as a share of the round. Near 1, the load
             generator is the limit, not what is measured.
-        server_share: the same of the server's process.
+        server_share: the same of the server's process or processes.
     """
 
     per_second: float
@@ -73,27 +73,33 @@ def request_bytes(call: SampleCall, text: str) -> bytes:
     ).encode()
 
 
-def load(port: int, requests: Path, seconds: int, server: int) -> Load:
+def load(port: int, requests: Path, seconds: int, *servers: int) -> Load:
     """Load the server at *port* for some seconds.
 
     Args:
         port: on loopback.
         requests: a file of ``write_requests``.
         seconds: whole seconds.
-        server: the process id whose processor time is taken.
+        servers: the process ids whose processor time is taken.
 
     Raises:
         RuntimeError: some answer was an error; then nothing was measured.
     """
     wrk = find_wrk()
     assert wrk is not None
-    before, own = _processor_seconds(server), resource.getrusage(resource.RUSAGE_CHILDREN)
+    before, own = (
+        sum(map(_processor_seconds, servers)),
+        resource.getrusage(resource.RUSAGE_CHILDREN),
+    )
     command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout=10s", "-s", str(_SCRIPT)]
     url = f"http://127.0.0.1:{port}{TARGET}"
     run = subprocess.run(
         [*command, url, "--", str(requests)], capture_output=True, text=True, check=True
     )
-    after, own_after = _processor_seconds(server), resource.getrusage(resource.RUSAGE_CHILDREN)
+    after, own_after = (
+        sum(map(_processor_seconds, servers)),
+        resource.getrusage(resource.RUSAGE_CHILDREN),
+    )
     line = next(line for line in run.stdout.splitlines() if line.startswith("RESULT "))
     answered, took_us, broken, refused, p99_us = map(int, line.split()[1:])
     if broken or refused or not answered:

@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.figures import Result
 from benchmarks.population import Population
 
-SMALL, LARGE = 1_000, 1_000_000
+SMALL, LARGE, VERY_LARGE = 1_000, 1_000_000, 10_000_000
 
 
 @dataclass

@@ -61,14 +61,17 @@ class Server:
 
 
 @contextmanager
-def gatepass_worker(population: Population, role: str = "verify") -> Iterator[Server]:
+def gatepass_worker(
+    population: Population, role: str = "verify", port: int | None = None
+) -> Iterator[Server]:
     """One worker process, started as the supervisor starts it.
 
     Args:
         population: its database.
         role: ``verify`` or ``main``.
+        port: one that others may listen on too; by default one of its own.
     """
-    port = free_port()
+    port = port or free_port()
     settings = Settings.read(
         {
             "GATEPASS_DATABASE_URL": f"sqlite:///{population.path}",

@@ -12,7 +12,7 @@ from benchmarks.servers import gatepass_worker, status
 _MIB = 1024
 
 
-@scenario(5, "starting", "Start and memory")
+@scenario(6, "starting", "Start and memory")
 def starting(bench: Bench) -> Iterator[Result]:
     """Both kinds of worker at a million grants, each started several times."""
     population = bench.population(LARGE)
@@ -24,10 +24,10 @@ def starting(bench: Bench) -> Iterator[Result]:
             bench.say(f"starting: a {name}")
             with gatepass_worker(population, role) as worker:
                 seconds.append(worker.seconds_to_ready)
-                fresh = _memory(worker.process)
+                fresh = memory_mib(worker.process)
                 for request in requests:
                     assert status(worker.port, request) == 204
-                used = _memory(worker.process)
+                used = memory_mib(worker.process)
         yield Value(
             what=f"seconds from start to ready, {name}, {LARGE:,} grants",
             value=f"{median(seconds):.2f} s",
@@ -44,7 +44,7 @@ def starting(bench: Bench) -> Iterator[Result]:
         )
 
 
-def _memory(process: int) -> dict[str, float]:
+def memory_mib(process: int) -> dict[str, float]:
     """What the process holds, in MiB: resident and proportional set size, and its parts."""
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
     return {line.split(":")[0]: int(line.split()[1]) / _MIB for line in lines}

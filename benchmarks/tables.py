@@ -41,6 +41,11 @@ _METHOD = f"""\
   of the verify port, started as `gatepass serve` starts it; nginx one worker; uvicorn one, with
   uvloop. Load generator and server share the machine, and the shares of a core in the notes tell
   which of them was the limit.
+- **Ten million.** Files are read once before, so that decisions are measured and no disk. Memory is
+  what a worker holds of its own (anonymous), after it has served {REQUESTS:,} tokens.
+- **Followers.** A main worker serves the feed, this process follows it by `Verifier.follow`, on the
+  same cores. Rates are of whole streams: from asking until the copy is vouched for. Beside
+  decisions, changes are applied by another process, from frames made before.
 - **By hand.** What teams write for one service, written to be quick: prepared statements, a pool,
   one indexed look-up ([by_hand_apps.py](../benchmarks/by_hand_apps.py)). They check less than
   Gatepass does: that a key is known and in force, and one scope.

@@ -1,0 +1,163 @@
+"""Services with a copy of their own: a new one's snapshot, what changes, and who decides by it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from statistics import median
+
+from benchmarks import sample_grants
+from benchmarks.applying import PER_SECOND, applying
+from benchmarks.embedded import WORKING_SET, Subject
+from benchmarks.figures import Figure, Result, Value
+from benchmarks.population import Population
+from benchmarks.rounds import alternate
+from benchmarks.scenarios import LARGE, Bench, scenario
+from benchmarks.servers import Server, gatepass_worker
+from gatepass.core.grants import decode_grant
+from gatepass.registry import changes, verifier_keys
+from gatepass.registry.actor import Actor
+from gatepass.registry.database import Database
+from gatepass.registry.publishing import publish_grants
+from gatepass.verify.following import FILE_NAME
+from gatepass.verify.frames import pack
+from gatepass.verify.verifier import Verifier
+
+#: Changes that a copy is behind, and how many of them were made at a time.
+BEHIND, AT_A_TIME = 90_000, 100
+_ONE_BY_ONE = 500
+_LONGEST_S = 120.0
+
+
+@scenario(8, "followers", "Copies outside a node")
+def followers(bench: Bench) -> Iterator[Result]:
+    """A main worker serves feeds over HTTP; this process follows, as a service would."""
+    population = bench.population(LARGE)
+    snapshots, catching_up = [], []
+    directory = bench.directory
+    rows = [("grants", *row) for row in sample_grants.grant_rows(range(4_000))]
+    on_the_wire = len(pack(rows).packed) / len(rows)
+    with closing(Database(f"sqlite:///{population.path}")) as registry:
+        key = _verifier_key(registry)
+        with gatepass_worker(population, "main") as node:
+            for number in range(bench.rounds(3)):
+                directory = bench.directory / f"follower-{number}"
+                bench.say(f"followers: a snapshot of {LARGE:,} grants")
+                snapshots.append(LARGE / _seconds_to_follow(node, key, directory, registry))
+                bench.say(f"followers: {BEHIND:,} changes to catch up with")
+                _change(registry, BEHIND)
+                catching_up.append(BEHIND / _seconds_to_follow(node, key, directory, registry))
+        bench.say("followers: changes one at a time")
+        started = time.perf_counter()
+        _change(registry, _ONE_BY_ONE, at_a_time=1)
+        one_by_one = _ONE_BY_ONE / (time.perf_counter() - started)
+    yield Figure(
+        name=f"Snapshot of {LARGE:,} grants to a new follower",
+        what=f"snapshot of {LARGE:,} grants to a new follower, then current",
+        ratios=tuple(snapshots),
+        bar=100_000,
+        unit="/s",
+        detail=(
+            f"`Verifier.follow` over HTTP from one main worker into a new copy, until it is "
+            f"vouched for: {LARGE / median(snapshots):.1f} s; {on_the_wire:.0f} bytes a grant"
+        ),
+    )
+    yield Figure(
+        name="Applying changes",
+        what="applying changes, grants",
+        ratios=tuple(catching_up),
+        bar=10_000,
+        unit="/s",
+        detail=(
+            f"a follower that is {BEHIND:,} changes behind, made {AT_A_TIME} at a time, over HTTP "
+            f"into a copy of {LARGE:,} grants: {BEHIND / median(catching_up):.1f} s"
+        ),
+    )
+    yield Value(
+        what="changes made one at a time, SQLite",
+        value=f"{one_by_one:,.0f}/s",
+        detail=f"each a revision of its own, in a registry of {LARGE:,} grants, by one process",
+    )
+    yield from _meanwhile(bench, directory / FILE_NAME)
+
+
+def _meanwhile(bench: Bench, copy: Path) -> Iterator[Result]:
+    """What deciding by a copy costs while another process moves it on."""
+    subject = Subject(Population(copy, LARGE))
+    batches = 100 if bench.quick else 300
+    with applying(copy, LARGE) as process:
+        bench.say(f"followers: deciding while {PER_SECOND:,} changes a second are applied")
+        rates: list[float] = []
+
+        def changing(measure: Callable[[int], float]) -> float:
+            with process.going_on() as rate:
+                measured = measure(batches)
+            rates.extend(rate)
+            return measured
+
+        rounds = alternate(
+            bench.rounds(7),
+            {
+                "read, quiet": lambda: subject.uncached_ns(batches),
+                "read, changing": lambda: changing(subject.uncached_ns),
+                "kept, quiet": lambda: subject.mean_ns(batches),
+                "kept, changing": lambda: changing(subject.mean_ns),
+            },
+        )
+    took = {name: median(measured[name] for measured in rounds) / 1000 for name in rounds[0]}
+    yield Figure(
+        name="Deciding while changes are applied, uncached",
+        what=f"median verification while {PER_SECOND:,} changes a second are applied, uncached, "
+        "against a quiet copy",
+        ratios=tuple(measured["read, changing"] / measured["read, quiet"] for measured in rounds),
+        bar=1.2,
+        at_most=True,
+        detail=(
+            f"{took['read, changing']:.1f} µs against {took['read, quiet']:.1f} µs at {LARGE:,} "
+            f"grants; {median(rates):,.0f} changes a second applied by another process, which "
+            "commits fifty times a second"
+        ),
+    )
+    yield Value(
+        what="mean of cached verification meanwhile, against a quiet copy",
+        value=f"{took['kept, changing'] / took['kept, quiet']:.1f} times",
+        detail=(
+            f"{took['kept, changing']:.1f} µs against {took['kept, quiet']:.1f} µs over "
+            f"{WORKING_SET:,} tokens in one thread without a pause; a commit voids what readers "
+            "keep decoded, so with fifty of them a second nearly every call is read again"
+        ),
+    )
+
+
+def _verifier_key(registry: Database) -> str:
+    with registry.changing(_now()) as session:
+        return verifier_keys.create(session, Actor.command_line(), label="Benchmark")[1]
+
+
+def _seconds_to_follow(node: Server, key: str, directory: Path, registry: Database) -> float:
+    """Follow until the copy in *directory* is current, and end it."""
+    with registry.reading(_now()) as session:
+        there = changes.here(session)
+    started = time.perf_counter()
+    verifier = Verifier.follow(
+        f"http://127.0.0.1:{node.port}", key=key, directory=directory, wait=_LONGEST_S
+    )
+    with closing(verifier):
+        took = time.perf_counter() - started
+        assert verifier.fresh()
+        assert verifier.file.shared.position == there
+        return took
+
+
+def _change(registry: Database, number: int, at_a_time: int = AT_A_TIME) -> None:
+    """Publish as many grants anew, chosen at random."""
+    numbers = Random(number).sample(range(LARGE), number)
+    for at in range(0, number, at_a_time):
+        some = [decode_grant(sample_grants.record(each)) for each in numbers[at : at + at_a_time]]
+        with registry.changing(_now()) as session:
+            publish_grants(session, some)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
