@@ -176,6 +176,7 @@ class Following:
         self._copy = StreamedCopy(file, self._clock, self._scope, self._at_rest)
         self._reporter = Reporter(self._server.line(), file.use_directory)
         self._reporting: threading.Thread | None = None
+        self._pause = _SHORTEST_PAUSE_SECONDS
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass_following")
 
@@ -183,14 +184,12 @@ class Following:
         return not self._closed.is_set() and self._verifier() is not None
 
     def _run(self) -> None:
-        pause = _SHORTEST_PAUSE_SECONDS
         while self._running():
             try:
                 if not self._has_lock():
                     self._closed.wait(_LOCK_SECONDS)
                     continue
-                if self._follow():
-                    pause = _SHORTEST_PAUSE_SECONDS
+                self._follow()
             except Exception as error:
                 if self._running():
                     self._troubles.tell(error)
@@ -202,8 +201,8 @@ class Following:
                 # A disk's error can outlast a connection.
                 self._copy.close()
             # Not all followers of a server that comes back at the same moment.
-            self._closed.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret is made of it
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            self._closed.wait(self._pause * random.uniform(0.5, 1))  # noqa: S311 - no secret is made of it
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         self._closed.set()
         self._reporter.close()
         self._copy.close()
@@ -218,9 +217,8 @@ class Following:
                 self._lock = NodeLock(self._file.lock_path)
         return self._lock.take()
 
-    def _follow(self) -> bool:
-        """Follow one stream to its end; whether it led anywhere."""
-        reached = False
+    def _follow(self) -> None:
+        """Follow one stream to its end."""
         here = self._copy.begin()
         node = identity(self._path)
         self._stream = stream = self._server.stream(self._query(node, here))
@@ -234,7 +232,7 @@ class Following:
                     _log.info("following %s (%s)", self._server.origin, frame.version)
                 if there is None:
                     continue
-                reached = True
+                self._pause = _SHORTEST_PAUSE_SECONDS
                 self._report(node, there)
                 lapses = 0 if self._vouched() else lapses + 1
                 if lapses == _MOST_LAPSES:
@@ -246,7 +244,6 @@ class Following:
         finally:
             self._stream = None
             stream.close()
-        return reached
 
     def _query(self, node: str, here: Position | None) -> list[tuple[str, str]]:
         name = re.sub("[^!-~]", "-", socket.gethostname())[:253] or "unnamed"
