@@ -3,11 +3,14 @@
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from gatepass.verify.frames import Frames, Reached
+from gatepass.verify.freshness import BOOT_CLOCK
 from nginx import Nginx
 from running import Running, free_port, new_token
 
@@ -185,3 +188,21 @@ def test_when_gatepass_is_gone_nothing_gets_through(
     finally:
         running.start()
     assert httpx.get(f"{ports['api']}/v1/charges", headers=bearer).status_code == 200
+
+
+def test_a_feed_passes_as_it_comes(ports: dict[str, str], running: Running) -> None:
+    """nginx holds nothing back, though it buffers by default: a heartbeat is worth its time."""
+    asked = {"node": "node_0123456789ABCDEF", "name": "payments-1", "version": "0.1.0"}
+    bearer = {"Authorization": f"Bearer {running.verifier_key}"}
+    frames = Frames()
+    with httpx.stream(
+        "GET", f"{ports['dashboard']}/v1/feed", params=asked, headers=bearer, timeout=5
+    ) as answer:
+        assert answer.status_code == 200
+        reached: list[Reached] = []
+        for data in answer.iter_raw():
+            reached += [each for each in frames.feed(data) if isinstance(each, Reached)]
+            if len(reached) >= 3:
+                break
+    now_ns = time.clock_gettime_ns(BOOT_CLOCK)
+    assert now_ns - reached[-1].asked_boot_ns < 3_000_000_000
