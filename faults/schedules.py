@@ -1,6 +1,5 @@
 """Random schedules of changes, crashes, restarts and compaction: copies equal the registry."""
 
-import hashlib
 import secrets
 import shutil
 import sqlite3
@@ -31,6 +30,7 @@ from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import CATALOGUE, now
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import GatepassError
+from gatepass.core.rolling_digest import RollingDigest
 from gatepass.registry import (
     access_tokens,
     allowlist,
@@ -46,6 +46,7 @@ from gatepass.registry import (
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist_entries import Entry
 from gatepass.registry.authentication_records import begin
+from gatepass.registry.compaction import compact
 from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.schema import create_schema
@@ -58,6 +59,7 @@ from gatepass.verify.grant_file import TABLES, GrantFile
 from gatepass.verify.streamed_copy import StreamedCopy
 
 _STALENESS_MS = 10_000
+_DAY_MS = 86_400_000
 _STEPS = 24
 _SETS = (["charges:get"], ["charges:*"], ["charges:create", "charges:search"])
 _NETWORKS: tuple[list[str], ...] = ([], ["10.0.0.0/8"], ["203.0.113.0/24", "2001:db8::/32"])
@@ -343,17 +345,11 @@ class _Schedule(RuleBasedStateMachine):
 
         self._change(change)
 
-    @rule(kept=st.integers(0, 5))
-    def compact(self, kept: int) -> None:
-        """What is known of older revisions is given up."""
-        with self._database.counting(now()) as session:
-            number = changes.here(session)[0] - kept
-            session.execute(
-                text("DELETE FROM revisions WHERE number < :number"), {"number": number}
-            )
-            session.execute(
-                text("DELETE FROM changed_records WHERE revision < :number"), {"number": number}
-            )
+    @rule(days=st.sampled_from([2, 9]))
+    def compact(self, days: int) -> None:
+        """What is due after two days, sign-ins that ended, or after nine, all history but its end,
+        is let go of."""
+        compact(self._database, lambda: now() + days * _DAY_MS)
 
     @rule(which=_picked)
     def follow(self, which: int) -> None:
@@ -558,11 +554,9 @@ class _EmbeddedCopy(_Copy):
 
 
 def _digest(rows: Iterable[tuple[str, bytes, int]]) -> str:
-    digest = hashlib.sha256()
-    for key, record, revision in rows:
-        digest.update(b"%s %d %d " % (key.encode(), revision, len(record)))
-        digest.update(record)
-    return digest.hexdigest()
+    digest = RollingDigest()
+    digest.add(rows)
+    return f"{digest} of {digest.rows}"
 
 
 class _Crashing:
