@@ -254,6 +254,7 @@ def test_a_torn_last_line_is_not_read(usage: Usage, directory: Path) -> None:
         b'{"tokens": {"a": [1]}, "decisions": {}}',
         b'{"tokens": {}, "decisions": {}, "more": 1}',
         b"\xff\xfe",
+        b'{"tokens": {}, "decisions": {"\xff": 1}}',
         b'{"tokens": {}, "decisions": {"allowed": "many"}}',
         b"[" * 10_000,
     ],

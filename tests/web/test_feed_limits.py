@@ -129,9 +129,10 @@ def _within(limited: Limits, place: tuple[str, str], record: bytes) -> bool:
     return not limited.companies or company in limited.companies
 
 
-def test_a_record_that_is_damaged_is_passed_on_not_hidden() -> None:
+@pytest.mark.parametrize("record", [b"\xc1", b"\x97\xa2\xff\xff"], ids=["no", "no UTF-8"])
+def test_a_record_that_is_damaged_is_passed_on_not_hidden(record: bytes) -> None:
     limited = Limits(frozenset({"com_one"}), frozenset({"charges:get"}))
-    damaged: Change = ("grants", "gpat_1", b"\xc1", 1)
+    damaged: Change = ("grants", "gpat_1", record, 1)
     assert limited.of([damaged]) == [damaged]
 
 

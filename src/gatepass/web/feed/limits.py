@@ -48,7 +48,7 @@ class Limits:
     def _holds(self, table: str, key: str, record: bytes) -> bool:
         try:
             return self._hold(table, key, record)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             # A damaged record is passed on: whoever needs it says so, as a node does.
             return True
 
