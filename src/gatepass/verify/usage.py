@@ -224,7 +224,7 @@ class Spool(msgspec.Struct, frozen=True):
         for line in lines:
             try:
                 yield msgspec.json.decode(line, type=Batch)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 _log.warning("skipping a damaged line of %s", self.name)
 
     def remove(self) -> None:
