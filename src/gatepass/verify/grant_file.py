@@ -21,7 +21,7 @@ from gatepass.verify import forks
 from gatepass.verify.freshness import SharedMap
 
 #: In the order a copy is filled in: what most calls need comes first, and so lies in the part of a
-#: large file that SQLite maps (2 GiB at most; the rest is read page by page).
+#: large file that is mapped; the rest is read page by page.
 TABLES = ("company_rules", "holders", "grants")
 
 #: One statement a table, for sqlite3 and for SQLAlchemy's ``text``: both know ``:name``.
@@ -39,7 +39,9 @@ REMOVE = {table: f"DELETE FROM {table} WHERE id = :id" for table in TABLES}  # n
 READ_TIMEOUT_S = 0.1
 # Who forks waits for readers this long.
 _LONGEST_READ_S = 1.0
-_MEMORY_MAP_BYTES = 2**31 - 65_536
+#: After every commit SQLite unmaps all that a reader has mapped, which takes milliseconds for some
+#: hundred megabytes: only the beginning of a file is mapped, where most calls read.
+_MEMORY_MAP_BYTES = 32 << 20
 
 _log = logging.getLogger("gatepass.grant_file")
 
