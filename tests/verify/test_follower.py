@@ -480,6 +480,33 @@ def test_an_answer_that_took_too_long_tells_nothing_about_clocks(
     assert copy.reason(world.texts["good"]) == "stale"
 
 
+@pytest.mark.parametrize("fresh", [False, True], ids=["open before", "opened now"])
+def test_a_copy_that_is_not_where_it_is_vouched_for_decides_nothing(
+    world: World, primary: Primary, copy: Copy, fresh: bool
+) -> None:
+    """Should one process read another state of the copy than the one that is kept current, because
+    somebody removed SQLite's files beside it, the stamp isn't for what it reads."""
+    copy.round(primary)
+    assert copy.reason(world.texts["good"]) is Reason.allowed
+    # What the follower wrote, and this reader doesn't see.
+    copy.file.shared.reached(primary.position[0] + 1, secrets.token_hex(8))
+    if fresh:
+        copy.verifier = Verifier(
+            GrantFile(copy.file.path), copy.clocks.clock(), Routes([]), copy=True
+        )
+    else:
+        copy.verifier.file.watch()
+        copy.clocks.advance(1.1)
+    assert copy.reason(world.texts["good"]) == "unavailable"
+
+
+def test_another_tag_is_another_place(world: World, primary: Primary, copy: Copy) -> None:
+    copy.round(primary)
+    copy.file.shared.reached(primary.position[0], secrets.token_hex(8))
+    copy.verifier.file.watch()
+    assert copy.reason(world.texts["good"]) == "unavailable"
+
+
 # --- going on -------------------------------------------------------------------------------------
 
 
@@ -518,6 +545,26 @@ class Following:
         self._stopped.set()
         self._thread.join(timeout=5)
         assert not self._thread.is_alive()
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+def test_a_copy_that_lost_a_file_beside_it_is_built_anew(
+    world: World, primary: Primary, tmp_path: Path, end: str
+) -> None:
+    """What is left of it is another state, which whoever opens it now would read."""
+    with Following(tmp_path / "grants.db", primary) as following:
+        following.until(world.texts["good"], Reason.allowed)
+        Path(f"{following.file.path}{end}").unlink()
+        primary.commit(world.changed("good", deactivated=True))
+        newcomer = Verifier(GrantFile(following.file.path), Clock(), Routes([]), copy=True)
+        for verifier in (following.verifier, newcomer):
+            following.verifier = verifier
+            deadline = time.monotonic() + 5
+            while following.reason(world.texts["good"]) != Reason.token_deactivated:
+                assert time.monotonic() < deadline
+                # As every process does about once a second.
+                verifier.file.watch()
+                time.sleep(0.01)
 
 
 def test_a_change_travels_within_a_second(world: World, primary: Primary, tmp_path: Path) -> None:

@@ -374,7 +374,10 @@ def test_what_is_wrong_is_said_once_and_never_with_the_key(
 # --- files ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", [".", "followed.db", "followed.db-map", "followed.db-lock"])
+@pytest.mark.parametrize(
+    "what",
+    [".", *(f"followed.db{end}" for end in ("", "-map", "-lock", "-wal", "-shm"))],
+)
 def test_removed_files_are_made_anew_without_a_restart(
     world: World,
     feed: ScriptedFeed,

@@ -23,9 +23,18 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
+from gatepass.core.errors import Unavailable
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import in_place, inode, open_own_file
-from gatepass.verify.grant_copy import Change, Move, Position, open_copy, position
+from gatepass.verify.grant_copy import (
+    Change,
+    Move,
+    Position,
+    open_copy,
+    position,
+    remove_copy,
+    side_files,
+)
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.shared_time import SharedTime
 
@@ -121,7 +130,11 @@ class Follower:
             try:
                 # Opened anew after every interruption: a disk's error can outlast a connection.
                 with closing(open_copy(self._file.path)) as connection:
+                    position(connection)
+                    beside = side_files(self._file.path)
                     while running():
+                        if side_files(self._file.path) != beside:
+                            self._begin_anew()
                         self.round(connection, feed)
                         feed.wait(POLL_SECONDS)
             except Exception as error:
@@ -129,6 +142,12 @@ class Follower:
                 _close(feed)
                 _sleep(_RETRY_SECONDS, running)
         _close(feed)
+
+    def _begin_anew(self) -> None:
+        """Who opens the copy now reads another state of it than who has it open."""
+        self._file.shared.withdraw()
+        remove_copy(self._file.path)
+        raise Unavailable("files beside the copy were removed")
 
     def round(self, connection: sqlite3.Connection, feed: Feed) -> None:
         """One step of the protocol: ask, apply, vouch."""

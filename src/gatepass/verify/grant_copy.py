@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from gatepass.core.errors import Unavailable
+from gatepass.verify.freshness import inode
 from gatepass.verify.grant_file import TABLES, GrantFile, ddl
 
 #: A place in one history: (revision, tag). The tag is random for each revision.
@@ -24,6 +25,7 @@ _PUT = {
     table: f"INSERT OR REPLACE INTO {table} (id, record, revision) VALUES (?2, ?3, ?4)"  # noqa: S608 - the grant file's own table names
     for table in TABLES
 }
+_BESIDE = ("-wal", "-shm")
 _REMOVE = {table: f"DELETE FROM {table} WHERE id = ?" for table in TABLES}  # noqa: S608 - the grant file's own table names
 
 
@@ -52,6 +54,25 @@ def open_copy(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def side_files(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    """What tells SQLite's files beside a copy from others of the same names; None where there is
+    none. They stay the same for as long as anyone has the copy open."""
+    found: list[tuple[int, int] | None] = []
+    for suffix in _BESIDE:
+        try:
+            found.append(inode(os.stat(f"{path}{suffix}")))
+        except OSError:
+            found.append(None)
+    return tuple(found)
+
+
+def remove_copy(path: Path) -> None:
+    """Remove a copy that lost the files beside it: what they held is in it in part, or not at all,
+    and whoever opens it from now on must not take it for the whole."""
+    for suffix in ("", *_BESIDE):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def position(connection: sqlite3.Connection, scope: str = "") -> Position | None:

@@ -91,6 +91,7 @@ class GrantFile:
         self._opening = threading.Lock()
         self._abandoned: list[sqlite3.Cursor] = []
         self._opened: tuple[int, int] | None = None
+        self._round = 0
         forks.see_to(self)
 
     def writing(self) -> AbstractContextManager[None]:
@@ -128,6 +129,8 @@ class GrantFile:
             self._connect(reader)
             reader.reading = True
         try:
+            if reader.round != self._round:
+                self._require_current(reader, cursor)
             # Stepped to its end: an unfinished cursor would pin an old snapshot.
             return cursor.execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
@@ -136,12 +139,29 @@ class GrantFile:
         finally:
             reader.reading = False
 
+    def _require_current(self, reader: "_Reader", cursor: sqlite3.Cursor) -> None:
+        """A copy has to be where the shared map says it is, at this connection too.
+
+        Where files of SQLite's were removed while they were in use, one process reads another state
+        of the copy than the one that is kept current, and its stamp must not count for that.
+        """
+        round_, (revision, tag) = self._round, self.shared.position
+        if reader.copy is None:
+            reader.copy = bool(cursor.execute(_IS_COPY).fetchall())
+        if reader.copy and revision:
+            rows = cursor.execute(_POSITION).fetchall()
+            if not rows or rows[0][0] < revision or (rows[0][0] == revision and rows[0][1] != tag):
+                self._local.__dict__.clear()
+                raise Unavailable("the grant file isn't at the place it is vouched for at")
+        reader.round = round_
+
     def watch(self) -> None:
         """Notice a file that was removed or replaced; call it about once a second.
 
         Open connections would go on reading what no longer has a name. They are given up, and what
         was cached is void: the next reader finds the new file, or that there is none.
         """
+        self._round += 1
         opened = self._opened
         try:
             there = os.stat(self.path)
@@ -207,6 +227,7 @@ class GrantFile:
             except sqlite3.Error as error:
                 raise Unavailable(f"the grant file can't be read: {error}") from error
             self._opened = (state.st_dev, state.st_ino)
+            reader.round = -1
             reader.cursor = connection.cursor()
             self._readers.add(reader)
 
@@ -217,13 +238,19 @@ class _Reader:
     Attributes:
         cursor: of the connection; None while there is none.
         reading: whether the thread is about to use it, or at it.
+        copy: whether the file is a follower's copy; None until it was looked at.
+        round: of ``watch``, in which it was last seen to be where it is vouched for.
     """
 
     def __init__(self) -> None:
         self.cursor: sqlite3.Cursor | None = None
         self.reading = False
+        self.copy: bool | None = None
+        self.round = -1
 
 
+_IS_COPY = "SELECT 1 FROM sqlite_master WHERE name = 'followed'"
+_POSITION = "SELECT revision, tag FROM followed WHERE id = 1"
 _SELECT_BOTH = (
     "SELECT (SELECT record FROM holders WHERE id = ?), "
     "(SELECT record FROM company_rules WHERE id = ?)"

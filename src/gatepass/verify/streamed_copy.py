@@ -25,7 +25,14 @@ from gatepass.verify.frames import (
     unpack,
 )
 from gatepass.verify.freshness import NOWHERE, in_place, inode
-from gatepass.verify.grant_copy import Move, Position, open_copy, position
+from gatepass.verify.grant_copy import (
+    Move,
+    Position,
+    open_copy,
+    position,
+    remove_copy,
+    side_files,
+)
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.shared_time import SharedTime
 
@@ -57,6 +64,7 @@ class StreamedCopy:
         self._at_rest = at_rest
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
+        self._beside: tuple[tuple[int, int] | None, ...] = ()
         self._stream: _Stream | None = None
 
     def begin(self) -> Position | None:
@@ -163,13 +171,19 @@ class StreamedCopy:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = open_copy(self._file.path)
+            position(self._connection)
             self._inode = inode(os.stat(self._file.path))
+            self._beside = side_files(self._file.path)
         return self._connection
 
     def _look_after_file(self) -> None:
         """Nobody reads a file that has no name any more: it must not be vouched for."""
         if self._inode is not None and not in_place(self._file.path, self._inode):
             raise CopyRemoved(f"{self._file.path} was removed or replaced")
+        if self._connection is not None and side_files(self._file.path) != self._beside:
+            # Who opens the copy now reads another state of it than who has it open.
+            remove_copy(self._file.path)
+            raise CopyRemoved(f"files beside {self._file.path} were removed or replaced")
 
     def _refuse_former_map(self, connection: sqlite3.Connection) -> None:
         """Other processes may still read the copy that the map was for; by the same map nothing
