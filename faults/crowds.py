@@ -31,7 +31,7 @@ def crowds(lab: Lab) -> Iterator[Result]:
     Passes when the p99 of an answer at the verify port is at most 4 times what it was before, and
     no question is refused wrongly or stays without an answer.
     """
-    slow, sign_ins = lab.number(2_000, 200), lab.number(500, 6)
+    slow, sign_ins = lab.number(1_000, 100), lab.number(500, 6)
     installation = Installation(lab.directory)
     database = installation.open()
     with database.changing(now()) as session:
@@ -51,7 +51,8 @@ def crowds(lab: Lab) -> Iterator[Result]:
         _Steady(node, texts, 1)
         before = _Steady(node, texts, lab.number(10, 1))
         crowd = subprocess.Popen(
-            [sys.executable, "-m", "faults.crowd"],
+            # The crowd is on other people's machines, and takes no processor from this one.
+            ["nice", "-n", "19", sys.executable, "-m", "faults.crowd"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
