@@ -102,6 +102,16 @@ def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -
     )
 
 
+def test_what_took_no_time_was_at_once(database: Database) -> None:
+    meet(database, NOW, "node_a")
+    end(database, NOW + 100)
+    acknowledge(database, NOW + 109, "node_a")
+    assert complete(database, NOW + 120) == 1
+    with database.reading(NOW) as session:
+        (event,) = audit.list_(session, Actor.command_line()).items
+    assert audit.sentence(event).endswith(": refused by 1 of 1 verifier at once")
+
+
 def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database) -> None:
     """Even if its connection swallows heartbeats, as a frozen one's does."""
     meet(database, NOW, "node_a", "node_b")

@@ -168,6 +168,10 @@ def _ended_too(event: AuditEvent) -> str:
     return f", which ended {_counted(number, 'sign-in')}" if type(number) is int and number else ""
 
 
+#: What would be said to be after 0.00 s.
+_AT_ONCE_MS = 10
+
+
 def _refused_everywhere(what: str) -> Callable[[AuditEvent], str]:
     def said(event: AuditEvent) -> str:
         verifiers, confirmed, silent, slowest = (
@@ -177,7 +181,7 @@ def _refused_everywhere(what: str) -> Callable[[AuditEvent], str]:
         if not verifiers:
             how = "no verifier was running that could have allowed it"
         elif confirmed:
-            how += f", the last after {elapsed(slowest)}"
+            how += " at once" if slowest < _AT_ONCE_MS else f", the last after {elapsed(slowest)}"
         if silent:
             have = "has" if silent == 1 else "have"
             how += f"; {silent:,} {have} been silent for too long to allow anything"
