@@ -1,15 +1,17 @@
 """Whatever goes wrong: one clear line on stderr, exit code 1, and never a traceback."""
 
+import fcntl
 import os
 import pty
 import signal
 import sqlite3
 import subprocess
 import sys
+import termios
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -226,8 +228,21 @@ def test_ctrl_c_while_a_command_waits(installed: Any) -> None:
         [*COMMAND, "init", "--company", "B", "--email", "b@b.example", "--password-stdin"],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # What a shell starts in the background ignores it, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    time.sleep(2.5)
+    # Once it has taken the beginning, it waits for the rest.
+    assert process.stdin is not None
+    process.stdin.write(b"correct horse")
+    process.stdin.flush()
+    deadline = time.monotonic() + 30
+    while _unread(process.stdin) and time.monotonic() < deadline:
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (1, b"gatepass: stopped\n")
+
+
+def _unread(pipe: IO[bytes]) -> int:
+    """How many bytes nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
