@@ -37,7 +37,7 @@ def deactivations(lab: Lab) -> Iterator[Result]:
     Passes when no answer is wrong, the same node never allows what it said is deactivated, every
     other verifier refuses it within 1 s, and no verifier allows what it once refused.
     """
-    count, nodes_count = lab.number(10_000, 100), lab.number(3, 2)
+    count, nodes_count = lab.number(10_000, 50), lab.number(3, 2)
     with lab.cluster() as cluster:
         installation = Installation(lab.directory, cluster.create("deactivations"))
         with installation.nodes(nodes_count, GATEPASS_WORKERS="1" if lab.short else "2") as nodes:

@@ -45,7 +45,7 @@ def failover(lab: Lab) -> Iterator[Result]:
 def _failed_over(
     lab: Lab, installation: Installation, primary: Cluster, replica: Cluster, kind: str
 ) -> Iterator[Result]:
-    count = lab.number(1_000, 60)
+    count = lab.number(1_000, 40)
     texts = installation.tokens(count)
     settings = {"GATEPASS_MAX_STALENESS": str(_STALENESS), "GATEPASS_WORKERS": "1"}
     with installation.nodes(2, **settings) as nodes:

@@ -1,4 +1,7 @@
-"""Kill -9 while people make and end tokens: what was acknowledged stands, nothing is half there."""
+"""Kill -9 while people make and end tokens: what was acknowledged stands, nothing is half there.
+
+On SQLite: the experiment `kill` of ``faults`` does it on PostgreSQL.
+"""
 
 import contextlib
 import threading
@@ -6,23 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from postgresql import Cluster
 from running import Running, new_token
 
-ROUNDS = 2
+ROUNDS = 1
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def running(request: pytest.FixtureRequest, tmp_path: Path) -> Running:
-    if request.param == "sqlite":
-        return Running(tmp_path)
-    cluster: Cluster = request.getfixturevalue("postgresql")
-    return Running(tmp_path, database_url=cluster.create("killed"))
-
-
-def test_every_acknowledged_change_survives_and_none_is_half_there(running: Running) -> None:
+def test_every_acknowledged_change_survives_and_none_is_half_there(tmp_path: Path) -> None:
+    running = Running(tmp_path)
     made: dict[str, dict[str, Any]] = {}
     ended: set[str] = set()
     labels: set[str] = set()
@@ -45,7 +39,7 @@ def test_every_acknowledged_change_survives_and_none_is_half_there(running: Runn
                 thread.join()
             running.start()
 
-        assert len(made) > 20
+        assert len(made) > 10
         assert ended
         client = running.sign_in()
         for token in made.values():

@@ -15,7 +15,7 @@ def test_a_copy_that_is_not_vouched_for_answers_nothing(tmp_path: Path) -> None:
     with (
         Cluster() as cluster,
         Running(
-            tmp_path, database_url=cluster.create("stale"), GATEPASS_MAX_STALENESS="3"
+            tmp_path, database_url=cluster.create("stale"), GATEPASS_MAX_STALENESS="2"
         ) as running,
     ):
         made = new_token(running.sign_in())
