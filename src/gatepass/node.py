@@ -29,7 +29,7 @@ from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.follower import NodeLock
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.usage import Usage, spools
+from gatepass.verify.usage import Spool, Usage, spools
 from gatepass.verify.verifier import Verifier
 
 _ROUND_SECONDS = 1.0
@@ -203,16 +203,25 @@ class Node:
     def fold(self) -> None:
         """Fold the node's spools into the registry, each line once."""
         for spool in spools(self.file.use_directory):
+            try:
+                self._fold(spool)
+            except Unavailable:
+                raise
+            except Exception as error:
+                # Its own fault: the others count all the same.
+                _log.warning("folding %s failed: %s", spool.name, type(error).__name__)
+
+    def _fold(self, spool: Spool) -> None:
+        with self.database.counting(self.clock.now()) as session:
+            start = registry_usage.folded_to(session, spool.name)
+            if start < spool.size:
+                batches = list(spool.batches(start))
+                registry_usage.fold(session, spool.name, start, spool.size, batches)
+        if spool.finished:
+            # The file first: a name whose offset is forgotten must never be folded again.
+            spool.remove()
             with self.database.counting(self.clock.now()) as session:
-                start = registry_usage.folded_to(session, spool.name)
-                if start < spool.size:
-                    batches = list(spool.batches(start))
-                    registry_usage.fold(session, spool.name, start, spool.size, batches)
-            if spool.finished:
-                # The file first: a name whose offset is forgotten must never be folded again.
-                spool.remove()
-                with self.database.counting(self.clock.now()) as session:
-                    registry_usage.forget(session, spool.name)
+                registry_usage.forget(session, spool.name)
 
     def _admit_by_registry(
         self,

@@ -128,6 +128,29 @@ def test_the_last_ten_addresses_are_kept(registry: SmallRegistry) -> None:
         assert session.scalar(text("SELECT count(*) FROM token_use_addresses")) == 10
 
 
+def test_counts_stop_at_the_most(registry: SmallRegistry) -> None:
+    def counts() -> list[int]:
+        with registry.reading() as session:
+            return [
+                usage.total(session, "gpat_a"),
+                usage.daily(session, ["gpat_a"])["gpat_a"][-1],
+                usage.addresses(session, "gpat_a")[0].uses,
+                usage.decision_counts(session)["allowed"],
+            ]
+
+    def batch(count: int) -> Batch:
+        return Batch({"gpat_a": (count, NOW, "192.0.2.1", "")}, {"allowed": count})
+
+    assert fold(registry, "1-a", 0, 10, batch(usage.MOST - 1))
+    assert counts() == [usage.MOST - 1] * 4
+    assert fold(registry, "1-a", 10, 20, batch(1))
+    assert counts() == [usage.MOST] * 4
+    # One more, many more, and more than the column holds: by one line, and by two together.
+    for number, more in enumerate(([1], [usage.MOST], [2**64], [2**63 - 1] * 2)):
+        assert fold(registry, f"{number}-b", 0, 10, *map(batch, more))
+        assert counts() == [usage.MOST] * 4
+
+
 def test_many_tokens_at_once(registry: SmallRegistry) -> None:
     batch = Batch(
         {f"gpat_{n:016}": (1, NOW, f"10.0.{n // 256}.{n % 256}", "") for n in range(3000)}

@@ -10,6 +10,7 @@ from msgspec import structs
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from deciders import meet
 from feeding import FOLLOWER, Feed, Loop, OpenFeed, here, registry
 from gatepass.registry import publishing, tables
 from gatepass.verify.frames import Opening, Reached, Records
@@ -314,20 +315,25 @@ def test_a_follower_is_known_before_anything_is_read_for_it(
     assert isinstance(feed.next(), Opening)
 
 
-def test_nobody_calls_itself_a_node(open_feed: OpenFeed, any_installation: Installation) -> None:
-    feed = open_feed()
-    feed.leave()
-    with any_installation.node.database.counting(0) as session:
-        session.execute(text("UPDATE nodes SET kind = 'node'"))
-    refused = open_feed()
-    assert refused.status == 422
-    assert b"a node's own id" in refused.body
-    assert _known(any_installation).kind == "node"
+def test_nobody_takes_a_nodes_place(open_feed: OpenFeed, any_installation: Installation) -> None:
+    first = open_feed()
+    known_as = _known(any_installation).id
+    first.leave()
+    database, now = any_installation.node.database, any_installation.node.clock.now()
+    meet(database, now, FOLLOWER, kind="node")
+    # Neither by the node's id nor by the one that is shown of itself.
+    for name in (FOLLOWER, known_as):
+        assert open_feed(node=name).status == 200
+    with database.reading(now) as session:
+        found = select(tables.nodes).where(tables.nodes.c.id == FOLLOWER)
+        row = session.execute(found).one()
+    assert (row.kind, row.name, row.key_id) == ("node", f"{FOLLOWER}.internal", None)
 
 
 def _known(installation: Installation) -> Any:
     with installation.node.database.reading(installation.node.clock.now()) as session:
-        return session.execute(select(tables.nodes).where(tables.nodes.c.id == FOLLOWER)).one()
+        found = select(tables.nodes).where(tables.nodes.c.kind == "embedded")
+        return session.execute(found).one()
 
 
 def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(

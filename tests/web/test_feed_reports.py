@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from feeding import FOLLOWER, Loop, OpenFeed, here
+from gatepass.core.credentials import ID_LENGTH
 from gatepass.registry import tables, usage
 from installation import Installation
 
@@ -32,9 +33,10 @@ def post(any_installation: Installation, key: str, loop: Loop) -> Post:
     return post_
 
 
-def known(installation: Installation, follower: str = FOLLOWER) -> Any:
+def known(installation: Installation, key: str) -> Any:
+    """What the registry knows of the follower with that verifier key."""
     with installation.node.database.reading(installation.node.clock.now()) as session:
-        found = select(tables.nodes).where(tables.nodes.c.id == follower)
+        found = select(tables.nodes).where(tables.nodes.c.key_id == key[:ID_LENGTH])
         return session.execute(found).one_or_none()
 
 
@@ -49,11 +51,11 @@ def test_what_is_acknowledged_is_written_when_it_is_answered(
     said = {"node": FOLLOWER, "revision": revision, "tag": tag}
     answer = post("acknowledgement", json=said)
     assert (answer.status_code, answer.json()) == (200, {})
-    assert known(any_installation).revision == revision
+    assert known(any_installation, key).revision == revision
     # What this history doesn't know confirms nothing, and what came earlier takes nothing back.
     for other in ({"tag": secrets.token_hex(8)}, {"revision": 10**9}):
         assert post("acknowledgement", json={**said, **other}).status_code == 200
-    assert known(any_installation).revision == revision
+    assert known(any_installation, key).revision == revision
 
 
 def test_nobody_acknowledges_for_others(
@@ -62,12 +64,40 @@ def test_nobody_acknowledges_for_others(
     revision, tag = here(any_installation.node.database)
     said = {"node": FOLLOWER, "revision": revision, "tag": tag}
     assert post("acknowledgement", json=said).status_code == 404
-    assert known(any_installation) is None
+    assert known(any_installation, key) is None
     open_feed(key=key).reached()
-    before = known(any_installation).revision
+    before = known(any_installation, key).revision
     other = any_installation.verifier_key("another")
     assert post("acknowledgement", key=other, json=said).status_code == 404
-    assert known(any_installation).revision == before
+    assert known(any_installation, key).revision == before
+
+
+def test_nobody_takes_anothers_place(
+    any_installation: Installation, open_feed: OpenFeed, key: str, post: Post
+) -> None:
+    open_feed(key=key).reached()
+    before = known(any_installation, key)
+    token = any_installation.access_token("charges:get")[:21]
+    ada = any_installation.signed_in()
+    ada.post(f"/v1/access-tokens/{token}/deactivate")
+    revision, tag = here(any_installation.node.database)
+
+    def state() -> str:
+        receipt = ada.get(f"/v1/access-tokens/{token}/receipt").json()
+        return str({each["id"]: each["state"] for each in receipt["verifiers"]}[before.id])
+
+    # Under the id it goes by itself, and under the one that is shown of it.
+    other = any_installation.verifier_key("another")
+    for name in (FOLLOWER, before.id):
+        open_feed(key=other, node=name, name="impostor").reached()
+        said = {"node": name, "revision": revision, "tag": tag}
+        assert post("acknowledgement", key=other, json=said).status_code == 200
+        assert state() == "waiting"
+    after = known(any_installation, key)
+    assert (after.name, after.revision) == (before.name, before.revision)
+    said = {"node": FOLLOWER, "revision": revision, "tag": tag}
+    assert post("acknowledgement", json=said).status_code == 200
+    assert state() == "refusing"
 
 
 def test_acknowledgements_that_cant_be_read_are_refused(post: Post) -> None:
@@ -195,7 +225,9 @@ def test_use_that_cant_be_read_is_refused(post: Post) -> None:
         sent(batches=[{"tokens": {}, "decisions": {"allowed": 0}}]),
         sent(batches=[{"tokens": {}, "decisions": {}}] * 10_001),
         sent([0, 1_000, None, ""]),
-        sent([2**41, 1_000, None, ""]),
+        sent([10**9 + 1, 1_000, None, ""]),
+        sent([1, 2**53 + 1, None, ""]),
+        sent(batches=[{"tokens": {}, "decisions": {"allowed": 10**9 + 1}}]),
         sent([1, -1, None, ""]),
         sent([1, 1_000, "localhost", ""]),
         sent([1, 1_000, None, None]),

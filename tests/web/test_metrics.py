@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 
 from deciders import acknowledge, complete, meet, rows
@@ -25,6 +26,22 @@ def test_the_figures_are_in_prometheus_text_format(any_installation: Installatio
         assert line.startswith(("# HELP ", "# TYPE ")) or sample.fullmatch(line), line
     assert 'gatepass_decisions_total{reason="permission_missing"} 1' in answer.text
     assert "\ngatepass_ready 1\n" in answer.text
+
+
+def test_a_spool_that_cant_be_folded_keeps_no_other_from_it(any_installation: Installation) -> None:
+    node = any_installation.node
+    directory = node.file.use_directory
+    directory.mkdir(exist_ok=True)
+    # A moment that no column holds.
+    unheard_of = {"tokens": {"gpat_0000000000000000": (1, 2**63, None, "")}, "decisions": {}}
+    good = {"tokens": {}, "decisions": {"token_expired": 7}}
+    for name, batch in (("0-bad", unheard_of), ("1-good", good)):
+        line = msgspec.json.encode(batch) + b"\n"
+        (directory / f"{name}.spool").write_bytes(line)
+    node.fold()
+    metrics = any_installation.client().get("/metrics").text
+    assert 'gatepass_decisions_total{reason="token_expired"} 7' in metrics
+    assert [path.stem for path in directory.glob("?-*.spool")] == ["0-bad"]
 
 
 @pytest.mark.parametrize(

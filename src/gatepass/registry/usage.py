@@ -28,6 +28,8 @@ DAY_MS = 86_400_000
 DAYS_KEPT = 90
 #: How many of the addresses a token was used from last are kept.
 ADDRESSES_KEPT = 10
+#: Where counts stop: the most that a column holds.
+MOST = 2**63 - 1
 
 _TOKENS_AT_ONCE = 500
 
@@ -83,7 +85,7 @@ def fold(session: Session, name: str, start: int, end: int, batches: Iterable[Ba
     _add(
         session,
         tables.decision_counts,
-        [{"reason": reason, "total": total} for reason, total in decisions.items()],
+        [{"reason": reason, "total": min(total, MOST)} for reason, total in decisions.items()],
     )
     today = session.info["now"] // DAY_MS
     session.execute(delete(token_use_days).where(token_use_days.c.day < today - DAYS_KEPT))
@@ -163,7 +165,7 @@ def _add_uses(session: Session, uses: dict[str, _Use]) -> None:
                 "last_at": use.last[0],
                 "last_address": use.last[1],
                 "last_permission": use.last[2],
-                "total": use.total,
+                "total": min(use.total, MOST),
             }
             for token, use in uses.items()
         ],
@@ -172,7 +174,7 @@ def _add_uses(session: Session, uses: dict[str, _Use]) -> None:
         session,
         token_use_days,
         [
-            {"token_id": token, "day": day, "uses": count}
+            {"token_id": token, "day": day, "uses": min(count, MOST)}
             for token, use in uses.items()
             for day, count in use.days.items()
         ],
@@ -181,7 +183,7 @@ def _add_uses(session: Session, uses: dict[str, _Use]) -> None:
         session,
         token_use_addresses,
         [
-            {"token_id": token, "address": address, "last_at": at, "uses": count}
+            {"token_id": token, "address": address, "last_at": at, "uses": min(count, MOST)}
             for token, use in uses.items()
             for address, (at, count) in use.addresses.items()
         ],
@@ -190,7 +192,7 @@ def _add_uses(session: Session, uses: dict[str, _Use]) -> None:
 
 
 def _add(session: Session, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Add counts to what is there; of two last uses the later one stays."""
+    """Add counts to what is there, up to ``MOST``; of two last uses the later one stays."""
     if not rows:
         return
     dialect = session.get_bind().dialect.name
@@ -202,7 +204,9 @@ def _add(session: Session, table: Table, rows: list[dict[str, Any]]) -> None:
         if column.primary_key:
             continue
         if column.name in ("total", "uses"):
-            changes[column.name] = column + excluded[column.name]
+            more = excluded[column.name]
+            # Not one too many: it would fail, each time anew, and nothing be counted any more.
+            changes[column.name] = case((column > MOST - more, MOST), else_=column + more)
         else:
             # Whether this batch holds the later use decides of time, address and permission alike.
             later = excluded["last_at"] >= table.c.last_at

@@ -22,6 +22,20 @@ def identity(path: Path) -> str:
     """
     state = os.stat(path)
     what = f"{boot_word():x} {socket.gethostname()} {path.absolute()} {state.st_dev} {state.st_ino}"
+    return _id(what)
+
+
+def known_as(node_id: str, key_id: str) -> str:
+    """The id by which a follower is known that calls itself *node_id* and shows the key *key_id*.
+
+    What a follower calls itself is its word alone. So whoever has another key, and gives a node's
+    or another follower's id for its own, is still somebody else: it takes nobody's place, and
+    confirms nobody's receipts.
+    """
+    return _id(f"{key_id} {node_id}")
+
+
+def _id(what: str) -> str:
     number = int.from_bytes(hashlib.sha256(what.encode()).digest())
     digits = ""
     for _ in range(16):

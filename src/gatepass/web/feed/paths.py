@@ -20,6 +20,7 @@ from gatepass.node import Node
 from gatepass.registry.nodes import Presence
 from gatepass.verify.client_address import client_address
 from gatepass.verify.frames import MEDIA_TYPE
+from gatepass.verify.identity import known_as
 from gatepass.verify.presented import read_credential
 from gatepass.web.authz import Reply
 from gatepass.web.edge import log_unhandled
@@ -107,7 +108,7 @@ class FeedPaths:
             return refusal(body)
         if scope["path"] == ACKNOWLEDGEMENT:
             node_id, position = read_acknowledgement(body)
-            await self._presences.acknowledge(node_id, key[:ID_LENGTH], position)
+            await self._presences.acknowledge(known_as(node_id, key[:ID_LENGTH]), position)
             return _json({})
         return _json({"folded_to": await self._source.run(fold_use, self._node, body)})
 
@@ -116,7 +117,7 @@ class FeedPaths:
     ) -> None:
         verifier = self._node.verifier
         presence = Presence(
-            id=question.node,
+            id=known_as(question.node, key[:ID_LENGTH]),
             kind="embedded",
             name=question.name,
             version=question.version,

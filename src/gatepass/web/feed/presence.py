@@ -14,18 +14,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from gatepass.core.errors import GatepassError, InvalidInput, NotFound
+from gatepass.core.errors import GatepassError, NotFound
 from gatepass.node import Node
-from gatepass.registry import nodes, tables
+from gatepass.registry import nodes
 from gatepass.registry.changes import Position
 from gatepass.registry.nodes import Presence
 from gatepass.web.feed.source import Source, outage
 
 _GATHER_SECONDS = 0.1
-_IDS_AT_ONCE = 500
 
 #: None once it is written, or why it isn't.
 _Written = asyncio.Future[GatepassError | None]
@@ -36,7 +32,7 @@ class Present:
     """A follower whose stream is open.
 
     Attributes:
-        id: of the follower.
+        id: that it is known as.
         staleness_ms: how long it decides without being vouched for.
         recorded_ms: what the registry knows: it may have been vouched for until then.
     """
@@ -70,15 +66,15 @@ class _Batch:
 
     Attributes:
         met: who is to be met.
-        acknowledged: by follower and the verifier key it shows.
+        acknowledged: by follower.
         due: who is there for longer, and to be recorded again.
-        forgotten: of those, whom the registry turned out not to know any more.
+        unknown: whom of both the registry turned out not to know, or not any more.
     """
 
     met: list[tuple[Presence, _Written]] = field(default_factory=list)
-    acknowledged: dict[tuple[str, str], _Acknowledgement] = field(default_factory=dict)
+    acknowledged: dict[str, _Acknowledgement] = field(default_factory=dict)
     due: list[Present] = field(default_factory=list)
-    forgotten: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
 
     @property
     def waiting(self) -> list[_Written]:
@@ -108,7 +104,6 @@ class Presences:
         """Let the registry know of a follower, and keep it up to date meanwhile.
 
         Raises:
-            InvalidInput: it calls itself by a node's id: nodes answer for themselves.
             Unavailable: the registry can't be written.
         """
         asked_ms = self._node.clock.now()
@@ -124,18 +119,18 @@ class Presences:
         finally:
             self._present.remove(present)
 
-    async def acknowledge(self, node_id: str, key_id: str, position: Position) -> None:
+    async def acknowledge(self, known_as: str, position: Position) -> None:
         """Note what a follower has reached; returns when it is written.
 
         Raises:
-            NotFound: nobody of that id ever opened a feed with that key.
+            NotFound: nobody who is known as that ever opened a feed.
             Unavailable: the registry can't be written.
         """
-        waiting = self._next.acknowledged.get((node_id, key_id))
+        waiting = self._next.acknowledged.get(known_as)
         if waiting is None:
             written: _Written = asyncio.get_running_loop().create_future()
             waiting = _Acknowledgement(position, written)
-            self._next.acknowledged[node_id, key_id] = waiting
+            self._next.acknowledged[known_as] = waiting
         waiting.position = position
         await self._wait_for(waiting.written)
 
@@ -164,7 +159,7 @@ class Presences:
             else:
                 for present in batch.due:
                     # One that was forgotten is vouched for no more: it comes again, and is met.
-                    if present.id not in batch.forgotten:
+                    if present.id not in batch.unknown:
                         present.recorded_ms = now_ms
             for written in batch.waiting:
                 written.set_result(refusals.get(written))
@@ -173,39 +168,20 @@ class Presences:
 
     def _write(self, batch: _Batch, now_ms: int) -> dict[_Written, GatepassError]:
         """Write all of it; what couldn't be, and why."""
-        refusals: dict[_Written, GatepassError] = {}
         positions: dict[str, Position | None] = {present.id: None for present in batch.due}
         # Written before it is so: whoever may be vouched for is known to be.
         vouched = dict.fromkeys(positions, now_ms)
+        positions |= {node_id: each.position for node_id, each in batch.acknowledged.items()}
         with self._node.database.counting(now_ms) as session:
             # In one order everywhere, so that no two of these ever wait for each other.
-            met = sorted(batch.met, key=lambda each: each[0].id)
-            concerned = {presence.id for presence, _ in met}
-            kinds = _known(session, concerned | {node_id for node_id, _ in batch.acknowledged})
-            for presence, written in met:
-                if kinds.get(presence.id, ("embedded", ""))[0] == "embedded":
-                    nodes.meet(session, presence)
-                else:
-                    refusals[written] = InvalidInput([("node", "This is a node's own id.")])
-            for (node_id, key_id), acknowledgement in batch.acknowledged.items():
-                if kinds.get(node_id) == ("embedded", key_id):
-                    positions[node_id] = acknowledgement.position
-                else:
-                    refusals[acknowledgement.written] = NotFound(
-                        "Nobody of that id has opened a feed with this key."
-                    )
+            for presence, _ in sorted(batch.met, key=lambda each: each[0].id):
+                nodes.meet(session, presence)
             for node_id in sorted(positions):
                 if not nodes.report(session, node_id, positions[node_id], vouched.get(node_id, 0)):
-                    batch.forgotten.add(node_id)
-        return refusals
-
-
-def _known(session: Session, node_ids: set[str]) -> dict[str, tuple[str, str | None]]:
-    """Of those that are known, the kind and the verifier key."""
-    table, ids = tables.nodes.c, sorted(node_ids)
-    found: dict[str, tuple[str, str | None]] = {}
-    for start in range(0, len(ids), _IDS_AT_ONCE):
-        some = ids[start : start + _IDS_AT_ONCE]
-        for row in session.execute(select(tables.nodes).where(table.id.in_(some))):
-            found[row.id] = (row.kind, row.key_id)
-    return found
+                    batch.unknown.add(node_id)
+        return {
+            batch.acknowledged[node_id].written: NotFound(
+                "Nobody of that id has opened a feed with this key."
+            )
+            for node_id in batch.unknown & batch.acknowledged.keys()
+        }

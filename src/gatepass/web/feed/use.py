@@ -20,14 +20,16 @@ from gatepass.node import Node
 from gatepass.registry import tables, usage
 from gatepass.web.feed import body
 
-#: Past this a count or an offset is nobody's.
+#: Past this a moment or an offset is nobody's.
 _MOST = 1 << 53
+#: Past this nobody counts in the moments that a batch is of.
+_MOST_USES = 10**9
 _IDS_AT_ONCE = 500
 # Spools of nodes have names without a prefix; nobody outside can touch those.
 _PREFIX = "embedded/"
 _REASONS = frozenset(reason.value for reason in Reason)
 
-_Count = Annotated[int, Meta(ge=1, le=1 << 40)]
+_Count = Annotated[int, Meta(ge=1, le=_MOST_USES)]
 _Moment = Annotated[int, Meta(ge=0, le=_MOST)]
 _Offset = Annotated[int, Meta(ge=0, le=_MOST)]
 _TokenId = Annotated[str, Meta(pattern=r"^gpat_[0-9A-Za-z]{16}$", max_length=21)]
