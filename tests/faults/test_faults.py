@@ -20,7 +20,11 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.mark.parametrize("name", experiments())
+#: What it finds is a matter of time alone, which a short run beside others doesn't judge.
+NOT_HERE = {"crowds"}
+
+
+@pytest.mark.parametrize("name", sorted(experiments().keys() - NOT_HERE))
 def test_what_is_promised_is_so_under_faults(name: str, tmp_path: Path, cluster: Cluster) -> None:
     lab = Lab(tmp_path, short=True, say=print, shared=cluster)
     found = list(experiments()[name].run(lab))
