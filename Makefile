@@ -11,7 +11,7 @@ demo: server-env  ## a ready installation in a throwaway directory
 test: dev-env  ## everything that must hold
 	sh tests/system-tools.sh
 	$(MAKE) check
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: dev-env  ## style, types and the arrows between packages
 	$(BIN)/ruff check .
