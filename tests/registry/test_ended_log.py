@@ -164,6 +164,26 @@ def test_torn_lines_are_passed_over_and_counted(log: EndedLog) -> None:
     assert (read.torn, read.latest_revision) == (2, 9)
 
 
+@pytest.mark.parametrize("torn", [b'{"at": 1, "ki', b'{"at": 1, "kind": "\xff\xfe"}'])
+def test_a_line_is_torn_however_it_came_to_be(log: EndedLog, torn: bytes) -> None:
+    """A power cut can leave anything, also what is no UTF-8."""
+    log.append([ENDING])
+    log.path.write_bytes(log.path.read_bytes() + b"\n" + torn)
+    read = log.read()
+    assert [ending.id for ending in read] == ["gpat_1"]
+    assert read.torn == 1
+
+
+def test_a_file_that_is_no_log_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    """Named by mistake: what had ended would be brought back, and nothing said before."""
+    other = tmp_path / "some.log"
+    other.write_bytes(b"GET / 200\nGET / 404\n")
+    with pytest.raises(Misconfigured, match="no line of it can be read"):
+        list(Reading(other))
+    other.write_bytes(b"")
+    assert list(Reading(other)) == []
+
+
 def test_a_full_disk_undoes_nothing_and_is_tried_again(
     log: EndedLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -212,6 +212,7 @@ def test_use_that_cant_be_read_is_refused(post: Post) -> None:
         sent(spool="short"),
         sent(spool="../../etc/passwd-0000"),
         sent(spool="x" * 65),
+        sent(spool="x" * 20 + "\n"),
         sent(start=-1),
         sent(start=2**60),
         sent(start=11),

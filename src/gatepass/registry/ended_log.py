@@ -131,8 +131,8 @@ class Reading:
         latest_revision: the highest revision it names.
 
     Raises:
-        Misconfigured: as it is iterated: the file can't be read, or isn't there although it is
-            *needed*. What it knows must not be passed over in silence.
+        Misconfigured: as it is iterated: the file can't be read, or isn't there, or is something
+            else, although it is *needed*. What it knows must not be passed over in silence.
     """
 
     def __init__(self, path: Path, *, needed: bool = True) -> None:
@@ -142,6 +142,7 @@ class Reading:
         self._needed = needed
 
     def __iter__(self) -> Iterator[Ending]:
+        understood = False
         try:
             with self.path.open("rb") as lines:
                 for line in lines:
@@ -149,14 +150,18 @@ class Reading:
                         continue
                     try:
                         ending = _decode(line)
-                    except msgspec.DecodeError:
+                    except (msgspec.DecodeError, UnicodeDecodeError):
                         self.torn += 1
                         continue
+                    understood = True
                     self.latest_revision = max(self.latest_revision, ending.revision)
                     yield ending
         except OSError as error:
             if self._needed or not isinstance(error, FileNotFoundError):
                 raise Misconfigured(f"{self.path} can't be read: {error.strerror}") from error
+        if self._needed and self.torn and not understood:
+            # Another file that was named by mistake: with it, what had ended would come back.
+            raise Misconfigured(f"{self.path} is no ended.log: no line of it can be read")
 
 
 def _open(path: Path) -> tuple[int, bool]:

@@ -51,7 +51,7 @@ class Use(msgspec.Struct, forbid_unknown_fields=True):
     """What the spool of that name holds from byte *start* to *end*. *finished*: the spool is
     removed and nothing more will come of it; its name may be forgotten."""
 
-    spool: Annotated[str, Meta(pattern=r"^[0-9A-Za-z-]+$", min_length=16, max_length=64)]
+    spool: Annotated[str, Meta(pattern=r"^[0-9A-Za-z-]+\Z", min_length=16, max_length=64)]
     start: _Offset
     end: _Offset
     batches: Annotated[list[UseBatch], Meta(max_length=10_000)]
