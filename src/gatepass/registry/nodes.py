@@ -121,12 +121,6 @@ def forget(session: Session, unseen_ms: int = 86_400_000) -> None:
     session.execute(delete(nodes).where(nodes.c.seen_at < shared_now(session) - unseen_ms))
 
 
-def known(session: Session, node_id: str) -> bool:
-    """Whether someone of that id has been met."""
-    found = session.execute(select(nodes.c.id).where(nodes.c.id == node_id)).one_or_none()
-    return found is not None
-
-
 def _wait_for_changes(session: Session) -> None:
     # Shared: several may be met at once. SQLite has one writer at a time anyway.
     if session.get_bind().dialect.name == "postgresql":
