@@ -1,7 +1,7 @@
 """Passwords: which are good enough, and how they are kept and checked (Argon2id).
 
 Hashing is slow and takes memory on purpose: 64 MiB each time. So only a few run at once in a
-process, however many people sign in, and never inside a transaction.
+process, however many people sign in, never on all processors, and never inside a transaction.
 """
 
 import os
@@ -154,8 +154,16 @@ def _turn() -> Iterator[ThreadPoolExecutor]:
 
 def _step_back() -> None:
     """Let decisions and requests go before this thread, and those that the hashing starts: hundreds
-    of people who sign in at once must not keep a gateway waiting."""
+    of people who sign in at once must not keep a gateway waiting.
+
+    A low priority isn't enough: whatever wakes up for a few microseconds still waits its turn,
+    milliseconds each time. So one processor is left to everything else, the same in all processes.
+    """
     # Elsewhere a priority is a whole process's.
     if sys.platform == "linux":
+        thread = threading.get_native_id()
+        processors = sorted(os.sched_getaffinity(0))
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
+            os.setpriority(os.PRIO_PROCESS, thread, _LOW_PRIORITY)
+            if len(processors) > 1:
+                os.sched_setaffinity(thread, processors[:-1])

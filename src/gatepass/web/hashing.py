@@ -16,7 +16,8 @@ T = TypeVar("T")
 
 # One more than hash at once, so that the database's share of the work doesn't keep hashing waiting.
 _THREADS = 3
-_MOST_WAITING = 100
+# Each takes up to half a second where there are few processors; nobody waits for a minute.
+_MOST_WAITING = 50
 
 _pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="gatepass_hashing")
 _lock = Lock()
