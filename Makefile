@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 demo: server-env  ## a ready installation in a throwaway directory
 	$(BIN)/gatepass demo $(ARGS)
 
+# Hundreds of processes are started: none should compile again what another has compiled.
+test: export PYTHONDONTWRITEBYTECODE =
 test: dev-env  ## everything that must hold
 	sh tests/system-tools.sh
 	$(MAKE) check

@@ -1,5 +1,6 @@
 """The demo as a person starts it, and a real Chromium to look at it with."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -35,6 +36,8 @@ class Demo:
     def __init__(self, directory: Path) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gatepass.cli", "demo", "--port", "0", "--data-dir", directory],
+            # What more of them do is another test's matter, and each takes time to start.
+            env={**os.environ, "GATEPASS_WORKERS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

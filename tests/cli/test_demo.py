@@ -26,7 +26,7 @@ class Started:
         environ = {
             **{name: text for name, text in os.environ.items() if name[:9] != "GATEPASS_"},
             "TMPDIR": str(temporary),
-            "GATEPASS_WORKERS": "2",
+            "GATEPASS_WORKERS": "1",
             **settings,
         }
         self.errors = temporary / "stderr"
@@ -59,7 +59,7 @@ def sign_in(facts: dict[str, Any], password: str) -> int:
 def test_what_it_prints_works_and_is_thrown_away(tmp_path: Path) -> None:
     # A real installation's settings around it must not be touched.
     real = {"GATEPASS_DATABASE_URL": "postgresql://real", "GATEPASS_DATA_DIR": "/proc/real"}
-    demo = Started(tmp_path, "--port", "0", "--json", **real)
+    demo = Started(tmp_path, "--port", "0", "--json", GATEPASS_WORKERS="2", **real)
     facts = demo.facts
     assert list(tmp_path.glob("gatepass-demo-*"))
     assert sign_in(facts, facts["password"]) == 201

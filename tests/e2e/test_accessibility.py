@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from accessibility import barriers
 from all_routes import page_routes
-from browsing import Demo, chromium
+from browsing import Demo
 from gatepass.web.pages import places
 
 WIDE: Any = {"width": 1280, "height": 900}
@@ -69,12 +69,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 @pytest.fixture(scope="module")
 def ids(demo: Demo) -> Ids:
     return Ids(demo)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(scope="module")

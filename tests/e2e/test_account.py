@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from accessibility import barriers
-from browsing import Demo, chromium
+from browsing import Demo
 
 #: So near its end from the start that pages warn of it.
 LIFETIME_S = 290
@@ -26,12 +26,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
             yield running
     finally:
         del os.environ["GATEPASS_LOGIN_LIFETIME"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 def opened(demo: Demo, browser: Browser, **options: bool) -> tuple[BrowserContext, Page]:

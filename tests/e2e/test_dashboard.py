@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
-from browsing import Demo, chromium
+from browsing import Demo
 from gatepass.web.pages.bits import picture
 from gatepass.web.pages.moments import DAY, HOUR, MINUTE, relative
 
@@ -19,12 +19,6 @@ TEXT = re.compile(r"gpat_[0-9A-Za-z]{54}")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     with Demo(tmp_path_factory.mktemp("demo")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browsing import Demo, chromium
+from browsing import Demo
 
 NEW = "nell@acme.example"
 PASSWORD = "seven brass kettles sing"
@@ -17,12 +17,6 @@ ANOTHER = "a wholly new phrase"
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     with Demo(tmp_path_factory.mktemp("demo")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 def person(demo: Demo, browser: Browser, complaints: list[str], *, scripts: bool = True) -> Page:

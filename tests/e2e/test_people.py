@@ -8,19 +8,13 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from accessibility import barriers
-from browsing import Demo, chromium
+from browsing import Demo
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     with Demo(tmp_path_factory.mktemp("demo")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture

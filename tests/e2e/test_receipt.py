@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import delete
 
-from browsing import Demo, chromium
+from browsing import Demo
 from deciders import acknowledge, meet
 from gatepass.registry import tables
 from gatepass.registry.database import Database
@@ -37,17 +37,17 @@ def registry(demo: Demo, directory: Path) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["scripts", "no scripts"])
-def page(request: pytest.FixtureRequest, demo: Demo) -> Iterator[Page]:
-    with chromium() as browser:
-        context = browser.new_context(base_url=demo.url, java_script_enabled=request.param)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.goto("/sign-in")
-        page.get_by_label("E-mail address").fill(demo.email)
-        page.get_by_label("Password").fill(demo.password)
-        page.get_by_role("button", name="Sign in").click()
-        expect(page).to_have_url(re.compile("/access-tokens"))
-        yield page
+def page(request: pytest.FixtureRequest, demo: Demo, browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(base_url=demo.url, java_script_enabled=request.param)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.goto("/sign-in")
+    page.get_by_label("E-mail address").fill(demo.email)
+    page.get_by_label("Password").fill(demo.password)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(re.compile("/access-tokens"))
+    yield page
+    context.close()
 
 
 def now() -> int:

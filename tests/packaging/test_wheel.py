@@ -55,10 +55,13 @@ def run(*command: object, **options: object) -> str:
 
 def new_environment(directory: Path, wheel: Path, requirements: Path) -> Path:
     """An environment with pinned *requirements* and the wheel; its ``bin`` directory."""
-    run(sys.executable, "-m", "venv", directory)
-    pip = (directory / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")
-    run(*pip, "install", "--no-deps", "--require-hashes", "-r", requirements)
-    run(*pip, "install", "--no-deps", "--no-index", wheel)
+    run(sys.executable, "-m", "venv", "--without-pip", directory)
+    quietly = ("--quiet", "--disable-pip-version-check")
+    pip = (sys.executable, "-m", "pip", "--python", directory / "bin" / "python", *quietly)
+    # Most of what is installed is never imported here: it needn't be compiled.
+    install = (*pip, "install", "--no-deps", "--no-compile")
+    run(*install, "--require-hashes", "-r", requirements)
+    run(*install, "--no-index", wheel)
     # Whatever the wheel says it needs must be among what was pinned.
     run(*pip, "check")
     return directory / "bin"
