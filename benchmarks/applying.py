@@ -1,4 +1,5 @@
-"""A process of its own that moves a copy on, at a given rate, when it is told to."""
+"""A process of its own that moves a copy on, at a given rate, when it is told to: as often as a
+feed tells of changes while one follows the other."""
 
 import time
 from collections.abc import Iterator
@@ -14,10 +15,9 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.frames import PROTOCOL, Frame, Opening, Reached, Records, pack
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.streamed_copy import StreamedCopy
+from gatepass.web.feed.source import REST_SECONDS
 
 PER_SECOND = 10_000
-#: They come as often as a feed's server looks for changes (``web.feed.source``).
-_STEP_SECONDS = 0.02
 _STALENESS_MS = 60_000
 #: Different frames, used over and over.
 _FRAMES = 200
@@ -65,7 +65,7 @@ def _run(told: Connection, path: Path, size: int) -> None:
         assert position is not None
         began_ns = clock.boot_ns()
         copy.take(Opening(PROTOCOL, began_ns, _STALENESS_MS, False, "", "", clock.now()))
-        every = int(PER_SECOND * _STEP_SECONDS)
+        every = int(PER_SECOND * REST_SECONDS)
         frames = _frames(size, every)
         told.send("ready")
         revision, applied = position[0], 0

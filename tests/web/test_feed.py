@@ -76,6 +76,27 @@ def test_a_follower_that_was_there_gets_what_changed_since(
     assert isinstance(third.next(), Reached)
 
 
+def test_changes_that_follow_one_another_are_told_a_few_times_a_second(
+    open_feed: OpenFeed, any_installation: Installation
+) -> None:
+    """Each time costs every follower a commit, and its readers what they keep decoded."""
+    feed = open_feed()
+    feed.reached()
+    client = any_installation.signed_in()
+    body = {"label": "sample", "kind": "api", "permissions": ["charges:get"]}
+    made, started = 0, time.monotonic()
+    while time.monotonic() < started + 1.0:
+        made += client.post("/v1/access-tokens", json=body).status_code == 201
+    told, was = 0, feed.position
+    while feed.position != here(any_installation.node.database):
+        feed.reached()
+        told, was = told + (feed.position != was), feed.position
+    # A beat, and one that was on its way, may come on top.
+    assert told <= (time.monotonic() - started) / source.REST_SECONDS + 4
+    assert made > told
+    assert feed.copy == registry(any_installation.node.database)
+
+
 def test_what_is_withdrawn_is_told_as_gone(
     open_feed: OpenFeed, any_installation: Installation
 ) -> None:

@@ -34,6 +34,9 @@ from gatepass.web.feed.limits import Limits
 BEAT_SECONDS = 0.5
 #: How soon a change is noticed.
 _LOOK_SECONDS = 0.02
+#: While one change follows the other, followers are told this often: what readers of a copy keep
+#: decoded is void after each time.
+REST_SECONDS = 0.05
 #: A follower that lacks more than this is better off with a snapshot, which comes page by page.
 MOST_CHANGES = 100_000
 # Registry readings and snapshots of all streams; the pool that requests wait for stays theirs.
@@ -143,11 +146,14 @@ class Source:
     async def _watch(self, mark: object) -> None:
         loop = asyncio.get_running_loop()
         beat_at = loop.time() + BEAT_SECONDS
+        pause = _LOOK_SECONDS
         while self._streams:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(pause)
             before, mark = mark, self._mark()
+            pause = _LOOK_SECONDS
             if mark != before:
                 self.moves += 1
+                pause = REST_SECONDS
             elif self._node.leaving:
                 self.leaving.set()
             elif loop.time() < beat_at:
