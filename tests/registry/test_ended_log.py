@@ -216,6 +216,12 @@ def _append(path: Path, process: int) -> None:
         log.append([Ending(NOW, "user", f"{process}-{number}", number)] * 3)
 
 
+def test_nothing_is_awaited_from_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Misconfigured, match="is no file"):
+        list(Reading(tmp_path / "pipe"))
+
+
 def test_processes_write_whole_lines_between_each_others(log: EndedLog) -> None:
     children = [in_child(partial(_append, log.path, each)) for each in range(3)]
     assert {finished(child) for child in children} == {True}

@@ -203,6 +203,11 @@ def _pages(path: Path) -> None:
         (_sql("DROP TABLE token_use"), "is damaged"),
         (_sql("DELETE FROM exported_tables"), "is damaged"),
         (_sql("DROP TABLE export"), "is no export, or it is damaged"),
+        (_sql("DELETE FROM exported_tables WHERE name = 'export'"), "is damaged"),
+        (_sql("UPDATE export SET at = at + 1099511627776"), "is damaged"),
+        (_sql("UPDATE export SET at = 9000000000000000000"), "is damaged"),
+        (_sql("UPDATE export SET at = -1"), "is damaged"),
+        (_sql("UPDATE export SET version = '99.0'"), "is damaged"),
         (_sql("PRAGMA application_id = 0"), "is no export: gatepass export makes them"),
         (lambda path: os.truncate(path, path.stat().st_size // 2), "is no export, or"),
         (lambda path: os.truncate(path, 0), "is no export"),
@@ -238,7 +243,7 @@ def test_an_export_with_an_older_schema_is_brought_up_to_date(
     database.close()
     content = {
         table: export_file.contents.measured(rows, lambda rows: None)
-        for table, rows in _tables(old).items()
+        for table, rows in (_tables(old) | {"export": [[(5, "0.0.9")]]}).items()
     }
     with sqlite3.connect(old) as raw:
         raw.execute("PRAGMA journal_mode = DELETE")

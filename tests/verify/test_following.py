@@ -18,6 +18,7 @@ import pytest
 
 from children import finished, in_child, killed_in_the_end
 from gatepass import Misconfigured, Unavailable, Verifier
+from gatepass.core.credentials import make
 from gatepass.verify import reporting
 from gatepass.verify.follower import NodeLock
 from gatepass.verify.frames import Reached, encode, pack
@@ -193,6 +194,47 @@ def test_limits_are_asked_for_and_others_begin_anew(
     assert asked[0] == limited
     assert [name for name, _ in asked[1]] == ["revision", "tag", *(name for name, _ in limited)]
     assert asked[2] == [("company", "cmp_1")]
+
+
+def test_a_copy_that_is_limited_otherwise_decides_nothing(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+) -> None:
+    """Neither what was left by other limits, nor what another process follows by them now."""
+    follow().close()
+    serve, feed.script = feed.script, lambda connection: connection.answer("503 Stale", b"{}")
+    narrow = follow(companies=["cmp_1"], wait=0.2)
+    assert reason(narrow, world.texts["good"]) in ("stale", "unavailable")
+    narrow.close()
+    feed.script = serve
+    for limits in ({"companies": ["cmp_1"]}, {"companies": ["cmp_2"]}, {}):
+        # Where it returns in time, it decides.
+        verifier = follow(**limits)
+        assert reason(verifier, world.texts["good"]) == "allowed"
+        verifier.close()
+    leading = follow()
+    assert reason(leading, world.texts["good"]) == "allowed"
+    narrow = follow(companies=["cmp_1"], wait=0.2)
+    assert reason(narrow, world.texts["good"]) == "unavailable"
+
+
+def test_who_is_refused_lets_another_follow(
+    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+) -> None:
+    """A key that was replaced in one process of a service must not stop the others."""
+    serve, newer = feed.script, make("gpvk")
+
+    def ended(connection: Connection) -> None:
+        if newer.text in connection.headers["authorization"]:
+            serve(connection)
+        else:
+            connection.answer("401 Unauthorized", b"{}")
+
+    leading, ready = follow(), follow(key=newer.text)
+    feed.script = ended
+    feed.cut()
+    feed.commit(world.changed("good", deactivated=True))
+    until_decided(ready, world.texts["good"], "token_deactivated")
+    assert reason(leading, world.texts["good"]) == "token_deactivated"
 
 
 def test_a_catalogue_lets_one_ask_by_method_and_path(

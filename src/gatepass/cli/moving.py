@@ -27,7 +27,8 @@ _NAMES = {
     "audit_events": ("audit event", "audit events"),
 }
 
-File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
+# Whether it can be read is found out by reading it, and said in one line as all else.
+File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, readable=False)]
 
 
 @app.command()

@@ -44,6 +44,7 @@ def restore(
             help="Another node's ended.log; may be given several times.",
             metavar="PATH",
             show_default=False,
+            readable=False,
         ),
     ] = None,
     json: AsJson = False,

@@ -144,6 +144,10 @@ class Reading:
     def __iter__(self) -> Iterator[Ending]:
         understood = False
         try:
+            mode = os.stat(self.path).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                # Of a pipe nothing might ever come.
+                raise Misconfigured(f"{self.path} is no ended.log: it is no file")
             with self.path.open("rb") as lines:
                 for line in lines:
                     if not line.strip():

@@ -31,7 +31,7 @@ from pathlib import Path
 from threading import current_thread
 from typing import TypeVar
 
-from gatepass.core.errors import GatepassError, Misconfigured
+from gatepass.core.errors import GatepassError, Misconfigured, Unavailable
 from gatepass.core.permissions import is_permission, is_wildcard
 from gatepass.core.routes import Routes
 from gatepass.verify import forks
@@ -84,7 +84,7 @@ def follow(
     limits = _limits(companies, permissions)
     routes = Routes(()) if catalogue is None else read_catalogue(catalogue).routes
     path = own_directory(Path(directory).absolute()) / FILE_NAME
-    file = GrantFile(path)
+    file = GrantFile(path, _scope(limits))
     _make_copy(path)
     usage = Usage(file.use_directory)
     clock = Clock(file.shared.latest_ms)
@@ -93,9 +93,21 @@ def follow(
     verifier.upkeep = following = Following(verifier, server, limits, rounds)
     following.start()
     deadline = time.monotonic() + wait
-    while not verifier.fresh() and time.monotonic() < deadline:
+    while not _decides(verifier) and time.monotonic() < deadline:
         time.sleep(0.01)
     return verifier
+
+
+def _decides(verifier: Verifier) -> bool:
+    """Whether the copy counts, and is limited as it was asked to be."""
+    with suppress(Unavailable):
+        verifier.file.record("grants", "")
+        return verifier.fresh()
+    return False
+
+
+def _scope(limits: list[tuple[str, str]]) -> str:
+    return json.dumps(limits) if limits else ""
 
 
 class Following:
@@ -117,7 +129,7 @@ class Following:
         self._verifier = weakref.ref(verifier)
         self._server = server
         self._limits = limits
-        self._scope = json.dumps(limits) if limits else ""
+        self._scope = _scope(limits)
         self._rounds = rounds
         self._clock = verifier.clock
         self._path = verifier.file.path
@@ -200,6 +212,8 @@ class Following:
                         self._file.shared.path.unlink()
                 # A disk's error can outlast a connection.
                 self._copy.close()
+                # Another process may have a better key, or reach the server.
+                self._give_up_lock()
             # Not all followers of a server that comes back at the same moment.
             self._closed.wait(self._pause * random.uniform(0.5, 1))  # noqa: S311 - no secret is made of it
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
@@ -278,7 +292,7 @@ class Following:
         self._give_up_lock()
         self._copy.close()
         own_directory(self._path.parent)
-        former, file = self._file, GrantFile(self._path)
+        former, file = self._file, GrantFile(self._path, self._scope)
         with self._at_rest:
             _make_copy(self._path)
         self._copy = StreamedCopy(file, self._clock, self._scope, self._at_rest)
@@ -288,9 +302,11 @@ class Following:
         _log.error("files of %s were removed or replaced; all begins anew", self._path)
 
     def _give_up_lock(self) -> None:
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.close()
+        # A fork in the midst of this would keep the descriptor, and with it the place.
+        with self._at_rest:
+            lock, self._lock = self._lock, None
+            if lock is not None:
+                lock.close()
 
 
 class _Troubles:

@@ -39,9 +39,6 @@ REMOVE = {table: f"DELETE FROM {table} WHERE id = :id" for table in TABLES}  # n
 READ_TIMEOUT_S = 0.1
 # Who forks waits for readers this long.
 _LONGEST_READ_S = 1.0
-#: After every commit SQLite unmaps all that a reader has mapped, which takes milliseconds for some
-#: hundred megabytes: only the beginning of a file is mapped, where most calls read.
-_MEMORY_MAP_BYTES = 32 << 20
 
 _log = logging.getLogger("gatepass.grant_file")
 
@@ -73,14 +70,17 @@ class GrantFile:
 
     Args:
         path: the SQLite file. Beside it lie ``…-map``, ``…-lock`` and ``…-use/``.
+        scope: what a copy has to be limited to, in its follower's words; one that is limited
+            otherwise decides nothing here. None where there is no such thing.
 
     Raises:
         Misconfigured: it belongs to another user: a root shell that made files the service can't
             write would stop it, so such a command refuses.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scope: str | None = None) -> None:
         self.path = path
+        self._scope = scope
         refuse_foreign_owner(path)
         self.shared = SharedMap(path.with_name(path.name + "-map"))
         self.lock_path = path.with_name(path.name + "-lock")
@@ -148,9 +148,14 @@ class GrantFile:
         round_, (revision, tag) = self._round, self.shared.position
         if reader.copy is None:
             reader.copy = bool(cursor.execute(_IS_COPY).fetchall())
-        if reader.copy and revision:
+        if reader.copy and (revision or self._scope is not None):
             rows = cursor.execute(_POSITION).fetchall()
-            if not rows or rows[0][0] < revision or (rows[0][0] == revision and rows[0][1] != tag):
+            if rows and self._scope is not None and rows[0][2] != self._scope:
+                self._local.__dict__.clear()
+                raise Unavailable("the copy is limited to something else than was asked for")
+            if revision and (
+                not rows or rows[0][0] < revision or (rows[0][0] == revision and rows[0][1] != tag)
+            ):
                 self._local.__dict__.clear()
                 raise Unavailable("the grant file isn't at the place it is vouched for at")
         reader.round = round_
@@ -220,7 +225,9 @@ class GrantFile:
                     check_same_thread=False,
                 )
                 connection.execute("PRAGMA query_only = 1")
-                connection.execute(f"PRAGMA mmap_size = {_MEMORY_MAP_BYTES}")
+                # Mapped memory is unmapped by SQLite after every commit, and to fault it in again
+                # takes longer than reading does.
+                connection.execute("PRAGMA mmap_size = 0")
                 state = os.stat(self.path)
             except OSError as error:
                 raise Unavailable(f"the grant file can't be read: {error.strerror}") from error
@@ -250,7 +257,7 @@ class _Reader:
 
 
 _IS_COPY = "SELECT 1 FROM sqlite_master WHERE name = 'followed'"
-_POSITION = "SELECT revision, tag FROM followed WHERE id = 1"
+_POSITION = "SELECT revision, tag, scope FROM followed WHERE id = 1"
 _SELECT_BOTH = (
     "SELECT (SELECT record FROM holders WHERE id = ?), "
     "(SELECT record FROM company_rules WHERE id = ?)"

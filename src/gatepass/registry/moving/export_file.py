@@ -2,7 +2,8 @@
 
 The file is a SQLite registry of the schema that it was made with, and two tables more: ``export``
 says when it was made and by which version, ``exported_tables`` how many rows of which digest each
-table has. It holds digests, password hashes and sealed second factors, and no secret in clear.
+table has, ``export`` among them. It holds digests, password hashes and sealed second factors, and
+no secret in clear.
 """
 
 import os
@@ -23,8 +24,11 @@ from gatepass.registry.moving import contents
 from gatepass.registry.moving.contents import Content, Contents, Progress
 from gatepass.registry.schema import VERSIONS, upgrade
 
+#: The last moment that dates can tell (9999), Unix ms.
+_LATEST_MS = 253_402_300_799_999
 #: "gpex", in the header of the file.
 _APPLICATION_ID = 0x67706578
+_FACT_COLUMNS = ("at", "version")
 _FACTS = (
     "CREATE TABLE export (at INTEGER NOT NULL, version TEXT NOT NULL)",
     "CREATE TABLE exported_tables (name TEXT NOT NULL PRIMARY KEY, rows INTEGER NOT NULL, "
@@ -46,7 +50,7 @@ class ExportFile:
         self.path = path
         self.at = at
         self.version = version
-        self.contents: Contents = {}
+        self.contents: dict[str, Content] = {}
         self._connection = connection
 
     def copy_to(self, target: Connection, progress: Progress) -> None:
@@ -80,7 +84,7 @@ def opened(path: Path, progress: Progress) -> Iterator[ExportFile]:
         _copy_up_to_date(path, copy)
         with _reading(copy) as connection:
             newer = ExportFile(path, connection, file.at, file.version)
-            newer.contents = contents.measure(connection, lambda rows: None)
+            newer.contents = dict(contents.measure(connection, lambda rows: None))
             yield newer
 
 
@@ -137,9 +141,13 @@ def _note_facts(connection: Connection, at: int, found: Contents) -> None:
     for statement in _FACTS:
         connection.exec_driver_sql(statement)
     connection.exec_driver_sql("INSERT INTO export VALUES (?, ?)", (at, version("gatepass")))
+    facts = contents.measured(contents.rows(connection, "export", _FACT_COLUMNS), lambda rows: None)
     connection.exec_driver_sql(
         "INSERT INTO exported_tables VALUES (?, ?, ?)",
-        [(table, content.rows, content.digest) for table, content in found.items()],
+        [
+            (table, content.rows, content.digest)
+            for table, content in {**found, "export": facts}.items()
+        ],
     )
     connection.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION_ID}")
 
@@ -153,6 +161,8 @@ def _facts(path: Path, connection: Connection) -> tuple[ExportFile, str]:
         schema = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
     except (exc.SQLAlchemyError, sqlite3.Error) as error:
         raise Misconfigured(f"{path} is no export, or it is damaged") from error
+    if type(at) is not int or not 0 <= at <= _LATEST_MS or type(made_by) is not str:
+        raise _damaged(path)
     if schema not in VERSIONS:
         raise Misconfigured(f"{path} was made by a newer version of Gatepass: {made_by}")
     return ExportFile(path, connection, at, made_by), schema
@@ -173,8 +183,9 @@ def _verify(file: ExportFile, connection: Connection, progress: Progress) -> Non
         }
     except (exc.SQLAlchemyError, sqlite3.Error) as error:
         raise _damaged(file.path) from error
-    if not said or contents.differing(said, file.contents):
+    if "export" not in said or contents.differing(said, file.contents):
         raise _damaged(file.path)
+    del file.contents["export"]
 
 
 def _columns(connection: Connection, table: str) -> tuple[str, ...]:
