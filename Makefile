@@ -13,7 +13,7 @@ test: export PYTHONDONTWRITEBYTECODE =
 test: dev-env  ## everything that must hold
 	sh tests/system-tools.sh
 	$(MAKE) check
-	$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 2)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: dev-env  ## style, types and the arrows between packages
 	$(BIN)/ruff check .

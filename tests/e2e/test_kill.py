@@ -32,7 +32,7 @@ def test_every_acknowledged_change_survives_and_none_is_half_there(tmp_path: Pat
             ]
             for thread in threads:
                 thread.start()
-            stop.wait(1.5)
+            stop.wait(0.8)
             running.kill()
             stop.set()
             for thread in threads:
