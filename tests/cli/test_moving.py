@@ -1,8 +1,10 @@
 """What exporting, importing and restoring do besides what they say."""
 
+import gc
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,8 +16,10 @@ import pytest
 from sqlalchemy import select, update
 
 from gatepass.cli.installation import opened
+from gatepass.cli.moving import progress_bars
 from gatepass.registry import user_changes
 from gatepass.registry.actor import Actor
+from gatepass.registry.moving import whole
 from gatepass.registry.tables import companies, users
 from gatepass.registry.users import create
 from gatepass.verify.clock import Clock
@@ -42,6 +46,29 @@ def test_whoever_decided_by_the_former_state_starts_anew(
         assert shared.generation != before
         assert not shared.vouched(clock.boot_ns(), clock.wall_ms())
         assert shared.latest_ms >= clock.wall_ms() - 60_000
+
+
+@pytest.mark.parametrize(
+    ("number", "ends"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_signal_ends_it_and_leaves_nothing_behind(
+    installed: Gatepass,
+    tmp_path: Path,
+    number: signal.Signals,
+    ends: type[BaseException],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    former = signal.getsignal(number)
+    with opened() as node, progress_bars() as progress:
+        os.kill(os.getpid(), number)
+        with pytest.raises(ends):
+            whole.export(
+                node.database, tmp_path / "backup", now=node.clock.now(), progress=progress
+            )
+    gc.collect()
+    assert not [path for path in tmp_path.rglob("*") if "backup" in path.name]
+    assert signal.getsignal(number) == former
+    assert caplog.records == []
 
 
 def test_what_ends_on_the_command_line_is_in_the_log(installed: Gatepass) -> None:

@@ -242,7 +242,7 @@ def test_an_export_with_an_older_schema_is_brought_up_to_date(
         )
     database.close()
     content = {
-        table: export_file.contents.measured(rows, lambda rows: None)
+        table: export_file.contents.measured((batch for batch in rows), lambda rows: None)
         for table, rows in (_tables(old) | {"export": [[(5, "0.0.9")]]}).items()
     }
     with sqlite3.connect(old) as raw:

@@ -1,5 +1,6 @@
 """``gatepass export`` and ``gatepass import``: a whole installation into a file, and out of it."""
 
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,26 +71,57 @@ def import_(file: File, json: AsJson = False) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Show how far it is on a terminal, a line for each thing that is done."""
+    """Show how far it is on a terminal, a line for each thing that is done; end where nothing is
+    half done when told to."""
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield Progress()
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Bars(*columns, TimeElapsedColumn(), console=console) as bars:
-        yield _Shown(bars)
+    with _interruptions() as interruptions:
+        if not console.is_terminal:
+            yield _Shown(interruptions, None)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+        with Bars(*columns, TimeElapsedColumn(), console=console) as bars:
+            yield _Shown(interruptions, bars)
+
+
+@contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """The signals that came meanwhile. In the midst of what a library does, an exception would be
+    lost or told as a fault of its own, and SIGTERM would leave what is half written. A second
+    signal acts at once."""
+    came: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        came.append(number)
+        signal.signal(number, former[number])
+
+    former: dict[int, Any] = {
+        number: signal.signal(number, note)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield came
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 class _Shown(Progress):
-    def __init__(self, bars: Bars) -> None:
+    def __init__(self, interruptions: list[int], bars: Bars | None) -> None:
+        self._interruptions = interruptions
         self._bars = bars
         self._task: TaskID | None = None
 
     def begin(self, doing: str, rows: int) -> None:
-        self._task = self._bars.add_task(doing, total=max(rows, 1), completed=0 if rows else 1)
+        if self._bars is not None:
+            self._task = self._bars.add_task(doing, total=max(rows, 1), completed=0 if rows else 1)
 
     def advance(self, rows: int) -> None:
-        if self._task is not None:
+        if signal.SIGINT in self._interruptions:
+            raise KeyboardInterrupt
+        if self._interruptions:
+            # As a shell tells of a process that a signal ended.
+            raise SystemExit(128 + self._interruptions[0])
+        if self._bars is not None and self._task is not None:
             self._bars.advance(self._task, rows)
 
 

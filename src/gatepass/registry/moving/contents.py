@@ -4,7 +4,7 @@ A row is its columns in the order of their names; truths are 0 and 1, JSON is it
 can be carried from one engine to the other as they are, and compared by their digests.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from gatepass.registry.tables import metadata
 from gatepass.verify import grant_file
 
 Row = tuple[int | str | bytes | None, ...]
+Batches = Generator[list[Row], None, None]
 #: Called now and then with how many more rows have been dealt with.
 Told = Callable[[int], None]
 
@@ -62,9 +63,7 @@ class Content:
 Contents = Mapping[str, Content]
 
 
-def rows(
-    connection: Connection, table: str, columns: tuple[str, ...] | None = None
-) -> Iterator[list[Row]]:
+def rows(connection: Connection, table: str, columns: tuple[str, ...] | None = None) -> Batches:
     """All rows of a table, some thousand at a time.
 
     Args:
@@ -101,12 +100,14 @@ def measure(connection: Connection, told: Told) -> Contents:
     return {table: measured(rows(connection, table), told) for table in COLUMNS}
 
 
-def measured(batches: Iterable[list[Row]], told: Told) -> Content:
+def measured(batches: Batches, told: Told) -> Content:
     """The content of a table that holds these rows."""
     digest = RollingDigest()
-    for batch in batches:
-        digest.add(batch)
-        told(len(batch))
+    # Whoever is told may break it off: what is read is closed before its connection is.
+    with closing(batches):
+        for batch in batches:
+            digest.add(batch)
+            told(len(batch))
     return Content(digest.rows, str(digest))
 
 
@@ -120,7 +121,8 @@ def copy(source: Connection, target: Connection, told: Told) -> None:
         Unavailable: PostgreSQL can't be written.
     """
     for table in COLUMNS:
-        _write(target, table, rows(source, table), told)
+        with closing(rows(source, table)) as batches:
+            _write(target, table, batches, told)
     if target.dialect.name == "postgresql":
         for table in _NUMBERED:
             target.execute(
@@ -145,7 +147,7 @@ def differing(one: Contents, other: Contents) -> list[str]:
     )
 
 
-def _write(connection: Connection, table: str, batches: Iterable[list[Row]], told: Told) -> None:
+def _write(connection: Connection, table: str, batches: Batches, told: Told) -> None:
     columns = COLUMNS[table]
     names = ", ".join(f'"{name}"' for name in columns)
     if connection.dialect.name == "postgresql":
