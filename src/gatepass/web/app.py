@@ -26,6 +26,7 @@ from gatepass.web.deps import Refused, refuse_from_outside
 from gatepass.web.edge import Edge
 from gatepass.web.feed.paths import FeedPaths
 from gatepass.web.gateway_asgi import GatewayPaths
+from gatepass.web.misconfiguration import Misconfigurations
 from gatepass.web.openapi import openapi_document
 from gatepass.web.pages.errors import error_page
 from gatepass.web.problems import (
@@ -53,6 +54,7 @@ def create_app(
     app.state.node = node
     trusted = TrustedProxies.of(node.settings.trusted_proxies)
     app.state.trusted = trusted
+    app.state.misconfigurations = Misconfigurations()
     app.state.beside = tuple(beside)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
