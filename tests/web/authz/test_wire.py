@@ -383,6 +383,28 @@ def test_the_main_port_passes_the_rest_on(main_port: int, path: str) -> None:
     assert ask(main_port, "GET", path).status == 418
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(b"/%61uthz/nginx", b"/authz%2fnginx", b"/authz%2Fnginx", b"/auth%7A/nginx"),
+        *(b"/authz/ngin%78", b"/%61%75%74%68%7a/%6e%67%69%6e%78", b"/authz/%6Eginx?x=/authz/nginx"),
+    ],
+)
+def test_escapes_dont_hide_an_endpoint(cast: World, main_port: int, path: bytes) -> None:
+    """A proxy that denies /authz/ may compare the path as it comes."""
+    sent = exchange(main_port, request(*usual(cast), CLOSE, path=path))
+    ((status, _, _),) = answers(sent)
+    assert status == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/%76%31/verify", "/v1%2fverify", "/v1/verif%79", "/health%2flive", "/healt%68/ready"]
+)
+def test_escapes_dont_hide_the_others(main_port: int, path: str) -> None:
+    """Nor those for services and for health."""
+    assert ask(main_port, "POST" if "v1" in path else "GET", path).status == 404
+
+
 def test_methods_that_an_address_doesnt_answer(cast: World, port: int) -> None:
     """405 with the ones it does."""
     for method in ("GET", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"):
