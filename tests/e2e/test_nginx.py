@@ -362,6 +362,20 @@ def test_very_many_headers_are_no_outage(
     assert (answer.status_code, answer.json()["reason"]) == (401, "token_missing")
 
 
+@pytest.mark.parametrize(
+    "name", ["Authorization", "X-Access-Token", "Origin", "Referer", "Sec-Fetch-Site"]
+)
+@pytest.mark.parametrize("garbage", [b"\x01", b"a\x1fb", b"\x7f", b"\xff", b"\xc3\xa4"])
+def test_garbage_in_a_header_is_the_callers_fault(
+    running: Running, ports: dict[str, str], name: str, garbage: bytes
+) -> None:
+    """And no outage; nor does it reach the API as what it isn't."""
+    token = new_token(running.sign_in(), kind="ui")["token"]
+    headers = {"Authorization": f"Bearer {token}".encode(), name: garbage}
+    answer = httpx.get(f"{ports['api']}/v1/charges", headers=headers)
+    assert answer.status_code in (400, 401, 403)
+
+
 def test_a_page_on_the_apis_own_host(running: Running, ports: dict[str, str]) -> None:
     """Its GET has neither Origin nor Referer, but says what it is, and which host it calls."""
     made = new_token(running.sign_in(), kind="ui", domains=["shop.example.com"])
