@@ -29,8 +29,8 @@ from gatepass.web.gateway_asgi import GatewayPaths
 from gatepass.web.misconfiguration import Misconfigurations
 from gatepass.web.openapi import openapi_document
 from gatepass.web.pages.errors import error_page
+from gatepass.web.problem_response import problem_response
 from gatepass.web.problems import (
-    Problem,
     problem_of_decision,
     problem_of_error,
     problem_of_status,
@@ -72,26 +72,22 @@ def create_app(
     return GatewayPaths(FeedPaths(Edge(app), node), endpoints)
 
 
-def _answer(problem: Problem) -> Response:
-    return Response(problem.body(), problem.status, headers=dict(problem.headers()))
-
-
 async def _refused(request: Request, refused: Refused) -> Response:
-    return _answer(problem_of_decision(refused.decision))
+    return problem_response(problem_of_decision(refused.decision))
 
 
 async def _failed(request: Request, error: GatepassError) -> Response:
-    return _answer(problem_of_error(error))
+    return problem_response(problem_of_error(error))
 
 
 async def _not_valid(request: Request, error: RequestValidationError) -> Response:
     errors: list[dict[str, Any]] = [dict(one) for one in error.errors()]
     # What can't be an id is nobody's id.
     if any(one["loc"][0] == "path" for one in errors):
-        return _answer(problem_of_status(404))
+        return problem_response(problem_of_status(404))
     for one in errors:
         one["loc"] = one["loc"][1:]
-    return _answer(problem_of_error(InvalidInput(field_errors(errors))))
+    return problem_response(problem_of_error(InvalidInput(field_errors(errors))))
 
 
 async def _http_fault(request: Request, fault: HTTPException) -> Response:
@@ -99,12 +95,12 @@ async def _http_fault(request: Request, fault: HTTPException) -> Response:
     if _for_people(request):
         fault.headers = dict(allow)
         return await run_in_threadpool(error_page, request, fault)
-    return _answer(problem_of_status(fault.status_code, allow))
+    return problem_response(problem_of_status(fault.status_code, allow))
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:
     # The edge logs it.
-    return _answer(problem_of_status(500))
+    return problem_response(problem_of_status(500))
 
 
 _HANDLERS: dict[type[Exception], Any] = {
