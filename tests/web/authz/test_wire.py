@@ -353,6 +353,13 @@ def test_a_header_of_many_kilobytes(cast: World, port: int) -> None:
             assert received.startswith((b"HTTP/1.1 401", b"HTTP/1.1 403", b"HTTP/1.1 431"))
 
 
+def test_very_many_headers_are_refused_clearly(cast: World, port: int) -> None:
+    """As the request's fault, with the status that says which; a gateway must not send them."""
+    many = [(f"X-{number}".encode(), b"x") for number in range(150)]
+    received = exchange(port, request(*usual(cast), *many, CLOSE))
+    assert received.startswith(b"HTTP/1.1 431 Request Header Fields Too Large")
+
+
 @pytest.mark.parametrize(
     "path", ["/authz", "/authz/", "/authz/nginx/", "/authz/traefik", "/authz/nginx/x"]
 )
