@@ -360,6 +360,19 @@ def test_very_many_headers_are_refused_clearly(cast: World, port: int) -> None:
     assert received.startswith(b"HTTP/1.1 431 Request Header Fields Too Large")
 
 
+@pytest.mark.parametrize("role", ["verify", "main"])
+def test_a_gateways_faults_are_in_the_log(cast: World, chosen: Settings, role: str) -> None:
+    """Of the process that was asked, once each."""
+    worker = Worker(role, chosen)
+    for _ in range(3):
+        reason_of(worker.port, *usual(cast, X_Original_URI=None))
+        reason_of(worker.port, *usual(cast, X_Forwarded_For=b"nonsense\xff"))
+    log = worker.stop()
+    assert log.count("doesn't send 'X-Original-URI'") == 1
+    assert log.count("sends an X-Forwarded-For that can't be read") == 1
+    assert "nonsense" not in log
+
+
 @pytest.mark.parametrize(
     "path", ["/authz", "/authz/", "/authz/nginx/", "/authz/traefik", "/authz/nginx/x"]
 )
