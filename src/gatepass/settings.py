@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from gatepass import environment
 from gatepass.core.errors import Misconfigured
 from gatepass.core.networks import InvalidNetwork, Network, Networks, parse_network
+from gatepass.environment import PREFIX
 
-PREFIX = "GATEPASS_"
 _LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
 # A host outside ASCII is written with its A-labels (xn--…), as browsers compare origins.
 _ORIGIN = re.compile(
@@ -57,15 +58,14 @@ class Settings:
         cores = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
         def setting(name: str, parse: Callable[[str], Any], default: str | None) -> Any:
-            text = environ.get(PREFIX + name)
-            if text is None or text == "":
-                text = default
+            variable, text = environment.find(environ, name)
+            text = default if text is None else text
             if text is None:
                 return None
             try:
                 return parse(text)
             except ValueError as error:
-                raise Misconfigured(f"{PREFIX}{name}: {error}") from None
+                raise Misconfigured(f"{variable}: {error}") from None
 
         data_dir = setting("DATA_DIR", _directory, None) or _user_data_dir()
         return cls(
@@ -87,6 +87,11 @@ class Settings:
             invitation_lifetime=setting("INVITATION_LIFETIME", _seconds, "259200"),
             max_staleness=setting("MAX_STALENESS", _seconds, "10"),
         )
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """What they are called, without the prefix."""
+        return tuple(one.name.upper() for one in fields(cls))
 
     def with_(self, **changes: Any) -> Self:
         """The same settings but for *changes*."""
