@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from gatepass.core.errors import Misconfigured
 from gatepass.core.networks import parse_address, parse_network
+from gatepass.environment import PREFIX
 from gatepass.registry.database import Database
-from gatepass.settings import PREFIX, Settings
+from gatepass.settings import Settings
 
 SECRET = "hunter2secret"
 
@@ -85,6 +86,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("DATABASE_URL", "sqlite:////abs/x.db", "sqlite:////abs/x.db"),
     ("DATABASE_URL", "postgresql://u:p@h/db", "postgresql://u:p@h/db"),
     ("DATABASE_URL", "postgres://u:p@h/db", "postgresql://u:p@h/db"),
+    ("DATABASE_URL", "postgresql://u:12%2F34@h/a%40b", "postgresql://u:12%2F34@h/a%40b"),
+    ("DATABASE_URL", "postgresql:///db?host=/run/a@b", "postgresql:///db?host=/run/a@b"),
     (
         "DATABASE_URL",
         "postgresql://u:p@a:1,b:2/db?target_session_attrs=read-write",
@@ -111,6 +114,11 @@ GOOD: list[tuple[str, str, Any]] = [
     ("CATALOGUE", "catalogue.yaml", Path("catalogue.yaml")),
     ("SMTP_URL", "smtp://u:p@h:587", "smtp://u:p@h:587"),
     ("SMTP_URL", "smtps://h", "smtps://h"),
+    ("SMTP_URL", "smtps://h/", "smtps://h/"),
+    ("SMTP_URL", "smtp://u:p%C3%A4ss%20%E2%82%AC@h:587", "smtp://u:p%C3%A4ss%20%E2%82%AC@h:587"),
+    ("SMTP_URL", "smtp://u:päss@h:587", "smtp://u:päss@h:587"),
+    ("SMTP_URL", "smtp://u:%2F%3F%23%40%3A@h:587", "smtp://u:%2F%3F%23%40%3A@h:587"),
+    ("SMTP_URL", "smtp://u@example.com:p@h:587", "smtp://u@example.com:p@h:587"),
     ("MAIL_FROM", "Keys <keys@example.com>", "Keys <keys@example.com>"),
     ("MAIL_FROM", "keys@example.com", "keys@example.com"),
     ("LOGIN_LIFETIME", "1", 1),
@@ -147,10 +155,30 @@ BAD: dict[str, list[str]] = {
         f"POSTGRESQL://u:{SECRET}@h/db",
         "postgresql://",
         f" postgresql://u:{SECRET}@h/db",
+        f"postgresql://u:{SECRET}@h/db ",
+        f"postgresql://u:{SECRET}@h/db\n",
+        f"postgresql://u:{SECRET}@h/\udcff",
+        f'"postgresql://u:{SECRET}@h/db"',
+        # By a slash that isn't escaped, the host would be "u".
+        f"postgresql://u:12/{SECRET}@h/db",
+        'sqlite:///x.db"',
+        "sqlite:///x.db ",
+        "sqlite:///$HOME/x.db",
         SECRET,
     ],
-    "DATA_DIR": ["~nobody-of-that-name/gatepass"],
-    "CATALOGUE": ["~nobody-of-that-name/catalogue.yaml"],
+    "DATA_DIR": [
+        "~nobody-of-that-name/gatepass",
+        '"/var/lib/gatepass"',
+        "'/var/lib/gatepass'",
+        '"/var/lib/gatepass',
+        "“/var/lib/gatepass”",
+        "/var/lib/gatepass ",
+        " /var/lib/gatepass",
+        "$HOME/gatepass",
+        "${HOME}/gatepass",
+        " ",
+    ],
+    "CATALOGUE": ["~nobody-of-that-name/catalogue.yaml", '"/c.yaml"', "/c.yaml ", "$HOME/c.yaml"],
     "PUBLIC_URL": [
         "gate.example.com",
         "//gate.example.com",
@@ -158,6 +186,9 @@ BAD: dict[str, list[str]] = {
         "http://",
         "http:///",
         "http://gate.example.com/path",
+        '"http://gate.example.com"',
+        "http://gate.example.com ",
+        "http://gate.example.com,http://other.example.com",
         "http://gate.example.com//",
         "http://gate.example.com?x",
         "http://gate.example.com#x",
@@ -175,8 +206,8 @@ BAD: dict[str, list[str]] = {
         "javascript:alert(1)",
     ],
     "HOST": ["example.com", "127.0.0", "127.0.0.1:80", "*", " 127.0.0.1", "1", "[127.0.0.1"],
-    "PORT": ["65536", *WHOLE],
-    "VERIFY_PORT": ["65536", *WHOLE],
+    "PORT": ["65536", '"8787"', "'8787'", "8787 ", "8787/tcp", ":8787", *WHOLE],
+    "VERIFY_PORT": ["65536", '"8788"', *WHOLE],
     "WORKERS": ["513", *WHOLE],
     "VERIFY_WORKERS": ["513", *WHOLE],
     "TRUSTED_PROXIES": [
@@ -190,6 +221,13 @@ BAD: dict[str, list[str]] = {
         "localhost",
         "*",
         "none,10.0.0.1",
+        "10.0.0.0/8;10.0.1.0/24",
+        "10.0.0.0/8; 10.0.1.0/24",
+        "10.0.0.0/8 10.0.1.0/24",
+        "10.0.0.0/8\n10.0.1.0/24",
+        '"10.0.0.0/8"',
+        '"10.0.0.0/8","10.0.1.0/24"',
+        " ",
     ],
     "MAIL_FROM": [
         "nobody",
@@ -212,6 +250,17 @@ BAD: dict[str, list[str]] = {
         f"smtp://u:{SECRET}\u2100@ho\u2100st:25",
         f"smtp://u:{SECRET}\n@h:25",
         f"smtp://u:{SECRET} @h:25",
+        f'"smtp://u:{SECRET}@h:25"',
+        # By a character that isn't escaped, the host would be "u", and its port 12.
+        f"smtp://u:12#{SECRET}@h:25",
+        f"smtp://u:12?{SECRET}@h:25",
+        f"smtp://u:12/{SECRET}@h:25",
+        f"smtp://u:{SECRET}@h:25/path",
+        # No UTF-8, and so no password that could be typed anywhere; and characters that end it.
+        f"smtp://u:{SECRET}%E4@h:25",
+        f"smtp://u:{SECRET}%00@h:25",
+        f"smtp://u:{SECRET}%0D%0A@h:25",
+        f"smtp://u:{SECRET}\udcff@h:25",
     ],
     "LOGIN_LIFETIME": ["3153600001", *WHOLE],
     "INVITATION_LIFETIME": ["3153600001", *WHOLE],

@@ -13,12 +13,12 @@ from email.utils import parseaddr
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from gatepass import environment
 from gatepass.core.errors import Misconfigured
 from gatepass.core.networks import InvalidNetwork, Network, Networks, parse_network
-from gatepass.environment import PREFIX
+from gatepass.environment import PREFIX, QUOTES
 
 _LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
 # A host outside ASCII is written with its A-labels (xn--…), as browsers compare origins.
@@ -160,6 +160,11 @@ def _path(text: str) -> Path:
     # Bytes that are no text arrive as halves of surrogate pairs, which fail wherever they are told.
     if not text.isprintable():
         raise ValueError("a path of printable characters")
+    if text != text.strip() or text.strip(QUOTES) != text:
+        raise ValueError("must have no space or quote at its beginning or end")
+    if text.startswith("$"):
+        # Else it would be a directory of that name below the current one.
+        raise ValueError("must be written out: no variable is replaced here")
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -191,6 +196,8 @@ def _seconds(text: str) -> int:
 def _networks(text: str) -> tuple[Network, ...]:
     if text.strip() == "none":
         return ()
+    if re.search(r"[^\s,][\s;]+[^\s,]|;", text):
+        raise ValueError("must be networks with commas between them")
     networks = []
     for part in text.split(","):
         try:
@@ -223,7 +230,13 @@ def _database_url(data_dir: Path, text: str) -> str:
         return f"sqlite:///{file}"
     if separator and scheme in ("postgresql", "postgres") and rest:
         # libpq finds a wrong port out only when it connects, and blames the host's name.
-        hosts = rest.partition("/")[0].partition("?")[0].rpartition("@")[2]
+        if not rest.isprintable() or rest != rest.strip():
+            raise ValueError("must be printable, without a space at its end")
+        before, _, database = rest.partition("?")[0].partition("/")
+        if "@" in database:
+            # Of "user:12/34@host" libpq would make a host called user, and its port 12.
+            raise ValueError("a password's / must be written as %2F, and a database's @ as %40")
+        hosts = before.rpartition("@")[2]
         ports = re.findall(r":([^:,\]]*)(?=,|$)", hosts)
         if any(port and not re.fullmatch("[0-9]{1,5}", port, re.ASCII) for port in ports):
             raise ValueError("a port is a whole number from 1 to 65535")
@@ -240,13 +253,18 @@ def _public_url(text: str) -> str:
 
 
 def _smtp_url(text: str) -> str:
+    if re.fullmatch(r"smtps?://[^/?#]+[/?#].+", text):
+        # Of "user:12#34@host" a host called user would be made, and its port 12.
+        raise ValueError("a password's / ? and # must be written as %2F, %3F and %23")
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
+        user = unquote_to_bytes(parts.netloc.rpartition("@")[0]).decode("utf-8")
     except ValueError:
-        good = False
-    # Control characters would be dropped in silence, and so change the password.
-    if not good or re.search(r"[\s\x00-\x1f\x7f]", text):
+        good, user = False, ""
+    # Control characters would be dropped in silence, and so change the password; what is no UTF-8
+    # would be replaced.
+    if not good or re.search(r"[\s\x00-\x1f\x7f]", text) or not user.isprintable():
         # Not even the library's own complaint is repeated: it quotes the password.
         raise ValueError("an URL such as smtp://user:password@host:587")
     return text
