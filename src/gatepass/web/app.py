@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from gatepass.core.errors import GatepassError, InvalidInput
 from gatepass.node import Node
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.web import api, metrics, pages
 from gatepass.web.api.body import field_errors
 from gatepass.web.authz import Endpoints
@@ -25,6 +26,7 @@ from gatepass.web.deps import Refused, refuse_from_outside
 from gatepass.web.edge import Edge
 from gatepass.web.feed.paths import FeedPaths
 from gatepass.web.gateway_asgi import GatewayPaths
+from gatepass.web.misconfiguration import Misconfigurations
 from gatepass.web.openapi import openapi_document
 from gatepass.web.pages.errors import error_page
 from gatepass.web.problems import (
@@ -50,7 +52,9 @@ def create_app(
     """
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state.node = node
-    app.state.trusted = node.settings.trusted
+    trusted = TrustedProxies.of(node.settings.trusted_proxies)
+    app.state.trusted = trusted
+    app.state.misconfigurations = Misconfigurations()
     app.state.beside = tuple(beside)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
@@ -63,7 +67,7 @@ def create_app(
 
     for router in (api.router, metrics.router, pages.router, *extra):
         app.include_router(router)
-    endpoints = Endpoints(node.verifier, node.settings.trusted, node.not_ready)
+    endpoints = Endpoints(node.verifier, trusted, node.not_ready)
     return GatewayPaths(FeedPaths(Edge(app), node), endpoints)
 
 

@@ -12,9 +12,9 @@ import msgspec
 
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
-from gatepass.core.networks import Networks, parse_address
+from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
-from gatepass.verify.client_address import client_address
+from gatepass.verify.client_address import TrustedProxies, client_address
 from gatepass.verify.presented import read_credential, read_single
 from gatepass.verify.verifier import Known, Verifier
 from gatepass.web.problems import Problem, problem_of_error, problem_of_reason, problem_of_status
@@ -57,7 +57,7 @@ class Endpoints:
     """
 
     def __init__(
-        self, verifier: Verifier, trusted: Networks, not_ready: Callable[[], str | None]
+        self, verifier: Verifier, trusted: TrustedProxies, not_ready: Callable[[], str | None]
     ) -> None:
         self._verifier = verifier
         self._trusted = trusted
@@ -90,7 +90,7 @@ class Endpoints:
                 Problem(403, "peer_not_trusted", "Only trusted proxies may ask here.")
             )
         presented = read_credential(lines("authorization"), lines("x-access-token"))
-        address = client_address(known_peer[0], lines("x-forwarded-for"), self._trusted)
+        address, garbage = client_address(known_peer[0], lines("x-forwarded-for"), self._trusted)
         origin, referer = read_single(lines("origin")), None
         if origin is None:
             referer = read_single(lines("referer"))
@@ -103,7 +103,7 @@ class Endpoints:
         else:
             route = self._verifier.routes.match(method[0], uri[0])
         decision, known = self._verifier.judge(
-            presented, None, route, address, origin, referer, address is None
+            presented, None, route, address, origin, referer, garbage
         )
         if known is None or decision.reason is not Reason.allowed:
             return self._refusal(decision)

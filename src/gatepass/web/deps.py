@@ -58,12 +58,8 @@ def node_of(request: Request) -> Node:
 
 
 def address_of(request: Request) -> bytes | None:
-    """The address the request comes from, packed; None if it can't be told (garbage)."""
-    client = request.scope.get("client")
-    peer = parse_address(client[0]) if client else None
-    if peer is None:
-        return None
-    return client_address(peer, lines(request, "x-forwarded-for"), request.app.state.trusted)
+    """The address the request comes from, packed; None if it can't be told."""
+    return _address(request)[0]
 
 
 def lines(request: Request, name: str) -> Sequence[str | None]:
@@ -83,13 +79,13 @@ def admit(request: Request, presented: str | Reason) -> Decision:
     Raises:
         Unavailable: it can't be decided now.
     """
-    address = address_of(request)
+    address, garbage = _address(request)
     return node_of(request).admit(
         presented,
         address=address,
         origin=read_single(lines(request, "origin")),
         referer=read_single(lines(request, "referer")),
-        address_garbage=address is None,
+        address_garbage=garbage,
     )
 
 
@@ -128,6 +124,15 @@ def caller_of(request: Request, decision: Decision) -> Caller:
         operator=signed_in and user.operator,
     )
     return Caller(actor, grant, user)
+
+
+def _address(request: Request) -> tuple[bytes | None, bool]:
+    """The packed address, and whether a forwarding header is garbage, as ``client_address``."""
+    client = request.scope.get("client")
+    peer = parse_address(client[0]) if client else None
+    if peer is None:
+        return None, True
+    return client_address(peer, lines(request, "x-forwarded-for"), request.app.state.trusted)
 
 
 def _presented(request: Request) -> str | Reason:

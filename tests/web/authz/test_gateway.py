@@ -6,9 +6,10 @@ import pytest
 
 from asking import Ask, asgi, plain
 from gatepass.core.reason import STATUS
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.web.authz import GATEWAY, LONGEST_PERMISSIONS, Endpoints
 from workers import ask
-from world import MANY, World, networks
+from world import MANY, World
 
 IDENTITY = tuple(
     f"x-gatepass-{name}" for name in ("token", "company", "user", "kind", "permissions")
@@ -50,7 +51,10 @@ TABLE: list[tuple[str, str | None, dict[str, Any], str]] = [
     ("garbage for an address", "good", {"X-Forwarded-For": "unknown"}, "address_not_allowed"),
     ("an empty address", "good", {"X-Forwarded-For": ""}, "address_not_allowed"),
     ("a hole in it", "good", {"X-Forwarded-For": "1.2.3.4,,10.0.0.1"}, "address_not_allowed"),
-    ("a port in it", "good", {"X-Forwarded-For": "1.2.3.4:80"}, "address_not_allowed"),
+    ("a port in it", "networked", {"X-Forwarded-For": "198.51.100.7:80"}, "allowed"),
+    ("another with a port", "networked", {"X-Forwarded-For": "1.2.3.4:80"}, "address_not_allowed"),
+    ("brackets in it", "good", {"X-Forwarded-For": "[2001:db8::7]"}, "address_not_allowed"),
+    ("brackets and port", "listed", {"X-Forwarded-For": "[2001:db8::7]:51008"}, "allowed"),
     ("garbage beyond what counts", "good", {"X-Forwarded-For": "?, 1.2.3.4"}, "allowed"),
     ("garbage of a bad token", "expired", {"X-Forwarded-For": "unknown"}, "token_expired"),
     ("another header", "networked", {"X-Real-IP": "198.51.100.7"}, "address_not_allowed"),
@@ -222,7 +226,7 @@ def test_two_thousand_bytes_are_not_too_long(tmp_path: Any, length: int, whole: 
         names.append(f"pad:p{len(names):048d}")
     names.append("pad:q" + "x" * (length - len(" ".join(names)) - 6))
     world.put(world.token("padded", user="usr_admin", permissions=frozenset(names)))
-    endpoints = Endpoints(world.verifier(), networks("127.0.0.0/8"), lambda: None)
+    endpoints = Endpoints(world.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
     answer = plain(endpoints)("GET", GATEWAY, headers_of(world, "padded", {}), b"")
     expected = " ".join(sorted(names)) if whole else "charges:get"
     assert len(" ".join(names)) == length
