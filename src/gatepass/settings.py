@@ -131,6 +131,11 @@ class Settings:
             return Path(self.database_url.removeprefix("sqlite:///"))
         return self.data_dir / "grants.db"
 
+    def for_deciding(self) -> Self:
+        """What a process that only decides needs: these without passwords."""
+        database_url = self.database_url if self.is_sqlite else "postgresql:///"
+        return self.with_(database_url=database_url, smtp_url=None)
+
     def to_environ(self) -> dict[str, str]:
         """The environment that reads back as these settings; how worker processes get them."""
         environ = {}

@@ -19,7 +19,6 @@ from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import Misconfigured
 from gatepass.demo import acme
 from gatepass.demo.acme import Credentials
-from gatepass.demo.app import PAGE_TOKEN
 from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.environment import PREFIX
 from gatepass.node import Node, open_node
@@ -70,7 +69,7 @@ def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> in
         node = open_node(settings, parse_catalogue(text))
         try:
             credentials = _make_unless_made(node)
-            os.environ[PAGE_TOKEN] = acme.new_page_token(node, port)
+            page_token = acme.new_page_token(node, port)
         finally:
             node.database.close()
 
@@ -87,6 +86,7 @@ def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> in
             text,
             node.clock,
             application=_APPLICATION,
+            argument=page_token,
             when_ready=ready,
         )
 
