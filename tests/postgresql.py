@@ -117,9 +117,14 @@ class Cluster:
         """Where a database of this cluster is."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
-    def create(self, name: str) -> str:
-        """Create an empty database; its URL."""
-        self.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    def create(self, name: str, options: str = "") -> str:
+        """Create an empty database; its URL.
+
+        Args:
+            options: of CREATE DATABASE, such as another encoding.
+        """
+        made = sql.SQL("CREATE DATABASE {} ").format(sql.Identifier(name))
+        self.execute(made + sql.SQL(f"{options} TEMPLATE template0" if options else ""))
         return self.url(name)
 
     def drop(self, name: str) -> None:

@@ -8,6 +8,7 @@ import typer
 from gatepass.cli.installation import catalogue_text, opened
 from gatepass.cli.tree import app
 from gatepass.registry.publishing import follow_catalogue
+from gatepass.registry.schema import require_utf8
 from gatepass.settings import Settings
 
 
@@ -29,6 +30,7 @@ def serve(
     settings = Settings.read()
     text = catalogue_text(settings)
     with opened(settings, accept_clock=accept_clock) as node:
+        require_utf8(node.database)
         follow_catalogue(node.database, node.catalogue, node.clock.now())
         clock = node.clock
 

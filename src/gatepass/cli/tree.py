@@ -95,5 +95,7 @@ def _one_line(error: GatepassError) -> str:
     elif isinstance(error, Unavailable):
         # What the driver says of an outage helps whoever stands before the server.
         said = getattr(error.__cause__, "orig", None)
+        # Without the statement, which the driver adds to what the server says of it.
+        said = getattr(getattr(said, "diag", None), "message_primary", None) or said
         text += f" ({said})" if said else ""
     return " ".join(text.split())

@@ -52,6 +52,9 @@ _TAKE_REVISION = {
 _KEEP_REVISION = text("INSERT INTO revisions (number, tag, at) VALUES (:number, :tag, :at)")
 _WAKE_FOLLOWERS = text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')")
 _LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+# A role that lacks a privilege, or whose search_path leads nowhere: the server's matter, and no
+# fault of what was asked.
+_SET_UP_OTHERWISE = frozenset(("42501", "3F000"))
 _AWAY = "The database can't be used right now."
 
 _log = logging.getLogger("gatepass.database")
@@ -249,5 +252,7 @@ def _outage_as_unavailable() -> Iterator[None]:
     except exc.DBAPIError as error:
         # The bare DatabaseError is SQLite's "not a database" and "malformed".
         if error.connection_invalidated or type(error) is exc.DatabaseError:
+            raise Unavailable(_AWAY) from error
+        if getattr(error.orig, "sqlstate", None) in _SET_UP_OTHERWISE:
             raise Unavailable(_AWAY) from error
         raise

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import Misconfigured
-from gatepass.registry.patience import Impatient
+from gatepass.registry.patience import connect
 
 #: How long a SQLite writer waits for its turn before it says "unavailable".
 BUSY_TIMEOUT_MS = 5_000
@@ -111,13 +112,11 @@ def postgresql_engine(url: str) -> Engine:
             "GATEPASS_DATABASE_URL can't be read: it has a parameter or a spelling that PostgreSQL "
             "doesn't know"
         )
-    parameters: dict[str, Any] = {**_POSTGRESQL_DEFAULTS, **given}
-
-    def connect() -> psycopg.Connection[Any]:
-        return Impatient.connect(**parameters, autocommit=True)
-
     engine = create_engine(
-        "postgresql+psycopg://", creator=connect, pool_pre_ping=True, **_ENGINE["postgresql"]
+        "postgresql+psycopg://",
+        creator=partial(connect, _POSTGRESQL_DEFAULTS, given),
+        pool_pre_ping=True,
+        **_ENGINE["postgresql"],
     )
     event.listen(engine, "begin", _begin)
     return engine
