@@ -89,6 +89,16 @@ def test_connections_speak_utf_8_whatever_is_set(
         postgresql.execute("ALTER ROLE postgres RESET client_encoding")
 
 
+def test_what_else_is_set_for_a_database_changes_nothing(postgresql: Cluster) -> None:
+    url = postgresql.create("set_otherwise")
+    postgresql.set_otherwise("set_otherwise")
+    database = Database(url)
+    create_schema(database)
+    database.close()
+    write_and_read(url)
+    postgresql.drop("set_otherwise")
+
+
 @pytest.mark.parametrize("where", ["environment", "database"])
 def test_so_do_those_through_a_pooler(
     postgresql: Cluster, postgresql_url: str, monkeypatch: pytest.MonkeyPatch, where: str
