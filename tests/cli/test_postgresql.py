@@ -94,6 +94,30 @@ def test_a_role_that_may_create_nothing_is_told_so(
         postgresql.execute("DROP ROLE nobody_much")
 
 
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "connect_timeout=abc",
+        "connect_timeout=",
+        "nonsense=1",
+        "sslmode=x",
+        "port=x",
+        "keepalives=x",
+    ],
+)
+def test_a_parameter_of_the_url_that_cant_be_read_is_told_in_one_line(
+    created: Callable[..., str],
+    gatepass: Gatepass,
+    monkeypatch: pytest.MonkeyPatch,
+    parameter: str,
+) -> None:
+    url = created().replace("postgres@", "postgres:hunter2secret@")
+    monkeypatch.setenv("GATEPASS_DATABASE_URL", f"{url}?{parameter}")
+    line = refused(gatepass("token", "list"))
+    assert "GATEPASS_DATABASE_URL" in line or "database" in line
+    assert "hunter2secret" not in line
+
+
 @pytest.mark.parametrize("setting", ["search_path=", "search_path=nowhere", "statement_timeout=1"])
 def test_what_the_server_refuses_is_told_in_one_line(
     created: Callable[..., str], gatepass: Gatepass, monkeypatch: pytest.MonkeyPatch, setting: str

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
 from sqlalchemy import Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import Connection
 
@@ -105,6 +105,8 @@ def postgresql_engine(url: str) -> Engine:
         )
     try:
         given = conninfo_to_dict(url)
+        # Else it would be found out by the first connection, as a fault of the program's.
+        timeout_from_conninfo({**_POSTGRESQL_DEFAULTS, **given})
     except psycopg.Error:
         given = {}
     if not given:
