@@ -31,8 +31,8 @@ from gatepass.web.openapi import openapi_document
 from gatepass.web.pages.errors import error_page
 from gatepass.web.problems import (
     Problem,
+    problem_of_decision,
     problem_of_error,
-    problem_of_reason,
     problem_of_status,
 )
 
@@ -54,7 +54,8 @@ def create_app(
     app.state.node = node
     trusted = TrustedProxies.of(node.settings.trusted_proxies)
     app.state.trusted = trusted
-    app.state.misconfigurations = Misconfigurations()
+    misconfigurations = Misconfigurations()
+    app.state.misconfigurations = misconfigurations
     app.state.beside = tuple(beside)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
@@ -67,7 +68,7 @@ def create_app(
 
     for router in (api.router, metrics.router, pages.router, *extra):
         app.include_router(router)
-    endpoints = Endpoints(node.verifier, trusted, node.not_ready)
+    endpoints = Endpoints(node.verifier, trusted, node.not_ready, misconfigurations)
     return GatewayPaths(FeedPaths(Edge(app), node), endpoints)
 
 
@@ -76,8 +77,7 @@ def _answer(problem: Problem) -> Response:
 
 
 async def _refused(request: Request, refused: Refused) -> Response:
-    decision = refused.decision
-    return _answer(problem_of_reason(decision.status, decision.reason.value))
+    return _answer(problem_of_decision(refused.decision))
 
 
 async def _failed(request: Request, error: GatepassError) -> Response:

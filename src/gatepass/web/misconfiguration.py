@@ -28,6 +28,10 @@ class Fault(StrEnum):
         "the trusted proxy {} sends an X-Forwarded-For that can't be read; its calls are refused "
         "(address_not_allowed). It must send IP addresses, with or without a port"
     )
+    gateway_untrusted = (
+        "{} asks /authz/nginx and is refused (peer_not_trusted), because GATEPASS_TRUSTED_PROXIES "
+        "doesn't list that address. If it is your gateway's, list it"
+    )
     source_missing = (
         "the gateway {} doesn't send {} exactly once; its calls are refused (route_unknown)"
     )
