@@ -37,6 +37,7 @@ from gatepass.web.problems import (
     problem_of_error,
     problem_of_status,
 )
+from gatepass.web.transport_security import TransportSecurity, promises_https
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
@@ -71,7 +72,9 @@ def create_app(
     for router in (api.router, metrics.router, pages.router, *extra):
         app.include_router(router)
     endpoints = Endpoints(node.verifier, trusted, node.not_ready, misconfigurations)
-    return GatewayPaths(FeedPaths(Edge(app), node), endpoints)
+    application = GatewayPaths(FeedPaths(Edge(app), node), endpoints)
+    https = promises_https(node.settings.public_url)
+    return TransportSecurity(application) if https else application
 
 
 def _answer(problem: Problem) -> Response:
