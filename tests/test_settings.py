@@ -356,6 +356,25 @@ def test_what_follows_from_settings() -> None:
     assert many.grant_path == Path("/data/grants.db")
 
 
+@pytest.mark.parametrize(
+    ("environ", "fits"),
+    [
+        ({}, True),
+        ({"HOST": "localhost"}, True),
+        ({"HOST": "0.0.0.0"}, False),
+        ({"HOST": "192.0.2.7"}, False),
+        ({"PORT": "9000"}, False),
+        ({"PORT": "9000", "PUBLIC_URL": "http://127.0.0.1:9000"}, True),
+        ({"HOST": "0.0.0.0", "PUBLIC_URL": "https://gate.example.com"}, True),
+    ],
+)
+def test_a_public_url_that_nobody_chose_fits_where_it_listens_or_not(
+    environ: dict[str, str], fits: bool
+) -> None:
+    """Where it doesn't, links in mail lead nowhere: ``serve`` says so."""
+    assert read(**environ).public_url_fits is fits
+
+
 @given(
     st.fixed_dictionaries(
         {},

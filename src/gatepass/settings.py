@@ -20,6 +20,8 @@ from gatepass.core.errors import Misconfigured
 from gatepass.core.networks import InvalidNetwork, Network, parse_network
 from gatepass.environment import PREFIX, QUOTES
 
+DEFAULT_PORT = 8787
+DEFAULT_PUBLIC_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 _LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
 # A host outside ASCII is written with its A-labels (xn--…), as browsers compare origins.
 _ORIGIN = re.compile(
@@ -33,9 +35,9 @@ class Settings:
 
     data_dir: Path
     database_url: str = field(repr=False)
-    public_url: str = "http://127.0.0.1:8787"
+    public_url: str = DEFAULT_PUBLIC_URL
     host: str = "127.0.0.1"
-    port: int = 8787
+    port: int = DEFAULT_PORT
     workers: int = 1
     verify_port: int | None = None
     verify_workers: int = 1
@@ -73,9 +75,9 @@ class Settings:
             database_url=setting(
                 "DATABASE_URL", partial(_database_url, data_dir), "sqlite:///gatepass.db"
             ),
-            public_url=setting("PUBLIC_URL", _public_url, "http://127.0.0.1:8787"),
+            public_url=setting("PUBLIC_URL", _public_url, DEFAULT_PUBLIC_URL),
             host=setting("HOST", _host, "127.0.0.1"),
-            port=setting("PORT", _port, "8787"),
+            port=setting("PORT", _port, str(DEFAULT_PORT)),
             workers=setting("WORKERS", _workers, cores),
             verify_port=setting("VERIFY_PORT", _port, None),
             verify_workers=setting("VERIFY_WORKERS", _workers, cores),
@@ -101,6 +103,12 @@ class Settings:
     def is_https(self) -> bool:
         """Whether people reach it by https; decides the cookie's name and its Secure mark."""
         return self.public_url.startswith("https://")
+
+    @property
+    def public_url_fits(self) -> bool:
+        """Whether PUBLIC_URL was chosen, or its default is where this listens."""
+        listens_there = self.port == DEFAULT_PORT and ipaddress.ip_address(self.host).is_loopback
+        return self.public_url != DEFAULT_PUBLIC_URL or listens_there
 
     @property
     def mail_host(self) -> str:

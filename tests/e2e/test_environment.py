@@ -1,6 +1,7 @@
 """A served installation's environment: no worker has secrets in it, nobody is misled by it."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ OURS = {
     "GATEPASS_PORT_8787_TCP": "tcp://10.96.0.17:8787",
     "GATEPASS_DATABASE_PORT": "tcp://10.96.0.18:5432",
     "PGPASSWORD": PG_SECRET,
+    # It listens on another port.
+    "GATEPASS_PUBLIC_URL": "",
 }
 
 
@@ -103,6 +106,15 @@ def test_serve_tells_a_misspelt_setting_once(running: Running) -> None:
     assert "the nearest is GATEPASS_DATABASE_URL\n" in log
     assert SECRET not in log
     assert "10.96.0" not in log
+
+
+def test_serve_tells_that_mail_would_lead_nowhere(running: Running) -> None:
+    deadline = time.monotonic() + 20
+    # Its workers answer before the supervisor has heard of all of them.
+    while "serving on" not in (log := running.log.read_text()):
+        assert time.monotonic() < deadline, log
+        time.sleep(0.02)
+    assert log.count("GATEPASS_PUBLIC_URL has its default, http://127.0.0.1:8787") == 1
 
 
 def test_it_serves_all_the_same(running: Running) -> None:

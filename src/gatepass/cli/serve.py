@@ -34,10 +34,17 @@ def serve(
         follow_catalogue(node.database, node.catalogue, node.clock.now())
         clock = node.clock
 
+    log = logging.getLogger("gatepass")
+
     def ready() -> None:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         where = f"http://{host}:{settings.port}"
         also = "" if settings.verify_port is None else f", for gateways on {settings.verify_port}"
-        logging.getLogger("gatepass").info("serving on %s%s", where, also)
+        if not settings.public_url_fits:
+            log.warning(
+                "GATEPASS_PUBLIC_URL has its default, %s: links in mail lead there",
+                settings.public_url,
+            )
+        log.info("serving on %s%s", where, also)
 
     raise typer.Exit(run(settings, text, clock, when_ready=ready))
