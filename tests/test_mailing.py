@@ -53,9 +53,9 @@ def mailing(registry: SmallRegistry, port: int) -> Mailing:
 
 
 def invite(registry: SmallRegistry, actor: Actor, email: str = "new@example.com") -> Invitation:
-    with registry.changing() as session:
+    with registry.changing() as change:
         return invitations.create(
-            session, actor, email=email, role="reporting", lifetime_ms=LIFETIME
+            change.session, actor, email=email, role="reporting", lifetime_ms=LIFETIME
         )
 
 
@@ -164,8 +164,8 @@ def test_a_refusal_for_good_is_given_up_and_told(
     ours.send_due()
     assert mailbox.tried == 1
     # A person can still have it sent again.
-    with registry.changing() as session:
-        invitations.resend(session, ada, seen(registry, ada).id, lifetime_ms=LIFETIME)
+    with registry.changing() as change:
+        invitations.resend(change.session, ada, seen(registry, ada).id, lifetime_ms=LIFETIME)
     ours.send_due()
     assert seen(registry, ada).delivered_at == registry.now
 
@@ -295,13 +295,13 @@ def test_what_ended_meanwhile_is_not_sent(
     made = invite(registry, ada)
 
     def happens() -> None:
-        with registry.changing() as session:
+        with registry.changing() as change:
             if what == "deactivated":
-                invitations.deactivate(session, ada, made.id)
+                invitations.deactivate(change.session, ada, made.id)
             elif what == "replaced":
-                invitations.resend(session, ada, made.id, lifetime_ms=LIFETIME)
+                invitations.resend(change.session, ada, made.id, lifetime_ms=LIFETIME)
             else:
-                end_user(session, registry.ada.id)
+                end_user(change.session, registry.ada.id)
 
     ours = mailing(registry, mailbox.port)
     ours.post = Meanwhile(mailbox.port, happens)

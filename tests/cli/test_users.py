@@ -14,11 +14,11 @@ ADA = "ada@acme.example"
 
 
 def enrol() -> None:
-    with opened() as node, node.database.changing(node.clock.now()) as session:
+    with opened() as node, node.database.changing(node.clock.now()) as change:
         node.sealing.make()
-        ada = users.by_email(session, ADA)
+        ada = users.by_email(change.session, ADA)
         assert ada is not None
-        second_factor.put(session, ada.id, second_factor.new_secret(), 0, node.sealing)
+        second_factor.put(change.session, ada.id, second_factor.new_secret(), 0, node.sealing)
 
 
 def test_a_lost_second_factor_is_turned_off_at_once(installed: Callable[..., Any]) -> None:

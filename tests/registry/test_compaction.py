@@ -73,8 +73,8 @@ def count(registry: SmallRegistry, table: str) -> int:
 def test_a_login_tokens_grant_goes_a_day_after_its_end(registry: SmallRegistry) -> None:
     """By then it is refused like any text that isn't known; who signed in when stays listed."""
     ended = registry.signed_in(registry.ada)
-    with registry.changing() as session:
-        authentications.sign_out(session, ended)
+    with registry.changing() as change:
+        authentications.sign_out(change.session, ended)
     token, _ = registry.token(registry.signed_in(registry.ada), expires_at=registry.now + HOUR)
     expiring = registry.signed_in(registry.carl)
     copy = Copy(registry)
@@ -219,13 +219,13 @@ def test_whatever_happens_a_copy_that_followed_is_the_registry(
 
     def end_token() -> None:
         if tokens:
-            with registry.changing() as session:
-                access_tokens.deactivate(session, Actor.command_line(), tokens.pop())
+            with registry.changing() as change:
+                access_tokens.deactivate(change.session, Actor.command_line(), tokens.pop())
 
     def sign_out() -> None:
         if here:
-            with registry.changing() as session:
-                authentications.sign_out(session, here.pop())
+            with registry.changing() as change:
+                authentications.sign_out(change.session, here.pop())
 
     def pass_time(ms: int) -> None:
         nonlocal ada

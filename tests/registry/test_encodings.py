@@ -25,12 +25,12 @@ def write_and_read(url: str) -> None:
     """A company, by the registry's connections, and by the follower's."""
     database = Database(url)
     try:
-        with database.changing(NOW) as session:
+        with database.changing(NOW) as change:
             made = companies.create(
-                session, Actor.command_line(), catalogue=parse_catalogue(""), name=NAME
+                change.session, Actor.command_line(), catalogue=parse_catalogue(""), name=NAME
             )
             users.create(
-                session,
+                change.session,
                 Actor.command_line(),
                 company=made.id,
                 email="ἀδά@acme.example",

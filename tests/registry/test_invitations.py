@@ -28,8 +28,10 @@ def ada(registry: SmallRegistry) -> Actor:
 def invite(
     registry: SmallRegistry, actor: Actor, email: str = NEW, role: str = "reporting"
 ) -> Invitation:
-    with registry.changing() as session:
-        return invitations.create(session, actor, email=email, role=role, lifetime_ms=LIFETIME)
+    with registry.changing() as change:
+        return invitations.create(
+            change.session, actor, email=email, role=role, lifetime_ms=LIFETIME
+        )
 
 
 def link(registry: SmallRegistry, invitation: Invitation) -> str:
@@ -53,17 +55,17 @@ def accept(registry: SmallRegistry, token: str, **fields: Any) -> User:
         now=lambda: registry.now,
         hasher=HASHER,
         **(ordinary | fields),
-    )
+    ).made
 
 
 def resend(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
-    with registry.changing() as session:
-        return invitations.resend(session, actor, invitation.id, lifetime_ms=LIFETIME)
+    with registry.changing() as change:
+        return invitations.resend(change.session, actor, invitation.id, lifetime_ms=LIFETIME)
 
 
 def deactivate(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
-    with registry.changing() as session:
-        return invitations.deactivate(session, actor, invitation.id)
+    with registry.changing() as change:
+        return invitations.deactivate(change.session, actor, invitation.id)
 
 
 def status(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> str:
@@ -82,11 +84,11 @@ def broken(registry: SmallRegistry, token: str) -> BrokenLink:
 
 
 def end_user(registry: SmallRegistry, user: User) -> None:
-    with registry.changing() as session:
-        session.execute(
+    with registry.changing() as change:
+        change.session.execute(
             update(users_table).where(users_table.c.id == user.id).values(deactivated_at=1)
         )
-        publish(session, Holder(user.id, user.company, False, user.role))
+        publish(change.session, Holder(user.id, user.company, False, user.role))
 
 
 def test_a_link_makes_a_user_once(registry: SmallRegistry, ada: Actor) -> None:
@@ -196,8 +198,8 @@ def test_it_counts_as_long_as_its_inviter_holds_what_it_grants(
     made = invite(registry, registry.signed_in(bob), role="customer-service")
     token = link(registry, made)
     look(registry, token)
-    with registry.changing() as session:
-        publish(session, Holder(bob.id, bob.company, True, "reporting"))
+    with registry.changing() as change:
+        publish(change.session, Holder(bob.id, bob.company, True, "reporting"))
     broken(registry, token)
 
 
@@ -212,11 +214,11 @@ def test_it_counts_as_long_as_role_and_company_are_there(
         msgspec.structs.replace(rules, roles=without),
         msgspec.structs.replace(rules, active=False),
     ):
-        with registry.changing() as session:
-            publish(session, changed)
+        with registry.changing() as change:
+            publish(change.session, changed)
         broken(registry, token)
-    with registry.changing() as session:
-        publish(session, rules)
+    with registry.changing() as change:
+        publish(change.session, rules)
     accept(registry, token)
 
 
@@ -232,10 +234,10 @@ def test_from_outside_the_allowlist_a_good_link_says_so(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     token = link(registry, invite(registry, ada))
-    with registry.changing() as session:
-        rules = published_rules(session, registry.northwind.id)
+    with registry.changing() as change:
+        rules = published_rules(change.session, registry.northwind.id)
         networks = Networks.of([parse_network("203.0.113.0/24")])
-        publish(session, msgspec.structs.replace(rules, allowlist=networks))
+        publish(change.session, msgspec.structs.replace(rules, allowlist=networks))
     for address in (ADDRESS, None):
         with pytest.raises(Forbidden) as refusal:
             look(registry, token, address)
@@ -327,8 +329,8 @@ def test_an_access_token_only_reads(registry: SmallRegistry, ada: Actor) -> None
             act()
         assert refusal.value.reason == "signed_in_user_required"
     assert status(registry, program, made) == "pending"
-    with registry.changing() as session:
-        access_tokens.deactivate(session, ada, token.id)
+    with registry.changing() as change:
+        access_tokens.deactivate(change.session, ada, token.id)
 
 
 def test_another_companys_are_not_there(registry: SmallRegistry, ada: Actor) -> None:

@@ -143,8 +143,8 @@ def test_what_had_ended_stays_ended(
 ) -> None:
     registry.now += 60_000
     for end in ENDS.values():
-        with registry.changing() as session:
-            end(session, registry)
+        with registry.changing() as change:
+            end(change.session, registry)
     target = lost if known_from == "the log" else registry.database
     logs = [] if known_from == "the database" else [log.read()]
     result = restored(target, backup, *logs, now=registry.now + 1)
@@ -178,8 +178,8 @@ def test_a_token_says_why_it_is_refused(
 ) -> None:
     later, text_ = registry.token(registry.signed)
     assert reason(registry.database, registry.text) == Reason.allowed
-    with registry.changing() as session:
-        access_tokens.deactivate(session, registry.signed, registry.made.id)
+    with registry.changing() as change:
+        access_tokens.deactivate(change.session, registry.signed, registry.made.id)
     result = restored(lost, backup, log.read())
     assert reason(lost, registry.text) == Reason.token_deactivated
     assert reason(lost, text_) == Reason.token_invalid
@@ -190,8 +190,8 @@ def test_a_token_says_why_it_is_refused(
 
 def test_without_either_it_comes_back(registry: FullRegistry, backup: Path, lost: Database) -> None:
     """That is what the log is for."""
-    with registry.changing() as session:
-        access_tokens.deactivate(session, registry.signed, registry.made.id)
+    with registry.changing() as change:
+        access_tokens.deactivate(change.session, registry.signed, registry.made.id)
     assert sum(restored(lost, backup).kept_ended.values()) == 0
     assert reason(lost, registry.text) == Reason.allowed
 
@@ -200,8 +200,8 @@ def test_what_was_made_after_the_backup_is_gone(registry: FullRegistry, backup: 
     active, text_ = registry.token(registry.signed)
     ended, _ = registry.token(registry.signed)
     registry.colleague("reporting", "Late")
-    with registry.changing() as session:
-        access_tokens.deactivate(session, registry.signed, ended.id)
+    with registry.changing() as change:
+        access_tokens.deactivate(change.session, registry.signed, ended.id)
     assert reason(registry.database, text_) == Reason.allowed
     result = restored(registry.database, backup)
     assert reason(registry.database, text_) == Reason.token_invalid
@@ -287,8 +287,8 @@ def test_its_first_revision_is_past_all_that_are_known(
 
 
 def test_it_can_be_done_again(registry: FullRegistry, backup: Path, log: EndedLog) -> None:
-    with registry.changing() as session:
-        access_tokens.deactivate(session, registry.signed, registry.made.id)
+    with registry.changing() as change:
+        access_tokens.deactivate(change.session, registry.signed, registry.made.id)
     first = restored(registry.database, backup, log.read())
     second = restored(registry.database, backup, log.read())
     assert second.revision == first.revision + 1
@@ -300,9 +300,9 @@ def test_it_can_be_done_again(registry: FullRegistry, backup: Path, log: EndedLo
 
 def test_everything_else_is_the_backups(registry: FullRegistry, backup: Path) -> None:
     before = measured(registry.database)
-    with registry.changing() as session:
-        session.execute(update(t.companies).values(second_factor_required=True))
-        session.execute(update(t.token_use).values(total=1))
+    with registry.changing() as change:
+        change.session.execute(update(t.companies).values(second_factor_required=True))
+        change.session.execute(update(t.token_use).values(total=1))
     result = restored(registry.database, backup)
     after = measured(registry.database)
     assert result.found == before
@@ -353,8 +353,8 @@ def test_a_copy_that_follows_is_built_anew(
 
 
 def test_the_audit_log_tells_of_it(registry: FullRegistry, backup: Path) -> None:
-    with registry.changing() as session:
-        access_tokens.deactivate(session, registry.signed, registry.made.id)
+    with registry.changing() as change:
+        access_tokens.deactivate(change.session, registry.signed, registry.made.id)
     restored(registry.database, backup)
     its = [audit.sentence(event) for event in registry.events(registry.northwind)]
     assert "The command line deactivated the access token Naïve — 日本" in its
@@ -373,16 +373,16 @@ def test_a_company_that_nobody_can_administer_is_named(
     assert restored(registry.database, backup).without_administrator == []
     other = registry.user(registry.contoso, "eve@contoso.example", "Eve")
     assert other.role == "admin"
-    with registry.changing() as session:
-        user_changes.deactivate(session, OPERATOR, registry.carl.id)
+    with registry.changing() as change:
+        user_changes.deactivate(change.session, OPERATOR, registry.carl.id)
     assert restored(registry.database, backup).without_administrator == ["Contoso"]
     with registry.reading() as session:
         assert [one.id for one in companies.without_administrator(session)] == [registry.contoso.id]
 
 
 def test_a_deactivated_company_stays_so(registry: FullRegistry, backup: Path) -> None:
-    with registry.changing() as session:
-        session.execute(
+    with registry.changing() as change:
+        change.session.execute(
             update(t.companies)
             .where(t.companies.c.id == registry.contoso.id)
             .values(deactivated_at=NOW, deactivated_by_name="someone")
@@ -444,7 +444,7 @@ def test_people_sign_in_again_with_the_backups_password(
     registry: FullRegistry, backup: Path
 ) -> None:
     restored(registry.database, backup)
-    again, _ = sign_in(
+    again, _, _ = sign_in(
         registry.database,
         registry.sealing,
         email=registry.carl.email,

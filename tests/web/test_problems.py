@@ -9,6 +9,7 @@ from gatepass.core.errors import (
     GatepassError,
     InvalidInput,
     Misconfigured,
+    NotConfirmed,
     NotFound,
     SignInFailed,
     TooManyAttempts,
@@ -64,7 +65,8 @@ def test_when_to_try_again_is_told_unless_that_would_do_it_twice() -> None:
 
     assert retry(TooManyAttempts(7)) == "7"
     assert retry(Unavailable("x", reason="stale")) == "1"
-    assert retry(Unavailable("x", reason="not_confirmed")) is None
+    assert retry(Unavailable("x", reason="outcome_unknown")) is None
+    assert retry(NotConfirmed()) is None
     assert retry(NotFound("x")) is None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, as_sent, print_json
+from gatepass.cli.output import AsJson, as_sent, print_json, warn_unconfirmed
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, NotFound
 from gatepass.registry import user_changes, users
@@ -22,13 +22,14 @@ def second_factor_off(
     json: AsJson = False,
 ) -> None:
     """Turn off the second factor of someone who lost it, at once; all their sign-ins end."""
-    with opened() as node, node.database.changing(node.clock.now()) as session:
-        found = users.by_email(session, email)
+    with opened() as node, node.database.changing(node.clock.now()) as change:
+        found = users.by_email(change.session, email)
         if found is None:
             raise NotFound("There is no such user.")
         if not found.second_factor:
             raise Conflict(f"{found.email} has no second factor.", reason="second_factor_missing")
-        user = user_changes.turn_off_second_factor(session, Actor.command_line(), found.id)
+        user = user_changes.turn_off_second_factor(change.session, Actor.command_line(), found.id)
+    warn_unconfirmed(change)
     if json:
         print_json(as_sent(User.model_validate(user)))
     else:

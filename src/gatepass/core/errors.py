@@ -103,9 +103,27 @@ class TooManyAttempts(GatepassError):
 
 
 class Unavailable(GatepassError):
-    """It can't be decided or done right now: ``stale``, ``not_confirmed`` or ``unavailable``."""
+    """It can't be decided or done right now: ``stale`` or ``unavailable``; or it isn't known
+    whether it was done: ``outcome_unknown``."""
 
     reason = "unavailable"
+
+
+class NotConfirmed(GatepassError):
+    """The change was made and stands, but this node doesn't decide by it yet.
+
+    Attributes:
+        current: the record as the change left it, as it is sent; None where there is none.
+    """
+
+    reason = "not_confirmed"
+
+    def __init__(self, current: object | None = None) -> None:
+        super().__init__(
+            "The change was made and stands. This node has not caught up with it yet, and will "
+            "decide by it within seconds. Don't repeat it."
+        )
+        self.current = current
 
 
 class Misconfigured(GatepassError):

@@ -21,6 +21,7 @@ from gatepass.registry import (
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
+from gatepass.registry.database import Committed
 from gatepass.registry.fields import read_label
 from gatepass.registry.proving import Proving, require_person
 from gatepass.registry.standing import standing
@@ -89,7 +90,7 @@ def rename(session: Session, actor: Actor, name: str, *, former: str | None = No
     _record(session, actor, "renamed", row, name, before={"name": row.name}, after={"name": name})
 
 
-def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -> int:
+def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -> Committed[int]:
     """Change one's own password, which ends all other sign-ins; how many those were.
 
     Whoever else knows the former password may have signed in with it.

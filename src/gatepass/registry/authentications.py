@@ -136,7 +136,7 @@ def end_of_user(session: Session, actor: Actor, user_id: str) -> int:
     return _end_all(session, actor, _active(session, user_id))
 
 
-def sign_out(session: Session, actor: Actor) -> None:
+def sign_out(session: Session, actor: Actor) -> Authentication:
     """End the authentication in use.
 
     Raises:
@@ -145,7 +145,7 @@ def sign_out(session: Session, actor: Actor) -> None:
     actor.require_signed_in()
     if actor.kind != "user" or actor.credential is None:
         raise Forbidden("Nobody is signed in.", reason="signed_in_user_required")
-    _end(session, actor, actor.credential, "authentication.ended")
+    return _end(session, actor, actor.credential, "authentication.ended")
 
 
 def _others(session: Session, actor: Actor) -> list[str]:

@@ -91,12 +91,12 @@ def _withdraw(database: Database, now: Callable[[], int], pause: Callable[[], bo
             over = _over(session, looked_at)
         for start in range(0, len(over), _GRANTS_AT_ONCE):
             batch = over[start : start + _GRANTS_AT_ONCE]
-            with database.changing(now()) as session:
+            with database.changing(now()) as change:
                 # Another node may have been here meanwhile.
-                left = session.scalars(
+                left = change.session.scalars(
                     select(_grant_id).select_from(_grants).where(_grant_id.in_(batch))
                 ).all()
-                withdraw_grants(session, left)
+                withdraw_grants(change.session, left)
             withdrawn += len(left)
             going_on = pause()
             if not going_on:

@@ -18,7 +18,7 @@ from gatepass.core.permissions import covers
 from gatepass.registry import audit, outgoing_mail, passwords, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.database import Database
+from gatepass.registry.database import Committed, Database
 from gatepass.registry.fields import Problems, label_problem
 from gatepass.registry.invitations import STORED, status_of
 from gatepass.registry.mail_links import followed, new_link, require_admitted
@@ -83,7 +83,7 @@ def accept(
     address: str | None,
     now: Callable[[], int],
     hasher: PasswordHasher = passwords.HASHER,
-) -> User:
+) -> Committed[User]:
     """Turn the invitation into a user. Of many who try at once, one succeeds.
 
     Args:
@@ -100,9 +100,11 @@ def accept(
         offer = look(session, token, address)
     _check_fields(offer, name, password)
     password_hash = passwords.hash(password, hasher=hasher)
-    with database.changing(now()) as session:
+    with database.changing(now()) as change:
         # Hashing took a while: what was true before it counts for nothing now.
-        return _let_in(session, _good(session, token, address), name, password_hash, address)
+        row = _good(change.session, token, address)
+        user = _let_in(change.session, row, name, password_hash, address)
+    return Committed(user, change.confirmed)
 
 
 def _let_in(

@@ -151,9 +151,12 @@ def complete(
     address: str | None,
     now: Callable[[], int],
     hasher: PasswordHasher = passwords.HASHER,
-) -> None:
+) -> bool:
     """Set the new password, once. Whoever is signed in as this user is so no more, and no other
     link of theirs is good. A second factor stays, and is asked for at the next sign-in.
+
+    Returns:
+        Whether this node decides by it already.
 
     Args:
         address: where the request comes from, as text.
@@ -174,17 +177,18 @@ def complete(
         second_factor=account.second_factor,
     )
     password_hash = passwords.hash(password, hasher=hasher)
-    with database.changing(now()) as session:
+    with database.changing(now()) as change:
         # Hashing took a while: what was true before it counts for nothing now. A second factor
         # that is gone by now would leave a password too short on its own.
-        row = _good(session, token, address)
+        row = _good(change.session, token, address)
         passwords.check_rules(
             password,
             email=row.email,
             company_name=row.company_name,
             second_factor=row.totp_sealed is not None,
         )
-        _set_password(session, row, password_hash, address)
+        _set_password(change.session, row, password_hash, address)
+    return change.confirmed
 
 
 def end_links(session: Session, actor: Actor) -> None:

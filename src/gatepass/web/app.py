@@ -31,6 +31,7 @@ from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.openapi import openapi_document
 from gatepass.web.own_address import opened_elsewhere
 from gatepass.web.pages.errors import error_page
+from gatepass.web.problem_response import problem_response
 from gatepass.web.problems import (
     Problem,
     problem_of_decision,
@@ -77,13 +78,9 @@ def create_app(
     return TransportSecurity(application) if https else application
 
 
-def _answer(problem: Problem) -> Response:
-    return Response(problem.body(), problem.status, headers=dict(problem.headers()))
-
-
 async def _refused(request: Request, refused: Refused) -> Response:
     problem = problem_of_decision(refused.decision)
-    return _answer(_with_uncounted_cookie(request, problem))
+    return problem_response(_with_uncounted_cookie(request, problem))
 
 
 def _with_uncounted_cookie(request: Request, problem: Problem) -> Problem:
@@ -105,17 +102,17 @@ def _with_uncounted_cookie(request: Request, problem: Problem) -> Problem:
 
 
 async def _failed(request: Request, error: GatepassError) -> Response:
-    return _answer(problem_of_error(error))
+    return problem_response(problem_of_error(error))
 
 
 async def _not_valid(request: Request, error: RequestValidationError) -> Response:
     errors: list[dict[str, Any]] = [dict(one) for one in error.errors()]
     # What can't be an id is nobody's id.
     if any(one["loc"][0] == "path" for one in errors):
-        return _answer(problem_of_status(404))
+        return problem_response(problem_of_status(404))
     for one in errors:
         one["loc"] = one["loc"][1:]
-    return _answer(problem_of_error(InvalidInput(field_errors(errors))))
+    return problem_response(problem_of_error(InvalidInput(field_errors(errors))))
 
 
 async def _http_fault(request: Request, fault: HTTPException) -> Response:
@@ -123,12 +120,12 @@ async def _http_fault(request: Request, fault: HTTPException) -> Response:
     if _for_people(request):
         fault.headers = dict(allow)
         return await run_in_threadpool(error_page, request, fault)
-    return _answer(problem_of_status(fault.status_code, allow))
+    return problem_response(problem_of_status(fault.status_code, allow))
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:
     # The edge logs it.
-    return _answer(problem_of_status(500))
+    return problem_response(problem_of_status(500))
 
 
 _HANDLERS: dict[type[Exception], Any] = {

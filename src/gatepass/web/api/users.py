@@ -20,6 +20,7 @@ from gatepass.web.api.shapes import (
     person_name,
     wanted_tags,
 )
+from gatepass.web.confirmation import settled
 from gatepass.web.deps import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Users"])
@@ -96,13 +97,13 @@ def change_role(
     their next call. 409 for the last administrator and for deactivated users. With `If-Match`,
     only the version it names is changed (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as session:
+        with node.database.changing(node.clock.now()) as change:
             user = user_changes.change_role(
-                session, actor, id, role=changes.role, if_match=wanted_tags(if_match)
+                change.session, actor, id, role=changes.role, if_match=wanted_tags(if_match)
             )
     except Conflict as conflict:
         raise _readable(conflict) from None
-    return _sent(user, response)
+    return settled(change.confirmed, _sent(user, response))
 
 
 @router.post(
@@ -118,11 +119,13 @@ def deactivate(
     """Needs `users:manage`, and all that their role permits. Their sign-ins and access tokens are
     refused from now on. Repeating it changes nothing. 409 for the last administrator."""
     try:
-        with node.database.changing(node.clock.now()) as session:
-            user = user_changes.deactivate(session, actor, id, access_tokens=end.access_tokens)
+        with node.database.changing(node.clock.now()) as change:
+            user = user_changes.deactivate(
+                change.session, actor, id, access_tokens=end.access_tokens
+            )
     except Conflict as conflict:
         raise _readable(conflict) from None
-    return _sent(user, response)
+    return settled(change.confirmed, _sent(user, response))
 
 
 @router.post(
@@ -141,11 +144,11 @@ def turn_off_second_factor(
     and all their sign-ins end; the next takes the password alone. Repeating it changes nothing.
     409 (`own_second_factor`) for one's own."""
     try:
-        with node.database.changing(node.clock.now()) as session:
-            user = user_changes.turn_off_second_factor(session, actor, id)
+        with node.database.changing(node.clock.now()) as change:
+            user = user_changes.turn_off_second_factor(change.session, actor, id)
     except Conflict as conflict:
         raise _readable(conflict) from None
-    return _sent(user, response)
+    return settled(change.confirmed, _sent(user, response))
 
 
 def _readable(conflict: Conflict) -> Conflict:

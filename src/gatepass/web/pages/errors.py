@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from gatepass.core.errors import Forbidden, GatepassError
 from gatepass.web.cookies import same_site
@@ -22,8 +22,8 @@ from gatepass.web.deps import Refused, node_of
 from gatepass.web.edge import log_unhandled
 from gatepass.web.misconfiguration import Fault
 from gatepass.web.own_address import Elsewhere, is_loopback, opened_elsewhere
+from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.forms import read_form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.places import TWO_FACTOR
 from gatepass.web.pages.resuming import opens_instead, path_of, path_that_opens, typed_into
 from gatepass.web.pages.sign_in_form import sign_in_form
@@ -75,7 +75,7 @@ class PageRoute(APIRoute):
                     _require_own_form(request)
                 instead = await opens_instead(request, self.endpoint)
                 if instead is not None:
-                    return security_headers(RedirectResponse(instead, 303))
+                    return see_other(instead)
                 return await handle(request)
             except Exception as error:
                 typed = await _typed(request)
@@ -107,7 +107,7 @@ def error_page(
     if problem.reason in _SIGNED_OUT and problem.status in (401, 403):
         return _sign_in_first(request, typed)
     if problem.reason == "second_factor_required" and problem.status == 403:
-        return security_headers(RedirectResponse(TWO_FACTOR.path, 303))
+        return see_other(TWO_FACTOR.path)
     visitor = None if problem.reason == "cross_site" else _visitor(request)
     explained = _explained(request, problem, visitor)
     response = render(
@@ -146,7 +146,7 @@ def _problem(error: Exception) -> Problem:
 def _sign_in_first(request: Request, typed: Sequence[tuple[str, str]]) -> Response:
     if request.method in ("GET", "HEAD"):
         path = quote(path_of(request), safe="/")
-        return security_headers(RedirectResponse(f"/sign-in?next={path}", 303))
+        return see_other(f"/sign-in?next={path}")
     kept = typed_into(request, typed)
     what = "What you typed is there again once you have signed in."
     if kept is None:

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from gatepass.core.errors import Conflict
 from gatepass.node import Node
 from gatepass.registry import invitations, roles
 from gatepass.registry.invitations import Invitation
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
 
@@ -79,15 +79,15 @@ def show_list(
 @router.post("/company/users/invitations/{id}/resend")
 def resend(visitor: Visiting, node: OurNode, id: str) -> Response:
     """Send a new link."""
-    with node.database.changing(node.clock.now()) as session:
+    with node.database.changing(node.clock.now()) as change:
         invitations.resend(
-            session,
+            change.session,
             visitor.actor,
             id,
             lifetime_ms=node.settings.invitation_lifetime * 1000,
         )
     node.mailing.wake()
-    return security_headers(RedirectResponse(f"{BACK}?done=resent", 303))
+    return see_other(f"{BACK}?done=resent", confirmed=change.confirmed)
 
 
 @router.get("/company/users/invitations/{id}/deactivate")
@@ -107,6 +107,6 @@ def ask_to_deactivate(visitor: Visiting, node: OurNode, id: str) -> Response:
 @router.post("/company/users/invitations/{id}/deactivate")
 def deactivate(visitor: Visiting, node: OurNode, id: str) -> Response:
     """End it for good."""
-    with node.database.changing(node.clock.now()) as session:
-        invitations.deactivate(session, visitor.actor, id)
-    return security_headers(RedirectResponse(f"{BACK}?done=ended", 303))
+    with node.database.changing(node.clock.now()) as change:
+        invitations.deactivate(change.session, visitor.actor, id)
+    return see_other(f"{BACK}?done=ended", confirmed=change.confirmed)

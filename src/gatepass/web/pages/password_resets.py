@@ -6,16 +6,16 @@ import logging
 from fastapi import APIRouter, Depends, Request
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden, GatepassError, InvalidInput
 from gatepass.node import Node
 from gatepass.registry import password_resets, passwords
 from gatepass.web.deps import OurNode, node_of
 from gatepass.web.mail_links import address_text_of, reset_password
+from gatepass.web.pages.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.mail_links import LinkRoute, broken_page, shut_out_page, signed_in_here
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import not_from_outside
@@ -58,6 +58,7 @@ def done(request: Request, node: OurNode) -> Response:
         "links/done.html",
         visitor=None,
         now=node.clock.now(),
+        unconfirmed=is_unconfirmed(request),
         title="Your new password is set",
         what="Every sign-in there was has ended. Sign in with your new password.",
         here=signed_in_here(request),
@@ -74,7 +75,7 @@ def show(request: Request, token: str) -> Response:
 async def reset(request: Request, token: str, fields: Form) -> Response:
     """Set the new password, once."""
     try:
-        await reset_password(request, token, fields.one("password"))
+        confirmed = await reset_password(request, token, fields.one("password"))
     except InvalidInput as error:
         return await run_in_threadpool(_page, request, token, dict(error.errors))
     except BrokenLink as error:
@@ -83,7 +84,7 @@ async def reset(request: Request, token: str, fields: Form) -> Response:
         if error.reason != "company_address_not_allowed":
             raise
         return shut_out_page(request, error)
-    return security_headers(RedirectResponse(_DONE, 303))
+    return see_other(_DONE, confirmed=confirmed)
 
 
 def _request(node: Node, email: str, address: str) -> None:
