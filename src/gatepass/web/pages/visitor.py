@@ -12,7 +12,15 @@ from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
 from gatepass.verify.presented import read_credential
 from gatepass.web.cookies import login_cookie
-from gatepass.web.deps import Refused, address_of, admit, caller_of, lines, node_of
+from gatepass.web.deps import (
+    Refused,
+    address_of,
+    admit,
+    caller_of,
+    lines,
+    node_of,
+    unlisted_proxy_of,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,8 @@ class Visitor:
         actor: what registry operations take.
         role_name: the name of their role, as people know it.
         signed_in_until: when the login token in use expires (Unix ms); None with an access token.
+        unlisted_proxy: their request's peer, if it sent X-Forwarded-For without being a trusted
+            proxy.
     """
 
     actor: Actor
@@ -31,6 +41,7 @@ class Visitor:
     role_name: str
     company_name: str
     signed_in_until: int | None = None
+    unlisted_proxy: str | None = None
 
     @property
     def initials(self) -> str:
@@ -83,6 +94,7 @@ def visiting(request: Request) -> Visitor:
         role_name=role.name if role else user.role,
         company_name=company.name,
         signed_in_until=caller.grant.expires_at if caller.grant.kind == "login" else None,
+        unlisted_proxy=unlisted_proxy_of(request),
     )
 
 
