@@ -71,7 +71,7 @@ class GatepassMiddleware:
         for permission in needs:
             if (refusal := refused_by_permission(request, permission)) is not None:
                 return refusal
-        return None if needs or is_exempt(view) else refused_as_unknown(request)
+        return None if needs or is_exempt(view, request.method) else refused_as_unknown(request)
 
     async def _view_refusal_later(
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
