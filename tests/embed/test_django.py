@@ -154,6 +154,99 @@ def test_a_view_that_nobody_named_is_refused_whatever_stands_around_it(
         assert call("GET", "/nowhere").status == 404
 
 
+def test_an_answer_that_no_view_gave_is_refused(
+    gatepass: dict[str, Any], lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Middleware behind ours can answer by itself: static files, a health check, a fallback."""
+
+    def answering(get_response: Any) -> Any:
+        def middleware(request: Any) -> HttpResponse:
+            if request.path_info == "/static":
+                return HttpResponse("SECRET")
+            if request.path_info == "/moved":
+                return HttpResponse(status=301, headers={"location": "/moved/"})
+            return get_response(request)
+
+        return middleware
+
+    module = types.ModuleType("answering_middleware")
+    module.__dict__["answering"] = answering
+    monkeypatch.setitem(__import__("sys").modules, "answering_middleware", module)
+    seen = path("seen", requires("charges:get")(view))
+    for asynchronous in (False, True):
+        stack = [*MIDDLEWARE, "answering_middleware.answering"]
+        with django_site(gatepass, seen, middleware=stack, asynchronous=asynchronous) as call:
+            assert call("GET", "/static", lines).outcome == "route_unknown"
+            assert call("GET", "/static").outcome == "token_missing"
+            assert call("GET", "/moved").status == 301
+            assert call("GET", "/nowhere", lines).status == 404
+            assert call("GET", "/seen", lines).body == b"seen"
+        # What is in front of ours answers as it did.
+        with django_site(gatepass, seen, middleware=stack[::-1], asynchronous=asynchronous) as call:
+            assert call("GET", "/static").body == b"SECRET"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("by_routes", [False, True])
+def test_a_method_or_path_that_is_overridden_behind_the_guard_is_decided_again(
+    by_routes: bool,
+    asynchronous: bool,
+    gatepass: dict[str, Any],
+    issued: Issued,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A caller that may read must not write by a header that says so."""
+    done: list[str] = []
+
+    def overriding(get_response: Any) -> Any:
+        def middleware(request: Any) -> Any:
+            request.method = request.headers.get("x-http-method-override", request.method)
+            request.path_info = request.headers.get("x-rewrite-url", request.path_info)
+            return get_response(request)
+
+        return middleware
+
+    module = types.ModuleType("overriding_middleware")
+    module.__dict__["overriding"] = overriding
+    monkeypatch.setitem(__import__("sys").modules, "overriding_middleware", module)
+
+    def charge(request: Any, id: str) -> HttpResponse:
+        done.append(request.method)
+        return view(request)
+
+    class Charge(View):
+        @requires("charges:get")
+        def get(self, request: Any, id: str) -> HttpResponse:
+            return charge(request, id)
+
+        @requires("payouts:create")
+        def post(self, request: Any, id: str) -> HttpResponse:
+            return charge(request, id)
+
+        def delete(self, request: Any, id: str) -> HttpResponse:
+            return charge(request, id)
+
+    settings, patterns = gatepass, [path("charges/<id>", Charge.as_view())]
+    if by_routes:
+        permissions = {"GET /charges/{id}": "charges:get", "POST /charges/{id}": "payouts:create"}
+        settings = {**gatepass, "PERMISSIONS": permissions, "EXEMPT": ["GET /health/{id}"]}
+        patterns = [path("charges/<id>", charge), path("health/<id>", charge)]
+    stack = [*MIDDLEWARE, "overriding_middleware.overriding"]
+    lines = [("x-access-token", issued.token(permissions=frozenset({"charges:get"})))]
+    with django_site(settings, *patterns, middleware=stack, asynchronous=asynchronous) as call:
+        assert call("GET", "/charges/1", lines).body == b"seen"
+        for method, outcome in (("POST", "permission_missing"), ("DELETE", "route_unknown")):
+            override = ("x-http-method-override", method)
+            assert call("GET", "/charges/1", [*lines, override]).outcome == outcome
+            assert call("GET", "/charges/1", [override]).outcome == "token_missing"
+        if by_routes:
+            rewrite = ("x-rewrite-url", "/charges/1")
+            assert call("GET", "/health/1", [rewrite]).outcome == "token_missing"
+            assert call("GET", "/health/1").body == b"seen"
+            done.pop()
+    assert done == ["GET"]
+
+
 def test_several_requirements_must_all_be_held(gatepass: dict[str, Any], issued: Issued) -> None:
     both = requires("charges:get")(csrf_exempt(requires("charges:create")(view)))
     for middleware in ([], MIDDLEWARE):

@@ -1,7 +1,7 @@
 """A Django request as a call that is decided. A refusal is the response to answer with, and None
 that there is nothing to refuse."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.http import HttpRequest, HttpResponse
 
@@ -47,6 +47,21 @@ class Read:
 def refused_by_route(request: HttpRequest, gate: RouteGate, read: Read) -> HttpResponse | None:
     """Decide by method and path."""
     return _taken(request, gate.admit(read.method, read.path, read.lines, read.peer))
+
+
+def refused_if_overridden(
+    request: HttpRequest, gate: RouteGate, decided: tuple[str, str] | None
+) -> HttpResponse | None:
+    """Decide again where middleware has changed method or path since they were *decided* on.
+
+    A caller that may read could write otherwise, by a header that overrides the method.
+    """
+    if decided == (request.method, request.path_info):
+        return None
+    path = path_below("", request.path_info, None)
+    return refused_by_route(
+        request, gate, replace(Read.of(request), method=request.method, path=path)
+    )
 
 
 def refused_by_permission(request: HttpRequest, permission: str) -> HttpResponse | None:
