@@ -19,7 +19,7 @@ from typing import Any
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.networks import Network
-from gatepass.embed.cors import PREFLIGHT, is_preflight, readable_by_any_page
+from gatepass.embed.cors import preflight_answer, readable_by_any_page
 from gatepass.embed.gate import Lines, RouteGate
 from gatepass.embed.paths import asgi_path
 from gatepass.embed.refusal import Refusal
@@ -45,9 +45,9 @@ class GatepassMiddleware:
         exempt: routes that anybody may call without a token, such as ``GET /health``.
         trusted_proxies: networks whose X-Forwarded-For is believed. Nobody's, unless said.
         cors: let pages of any origin call and read the answers, refusals included: which pages a
-            token may be used on, its domains say. Preflights are then answered here. Otherwise a
-            preflight is refused like any call without a token; put your own CORS middleware
-            *around* this one, or exempt ``OPTIONS`` routes.
+            token may be used on, its domains say. Preflights are then answered here: with the
+            headers that they ask for and the methods of the routes. Otherwise a preflight is
+            refused like any call without a token; put your own CORS middleware *around* this one.
 
     Raises:
         Misconfigured: not exactly one of *permissions* and *catalogue*, or the file can't be read.
@@ -87,8 +87,9 @@ class GatepassMiddleware:
         method = scope["method"] if kind == "http" else "GET"
         lines = asgi_lines(scope)
         if self._cors and kind == "http":
-            if is_preflight(method, lines):
-                await _answer(send, "http", 204, PREFLIGHT, b"")
+            preflight = preflight_answer(method, lines, self._gate.methods)
+            if preflight is not None:
+                await _answer(send, "http", 204, preflight, b"")
                 return
             send = _readable_by_any_page(send)
         outcome = self._gate.admit(method, asgi_path(scope), lines, asgi_peer(scope))

@@ -23,6 +23,9 @@ from gatepass.verify.verifier import Verifier
 #: outside ASCII.
 Lines = Callable[[str], Sequence[str | None]]
 
+# Methods that pages may use where views, not routes, say what a call needs.
+_COMMON_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
 #: Stands in the routes where a permission would; no permission is spelt so.
 _EXEMPT = "no permission needed"
 
@@ -34,9 +37,14 @@ class Gate:
         verifier: decides.
         trusted_proxies: networks whose X-Forwarded-For is believed. Nobody's, unless said.
 
+    Attributes:
+        methods: those that a preflight is told of.
+
     Raises:
         InvalidNetwork: one of *trusted_proxies* is none.
     """
+
+    methods: tuple[str, ...] = _COMMON_METHODS
 
     def __init__(self, verifier: Verifier, trusted_proxies: Iterable[str | Network] = ()) -> None:
         self._verifier = verifier
@@ -110,6 +118,7 @@ class RouteGate(Gate):
         super().__init__(verifier, trusted_proxies)
         pairs = [*_pairs(permissions, catalogue), *((route, _EXEMPT) for route in exempt)]
         self._routes = Routes(pairs)
+        self.methods = _methods_of(route for route, _ in pairs)
 
     def admit(
         self, method: str, path: str | None, lines: Lines, peer: str | None
@@ -153,3 +162,9 @@ def _pairs(
         for permission in catalogue.permissions
         for route in permission.routes
     ]
+
+
+def _methods_of(routes: Iterable[str]) -> tuple[str, ...]:
+    """The routes' methods; HEAD counts as GET."""
+    methods = sorted({route.partition(" ")[0] for route in routes})
+    return tuple(each for one in methods for each in ((one, "HEAD") if one == "GET" else (one,)))

@@ -6,7 +6,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 
-from gatepass.embed.cors import PREFLIGHT, is_preflight, readable_by_any_page
+from gatepass.embed.cors import preflight_answer, readable_by_any_page
 from gatepass.embed.django.calls import (
     Read,
     refused_as_unknown,
@@ -57,10 +57,12 @@ class GatepassMiddleware:
         """The answer to a request that goes no further."""
         request.gatepass = None
         configured, read = gatepass(), Read.of(request)
-        if configured.cors and is_preflight(read.method, read.lines):
-            preflight = HttpResponse(status=204, headers=dict(PREFLIGHT))
-            del preflight["content-type"]
-            return preflight
+        if configured.cors:
+            headers = preflight_answer(read.method, read.lines, configured.gate.methods)
+            if headers is not None:
+                preflight = HttpResponse(status=204, headers=dict(headers))
+                del preflight["content-type"]
+                return preflight
         if not isinstance(configured.gate, RouteGate):
             return None
         refusal = refused_by_route(request, configured.gate, read)
