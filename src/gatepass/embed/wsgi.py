@@ -84,8 +84,8 @@ class GatepassMiddleware:
                 start_response(_status(204), preflight)
                 return []
             start_response = _readable_by_any_page(start_response)
-        peer = environ.get("REMOTE_ADDR")
-        outcome = self._gate.admit(method, wsgi_path(environ), lines, peer)
+        path, peer = wsgi_path(environ), environ.get("REMOTE_ADDR")
+        outcome = self._gate.patiently(lambda: self._gate.admit(method, path, lines, peer))
         if isinstance(outcome, Refusal):
             return _refuse(outcome, method, start_response)
         environ["gatepass.decision"] = outcome

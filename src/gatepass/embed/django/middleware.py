@@ -13,6 +13,7 @@ from gatepass.embed.django.calls import (
     refused_by_permission,
     refused_by_route,
     refused_if_overridden,
+    refused_later,
 )
 from gatepass.embed.django.settings import gatepass
 from gatepass.embed.django.views import is_exempt, needs_of
@@ -51,7 +52,8 @@ class GatepassMiddleware:
         return self._answer(request) or _finished(request, self._get_response(request))
 
     async def _answer_later(self, request: HttpRequest) -> HttpResponse:
-        return self._answer(request) or _finished(request, await self._get_response(request))
+        answer = await refused_later(lambda: self._answer(request))
+        return answer or _finished(request, await self._get_response(request))
 
     def _answer(self, request: HttpRequest) -> HttpResponse | None:
         """The answer to a request that goes no further."""
@@ -88,7 +90,7 @@ class GatepassMiddleware:
     async def _view_refusal_later(
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponse | None:
-        return self._view_refusal(request, view, args, kwargs)
+        return await refused_later(lambda: self._view_refusal(request, view, args, kwargs))
 
 
 def _finished(request: HttpRequest, response: HttpResponse) -> HttpResponse:

@@ -5,10 +5,10 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
 from gatepass.core.errors import Misconfigured
-from gatepass.embed.django.calls import refused_by_permission
+from gatepass.embed.django.calls import refused_by_permission, refused_later
 from gatepass.embed.django.handlers import handlers
 from gatepass.embed.gate import named
 
@@ -76,7 +76,8 @@ def _guarded(view: Callable[..., Any], permission: str) -> Callable[..., Any]:
 def _guarded_later(view: Callable[..., Awaitable[Any]], permission: str) -> Callable[..., Any]:
     @wraps(view)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        refusal = refused_by_permission(_request_among(args), permission)
+        request = _request_among(args)
+        refusal = await refused_later(lambda: refused_by_permission(request, permission))
         return await view(*args, **kwargs) if refusal is None else refusal
 
     return guarded
@@ -85,11 +86,15 @@ def _guarded_later(view: Callable[..., Awaitable[Any]], permission: str) -> Call
 def _guarded_dispatch(dispatch: Callable[..., Any], permission: str) -> Callable[..., Any]:
     @wraps(dispatch)
     def guarded(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if self.view_is_async:
+            # Its ``dispatch`` is a plain function that gives something to await.
+            return guarded_later(self, request, *args, **kwargs)
         refusal = refused_by_permission(request, permission)
-        if refusal is None:
-            return dispatch(self, request, *args, **kwargs)
-        # An asynchronous class has a plain ``dispatch`` that gives something to await.
-        return _later(refusal) if self.view_is_async else refusal
+        return dispatch(self, request, *args, **kwargs) if refusal is None else refusal
+
+    async def guarded_later(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        refusal = await refused_later(lambda: refused_by_permission(request, permission))
+        return await dispatch(self, request, *args, **kwargs) if refusal is None else refusal
 
     return _needing(guarded, permission)
 
@@ -122,7 +127,3 @@ def _request_among(args: tuple[Any, ...]) -> HttpRequest:
         if isinstance(request, HttpRequest):
             return request
     raise TypeError("what requires a permission is a view, or a method of a view class")
-
-
-async def _later(response: HttpResponse) -> HttpResponse:
-    return response
