@@ -253,6 +253,24 @@ ON_DOMAINS: list[tuple[list[tuple[str, str | bytes]], str]] = [
     ([("Origin", b"https://b\xfccher.example")], "origin_not_allowed"),
     ([("Origin", ""), ("Referer", "https://shop.example.com/")], "origin_not_allowed"),
     ([("Referer", b"https://shop.example.com/\xff")], "origin_not_allowed"),
+    # A page's own GET to its own host, without Origin and Referer: no page can set Sec-Fetch-Site.
+    ([("Sec-Fetch-Site", "same-origin"), ("Host", "shop.example.com")], "allowed"),
+    ([("Sec-Fetch-Site", "same-origin"), ("Host", "evil.example")], "origin_not_allowed"),
+    ([("Sec-Fetch-Site", "same-origin")], "origin_missing"),
+    ([("Sec-Fetch-Site", "cross-site"), ("Host", "shop.example.com")], "origin_missing"),
+    ([("Sec-Fetch-Site", "none"), ("Host", "shop.example.com")], "origin_missing"),
+    (
+        [("Sec-Fetch-Site", "same-origin"), *[("Host", "shop.example.com")] * 2],
+        "origin_not_allowed",
+    ),
+    (
+        [
+            ("Sec-Fetch-Site", "same-origin"),
+            ("Host", "evil.example"),
+            ("X-Forwarded-Host", "shop.example.com"),
+        ],
+        "origin_not_allowed",
+    ),
 ]
 
 

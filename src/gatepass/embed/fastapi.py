@@ -25,7 +25,7 @@ from fastapi.security.base import SecurityBase
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.networks import Network
 from gatepass.embed.asgi import asgi_lines, asgi_peer
-from gatepass.embed.gate import Gate, Lines, named
+from gatepass.embed.gate import Gate, named
 from gatepass.embed.refusal import Refusal
 from gatepass.embed.subprotocols import answering, offered_beside_token, without_token
 from gatepass.verify.verifier import Verifier
@@ -84,6 +84,7 @@ class Guard:
 
     async def __call__(self, connection: HTTPConnection) -> None:
         """Refuse a route that neither requires a permission of this guard nor is exempt."""
+        _hide_token(connection)
         for dependency in _dependencies(connection.scope):
             if dependency == self.exempt or (
                 isinstance(dependency, Requirement) and dependency.gate is self._gate
@@ -108,8 +109,8 @@ class Requirement(SecurityBase):
 
 
 async def _judge(gate: Gate, connection: HTTPConnection, **what: Any) -> Decision:
+    _hide_token(connection)
     scope, handshake = connection.scope, isinstance(connection, WebSocket)
-    # A route may require several permissions: the handshake is read as it came each time.
     lines = connection.__dict__.get(_AS_IT_CAME) or asgi_lines(scope)
     outcome = await gate.patiently_async(
         lambda: gate.judge(lines, asgi_peer(scope), handshake=handshake, **what)
@@ -118,21 +119,23 @@ async def _judge(gate: Gate, connection: HTTPConnection, **what: Any) -> Decisio
         if handshake:
             raise WebSocketException(outcome.close_code, outcome.reason)
         raise Refused(outcome)
-    if isinstance(connection, WebSocket):
-        _hide_token(connection, lines)
     scope["gatepass"] = outcome
     return outcome
 
 
-def _hide_token(websocket: WebSocket, lines: Lines) -> None:
-    """Take a token among the sub-protocols from what the route sees, and have one answered."""
-    own = offered_beside_token(websocket.scope)
+def _hide_token(connection: HTTPConnection) -> None:
+    """Take a token among a WebSocket's sub-protocols from what the route sees, and have one of them
+    answered."""
+    if not isinstance(connection, WebSocket):
+        return
+    own = offered_beside_token(connection.scope)
     if own is not None:
-        websocket.__dict__[_AS_IT_CAME] = lines
-        websocket.scope.update(without_token(websocket.scope, own))
+        # A route may require several permissions, and be decided as often.
+        connection.__dict__[_AS_IT_CAME] = asgi_lines(connection.scope)
+        connection.scope.update(without_token(connection.scope, own))
         # FastAPI has read the headers before.
-        websocket.__dict__.pop("_headers", None)
-        websocket._send = answering(websocket._send, own)
+        connection.__dict__.pop("_headers", None)
+        connection._send = answering(connection._send, own)
 
 
 def _dependencies(scope: Mapping[str, Any]) -> Iterator[object]:
