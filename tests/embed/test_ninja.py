@@ -1,18 +1,20 @@
 """django-ninja: its operations, its routers, and what it serves by itself."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.http import HttpResponse
 from django.urls import path
-from ninja import NinjaAPI, Router
-from ninja.decorators import decorate_view
 
 from gatepass import Misconfigured, Verifier
 from issued import Issued
 from shops import MIDDLEWARE, django_site
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
+from ninja import NinjaAPI, Router  # isort: skip
+from ninja.decorators import decorate_view  # isort: skip
 
 BOTH = pytest.mark.parametrize("asynchronous", [False, True])
 EITHER = pytest.mark.parametrize("middleware", [[], MIDDLEWARE])
@@ -113,3 +115,17 @@ def test_a_decorator_that_would_guard_nothing_is_refused() -> None:
         @api.get("/charges")
         def charges(request: Any) -> Any:
             raise AssertionError
+
+
+def test_what_the_documentation_shows_is_guarded_as_it_says(
+    gatepass: dict[str, Any], issued: Issued
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text()
+    (shown,) = (code for code in re.findall(r"```py\n(.*?)```", page, re.S) if "ninja" in code)
+    names: dict[str, Any] = {"__name__": "shown"}
+    exec(shown, names)
+    with django_site(gatepass, path("v1/", names["api"].urls)) as call:
+        reads = holder(issued, "charges:get")
+        assert call("GET", "/v1/charges/1", reads).json == {"asked_by": "a test's"}
+        assert call("GET", "/v1/charges/1").outcome == "token_missing"
+        assert call("GET", "/v1/openapi.json").status == 200

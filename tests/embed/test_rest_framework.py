@@ -1,7 +1,10 @@
 """Django REST framework: views, ViewSets, functions, and what it answers by itself."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from django.http import HttpResponse
@@ -341,3 +344,35 @@ def test_a_call_counts_once_and_the_decision_is_the_frameworks_request_s_too(
         with django_site(gatepass, *router.urls, middleware=middleware) as call:
             assert call("GET", "/charges/1/", reader(issued)).status == 200
     assert noted == ["allowed"] * 2
+
+
+def test_what_the_documentation_shows_is_guarded_as_it_says(
+    gatepass: dict[str, Any], issued: Issued
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text()
+    (shown,) = (code for code in re.findall(r"```py\n(.*?)```", page, re.S) if "ViewSet" in code)
+    names: dict[str, Any] = {
+        "__name__": "shown",
+        "Charge": MagicMock(),
+        "ChargeSerializer": None,
+    }
+    exec(shown, names)
+    router = SimpleRouter()
+    router.register("charges", names["Charges"], basename="charge")
+    patterns = [*router.urls, path("charge/<id>", names["charge"])]
+    nobody = [("x-access-token", issued.token(permissions=frozenset({"other:get"})))]
+    with django_site(gatepass, *patterns) as call:
+        label = call("GET", "/charge/1", reader(issued)).json
+        assert label == {"asked_by": "a test's"}
+        for method, target, needed in (
+            ("GET", "/charge/1", "charges:get"),
+            ("GET", "/charges/", "charges:search"),
+            ("GET", "/charges/1/", "charges:get"),
+            ("POST", "/charges/", "charges:create"),
+            ("POST", "/charges/1/payout/", "payouts:create"),
+        ):
+            refused = call(method, target, nobody)
+            assert refused.outcome == "permission_missing"
+            assert needed in (refused.header("www-authenticate") or "")
+        for method in ("PUT", "PATCH", "DELETE", "OPTIONS"):
+            assert call(method, "/charges/1/", nobody).outcome == "route_unknown"
