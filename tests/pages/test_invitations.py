@@ -5,7 +5,7 @@ from mailbox import link_in
 
 import pytest
 
-from gatepass.mail.delivery import Outcome, Write
+from gatepass.mail.delivery import Outcome, PostKind, Write
 from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
 from installation import PASSWORD, Installation
@@ -17,6 +17,9 @@ BACK = "/company/users/invitations"
 
 class Kept:
     """A post that keeps what it is given."""
+
+    kind: PostKind = "server"
+    name = "kept"
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []

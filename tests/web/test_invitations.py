@@ -227,7 +227,7 @@ def test_trouble_with_mail_fails_nothing(open_installation: Open, sqlite_url: st
     installation.node.mailing.send_due()
     (listed,) = ada.get("/v1/invitations").json()["items"]
     assert (listed["id"], listed["status"], listed["delivered_at"]) == (made["id"], "pending", None)
-    assert listed["delivery_trouble"] == "The mail server can't be reached."
+    assert listed["delivery_trouble"] == "The mail server refuses connections."
 
 
 def test_a_running_node_sends_by_itself(

@@ -32,7 +32,9 @@ KINDS = {
     ),
     "invitations": Kind(
         "Invitations",
-        _actions("invitation", "created", "resent", "delivered", "accepted", "deactivated"),
+        _actions(
+            "invitation", "created", "resent", "link_taken", "delivered", "accepted", "deactivated"
+        ),
     ),
     "passwords": Kind(
         "Passwords and two-factor",
