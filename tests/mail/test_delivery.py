@@ -198,7 +198,7 @@ def test_a_password_goes_in_the_clear_to_this_machine_alone(
 def test_without_a_server_the_log_has_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "gatepass.mail")
     assert ToLog().deliver(SENDER, RECIPIENT, message) == Outcome(
-        "logged", "No mail server is set up."
+        "logged", "No mail server was set up to send it."
     )
     assert "Text\n.\nwith a dot" in caplog.text
     assert RECIPIENT in caplog.text

@@ -74,7 +74,7 @@ class ToLog:
             return Outcome("withdrawn")
         part = message.get_body(("plain",))
         text = "" if part is None else "\n".join(part.get_content().splitlines())
-        _log.info("no GATEPASS_SMTP_URL, so this mail to %s stays here:\n%s", recipient, text)
+        _log.warning("no GATEPASS_SMTP_URL, so this mail to %s stays here:\n%s", recipient, text)
         return Outcome("logged", trouble.NO_SERVER)
 
 

@@ -7,7 +7,7 @@ import ssl
 
 from gatepass.mail.conversation import Reply
 
-NO_SERVER = "No mail server is set up."
+NO_SERVER = "No mail server was set up to send it."
 NOT_ENCRYPTED = "The mail server offers no encryption, and our password isn't sent without."
 NO_SMTPUTF8 = (
     "The mail server takes no addresses with letters beyond ASCII before the @ (SMTPUTF8)."

@@ -58,6 +58,11 @@ class Undelivered:
     trouble: str | None
     due_at: int
 
+    @property
+    def in_person(self) -> bool:
+        """Whether there is none, because somebody took the link to hand it over at ``due_at``."""
+        return self.trouble == IN_PERSON
+
 
 def enqueue(
     session: Session,
