@@ -41,7 +41,7 @@ def mail_state(invitation: Invitation, post: PostKind, now: int) -> MailState | 
     if one.status not in ("pending", "expired"):
         return None
     if mail is not None and mail.in_person:
-        return MailState("Link copied", False, "Handed over without mail.", at=mail.due_at)
+        return MailState("Link copied", False, at=mail.due_at)
     if post == "log":
         return MailState("No mail server is set up", detail="Copy the link and hand it over.")
     if mail is None or one.status == "expired":
