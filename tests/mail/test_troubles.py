@@ -316,6 +316,20 @@ def test_connecting_to_nowhere_times_out(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
 
+def test_an_address_of_a_family_that_this_machine_lacks_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = socket.getaddrinfo
+
+    def also_unknown(host: str, port: int, **options: Any) -> Any:
+        known = found("127.0.0.1", port, **options)
+        return [(socket.AF_UNIX, socket.SOCK_STREAM, 99, "", "nowhere"), *known]
+
+    with ScriptedServer(Door("PLAIN", b"hunter2")) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", also_unknown)
+        assert deliver(server.url_for("user", "hunter2")).fate == "delivered"
+
+
 def test_a_log_line_names_the_server_and_no_credentials() -> None:
     assert Smtp("smtp://us%40er:hunter2@bücher.example", "localhost").name == (
         "smtp://xn--bcher-kva.example:587"

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 
 _CONNECT_S = 10.0
 _LEAVE_S = 2.0
@@ -132,7 +133,11 @@ class Conversation:
 
     def is_on_this_machine(self) -> bool:
         """Whether the server is on this very machine."""
-        address = ip_address(str(self._socket.getpeername()[0]).partition("%")[0])
+        try:
+            peer = str(self._socket.getpeername()[0])
+        except OSError as error:
+            raise self._failed(error) from None
+        address = ip_address(peer.partition("%")[0])
         mapped = getattr(address, "ipv4_mapped", None)
         return bool((mapped or address).is_loopback)
 
@@ -159,18 +164,11 @@ class Conversation:
             raise ConversationFailed("The mail server's name can't be looked up.") from None
         last: OSError = OSError()
         for family, kind, protocol, _, address in found:
-            connection = socket.socket(family, kind, protocol)
+            seconds = min(_CONNECT_S, self._left())
             try:
-                connection.settimeout(min(_CONNECT_S, self._left()))
-                connection.connect(address)
+                return _connected(socket.socket(family, kind, protocol), address, seconds)
             except OSError as error:
-                connection.close()
                 last = error
-            except ConversationFailed:
-                connection.close()
-                raise
-            else:
-                return connection
         if isinstance(last, ConnectionRefusedError):
             raise ConversationFailed("The mail server refuses connections.") from None
         if isinstance(last, TimeoutError):
@@ -238,3 +236,13 @@ class Conversation:
         return ConversationFailed(
             f"The connection to the mail server was lost before its {self._step}."
         )
+
+
+def _connected(connection: socket.socket, address: Any, seconds: float) -> socket.socket:
+    try:
+        connection.settimeout(seconds)
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
