@@ -144,6 +144,19 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
             "renewed the invitation to Grace Hopper; its old link no longer works",
         ),
         ("invitation.deactivated", None, None, "deactivated the invitation to Grace Hopper"),
+        (
+            "invitation.link_taken",
+            None,
+            None,
+            "took the link of the invitation to Grace Hopper to hand it over; the old one no "
+            "longer works",
+        ),
+        (
+            "user.password_reset_link_taken",
+            None,
+            None,
+            "took a link to reset the password of Grace Hopper, to hand it over",
+        ),
         ("invitation.accepted", None, None, "accepted the invitation to Grace Hopper"),
         ("role.created", None, {"permissions": []}, "created the role Grace Hopper"),
         (

@@ -235,6 +235,9 @@ _SAID: dict[str, Callable[[AuditEvent], str]] = {
     "user.password_changed": lambda event: (
         f"changed {_whose(event, 'password')}{_ended_too(event)}"
     ),
+    "user.password_reset_link_taken": lambda event: (
+        f"took a link to reset the password of {event.subject.name}, to hand it over"
+    ),
     "user.second_factor_enabled": lambda event: f"turned on {_whose(event, 'second factor')}",
     "user.second_factor_disabled": lambda event: f"turned off {_whose(event, 'second factor')}",
     "user.recovery_code_used": lambda event: f"used one of {_whose(event, 'recovery codes')}",
