@@ -16,7 +16,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from gatepass.core.errors import Misconfigured
-from gatepass.core.networks import InvalidNetwork, Network, Networks, parse_network
+from gatepass.core.networks import InvalidNetwork, Network, parse_network
 
 PREFIX = "GATEPASS_"
 _LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
@@ -38,7 +38,7 @@ class Settings:
     workers: int = 1
     verify_port: int | None = None
     verify_workers: int = 1
-    trusted_proxies: tuple[Network, ...] = ()
+    trusted_proxies: tuple[Network | str, ...] = ()
     catalogue: Path | None = None
     smtp_url: str | None = field(default=None, repr=False)
     mail_from: str | None = None
@@ -79,7 +79,7 @@ class Settings:
             workers=setting("WORKERS", _workers, cores),
             verify_port=setting("VERIFY_PORT", _port, None),
             verify_workers=setting("VERIFY_WORKERS", _workers, cores),
-            trusted_proxies=setting("TRUSTED_PROXIES", _networks, "127.0.0.0/8,::1/128"),
+            trusted_proxies=setting("TRUSTED_PROXIES", _proxies, "127.0.0.0/8,::1/128"),
             catalogue=setting("CATALOGUE", _path, None),
             smtp_url=setting("SMTP_URL", _smtp_url, None),
             mail_from=setting("MAIL_FROM", _mail_from, None),
@@ -125,11 +125,6 @@ class Settings:
         if self.is_sqlite:
             return Path(self.database_url.removeprefix("sqlite:///"))
         return self.data_dir / "grants.db"
-
-    @property
-    def trusted(self) -> Networks:
-        """TRUSTED_PROXIES, ready for matching."""
-        return Networks.of(self.trusted_proxies)
 
     def to_environ(self) -> dict[str, str]:
         """The environment that reads back as these settings; how worker processes get them."""
@@ -183,16 +178,17 @@ def _seconds(text: str) -> int:
     return _whole(text, "a lifetime in seconds", 1, _LONGEST_LIFETIME_S)
 
 
-def _networks(text: str) -> tuple[Network, ...]:
+def _proxies(text: str) -> tuple[Network | str, ...]:
     if text.strip() == "none":
         return ()
-    networks = []
-    for part in text.split(","):
+    proxies: list[Network | str] = []
+    for part in map(str.strip, text.split(",")):
         try:
-            networks.append(parse_network(part.strip()))
+            # "unix:" stands for peers on a Unix socket (verify.client_address).
+            proxies.append(part if part == "unix:" else parse_network(part))
         except InvalidNetwork as error:
-            raise ValueError(f"{part.strip()!r}: {error}") from None
-    return tuple(networks)
+            raise ValueError(f"{part!r}: {error}") from None
+    return tuple(proxies)
 
 
 def _host(text: str) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Misconfigured, Unavailable
-from gatepass.core.networks import Network, Networks, parse_address, parse_network
+from gatepass.core.networks import Network, parse_address
 from gatepass.core.permissions import is_permission
 from gatepass.core.routes import Routes
 from gatepass.embed.refusal import Refusal
 from gatepass.verify.catalogue import read_catalogue
-from gatepass.verify.client_address import client_address
+from gatepass.verify.client_address import TrustedProxies, client_address
 from gatepass.verify.presented import read_credential, read_single
 from gatepass.verify.verifier import Verifier
 
@@ -40,10 +40,7 @@ class Gate:
 
     def __init__(self, verifier: Verifier, trusted_proxies: Iterable[str | Network] = ()) -> None:
         self._verifier = verifier
-        self._trusted = Networks.of(
-            parse_network(network) if isinstance(network, str) else network
-            for network in trusted_proxies
-        )
+        self._trusted = TrustedProxies.of(trusted_proxies)
 
     def judge(
         self,
@@ -69,8 +66,7 @@ class Gate:
         address = packed = None if peer is None else parse_address(peer)
         garbage = False
         if packed is not None:
-            address = client_address(packed, lines("x-forwarded-for"), self._trusted)
-            garbage = address is None
+            address, garbage = client_address(packed, lines("x-forwarded-for"), self._trusted)
         try:
             decision, _ = self._verifier.judge(
                 read_credential(lines("authorization"), lines("x-access-token")),

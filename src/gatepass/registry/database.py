@@ -212,10 +212,8 @@ class Database:
         try:
             with self._writing():
                 session.commit()
-        except exc.DBAPIError as error:
-            if self.dialect != "postgresql" or not error.connection_invalidated:
-                raise
-            if not self._committed(number, tag):
+        except exc.DBAPIError:
+            if self.dialect != "postgresql" or not self._committed(number, tag):
                 raise
 
     def _committed(self, number: int, tag: str) -> bool:

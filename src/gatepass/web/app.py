@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from gatepass.core.errors import GatepassError, InvalidInput
 from gatepass.node import Node
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.web import api, metrics, pages
 from gatepass.web.api.body import field_errors
 from gatepass.web.authz import Endpoints
@@ -25,12 +26,13 @@ from gatepass.web.deps import Refused, refuse_from_outside
 from gatepass.web.edge import Edge
 from gatepass.web.feed.paths import FeedPaths
 from gatepass.web.gateway_asgi import GatewayPaths
+from gatepass.web.misconfiguration import Misconfigurations
 from gatepass.web.openapi import openapi_document
 from gatepass.web.pages.errors import error_page
 from gatepass.web.problem_response import problem_response
 from gatepass.web.problems import (
+    problem_of_decision,
     problem_of_error,
-    problem_of_reason,
     problem_of_status,
 )
 
@@ -50,7 +52,10 @@ def create_app(
     """
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state.node = node
-    app.state.trusted = node.settings.trusted
+    trusted = TrustedProxies.of(node.settings.trusted_proxies)
+    app.state.trusted = trusted
+    misconfigurations = Misconfigurations()
+    app.state.misconfigurations = misconfigurations
     app.state.beside = tuple(beside)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
@@ -63,13 +68,12 @@ def create_app(
 
     for router in (api.router, metrics.router, pages.router, *extra):
         app.include_router(router)
-    endpoints = Endpoints(node.verifier, node.settings.trusted, node.not_ready)
+    endpoints = Endpoints(node.verifier, trusted, node.not_ready, misconfigurations)
     return GatewayPaths(FeedPaths(Edge(app), node), endpoints)
 
 
 async def _refused(request: Request, refused: Refused) -> Response:
-    decision = refused.decision
-    return problem_response(problem_of_reason(decision.status, decision.reason.value))
+    return problem_response(problem_of_decision(refused.decision))
 
 
 async def _failed(request: Request, error: GatepassError) -> Response:

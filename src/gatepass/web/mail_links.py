@@ -9,9 +9,9 @@ from gatepass.core.networks import format_address
 from gatepass.registry import invitation_links, password_resets
 from gatepass.registry.database import Committed
 from gatepass.registry.users import User
+from gatepass.verify.refusals import FORWARDING_UNREADABLE
 from gatepass.web.deps import address_of, node_of
 from gatepass.web.hashing import hashing
-from gatepass.web.problems import SENTENCES
 
 
 def address_text_of(request: Request) -> str:
@@ -22,7 +22,7 @@ def address_text_of(request: Request) -> str:
     """
     address = address_of(request)
     if address is None:
-        raise Forbidden(SENTENCES["address_not_allowed"], reason="address_not_allowed")
+        raise Forbidden(FORWARDING_UNREADABLE, reason="address_not_allowed")
     return format_address(address)
 
 

@@ -8,9 +8,9 @@ from gatepass.core.errors import Forbidden
 from gatepass.core.networks import format_address
 from gatepass.registry.sign_in import SignedIn
 from gatepass.registry.sign_in import sign_in as sign_in_to
+from gatepass.verify.refusals import FORWARDING_UNREADABLE
 from gatepass.web.deps import address_of, node_of
 from gatepass.web.hashing import hashing
-from gatepass.web.problems import SENTENCES
 
 
 async def sign_in(request: Request, email: str, password: str, code: str | None = None) -> SignedIn:
@@ -23,7 +23,7 @@ async def sign_in(request: Request, email: str, password: str, code: str | None 
     """
     address = address_of(request)
     if address is None:
-        raise Forbidden(SENTENCES["address_not_allowed"], reason="address_not_allowed")
+        raise Forbidden(FORWARDING_UNREADABLE, reason="address_not_allowed")
     node = node_of(request)
     return await hashing(
         partial(

@@ -27,6 +27,7 @@ from granian.server.embed import Server
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import GatepassError, Unavailable
 from gatepass.settings import Settings
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.usage import FLUSH_SECONDS, Usage
@@ -128,7 +129,8 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
 
     ticking = Ticking(tick)
     ticking.start()
-    application = GatewayPort(Endpoints(verifier, settings.trusted, not_ready))
+    trusted = TrustedProxies.of(settings.trusted_proxies)
+    application = GatewayPort(Endpoints(verifier, trusted, not_ready))
     try:
         _serve(order, settings, application, Interfaces.RSGI, TaskImpl.rust)
     finally:

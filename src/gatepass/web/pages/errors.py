@@ -27,7 +27,7 @@ from gatepass.web.pages.resuming import opens_instead, path_of, path_that_opens,
 from gatepass.web.pages.sign_in_form import sign_in_form
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visitor, address_text, visiting
-from gatepass.web.problems import Problem, problem_of_error, problem_of_reason, problem_of_status
+from gatepass.web.problems import Problem, problem_of_decision, problem_of_error, problem_of_status
 
 #: Reasons that mean "nobody is signed in (any more)": a sign-in would help.
 _SIGNED_OUT = frozenset(
@@ -118,7 +118,7 @@ async def _typed(request: Request) -> list[tuple[str, str]]:
 
 def _problem(error: Exception) -> Problem:
     if isinstance(error, Refused):
-        return problem_of_reason(error.decision.status, error.decision.reason.value)
+        return problem_of_decision(error.decision)
     if isinstance(error, GatepassError):
         return problem_of_error(error)
     if isinstance(error, RequestValidationError):
