@@ -63,6 +63,16 @@ def resend(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Inv
         return invitations.resend(change.session, actor, invitation.id, lifetime_ms=LIFETIME)
 
 
+def take_link(
+    registry: SmallRegistry, actor: Actor, invitation: Invitation, *, mail_server: bool = False
+) -> str:
+    with registry.changing() as change:
+        _, token = invitations.take_link(
+            change.session, actor, invitation.id, lifetime_ms=LIFETIME, mail_server=mail_server
+        )
+    return token
+
+
 def deactivate(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
     with registry.changing() as change:
         return invitations.deactivate(change.session, actor, invitation.id)
@@ -377,3 +387,35 @@ def test_pages_of_invitations(registry: SmallRegistry, ada: Actor) -> None:
             if cursor is None:
                 break
     assert found == made[::-1]
+
+
+def test_a_link_that_is_taken_is_the_only_one_and_on_the_takers_word(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    made = invite(registry, ada)
+    mailed = link(registry, made)
+    registry.now += LIFETIME
+    bea = registry.colleague("admin", "Bea")
+    first = take_link(registry, bea, made)
+    second = take_link(registry, bea, made)
+    for dead in (mailed, first):
+        broken(registry, dead)
+    assert look(registry, second).inviter_name == "Bea"
+    end_user(registry, registry.ada)
+    registry.now += LIFETIME - 1
+    accept(registry, second)
+    taken = [one for one in registry.events() if one.action == "invitation.link_taken"]
+    assert [one.actor_name for one in taken] == ["Bea"] * 2
+    assert not any(second[21:53] in repr(one) for one in taken)
+
+
+def test_a_link_that_may_not_be_taken_changes_nothing(registry: SmallRegistry, ada: Actor) -> None:
+    made = invite(registry, ada)
+    token = link(registry, made)
+    with nothing_changes(registry), pytest.raises(Conflict) as refused:
+        take_link(registry, ada, made, mail_server=True)
+    assert refused.value.reason == "link_goes_by_mail"
+    accept(registry, token)
+    with nothing_changes(registry), pytest.raises(Conflict) as refused:
+        take_link(registry, ada, made)
+    assert refused.value.reason == "invitation_ended"

@@ -227,7 +227,7 @@ def test_trouble_with_mail_fails_nothing(open_installation: Open, sqlite_url: st
     installation.node.mailing.send_due()
     (listed,) = ada.get("/v1/invitations").json()["items"]
     assert (listed["id"], listed["status"], listed["delivered_at"]) == (made["id"], "pending", None)
-    assert listed["delivery_trouble"] == "The mail server can't be reached."
+    assert listed["delivery_trouble"] == "The mail server refuses connections."
 
 
 def test_a_running_node_sends_by_itself(
@@ -237,3 +237,72 @@ def test_a_running_node_sends_by_itself(
     installation.node.start()
     invite(installation.signed_in())
     mailbox.wait()
+
+
+def test_without_a_mail_server_a_link_can_be_taken(
+    open_installation: Open, database_url: str
+) -> None:
+    installation = open_installation(database_url)
+    ada = installation.signed_in()
+    made = invite(ada)
+    installation.node.mailing.send_due()
+    (listed,) = ada.get("/v1/invitations").json()["items"]
+    assert listed["delivered_at"] is None
+    assert listed["delivery_trouble"] in (None, "No mail server was set up to send it.")
+    tokens = []
+    for _ in range(2):
+        answer = ada.post(f"/v1/invitations/{made['id']}/link", json={})
+        assert answer.status_code == 201
+        assert answer.headers["cache-control"] == "no-store"
+        taken = answer.json()
+        assert set(taken) == set(made) | {"url"}
+        assert (taken["id"], taken["delivered_at"]) == (made["id"], None)
+        start, _, token = taken["url"].rpartition("/")
+        assert start == "http://127.0.0.1:8787/invitations"
+        tokens.append(token)
+    assert "url" not in ada.get("/v1/invitations").json()["items"][0]
+    first, second = tokens
+    # The one before it is dead.
+    assert accept(installation, first).status_code == 410
+    assert accept(installation, second).status_code == 201
+    events = ada.get("/v1/audit-events?kind=invitations").json()["items"]
+    assert [one["action"] for one in events] == [
+        "invitation.accepted", "invitation.link_taken", "invitation.link_taken",
+        "invitation.created",
+    ]  # fmt: skip
+    answer = ada.post(f"/v1/invitations/{made['id']}/link", json={})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "invitation_ended")
+
+
+def test_with_a_mail_server_only_the_invited_mailbox_gets_a_link(
+    installation: Installation, mailbox: Mailbox
+) -> None:
+    """Whoever invites could else take the account under somebody else's address."""
+    ada = installation.signed_in()
+    made = invite(ada)
+    token = sent(installation, mailbox)
+    answer = ada.post(f"/v1/invitations/{made['id']}/link", json={})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "link_goes_by_mail")
+    assert "gpiv_" not in answer.text
+    # Nothing has changed: the link in the mail is good.
+    assert accept(installation, token).status_code == 201
+
+
+def test_who_may_take_a_link(open_installation: Open, sqlite_url: str) -> None:
+    installation = open_installation(sqlite_url)
+    made = invite(installation.signed_in(), role="admin")
+    path = f"/v1/invitations/{made['id']}/link"
+    installation.new_user("rita@example.com", role="reporting")
+    installation.new_user("mona@example.com", role="manager")
+    installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
+    program = installation.client(installation.access_token("users:manage"))
+    for client, status, reason in (
+        (installation.client(), 401, "token_missing"),
+        (program, 403, "signed_in_user_required"),
+        (installation.signed_in("rita@example.com"), 403, "permission_missing"),
+        # She doesn't hold what the role grants.
+        (installation.signed_in("mona@example.com"), 403, "permission_missing"),
+        (installation.signed_in("carl@example.com"), 404, "not_found"),
+    ):
+        answer = client.post(path, json={})
+        assert (answer.status_code, answer.json()["reason"]) == (status, reason)

@@ -28,6 +28,7 @@ OPERATIONS = {
     "POST /v1/invitations",
     "GET /v1/invitations",
     "POST /v1/invitations/accept",
+    "POST /v1/invitations/{id}/link",
     "POST /v1/invitations/{id}/resend",
     "POST /v1/invitations/{id}/deactivate",
     "GET /v1/users",

@@ -104,10 +104,15 @@ def mailbox(address: str) -> tuple[str, str]:
     """Local part and host of an address as mail servers take it: an international host by its
     A-labels."""
     local, _, host = address.rpartition("@")
+    return local, mail_domain(host)
+
+
+def mail_domain(host: str) -> str:
+    """A host as mail and name servers take it: by its A-labels where it is international."""
     try:
-        return local, parse_domain(host)
+        return parse_domain(host)
     except InvalidDomain:
-        return local, host
+        return host
 
 
 def _message(

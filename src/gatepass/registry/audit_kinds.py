@@ -32,13 +32,16 @@ KINDS = {
     ),
     "invitations": Kind(
         "Invitations",
-        _actions("invitation", "created", "resent", "delivered", "accepted", "deactivated"),
+        _actions(
+            "invitation", "created", "resent", "link_taken", "delivered", "accepted", "deactivated"
+        ),
     ),
     "passwords": Kind(
         "Passwords and two-factor",
         _actions(
             "user",
-            *("password_changed", "password_reset_requested", "password_reset"),
+            *("password_changed", "password_reset_requested", "password_reset_link_taken"),
+            "password_reset",
             *("second_factor_enabled", "second_factor_disabled"),
             *("recovery_code_used", "recovery_codes_replaced"),
         ),

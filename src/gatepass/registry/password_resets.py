@@ -12,7 +12,7 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import PASSWORD_RESET, new_id
-from gatepass.core.errors import BrokenLink
+from gatepass.core.errors import BrokenLink, Conflict
 from gatepass.registry import audit, authentications, outgoing_mail, passwords
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
@@ -21,6 +21,7 @@ from gatepass.registry.emails import fold_email
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.tables import companies, password_resets, users
+from gatepass.registry.users import User
 
 BROKEN = "This password reset link is broken"
 MAIL_KIND = "password_reset"
@@ -111,6 +112,36 @@ def request(session: Session, email: str, address: str | None) -> bool:
         company=user.company_id,
     )
     return True
+
+
+def take_link(session: Session, actor: Actor, user: User) -> tuple[str, int]:
+    """Make a link for the command line to hand over, within ``counting``, where mail doesn't
+    arrive. Anybody else who had it could take the account.
+
+    Returns:
+        The last part of the link, which can't be shown again, and until when it is good (Unix ms).
+
+    Raises:
+        Conflict: ``user_deactivated``.
+    """
+    if user.status != "active" or not published_rules(session, user.company).active:
+        raise Conflict(f"{user.email} is deactivated.", reason="user_deactivated")
+    reset_id = new_id("rst")
+    now: int = session.info["now"]
+    expires_at = now + LIFETIME_MS
+    session.execute(
+        insert(password_resets),
+        {"id": reset_id, "user_id": user.id, "created_at": now, "expires_at": expires_at},
+    )
+    audit.record(
+        session,
+        actor,
+        "user.password_reset_link_taken",
+        Subject("user", user.id, user.name),
+        company=user.company,
+        after={"expires_at": expires_at},
+    )
+    return new_link(session, password_resets, reset_id, PASSWORD_RESET), expires_at
 
 
 def make_link(session: Session, reset_id: str) -> Letter | None:
