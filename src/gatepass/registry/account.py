@@ -14,6 +14,7 @@ from gatepass.registry import (
     audit,
     authentications,
     companies,
+    email_changes,
     password_resets,
     passwords,
     second_factor,
@@ -93,7 +94,8 @@ def rename(session: Session, actor: Actor, name: str, *, former: str | None = No
 def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -> Committed[int]:
     """Change one's own password, which ends all other sign-ins; how many those were.
 
-    Whoever else knows the former password may have signed in with it.
+    Whoever else knows the former password may have signed in with it, or have had a link sent to
+    an address of theirs.
 
     Raises:
         Forbidden, TooManyAttempts, Conflict, Unavailable: as ``Proving.proven`` says.
@@ -109,7 +111,8 @@ def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -
         _check_rules(session, row, new)
         session.execute(update(users).where(users.c.id == row.id).values(password_hash=kept))
         ended = authentications.deactivate_others(session, actor)
-        password_resets.end_links(session, actor)
+        password_resets.end_links(session, actor, row.id)
+        email_changes.end_pending(session, actor, row.id)
         after = {"authentications_ended": ended}
         _record(session, actor, "password_changed", row, row.name, after=after)
         return ended
