@@ -1,4 +1,5 @@
-"""One's own account: name and password. See ``second_factor_setup`` for the second factor.
+"""One's own account: name and password. See ``email_changes`` for the address,
+``second_factor_setup`` for the second factor.
 
 All of it is a person's alone: an access token that leaked must not be able to lock its maker out.
 """
@@ -23,6 +24,7 @@ from gatepass.registry import (
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import Committed
+from gatepass.registry.email_changes import EmailChange
 from gatepass.registry.fields import read_label
 from gatepass.registry.proving import Proving, require_person
 from gatepass.registry.standing import standing
@@ -36,6 +38,7 @@ class Account:
     Attributes:
         recovery_codes_left: how many are still good.
         second_factor_required: by the company.
+        email_change: what waits for the link at another address to be used.
     """
 
     id: str
@@ -45,6 +48,7 @@ class Account:
     second_factor: bool
     recovery_codes_left: int
     second_factor_required: bool
+    email_change: EmailChange | None
 
 
 def get(session: Session, actor: Actor) -> Account:
@@ -63,6 +67,7 @@ def get(session: Session, actor: Actor) -> Account:
         second_factor=row.totp_sealed is not None,
         recovery_codes_left=second_factor.recovery_codes_left(session, row.id),
         second_factor_required=second_factor_rule.required(session, row.company_id),
+        email_change=email_changes.pending(session, row.id),
     )
 
 

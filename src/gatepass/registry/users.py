@@ -215,6 +215,12 @@ def require_no_operator(session: Session, actor: Actor, user: User) -> None:
         )
 
 
+def operators(session: Session, company: str) -> frozenset[str]:
+    """The ids of a company's users who are operators."""
+    wanted = select(users.c.id).where(users.c.company_id == company, users.c.operator)
+    return frozenset(session.scalars(wanted))
+
+
 def active_operators(session: Session) -> int:
     """How many active users of active companies are operators."""
     return session.execute(

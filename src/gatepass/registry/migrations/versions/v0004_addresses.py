@@ -61,7 +61,7 @@ def _rebuild_users() -> None:
     op.create_index("ix_invitations_invited_by", "invitations", ["invited_by"])
     op.execute("CREATE TABLE former_users AS SELECT * FROM users")
     op.drop_table("users")
-    columns = (
+    columns: tuple[sa.Column[object], ...] = (
         sa.Column("id", _KEY, nullable=False),
         sa.Column("company_id", _KEY, nullable=False),
         sa.Column("email", sa.Text(), nullable=False),
