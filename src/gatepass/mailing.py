@@ -16,7 +16,14 @@ from sqlalchemy.orm import Session
 from gatepass.mail import messages
 from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
 from gatepass.mail.messages import Envelope
-from gatepass.registry import invitation_links, invitations, outgoing_mail, password_resets
+from gatepass.registry import (
+    email_change_links,
+    email_changes,
+    invitation_links,
+    invitations,
+    outgoing_mail,
+    password_resets,
+)
 from gatepass.registry.database import Database
 from gatepass.registry.outgoing_mail import OutgoingMail
 from gatepass.settings import Settings
@@ -141,7 +148,8 @@ def _invitation(
     letter = invitation_links.make_link(session, subject)
     if letter is None:
         return None
-    return messages.invitation(
+    write = messages.invitation_to_taken_address if letter.address_taken else messages.invitation
+    return write(
         envelope,
         company=letter.company_name,
         inviter=letter.inviter_name,
@@ -165,8 +173,68 @@ def _password_reset(
     )
 
 
+def _email_change(
+    session: Session, subject: str, envelope: Envelope, settings: Settings
+) -> EmailMessage | None:
+    made = email_change_links.make_link(session, subject)
+    if made is None:
+        return None
+    letter, url = made.letter, f"{settings.public_url}/email-changes/{made.token}"
+    if made.address_taken:
+        return messages.email_change_to_taken_address(
+            envelope,
+            company=letter.company_name,
+            name=letter.user_name,
+            url=url,
+            expires_at=made.expires_at,
+        )
+    return messages.email_change(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        requester=letter.requester_name,
+        url=url,
+        expires_at=made.expires_at,
+    )
+
+
+def _email_change_requested(
+    session: Session, subject: str, envelope: Envelope, settings: Settings
+) -> EmailMessage | None:
+    letter = email_change_links.notice(session, subject)
+    if letter is None:
+        return None
+    return messages.email_change_requested(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        requester=letter.requester_name,
+        new=letter.email,
+        url=f"{settings.public_url}/password-resets",
+    )
+
+
+def _email_changed(
+    session: Session, subject: str, envelope: Envelope, settings: Settings
+) -> EmailMessage | None:
+    letter = email_change_links.notice(session, subject)
+    if letter is None:
+        return None
+    return messages.email_changed(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        new=letter.email,
+        by_command_line=letter.by_command_line,
+        url=f"{settings.public_url}/sign-in",
+    )
+
+
 _Writer = Callable[[Session, str, Envelope, Settings], EmailMessage | None]
 _WRITERS: dict[str, _Writer] = {
     invitations.MAIL_KIND: _invitation,
     password_resets.MAIL_KIND: _password_reset,
+    email_changes.LINK_MAIL: _email_change,
+    email_changes.REQUESTED_MAIL: _email_change_requested,
+    email_change_links.CHANGED_MAIL: _email_changed,
 }

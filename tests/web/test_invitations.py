@@ -135,6 +135,75 @@ def test_what_is_taken_is_409(installation: Installation) -> None:
         assert (answer.status_code, answer.json()["reason"]) == (409, reason)
 
 
+def test_a_deactivated_colleague_is_invited_again(
+    any_installation: Installation, mailbox: Mailbox
+) -> None:
+    installation = any_installation
+    ada = installation.signed_in()
+    invite(ada)
+    first = accept(installation, sent(installation, mailbox)).json()
+    assert invite_again(ada, "email_taken") == 409
+    ended = ada.post(f"/v1/users/{first['id']}/deactivate", json={})
+    assert ended.status_code == 200
+    mailbox.messages.clear()
+    invite(ada)
+    token = sent(installation, mailbox)
+    with ThreadPoolExecutor(10) as pool:
+        statuses = [
+            answer.status_code
+            for answer in pool.map(lambda _: accept(installation, token), range(50))
+        ]
+    assert sorted(statuses) == [201] + [410] * 49
+    found = ada.get("/v1/users", params={"q": NEW}).json()["items"]
+    assert [user["status"] for user in found] == ["active", "deactivated"]
+    assert installation.signed_in(NEW).get("/v1/me").json()["user"]["id"] == found[0]["id"]
+    assert found[1]["id"] == first["id"]
+
+
+def invite_again(client: httpx.Client, reason: str) -> int:
+    answer = client.post("/v1/invitations", json={"email": NEW, "role": "reporting"})
+    assert answer.json()["reason"] == reason
+    return answer.status_code
+
+
+def test_another_companys_customer_is_told_to_nobody_but_the_mailbox(
+    any_installation: Installation, mailbox: Mailbox
+) -> None:
+    installation = any_installation
+    ada = installation.signed_in()
+    installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
+    answers = {}
+    for email in ("carl@example.com", "nobody@example.com"):
+        mailbox.messages.clear()
+        mailbox.recipients.clear()
+        made = invite(ada, email)
+        path = f"/v1/invitations/{made['id']}"
+        link = f"/invitations/{sent(installation, mailbox)}"
+        assert mailbox.recipients == [email]
+        again = ada.post(f"{path}/resend", json={})
+        assert again.status_code == 200
+        seen = [made, again.json(), *ada.get("/v1/invitations").json()["items"][:1]]
+        answers[email] = [
+            {key: type(value) for key, value in one.items()} | {"status": one["status"]}
+            for one in seen
+        ]
+        mailbox.messages.clear()
+        link = f"/invitations/{sent(installation, mailbox)}"
+        text = " ".join(str(mailbox.messages[-1].get_body(("plain",))).split())
+        opened = installation.client().get(link)
+        taken = email == "carl@example.com"
+        assert ("invite you at another address" in text) is taken
+        assert opened.status_code == (410 if taken else 200)
+        assert ("This invitation link is broken" in opened.text) is taken
+        token = link.rpartition("/")[2]
+        accepted = accept(installation, token)
+        assert accepted.status_code == (410 if taken else 201)
+        if taken:
+            assert accepted.json()["detail"] == "This invitation link is broken"
+            assert "Contoso" not in opened.text + text
+    assert answers["carl@example.com"] == answers["nobody@example.com"]
+
+
 def test_who_may(installation: Installation) -> None:
     made = invite(installation.signed_in())
     installation.new_user("rita@example.com", role="reporting")

@@ -28,7 +28,12 @@ KINDS = {
     ),
     "users": Kind(
         "Users",
-        _actions("user", "created", "role_changed", "deactivated", "renamed", "refused_everywhere"),
+        _actions(
+            "user",
+            *("created", "role_changed", "deactivated", "renamed", "refused_everywhere"),
+            *("email_change_requested", "email_change_cancelled", "email_changed"),
+            *("operator_named", "operator_removed"),
+        ),
     ),
     "invitations": Kind(
         "Invitations",

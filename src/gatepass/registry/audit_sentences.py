@@ -118,6 +118,18 @@ def _invitation_delivered(event: AuditEvent) -> str:
     return f"The invitation to {event.subject.name} {how}"
 
 
+def _email_change_requested(event: AuditEvent) -> str:
+    addresses = f"from {_before(event, 'email')} to {_after(event, 'email')}"
+    return f"asked to change {_whose(event, 'e-mail address')} {addresses}"
+
+
+def _email_changed(event: AuditEvent) -> str:
+    addresses = f"from {_before(event, 'email')} to {_after(event, 'email')}"
+    if event.actor_kind == "command line":
+        return f"The command line changed the e-mail address of {event.subject.name} {addresses}"
+    return f"The e-mail address of {event.subject.name} changed {addresses}, through a link in mail"
+
+
 def _role_modified(event: AuditEvent) -> str:
     name, permissions = _after(event, "name"), _after(event, "permissions")
     said = [_renamed(event, "name", "role")] if name else []
@@ -232,6 +244,12 @@ _SAID: dict[str, Callable[[AuditEvent], str]] = {
     "user.role_changed": _role_changed,
     "user.deactivated": _user_deactivated,
     "user.renamed": _user_renamed,
+    "user.email_change_requested": _email_change_requested,
+    "user.email_change_cancelled": lambda event: (
+        f"cancelled the change of {_whose(event, 'e-mail address')} to {_after(event, 'email')}"
+    ),
+    "user.operator_named": lambda event: f"made {event.subject.name} an operator",
+    "user.operator_removed": lambda event: f"made {event.subject.name} no operator any more",
     "user.password_changed": lambda event: (
         f"changed {_whose(event, 'password')}{_ended_too(event)}"
     ),
@@ -255,6 +273,7 @@ _WITHOUT_ACTOR: dict[str, Callable[[AuditEvent], str]] = {
     "catalogue.changed": lambda event: f"The roles of {event.subject.name} follow a new catalogue",
     "history.shortened": _history_shortened,
     "invitation.delivered": _invitation_delivered,
+    "user.email_changed": _email_changed,
     "user.password_reset_requested": lambda event: (
         f"A link to reset the password of {event.subject.name} was asked for"
     ),

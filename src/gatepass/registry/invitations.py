@@ -79,13 +79,14 @@ def create(
     Raises:
         Forbidden: without ``users:manage``, or without something that the role grants.
         InvalidInput: for ``email`` or ``role``.
-        Conflict: ``email_taken``: there is a user with that address; ``invitation_pending``: the
-            company has invited it already.
+        Conflict: ``email_taken``: the company has an active user with that address;
+            ``invitation_pending``: it has invited it already. That another company has a user with
+            that address is told to whoever gets the mail, and to nobody else.
     """
     actor, inviter, company = _manager(session, actor)
     email = read_email("email", email)
     users.require_grantable(session, actor, company, role)
-    _require_free(session, company, email)
+    require_free(session, company, email)
     now: int = session.info["now"]
     invitation_id = new_id("inv")
     session.execute(
@@ -264,7 +265,7 @@ def _renew(
         raise Conflict(
             "The role it was for is gone. Make a new invitation.", reason="role_gone"
         ) from None
-    _require_free(session, row.company_id, row.email, but=row.id)
+    require_free(session, row.company_id, row.email, but=row.id)
     before = _validity(row)
     outgoing_mail.drop(session, row.id)
     session.execute(
@@ -285,6 +286,44 @@ def _validity(row: Row[Any]) -> dict[str, Any]:
     return {"expires_at": row.expires_at, "invited_by": row.invited_by}
 
 
+def require_free(
+    session: Session, company: str, email: str, *, but: str = "", user: str = ""
+) -> None:
+    """See to it that nobody of the company has *email*, or is invited to.
+
+    What other companies have is no matter, and makes no difference in time either: a company must
+    not find out who is another's.
+
+    Args:
+        but: an invitation that doesn't count.
+        user: a user who doesn't.
+
+    Raises:
+        Conflict: ``email_taken``, ``invitation_pending``.
+    """
+    holder = users.by_email(session, email)
+    table = invitations.c
+    pending = session.execute(
+        select(table.id)
+        .where(
+            table.email_folded == fold_email(email),
+            table.company_id == company,
+            table.id != but,
+            table.accepted_at.is_(None),
+            table.deactivated_at.is_(None),
+            table.expires_at > session.info["now"],
+        )
+        .limit(1)
+    ).first()
+    if holder is not None and holder.company == company and holder.id != user:
+        raise Conflict(f"{email} has an account already.", reason="email_taken")
+    if pending is not None:
+        raise Conflict(
+            f"{email} is invited already. You can send that invitation again.",
+            reason="invitation_pending",
+        )
+
+
 def _manager(session: Session, actor: Actor) -> tuple[Actor, str, str]:
     """The actor as of now, their id and their company's."""
     actor.require_signed_in()
@@ -294,25 +333,6 @@ def _manager(session: Session, actor: Actor) -> tuple[Actor, str, str]:
         # An invitation is somebody's: it counts as long as that person holds what it grants.
         raise Forbidden("Only a person invites.", reason="signed_in_user_required")
     return actor, actor.user, actor.company
-
-
-def _require_free(session: Session, company: str, email: str, *, but: str = "") -> None:
-    if users.by_email(session, email) is not None:
-        raise Conflict(f"{email} has an account already.", reason="email_taken")
-    table = invitations.c
-    pending = select(table.id).where(
-        table.email_folded == fold_email(email),
-        table.company_id == company,
-        table.id != but,
-        table.accepted_at.is_(None),
-        table.deactivated_at.is_(None),
-        table.expires_at > session.info["now"],
-    )
-    if session.execute(pending.limit(1)).first() is not None:
-        raise Conflict(
-            f"{email} is invited already. You can send that invitation again.",
-            reason="invitation_pending",
-        )
 
 
 def _send(session: Session, row: Row[Any], *, in_person: bool = False) -> None:

@@ -13,15 +13,14 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import PASSWORD_RESET, new_id
 from gatepass.core.errors import BrokenLink, Conflict
-from gatepass.registry import audit, authentications, outgoing_mail, passwords
+from gatepass.registry import audit, authentications, email_changes, outgoing_mail, passwords
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import Database, Turn, wait_for_turn
-from gatepass.registry.emails import fold_email
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.tables import companies, password_resets, users
-from gatepass.registry.users import User
+from gatepass.registry.users import User, latest_row
 
 BROKEN = "This password reset link is broken"
 MAIL_KIND = "password_reset"
@@ -73,9 +72,7 @@ def request(session: Session, email: str, address: str | None) -> bool:
         Whether a mail will go out: not for an address that is nobody's, nor for somebody who was
         deactivated, nor for the fourth time within an hour. Never to be told to whoever asked.
     """
-    user = session.execute(
-        select(users).where(users.c.email_folded == fold_email(email))
-    ).one_or_none()
+    user = latest_row(session, email)
     if user is None or user.deactivated_at is not None:
         return False
     if not published_rules(session, user.company_id).active:
@@ -183,8 +180,9 @@ def complete(
     now: Callable[[], int],
     hasher: PasswordHasher = passwords.HASHER,
 ) -> bool:
-    """Set the new password, once. Whoever is signed in as this user is so no more, and no other
-    link of theirs is good. A second factor stays, and is asked for at the next sign-in.
+    """Set the new password, once. Whoever is signed in as this user is so no more, no other link of
+    theirs is good, and a change of their address that waits ends. A second factor stays, and is
+    asked for at the next sign-in.
 
     Returns:
         Whether this node decides by it already.
@@ -222,11 +220,11 @@ def complete(
     return change.confirmed
 
 
-def end_links(session: Session, actor: Actor) -> None:
-    """End every link of the actor's that is still good: whoever has a new password by other means
-    has no use for one, but whoever reads their mail would."""
+def end_links(session: Session, actor: Actor, user_id: str) -> None:
+    """End every link of a user's that is still good: whoever has a new password, or another
+    address, by other means has no use for one, but whoever reads their mail would."""
     table = password_resets.c
-    good = (table.user_id == actor.user) & table.used_at.is_(None) & table.deactivated_at.is_(None)
+    good = (table.user_id == user_id) & table.used_at.is_(None) & table.deactivated_at.is_(None)
     for reset in session.scalars(select(table.id).where(good)).all():
         outgoing_mail.drop(session, reset)
     session.execute(
@@ -250,7 +248,8 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
     session.execute(
         update(password_resets).where(password_resets.c.id == row.id).values(used_at=now)
     )
-    end_links(session, actor)
+    end_links(session, actor, row.user_id)
+    email_changes.end_pending(session, actor, row.user_id)
     session.execute(
         update(users).where(users.c.id == row.user_id).values(password_hash=password_hash)
     )
