@@ -19,6 +19,7 @@ from gatepass.registry.moving import export_file
 from gatepass.registry.moving.export_file import ExportFile
 from gatepass.registry.moving.restoring import Restored
 from gatepass.registry.moving.restoring import restore as restore_backup
+from gatepass.registry.schema import require_utf8
 from gatepass.settings import Settings
 from gatepass.verify.follower import NodeLock
 from gatepass.web.times import format_time
@@ -83,6 +84,7 @@ def _installation() -> Iterator[Node]:
     settings = Settings.read()
     try:
         with opened(settings, schemas=("empty", "old", "current")) as node:
+            require_utf8(node.database)
             lock = NodeLock(node.file.lock_path)
             try:
                 if not lock.take():
