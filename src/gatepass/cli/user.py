@@ -1,4 +1,4 @@
-"""``gatepass user``: a way back for the last administrator, whom nobody else could let in."""
+"""``gatepass user``: a way back for the last administrator, and for whoever is locked out."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from gatepass.cli.installation import opened
 from gatepass.cli.output import AsJson, as_sent, print_json, warn_unconfirmed
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, NotFound
-from gatepass.registry import user_changes, users
+from gatepass.registry import throttling, user_changes, users
 from gatepass.registry.actor import Actor
 from gatepass.web.api.users import User
 
@@ -37,3 +37,17 @@ def second_factor_off(
             f"The second factor of {user.email} is turned off, and all their sign-ins have ended.",
             err=True,
         )
+
+
+@group.command()
+def unlock(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)],
+    json: AsJson = False,
+) -> None:
+    """Clear the failed sign-ins of someone who is locked out by them, at once."""
+    with opened() as node, node.database.counting(node.clock.now()) as session:
+        user = throttling.unlock(session, Actor.command_line(), email)
+    if json:
+        print_json(as_sent(User.model_validate(user)))
+    else:
+        typer.echo(f"The failed sign-ins of {user.email} no longer count.", err=True)
