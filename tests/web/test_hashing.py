@@ -17,6 +17,7 @@ from gatepass.web import hashing as hashing_module
 from gatepass.web.hashing import HashingQueue, Place, hashing
 from installation import PASSWORD, Installation
 from page_reader import Visit
+from small_registry import HASHER
 
 HOME = "198.51.100.7"
 NEW = "a wholly new phrase"
@@ -188,11 +189,12 @@ class Hashing:
                 self._changed.notify_all()
             return future
 
-        def verifies(password: str, kept: str | None, **more: Any) -> bool:
-            assert self._go.wait(30)
+        def verifies(password: str, kept: str | None, **_: Any) -> bool:
+            assert self._go.wait(60)
             self.checked.append(password)
-            return verify(password, kept, **more)
+            return verify(password, kept, hasher=HASHER)
 
+        monkeypatch.setattr(hashing_module, "_LONGEST_WAIT_S", 600)
         monkeypatch.setattr(self.queue, "submit", submits)
         monkeypatch.setattr(passwords, "verify", verifies)
         monkeypatch.setattr(hashing_module, "_queue", self.queue)
@@ -200,7 +202,7 @@ class Hashing:
     def wait_for(self, submitted: int) -> None:
         """Wait until so many have a place."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._submitted >= submitted, 30)
+            assert self._changed.wait_for(lambda: self._submitted >= submitted, 60)
 
     def let_go(self) -> None:
         self._go.set()
@@ -231,13 +233,13 @@ def test_behind_a_flood_of_sign_ins_the_owner_waits_for_one(
         pool.submit(
             attempt, installation, f"2001:db8:1:2::{n}", f"user{n}@example.com", f"guess {n}"
         )
-        for n in range(20)
+        for n in range(12)
     ]
-    ours.wait_for(20)
+    ours.wait_for(12)
     bob = pool.submit(attempt, installation, "203.0.113.9", "bob@example.com", PASSWORD)
-    ours.wait_for(21)
+    ours.wait_for(13)
     ada = pool.submit(attempt, installation, HOME, "ada@example.com", PASSWORD)
-    ours.wait_for(22)
+    ours.wait_for(14)
     ours.let_go()
     assert (ada.result(60), bob.result(60)) == (201, 201)
     assert {one.result(60) for one in flood} == {401}
