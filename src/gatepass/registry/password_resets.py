@@ -227,7 +227,9 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
     )
     outgoing_mail.drop(session, row.id)
     session.execute(
-        update(password_resets).where(password_resets.c.id == row.id).values(used_at=now)
+        update(password_resets)
+        .where(password_resets.c.id == row.id)
+        .values(used_at=now, used_from=throttling.source_of(address))
     )
     end_links(session, actor)
     # Whoever reads the account's mail is its owner: the new password works at once.

@@ -260,8 +260,11 @@ password_resets = Table(
     Column("link_id", key_text, unique=True),
     Column("link_digest", LargeBinary),
     Column("used_at", BigInteger),
+    # Where from, as failed sign-ins are counted: an IPv6 address by its /64.
+    Column("used_from", key_text),
     *_ended(),
     Index(None, "user_id", "created_at"),
+    Index(None, "user_id", "used_from", "used_at"),
 )
 
 #: Mail to be sent, without its text: that is written, links included, the moment it goes out.

@@ -6,16 +6,17 @@ lock an account for good.
 
 * An account is named by a digest of the e-mail address that was typed. So accounts that don't exist
   are throttled alike, and the table lists nobody.
-* An address from which the account was opened in the last 30 days is a known one. Each has a count
-  of its own, as low as the account's, so that strangers who fail on purpose can't lock out the
-  owner. A failure there neither adds to the account's count nor is refused by it.
+* An address from which the account was opened in the last 30 days, or its password was reset
+  through a link in mail, is a known one. Each has a count of its own, as low as the account's, so
+  that strangers who fail on purpose can't lock out the owner. A failure there neither adds to the
+  account's count nor is refused by it.
 * An IPv6 address counts by its /64: that is what one customer of a provider has, at the least.
 """
 
 import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy import delete, exists, func, insert, select
+from sqlalchemy import delete, exists, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import NotFound, TooManyAttempts
@@ -26,7 +27,7 @@ from gatepass.registry.audit import Subject
 from gatepass.registry.database import Turn, wait_for_turn
 from gatepass.registry.emails import fold_email
 from gatepass.registry.fields import folded
-from gatepass.registry.tables import authentications, sign_in_failures
+from gatepass.registry.tables import authentications, password_resets, sign_in_failures
 from gatepass.registry.tables import users as users_table
 from gatepass.registry.users import User
 
@@ -48,7 +49,7 @@ class Attempt:
     Attributes:
         account: a digest of the account's e-mail address as it was typed.
         source: the address it comes from, as ``source_of`` writes it; None counts as one more.
-        known: the account was opened from there lately.
+        known: the account was opened from there lately, or its password reset.
     """
 
     account: str
@@ -185,7 +186,7 @@ def _digest(email: str) -> str:
 
 
 def _is_known(session: Session, email: str, source: str | None) -> bool:
-    # One statement, which looks into the same two indexes whether or not there is such a user.
+    # One statement, which looks into the same indexes whether or not there is such a user.
     user = (
         select(func.coalesce(func.max(users_table.c.id), ""))
         .where(
@@ -193,9 +194,11 @@ def _is_known(session: Session, email: str, source: str | None) -> bool:
         )
         .scalar_subquery()
     )
-    table = authentications.c
-    since = session.info["now"] - KNOWN_FOR_MS
-    opened = exists().where(
-        table.user_id == user, table.source == (source or ""), table.created_at > since
+    since, source = session.info["now"] - KNOWN_FOR_MS, source or ""
+    opened, reset = authentications.c, password_resets.c
+    known = or_(
+        exists().where(opened.user_id == user, opened.source == source, opened.created_at > since),
+        # Clearing the count isn't enough: a stranger who goes on fills it again within seconds.
+        exists().where(reset.user_id == user, reset.used_from == source, reset.used_at > since),
     )
-    return bool(session.execute(select(opened)).scalar_one())
+    return bool(session.execute(select(known)).scalar_one())

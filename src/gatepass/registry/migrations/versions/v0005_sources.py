@@ -22,6 +22,12 @@ def upgrade() -> None:
         "authentications",
         ["user_id", "source", "created_at"],
     )
+    op.add_column("password_resets", sa.Column("used_from", _KEY))
+    op.create_index(
+        "ix_password_resets_user_id_used_from_used_at",
+        "password_resets",
+        ["user_id", "used_from", "used_at"],
+    )
 
 
 def _fill() -> None:
