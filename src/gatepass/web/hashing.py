@@ -27,7 +27,7 @@ T = TypeVar("T")
 _THREADS = 3
 # Each takes up to half a second where there are few processors.
 _MOST_WAITING = 50
-_LONGEST_WAIT_S = 10.0
+_LONGEST_WAIT_S = 20.0
 _STRANGERS_TURN = 4
 _BUSY = "Too many people are signing in at once. Try again in a moment."
 
