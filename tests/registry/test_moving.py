@@ -48,9 +48,10 @@ def exported(on_sqlite: FullRegistry, tmp_path: Path) -> Path:
     return export(on_sqlite.database, tmp_path / "exported")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql set otherwise"])
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty database on each engine in turn."""
+    """An empty database on each engine in turn; once more on PostgreSQL with a database's own
+    settings."""
     if request.param == "sqlite":
         database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
         yield database
@@ -58,6 +59,8 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         return
     cluster: Cluster = request.getfixturevalue("postgresql")
     database = Database(cluster.create("test_moving"))
+    if request.param != "postgresql":
+        cluster.set_otherwise("test_moving")
     yield database
     database.close()
     cluster.drop("test_moving")

@@ -14,9 +14,9 @@ from gatepass.node import Node
 from gatepass.registry import invitation_links, password_resets
 from gatepass.registry.database import Committed
 from gatepass.registry.users import User
+from gatepass.verify.refusals import FORWARDING_UNREADABLE
 from gatepass.web.deps import address_of, node_of
 from gatepass.web.hashing import Place, hashing
-from gatepass.web.problems import SENTENCES
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ def address_text_of(request: Request) -> str:
     """
     address = address_of(request)
     if address is None:
-        raise Forbidden(SENTENCES["address_not_allowed"], reason="address_not_allowed")
+        raise Forbidden(FORWARDING_UNREADABLE, reason="address_not_allowed")
     return format_address(address)
 
 

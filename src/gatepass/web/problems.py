@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from gatepass.core.decision import Decision
 from gatepass.core.errors import (
     BrokenLink,
     Conflict,
@@ -23,7 +24,7 @@ from gatepass.core.errors import (
     Unavailable,
 )
 from gatepass.verify.refusals import SENTENCES as REFUSALS
-from gatepass.verify.refusals import TOKEN_AT_FAULT, sentence, www_authenticate
+from gatepass.verify.refusals import TOKEN_AT_FAULT, scope_of, sentence, www_authenticate
 from gatepass.web.strict_json import BrokenJSON
 
 MEDIA_TYPE = "application/problem+json"
@@ -128,10 +129,15 @@ class Problem:
         return [*headers, *self.more_headers]
 
 
-def problem_of_reason(status: int, reason: str, *, scope: str | None = None) -> Problem:
-    """The problem for a reason that is known by its word alone, such as a decision's."""
-    detail = sentence(reason, scope) or SENTENCES.get(reason, HTTPStatus(status).phrase + ".")
-    return Problem(status, reason, detail, scope=scope)
+def problem_of_decision(decision: Decision) -> Problem:
+    """The problem for a call that was refused."""
+    scope = scope_of(decision)
+    return Problem(decision.status, decision.reason.value, sentence(decision), scope=scope)
+
+
+def problem_of_reason(status: int, reason: str) -> Problem:
+    """The problem for a reason that is known by its word alone, such as a verifier key's."""
+    return Problem(status, reason, SENTENCES.get(reason, HTTPStatus(status).phrase + "."))
 
 
 def problem_of_status(status: int, more_headers: tuple[tuple[str, str], ...] = ()) -> Problem:

@@ -11,9 +11,9 @@ from gatepass.node import Node
 from gatepass.registry import throttling
 from gatepass.registry.sign_in import SignedIn
 from gatepass.registry.sign_in import sign_in as sign_in_to
+from gatepass.verify.refusals import FORWARDING_UNREADABLE
 from gatepass.web.deps import address_of, node_of
 from gatepass.web.hashing import Place, hashing
-from gatepass.web.problems import SENTENCES
 
 
 async def sign_in(request: Request, email: str, password: str, code: str | None = None) -> SignedIn:
@@ -26,7 +26,7 @@ async def sign_in(request: Request, email: str, password: str, code: str | None 
     """
     address = address_of(request)
     if address is None:
-        raise Forbidden(SENTENCES["address_not_allowed"], reason="address_not_allowed")
+        raise Forbidden(FORWARDING_UNREADABLE, reason="address_not_allowed")
     node, source = node_of(request), format_address(address)
     # Looked at before it waits among others, and again when its turn has come.
     attempt = await run_in_threadpool(_begin, node, email, source)

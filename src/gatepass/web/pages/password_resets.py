@@ -6,6 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
+from gatepass.node import Node
 from gatepass.registry import password_resets, passwords
 from gatepass.web.deps import OurNode, node_of
 from gatepass.web.mail_links import address_text_of, reset_password
@@ -29,9 +30,7 @@ _following = APIRouter(route_class=LinkRoute, include_in_schema=False)
 @_asking.get("/password-resets")
 def show_request(node: OurNode) -> Response:
     """The form that asks for a link."""
-    return render(
-        "links/request_reset.html", visitor=None, now=node.clock.now(), asked=False, email=""
-    )
+    return _request_page(node)
 
 
 @_asking.post("/password-resets")
@@ -39,9 +38,7 @@ async def send_request(request: Request, node: OurNode, fields: Form) -> Respons
     """Always the same answer."""
     email = fields.one("email").strip()[:_LONGEST]
     node.reset_requests.take(email, address_text_of(request))
-    return render(
-        "links/request_reset.html", visitor=None, now=node.clock.now(), asked=True, email=email
-    )
+    return _request_page(node, email, asked=True)
 
 
 @_asking.get(_DONE)
@@ -78,6 +75,18 @@ async def reset(request: Request, token: str, fields: Form) -> Response:
             raise
         return shut_out_page(request, error)
     return see_other(_DONE, confirmed=confirmed)
+
+
+def _request_page(node: Node, email: str = "", *, asked: bool = False) -> HTMLResponse:
+    return render(
+        "links/request_reset.html",
+        visitor=None,
+        now=node.clock.now(),
+        asked=asked,
+        email=email,
+        post=node.mailing.post.kind,
+        most_an_hour=password_resets.MOST_AN_HOUR,
+    )
 
 
 def _page(request: Request, token: str, problems: dict[str, str] | None = None) -> HTMLResponse:

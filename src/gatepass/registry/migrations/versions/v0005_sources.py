@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 _KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _LATELY_MS = 30 * 86_400_000
