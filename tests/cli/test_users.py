@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from gatepass.cli.installation import opened
-from gatepass.registry import audit, password_resets, second_factor, user_changes, users
+from gatepass.registry import (
+    audit,
+    password_resets,
+    second_factor,
+    throttling,
+    user_changes,
+    users,
+)
 from gatepass.registry.actor import Actor
 
 ADA = "ada@acme.example"
@@ -47,6 +54,30 @@ def test_nobody_is_told_in_one_line(
     installed: Callable[..., Any], command: str, email: str
 ) -> None:
     said = installed("user", command, email)
+    assert (said.code, said.out, said.err) == (1, "", "gatepass: There is no such user.\n")
+
+
+def test_somebody_locked_out_is_let_in_at_once(installed: Callable[..., Any]) -> None:
+    with opened() as node, node.database.counting(node.clock.now()) as session:
+        attempt = throttling.begin(session, ADA, "192.0.2.1")
+        while throttling.count_failure(session, attempt):
+            pass
+    for _ in range(2):
+        said = installed("user", "unlock", "ADA@acme.example")
+        assert (said.code, said.out) == (0, "")
+        assert said.err == f"The failed sign-ins of {ADA} no longer count.\n"
+        with opened() as node, node.database.reading(node.clock.now()) as session:
+            assert throttling.refusal(session, attempt) is None
+    with opened() as node, node.database.reading(node.clock.now()) as session:
+        event = audit.list_(session, Actor.command_line(), action="user.unlocked").items[0]
+    assert (event.actor_kind, event.subject.name) == ("command line", "ada")
+    record = json.loads(installed("user", "unlock", ADA, "--json").out)
+    assert record["email"] == ADA
+
+
+@pytest.mark.parametrize("email", ["nobody@acme.example", "", "a\udcff@acme.example", "'; --"])
+def test_nobody_is_unlocked(installed: Callable[..., Any], email: str) -> None:
+    said = installed("user", "unlock", email)
     assert (said.code, said.out, said.err) == (1, "", "gatepass: There is no such user.\n")
 
 
