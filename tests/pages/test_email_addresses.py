@@ -4,6 +4,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from gatepass.mail.delivery import Smtp
 from gatepass.registry import email_change_links
 from gatepass.registry.tables import authentications, email_changes, outgoing_mail
 from gatepass.registry.users import User
@@ -104,10 +105,16 @@ def test_a_colleagues(installation: Installation, ada: Visit, bob: User, strange
     path = f"/company/users/{bob.id}/email"
     hrefs = [attributes.get("href") for _, attributes in ada.get("/company/users").elements]
     assert path in hrefs
+    # Nobody is told anything by a log.
     page = ada.get(path)
+    assert "No mail server is set up" in page.text
+    assert "is told at the current address" not in page.text
+    installation.node.mailing.post = Smtp("smtp://127.0.0.1:1", "localhost")
+    page = ada.get(path)
+    assert "No mail server is set up" not in page.text
     assert "Bob Manager is told at the current address now" in page.text
     page = ada.send(path, page.form(path).filled(email=NEW, do="save"), follow=True)
-    assert "A link goes to the new address now" in page.text
+    assert "the new address counts once its link was opened" in page.text
     page = ada.get(path)
     assert f"{NEW} isn’t confirmed yet" in page.text
     assert f"{path}/cancel" in [form.action for form in page.forms]

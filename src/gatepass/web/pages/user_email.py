@@ -98,6 +98,7 @@ def _page(
         user=user,
         waiting=waiting,
         email=email,
+        post=node.mailing.post.kind,
         etag=etag or user_changes.etag(user),
         problems=defaultdict(str, problems or {}),
         meanwhile=first,
