@@ -85,8 +85,8 @@ def test_whoever_is_met_waits_for_the_change_under_way(postgresql_url: str) -> N
         meet(database, NOW, id)
         met.set()
 
-    with database.changing(NOW) as session:
-        receipts.begin(session, [Subject("access_token", "gpat_1", "One")], company="com_1")
+    with database.changing(NOW) as change:
+        receipts.begin(change.session, [Subject("access_token", "gpat_1", "One")], company="com_1")
         thread = threading.Thread(target=meeting, args=["node_a"])
         thread.start()
         assert not met.wait(0.2)
@@ -168,8 +168,8 @@ def test_many_machines_go_by_the_databases_clock(postgresql_url: str) -> None:
     """A node whose clock is hours ahead must not take the others for gone."""
     database = Database(postgresql_url)
     meet(database, NOW, "node_a")
-    with database.changing(NOW + 4 * HOUR) as session:
-        receipts.begin(session, [Subject("access_token", "gpat_1", "One")], company="com_1")
+    with database.changing(NOW + 4 * HOUR) as change:
+        receipts.begin(change.session, [Subject("access_token", "gpat_1", "One")], company="com_1")
     assert [row["node_id"] for row in rows(database, "receipt_confirmations")] == ["node_a"]
     with database.counting(NOW + 8 * HOUR) as session:
         assert receipts.complete(session) == 0

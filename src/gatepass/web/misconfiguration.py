@@ -32,6 +32,14 @@ class Fault(StrEnum):
         "{} asks /authz/nginx and is refused (peer_not_trusted), because GATEPASS_TRUSTED_PROXIES "
         "doesn't list that address. If it is your gateway's, list it"
     )
+    form_from_elsewhere = (
+        "a form sent from {} was refused (cross_site), because GATEPASS_PUBLIC_URL is {}. If "
+        "people are to open the dashboard there, set it to that"
+    )
+    opened_elsewhere = (
+        "the dashboard is open at {}, and GATEPASS_PUBLIC_URL is {}: links in mail lead there. If "
+        "people are to open it at the former, set it to that"
+    )
     source_missing = (
         "the gateway {} doesn't send {} exactly once; its calls are refused (route_unknown)"
     )

@@ -17,6 +17,7 @@ from gatepass.core.errors import (
     Forbidden,
     GatepassError,
     InvalidInput,
+    NotConfirmed,
     NotFound,
     SignInFailed,
     TooManyAttempts,
@@ -40,6 +41,7 @@ STATUS_OF: tuple[tuple[type[GatepassError], int], ...] = (
     (SignInFailed, 401),
     (TooManyAttempts, 429),
     (Unavailable, 503),
+    (NotConfirmed, 503),
 )
 
 # One sentence for a person per reason.
@@ -77,7 +79,7 @@ class Problem:
         reason: the stable machine-readable word.
         detail: one sentence for a person, without secrets.
         errors: (field, message) pairs, for 422.
-        current: for 409 ``changed_meanwhile``, the record as it is now.
+        current: the record as it is now, for 409 ``changed_meanwhile`` and 503 ``not_confirmed``.
         scope: for 403 ``permission_missing``, the permission that is needed, where one is.
         more_headers: what belongs to this answer alone: ``Allow``, ``Retry-After``.
     """
@@ -159,7 +161,7 @@ def problem_of_error(error: GatepassError) -> Problem:
         if error.reason in TOKEN_AT_FAULT:
             status = 401
         return Problem(status, error.reason, error.message, scope=error.permission)
-    if isinstance(error, Conflict):
+    if isinstance(error, Conflict | NotConfirmed):
         current = error.current if isinstance(error.current, Mapping) else None
         return Problem(status, error.reason, error.message, current=current)
     return Problem(status, error.reason, error.message, more_headers=_retry_after(error))
@@ -168,7 +170,7 @@ def problem_of_error(error: GatepassError) -> Problem:
 def _retry_after(error: GatepassError) -> tuple[tuple[str, str], ...]:
     if isinstance(error, TooManyAttempts):
         return (("retry-after", str(error.retry_after)),)
-    # not_confirmed: the change stands, and asking again would make it twice.
-    if isinstance(error, Unavailable) and error.reason != "not_confirmed":
+    # What may have been done already must not be repeated unseen.
+    if isinstance(error, Unavailable) and error.reason != "outcome_unknown":
         return (("retry-after", "1"),)
     return ()
