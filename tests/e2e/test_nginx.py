@@ -7,9 +7,10 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -87,9 +88,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @contextmanager
 def gateway(
-    running: Running, directory: Path, api_port: int, more: str = ""
+    running: Running,
+    directory: Path,
+    api_port: int,
+    more: str = "",
+    changed: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[dict[str, str]]:
-    """nginx with the page's configuration, only ports replaced: ``api`` and ``dashboard``."""
+    """nginx with the page's configuration, only ports replaced: ``api`` and ``dashboard``.
+
+    *changed* is what an operator writes instead.
+    """
     front, dashboard = free_port(), free_port()
     addresses = {
         "127.0.0.1:8788": f"127.0.0.1:{running.verify_port}",
@@ -97,6 +105,7 @@ def gateway(
         "127.0.0.1:9000": f"127.0.0.1:{api_port}",
         "127.0.0.1:8080": f"127.0.0.1:{front}",
         "127.0.0.1:8081": f"127.0.0.1:{dashboard}",
+        **changed,
     }
     with Nginx(directory, "nginx.md", addresses, f"127.0.0.1:{front}", more) as nginx:
         yield {
@@ -270,6 +279,29 @@ def test_any_other_options_is_decided_like_any_call(
     assert (answer.status_code, answer.json()["method"]) == (200, "OPTIONS")
 
 
+def test_a_location_that_is_added_is_decided_too(
+    running: Running, recorded: Recorded, tmp_path: Path
+) -> None:
+    """With nothing but where to pass its calls on: the rest stands at the server."""
+    first = "    location / {\n        # A preflight"
+    added = f"    location /v1/charges/ {{ proxy_pass http://api; }}\n{first}"
+    with gateway(running, tmp_path, recorded.port, changed={first: added}) as ports:
+        recorded.calls.clear()
+        for method in ("GET", "OPTIONS", "POST"):
+            answer = httpx.request(method, f"{ports['api']}/v1/charges/1", headers=PREFLIGHT)
+            assert answer.status_code == 401
+        assert recorded.calls == []
+        made = new_token(running.sign_in())
+        forged = {"X-Gatepass-User": "forged", "X-HTTP-Method-Override": "DELETE"}
+        answer = httpx.get(
+            f"{ports['api']}/v1/charges/1",
+            headers={"x-access-token": made["token"], "X-Behind": "flask", **forged},
+        )
+        assert answer.json() == {"by": "flask", "method": "GET", "path": "/v1/charges/1"}
+        assert recorded.calls[-1]["HTTP_X_GATEPASS_USER"] == made["created_by"]
+        assert made["token"] not in str(recorded.calls)
+
+
 def test_any_page_may_read_the_answers(running: Running, ports: dict[str, str]) -> None:
     """Refusals too, so that a page can show why; once, though the API has a word of its own."""
     bearer = {"Authorization": f"Bearer {new_token(running.sign_in())['token']}"}
@@ -360,6 +392,20 @@ def test_very_many_headers_are_no_outage(
     assert answer.status_code == 200
     answer = httpx.get(f"{ports['api']}/v1/charges", headers=many)
     assert (answer.status_code, answer.json()["reason"]) == (401, "token_missing")
+
+
+@pytest.mark.parametrize(
+    "name", ["Authorization", "X-Access-Token", "Origin", "Referer", "Sec-Fetch-Site"]
+)
+@pytest.mark.parametrize("garbage", [b"\x01", b"a\x1fb", b"\x7f", b"\xff", b"\xc3\xa4"])
+def test_garbage_in_a_header_is_the_callers_fault(
+    running: Running, ports: dict[str, str], name: str, garbage: bytes
+) -> None:
+    """And no outage; nor does it reach the API as what it isn't."""
+    token = new_token(running.sign_in(), kind="ui")["token"]
+    headers = {"Authorization": f"Bearer {token}".encode(), name: garbage}
+    answer = httpx.get(f"{ports['api']}/v1/charges", headers=headers)
+    assert answer.status_code in (400, 401, 403)
 
 
 def test_a_page_on_the_apis_own_host(running: Running, ports: dict[str, str]) -> None:

@@ -71,16 +71,25 @@ class BrokenLink(GatepassError):
         whom: who can help, by name; None unless the link's secret was right: names are nothing for
             someone who guesses.
         company: the name of the company it led to; None likewise.
+        address_taken: it would be good, but another company's user has the e-mail address; False
+            likewise.
     """
 
     reason = "link_broken"
 
     def __init__(
-        self, message: str, *, reason: str, whom: str | None = None, company: str | None = None
+        self,
+        message: str,
+        *,
+        reason: str,
+        whom: str | None = None,
+        company: str | None = None,
+        address_taken: bool = False,
     ) -> None:
         super().__init__(message, reason=reason)
         self.whom = whom
         self.company = company
+        self.address_taken = address_taken
 
 
 class SignInFailed(GatepassError):
@@ -93,13 +102,19 @@ class SignInFailed(GatepassError):
 
 
 class TooManyAttempts(GatepassError):
-    """Throttled. ``retry_after`` is in whole seconds, rounded up."""
+    """Throttled.
+
+    Attributes:
+        retry_after: in whole seconds, rounded up.
+        what: what there were too many of, in a sentence.
+    """
 
     reason = "too_many_attempts"
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"Too many failed attempts. Try again in {retry_after} seconds.")
+    def __init__(self, retry_after: int, what: str = "Too many failed attempts.") -> None:
+        super().__init__(f"{what} Try again in {retry_after} seconds.")
         self.retry_after = retry_after
+        self.what = what
 
 
 class Unavailable(GatepassError):

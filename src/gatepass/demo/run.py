@@ -70,11 +70,13 @@ def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> in
         try:
             credentials = _make_unless_made(node)
             page_token = acme.new_page_token(node, port)
+            with node.database.reading(node.clock.now()) as session:
+                email = acme.owner(session).email
         finally:
             node.database.close()
 
         def ready() -> None:
-            facts = _facts(settings, credentials)
+            facts = _facts(settings, email, credentials)
             if as_json:
                 print(json.dumps(facts))
             else:
@@ -159,8 +161,8 @@ def _free_port(port: int) -> int:
         return free
 
 
-def _facts(settings: Settings, credentials: Credentials | None) -> dict[str, str]:
-    facts = {"address": settings.public_url, "email": acme.OWNER_EMAIL}
+def _facts(settings: Settings, email: str, credentials: Credentials | None) -> dict[str, str]:
+    facts = {"address": settings.public_url, "email": email}
     if credentials is not None:
         facts |= {
             "password": credentials.password,

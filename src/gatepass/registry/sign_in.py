@@ -15,15 +15,14 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import SignInFailed, TooManyAttempts, Unavailable
 from gatepass.core.networks import parse_address
-from gatepass.registry import audit, passwords, second_factor, throttling
+from gatepass.registry import audit, passwords, second_factor, throttling, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.authentication_records import Authentication, begin
 from gatepass.registry.database import Database
-from gatepass.registry.emails import fold_email
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.sealing import SealingKey
-from gatepass.registry.tables import users
+from gatepass.registry.tables import users as users_table
 from gatepass.registry.users import user_of
 
 
@@ -71,7 +70,7 @@ def sign_in(
     counted = throttling.keys(email, address)
     with database.reading(now()) as session:
         throttling.check(session, counted)
-        found = _account(session, email)
+        found = users.latest_row(session, email)
         admitted = (
             found is not None
             and _admits(session, found, address)
@@ -118,7 +117,9 @@ def _let_in(
     with database.changing(now) as change:
         # Hashing took a while: what was true before it counts for nothing now.
         throttling.check(change.session, counted)
-        current = change.session.execute(select(users).where(users.c.id == found.id)).one_or_none()
+        current = change.session.execute(
+            select(users_table).where(users_table.c.id == found.id)
+        ).one_or_none()
         if current is None or current.password_hash != found.password_hash:
             raise SignInFailed
         if not _admits(change.session, current, address):
@@ -138,7 +139,7 @@ def _let_in(
             user_agent=user_agent,
         )
         change.session.execute(
-            update(users).where(users.c.id == found.id).values(last_sign_in_at=now)
+            update(users_table).where(users_table.c.id == found.id).values(last_sign_in_at=now)
         )
         if proof is not None:
             second_factor.use(change.session, _as(record, address), current, proof)
@@ -167,12 +168,6 @@ def _as(record: Authentication, address: str | None) -> Actor:
         record.id,
         address,
     )
-
-
-def _account(session: Session, email: str) -> Row[Any] | None:
-    return session.execute(
-        select(users).where(users.c.email_folded == fold_email(email))
-    ).one_or_none()
 
 
 def _admits(session: Session, user: Row[Any], address: str | None) -> bool:

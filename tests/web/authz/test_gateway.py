@@ -36,6 +36,7 @@ TABLE: list[tuple[str, str | None, dict[str, Any], str]] = [
     ("a bad checksum", "bad checksum", {}, "token_invalid"),
     ("an invitation", "invitation", {}, "token_invalid"),
     ("a password reset", "reset", {}, "token_invalid"),
+    ("a change of an address", "email change", {}, "token_invalid"),
     ("a verifier key", "verifier", {}, "token_invalid"),
     ("rubbish", None, {"Authorization": "Bearer rubbish"}, "token_invalid"),
     ("deactivated", "deactivated", {}, "token_deactivated"),

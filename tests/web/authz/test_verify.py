@@ -75,6 +75,7 @@ TABLE: list[tuple[str, dict[str, Any], str]] = [
     ("a verifier key", {"token": "verifier", **GET}, "token_invalid"),
     ("an invitation", {"token": "invitation", **GET}, "token_invalid"),
     ("a password reset", {"token": "reset", **GET}, "token_invalid"),
+    ("a change of an address", {"token": "email change", **GET}, "token_invalid"),
     ("unknown", {"token": "unknown", **GET}, "token_invalid"),
     ("a wrong secret", {"token": "wrong secret", **GET}, "token_invalid"),
     ("a bad checksum", {"token": "bad checksum", **GET}, "token_invalid"),

@@ -67,9 +67,9 @@ def _refused(
 
 
 def wait(error: TooManyAttempts) -> str:
-    """How long one has to wait after too many wrong passwords or codes, in a sentence."""
+    """How long one has to wait after too many tries, in a sentence."""
     minutes = counted(ceil(error.retry_after / 60), "minute")
-    return f"Too many failed attempts. Nothing was changed. Try again in {minutes}."
+    return f"{error.what} Nothing was changed. Try again in {minutes}."
 
 
 def too_many(error: TooManyAttempts, page: Response) -> Response:

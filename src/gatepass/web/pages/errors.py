@@ -189,8 +189,8 @@ def _explained(request: Request, problem: Problem, visitor: Visitor | None) -> E
             status,
             reason,
             "For operators",
-            "This is about the installation, not about your company.",
-            "Only operators may see it; no role of a company includes that.",
+            problem.detail,
+            "Operators look after the whole installation; no role of a company includes that.",
             "Whoever runs this Gatepass names operators on the server, with the command line.",
         )
     if reason == "cross_site":

@@ -35,18 +35,14 @@ _following = APIRouter(route_class=LinkRoute, include_in_schema=False)
 @_asking.get("/password-resets")
 def show_request(node: OurNode) -> Response:
     """The form that asks for a link."""
-    return render(
-        "links/request_reset.html", visitor=None, now=node.clock.now(), asked=False, email=""
-    )
+    return _request_page(node)
 
 
 @_asking.post("/password-resets")
 async def send_request(request: Request, node: OurNode, fields: Form) -> Response:
     """Always the same answer."""
     email = fields.one("email").strip()[:_LONGEST]
-    response = render(
-        "links/request_reset.html", visitor=None, now=node.clock.now(), asked=True, email=email
-    )
+    response = _request_page(node, email, asked=True)
     response.background = BackgroundTask(_request, node, email, address_text_of(request))
     return response
 
@@ -85,6 +81,18 @@ async def reset(request: Request, token: str, fields: Form) -> Response:
             raise
         return shut_out_page(request, error)
     return see_other(_DONE, confirmed=confirmed)
+
+
+def _request_page(node: Node, email: str = "", *, asked: bool = False) -> HTMLResponse:
+    return render(
+        "links/request_reset.html",
+        visitor=None,
+        now=node.clock.now(),
+        asked=asked,
+        email=email,
+        post=node.mailing.post.kind,
+        most_an_hour=password_resets.MOST_AN_HOUR,
+    )
 
 
 def _request(node: Node, email: str, address: str) -> None:
