@@ -182,6 +182,7 @@ def test_a_good_link_from_where_the_account_is_not_reached(
 ) -> None:
     invite(ada)
     stranger.send("/password-resets", {"email": "ada@example.com"})
+    installation.node.reset_requests.handle()
     installation.node.mailing.send_due()
     paths = [link_in(one).removeprefix("http://127.0.0.1:8787") for one in mail.messages]
     assert len(paths) == 2
@@ -208,8 +209,10 @@ def test_a_forgotten_password(
 ) -> None:
     assert stranger.get("/sign-in").links["Forgot your password?"] == "/password-resets"
     asked = stranger.send("/password-resets", {"email": "Ada@example.com"})
+    installation.node.reset_requests.handle()
     path = path_in_mail(installation, mail)
     unknown = stranger.send("/password-resets", {"email": "Eve@example.com"})
+    installation.node.reset_requests.handle()
     assert asked.answer.status_code == unknown.answer.status_code == 200
     assert asked.html == unknown.html.replace("Eve@", "Ada@")
     installation.node.mailing.send_due()
@@ -227,6 +230,14 @@ def test_a_forgotten_password(
     assert broken.answer.status_code == 410
     assert "This password reset link is broken" in broken.text
     assert stranger.send(path, {"password": "another phrase again"}).answer.status_code == 410
+
+
+def test_a_stop_carries_out_what_was_asked_for(
+    installation: Installation, stranger: Visit, mail: Kept
+) -> None:
+    stranger.send("/password-resets", {"email": "ada@example.com"})
+    installation.node.stop()
+    assert path_in_mail(installation, mail).startswith("/password-resets/gprs_")
 
 
 def test_tokens_in_addresses_are_not_logged(

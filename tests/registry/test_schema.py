@@ -1,6 +1,7 @@
 """The migrations lead to the schema that the program works with, on both engines."""
 
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from gatepass.core.errors import Misconfigured, Unavailable
-from gatepass.registry import schema
+from gatepass.registry import schema, throttling
 from gatepass.registry.database import Database
 from gatepass.registry.schema import create_schema, migrate, schema_state
 from gatepass.registry.tables import companies, metadata, users
@@ -211,3 +212,40 @@ def test_an_unreadable_url_is_refused_without_repeating_its_password(url: str) -
     with pytest.raises(Misconfigured, match="GATEPASS_DATABASE_URL") as refusal:
         Database(url)
     assert "hush" not in str(refusal.value)
+
+
+def test_an_upgrade_makes_no_address_unknown(tmp_path: Path, postgresql: Cluster) -> None:
+    """Where accounts were opened lately counts from before there was a column for it."""
+    path = tmp_path / "old.db"
+    path.touch(mode=0o600)
+    now = int(time.time() * 1000)
+    for url in (f"sqlite:///{path}", postgresql.create("test_sources")):
+        database = Database(url)
+        with database.administering() as connection:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", "gatepass.registry:migrations")
+            command.upgrade(config, "0003")
+            for statement in _FIRST_RELEASE[:2]:
+                connection.execute(text(statement))
+            for number, (address, at) in enumerate(
+                (
+                    ("198.51.100.7", now),
+                    ("2001:db8:1:2::ffff", now),
+                    ("203.0.113.9", now - 31 * 86_400_000),
+                    (None, now),
+                )
+            ):
+                insert = text(
+                    "INSERT INTO authentications (id, company_id, user_id, digest, created_at, "
+                    "expires_at, address) VALUES (:id, 'com_1', 'usr_1', '', :at, :at, :address)"
+                )
+                connection.execute(insert, {"id": f"gplt_{number}", "at": at, "address": address})
+        assert migrate(database) is True
+        with database.reading(now) as session:
+            known = [
+                throttling.begin(session, "ada@example.com", address).known
+                for address in ("198.51.100.7", "2001:db8:1:2::1", "203.0.113.9", None)
+            ]
+        assert known == [True, True, False, False]
+        database.close()
+    postgresql.drop("test_sources")

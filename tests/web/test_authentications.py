@@ -8,7 +8,6 @@ import pytest
 
 from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
-from gatepass.web import hashing
 from installation import PASSWORD, Installation
 
 
@@ -149,18 +148,6 @@ def test_the_eleventh_failure_is_told_when_to_come_back(
     assert attempt(client, email, PASSWORD).status_code == 429
     installation.new_user("bob@example.com")
     assert attempt(client, "bob@example.com", PASSWORD).status_code == 201
-
-
-def test_too_many_at_once_are_turned_away_before_hashing(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hashing, "_MOST_WAITING", 0)
-    answer = attempt(installation.client(), "ada@example.com", PASSWORD)
-    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
-    assert answer.headers["retry-after"] == "1"
-    monkeypatch.setattr(hashing, "_MOST_WAITING", 1)
-    for _ in range(3):
-        assert attempt(installation.client(), "ada@example.com", PASSWORD).status_code == 201
 
 
 def test_one_may_end_ones_own_and_with_the_permission_others(

@@ -1,5 +1,4 @@
-"""``gatepass user``: ways back for the last administrator or operator, whom nobody else could let
-in."""
+"""``gatepass user``: ways back for whoever is locked out, and whom nobody else could let in."""
 
 from typing import Annotated
 
@@ -10,7 +9,13 @@ from gatepass.cli.installation import opened
 from gatepass.cli.output import AsJson, as_sent, print_json, warn_unconfirmed
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, NotFound
-from gatepass.registry import email_change_links, password_resets, user_changes, users
+from gatepass.registry import (
+    email_change_links,
+    password_resets,
+    throttling,
+    user_changes,
+    users,
+)
 from gatepass.registry.actor import Actor
 from gatepass.registry.database import Change
 from gatepass.registry.users import User as Found
@@ -100,3 +105,17 @@ def _tell(change: Change, user: Found, sentence: str, json: bool) -> None:
         print_json(as_sent(User.model_validate(user)))
     else:
         typer.echo(sentence, err=True)
+
+
+@group.command()
+def unlock(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)],
+    json: AsJson = False,
+) -> None:
+    """Clear the failed sign-ins of someone who is locked out by them, at once."""
+    with opened() as node, node.database.counting(node.clock.now()) as session:
+        user = throttling.unlock(session, Actor.command_line(), email)
+    if json:
+        print_json(as_sent(User.model_validate(user)))
+    else:
+        typer.echo(f"The failed sign-ins of {user.email} no longer count.", err=True)

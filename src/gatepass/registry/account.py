@@ -108,7 +108,10 @@ def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -
     """
     require_person(actor)
     with proving.database.reading(proving.now()) as session:
-        _check_rules(session, _row(session, actor), new)
+        row = _row(session, actor)
+        _check_rules(session, row, new)
+    # Before hashing: else wrong passwords would keep the processors busy for as long as one likes.
+    proving.begin(row, actor)
     kept = passwords.hash(new, hasher=proving.hasher)
 
     def change(session: Session, actor: Actor, row: Row[Any]) -> int:

@@ -48,7 +48,7 @@ KINDS = {
             *("password_changed", "password_reset_requested", "password_reset_link_taken"),
             "password_reset",
             *("second_factor_enabled", "second_factor_disabled"),
-            *("recovery_code_used", "recovery_codes_replaced"),
+            *("recovery_code_used", "recovery_codes_replaced", "unlocked"),
         ),
     ),
     "roles": Kind(

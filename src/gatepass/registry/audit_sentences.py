@@ -262,6 +262,7 @@ _SAID: dict[str, Callable[[AuditEvent], str]] = {
     "user.recovery_codes_replaced": lambda event: (
         f"replaced {_whose(event, 'recovery codes')}; the former ones no longer work"
     ),
+    "user.unlocked": lambda event: f"cleared {_whose(event, 'failed sign-ins')}",
 }
 # What nobody who is known did.
 _WITHOUT_ACTOR: dict[str, Callable[[AuditEvent], str]] = {

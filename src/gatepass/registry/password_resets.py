@@ -13,7 +13,14 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import PASSWORD_RESET, new_id
 from gatepass.core.errors import BrokenLink, Conflict
-from gatepass.registry import audit, authentications, email_changes, outgoing_mail, passwords
+from gatepass.registry import (
+    audit,
+    authentications,
+    email_changes,
+    outgoing_mail,
+    passwords,
+    throttling,
+)
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import Database, Turn, wait_for_turn
@@ -69,23 +76,14 @@ def request(session: Session, email: str, address: str | None) -> bool:
     """Have a link sent to whoever has that address, within ``counting``.
 
     Returns:
-        Whether a mail will go out: not for an address that is nobody's, nor for somebody who was
-        deactivated, nor for the fourth time within an hour. Never to be told to whoever asked.
+        Whether a mail will go out. Never to be told to whoever asked.
     """
-    user = latest_row(session, email)
-    if user is None or user.deactivated_at is not None:
-        return False
-    if not published_rules(session, user.company_id).active:
-        return False
     # One at a time: of many at once each finds those counted before it.
     wait_for_turn(session, Turn.password_resets)
-    now: int = session.info["now"]
-    table = password_resets.c
-    lately = select(func.count()).where(
-        table.user_id == user.id, table.created_at > now - LIFETIME_MS
-    )
-    if session.execute(lately).scalar_one() >= MOST_AN_HOUR:
+    user = _recipient(session, email)
+    if user is None:
         return False
+    now: int = session.info["now"]
     reset_id = new_id("rst")
     expires_at = now + LIFETIME_MS
     session.execute(
@@ -109,6 +107,11 @@ def request(session: Session, email: str, address: str | None) -> bool:
         company=user.company_id,
     )
     return True
+
+
+def is_due(session: Session, email: str) -> bool:
+    """Whether ``request`` would have a mail sent; nothing is written to find out."""
+    return _recipient(session, email) is not None
 
 
 def take_link(session: Session, actor: Actor, user: User) -> tuple[str, int]:
@@ -238,6 +241,20 @@ def end_links(session: Session, actor: Actor, user_id: str) -> None:
     )
 
 
+def _recipient(session: Session, email: str) -> Row[Any] | None:
+    """The user who may be mailed a link: not one who was deactivated, nor for the fourth time
+    within an hour."""
+    user = latest_row(session, email)
+    if user is None or user.deactivated_at is not None:
+        return None
+    if not published_rules(session, user.company_id).active:
+        return None
+    table = password_resets.c
+    since = session.info["now"] - LIFETIME_MS
+    lately = select(func.count()).where(table.user_id == user.id, table.created_at > since)
+    return user if session.execute(lately).scalar_one() < MOST_AN_HOUR else None
+
+
 def _set_password(session: Session, row: Row[Any], password_hash: str, address: str | None) -> None:
     now: int = session.info["now"]
     # The link is the credential of whoever follows it.
@@ -246,10 +263,14 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
     )
     outgoing_mail.drop(session, row.id)
     session.execute(
-        update(password_resets).where(password_resets.c.id == row.id).values(used_at=now)
+        update(password_resets)
+        .where(password_resets.c.id == row.id)
+        .values(used_at=now, used_from=throttling.source_of(address))
     )
     end_links(session, actor, row.user_id)
     email_changes.end_pending(session, actor, row.user_id)
+    # Whoever reads the account's mail is its owner: the new password works at once.
+    throttling.clear(session, row.email)
     session.execute(
         update(users).where(users.c.id == row.user_id).values(password_hash=password_hash)
     )

@@ -11,7 +11,7 @@ from gatepass.core.errors import Misconfigured
 from gatepass.registry.database import Database
 
 #: Every version of the schema there was, in order; the last is the one this program works with.
-VERSIONS = ("0001", "0002", "0003", "0004")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005")
 
 SchemaState = Literal["empty", "old", "current", "newer"]
 

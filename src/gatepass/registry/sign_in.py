@@ -13,7 +13,7 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import LOGIN_TOKEN, make
-from gatepass.core.errors import SignInFailed, TooManyAttempts, Unavailable
+from gatepass.core.errors import SignInFailed, Unavailable
 from gatepass.core.networks import parse_address
 from gatepass.registry import audit, passwords, second_factor, throttling, users
 from gatepass.registry.actor import Actor
@@ -23,6 +23,7 @@ from gatepass.registry.database import Database
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.sealing import SealingKey
 from gatepass.registry.tables import users as users_table
+from gatepass.registry.throttling import Attempt
 from gatepass.registry.users import user_of
 
 
@@ -67,9 +68,8 @@ def sign_in(
         TooManyAttempts: the account or the address has failed too often lately.
         Unavailable: the database or the sealing key can't be used, or too many sign in at once.
     """
-    counted = throttling.keys(email, address)
     with database.reading(now()) as session:
-        throttling.check(session, counted)
+        attempt = throttling.begin(session, email, address)
         found = users.latest_row(session, email)
         admitted = (
             found is not None
@@ -84,7 +84,7 @@ def sign_in(
                 database,
                 sealing,
                 found,
-                counted,
+                attempt,
                 code=code,
                 address=address,
                 user_agent=user_agent,
@@ -94,10 +94,9 @@ def sign_in(
         except SignInFailed:
             pass
     with database.counting(now()) as session:
-        throttling.count_failure(session, counted)
-        if found is not None:
+        if throttling.count_failure(session, attempt) and found is not None:
             _record_refusal(session, found, address)
-        too_many = _refusal(session, counted)
+        too_many = throttling.refusal(session, attempt)
     raise too_many or SignInFailed()
 
 
@@ -105,7 +104,7 @@ def _let_in(
     database: Database,
     sealing: SealingKey,
     found: Row[Any],
-    counted: dict[str, int],
+    attempt: Attempt,
     *,
     code: str | None,
     address: str | None,
@@ -116,7 +115,7 @@ def _let_in(
     credential = make(LOGIN_TOKEN)
     with database.changing(now) as change:
         # Hashing took a while: what was true before it counts for nothing now.
-        throttling.check(change.session, counted)
+        throttling.check(change.session, attempt)
         current = change.session.execute(
             select(users_table).where(users_table.c.id == found.id)
         ).one_or_none()
@@ -191,11 +190,3 @@ def _record_refusal(session: Session, found: Row[Any], address: str | None) -> N
         Subject("user", found.id, found.name),
         company=found.company_id,
     )
-
-
-def _refusal(session: Session, counted: dict[str, int]) -> TooManyAttempts | None:
-    try:
-        throttling.check(session, counted)
-    except TooManyAttempts as refusal:
-        return refusal
-    return None

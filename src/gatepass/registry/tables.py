@@ -270,8 +270,11 @@ password_resets = Table(
     Column("link_id", key_text, unique=True),
     Column("link_digest", LargeBinary),
     Column("used_at", BigInteger),
+    # Where from, as failed sign-ins are counted: an IPv6 address by its /64.
+    Column("used_from", key_text),
     *_ended(),
     Index(None, "user_id", "created_at"),
+    Index(None, "user_id", "used_from", "used_at"),
 )
 
 #: Other addresses that users are to have once the link that is mailed there was used.
@@ -329,12 +332,16 @@ authentications = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("address", Text),
+    # The address as failed sign-ins are counted by it: an IPv6 one by its /64.
+    Column("source", key_text),
     Column("user_agent", Text),
     *_ended(),
     Index(None, "company_id", "created_at", "id"),
     Index(None, "user_id", "created_at", "id"),
     # Those that are still good are few, however many there were.
     Index(None, "user_id", "expires_at"),
+    # Whether an account was opened from an address lately.
+    Index(None, "user_id", "source", "created_at"),
 )
 
 access_tokens = Table(

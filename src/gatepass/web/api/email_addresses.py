@@ -13,7 +13,7 @@ from gatepass.web.api.shapes import Record, RecordId, Time, person_id, person_na
 from gatepass.web.api.users import readable
 from gatepass.web.confirmation import mark, settled
 from gatepass.web.deps import OurNode, SignedIn
-from gatepass.web.hashing import hashing
+from gatepass.web.hashing import Place, hashing
 
 router = APIRouter(tags=["Users"])
 
@@ -83,7 +83,7 @@ async def request_own(
             return _address(session, made.made.user), made.confirmed
 
     try:
-        address, confirmed = await hashing(prove_and_request)
+        address, confirmed = await hashing(Place.of_actor(actor), prove_and_request)
     except InvalidInput as error:
         fields = {"current_password": "password"}
         raise InvalidInput(

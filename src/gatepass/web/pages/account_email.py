@@ -11,7 +11,7 @@ from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavai
 from gatepass.node import Node
 from gatepass.registry import account, email_changes
 from gatepass.web.deps import OurNode
-from gatepass.web.hashing import hashing
+from gatepass.web.hashing import Place, hashing
 from gatepass.web.pages.account_password import too_many, wait
 from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.errors import PageRoute
@@ -36,7 +36,7 @@ def show(visitor: Visiting, node: OurNode) -> Response:
 @resumable
 async def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     """Have the link sent."""
-    return await hashing(partial(_request, node, visitor, fields))
+    return await hashing(Place.of_actor(visitor.actor), partial(_request, node, visitor, fields))
 
 
 @router.post(_PATH + "/cancel")

@@ -1,14 +1,11 @@
 """/password-resets: a forgotten password. Whoever asks learns nothing about accounts, from the
-answer or from how long it takes: the work is done after it."""
-
-import logging
+answer or from how long this one and the next take: see ``reset_requests``."""
 
 from fastapi import APIRouter, Depends, Request
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
-from gatepass.core.errors import BrokenLink, Forbidden, GatepassError, InvalidInput
+from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.node import Node
 from gatepass.registry import password_resets, passwords
 from gatepass.web.deps import OurNode, node_of
@@ -22,8 +19,6 @@ from gatepass.web.pages.visitor import not_from_outside
 
 _LONGEST = 320
 _DONE = "/password-resets/done"
-
-_log = logging.getLogger("gatepass.web")
 
 router = APIRouter(include_in_schema=False)
 _asking = APIRouter(
@@ -42,9 +37,8 @@ def show_request(node: OurNode) -> Response:
 async def send_request(request: Request, node: OurNode, fields: Form) -> Response:
     """Always the same answer."""
     email = fields.one("email").strip()[:_LONGEST]
-    response = _request_page(node, email, asked=True)
-    response.background = BackgroundTask(_request, node, email, address_text_of(request))
-    return response
+    node.reset_requests.take(email, address_text_of(request))
+    return _request_page(node, email, asked=True)
 
 
 @_asking.get(_DONE)
@@ -93,16 +87,6 @@ def _request_page(node: Node, email: str = "", *, asked: bool = False) -> HTMLRe
         post=node.mailing.post.kind,
         most_an_hour=password_resets.MOST_AN_HOUR,
     )
-
-
-def _request(node: Node, email: str, address: str) -> None:
-    try:
-        with node.database.counting(node.clock.now()) as session:
-            password_resets.request(session, email, address)
-    except GatepassError as error:
-        # They have their answer already, and will ask again.
-        _log.warning("a password reset couldn't be requested: %s", error.reason)
-    node.mailing.wake()
 
 
 def _page(request: Request, token: str, problems: dict[str, str] | None = None) -> HTMLResponse:
