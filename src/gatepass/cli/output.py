@@ -1,5 +1,6 @@
 """What commands print: a table for people, JSON for programs. Nothing else goes to stdout."""
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -21,8 +22,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the REST AP
 
 
 def print_json(value: Any) -> None:
-    """Print *value* as JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print *value* as JSON, which is UTF-8: elsewhere in ASCII, and so readable all the same."""
+    speaks_utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
+    typer.echo(json.dumps(value, ensure_ascii=not speaks_utf8, indent=2))
 
 
 def as_sent(record: BaseModel) -> dict[str, Any]:
