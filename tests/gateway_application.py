@@ -4,6 +4,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatepass.node import Node
 from gatepass.web.authz import Endpoints
+from gatepass.web.bodies import Bodies
 from gatepass.web.gateway_asgi import GatewayPaths
 
 
@@ -15,4 +16,5 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
 
 def make(node: Node) -> ASGIApp:
     """Made by a main worker."""
-    return GatewayPaths(nothing, Endpoints(node.verifier, node.settings.trusted, node.not_ready))
+    endpoints = Endpoints(node.verifier, node.settings.trusted, node.not_ready)
+    return GatewayPaths(nothing, endpoints, Bodies())

@@ -20,6 +20,7 @@ from gatepass.node import Node
 from gatepass.web import api, metrics, pages
 from gatepass.web.api.body import field_errors
 from gatepass.web.authz import Endpoints
+from gatepass.web.bodies import Bodies
 from gatepass.web.cookies import cookie_name
 from gatepass.web.deps import Refused, refuse_from_outside
 from gatepass.web.edge import Edge
@@ -64,7 +65,8 @@ def create_app(
     for router in (api.router, metrics.router, pages.router, *extra):
         app.include_router(router)
     endpoints = Endpoints(node.verifier, node.settings.trusted, node.not_ready)
-    return GatewayPaths(FeedPaths(Edge(app), node), endpoints)
+    bodies = Bodies()
+    return GatewayPaths(FeedPaths(Edge(app, bodies), node, bodies), endpoints, bodies)
 
 
 def _answer(problem: Problem) -> Response:
@@ -91,11 +93,13 @@ async def _not_valid(request: Request, error: RequestValidationError) -> Respons
 
 
 async def _http_fault(request: Request, fault: HTTPException) -> Response:
-    allow = (("allow", _allowed(request)),) if fault.status_code == 405 else ()
+    more = tuple((fault.headers or {}).items())
+    if fault.status_code == 405:
+        more = (("allow", _allowed(request)),)
     if _for_people(request):
-        fault.headers = dict(allow)
+        fault.headers = dict(more)
         return await run_in_threadpool(error_page, request, fault)
-    return _answer(problem_of_status(fault.status_code, allow))
+    return _answer(problem_of_status(fault.status_code, more))
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:

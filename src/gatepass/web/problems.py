@@ -48,7 +48,9 @@ SENTENCES: dict[str, str] = {
     "invalid": "What was sent can't be accepted as it stands.",
     "not_found": "There is nothing here.",
     "method_not_allowed": "This address doesn't answer that method.",
-    "body_too_large": "The body is larger than 1 MiB.",
+    "body_too_large": "The body must be at most 1 MiB; 16 KiB without a credential, 4 KiB to sign "
+    "in.",
+    "request_timeout": "The body must be complete within 15 seconds.",
     "unsupported_media_type": "The body has to be application/json.",
     "internal_error": "Something went wrong on our side. It has been logged.",
     "unavailable": "This can't be answered right now.",
@@ -59,6 +61,7 @@ _REASON_OF_STATUS: dict[int, str] = {
     400: "bad_request",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "body_too_large",
     415: "unsupported_media_type",
     422: "invalid",
