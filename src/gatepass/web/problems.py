@@ -150,7 +150,10 @@ def problem_of_error(error: GatepassError) -> Problem:
     if status is None:
         return problem_of_status(500)
     if isinstance(error, InvalidInput):
-        return Problem(status, error.reason, SENTENCES["invalid"], errors=error.errors)
+        detail = SENTENCES["invalid"]
+        if error.left_out:
+            detail += f" The first {len(error.errors)} errors are listed."
+        return Problem(status, error.reason, detail, errors=error.errors)
     if isinstance(error, Forbidden):
         # A credential that ended between its admission and its turn to change something.
         if error.reason in TOKEN_AT_FAULT:
