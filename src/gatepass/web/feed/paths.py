@@ -7,6 +7,7 @@ thread. Whoever reads slowly is waited for, and cut off in the end.
 import asyncio
 from collections.abc import Coroutine
 from contextlib import aclosing
+from functools import partial
 from importlib.metadata import version
 
 import msgspec
@@ -147,7 +148,10 @@ class FeedPaths:
 
         with self._source.watched():
             async with self._presences.meet(presence) as present:
-                stream = Stream(self._node, self._source, question, present, still_good, _VERSION)
+                is_given = partial(self._presences.is_given, present)
+                stream = Stream(
+                    self._node, self._source, question, present, is_given, still_good, _VERSION
+                )
                 try:
                     await stream.begin()
                     await self._while_there(scope, receive, self._send(stream, send))
