@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 from alembic import command
@@ -398,6 +399,7 @@ def test_an_import_that_fails_leaves_nothing(empty: Database, exported: Path) ->
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
+from random import Random
 from gatepass.registry.actor import Actor
 from gatepass.registry.database import Database
 from gatepass.registry.ended_log import EndedLog
@@ -445,3 +447,25 @@ def test_killed_in_the_middle_nothing_is_half_there(
     killed("restore", url, tmp_path / "x")
     assert measured(registry.database) == before
     registry.database.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_bytes_are_changed_it_is_refused_in_one_line(
+    on_sqlite: FullRegistry, tmp_path: Path, seed: int
+) -> None:
+    """Or nothing that counts was changed."""
+    good = export(on_sqlite.database, tmp_path / "good").read_bytes()
+    random = Random(seed)
+    for _ in range(5):
+        broken = bytearray(good)
+        for _ in range(random.choice([1, 1, 4, 64])):
+            broken[random.randrange(len(broken))] = random.randrange(256)
+        path = tmp_path / "broken"
+        path.write_bytes(broken)
+        said = ""
+        try:
+            with export_file.opened(path, QUIET) as file:
+                assert file.rows
+        except Misconfigured as error:
+            said = error.message
+        assert "\n" not in said

@@ -28,6 +28,8 @@ from gatepass.registry.schema import VERSIONS, upgrade
 _LATEST_MS = 253_402_300_799_999
 #: "gpex", in the header of the file.
 _APPLICATION_ID = 0x67706578
+# Texts in a damaged file need not be UTF-8.
+_UNREADABLE = (exc.SQLAlchemyError, sqlite3.Error, UnicodeDecodeError)
 _LONGEST_VERSION = 64
 #: No text or record of ours is nearly as long.
 _LONGEST_VALUE = 64 << 20
@@ -164,7 +166,7 @@ def _facts(path: Path, connection: Connection) -> tuple[ExportFile, str]:
             raise Misconfigured(f"{path} is no export, or it is damaged")
         at, made_by = connection.exec_driver_sql("SELECT at, version FROM export").one()
         schema = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
-    except (exc.SQLAlchemyError, sqlite3.Error) as error:
+    except _UNREADABLE as error:
         raise Misconfigured(f"{path} is no export, or it is damaged") from error
     if type(at) is not int or not 0 <= at <= _LATEST_MS or type(made_by) is not str:
         raise _damaged(path)
@@ -193,7 +195,7 @@ def _verify(file: ExportFile, connection: Connection, progress: Progress) -> Non
             )
             for table in said
         }
-    except (exc.SQLAlchemyError, sqlite3.Error) as error:
+    except _UNREADABLE as error:
         raise _damaged(file.path) from error
     if contents.differing(said, file.contents):
         raise _damaged(file.path)
@@ -225,8 +227,12 @@ def _copy_up_to_date(path: Path, copy: Path) -> None:
     finally:
         from_.close()
         to.close()
-    with _writing(copy) as connection:
-        upgrade(connection)
+    try:
+        with _writing(copy) as connection:
+            upgrade(connection)
+    except _UNREADABLE as error:
+        # What its tables hold isn't what that version wrote.
+        raise _damaged(path) from error
 
 
 def _require_plain_file(path: Path) -> None:
