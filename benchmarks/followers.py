@@ -131,8 +131,8 @@ def _meanwhile(bench: Bench, copy: Path) -> Iterator[Result]:
 
 
 def _verifier_key(registry: Database) -> str:
-    with registry.changing(_now()) as session:
-        return verifier_keys.create(session, Actor.command_line(), label="Benchmark")[1]
+    with registry.changing(_now()) as change:
+        return verifier_keys.create(change.session, Actor.command_line(), label="Benchmark")[1]
 
 
 def _seconds_to_follow(node: Server, key: str, directory: Path, registry: Database) -> float:
@@ -158,8 +158,8 @@ def _change(registry: Database, number: int, at_a_time: int = AT_A_TIME) -> None
     numbers = Random(number).sample(range(LARGE), number)
     for at in range(0, number, at_a_time):
         some = [decode_grant(sample_grants.record(each)) for each in numbers[at : at + at_a_time]]
-        with registry.changing(_now()) as session:
-            publish_grants(session, some)
+        with registry.changing(_now()) as change:
+            publish_grants(change.session, some)
 
 
 def _now() -> int:

@@ -98,11 +98,11 @@ def _of_people(bench: Bench) -> Iterator[Result]:
 def _registry(path: Path, tokens: int) -> Database:
     database = Database(f"sqlite:///{path}")
     create_schema(database)
-    with database.changing(_NOW) as session:
+    with database.changing(_NOW) as change:
         line = Actor.command_line()
-        company = companies.create(session, line, catalogue=CATALOGUE, name="Many")
+        company = companies.create(change.session, line, catalogue=CATALOGUE, name="Many")
         user = users.create(
-            session,
+            change.session,
             line,
             company=company.id,
             email="ada@example.com",
@@ -111,30 +111,30 @@ def _registry(path: Path, tokens: int) -> Database:
             password_hash="none",
         )
         access_tokens.create(
-            session,
-            users.on_behalf_of(session, user.id),
+            change.session,
+            users.on_behalf_of(change.session, user.id),
             catalogue=CATALOGUE,
             label="Settlement",
             kind="api",
             permissions=[CATALOGUE.from_file[0]],
         )
-        session.execute(text(_COPIES), {"now": _NOW, "copies": tokens - 1})
+        change.session.execute(text(_COPIES), {"now": _NOW, "copies": tokens - 1})
     return database
 
 
 def _people(path: Path, number: int) -> Database:
     """A company of *number* users, each of whom signed in once, as the audit log tells."""
     database = _registry(path, 1)
-    with database.changing(_NOW) as session:
-        ada = session.execute(select(tables.users)).one()._asdict()
-        session.execute(
+    with database.changing(_NOW) as change:
+        ada = change.session.execute(select(tables.users)).one()._asdict()
+        change.session.execute(
             insert(tables.users),
             [
                 ada | {"id": f"usr_{n}", "email_folded": f"{n}@example.com", "created_at": _NOW - n}
                 for n in range(1, number)
             ],
         )
-        session.execute(
+        change.session.execute(
             insert(tables.authentications),
             [
                 {
@@ -150,7 +150,7 @@ def _people(path: Path, number: int) -> Database:
                 for n in range(number)
             ],
         )
-        session.execute(
+        change.session.execute(
             insert(tables.audit_events),
             [
                 {

@@ -79,11 +79,13 @@ class Installation:
         # As safe as an experiment needs, and quick.
         hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         line = Actor.command_line()
-        with database.changing(now()) as session:
-            company = companies.create(session, line, catalogue=CATALOGUE, name="Fault Lines")
+        with database.changing(now()) as change:
+            company = companies.create(
+                change.session, line, catalogue=CATALOGUE, name="Fault Lines"
+            )
             self.company = company.id
             ada = users.create(
-                session,
+                change.session,
                 line,
                 company=company.id,
                 email=EMAIL,
@@ -95,7 +97,7 @@ class Installation:
             self.user = ada.id
             credential = make(LOGIN_TOKEN)
             begin(
-                session,
+                change.session,
                 ada,
                 credential,
                 lifetime_ms=_DAY_MS,
@@ -103,7 +105,7 @@ class Installation:
                 user_agent="an experiment",
             )
             self.login = credential.text
-            self.key = verifier_keys.create(session, line, label="experiments")[1]
+            self.key = verifier_keys.create(change.session, line, label="experiments")[1]
         database.close()
 
     def open(self, url: str | None = None) -> Database:
@@ -120,25 +122,26 @@ class Installation:
         """
         ordinary = {"label": "a token", "kind": "api", "permissions": ["charges:*"]}
         database = self.open()
-        with database.changing(now()) as session:
-            actor = users.on_behalf_of(session, self.user)
+        with database.changing(now()) as change:
+            actor = users.on_behalf_of(change.session, self.user)
             first, text = access_tokens.create(
-                session, actor, catalogue=CATALOGUE, **(ordinary | fields)
+                change.session, actor, catalogue=CATALOGUE, **(ordinary | fields)
             )
             found = select(tables.access_tokens).where(tables.access_tokens.c.id == first.id)
-            row = session.execute(found).one()._asdict()
-            grant = publishing.published_grant(session, first.id)
+            row = change.session.execute(found).one()._asdict()
+            grant = publishing.published_grant(change.session, first.id)
             assert grant is not None
         texts = [text]
         while len(texts) < count:
             made = [make(ACCESS_TOKEN) for _ in range(min(_AT_ONCE, count - len(texts)))]
-            with database.changing(now()) as session:
-                session.execute(
+            with database.changing(now()) as change:
+                change.session.execute(
                     insert(tables.access_tokens),
                     [row | {"id": each.id, "digest": each.digest} for each in made],
                 )
                 publishing.publish_grants(
-                    session, [replace(grant, id=each.id, digest=each.digest) for each in made]
+                    change.session,
+                    [replace(grant, id=each.id, digest=each.digest) for each in made],
                 )
             texts += [each.text for each in made]
         database.close()

@@ -104,9 +104,9 @@ def _judged(
 
 def _deactivate(installation: Installation, url: str, text: str) -> None:
     database = installation.open(url)
-    with database.changing(now()) as session:
-        actor = users.on_behalf_of(session, installation.user)
-        access_tokens.deactivate(session, actor, text[:21])
+    with database.changing(now()) as change:
+        actor = users.on_behalf_of(change.session, installation.user)
+        access_tokens.deactivate(change.session, actor, text[:21])
     database.close()
 
 

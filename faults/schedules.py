@@ -183,12 +183,12 @@ class _Schedule(RuleBasedStateMachine):
         """A company with three people."""
         self._did["schedules"] += 1
         line = Actor.command_line()
-        with self._database.changing(now()) as session:
-            company = companies.create(session, line, catalogue=CATALOGUE, name="Schedules")
+        with self._database.changing(now()) as change:
+            company = companies.create(change.session, line, catalogue=CATALOGUE, name="Schedules")
             self._company = company.id
             for name in ("ada", "bob", "eve"):
                 user = users.create(
-                    session,
+                    change.session,
                     line,
                     company=company.id,
                     email=f"{name}@example.com",
@@ -408,10 +408,10 @@ class _Schedule(RuleBasedStateMachine):
         if copy.digest() != (here, registry):
             raise AssertionError(f"{copy.path.name} differs from the registry")
 
-    def _change(self, change: Callable[[Session], object]) -> None:
+    def _change(self, make: Callable[[Session], object]) -> None:
         # What the rules refuse is no change, as in life.
-        with suppress(GatepassError), self._database.changing(now()) as session:
-            change(session)
+        with suppress(GatepassError), self._database.changing(now()) as change:
+            make(change.session)
             self._did["changes"] += 1
 
     def _ada(self, session: Session) -> Actor:

@@ -5,7 +5,14 @@ from typing import Any
 from sqlalchemy import insert, update
 
 from gatepass.core.credentials import new_id
-from gatepass.registry import allowlist, invitations, password_resets, roles, verifier_keys
+from gatepass.registry import (
+    allowlist,
+    email_changes,
+    invitations,
+    password_resets,
+    roles,
+    verifier_keys,
+)
 from gatepass.registry import tables as t
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
@@ -41,27 +48,34 @@ class FullRegistry(SmallRegistry):
         self._fill()
 
     def _hand_out(self) -> tuple[str, Invitation]:
-        with self.changing() as session:
-            key, _ = verifier_keys.create(session, Actor.command_line(), label="nginx")
+        with self.changing() as change:
+            key, _ = verifier_keys.create(change.session, Actor.command_line(), label="nginx")
             invitation = invitations.create(
-                session,
+                change.session,
                 self.signed,
                 email="new@northwind.example",
                 role="reporting",
                 lifetime_ms=72 * HOUR,
             )
             roles.create(
-                session,
+                change.session,
                 self.signed,
                 catalogue=self.catalogue,
                 name="Desk",
                 permissions=["charges:get"],
             )
             allowlist.replace(
-                session, Actor.command_line(), self.contoso.id, [Entry("203.0.113.0/24", "office")]
+                change.session,
+                Actor.command_line(),
+                self.contoso.id,
+                [Entry("203.0.113.0/24", "office")],
             )
         with self.database.counting(self.now) as session:
             assert password_resets.request(session, "ada@northwind.example", None)
+        with self.changing() as change:
+            email_changes.request(
+                change.session, self.signed, self.bob.user or "", email="robert@northwind.example"
+            )
         return key.id, invitation
 
     def _fill(self) -> None:

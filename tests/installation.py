@@ -40,9 +40,9 @@ class Installation:
         self.ada = self.new_user("ada@example.com", "Ada Lovelace", operator=True)
 
     def new_company(self, name: str) -> Company:
-        with self.node.database.changing(self.node.clock.now()) as session:
+        with self.node.database.changing(self.node.clock.now()) as change:
             return companies.create(
-                session, Actor.command_line(), catalogue=self.node.catalogue, name=name
+                change.session, Actor.command_line(), catalogue=self.node.catalogue, name=name
             )
 
     def new_user(
@@ -54,9 +54,9 @@ class Installation:
         company: Company | None = None,
         operator: bool = False,
     ) -> User:
-        with self.node.database.changing(self.node.clock.now()) as session:
+        with self.node.database.changing(self.node.clock.now()) as change:
             return users.create(
-                session,
+                change.session,
                 Actor.command_line(),
                 company=(company or self.company).id,
                 email=email,
@@ -67,8 +67,8 @@ class Installation:
             )
 
     def verifier_key(self, label: str = "nginx") -> str:
-        with self.node.database.changing(self.node.clock.now()) as session:
-            return verifier_keys.create(session, Actor.command_line(), label=label)[1]
+        with self.node.database.changing(self.node.clock.now()) as change:
+            return verifier_keys.create(change.session, Actor.command_line(), label=label)[1]
 
     def client(self, token: str | None = None, *, peer: str = "127.0.0.1") -> httpx.Client:
         """A client without cookies of its own; with *token*, it sends that as the bearer."""

@@ -68,17 +68,17 @@ class SmallRegistry:
         return self.database.reading(self.now)
 
     def company(self, name: str) -> Company:
-        with self.changing() as session:
+        with self.changing() as change:
             return companies.create(
-                session, Actor.command_line(), catalogue=self.catalogue, name=name
+                change.session, Actor.command_line(), catalogue=self.catalogue, name=name
             )
 
     def user(
         self, company: Company, email: str, name: str = "Someone", role: str = "admin"
     ) -> User:
-        with self.changing() as session:
+        with self.changing() as change:
             return users.create(
-                session,
+                change.session,
                 Actor.command_line(),
                 company=company.id,
                 email=email,
@@ -95,9 +95,9 @@ class SmallRegistry:
 
     def signed_in(self, user: User, address: str | None = ADDRESS) -> Actor:
         """The user with a login token of 3 hours, as the web would have it."""
-        with self.changing() as session:
+        with self.changing() as change:
             authentication = begin(
-                session,
+                change.session,
                 user,
                 make(LOGIN_TOKEN),
                 lifetime_ms=3 * HOUR,
@@ -113,15 +113,15 @@ class SmallRegistry:
     def token(self, actor: Actor, **fields: Any) -> tuple[AccessToken, str]:
         """Make an access token; what isn't named is ordinary."""
         ordinary = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:create"]}
-        with self.changing() as session:
+        with self.changing() as change:
             return access_tokens.create(
-                session, actor, catalogue=self.catalogue, **(ordinary | fields)
+                change.session, actor, catalogue=self.catalogue, **(ordinary | fields)
             )
 
     def modify(self, actor: Actor, token: AccessToken, if_match: Any = None, **changes: Any) -> Any:
-        with self.changing() as session:
+        with self.changing() as change:
             return access_tokens.modify(
-                session,
+                change.session,
                 actor,
                 token.id,
                 catalogue=self.catalogue,
@@ -193,7 +193,7 @@ def _everything(registry: SmallRegistry, but: str) -> dict[str, list[Any]]:
         "revision revisions changed_records receipts receipt_confirmations nodes "
         "companies roles users allowlist_entries allowlist_trial_entries "
         "authentications access_tokens verifier_keys audit_events grants holders company_rules "
-        "invitations password_resets outgoing_mail"
+        "invitations password_resets email_changes outgoing_mail"
     )
     session: Session
     with registry.reading() as session:

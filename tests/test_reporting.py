@@ -44,8 +44,8 @@ def test_a_node_that_serves_is_known_and_keeps_up(node: Node) -> None:
     assert row["id"] == identity(node.settings.grant_path)
     assert (row["kind"], row["address"], row["key_id"]) == ("node", "127.0.0.1:8790", None)
     assert row["staleness_ms"] == 10_000
-    with node.database.changing(node.clock.now()) as session:
-        revision: int = session.info["revision"]
+    with node.database.changing(node.clock.now()) as change:
+        revision: int = change.session.info["revision"]
     soon(lambda: rows(node.database, "nodes")[0]["revision"] >= revision)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from gatepass.core.errors import Unavailable
 from gatepass.registry import history
 from gatepass.registry.audit import Subject
 from gatepass.registry.changes import Position
@@ -79,23 +78,16 @@ class Copying:
         # its own.
         follower.follow(feed, lambda: running() and in_place(self._file.path, known))
 
-    def confirm(self, revision: int) -> None:
-        """Wait until this node decides by *revision*: read your own change.
-
-        Raises:
-            Unavailable: ``not_confirmed``: the change stands, but it doesn't yet.
-        """
+    def confirm(self, revision: int) -> bool:
+        """Wait until this node decides by *revision*: read your own change. False after two
+        seconds: the change stands, but this node doesn't decide by it yet."""
         deadline = time.monotonic() + CONFIRM_SECONDS
         while self._file.shared.revision < revision:
             if time.monotonic() > deadline:
-                if _nobody_follows(self._file.lock_path):
-                    # The command line on a machine without a running node: nothing decides here.
-                    return
-                raise Unavailable(
-                    "The change is made, but this node has not caught up with it yet.",
-                    reason="not_confirmed",
-                )
+                # The command line on a machine without a running node: nothing decides here.
+                return _nobody_follows(self._file.lock_path)
             time.sleep(0.002)
+        return True
 
 
 def _nobody_follows(lock_path: Path) -> bool:

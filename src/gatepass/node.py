@@ -263,16 +263,20 @@ def open_node(
     Raises:
         Misconfigured: a file belongs to someone else, a URL can't be read, or the clock is wrong.
     """
-    make_data_dir(settings.grant_path.parent)
-    make_data_dir(settings.data_dir)
+    _make_directory(settings.data_dir, "GATEPASS_DATA_DIR")
+    _make_directory(settings.grant_path.parent, "GATEPASS_DATABASE_URL")
+    if settings.grant_path.is_dir():
+        raise Misconfigured(f"GATEPASS_DATABASE_URL: {settings.grant_path} must be a file")
     file = GrantFile(settings.grant_path)
     clock = clock or Clock(file.shared.latest_ms, accept=accept)
     return Node(settings, catalogue, clock)
 
 
-def make_data_dir(path: Path) -> None:
+def _make_directory(path: Path, setting: str) -> None:
     """Make a directory for the database and what lies beside it, for its owner's eyes alone."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise Misconfigured(f"{setting}: {path} must be a directory") from None
     except OSError as error:
-        raise Misconfigured(f"{path} can't be made: {error.strerror}") from error
+        raise Misconfigured(f"{setting}: {path} can't be made: {error.strerror}") from error

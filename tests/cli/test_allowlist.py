@@ -33,11 +33,11 @@ def test_a_trial_is_shown_with_what_follows_it_and_cleared_with_it(
 
 
 def start_trial() -> None:
-    with opened() as node, node.database.changing(node.clock.now()) as session:
-        ada = users.by_email(session, "ada@acme.example")
+    with opened() as node, node.database.changing(node.clock.now()) as change:
+        ada = users.by_email(change.session, "ada@acme.example")
         assert ada is not None
         login = begin(
-            session,
+            change.session,
             ada,
             make(LOGIN_TOKEN),
             lifetime_ms=60_000,
@@ -47,4 +47,4 @@ def start_trial() -> None:
         actor = Actor(
             "user", ada.company, ada.id, ada.name, frozenset({"*"}), login.id, login.address
         )
-        allowlist.replace(session, actor, ada.company, [OFFICE], confirm=True)
+        allowlist.replace(change.session, actor, ada.company, [OFFICE], confirm=True)

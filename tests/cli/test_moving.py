@@ -100,9 +100,9 @@ def test_the_sealing_key_is_asked_for_where_it_is_needed(
     backup = str(tmp_path / "backup")
     with opened() as node:
         node.sealing.make()
-        with node.database.changing(node.clock.now()) as session:
+        with node.database.changing(node.clock.now()) as change:
             sealed = node.sealing.seal(b"x", owner="ada")
-            session.execute(update(users).values(totp_sealed=sealed))
+            change.session.execute(update(users).values(totp_sealed=sealed))
         key = node.sealing.path
     assert f"There are second factors: copy {key} too" in installed("export", backup).err
     assert "second factors" not in installed("restore", backup).err
@@ -139,13 +139,13 @@ def test_a_company_that_nobody_can_administer_any_more_gets_an_administrator(
     init = ("init", "--company", "ACME", "--email", "eve@acme.example", "--password-stdin")
     installed("export", backup)
     assert "There is a company ACME already" in installed(*init, stdin=PASSWORD).err
-    with opened() as node, node.database.changing(node.clock.now()) as session:
-        ada = session.scalars(select(users.c.id)).one()
+    with opened() as node, node.database.changing(node.clock.now()) as change:
+        ada = change.session.scalars(select(users.c.id)).one()
         with node.database.reading(0) as reading:
             acme = reading.scalars(select(companies.c.id)).one()
         operator = Actor.command_line()
         create(
-            session,
+            change.session,
             operator,
             company=acme,
             email="bob@acme.example",
@@ -153,7 +153,7 @@ def test_a_company_that_nobody_can_administer_any_more_gets_an_administrator(
             role="admin",
             password_hash="-",
         )
-        user_changes.deactivate(session, operator, ada)
+        user_changes.deactivate(change.session, operator, ada)
     said = installed("restore", backup)
     assert "No active administrator is left in: Acme. Give it one: gatepass init" in said.err
     said = installed(*init, stdin=PASSWORD)

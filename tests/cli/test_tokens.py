@@ -22,13 +22,13 @@ def token(installed: Any) -> str:
 def make(*labels: str, **fields: Any) -> str:
     """Make a token of each label, all in one moment; the last one's text."""
     text = ""
-    with opened() as node, node.database.changing(node.clock.now()) as session:
-        ada = users.by_email(session, "ada@acme.example")
+    with opened() as node, node.database.changing(node.clock.now()) as change:
+        ada = users.by_email(change.session, "ada@acme.example")
         assert ada is not None
         for label in labels:
             _, text = access_tokens.create(
-                session,
-                users.on_behalf_of(session, ada.id),
+                change.session,
+                users.on_behalf_of(change.session, ada.id),
                 catalogue=node.catalogue,
                 label=label,
                 kind="api",

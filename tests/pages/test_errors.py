@@ -73,15 +73,13 @@ def test_a_token_that_stands_is_shown_though_not_confirmed(
     """On several nodes this one may not have heard of the change yet; its text is shown once, so
     it must be shown now."""
 
-    def late(revision: int) -> None:
-        raise Unavailable("Not yet.", reason="not_confirmed")
-
     path = "/access-tokens/new"
     fields = ada.get(path).form(path).filled(label="Late", permissions=["charges:get"], do="create")
-    monkeypatch.setattr(installation.node.database, "_confirm", late)
+    monkeypatch.setattr(installation.node.database, "_confirm", lambda revision: False)
     page = ada.send(path, fields)
     assert page.answer.status_code == 200
     assert "Created: Late" in page.text
+    assert "has not caught up" in page.text
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,9 @@ def test_whoever_is_invited_stands_under_the_people(
     )
     assert invited.status_code == 201
     page = ada.get("/company/users")
-    for words in ("Invitations", "new@example.com", "Pending", "Not delivered yet"):
+    for words in ("Invitations", "new@example.com", "Pending", "No mail server is set up"):
         assert words in page.text, words
-    assert f"/company/users/invitations/{invited.json()['id']}/resend" in page.html
+    assert f"/company/users/invitations/{invited.json()['id']}/link" in page.html
     others = rita.get("/company/users")
     assert "new@example.com" not in others.text
     assert "Invite someone" not in others.links
@@ -263,9 +263,9 @@ def test_a_lost_second_factor_is_turned_off_by_someone_else(
     assert ada.get(path).answer.status_code == 303
     node = installation.node
     node.sealing.make()
-    with node.database.changing(node.clock.now()) as session:
+    with node.database.changing(node.clock.now()) as change:
         for user in (bob.id, installation.ada.id):
-            second_factor.put(session, user, second_factor.new_secret(), 0, node.sealing)
+            second_factor.put(change.session, user, second_factor.new_secret(), 0, node.sealing)
     html = ada.get("/company/users").html
     assert path in html
     assert f"/company/users/{installation.ada.id}/second-factor" not in html

@@ -25,12 +25,12 @@ def ada(registry: SmallRegistry) -> Actor:
 def change(registry: SmallRegistry, actor: Actor, **changes: Any) -> int:
     given = {"current": PASSWORD, "new": NEW} | changes
     own = Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
-    return account.change_password(own, actor, **given)
+    return account.change_password(own, actor, **given).made
 
 
 def rename(registry: SmallRegistry, actor: Actor, name: str, former: str | None = None) -> None:
-    with registry.changing() as session:
-        account.rename(session, actor, name, former=former)
+    with registry.changing() as change:
+        account.rename(change.session, actor, name, former=former)
 
 
 def kept(registry: SmallRegistry) -> str:
@@ -142,8 +142,8 @@ def test_of_two_who_change_it_the_second_is_refused(
     verify = passwords.verify
 
     def slowly(password: str, found: str | None, **how: Any) -> bool:
-        with registry.changing() as session:
-            session.execute(update(users).values(password_hash="another"))
+        with registry.changing() as change:
+            change.session.execute(update(users).values(password_hash="another"))
         return verify(password, found, **how)
 
     monkeypatch.setattr(passwords, "verify", slowly)
@@ -154,8 +154,8 @@ def test_of_two_who_change_it_the_second_is_refused(
 
 
 def test_whoever_was_ended_meanwhile_changes_nothing(registry: SmallRegistry, ada: Actor) -> None:
-    with registry.changing() as session:
-        authentications.sign_out(session, ada)
+    with registry.changing() as ended:
+        authentications.sign_out(ended.session, ada)
     with nothing_changes(registry):
         for attempt in (
             lambda: change(registry, ada),

@@ -26,10 +26,10 @@ OFFICE = Entry("198.51.100.0/24", "Office")
 
 
 def put(registry: SmallRegistry, actor: Actor, *entries: Entry, **options: Any) -> list[Entry]:
-    with registry.changing() as session:
+    with registry.changing() as change:
         company = registry.northwind.id
-        answered = allowlist.replace(session, actor, company, entries, **options)
-        assert answered == allowlist.show(session, Actor.command_line(), company)
+        answered = allowlist.replace(change.session, actor, company, entries, **options)
+        assert answered == allowlist.show(change.session, Actor.command_line(), company)
     return list(answered.entries)
 
 

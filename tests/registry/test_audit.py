@@ -53,13 +53,15 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
     token, _ = registry.token(ada, permissions=["charges:create", "access-tokens:deactivate"])
     registry.modify(ada, token, label="Hourly settlement", expires_at=NOW + HOUR)
     other, _ = registry.token(ada, label="Old {one}")
-    with registry.changing() as session:
-        access_tokens.deactivate(session, registry.with_token(token), other.id)
-        key, _ = verifier_keys.create(session, Actor.command_line(), label="nginx")
-        verifier_keys.deactivate(session, Actor.command_line(), key.id)
-        allowlist.replace(session, ada, registry.northwind.id, [Entry("198.51.100.0/24", "Office")])
-        allowlist.replace(session, Actor.command_line(), registry.northwind.id, [])
-        authentications.deactivate(session, ada, str(ada.credential))
+    with registry.changing() as change:
+        access_tokens.deactivate(change.session, registry.with_token(token), other.id)
+        key, _ = verifier_keys.create(change.session, Actor.command_line(), label="nginx")
+        verifier_keys.deactivate(change.session, Actor.command_line(), key.id)
+        allowlist.replace(
+            change.session, ada, registry.northwind.id, [Entry("198.51.100.0/24", "Office")]
+        )
+        allowlist.replace(change.session, Actor.command_line(), registry.northwind.id, [])
+        authentications.deactivate(change.session, ada, str(ada.credential))
     assert [sentence(event) for event in registry.events()] == [
         "The command line created the company Northwind",
         "The command line created the company Contoso",
@@ -139,9 +141,22 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
             "invitation.resent",
             None,
             None,
-            "sent Grace Hopper a new invitation link; the old one no longer works",
+            "renewed the invitation to Grace Hopper; its old link no longer works",
         ),
         ("invitation.deactivated", None, None, "deactivated the invitation to Grace Hopper"),
+        (
+            "invitation.link_taken",
+            None,
+            None,
+            "took the link of the invitation to Grace Hopper to hand it over; the old one no "
+            "longer works",
+        ),
+        (
+            "user.password_reset_link_taken",
+            None,
+            None,
+            "took a link to reset the password of Grace Hopper, to hand it over",
+        ),
         ("invitation.accepted", None, None, "accepted the invitation to Grace Hopper"),
         ("role.created", None, {"permissions": []}, "created the role Grace Hopper"),
         (
@@ -229,7 +244,7 @@ def test_what_people_do_to_themselves(
         ),
         (
             "user.password_reset",
-            "The password of Grace Hopper was reset through a link in mail, which ended 1 sign-in",
+            "The password of Grace Hopper was reset through a link, which ended 1 sign-in",
         ),
     ],
 )
@@ -254,14 +269,14 @@ def test_every_action_that_is_recorded_is_of_a_kind() -> None:
 
 
 def test_a_role_is_told_by_its_name_of_that_time(registry: SmallRegistry) -> None:
-    with registry.changing() as session:
+    with registry.changing() as change:
         role = {"id": "rol_1", "company_id": registry.northwind.id, "name": "Desk"}
-        session.execute(
+        change.session.execute(
             insert(roles), role | {"name_folded": "desk", "permissions": [], "created_at": NOW}
         )
         ada = audit.Subject("user", registry.ada.id, "Ada Lovelace")
         audit.record(
-            session,
+            change.session,
             Actor.command_line(),
             "user.role_changed",
             ada,
@@ -269,7 +284,7 @@ def test_a_role_is_told_by_its_name_of_that_time(registry: SmallRegistry) -> Non
             before={"role": "admin"},
             after={"role": "rol_1"},
         )
-        session.execute(update(roles).values(name="Counter"))
+        change.session.execute(update(roles).values(name="Counter"))
     assert sentence(registry.events(subject=registry.ada.id)[-1]) == (
         "The command line changed the role of Ada Lovelace from Admin to Desk"
     )
@@ -278,10 +293,10 @@ def test_a_role_is_told_by_its_name_of_that_time(registry: SmallRegistry) -> Non
 def test_a_company_reads_its_own_log_alone(registry: SmallRegistry) -> None:
     ada, carl = registry.signed_in(registry.ada), registry.signed_in(registry.carl)
     registry.token(ada)
-    with registry.changing() as session:
-        verifier_keys.create(session, Actor.command_line(), label="nginx")
+    with registry.changing() as change:
+        verifier_keys.create(change.session, Actor.command_line(), label="nginx")
         for actor, company in ((ada, registry.northwind), (carl, registry.contoso)):
-            events = audit.list_(session, actor).items
+            events = audit.list_(change.session, actor).items
             assert {event.company for event in events} == {company.id}
     assert None in {event.company for event in registry.events()}
 
@@ -303,8 +318,8 @@ def test_filters(registry: SmallRegistry) -> None:
     registry.now += 10
     token, _ = registry.token(bob, permissions=["access-tokens:deactivate"])
     registry.now += 10
-    with registry.changing() as session:
-        access_tokens.deactivate(session, registry.with_token(token), token.id)
+    with registry.changing() as change:
+        access_tokens.deactivate(change.session, registry.with_token(token), token.id)
 
     def actions(**filters: object) -> list[str]:
         return [event.action for event in registry.events(registry.northwind, **filters)]

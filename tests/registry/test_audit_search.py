@@ -90,8 +90,8 @@ def write(registry: SmallRegistry, rare: bool, first: int, number: int) -> None:
         }
         for n in range(first, first + number)
     ]
-    with registry.changing() as session:
-        session.execute(insert(audit_events), rows)
+    with registry.changing() as change:
+        change.session.execute(insert(audit_events), rows)
 
 
 def pages(registry: SmallRegistry, actor: Actor, filters: dict[str, Any]) -> tuple[int, int]:

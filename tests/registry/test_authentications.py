@@ -44,39 +44,44 @@ def test_colleagues_sign_ins_are_for_those_who_manage_users(registry: SmallRegis
     ada = registry.signed_in(registry.ada)
     bob = registry.colleague("reporting")
     carl = registry.signed_in(registry.carl)
-    with registry.changing() as session:
-        assert len(authentications.list_(session, ada, user="all").items) == 2
-        [only] = authentications.list_(session, ada, user=bob.user).items
+    with registry.changing() as change:
+        assert len(authentications.list_(change.session, ada, user="all").items) == 2
+        [only] = authentications.list_(change.session, ada, user=bob.user).items
         assert only.id == bob.credential
         for user in (carl.user, "usr_none", "\0"):
             with pytest.raises(NotFound):
-                authentications.list_(session, ada, user=user)
+                authentications.list_(change.session, ada, user=user)
         for user in ("all", ada.user):
             with pytest.raises(Forbidden) as refusal:
-                authentications.list_(session, bob, user=user)
+                authentications.list_(change.session, bob, user=user)
             assert refusal.value.permission == "users:manage"
         for other in (ada.credential, carl.credential, "gplt_0000000000000000", "\0"):
             with pytest.raises(NotFound):
-                authentications.get(session, bob, str(other))
+                authentications.get(change.session, bob, str(other))
             with pytest.raises(NotFound):
-                authentications.deactivate(session, bob, str(other))
+                authentications.deactivate(change.session, bob, str(other))
         with pytest.raises(NotFound):
-            authentications.deactivate(session, ada, str(carl.credential))
-        assert authentications.get(session, bob, str(bob.credential)).current
-        assert authentications.deactivate(session, ada, str(bob.credential)).status == "deactivated"
+            authentications.deactivate(change.session, ada, str(carl.credential))
+        assert authentications.get(change.session, bob, str(bob.credential)).current
+        assert (
+            authentications.deactivate(change.session, ada, str(bob.credential)).status
+            == "deactivated"
+        )
 
 
 def test_deactivating_is_for_good_and_repeating_it_changes_nothing(registry: SmallRegistry) -> None:
     ada, other = registry.signed_in(registry.ada), registry.signed_in(registry.ada)
     registry.now += 5
-    with registry.changing() as session:
-        ended = authentications.deactivate(session, ada, str(other.credential))
+    with registry.changing() as change:
+        ended = authentications.deactivate(change.session, ada, str(other.credential))
     assert (ended.status, ended.deactivated_at) == ("deactivated", NOW + 5)
     events = len(registry.events())
     registry.now += 5
-    with registry.changing() as session:
-        assert authentications.deactivate(session, ada, ended.id) == ended
-        assert authentications.deactivate(session, Actor.command_line(), ended.id).deactivated_at
+    with registry.changing() as change:
+        assert authentications.deactivate(change.session, ada, ended.id) == ended
+        assert authentications.deactivate(
+            change.session, Actor.command_line(), ended.id
+        ).deactivated_at
     assert len(registry.events()) == events
 
 
@@ -85,14 +90,14 @@ def test_all_others_of_ones_own_end_and_nobody_elses(registry: SmallRegistry) ->
     registry.now += 3 * HOUR
     bob = registry.colleague("reporting")
     ada, other, out = (registry.signed_in(registry.ada) for _ in range(3))
-    with registry.changing() as session:
-        authentications.sign_out(session, out)
+    with registry.changing() as change:
+        authentications.sign_out(change.session, out)
     with registry.reading() as session:
         assert authentications.other_active(session, ada) == 1
     events = len(registry.events())
-    with registry.changing() as session:
-        assert authentications.deactivate_others(session, ada) == 1
-        assert authentications.deactivate_others(session, ada) == 0
+    with registry.changing() as change:
+        assert authentications.deactivate_others(change.session, ada) == 1
+        assert authentications.deactivate_others(change.session, ada) == 0
     with registry.reading() as session:
         ended = authentications.get(session, ada, str(other.credential))
         assert (ended.status, ended.deactivated_at) == ("deactivated", registry.now)
@@ -108,8 +113,8 @@ def test_all_others_of_ones_own_end_and_nobody_elses(registry: SmallRegistry) ->
 def test_signing_out_ends_the_one_in_use(registry: SmallRegistry) -> None:
     ada, other = registry.signed_in(registry.ada), registry.signed_in(registry.ada)
     for _ in range(2):
-        with registry.changing() as session:
-            authentications.sign_out(session, ada)
+        with registry.changing() as change:
+            authentications.sign_out(change.session, ada)
     with registry.reading() as session:
         assert authentications.get(session, other, str(ada.credential)).status == "deactivated"
         assert authentications.get(session, other, str(other.credential)).status == "active"

@@ -79,16 +79,16 @@ def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) ->
     ]
     expected: list[tuple[str, str | None]] = []
     for end, its in ends:
-        with registry.changing() as session:
-            end(session)
-            revision = session.info["revision"]
+        with registry.changing() as change:
+            end(change.session)
+            revision = change.session.info["revision"]
         expected += its
         assert ids(log) == expected
         # A repetition ends nothing.
         last = [ending for ending in log.read() if ending.revision == revision]
         assert len(last) == len(its)
-    with registry.changing() as session:
-        access_tokens.deactivate(session, operator, registry.made.id)
+    with registry.changing() as change:
+        access_tokens.deactivate(change.session, operator, registry.made.id)
     assert ids(log) == expected
     first = next(iter(log.read()))
     assert (first.at, first.by, first.by_name) == (NOW, registry.ada.id, "Ada Lovelace")
@@ -99,8 +99,8 @@ def test_what_is_rolled_back_is_not(registry: FullRegistry, log: EndedLog) -> No
         access_tokens.deactivate(session, registry.signed, registry.made.id)
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), registry.changing() as session:
-        struck(session)
+    with pytest.raises(ZeroDivisionError), registry.changing() as change:
+        struck(change.session)
     assert not log.path.exists()
 
 
@@ -109,10 +109,10 @@ def test_it_is_there_before_a_node_has_caught_up(database_url: str, log: EndedLo
     registry = FullRegistry(Database(database_url))
     seen: list[int] = []
     database = Database(
-        database_url, ended=log.append, confirm=lambda revision: seen.append(len(ids(log)))
+        database_url, ended=log.append, confirm=lambda revision: not seen.append(len(ids(log)))
     )
-    with database.changing(NOW) as session:
-        access_tokens.deactivate(session, registry.signed, registry.made.id)
+    with database.changing(NOW) as change:
+        access_tokens.deactivate(change.session, registry.signed, registry.made.id)
     assert seen == [1]
 
 

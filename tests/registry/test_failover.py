@@ -76,8 +76,8 @@ def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path)
             for token in tokens:
                 for _ in range(50):
                     try:
-                        with registry.changing() as session:
-                            access_tokens.deactivate(session, ada, token)
+                        with registry.changing() as change:
+                            access_tokens.deactivate(change.session, ada, token)
                         ended.append(token)
                         break
                     except Unavailable:
@@ -148,8 +148,8 @@ def test_a_shortened_history_is_noticed_and_the_copy_built_anew(
         with FollowedCopy(tmp_path / "grants.db", installation.url, 3_000) as copy:
             copy.until_at(registry.revision())
             installation.replica.stop()
-            with registry.changing() as session:
-                access_tokens.deactivate(session, ada, token.id)
+            with registry.changing() as change:
+                access_tokens.deactivate(change.session, ada, token.id)
             lost = registry.revision()
             copy.until_at(lost)
             installation.primary.stop()

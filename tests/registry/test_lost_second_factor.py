@@ -14,16 +14,16 @@ from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_change
 
 
 def turn_off(registry: SmallRegistry, actor: Actor, user: str) -> User:
-    with registry.changing() as session:
-        return user_changes.turn_off_second_factor(session, actor, user)
+    with registry.changing() as change:
+        return user_changes.turn_off_second_factor(change.session, actor, user)
 
 
 def enrol(registry: SmallRegistry, user: User) -> list[str]:
     """Give *user* a second factor; the recovery codes."""
     registry.sealing.make()
     secret = second_factor.new_secret()
-    with registry.changing() as session:
-        return second_factor.put(session, user.id, secret, 0, registry.sealing)
+    with registry.changing() as change:
+        return second_factor.put(change.session, user.id, secret, 0, registry.sealing)
 
 
 def enter(registry: SmallRegistry, user: User, code: str | None = None) -> str:
@@ -116,8 +116,8 @@ def test_who_may_not(registry: SmallRegistry, grace: User) -> None:
     assert refused(registry.signed_in(grace), grace.id)[0] == "own_second_factor"
     # Nor the last administrator's, whom other changes let through to be told so.
     assert refused(manager, boss.id) == ("permission_missing", "*")
-    with registry.changing() as session:
-        user_changes.deactivate(session, ada, boss.id)
+    with registry.changing() as change:
+        user_changes.deactivate(change.session, ada, boss.id)
     assert refused(manager, registry.ada.id) == ("permission_missing", "*")
     assert turn_off(registry, manager, grace.id).second_factor is False
 
@@ -127,8 +127,8 @@ def test_whoever_ended_meanwhile_changes_nothing(registry: SmallRegistry, grace:
     boss = registry.user(registry.northwind, "boss@northwind.example", "Boss")
     acting = registry.signed_in(boss)
     ada = registry.signed_in(registry.ada)
-    with registry.changing() as session:
-        user_changes.deactivate(session, ada, boss.id)
+    with registry.changing() as change:
+        user_changes.deactivate(change.session, ada, boss.id)
     with nothing_changes(registry), pytest.raises(GatepassError) as refusal:
         turn_off(registry, acting, grace.id)
     assert refusal.value.reason == "account_deactivated"
@@ -136,8 +136,8 @@ def test_whoever_ended_meanwhile_changes_nothing(registry: SmallRegistry, grace:
 
 def test_a_company_that_requires_one_wants_a_new_one(registry: SmallRegistry, grace: User) -> None:
     enrol(registry, grace)
-    with registry.changing() as session:
-        session.execute(update(companies).values(second_factor_required=True))
+    with registry.changing() as change:
+        change.session.execute(update(companies).values(second_factor_required=True))
     turn_off(registry, registry.signed_in(registry.ada), grace.id)
     with registry.reading() as session:
         assert second_factor_rule.lacking(session, grace.id)

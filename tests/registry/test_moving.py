@@ -49,9 +49,10 @@ def exported(on_sqlite: FullRegistry, tmp_path: Path) -> Path:
     return export(on_sqlite.database, tmp_path / "exported")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql set otherwise"])
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty database on each engine in turn."""
+    """An empty database on each engine in turn; once more on PostgreSQL with a database's own
+    settings."""
     if request.param == "sqlite":
         database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
         yield database
@@ -59,6 +60,8 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         return
     cluster: Cluster = request.getfixturevalue("postgresql")
     database = Database(cluster.create("test_moving"))
+    if request.param != "postgresql":
+        cluster.set_otherwise("test_moving")
     yield database
     database.close()
     cluster.drop("test_moving")
@@ -97,8 +100,8 @@ def test_it_goes_on_where_it_was(empty: Database, exported: Path) -> None:
         number = session.scalar(text("SELECT max(number) FROM audit_events"))
         token = session.scalar(text("SELECT id FROM access_tokens"))
     assert token is not None
-    with empty.changing(NOW) as session:
-        access_tokens.deactivate(session, Actor.command_line(), token)
+    with empty.changing(NOW) as change:
+        access_tokens.deactivate(change.session, Actor.command_line(), token)
     with empty.reading(NOW) as session:
         assert session.scalar(text("SELECT max(number) FROM audit_events")) == number + 1
 
@@ -147,9 +150,9 @@ def test_an_export_is_of_one_moment(registry: FullRegistry, tmp_path: Path) -> N
 
     class Busy(Progress):
         def begin(self, doing: str, rows: int) -> None:
-            with registry.changing() as session:
+            with registry.changing() as change:
                 access_tokens.create(
-                    session,
+                    change.session,
                     registry.signed,
                     catalogue=registry.catalogue,
                     label=doing,
@@ -374,8 +377,8 @@ def test_what_has_ended_in_the_export_too_is_no_obstacle(
 ) -> None:
     log = EndedLog(tmp_path / "ended.log")
     database = Database(f"sqlite:///{on_sqlite.database.path}", ended=log.append)
-    with database.changing(NOW) as session:
-        access_tokens.deactivate(session, on_sqlite.signed, on_sqlite.made.id)
+    with database.changing(NOW) as change:
+        access_tokens.deactivate(change.session, on_sqlite.signed, on_sqlite.made.id)
     import_(empty, export(database, tmp_path / "x"))
     assert len(list(log.read())) == 1
 

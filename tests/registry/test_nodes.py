@@ -111,13 +111,13 @@ def test_who_never_held_a_copy_is_in_no_receipt(database: Database) -> None:
     """Whoever has a key can say that they are there, and never take a grant."""
     meet(database, NOW, "node_follows")
     meet(database, NOW, "node_asked", copies=False)
-    with database.changing(NOW + 1) as session:
-        receipts.begin(session, [Subject("access_token", "gpat_1", "a")], company=None)
+    with database.changing(NOW + 1) as change:
+        receipts.begin(change.session, [Subject("access_token", "gpat_1", "a")], company=None)
     assert [row["node_id"] for row in rows(database, "receipt_confirmations")] == ["node_follows"]
     with database.counting(NOW + 2) as session:
         assert nodes.report(session, "node_asked", None, NOW + 2)
-    with database.changing(NOW + 3) as session:
-        receipts.begin(session, [Subject("access_token", "gpat_2", "b")], company=None)
+    with database.changing(NOW + 3) as change:
+        receipts.begin(change.session, [Subject("access_token", "gpat_2", "b")], company=None)
     assert len(rows(database, "receipt_confirmations")) == 3
 
 
@@ -130,8 +130,8 @@ def test_whoever_is_met_waits_for_the_change_under_way(postgresql_url: str) -> N
         meet(database, NOW, id)
         met.set()
 
-    with database.changing(NOW) as session:
-        receipts.begin(session, [Subject("access_token", "gpat_1", "One")], company="com_1")
+    with database.changing(NOW) as change:
+        receipts.begin(change.session, [Subject("access_token", "gpat_1", "One")], company="com_1")
         thread = threading.Thread(target=meeting, args=["node_a"])
         thread.start()
         assert not met.wait(0.2)
@@ -213,8 +213,8 @@ def test_many_machines_go_by_the_databases_clock(postgresql_url: str) -> None:
     """A node whose clock is hours ahead must not take the others for gone."""
     database = Database(postgresql_url)
     meet(database, NOW, "node_a")
-    with database.changing(NOW + 4 * HOUR) as session:
-        receipts.begin(session, [Subject("access_token", "gpat_1", "One")], company="com_1")
+    with database.changing(NOW + 4 * HOUR) as change:
+        receipts.begin(change.session, [Subject("access_token", "gpat_1", "One")], company="com_1")
     assert [row["node_id"] for row in rows(database, "receipt_confirmations")] == ["node_a"]
     with database.counting(NOW + 8 * HOUR) as session:
         assert receipts.complete(session) == 0

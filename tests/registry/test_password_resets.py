@@ -70,8 +70,8 @@ def broken(registry: SmallRegistry, token: str) -> None:
 
 
 def change_ada(registry: SmallRegistry, **values: Any) -> None:
-    with registry.changing() as session:
-        session.execute(update(users).where(users.c.id == registry.ada.id).values(values))
+    with registry.changing() as change:
+        change.session.execute(update(users).where(users.c.id == registry.ada.id).values(values))
 
 
 def password_is(registry: SmallRegistry, password: str) -> bool:
@@ -85,9 +85,9 @@ def password_is(registry: SmallRegistry, password: str) -> bool:
 def test_a_link_sets_a_password_once_and_ends_every_sign_in(registry: SmallRegistry) -> None:
     credentials = [make(LOGIN_TOKEN), make(LOGIN_TOKEN)]
     for credential in credentials:
-        with registry.changing() as session:
+        with registry.changing() as change:
             begin(
-                session,
+                change.session,
                 registry.ada,
                 credential,
                 lifetime_ms=HOUR,
@@ -213,10 +213,10 @@ def test_eight_characters_with_a_second_factor_which_stays(registry: SmallRegist
 def test_from_outside_the_allowlist_a_good_link_says_so(registry: SmallRegistry) -> None:
     request(registry)
     token = link(registry)
-    with registry.changing() as session:
-        rules = published_rules(session, registry.northwind.id)
+    with registry.changing() as change:
+        rules = published_rules(change.session, registry.northwind.id)
         networks = Networks.of([parse_network("203.0.113.0/24")])
-        publish(session, msgspec.structs.replace(rules, allowlist=networks))
+        publish(change.session, msgspec.structs.replace(rules, allowlist=networks))
     with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
         complete(registry, token)
     assert refusal.value.reason == "company_address_not_allowed"

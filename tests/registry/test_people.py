@@ -32,8 +32,8 @@ def create(registry: SmallRegistry, actor: Actor | None = None, **changes: Any) 
         "role": "reporting",
         "password_hash": HASH,
     }
-    with registry.changing() as session:
-        return users.create(session, actor or Actor.command_line(), **(given | changes))
+    with registry.changing() as change:
+        return users.create(change.session, actor or Actor.command_line(), **(given | changes))
 
 
 def test_a_user_is_made_and_published(registry: SmallRegistry) -> None:
@@ -113,8 +113,8 @@ def test_company_names_are_unique_and_found_without_case(registry: SmallRegistry
         assert taken.value.reason == "name_taken"
         with pytest.raises(InvalidInput):
             registry.company("")
-        with pytest.raises(Forbidden) as refusal, registry.changing() as session:
-            companies.create(session, ada, catalogue=registry.catalogue, name="Fabrikam")
+        with pytest.raises(Forbidden) as refusal, registry.changing() as change:
+            companies.create(change.session, ada, catalogue=registry.catalogue, name="Fabrikam")
         assert refusal.value.reason == "operator_required"
 
 
@@ -170,10 +170,10 @@ def test_a_change_looks_at_its_actor_again(registry: SmallRegistry) -> None:
     """Whoever waited for the revision while their role or credential was taken is refused."""
     bob = registry.colleague("manager")
     token = registry.with_token(registry.token(bob, permissions=["access-tokens:deactivate"])[0])
-    with registry.changing() as session:
-        assert standing(session, bob) == bob
-        assert standing(session, token) == token
-        assert standing(session, Actor.command_line()) == Actor.command_line()
+    with registry.changing() as change:
+        assert standing(change.session, bob) == bob
+        assert standing(change.session, token) == token
+        assert standing(change.session, Actor.command_line()) == Actor.command_line()
     overstated = replace(bob, permissions=frozenset({"*"}))
     with registry.reading() as session:
         assert standing(session, overstated).permissions == bob.permissions
@@ -190,12 +190,12 @@ def test_a_change_looks_at_its_actor_again(registry: SmallRegistry) -> None:
         replace(bob, user=registry.ada.id),
     ):
         assert reason(forged) == "token_invalid"
-    with registry.changing() as session:
-        authentications.sign_out(session, bob)
+    with registry.changing() as change:
+        authentications.sign_out(change.session, bob)
     assert reason(bob) == "token_deactivated"
     assert standing_of(registry, token) == token
-    with registry.changing() as session:
-        publish(session, Holder(str(bob.user), str(bob.company), False, "manager"))
+    with registry.changing() as change:
+        publish(change.session, Holder(str(bob.user), str(bob.company), False, "manager"))
     assert reason(token) == "account_deactivated"
 
 
@@ -210,15 +210,15 @@ def test_the_command_line_can_act_for_a_user(registry: SmallRegistry) -> None:
     token, _ = registry.token(acting)
     assert token.created_by.id == registry.ada.id
     assert registry.events(subject=token.id)[0].actor_kind == "command line"
-    with registry.changing() as session:
-        session.execute(update(tables.users).values(role="reporting"))
-        publish(session, Holder(registry.ada.id, registry.northwind.id, False, "admin"))
-        assert users.on_behalf_of(session, registry.ada.id).permissions == frozenset()
+    with registry.changing() as change:
+        change.session.execute(update(tables.users).values(role="reporting"))
+        publish(change.session, Holder(registry.ada.id, registry.northwind.id, False, "admin"))
+        assert users.on_behalf_of(change.session, registry.ada.id).permissions == frozenset()
 
 
 def _own_role(registry: SmallRegistry, company: str, permissions: list[str]) -> None:
-    with registry.changing() as session:
-        session.execute(
+    with registry.changing() as change:
+        change.session.execute(
             insert(tables.roles),
             {
                 "id": "rol_1",

@@ -47,9 +47,9 @@ def by_hand() -> Iterator[None]:
 
 def end(database: Database, now: int, *subjects: Subject, **more: Any) -> int:
     """Something ends; the revision it ended at."""
-    with database.changing(now) as session:
-        receipts.begin(session, subjects or [TOKEN], company="com_1", **more)
-        revision: int = session.info["revision"]
+    with database.changing(now) as change:
+        receipts.begin(change.session, subjects or [TOKEN], company="com_1", **more)
+        revision: int = change.session.info["revision"]
         return revision
 
 
@@ -236,13 +236,13 @@ def test_details_are_kept_for_a_week_and_the_event_for_good(database: Database) 
 # --- what begins one -----------------------------------------------------------------------------
 
 
-def begun(registry: SmallRegistry, change: Callable[[Any], object]) -> list[tuple[str, str]]:
-    """What the receipts that *change* began are of."""
-    with registry.changing() as session:
-        session.execute(delete(tables.receipts))
-    with registry.changing() as session:
-        change(session)
-        revision = session.info["revision"]
+def begun(registry: SmallRegistry, make: Callable[[Any], object]) -> list[tuple[str, str]]:
+    """What the receipts that *make* began are of."""
+    with registry.changing() as change:
+        change.session.execute(delete(tables.receipts))
+    with registry.changing() as change:
+        make(change.session)
+        revision = change.session.info["revision"]
     found = rows(registry.database, "receipts")
     assert {row["revision"] for row in found} <= {revision}
     return sorted((row["subject_kind"], row["subject_id"]) for row in found)
@@ -295,8 +295,8 @@ def test_only_nodes_look_at_verifier_keys(registry: SmallRegistry) -> None:
     meet(registry.database, NOW, "node_a", kind="node")
     meet(registry.database, NOW, "node_b")
     operator = Actor.command_line()
-    with registry.changing() as session:
-        key, _ = verifier_keys.create(session, operator, label="nginx")
+    with registry.changing() as change:
+        key, _ = verifier_keys.create(change.session, operator, label="nginx")
     found = begun(registry, lambda session: verifier_keys.deactivate(session, operator, key.id))
     assert found == [("verifier_key", key.id)]
     (receipt,) = rows(registry.database, "receipts")
@@ -322,9 +322,9 @@ class World:
         self.vouched_until: dict[str, int] = {}
         self.told: dict[str, int] = {}
         self.ended = 0
-        with database.changing(NOW) as session:
+        with database.changing(NOW) as change:
             for table in (tables.nodes, tables.receipts, tables.receipt_confirmations):
-                session.execute(delete(table))
+                change.session.execute(delete(table))
 
     def meet(self, id: str) -> None:
         meet(self.database, self.now, id)

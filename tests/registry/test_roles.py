@@ -21,16 +21,18 @@ MAKE = "access-tokens:create"
 
 def create(registry: SmallRegistry, actor: Actor, **changes: Any) -> Role:
     given: dict[str, Any] = {"name": "Till", "permissions": ["charges:create", "charges:get"]}
-    with registry.changing() as session:
-        return roles.create(session, actor, catalogue=registry.catalogue, **(given | changes))
+    with registry.changing() as change:
+        return roles.create(
+            change.session, actor, catalogue=registry.catalogue, **(given | changes)
+        )
 
 
 def modify(
     registry: SmallRegistry, actor: Actor, role: str, if_match: Any = None, **changes: Any
 ) -> Role:
-    with registry.changing() as session:
+    with registry.changing() as change:
         return roles.modify(
-            session,
+            change.session,
             actor,
             role,
             catalogue=registry.catalogue,
@@ -40,8 +42,8 @@ def modify(
 
 
 def delete(registry: SmallRegistry, actor: Actor, role: str, if_match: Any = None) -> None:
-    with registry.changing() as session:
-        roles.delete(session, actor, role, catalogue=registry.catalogue, if_match=if_match)
+    with registry.changing() as change:
+        roles.delete(change.session, actor, role, catalogue=registry.catalogue, if_match=if_match)
 
 
 def get(registry: SmallRegistry, actor: Actor, role: str) -> Role:
@@ -80,8 +82,8 @@ def test_a_role_is_made_changed_and_deleted(registry: SmallRegistry) -> None:
     modify(registry, ada, made.id, permissions=["charges:*"])
     assert registry.reason(string) is Reason.allowed, "a role that grows again restores it"
 
-    with registry.changing() as session:
-        user_changes.change_role(session, ada, bob.id, role="reporting")
+    with registry.changing() as change:
+        user_changes.change_role(change.session, ada, bob.id, role="reporting")
     delete(registry, ada, made.id)
     with pytest.raises(NotFound):
         get(registry, ada, made.id)
@@ -204,10 +206,10 @@ def test_a_role_in_use_is_not_deleted(registry: SmallRegistry) -> None:
     made = create(registry, ada)
     bob = member(registry, made.id)
     assert refused(registry, delete, ada, made.id)[0] == "role_in_use"
-    with registry.changing() as session:
-        user_changes.deactivate(session, ada, bob.id)
-    with registry.changing() as session:
-        session.execute(
+    with registry.changing() as change:
+        user_changes.deactivate(change.session, ada, bob.id)
+    with registry.changing() as change:
+        change.session.execute(
             insert(tables.invitations),
             {
                 "id": "inv_1",
@@ -324,8 +326,8 @@ def test_the_people_of_each_role_are_counted(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     bob = member(registry, "reporting")
     member(registry, "reporting", "Rita")
-    with registry.changing() as session:
-        user_changes.deactivate(session, ada, bob.id)
+    with registry.changing() as change:
+        user_changes.deactivate(change.session, ada, bob.id)
     with registry.reading() as session:
         assert roles.people(session, ada) == {"admin": 1, "reporting": 1}
         with pytest.raises(Forbidden):

@@ -22,10 +22,10 @@ from gatepass.core.errors import (
 )
 from gatepass.registry import account, second_factor, second_factor_rule, second_factor_setup
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentications import Authentication
 from gatepass.registry.proving import Proving
 from gatepass.registry.sealing import SealingKey
 from gatepass.registry.second_factor import STEP_MS, step_of
+from gatepass.registry.sign_in import SignedIn
 from gatepass.registry.sign_in import sign_in as sign_in_to
 from gatepass.registry.tables import users
 from gatepass.registry.users import User
@@ -43,7 +43,7 @@ RFC_CODES = [
 ]
 
 
-def sign_in(registry: SmallRegistry, **changes: Any) -> tuple[Authentication, str]:
+def sign_in(registry: SmallRegistry, **changes: Any) -> SignedIn:
     given = {"email": registry.ada.email, "password": PASSWORD} | changes
     return sign_in_to(
         registry.database,
@@ -75,7 +75,7 @@ class Enrolled:
         self.secret, setup = second_factor_setup.begin(self.proving, self.actor)
         self.recovery = second_factor_setup.enable(
             self.proving, self.actor, setup=setup, password=PASSWORD, code=self.code()
-        )
+        ).made
 
     def code(self, steps: int = 0) -> str:
         return code_of(self.registry, self.secret, steps)
@@ -201,7 +201,9 @@ def test_recovery_codes_count_once_each(ada: Enrolled) -> None:
     assert event.after == {"recovery_codes_left": 9}
     assert (event.actor_id, event.subject.id) == (ada.user.id, ada.user.id)
     assert ada.sign_in(f" {second.upper().replace('-', ' ')} ").status == "active"
-    new = second_factor_setup.replace_recovery_codes(ada.proving, ada.actor, code=ada.next_code())
+    new = second_factor_setup.replace_recovery_codes(
+        ada.proving, ada.actor, code=ada.next_code()
+    ).made
     assert ada.refused(ada.recovery[2])
     assert ada.sign_in(new[0]).status == "active"
     assert len(ada.registry.events(action="user.recovery_codes_replaced")) == 1
@@ -252,7 +254,7 @@ def test_setting_up_takes_a_code_of_the_new_secret_and_the_password(
 
     def enable(**changes: Any) -> list[str]:
         given = {"setup": setup, "password": PASSWORD, "code": right} | changes
-        return second_factor_setup.enable(own, actor, **given)
+        return second_factor_setup.enable(own, actor, **given).made
 
     other = registry.signed_in(registry.carl)
     _, carls = second_factor_setup.begin(own, other)
@@ -380,8 +382,10 @@ def sealed_of(registry: SmallRegistry, user: User) -> bytes:
 
 
 def reseal(registry: SmallRegistry, user: User, sealed: bytes | None) -> None:
-    with registry.changing() as session:
-        session.execute(update(users).where(users.c.id == user.id).values(totp_sealed=sealed))
+    with registry.changing() as change:
+        change.session.execute(
+            update(users).where(users.c.id == user.id).values(totp_sealed=sealed)
+        )
 
 
 def test_a_sealed_secret_that_was_touched_is_refused(
@@ -471,8 +475,8 @@ def test_a_company_can_require_it_of_everyone(registry: SmallRegistry, ada: Enro
     manager = registry.colleague("manager")
 
     def require(actor: Actor, wanted: bool = True) -> None:
-        with registry.changing() as session:
-            second_factor_rule.require_of_everyone(session, actor, wanted)
+        with registry.changing() as change:
+            second_factor_rule.require_of_everyone(change.session, actor, wanted)
 
     def lacking(actor: Actor) -> bool:
         with registry.reading() as session:

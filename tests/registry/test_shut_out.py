@@ -59,8 +59,8 @@ def test_people_count_by_their_latest_address(registry: SmallRegistry) -> None:
     home = preview(registry, ada, Entry("192.0.2.0/24"))
     assert {one.name for one in home.users} == {"Ada Lovelace", "Bob", "Eve"}
     assert not home.includes_you
-    with registry.changing() as session:
-        session.execute(update(users).where(users.c.id == bob.id).values(deactivated_at=1))
+    with registry.changing() as change:
+        change.session.execute(update(users).where(users.c.id == bob.id).values(deactivated_at=1))
     assert preview(registry, ada, OFFICE).user_count == 0
 
 
@@ -75,8 +75,8 @@ def test_tokens_count_by_their_latest_address(registry: SmallRegistry) -> None:
     used(registry, stayed, a198_51_100_7=NOW, a203_0_113_9=NOW - 1)
     used(registry, ended, a203_0_113_9=NOW)
     used(registry, expired, a203_0_113_9=NOW)
-    with registry.changing() as session:
-        access_tokens.deactivate(session, ada, ended.id)
+    with registry.changing() as change:
+        access_tokens.deactivate(change.session, ada, ended.id)
     registry.now += 1
     found = preview(registry, ada, OFFICE)
     assert found.tokens == [shut_out.Caller(moved.id, "Moved", ELSEWHERE, NOW)]

@@ -18,8 +18,8 @@ from gatepass.core.grants import Holder
 from gatepass.registry import allowlist, passwords, tables
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.allowlist import Entry
-from gatepass.registry.authentications import Authentication
 from gatepass.registry.publishing import publish
+from gatepass.registry.sign_in import SignedIn
 from gatepass.registry.sign_in import sign_in as sign_in_to
 from small_registry import (
     ADDRESS,
@@ -36,7 +36,7 @@ ADA = "ada@northwind.example"
 NOBODY = "nobody@northwind.example"
 
 
-def sign_in(registry: SmallRegistry, **changes: Any) -> tuple[Authentication, str]:
+def sign_in(registry: SmallRegistry, **changes: Any) -> SignedIn:
     given: dict[str, Any] = {
         "email": ADA,
         "password": PASSWORD,
@@ -68,7 +68,7 @@ def fail(registry: SmallRegistry, times: int, **changes: Any) -> list[str]:
 
 
 def test_signing_in_gives_a_login_token_for_three_hours(registry: SmallRegistry) -> None:
-    record, token = sign_in(registry)
+    record, token, _ = sign_in(registry)
     credential = parse(token)
     assert credential is not None
     assert record.id == credential.id == token[:21]
@@ -110,7 +110,7 @@ def test_whatever_is_wrong_the_answer_is_the_same(registry: SmallRegistry) -> No
 
 
 def test_strange_headers_do_no_harm(registry: SmallRegistry) -> None:
-    record, _ = sign_in(registry, user_agent="Bro\0w\ud800s\ner" + "x" * 1000, address=None)
+    record, _, _ = sign_in(registry, user_agent="Bro\0w\ud800s\ner" + "x" * 1000, address=None)
     assert record.user_agent is not None
     assert record.user_agent.startswith("Browser")
     assert len(record.user_agent) == 300
@@ -118,20 +118,20 @@ def test_strange_headers_do_no_harm(registry: SmallRegistry) -> None:
 
 
 def test_a_deactivated_user_or_company_cannot_sign_in(registry: SmallRegistry) -> None:
-    with registry.changing() as session:
-        session.execute(
+    with registry.changing() as change:
+        change.session.execute(
             update(tables.users)
             .where(tables.users.c.id == registry.ada.id)
             .values(deactivated_at=NOW, deactivated_by_name="someone")
         )
-        publish(session, Holder(registry.ada.id, registry.northwind.id, False, "admin"))
+        publish(change.session, Holder(registry.ada.id, registry.northwind.id, False, "admin"))
     assert isinstance(refusal(registry), SignInFailed)
 
 
 def test_the_allowlist_counts(registry: SmallRegistry) -> None:
-    with registry.changing() as session:
+    with registry.changing() as change:
         allowlist.replace(
-            session, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
+            change.session, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
         )
     for address in (ADDRESS, None, "garbage", "203.0.113.1 "):
         assert isinstance(refusal(registry, address=address), SignInFailed)
@@ -152,9 +152,9 @@ def test_the_same_work_is_done_whatever_is_wrong(
             return super().verify(hash, password)
 
     watched = Watched(time_cost=1, memory_cost=8, parallelism=1)
-    with registry.changing() as session:
+    with registry.changing() as change:
         allowlist.replace(
-            session, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
+            change.session, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
         )
     for changes in (
         {"email": NOBODY},
@@ -261,10 +261,10 @@ def test_a_right_guess_among_too_many_is_turned_away(
 def test_what_changed_while_hashing_counts(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def meanwhile(change: Callable[[Any], None]) -> Callable[..., bool]:
+    def meanwhile(make: Callable[[Any], None]) -> Callable[..., bool]:
         def verify(*arguments: Any, **named: Any) -> bool:
-            with registry.changing() as session:
-                change(session)
+            with registry.changing() as change:
+                make(change.session)
             return True
 
         return verify
@@ -277,8 +277,8 @@ def test_what_changed_while_hashing_counts(
             session, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
         )
 
-    for change in (other_password, closed):
-        monkeypatch.setattr(passwords, "verify", meanwhile(change))
+    for make in (other_password, closed):
+        monkeypatch.setattr(passwords, "verify", meanwhile(make))
         assert isinstance(refusal(registry), SignInFailed)
 
 

@@ -20,13 +20,13 @@ from small_registry import NOW, SmallRegistry, nothing_changes
 def change_role(
     registry: SmallRegistry, actor: Actor, user: str, role: str, if_match: Any = None
 ) -> User:
-    with registry.changing() as session:
-        return user_changes.change_role(session, actor, user, role=role, if_match=if_match)
+    with registry.changing() as change:
+        return user_changes.change_role(change.session, actor, user, role=role, if_match=if_match)
 
 
 def deactivate(registry: SmallRegistry, actor: Actor, user: str, **how: Any) -> User:
-    with registry.changing() as session:
-        return user_changes.deactivate(session, actor, user, **how)
+    with registry.changing() as change:
+        return user_changes.deactivate(change.session, actor, user, **how)
 
 
 def refused(registry: SmallRegistry, do: Any, *args: Any) -> tuple[str, str | None]:
@@ -66,8 +66,8 @@ def test_an_account_ends_with_all_its_tokens(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     acting = registry.signed_in(bob)
     made = [registry.token(acting, label=f"Token {number}") for number in range(4)]
-    with registry.changing() as session:
-        access_tokens.deactivate(session, acting, made[0][0].id)
+    with registry.changing() as change:
+        access_tokens.deactivate(change.session, acting, made[0][0].id)
     mine, mine_text = registry.token(ada)
     registry.now += 1
     ended = deactivate(registry, ada, bob.id)
@@ -136,9 +136,9 @@ def test_the_last_administrator_stays(registry: SmallRegistry) -> None:
     deactivate(registry, ada, grace.id)
     assert refused(registry, deactivate, ada, registry.ada.id)[0] == "last_administrator"
     # Another company's administrators don't count, nor does a role that holds everything too.
-    with registry.changing() as session:
+    with registry.changing() as change:
         everything = roles.create(
-            session, ada, catalogue=registry.catalogue, name="Owner", permissions=["*"]
+            change.session, ada, catalogue=registry.catalogue, name="Owner", permissions=["*"]
         )
     member(registry, everything.id, "Olga")
     assert refused(registry, change_role, ada, registry.ada.id, everything.id)[0] == (
@@ -194,9 +194,13 @@ def test_whoever_lost_their_role_while_they_waited_changes_nothing(
 def test_what_cannot_be_changed(registry: SmallRegistry) -> None:
     ada, carl = registry.signed_in(registry.ada), registry.signed_in(registry.carl)
     bob = member(registry, "manager")
-    with registry.changing() as session:
+    with registry.changing() as change:
         theirs = roles.create(
-            session, carl, catalogue=registry.catalogue, name="Till", permissions=["charges:get"]
+            change.session,
+            carl,
+            catalogue=registry.catalogue,
+            name="Till",
+            permissions=["charges:get"],
         )
     for role in ("emperor", "", theirs.id):
         assert refused(registry, change_role, ada, bob.id, role)[0] == "invalid"
@@ -212,8 +216,8 @@ def test_what_cannot_be_changed(registry: SmallRegistry) -> None:
 def test_who_comes_second_is_told(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     tag = user_changes.etag(bob)
-    with registry.changing() as session:
-        session.execute(update(tables.users).values(last_sign_in_at=NOW))
+    with registry.changing() as change:
+        change.session.execute(update(tables.users).values(last_sign_in_at=NOW))
     changed = change_role(registry, ada, bob.id, "reporting", [tag])
     with pytest.raises(Conflict) as conflict:
         change_role(registry, ada, bob.id, "manager", [tag])
@@ -224,14 +228,14 @@ def test_two_administrators_who_demote_each_other_leave_one(registry: SmallRegis
     ada, grace = registry.ada, member(registry, "admin", "Grace")
     actors = [registry.signed_in(ada), registry.signed_in(grace)]
     for do in ("change_role", "deactivate"):
-        with registry.changing() as session:
-            session.execute(
+        with registry.changing() as change:
+            change.session.execute(
                 update(tables.users)
                 .where(tables.users.c.company_id == registry.northwind.id)
                 .values(role="admin")
             )
             for user in (ada, grace):
-                publish(session, Holder(user.id, registry.northwind.id, True, "admin"))
+                publish(change.session, Holder(user.id, registry.northwind.id, True, "admin"))
         reasons = _at_once(registry, do, list(zip(actors, (grace, ada), strict=True)))
         assert len(reasons) == 1, reasons
         assert reasons[0] in ("permission_missing", "account_deactivated", "last_administrator")
@@ -322,9 +326,9 @@ def test_what_a_user_would_leave_behind(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     acting = registry.signed_in(bob)
     made = [registry.token(acting, label=f"Token {number}")[0] for number in range(4)]
-    with registry.changing() as session:
-        access_tokens.deactivate(session, ada, made[0].id)
-        session.execute(
+    with registry.changing() as change:
+        access_tokens.deactivate(change.session, ada, made[0].id)
+        change.session.execute(
             tables.token_use.insert(),
             [
                 {"token_id": made[number].id, "last_at": NOW - number, "total": 1}

@@ -15,22 +15,22 @@ from small_registry import NOW, SmallRegistry, nothing_changes
 
 def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> None:
     root = Actor.command_line()
-    with registry.changing() as session:
-        key, text = verifier_keys.create(session, root, label="nginx")
+    with registry.changing() as change:
+        key, text = verifier_keys.create(change.session, root, label="nginx")
     assert key.id == text[:21]
     assert (key.label, key.status, key.created_at) == ("nginx", "active", NOW)
     assert key.created_by == Person(None, "the command line")
     assert _admitted(registry, text) is Reason.allowed
     registry.now += 1
-    with registry.changing() as session:
-        ended = verifier_keys.deactivate(session, root, key.id)
+    with registry.changing() as change:
+        ended = verifier_keys.deactivate(change.session, root, key.id)
     assert (ended.status, ended.deactivated_at) == ("deactivated", NOW + 1)
     assert _admitted(registry, text) is Reason.token_deactivated
     registry.now += 1
     events = len(registry.events())
-    with registry.changing() as session:
-        assert verifier_keys.deactivate(session, root, key.id) == ended
-        assert verifier_keys.list_(session, root).items == [ended]
+    with registry.changing() as change:
+        assert verifier_keys.deactivate(change.session, root, key.id) == ended
+        assert verifier_keys.list_(change.session, root).items == [ended]
     assert len(registry.events()) == events
     assert text[21:53] not in repr(registry.events())
 
@@ -38,10 +38,10 @@ def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> 
 def test_they_are_for_operators(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     operator = replace(ada, operator=True)
-    with registry.changing() as session:
-        key, _ = verifier_keys.create(session, operator, label="nginx")
+    with registry.changing() as change:
+        key, _ = verifier_keys.create(change.session, operator, label="nginx")
         assert key.created_by.id == registry.ada.id
-        assert audit.list_(session, ada, subject=key.id).items == []
+        assert audit.list_(change.session, ada, subject=key.id).items == []
     token = registry.with_token(registry.token(ada, permissions=["users:*"])[0])
     with nothing_changes(registry), registry.reading() as session:
         for actor, reason in (

@@ -178,8 +178,8 @@ def test_it_ends_with_the_right_to_read_it(installation: Installation) -> None:
     async def read() -> None:
         stream = chunks(installation, reader(installation, token))
         await anext(stream)
-        with installation.node.database.changing(installation.node.clock.now()) as session:
-            access_tokens.deactivate(session, Actor.command_line(), token[:21])
+        with installation.node.database.changing(installation.node.clock.now()) as change:
+            access_tokens.deactivate(change.session, Actor.command_line(), token[:21])
         with pytest.raises(Forbidden):
             await anext(stream)
 

@@ -164,9 +164,9 @@ def test_from_outside_the_companys_list_a_good_credential_is_403_and_a_bad_one_4
 ) -> None:
     installation = any_installation
     text = installation.sign_in()
-    with installation.node.database.changing(installation.node.clock.now()) as session:
+    with installation.node.database.changing(installation.node.clock.now()) as change:
         allowlist.replace(
-            session,
+            change.session,
             Actor.command_line(),
             installation.company.id,
             [allowlist.Entry("203.0.113.0/24", "office")],

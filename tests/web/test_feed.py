@@ -103,8 +103,8 @@ def test_what_is_withdrawn_is_told_as_gone(
     token = any_installation.access_token("charges:get")
     feed = open_feed()
     feed.reached()
-    with changing(any_installation) as session:
-        publishing.withdraw_grants(session, [token[:21]])
+    with changing(any_installation) as change:
+        publishing.withdraw_grants(change.session, [token[:21]])
     feed.reached(here(any_installation.node.database))
     assert ("grants", token[:21]) not in feed.copy
 
@@ -147,12 +147,12 @@ def test_what_changes_while_a_snapshot_is_read_is_in_it_in_the_end(
         feed.next()
     feed.pause()
     gone, ended = made[0], made[1]
-    with changing(any_installation) as session:
+    with changing(any_installation) as change:
         # Both were read already.
-        publishing.withdraw_grants(session, [gone])
-        grant = publishing.published_grant(session, ended)
+        publishing.withdraw_grants(change.session, [gone])
+        grant = publishing.published_grant(change.session, ended)
         assert grant is not None
-        publishing.publish(session, structs.replace(grant, deactivated=True))
+        publishing.publish(change.session, structs.replace(grant, deactivated=True))
     _tokens(any_installation, 4)
     feed.go_on()
     feed.reached()

@@ -52,9 +52,9 @@ class Driven:
     def change(self) -> None:
         """Change something elsewhere."""
         self.changes += 1
-        with self.database.changing(_now()) as session:
+        with self.database.changing(_now()) as change:
             companies.create(
-                session,
+                change.session,
                 Actor.command_line(),
                 catalogue=self.node.catalogue,
                 name=f"Company {self.changes}",
@@ -76,8 +76,8 @@ class Driven:
 @pytest.fixture
 def driven(postgresql_url: str, tmp_path: Path, loop: Loop) -> Iterator[Driven]:
     database = Database(postgresql_url)
-    with database.changing(_now()) as session:
-        key = verifier_keys.create(session, Actor.command_line(), label="tests")[1]
+    with database.changing(_now()) as change:
+        key = verifier_keys.create(change.session, Actor.command_line(), label="tests")[1]
     settings = Settings(
         data_dir=tmp_path / "data",
         database_url=postgresql_url,

@@ -22,9 +22,8 @@ def enrol(installation: Installation, client: httpx.Client) -> tuple[str, list[s
     proving = installation.node.proving
     secret, setup = second_factor_setup.begin(proving, actor)
     code = pyotp.TOTP(secret).at((installation.node.clock.now() - second_factor.STEP_MS) // 1000)
-    return secret, second_factor_setup.enable(
-        proving, actor, setup=setup, password=PASSWORD, code=code
-    )
+    enabled = second_factor_setup.enable(proving, actor, setup=setup, password=PASSWORD, code=code)
+    return secret, enabled.made
 
 
 def attempt(installation: Installation, **body: Any) -> httpx.Response:
@@ -33,8 +32,8 @@ def attempt(installation: Installation, **body: Any) -> httpx.Response:
 
 
 def require(installation: Installation, wanted: bool = True) -> None:
-    with installation.node.database.changing(installation.node.clock.now()) as session:
-        session.execute(update(companies).values(second_factor_required=wanted))
+    with installation.node.database.changing(installation.node.clock.now()) as change:
+        change.session.execute(update(companies).values(second_factor_required=wanted))
 
 
 def test_whatever_is_wrong_with_a_code_it_is_one_failure(any_installation: Installation) -> None:

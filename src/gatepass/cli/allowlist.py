@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.orm import Session
 
 from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, as_sent, print_json, print_table, when
+from gatepass.cli.output import AsJson, as_sent, print_json, print_table, warn_unconfirmed, when
 from gatepass.cli.tree import app
 from gatepass.core.errors import NotFound
 from gatepass.registry import allowlist, companies
@@ -44,9 +44,10 @@ def show(company: CompanyName, json: AsJson = False) -> None:
 @group.command()
 def clear(company: CompanyName, json: AsJson = False) -> None:
     """Lift a company's allowlist, at once, and one that is on trial too."""
-    with opened(accept_clock=True) as node, node.database.changing(node.clock.now()) as session:
-        found = _named(session, company)
-        lifted = allowlist.replace(session, Actor.command_line(), found.id, [])
+    with opened(accept_clock=True) as node, node.database.changing(node.clock.now()) as change:
+        found = _named(change.session, company)
+        lifted = allowlist.replace(change.session, Actor.command_line(), found.id, [])
+    warn_unconfirmed(change)
     if json:
         print_json(as_sent(Allowlist.model_validate(lifted)))
     else:

@@ -9,13 +9,13 @@ import typer
 from sqlalchemy.orm import Session
 
 from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, print_json
+from gatepass.cli.output import AsJson, print_json, warn_unconfirmed
 from gatepass.cli.tree import app
 from gatepass.core.errors import InvalidInput, Misconfigured
 from gatepass.registry import companies, passwords, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.companies import Company
-from gatepass.registry.schema import create_schema, schema_state
+from gatepass.registry.schema import create_schema, require_utf8, schema_state
 
 _LONGEST_INPUT = 8_192
 
@@ -37,6 +37,7 @@ def init(
 ) -> None:
     """Create a company and its administrator, and the schema in an empty database."""
     with opened(schemas=("empty", "current")) as node:
+        require_utf8(node.database)
         password = _read(sys.stdin) if password_stdin else _ask()
         passwords.check_rules(password, email=email, company_name=company)
         password_hash = passwords.hash(password)
@@ -48,13 +49,13 @@ def init(
                 if schema_state(node.database) != "current":
                     raise
         actor = Actor.command_line()
-        with node.database.changing(node.clock.now()) as session:
-            first = not companies.any_exist(session)
-            made = _without_administrator(session, company) or companies.create(
-                session, actor, catalogue=node.catalogue, name=company
+        with node.database.changing(node.clock.now()) as change:
+            first = not companies.any_exist(change.session)
+            made = _without_administrator(change.session, company) or companies.create(
+                change.session, actor, catalogue=node.catalogue, name=company
             )
             user = users.create(
-                session,
+                change.session,
                 actor,
                 company=made.id,
                 email=email,
@@ -63,6 +64,7 @@ def init(
                 password_hash=password_hash,
                 operator=first or operator,
             )
+    warn_unconfirmed(change)
     if json:
         administrator = {"id": user.id, "email": user.email, "operator": user.operator}
         print_json({"company": {"id": made.id, "name": made.name}, "user": administrator})

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gatepass.registry.database import Change
 from gatepass.web.times import format_time
 
 _WIDEST = 100_000
@@ -48,6 +49,15 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     for name, value in facts:
         table.add_row(name, Text(_printable(value)))
     _console().print(table)
+
+
+def warn_unconfirmed(change: Change) -> None:
+    """Warn on stderr if this node has not caught up with *change*, which stands."""
+    if not change.confirmed:
+        typer.echo(
+            "gatepass: warning: the change was made, but this node has not caught up with it yet",
+            err=True,
+        )
 
 
 def when(time_ms: int | None, otherwise: str = "never") -> str:

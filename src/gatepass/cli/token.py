@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, as_sent, print_facts, print_json, print_table, when
+from gatepass.cli.output import (
+    AsJson,
+    as_sent,
+    print_facts,
+    print_json,
+    print_table,
+    warn_unconfirmed,
+    when,
+)
 from gatepass.cli.tree import app
 from gatepass.registry import access_tokens, companies
 from gatepass.registry.access_token_search import list_ as search
@@ -108,8 +116,9 @@ def show(id: Id, json: AsJson = False) -> None:
 @group.command()
 def deactivate(id: Id, json: AsJson = False) -> None:
     """End an access token for good, at once."""
-    with opened() as node, node.database.changing(node.clock.now()) as session:
-        token = access_tokens.deactivate(session, Actor.command_line(), id)
+    with opened() as node, node.database.changing(node.clock.now()) as change:
+        token = access_tokens.deactivate(change.session, Actor.command_line(), id)
+    warn_unconfirmed(change)
     if json:
         print_json(as_sent(AccessToken.model_validate(token)))
     else:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, as_sent, print_json, print_table, when
+from gatepass.cli.output import AsJson, as_sent, print_json, print_table, warn_unconfirmed, when
 from gatepass.cli.tree import app
 from gatepass.registry import verifier_keys
 from gatepass.registry.actor import Actor
@@ -23,8 +23,9 @@ def create(
     label: Annotated[str, typer.Option(help="Who will use it.")], json: AsJson = False
 ) -> None:
     """Create a verifier key and print it, this once."""
-    with opened() as node, node.database.changing(node.clock.now()) as session:
-        key, text = verifier_keys.create(session, Actor.command_line(), label=label)
+    with opened() as node, node.database.changing(node.clock.now()) as change:
+        key, text = verifier_keys.create(change.session, Actor.command_line(), label=label)
+    warn_unconfirmed(change)
     if json:
         print_json({**as_sent(VerifierKey.model_validate(key)), "key": text})
     else:
@@ -51,8 +52,9 @@ def list_(json: AsJson = False) -> None:
 @group.command()
 def deactivate(id: Id, json: AsJson = False) -> None:
     """End a verifier key at once."""
-    with opened() as node, node.database.changing(node.clock.now()) as session:
-        key = verifier_keys.deactivate(session, Actor.command_line(), id)
+    with opened() as node, node.database.changing(node.clock.now()) as change:
+        key = verifier_keys.deactivate(change.session, Actor.command_line(), id)
+    warn_unconfirmed(change)
     if json:
         print_json(as_sent(VerifierKey.model_validate(key)))
     else:

@@ -85,16 +85,25 @@ class BrokenLink(GatepassError):
         whom: who can help, by name; None unless the link's secret was right: names are nothing for
             someone who guesses.
         company: the name of the company it led to; None likewise.
+        address_taken: it would be good, but another company's user has the e-mail address; False
+            likewise.
     """
 
     reason = "link_broken"
 
     def __init__(
-        self, message: str, *, reason: str, whom: str | None = None, company: str | None = None
+        self,
+        message: str,
+        *,
+        reason: str,
+        whom: str | None = None,
+        company: str | None = None,
+        address_taken: bool = False,
     ) -> None:
         super().__init__(message, reason=reason)
         self.whom = whom
         self.company = company
+        self.address_taken = address_taken
 
 
 class SignInFailed(GatepassError):
@@ -107,19 +116,43 @@ class SignInFailed(GatepassError):
 
 
 class TooManyAttempts(GatepassError):
-    """Throttled. ``retry_after`` is in whole seconds, rounded up."""
+    """Throttled.
+
+    Attributes:
+        retry_after: in whole seconds, rounded up.
+        what: what there were too many of, in a sentence.
+    """
 
     reason = "too_many_attempts"
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"Too many failed attempts. Try again in {retry_after} seconds.")
+    def __init__(self, retry_after: int, what: str = "Too many failed attempts.") -> None:
+        super().__init__(f"{what} Try again in {retry_after} seconds.")
         self.retry_after = retry_after
+        self.what = what
 
 
 class Unavailable(GatepassError):
-    """It can't be decided or done right now: ``stale``, ``not_confirmed`` or ``unavailable``."""
+    """It can't be decided or done right now: ``stale`` or ``unavailable``; or it isn't known
+    whether it was done: ``outcome_unknown``."""
 
     reason = "unavailable"
+
+
+class NotConfirmed(GatepassError):
+    """The change was made and stands, but this node doesn't decide by it yet.
+
+    Attributes:
+        current: the record as the change left it, as it is sent; None where there is none.
+    """
+
+    reason = "not_confirmed"
+
+    def __init__(self, current: object | None = None) -> None:
+        super().__init__(
+            "The change was made and stands. This node has not caught up with it yet, and will "
+            "decide by it within seconds. Don't repeat it."
+        )
+        self.current = current
 
 
 class Misconfigured(GatepassError):

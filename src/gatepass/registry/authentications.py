@@ -96,11 +96,15 @@ def deactivate(session: Session, actor: Actor, authentication_id: str) -> Authen
     Repeating it changes nothing.
 
     Raises:
-        Forbidden: ``signed_in_user_required`` for an access token.
+        Forbidden: ``signed_in_user_required`` for an access token; ``operator_required`` for
+            someone else's who is an operator.
         NotFound: there is none, or it isn't the actor's to end.
     """
     actor.require_signed_in()
     actor = standing(session, actor)
+    whose: str = _visible(session, actor, authentication_id).user_id
+    if whose != actor.user:
+        users.require_no_operator(session, actor, users.get(session, whose))
     return _end(session, actor, authentication_id, _DEACTIVATED)
 
 
@@ -136,7 +140,7 @@ def end_of_user(session: Session, actor: Actor, user_id: str) -> int:
     return _end_all(session, actor, _active(session, user_id))
 
 
-def sign_out(session: Session, actor: Actor) -> None:
+def sign_out(session: Session, actor: Actor) -> Authentication:
     """End the authentication in use.
 
     Raises:
@@ -145,7 +149,7 @@ def sign_out(session: Session, actor: Actor) -> None:
     actor.require_signed_in()
     if actor.kind != "user" or actor.credential is None:
         raise Forbidden("Nobody is signed in.", reason="signed_in_user_required")
-    _end(session, actor, actor.credential, "authentication.ended")
+    return _end(session, actor, actor.credential, "authentication.ended")
 
 
 def _others(session: Session, actor: Actor) -> list[str]:

@@ -5,7 +5,7 @@
   texts are ``token_invalid`` from then on, like any other that isn't known.
 * The history older than seven days: what followers read on from. One that is older builds its copy
   anew.
-* Settled mail, and password resets, a month after they came to nothing.
+* Settled mail, and links to new passwords and e-mail addresses, a month after they came to nothing.
 
 Each step is a short transaction of its own, so that nothing waits behind it.
 """
@@ -24,6 +24,7 @@ from gatepass.registry.publishing import withdraw_grants
 from gatepass.registry.tables import (
     authentications,
     changed_records,
+    email_changes,
     outgoing_mail,
     password_resets,
     revisions,
@@ -52,6 +53,7 @@ class Compacted:
     revisions: int
     mail: int
     password_resets: int
+    email_changes: int
 
 
 def compact(
@@ -71,6 +73,7 @@ def compact(
         revisions=_repeat(_forget_history, database, now, pause),
         mail=_repeat(_forget_mail, database, now, pause),
         password_resets=_repeat(_forget_resets, database, now, pause),
+        email_changes=_repeat(_forget_email_changes, database, now, pause),
     )
 
 
@@ -91,12 +94,12 @@ def _withdraw(database: Database, now: Callable[[], int], pause: Callable[[], bo
             over = _over(session, looked_at)
         for start in range(0, len(over), _GRANTS_AT_ONCE):
             batch = over[start : start + _GRANTS_AT_ONCE]
-            with database.changing(now()) as session:
+            with database.changing(now()) as change:
                 # Another node may have been here meanwhile.
-                left = session.scalars(
+                left = change.session.scalars(
                     select(_grant_id).select_from(_grants).where(_grant_id.in_(batch))
                 ).all()
-                withdraw_grants(session, left)
+                withdraw_grants(change.session, left)
             withdrawn += len(left)
             going_on = pause()
             if not going_on:
@@ -160,6 +163,10 @@ def _forget_mail(session: Session) -> int:
 
 def _forget_resets(session: Session) -> int:
     return _forget(session, password_resets)
+
+
+def _forget_email_changes(session: Session) -> int:
+    return _forget(session, email_changes)
 
 
 def _forget(session: Session, records: Table) -> int:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import IntEnum, unique
 from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Engine, Pool, exc, text
 from sqlalchemy.engine import Connection
@@ -34,6 +35,8 @@ from gatepass.registry.engines import (
     sqlite_path,
 )
 from gatepass.registry.patience import patient
+
+T = TypeVar("T")
 
 #: PostgreSQL wakes followers through this channel when a change commits.
 CHANGED_CHANNEL = "gatepass_changed"
@@ -52,7 +55,16 @@ _TAKE_REVISION = {
 _KEEP_REVISION = text("INSERT INTO revisions (number, tag, at) VALUES (:number, :tag, :at)")
 _WAKE_FOLLOWERS = text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')")
 _LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+_WAIT_FOR_REVISION = text("SELECT number FROM revision WHERE id = 1 FOR UPDATE")
+_KNOWN_REVISION = text("SELECT 1 FROM revisions WHERE number = :number AND tag = :tag")
+# A role that lacks a privilege, or whose search_path leads nowhere: the server's matter, and no
+# fault of what was asked.
+_SET_UP_OTHERWISE = frozenset(("42501", "3F000"))
 _AWAY = "The database can't be used right now."
+_OUTCOME_UNKNOWN = (
+    "The connection to the database was lost while the change was being saved. Look whether it was "
+    "made before you repeat it."
+)
 
 _log = logging.getLogger("gatepass.database")
 
@@ -66,8 +78,8 @@ class Database:
         url: ``sqlite:////absolute/path`` or ``postgresql://…`` as libpq reads it, several hosts
             included.
         writing: wraps the commit of a change; on SQLite it moves the grant file's generation.
-        confirm: called with the revision after a change has committed, outside the transaction; it
-            may raise Unavailable ``not_confirmed``.
+        confirm: called with the revision after a change has committed, outside the transaction;
+            returns whether this node decides by it.
         tolerance_ms: how far a change's time may be from the primary's clock, on PostgreSQL; None
             doesn't compare. Nodes whose clocks are apart would not agree on what has expired.
         ended: called with what a change ended for good, after it has committed and before
@@ -82,7 +94,7 @@ class Database:
         url: str,
         *,
         writing: Callable[[], AbstractContextManager[None]] = nullcontext,
-        confirm: Callable[[int], None] | None = None,
+        confirm: Callable[[int], bool] | None = None,
         tolerance_ms: int | None = None,
         ended: Callable[[Sequence[Ending]], None] | None = None,
     ) -> None:
@@ -125,14 +137,16 @@ class Database:
             yield session
 
     @contextmanager
-    def changing(self, now: int) -> Iterator[Session]:
+    def changing(self, now: int) -> Iterator["Change"]:
         """A change at time *now* (Unix ms): it commits as a whole at the end, or not at all.
 
-        ``session.info`` holds ``now`` and the ``revision`` that this change will be.
+        Nothing is raised once it has committed: whether this node decides by it already is
+        ``confirmed`` of what this yields.
 
         Raises:
-            Unavailable: the database can't be written now (``unavailable``), or the change stands
-                but this node hasn't seen it yet (``not_confirmed``).
+            Unavailable: the database can't be written now, and nothing was changed; or the
+                connection was lost at the commit, and it can't be found out what became of it
+                (``outcome_unknown``).
         """
         tag = secrets.token_hex(8)
         began = time.monotonic()
@@ -141,17 +155,16 @@ class Database:
             number, told_ms = session.execute(take, {"tag": tag}).one()
             self._require_time(now, told_ms, began)
             session.info["revision"] = number
-            yield session
+            change = Change(session)
+            yield change
             session.execute(_KEEP_REVISION, {"number": number, "tag": tag, "at": now})
             if self.dialect == "postgresql":
                 session.execute(_WAKE_FOLLOWERS)
-            with self._writing():
-                session.commit()
+            self._commit(session, number, tag)
             endings = session.info.get("endings")
         if self._ended is not None and endings:
             self._ended(endings)
-        if self._confirm is not None:
-            self._confirm(number)
+        change.confirmed = self._confirm is None or self._confirm(number)
 
     @contextmanager
     def counting(self, now: int) -> Iterator[Session]:
@@ -197,6 +210,32 @@ class Database:
             if self.path is not None:
                 self._turn.release()
 
+    def _commit(self, session: Session, number: int, tag: str) -> None:
+        """Commit; where the connection is lost meanwhile, find out what became of it."""
+        try:
+            with self._writing():
+                session.commit()
+        except exc.DBAPIError:
+            if self.dialect != "postgresql" or not self._committed(number, tag):
+                raise
+
+    def _committed(self, number: int, tag: str) -> bool:
+        """Whether the revision *number* is the one tagged *tag*, told by a new connection.
+
+        A server that has not noticed yet that the connection is gone may still be committing. It
+        holds the revision row until it has, so this waits for that row first.
+
+        Raises:
+            Unavailable: ``outcome_unknown``: the database can't be asked.
+        """
+        try:
+            with Session(self._changes) as session:
+                session.execute(_WAIT_FOR_REVISION)
+                found = session.execute(_KNOWN_REVISION, {"number": number, "tag": tag})
+                return found.one_or_none() is not None
+        except exc.DBAPIError as error:
+            raise Unavailable(_OUTCOME_UNKNOWN, reason="outcome_unknown") from error
+
     def _require_time(self, now: int, told_ms: int | None, began: float) -> None:
         if told_ms is None or self._tolerance_ms is None:
             return
@@ -212,6 +251,30 @@ class Database:
         _abandoned.append(self._engine.pool)
         self._engine.dispose(close=False)
         self._turn = threading.Lock()
+
+
+class Change:
+    """One change, as ``Database.changing`` hands it out.
+
+    Attributes:
+        session: of its transaction.
+        confirmed: whether this node decides by it already; known once the transaction has ended.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.confirmed = False
+
+
+class Committed(NamedTuple, Generic[T]):
+    """What an operation that opens its own transactions made.
+
+    Attributes:
+        confirmed: whether this node decides by it already.
+    """
+
+    made: T
+    confirmed: bool
 
 
 @unique
@@ -249,5 +312,7 @@ def _outage_as_unavailable() -> Iterator[None]:
     except exc.DBAPIError as error:
         # The bare DatabaseError is SQLite's "not a database" and "malformed".
         if error.connection_invalidated or type(error) is exc.DatabaseError:
+            raise Unavailable(_AWAY) from error
+        if getattr(error.orig, "sqlstate", None) in _SET_UP_OTHERWISE:
             raise Unavailable(_AWAY) from error
         raise

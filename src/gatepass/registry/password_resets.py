@@ -12,15 +12,15 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import PASSWORD_RESET, new_id
-from gatepass.core.errors import BrokenLink
-from gatepass.registry import audit, authentications, outgoing_mail, passwords
+from gatepass.core.errors import BrokenLink, Conflict
+from gatepass.registry import audit, authentications, email_changes, outgoing_mail, passwords
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import Database, Turn, wait_for_turn
-from gatepass.registry.emails import fold_email
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.tables import companies, password_resets, users
+from gatepass.registry.users import User, latest_row
 
 BROKEN = "This password reset link is broken"
 MAIL_KIND = "password_reset"
@@ -72,9 +72,7 @@ def request(session: Session, email: str, address: str | None) -> bool:
         Whether a mail will go out: not for an address that is nobody's, nor for somebody who was
         deactivated, nor for the fourth time within an hour. Never to be told to whoever asked.
     """
-    user = session.execute(
-        select(users).where(users.c.email_folded == fold_email(email))
-    ).one_or_none()
+    user = latest_row(session, email)
     if user is None or user.deactivated_at is not None:
         return False
     if not published_rules(session, user.company_id).active:
@@ -111,6 +109,36 @@ def request(session: Session, email: str, address: str | None) -> bool:
         company=user.company_id,
     )
     return True
+
+
+def take_link(session: Session, actor: Actor, user: User) -> tuple[str, int]:
+    """Make a link for the command line to hand over, within ``counting``, where mail doesn't
+    arrive. Anybody else who had it could take the account.
+
+    Returns:
+        The last part of the link, which can't be shown again, and until when it is good (Unix ms).
+
+    Raises:
+        Conflict: ``user_deactivated``.
+    """
+    if user.status != "active" or not published_rules(session, user.company).active:
+        raise Conflict(f"{user.email} is deactivated.", reason="user_deactivated")
+    reset_id = new_id("rst")
+    now: int = session.info["now"]
+    expires_at = now + LIFETIME_MS
+    session.execute(
+        insert(password_resets),
+        {"id": reset_id, "user_id": user.id, "created_at": now, "expires_at": expires_at},
+    )
+    audit.record(
+        session,
+        actor,
+        "user.password_reset_link_taken",
+        Subject("user", user.id, user.name),
+        company=user.company,
+        after={"expires_at": expires_at},
+    )
+    return new_link(session, password_resets, reset_id, PASSWORD_RESET), expires_at
 
 
 def make_link(session: Session, reset_id: str) -> Letter | None:
@@ -151,9 +179,13 @@ def complete(
     address: str | None,
     now: Callable[[], int],
     hasher: PasswordHasher = passwords.HASHER,
-) -> None:
-    """Set the new password, once. Whoever is signed in as this user is so no more, and no other
-    link of theirs is good. A second factor stays, and is asked for at the next sign-in.
+) -> bool:
+    """Set the new password, once. Whoever is signed in as this user is so no more, no other link of
+    theirs is good, and a change of their address that waits ends. A second factor stays, and is
+    asked for at the next sign-in.
+
+    Returns:
+        Whether this node decides by it already.
 
     Args:
         address: where the request comes from, as text.
@@ -174,24 +206,25 @@ def complete(
         second_factor=account.second_factor,
     )
     password_hash = passwords.hash(password, hasher=hasher)
-    with database.changing(now()) as session:
+    with database.changing(now()) as change:
         # Hashing took a while: what was true before it counts for nothing now. A second factor
         # that is gone by now would leave a password too short on its own.
-        row = _good(session, token, address)
+        row = _good(change.session, token, address)
         passwords.check_rules(
             password,
             email=row.email,
             company_name=row.company_name,
             second_factor=row.totp_sealed is not None,
         )
-        _set_password(session, row, password_hash, address)
+        _set_password(change.session, row, password_hash, address)
+    return change.confirmed
 
 
-def end_links(session: Session, actor: Actor) -> None:
-    """End every link of the actor's that is still good: whoever has a new password by other means
-    has no use for one, but whoever reads their mail would."""
+def end_links(session: Session, actor: Actor, user_id: str) -> None:
+    """End every link of a user's that is still good: whoever has a new password, or another
+    address, by other means has no use for one, but whoever reads their mail would."""
     table = password_resets.c
-    good = (table.user_id == actor.user) & table.used_at.is_(None) & table.deactivated_at.is_(None)
+    good = (table.user_id == user_id) & table.used_at.is_(None) & table.deactivated_at.is_(None)
     for reset in session.scalars(select(table.id).where(good)).all():
         outgoing_mail.drop(session, reset)
     session.execute(
@@ -215,7 +248,8 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
     session.execute(
         update(password_resets).where(password_resets.c.id == row.id).values(used_at=now)
     )
-    end_links(session, actor)
+    end_links(session, actor, row.user_id)
+    email_changes.end_pending(session, actor, row.user_id)
     session.execute(
         update(users).where(users.c.id == row.user_id).values(password_hash=password_hash)
     )

@@ -13,10 +13,10 @@ from argon2 import PasswordHasher
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
-from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.registry import passwords, second_factor, throttling
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
+from gatepass.registry.database import Committed, Database
 from gatepass.registry.sealing import SealingKey
 from gatepass.registry.standing import standing
 from gatepass.registry.tables import users
@@ -45,15 +45,15 @@ class Proving:
     def proven(
         self,
         actor: Actor,
-        change: Callable[[Session, Actor, Row[Any]], T],
+        make: Callable[[Session, Actor, Row[Any]], T],
         *,
         password: str | None = None,
         code: str | None = None,
-    ) -> T:
-        """Make *change* if what was shown is right.
+    ) -> Committed[T]:
+        """Make a change if what was shown is right.
 
         Args:
-            change: called in the transaction, with the actor as they stand and their users row; it
+            make: called in the transaction, with the actor as they stand and their users row; it
                 may raise WrongCode itself.
             password: the current one, as typed; None if it isn't asked for. It is checked before
                 the transaction, and that it is still the current one within.
@@ -73,30 +73,25 @@ class Proving:
         with self.database.reading(self.now()) as session:
             throttling.check(session, counted)
         wrong = ("current_password", WRONG_PASSWORD)
-        made: list[T] = []
         if password is None or passwords.verify(password, row.password_hash, hasher=self.hasher):
             try:
-                with self.database.changing(self.now()) as session:
+                with self.database.changing(self.now()) as change:
                     # Hashing took a while: what was true before it counts for nothing now.
-                    acting = standing(session, actor)
-                    throttling.check(session, counted)
-                    current = session.execute(select(users).where(users.c.id == row.id)).one()
+                    acting = standing(change.session, actor)
+                    throttling.check(change.session, counted)
+                    current = change.session.execute(
+                        select(users).where(users.c.id == row.id)
+                    ).one()
                     if password is not None and current.password_hash != row.password_hash:
                         raise Conflict(
                             "Your password was changed meanwhile.", reason="changed_meanwhile"
                         )
                     if code is not None:
-                        self._use(session, acting, current, code)
-                    made.append(change(session, acting, current))
-                return made[0]
+                        self._use(change.session, acting, current, code)
+                    made = make(change.session, acting, current)
+                return Committed(made, change.confirmed)
             except WrongCode:
                 wrong = ("code", WRONG_CODE)
-            except Unavailable as error:
-                # It stands; only this node hasn't heard of it yet. What was made for showing once,
-                # nobody could show later.
-                if error.reason != "not_confirmed":
-                    raise
-                return made[0]
         with self.database.counting(self.now()) as session:
             throttling.count_failure(session, counted)
         with self.database.reading(self.now()) as session:

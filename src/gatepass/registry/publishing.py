@@ -90,13 +90,13 @@ def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
     with database.reading(now) as session:
         if not _outdated(session, catalogue):
             return 0
-    with database.changing(now) as session:
-        outdated = _outdated(session, catalogue)
+    with database.changing(now) as change:
+        outdated = _outdated(change.session, catalogue)
         for company, name, rules in outdated:
-            before = published_rules(session, company)
-            publish(session, rules)
+            before = published_rules(change.session, company)
+            publish(change.session, rules)
             audit.record(
-                session,
+                change.session,
                 Actor.system(),
                 "catalogue.changed",
                 Subject("company", company, name),

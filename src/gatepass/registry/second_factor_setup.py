@@ -9,6 +9,7 @@ from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry import audit, passwords, second_factor, second_factor_rule
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
+from gatepass.registry.database import Committed
 from gatepass.registry.proving import Proving, WrongCode, require_person
 
 _OWNER = "setup:"
@@ -44,7 +45,9 @@ def secret_of(proving: Proving, actor: Actor, setup: bytes) -> str:
     return secret.decode()
 
 
-def enable(proving: Proving, actor: Actor, *, setup: bytes, password: str, code: str) -> list[str]:
+def enable(
+    proving: Proving, actor: Actor, *, setup: bytes, password: str, code: str
+) -> Committed[list[str]]:
     """Set up the second factor; its recovery codes, returned here and nowhere else, ever.
 
     The code that shows the app to have the secret is used up with that.
@@ -75,7 +78,7 @@ def enable(proving: Proving, actor: Actor, *, setup: bytes, password: str, code:
     return proving.proven(actor, change, password=password)
 
 
-def replace_recovery_codes(proving: Proving, actor: Actor, *, code: str) -> list[str]:
+def replace_recovery_codes(proving: Proving, actor: Actor, *, code: str) -> Committed[list[str]]:
     """New recovery codes, returned here and nowhere else; the former ones are dead.
 
     Raises:
@@ -90,8 +93,8 @@ def replace_recovery_codes(proving: Proving, actor: Actor, *, code: str) -> list
     return proving.proven(actor, change, code=code)
 
 
-def disable(proving: Proving, actor: Actor, *, password: str, code: str) -> None:
-    """Remove the second factor.
+def disable(proving: Proving, actor: Actor, *, password: str, code: str) -> bool:
+    """Remove the second factor; whether this node decides by that already.
 
     Raises:
         Forbidden, InvalidInput, TooManyAttempts, Unavailable: as ``Proving.proven`` says.
@@ -113,7 +116,7 @@ def disable(proving: Proving, actor: Actor, *, password: str, code: str) -> None
         second_factor.remove(session, row.id)
         _record(session, actor, "second_factor_disabled", row)
 
-    proving.proven(actor, change, password=password, code=code)
+    return proving.proven(actor, change, password=password, code=code).confirmed
 
 
 def _record(session: Session, actor: Actor, what: str, row: Row[Any]) -> None:

@@ -6,7 +6,7 @@ whichever of password and code was wrong.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from argon2 import PasswordHasher
 from sqlalchemy import Row, select, update
@@ -15,16 +15,28 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import SignInFailed, TooManyAttempts, Unavailable
 from gatepass.core.networks import parse_address
-from gatepass.registry import audit, passwords, second_factor, throttling
+from gatepass.registry import audit, passwords, second_factor, throttling, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.authentication_records import Authentication, begin
 from gatepass.registry.database import Database
-from gatepass.registry.emails import fold_email
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.sealing import SealingKey
-from gatepass.registry.tables import users
+from gatepass.registry.tables import users as users_table
 from gatepass.registry.users import user_of
+
+
+class SignedIn(NamedTuple):
+    """A sign-in.
+
+    Attributes:
+        text: the login token's, which is returned here and nowhere else, ever.
+        confirmed: whether this node knows the token already.
+    """
+
+    authentication: Authentication
+    text: str
+    confirmed: bool
 
 
 def sign_in(
@@ -39,7 +51,7 @@ def sign_in(
     now: Callable[[], int],
     lifetime_ms: int,
     hasher: PasswordHasher = passwords.HASHER,
-) -> tuple[Authentication, str]:
+) -> SignedIn:
     """Sign in.
 
     Args:
@@ -50,9 +62,6 @@ def sign_in(
         now: the time in Unix ms, asked anew for each transaction.
         lifetime_ms: how long the login token is good for.
 
-    Returns:
-        The record, and the login token's text, which is returned here and nowhere else, ever.
-
     Raises:
         SignInFailed: anything was wrong, or the company's allowlist lacks the address.
         TooManyAttempts: the account or the address has failed too often lately.
@@ -61,7 +70,7 @@ def sign_in(
     counted = throttling.keys(email, address)
     with database.reading(now()) as session:
         throttling.check(session, counted)
-        found = _account(session, email)
+        found = users.latest_row(session, email)
         admitted = (
             found is not None
             and _admits(session, found, address)
@@ -103,34 +112,38 @@ def _let_in(
     user_agent: str | None,
     now: int,
     lifetime_ms: int,
-) -> tuple[Authentication, str]:
+) -> SignedIn:
     credential = make(LOGIN_TOKEN)
-    with database.changing(now) as session:
+    with database.changing(now) as change:
         # Hashing took a while: what was true before it counts for nothing now.
-        throttling.check(session, counted)
-        current = session.execute(select(users).where(users.c.id == found.id)).one_or_none()
+        throttling.check(change.session, counted)
+        current = change.session.execute(
+            select(users_table).where(users_table.c.id == found.id)
+        ).one_or_none()
         if current is None or current.password_hash != found.password_hash:
             raise SignInFailed
-        if not _admits(session, current, address):
+        if not _admits(change.session, current, address):
             raise SignInFailed
         proof = None
         if current.totp_sealed is not None:
             # Found good and used up behind the lock: of many who send one code, one is let in.
-            proof = second_factor.proof_of(session, current, code or "", sealing)
+            proof = second_factor.proof_of(change.session, current, code or "", sealing)
             if proof is None:
                 raise SignInFailed
         record = begin(
-            session,
+            change.session,
             user_of(current),
             credential,
             lifetime_ms=lifetime_ms,
             address=address,
             user_agent=user_agent,
         )
-        session.execute(update(users).where(users.c.id == found.id).values(last_sign_in_at=now))
+        change.session.execute(
+            update(users_table).where(users_table.c.id == found.id).values(last_sign_in_at=now)
+        )
         if proof is not None:
-            second_factor.use(session, _as(record, address), current, proof)
-    return record, credential.text
+            second_factor.use(change.session, _as(record, address), current, proof)
+    return SignedIn(record, credential.text, change.confirmed)
 
 
 def _code_may_fit(session: Session, user: Row[Any], code: str | None, sealing: SealingKey) -> bool:
@@ -155,12 +168,6 @@ def _as(record: Authentication, address: str | None) -> Actor:
         record.id,
         address,
     )
-
-
-def _account(session: Session, email: str) -> Row[Any] | None:
-    return session.execute(
-        select(users).where(users.c.email_folded == fold_email(email))
-    ).one_or_none()
 
 
 def _admits(session: Session, user: Row[Any], address: str | None) -> bool:

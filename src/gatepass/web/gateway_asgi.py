@@ -1,6 +1,7 @@
 """The same endpoints on the main port: an ASGI wrapper that comes before any framework."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,9 +21,17 @@ from gatepass.web.bodies import (
 )
 from gatepass.web.gateway_port import refusal
 
+#: What answers to its plain spelling alone.
+_PLAIN = ("/authz", "/health/", "/metrics", "/v1/")
+# Escapes of RFC 3986's unreserved characters, and of the slash.
+_needless_escape = re.compile(
+    rb"%(?:2[DEF]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", re.IGNORECASE
+).search
+
 
 class GatewayPaths:
-    """Answers ``/authz/nginx``, ``/v1/verify`` and health; everything else goes on to *app*.
+    """Answers ``/authz/nginx``, ``/v1/verify`` and health; everything else goes on to *app*, except
+    requests for our endpoints in another than their plain spelling.
 
     Args:
         app: what answers the rest.
@@ -42,7 +51,9 @@ class GatewayPaths:
             return
         path, method = scope["path"], scope["method"]
         lines = lines_of(scope)
-        if path == GATEWAY:
+        if b"%" in (scope.get("raw_path") or b"") and _disguised(path, scope["raw_path"]):
+            reply = refusal(404)
+        elif path == GATEWAY:
             client = scope.get("client")
             reply = self._endpoints.gateway(client[0] if client else "", lines)
         elif path == VERIFY and method == "POST":
@@ -75,6 +86,15 @@ class GatewayPaths:
                 return self._endpoints.verify(lines, await read_body(receive, body))
         except BodyRefused as refusal_of_body:
             return refusal(refusal_of_body.status, CLOSE, *refusal_of_body.headers)
+
+
+def _disguised(path: str, raw_path: bytes) -> bool:
+    """Whether *path*, of our endpoints, came in a spelling that hides it from a proxy's rules.
+
+    A proxy that denies ``/authz/`` or ``/v1/openapi.json`` may compare the path as it came. Nobody
+    has to write a letter, digit or slash of it as an escape.
+    """
+    return path.startswith(_PLAIN) and _needless_escape(raw_path) is not None
 
 
 def lines_of(scope: Scope) -> Lines:

@@ -7,10 +7,11 @@ from fastapi import Request
 from gatepass.core.errors import Forbidden
 from gatepass.core.networks import format_address
 from gatepass.registry import invitation_links, password_resets
+from gatepass.registry.database import Committed
 from gatepass.registry.users import User
+from gatepass.verify.refusals import FORWARDING_UNREADABLE
 from gatepass.web.deps import address_of, node_of
 from gatepass.web.hashing import hashing
-from gatepass.web.problems import SENTENCES
 
 
 def address_text_of(request: Request) -> str:
@@ -21,11 +22,13 @@ def address_text_of(request: Request) -> str:
     """
     address = address_of(request)
     if address is None:
-        raise Forbidden(SENTENCES["address_not_allowed"], reason="address_not_allowed")
+        raise Forbidden(FORWARDING_UNREADABLE, reason="address_not_allowed")
     return format_address(address)
 
 
-async def accept_invitation(request: Request, token: str, name: str, password: str) -> User:
+async def accept_invitation(
+    request: Request, token: str, name: str, password: str
+) -> Committed[User]:
     """Make the user that an invitation is for.
 
     Raises:
@@ -46,15 +49,16 @@ async def accept_invitation(request: Request, token: str, name: str, password: s
     )
 
 
-async def reset_password(request: Request, token: str, password: str) -> None:
-    """Set the new password of whoever a password reset is for.
+async def reset_password(request: Request, token: str, password: str) -> bool:
+    """Set the new password of whoever a password reset is for; whether this node decides by the
+    end of their sign-ins already.
 
     Raises:
         BrokenLink, InvalidInput, Forbidden: as ``password_resets.complete`` says.
         Unavailable: too many are waiting already.
     """
     node = node_of(request)
-    await hashing(
+    return await hashing(
         partial(
             password_resets.complete,
             node.database,

@@ -46,7 +46,12 @@ _ANY_TOKEN: list[dict[str, list[str]]] = [
     {"dashboard": []},
 ]
 #: What can be in conflict without being named by an id.
-_MAY_CONFLICT = (("/v1/roles", "post"), ("/v1/company", "patch"))
+_MAY_CONFLICT = (
+    *(("/v1/roles", "post"), ("/v1/company", "patch")),
+    *(("/v1/invitations", "post"), ("/v1/me/email", "post")),
+)
+#: Too many wrong passwords, or too many mails.
+_MAY_BE_TOO_OFTEN = (("/v1/me/email", "post"), ("/v1/users/{id}/email", "post"))
 _SIGN_IN = ("/v1/authentications", "post")
 _ACCEPT = ("/v1/invitations/accept", "post")
 
@@ -118,6 +123,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         refusals |= {404, 409} if method != "get" else {404}
     if method == "put" or (path, method) in _MAY_CONFLICT:
         refusals.add(409)
+    if (path, method) in _MAY_BE_TOO_OFTEN:
+        refusals.add(429)
     if any(parameter["name"] == "user" for parameter in operation.get("parameters", ())):
         refusals.add(404)
     responses = operation["responses"]

@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from gatepass.core.decision import Decision
 from gatepass.core.errors import (
     BrokenLink,
     Conflict,
     Forbidden,
     GatepassError,
     InvalidInput,
+    NotConfirmed,
     NotFound,
     SignInFailed,
     TooManyAttempts,
     Unavailable,
 )
 from gatepass.verify.refusals import SENTENCES as REFUSALS
-from gatepass.verify.refusals import TOKEN_AT_FAULT, sentence, www_authenticate
+from gatepass.verify.refusals import TOKEN_AT_FAULT, scope_of, sentence, www_authenticate
 from gatepass.web.strict_json import BrokenJSON
 
 MEDIA_TYPE = "application/problem+json"
@@ -39,6 +41,7 @@ STATUS_OF: tuple[tuple[type[GatepassError], int], ...] = (
     (SignInFailed, 401),
     (TooManyAttempts, 429),
     (Unavailable, 503),
+    (NotConfirmed, 503),
 )
 
 # One sentence for a person per reason.
@@ -79,7 +82,7 @@ class Problem:
         reason: the stable machine-readable word.
         detail: one sentence for a person, without secrets.
         errors: (field, message) pairs, for 422.
-        current: for 409 ``changed_meanwhile``, the record as it is now.
+        current: the record as it is now, for 409 ``changed_meanwhile`` and 503 ``not_confirmed``.
         scope: for 403 ``permission_missing``, the permission that is needed, where one is.
         more_headers: what belongs to this answer alone: ``Allow``, ``Retry-After``.
     """
@@ -129,10 +132,15 @@ class Problem:
         return [*headers, *self.more_headers]
 
 
-def problem_of_reason(status: int, reason: str, *, scope: str | None = None) -> Problem:
-    """The problem for a reason that is known by its word alone, such as a decision's."""
-    detail = sentence(reason, scope) or SENTENCES.get(reason, HTTPStatus(status).phrase + ".")
-    return Problem(status, reason, detail, scope=scope)
+def problem_of_decision(decision: Decision) -> Problem:
+    """The problem for a call that was refused."""
+    scope = scope_of(decision)
+    return Problem(decision.status, decision.reason.value, sentence(decision), scope=scope)
+
+
+def problem_of_reason(status: int, reason: str) -> Problem:
+    """The problem for a reason that is known by its word alone, such as a verifier key's."""
+    return Problem(status, reason, SENTENCES.get(reason, HTTPStatus(status).phrase + "."))
 
 
 def problem_of_status(status: int, more_headers: tuple[tuple[str, str], ...] = ()) -> Problem:
@@ -159,7 +167,7 @@ def problem_of_error(error: GatepassError) -> Problem:
         if error.reason in TOKEN_AT_FAULT:
             status = 401
         return Problem(status, error.reason, error.message, scope=error.permission)
-    if isinstance(error, Conflict):
+    if isinstance(error, Conflict | NotConfirmed):
         current = error.current if isinstance(error.current, Mapping) else None
         return Problem(status, error.reason, error.message, current=current)
     return Problem(status, error.reason, error.message, more_headers=_retry_after(error))
@@ -168,7 +176,7 @@ def problem_of_error(error: GatepassError) -> Problem:
 def _retry_after(error: GatepassError) -> tuple[tuple[str, str], ...]:
     if isinstance(error, TooManyAttempts):
         return (("retry-after", str(error.retry_after)),)
-    # not_confirmed: the change stands, and asking again would make it twice.
-    if isinstance(error, Unavailable) and error.reason != "not_confirmed":
+    # What may have been done already must not be repeated unseen.
+    if isinstance(error, Unavailable) and error.reason != "outcome_unknown":
         return (("retry-after", "1"),)
     return ()

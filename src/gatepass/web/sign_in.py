@@ -6,20 +6,15 @@ from fastapi import Request
 
 from gatepass.core.errors import Forbidden
 from gatepass.core.networks import format_address
-from gatepass.registry.authentications import Authentication
+from gatepass.registry.sign_in import SignedIn
 from gatepass.registry.sign_in import sign_in as sign_in_to
+from gatepass.verify.refusals import FORWARDING_UNREADABLE
 from gatepass.web.deps import address_of, node_of
 from gatepass.web.hashing import hashing
-from gatepass.web.problems import SENTENCES
 
 
-async def sign_in(
-    request: Request, email: str, password: str, code: str | None = None
-) -> tuple[Authentication, str]:
+async def sign_in(request: Request, email: str, password: str, code: str | None = None) -> SignedIn:
     """Sign in whoever sent *request*; API and pages alike.
-
-    Returns:
-        The authentication, and the login token's text.
 
     Raises:
         SignInFailed, TooManyAttempts: as ``registry.sign_in`` says.
@@ -28,7 +23,7 @@ async def sign_in(
     """
     address = address_of(request)
     if address is None:
-        raise Forbidden(SENTENCES["address_not_allowed"], reason="address_not_allowed")
+        raise Forbidden(FORWARDING_UNREADABLE, reason="address_not_allowed")
     node = node_of(request)
     return await hashing(
         partial(

@@ -27,6 +27,7 @@ from granian.server.embed import Server
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import GatepassError, Unavailable
 from gatepass.settings import Settings
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.usage import FLUSH_SECONDS, Usage
@@ -60,6 +61,7 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
             must not read a newer one than its siblings.
         clock_offset_ns: the node's clock (``verify.clock``).
         application: ``module:function`` that makes the main port's ASGI application of a node.
+        argument: handed to that function after the node, if there is one.
         port: the port to listen on.
         ready_descriptor: where to write one byte once it serves.
     """
@@ -71,6 +73,7 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
     application: str
     port: int
     ready_descriptor: int
+    argument: str | None = None
 
     def __repr__(self) -> str:
         # The settings hold passwords.
@@ -103,7 +106,8 @@ def _main_worker(order: StartOrder, settings: Settings) -> None:
         settings, parse_catalogue(order.catalogue), clock=Clock(offset_ns=order.clock_offset_ns)
     )
     module, _, function = order.application.partition(":")
-    application = getattr(importlib.import_module(module), function)(node)
+    make = getattr(importlib.import_module(module), function)
+    application = make(node) if order.argument is None else make(node, order.argument)
     node.start()
     try:
         _serve(order, settings, application, Interfaces.ASGI, TaskImpl.asyncio, node.leave)
@@ -136,7 +140,8 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
 
     ticking = Ticking(tick)
     ticking.start()
-    application = GatewayPort(Endpoints(verifier, settings.trusted, not_ready))
+    trusted = TrustedProxies.of(settings.trusted_proxies)
+    application = GatewayPort(Endpoints(verifier, trusted, not_ready))
     try:
         _serve(order, settings, application, Interfaces.RSGI, TaskImpl.rust)
     finally:

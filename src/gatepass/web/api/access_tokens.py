@@ -22,6 +22,7 @@ from gatepass.web.api.shapes import (
     person_name,
     wanted_tags,
 )
+from gatepass.web.confirmation import mark, settled
 from gatepass.web.deps import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Access tokens"])
@@ -116,9 +117,9 @@ def create(
     new: Annotated[NewAccessToken, body(NewAccessToken)],
 ) -> CreatedAccessToken:
     """Needs `access-tokens:create`. The answer holds the token's text, this once."""
-    with node.database.changing(node.clock.now()) as session:
+    with node.database.changing(node.clock.now()) as change:
         token, text = access_tokens.create(
-            session,
+            change.session,
             actor,
             catalogue=node.catalogue,
             label=new.label,
@@ -129,6 +130,7 @@ def create(
             domains=new.domains,
         )
     response.headers["Location"] = f"/v1/access-tokens/{token.id}"
+    mark(response, change.confirmed)
     sent = _sent(token, response)
     return CreatedAccessToken.model_construct(**dict(sent), token=text)
 
@@ -183,9 +185,9 @@ def modify(
     """Needs `access-tokens:modify`, and all that the token has and gets. Ended tokens stay as they
     are (409). With `If-Match`, only the version it names is changed (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as session:
+        with node.database.changing(node.clock.now()) as change:
             token = access_tokens.modify(
-                session,
+                change.session,
                 actor,
                 id,
                 catalogue=node.catalogue,
@@ -197,7 +199,7 @@ def modify(
             current = AccessToken.model_validate(conflict.current)
             conflict.current = current.model_dump(mode="json")
         raise
-    return _sent(token, response)
+    return settled(change.confirmed, _sent(token, response))
 
 
 @router.post(
@@ -213,9 +215,9 @@ def deactivate(
     _: Annotated[NoFields, body(NoFields)],
 ) -> AccessToken:
     """Needs `access-tokens:deactivate`, or that it is one's own. Repeating it changes nothing."""
-    with node.database.changing(node.clock.now()) as session:
-        token = access_tokens.deactivate(session, actor, id)
-    return _sent(token, response)
+    with node.database.changing(node.clock.now()) as change:
+        token = access_tokens.deactivate(change.session, actor, id)
+    return settled(change.confirmed, _sent(token, response))
 
 
 def _sent(token: access_tokens.AccessToken, response: Response) -> AccessToken:

@@ -10,6 +10,7 @@ from gatepass.registry import allowlist, shut_out
 from gatepass.registry.actor import Actor
 from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.shapes import Record, Time, wanted_tags
+from gatepass.web.confirmation import settled
 from gatepass.web.deps import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Company"])
@@ -122,9 +123,9 @@ def put(
     unless it is put again from an address it admits. With `If-Match`, only the version it names is
     changed (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as session:
+        with node.database.changing(node.clock.now()) as change:
             changed = allowlist.replace(
-                session,
+                change.session,
                 actor,
                 _company(actor),
                 new.typed(),
@@ -136,7 +137,7 @@ def put(
             current = Allowlist.model_validate(conflict.current)
             conflict.current = current.model_dump(mode="json")
         raise
-    return _sent(changed, response)
+    return settled(change.confirmed, _sent(changed, response))
 
 
 @router.post(

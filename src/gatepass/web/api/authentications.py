@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from gatepass.core.errors import NotConfirmed
 from gatepass.registry import authentications, companies
 from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.shapes import (
@@ -18,7 +19,11 @@ from gatepass.web.api.shapes import (
     person_id,
     person_name,
 )
+from gatepass.web.confirmation import mark, settled
+from gatepass.web.cookies import clear_login_cookie, login_cookie
 from gatepass.web.deps import Calling, OurNode, SignedIn
+from gatepass.web.problem_response import problem_response
+from gatepass.web.problems import problem_of_error
 from gatepass.web.sign_in import sign_in
 
 router = APIRouter(tags=["Authentications"])
@@ -92,9 +97,9 @@ async def create(
     request: Request, response: Response, who: Annotated[SignIn, body(SignIn)]
 ) -> SignedInAnswer:
     """Whatever is wrong is 401 `sign_in_failed`. The answer holds a login token, this once."""
-    made, text = await sign_in(request, who.email, who.password, who.code)
-    authentication = _sent(made, response)
-    return SignedInAnswer(token=text, authentication=authentication)
+    made = await sign_in(request, who.email, who.password, who.code)
+    mark(response, made.confirmed)
+    return SignedInAnswer(token=made.text, authentication=_sent(made.authentication, response))
 
 
 @router.get("/authentications", summary="Recent authentications")
@@ -124,10 +129,11 @@ def deactivate(
     id: RecordId,
     _: Annotated[NoFields, body(NoFields)],
 ) -> Authentication:
-    """One's own; others' with `users:manage`. Repeating it changes nothing."""
-    with node.database.changing(node.clock.now()) as session:
-        ended = authentications.deactivate(session, actor, id)
-    return _sent(ended, response)
+    """One's own; others' with `users:manage`, an operator's by operators alone (403
+    `operator_required`). Repeating it changes nothing."""
+    with node.database.changing(node.clock.now()) as change:
+        ended = authentications.deactivate(change.session, actor, id)
+    return settled(change.confirmed, _sent(ended, response))
 
 
 @router.post(
@@ -139,8 +145,9 @@ def deactivate_others(
     node: OurNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
 ) -> DeactivatedOthers:
     """Whoever else is signed in as this user is out with their next call."""
-    with node.database.changing(node.clock.now()) as session:
-        return DeactivatedOthers(deactivated=authentications.deactivate_others(session, actor))
+    with node.database.changing(node.clock.now()) as change:
+        ended = authentications.deactivate_others(change.session, actor)
+    return settled(change.confirmed, DeactivatedOthers(deactivated=ended))
 
 
 @router.post(
@@ -150,10 +157,19 @@ def deactivate_others(
     summary="Sign out",
     openapi_extra=takes(NoFields),
 )
-def sign_out(node: OurNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]) -> None:
-    """Deactivates the authentication in use."""
-    with node.database.changing(node.clock.now()) as session:
-        authentications.sign_out(session, actor)
+def sign_out(
+    request: Request, node: OurNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
+) -> Response:
+    """Deactivates the authentication in use. A browser forgets its cookie."""
+    with node.database.changing(node.clock.now()) as change:
+        ended = authentications.sign_out(change.session, actor)
+    response = Response(status_code=204)
+    if not change.confirmed:
+        current = Authentication.model_validate(ended).model_dump(mode="json")
+        response = problem_response(problem_of_error(NotConfirmed(current)))
+    if login_cookie(request):
+        clear_login_cookie(response, node.settings)
+    return response
 
 
 @router.get("/me", summary="The credential in use")

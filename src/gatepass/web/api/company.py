@@ -11,6 +11,7 @@ from gatepass.registry import companies, second_factor_rule
 from gatepass.registry.actor import Actor
 from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.shapes import Record, Time, wanted_tags
+from gatepass.web.confirmation import settled
 from gatepass.web.deps import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Company"])
@@ -59,14 +60,14 @@ def modify(
     """Needs `company:modify`. Names are unique in an installation, compared without case (else
     409). With `If-Match`, only the version it names is changed (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as session:
-            company = _changed(session, actor, changes, wanted_tags(if_match))
+        with node.database.changing(node.clock.now()) as change:
+            company = _changed(change.session, actor, changes, wanted_tags(if_match))
     except Conflict as conflict:
         if isinstance(conflict.current, companies.Company):
             current = Company.model_validate(conflict.current)
             conflict.current = current.model_dump(mode="json")
         raise
-    return _sent(company, response)
+    return settled(change.confirmed, _sent(company, response))
 
 
 def _changed(

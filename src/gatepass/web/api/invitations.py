@@ -17,6 +17,7 @@ from gatepass.web.api.shapes import (
     person_id,
     person_name,
 )
+from gatepass.web.confirmation import mark, settled
 from gatepass.web.deps import Authenticated, OurNode, SignedIn
 from gatepass.web.mail_links import accept_invitation
 
@@ -50,9 +51,17 @@ class Invitation(Record):
     invited_by: str | None = person_id("invited_by")
     invited_by_name: str | None = person_name("invited_by")
     delivered_at: Time | None = Field(
-        description="When a mail server took the mail; null: not delivered yet."
+        description="When a mail server took the mail; null: not delivered yet, or not known."
     )
-    delivery_trouble: str | None = Field(description="What went wrong with the mail last.")
+    delivery_trouble: str | None = Field(
+        description="What went wrong with the mail last, or why there is none."
+    )
+
+
+class InvitationLink(Invitation):
+    """An invitation with a new link, which is sent this once."""
+
+    url: str = Field(examples=["https://tokens.example.com/invitations/gpiv_…"])
 
 
 class Newcomer(Record):
@@ -80,15 +89,16 @@ def create(
 ) -> Invitation:
     """Needs `users:manage`, and all that the role grants. The mail goes out afterwards; trouble
     with it doesn't undo the invitation."""
-    with node.database.changing(node.clock.now()) as session:
+    with node.database.changing(node.clock.now()) as change:
         invitation = invitations.create(
-            session,
+            change.session,
             actor,
             email=new.email,
             role=new.role,
             lifetime_ms=node.settings.invitation_lifetime * 1000,
         )
     node.mailing.wake()
+    mark(response, change.confirmed)
     return _sent(invitation, response)
 
 
@@ -114,8 +124,11 @@ async def accept(
 ) -> Newcomer:
     """With the link's token, once. Whatever is wrong with the link is 410 `invitation_broken`; with
     the name or password 422, and the link stays good."""
-    user = await accept_invitation(request, acceptance.token, acceptance.name, acceptance.password)
-    sent = Newcomer.model_validate(user)
+    accepted = await accept_invitation(
+        request, acceptance.token, acceptance.name, acceptance.password
+    )
+    mark(response, accepted.confirmed)
+    sent = Newcomer.model_validate(accepted.made)
     response.headers["ETag"] = sent.entity_tag()
     return sent
 
@@ -134,12 +147,42 @@ def resend(
 ) -> Invitation:
     """Needs `users:manage`, and all that the role grants. A new link, good for the full time; the
     old one is dead at once. Accepted and deactivated ones: 409."""
-    with node.database.changing(node.clock.now()) as session:
+    with node.database.changing(node.clock.now()) as change:
         invitation = invitations.resend(
-            session, actor, id, lifetime_ms=node.settings.invitation_lifetime * 1000
+            change.session, actor, id, lifetime_ms=node.settings.invitation_lifetime * 1000
         )
     node.mailing.wake()
-    return _sent(invitation, response)
+    return settled(change.confirmed, _sent(invitation, response))
+
+
+@router.post(
+    "/invitations/{id}/link",
+    status_code=201,
+    summary="Take an invitation's link to hand it over",
+    openapi_extra=takes(NoFields),
+)
+def take_link(
+    response: Response,
+    node: OurNode,
+    actor: SignedIn,
+    id: RecordId,
+    _: Annotated[NoFields, body(NoFields)],
+) -> InvitationLink:
+    """For an installation without a mail server; with one: 409 `link_goes_by_mail`. Needs
+    `users:manage`, and all that the role grants. A new link, good for the full time; the old one
+    is dead at once. Accepted and deactivated ones: 409."""
+    with node.database.changing(node.clock.now()) as change:
+        invitation, token = invitations.take_link(
+            change.session,
+            actor,
+            id,
+            lifetime_ms=node.settings.invitation_lifetime * 1000,
+            mail_server=node.mailing.post.kind != "log",
+        )
+    mark(response, change.confirmed)
+    sent = _sent(invitation, response)
+    url = f"{node.settings.public_url}/invitations/{token}"
+    return InvitationLink.model_construct(**dict(sent), url=url)
 
 
 @router.post(
@@ -155,9 +198,9 @@ def deactivate(
     _: Annotated[NoFields, body(NoFields)],
 ) -> Invitation:
     """Needs `users:manage`. Repeating it changes nothing; an accepted one: 409."""
-    with node.database.changing(node.clock.now()) as session:
-        invitation = invitations.deactivate(session, actor, id)
-    return _sent(invitation, response)
+    with node.database.changing(node.clock.now()) as change:
+        invitation = invitations.deactivate(change.session, actor, id)
+    return settled(change.confirmed, _sent(invitation, response))
 
 
 def _sent(invitation: invitations.Invitation, response: Response) -> Invitation:

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
-from gatepass.core.errors import Conflict
+from gatepass.core.errors import Conflict, NotConfirmed
 from gatepass.registry import roles
 from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, RecordId, wanted_tags
+from gatepass.web.confirmation import mark, settled
 from gatepass.web.deps import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Roles"])
@@ -68,11 +69,16 @@ def create(
 ) -> Role:
     """Needs `roles:manage`, and all that the role shall permit. A company has up to 200 of its own;
     names are unique, compared without case (else 409)."""
-    with node.database.changing(node.clock.now()) as session:
+    with node.database.changing(node.clock.now()) as change:
         role = roles.create(
-            session, actor, catalogue=node.catalogue, name=new.name, permissions=new.permissions
+            change.session,
+            actor,
+            catalogue=node.catalogue,
+            name=new.name,
+            permissions=new.permissions,
         )
     response.headers["Location"] = f"/v1/roles/{role.id}"
+    mark(response, change.confirmed)
     return _sent(role, response)
 
 
@@ -96,9 +102,9 @@ def modify(
     call of everyone who has it. Built-in ones stay as they are (409). With `If-Match`, only the
     version it names is changed (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as session:
+        with node.database.changing(node.clock.now()) as change:
             role = roles.modify(
-                session,
+                change.session,
                 actor,
                 id,
                 catalogue=node.catalogue,
@@ -107,7 +113,7 @@ def modify(
             )
     except Conflict as conflict:
         raise _readable(conflict) from None
-    return _sent(role, response)
+    return settled(change.confirmed, _sent(role, response))
 
 
 @router.delete(
@@ -123,12 +129,15 @@ def delete(
     invitation has is not deleted, nor is a built-in one (409). With `If-Match`, only the version
     it names is deleted (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as session:
+        with node.database.changing(node.clock.now()) as change:
             roles.delete(
-                session, actor, id, catalogue=node.catalogue, if_match=wanted_tags(if_match)
+                change.session, actor, id, catalogue=node.catalogue, if_match=wanted_tags(if_match)
             )
     except Conflict as conflict:
         raise _readable(conflict) from None
+    if not change.confirmed:
+        # There is no record any more.
+        raise NotConfirmed
 
 
 def _readable(conflict: Conflict) -> Conflict:

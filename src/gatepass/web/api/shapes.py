@@ -61,7 +61,8 @@ class ProblemDocument(BaseModel):
     )
     errors: list[FieldError] = Field(default=[], description="For 422.")
     current: dict[str, Any] = Field(
-        default={}, description="For 409 `changed_meanwhile`: the record as it is now."
+        default={},
+        description="The record as it is, for 409 `changed_meanwhile`, 503 `not_confirmed`.",
     )
 
 

@@ -16,6 +16,7 @@ from gatepass.web.api.shapes import (
     person_id,
     person_name,
 )
+from gatepass.web.confirmation import settled
 from gatepass.web.deps import OurNode, SignedIn
 
 router = APIRouter(tags=["Verifier keys"])
@@ -59,8 +60,8 @@ def deactivate(
     _: Annotated[NoFields, body(NoFields)],
 ) -> VerifierKey:
     """For operators. Repeating it changes nothing."""
-    with node.database.changing(node.clock.now()) as session:
-        key = verifier_keys.deactivate(session, actor, id)
+    with node.database.changing(node.clock.now()) as change:
+        key = verifier_keys.deactivate(change.session, actor, id)
     sent = VerifierKey.model_validate(key)
     response.headers["ETag"] = sent.entity_tag()
-    return sent
+    return settled(change.confirmed, sent)

@@ -19,7 +19,7 @@ from gatepass.core.errors import GatepassError
 from gatepass.core.networks import format_address, parse_address
 from gatepass.node import Node
 from gatepass.registry.nodes import Presence
-from gatepass.verify.client_address import client_address
+from gatepass.verify.client_address import TrustedProxies, client_address
 from gatepass.verify.frames import MEDIA_TYPE
 from gatepass.verify.identity import known_as
 from gatepass.verify.presented import read_credential
@@ -80,6 +80,7 @@ class FeedPaths:
         self._app = app
         self._node = node
         self._bodies = bodies
+        self._trusted = TrustedProxies.of(node.settings.trusted_proxies)
         self._source = Source(node)
         self._presences = Presences(node, self._source)
 
@@ -210,7 +211,7 @@ class FeedPaths:
         if peer is None:
             return None
         forwarded = lines_of(scope)("x-forwarded-for")
-        address = client_address(peer, forwarded, self._node.settings.trusted)
+        address, _ = client_address(peer, forwarded, self._trusted)
         return None if address is None else format_address(address)
 
 

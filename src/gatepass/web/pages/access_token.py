@@ -4,15 +4,14 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from gatepass.core.errors import Unavailable
 from gatepass.registry import access_tokens, audit, receipt_records, usage
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.moments import HOUR
 from gatepass.web.pages.permission_groups import permission_rows
 from gatepass.web.pages.snippets import serves, snippets
@@ -94,19 +93,16 @@ def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respo
     now = node.clock.now()
     with node.database.reading(now) as session:
         token = access_tokens.get(session, visitor.actor, id)
+    confirmed = True
     if token.status != "deactivated":
         typed = fields.one("label").strip()
         if in_use(token, now) and typed != token.label.strip():
             problem = "That is not its label." if typed else "It was used just now: type its label."
             return _ask(visitor, node, id, problem)
-        try:
-            with node.database.changing(now) as session:
-                access_tokens.deactivate(session, visitor.actor, id)
-        except Unavailable as error:
-            # It is ended; only this node hasn't heard of it yet.
-            if error.reason != "not_confirmed":
-                raise
-    return security_headers(RedirectResponse(f"/access-tokens/{token.id}", 303))
+        with node.database.changing(now) as change:
+            access_tokens.deactivate(change.session, visitor.actor, id)
+        confirmed = change.confirmed
+    return see_other(f"/access-tokens/{token.id}", confirmed=confirmed)
 
 
 def _use(session: Session, token_id: str, now: int) -> Use:
@@ -129,7 +125,7 @@ def _ask(visitor: Visiting, node: OurNode, id: str, problem: str | None = None) 
     if not visitor.may_deactivate(token):
         visitor.actor.require("access-tokens:deactivate")
     if token.status == "deactivated":
-        return security_headers(RedirectResponse(f"/access-tokens/{token.id}", 303))
+        return see_other(f"/access-tokens/{token.id}")
     return render(
         "access_tokens/deactivate.html",
         422 if problem else 200,

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.node import Node
 from gatepass.registry import access_tokens
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.expiry import CHOICES
 from gatepass.web.pages.forms import Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.permission_groups import offered
 from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.templating import render
@@ -55,9 +55,9 @@ def _save(node: Node, visitor: Visitor, token: AccessToken, form: TokenForm) -> 
     now = node.clock.now()
     try:
         changed = changes(token, form.chosen(now))
-        with node.database.changing(now) as session:
+        with node.database.changing(now) as change:
             access_tokens.modify(
-                session,
+                change.session,
                 visitor.actor,
                 token.id,
                 catalogue=node.catalogue,
@@ -77,11 +77,9 @@ def _save(node: Node, visitor: Visitor, token: AccessToken, form: TokenForm) -> 
         form.errors["permissions"] = f"You don't hold {error.permission} yourself."
         return _page(node, visitor, token, form, 403)
     except Unavailable as error:
-        # not_confirmed: it is saved; only this node hasn't heard of it yet.
-        if error.reason != "not_confirmed":
-            form.errors[""] = "It can't be saved at the moment, and nothing was. Press Save again."
-            return _page(node, visitor, token, form, 503)
-    return security_headers(RedirectResponse(f"/access-tokens/{token.id}?done=saved", 303))
+        form.errors[""] = not_saved(error)
+        return _page(node, visitor, token, form, 503)
+    return see_other(f"/access-tokens/{token.id}?done=saved", confirmed=change.confirmed)
 
 
 def _changed_meanwhile(

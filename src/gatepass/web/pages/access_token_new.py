@@ -17,6 +17,7 @@ from gatepass.node import Node
 from gatepass.registry import access_tokens
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import not_saved
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.expiry import CHOICES
 from gatepass.web.pages.forms import Form
@@ -77,12 +78,11 @@ def new_form_id() -> str:
 
 def _create(request: Request, node: Node, visitor: Visitor, form: TokenForm) -> Response:
     now = node.clock.now()
-    made: tuple[AccessToken, str] | None = None
     try:
         chosen = form.chosen(now)
-        with node.database.changing(now) as session:
-            made = access_tokens.create(
-                session,
+        with node.database.changing(now) as change:
+            token, text = access_tokens.create(
+                change.session,
                 visitor.actor,
                 catalogue=node.catalogue,
                 label=chosen.label,
@@ -108,17 +108,13 @@ def _create(request: Request, node: Node, visitor: Visitor, form: TokenForm) -> 
         )
         return _page(node, visitor, form, 403)
     except Unavailable as error:
-        if error.reason != "not_confirmed" or made is None:
-            form.errors[""] = (
-                "It can't be saved at the moment, and nothing was. Press Create again."
-            )
-            return _page(node, visitor, form, 503)
-        # The token stands; only this node hasn't heard of it yet. Nobody else can show its text.
-    token, text = made
+        form.errors[""] = not_saved(error, button="Create")
+        return _page(node, visitor, form, 503)
     return render(
         "access_tokens/created.html",
         visitor=visitor,
         now=now,
+        unconfirmed=not change.confirmed,
         token=token,
         text=text,
         snippets=snippets(

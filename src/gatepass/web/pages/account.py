@@ -4,22 +4,25 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node import Node
 from gatepass.registry import account
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import RESUME, Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.places import MY_PROFILE
 from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
 
-_DONE = {"saved": "Your name is saved."}
+_DONE = {
+    "saved": "Your name is saved.",
+    "email-stays": "The change is cancelled. Your e-mail address stays as it is.",
+}
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -39,8 +42,8 @@ def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
         return _page(node, visitor, typed=name, former=former)
     now = node.clock.now()
     try:
-        with node.database.changing(now) as session:
-            account.rename(session, visitor.actor, name, former=former)
+        with node.database.changing(now) as change:
+            account.rename(change.session, visitor.actor, name, former=former)
     except InvalidInput as error:
         return _page(node, visitor, 422, typed=name, former=former, problems=dict(error.errors))
     except Conflict as error:
@@ -53,10 +56,9 @@ def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
             )
         return _page(node, visitor, 409, typed=name, former=saved, first=first)
     except Unavailable as error:
-        if error.reason != "not_confirmed":
-            problems = {"": "It can't be saved at the moment, and nothing was. Press Save again."}
-            return _page(node, visitor, 503, typed=name, former=former, problems=problems)
-    return security_headers(RedirectResponse(f"{MY_PROFILE.path}?done=saved", 303))
+        problems = {"": not_saved(error)}
+        return _page(node, visitor, 503, typed=name, former=former, problems=problems)
+    return see_other(f"{MY_PROFILE.path}?done=saved", confirmed=change.confirmed)
 
 
 def _page(

@@ -6,16 +6,16 @@ from functools import partial
 from math import ceil
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
 from gatepass.node import Node
 from gatepass.registry import account, passwords
 from gatepass.web.deps import OurNode
 from gatepass.web.hashing import hashing
+from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Fields, Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.phrases import counted
 from gatepass.web.pages.places import PASSWORD
 from gatepass.web.pages.templating import render
@@ -41,7 +41,7 @@ async def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
 
 def _change(node: Node, visitor: Visitor, fields: Fields) -> Response:
     try:
-        account.change_password(
+        changed = account.change_password(
             node.proving,
             visitor.actor,
             current=fields.one("current_password"),
@@ -49,7 +49,7 @@ def _change(node: Node, visitor: Visitor, fields: Fields) -> Response:
         )
     except (InvalidInput, TooManyAttempts, Conflict, Unavailable) as error:
         return _refused(node, visitor, error)
-    return security_headers(RedirectResponse(f"{PASSWORD.path}?done=changed", 303))
+    return see_other(f"{PASSWORD.path}?done=changed", confirmed=changed.confirmed)
 
 
 def _refused(
@@ -63,14 +63,13 @@ def _refused(
         return too_many(error, _page(node, visitor, 429, problems={"": wait(error)}))
     if isinstance(error, Conflict):
         return _page(node, visitor, 409, problems={"": error.message})
-    sentence = f"{error.message} Nothing was changed."
-    return _page(node, visitor, 503, problems={"": sentence})
+    return _page(node, visitor, 503, problems={"": not_saved(error)})
 
 
 def wait(error: TooManyAttempts) -> str:
-    """How long one has to wait after too many wrong passwords or codes, in a sentence."""
+    """How long one has to wait after too many tries, in a sentence."""
     minutes = counted(ceil(error.retry_after / 60), "minute")
-    return f"Too many failed attempts. Nothing was changed. Try again in {minutes}."
+    return f"{error.what} Nothing was changed. Try again in {minutes}."
 
 
 def too_many(error: TooManyAttempts, page: Response) -> Response:

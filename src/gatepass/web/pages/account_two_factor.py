@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts
 from gatepass.node import Node
 from gatepass.registry import account, second_factor, second_factor_setup
+from gatepass.registry.database import Committed
 from gatepass.web.deps import OurNode
 from gatepass.web.hashing import hashing
 from gatepass.web.pages.account_password import too_many, wait
+from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Fields, Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.places import TWO_FACTOR
 from gatepass.web.pages.qr import Picture, qr_code
 from gatepass.web.pages.templating import render
@@ -55,7 +56,7 @@ async def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     """Do what the button says."""
     action = _ACTIONS.get(fields.one("do"))
     if action is None:
-        return security_headers(RedirectResponse(TWO_FACTOR.path, 303))
+        return see_other(TWO_FACTOR.path)
     return await hashing(partial(_act, action, node, visitor, fields))
 
 
@@ -81,42 +82,43 @@ def _act(
 
 
 def _enable(node: Node, visitor: Visitor, fields: Fields) -> Response:
-    codes = second_factor_setup.enable(
+    made = second_factor_setup.enable(
         node.proving,
         visitor.actor,
         setup=_bytes(fields.one("setup")),
         password=fields.one("current_password"),
         code=fields.one("code"),
     )
-    return _codes(node, visitor, codes, first=True)
+    return _codes(node, visitor, made, first=True)
 
 
 def _replace(node: Node, visitor: Visitor, fields: Fields) -> Response:
-    codes = second_factor_setup.replace_recovery_codes(
+    made = second_factor_setup.replace_recovery_codes(
         node.proving, visitor.actor, code=fields.one("code")
     )
-    return _codes(node, visitor, codes, first=False)
+    return _codes(node, visitor, made, first=False)
 
 
 def _disable(node: Node, visitor: Visitor, fields: Fields) -> Response:
-    second_factor_setup.disable(
+    confirmed = second_factor_setup.disable(
         node.proving,
         visitor.actor,
         password=fields.one("current_password"),
         code=fields.one("code"),
     )
-    return security_headers(RedirectResponse(f"{TWO_FACTOR.path}?done=disabled", 303))
+    return see_other(f"{TWO_FACTOR.path}?done=disabled", confirmed=confirmed)
 
 
 _ACTIONS = {"enable": _enable, "codes": _replace, "disable": _disable}
 
 
-def _codes(node: Node, visitor: Visitor, codes: list[str], *, first: bool) -> Response:
+def _codes(node: Node, visitor: Visitor, made: Committed[list[str]], *, first: bool) -> Response:
     return render(
         "account/recovery_codes.html",
         visitor=visitor,
         now=node.clock.now(),
-        codes=codes,
+        unconfirmed=not made.confirmed,
+        codes=made.made,
         first=first,
     )
 

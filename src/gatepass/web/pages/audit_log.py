@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry import audit
@@ -11,6 +11,7 @@ from gatepass.registry.audit_kinds import KINDS
 from gatepass.registry.paging import Page
 from gatepass.web.api.audit_export import FileFormat, exported
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.audit_details import rows
 from gatepass.web.pages.audit_filters import PATH, Asked, asked, narrow
 from gatepass.web.pages.errors import PageRoute
@@ -28,7 +29,7 @@ Wanted = Annotated[Asked, Depends(asked)]
 def show_log(visitor: Visiting, node: OurNode, wanted: Wanted, cursor: str = "") -> Response:
     """The company's events."""
     if wanted.without_secret != wanted:
-        return security_headers(RedirectResponse(wanted.without_secret.address(), 303))
+        return see_other(wanted.without_secret.address())
     now = node.clock.now()
     problem = ""
     with node.database.reading(now) as session:

@@ -4,17 +4,17 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from gatepass.core.errors import InvalidInput, Unavailable
+from gatepass.core.errors import InvalidInput
 from gatepass.registry import authentications, users
 from gatepass.registry.paging import Page
 from gatepass.web.deps import OurNode
 from gatepass.web.pages import places
+from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.browsers import browser
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting
 
@@ -46,6 +46,9 @@ def show_list(
         except InvalidInput:
             page = Page([], None)
             problem = "This page of the list can't be found any more."
+        operators = frozenset[str]()
+        if user and not visitor.actor.operator:
+            operators = users.operators(session, visitor.actor.company or "")
         others = authentications.other_active(session, visitor.actor)
         # Whoever may see the list of someone's sign-ins may see whose it is.
         whose = users.get(session, user) if user not in ("", "all") else None
@@ -59,6 +62,7 @@ def show_list(
         user=user,
         whose=whose,
         others=others,
+        operators=operators,
         may_see_all=visitor.actor.may("users:manage"),
         flash=_DONE.get(done, ""),
         problem=problem,
@@ -79,27 +83,18 @@ def ask(visitor: Visiting, node: OurNode) -> Response:
 @router.post(PATH + "/deactivate-others")
 def deactivate_others(visitor: Visiting, node: OurNode) -> Response:
     """End all of one's own but the one in use."""
-    try:
-        with node.database.changing(node.clock.now()) as session:
-            authentications.deactivate_others(session, visitor.actor)
-    except Unavailable as error:
-        # They are ended; only this node hasn't heard of it yet.
-        if error.reason != "not_confirmed":
-            raise
-    return security_headers(RedirectResponse(address("", done="others"), 303))
+    with node.database.changing(node.clock.now()) as change:
+        authentications.deactivate_others(change.session, visitor.actor)
+    return see_other(address("", done="others"), confirmed=change.confirmed)
 
 
 @router.post(PATH + "/{id}/deactivate")
 def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
     """End one of them, and show the list it was in."""
     user = fields.one("user")
-    try:
-        with node.database.changing(node.clock.now()) as session:
-            authentications.deactivate(session, visitor.actor, id)
-    except Unavailable as error:
-        if error.reason != "not_confirmed":
-            raise
-    return security_headers(RedirectResponse(address(user, done="deactivated"), 303))
+    with node.database.changing(node.clock.now()) as change:
+        authentications.deactivate(change.session, visitor.actor, id)
+    return see_other(address(user, done="deactivated"), confirmed=change.confirmed)
 
 
 def address(user: str, cursor: str | None = None, *, done: str = "") -> str:

@@ -1,18 +1,18 @@
 """/company: the account itself, in figures, and its name."""
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node import Node
 from gatepass.registry import companies
 from gatepass.registry.company_figures import people_by_status, tokens_by_status
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.company_second_factor import rule_of
 from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import RESUME, Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.places import PROFILE
 from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.templating import render
@@ -44,8 +44,8 @@ def rename(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     if fields.one("do") == RESUME:
         return _page(node, visitor, name, etag)
     try:
-        with node.database.changing(node.clock.now()) as session:
-            companies.rename(session, visitor.actor, name=name, if_match=[etag])
+        with node.database.changing(node.clock.now()) as change:
+            companies.rename(change.session, visitor.actor, name=name, if_match=[etag])
     except InvalidInput as error:
         return _page(node, visitor, name, etag, error.errors[0][1], 422)
     except Conflict as error:
@@ -53,11 +53,8 @@ def rename(visitor: Visiting, node: OurNode, fields: Form) -> Response:
             return _changed_meanwhile(node, visitor, name)
         return _page(node, visitor, name, etag, error.message, 409)
     except Unavailable as error:
-        # not_confirmed: it is saved; only this node hasn't heard of it yet.
-        if error.reason != "not_confirmed":
-            problem = "It can't be saved at the moment, and nothing was. Press Save again."
-            return _page(node, visitor, name, etag, problem, 503)
-    return security_headers(RedirectResponse(f"{PROFILE.path}?done=saved", 303))
+        return _page(node, visitor, name, etag, not_saved(error), 503)
+    return see_other(f"{PROFILE.path}?done=saved", confirmed=change.confirmed)
 
 
 def _changed_meanwhile(node: Node, visitor: Visitor, name: str) -> HTMLResponse:

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from gatepass.core.errors import Conflict, Unavailable
+from gatepass.core.errors import Conflict
 from gatepass.registry import second_factor_rule
 from gatepass.registry.companies import Company
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.places import PROFILE
 from gatepass.web.pages.visitor import Visiting, Visitor
 
@@ -48,26 +48,24 @@ def rule_of(session: Session, visitor: Visitor, company: Company) -> Rule:
 @router.get(PATH)
 def show() -> Response:
     """The form is part of the profile."""
-    return security_headers(RedirectResponse(PROFILE.path, 303))
+    return see_other(PROFILE.path)
 
 
 @router.post(PATH)
 def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     """Require it of everyone, or lift that."""
-    done = _DONE.get(fields.one("do"), "")
+    done, confirmed = _DONE.get(fields.one("do"), ""), True
     if done:
         try:
-            with node.database.changing(node.clock.now()) as session:
+            with node.database.changing(node.clock.now()) as change:
                 second_factor_rule.require_of_everyone(
-                    session, visitor.actor, done == "required", if_match=[fields.one("etag")]
+                    change.session, visitor.actor, done == "required", if_match=[fields.one("etag")]
                 )
         except Conflict as error:
             # Whoever came second is shown how it is now, and can press again.
             if error.reason != "changed_meanwhile":
                 raise
             done = "changed"
-        except Unavailable as error:
-            # not_confirmed: it is saved; only this node hasn't heard of it yet.
-            if error.reason != "not_confirmed":
-                raise
-    return security_headers(RedirectResponse(f"{PROFILE.path}?done={done}", 303))
+        else:
+            confirmed = change.confirmed
+    return see_other(f"{PROFILE.path}?done={done}", confirmed=confirmed)

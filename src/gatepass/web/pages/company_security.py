@@ -3,7 +3,7 @@
 from shlex import quote
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node import Node
@@ -11,12 +11,12 @@ from gatepass.registry import allowlist
 from gatepass.registry.allowlist import Allowlist, Entry
 from gatepass.web.deps import OurNode
 from gatepass.web.pages import places
+from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.allowlist_form import MOST_ROWS, AllowlistForm
 from gatepass.web.pages.allowlist_reach import Reach, reach_of
 from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
@@ -72,9 +72,9 @@ def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
 
 def _save(node: Node, visitor: Visitor, form: AllowlistForm, *, confirm: bool) -> Response:
     try:
-        with node.database.changing(node.clock.now()) as session:
+        with node.database.changing(node.clock.now()) as change:
             saved = allowlist.replace(
-                session,
+                change.session,
                 visitor.actor,
                 _company(visitor),
                 form.entries(),
@@ -89,22 +89,20 @@ def _save(node: Node, visitor: Visitor, form: AllowlistForm, *, confirm: bool) -
             return _again(node, visitor, form, 409)
         return _changed_meanwhile(node, visitor, form)
     except Unavailable as error:
-        if error.reason != "not_confirmed":
-            form.errors[""] = "It can't be saved at the moment, and nothing was. Press Save again."
-            return _again(node, visitor, form, 503)
-        # It is saved; only this node hasn't heard of it yet.
-        return security_headers(RedirectResponse(PATH, 303))
+        form.errors[""] = not_saved(error)
+        return _again(node, visitor, form, 503)
     if saved.trial_until is not None:
         # From where they are, this is the last page for a while: there is nowhere to redirect to.
         return render(
             "company/on_trial.html",
             visitor=visitor,
             now=node.clock.now(),
+            unconfirmed=not change.confirmed,
             saved=saved,
             address=node.settings.public_url + PATH,
         )
     done = "saved" if saved.entries else "lifted"
-    return security_headers(RedirectResponse(f"{PATH}?done={done}", 303))
+    return see_other(f"{PATH}?done={done}", confirmed=change.confirmed)
 
 
 def _again(node: Node, visitor: Visitor, form: AllowlistForm, status: int) -> HTMLResponse:

@@ -15,21 +15,23 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from gatepass.core.errors import Forbidden, GatepassError, Unavailable
 from gatepass.web.bodies import STRANGERS_BODY_BYTES
 from gatepass.web.cookies import same_site
 from gatepass.web.deps import Refused, admit, node_of
 from gatepass.web.edge import log_unhandled
+from gatepass.web.misconfiguration import Fault
+from gatepass.web.own_address import Elsewhere, is_loopback, opened_elsewhere
+from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.forms import read_form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.places import TWO_FACTOR
 from gatepass.web.pages.resuming import opens_instead, path_of, path_that_opens, typed_into
 from gatepass.web.pages.sign_in_form import sign_in_form
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visitor, address_text, presented, visiting
-from gatepass.web.problems import Problem, problem_of_error, problem_of_reason, problem_of_status
+from gatepass.web.problems import Problem, problem_of_decision, problem_of_error, problem_of_status
 
 #: Reasons that mean "nobody is signed in (any more)": a sign-in would help.
 _SIGNED_OUT = frozenset(
@@ -71,19 +73,30 @@ class PageRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             try:
                 reading = request.method in ("GET", "HEAD")
-                if self.own_forms_only and not reading and not same_site(request):
-                    raise Forbidden("This came from another site.", reason="cross_site")
+                if self.own_forms_only and not reading:
+                    _require_own_form(request)
                 if not reading:
                     await run_in_threadpool(_look_at_sender, request)
                 instead = await opens_instead(request, self.endpoint)
                 if instead is not None:
-                    return security_headers(RedirectResponse(instead, 303))
+                    return see_other(instead)
                 return await handle(request)
             except Exception as error:
                 typed = await _typed(request)
                 return await run_in_threadpool(error_page, request, error, typed)
 
         return guarded
+
+
+def _require_own_form(request: Request) -> None:
+    elsewhere = opened_elsewhere(request, node_of(request).settings.public_url)
+    refused = not same_site(request)
+    # At a loopback address it may be open by the way, through a tunnel.
+    if elsewhere is not None and (refused or not is_loopback(elsewhere.origin)):
+        fault = Fault.form_from_elsewhere if refused else Fault.opened_elsewhere
+        request.app.state.misconfigurations.note(fault, elsewhere.origin, elsewhere.expected)
+    if refused:
+        raise Forbidden("This came from another site.", reason="cross_site")
 
 
 def error_page(
@@ -98,7 +111,7 @@ def error_page(
     if problem.reason in _SIGNED_OUT and problem.status in (401, 403):
         return _sign_in_first(request, typed)
     if problem.reason == "second_factor_required" and problem.status == 403:
-        return security_headers(RedirectResponse(TWO_FACTOR.path, 303))
+        return see_other(TWO_FACTOR.path)
     visitor = None if problem.reason == "cross_site" else _visitor(request)
     explained = _explained(request, problem, visitor)
     response = render(
@@ -129,7 +142,7 @@ async def _typed(request: Request) -> list[tuple[str, str]]:
 
 def _problem(error: Exception) -> Problem:
     if isinstance(error, Refused):
-        return problem_of_reason(error.decision.status, error.decision.reason.value)
+        return problem_of_decision(error.decision)
     if isinstance(error, GatepassError):
         return problem_of_error(error)
     if isinstance(error, RequestValidationError):
@@ -144,7 +157,7 @@ def _problem(error: Exception) -> Problem:
 def _sign_in_first(request: Request, typed: Sequence[tuple[str, str]]) -> Response:
     if request.method in ("GET", "HEAD"):
         path = quote(path_of(request), safe="/")
-        return security_headers(RedirectResponse(f"/sign-in?next={path}", 303))
+        return see_other(f"/sign-in?next={path}")
     kept = typed_into(request, typed)
     what = "What you typed is there again once you have signed in."
     if kept is None:
@@ -187,26 +200,51 @@ def _explained(request: Request, problem: Problem, visitor: Visitor | None) -> E
             status,
             reason,
             "For operators",
-            "This is about the installation, not about your company.",
-            "Only operators may see it; no role of a company includes that.",
+            problem.detail,
+            "Operators look after the whole installation; no role of a company includes that.",
             "Whoever runs this Gatepass names operators on the server, with the command line.",
         )
     if reason == "cross_site":
-        return Explained(
-            status,
-            reason,
-            "This came from another site",
-            "A page that isn't part of this Gatepass asked for a change in your name. Nothing was "
-            "changed.",
-            "Changes count only when they are sent from the dashboard itself.",
-            "Open the dashboard and do it there.",
-            (("Open the dashboard", "/"),),
-        )
+        elsewhere = opened_elsewhere(request, node_of(request).settings.public_url)
+        return _from_elsewhere(problem, elsewhere)
     title, what = _WORDS.get(status, ("That didn't work", problem.detail))
     if status in (403, 409, 429, 503) and problem.detail:
         what = problem.detail
     ways = (_HOME,) if visitor else (("Sign in", "/sign-in"),)
     return Explained(status, reason, title, what, remedy=_REMEDIES.get(status, ""), ways=ways)
+
+
+def _from_elsewhere(problem: Problem, elsewhere: Elsewhere | None) -> Explained:
+    status, reason = problem.status, problem.reason
+    if elsewhere is not None and elsewhere.is_ours:
+        return Explained(
+            status,
+            reason,
+            "Opened at another address",
+            f"This dashboard was opened at {elsewhere.origin}, and its address is "
+            f"{elsewhere.expected}. Nothing was changed.",
+            "Changes count only when they are sent from a page at its own address.",
+            f"Open {elsewhere.expected} and do it there. If {elsewhere.origin} is right, whoever "
+            "runs this Gatepass must set GATEPASS_PUBLIC_URL to it.",
+            (("Open the dashboard", "/"),),
+        )
+    remedy = "Open the dashboard and do it there."
+    if elsewhere is not None:
+        # Which address it came from is not told: it may be a trap's.
+        remedy += (
+            " If that is where you were, it is open at another address than it is set up for: "
+            "whoever runs this Gatepass must set GATEPASS_PUBLIC_URL, and finds a line in its log."
+        )
+    return Explained(
+        status,
+        reason,
+        "This came from another site",
+        "A page that isn't part of this Gatepass asked for a change in your name. Nothing was "
+        "changed.",
+        "Changes count only when they are sent from the dashboard itself.",
+        remedy,
+        (("Open the dashboard", "/"),),
+    )
 
 
 def _shut_out(problem: Problem, address: str | None) -> Explained:

@@ -2,15 +2,15 @@
 
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.registry import invitation_links, passwords, roles
 from gatepass.web.deps import OurNode, node_of
 from gatepass.web.mail_links import accept_invitation, address_text_of
+from gatepass.web.pages.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.mail_links import LinkRoute, broken_page, shut_out_page, signed_in_here
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import not_from_outside
@@ -31,6 +31,7 @@ def accepted(request: Request, node: OurNode) -> Response:
         "links/done.html",
         visitor=None,
         now=node.clock.now(),
+        unconfirmed=is_unconfirmed(request),
         title="Your account is ready",
         what="Sign in with your e-mail address and the password you have just chosen.",
         here=signed_in_here(request),
@@ -48,7 +49,7 @@ async def accept(request: Request, token: str, fields: Form) -> Response:
     """Make the account, once."""
     name = fields.one("name").strip()
     try:
-        await accept_invitation(request, token, name, fields.one("password"))
+        made = await accept_invitation(request, token, name, fields.one("password"))
     except InvalidInput as error:
         return await run_in_threadpool(_page, request, token, name, dict(error.errors))
     except BrokenLink as error:
@@ -57,7 +58,7 @@ async def accept(request: Request, token: str, fields: Form) -> Response:
         if error.reason != "company_address_not_allowed":
             raise
         return shut_out_page(request, error)
-    return security_headers(RedirectResponse(_ACCEPTED, 303))
+    return see_other(_ACCEPTED, confirmed=made.confirmed)
 
 
 def _page(

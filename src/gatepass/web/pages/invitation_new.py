@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.core.permissions import EVERYTHING
@@ -11,9 +11,9 @@ from gatepass.node import Node
 from gatepass.registry import invitations, roles
 from gatepass.registry.roles import Role
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import RESUME, Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.invitations import BACK
 from gatepass.web.pages.phrases import duration, may
 from gatepass.web.pages.resuming import resumable
@@ -43,9 +43,9 @@ def send_form(visitor: Visiting, node: OurNode, fields: Form) -> Response:
         visitor.actor.require("users:manage")
         return _page(node, visitor, email, role)
     try:
-        with node.database.changing(node.clock.now()) as session:
+        with node.database.changing(node.clock.now()) as change:
             invitations.create(
-                session,
+                change.session,
                 visitor.actor,
                 email=email,
                 role=role,
@@ -61,7 +61,7 @@ def send_form(visitor: Visiting, node: OurNode, fields: Form) -> Response:
         problem = f"This role grants {error.permission}, which you don't hold yourself."
         return _page(node, visitor, email, role, 403, {"role": problem})
     node.mailing.wake()
-    return security_headers(RedirectResponse(f"{BACK}?done=invited", 303))
+    return see_other(f"{BACK}?done=invited", confirmed=change.confirmed)
 
 
 def grants(role: Role) -> str:
@@ -94,4 +94,5 @@ def _page(
         withheld=[one.name for one in all_roles.values() if one not in offered],
         problems=problems,
         lifetime=duration(node.settings.invitation_lifetime),
+        post=node.mailing.post.kind,
     )

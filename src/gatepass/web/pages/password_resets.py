@@ -6,16 +6,16 @@ import logging
 from fastapi import APIRouter, Depends, Request
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden, GatepassError, InvalidInput
 from gatepass.node import Node
 from gatepass.registry import password_resets, passwords
 from gatepass.web.deps import OurNode, node_of
 from gatepass.web.mail_links import address_text_of, reset_password
+from gatepass.web.pages.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.mail_links import LinkRoute, broken_page, shut_out_page, signed_in_here
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import not_from_outside
@@ -35,18 +35,14 @@ _following = APIRouter(route_class=LinkRoute, include_in_schema=False)
 @_asking.get("/password-resets")
 def show_request(node: OurNode) -> Response:
     """The form that asks for a link."""
-    return render(
-        "links/request_reset.html", visitor=None, now=node.clock.now(), asked=False, email=""
-    )
+    return _request_page(node)
 
 
 @_asking.post("/password-resets")
 async def send_request(request: Request, node: OurNode, fields: Form) -> Response:
     """Always the same answer."""
     email = fields.one("email").strip()[:_LONGEST]
-    response = render(
-        "links/request_reset.html", visitor=None, now=node.clock.now(), asked=True, email=email
-    )
+    response = _request_page(node, email, asked=True)
     response.background = BackgroundTask(_request, node, email, address_text_of(request))
     return response
 
@@ -58,6 +54,7 @@ def done(request: Request, node: OurNode) -> Response:
         "links/done.html",
         visitor=None,
         now=node.clock.now(),
+        unconfirmed=is_unconfirmed(request),
         title="Your new password is set",
         what="Every sign-in there was has ended. Sign in with your new password.",
         here=signed_in_here(request),
@@ -74,7 +71,7 @@ def show(request: Request, token: str) -> Response:
 async def reset(request: Request, token: str, fields: Form) -> Response:
     """Set the new password, once."""
     try:
-        await reset_password(request, token, fields.one("password"))
+        confirmed = await reset_password(request, token, fields.one("password"))
     except InvalidInput as error:
         return await run_in_threadpool(_page, request, token, dict(error.errors))
     except BrokenLink as error:
@@ -83,7 +80,19 @@ async def reset(request: Request, token: str, fields: Form) -> Response:
         if error.reason != "company_address_not_allowed":
             raise
         return shut_out_page(request, error)
-    return security_headers(RedirectResponse(_DONE, 303))
+    return see_other(_DONE, confirmed=confirmed)
+
+
+def _request_page(node: Node, email: str = "", *, asked: bool = False) -> HTMLResponse:
+    return render(
+        "links/request_reset.html",
+        visitor=None,
+        now=node.clock.now(),
+        asked=asked,
+        email=email,
+        post=node.mailing.post.kind,
+        most_an_hour=password_resets.MOST_AN_HOUR,
+    )
 
 
 def _request(node: Node, email: str, address: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.core.permissions import EVERYTHING
@@ -12,10 +12,10 @@ from gatepass.node import Node
 from gatepass.registry import roles
 from gatepass.registry.roles import Role
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Fields, Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.permission_groups import offered, without_covered
 from gatepass.web.pages.phrases import may
 from gatepass.web.pages.places import ROLES
@@ -23,8 +23,6 @@ from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.role_grid import forgotten
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
-
-_AGAIN = "It can't be saved at the moment, and nothing was. Press the button again."
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -81,20 +79,18 @@ def create(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     form = RoleForm.read(fields)
     if fields.one("do") != "save":
         return _sentence_or_page(node, visitor, form, fields.one("do"))
-    made: Role | None = None
     try:
-        with node.database.changing(node.clock.now()) as session:
-            made = roles.create(
-                session,
+        with node.database.changing(node.clock.now()) as change:
+            role = roles.create(
+                change.session,
                 visitor.actor,
                 catalogue=node.catalogue,
                 name=form.name,
                 permissions=form.permissions,
             )
     except (InvalidInput, Forbidden, Conflict, Unavailable) as error:
-        if made is None or not _is_saved(error):
-            return _page(node, visitor, form, status=_refuse(form, error))
-    return security_headers(RedirectResponse(f"{ROLES.path}/{made.id}?done=created", 303))
+        return _page(node, visitor, form, status=_refuse(form, error))
+    return see_other(f"{ROLES.path}/{role.id}?done=created", confirmed=change.confirmed)
 
 
 @router.get("/company/roles/{id}/edit")
@@ -117,9 +113,9 @@ def save(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
     if set(form.permissions) != set(role.permissions):
         changes["permissions"] = form.permissions
     try:
-        with node.database.changing(node.clock.now()) as session:
+        with node.database.changing(node.clock.now()) as change:
             roles.modify(
-                session,
+                change.session,
                 visitor.actor,
                 id,
                 catalogue=node.catalogue,
@@ -131,9 +127,8 @@ def save(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
             return _changed_meanwhile(node, visitor, id, form)
         return _page(node, visitor, form, role, _refuse(form, error))
     except (InvalidInput, Forbidden, Unavailable) as error:
-        if not _is_saved(error):
-            return _page(node, visitor, form, role, _refuse(form, error))
-    return security_headers(RedirectResponse(f"{ROLES.path}/{id}?done=saved", 303))
+        return _page(node, visitor, form, role, _refuse(form, error))
+    return see_other(f"{ROLES.path}/{id}?done=saved", confirmed=change.confirmed)
 
 
 def _refuse(form: RoleForm, error: InvalidInput | Forbidden | Conflict | Unavailable) -> int:
@@ -149,13 +144,8 @@ def _refuse(form: RoleForm, error: InvalidInput | Forbidden | Conflict | Unavail
     if isinstance(error, Conflict):
         form.errors["name" if error.reason == "name_taken" else ""] = error.message
         return 409
-    form.errors[""] = _AGAIN
+    form.errors[""] = not_saved(error, button="the button")
     return 503
-
-
-def _is_saved(error: Exception) -> bool:
-    # not_confirmed: it is saved; only this node hasn't heard of it yet.
-    return isinstance(error, Unavailable) and error.reason == "not_confirmed"
 
 
 def _changed_meanwhile(node: Node, visitor: Visitor, id: str, form: RoleForm) -> HTMLResponse:

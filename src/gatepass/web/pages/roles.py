@@ -1,17 +1,17 @@
 """/company/roles: the roles there are, what each permits, and the end of one."""
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
-from gatepass.core.errors import Conflict, Unavailable
+from gatepass.core.errors import Conflict
 from gatepass.node import Node
 from gatepass.registry import audit, roles
 from gatepass.registry.roles import Role
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.differences import Meanwhile, meanwhile
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.places import ROLES
 from gatepass.web.pages.role_grid import role_grid
 from gatepass.web.pages.templating import render
@@ -78,9 +78,9 @@ def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
 def delete(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
     """Delete it, if nobody has it and it is still the role that was shown."""
     try:
-        with node.database.changing(node.clock.now()) as session:
+        with node.database.changing(node.clock.now()) as change:
             roles.delete(
-                session,
+                change.session,
                 visitor.actor,
                 id,
                 catalogue=node.catalogue,
@@ -94,11 +94,7 @@ def delete(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
         if error.reason == "role_in_use":
             return _ask(node, visitor, id, problem=error.message, status=409)
         raise
-    except Unavailable as error:
-        # It is deleted; only this node hasn't heard of it yet.
-        if error.reason != "not_confirmed":
-            raise
-    return security_headers(RedirectResponse(f"{ROLES.path}?done=deleted", 303))
+    return see_other(f"{ROLES.path}?done=deleted", confirmed=change.confirmed)
 
 
 def may_hold(node: Node, visitor: Visitor, role: Role) -> bool:

@@ -4,16 +4,16 @@ from math import ceil
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts
 from gatepass.registry import authentications
 from gatepass.web.cookies import clear_login_cookie, set_login_cookie
 from gatepass.web.deps import OurNode, Refused, admit, caller_of
+from gatepass.web.pages.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.phrases import counted
 from gatepass.web.pages.resuming import HOME, carried_by
 from gatepass.web.pages.sign_in_form import sign_in_form
@@ -31,7 +31,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 def home(request: Request) -> Response:
     """The first page there is."""
     _decision(request)
-    return security_headers(RedirectResponse(HOME, 303))
+    return see_other(HOME)
 
 
 @router.get("/sign-in")
@@ -49,11 +49,12 @@ def show_sign_in(
     if decision is not None and decision.allowed:
         if again:
             return sign_in_form(node, path, notice=_AGAIN)
-        return security_headers(RedirectResponse(path, 303))
+        return see_other(path)
     notice = "You are signed out." if left else ""
+    unconfirmed = is_unconfirmed(request)
     if decision is not None and not left:
         notice = "Your sign-in has ended. Sign in again to go on where you were."
-    return sign_in_form(node, path, notice=notice)
+    return sign_in_form(node, path, notice=notice, unconfirmed=unconfirmed)
 
 
 @router.post("/sign-in")
@@ -61,7 +62,7 @@ async def send_sign_in(request: Request, node: OurNode, form: Form) -> Response:
     """Open the account, or say once and for all cases that it doesn't open."""
     path, email, kept = own_path(form.one("next")), form.one("email").strip(), carried_by(form)
     try:
-        made, text = await sign_in(request, email, form.one("password"), form.one("code"))
+        made = await sign_in(request, email, form.one("password"), form.one("code"))
     except SignInFailed as error:
         return sign_in_form(node, path, 401, email=email, problem=error.message, kept=kept)
     except TooManyAttempts as error:
@@ -71,27 +72,34 @@ async def send_sign_in(request: Request, node: OurNode, form: Form) -> Response:
         shown.headers["Retry-After"] = str(error.retry_after)
         return shown
     if kept is None:
-        response: Response = security_headers(RedirectResponse(path, 303))
-    elif kept.by != made.user.id:
+        response: Response = see_other(path, confirmed=made.confirmed)
+    elif kept.by != made.authentication.user.id:
         # Someone else took over at this browser: what was typed wasn't theirs, nor may the page be.
-        response = security_headers(RedirectResponse(HOME, 303))
+        response = see_other(HOME, confirmed=made.confirmed)
     else:
         response = render(
-            "resume.html", visitor=None, now=node.clock.now(), path=path, typed=kept.pairs
+            "resume.html",
+            visitor=None,
+            now=node.clock.now(),
+            unconfirmed=not made.confirmed,
+            path=path,
+            typed=kept.pairs,
         )
-    set_login_cookie(response, node.settings, text, made.expires_at)
+    set_login_cookie(response, node.settings, made.text, made.authentication.expires_at)
     return response
 
 
 @router.post("/sign-out")
 def sign_out(request: Request, node: OurNode) -> Response:
     """End this sign-in, in this browser and on the server."""
+    confirmed = True
     credential = presented(request)
     if not isinstance(credential, Reason):
         try:
             caller = caller_of(request, admit(request, credential))
-            with node.database.changing(node.clock.now()) as session:
-                authentications.sign_out(session, caller.actor)
+            with node.database.changing(node.clock.now()) as change:
+                authentications.sign_out(change.session, caller.actor)
+            confirmed = change.confirmed
         except Refused as refused:
             # Whoever isn't signed in any more is out already; one who may not be from here isn't.
             if refused.decision.status == 403:
@@ -100,7 +108,7 @@ def sign_out(request: Request, node: OurNode) -> Response:
             # Forgetting the cookie alone would leave a token alive that a person believes ended.
             if error.reason not in ("token_deactivated", "token_expired", "account_deactivated"):
                 raise
-    response = security_headers(RedirectResponse("/sign-in?left=1", 303))
+    response = see_other("/sign-in?left=1", confirmed=confirmed)
     clear_login_cookie(response, node.settings)
     return response
 

@@ -17,6 +17,7 @@ def sign_in_form(
     problem: str = "",
     notice: str = "",
     kept: Kept | None = None,
+    unconfirmed: bool = False,
 ) -> HTMLResponse:
     """The form.
 
@@ -24,6 +25,7 @@ def sign_in_form(
         path: where to go on after signing in.
         problem, notice: what went wrong, or is to be known; "" if nothing.
         kept: what was typed into a form before the sign-in ended.
+        unconfirmed: the sign-in that was ended here is not known to be so at this node yet.
     """
     response = render(
         "sign_in.html",
@@ -35,6 +37,7 @@ def sign_in_form(
         problem=problem,
         notice=notice,
         kept=kept,
+        unconfirmed=unconfirmed,
         lifetime=_lifetime(node.settings.login_lifetime),
     )
     if status == 401:

@@ -16,7 +16,7 @@ from gatepass.web.pages.vouching import receipt_row, vouching_bar
 from gatepass.web.times import format_time
 
 # What a page has unless it says otherwise.
-_DEFAULTS: dict[str, Any] = {"own_search": False}
+_DEFAULTS: dict[str, Any] = {"own_search": False, "unconfirmed": False}
 
 
 def render(name: str, status: int = 200, *, visitor: Any, now: int, **context: Any) -> HTMLResponse:

@@ -1,18 +1,17 @@
 """/company/users/{id}/deactivate: the end of an account, and of the tokens it leaves behind."""
 
 from fastapi import APIRouter
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from gatepass.core.errors import Unavailable
 from gatepass.node import Node
 from gatepass.registry import user_changes, user_search
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.access_tokens_of_user import left
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.access_token import in_use
+from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.places import USERS
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
@@ -41,19 +40,14 @@ def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respo
     if user.status == "active" and _is_used(theirs, now) and typed != user.name.strip():
         problem = "That is not their name." if typed else "Their tokens are in use: type the name."
         return _ask(visitor, node, id, tokens, problem)
-    try:
-        with node.database.changing(now) as session:
-            user_changes.deactivate(
-                session,
-                visitor.actor,
-                id,
-                access_tokens="keep" if tokens == "keep" else "deactivate",
-            )
-    except Unavailable as error:
-        # It is ended; only this node hasn't heard of it yet.
-        if error.reason != "not_confirmed":
-            raise
-    return security_headers(RedirectResponse(f"{USERS.path}?done=deactivated", 303))
+    with node.database.changing(now) as change:
+        user_changes.deactivate(
+            change.session,
+            visitor.actor,
+            id,
+            access_tokens="keep" if tokens == "keep" else "deactivate",
+        )
+    return see_other(f"{USERS.path}?done=deactivated", confirmed=change.confirmed)
 
 
 def _is_used(latest: list[AccessToken], now: int) -> bool:
@@ -71,9 +65,10 @@ def _ask(
         user = user_search.find(session, visitor.actor, id)
         user_changes.require_changeable(session, visitor.actor, user)
         is_last = user_changes.is_last_administrator(session, user)
+        is_last_operator = user_changes.is_last_operator(session, user)
         theirs = left(session, visitor.actor, user.id, limit=_SHOWN)
     if user.status != "active":
-        return security_headers(RedirectResponse(USERS.path, 303))
+        return see_other(USERS.path)
     return render(
         "company/user_deactivate.html",
         422 if problem else 200,
@@ -82,6 +77,7 @@ def _ask(
         user=user,
         is_self=user.id == visitor.actor.user,
         is_last=is_last,
+        is_last_operator=is_last_operator,
         tokens=theirs.latest,
         token_count=theirs.count,
         chosen=tokens,

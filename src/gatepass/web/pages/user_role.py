@@ -1,7 +1,7 @@
 """/company/users/{id}/role: another role, and what its bearer may do then."""
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.node import Node
@@ -10,10 +10,10 @@ from gatepass.registry.access_tokens_of_user import left
 from gatepass.registry.roles import Role
 from gatepass.registry.users import User
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.phrases import counted, may
 from gatepass.web.pages.places import USERS
 from gatepass.web.pages.resuming import resumable
@@ -47,8 +47,8 @@ def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respon
     if pressed != "save":
         return _page(node, visitor, user, role, etag)
     try:
-        with node.database.changing(node.clock.now()) as session:
-            user_changes.change_role(session, visitor.actor, id, role=role, if_match=[etag])
+        with node.database.changing(node.clock.now()) as change:
+            user_changes.change_role(change.session, visitor.actor, id, role=role, if_match=[etag])
     except InvalidInput:
         problem = "Choose a role." if not role else "There is no such role any more."
         return _page(node, visitor, user, role, etag, problem, 422)
@@ -61,11 +61,8 @@ def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respon
             raise
         return _changed_meanwhile(node, visitor, id, role)
     except Unavailable as error:
-        # not_confirmed: it is saved; only this node hasn't heard of it yet.
-        if error.reason != "not_confirmed":
-            problem = "It can't be saved at the moment, and nothing was. Press Save again."
-            return _page(node, visitor, user, role, etag, problem, 503)
-    return security_headers(RedirectResponse(f"{USERS.path}?done=role", 303))
+        return _page(node, visitor, user, role, etag, not_saved(error), 503)
+    return see_other(f"{USERS.path}?done=role", confirmed=change.confirmed)
 
 
 def _changed_meanwhile(node: Node, visitor: Visitor, user_id: str, role: str) -> HTMLResponse:

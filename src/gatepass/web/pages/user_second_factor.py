@@ -1,13 +1,12 @@
 """/company/users/{id}/second-factor: the way back for someone who lost phone and recovery codes."""
 
 from fastapi import APIRouter
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from gatepass.core.errors import Unavailable
-from gatepass.registry import second_factor_rule, user_changes, user_search
+from gatepass.registry import second_factor_rule, user_changes, user_search, users
 from gatepass.web.deps import OurNode
+from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
-from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.places import USERS
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting
@@ -24,9 +23,10 @@ def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
         user = user_search.find(session, visitor.actor, id)
         user_changes.require_of_someone_else(visitor.actor, user)
         user_changes.require_not_above(session, visitor.actor, user)
+        users.require_no_operator(session, visitor.actor, user)
         required = second_factor_rule.required(session, user.company)
     if not user.second_factor:
-        return security_headers(RedirectResponse(USERS.path, 303))
+        return see_other(USERS.path)
     return render(
         "company/user_second_factor.html",
         visitor=visitor,
@@ -39,11 +39,6 @@ def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
 @router.post("/company/users/{id}/second-factor")
 def turn_off(visitor: Visiting, node: OurNode, id: str) -> Response:
     """Turn it off, and end their sign-ins."""
-    try:
-        with node.database.changing(node.clock.now()) as session:
-            user_changes.turn_off_second_factor(session, visitor.actor, id)
-    except Unavailable as error:
-        # It is off; only this node hasn't heard yet of the sign-ins' end.
-        if error.reason != "not_confirmed":
-            raise
-    return security_headers(RedirectResponse(f"{USERS.path}?done=second-factor", 303))
+    with node.database.changing(node.clock.now()) as change:
+        user_changes.turn_off_second_factor(change.session, visitor.actor, id)
+    return see_other(f"{USERS.path}?done=second-factor", confirmed=change.confirmed)

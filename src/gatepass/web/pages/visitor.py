@@ -12,7 +12,16 @@ from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
 from gatepass.verify.presented import read_credential
 from gatepass.web.cookies import login_cookie
-from gatepass.web.deps import Refused, address_of, admit, caller_of, lines, node_of
+from gatepass.web.deps import (
+    Refused,
+    address_of,
+    admit,
+    caller_of,
+    lines,
+    node_of,
+    unlisted_proxy_of,
+)
+from gatepass.web.pages.after_change import is_unconfirmed
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,9 @@ class Visitor:
         actor: what registry operations take.
         role_name: the name of their role, as people know it.
         signed_in_until: when the login token in use expires (Unix ms); None with an access token.
+        unconfirmed: this page follows a change that this node has not caught up with.
+        unlisted_proxy: their request's peer, if it sent X-Forwarded-For without being a trusted
+            proxy.
     """
 
     actor: Actor
@@ -31,6 +43,8 @@ class Visitor:
     role_name: str
     company_name: str
     signed_in_until: int | None = None
+    unconfirmed: bool = False
+    unlisted_proxy: str | None = None
 
     @property
     def initials(self) -> str:
@@ -83,6 +97,8 @@ def visiting(request: Request) -> Visitor:
         role_name=role.name if role else user.role,
         company_name=company.name,
         signed_in_until=caller.grant.expires_at if caller.grant.kind == "login" else None,
+        unconfirmed=is_unconfirmed(request),
+        unlisted_proxy=unlisted_proxy_of(request),
     )
 
 

@@ -1,0 +1,166 @@
+"""A change that stands although this node's copy has not caught up with it."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from gatepass.registry import users
+from gatepass.registry.invitation_links import make_link
+from gatepass.web.cookies import cookie_name
+from installation import PASSWORD, Installation
+from page_reader import Page, Visit
+
+Held = Callable[[], Any]
+UNCONFIRMED = "has not caught up with it yet"
+TOKEN = {"label": "Nightly", "kind": "api", "permissions": ["charges:get"]}
+
+
+@pytest.fixture
+def installation(open_installation: Any, postgresql_url: str) -> Installation:
+    """On PostgreSQL; its node goes on deciding by what it has for the length of a test."""
+    opened: Installation = open_installation(postgresql_url, max_staleness=600)
+    return opened
+
+
+@pytest.fixture
+def held(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Held:
+    """Holds the node's copy back: somebody else has its file's write lock meanwhile."""
+    monkeypatch.setattr("gatepass.copying.CONFIRM_SECONDS", 0.1)
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        other = sqlite3.connect(installation.node.file.path, isolation_level=None, timeout=10)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+
+    return hold
+
+
+def confirmed(answer: httpx.Response) -> bool:
+    return "gatepass-confirmed" not in answer.headers
+
+
+def stands(answer: httpx.Response, **current: object) -> None:
+    """It is 503, says that the change stands and must not be repeated, and carries the record."""
+    problem = answer.json()
+    assert (answer.status_code, problem["reason"]) == (503, "not_confirmed")
+    assert "stands" in problem["detail"]
+    assert "retry-after" not in answer.headers
+    assert problem["current"].items() >= current.items()
+
+
+def test_creations_answer_with_what_they_made(installation: Installation, held: Held) -> None:
+    """A token's text exists nowhere else: whoever made it gets it whatever the copy is at."""
+    ada = installation.signed_in()
+    role = {"name": "Till", "permissions": ["charges:get"]}
+    invitation = {"email": "new@example.com", "role": "reporting"}
+    assert confirmed(ada.post("/v1/roles", json=role | {"name": "First"}))
+    with held():
+        for path, body in (
+            ("/v1/access-tokens", TOKEN),
+            ("/v1/roles", role),
+            ("/v1/invitations", invitation),
+        ):
+            made = ada.post(path, json=body)
+            assert (made.status_code, made.headers["gatepass-confirmed"]) == (201, "false")
+            assert made.json()["id"]
+        signed_in = installation.client().post(
+            "/v1/authentications", json={"email": "ada@example.com", "password": PASSWORD}
+        )
+        assert (signed_in.status_code, signed_in.headers["gatepass-confirmed"]) == (201, "false")
+        # And the sign-in opens the account at once, by the registry.
+        again = installation.client(signed_in.json()["token"])
+        assert again.get("/v1/me").status_code == 200
+        with installation.node.database.counting(installation.node.clock.now()) as session:
+            letter = make_link(session, ada.get("/v1/invitations").json()["items"][0]["id"])
+            session.commit()
+        assert letter is not None
+        accepted = installation.client().post(
+            "/v1/invitations/accept",
+            json={"token": letter.token, "name": "New", "password": PASSWORD},
+        )
+        assert (accepted.status_code, accepted.headers["gatepass-confirmed"]) == (201, "false")
+
+
+def test_changes_say_that_they_stand(installation: Installation, held: Held) -> None:
+    ada = installation.signed_in()
+    token = ada.post("/v1/access-tokens", json=TOKEN).json()["id"]
+    role = ada.post("/v1/roles", json={"name": "Till", "permissions": ["charges:get"]}).json()["id"]
+    bob = installation.new_user("bob@example.com", "Bob", role="reporting").id
+    invited = ada.post("/v1/invitations", json={"email": "new@example.com", "role": "reporting"})
+    invitation = invited.json()["id"]
+    with held():
+        renamed = ada.patch(f"/v1/access-tokens/{token}", json={"label": "Renamed"})
+        stands(renamed, id=token, label="Renamed")
+        ended = ada.post(f"/v1/access-tokens/{token}/deactivate", json={})
+        stands(ended, id=token, status="deactivated")
+        stands(ada.patch(f"/v1/roles/{role}", json={"name": "Desk"}), id=role, name="Desk")
+        gone = ada.delete(f"/v1/roles/{role}")
+        assert (gone.status_code, gone.json()["reason"]) == (503, "not_confirmed")
+        stands(ada.patch(f"/v1/users/{bob}", json={"role": "manager"}), id=bob, role="manager")
+        off = ada.post(f"/v1/users/{bob}/deactivate", json={"access_tokens": "keep"})
+        stands(off, id=bob, status="deactivated")
+        stands(ada.patch("/v1/company", json={"name": "Engines"}), name="Engines")
+        allowlist = {"entries": [{"network": "127.0.0.0/8", "note": ""}]}
+        stands(ada.put("/v1/company/allowlist", json=allowlist), **allowlist)
+        stands(ada.post(f"/v1/invitations/{invitation}/resend", json={}), status="pending")
+        off = ada.post(f"/v1/invitations/{invitation}/deactivate", json={})
+        stands(off, status="deactivated")
+        stands(ada.post("/v1/authentications/deactivate-others", json={}), deactivated=0)
+    assert ada.get(f"/v1/access-tokens/{token}").json()["status"] == "deactivated"
+    assert ada.get("/v1/company").json()["name"] == "Engines"
+
+
+def test_signing_out_clears_the_cookie_all_the_same(installation: Installation, held: Held) -> None:
+    name = cookie_name(installation.node.settings)
+    text = installation.sign_in()
+    browser = installation.client()
+    browser.cookies.set(name, text)
+    with held():
+        left = browser.post("/v1/sign-out", json={}, headers={"Sec-Fetch-Site": "same-origin"})
+    stands(left, id=text[:21], status="deactivated")
+    assert f'{name}=""' in left.headers["set-cookie"]
+    # Without a cookie there is none to clear.
+    left = installation.signed_in().post("/v1/sign-out", json={})
+    assert (left.status_code, "set-cookie" in left.headers) == (204, False)
+
+
+def follow(visit: Visit, page: Page) -> Page:
+    """The page that a form led to."""
+    assert page.answer.status_code == 303, page.text
+    return visit.get(page.answer.headers["location"])
+
+
+def test_pages_go_on_as_usual_and_say_so(installation: Installation, held: Held) -> None:
+    visit = Visit(installation.client())
+    with held():
+        visit.sign_in()
+        profile = visit.get("/account").form("/account").filled(name="Ada L.", do="save")
+        shown = follow(visit, visit.send("/account", profile))
+        assert UNCONFIRMED in shown.text
+        assert "Ada L." in shown.text
+        new = "/access-tokens/new"
+        typed = visit.get(new).form(new)
+        made = visit.send(new, typed.filled(label="Late", permissions=["charges:get"], do="create"))
+        assert made.answer.status_code == 200
+        assert UNCONFIRMED in made.text
+        assert "Created: Late" in made.text
+        invite = "/company/users/invite"
+        typed = visit.get(invite).form(invite)
+        sent = visit.send(invite, typed.filled(email="new@example.com", role="reporting"))
+        assert UNCONFIRMED in follow(visit, sent).text
+        left = visit.send("/sign-out", {})
+        assert cookie_name(installation.node.settings) not in visit.client.cookies
+        signed_out = follow(visit, left)
+        assert UNCONFIRMED in signed_out.text
+        assert "You are signed out." in signed_out.text
+    with installation.node.database.reading(installation.node.clock.now()) as session:
+        assert users.get(session, installation.ada.id).name == "Ada L."
