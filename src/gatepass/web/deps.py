@@ -21,6 +21,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.users import User
 from gatepass.verify.client_address import client_address
 from gatepass.verify.presented import read_credential, read_single
+from gatepass.web.bodies import sender_is_known
 from gatepass.web.cookies import cookie_counts, login_cookie
 from gatepass.web.misconfiguration import Fault
 from gatepass.web.strict_json import field_name
@@ -81,13 +82,17 @@ def admit(request: Request, presented: str | Reason) -> Decision:
         Unavailable: it can't be decided now.
     """
     address, garbage = _address(request)
-    return node_of(request).admit(
+    decision = node_of(request).admit(
         presented,
         address=address,
         origin=read_single(lines(request, "origin")),
         referer=read_single(lines(request, "referer")),
         address_garbage=garbage,
     )
+    if decision.grant is not None:
+        # Also one that has ended: what was typed too late is shown again after signing in.
+        sender_is_known(request.scope)
+    return decision
 
 
 def caller_of(request: Request, decision: Decision) -> Caller:
