@@ -11,9 +11,12 @@ import unicodedata
 
 #: Open and close a run of text that can't reorder what stands around it.
 ISOLATE, END_ISOLATE = "\u2068", "\u2069"
+#: Finds what ``marked`` made, with the name as its only group.
+marked_text = re.compile("\u2068([^\u202a-\u202e\u2066-\u2069]*)\u2069")
 
 _REPLACEMENT = "\ufffd"
-_bidi_controls = re.compile("[\u202a-\u202e\u2066-\u2069]")
+#: One bidirectional embedding, override or isolate.
+bidi_controls = re.compile("[\u202a-\u202e\u2066-\u2069]")
 # Letters and symbols by their category, but blank on the screen: the Hangul fillers, the empty
 # braille pattern, the object replacement character, a musical null note head, and the Egyptian full
 # and half blanks.
@@ -36,25 +39,38 @@ def has_visible(text: str) -> bool:
 
 def has_bidi_control(text: str) -> bool:
     """Whether *text* has a bidirectional embedding, override or isolate."""
-    return _bidi_controls.search(text) is not None
+    return bidi_controls.search(text) is not None
 
 
 def without_bidi_controls(text: str) -> str:
     """*text* with U+FFFD in place of each bidirectional embedding, override and isolate."""
-    return _bidi_controls.sub(_REPLACEMENT, text)
+    return bidi_controls.sub(_REPLACEMENT, text)
 
 
 def readable(text: str, otherwise: str = "(no name)") -> str:
     """*text* as a page element of its own shows it; *otherwise* where it has nothing to see."""
-    return without_bidi_controls(text) if has_visible(text) else otherwise
+    return without_bidi_controls(text if has_visible(text) else otherwise)
+
+
+def marked(text: str, otherwise: str = "(no name)") -> str:
+    """``readable`` between U+2068 and U+2069, for a sentence that ``relaxed`` finishes."""
+    return f"{ISOLATE}{readable(text, otherwise)}{END_ISOLATE}"
+
+
+def relaxed(sentence: str) -> str:
+    """*sentence* without the marks around names that can't reorder anything: most of them."""
+    return marked_text.sub(_relaxed, sentence)
 
 
 def isolated(text: str, otherwise: str = "(no name)") -> str:
     """*text* for a place within a sentence of plain text: isolated, unless that is needless."""
-    text = readable(text, otherwise)
-    if text.isascii() or _REORDERING.isdisjoint(map(unicodedata.bidirectional, text)):
-        return text
-    return f"{ISOLATE}{text}{END_ISOLATE}"
+    return relaxed(marked(text, otherwise))
+
+
+def _relaxed(found: re.Match[str]) -> str:
+    text = found[1]
+    plain = text.isascii() or _REORDERING.isdisjoint(map(unicodedata.bidirectional, text))
+    return text if plain else found[0]
 
 
 def _leaves_ink(sign: str) -> bool:
