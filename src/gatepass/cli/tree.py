@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from gatepass.core.display_text import END_ISOLATE, ISOLATE
 from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
 
 app = typer.Typer(
@@ -91,4 +92,5 @@ def _one_line(error: GatepassError) -> str:
         # What the driver says of an outage helps whoever stands before the server.
         said = getattr(error.__cause__, "orig", None)
         text += f" ({said})" if said else ""
-    return " ".join(text.split())
+    # The marks around other people's names are for pages: a terminal may draw them.
+    return " ".join(text.replace(ISOLATE, "").replace(END_ISOLATE, "").split())
