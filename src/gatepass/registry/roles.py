@@ -229,7 +229,8 @@ def delete(
     actor.require_held(_permits(session, actor, role))
     if _in_use(session, role):
         raise Conflict(
-            f"{role.name} is in use: give its people another role, and end its invitations, first.",
+            f"{isolated(role.name)} is in use: give its people another role, and end its "
+            "invitations, first.",
             reason="role_in_use",
             current=role,
         )

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import ADMIN
+from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.core.grants import Holder
 from gatepass.registry import audit, authentications, receipts, second_factor
@@ -60,7 +61,7 @@ def change_role(
         )
     if user.status != "active":
         raise Conflict(
-            f"{user.name} is deactivated: their role stays as it is.",
+            f"{isolated(user.name)} is deactivated: their role stays as it is.",
             reason="user_deactivated",
             current=user,
         )
@@ -201,7 +202,7 @@ def _require_another_administrator(session: Session, user: User) -> None:
     # come one after the other, and the second is told.
     if is_last_administrator(session, user):
         raise Conflict(
-            f"{user.name} is the last administrator: make someone else one first.",
+            f"{isolated(user.name)} is the last administrator: make someone else one first.",
             reason="last_administrator",
             current=user,
         )

@@ -10,6 +10,7 @@ from gatepass.web.pages import phrases, places
 from gatepass.web.pages.bits import picture
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.moments import moment
+from gatepass.web.pages.people_text import FILTERS, to_type, told
 from gatepass.web.pages.sparkline import sparkline
 from gatepass.web.pages.static_files import static
 from gatepass.web.pages.vouching import receipt_row, vouching_bar
@@ -49,6 +50,7 @@ def _environment_of_pages() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    environment.filters.update(FILTERS)
     environment.globals.update(
         may=phrases.may,
         where=phrases.where,
@@ -62,6 +64,8 @@ def _environment_of_pages() -> Environment:
         rfc_3339=format_time,
         sparkline=sparkline,
         static=static,
+        to_type=to_type,
+        told=told,
         vouching_bar=vouching_bar,
         address_with_bits=_with_bits,
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from gatepass.core.decision import Reason
+from gatepass.core.display_text import has_visible
 from gatepass.core.networks import format_address
 from gatepass.registry import companies, roles
 from gatepass.registry.access_tokens import AccessToken
@@ -38,7 +39,7 @@ class Visitor:
     @property
     def initials(self) -> str:
         """One or two letters for the round thing at the top."""
-        words = self.name.split()
+        words = "".join(sign if has_visible(sign) else " " for sign in self.name).split()
         return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
 
     @property
