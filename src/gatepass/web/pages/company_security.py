@@ -53,7 +53,7 @@ def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     pressed = fields.one("do")
     if pressed in ("save", "trial"):
         return _save(node, visitor, form, confirm=pressed == "trial")
-    form.press(pressed, visitor.address)
+    form.press(pressed, visitor.own_network)
     shown = form.errors
     current, reach = _look(node, visitor, form)
     if pressed == "reach":

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 
 from gatepass.core.decision import Reason
 from gatepass.core.display_text import has_visible
-from gatepass.core.networks import format_address
+from gatepass.core.networks import format_address, parse_network
 from gatepass.registry import companies, roles
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
@@ -46,6 +46,16 @@ class Visitor:
     def address(self) -> str | None:
         """Where they are, as the server sees it."""
         return self.actor.address
+
+    @property
+    def own_network(self) -> str | None:
+        """What *Add mine* adds: their address, or of an IPv6 one the first 64 bits.
+
+        Devices change the rest every day (RFC 8981): tomorrow's address would be refused.
+        """
+        if self.address is None or ":" not in self.address or self.address == "::1":
+            return self.address
+        return str(parse_network(f"{self.address}/64"))
 
     @property
     def may_create(self) -> bool:
