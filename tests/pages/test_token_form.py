@@ -174,6 +174,8 @@ def test_registry_errors_stand_beside_the_rows_they_came_from() -> None:
 
 
 def test_an_edited_token_left_alone_changes_nothing() -> None:
+    spaced = replace(TOKEN, label=f" {TOKEN.label} ")
+    assert changes(spaced, TokenForm.of(TOKEN).chosen(NOW)) == {}
     untouched = TokenForm.of(TOKEN)
     assert changes(TOKEN, untouched.chosen(NOW)) == {}
 

@@ -225,10 +225,12 @@ class TokenForm:
 def changes(token: AccessToken, chosen: Chosen) -> dict[str, object]:
     """What *chosen* would change of *token*, by field.
 
-    The page shows an expiry to the minute: one that was left alone stays to the millisecond. Lists
-    have no order that means anything.
+    The page shows an expiry to the minute, and a label without the spaces around it: what was left
+    alone stays to the millisecond and to the space. Lists have no order that means anything.
     """
-    changed: dict[str, object] = {} if chosen.label == token.label else {"label": chosen.label}
+    changed: dict[str, object] = {}
+    if chosen.label != token.label.strip():
+        changed["label"] = chosen.label
     for name in ("permissions", "networks", "domains"):
         entries = getattr(chosen, name)
         if set(entries) != set(getattr(token, name)):
