@@ -200,11 +200,11 @@ def test_a_text_means_what_was_typed_or_names_the_line(ada: Visit) -> None:
         assert kept(ada)[1:] == [(*network, note)]
     before = kept(ada)
     for line, said in (
-        ("203.0.113.0 198.51.100.0", "write it behind #"),
+        ("203.0.113.0 198.51.100.0", "stands behind #"),
         ("203.0.113.1 - 203.0.113.9", "must be a single network"),
-        ("203.0.113.0 0.0.0.255", "write it behind #"),
+        ("203.0.113.0 0.0.0.255", "stands behind #"),
         ("203.0.113.0/0.0.0.255", "Must be 255.255.255.0"),
-        ("203.0.113.0 24 Office", "write it behind #"),
+        ("203.0.113.0 24 Office", "stands behind #"),
     ):
         refused = texts(ada, line)
         assert refused.answer.status_code == 422, line

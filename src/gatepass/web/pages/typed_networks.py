@@ -46,7 +46,7 @@ _begins = re.compile(
 _part_of_network = re.compile(
     r"[0-9]+(?:\.[0-9*]+){3}"  # an address, a mask, either end of a range
     r"|[0-9]+(?:\.[0-9]+)+/[0-9]"  # 203.0.113/24
-    r"|(?:^|\s)/\s*[0-9]"  # /24
+    rf"|(?:^|[\s,;{_DASHES}])/\s*[0-9]"  # /24
     r"|\.\*"  # 203.0.*
 ).search
 _number_first = re.compile(r"[0-9]{1,3}(?![\w.:])").match
@@ -54,7 +54,7 @@ _separators = " \t,;"
 _address = re.compile(
     r"(?<![^\s,;])(?:[0-9]{1,3}(?:\.[0-9*]{1,3}){3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:)"
 ).finditer
-_words = re.compile(r"[^\s,;()\[\]<>\"']+").findall
+_runs = re.compile(r"[0-9A-Fa-f:.]+").findall
 
 
 def read_network(text: str) -> Network:
@@ -116,8 +116,8 @@ def read_line(line: str) -> tuple[Network, str]:
     if found:
         quoted = without_bidi_controls(rest[:_MOST_QUOTED])
         raise InvalidNetwork(
-            "Must be one network, with its note behind it. If the note is to hold an address, a "
-            f"mask or a number as this one does, write it behind #: {text} # {quoted}"
+            "Must be one network, and its note. A second one takes a line of its own; a note that "
+            f"holds an address, a mask or a number stands behind #: {text} # {quoted}"
         )
     return network, rest
 
@@ -175,11 +175,11 @@ def _seen(text: str) -> str:
 
 
 def _address_among(note: str) -> bool:
-    """Whether one of the words of *note* is an IPv6 address or network."""
+    """Whether *note* has an IPv6 address or network in it. A time of day is none."""
     return any(
-        parse_address(word.partition("/")[0].strip(".")) is not None
-        for word in _words(note)
-        if word.count(":") > 1
+        "::" in run or parse_address(run.rstrip(":.")) is not None
+        for run in _runs(note)
+        if run.count(":") > 1
     )
 
 
