@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from gatepass.core.display_text import isolated
 from gatepass.core.errors import Forbidden, GatepassError, Unavailable
 from gatepass.web.bodies import STRANGERS_BODY_BYTES
 from gatepass.web.cookies import same_site
@@ -278,8 +279,8 @@ def _not_permitted(problem: Problem, visitor: Visitor | None) -> Explained:
         problem.reason,
         "Your role doesn't allow this",
         problem.detail,
-        f"It needs {needed}, and your role, {visitor.role_name}, doesn't hold that.",
-        f"An administrator of {visitor.company_name} can give you a role that does.",
+        f"It needs {needed}, and your role, {isolated(visitor.role_name)}, doesn't hold that.",
+        f"An administrator of {isolated(visitor.company_name)} can give you a role that does.",
     )
 
 
