@@ -106,9 +106,14 @@ def test_addresses_of_the_third_version_become_free(tmp_path: Path, postgresql: 
             for statement in (*_FIRST_RELEASE, *_THIRD_VERSION):
                 connection.execute(text(statement))
         tables = ("users", "authentications", "access_tokens", "invitations", "recovery_codes")
-        before = _contents(database, tables)
+        with database.reading(0) as session:
+            columns = {
+                table: sorted(session.execute(text(f"SELECT * FROM {table}")).keys())
+                for table in tables
+            }
+        before = _contents(database, columns)
         assert migrate(database) is True
-        assert _contents(database, tables) == before
+        assert _contents(database, columns) == before
         taken = _USER.format(id="usr_3", email="ada@example.com", ended="NULL")
         with database.counting(0) as session:
             session.execute(text(_USER.format(id="usr_4", email="bob@example.com", ended="NULL")))
@@ -128,11 +133,13 @@ def test_addresses_of_the_third_version_become_free(tmp_path: Path, postgresql: 
     postgresql.drop("test_third")
 
 
-def _contents(database: Database, tables: tuple[str, ...]) -> dict[str, list[str]]:
+def _contents(database: Database, columns: dict[str, list[str]]) -> dict[str, list[str]]:
     with database.reading(0) as session:
         return {
-            table: sorted(map(repr, session.execute(select(metadata.tables[table])).mappings()))
-            for table in tables
+            table: sorted(
+                map(repr, session.execute(text(f"SELECT {', '.join(names)} FROM {table}")))
+            )
+            for table, names in columns.items()
         }
 
 
