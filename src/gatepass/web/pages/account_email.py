@@ -88,6 +88,6 @@ def _page(
         now=now,
         account=mine,
         email=email,
-        post=node.mailing.post.kind,
         problems=defaultdict(str, problems or {}),
+        post=node.mailing.post.kind,
     )

@@ -98,8 +98,8 @@ def _page(
         user=user,
         waiting=waiting,
         email=email,
-        post=node.mailing.post.kind,
         etag=etag or user_changes.etag(user),
         problems=defaultdict(str, problems or {}),
+        post=node.mailing.post.kind,
         meanwhile=first,
     )
