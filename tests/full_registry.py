@@ -5,7 +5,14 @@ from typing import Any
 from sqlalchemy import insert, update
 
 from gatepass.core.credentials import new_id
-from gatepass.registry import allowlist, invitations, password_resets, roles, verifier_keys
+from gatepass.registry import (
+    allowlist,
+    email_changes,
+    invitations,
+    password_resets,
+    roles,
+    verifier_keys,
+)
 from gatepass.registry import tables as t
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
@@ -65,6 +72,10 @@ class FullRegistry(SmallRegistry):
             )
         with self.database.counting(self.now) as session:
             assert password_resets.request(session, "ada@northwind.example", None)
+        with self.changing() as change:
+            email_changes.request(
+                change.session, self.signed, self.bob.user or "", email="robert@northwind.example"
+            )
         return key.id, invitation
 
     def _fill(self) -> None:

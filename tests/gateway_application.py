@@ -3,7 +3,9 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatepass.node import Node
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.web.authz import Endpoints
+from gatepass.web.bodies import Bodies
 from gatepass.web.gateway_asgi import GatewayPaths
 
 
@@ -15,4 +17,5 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
 
 def make(node: Node) -> ASGIApp:
     """Made by a main worker."""
-    return GatewayPaths(nothing, Endpoints(node.verifier, node.settings.trusted, node.not_ready))
+    trusted = TrustedProxies.of(node.settings.trusted_proxies)
+    return GatewayPaths(nothing, Endpoints(node.verifier, trusted, node.not_ready), Bodies())

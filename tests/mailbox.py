@@ -11,7 +11,9 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-_LINK = re.compile(r"^(https?://\S+/(?:invitations|password-resets)/\S+)$", re.MULTILINE)
+_LINK = re.compile(
+    r"^(https?://\S+/(?:invitations|password-resets|email-changes)/\S+)$", re.MULTILINE
+)
 
 
 class Mailbox:

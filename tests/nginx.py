@@ -25,10 +25,16 @@ class Nginx:
         page: the file in ``docs``.
         addresses: what stands in its place, by the address that is documented.
         answering: an address of *addresses*' values that it listens on.
+        more: directives before the block, where a site's own settings stand.
     """
 
     def __init__(
-        self, directory: Path, page: str, addresses: Mapping[str, str], answering: str
+        self,
+        directory: Path,
+        page: str,
+        addresses: Mapping[str, str],
+        answering: str,
+        more: str = "",
     ) -> None:
         (block,) = re.findall(r"```nginx\n(.*?)```", (_DOCS / page).read_text(), re.S)
         for documented, real in addresses.items():
@@ -42,7 +48,7 @@ class Nginx:
         configuration = directory / "nginx.conf"
         configuration.write_text(
             f"{_AS_ROOT}daemon off; pid {directory}/pid; error_log {self.error_log};\n"
-            f"events {{}}\nhttp {{ access_log off;\n{temporary}{block}}}\n"
+            f"events {{}}\nhttp {{ access_log off;\n{temporary}{more}\n{block}}}\n"
         )
         self._process = subprocess.Popen([_PROGRAM, "-c", str(configuration), "-p", str(directory)])
         for _ in range(100):

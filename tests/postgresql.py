@@ -35,6 +35,25 @@ _SETTINGS = {
 }
 
 
+#: What an administrator may have set for a database or a role, for the sake of something else.
+_OTHERWISE = {
+    "bytea_output": "escape",
+    "client_encoding": "LATIN1",
+    "client_min_messages": "error",
+    "datestyle": "German, DMY",
+    "default_transaction_deferrable": "on",
+    "default_transaction_isolation": "serializable",
+    "extra_float_digits": "-15",
+    "intervalstyle": "sql_standard",
+    "quote_all_identifiers": "on",
+    "row_security": "off",
+    "standard_conforming_strings": "off",
+    "synchronous_commit": "off",
+    "timezone": "Asia/Kathmandu",
+    "transform_null_equals": "on",
+}
+
+
 class Cluster:
     """A PostgreSQL server on a free loopback port; a context manager that stops and removes it.
 
@@ -117,10 +136,23 @@ class Cluster:
         """Where a database of this cluster is."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
-    def create(self, name: str) -> str:
-        """Create an empty database; its URL."""
-        self.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    def create(self, name: str, options: str = "") -> str:
+        """Create an empty database; its URL.
+
+        Args:
+            options: of CREATE DATABASE, such as another encoding.
+        """
+        made = sql.SQL("CREATE DATABASE {} ").format(sql.Identifier(name))
+        self.execute(made + sql.SQL(f"{options} TEMPLATE template0" if options else ""))
         return self.url(name)
+
+    def set_otherwise(self, name: str) -> None:
+        """Let the sessions of a database begin with settings that nobody would expect."""
+        for setting, value in _OTHERWISE.items():
+            told = sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+                sql.Identifier(name), sql.Identifier(setting), sql.Literal(value)
+            )
+            self.execute(told)
 
     def drop(self, name: str) -> None:
         """Drop a database, whoever is connected."""

@@ -8,7 +8,8 @@ import asyncio
 import io
 import json
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
@@ -33,7 +34,11 @@ from gatepass.embed import asgi, wsgi
 from gatepass.embed.fastapi import Guard
 
 # Nothing of the process is changed by this but Django's own settings.
-settings.configure(ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None)
+settings.configure(
+    ALLOWED_HOSTS=["*"],
+    LOGGING_CONFIG=None,
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "rest_framework"],
+)
 django.setup()
 
 from gatepass.embed.django import exempt, requires  # noqa: E402 - reads Django's settings
@@ -296,6 +301,25 @@ class DjangoShop(Shop):
                 return answer
 
         super().__init__(call)
+
+
+@contextmanager
+def django_site(
+    gatepass: dict[str, Any],
+    *patterns: Any,
+    middleware: list[str] = MIDDLEWARE,
+    asynchronous: bool = False,
+    environ: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Iterator[Callable[..., Answer]]:
+    """A Django site; calls it."""
+    urls = types.ModuleType("urls")
+    urls.__dict__["urlpatterns"] = list(patterns)
+    with override_settings(GATEPASS=gatepass, ROOT_URLCONF=urls, MIDDLEWARE=middleware, **settings):
+        if asynchronous:
+            yield asgi_call(ASGIHandler(), **(environ or {}))
+        else:
+            yield wsgi_call(WSGIHandler(), **(environ or {}))
 
 
 def _django_by_routes(handler: Any, caller: Callable[..., Any]) -> Callable[..., Shop]:

@@ -193,7 +193,7 @@ def _everything(registry: SmallRegistry, but: str) -> dict[str, list[Any]]:
         "revision revisions changed_records receipts receipt_confirmations nodes "
         "companies roles users allowlist_entries allowlist_trial_entries "
         "authentications access_tokens verifier_keys audit_events grants holders company_rules "
-        "invitations password_resets outgoing_mail"
+        "invitations password_resets email_changes outgoing_mail"
     )
     session: Session
     with registry.reading() as session:

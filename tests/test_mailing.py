@@ -10,8 +10,9 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.grants import Holder
-from gatepass.mail.delivery import Outcome, Smtp, Write
-from gatepass.mailing import Mailing
+from gatepass.mail.conversation import Limits
+from gatepass.mail.delivery import Outcome, PostKind, Smtp, Write
+from gatepass.mailing import Mailing, _Troubles
 from gatepass.registry import invitation_links, invitations, outgoing_mail, password_resets
 from gatepass.registry.actor import Actor
 from gatepass.registry.database import Database
@@ -20,6 +21,7 @@ from gatepass.registry.publishing import publish, published_holder
 from gatepass.registry.tables import outgoing_mail as outgoing_mail_table
 from gatepass.registry.tables import users
 from gatepass.settings import Settings
+from scripted_smtp import GREETING, OK, ScriptedServer, Talk
 from small_registry import HOUR, MINUTE, SmallRegistry
 
 PUBLIC_URL = "https://tokens.example.com"
@@ -100,7 +102,7 @@ def test_a_server_that_is_away_is_tried_again_ever_more_seldom_until_it_is_back(
     ours = mailing(registry, port)
     invite(registry, ada)
     ours.send_due()
-    assert seen(registry, ada).delivery_trouble == "The mail server can't be reached."
+    assert seen(registry, ada).delivery_trouble == "The mail server refuses connections."
     for pause in (30_000, 2 * MINUTE, 10 * MINUTE, HOUR, HOUR):
         registry.now += pause - 1
         with registry.reading() as session:
@@ -179,7 +181,10 @@ def test_a_connection_lost_after_the_text_is_not_sent_again_by_itself(
     ours.send_due()
     assert state(registry) == "handed_over"
     assert seen(registry, ada).delivered_at is None
-    assert "lost before it said" in (seen(registry, ada).delivery_trouble or "")
+    assert seen(registry, ada).delivery_trouble == (
+        "The mail server closed the connection before its answer to the mail. Nobody knows whether "
+        "it has the mail."
+    )
     for _ in range(80):
         registry.now += HOUR - 1
         ours.send_due()
@@ -278,6 +283,9 @@ def test_of_many_senders_at_once_one_sends(
 class Meanwhile:
     """A post during whose conversation something happens, right before the text."""
 
+    kind: PostKind = "server"
+    name = "meanwhile"
+
     def __init__(self, port: int, happens: object) -> None:
         self._smtp = Smtp(f"smtp://127.0.0.1:{port}", "localhost")
         self._happens = happens
@@ -313,6 +321,140 @@ def test_what_ended_meanwhile_is_not_sent(
     ours.post = Smtp(f"smtp://127.0.0.1:{mailbox.port}", "localhost")
     ours.send_due()
     assert len(mailbox.messages) == (1 if what == "replaced" else 0)
+
+
+def test_one_who_hangs_after_taking_a_mail_gets_it_once_and_the_others_too(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    def script(talk: Talk) -> None:
+        talk.say(GREETING)
+        talk.answer(OK, OK, OK, b"354 go on\r\n")
+        talk.take_text()
+        talk.say(OK)
+        talk.hang()
+
+    with ScriptedServer(script) as server:
+        ours = mailing(registry, server.port)
+        for number in range(2):
+            invite(registry, ada, f"new{number}@example.com")
+        ours.send_due()
+        registry.now += HOUR
+        ours.send_due()
+        assert len(server.talks) == 2
+    with registry.reading() as session:
+        page = invitations.list_(session, ada)
+    assert all(one.delivered_at is not None for one in page.items)
+
+
+def test_a_mail_that_a_server_is_stuck_on_does_not_stop_the_others(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    def script(talk: Talk) -> None:
+        talk.say(GREETING)
+        talk.answer(OK, OK)
+        if b"stuck" in talk.hear():
+            talk.hang()
+        talk.say(OK)
+        talk.answer(b"354 go on\r\n")
+        talk.take_text()
+        talk.say(OK)
+        talk.answer(b"221 bye\r\n")
+
+    with ScriptedServer(script) as server:
+        ours = mailing(registry, server.port)
+        ours.post = Smtp(server.url, "localhost", limits=Limits(seconds=2.0))
+        for name in ("stuck", "new"):
+            registry.now += 1
+            invite(registry, ada, f"{name}@example.com")
+        ours.send_due()
+    with registry.reading() as session:
+        after, stuck = invitations.list_(session, ada).items
+    assert after.delivered_at is not None
+    assert stuck.delivered_at is None
+    assert stuck.delivery_trouble == (
+        "The mail server didn't finish its answer to RCPT TO in time, so the conversation was cut "
+        "after 2 seconds."
+    )
+
+
+def test_the_log_says_what_is_wrong_once_a_minute_and_without_credentials(
+    registry: SmallRegistry, ada: Actor, caplog: pytest.LogCaptureFixture
+) -> None:
+    passed = [1000.0]
+
+    def script(talk: Talk) -> None:
+        talk.say(GREETING)
+        talk.answer(b"250-hello\r\n250 AUTH PLAIN\r\n", b"535 5.7.8 hunter2 is wrong\r\n")
+
+    with ScriptedServer(script) as server:
+        ours = mailing(registry, server.port)
+        ours.post = Smtp(server.url_for("user", "hunter2"), "localhost")
+        ours._troubles = _Troubles(lambda: passed[0])
+        for number in range(3):
+            invite(registry, ada, f"new{number}@example.com")
+        ours.send_due()
+        passed[0] += 59.9
+        invite(registry, ada, "new3@example.com")
+        ours.send_due()
+        assert len(caplog.records) == 1
+        passed[0] += 0.1
+        invite(registry, ada, "new4@example.com")
+        ours.send_due()
+    assert [one.levelname for one in caplog.records] == ["WARNING"] * 2
+    trouble = (
+        f"smtp://127.0.0.1:{server.port}: The mail server doesn't accept the user and password in "
+        "GATEPASS_SMTP_URL (535 5.7.8)."
+    )
+    first, second = (one.getMessage() for one in caplog.records)
+    assert first.startswith(f"{trouble} (mail mail_")
+    assert second.startswith(f"{trouble} (mail mail_")
+    assert second.endswith("attempt 1; 3 more since the last such line)")
+    assert "hunter2" not in caplog.text
+
+
+def test_without_a_server_nothing_is_delivered(
+    registry: SmallRegistry, ada: Actor, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(data_dir=Path("/nowhere"), database_url="", public_url=PUBLIC_URL)
+    invite(registry, ada)
+    Mailing(settings, registry.database, lambda: registry.now).send_due()
+    shown = seen(registry, ada)
+    assert shown.delivered_at is None
+    assert shown.delivery_trouble == "No mail server was set up to send it."
+    assert state(registry) == "given_up"
+    assert [event.action for event in registry.events(registry.northwind)][-1] == (
+        "invitation.created"
+    )
+    # For the operator: the mail itself, whose link opens.
+    (logged,) = caplog.records
+    assert logged.levelname == "WARNING"
+    assert opens(registry, logged.getMessage().partition("/invitations/")[2].split()[0])
+
+
+def test_a_link_that_somebody_took_ends_the_mail(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox
+) -> None:
+    """Whether it waits, or is just being handed over."""
+    made = invite(registry, ada)
+    tokens: list[str] = []
+
+    def take() -> None:
+        with registry.changing() as change:
+            _, token = invitations.take_link(
+                change.session, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
+            )
+        tokens.append(token)
+
+    ours = mailing(registry, mailbox.port)
+    ours.post = Meanwhile(mailbox.port, take)
+    ours.send_due()
+    assert mailbox.messages == []
+    take()
+    ours.send_due()
+    assert mailbox.messages == []
+    assert [opens(registry, token) for token in tokens] == [False, True]
+    assert seen(registry, ada).delivered_at is None
+    assert seen(registry, ada).delivery_trouble == outgoing_mail.IN_PERSON
 
 
 def test_nothing_that_is_stored_is_a_link_and_nothing_else_either(

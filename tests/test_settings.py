@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.errors import Misconfigured
-from gatepass.core.networks import parse_address, parse_network
+from gatepass.core.networks import parse_network
+from gatepass.environment import PREFIX
 from gatepass.registry.database import Database
-from gatepass.settings import PREFIX, Settings
+from gatepass.settings import Settings
 
 SECRET = "hunter2secret"
 
@@ -85,6 +86,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("DATABASE_URL", "sqlite:////abs/x.db", "sqlite:////abs/x.db"),
     ("DATABASE_URL", "postgresql://u:p@h/db", "postgresql://u:p@h/db"),
     ("DATABASE_URL", "postgres://u:p@h/db", "postgresql://u:p@h/db"),
+    ("DATABASE_URL", "postgresql://u:12%2F34@h/a%40b", "postgresql://u:12%2F34@h/a%40b"),
+    ("DATABASE_URL", "postgresql:///db?host=/run/a@b", "postgresql:///db?host=/run/a@b"),
     (
         "DATABASE_URL",
         "postgresql://u:p@a:1,b:2/db?target_session_attrs=read-write",
@@ -107,10 +110,17 @@ GOOD: list[tuple[str, str, Any]] = [
     ("TRUSTED_PROXIES", "10.1.2.3", networks("10.1.2.3/32")),
     ("TRUSTED_PROXIES", " 10.0.0.0/8 ,\t::1 ", networks("10.0.0.0/8", "::1/128")),
     ("TRUSTED_PROXIES", "none", ()),
+    ("TRUSTED_PROXIES", "unix:", ("unix:",)),
+    ("TRUSTED_PROXIES", "10.0.0.0/8, unix:", (*networks("10.0.0.0/8"), "unix:")),
     ("CATALOGUE", "/etc/catalogue.yaml", Path("/etc/catalogue.yaml")),
     ("CATALOGUE", "catalogue.yaml", Path("catalogue.yaml")),
     ("SMTP_URL", "smtp://u:p@h:587", "smtp://u:p@h:587"),
     ("SMTP_URL", "smtps://h", "smtps://h"),
+    ("SMTP_URL", "smtps://h/", "smtps://h/"),
+    ("SMTP_URL", "smtp://u:p%C3%A4ss%20%E2%82%AC@h:587", "smtp://u:p%C3%A4ss%20%E2%82%AC@h:587"),
+    ("SMTP_URL", "smtp://u:päss@h:587", "smtp://u:päss@h:587"),
+    ("SMTP_URL", "smtp://u:%2F%3F%23%40%3A@h:587", "smtp://u:%2F%3F%23%40%3A@h:587"),
+    ("SMTP_URL", "smtp://u@example.com:p@h:587", "smtp://u@example.com:p@h:587"),
     ("MAIL_FROM", "Keys <keys@example.com>", "Keys <keys@example.com>"),
     ("MAIL_FROM", "keys@example.com", "keys@example.com"),
     ("LOGIN_LIFETIME", "1", 1),
@@ -147,10 +157,30 @@ BAD: dict[str, list[str]] = {
         f"POSTGRESQL://u:{SECRET}@h/db",
         "postgresql://",
         f" postgresql://u:{SECRET}@h/db",
+        f"postgresql://u:{SECRET}@h/db ",
+        f"postgresql://u:{SECRET}@h/db\n",
+        f"postgresql://u:{SECRET}@h/\udcff",
+        f'"postgresql://u:{SECRET}@h/db"',
+        # By a slash that isn't escaped, the host would be "u".
+        f"postgresql://u:12/{SECRET}@h/db",
+        'sqlite:///x.db"',
+        "sqlite:///x.db ",
+        "sqlite:///$HOME/x.db",
         SECRET,
     ],
-    "DATA_DIR": ["~nobody-of-that-name/gatepass"],
-    "CATALOGUE": ["~nobody-of-that-name/catalogue.yaml"],
+    "DATA_DIR": [
+        "~nobody-of-that-name/gatepass",
+        '"/var/lib/gatepass"',
+        "'/var/lib/gatepass'",
+        '"/var/lib/gatepass',
+        "“/var/lib/gatepass”",
+        "/var/lib/gatepass ",
+        " /var/lib/gatepass",
+        "$HOME/gatepass",
+        "${HOME}/gatepass",
+        " ",
+    ],
+    "CATALOGUE": ["~nobody-of-that-name/catalogue.yaml", '"/c.yaml"', "/c.yaml ", "$HOME/c.yaml"],
     "PUBLIC_URL": [
         "gate.example.com",
         "//gate.example.com",
@@ -158,6 +188,9 @@ BAD: dict[str, list[str]] = {
         "http://",
         "http:///",
         "http://gate.example.com/path",
+        '"http://gate.example.com"',
+        "http://gate.example.com ",
+        "http://gate.example.com,http://other.example.com",
         "http://gate.example.com//",
         "http://gate.example.com?x",
         "http://gate.example.com#x",
@@ -175,8 +208,8 @@ BAD: dict[str, list[str]] = {
         "javascript:alert(1)",
     ],
     "HOST": ["example.com", "127.0.0", "127.0.0.1:80", "*", " 127.0.0.1", "1", "[127.0.0.1"],
-    "PORT": ["65536", *WHOLE],
-    "VERIFY_PORT": ["65536", *WHOLE],
+    "PORT": ["65536", '"8787"', "'8787'", "8787 ", "8787/tcp", ":8787", *WHOLE],
+    "VERIFY_PORT": ["65536", '"8788"', *WHOLE],
     "WORKERS": ["513", *WHOLE],
     "VERIFY_WORKERS": ["513", *WHOLE],
     "TRUSTED_PROXIES": [
@@ -188,8 +221,17 @@ BAD: dict[str, list[str]] = {
         "::ffff:10.0.0.0/104",
         "010.0.0.1",
         "localhost",
+        "unix",
+        "unix:/run/gatepass.sock",
         "*",
         "none,10.0.0.1",
+        "10.0.0.0/8;10.0.1.0/24",
+        "10.0.0.0/8; 10.0.1.0/24",
+        "10.0.0.0/8 10.0.1.0/24",
+        "10.0.0.0/8\n10.0.1.0/24",
+        '"10.0.0.0/8"',
+        '"10.0.0.0/8","10.0.1.0/24"',
+        " ",
     ],
     "MAIL_FROM": [
         "nobody",
@@ -212,6 +254,17 @@ BAD: dict[str, list[str]] = {
         f"smtp://u:{SECRET}\u2100@ho\u2100st:25",
         f"smtp://u:{SECRET}\n@h:25",
         f"smtp://u:{SECRET} @h:25",
+        f'"smtp://u:{SECRET}@h:25"',
+        # By a character that isn't escaped, the host would be "u", and its port 12.
+        f"smtp://u:12#{SECRET}@h:25",
+        f"smtp://u:12?{SECRET}@h:25",
+        f"smtp://u:12/{SECRET}@h:25",
+        f"smtp://u:{SECRET}@h:25/path",
+        # No UTF-8, and so no password that could be typed anywhere; and characters that end it.
+        f"smtp://u:{SECRET}%E4@h:25",
+        f"smtp://u:{SECRET}%00@h:25",
+        f"smtp://u:{SECRET}%0D%0A@h:25",
+        f"smtp://u:{SECRET}\udcff@h:25",
     ],
     "LOGIN_LIFETIME": ["3153600001", *WHOLE],
     "INVITATION_LIFETIME": ["3153600001", *WHOLE],
@@ -295,17 +348,31 @@ def test_home_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_follows_from_settings() -> None:
-    """Https, the engine, the grant file, and whom to trust."""
+    """Https, the engine, the grant file."""
     assert read(PUBLIC_URL="https://a.example").is_https
     assert not read(PUBLIC_URL="http://a.example").is_https
     many = read(DATABASE_URL="postgresql://h/db")
     assert not many.is_sqlite
     assert many.grant_path == Path("/data/grants.db")
-    for address, trusted in (("127.9.9.9", True), ("::1", True), ("128.0.0.1", False)):
-        packed = parse_address(address)
-        assert packed is not None
-        assert read().trusted.contains(packed) is trusted
-        assert not read(TRUSTED_PROXIES="none").trusted.contains(packed)
+
+
+@pytest.mark.parametrize(
+    ("environ", "fits"),
+    [
+        ({}, True),
+        ({"HOST": "localhost"}, True),
+        ({"HOST": "0.0.0.0"}, False),
+        ({"HOST": "192.0.2.7"}, False),
+        ({"PORT": "9000"}, False),
+        ({"PORT": "9000", "PUBLIC_URL": "http://127.0.0.1:9000"}, True),
+        ({"HOST": "0.0.0.0", "PUBLIC_URL": "https://gate.example.com"}, True),
+    ],
+)
+def test_a_public_url_that_nobody_chose_fits_where_it_listens_or_not(
+    environ: dict[str, str], fits: bool
+) -> None:
+    """Where it doesn't, links in mail lead nowhere: ``serve`` says so."""
+    assert read(**environ).public_url_fits is fits
 
 
 @given(

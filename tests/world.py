@@ -169,9 +169,10 @@ class World:
             self.token("admin login", "gplt", user="usr_admin"),
             self.token("verifier", "gpvk"),
             self.token("ended verifier", "gpvk", deactivated=True),
-            # Nothing stores these two as grants; were they there, they still would be no tokens.
+            # Nothing stores these as grants; were they there, they still would be no tokens.
             self.token("invitation", "gpiv"),
             self.token("reset", "gprs"),
+            self.token("email change", "gpec"),
         ]
         self.put(*self.records)
         self.token("unknown")

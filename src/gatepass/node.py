@@ -25,6 +25,7 @@ from gatepass.registry.ended_log import EndedLog
 from gatepass.registry.proving import Proving
 from gatepass.registry.sealing import FILE_NAME, SealingKey
 from gatepass.reporting import Reporting
+from gatepass.reset_requests import ResetRequests
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.follower import NodeLock
@@ -51,6 +52,7 @@ class Node:
         sealing: the key that second factors are sealed with.
         proving: what lets people show once more that it is them.
         usage: this process's counts.
+        reset_requests: carries out requests for password resets that this process took.
         mailing: sends mail, where the node's duties are this process's.
         reporting: tells the others of this node, where its duties are this process's.
         verifier: decides.
@@ -78,6 +80,7 @@ class Node:
         self.proving = Proving(self.database, self.sealing, clock.now)
         self.usage = Usage(self.file.use_directory)
         self.mailing = Mailing(settings, self.database, clock.now)
+        self.reset_requests = ResetRequests(self.database, clock.now, self.mailing.wake)
         self.reporting = Reporting(settings, self.database, self.file, clock)
         self.verifier = Verifier(
             self.file, clock, catalogue.routes, copy=not on_one_machine, counting=self.usage
@@ -129,6 +132,7 @@ class Node:
     def start(self) -> None:
         """Begin the background rounds: clock, counts, and the node's duties if they fall to us."""
         self._begin("tick", self._tick)
+        self._begin("resets", self._reset_passwords)
         self._begin("duties", self._duties)
 
     def leave(self) -> None:
@@ -136,12 +140,13 @@ class Node:
         self.leaving = True
 
     def stop(self) -> None:
-        """End the rounds, and spool what was counted."""
+        """End the rounds, spool what was counted, and carry out requests that were taken."""
         self.leave()
         self._stopped.set()
         self.mailing.wake()
         for thread in self._threads:
             thread.join(timeout=5)
+        self.reset_requests.handle()
         self.usage.close()
         self.database.close()
 
@@ -157,6 +162,13 @@ class Node:
                 self.ended_log.append()
             except Exception as error:
                 _log.warning("a round failed: %s", type(error).__name__)
+
+    def _reset_passwords(self) -> None:
+        while not self._stopped.wait(_ROUND_SECONDS):
+            try:
+                self.reset_requests.handle()
+            except Exception as error:
+                _log.warning("resetting passwords failed: %s", type(error).__name__)
 
     def _duties(self) -> None:
         """What one process of the node does: fold the counts, send mail, and follow. Whoever gets
@@ -263,16 +275,20 @@ def open_node(
     Raises:
         Misconfigured: a file belongs to someone else, a URL can't be read, or the clock is wrong.
     """
-    make_data_dir(settings.grant_path.parent)
-    make_data_dir(settings.data_dir)
+    _make_directory(settings.data_dir, "GATEPASS_DATA_DIR")
+    _make_directory(settings.grant_path.parent, "GATEPASS_DATABASE_URL")
+    if settings.grant_path.is_dir():
+        raise Misconfigured(f"GATEPASS_DATABASE_URL: {settings.grant_path} must be a file")
     file = GrantFile(settings.grant_path)
     clock = clock or Clock(file.shared.latest_ms, accept=accept)
     return Node(settings, catalogue, clock)
 
 
-def make_data_dir(path: Path) -> None:
+def _make_directory(path: Path, setting: str) -> None:
     """Make a directory for the database and what lies beside it, for its owner's eyes alone."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise Misconfigured(f"{setting}: {path} must be a directory") from None
     except OSError as error:
-        raise Misconfigured(f"{path} can't be made: {error.strerror}") from error
+        raise Misconfigured(f"{setting}: {path} can't be made: {error.strerror}") from error

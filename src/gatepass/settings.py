@@ -13,12 +13,15 @@ from email.utils import parseaddr
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
+from gatepass import environment
 from gatepass.core.errors import Misconfigured
-from gatepass.core.networks import InvalidNetwork, Network, Networks, parse_network
+from gatepass.core.networks import InvalidNetwork, Network, parse_network
+from gatepass.environment import PREFIX, QUOTES
 
-PREFIX = "GATEPASS_"
+DEFAULT_PORT = 8787
+DEFAULT_PUBLIC_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 _LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
 # A host outside ASCII is written with its A-labels (xn--…), as browsers compare origins.
 _ORIGIN = re.compile(
@@ -32,13 +35,13 @@ class Settings:
 
     data_dir: Path
     database_url: str = field(repr=False)
-    public_url: str = "http://127.0.0.1:8787"
+    public_url: str = DEFAULT_PUBLIC_URL
     host: str = "127.0.0.1"
-    port: int = 8787
+    port: int = DEFAULT_PORT
     workers: int = 1
     verify_port: int | None = None
     verify_workers: int = 1
-    trusted_proxies: tuple[Network, ...] = ()
+    trusted_proxies: tuple[Network | str, ...] = ()
     catalogue: Path | None = None
     smtp_url: str | None = field(default=None, repr=False)
     mail_from: str | None = None
@@ -57,15 +60,14 @@ class Settings:
         cores = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
         def setting(name: str, parse: Callable[[str], Any], default: str | None) -> Any:
-            text = environ.get(PREFIX + name)
-            if text is None or text == "":
-                text = default
+            variable, text = environment.find(environ, name)
+            text = default if text is None else text
             if text is None:
                 return None
             try:
                 return parse(text)
             except ValueError as error:
-                raise Misconfigured(f"{PREFIX}{name}: {error}") from None
+                raise Misconfigured(f"{variable}: {error}") from None
 
         data_dir = setting("DATA_DIR", _directory, None) or _user_data_dir()
         return cls(
@@ -73,13 +75,13 @@ class Settings:
             database_url=setting(
                 "DATABASE_URL", partial(_database_url, data_dir), "sqlite:///gatepass.db"
             ),
-            public_url=setting("PUBLIC_URL", _public_url, "http://127.0.0.1:8787"),
+            public_url=setting("PUBLIC_URL", _public_url, DEFAULT_PUBLIC_URL),
             host=setting("HOST", _host, "127.0.0.1"),
-            port=setting("PORT", _port, "8787"),
+            port=setting("PORT", _port, str(DEFAULT_PORT)),
             workers=setting("WORKERS", _workers, cores),
             verify_port=setting("VERIFY_PORT", _port, None),
             verify_workers=setting("VERIFY_WORKERS", _workers, cores),
-            trusted_proxies=setting("TRUSTED_PROXIES", _networks, "127.0.0.0/8,::1/128"),
+            trusted_proxies=setting("TRUSTED_PROXIES", _proxies, "127.0.0.0/8,::1/128"),
             catalogue=setting("CATALOGUE", _path, None),
             smtp_url=setting("SMTP_URL", _smtp_url, None),
             mail_from=setting("MAIL_FROM", _mail_from, None),
@@ -87,6 +89,11 @@ class Settings:
             invitation_lifetime=setting("INVITATION_LIFETIME", _seconds, "259200"),
             max_staleness=setting("MAX_STALENESS", _seconds, "10"),
         )
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """What they are called, without the prefix."""
+        return tuple(one.name.upper() for one in fields(cls))
 
     def with_(self, **changes: Any) -> Self:
         """The same settings but for *changes*."""
@@ -96,6 +103,12 @@ class Settings:
     def is_https(self) -> bool:
         """Whether people reach it by https; decides the cookie's name and its Secure mark."""
         return self.public_url.startswith("https://")
+
+    @property
+    def public_url_fits(self) -> bool:
+        """Whether PUBLIC_URL was chosen, or its default is where this listens."""
+        listens_there = self.port == DEFAULT_PORT and ipaddress.ip_address(self.host).is_loopback
+        return self.public_url != DEFAULT_PUBLIC_URL or listens_there
 
     @property
     def mail_host(self) -> str:
@@ -126,10 +139,10 @@ class Settings:
             return Path(self.database_url.removeprefix("sqlite:///"))
         return self.data_dir / "grants.db"
 
-    @property
-    def trusted(self) -> Networks:
-        """TRUSTED_PROXIES, ready for matching."""
-        return Networks.of(self.trusted_proxies)
+    def for_deciding(self) -> Self:
+        """What a process that only decides needs: these without passwords."""
+        database_url = self.database_url if self.is_sqlite else "postgresql:///"
+        return self.with_(database_url=database_url, smtp_url=None)
 
     def to_environ(self) -> dict[str, str]:
         """The environment that reads back as these settings; how worker processes get them."""
@@ -155,6 +168,11 @@ def _path(text: str) -> Path:
     # Bytes that are no text arrive as halves of surrogate pairs, which fail wherever they are told.
     if not text.isprintable():
         raise ValueError("a path of printable characters")
+    if text != text.strip() or text.strip(QUOTES) != text:
+        raise ValueError("must have no space or quote at its beginning or end")
+    if text.startswith("$"):
+        # Else it would be a directory of that name below the current one.
+        raise ValueError("must be written out: no variable is replaced here")
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -183,16 +201,19 @@ def _seconds(text: str) -> int:
     return _whole(text, "a lifetime in seconds", 1, _LONGEST_LIFETIME_S)
 
 
-def _networks(text: str) -> tuple[Network, ...]:
+def _proxies(text: str) -> tuple[Network | str, ...]:
     if text.strip() == "none":
         return ()
-    networks = []
-    for part in text.split(","):
+    if re.search(r"[^\s,][\s;]+[^\s,]|;", text):
+        raise ValueError("must be networks with commas between them")
+    proxies: list[Network | str] = []
+    for part in map(str.strip, text.split(",")):
         try:
-            networks.append(parse_network(part.strip()))
+            # "unix:" stands for peers on a Unix socket (verify.client_address).
+            proxies.append(part if part == "unix:" else parse_network(part))
         except InvalidNetwork as error:
-            raise ValueError(f"{part.strip()!r}: {error}") from None
-    return tuple(networks)
+            raise ValueError(f"{part!r}: {error}") from None
+    return tuple(proxies)
 
 
 def _host(text: str) -> str:
@@ -218,7 +239,13 @@ def _database_url(data_dir: Path, text: str) -> str:
         return f"sqlite:///{file}"
     if separator and scheme in ("postgresql", "postgres") and rest:
         # libpq finds a wrong port out only when it connects, and blames the host's name.
-        hosts = rest.partition("/")[0].partition("?")[0].rpartition("@")[2]
+        if not rest.isprintable() or rest != rest.strip():
+            raise ValueError("must be printable, without a space at its end")
+        before, _, database = rest.partition("?")[0].partition("/")
+        if "@" in database:
+            # Of "user:12/34@host" libpq would make a host called user, and its port 12.
+            raise ValueError("a password's / must be written as %2F, and a database's @ as %40")
+        hosts = before.rpartition("@")[2]
         ports = re.findall(r":([^:,\]]*)(?=,|$)", hosts)
         if any(port and not re.fullmatch("[0-9]{1,5}", port, re.ASCII) for port in ports):
             raise ValueError("a port is a whole number from 1 to 65535")
@@ -235,13 +262,18 @@ def _public_url(text: str) -> str:
 
 
 def _smtp_url(text: str) -> str:
+    if re.fullmatch(r"smtps?://[^/?#]+[/?#].+", text):
+        # Of "user:12#34@host" a host called user would be made, and its port 12.
+        raise ValueError("a password's / ? and # must be written as %2F, %3F and %23")
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
+        user = unquote_to_bytes(parts.netloc.rpartition("@")[0]).decode("utf-8")
     except ValueError:
-        good = False
-    # Control characters would be dropped in silence, and so change the password.
-    if not good or re.search(r"[\s\x00-\x1f\x7f]", text):
+        good, user = False, ""
+    # Control characters would be dropped in silence, and so change the password; what is no UTF-8
+    # would be replaced.
+    if not good or re.search(r"[\s\x00-\x1f\x7f]", text) or not user.isprintable():
         # Not even the library's own complaint is repeated: it quotes the password.
         raise ValueError("an URL such as smtp://user:password@host:587")
     return text

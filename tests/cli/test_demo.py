@@ -59,6 +59,8 @@ def sign_in(facts: dict[str, Any], password: str) -> int:
 def test_what_it_prints_works_and_is_thrown_away(tmp_path: Path) -> None:
     # A real installation's settings around it must not be touched.
     real = {"GATEPASS_DATABASE_URL": "postgresql://real", "GATEPASS_DATA_DIR": "/proc/real"}
+    # Nor does Kubernetes's word for another Service.
+    real |= {"GATEPASS_PORT": "tcp://10.96.0.17:8787", "GATEPASS_VERIFY_PORT": "tcp://10.96.0.1:1"}
     demo = Started(tmp_path, "--port", "0", "--json", GATEPASS_WORKERS="2", **real)
     facts = demo.facts
     assert list(tmp_path.glob("gatepass-demo-*"))

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from gatepass.cli.installation import opened
-from gatepass.registry import audit, second_factor, users
+from gatepass.registry import (
+    audit,
+    password_resets,
+    second_factor,
+    throttling,
+    user_changes,
+    users,
+)
 from gatepass.registry.actor import Actor
 
 ADA = "ada@acme.example"
@@ -41,7 +48,70 @@ def test_a_lost_second_factor_is_turned_off_at_once(installed: Callable[..., Any
     assert (record["email"], record["second_factor"]) == (ADA, False)
 
 
+@pytest.mark.parametrize("command", ["second-factor-off", "reset-link"])
 @pytest.mark.parametrize("email", ["nobody@acme.example", "", "a\udcff@acme.example", "'; --"])
-def test_nobody_is_told_in_one_line(installed: Callable[..., Any], email: str) -> None:
-    said = installed("user", "second-factor-off", email)
+def test_nobody_is_told_in_one_line(
+    installed: Callable[..., Any], command: str, email: str
+) -> None:
+    said = installed("user", command, email)
     assert (said.code, said.out, said.err) == (1, "", "gatepass: There is no such user.\n")
+
+
+def test_somebody_locked_out_is_let_in_at_once(installed: Callable[..., Any]) -> None:
+    with opened() as node, node.database.counting(node.clock.now()) as session:
+        attempt = throttling.begin(session, ADA, "192.0.2.1")
+        while throttling.count_failure(session, attempt):
+            pass
+    for _ in range(2):
+        said = installed("user", "unlock", "ADA@acme.example")
+        assert (said.code, said.out) == (0, "")
+        assert said.err == f"The failed sign-ins of {ADA} no longer count.\n"
+        with opened() as node, node.database.reading(node.clock.now()) as session:
+            assert throttling.refusal(session, attempt) is None
+    with opened() as node, node.database.reading(node.clock.now()) as session:
+        event = audit.list_(session, Actor.command_line(), action="user.unlocked").items[0]
+    assert (event.actor_kind, event.subject.name) == ("command line", "ada")
+    record = json.loads(installed("user", "unlock", ADA, "--json").out)
+    assert record["email"] == ADA
+
+
+@pytest.mark.parametrize("email", ["nobody@acme.example", "", "a\udcff@acme.example", "'; --"])
+def test_nobody_is_unlocked(installed: Callable[..., Any], email: str) -> None:
+    said = installed("user", "unlock", email)
+    assert (said.code, said.out, said.err) == (1, "", "gatepass: There is no such user.\n")
+
+
+def test_a_link_that_is_handed_over_sets_a_new_password(installed: Callable[..., Any]) -> None:
+    said = installed("user", "reset-link", "ADA@acme.example")
+    assert said.code == 0
+    assert said.err == f"Give it to {ADA} alone: it works once, for an hour.\n"
+    start, _, token = said.out.removesuffix("\n").rpartition("/")
+    assert start == "http://127.0.0.1:8787/password-resets"
+    told = json.loads(installed("user", "reset-link", ADA, "--json").out)
+    assert set(told) == {"url", "expires_at"}
+    with opened() as node, node.database.reading(node.clock.now()) as session:
+        assert password_resets.look(session, token, "127.0.0.1").email == ADA
+        events = audit.list_(
+            session, Actor.command_line(), action="user.password_reset_link_taken"
+        ).items
+    assert [one.actor_kind for one in events] == ["command line"] * 2
+    assert not any(token[21:53] in repr(one) for one in events)
+
+
+def test_no_link_for_a_deactivated_user(installed: Callable[..., Any]) -> None:
+    with opened() as node, node.database.changing(node.clock.now()) as change:
+        ada = users.by_email(change.session, ADA)
+        assert ada is not None
+        bob = users.create(
+            change.session,
+            Actor.command_line(),
+            company=ada.company,
+            email="bob@acme.example",
+            name="Bob",
+            role="reporting",
+            password_hash="x",
+        )
+        user_changes.deactivate(change.session, users.on_behalf_of(change.session, ada.id), bob.id)
+    said = installed("user", "reset-link", bob.email)
+    assert (said.code, said.out) == (1, "")
+    assert said.err == "gatepass: There is no such user.\n"

@@ -54,6 +54,19 @@ def test_a_catalogue_adds_to_the_control_planes_own() -> None:
     assert catalogue.routes.match("DELETE", "/v1/charges/ch_1") is Reason.route_unknown
 
 
+def test_routes_that_let_an_encoded_slash_stand() -> None:
+    """Named by method and shape, before or after the permissions."""
+    permissions = "permissions: {files:get: {routes: ['GET /files/{id}', 'GET /x/{id}']}}\n"
+    options = "options: {encoded_slash: ['GET /files/{path}']}\n"
+    for text in (permissions + options, options + permissions):
+        routes = parse_catalogue(text).routes
+        assert routes.match("GET", "/files/a%2Fb") == "files:get"
+        assert routes.match("GET", "/x/a%2Fb") is Reason.path_ambiguous
+    for options in ("options:\n", "options: {}\n", "options: {encoded_slash: }\n"):
+        routes = parse_catalogue(options + permissions).routes
+        assert routes.match("GET", "/files/a%2Fb") is Reason.path_ambiguous
+
+
 @pytest.mark.parametrize(
     "text", [None, "", "\n", "# nothing yet\n", "---\n", "permissions:\n", "permissions: {}", "{}"]
 )
@@ -160,7 +173,19 @@ def test_an_unknown_built_in_role_is_misuse() -> None:
         ("permissions:\n  a:get: {routes: GET /a}", 2, "are a list"),
         ("permissions:\n  a:get:\n    routes:\n      - 5", 4, "put it in quotes"),
         ("permissions:\n  a:get:\n    routes:\n      - GET a", 4, "is not a route"),
-        ("permissions:\n  a:get:\n    routes:\n      - GET /a/", 4, "could never match"),
+        ("permissions:\n  a:get:\n    routes:\n      - GET /a//", 4, "could never match"),
+        ("permissions:\n  a:get:\n    routes:\n      - GET /a/*", 4, "Write GET /a/{name}."),
+        ("permissions:\n  a:get: {routes: ['GET /a/:id']}", 2, "Write GET /a/{id}."),
+        ("permissions:\n  a:get: {routes: ['GET /a/<int:id>/b']}", 2, "Write GET /a/{id}/b."),
+        ("options: {slash: []}", 1, "unknown field 'slash'; known: encoded_slash"),
+        ("options: {encoded_slash: GET /a}", 1, "are a list"),
+        ("options: {encoded_slash: [5]}", 1, "put it in quotes"),
+        ("options: {encoded_slash: [GET a]}", 1, "is not a route"),
+        ("options:\n  encoded_slash:\n    - GET /a/{id}", 3, "must be a route of one of"),
+        ("options: {encoded_slash: ['PUT /{x}']}\npermissions: {a:get: {routes: ['GET /{x}']}}",
+         1, "must be a route of one of"),
+        ("options: {encoded_slash: ['GET /a']}\npermissions: {a:get: {routes: ['GET /a']}}", 1,
+         "must have a parameter"),
         ("permissions:\n  a:get: {routes: [GET /a, GET /a]}", 2, "same shape as 'GET /a' on line"),
         ("permissions:\n  a:get: {routes: ['GET /{x}']}\n  a:put: {routes: ['GET /{y}']}", 3,
          "same shape as 'GET /{x}' on line 2"),

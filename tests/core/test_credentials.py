@@ -13,7 +13,7 @@ from gatepass.core.credentials import make, matches, new_id, parse
 from vector_files import cases
 
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
-PREFIXES = ["gpat", "gplt", "gpiv", "gprs", "gpvk"]
+PREFIXES = ["gpat", "gplt", "gpiv", "gprs", "gpec", "gpvk"]
 bodies = st.builds(
     lambda prefix, rest: f"{prefix}_{rest}",
     st.sampled_from(PREFIXES),
@@ -170,5 +170,6 @@ def test_the_prefixes_are_what_they_are() -> None:
         credentials.LOGIN_TOKEN,
         credentials.INVITATION,
         credentials.PASSWORD_RESET,
+        credentials.EMAIL_CHANGE,
         credentials.VERIFIER_KEY,
     ]

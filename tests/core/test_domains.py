@@ -21,15 +21,17 @@ SENTENCES = {
     "port": "A port is",
     "suffix": "would cover sites of other people",
     "path": "Leave out https://",
+    "scheme": "must have the scheme capacitor",
+    "loopback": "must have a port",
 }
 anything = st.text(st.characters(), max_size=60)
 labels = st.text("ab-1", min_size=1, max_size=3).filter(lambda label: label.strip("-") == label)
 hosts = st.lists(labels, min_size=1, max_size=3).map(lambda labels: ".".join([*labels, "example"]))
-names = hosts | st.just("localhost")
+names = hosts | st.sampled_from(["localhost", "a.localhost"])
 ports = st.sampled_from(["", ":80", ":443", ":8443"])
 entries = st.one_of(
     st.builds(lambda host, port: host + port, names, ports),
-    hosts.map(lambda host: f"*.{host}"),
+    (hosts | st.just("localhost")).map(lambda host: f"*.{host}"),
 )
 origins = st.builds(
     lambda scheme, sub, host, port: f"{scheme}://{sub}{host}{port}",
@@ -45,7 +47,8 @@ def model(entry: str, origin: str) -> bool:
     scheme, _, authority = origin.partition("://")
     host, _, port_text = authority.partition(":")
     entry_host, _, entry_port = entry.partition(":")
-    if scheme not in (("http", "https") if host == "localhost" else ("https",)):
+    local = host == "localhost" or host.endswith(".localhost")
+    if scheme not in (("http", "https") if local else ("https",)):
         return False
     default = {"https": "443", "http": "80"}[scheme]
     if (port_text or default) != (entry_port or default):
@@ -108,7 +111,7 @@ def test_any_text_is_an_entry_or_a_sentence(text: str) -> None:
         return
     assert parse_domain(entry) == entry
     assert entry.isascii()
-    assert entry == entry.lower()
+    assert entry == entry.lower() or "://" in entry
 
 
 @given(anything | anything.map("https://{}".format) | origins)

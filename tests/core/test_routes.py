@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -17,34 +18,74 @@ SENTENCES = {
     "head": "write GET",
     "query": "query is never looked at",
     "path": "could never match",
-    "parameter": "a parameter is a whole segment",
+    "parameter": "a parameter is a whole segment, such as",
+    "foreign": "a parameter is a whole segment in braces",
     "shape": "same shape",
 }
-catalogue = Routes(load("routes.yaml")["catalogue"].items())
+VECTORS = load("routes.yaml")
+SLASHES = VECTORS["slashes"]
+catalogue = Routes(VECTORS["catalogue"].items())
+slashes = Routes(SLASHES["routes"].items(), SLASHES["encoded_slash"])
 pieces = st.sampled_from(
-    [*"abz/.%;#\\?{}~ \0\x1f\x7f\u0085\u00e9\ud800", "%2e", "%2F", "%41", "%C3%A9", "%c2%80", "%25"]
+    [
+        *"abz/.%;#\\?{}~ \0\x1f\x7f\u0085\u00e9\ud800",
+        *("%2e", "%2F", "%41", "%C3%A9", "%c2%80", "%25", "%23", "%3B"),
+        *("%252e", "%2541", "%25c2%2580", "%25e9", "v1/charges/"),
+    ]
 )
 paths = st.lists(pieces, max_size=8).map("".join)
 likely_paths = paths.map("/{}".format) | st.text(st.characters(), max_size=10).map("/{}".format)
 
 
-def ambiguous(path: str) -> bool:
+def control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc"
+
+
+def once(text: str) -> str:
+    """Percent-decoded once, bytes that are no UTF-8 as surrogates."""
+    escaped = re.sub(
+        b"%([0-9a-fA-F]{2})", lambda escape: bytes([int(escape[1], 16)]), text.encode()
+    )
+    return escaped.decode("utf-8", "surrogateescape")
+
+
+def hides(decoded: str) -> bool:
+    """Whether a second decoding would bring about what splits a path, or nonsense that could."""
+    bare, twice = re.sub("%[0-9a-fA-F]{2}", "", decoded), once(decoded)
+    dangerous = [c for c in twice if c in "/\\.%;?#" or control(c) or "\udc80" <= c <= "\udc9f"]
+    return any(twice.count(character) > bare.count(character) for character in dangerous)
+
+
+def ambiguous(path: str, templates: Collection[str]) -> bool:
     """The rule's clauses on a path without query, one after the other."""
     if any(ord(character) > 127 for character in path) or not path.startswith("/"):
         return True
-    for segment in path[1:].split("/"):
-        if re.search("%(?![0-9a-fA-F][0-9a-fA-F])", segment):
+    if any(character in "\\;#" or control(character) for character in path):
+        return True
+    if re.search("%(?![0-9a-fA-F][0-9a-fA-F])", path):
+        return True
+    segments = [once(segment) for segment in path[1:].split("/")]
+    opaque = False
+    for segment in segments[:-1] if segments[-1] == "" else segments:
+        if segment in ("", ".", "..") or any("\udc80" <= c <= "\udcff" for c in segment):
             return True
-        escaped = re.sub("%(..)", lambda escape: chr(int(escape[1], 16)), segment, flags=re.DOTALL)
-        try:
-            decoded = escaped.encode("latin-1").decode("utf-8")
-        except UnicodeDecodeError:
+        if "/" in segment or any(character == "\\" or control(character) for character in segment):
             return True
-        if segment in ("", ".", "..") or decoded in ("", ".", ".."):
-            return True
-        if any(c in "/\\;#%" or unicodedata.category(c) == "Cc" for c in decoded):
-            return True
+        if any(character in "#;%" for character in segment):
+            opaque = True
+            if hides(segment) or segment.split(";")[0].split("#")[0] in (".", ".."):
+                return True
+    if opaque or segments[-1] == "":
+        return not any(fits(template, segments) for template in templates)
     return False
+
+
+def fits(template: str, segments: list[str]) -> bool:
+    own = template[1:].split("/")
+    return len(own) == len(segments) and all(
+        sent != "" if segment[:1] == "{" else once(segment) == sent
+        for segment, sent in zip(own, segments, strict=True)
+    )
 
 
 @pytest.mark.parametrize("case", cases("routes.yaml", "calls"))
@@ -57,13 +98,26 @@ def test_calls(case: dict[str, str]) -> None:
         assert isinstance(outcome, Reason) == (case["is"] in ("path_ambiguous", "route_unknown"))
 
 
+@pytest.mark.parametrize("case", SLASHES["calls"], ids=lambda case: case["shows"])
+def test_encoded_slashes(case: dict[str, str]) -> None:
+    """An encoded slash stands in the parameters of those routes that let it, and nowhere else."""
+    method, _, path = case["call"].partition(" ")
+    assert slashes.match(method, path) == case["is"]
+    if "%2f" in path.lower():
+        without = Routes(SLASHES["routes"].items())
+        assert without.match(method, path) is Reason.path_ambiguous
+
+
 @pytest.mark.parametrize("case", cases("routes.yaml", "broken"))
 def test_broken_routes(case: dict[str, Any]) -> None:
     """A route that can't match, or matches what another one does, is an error that says why."""
     *good, bad = case["routes"]
     Routes((route, "charges:get") for route in good)
-    with pytest.raises(RouteError, match=SENTENCES[case["failure"]]):
+    with pytest.raises(RouteError, match=SENTENCES[case["failure"]]) as refused:
         Routes((route, "charges:get") for route in (*good, bad))
+    if "right" in case:
+        assert f"Write {case['right']}." in str(refused.value)
+        Route.parse(case["right"])
 
 
 def test_methods_are_apart() -> None:
@@ -87,8 +141,14 @@ def test_a_route_as_it_matches() -> None:
 @given(paths | likely_paths)
 def test_ambiguity_is_what_the_rule_says(path: str) -> None:
     """Every clause and no other makes a path ambiguous; no path raises."""
-    outcome = catalogue.match("GET", path)
-    assert (outcome is Reason.path_ambiguous) == ambiguous(path.split("?")[0])
+    for method in ("GET", "PUT", "BREW"):
+        templates = [
+            route.removeprefix(f"{method} ")
+            for route in VECTORS["catalogue"]
+            if route.startswith(f"{method} ")
+        ]
+        outcome = catalogue.match(method, path)
+        assert (outcome is Reason.path_ambiguous) == ambiguous(path.split("?")[0], templates)
 
 
 @given(likely_paths, st.text(st.characters(), max_size=8))

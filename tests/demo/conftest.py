@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.demo import acme
 from gatepass.demo.acme import Credentials
-from gatepass.demo.app import PAGE_TOKEN, create_app
+from gatepass.demo.app import create_app
 from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.node import Node, open_node
 from gatepass.registry import passwords
@@ -65,6 +65,5 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         credentials = acme.furnish(node)
         SampleStore(directory / FILE_NAME).fill(node.clock.now())
         page_token = acme.new_page_token(node, PORT)
-        patch.setenv(PAGE_TOKEN, page_token)
-        yield Demo(node, credentials, page_token, create_app(node))
+        yield Demo(node, credentials, page_token, create_app(node, page_token))
     node.database.close()

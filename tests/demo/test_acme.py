@@ -5,7 +5,7 @@ from typing import Any
 
 from gatepass.core.decision import Reason
 from gatepass.demo import acme
-from gatepass.registry import access_tokens, audit, usage, users
+from gatepass.registry import access_tokens, audit, email_change_links, usage, users
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
 
@@ -92,3 +92,19 @@ def test_the_page_s_token_is_made_anew_at_each_start(demo: Any) -> None:
         assert ada is not None
         named = access_tokens.list_(session, Actor.command_line(), q="Demo page", status="active")
     assert [token.created_by.id for token in named.items] == [ada.id]
+
+
+def test_it_starts_again_after_its_owner_changed_their_address(demo: Any) -> None:
+    node = demo.node
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        ada = acme.owner(session)
+    assert ada.email == acme.OWNER_EMAIL
+    for email in ("countess@acme.example", acme.OWNER_EMAIL):
+        with node.database.changing(now) as change:
+            email_change_links.change_at_once(change.session, Actor.command_line(), ada.id, email)
+        token = acme.new_page_token(node, 9000)
+        call = {"permission": "charges:search", "origin": "http://localhost:9000"}
+        assert node.verifier.check(token, **call).allowed
+        with node.database.reading(now) as session:
+            assert acme.owner(session).email == email

@@ -1,42 +1,77 @@
-"""docs/nginx.md, run as it stands there, with a real nginx in front of a real API."""
+"""docs/nginx.md, run as it stands there, with a real nginx in front of real APIs."""
 
+import base64
+import hashlib
 import http.server
 import json
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import httpx
 import pytest
 
+from apps_behind import Recorded, wsgi_server
 from gatepass.verify.frames import Frames, Reached
 from gatepass.verify.freshness import BOOT_CLOCK
 from nginx import Nginx
 from running import Running, free_port, new_token
+from workers import ask
+
+CATALOGUE = """
+permissions:
+  charges:create:  {routes: ["POST /v1/charges"]}
+  charges:get:     {routes: ["GET /v1/charges/{id}"]}
+  charges:search:  {routes: ["GET /v1/charges"]}
+  charges:discover: {routes: ["OPTIONS /v1/discovery"]}
+"""
 
 
 class Api(http.server.BaseHTTPRequestHandler):
-    """The API behind nginx: tells what reached it."""
+    """The API behind nginx: tells what reached it, and speaks a WebSocket's handshake."""
 
     protocol_version = "HTTP/1.1"
+    reached: "list[str]"
 
     def do_GET(self) -> None:
+        self.reached.append(self.command)
+        if self.headers.get("upgrade"):
+            self._switch_protocols()
+            return
         if self.command == "POST":
             self.rfile.read(int(self.headers.get("content-length", 0)))
         body = json.dumps(
-            {
-                "method": self.command,
-                "path": self.path,
-                "headers": {k.lower(): v for k, v in self.headers.items()},
-            }
+            {"method": self.command, "path": self.path, "headers": self._headers()}
         ).encode()
         self.send_response(200)
+        self.send_header("Access-Control-Allow-Origin", "https://only.example")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     do_POST = do_GET
     do_OPTIONS = do_GET
+    do_DELETE = do_GET
+
+    def _headers(self) -> dict[str, str]:
+        return {k.lower(): v for k, v in self.headers.items()}
+
+    def _switch_protocols(self) -> None:
+        accept = self.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        digest = base64.b64encode(hashlib.sha1(accept.encode()).digest())
+        self.send_response(101)
+        self.send_header("Upgrade", self.headers["upgrade"])
+        self.send_header("Connection", "upgrade")
+        self.send_header("Sec-WebSocket-Accept", digest.decode())
+        self.end_headers()
+        # What is no frame to a client is enough to see that bytes pass.
+        self.wfile.write(json.dumps(self._headers()).encode() + b"\n")
+        self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         pass
@@ -44,31 +79,71 @@ class Api(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with Running(tmp_path_factory.mktemp("nginx-gatepass")) as running:
+    directory = tmp_path_factory.mktemp("nginx-gatepass")
+    catalogue = directory / "its-catalogue.yaml"
+    catalogue.write_text(CATALOGUE)
+    with Running(directory, GATEPASS_CATALOGUE=str(catalogue)) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
-def ports(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """nginx with the page's configuration, only ports replaced: ``api`` and ``dashboard``."""
-    api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
-    threading.Thread(target=api.serve_forever, daemon=True).start()
+@contextmanager
+def gateway(
+    running: Running,
+    directory: Path,
+    api_port: int,
+    more: str = "",
+    changed: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[dict[str, str]]:
+    """nginx with the page's configuration, only ports replaced: ``api`` and ``dashboard``.
+
+    *changed* is what an operator writes instead.
+    """
     front, dashboard = free_port(), free_port()
     addresses = {
         "127.0.0.1:8788": f"127.0.0.1:{running.verify_port}",
         "127.0.0.1:8787": f"127.0.0.1:{running.port}",
-        "127.0.0.1:9000": f"127.0.0.1:{api.server_port}",
+        "127.0.0.1:9000": f"127.0.0.1:{api_port}",
         "127.0.0.1:8080": f"127.0.0.1:{front}",
         "127.0.0.1:8081": f"127.0.0.1:{dashboard}",
+        **changed,
     }
-    directory = tmp_path_factory.mktemp("nginx")
-    with Nginx(directory, "nginx.md", addresses, f"127.0.0.1:{front}") as nginx:
+    with Nginx(directory, "nginx.md", addresses, f"127.0.0.1:{front}", more) as nginx:
         yield {
             "api": f"http://127.0.0.1:{front}",
             "dashboard": f"http://127.0.0.1:{dashboard}",
             "error_log": str(nginx.error_log),
         }
+
+
+@pytest.fixture(scope="module")
+def ports(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A gateway before an API that tells what reached it."""
+    Api.reached = []
+    api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=api.serve_forever, daemon=True).start()
+    with gateway(running, tmp_path_factory.mktemp("nginx"), api.server_port) as ports:
+        yield ports
     api.shutdown()
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Iterator[Recorded]:
+    """Django and Flask on a WSGI server, to which, as to CGI, hyphens and underscores are alike."""
+    with wsgi_server() as recorded:
+        yield recorded
+
+
+@pytest.fixture(scope="module", params=["as it stands", "underscores on"])
+def wsgi_api(
+    running: Running,
+    recorded: Recorded,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Iterator[str]:
+    """The gateway before them, as nginx comes, and where a site lets underscores in names pass."""
+    more = "underscores_in_headers on;" if request.param == "underscores on" else ""
+    with gateway(running, tmp_path_factory.mktemp("nginx"), recorded.port, more) as ports:
+        yield ports["api"]
 
 
 def test_a_permitted_call_reaches_the_api_with_who_it_was_and_without_the_secret(
@@ -138,9 +213,8 @@ def test_every_refusal_names_its_reason_and_never_reaches_the_api(
     assert answer.status_code == status
     assert answer.json()["reason"] == reason
     assert answer.headers["x-gatepass-reason"] == reason
-    assert ("www-authenticate" in answer.headers) == (
-        status == 401 or reason == "permission_missing"
-    )
+    challenges = answer.headers.get_list("www-authenticate")
+    assert len(challenges) == (1 if status == 401 or reason == "permission_missing" else 0)
 
 
 def test_a_deactivated_token_is_refused_on_the_very_next_call(
@@ -156,21 +230,313 @@ def test_a_deactivated_token_is_refused_on_the_very_next_call(
         assert (refused.status_code, refused.json()["reason"]) == (401, "token_deactivated")
 
 
-def test_a_preflight_is_answered_by_the_api_itself(ports: dict[str, str]) -> None:
-    answer = httpx.request(
-        "OPTIONS", f"{ports['api']}/v1/charges", headers={"X-Gatepass-User": "usr_forged"}
+PREFLIGHT = {
+    "Origin": "https://shop.example.com",
+    "Access-Control-Request-Method": "DELETE",
+    "Access-Control-Request-Headers": "authorization, idempotency-key, sentry-trace",
+}
+
+
+def test_a_preflight_is_answered_by_nginx_and_reaches_nobody(ports: dict[str, str]) -> None:
+    """It carries no credential, so nothing of it may get to the API."""
+    Api.reached.clear()
+    answer = httpx.request("OPTIONS", f"{ports['api']}/v1/charges/1", headers=PREFLIGHT)
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-methods"] == "DELETE"
+    assert answer.headers["access-control-allow-headers"] == (
+        "authorization, idempotency-key, sentry-trace"
+    )
+    assert "access-control-allow-credentials" not in answer.headers
+    assert Api.reached == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "https://shop.example.com"},
+        {"Access-Control-Request-Method": "GET"},
+        {"Origin": "", "Access-Control-Request-Method": "GET"},
+        {"Origin": "https://shop.example.com", "Access-Control-Request-Method": ""},
+        {"X-HTTP-Method-Override": "DELETE"},
+        {"X-Gatepass-User": "usr_forged"},
+    ],
+)
+def test_any_other_options_is_decided_like_any_call(
+    running: Running, ports: dict[str, str], headers: dict[str, str]
+) -> None:
+    """Without a token it reaches nobody; with one, only where the catalogue has the route."""
+    Api.reached.clear()
+    for path in ("/v1/charges/1", "/v1/discovery", "/"):
+        answer = httpx.request("OPTIONS", ports["api"] + path, headers=headers)
+        assert (answer.status_code, answer.json()["reason"]) == (401, "token_missing")
+    sent = {**headers, "x-access-token": new_token(running.sign_in())["token"]}
+    answer = httpx.request("OPTIONS", f"{ports['api']}/v1/charges/1", headers=sent)
+    assert (answer.status_code, answer.json()["reason"]) == (403, "route_unknown")
+    assert Api.reached == []
+    answer = httpx.request("OPTIONS", f"{ports['api']}/v1/discovery", headers=sent)
+    assert (answer.status_code, answer.json()["method"]) == (200, "OPTIONS")
+
+
+def test_a_location_that_is_added_is_decided_too(
+    running: Running, recorded: Recorded, tmp_path: Path
+) -> None:
+    """With nothing but where to pass its calls on: the rest stands at the server."""
+    first = "    location / {\n        # A preflight"
+    added = f"    location /v1/charges/ {{ proxy_pass http://api; }}\n{first}"
+    with gateway(running, tmp_path, recorded.port, changed={first: added}) as ports:
+        recorded.calls.clear()
+        for method in ("GET", "OPTIONS", "POST"):
+            answer = httpx.request(method, f"{ports['api']}/v1/charges/1", headers=PREFLIGHT)
+            assert answer.status_code == 401
+        assert recorded.calls == []
+        made = new_token(running.sign_in())
+        forged = {"X-Gatepass-User": "forged", "X-HTTP-Method-Override": "DELETE"}
+        answer = httpx.get(
+            f"{ports['api']}/v1/charges/1",
+            headers={"x-access-token": made["token"], "X-Behind": "flask", **forged},
+        )
+        assert answer.json() == {"by": "flask", "method": "GET", "path": "/v1/charges/1"}
+        assert recorded.calls[-1]["HTTP_X_GATEPASS_USER"] == made["created_by"]
+        assert made["token"] not in str(recorded.calls)
+
+
+def test_any_page_may_read_the_answers(running: Running, ports: dict[str, str]) -> None:
+    """Refusals too, so that a page can show why; once, though the API has a word of its own."""
+    bearer = {"Authorization": f"Bearer {new_token(running.sign_in())['token']}"}
+    origin = {"Origin": "https://shop.example.com"}
+    for path, headers, status in [
+        ("/v1/charges", bearer, 200),
+        ("/v1/charges", {}, 401),
+        ("/v1/nothing", bearer, 403),
+    ]:
+        answer = httpx.get(ports["api"] + path, headers={**headers, **origin})
+        assert answer.status_code == status
+        assert answer.headers.get_list("access-control-allow-origin") == ["*"]
+
+
+@pytest.mark.parametrize("framework", ["django", "flask"])
+def test_no_framework_carries_out_what_wasnt_decided(
+    running: Running, wsgi_api: str, recorded: Recorded, framework: str
+) -> None:
+    """A function view answers any method, and a method-override middleware changes it: neither sees
+    a call without a decision, nor another method or path than the one that was decided."""
+    recorded.calls.clear()
+    behind = {"X-Behind": framework}
+    for headers in ({}, {"X-HTTP-Method-Override": "DELETE"}, {"Origin": "https://a.example"}):
+        refused = httpx.request(
+            "OPTIONS", f"{wsgi_api}/v1/charges/1", headers={**behind, **headers}
+        )
+        assert refused.status_code == 401
+    assert recorded.calls == []
+    bearer = {"Authorization": f"Bearer {new_token(running.sign_in())['token']}"}
+    for name in (
+        *("X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"),
+        *("X_HTTP_Method_Override", "X-HTTP_Method-Override", "X_METHOD_OVERRIDE"),
+    ):
+        answer = httpx.get(f"{wsgi_api}/v1/charges/1", headers={**behind, **bearer, name: "DELETE"})
+        assert answer.json() == {"by": framework, "method": "GET", "path": "/v1/charges/1"}
+    for name in ("X-Original-URL", "X-Rewrite-URL", "X_Rewrite_URL", "X-Forwarded-Prefix"):
+        httpx.get(f"{wsgi_api}/v1/charges/1", headers={**behind, **bearer, name: "/admin"})
+        assert "/admin" not in recorded.calls[-1].values()
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["X-Gatepass-{}", "X_Gatepass_{}", "X-Gatepass_{}", "x_gatepass-{}", "X_GATEPASS_{}"],
+)
+def test_no_spelling_of_our_headers_gets_through(
+    running: Running, wsgi_api: str, recorded: Recorded, spelling: str
+) -> None:
+    """To a WSGI server all of them are one name."""
+    made = new_token(running.sign_in())
+    for header in ("Authorization", "X-Access-Token", "X_Access_Token"):
+        secret = f"Bearer {made['token']}" if header == "Authorization" else made["token"]
+        forged = {
+            spelling.format(name): "forged"
+            for name in ("Token", "Company", "User", "Kind", "Permissions")
+        }
+        answer = httpx.get(
+            f"{wsgi_api}/v1/charges/1",
+            headers={
+                **forged,
+                header: secret,
+                "X-Forwarded-For": "203.0.113.9",
+                "X-Behind": "flask",
+            },
+        )
+        if answer.status_code == 401:
+            # nginx itself dropped the only credential.
+            assert header == "X_Access_Token"
+            continue
+        environ = recorded.calls[-1]
+        assert environ["HTTP_X_GATEPASS_USER"] == made["created_by"]
+        assert environ["HTTP_X_GATEPASS_TOKEN"] == made["id"]
+        assert environ["HTTP_X_GATEPASS_KIND"] == "api"
+        assert environ["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
+        assert "forged" not in environ.values()
+        assert made["token"] not in str(environ)
+
+
+def test_very_many_headers_are_no_outage(
+    running: Running, ports: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the decision doesn't need isn't sent along."""
+    monkeypatch.setattr("http.client._MAXHEADERS", 1_000)  # This API's own limit.
+    many = [(f"X-Custom-{number}", "x") for number in range(150)]
+    made = new_token(running.sign_in())
+    answer = httpx.get(
+        f"{ports['api']}/v1/charges", headers=[*many, ("x-access-token", made["token"])]
     )
     assert answer.status_code == 200
-    assert answer.json()["method"] == "OPTIONS"
-    assert not any(name.startswith("x-gatepass") for name in answer.json()["headers"])
+    answer = httpx.get(f"{ports['api']}/v1/charges", headers=many)
+    assert (answer.status_code, answer.json()["reason"]) == (401, "token_missing")
+
+
+@pytest.mark.parametrize(
+    "name", ["Authorization", "X-Access-Token", "Origin", "Referer", "Sec-Fetch-Site"]
+)
+@pytest.mark.parametrize("garbage", [b"\x01", b"a\x1fb", b"\x7f", b"\xff", b"\xc3\xa4"])
+def test_garbage_in_a_header_is_the_callers_fault(
+    running: Running, ports: dict[str, str], name: str, garbage: bytes
+) -> None:
+    """And no outage; nor does it reach the API as what it isn't."""
+    token = new_token(running.sign_in(), kind="ui")["token"]
+    headers = {"Authorization": f"Bearer {token}".encode(), name: garbage}
+    answer = httpx.get(f"{ports['api']}/v1/charges", headers=headers)
+    assert answer.status_code in (400, 401, 403)
+
+
+def test_a_page_on_the_apis_own_host(running: Running, ports: dict[str, str]) -> None:
+    """Its GET has neither Origin nor Referer, but says what it is, and which host it calls."""
+    made = new_token(running.sign_in(), kind="ui", domains=["shop.example.com"])
+    bearer = {"Authorization": f"Bearer {made['token']}", "Host": "shop.example.com"}
+    url = f"{ports['api']}/v1/charges"
+    assert httpx.get(url, headers={**bearer, "Sec-Fetch-Site": "same-origin"}).status_code == 200
+    for more, reason in [
+        ({}, "origin_missing"),
+        ({"Sec-Fetch-Site": "cross-site"}, "origin_missing"),
+        ({"Sec-Fetch-Site": "same-origin", "Host": "evil.example"}, "origin_not_allowed"),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"}, "origin_not_allowed"),
+        (
+            {
+                "Sec-Fetch-Site": "same-origin",
+                "Host": "evil.example",
+                "X-Forwarded-Host": "shop.example.com",
+            },
+            "origin_not_allowed",
+        ),
+    ]:
+        answer = httpx.get(url, headers={**bearer, **more})
+        assert (answer.status_code, answer.json()["reason"]) == (403, reason)
+
+
+def handshake(url: str, **headers: str) -> tuple[int, dict[str, Any]]:
+    """Ask for a WebSocket; the status, and what reached the API if it was given."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    asked = {
+        "Host": host,
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in asked.items())
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(f"GET /v1/charges/1 HTTP/1.1\r\n{lines}\r\n".encode())
+        stream = connection.makefile("rb")
+        status = int(stream.readline().split()[1])
+        while stream.readline().strip():
+            pass
+        return status, json.loads(stream.readline()) if status == 101 else {}
+
+
+def test_a_websockets_token_among_the_sub_protocols(
+    running: Running, ports: dict[str, str]
+) -> None:
+    """A browser has no other way. The API sees its own sub-protocols, and never the token."""
+    token = new_token(running.sign_in())["token"]
+    for offered, passed in [
+        (f"gatepass, {token}", "gatepass"),
+        (f"gatepass,{token}", "gatepass"),
+        (f"gatepass, {token}, chat, superchat", "gatepass, chat, superchat"),
+    ]:
+        status, reached = handshake(ports["api"], Sec_WebSocket_Protocol=offered)
+        assert status == 101
+        assert reached["sec-websocket-protocol"] == passed
+        assert reached["x-gatepass-kind"] == "api"
+        assert token not in str(reached)
+    status, reached = handshake(
+        ports["api"], Sec_WebSocket_Protocol="chat", Authorization=f"Bearer {token}"
+    )
+    assert (status, reached["sec-websocket-protocol"]) == (101, "chat")
+    assert handshake(ports["api"])[0] == 401
+    assert handshake(ports["api"], Sec_WebSocket_Protocol="gatepass, rubbish")[0] == 401
+    assert handshake(ports["api"], Sec_WebSocket_Protocol=f"chat, gatepass, {token}")[0] == 401
+
+
+def test_only_a_websocket_is_switched_to(running: Running, ports: dict[str, str]) -> None:
+    """A connection that leaves HTTP for another HTTP would carry calls that nobody decides."""
+    token = new_token(running.sign_in())["token"]
+    bearer = {"Authorization": f"Bearer {token}", "Connection": "Upgrade, HTTP2-Settings"}
+    for upgrade in ("h2c", "h2c, websocket", "websocket, h2c", "TLS/1.0"):
+        answer = httpx.get(
+            f"{ports['api']}/v1/charges",
+            headers={**bearer, "Upgrade": upgrade, "HTTP2-Settings": "AAMAAABkAARAAAAAAAIAAAAA"},
+        )
+        assert answer.status_code == 200
+        assert "upgrade" not in answer.json()["headers"]
+    # Nor are sub-protocols read where there is no handshake.
+    answer = httpx.get(
+        f"{ports['api']}/v1/charges", headers={"Sec-WebSocket-Protocol": f"gatepass, {token}"}
+    )
+    assert (answer.status_code, answer.json()["reason"]) == (401, "token_missing")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET http://127.0.0.1/v1/charges HTTP/1.1",
+        "GET //v1/charges HTTP/1.1",
+        "GET /v1/charges/../charges HTTP/1.1",
+        "GET /%76%31/charges%2F1 HTTP/1.1",
+        "GET /v1/charges#x HTTP/1.1",
+        "TRACE /v1/charges HTTP/1.1",
+        "CONNECT 127.0.0.1:80 HTTP/1.1",
+        "get /v1/charges HTTP/1.1",
+        "GET /_gatepass HTTP/1.1",
+        "GET //_gatepass HTTP/1.1",
+        "GET /%5fgatepass HTTP/1.1",
+        "GET @refused_401 HTTP/1.1",
+        "GET /v1/charges",
+    ],
+)
+def test_no_request_line_reaches_the_api_without_a_token(ports: dict[str, str], line: str) -> None:
+    """Whatever form the target has."""
+    Api.reached.clear()
+    host, _, port = ports["api"].removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(f"{line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    assert not answer.startswith((b"HTTP/1.1 2", b"HTTP/1.1 5"))
+    assert Api.reached == []
 
 
 def test_the_dashboard_is_public_and_the_gateways_endpoints_and_figures_are_not(
     ports: dict[str, str],
 ) -> None:
     assert httpx.get(f"{ports['dashboard']}/sign-in").status_code == 200
-    for path in ("/authz/nginx", "/authz/", "/metrics"):
-        assert httpx.get(ports["dashboard"] + path).status_code == 404
+    for path in (
+        *("/authz/nginx", "/authz/", "/metrics", "/%61uthz/nginx", "/authz%2fnginx"),
+        *("//authz/nginx", "/x/../authz/nginx", "/x/%2e%2e/metrics", "/AUTHZ/nginx", "/metric%73"),
+        *("/./authz/nginx", "/authz//nginx", "/metrics/", "/authz%252fnginx"),
+    ):
+        answer = ask(int(ports["dashboard"].rpartition(":")[2]), "GET", path)
+        assert answer.status == 404, path
     # Nor does the sub-request's own location answer anyone from outside.
     assert httpx.get(f"{ports['api']}/_gatepass").status_code == 404
 

@@ -2,12 +2,9 @@
 
 import threading
 import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
 from django.test.utils import override_settings
@@ -19,30 +16,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 from gatepass import Misconfigured, Verifier
 from issued import Issued
-from shops import MIDDLEWARE, PERMISSIONS, Answer, asgi_call, wsgi_call
+from shops import MIDDLEWARE, PERMISSIONS, django_site
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
-
-Call = Callable[..., Answer]
-
-
-@contextmanager
-def site(
-    gatepass: dict[str, Any],
-    *patterns: Any,
-    middleware: list[str] = MIDDLEWARE,
-    asynchronous: bool = False,
-    environ: dict[str, Any] | None = None,
-    **settings: Any,
-) -> Iterator[Call]:
-    """A Django site; calls it."""
-    urls = types.ModuleType("urls")
-    urls.__dict__["urlpatterns"] = list(patterns)
-    with override_settings(GATEPASS=gatepass, ROOT_URLCONF=urls, MIDDLEWARE=middleware, **settings):
-        if asynchronous:
-            yield asgi_call(ASGIHandler(), **(environ or {}))
-        else:
-            yield wsgi_call(WSGIHandler(), **(environ or {}))
 
 
 @pytest.fixture
@@ -75,7 +51,7 @@ def test_a_decorated_view_is_guarded_without_the_middleware_too(
 ) -> None:
     """Whatever the view and the server are: Django brings the two together."""
     for middleware in ([], MIDDLEWARE):
-        with site(
+        with django_site(
             gatepass, path("x", guarded), middleware=middleware, asynchronous=asynchronous
         ) as call:
             assert call("GET", "/x", lines).body == b"seen"
@@ -122,7 +98,7 @@ def test_classes_of_views_are_guarded_whole_or_by_method(
         path("inherits", Inherits.as_view()),
         path("django", InDjangosWay.as_view()),
     ]
-    with site(gatepass, *patterns, middleware=middleware, asynchronous=asynchronous) as call:
+    with django_site(gatepass, *patterns, middleware=middleware, asynchronous=asynchronous) as call:
         for target in ("/whole", "/inherits", "/django"):
             assert call("GET", target, lines).outcome == "permission_missing"
             assert call("GET", target).outcome == "token_missing"
@@ -169,7 +145,7 @@ def test_a_view_that_nobody_named_is_refused_whatever_stands_around_it(
         path("open", Open.as_view()),
         path("still", StillNamed.as_view()),
     ]
-    with site(gatepass, *patterns) as call:
+    with django_site(gatepass, *patterns) as call:
         for target in ("/function", "/class", "/own"):
             assert call("GET", target, lines).outcome == "route_unknown"
             assert call("GET", target).outcome == "token_missing"
@@ -178,10 +154,103 @@ def test_a_view_that_nobody_named_is_refused_whatever_stands_around_it(
         assert call("GET", "/nowhere").status == 404
 
 
+def test_an_answer_that_no_view_gave_is_refused(
+    gatepass: dict[str, Any], lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Middleware behind ours can answer by itself: static files, a health check, a fallback."""
+
+    def answering(get_response: Any) -> Any:
+        def middleware(request: Any) -> HttpResponse:
+            if request.path_info == "/static":
+                return HttpResponse("SECRET")
+            if request.path_info == "/moved":
+                return HttpResponse(status=301, headers={"location": "/moved/"})
+            return get_response(request)
+
+        return middleware
+
+    module = types.ModuleType("answering_middleware")
+    module.__dict__["answering"] = answering
+    monkeypatch.setitem(__import__("sys").modules, "answering_middleware", module)
+    seen = path("seen", requires("charges:get")(view))
+    for asynchronous in (False, True):
+        stack = [*MIDDLEWARE, "answering_middleware.answering"]
+        with django_site(gatepass, seen, middleware=stack, asynchronous=asynchronous) as call:
+            assert call("GET", "/static", lines).outcome == "route_unknown"
+            assert call("GET", "/static").outcome == "token_missing"
+            assert call("GET", "/moved").status == 301
+            assert call("GET", "/nowhere", lines).status == 404
+            assert call("GET", "/seen", lines).body == b"seen"
+        # What is in front of ours answers as it did.
+        with django_site(gatepass, seen, middleware=stack[::-1], asynchronous=asynchronous) as call:
+            assert call("GET", "/static").body == b"SECRET"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("by_routes", [False, True])
+def test_a_method_or_path_that_is_overridden_behind_the_guard_is_decided_again(
+    by_routes: bool,
+    asynchronous: bool,
+    gatepass: dict[str, Any],
+    issued: Issued,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A caller that may read must not write by a header that says so."""
+    done: list[str] = []
+
+    def overriding(get_response: Any) -> Any:
+        def middleware(request: Any) -> Any:
+            request.method = request.headers.get("x-http-method-override", request.method)
+            request.path_info = request.headers.get("x-rewrite-url", request.path_info)
+            return get_response(request)
+
+        return middleware
+
+    module = types.ModuleType("overriding_middleware")
+    module.__dict__["overriding"] = overriding
+    monkeypatch.setitem(__import__("sys").modules, "overriding_middleware", module)
+
+    def charge(request: Any, id: str) -> HttpResponse:
+        done.append(request.method)
+        return view(request)
+
+    class Charge(View):
+        @requires("charges:get")
+        def get(self, request: Any, id: str) -> HttpResponse:
+            return charge(request, id)
+
+        @requires("payouts:create")
+        def post(self, request: Any, id: str) -> HttpResponse:
+            return charge(request, id)
+
+        def delete(self, request: Any, id: str) -> HttpResponse:
+            return charge(request, id)
+
+    settings, patterns = gatepass, [path("charges/<id>", Charge.as_view())]
+    if by_routes:
+        permissions = {"GET /charges/{id}": "charges:get", "POST /charges/{id}": "payouts:create"}
+        settings = {**gatepass, "PERMISSIONS": permissions, "EXEMPT": ["GET /health/{id}"]}
+        patterns = [path("charges/<id>", charge), path("health/<id>", charge)]
+    stack = [*MIDDLEWARE, "overriding_middleware.overriding"]
+    lines = [("x-access-token", issued.token(permissions=frozenset({"charges:get"})))]
+    with django_site(settings, *patterns, middleware=stack, asynchronous=asynchronous) as call:
+        assert call("GET", "/charges/1", lines).body == b"seen"
+        for method, outcome in (("POST", "permission_missing"), ("DELETE", "route_unknown")):
+            override = ("x-http-method-override", method)
+            assert call("GET", "/charges/1", [*lines, override]).outcome == outcome
+            assert call("GET", "/charges/1", [override]).outcome == "token_missing"
+        if by_routes:
+            rewrite = ("x-rewrite-url", "/charges/1")
+            assert call("GET", "/health/1", [rewrite]).outcome == "token_missing"
+            assert call("GET", "/health/1").body == b"seen"
+            done.pop()
+    assert done == ["GET"]
+
+
 def test_several_requirements_must_all_be_held(gatepass: dict[str, Any], issued: Issued) -> None:
     both = requires("charges:get")(csrf_exempt(requires("charges:create")(view)))
     for middleware in ([], MIDDLEWARE):
-        with site(gatepass, path("x", both), middleware=middleware) as call:
+        with django_site(gatepass, path("x", both), middleware=middleware) as call:
             for name in ("charges:get", "charges:create"):
                 token = issued.token(permissions=frozenset({name}))
                 answer = call("GET", "/x", [("x-access-token", token)])
@@ -195,7 +264,7 @@ def test_a_cache_around_a_view_answers_nobody_who_may_not_see_it(
     """The middleware decides before the view's own decorators do anything."""
     cached = cache_page(60)(requires("charges:get")(view))
     caches = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-    with site(gatepass, path("cached", cached), CACHES=caches) as call:
+    with django_site(gatepass, path("cached", cached), CACHES=caches) as call:
         assert call("GET", "/cached", lines).body == b"seen"
         assert call("GET", "/cached", lines).body == b"seen"
         assert call("GET", "/cached").outcome == "token_missing"
@@ -222,7 +291,7 @@ def test_routes_come_first_and_decorators_add_to_them(
         path("charges", exempt(view)),
         path("health", requires("charges:get")(view)),
     ]
-    with site(settings, *patterns) as call:
+    with django_site(settings, *patterns) as call:
         assert call("GET", "/charges/1", lines).body == b"seen"
         only = [("x-access-token", issued.token(permissions=frozenset({"charges:get"})))]
         assert call("GET", "/charges/1", only).outcome == "permission_missing"
@@ -249,7 +318,7 @@ def test_a_call_is_decided_once_and_where_it_arrived(
     monkeypatch.setattr(verifier, "counting", Counting())
     needs = path("charges/<id>", requires("charges:get")(view_later))
     for settings in (gatepass, {**gatepass, "PERMISSIONS": PERMISSIONS}):
-        with site(settings, needs, asynchronous=asynchronous) as call:
+        with django_site(settings, needs, asynchronous=asynchronous) as call:
             assert call("GET", "/charges/1", lines).body == b"seen"
             assert noted == [threading.get_ident()]
             noted.clear()
@@ -279,7 +348,7 @@ def test_the_path_is_the_one_that_django_routes_on(
 ) -> None:
     environ = {"PATH_INFO": "/charges/1", "SCRIPT_NAME": root, "RAW_URI": target}
     scope = {"path": root + "/charges/1", "root_path": root, "raw_path": target.encode()}
-    with site(
+    with django_site(
         {**gatepass, "PERMISSIONS": PERMISSIONS},
         path("charges/<id>", view),
         asynchronous=asynchronous,
@@ -303,7 +372,7 @@ def test_the_path_is_the_one_that_django_routes_on(
 def test_a_root_that_django_is_told_counts_as_django_takes_it(
     forced: str, asynchronous: bool, outcome: str, gatepass: dict[str, Any], lines: Any
 ) -> None:
-    with site(
+    with django_site(
         {**gatepass, "PERMISSIONS": PERMISSIONS},
         path("charges/<id>", view),
         path("<id>", view),
@@ -331,7 +400,7 @@ def test_settings_that_cannot_be_used_stop_the_start(
     changes: dict[str, Any], named: str, gatepass: dict[str, Any]
 ) -> None:
     settings = {name: value for name, value in {**gatepass, **changes}.items() if value is not None}
-    with pytest.raises(Misconfigured, match=named), site(settings, path("x", exempt(view))):
+    with pytest.raises(Misconfigured, match=named), django_site(settings, path("x", exempt(view))):
         pass
 
 
@@ -362,7 +431,7 @@ def test_the_verifier_is_opened_once_by_its_path(
     module.__dict__["verifier"] = opening
     monkeypatch.setitem(__import__("sys").modules, "shop_gatepass", module)
     named = {"VERIFIER": "shop_gatepass.verifier"}
-    with site(named, path("x", requires("charges:get")(view)), middleware=[]) as call:
+    with django_site(named, path("x", requires("charges:get")(view)), middleware=[]) as call:
         assert opened == []
         threads = [threading.Thread(target=call, args=("GET", "/x", lines)) for _ in range(8)]
         for thread in threads:
@@ -378,8 +447,8 @@ def test_a_verifier_that_cannot_be_opened_lets_nobody_in(lines: Any) -> None:
         raise Misconfigured("no such file")
 
     needs = path("x", requires("charges:get")(view))
-    with site({"VERIFIER": broken}, needs, middleware=[]) as call:
+    with django_site({"VERIFIER": broken}, needs, middleware=[]) as call:
         for _ in range(2):
             assert call("GET", "/x", lines).status == 500
-    with pytest.raises(Misconfigured), site({"VERIFIER": broken}, needs):
+    with pytest.raises(Misconfigured), django_site({"VERIFIER": broken}, needs):
         pass

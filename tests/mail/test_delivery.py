@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gatepass.mail import delivery
+from gatepass.mail.conversation import Conversation
 from gatepass.mail.delivery import Outcome, Smtp, ToLog
 
 SENDER = "gatepass@example.com"
@@ -38,8 +38,13 @@ def mailbox() -> Iterator[Mailbox]:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate for 127.0.0.1, key included."""
+    return make_certificate(tmp_path_factory.mktemp("tls") / "certificate.pem")
+
+
+def make_certificate(path: Path, address: str = "127.0.0.1", *, days: int = 1) -> Path:
+    """A self-signed certificate for *address*, key included, good until so many *days* from now."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, address)])
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder()
@@ -47,15 +52,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False
-        )
+        .not_valid_before(now - timedelta(days=10))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), False)
         .add_extension(x509.BasicConstraints(True, None), True)
         .sign(key, hashes.SHA256())
     )
-    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
     path.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,
@@ -122,7 +124,7 @@ def test_starttls_is_used_where_it_is_offered_and_the_certificate_checked(
 ) -> None:
     with Mailbox(tls_context=server_tls(certificate), require_starttls=True) as server:
         assert deliver(server.url) == Outcome(
-            "later", "The mail server's certificate can't be trusted."
+            "later", "The mail server's certificate can't be trusted: it is self-signed."
         )
         assert server.messages == []
         trusting = ssl.create_default_context(cafile=str(certificate))
@@ -135,6 +137,30 @@ def test_tls_from_the_start(certificate: Path) -> None:
         assert "certificate" in deliver(url).trouble
         trusting = ssl.create_default_context(cafile=str(certificate))
         assert deliver(url, tls=trusting).fate == "delivered"
+
+
+def test_a_certificate_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    for address, days, trouble in (
+        ("192.0.2.1", 1, "it is for another address than the one in GATEPASS_SMTP_URL."),
+        ("127.0.0.1", -1, "it has expired."),
+    ):
+        path = make_certificate(tmp_path / "certificate.pem", address, days=days)
+        trusting = ssl.create_default_context(cafile=str(path))
+        with Mailbox(tls_context=server_tls(path), require_starttls=True) as server:
+            assert deliver(server.url, tls=trusting) == Outcome(
+                "later", f"The mail server's certificate can't be trusted: {trouble}"
+            )
+        with Mailbox(ssl_context=server_tls(path)) as server:
+            url = server.url.replace("smtp:", "smtps:")
+            assert deliver(url, tls=trusting).trouble.endswith(trouble)
+
+
+def test_tls_with_one_who_does_not_speak_it(mailbox: Mailbox) -> None:
+    outcome = deliver(mailbox.url.replace("smtp:", "smtps:"))
+    assert outcome == Outcome(
+        "later",
+        "The mail server doesn't speak TLS on this port. Without TLS from the start, write smtp://.",
+    )
 
 
 class Door:
@@ -157,9 +183,13 @@ def test_a_password_goes_in_the_clear_to_this_machine_alone(
         assert deliver(url).fate == "delivered"
         assert door.said == [(b"us@er", b"p@ss/word")]
         wrong = server.url.replace("smtp://", "smtp://user:wrong@")
-        assert deliver(wrong) == Outcome("later", "The mail server doesn't accept our password.")
+        assert deliver(wrong) == Outcome(
+            "later",
+            "The mail server doesn't accept the user and password in GATEPASS_SMTP_URL "
+            "(535 5.7.8).",
+        )
         # As if the server were elsewhere.
-        monkeypatch.setattr(delivery, "_is_on_this_machine", lambda connection: False)
+        monkeypatch.setattr(Conversation, "is_on_this_machine", lambda _: False)
         door.said.clear()
         assert "isn't sent without" in deliver(url).trouble
         assert door.said == []
@@ -167,7 +197,9 @@ def test_a_password_goes_in_the_clear_to_this_machine_alone(
 
 def test_without_a_server_the_log_has_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "gatepass.mail")
-    assert ToLog().deliver(SENDER, RECIPIENT, message).fate == "delivered"
+    assert ToLog().deliver(SENDER, RECIPIENT, message) == Outcome(
+        "logged", "No mail server was set up to send it."
+    )
     assert "Text\n.\nwith a dot" in caplog.text
     assert RECIPIENT in caplog.text
     assert ToLog().deliver(SENDER, RECIPIENT, lambda: None).fate == "withdrawn"

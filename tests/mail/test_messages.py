@@ -1,11 +1,16 @@
 import re
-from email import message_from_bytes, policy
+from dataclasses import replace
+from email import message_from_bytes, message_from_string, policy
 from email.message import EmailMessage
 from mailbox import link_in
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gatepass.core.errors import InvalidInput
 from gatepass.mail.messages import Envelope, exactly, invitation, mailbox, password_reset
+from gatepass.registry.emails import read_email
 
 URL = "https://tokens.example.com/invitations/gpiv_" + "a" * 54
 ENVELOPE = Envelope(
@@ -125,3 +130,40 @@ def test_times_are_never_rounded_up() -> None:
 )
 def test_mail_servers_are_told_hosts_they_know(address: str, parts: tuple[str, str]) -> None:
     assert mailbox(address) == parts
+
+
+_LOCAL = st.text(
+    st.characters(
+        codec="utf-8", exclude_categories=("C", "Z"), exclude_characters=' .@"(),:;<>[]\\'
+    ),
+    min_size=1,
+    max_size=64,
+)
+_HOST = st.lists(st.sampled_from(["a" * 63, "b" * 40, "xn--bcher-kva", "bücher", "x"]), max_size=6)
+
+
+@given(name=st.text(max_size=300), local=_LOCAL, host=_HOST.map(".".join))
+def test_whatever_people_are_called_there_is_a_mail_with_its_link(
+    name: str, local: str, host: str
+) -> None:
+    """As it goes over the wire, to servers of both kinds."""
+    try:
+        recipient = read_email("email", f"{local}@{host}.example".replace("@.", "@"))
+    except InvalidInput:
+        recipient = "new@example.com"
+    envelope = replace(ENVELOPE, recipient=recipient)
+    made = invitation(envelope, company=name, inviter=name, url=URL, expires_at=0)
+    international = not mailbox(recipient)[0].isascii()
+    wire = made.as_bytes(policy=policy.SMTPUTF8 if international else policy.SMTP)
+    assert international or wire.isascii()
+    assert all(len(line) <= 998 for line in wire.split(b"\r\n"))
+    assert b"\n" not in wire.replace(b"\r\n", b"")
+    read = message_from_string(wire.decode(), policy=policy.default)
+    assert isinstance(read, EmailMessage)
+    assert link_in(read) == URL
+    assert [key.lower() for key in read] == [
+        "from", "to", "subject", "date", "message-id", "auto-submitted", "mime-version",
+        "content-type",
+    ]  # fmt: skip
+    (address,) = read["To"].addresses
+    assert (address.username, address.domain) == mailbox(recipient)

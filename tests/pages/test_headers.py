@@ -12,7 +12,7 @@ from page_reader import Page, Visit
 #: What is no page: files to keep, and files to have.
 NO_PAGES = {"/favicon.ico", "/static/{version}/{name}", "/audit-log/export"}
 #: A link with a secret in its address is told to nobody, not even to us.
-LINKS = ("/invitations/nobody", "/password-resets/nobody")
+LINKS = ("/invitations/nobody", "/password-resets/nobody", "/email-changes/nobody")
 PATHS = (
     *(path for method, path in page_routes() if method == "GET" and path not in NO_PAGES),
     "/access-tokens?q=nothing",

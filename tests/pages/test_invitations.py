@@ -5,7 +5,7 @@ from mailbox import link_in
 
 import pytest
 
-from gatepass.mail.delivery import Outcome, Write
+from gatepass.mail.delivery import Outcome, PostKind, Write
 from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
 from installation import PASSWORD, Installation
@@ -17,6 +17,9 @@ BACK = "/company/users/invitations"
 
 class Kept:
     """A post that keeps what it is given."""
+
+    kind: PostKind = "server"
+    name = "kept"
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
@@ -118,7 +121,7 @@ def test_resending_and_deactivating(
     invite(ada)
     old = path_in_mail(installation, mail)
     resend = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/resend"))
-    assert "A new link goes out now" in ada.send(resend, {}, follow=True).text
+    assert "The mail with the link is being sent" in ada.send(resend, {}, follow=True).text
     assert stranger.get(old).answer.status_code == 410
     new = path_in_mail(installation, mail)
     assert stranger.get(new).answer.status_code == 200
@@ -164,14 +167,14 @@ def test_whoever_may_not_invite_is_told_so(rita: Visit, ada: Visit) -> None:
 
 def test_another_companys_invitation_is_not_there(installation: Installation, ada: Visit) -> None:
     invite(ada)
-    resend = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/resend"))
-    end = resend.replace("/resend", "/deactivate")
+    take = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/link"))
+    resend, end = take.replace("/link", "/resend"), take.replace("/link", "/deactivate")
     installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
     carl = Visit(installation.client())
     carl.sign_in("carl@example.com")
     assert "Nobody is invited" in carl.get(BACK).text
-    pages = (carl.send(resend, {}), carl.get(end), carl.send(end, {}))
-    assert [page.answer.status_code for page in pages] == [404] * 3
+    pages = (carl.send(take, {}), carl.send(resend, {}), carl.get(end), carl.send(end, {}))
+    assert [page.answer.status_code for page in pages] == [404] * 4
 
 
 def test_a_good_link_from_where_the_account_is_not_reached(
@@ -179,6 +182,7 @@ def test_a_good_link_from_where_the_account_is_not_reached(
 ) -> None:
     invite(ada)
     stranger.send("/password-resets", {"email": "ada@example.com"})
+    installation.node.reset_requests.handle()
     installation.node.mailing.send_due()
     paths = [link_in(one).removeprefix("http://127.0.0.1:8787") for one in mail.messages]
     assert len(paths) == 2
@@ -205,8 +209,10 @@ def test_a_forgotten_password(
 ) -> None:
     assert stranger.get("/sign-in").links["Forgot your password?"] == "/password-resets"
     asked = stranger.send("/password-resets", {"email": "Ada@example.com"})
+    installation.node.reset_requests.handle()
     path = path_in_mail(installation, mail)
     unknown = stranger.send("/password-resets", {"email": "Eve@example.com"})
+    installation.node.reset_requests.handle()
     assert asked.answer.status_code == unknown.answer.status_code == 200
     assert asked.html == unknown.html.replace("Eve@", "Ada@")
     installation.node.mailing.send_due()
@@ -224,6 +230,14 @@ def test_a_forgotten_password(
     assert broken.answer.status_code == 410
     assert "This password reset link is broken" in broken.text
     assert stranger.send(path, {"password": "another phrase again"}).answer.status_code == 410
+
+
+def test_a_stop_carries_out_what_was_asked_for(
+    installation: Installation, stranger: Visit, mail: Kept
+) -> None:
+    stranger.send("/password-resets", {"email": "ada@example.com"})
+    installation.node.stop()
+    assert path_in_mail(installation, mail).startswith("/password-resets/gprs_")
 
 
 def test_tokens_in_addresses_are_not_logged(
@@ -250,3 +264,132 @@ def test_someone_else_who_is_signed_in_here_is_named(ada: Visit) -> None:
     assert "Sign out Ada Lovelace" in page.text
     assert ada.send("/sign-out", {}).answer.status_code == 303
     assert "Sign in" in ada.get("/invitations/accepted").links
+
+
+def test_without_a_mail_server_nothing_is_called_delivered_and_the_link_is_shown_once(
+    installation: Installation, ada: Visit, stranger: Visit
+) -> None:
+    form = ada.get("/company/users/invite")
+    assert "No mail server is set up." in form.text
+    assert "They get a mail" not in form.text
+    done = ada.get(invite(ada).answer.headers["location"])
+    assert "No mail server is set up: copy the link, and hand it over." in done.text
+    installation.node.mailing.send_due()
+    for path in (BACK, "/company/users"):
+        page = ada.get(path)
+        assert "No mail server is set up" in page.text
+        assert "Copy the link" in page.text
+        assert "elivered" not in page.text
+        assert "Resend" not in page.text
+    take = next(form.action for form in page.forms if form.action.endswith("/link"))
+    links = []
+    for _ in range(2):
+        shown = ada.send(take, {})
+        assert shown.answer.status_code == 200
+        assert shown.answer.headers["cache-control"] == "no-store"
+        link = next(word for word in shown.text.split() if "/invitations/gpiv_" in word)
+        links.append(link.removeprefix(installation.node.settings.public_url))
+    assert "Link copied" in ada.get(BACK).text
+    assert "gpiv_" not in ada.get(BACK).html
+    assert stranger.get(links[0]).answer.status_code == 410
+    assert stranger.get(links[1]).answer.status_code == 200
+    log = ada.get("/audit-log").text
+    assert "Ada Lovelace took the link of the invitation to new@example.com to hand it over" in log
+    assert "went out by mail" not in log
+
+
+def test_with_mail_no_link_is_shown(installation: Installation, ada: Visit, mail: Kept) -> None:
+    invite(ada)
+    resend = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/resend"))
+    refused = ada.send(resend.replace("/resend", "/link"), {})
+    assert refused.answer.status_code == 409
+    assert "by mail" in refused.text
+    assert "gpiv_" not in refused.html
+
+
+def test_an_attacker_elsewhere_takes_no_link(
+    installation: Installation, ada: Visit, rita: Visit
+) -> None:
+    invite(ada)
+    take = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/link"))
+    assert rita.send(take, {}).answer.status_code == 403
+    forged = ada.client.post(take, headers={"Origin": "https://elsewhere.example"})
+    assert forged.status_code == 403
+    assert ada.client.get(take).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words", "trouble"),
+    [
+        (
+            Outcome("later", "The mail server refuses connections."),
+            "Not delivered yet",
+            "The mail server refuses connections. Tried again",
+        ),
+        (
+            Outcome("never", "The mail server refuses the address (550)."),
+            "Not delivered",
+            "The mail server refuses the address (550). It isn't tried again by itself.",
+        ),
+        (
+            Outcome("unknown", "Nobody knows whether it has the mail."),
+            "Perhaps delivered",
+            "Nobody knows whether it has the mail.",
+        ),
+        (Outcome("delivered"), "Delivered", ""),
+    ],
+)
+def test_what_became_of_the_mail(
+    installation: Installation, ada: Visit, outcome: Outcome, words: str, trouble: str
+) -> None:
+    class Post(Kept):
+        def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
+            if outcome.fate in ("delivered", "unknown"):
+                write()
+            return outcome
+
+    installation.node.mailing.post = Post()
+    invite(ada)
+    assert "Not delivered yet" in ada.get(BACK).text
+    installation.node.mailing.send_due()
+    page = ada.get(BACK)
+    state = page.html.partition('data-name="Mail">')[2].partition("</td>")[0]
+    assert f">{words}<" in state.replace("<div>", ">")
+    assert trouble in page.text
+    (log,) = {"went out by mail" in ada.get("/audit-log").text}
+    assert log == (outcome.fate == "delivered")
+
+
+def test_on_a_demo_it_is_on_the_demos_page(installation: Installation, ada: Visit) -> None:
+    post = Kept()
+    post.kind = "page"
+    installation.node.mailing.post = post
+    assert "The demo's mail page shows a mail" in ada.get("/company/users/invite").text
+    done = ada.get(invite(ada).answer.headers["location"])
+    assert "appears on the demo's mail page" in done.text
+    installation.node.mailing.send_due()
+    page = ada.get(BACK)
+    assert page.links["On the demo's mail page"] == "/demo/mail"
+    assert "Delivered" not in page.text
+    log = ada.get("/audit-log").text
+    assert "The invitation to new@example.com appeared on the demo's mail page" in log
+
+
+def test_a_forgotten_password_without_a_mail_server(
+    installation: Installation, stranger: Visit, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The page says the same of every address, and that nothing is sent."""
+    assert "No mail is sent" in stranger.get("/password-resets").text
+    asked, unknown = (
+        stranger.send("/password-resets", {"email": f"{name}@example.com"})
+        for name in ("Ada", "Eve")
+    )
+    assert asked.html == unknown.html.replace("Eve@", "Ada@")
+    assert "a link is written to the server's log" in asked.text
+    assert "being sent" not in asked.text
+    installation.node.reset_requests.handle()
+    installation.node.mailing.send_due()
+    (logged,) = (one.getMessage() for one in caplog.records if one.name == "gatepass.mail")
+    assert logged.startswith("no GATEPASS_SMTP_URL, so this mail to ada@example.com stays here:")
+    path = "/password-resets/" + logged.partition("/password-resets/")[2].split()[0]
+    assert stranger.get(path).answer.status_code == 200

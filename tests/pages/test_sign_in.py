@@ -54,6 +54,20 @@ def test_too_many_failures_are_told_when_to_try_again(stranger: Visit) -> None:
     assert "Try again in 15 minutes." in page.text
 
 
+def test_where_the_account_was_opened_strangers_lock_nobody_out(
+    installation: Installation, stranger: Visit
+) -> None:
+    owner, fields = Visit(installation.client()), {"email": "ada@example.com"}
+    owner.client.headers["X-Forwarded-For"] = "2001:db8:1:2::1"
+    owner.sign_in()
+    for n in range(11):
+        stranger.client.headers["X-Forwarded-For"] = f"192.0.2.{n}"
+        stranger.send("/sign-in", fields | {"password": "wrong"})
+    assert stranger.send("/sign-in", fields | {"password": PASSWORD}).answer.status_code == 429
+    owner.client.headers["X-Forwarded-For"] = "2001:db8:1:2:ffff::9"
+    owner.sign_in()
+
+
 @pytest.mark.parametrize(
     "elsewhere",
     [

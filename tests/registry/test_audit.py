@@ -163,9 +163,22 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
             "invitation.resent",
             None,
             None,
-            "sent Grace Hopper a new invitation link; the old one no longer works",
+            "renewed the invitation to Grace Hopper; its old link no longer works",
         ),
         ("invitation.deactivated", None, None, "deactivated the invitation to Grace Hopper"),
+        (
+            "invitation.link_taken",
+            None,
+            None,
+            "took the link of the invitation to Grace Hopper to hand it over; the old one no "
+            "longer works",
+        ),
+        (
+            "user.password_reset_link_taken",
+            None,
+            None,
+            "took a link to reset the password of Grace Hopper, to hand it over",
+        ),
         ("invitation.accepted", None, None, "accepted the invitation to Grace Hopper"),
         ("role.created", None, {"permissions": []}, "created the role Grace Hopper"),
         (
@@ -253,7 +266,7 @@ def test_what_people_do_to_themselves(
         ),
         (
             "user.password_reset",
-            "The password of Grace Hopper was reset through a link in mail, which ended 1 sign-in",
+            "The password of Grace Hopper was reset through a link, which ended 1 sign-in",
         ),
     ],
 )

@@ -14,7 +14,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.changes import Position
 from gatepass.registry.compaction import GRANTS_KEPT_MS, HISTORY_KEPT_MS, MAIL_KEPT_MS, compact
 from gatepass.registry.publishing import published_grant
-from gatepass.registry.tables import outgoing_mail, password_resets
+from gatepass.registry.tables import email_changes, outgoing_mail, password_resets
 from small_registry import HOUR, MINUTE, SmallRegistry
 
 LIFETIME = 3 * HOUR
@@ -167,11 +167,15 @@ def test_the_latest_revision_stays_however_old(registry: SmallRegistry) -> None:
     assert copy.rebuilt == 1
 
 
-def test_mail_and_resets_go_a_month_after_they_came_to_nothing(registry: SmallRegistry) -> None:
+def test_mail_and_links_go_a_month_after_they_came_to_nothing(registry: SmallRegistry) -> None:
     made = {"created_at": registry.now, "expires_at": registry.now + HOUR}
     with registry.database.counting(registry.now) as session:
         session.execute(
             insert(password_resets), [{"id": "rst_1", "user_id": registry.ada.id, **made}]
+        )
+        change = {"former_email": "a@b.example", "email": "c@d.example", "requested_by_name": "Ada"}
+        session.execute(
+            insert(email_changes), [{"id": "eml_1", "user_id": registry.ada.id, **change, **made}]
         )
         mail = {
             "kind": "password_reset",
@@ -189,10 +193,10 @@ def test_mail_and_resets_go_a_month_after_they_came_to_nothing(registry: SmallRe
         )
     registry.now += HOUR + MAIL_KEPT_MS - 1
     done = run(registry)
-    assert (done.mail, done.password_resets) == (0, 0)
+    assert (done.mail, done.password_resets, done.email_changes) == (0, 0, 0)
     registry.now += 1
     done = run(registry)
-    assert (done.mail, done.password_resets) == (4, 1)
+    assert (done.mail, done.password_resets, done.email_changes) == (4, 1, 1)
 
 
 @settings(

@@ -1,14 +1,32 @@
 import threading
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 from sqlalchemy import update
 
-from gatepass.core.errors import BrokenLink, Conflict, Forbidden, InvalidInput, NotFound
+from gatepass.core.errors import (
+    BrokenLink,
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    SignInFailed,
+)
 from gatepass.core.grants import Holder
 from gatepass.core.networks import Networks, parse_network
-from gatepass.registry import access_tokens, invitation_links, invitations
+from gatepass.registry import (
+    access_tokens,
+    account,
+    audit_terms,
+    invitation_links,
+    invitations,
+    password_resets,
+    sign_in,
+    user_changes,
+    users,
+)
 from gatepass.registry.actor import Actor
 from gatepass.registry.invitations import Invitation
 from gatepass.registry.publishing import publish, published_rules
@@ -61,6 +79,16 @@ def accept(registry: SmallRegistry, token: str, **fields: Any) -> User:
 def resend(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
     with registry.changing() as change:
         return invitations.resend(change.session, actor, invitation.id, lifetime_ms=LIFETIME)
+
+
+def take_link(
+    registry: SmallRegistry, actor: Actor, invitation: Invitation, *, mail_server: bool = False
+) -> str:
+    with registry.changing() as change:
+        _, token = invitations.take_link(
+            change.session, actor, invitation.id, lifetime_ms=LIFETIME, mail_server=mail_server
+        )
+    return token
 
 
 def deactivate(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
@@ -345,11 +373,143 @@ def test_another_companys_are_not_there(registry: SmallRegistry, ada: Actor) -> 
     invite(registry, carl)
 
 
-def test_an_address_is_invited_once(registry: SmallRegistry, ada: Actor) -> None:
-    for taken in ("ADA@northwind.example", "carl@contoso.example"):
+def test_a_deactivated_colleague_can_come_back(registry: SmallRegistry, ada: Actor) -> None:
+    """As somebody new: nothing of what the former account could do comes back with them."""
+    first = accept(registry, link(registry, invite(registry, ada)))
+    acting = registry.signed_in(first)
+    for gone in range(2):
         with pytest.raises(Conflict) as conflict:
-            invite(registry, ada, taken)
+            invite(registry, ada)
         assert conflict.value.reason == "email_taken"
+        registry.now += 1
+        with registry.changing() as change:
+            user_changes.deactivate(change.session, ada, first.id)
+        again = accept(
+            registry, link(registry, invite(registry, ada)), password="another harbour lantern"
+        )
+        assert again.id != first.id
+        assert (again.email, again.status) == (NEW, "active")
+        with registry.reading() as session:
+            assert users.by_email(session, NEW) == again
+            assert users.get(session, first.id).status == "deactivated"
+            found = audit_terms.people_called(session, ada, NEW)
+        assert [one.id for one in found][-2:] == [first.id, again.id]
+        assert len(found) == gone + 2
+        first = again
+    with pytest.raises(Forbidden) as refusal, registry.changing() as change:
+        account.rename(change.session, acting, "Nell again")
+    assert refusal.value.reason == "account_deactivated"
+
+
+def test_the_password_of_whoever_came_back_counts_alone(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    first = accept(registry, link(registry, invite(registry, ada)))
+    with registry.changing() as change:
+        user_changes.deactivate(change.session, ada, first.id)
+    again = accept(
+        registry, link(registry, invite(registry, ada)), password="another harbour lantern"
+    )
+
+    def signed_in(password: str) -> str:
+        return (
+            sign_in.sign_in(
+                registry.database,
+                registry.sealing,
+                email=NEW,
+                password=password,
+                address=ADDRESS,
+                user_agent=None,
+                now=lambda: registry.now,
+                lifetime_ms=HOUR,
+                hasher=HASHER,
+            ).authentication.user.id
+            or ""
+        )
+
+    assert signed_in("another harbour lantern") == again.id
+    with pytest.raises(SignInFailed):
+        signed_in(PASSWORD)
+    with registry.database.counting(registry.now) as session:
+        assert password_resets.request(session, NEW, ADDRESS)
+    assert len(registry.events(subject=again.id, action="user.password_reset_requested")) == 1
+    registry.now += 1
+    # And an attempt at an account that is over is told to auditors as ever.
+    with registry.changing() as change:
+        user_changes.deactivate(change.session, ada, again.id)
+    with pytest.raises(SignInFailed):
+        signed_in("another harbour lantern")
+    assert len(registry.events(subject=again.id, action="authentication.refused")) == 2
+
+
+def test_another_companys_address_looks_like_any_other(registry: SmallRegistry, ada: Actor) -> None:
+    """Nobody finds out by inviting who is another company's customer."""
+    theirs, nobodys = (
+        invite(registry, ada, email) for email in ("carl@contoso.example", "nobody@contoso.example")
+    )
+    assert replace(theirs, id="", email="") == replace(nobodys, id="", email="")
+    for one in (theirs, nobodys):
+        assert resend(registry, ada, one).status == "pending"
+        with pytest.raises(Conflict) as conflict:
+            invite(registry, ada, one.email)
+        assert conflict.value.reason == "invitation_pending"
+    with registry.database.counting(registry.now) as session:
+        told = invitation_links.make_link(session, theirs.id)
+        ordinary = invitation_links.make_link(session, nobodys.id)
+        for one in (theirs, nobodys):
+            invitations.mail_delivered(session, one.id, demo=False)
+    assert told is not None
+    assert ordinary is not None
+    assert (told.address_taken, ordinary.address_taken) == (True, False)
+    refusal = broken(registry, told.token)
+    assert (refusal.address_taken, refusal.whom) == (True, "Ada Lovelace")
+    with registry.reading() as session:
+        listed = invitations.list_(session, ada).items
+    assert {replace(one, id="", email="") for one in listed} == {
+        replace(listed[0], id="", email="")
+    }
+    events = [
+        [event.action for event in registry.events(subject=one.id)] for one in (theirs, nobodys)
+    ]
+    assert events[0] == events[1]
+    assert not broken(registry, told.token[:-1]).address_taken
+
+
+def test_it_opens_once_the_other_account_has_ended(registry: SmallRegistry, ada: Actor) -> None:
+    """All of it is looked at when the link is followed, whatever was true when it was sent."""
+    token = link(registry, invite(registry, ada, "carl@contoso.example"))
+    broken(registry, token)
+    end_user(registry, registry.carl)
+    user = accept(registry, token)
+    assert (user.company, user.email) == (registry.northwind.id, "carl@contoso.example")
+
+
+def test_of_two_companies_that_invite_one_address_one_has_the_user(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    carl = registry.signed_in(registry.carl)
+    tokens = [link(registry, invite(registry, inviter)) for inviter in (ada, carl)] * 5
+    outcomes: list[str] = []
+
+    def attempt(token: str) -> None:
+        try:
+            accept(registry, token)
+            outcomes.append("made")
+        except BrokenLink as error:
+            outcomes.append(error.reason)
+
+    threads = [threading.Thread(target=attempt, args=(token,)) for token in tokens]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["invitation_broken"] * 9 + ["made"]
+
+
+def test_an_address_is_invited_once(registry: SmallRegistry, ada: Actor) -> None:
+    with pytest.raises(Conflict) as conflict:
+        invite(registry, ada, "ADA@northwind.example")
+    assert conflict.value.reason == "email_taken"
     first = invite(registry, ada)
     with pytest.raises(Conflict) as conflict:
         invite(registry, ada, NEW.upper())
@@ -377,3 +537,35 @@ def test_pages_of_invitations(registry: SmallRegistry, ada: Actor) -> None:
             if cursor is None:
                 break
     assert found == made[::-1]
+
+
+def test_a_link_that_is_taken_is_the_only_one_and_on_the_takers_word(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    made = invite(registry, ada)
+    mailed = link(registry, made)
+    registry.now += LIFETIME
+    bea = registry.colleague("admin", "Bea")
+    first = take_link(registry, bea, made)
+    second = take_link(registry, bea, made)
+    for dead in (mailed, first):
+        broken(registry, dead)
+    assert look(registry, second).inviter_name == "Bea"
+    end_user(registry, registry.ada)
+    registry.now += LIFETIME - 1
+    accept(registry, second)
+    taken = [one for one in registry.events() if one.action == "invitation.link_taken"]
+    assert [one.actor_name for one in taken] == ["Bea"] * 2
+    assert not any(second[21:53] in repr(one) for one in taken)
+
+
+def test_a_link_that_may_not_be_taken_changes_nothing(registry: SmallRegistry, ada: Actor) -> None:
+    made = invite(registry, ada)
+    token = link(registry, made)
+    with nothing_changes(registry), pytest.raises(Conflict) as refused:
+        take_link(registry, ada, made, mail_server=True)
+    assert refused.value.reason == "link_goes_by_mail"
+    accept(registry, token)
+    with nothing_changes(registry), pytest.raises(Conflict) as refused:
+        take_link(registry, ada, made)
+    assert refused.value.reason == "invitation_ended"

@@ -21,10 +21,12 @@ from gatepass.registry import (
     authentications,
     changes,
     companies,
+    email_change_links,
     invitation_links,
     invitations,
     password_resets,
     user_changes,
+    users,
     verifier_keys,
 )
 from gatepass.registry import tables as t
@@ -223,17 +225,28 @@ def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> 
         letter = invitation_links.make_link(session, registry.invitation.id)
         reset = session.scalars(select(t.password_resets.c.id)).one()
         link = password_resets.make_link(session, reset)
+        (change,) = session.scalars(select(t.email_changes.c.id)).all()
+        changing = email_change_links.make_link(session, change)
     assert letter is not None
     assert link is not None
+    assert changing is not None
     whole.export(registry.database, tmp_path / "x", now=NOW, progress=QUIET)
     result = restored(registry.database, tmp_path / "x")
-    assert result.ended == {"authentication": 2, "invitation": 1, "password_reset": 1}
-    assert result.mail_dropped == 2
+    assert result.ended == {
+        "authentication": 2,
+        "invitation": 1,
+        "password_reset": 1,
+        "email_change": 1,
+    }
+    # The present address, whose owner is to be told, as well.
+    assert result.mail_dropped == 4
     with registry.reading() as session:
         with pytest.raises(BrokenLink):
             invitation_links.look(session, letter.token, None)
         with pytest.raises(BrokenLink):
             password_resets.look(session, link.token, None)
+        with pytest.raises(BrokenLink):
+            email_change_links.look(session, changing.token, None)
         grant = published_grant(session, registry.signed.credential or "")
         states = set(session.scalars(select(t.outgoing_mail.c.state)))
     assert grant is not None
@@ -244,7 +257,7 @@ def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> 
 def test_what_had_expired_stays_as_it_was(registry: FullRegistry, backup: Path) -> None:
     week = NOW + 7 * 24 * 3_600_000
     result = restored(registry.database, backup, now=week)
-    assert result.ended == {"authentication": 0, "invitation": 0, "password_reset": 0}
+    assert set(result.ended.values()) == {0}
     with registry.reading() as session:
         assert session.scalar(select(t.invitations.c.deactivated_at)) is None
 
@@ -310,7 +323,7 @@ def test_everything_else_is_the_backups(registry: FullRegistry, backup: Path) ->
     assert same == before.keys() - {
         *("revision", "revisions", "changed_records", "nodes", "receipts"),
         *("receipt_confirmations", "grants", "authentications", "invitations"),
-        *("password_resets", "outgoing_mail", "audit_events"),
+        *("password_resets", "email_changes", "outgoing_mail", "audit_events"),
     }
 
 
@@ -378,6 +391,45 @@ def test_a_company_that_nobody_can_administer_is_named(
     assert restored(registry.database, backup).without_administrator == ["Contoso"]
     with registry.reading() as session:
         assert [one.id for one in companies.without_administrator(session)] == [registry.contoso.id]
+
+
+def test_that_nobody_is_an_operator_is_told(registry: FullRegistry, backup: Path) -> None:
+    """Whom one was named after the backup was made."""
+    assert not restored(registry.database, backup).without_operator
+    with registry.changing() as change:
+        user_changes.name_operator(change.session, OPERATOR, registry.ada.id, operator=False)
+        user_changes.deactivate(change.session, OPERATOR, registry.bob.user or "")
+    assert not restored(registry.database, backup).without_operator, "the backup's word"
+    grace = registry.user(registry.northwind, "grace@northwind.example", "Grace")
+    with registry.changing() as change:
+        user_changes.name_operator(change.session, OPERATOR, grace.id, operator=True)
+        user_changes.deactivate(change.session, OPERATOR, registry.ada.id)
+    result = restored(registry.database, backup)
+    assert result.without_operator
+    with registry.changing() as change:
+        bob = user_changes.name_operator(change.session, OPERATOR, registry.carl.id, operator=True)
+    assert bob.operator
+
+
+def test_an_address_that_another_had_by_then(registry: FullRegistry, tmp_path: Path) -> None:
+    """What the backup has as two users' is one's again, and stays free when that one ended."""
+    bob = registry.bob.user or ""
+    whole.export(registry.database, tmp_path / "before", now=NOW, progress=QUIET)
+    with registry.changing() as change:
+        user_changes.deactivate(change.session, OPERATOR, bob)
+    email = "bob.manager@northwind.example"
+    again = registry.user(registry.northwind, email, "Bob again")
+    whole.export(registry.database, tmp_path / "after", now=NOW, progress=QUIET)
+    for name, kept_ended in (("before", 1), ("after", 0)):
+        result = restored(registry.database, tmp_path / name)
+        assert result.kept_ended["user"] == kept_ended
+        with registry.reading() as session:
+            holder = users.by_email(session, email)
+        if name == "before":
+            assert holder is None
+            continue
+        assert holder == again
+    assert registry.user(registry.contoso, "bob@contoso.example", "Bob").status == "active"
 
 
 def test_a_deactivated_company_stays_so(registry: FullRegistry, backup: Path) -> None:

@@ -1,6 +1,7 @@
 """The migrations lead to the schema that the program works with, on both engines."""
 
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
 
 from gatepass.core.errors import Misconfigured, Unavailable
-from gatepass.registry import schema
+from gatepass.registry import schema, throttling
 from gatepass.registry.database import Database
 from gatepass.registry.schema import create_schema, migrate, schema_state
 from gatepass.registry.tables import companies, metadata, users
@@ -91,6 +93,66 @@ _FIRST_RELEASE = (
 )
 
 
+def test_addresses_of_the_third_version_become_free(tmp_path: Path, postgresql: Cluster) -> None:
+    """SQLite's table is made anew; whatever refers to it, its constraints and indexes stay."""
+    path = tmp_path / "old.db"
+    path.touch(mode=0o600)
+    for url in (f"sqlite:///{path}", postgresql.create("test_third")):
+        database = Database(url)
+        with database.administering() as connection:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", "gatepass.registry:migrations")
+            command.upgrade(config, "0003")
+            for statement in (*_FIRST_RELEASE, *_THIRD_VERSION):
+                connection.execute(text(statement))
+        tables = ("users", "authentications", "access_tokens", "invitations", "recovery_codes")
+        before = _contents(database, tables)
+        assert migrate(database) is True
+        assert _contents(database, tables) == before
+        taken = _USER.format(id="usr_3", email="ada@example.com", ended="NULL")
+        with database.counting(0) as session:
+            session.execute(text(_USER.format(id="usr_4", email="bob@example.com", ended="NULL")))
+        for refused in (
+            taken,
+            "DELETE FROM users WHERE id = 'usr_1'",
+            "UPDATE users SET deactivated_at = NULL WHERE id = 'usr_2'",
+        ):
+            with pytest.raises(IntegrityError), database.counting(0) as session:
+                session.execute(text(refused))
+        with database.administering() as connection:
+            differences = compare_metadata(MigrationContext.configure(connection), metadata)
+            if database.dialect == "sqlite":
+                assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
+        assert {item.name for kind, item in differences if kind == "remove_table"} == set(TABLES)
+        database.close()
+    postgresql.drop("test_third")
+
+
+def _contents(database: Database, tables: tuple[str, ...]) -> dict[str, list[str]]:
+    with database.reading(0) as session:
+        return {
+            table: sorted(map(repr, session.execute(select(metadata.tables[table])).mappings()))
+            for table in tables
+        }
+
+
+_USER = (
+    "INSERT INTO users (id, company_id, email, email_folded, name, role, operator, password_hash, "
+    "created_at, deactivated_at) VALUES ('{id}', 'com_1', '{email}', '{email}', 'Bob', 'admin', "
+    "false, 'hash', 2, {ended})"
+)
+_THIRD_VERSION = (
+    _USER.format(id="usr_2", email="bob@example.com", ended="9"),
+    "UPDATE users SET totp_sealed = 'sealed', totp_last_step = 4 WHERE id = 'usr_2'",
+    "INSERT INTO recovery_codes (user_id, digest) VALUES ('usr_2', 'digest')",
+    "INSERT INTO invitations (id, company_id, email, email_folded, role, invited_by, created_at, "
+    "expires_at) VALUES ('inv_1', 'com_1', 'x@y.example', 'x@y.example', 'admin', 'usr_2', 1, 2)",
+    "INSERT INTO access_tokens (id, company_id, digest, kind, label, label_folded, permissions, "
+    "networks, domains, created_at, created_by) VALUES ('gpat_1', 'com_1', 'digest', 'api', 'L', "
+    "'l', '[]', '[]', '[]', 1, 'usr_2')",
+)
+
+
 def test_an_empty_postgresql_database(postgresql: Cluster) -> None:
     database = Database(postgresql.create("test_empty"))
     assert schema_state(database) == "empty"
@@ -150,3 +212,40 @@ def test_an_unreadable_url_is_refused_without_repeating_its_password(url: str) -
     with pytest.raises(Misconfigured, match="GATEPASS_DATABASE_URL") as refusal:
         Database(url)
     assert "hush" not in str(refusal.value)
+
+
+def test_an_upgrade_makes_no_address_unknown(tmp_path: Path, postgresql: Cluster) -> None:
+    """Where accounts were opened lately counts from before there was a column for it."""
+    path = tmp_path / "old.db"
+    path.touch(mode=0o600)
+    now = int(time.time() * 1000)
+    for url in (f"sqlite:///{path}", postgresql.create("test_sources")):
+        database = Database(url)
+        with database.administering() as connection:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", "gatepass.registry:migrations")
+            command.upgrade(config, "0003")
+            for statement in _FIRST_RELEASE[:2]:
+                connection.execute(text(statement))
+            for number, (address, at) in enumerate(
+                (
+                    ("198.51.100.7", now),
+                    ("2001:db8:1:2::ffff", now),
+                    ("203.0.113.9", now - 31 * 86_400_000),
+                    (None, now),
+                )
+            ):
+                insert = text(
+                    "INSERT INTO authentications (id, company_id, user_id, digest, created_at, "
+                    "expires_at, address) VALUES (:id, 'com_1', 'usr_1', '', :at, :at, :address)"
+                )
+                connection.execute(insert, {"id": f"gplt_{number}", "at": at, "address": address})
+        assert migrate(database) is True
+        with database.reading(now) as session:
+            known = [
+                throttling.begin(session, "ada@example.com", address).known
+                for address in ("198.51.100.7", "2001:db8:1:2::1", "203.0.113.9", None)
+            ]
+        assert known == [True, True, False, False]
+        database.close()
+    postgresql.drop("test_sources")

@@ -6,12 +6,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatepass.core.networks import Networks, format_address, parse_address, parse_network
-from gatepass.verify.client_address import client_address
+from gatepass.core.networks import (
+    InvalidNetwork,
+    format_address,
+    parse_address,
+    parse_network,
+)
+from gatepass.verify.client_address import TrustedProxies, client_address
 from vector_files import cases, load
 
 PROXIES = load("client_address.yaml")["proxies"]
-TRUSTED = Networks.of(map(parse_network, PROXIES))
+TRUSTED = TrustedProxies.of(PROXIES)
 
 
 def packed(text: str) -> bytes:
@@ -23,9 +28,36 @@ def packed(text: str) -> bytes:
 @pytest.mark.parametrize("case", cases("client_address.yaml", "cases"))
 def test_client_address(case: dict[str, Any]) -> None:
     """As the vectors say."""
-    trusted = Networks.of(map(parse_network, case.get("trusted", PROXIES)))
-    found = client_address(packed(case["peer"]), case.get("forwarded", []), trusted)
-    assert ("garbage" if found is None else format_address(found)) == case["address"]
+    assert read(packed(case["peer"]), case) == case["address"]
+
+
+@pytest.mark.parametrize("case", cases("client_address.yaml", "sockets"))
+def test_client_address_of_a_peer_on_a_unix_socket(case: dict[str, Any]) -> None:
+    """As the vectors say."""
+    assert read(None, case) == case["address"]
+
+
+def read(peer: bytes | None, case: dict[str, Any]) -> str:
+    trusted = TrustedProxies.of(case.get("trusted", PROXIES))
+    found, garbage = client_address(peer, case.get("forwarded", []), trusted)
+    if found is None:
+        return "garbage" if garbage else "none"
+    assert not garbage
+    return format_address(found)
+
+
+def test_the_entries_of_trusted_proxies() -> None:
+    """Networks as text or parsed, and the one word for Unix sockets, spelt exactly."""
+    trusted = TrustedProxies.of(["10.0.0.0/8", parse_network("::1"), "unix:"])
+    assert (trusted.unix, trusted.contains(None)) == (True, True)
+    assert trusted.contains(packed("10.1.2.3"))
+    assert trusted.contains(packed("::1"))
+    assert not trusted.contains(packed("11.1.2.3"))
+    assert not TrustedProxies.of([]).contains(None)
+    assert not TrustedProxies.of(["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"]).contains(None)
+    for wrong in ("unix", "UNIX:", " unix:", "unix:/run/gatepass.sock", "10.0.0.0/33", ""):
+        with pytest.raises(InvalidNetwork):
+            TrustedProxies.of([wrong])
 
 
 addresses = st.ip_addresses().map(str)
@@ -34,7 +66,9 @@ lines = st.lists(
     | st.text(max_size=40)
     | st.lists(
         addresses
-        | st.sampled_from(["127.0.0.1", "10.1.2.3", "::1", "", " ", "unknown", "\t1.2.3.4 "]),
+        | st.sampled_from(
+            ["127.0.0.1", "10.1.2.3", "::1", "", " ", "unknown", "\t1.2.3.4 ", "1.2.3.4:5"]
+        ),
         max_size=6,
     ).map(",".join),
     max_size=4,
@@ -45,13 +79,14 @@ lines = st.lists(
 @example([None], "127.0.0.1")
 def test_it_is_the_peer_or_an_entry_or_garbage(forwarded: list[str | None], peer: str) -> None:
     """Nothing is raised, and no address is made up."""
-    found = client_address(packed(peer), forwarded, TRUSTED)
+    found, garbage = client_address(packed(peer), forwarded, TRUSTED)
     entries = {
-        parse_address(entry.strip(" \t"))
+        parse_address(entry.strip(" \t").removesuffix(":5"))
         for line in forwarded
         if line is not None
         for entry in line.split(",")
     }
+    assert garbage == (found is None)
     assert found is None or found == packed(peer) or found in entries
 
 
@@ -60,7 +95,7 @@ def test_whom_nobody_trusts_comes_from_where_it_comes(
     forwarded: list[str | None], peer: str
 ) -> None:
     """Whatever it writes into the header."""
-    assert client_address(packed(peer), forwarded, TRUSTED) == packed(peer)
+    assert client_address(packed(peer), forwarded, TRUSTED) == (packed(peer), False)
 
 
 @given(lines, addresses.filter(lambda text: not TRUSTED.contains(packed(text))))
@@ -70,7 +105,10 @@ def test_nothing_written_to_the_left_changes_what_a_proxy_added(
     """A caller can prepend what it likes; the entry that our proxy appended counts, whether it is
     put on the last line or on one of its own."""
     peer = packed("127.0.0.1")
-    assert client_address(peer, [*forwarded, added], TRUSTED) == packed(added)
-    *before, last = forwarded or [""]
-    if last is not None:
-        assert client_address(peer, [*before, f"{last}, {added}"], TRUSTED) == packed(added)
+    counts = (packed(added), False)
+    ported = f"[{added}]:51008" if ":" in added else f"{added}:51008"
+    for written in (added, ported):
+        assert client_address(peer, [*forwarded, written], TRUSTED) == counts
+        *before, last = forwarded or [""]
+        if last is not None:
+            assert client_address(peer, [*before, f"{last}, {written}"], TRUSTED) == counts

@@ -58,7 +58,7 @@ def follow(feed: ScriptedFeed, directory: Path) -> Iterator[Callable[..., Verifi
     made: list[Verifier] = []
 
     def following(**other: Any) -> Verifier:
-        known = {"key": KEY.text, "directory": directory} | other
+        known = {"key": KEY.text, "directory": directory, "wait": 10} | other
         made.append(Verifier.follow(known.pop("url", feed.url), **known))
         return made[-1]
 
@@ -470,7 +470,7 @@ def test_a_full_disk_stops_no_answers_while_they_are_vouched_for(
         logging.getLogger("gatepass.follower").addHandler(handler)
         with ScriptedFeed(staleness_ms=1_500) as feed:
             feed.commit(*world.records)
-            verifier = Verifier.follow(feed.url, key=KEY.text, directory=directory)
+            verifier = Verifier.follow(feed.url, key=KEY.text, directory=directory, wait=10)
             full = max(path.stat().st_size for path in directory.iterdir() if path.is_file())
             resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
             feed.commit(world.changed("good", label="x" * 500_000))
@@ -614,7 +614,7 @@ def test_loaded_first_and_forked_later_it_is_followed_by_one_whoever_dies(
     text = world.texts["good"]
 
     def parent() -> None:
-        verifier = Verifier.follow(feed.url, key=KEY.text, directory=directory)
+        verifier = Verifier.follow(feed.url, key=KEY.text, directory=directory, wait=10)
         for _ in range(2):
             said.say(f"child {in_child(lambda: tell(verifier, text, said))}")
         tell(verifier, text, said)

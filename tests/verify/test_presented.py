@@ -7,14 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.reason import Reason
-from gatepass.verify.presented import read_credential, read_single
+from gatepass.verify.presented import read_credential, read_origin, read_single
 from vector_files import cases
 
 
-@pytest.mark.parametrize("case", cases("presented.yaml", "cases"))
+@pytest.mark.parametrize(
+    "case", [*cases("presented.yaml", "cases"), *cases("presented.yaml", "handshakes")]
+)
 def test_presented(case: dict[str, Any]) -> None:
     """As the vectors say."""
-    found = read_credential(case.get("authorization", []), case.get("x_access_token", []))
+    found = read_credential(
+        case.get("authorization", []),
+        case.get("x_access_token", []),
+        case.get("subprotocols", []),
+    )
     assert found == case["presents"]
     assert isinstance(found, Reason) == case["presents"].startswith("token_")
 
@@ -23,6 +29,14 @@ def test_presented(case: dict[str, Any]) -> None:
 def test_a_header_that_may_be_there_once(case: dict[str, Any]) -> None:
     """As the vectors say: what can't be read is never "absent"."""
     assert read_single(case["lines"]) == case["counts"]
+
+
+@pytest.mark.parametrize("case", cases("presented.yaml", "origins"))
+def test_where_a_call_comes_from(case: dict[str, Any]) -> None:
+    """As the vectors say."""
+    headers: dict[str, list[str | None]] = case.get("lines", {})
+    found = read_origin(lambda name: headers.get(name, []), "host")
+    assert found == (case["origin"], case["referer"])
 
 
 texts = st.sampled_from(["T", "U", "", " ", "T U"]) | st.text(max_size=8)
@@ -50,3 +64,21 @@ def test_there_is_one_credential_or_none(
     else:
         assert found is Reason.token_missing
     assert read_credential(authorization[::-1], x_access_token[::-1]) == found
+
+
+@given(lines, lines, st.lists(st.none() | texts | texts.map("gatepass, {}".format), max_size=3))
+def test_subprotocols_count_only_where_there_is_nothing_else(
+    authorization: list[str | None],
+    x_access_token: list[str | None],
+    subprotocols: list[str | None],
+) -> None:
+    """A header's credential, or what is wrong with it, is what counts."""
+    found = read_credential(authorization, x_access_token, subprotocols)
+    without = read_credential(authorization, x_access_token)
+    if without is not Reason.token_missing:
+        assert found == without
+    elif None in subprotocols:
+        assert found is Reason.token_invalid
+    else:
+        sent = ",".join(line for line in subprotocols if line is not None)
+        assert isinstance(found, Reason) or found in sent

@@ -8,7 +8,6 @@ import pytest
 
 from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
-from gatepass.web import hashing
 from installation import PASSWORD, Installation
 
 
@@ -93,7 +92,7 @@ def test_whatever_is_wrong_the_answer_is_the_same(any_installation: Installation
         attempt(client, "ada@example.com", PASSWORD + "\0"),
         attempt(client, "", ""),
         attempt(client, "a\0b@example.com", PASSWORD),
-        attempt(client, "x" * 100_000, PASSWORD),
+        attempt(client, "x" * 3_000, PASSWORD),
     ]
     with installation.node.database.changing(installation.node.clock.now()) as change:
         entries = [allowlist.Entry("203.0.113.0/24", "")]
@@ -149,18 +148,6 @@ def test_the_eleventh_failure_is_told_when_to_come_back(
     assert attempt(client, email, PASSWORD).status_code == 429
     installation.new_user("bob@example.com")
     assert attempt(client, "bob@example.com", PASSWORD).status_code == 201
-
-
-def test_too_many_at_once_are_turned_away_before_hashing(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hashing, "_MOST_WAITING", 0)
-    answer = attempt(installation.client(), "ada@example.com", PASSWORD)
-    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
-    assert answer.headers["retry-after"] == "1"
-    monkeypatch.setattr(hashing, "_MOST_WAITING", 1)
-    for _ in range(3):
-        assert attempt(installation.client(), "ada@example.com", PASSWORD).status_code == 201
 
 
 def test_one_may_end_ones_own_and_with_the_permission_others(

@@ -135,6 +135,75 @@ def test_what_is_taken_is_409(installation: Installation) -> None:
         assert (answer.status_code, answer.json()["reason"]) == (409, reason)
 
 
+def test_a_deactivated_colleague_is_invited_again(
+    any_installation: Installation, mailbox: Mailbox
+) -> None:
+    installation = any_installation
+    ada = installation.signed_in()
+    invite(ada)
+    first = accept(installation, sent(installation, mailbox)).json()
+    assert invite_again(ada, "email_taken") == 409
+    ended = ada.post(f"/v1/users/{first['id']}/deactivate", json={})
+    assert ended.status_code == 200
+    mailbox.messages.clear()
+    invite(ada)
+    token = sent(installation, mailbox)
+    with ThreadPoolExecutor(10) as pool:
+        statuses = [
+            answer.status_code
+            for answer in pool.map(lambda _: accept(installation, token), range(50))
+        ]
+    assert sorted(statuses) == [201] + [410] * 49
+    found = ada.get("/v1/users", params={"q": NEW}).json()["items"]
+    assert [user["status"] for user in found] == ["active", "deactivated"]
+    assert installation.signed_in(NEW).get("/v1/me").json()["user"]["id"] == found[0]["id"]
+    assert found[1]["id"] == first["id"]
+
+
+def invite_again(client: httpx.Client, reason: str) -> int:
+    answer = client.post("/v1/invitations", json={"email": NEW, "role": "reporting"})
+    assert answer.json()["reason"] == reason
+    return answer.status_code
+
+
+def test_another_companys_customer_is_told_to_nobody_but_the_mailbox(
+    any_installation: Installation, mailbox: Mailbox
+) -> None:
+    installation = any_installation
+    ada = installation.signed_in()
+    installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
+    answers = {}
+    for email in ("carl@example.com", "nobody@example.com"):
+        mailbox.messages.clear()
+        mailbox.recipients.clear()
+        made = invite(ada, email)
+        path = f"/v1/invitations/{made['id']}"
+        link = f"/invitations/{sent(installation, mailbox)}"
+        assert mailbox.recipients == [email]
+        again = ada.post(f"{path}/resend", json={})
+        assert again.status_code == 200
+        seen = [made, again.json(), *ada.get("/v1/invitations").json()["items"][:1]]
+        answers[email] = [
+            {key: type(value) for key, value in one.items()} | {"status": one["status"]}
+            for one in seen
+        ]
+        mailbox.messages.clear()
+        link = f"/invitations/{sent(installation, mailbox)}"
+        text = " ".join(str(mailbox.messages[-1].get_body(("plain",))).split())
+        opened = installation.client().get(link)
+        taken = email == "carl@example.com"
+        assert ("invite you at another address" in text) is taken
+        assert opened.status_code == (410 if taken else 200)
+        assert ("This invitation link is broken" in opened.text) is taken
+        token = link.rpartition("/")[2]
+        accepted = accept(installation, token)
+        assert accepted.status_code == (410 if taken else 201)
+        if taken:
+            assert accepted.json()["detail"] == "This invitation link is broken"
+            assert "Contoso" not in opened.text + text
+    assert answers["carl@example.com"] == answers["nobody@example.com"]
+
+
 def test_who_may(installation: Installation) -> None:
     made = invite(installation.signed_in())
     installation.new_user("rita@example.com", role="reporting")
@@ -227,7 +296,7 @@ def test_trouble_with_mail_fails_nothing(open_installation: Open, sqlite_url: st
     installation.node.mailing.send_due()
     (listed,) = ada.get("/v1/invitations").json()["items"]
     assert (listed["id"], listed["status"], listed["delivered_at"]) == (made["id"], "pending", None)
-    assert listed["delivery_trouble"] == "The mail server can't be reached."
+    assert listed["delivery_trouble"] == "The mail server refuses connections."
 
 
 def test_a_running_node_sends_by_itself(
@@ -237,3 +306,72 @@ def test_a_running_node_sends_by_itself(
     installation.node.start()
     invite(installation.signed_in())
     mailbox.wait()
+
+
+def test_without_a_mail_server_a_link_can_be_taken(
+    open_installation: Open, database_url: str
+) -> None:
+    installation = open_installation(database_url)
+    ada = installation.signed_in()
+    made = invite(ada)
+    installation.node.mailing.send_due()
+    (listed,) = ada.get("/v1/invitations").json()["items"]
+    assert listed["delivered_at"] is None
+    assert listed["delivery_trouble"] in (None, "No mail server was set up to send it.")
+    tokens = []
+    for _ in range(2):
+        answer = ada.post(f"/v1/invitations/{made['id']}/link", json={})
+        assert answer.status_code == 201
+        assert answer.headers["cache-control"] == "no-store"
+        taken = answer.json()
+        assert set(taken) == set(made) | {"url"}
+        assert (taken["id"], taken["delivered_at"]) == (made["id"], None)
+        start, _, token = taken["url"].rpartition("/")
+        assert start == "http://127.0.0.1:8787/invitations"
+        tokens.append(token)
+    assert "url" not in ada.get("/v1/invitations").json()["items"][0]
+    first, second = tokens
+    # The one before it is dead.
+    assert accept(installation, first).status_code == 410
+    assert accept(installation, second).status_code == 201
+    events = ada.get("/v1/audit-events?kind=invitations").json()["items"]
+    assert [one["action"] for one in events] == [
+        "invitation.accepted", "invitation.link_taken", "invitation.link_taken",
+        "invitation.created",
+    ]  # fmt: skip
+    answer = ada.post(f"/v1/invitations/{made['id']}/link", json={})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "invitation_ended")
+
+
+def test_with_a_mail_server_only_the_invited_mailbox_gets_a_link(
+    installation: Installation, mailbox: Mailbox
+) -> None:
+    """Whoever invites could else take the account under somebody else's address."""
+    ada = installation.signed_in()
+    made = invite(ada)
+    token = sent(installation, mailbox)
+    answer = ada.post(f"/v1/invitations/{made['id']}/link", json={})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "link_goes_by_mail")
+    assert "gpiv_" not in answer.text
+    # Nothing has changed: the link in the mail is good.
+    assert accept(installation, token).status_code == 201
+
+
+def test_who_may_take_a_link(open_installation: Open, sqlite_url: str) -> None:
+    installation = open_installation(sqlite_url)
+    made = invite(installation.signed_in(), role="admin")
+    path = f"/v1/invitations/{made['id']}/link"
+    installation.new_user("rita@example.com", role="reporting")
+    installation.new_user("mona@example.com", role="manager")
+    installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
+    program = installation.client(installation.access_token("users:manage"))
+    for client, status, reason in (
+        (installation.client(), 401, "token_missing"),
+        (program, 403, "signed_in_user_required"),
+        (installation.signed_in("rita@example.com"), 403, "permission_missing"),
+        # She doesn't hold what the role grants.
+        (installation.signed_in("mona@example.com"), 403, "permission_missing"),
+        (installation.signed_in("carl@example.com"), 404, "not_found"),
+    ):
+        answer = client.post(path, json={})
+        assert (answer.status_code, answer.json()["reason"]) == (status, reason)

@@ -28,6 +28,7 @@ OPERATIONS = {
     "POST /v1/invitations",
     "GET /v1/invitations",
     "POST /v1/invitations/accept",
+    "POST /v1/invitations/{id}/link",
     "POST /v1/invitations/{id}/resend",
     "POST /v1/invitations/{id}/deactivate",
     "GET /v1/users",
@@ -35,6 +36,12 @@ OPERATIONS = {
     "PATCH /v1/users/{id}",
     "POST /v1/users/{id}/deactivate",
     "POST /v1/users/{id}/second-factor/deactivate",
+    "GET /v1/users/{id}/email",
+    "POST /v1/users/{id}/email",
+    "POST /v1/users/{id}/email/cancel",
+    "GET /v1/me/email",
+    "POST /v1/me/email",
+    "POST /v1/me/email/cancel",
     "GET /v1/roles",
     "POST /v1/roles",
     "GET /v1/roles/{id}",
@@ -95,7 +102,7 @@ def test_every_operation_is_described_with_what_it_takes_and_how_it_is_refused(
         assert operation["tags"], name
         if name.startswith("GET /health"):
             continue
-        for status in ("400", "401", "413", "422", "500", "503"):
+        for status in ("400", "401", "408", "413", "422", "500", "503"):
             reference = operation["responses"][status]["$ref"]
             assert reference == f"#/components/responses/Problem{status}", name
         if "{id}" in name:

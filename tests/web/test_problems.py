@@ -2,7 +2,7 @@
 
 import pytest
 
-from gatepass.core.decision import STATUS, Reason
+from gatepass.core.decision import STATUS, Call, Decision, Reason
 from gatepass.core.errors import (
     Conflict,
     Forbidden,
@@ -15,7 +15,7 @@ from gatepass.core.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from gatepass.web.problems import Problem, problem_of_error, problem_of_reason, problem_of_status
+from gatepass.web.problems import Problem, problem_of_decision, problem_of_error, problem_of_status
 from gatepass.web.strict_json import BrokenJSON
 from installation import Installation
 
@@ -72,8 +72,11 @@ def test_when_to_try_again_is_told_unless_that_would_do_it_twice() -> None:
 
 @pytest.mark.parametrize("reason", [r for r in Reason if r is not Reason.allowed])
 def test_every_reason_has_a_sentence_and_401s_a_challenge(reason: Reason) -> None:
-    problem = problem_of_reason(STATUS[reason], reason.value, scope="charges:get")
+    call = Call(Reason.token_missing, "charges:get")
+    problem = problem_of_decision(Decision(reason, None, frozenset(), call))
+    assert (problem.status, problem.reason) == (STATUS[reason], reason.value)
     assert problem.detail.endswith(".")
+    assert ("charges:get" in problem.detail) is (reason is Reason.permission_missing)
     challenge = dict(problem.headers()).get("www-authenticate")
     if problem.status == 401:
         assert challenge is not None
@@ -89,7 +92,12 @@ def test_every_status_has_a_reason() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1", "/v1/", "/v1/nope", "/v1/me/", "/v1//me", "/v1/access-tokens/", "/nope", "/V1/me"],
+    [
+        *("/v1", "/v1/", "/v1/nope", "/v1/me/", "/v1//me", "/v1/access-tokens/", "/nope", "/V1/me"),
+        # A proxy in front may deny an address by its plain spelling: no other one answers.
+        *("/v1/%6de", "/v1/m%65", "/%76%31/me", "/v1%2Fme", "/v1/acce%73s-tokens", "/v1/%2e/me"),
+        *("/metric%73", "/%6detrics", "/v1%2ffeed", "/v1/fee%64", "/v1/openapi%2Ejson"),
+    ],
 )
 def test_an_unknown_address_is_a_404_document(installation: Installation, path: str) -> None:
     answer = installation.client().get(path)

@@ -354,7 +354,7 @@ def test_a_worker_that_cant_be_started_now_is_tried_again(
         if len(failures) < 5:
             failures.append(what)
             raise BlockingIOError(11, "Resource temporarily unavailable")
-        return start(*what, **how, env=with_tests_on_the_path())
+        return start(*what, **(how | {"env": with_tests_on_the_path()}))
 
     monkeypatch.setattr(subprocess, "Popen", failing)
     descriptors = len(os.listdir("/proc/self/fd"))

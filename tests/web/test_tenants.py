@@ -20,13 +20,17 @@ from installation import Installation
 #: In the name of everything that the other company has.
 WORD = "Zebedee"
 #: Paths whose parameters are no ids: files, and links whose secret is all there is to know.
-NO_IDS = {"/static/{version}/{name}", "/invitations/{token}", "/password-resets/{token}"}
+NO_IDS = {
+    *("/static/{version}/{name}", "/invitations/{token}", "/password-resets/{token}"),
+    "/email-changes/{token}",
+}
 #: Belongs to the installation: whoever is no operator gets 403, wherever they work.
 OPERATORS = "verifier-keys"
 #: A body that would be accepted if the record were one's own.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/access-tokens/{id}"): {"label": "Taken over"},
     ("PATCH", "/v1/users/{id}"): {"role": "reporting"},
+    ("POST", "/v1/users/{id}/email"): {"email": "taken.over@example.com"},
     ("PATCH", "/v1/roles/{id}"): {"name": "Taken over"},
 }
 #: Fields of bodies that hold ids; all others are known not to.

@@ -12,15 +12,14 @@ from gatepass.cli.tree import app
 @app.command()
 def demo(
     port: Annotated[
-        int,
+        int | None,
         typer.Option(
             help="The port to listen on; 0 for a free one.",
             min=0,
             max=65_535,
-            envvar="GATEPASS_PORT",
-            show_envvar=False,
+            show_default="GATEPASS_PORT, else 8787",
         ),
-    ] = 8787,
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Keep it in this directory, to be served again.")
     ] = None,

@@ -15,7 +15,7 @@ from gatepass.core.errors import InvalidInput, Misconfigured
 from gatepass.registry import companies, passwords, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.companies import Company
-from gatepass.registry.schema import create_schema, schema_state
+from gatepass.registry.schema import create_schema, require_utf8, schema_state
 
 _LONGEST_INPUT = 8_192
 
@@ -37,6 +37,7 @@ def init(
 ) -> None:
     """Create a company and its administrator, and the schema in an empty database."""
     with opened(schemas=("empty", "current")) as node:
+        require_utf8(node.database)
         password = _read(sys.stdin) if password_stdin else _ask()
         passwords.check_rules(password, email=email, company_name=company)
         password_hash = passwords.hash(password)

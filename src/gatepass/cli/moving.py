@@ -19,6 +19,7 @@ from gatepass.node import Node
 from gatepass.registry import second_factor
 from gatepass.registry.moving import export_file, whole
 from gatepass.registry.moving.contents import Content, Progress
+from gatepass.registry.schema import require_utf8
 from gatepass.web.times import format_time
 
 _NAMES = {
@@ -54,6 +55,7 @@ def import_(file: File, json: AsJson = False) -> None:
         opened(schemas=("empty", "current", "old", "newer")) as node,
         progress_bars() as progress,
     ):
+        require_utf8(node.database)
         whole.require_empty(node.database)
         with export_file.opened(file, progress) as read, node.file.writing():
             found = whole.import_(node.database, read, node.ended_log.read(), progress=progress)

@@ -1,5 +1,6 @@
 """What commands print: a table for people, JSON for programs. Nothing else goes to stdout."""
 
+import codecs
 import json
 import re
 import sys
@@ -24,8 +25,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the REST AP
 
 
 def print_json(value: Any) -> None:
-    """Print *value* as JSON. What could reorder or steer a terminal is escaped, as JSON allows."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
+    """Print *value* as JSON, which is UTF-8: elsewhere in ASCII, and so readable all the same.
+
+    What could reorder or steer a terminal is escaped, as JSON allows.
+    """
+    speaks_utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
+    text = json.dumps(value, ensure_ascii=not speaks_utf8, indent=2)
     typer.echo(_unprintable.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 

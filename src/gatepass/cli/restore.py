@@ -19,6 +19,7 @@ from gatepass.registry.moving import export_file
 from gatepass.registry.moving.export_file import ExportFile
 from gatepass.registry.moving.restoring import Restored
 from gatepass.registry.moving.restoring import restore as restore_backup
+from gatepass.registry.schema import require_utf8
 from gatepass.settings import Settings
 from gatepass.verify.follower import NodeLock
 from gatepass.web.times import format_time
@@ -31,6 +32,7 @@ _NAMES = {
     "verifier_key": ("verifier key", "verifier keys"),
     "invitation": ("invitation", "invitations"),
     "password_reset": ("password reset", "password resets"),
+    "email_change": ("change of an e-mail address", "changes of e-mail addresses"),
     "mail": ("mail", "mails"),
 }
 
@@ -83,6 +85,7 @@ def _installation() -> Iterator[Node]:
     settings = Settings.read()
     try:
         with opened(settings, schemas=("empty", "old", "current")) as node:
+            require_utf8(node.database)
             lock = NodeLock(node.file.lock_path)
             try:
                 if not lock.take():
@@ -122,6 +125,8 @@ def _sentences(file: Path, backup: ExportFile, restored: Restored) -> Iterator[s
             f"No active administrator is left in: {names}. Give it one: gatepass init --company "
             "NAME --email E."
         )
+    if restored.without_operator:
+        yield "No active operator is left. Name one: gatepass user operator EMAIL."
 
 
 def _sentence(what: str, numbers: Mapping[str, int]) -> str:
@@ -143,5 +148,6 @@ def _print_json(file: Path, backup: ExportFile, restored: Restored) -> None:
             "mail_dropped": restored.mail_dropped,
             "torn_lines": restored.torn_lines,
             "without_administrator": restored.without_administrator,
+            "without_operator": restored.without_operator,
         }
     )

@@ -8,6 +8,7 @@ import typer
 from gatepass.cli.installation import catalogue_text, opened
 from gatepass.cli.tree import app
 from gatepass.registry.publishing import follow_catalogue
+from gatepass.registry.schema import require_utf8
 from gatepass.settings import Settings
 
 
@@ -29,13 +30,21 @@ def serve(
     settings = Settings.read()
     text = catalogue_text(settings)
     with opened(settings, accept_clock=accept_clock) as node:
+        require_utf8(node.database)
         follow_catalogue(node.database, node.catalogue, node.clock.now())
         clock = node.clock
+
+    log = logging.getLogger("gatepass")
 
     def ready() -> None:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         where = f"http://{host}:{settings.port}"
         also = "" if settings.verify_port is None else f", for gateways on {settings.verify_port}"
-        logging.getLogger("gatepass").info("serving on %s%s", where, also)
+        if not settings.public_url_fits:
+            log.warning(
+                "GATEPASS_PUBLIC_URL has its default, %s: links in mail lead there",
+                settings.public_url,
+            )
+        log.info("serving on %s%s", where, also)
 
     raise typer.Exit(run(settings, text, clock, when_ready=ready))

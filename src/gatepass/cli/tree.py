@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 refused or failed with one clear line on stderr, 2 wrong u
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -11,8 +12,10 @@ from typing import Annotated
 
 import typer
 
+from gatepass import environment
 from gatepass.core.display_text import END_ISOLATE, ISOLATE
 from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
+from gatepass.settings import Settings
 
 app = typer.Typer(
     name="gatepass",
@@ -69,6 +72,8 @@ def _gatepass(
     if show_version:
         typer.echo(f"gatepass {version('gatepass')}")
         raise typer.Exit
+    for line in environment.warnings(os.environ, Settings.names()):
+        print(f"gatepass: warning: {line}", file=sys.stderr)
 
 
 def _load(first: Sequence[str]) -> None:
@@ -91,6 +96,8 @@ def _one_line(error: GatepassError) -> str:
     elif isinstance(error, Unavailable):
         # What the driver says of an outage helps whoever stands before the server.
         said = getattr(error.__cause__, "orig", None)
+        # Without the statement, which the driver adds to what the server says of it.
+        said = getattr(getattr(said, "diag", None), "message_primary", None) or said
         text += f" ({said})" if said else ""
     # The marks around other people's names are for pages: a terminal may draw them.
     return " ".join(text.replace(ISOLATE, "").replace(END_ISOLATE, "").split())

@@ -1,39 +1,121 @@
-"""``gatepass user``: a way back for the last administrator, whom nobody else could let in."""
+"""``gatepass user``: ways back for whoever is locked out, and whom nobody else could let in."""
 
 from typing import Annotated
 
 import typer
+from sqlalchemy.orm import Session
 
 from gatepass.cli.installation import opened
 from gatepass.cli.output import AsJson, as_sent, print_json, warn_unconfirmed
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, NotFound
-from gatepass.registry import user_changes, users
+from gatepass.registry import (
+    email_change_links,
+    password_resets,
+    throttling,
+    user_changes,
+    users,
+)
 from gatepass.registry.actor import Actor
+from gatepass.registry.database import Change
+from gatepass.registry.users import User as Found
 from gatepass.web.api.users import User
+from gatepass.web.times import format_time
 
 group = typer.Typer(help="Users of all companies.", no_args_is_help=True)
 app.add_typer(group, name="user")
 
+_Email = Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)]
+
 
 @group.command()
 def second_factor_off(
-    email: Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)],
+    email: _Email,
     json: AsJson = False,
 ) -> None:
     """Turn off the second factor of someone who lost it, at once; all their sign-ins end."""
     with opened() as node, node.database.changing(node.clock.now()) as change:
-        found = users.by_email(change.session, email)
-        if found is None:
-            raise NotFound("There is no such user.")
+        found = _active(change.session, email)
         if not found.second_factor:
             raise Conflict(f"{found.email} has no second factor.", reason="second_factor_missing")
         user = user_changes.turn_off_second_factor(change.session, Actor.command_line(), found.id)
+    _tell(
+        change,
+        user,
+        f"The second factor of {user.email} is turned off, and all their sign-ins have ended.",
+        json,
+    )
+
+
+@group.command()
+def email(
+    old: Annotated[str, typer.Argument(metavar="OLD", show_default=False)],
+    new: Annotated[str, typer.Argument(metavar="NEW", show_default=False)],
+    json: AsJson = False,
+) -> None:
+    """Change someone's e-mail address, at once; the old address is told by mail."""
+    with opened() as node, node.database.changing(node.clock.now()) as change:
+        found = _active(change.session, old)
+        user = email_change_links.change_at_once(
+            change.session, Actor.command_line(), found.id, new
+        )
+    _tell(change, user, f"{found.email} is {user.email} from now on. Sign-ins go on.", json)
+
+
+@group.command()
+def operator(
+    email: _Email,
+    off: Annotated[bool, typer.Option("--off", help="No operator any more.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Make someone an operator, who looks after the installation."""
+    with opened() as node, node.database.changing(node.clock.now()) as change:
+        found = _active(change.session, email)
+        user = user_changes.name_operator(
+            change.session, Actor.command_line(), found.id, operator=not off
+        )
+    _tell(change, user, f"{user.email} is {'no' if off else 'an'} operator.", json)
+
+
+@group.command()
+def reset_link(email: _Email, json: AsJson = False) -> None:
+    """Print a link with which someone sets a new password, where mail doesn't arrive; once."""
+    with opened() as node:
+        with node.database.counting(node.clock.now()) as session:
+            user = _active(session, email)
+            token, expires_at = password_resets.take_link(session, Actor.command_line(), user)
+        url = f"{node.settings.public_url}/password-resets/{token}"
+    if json:
+        print_json({"url": url, "expires_at": format_time(expires_at)})
+    else:
+        typer.echo(url)
+        typer.echo(f"Give it to {user.email} alone: it works once, for an hour.", err=True)
+
+
+def _active(session: Session, email: str) -> Found:
+    found = users.by_email(session, email)
+    if found is None:
+        raise NotFound("There is no such user.")
+    return found
+
+
+def _tell(change: Change, user: Found, sentence: str, json: bool) -> None:
     warn_unconfirmed(change)
     if json:
         print_json(as_sent(User.model_validate(user)))
     else:
-        typer.echo(
-            f"The second factor of {user.email} is turned off, and all their sign-ins have ended.",
-            err=True,
-        )
+        typer.echo(sentence, err=True)
+
+
+@group.command()
+def unlock(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)],
+    json: AsJson = False,
+) -> None:
+    """Clear the failed sign-ins of someone who is locked out by them, at once."""
+    with opened() as node, node.database.counting(node.clock.now()) as session:
+        user = throttling.unlock(session, Actor.command_line(), email)
+    if json:
+        print_json(as_sent(User.model_validate(user)))
+    else:
+        typer.echo(f"The failed sign-ins of {user.email} no longer count.", err=True)

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import msgspec
 
-from gatepass.core.catalogue_file import Entry, Problem, read_entries
+from gatepass.core.catalogue_file import Entry, Problem, read_contents
 from gatepass.core.errors import GatepassError
 from gatepass.core.permissions import EVERYTHING, resource_wildcard
 from gatepass.core.routes import Routes
@@ -96,12 +96,13 @@ def parse_catalogue(text: str | None) -> Catalogue:
         CatalogueError: with all that is wrong, each with its line.
     """
     taken = frozenset(permission.name for permission in CONTROL_PLANE)
-    entries, problems = read_entries(text or "", taken)
+    contents, problems = read_contents(text or "", taken)
     if problems:
         raise CatalogueError(problems)
+    entries = contents.entries
+    pairs = ((route, entry.name) for entry in entries for route in entry.routes)
     return Catalogue(
-        CONTROL_PLANE + tuple(map(_permission, entries)),
-        Routes((route, entry.name) for entry in entries for route in entry.routes),
+        CONTROL_PLANE + tuple(map(_permission, entries)), Routes(pairs, contents.encoded_slash)
     )
 
 

@@ -6,6 +6,7 @@ unfold into gigabytes.
 """
 
 from collections.abc import Collection, Iterator
+from operator import itemgetter
 from typing import Protocol
 
 import msgspec
@@ -33,7 +34,18 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     routes: tuple[str, ...]
 
 
-def read_entries(text: str, taken: Collection[str]) -> tuple[list[Entry], list[Problem]]:
+class Contents(msgspec.Struct, frozen=True, gc=False):
+    """What a file says.
+
+    Attributes:
+        encoded_slash: the routes whose parameters may hold an encoded slash.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    encoded_slash: tuple[str, ...] = ()
+
+
+def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Problem]]:
     """Read a catalogue file.
 
     Args:
@@ -41,23 +53,24 @@ def read_entries(text: str, taken: Collection[str]) -> tuple[list[Entry], list[P
         taken: names that the file may not define.
 
     Returns:
-        The entries, and the (line, message) of each problem; entries count only without problems.
+        The contents, and the (line, message) of each problem; contents count only without problems.
     """
     if len(text) > _LARGEST:
-        return [], [(1, "the file is larger than 1 MiB")]
+        return Contents(), [(1, "the file is larger than 1 MiB")]
     try:
         unbounded = _unbounded(text)
         if unbounded is not None:
-            return [], [unbounded]
+            return Contents(), [unbounded]
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         # What is missing at the end is noticed one line after the last.
         line = min(_line(error.problem_mark), text.count("\n") + 1)
-        return [], [(line, f"not YAML: {error.problem or error.context}")]
+        return Contents(), [(line, f"not YAML: {error.problem or error.context}")]
     except (yaml.YAMLError, UnicodeError):
-        return [], [(1, "not YAML: the file has characters that no YAML file may have")]
+        return Contents(), [(1, "not YAML: the file has characters that no YAML file may have")]
     reader = _Reader(taken)
-    return reader.document(root), reader.problems
+    contents = reader.document(root)
+    return contents, sorted(reader.problems, key=itemgetter(0))
 
 
 class _Reader:
@@ -68,17 +81,42 @@ class _Reader:
         self._taken = taken
         self._shapes: dict[Route, str] = {}
 
-    def document(self, root: yaml.Node | None) -> list[Entry]:
+    def document(self, root: yaml.Node | None) -> Contents:
+        known = ("permissions", "options")
+        fields = {key: value for key, _, value in self._fields(root, "the file", known)}
+        # Options name routes, wherever in the file these stand.
+        entries = self._permissions(fields.get("permissions"))
+        return Contents(entries, self._options(fields.get("options")))
+
+    def _permissions(self, node: yaml.Node | None) -> tuple[Entry, ...]:
         entries = []
-        for key, _, value in self._fields(root, "the file", ("permissions",)):
-            assert key == "permissions"
-            for name, node, definition in self._fields(value, "permissions"):
-                if not is_permission(name):
-                    self._note(node, f"{name!r} is not a permission; write it like charges:create")
-                elif name in self._taken:
-                    self._note(node, f"{name} is one of the control plane's own permissions")
-                entries.append(self._entry(name, definition))
-        return entries
+        for name, key, definition in self._fields(node, "permissions"):
+            if not is_permission(name):
+                self._note(key, f"{name!r} is not a permission; write it like charges:create")
+            elif name in self._taken:
+                self._note(key, f"{name} is one of the control plane's own permissions")
+            entries.append(self._entry(name, definition))
+        return tuple(entries)
+
+    def _options(self, node: yaml.Node | None) -> tuple[str, ...]:
+        for _, _, value in self._fields(node, "options", ("encoded_slash",)):
+            routes = []
+            for item, text in self._texts("encoded_slash", value):
+                self._check_encoded_slash(item, text)
+                routes.append(text)
+            return tuple(routes)
+        return ()
+
+    def _check_encoded_slash(self, node: yaml.Node, text: str) -> None:
+        try:
+            route = Route.parse(text)
+        except RouteError as error:
+            self._note(node, str(error))
+            return
+        if route not in self._shapes:
+            self._note(node, f"{text!r} must be a route of one of the permissions")
+        elif None not in route.shape:
+            self._note(node, f"{text!r} must have a parameter, where the encoded slash may stand")
 
     def _entry(self, name: str, node: yaml.Node) -> Entry:
         title = name
@@ -97,18 +135,23 @@ class _Reader:
         return title or name
 
     def _routes(self, name: str, node: yaml.Node) -> tuple[str, ...]:
+        routes = []
+        for item, text in self._texts(name, node):
+            self._check_route(item, text)
+            routes.append(text)
+        return tuple(routes)
+
+    def _texts(self, where: str, node: yaml.Node) -> Iterator[tuple[yaml.Node, str]]:
+        """The texts of a list of routes, with their nodes."""
         if node.tag == _NOTHING:
-            return ()
+            return
         if not isinstance(node, yaml.SequenceNode):
-            self._note(node, f'the routes of {name} are a list, like ["GET /v1/charges/{{id}}"]')
-            return ()
-        texts = []
+            self._note(node, f'the routes of {where} are a list, like ["GET /v1/charges/{{id}}"]')
+            return
         for item in node.value:
-            text = self._text(item, f"a route of {name}")
+            text = self._text(item, f"a route of {where}")
             if text is not None:
-                self._check_route(item, text)
-                texts.append(text)
-        return tuple(texts)
+                yield item, text
 
     def _check_route(self, node: yaml.Node, text: str) -> None:
         try:

@@ -17,11 +17,16 @@ ACCESS_TOKEN = "gpat"  # noqa: S105 - a prefix, not a secret
 LOGIN_TOKEN = "gplt"  # noqa: S105 - a prefix, not a secret
 INVITATION = "gpiv"
 PASSWORD_RESET = "gprs"  # noqa: S105 - a prefix, not a secret
+EMAIL_CHANGE = "gpec"
 VERIFIER_KEY = "gpvk"
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _PREFIXES = frozenset(
-    prefix + "_" for prefix in (ACCESS_TOKEN, LOGIN_TOKEN, INVITATION, PASSWORD_RESET, VERIFIER_KEY)
+    prefix + "_"
+    for prefix in (
+        *(ACCESS_TOKEN, LOGIN_TOKEN, VERIFIER_KEY),
+        *(INVITATION, PASSWORD_RESET, EMAIL_CHANGE),
+    )
 )
 ID_LENGTH = 5 + 16
 _SECRET_END = ID_LENGTH + 32

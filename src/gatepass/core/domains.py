@@ -1,8 +1,10 @@
 """Domain entries, and whether a call's Origin is one of them.
 
-An entry is ``host``, ``host:port``, ``*.host`` or ``*.host:port``, kept in one canonical spelling:
-lower-case A-labels (UTS #46), no trailing dot, no port where it is the scheme's own. ``https`` is
-meant; ``localhost`` matches ``http`` and ``https``.
+An entry is ``host``, ``host:port`` or ``*.host``, kept in one canonical spelling: lower-case
+A-labels (UTS #46), no trailing dot, no port where it is the scheme's own. ``https`` is meant.
+Names of this machine, ``localhost`` and all below it, match ``http`` and ``https``, and so does a
+loopback address, which has a port. An entry may also be the whole origin of an app or a browser
+extension.
 """
 
 import re
@@ -13,12 +15,13 @@ import idna
 import msgspec
 from publicsuffixlist import PublicSuffixList
 
-from gatepass.core.networks import parse_address
+from gatepass.core.networks import Networks, format_address, parse_address, parse_network
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _LONGEST_HOST = 253
 # Longer than any origin: a scheme, a host with its trailing dot, a port.
 _LONGEST_ORIGIN = 320
+_LOOPBACK = Networks.of(map(parse_network, ("127.0.0.0/8", "::1/128")))
 
 _label = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?").fullmatch
 # What the URL standard reads as the end of an IPv4 address, in any of its old notations.
@@ -26,6 +29,13 @@ _ends_in_number = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)").fullmatch
 _origin = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]+))?"
 ).fullmatch
+# Origins of apps and browser extensions: the operating system or the browser sees to it that no web
+# page has one. They name no host of the DNS, and are compared as they stand.
+_app_origin = re.compile(
+    r"(?:capacitor|chrome-extension|ionic|moz-extension|safari-web-extension|tauri)"
+    r"://[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::([1-9][0-9]{0,4}))?"
+).fullmatch
+_no_host = re.compile(r"[*/]").search
 _port = re.compile(r"[1-9][0-9]{0,4}").fullmatch
 _referer = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)(?:[/?#].*)?").fullmatch
 _unprintable = re.compile(r"[\s\x00-\x1f\x7f-\x9f]").search
@@ -55,17 +65,31 @@ def parse_domain(text: object) -> str:
     """Read a domain entry as a person types it and return its canonical spelling.
 
     Raises:
-        InvalidDomain: it is no host name, is an IP address, or is a wildcard that would take in
-            other people's sites: one directly over a public suffix such as ``*.co.uk``.
+        InvalidDomain: it is no host name, is an IP address (of a loopback one: without a port), or
+            is a wildcard that would take in other people's sites: one directly over a public suffix
+            such as ``*.co.uk``.
     """
     if not isinstance(text, str):
         raise InvalidDomain("A domain is text such as shop.example.com.")
+    if _is_app_origin(text):
+        return text
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme.lower() not in _DEFAULT_PORTS:
+        raise InvalidDomain(
+            "The origin of an app or extension must have the scheme capacitor, chrome-extension, "
+            "ionic, moz-extension, safari-web-extension or tauri, and no path."
+        )
     if "/" in text:
         raise InvalidDomain("Leave out https:// and the path: shop.example.com is enough.")
+    loopback = _loopback(text)
+    if loopback is not None:
+        return loopback
     host_text, colon, port_text = text.partition(":")
     wildcard = host_text.startswith("*.")
     host = _canonical_host(host_text.removeprefix("*."))
     if host is None:
+        if _loopback_address(text):
+            raise InvalidDomain("A loopback address must have a port, like 127.0.0.1:3000.")
         raise InvalidDomain("This is not a domain name. Write it like shop.example.com.")
     if wildcard and colon:
         raise InvalidDomain(
@@ -74,26 +98,36 @@ def parse_domain(text: object) -> str:
     port = _parse_port(port_text) if colon else None
     if colon and port is None:
         raise InvalidDomain("A port is a whole number from 1 to 65535.")
-    if port == 443 and host != "localhost":
+    if port == 443 and not _is_local(host):
         port = None
-    if wildcard and _public_suffixes().publicsuffix(host) == host:
+    if wildcard and not _is_local(host) and _public_suffixes().publicsuffix(host) == host:
         raise InvalidDomain(f"*.{host} would cover sites of other people; name one of your own.")
     return ("*." if wildcard else "") + (host if port is None else f"{host}:{port}")
 
 
 def origin_allowed(entries: Collection[str], origin: str) -> bool:
     """Whether *origin* is one of *entries*, which ``parse_domain`` returned."""
-    # What browsers send is canonical already. An asterisk is no host, so it can't name its entry.
-    if origin[:8] == "https://" and origin[8:] in entries and "*" not in origin:
+    # What browsers send is canonical already. An asterisk is no host, so it can't name its entry,
+    # and neither can a slash, which only whole origins have.
+    authority = origin[8:]
+    if origin[:8] == "https://" and authority in entries and not _no_host(authority):
+        return True
+    if origin in entries and _is_app_origin(origin):
         return True
     parsed = parse_origin(origin)
-    if parsed is None:
+    if parsed is None or parsed.scheme not in _DEFAULT_PORTS:
         return False
     authority = parsed.authority
-    if parsed.host == "localhost":
-        return _is_localhost(entries, parsed)
-    if parsed.scheme != "https":
-        return False
+    if _is_local(parsed.host) or _loopback_address(parsed.host):
+        # Of this machine, with or without TLS: both schemes, and an entry may name their ports.
+        if parsed.port is None:
+            named = f"{parsed.host}:{_DEFAULT_PORTS[parsed.scheme]}"
+            return named in entries or _host_allowed(entries, parsed.host)
+        return authority in entries
+    return parsed.scheme == "https" and _host_allowed(entries, authority)
+
+
+def _host_allowed(entries: Collection[str], authority: str) -> bool:
     return authority in entries or any(
         entry[0] == "*" and authority.endswith(entry[1:]) for entry in entries
     )
@@ -128,12 +162,29 @@ def origin_of_referer(text: object) -> str | None:
     return None if origin is None else str(origin)
 
 
-def _is_localhost(entries: Collection[str], origin: Origin) -> bool:
-    if origin.scheme not in _DEFAULT_PORTS:
-        return False
-    if origin.port is not None:
-        return origin.authority in entries
-    return "localhost" in entries or f"localhost:{_DEFAULT_PORTS[origin.scheme]}" in entries
+def _is_app_origin(text: str) -> bool:
+    match = _app_origin(text)
+    return match is not None and (match[1] is None or _parse_port(match[1]) is not None)
+
+
+def _is_local(host: str) -> bool:
+    """Whether *host* is a name of this machine (RFC 6761, 6.3)."""
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _loopback(text: str) -> str | None:
+    """``127.0.0.1:3000`` or ``[::1]:3000`` in its one spelling; None for anything else."""
+    host_text, colon, port_text = text.rpartition(":")
+    host, port = _address_host(host_text), _parse_port(port_text)
+    if not colon or host is None or port is None or not _loopback_address(host):
+        return None
+    return f"{host}:{port}"
+
+
+def _loopback_address(host: str) -> bool:
+    bracketed = host[:1] == "["
+    packed = parse_address(host[1:-1] if bracketed else host)
+    return packed is not None and bracketed == (len(packed) == 16) and _LOOPBACK.contains(packed)
 
 
 def _canonical_host(text: str) -> str | None:
@@ -170,7 +221,8 @@ def _address_host(text: str) -> str | None:
     packed = parse_address(address_text)
     if packed is None or bracketed != (":" in address_text):
         return None
-    return text
+    # One spelling; an IPv4-mapped address stays what was written: browsers don't unmap it.
+    return f"[{format_address(packed)}]" if len(packed) == 16 else text
 
 
 def _parse_port(text: str) -> int | None:

@@ -3,6 +3,8 @@
 They know no HTTP; ``web.problems`` has the one table that gives each its status.
 """
 
+from collections.abc import Sequence
+
 
 class GatepassError(Exception):
     """The root of every exception that Gatepass raises on purpose.
@@ -21,18 +23,30 @@ class GatepassError(Exception):
             self.reason = reason
 
 
+#: No answer lists more errors, or longer ones: it would be larger than what it answers.
+MOST_ERRORS = 20
+LONGEST_FIELD = 100
+LONGEST_MESSAGE = 300
+
+
 class InvalidInput(GatepassError):
     """Something a person or program sent can't be accepted as it stands.
 
     Attributes:
-        errors: (field, message) pairs; ``field`` is a path such as ``networks.2``.
+        errors: (field, message) pairs; ``field`` is a path such as ``networks.2``. Both may repeat
+            what was sent, so they are cut; of many errors the first ``MOST_ERRORS`` are kept.
+        left_out: how many more there were, as far as anyone looked.
     """
 
     reason = "invalid"
 
-    def __init__(self, errors: list[tuple[str, str]]) -> None:
-        super().__init__("; ".join(f"{field}: {message}" for field, message in errors))
-        self.errors = errors
+    def __init__(self, errors: Sequence[tuple[str, str]]) -> None:
+        self.errors = [
+            (field[:LONGEST_FIELD], message[:LONGEST_MESSAGE])
+            for field, message in errors[:MOST_ERRORS]
+        ]
+        self.left_out = len(errors) - len(self.errors)
+        super().__init__("; ".join(f"{field}: {message}" for field, message in self.errors))
 
 
 class Forbidden(GatepassError):
@@ -71,16 +85,25 @@ class BrokenLink(GatepassError):
         whom: who can help, by name; None unless the link's secret was right: names are nothing for
             someone who guesses.
         company: the name of the company it led to; None likewise.
+        address_taken: it would be good, but another company's user has the e-mail address; False
+            likewise.
     """
 
     reason = "link_broken"
 
     def __init__(
-        self, message: str, *, reason: str, whom: str | None = None, company: str | None = None
+        self,
+        message: str,
+        *,
+        reason: str,
+        whom: str | None = None,
+        company: str | None = None,
+        address_taken: bool = False,
     ) -> None:
         super().__init__(message, reason=reason)
         self.whom = whom
         self.company = company
+        self.address_taken = address_taken
 
 
 class SignInFailed(GatepassError):
@@ -93,13 +116,19 @@ class SignInFailed(GatepassError):
 
 
 class TooManyAttempts(GatepassError):
-    """Throttled. ``retry_after`` is in whole seconds, rounded up."""
+    """Throttled.
+
+    Attributes:
+        retry_after: in whole seconds, rounded up.
+        what: what there were too many of, in a sentence.
+    """
 
     reason = "too_many_attempts"
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"Too many failed attempts. Try again in {retry_after} seconds.")
+    def __init__(self, retry_after: int, what: str = "Too many failed attempts.") -> None:
+        super().__init__(f"{what} Try again in {retry_after} seconds.")
         self.retry_after = retry_after
+        self.what = what
 
 
 class Unavailable(GatepassError):

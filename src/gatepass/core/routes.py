@@ -1,13 +1,17 @@
 """Method and path to the permission they need.
 
 A route is ``METHOD /path/{param}``; ``{param}`` stands for one non-empty segment. A literal beats a
-parameter, left to right, and a literal that leads nowhere falls back to the parameter. A path that
-two programs could read differently is refused before anything is matched: the classic way round a
-gateway is a path that the gateway and the service behind it don't split alike.
+parameter, left to right, and a literal that leads nowhere falls back to the parameter. A route may
+be ``/`` or end in ``/``, and then matches exactly that.
+
+A path that two programs could read differently is refused: the classic way round a gateway is a
+path that the gateway and the service behind it don't split alike. A parameter's segment is an id to
+both, so it may hold more than a literal one: an encoded ``#``, ``;`` or ``%``, and where the
+catalogue says that the service takes it for a part of the id, an encoded slash.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from urllib.parse import unquote_to_bytes
 
@@ -20,8 +24,22 @@ _MEMO_LONGEST = 512
 
 _template = re.compile(r"([A-Z]+(?:-[A-Z]+)*) (/\S*)").fullmatch
 _parameter = re.compile(r"\{[A-Za-z_][A-Za-z0-9_-]*\}").fullmatch
-# Slashes that were encoded, what some servers cut at or fold, what is still encoded, and controls.
-_ambiguous = re.compile(r"[/\\;#%\x00-\x1f\x7f-\x9f]").search
+# How other programs write parameters and wildcards.
+_foreign_parameter = re.compile(r"\*|^:[A-Za-z_]|<[^<>]*>").search
+_names = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*").findall
+
+# As it came: what some servers fold or cut a path at, controls, malformed escapes.
+_ambiguous_raw = re.compile(r"[\\;#\x00-\x1f\x7f]|%(?![0-9A-Fa-f]{2})").search
+# Decoded: what no segment may hold, and what only a parameter's may.
+_ambiguous = re.compile(r"[\\\x00-\x1f\x7f-\x9f]").search
+_opaque = re.compile(r"[/#;%]").search
+# Within a parameter's segment: what would be an empty or dot segment to a server that takes an
+# encoded slash for a slash, or cuts at ";" or "#".
+_climbing = re.compile(r"(?:^|/)(?:(?:\.\.?)?(?:/|\Z)|\.\.?[;#])").search
+# What a server that decodes twice would come upon; the surrogates are bytes that are no UTF-8, but
+# a control or the beginning of an overlong "/" or "." to a careless decoder.
+_escapes = re.compile(r"(?:%[0-9A-Fa-f]{2})+").finditer
+_hidden = re.compile(r"[/\\.%;?#\x00-\x1f\x7f-\x9f\udc80-\udc9f\udcc0\udcc1]").search
 
 
 class RouteError(ValueError):
@@ -54,41 +72,68 @@ class Route(msgspec.Struct, frozen=True, gc=False):
             raise RouteError(f"{text!r}: HEAD counts as GET, so write GET.")
         if "?" in path:
             raise RouteError(f"{text!r}: a query is never looked at; leave out '?' and the rest.")
-        segments = _segments(path)
-        if segments is None:
+        raw = path[1:].split("/")
+        if any(map(_foreign_parameter, raw)):
+            written = "/".join(map(_braced, raw))
             raise RouteError(
-                f"{text!r} could never match: its path has an empty, '.' or '..' segment, a "
-                "trailing slash, a character outside ASCII that isn't percent-encoded, or one of "
+                f"{text!r}: a parameter is a whole segment in braces, and stands for one segment "
+                f"alone. Write {method} /{written}."
+            )
+        split = _split(path)
+        if split is None or any(map(_opaque, split.segments)):
+            raise RouteError(
+                f"{text!r} could never match: its path has an empty segment before the end, a '.' "
+                "or '..' segment, a character outside ASCII that isn't percent-encoded, or one of "
                 "/ \\ ; # % within a segment."
             )
-        raw = path[1:].split("/")
-        return cls(method, tuple(map(partial(_shape, text), raw, segments)))
+        return cls(method, tuple(map(partial(_shape, text), raw, split.segments)))
 
 
 class _Node:
     """A place in the tree of one method's routes."""
 
-    __slots__ = ("literals", "parameter", "permission")
+    __slots__ = ("encoded_slash", "literals", "parameter", "permission")
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node] = {}
         self.parameter: _Node | None = None
         self.permission: str | None = None
+        self.encoded_slash = False
+
+
+class _Split(msgspec.Struct, frozen=True, gc=False):
+    """A path's decoded segments.
+
+    Attributes:
+        unusual: it ends in a slash, or a segment holds what only a parameter's may: it can be read
+            in more than one way unless a route says that it can't.
+        encoded_slash: a segment holds a slash.
+    """
+
+    segments: list[str]
+    unusual: bool = False
+    encoded_slash: bool = False
 
 
 class Routes:
     """All routes of a catalogue."""
 
-    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self, pairs: Iterable[tuple[str, str]], encoded_slash: Collection[str] = ()
+    ) -> None:
         """Take ``("GET /v1/charges/{id}", "charges:get")`` pairs.
+
+        Args:
+            encoded_slash: those of the routes whose parameters may hold an encoded slash.
 
         Raises:
             RouteError: one of them is no route, or two have the same method and shape.
         """
         self._methods: dict[str, _Node] = {}
         self._memos: dict[str, dict[str, str | Reason]] = {}
+        slashed = frozenset(map(Route.parse, encoded_slash))
         for text, permission in pairs:
-            self._add(text, permission)
+            self._add(text, permission, slashed)
 
     def match(self, method: str, path: str) -> str | Reason:
         """The permission that a call needs.
@@ -118,14 +163,20 @@ class Routes:
         return outcome
 
     def _match(self, method: str, path: str) -> str | Reason:
-        segments = _segments(path)
-        if segments is None:
+        split = _split(path)
+        if split is None:
             return Reason.path_ambiguous
         root = self._methods.get("GET" if method == "HEAD" else method)
-        permission = None if root is None else _find(root, segments)
-        return Reason.route_unknown if permission is None else permission
+        found = None if root is None else _find(root, split.segments)
+        if found is None or found.permission is None:
+            return Reason.path_ambiguous if split.unusual else Reason.route_unknown
+        # The route that the service takes is the first that matches, whatever its parameters hold:
+        # that one has to let the slash stand, and no other stands in for it.
+        if split.encoded_slash and not found.encoded_slash:
+            return Reason.path_ambiguous
+        return found.permission
 
-    def _add(self, text: str, permission: str) -> None:
+    def _add(self, text: str, permission: str, slashed: Collection[Route]) -> None:
         route = Route.parse(text)
         node = self._methods.setdefault(route.method, _Node())
         # Only the catalogue's methods: a stranger's own get no memo.
@@ -139,9 +190,10 @@ class Routes:
         if node.permission is not None:
             raise RouteError(f"{text!r} has the same shape as another route.")
         node.permission = permission
+        node.encoded_slash = route in slashed
 
 
-def _find(root: _Node, segments: list[str]) -> str | None:
+def _find(root: _Node, segments: list[str]) -> _Node | None:
     # A node has one place in the tree and is tried at most once for a path, so falling back can't
     # cost more than the catalogue has segments. The last one put down is the first one taken up.
     untried = [(root, 0)]
@@ -149,9 +201,10 @@ def _find(root: _Node, segments: list[str]) -> str | None:
         node, at = untried.pop()
         if at == len(segments):
             if node.permission is not None:
-                return node.permission
+                return node
             continue
-        if node.parameter is not None:
+        # What follows a trailing slash is empty, and no parameter.
+        if node.parameter is not None and segments[at]:
             untried.append((node.parameter, at + 1))
         literal = node.literals.get(segments[at])
         if literal is not None:
@@ -159,21 +212,33 @@ def _find(root: _Node, segments: list[str]) -> str | None:
     return None
 
 
-def _segments(path: str) -> list[str] | None:
-    """The decoded segments of *path*, or None if it can be read in more than one way."""
-    if path[:1] != "/" or not path.isascii():
+def _split(path: str) -> _Split | None:
+    """Split and decode *path*; None if it can be read in more than one way."""
+    if path[:1] != "/" or not path.isascii() or _ambiguous_raw(path):
         return None
     segments = path[1:].split("/")
     if "%" in path:
         try:
-            # A "." is still one after decoding, and a malformed escape keeps its "%": both are seen
-            # below, where there is one look at what came of either.
             segments = [unquote_to_bytes(segment).decode("utf-8") for segment in segments]
         except UnicodeDecodeError:
             return None
-    if any(segment in ("", ".", "..") or _ambiguous(segment) for segment in segments):
-        return None
-    return segments
+    unusual = not segments[-1]
+    for segment in segments[:-1] if unusual else segments:
+        if segment in ("", ".", "..") or _ambiguous(segment):
+            return None
+        if _opaque(segment):
+            if _climbing(segment) or _hides(segment):
+                return None
+            unusual = True
+    return _Split(segments, unusual, unusual and any("/" in segment for segment in segments))
+
+
+def _hides(segment: str) -> bool:
+    """Whether decoding *segment* once more would bring about what splits or folds a path."""
+    return any(
+        _hidden(unquote_to_bytes(run[0]).decode("utf-8", "surrogateescape"))
+        for run in _escapes(segment)
+    )
 
 
 def _shape(text: str, raw: str, decoded: str) -> str | None:
@@ -186,3 +251,11 @@ def _shape(text: str, raw: str, decoded: str) -> str | None:
             "digits, '-' and '_'."
         )
     return decoded
+
+
+def _braced(raw: str) -> str:
+    """A segment with another program's parameter, as it is written here."""
+    if _foreign_parameter(raw) is None:
+        return raw
+    # The last name is the parameter's own: <int:id>, *path, :id.
+    return f"{{{(_names(raw) or ['name'])[-1]}}}"

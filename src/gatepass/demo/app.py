@@ -2,8 +2,6 @@
 guarded as anybody's would be, a page that calls it from a browser, a page with the mail that would
 go out, and the style guide."""
 
-import os
-
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatepass.demo import mail_page, page
@@ -12,28 +10,32 @@ from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.embed import GatepassMiddleware
 from gatepass.node import Node
 from gatepass.web import app as web
+from gatepass.web.bodies import MOST_BODY_BYTES, Bodies
 from gatepass.web.edge import Edge
 from gatepass.web.pages import styleguide_router
 
-#: How the worker processes learn the demo page's token, which is written nowhere.
-PAGE_TOKEN = "GATEPASS_DEMO_PAGE_TOKEN"  # noqa: S105 - a name, not a secret
 SAMPLE_API = "/demo/v1"
 
 
-def create_app(node: Node) -> ASGIApp:
-    """The main port's application in the demo."""
+def create_app(node: Node, page_token: str = "") -> ASGIApp:
+    """The main port's application in the demo.
+
+    Args:
+        page_token: the demo page's access token, which is written nowhere.
+    """
     mail = mail_page.Mail(node.settings.data_dir / mail_page.DIRECTORY)
     node.mailing.post = mail
     # Before the demo page, whose files lie under /demo too.
     routers = [
         mail_page.router(mail),
-        page.router(os.environ.get(PAGE_TOKEN, "")),
+        page.router(page_token),
         styleguide_router,
     ]
     dashboard = web.create_app(node, routers, beside=[SAMPLE_API])
     api = sample_api(SampleStore(node.settings.data_dir / FILE_NAME))
     guarded = GatepassMiddleware(
-        Edge(api),
+        # The guard has admitted whoever comes this far.
+        Edge(api, Bodies(), strangers=MOST_BODY_BYTES),
         node.verifier,
         catalogue=node.catalogue,
         trusted_proxies=node.settings.trusted_proxies,

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.credentials import new_id
-from gatepass.mail.delivery import Outcome, Write
+from gatepass.mail.delivery import Outcome, PostKind, Write
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.headers import security_headers
@@ -50,6 +50,9 @@ class Arrived:
 
 class Mail:
     """A post that keeps what it is given in a directory, where every worker finds it."""
+
+    kind: PostKind = "page"
+    name = "the demo's mail page"
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -19,12 +19,12 @@ from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import Misconfigured
 from gatepass.demo import acme
 from gatepass.demo.acme import Credentials
-from gatepass.demo.app import PAGE_TOKEN
 from gatepass.demo.sample_store import FILE_NAME, SampleStore
+from gatepass.environment import PREFIX
 from gatepass.node import Node, open_node
 from gatepass.registry.publishing import follow_catalogue
 from gatepass.registry.schema import create_schema, schema_state
-from gatepass.settings import PREFIX, Settings
+from gatepass.settings import Settings
 from gatepass.web.serve import serve
 
 HOST = "127.0.0.1"
@@ -38,14 +38,16 @@ _TITLES = {
 }
 _APPLICATION = "gatepass.demo.app:create_app"
 # Of the settings around us these alone count: a demo never touches a real installation's database.
-_KEPT_SETTINGS = ("WORKERS", "VERIFY_PORT", "VERIFY_WORKERS", "TRUSTED_PROXIES", "LOGIN_LIFETIME")
+_KEPT_SETTINGS = frozenset(
+    ("PORT", "WORKERS", "VERIFY_PORT", "VERIFY_WORKERS", "TRUSTED_PROXIES", "LOGIN_LIFETIME")
+)
 
 
-def run(port: int, data_dir: Path | None, *, as_json: bool = False) -> int:
+def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> int:
     """Serve the demo until told to stop.
 
     Args:
-        port: 0 for any free one.
+        port: 0 for any free one; None for the one that the environment names.
         as_json: print how to get in as one line of JSON.
         data_dir: kept, and served again next time; None for one that is thrown away at the end.
 
@@ -53,25 +55,28 @@ def run(port: int, data_dir: Path | None, *, as_json: bool = False) -> int:
         The exit code.
 
     Raises:
-        Misconfigured: the port is taken, or the directory holds something else.
+        Misconfigured: the port is taken, the directory holds something else, or a setting can't be
+            read.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     # A closed terminal stops it as cleanly as Ctrl-C does.
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    port = _free_port(port)
+    port = _free_port(Settings.read(_kept()).port if port is None else port)
     with _directory(data_dir) as directory:
         settings = _settings(port, directory)
         text = files("gatepass.demo").joinpath("catalogue.yaml").read_text("utf-8")
         node = open_node(settings, parse_catalogue(text))
         try:
             credentials = _make_unless_made(node)
-            os.environ[PAGE_TOKEN] = acme.new_page_token(node, port)
+            page_token = acme.new_page_token(node, port)
+            with node.database.reading(node.clock.now()) as session:
+                email = acme.owner(session).email
         finally:
             node.database.close()
 
         def ready() -> None:
-            facts = _facts(settings, credentials)
+            facts = _facts(settings, email, credentials)
             if as_json:
                 print(json.dumps(facts))
             else:
@@ -83,6 +88,7 @@ def run(port: int, data_dir: Path | None, *, as_json: bool = False) -> int:
             text,
             node.clock,
             application=_APPLICATION,
+            argument=page_token,
             when_ready=ready,
         )
 
@@ -110,15 +116,15 @@ def _make_unless_made(node: Node) -> Credentials | None:
     return None
 
 
+def _kept() -> dict[str, str]:
+    names = {PREFIX + name for name in _KEPT_SETTINGS}
+    return {name: text for name, text in os.environ.items() if name in names}
+
+
 def _settings(port: int, directory: Path) -> Settings:
-    environ = {
-        PREFIX + name: os.environ[PREFIX + name]
-        for name in _KEPT_SETTINGS
-        if PREFIX + name in os.environ
-    }
     return Settings.read(
         {
-            **environ,
+            **_kept(),
             f"{PREFIX}DATA_DIR": str(directory),
             f"{PREFIX}HOST": HOST,
             f"{PREFIX}PORT": str(port),
@@ -155,8 +161,8 @@ def _free_port(port: int) -> int:
         return free
 
 
-def _facts(settings: Settings, credentials: Credentials | None) -> dict[str, str]:
-    facts = {"address": settings.public_url, "email": acme.OWNER_EMAIL}
+def _facts(settings: Settings, email: str, credentials: Credentials | None) -> dict[str, str]:
+    facts = {"address": settings.public_url, "email": email}
     if credentials is not None:
         facts |= {
             "password": credentials.password,

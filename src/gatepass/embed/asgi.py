@@ -19,10 +19,11 @@ from typing import Any
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.networks import Network
-from gatepass.embed.cors import PREFLIGHT, is_preflight, readable_by_any_page
+from gatepass.embed.cors import preflight_answer, readable_by_any_page
 from gatepass.embed.gate import Lines, RouteGate
 from gatepass.embed.paths import asgi_path
 from gatepass.embed.refusal import Refusal
+from gatepass.embed.subprotocols import answering, offered_beside_token, without_token
 from gatepass.verify.verifier import Verifier
 
 Scope = MutableMapping[str, Any]
@@ -43,11 +44,12 @@ class GatepassMiddleware:
             under a prefix, without it.
         catalogue: instead of *permissions*, a catalogue, or the path of its file; its routes count.
         exempt: routes that anybody may call without a token, such as ``GET /health``.
-        trusted_proxies: networks whose X-Forwarded-For is believed. Nobody's, unless said.
+        trusted_proxies: networks whose X-Forwarded-For is believed, and ``unix:`` for a peer on a
+            Unix socket. Nobody's, unless said.
         cors: let pages of any origin call and read the answers, refusals included: which pages a
-            token may be used on, its domains say. Preflights are then answered here. Otherwise a
-            preflight is refused like any call without a token; put your own CORS middleware
-            *around* this one, or exempt ``OPTIONS`` routes.
+            token may be used on, its domains say. Preflights are then answered here: with the
+            headers that they ask for and the methods of the routes. Otherwise a preflight is
+            refused like any call without a token; put your own CORS middleware *around* this one.
 
     Raises:
         Misconfigured: not exactly one of *permissions* and *catalogue*, or the file can't be read.
@@ -87,15 +89,23 @@ class GatepassMiddleware:
         method = scope["method"] if kind == "http" else "GET"
         lines = asgi_lines(scope)
         if self._cors and kind == "http":
-            if is_preflight(method, lines):
-                await _answer(send, "http", 204, PREFLIGHT, b"")
+            preflight = preflight_answer(method, lines, self._gate.methods)
+            if preflight is not None:
+                await _answer(send, "http", 204, preflight, b"")
                 return
             send = _readable_by_any_page(send)
-        outcome = self._gate.admit(method, asgi_path(scope), lines, asgi_peer(scope))
+        path, peer, handshake = asgi_path(scope), asgi_peer(scope), kind == "websocket"
+        outcome = await self._gate.patiently_async(
+            lambda: self._gate.admit(method, path, lines, peer, handshake=handshake)
+        )
         if isinstance(outcome, Refusal):
             await _refuse(outcome, scope, receive, send)
-        else:
-            await self._app({**scope, "gatepass": outcome}, receive, send)
+            return
+        guarded = {**scope, "gatepass": outcome}
+        if handshake and (own := offered_beside_token(scope)) is not None:
+            guarded |= without_token(scope, own)
+            send = answering(send, own)
+        await self._app(guarded, receive, send)
 
 
 def asgi_lines(scope: Scope) -> Lines:

@@ -17,7 +17,7 @@ for all of an application there is the middleware, ``gatepass.GatepassMiddleware
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from fastapi import HTTPException, Request, Response, WebSocketException
+from fastapi import HTTPException, Request, Response, WebSocket, WebSocketException
 from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
@@ -27,7 +27,11 @@ from gatepass.core.networks import Network
 from gatepass.embed.asgi import asgi_lines, asgi_peer
 from gatepass.embed.gate import Gate, named
 from gatepass.embed.refusal import Refusal
+from gatepass.embed.subprotocols import answering, offered_beside_token, without_token
 from gatepass.verify.verifier import Verifier
+
+# In a WebSocket, not in its scope: reads the header lines with the token.
+_AS_IT_CAME = "_gatepass_lines"
 
 
 class Refused(HTTPException):
@@ -48,7 +52,8 @@ class Guard:
 
     Args:
         verifier: decides (``open_verifier``, ``Verifier.follow``).
-        trusted_proxies: networks whose X-Forwarded-For is believed. Nobody's, unless said.
+        trusted_proxies: networks whose X-Forwarded-For is believed, and ``unix:`` for a peer on a
+            Unix socket. Nobody's, unless said.
 
     Attributes:
         exception_handlers: for ``FastAPI(exception_handlers=…)``: refusals are then problem
@@ -79,12 +84,13 @@ class Guard:
 
     async def __call__(self, connection: HTTPConnection) -> None:
         """Refuse a route that neither requires a permission of this guard nor is exempt."""
+        _hide_token(connection)
         for dependency in _dependencies(connection.scope):
             if dependency == self.exempt or (
                 isinstance(dependency, Requirement) and dependency.gate is self._gate
             ):
                 return
-        _judge(self._gate, connection, route=Reason.route_unknown)
+        await _judge(self._gate, connection, route=Reason.route_unknown)
 
 
 class Requirement(SecurityBase):
@@ -99,18 +105,37 @@ class Requirement(SecurityBase):
 
     async def __call__(self, connection: HTTPConnection) -> Decision:
         """Decide; runs where the event loop does, for it takes microseconds."""
-        return _judge(self.gate, connection, permission=self.permission)
+        return await _judge(self.gate, connection, permission=self.permission)
 
 
-def _judge(gate: Gate, connection: HTTPConnection, **what: Any) -> Decision:
-    scope = connection.scope
-    outcome = gate.judge(asgi_lines(scope), asgi_peer(scope), **what)
+async def _judge(gate: Gate, connection: HTTPConnection, **what: Any) -> Decision:
+    _hide_token(connection)
+    scope, handshake = connection.scope, isinstance(connection, WebSocket)
+    lines = connection.__dict__.get(_AS_IT_CAME) or asgi_lines(scope)
+    outcome = await gate.patiently_async(
+        lambda: gate.judge(lines, asgi_peer(scope), handshake=handshake, **what)
+    )
     if isinstance(outcome, Refusal):
-        if scope["type"] == "websocket":
+        if handshake:
             raise WebSocketException(outcome.close_code, outcome.reason)
         raise Refused(outcome)
     scope["gatepass"] = outcome
     return outcome
+
+
+def _hide_token(connection: HTTPConnection) -> None:
+    """Take a token among a WebSocket's sub-protocols from what the route sees, and have one of them
+    answered."""
+    if not isinstance(connection, WebSocket):
+        return
+    own = offered_beside_token(connection.scope)
+    if own is not None:
+        # A route may require several permissions, and be decided as often.
+        connection.__dict__[_AS_IT_CAME] = asgi_lines(connection.scope)
+        connection.scope.update(without_token(connection.scope, own))
+        # FastAPI has read the headers before.
+        connection.__dict__.pop("_headers", None)
+        connection._send = answering(connection._send, own)
 
 
 def _dependencies(scope: Mapping[str, Any]) -> Iterator[object]:

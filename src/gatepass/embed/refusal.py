@@ -3,9 +3,9 @@
 import json
 from dataclasses import dataclass, field
 
-from gatepass.core.decision import Decision, Reason
+from gatepass.core.decision import Decision
 from gatepass.core.errors import Unavailable
-from gatepass.verify.refusals import sentence, www_authenticate
+from gatepass.verify.refusals import scope_of, sentence, www_authenticate
 
 # WebSocket close codes (RFC 6455 section 7.4): policy violation, try again later.
 _REFUSED, _TRY_AGAIN_LATER = 1008, 1013
@@ -28,10 +28,9 @@ class Refusal:
     def of_decision(cls, decision: Decision) -> "Refusal":
         """The answer to a call that was denied."""
         reason = decision.reason
-        scope = " ".join(decision.needed) if reason is Reason.permission_missing else None
-        challenge = www_authenticate(decision.status, reason, scope)
+        challenge = www_authenticate(decision.status, reason, scope_of(decision))
         more = () if challenge is None else (("www-authenticate", challenge),)
-        return cls(decision.status, reason.value, sentence(reason, scope) or reason, more)
+        return cls(decision.status, reason.value, sentence(decision), more)
 
     @classmethod
     def of_outage(cls, error: Unavailable) -> "Refusal":

@@ -16,7 +16,8 @@ WSGI tells less of a request than ASGI does, and here is what that means:
   twice the same, is garbage, and refused.
 * Header names arrive with hyphens and underscores alike, so that a caller's ``X_Forwarded_For``
   could pass for a trusted proxy's header. Gunicorn (from 22 on), Waitress, Werkzeug and Django's
-  own server drop such names, and nginx does in front of any; Granian's WSGI doesn't.
+  own server drop such names, and nginx does in front of any; Granian's WSGI, Hypercorn's and
+  uWSGI don't.
 * The path arrives decoded. That is what applications route on, so it is what is matched; where the
   server also tells it as it came (``RAW_URI``, ``REQUEST_URI``), the two must agree.
 """
@@ -28,7 +29,7 @@ from typing import Any
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.networks import Network
-from gatepass.embed.cors import PREFLIGHT, is_preflight, readable_by_any_page
+from gatepass.embed.cors import preflight_answer, readable_by_any_page
 from gatepass.embed.gate import Lines, RouteGate
 from gatepass.embed.paths import wsgi_path
 from gatepass.embed.refusal import Refusal
@@ -79,12 +80,13 @@ class GatepassMiddleware:
         method: str = environ["REQUEST_METHOD"]
         lines = wsgi_lines(environ)
         if self._cors:
-            if is_preflight(method, lines):
-                start_response(_status(204), list(PREFLIGHT))
+            preflight = preflight_answer(method, lines, self._gate.methods)
+            if preflight is not None:
+                start_response(_status(204), preflight)
                 return []
             start_response = _readable_by_any_page(start_response)
-        peer = environ.get("REMOTE_ADDR")
-        outcome = self._gate.admit(method, wsgi_path(environ), lines, peer)
+        path, peer = wsgi_path(environ), environ.get("REMOTE_ADDR")
+        outcome = self._gate.patiently(lambda: self._gate.admit(method, path, lines, peer))
         if isinstance(outcome, Refusal):
             return _refuse(outcome, method, start_response)
         environ["gatepass.decision"] = outcome

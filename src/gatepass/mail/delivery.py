@@ -1,29 +1,29 @@
-"""Getting a message to a mail server (SMTP, RFC 5321), and telling what became of it.
+"""Getting a message to a mail server, and telling what became of it.
 
 Certificates are always checked. A password never goes over the wire in the clear, but for a server
-on this very machine. What a server says is not passed on: it may quote what it was sent.
+on this very machine. What a server says is not passed on, only its codes: it may quote what it was
+sent.
 """
 
 import email.policy
-import ipaddress
 import logging
-import smtplib
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Literal, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from gatepass.mail.messages import mailbox
-
-#: How long any step of a conversation may take.
-TIMEOUT_S = 10.0
+from gatepass.mail import trouble
+from gatepass.mail.authentication import authenticate, credential
+from gatepass.mail.conversation import Conversation, ConversationFailed, Limits, Reply
+from gatepass.mail.messages import mail_domain, mailbox
 
 _log = logging.getLogger("gatepass.mail")
 
-Fate = Literal["delivered", "later", "never", "unknown", "withdrawn"]
+Fate = Literal["delivered", "later", "never", "unknown", "withdrawn", "logged"]
+#: Where mail goes: to a mail server, to the log for want of one, or to a page of the demo.
+PostKind = Literal["server", "log", "page"]
 #: Called when the server is ready for the text: the message, or None if it shall not go out after
 #: all. From then on the message's fate is unknown until the server has answered.
 Write = Callable[[], EmailMessage | None]
@@ -36,7 +36,7 @@ class Outcome:
     Attributes:
         fate: ``delivered``; ``later`` and ``never``: it was not sent, and may be tried again, or
             not; ``unknown``: the connection was lost while it was being sent; ``withdrawn``: it
-            was not to be sent any more.
+            was not to be sent any more; ``logged``: for want of a mail server.
         trouble: what went wrong, in a sentence for whoever waits for it.
     """
 
@@ -45,7 +45,15 @@ class Outcome:
 
 
 class Post(Protocol):
-    """A way for mail to go out."""
+    """A way for mail to go out.
+
+    Attributes:
+        kind: where it goes.
+        name: the same for the log, without credentials.
+    """
+
+    kind: PostKind
+    name: str
 
     def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
         """Send what *write* returns. Whatever goes wrong with the server is in the outcome."""
@@ -56,6 +64,9 @@ class ToLog:
     """Without a mail server: the text goes to the log, its link included. That is the only place
     where a log may hold one."""
 
+    kind: PostKind = "log"
+    name = "the log"
+
     def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
         """Log the message."""
         message = write()
@@ -63,8 +74,8 @@ class ToLog:
             return Outcome("withdrawn")
         part = message.get_body(("plain",))
         text = "" if part is None else "\n".join(part.get_content().splitlines())
-        _log.info("no GATEPASS_SMTP_URL, so this mail to %s stays here:\n%s", recipient, text)
-        return Outcome("delivered")
+        _log.warning("no GATEPASS_SMTP_URL, so this mail to %s stays here:\n%s", recipient, text)
+        return Outcome("logged", trouble.NO_SERVER)
 
 
 class Smtp:
@@ -75,126 +86,119 @@ class Smtp:
             user 25) or ``smtps://…`` (TLS from the start; port 465).
         name: what we call ourselves.
         tls: how certificates are checked.
+        limits: how much one conversation may take.
     """
 
-    def __init__(self, url: str, name: str, tls: ssl.SSLContext | None = None) -> None:
+    kind: PostKind = "server"
+
+    def __init__(
+        self, url: str, name: str, tls: ssl.SSLContext | None = None, limits: Limits | None = None
+    ) -> None:
         parts = urlsplit(url)
         self._implicit = parts.scheme == "smtps"
-        self._user = unquote(parts.username or "")
-        self._password = unquote(parts.password or "")
-        self._host = parts.hostname or ""
+        self._user = credential(parts.username or "")
+        self._password = credential(parts.password or "")
+        self._host = mail_domain(parts.hostname or "")
         self._port = parts.port or (465 if self._implicit else 587 if self._user else 25)
-        self._name = name
+        self._own_name = name
         self._tls = tls or ssl.create_default_context()
+        self._limits = limits or Limits()
+        self.name = f"{parts.scheme}://{self._host}:{self._port}"
 
     def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
         """Send what *write* returns, in one conversation."""
-        sender, recipient = "@".join(mailbox(sender)), "@".join(mailbox(recipient))
-        sending = _Sending(sender, recipient, write)
         try:
-            connection = self._connect()
-        except _Untrusted as error:
-            return Outcome("later", str(error))
-        except ssl.SSLError:
-            return Outcome("later", "The mail server's certificate can't be trusted.")
-        except smtplib.SMTPAuthenticationError:
-            return Outcome("later", "The mail server doesn't accept our password.")
-        except (smtplib.SMTPException, OSError, UnicodeError):
-            return Outcome("later", "The mail server can't be reached.")
+            conversation = Conversation(self._host, self._port, self._limits)
+        except ConversationFailed as failure:
+            return Outcome("later", str(failure))
         try:
-            return sending.converse(connection)
+            self._open(conversation)
+            outcome = _Sending(sender, recipient, write).converse(conversation)
+            conversation.leave()
+        except ConversationFailed as failure:
+            return Outcome("later", str(failure))
         finally:
-            _leave(connection)
+            conversation.close()
+        return outcome
 
-    def _connect(self) -> smtplib.SMTP:
-        connection: smtplib.SMTP
+    def _open(self, conversation: Conversation) -> None:
+        """Go as far as being let in.
+
+        Raises:
+            ConversationFailed: it doesn't come to that.
+        """
         if self._implicit:
-            connection = smtplib.SMTP_SSL(
-                self._host, self._port, self._name, timeout=TIMEOUT_S, context=self._tls
-            )
-        else:
-            connection = smtplib.SMTP(self._host, self._port, self._name, timeout=TIMEOUT_S)
+            self._encrypt(conversation)
         try:
-            connection.ehlo_or_helo_if_needed()
-            secret = self._implicit
-            if not self._implicit and connection.has_extn("starttls"):
-                connection.starttls(context=self._tls)
-                connection.ehlo()
-                secret = True
-            if self._user:
-                # Whoever stands in between can take the offer of STARTTLS away.
-                if not secret and not _is_on_this_machine(connection):
-                    raise _Untrusted(
-                        "The mail server offers no encryption, and our password isn't sent without."
-                    )
-                connection.login(self._user, self._password)
-        except BaseException:
-            connection.close()
+            self._require(conversation.greeting(), 220, "the conversation")
+        except ConversationFailed as failure:
+            if self._port == 465 and not self._implicit:
+                raise ConversationFailed(f"{failure} {trouble.TLS_FROM_THE_START}") from None
             raise
-        return connection
+        self._require(conversation.greet(self._own_name), 250, "our greeting")
+        if not self._implicit and "STARTTLS" in conversation.extensions:
+            self._require(conversation.command("STARTTLS"), 220, "the STARTTLS that it offers")
+            self._encrypt(conversation)
+            self._require(conversation.greet(self._own_name), 250, "our greeting")
+        if self._user:
+            self._sign_in(conversation)
 
+    def _encrypt(self, conversation: Conversation) -> None:
+        try:
+            conversation.encrypt(self._tls)
+        except ssl.SSLError as error:
+            raise ConversationFailed(trouble.of_tls(error)) from None
 
-class _Untrusted(Exception):
-    pass
+    def _sign_in(self, conversation: Conversation) -> None:
+        # Whoever stands in between can take the offer of STARTTLS away.
+        if not conversation.encrypted and not conversation.is_on_this_machine():
+            raise ConversationFailed(trouble.NOT_ENCRYPTED)
+        reply = authenticate(conversation, self._user, self._password)
+        if reply.code != 235:
+            raise ConversationFailed(trouble.of_sign_in(reply))
+
+    def _require(self, reply: Reply, code: int, what: str) -> None:
+        if reply.code != code:
+            raise ConversationFailed(trouble.of_refusal(reply, what))
 
 
 class _Sending:
     """One message's way from MAIL FROM to the answer to its text."""
 
     def __init__(self, sender: str, recipient: str, write: Write) -> None:
-        self._sender = sender
-        self._recipient = recipient
+        self._sender = "@".join(mailbox(sender))
+        self._recipient = "@".join(mailbox(recipient))
         self._write = write
 
-    def converse(self, connection: smtplib.SMTP) -> Outcome:
-        options: list[str] = []
-        policy = email.policy.SMTP
-        if not (self._sender + self._recipient).isascii():
-            if not connection.has_extn("smtputf8"):
-                return Outcome("never", "The mail server takes no addresses beyond plain ASCII.")
-            options = ["SMTPUTF8", "BODY=8BITMIME"]
-            policy = email.policy.SMTPUTF8
-        try:
-            code, _ = connection.mail(self._sender, options)
-            if code != 250:
-                return _refused(code, "our address as the sender")
-            code, _ = connection.rcpt(self._recipient)
-            if code not in (250, 251):
-                return _refused(code, "the address")
-        except (smtplib.SMTPException, OSError):
-            return Outcome("later", "The connection to the mail server was lost.")
+    def converse(self, conversation: Conversation) -> Outcome:
+        international = not (self._sender + self._recipient).isascii()
+        if international and not {"SMTPUTF8", "8BITMIME"} <= conversation.extensions.keys():
+            return Outcome("never", trouble.NO_SMTPUTF8)
+        options = " SMTPUTF8 BODY=8BITMIME" if international else ""
+        reply = conversation.command(f"MAIL FROM:<{self._sender}>{options}", "MAIL FROM")
+        if reply.code != 250:
+            # An operator mends that, and the mail goes out.
+            return Outcome("later", trouble.of_refusal(reply, "our address as the sender"))
+        reply = conversation.command(f"RCPT TO:<{self._recipient}>", "RCPT TO")
+        if reply.code not in (250, 251):
+            return _refused(reply, "the address")
+        return self._hand_over(conversation, international)
+
+    def _hand_over(self, conversation: Conversation, international: bool) -> Outcome:
         message = self._write()
         if message is None:
             return Outcome("withdrawn")
+        policy = email.policy.SMTPUTF8 if international else email.policy.SMTP
+        text = message.as_bytes(policy=policy)
+        reply = conversation.command("DATA")
+        if reply.code != 354:
+            return _refused(reply, "the mail")
         try:
-            code, _ = connection.data(message.as_bytes(policy=policy))
-        except smtplib.SMTPDataError as refusal:
-            # To the command alone: nothing of the text was sent.
-            return _refused(refusal.smtp_code, "the mail")
-        except (smtplib.SMTPException, OSError):
-            return Outcome(
-                "unknown",
-                "The connection to the mail server was lost before it said whether it has the "
-                "mail.",
-            )
-        return Outcome("delivered") if code == 250 else _refused(code, "the mail")
+            reply = conversation.text(text)
+        except ConversationFailed as failure:
+            return Outcome("unknown", f"{failure} {trouble.UNKNOWN}")
+        return Outcome("delivered") if reply.code == 250 else _refused(reply, "the mail")
 
 
-def _refused(code: int, what: str) -> Outcome:
-    if 500 <= code <= 599:
-        return Outcome("never", f"The mail server refuses {what} ({code}).")
-    return Outcome("later", f"The mail server doesn't take {what} for now ({code}).")
-
-
-def _is_on_this_machine(connection: smtplib.SMTP) -> bool:
-    assert connection.sock is not None  # it is connected
-    address = ipaddress.ip_address(str(connection.sock.getpeername()[0]).partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
-
-
-def _leave(connection: smtplib.SMTP) -> None:
-    # What the server says to a farewell changes nothing.
-    with suppress(smtplib.SMTPException, OSError):
-        connection.quit()
-    connection.close()
+def _refused(reply: Reply, what: str) -> Outcome:
+    return Outcome("never" if reply.code >= 500 else "later", trouble.of_refusal(reply, what))

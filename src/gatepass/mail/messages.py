@@ -73,6 +73,163 @@ def invitation(
     )
 
 
+def invitation_to_taken_address(
+    envelope: Envelope, *, company: str, inviter: str, url: str, expires_at: int
+) -> EmailMessage:
+    """The mail of an invitation to an address that another company's user has. *expires_at* is Unix
+    ms."""
+    company, inviter = _one_line(company), _one_line(inviter)
+    address = _one_line(envelope.recipient)
+    return _message(
+        envelope,
+        subject=f"{inviter} invited you to {company}",
+        before=[
+            f"{inviter} invited you, {address}, to {company}.",
+            "This address belongs to an account at another company already, and an address can "
+            f"belong to one only. To join {company}, ask {inviter} to invite you at another "
+            "address. They are not told that you have that account.",
+        ],
+        call="About this invitation",
+        url=url,
+        after=[
+            f"If you close the other account before {exactly(expires_at)}, this link opens the "
+            "invitation after all. Until then it says that it is broken.",
+            "If you didn't expect this, do nothing.",
+        ],
+    )
+
+
+def email_change(
+    envelope: Envelope,
+    *,
+    company: str,
+    name: str,
+    requester: str | None,
+    url: str,
+    expires_at: int,
+) -> EmailMessage:
+    """The mail to a new address, with the link that makes it count. *expires_at* is Unix ms.
+
+    It doesn't name the present address: a new one that was mistyped is a stranger's.
+
+    Args:
+        requester: who asked for it; None for the account's owner.
+    """
+    company, name = _one_line(company), _one_line(name)
+    who = "you" if requester is None else _one_line(requester)
+    return _message(
+        envelope,
+        subject=f"Confirm your new e-mail address for {company}",
+        before=[
+            f"Hello {name},",
+            f"{who} asked to change the e-mail address of your account at {company} to "
+            f"{_one_line(envelope.recipient)}.",
+        ],
+        call="Confirm this address",
+        url=url,
+        after=[
+            f"The link works once, until {exactly(expires_at)}. Until you confirm, the old address "
+            "stays.",
+            "If you don't know what this is about, do nothing: nothing changes.",
+        ],
+    )
+
+
+def email_change_to_taken_address(
+    envelope: Envelope, *, company: str, name: str, url: str, expires_at: int
+) -> EmailMessage:
+    """The mail to a new address that another company's user has. *expires_at* is Unix ms."""
+    company, name = _one_line(company), _one_line(name)
+    return _message(
+        envelope,
+        subject=f"This address can't be used for {company}",
+        before=[
+            f"The account of {name} at {company} was to have this e-mail address, "
+            f"{_one_line(envelope.recipient)}.",
+            "It belongs to an account at another company already, and an address can belong to one "
+            f"only. Choose another address for {company}. Nobody there is told that you have that "
+            "account.",
+        ],
+        call="About this change",
+        url=url,
+        after=[
+            f"If you close the other account before {exactly(expires_at)}, this link confirms the "
+            "address after all. Until then it says that it is broken.",
+            "If you don't know what this is about, do nothing: nothing changes.",
+        ],
+    )
+
+
+def email_change_requested(
+    envelope: Envelope, *, company: str, name: str, requester: str | None, new: str, url: str
+) -> EmailMessage:
+    """The mail to the present address, at once.
+
+    Args:
+        requester: who asked for it; None for the account's owner.
+        url: where a new password is asked for.
+    """
+    company, name, new = _one_line(company), _one_line(name), _one_line(new)
+    address = _one_line(envelope.recipient)
+    if requester is None:
+        who = "somebody who is signed in as you, and knows your password,"
+        otherwise = "If it wasn't you, set a new password now:"
+    else:
+        who = _one_line(requester)
+        otherwise = (
+            "If you don't want that, cancel it in My account > Profile, or set a new password now:"
+        )
+    return _message(
+        envelope,
+        subject=f"Your e-mail address at {company} is to change",
+        before=[
+            f"Hello {name},",
+            f"{who} asked to change the e-mail address of your account at {company} from {address} "
+            f"to {new}. It changes once the link in the mail to the new address is confirmed.",
+            f"If you know about it, there is nothing to do. {otherwise} that ends the change, and "
+            "every sign-in. Then tell an administrator.",
+        ],
+        call="Set a new password",
+        url=url,
+        after=["Once the address has changed, a new password can't be asked for from here."],
+    )
+
+
+def email_changed(
+    envelope: Envelope,
+    *,
+    company: str,
+    name: str,
+    new: str,
+    by_command_line: bool,
+    url: str,
+) -> EmailMessage:
+    """The mail to the former address once the new one counts.
+
+    Args:
+        by_command_line: whether whoever runs the server changed it.
+        url: where one signs in.
+    """
+    company, name, new = _one_line(company), _one_line(name), _one_line(new)
+    how = "on the server" if by_command_line else "through the link in the mail to the new address"
+    return _message(
+        envelope,
+        subject=f"Your e-mail address at {company} has changed",
+        before=[
+            f"Hello {name},",
+            f"the e-mail address of your account at {company} was changed from "
+            f"{_one_line(envelope.recipient)} to {new}, {how}. From now on you sign in with the "
+            "new one.",
+        ],
+        call="Sign in",
+        url=url,
+        after=[
+            "If you didn't want that, tell an administrator of your company, or whoever runs this "
+            "Gatepass, at once: they can end the account's sign-ins and change the address back.",
+        ],
+    )
+
+
 def password_reset(
     envelope: Envelope, *, company: str, name: str, url: str, expires_at: int
 ) -> EmailMessage:
@@ -105,10 +262,15 @@ def mailbox(address: str) -> tuple[str, str]:
     """Local part and host of an address as mail servers take it: an international host by its
     A-labels."""
     local, _, host = address.rpartition("@")
+    return local, mail_domain(host)
+
+
+def mail_domain(host: str) -> str:
+    """A host as mail and name servers take it: by its A-labels where it is international."""
     try:
-        return local, parse_domain(host)
+        return parse_domain(host)
     except InvalidDomain:
-        return local, host
+        return host
 
 
 def _message(

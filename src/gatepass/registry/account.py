@@ -1,4 +1,5 @@
-"""One's own account: name and password. See ``second_factor_setup`` for the second factor.
+"""One's own account: name and password. See ``email_changes`` for the address,
+``second_factor_setup`` for the second factor.
 
 All of it is a person's alone: an access token that leaked must not be able to lock its maker out.
 """
@@ -14,6 +15,7 @@ from gatepass.registry import (
     audit,
     authentications,
     companies,
+    email_changes,
     password_resets,
     passwords,
     second_factor,
@@ -22,6 +24,7 @@ from gatepass.registry import (
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import Committed
+from gatepass.registry.email_changes import EmailChange
 from gatepass.registry.fields import read_label
 from gatepass.registry.proving import Proving, require_person
 from gatepass.registry.standing import standing
@@ -35,6 +38,7 @@ class Account:
     Attributes:
         recovery_codes_left: how many are still good.
         second_factor_required: by the company.
+        email_change: what waits for the link at another address to be used.
     """
 
     id: str
@@ -44,6 +48,7 @@ class Account:
     second_factor: bool
     recovery_codes_left: int
     second_factor_required: bool
+    email_change: EmailChange | None
 
 
 def get(session: Session, actor: Actor) -> Account:
@@ -62,6 +67,7 @@ def get(session: Session, actor: Actor) -> Account:
         second_factor=row.totp_sealed is not None,
         recovery_codes_left=second_factor.recovery_codes_left(session, row.id),
         second_factor_required=second_factor_rule.required(session, row.company_id),
+        email_change=email_changes.pending(session, row.id),
     )
 
 
@@ -93,7 +99,8 @@ def rename(session: Session, actor: Actor, name: str, *, former: str | None = No
 def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -> Committed[int]:
     """Change one's own password, which ends all other sign-ins; how many those were.
 
-    Whoever else knows the former password may have signed in with it.
+    Whoever else knows the former password may have signed in with it, or have had a link sent to
+    an address of theirs.
 
     Raises:
         Forbidden, TooManyAttempts, Conflict, Unavailable: as ``Proving.proven`` says.
@@ -101,7 +108,10 @@ def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -
     """
     require_person(actor)
     with proving.database.reading(proving.now()) as session:
-        _check_rules(session, _row(session, actor), new)
+        row = _row(session, actor)
+        _check_rules(session, row, new)
+    # Before hashing: else wrong passwords would keep the processors busy for as long as one likes.
+    proving.begin(row, actor)
     kept = passwords.hash(new, hasher=proving.hasher)
 
     def change(session: Session, actor: Actor, row: Row[Any]) -> int:
@@ -109,7 +119,8 @@ def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -
         _check_rules(session, row, new)
         session.execute(update(users).where(users.c.id == row.id).values(password_hash=kept))
         ended = authentications.deactivate_others(session, actor)
-        password_resets.end_links(session, actor)
+        password_resets.end_links(session, actor, row.id)
+        email_changes.end_pending(session, actor, row.id)
         after = {"authentications_ended": ended}
         _record(session, actor, "password_changed", row, row.name, after=after)
         return ended

@@ -28,19 +28,27 @@ KINDS = {
     ),
     "users": Kind(
         "Users",
-        _actions("user", "created", "role_changed", "deactivated", "renamed", "refused_everywhere"),
+        _actions(
+            "user",
+            *("created", "role_changed", "deactivated", "renamed", "refused_everywhere"),
+            *("email_change_requested", "email_change_cancelled", "email_changed"),
+            *("operator_named", "operator_removed"),
+        ),
     ),
     "invitations": Kind(
         "Invitations",
-        _actions("invitation", "created", "resent", "delivered", "accepted", "deactivated"),
+        _actions(
+            "invitation", "created", "resent", "link_taken", "delivered", "accepted", "deactivated"
+        ),
     ),
     "passwords": Kind(
         "Passwords and two-factor",
         _actions(
             "user",
-            *("password_changed", "password_reset_requested", "password_reset"),
+            *("password_changed", "password_reset_requested", "password_reset_link_taken"),
+            "password_reset",
             *("second_factor_enabled", "second_factor_disabled"),
-            *("recovery_code_used", "recovery_codes_replaced"),
+            *("recovery_code_used", "recovery_codes_replaced", "unlocked"),
         ),
     ),
     "roles": Kind(

@@ -150,6 +150,23 @@ def _user_renamed(event: AuditEvent) -> str:
     return _renamed(event, "name", "user")
 
 
+def _invitation_delivered(event: AuditEvent) -> str:
+    how = "appeared on the demo's mail page" if _after(event, "demo") else "went out by mail"
+    return f"The invitation to {event.subject.name} {how}"
+
+
+def _email_change_requested(event: AuditEvent) -> str:
+    addresses = f"from {_before(event, 'email')} to {_after(event, 'email')}"
+    return f"asked to change {_whose(event, 'e-mail address')} {addresses}"
+
+
+def _email_changed(event: AuditEvent) -> str:
+    addresses = f"from {_before(event, 'email')} to {_after(event, 'email')}"
+    if event.actor_kind == "command line":
+        return f"The command line changed the e-mail address of {event.subject.name} {addresses}"
+    return f"The e-mail address of {event.subject.name} changed {addresses}, through a link in mail"
+
+
 def _role_modified(event: AuditEvent) -> str:
     name, permissions = _after(event, "name"), _after(event, "permissions")
     said = [_renamed(event, "name", "role")] if name else []
@@ -251,7 +268,11 @@ _SAID: dict[str, Callable[[AuditEvent], str]] = {
     "installation.restored": _restored,
     "invitation.created": lambda event: f"invited {event.subject.name}{_as_role(event)}",
     "invitation.resent": lambda event: (
-        f"sent {event.subject.name} a new invitation link; the old one no longer works"
+        f"renewed the invitation to {event.subject.name}; its old link no longer works"
+    ),
+    "invitation.link_taken": lambda event: (
+        f"took the link of the invitation to {event.subject.name} to hand it over; the old one no "
+        "longer works"
     ),
     "invitation.accepted": lambda event: f"accepted the invitation to {event.subject.name}",
     "invitation.deactivated": lambda event: f"deactivated the invitation to {event.subject.name}",
@@ -260,8 +281,17 @@ _SAID: dict[str, Callable[[AuditEvent], str]] = {
     "user.role_changed": _role_changed,
     "user.deactivated": _user_deactivated,
     "user.renamed": _user_renamed,
+    "user.email_change_requested": _email_change_requested,
+    "user.email_change_cancelled": lambda event: (
+        f"cancelled the change of {_whose(event, 'e-mail address')} to {_after(event, 'email')}"
+    ),
+    "user.operator_named": lambda event: f"made {event.subject.name} an operator",
+    "user.operator_removed": lambda event: f"made {event.subject.name} no operator any more",
     "user.password_changed": lambda event: (
         f"changed {_whose(event, 'password')}{_ended_too(event)}"
+    ),
+    "user.password_reset_link_taken": lambda event: (
+        f"took a link to reset the password of {event.subject.name}, to hand it over"
     ),
     "user.second_factor_enabled": lambda event: f"turned on {_whose(event, 'second factor')}",
     "user.second_factor_disabled": lambda event: f"turned off {_whose(event, 'second factor')}",
@@ -269,6 +299,7 @@ _SAID: dict[str, Callable[[AuditEvent], str]] = {
     "user.recovery_codes_replaced": lambda event: (
         f"replaced {_whose(event, 'recovery codes')}; the former ones no longer work"
     ),
+    "user.unlocked": lambda event: f"cleared {_whose(event, 'failed sign-ins')}",
 }
 # What nobody who is known did.
 _WITHOUT_ACTOR: dict[str, Callable[[AuditEvent], str]] = {
@@ -279,13 +310,12 @@ _WITHOUT_ACTOR: dict[str, Callable[[AuditEvent], str]] = {
     "authentication.refused": lambda event: f"A sign-in as {event.subject.name} failed",
     "catalogue.changed": lambda event: f"The roles of {event.subject.name} follow a new catalogue",
     "history.shortened": _history_shortened,
-    "invitation.delivered": lambda event: (
-        f"The invitation to {event.subject.name} went out by mail"
-    ),
+    "invitation.delivered": _invitation_delivered,
+    "user.email_changed": _email_changed,
     "user.password_reset_requested": lambda event: (
         f"A link to reset the password of {event.subject.name} was asked for"
     ),
     "user.password_reset": lambda event: (
-        f"The password of {event.subject.name} was reset through a link in mail{_ended_too(event)}"
+        f"The password of {event.subject.name} was reset through a link{_ended_too(event)}"
     ),
 }

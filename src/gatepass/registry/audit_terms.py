@@ -63,7 +63,8 @@ def tokens_called(session: Session, actor: Actor, text: str) -> list[Named]:
 
 
 def people_called(session: Session, actor: Actor, text: str) -> list[Named]:
-    """The company's users with *text* in their names; or the one whose id or e-mail address it is.
+    """The company's users with *text* in their names; or those whose id or e-mail address it is:
+    an address may have been others' before, who are deactivated.
 
     Raises:
         Forbidden: without ``audit:get``.
@@ -73,12 +74,12 @@ def people_called(session: Session, actor: Actor, text: str) -> list[Named]:
     if not storable(text):
         return []
     ours = select(users.c.id, users.c.name).where(users.c.company_id == actor.company)
-    one = session.execute(
-        ours.where((users.c.id == text) | (users.c.email_folded == fold_email(text)))
-    ).one_or_none()
-    if one is not None:
-        return [Named(one.id, one.name)]
-    rows = session.execute(ours.order_by(users.c.created_at, users.c.id))
+    ours = ours.order_by(users.c.created_at, users.c.id)
+    exactly = (users.c.id == text) | (users.c.email_folded == fold_email(text))
+    those = session.execute(ours.where(exactly).limit(MOST + 1)).all()
+    if those:
+        return _few("person", [Named(row.id, row.name) for row in those])
+    rows = session.execute(ours)
     wanted = folded(text)
     return _few("person", [Named(row.id, row.name) for row in rows if wanted in folded(row.name)])
 

@@ -13,6 +13,7 @@ from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import Subject
 from gatepass.registry.publishing import publish
 from gatepass.registry.tables import authentications, users
+from gatepass.registry.throttling import source_of
 from gatepass.registry.users import User
 
 _LONGEST_USER_AGENT = 300
@@ -70,6 +71,7 @@ def begin(
         "created_at": now,
         "expires_at": now + lifetime_ms,
         "address": address,
+        "source": source_of(address),
         "user_agent": _plain(user_agent),
     }
     session.execute(insert(authentications), values)

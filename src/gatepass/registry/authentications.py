@@ -96,11 +96,15 @@ def deactivate(session: Session, actor: Actor, authentication_id: str) -> Authen
     Repeating it changes nothing.
 
     Raises:
-        Forbidden: ``signed_in_user_required`` for an access token.
+        Forbidden: ``signed_in_user_required`` for an access token; ``operator_required`` for
+            someone else's who is an operator.
         NotFound: there is none, or it isn't the actor's to end.
     """
     actor.require_signed_in()
     actor = standing(session, actor)
+    whose: str = _visible(session, actor, authentication_id).user_id
+    if whose != actor.user:
+        users.require_no_operator(session, actor, users.get(session, whose))
     return _end(session, actor, authentication_id, _DEACTIVATED)
 
 

@@ -5,7 +5,7 @@
   texts are ``token_invalid`` from then on, like any other that isn't known.
 * The history older than seven days: what followers read on from. One that is older builds its copy
   anew.
-* Settled mail, and password resets, a month after they came to nothing.
+* Settled mail, and links to new passwords and e-mail addresses, a month after they came to nothing.
 
 Each step is a short transaction of its own, so that nothing waits behind it.
 """
@@ -24,6 +24,7 @@ from gatepass.registry.publishing import withdraw_grants
 from gatepass.registry.tables import (
     authentications,
     changed_records,
+    email_changes,
     outgoing_mail,
     password_resets,
     revisions,
@@ -52,6 +53,7 @@ class Compacted:
     revisions: int
     mail: int
     password_resets: int
+    email_changes: int
 
 
 def compact(
@@ -71,6 +73,7 @@ def compact(
         revisions=_repeat(_forget_history, database, now, pause),
         mail=_repeat(_forget_mail, database, now, pause),
         password_resets=_repeat(_forget_resets, database, now, pause),
+        email_changes=_repeat(_forget_email_changes, database, now, pause),
     )
 
 
@@ -160,6 +163,10 @@ def _forget_mail(session: Session) -> int:
 
 def _forget_resets(session: Session) -> int:
     return _forget(session, password_resets)
+
+
+def _forget_email_changes(session: Session) -> int:
+    return _forget(session, email_changes)
 
 
 def _forget(session: Session, records: Table) -> int:

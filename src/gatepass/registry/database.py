@@ -57,6 +57,9 @@ _WAKE_FOLLOWERS = text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')")
 _LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
 _WAIT_FOR_REVISION = text("SELECT number FROM revision WHERE id = 1 FOR UPDATE")
 _KNOWN_REVISION = text("SELECT 1 FROM revisions WHERE number = :number AND tag = :tag")
+# A role that lacks a privilege, or whose search_path leads nowhere: the server's matter, and no
+# fault of what was asked.
+_SET_UP_OTHERWISE = frozenset(("42501", "3F000"))
 _AWAY = "The database can't be used right now."
 _OUTCOME_UNKNOWN = (
     "The connection to the database was lost while the change was being saved. Look whether it was "
@@ -212,10 +215,8 @@ class Database:
         try:
             with self._writing():
                 session.commit()
-        except exc.DBAPIError as error:
-            if self.dialect != "postgresql" or not error.connection_invalidated:
-                raise
-            if not self._committed(number, tag):
+        except exc.DBAPIError:
+            if self.dialect != "postgresql" or not self._committed(number, tag):
                 raise
 
     def _committed(self, number: int, tag: str) -> bool:
@@ -311,5 +312,7 @@ def _outage_as_unavailable() -> Iterator[None]:
     except exc.DBAPIError as error:
         # The bare DatabaseError is SQLite's "not a database" and "malformed".
         if error.connection_invalidated or type(error) is exc.DatabaseError:
+            raise Unavailable(_AWAY) from error
+        if getattr(error.orig, "sqlstate", None) in _SET_UP_OTHERWISE:
             raise Unavailable(_AWAY) from error
         raise

@@ -2,16 +2,17 @@
 
 import os
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
 from sqlalchemy import Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import Misconfigured
-from gatepass.registry.patience import Impatient
+from gatepass.registry.patience import connect
 
 #: How long a SQLite writer waits for its turn before it says "unavailable".
 BUSY_TIMEOUT_MS = 5_000
@@ -104,6 +105,8 @@ def postgresql_engine(url: str) -> Engine:
         )
     try:
         given = conninfo_to_dict(url)
+        # Else it would be found out by the first connection, as a fault of the program's.
+        timeout_from_conninfo({**_POSTGRESQL_DEFAULTS, **given})
     except psycopg.Error:
         given = {}
     if not given:
@@ -111,13 +114,11 @@ def postgresql_engine(url: str) -> Engine:
             "GATEPASS_DATABASE_URL can't be read: it has a parameter or a spelling that PostgreSQL "
             "doesn't know"
         )
-    parameters: dict[str, Any] = {**_POSTGRESQL_DEFAULTS, **given}
-
-    def connect() -> psycopg.Connection[Any]:
-        return Impatient.connect(**parameters, autocommit=True)
-
     engine = create_engine(
-        "postgresql+psycopg://", creator=connect, pool_pre_ping=True, **_ENGINE["postgresql"]
+        "postgresql+psycopg://",
+        creator=partial(connect, _POSTGRESQL_DEFAULTS, given),
+        pool_pre_ping=True,
+        **_ENGINE["postgresql"],
     )
     event.listen(engine, "begin", _begin)
     return engine

@@ -16,7 +16,7 @@ from gatepass.registry import changes
 from gatepass.registry.changes import Change, Position
 from gatepass.registry.database import CHANGED_CHANNEL
 from gatepass.registry.nodes import HEARTBEAT, IN_TOUCH, MEET, WAIT_FOR_CHANGES, Presence
-from gatepass.registry.patience import Impatient
+from gatepass.registry.patience import connect
 
 # In one round trip with what is asked. Whatever the server's own limits are, a follower that
 # applies a long snapshot while it comes is no idler; one that froze is thrown out in the end.
@@ -168,7 +168,7 @@ class DatabaseFeed:
         listening = connection is not None
         if connection is None:
             given = psycopg.conninfo.conninfo_to_dict(self._url)
-            opened = Impatient.connect(**{**_PARAMETERS, **given}, autocommit=True)
+            opened = connect(_PARAMETERS, given)
             opened.patience_s = _PATIENCE_S
             connection = self._open = opened
         try:

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import INVITATION, new_id
 from gatepass.core.errors import BrokenLink, InvalidInput
-from gatepass.core.permissions import covers
 from gatepass.registry import audit, outgoing_mail, passwords, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
@@ -23,6 +22,7 @@ from gatepass.registry.fields import Problems, label_problem
 from gatepass.registry.invitations import STORED, status_of
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.publishing import published_holder, published_rules
+from gatepass.registry.standing import still_holds
 from gatepass.registry.tables import invitations
 from gatepass.registry.tables import users as users_table
 from gatepass.registry.users import User
@@ -44,21 +44,30 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What goes into an invitation's mail; ``token`` into nothing else."""
+    """What goes into an invitation's mail; ``token`` into nothing else.
+
+    Attributes:
+        address_taken: another company has a user with that address: the link opens nothing as long
+            as it has.
+    """
 
     company_name: str
     inviter_name: str
     expires_at: int
     token: str
+    address_taken: bool
 
 
 def make_link(session: Session, invitation_id: str) -> Letter | None:
     """Make the link, as the mail goes out; None if the invitation isn't good any more."""
     row = session.execute(STORED.where(invitations.c.id == invitation_id)).one_or_none()
-    if row is None or not _is_good(session, row):
+    if row is None or not _stands(session, row):
+        return None
+    holder = users.by_email(session, row.email)
+    if holder is not None and holder.company == row.company_id:
         return None
     token = new_link(session, invitations, row.id, INVITATION)
-    return Letter(row.company_name, row.inviter_name, row.expires_at, token)
+    return Letter(row.company_name, row.inviter_name, row.expires_at, token, holder is not None)
 
 
 def look(session: Session, token: str, address: str | None) -> Offer:
@@ -156,31 +165,29 @@ def _good(session: Session, token: str, address: str | None) -> Row[Any]:
     row = followed(session, STORED, invitations, token)
     if row is None:
         raise BrokenLink(BROKEN, reason="invitation_broken")
-    if not _is_good(session, row):
+    stands = _stands(session, row)
+    holder = users.by_email(session, row.email)
+    if not stands or holder is not None:
         raise BrokenLink(
             BROKEN,
             reason="invitation_broken",
             whom=_whom_to_ask(session, row),
             company=row.company_name,
+            address_taken=stands and holder is not None and holder.company != row.company_id,
         )
     require_admitted(session, row.company_id, address)
     return row
 
 
-def _is_good(session: Session, row: Row[Any]) -> bool:
+def _stands(session: Session, row: Row[Any]) -> bool:
     """Whether the offer stands: all of it looked at now, whatever was true when it was made."""
     rules = published_rules(session, row.company_id)
-    inviter = published_holder(session, row.invited_by)
     granted = rules.roles.get(row.role)
-    if inviter is None or granted is None:
-        return False
-    held = rules.roles.get(inviter.role, frozenset())
     return (
         status_of(row, session.info["now"]) == "pending"
         and rules.active
-        and inviter.active
-        and all(covers(held, permission) for permission in granted)
-        and users.by_email(session, row.email) is None
+        and granted is not None
+        and still_holds(session, row.invited_by, granted)
     )
 
 

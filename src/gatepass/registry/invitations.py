@@ -9,13 +9,14 @@ from typing import Any, Literal
 from sqlalchemy import Row, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from gatepass.core.credentials import new_id
+from gatepass.core.credentials import INVITATION, new_id
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.registry import audit, outgoing_mail, users
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import Subject
 from gatepass.registry.emails import fold_email, read_email
 from gatepass.registry.fields import storable
+from gatepass.registry.mail_links import new_link
 from gatepass.registry.outgoing_mail import Undelivered
 from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.standing import standing
@@ -46,7 +47,7 @@ class Invitation:
         role: a role's id.
         invited_by: who vouches for it: whoever made it, or sent it again last.
         delivered_at: when the mail server took the mail; None as long as that isn't known.
-        delivery_trouble: what went wrong with the mail last, in a sentence.
+        mail: how it stands with the mail otherwise; None if there is none to send any more.
     """
 
     id: str
@@ -58,7 +59,12 @@ class Invitation:
     expires_at: int
     invited_by: Person
     delivered_at: int | None
-    delivery_trouble: str | None
+    mail: Undelivered | None
+
+    @property
+    def delivery_trouble(self) -> str | None:
+        """What went wrong with the mail last, in a sentence."""
+        return None if self.mail is None else self.mail.trouble
 
 
 def create(
@@ -73,13 +79,14 @@ def create(
     Raises:
         Forbidden: without ``users:manage``, or without something that the role grants.
         InvalidInput: for ``email`` or ``role``.
-        Conflict: ``email_taken``: there is a user with that address; ``invitation_pending``: the
-            company has invited it already.
+        Conflict: ``email_taken``: the company has an active user with that address;
+            ``invitation_pending``: it has invited it already. That another company has a user with
+            that address is told to whoever gets the mail, and to nobody else.
     """
     actor, inviter, company = _manager(session, actor)
     email = read_email("email", email)
     users.require_grantable(session, actor, company, role)
-    _require_free(session, company, email)
+    require_free(session, company, email)
     now: int = session.info["now"]
     invitation_id = new_id("inv")
     session.execute(
@@ -150,37 +157,40 @@ def resend(session: Session, actor: Actor, invitation_id: str, *, lifetime_ms: i
         Conflict: ``invitation_ended``: it was accepted or deactivated; ``role_gone``;
             ``email_taken`` and ``invitation_pending`` as for a new one.
     """
-    actor, inviter, _ = _manager(session, actor)
-    row = _find(session, actor, invitation_id)
-    now: int = session.info["now"]
-    status = status_of(row, now)
-    if status in ("accepted", "deactivated"):
-        raise Conflict(f"This invitation is {status} already.", reason="invitation_ended")
-    try:
-        users.require_grantable(session, actor, row.company_id, row.role)
-    except InvalidInput:
-        raise Conflict(
-            "The role it was for is gone. Make a new invitation.", reason="role_gone"
-        ) from None
-    _require_free(session, row.company_id, row.email, but=row.id)
-    before = {"expires_at": row.expires_at, "invited_by": row.invited_by}
-    outgoing_mail.drop(session, row.id)
-    session.execute(
-        update(invitations)
-        .where(invitations.c.id == row.id)
-        .values(
-            invited_by=inviter,
-            expires_at=now + lifetime_ms,
-            link_id=None,
-            link_digest=None,
-            delivered_at=None,
-        )
-    )
-    row = _find(session, actor, invitation_id)
+    actor, before, row = _renew(session, actor, invitation_id, lifetime_ms)
     _send(session, row)
-    after = {"expires_at": row.expires_at, "invited_by": row.invited_by}
-    _record(session, actor, "resent", row, before=before, after=after)
+    _record(session, actor, "resent", row, before=before, after=_validity(row))
     return _invitation(session, row)
+
+
+def take_link(
+    session: Session, actor: Actor, invitation_id: str, *, lifetime_ms: int, mail_server: bool
+) -> tuple[Invitation, str]:
+    """Make a link for the actor to hand over, where there is no mail server to send one.
+
+    In all else this is ``resend``: the link is good for *lifetime_ms* from now, the old one is dead
+    at once, and the actor vouches for the invitation.
+
+    Args:
+        mail_server: whether mail goes out. Then only the invited mailbox gets a link: whoever else
+            had it could take the account under that address.
+
+    Returns:
+        The invitation, and the last part of the link; it can't be shown again.
+
+    Raises:
+        Conflict: ``link_goes_by_mail``, with a mail server; and as for ``resend``.
+        Forbidden, NotFound: as for ``resend``.
+    """
+    actor, before, row = _renew(session, actor, invitation_id, lifetime_ms)
+    if mail_server:
+        raise Conflict(
+            "The link goes to the invited address by mail. Resend it.", reason="link_goes_by_mail"
+        )
+    _send(session, row, in_person=True)
+    token = new_link(session, invitations, row.id, INVITATION)
+    _record(session, actor, "link_taken", row, before=before, after=_validity(row))
+    return _invitation(session, row), token
 
 
 def deactivate(session: Session, actor: Actor, invitation_id: str) -> Invitation:
@@ -215,14 +225,15 @@ def deactivate(session: Session, actor: Actor, invitation_id: str) -> Invitation
     return _invitation(session, row)
 
 
-def mail_delivered(session: Session, invitation_id: str) -> None:
-    """Note that the mail server has taken the mail with the link."""
+def mail_delivered(session: Session, invitation_id: str, *, demo: bool) -> None:
+    """Note that the mail server has taken the mail with the link; in the demo, its mail page."""
     now: int = session.info["now"]
     session.execute(
         update(invitations).where(invitations.c.id == invitation_id).values(delivered_at=now)
     )
     row = _find(session, Actor.system(), invitation_id)
-    _record(session, Actor.system(), "delivered", row, after={"delivered_at": now})
+    after = {"delivered_at": now} | ({"demo": True} if demo else {})
+    _record(session, Actor.system(), "delivered", row, after=after)
 
 
 def status_of(row: Row[Any], now: int) -> Status:
@@ -232,6 +243,85 @@ def status_of(row: Row[Any], now: int) -> Status:
     if row.deactivated_at is not None:
         return "deactivated"
     return "pending" if now < row.expires_at else "expired"
+
+
+def _renew(
+    session: Session, actor: Actor, invitation_id: str, lifetime_ms: int
+) -> tuple[Actor, dict[str, Any], Row[Any]]:
+    """Make the invitation good for *lifetime_ms* from now, on the actor's word and without a link.
+
+    Returns:
+        The actor as of now, the validity it had before, and its row.
+    """
+    actor, inviter, _ = _manager(session, actor)
+    row = _find(session, actor, invitation_id)
+    now: int = session.info["now"]
+    status = status_of(row, now)
+    if status in ("accepted", "deactivated"):
+        raise Conflict(f"This invitation is {status} already.", reason="invitation_ended")
+    try:
+        users.require_grantable(session, actor, row.company_id, row.role)
+    except InvalidInput:
+        raise Conflict(
+            "The role it was for is gone. Make a new invitation.", reason="role_gone"
+        ) from None
+    require_free(session, row.company_id, row.email, but=row.id)
+    before = _validity(row)
+    outgoing_mail.drop(session, row.id)
+    session.execute(
+        update(invitations)
+        .where(invitations.c.id == row.id)
+        .values(
+            invited_by=inviter,
+            expires_at=now + lifetime_ms,
+            link_id=None,
+            link_digest=None,
+            delivered_at=None,
+        )
+    )
+    return actor, before, _find(session, actor, invitation_id)
+
+
+def _validity(row: Row[Any]) -> dict[str, Any]:
+    return {"expires_at": row.expires_at, "invited_by": row.invited_by}
+
+
+def require_free(
+    session: Session, company: str, email: str, *, but: str = "", user: str = ""
+) -> None:
+    """See to it that nobody of the company has *email*, or is invited to.
+
+    What other companies have is no matter, and makes no difference in time either: a company must
+    not find out who is another's.
+
+    Args:
+        but: an invitation that doesn't count.
+        user: a user who doesn't.
+
+    Raises:
+        Conflict: ``email_taken``, ``invitation_pending``.
+    """
+    holder = users.by_email(session, email)
+    table = invitations.c
+    pending = session.execute(
+        select(table.id)
+        .where(
+            table.email_folded == fold_email(email),
+            table.company_id == company,
+            table.id != but,
+            table.accepted_at.is_(None),
+            table.deactivated_at.is_(None),
+            table.expires_at > session.info["now"],
+        )
+        .limit(1)
+    ).first()
+    if holder is not None and holder.company == company and holder.id != user:
+        raise Conflict(f"{email} has an account already.", reason="email_taken")
+    if pending is not None:
+        raise Conflict(
+            f"{email} is invited already. You can send that invitation again.",
+            reason="invitation_pending",
+        )
 
 
 def _manager(session: Session, actor: Actor) -> tuple[Actor, str, str]:
@@ -245,26 +335,7 @@ def _manager(session: Session, actor: Actor) -> tuple[Actor, str, str]:
     return actor, actor.user, actor.company
 
 
-def _require_free(session: Session, company: str, email: str, *, but: str = "") -> None:
-    if users.by_email(session, email) is not None:
-        raise Conflict(f"{email} has an account already.", reason="email_taken")
-    table = invitations.c
-    pending = select(table.id).where(
-        table.email_folded == fold_email(email),
-        table.company_id == company,
-        table.id != but,
-        table.accepted_at.is_(None),
-        table.deactivated_at.is_(None),
-        table.expires_at > session.info["now"],
-    )
-    if session.execute(pending.limit(1)).first() is not None:
-        raise Conflict(
-            f"{email} is invited already. You can send that invitation again.",
-            reason="invitation_pending",
-        )
-
-
-def _send(session: Session, row: Row[Any]) -> None:
+def _send(session: Session, row: Row[Any], *, in_person: bool = False) -> None:
     outgoing_mail.enqueue(
         session,
         kind=MAIL_KIND,
@@ -272,6 +343,7 @@ def _send(session: Session, row: Row[Any]) -> None:
         company=row.company_id,
         recipient=row.email,
         expires_at=row.expires_at,
+        in_person=in_person,
     )
 
 
@@ -323,5 +395,5 @@ def _record_of(row: Row[Any], now: int, waiting: Undelivered | None) -> Invitati
         expires_at=row.expires_at,
         invited_by=Person(row.invited_by, row.inviter_name),
         delivered_at=row.delivered_at,
-        delivery_trouble=None if waiting is None else waiting.trouble,
+        mail=waiting,
     )

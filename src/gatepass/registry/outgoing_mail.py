@@ -8,7 +8,8 @@ states say what may happen next, so that nothing is lost and nothing is sent twi
 * ``handed_over``: the mail server is being given the text. Whoever dies now leaves a mail whose
   fate nobody knows; it isn't tried again by itself.
 * ``delivered``: the mail server has taken it.
-* ``given_up``: it was refused for good, or of no use any more.
+* ``given_up``: it was refused for good, is of no use any more, or there was no mail server: it
+  never goes out.
 * ``dropped``: what it is about has ended, or another mail took its place.
 """
 
@@ -25,6 +26,8 @@ from gatepass.registry.tables import outgoing_mail
 LEASE_MS = 60_000
 #: How long a mail rests after its first, second, … attempt.
 PAUSES_MS = (30_000, 120_000, 600_000, 3_600_000)
+#: What stands in a mail's place whose link somebody took instead.
+IN_PERSON = "Its link was copied, to be handed over without mail."
 
 _OPEN = ("waiting", "sending")
 _UNSETTLED = (*_OPEN, "handed_over", "given_up")
@@ -48,19 +51,34 @@ class Undelivered:
 
     Attributes:
         trouble: what went wrong last, in a sentence; None if nothing did.
+        due_at: when a waiting one is tried (again), in Unix ms.
     """
 
     state: str
     trouble: str | None
+    due_at: int
+
+    @property
+    def in_person(self) -> bool:
+        """Whether there is none, because somebody took the link to hand it over at ``due_at``."""
+        return self.trouble == IN_PERSON
 
 
 def enqueue(
-    session: Session, *, kind: str, subject: str, company: str, recipient: str, expires_at: int
+    session: Session,
+    *,
+    kind: str,
+    subject: str,
+    company: str,
+    recipient: str,
+    expires_at: int,
+    in_person: bool = False,
 ) -> None:
     """Have a mail sent about *subject* (an id), in place of any other about it.
 
     Args:
         expires_at: from when on (Unix ms) it would be of no use.
+        in_person: no mail goes out: somebody hands the link over. It is only written down.
     """
     drop(session, subject)
     now: int = session.info["now"]
@@ -73,10 +91,11 @@ def enqueue(
             "company_id": company,
             "recipient": recipient,
             "created_at": now,
-            "state": "waiting",
+            "state": "given_up" if in_person else "waiting",
             "due_at": now,
             "expires_at": expires_at,
             "attempts": 0,
+            "trouble": IN_PERSON if in_person else None,
         },
     )
 
@@ -168,11 +187,11 @@ def note(session: Session, mail: OutgoingMail, trouble: str) -> None:
 def undelivered(session: Session, subjects: Collection[str]) -> dict[str, Undelivered]:
     """By subject, the mail about it that isn't known to be delivered, where there is one."""
     rows = session.execute(
-        select(_table.subject_id, _table.state, _table.trouble).where(
+        select(_table.subject_id, _table.state, _table.trouble, _table.due_at).where(
             _table.subject_id.in_(subjects), _table.state.in_(_UNSETTLED)
         )
     )
-    return {row.subject_id: Undelivered(row.state, row.trouble) for row in rows}
+    return {row.subject_id: Undelivered(row.state, row.trouble, row.due_at) for row in rows}
 
 
 def _is_due(session: Session) -> ColumnElement[bool]:

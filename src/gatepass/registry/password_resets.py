@@ -12,15 +12,22 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import PASSWORD_RESET, new_id
-from gatepass.core.errors import BrokenLink
-from gatepass.registry import audit, authentications, outgoing_mail, passwords
+from gatepass.core.errors import BrokenLink, Conflict
+from gatepass.registry import (
+    audit,
+    authentications,
+    email_changes,
+    outgoing_mail,
+    passwords,
+    throttling,
+)
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import Database, Turn, wait_for_turn
-from gatepass.registry.emails import fold_email
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.tables import companies, password_resets, users
+from gatepass.registry.users import User, latest_row
 
 BROKEN = "This password reset link is broken"
 MAIL_KIND = "password_reset"
@@ -69,25 +76,14 @@ def request(session: Session, email: str, address: str | None) -> bool:
     """Have a link sent to whoever has that address, within ``counting``.
 
     Returns:
-        Whether a mail will go out: not for an address that is nobody's, nor for somebody who was
-        deactivated, nor for the fourth time within an hour. Never to be told to whoever asked.
+        Whether a mail will go out. Never to be told to whoever asked.
     """
-    user = session.execute(
-        select(users).where(users.c.email_folded == fold_email(email))
-    ).one_or_none()
-    if user is None or user.deactivated_at is not None:
-        return False
-    if not published_rules(session, user.company_id).active:
-        return False
     # One at a time: of many at once each finds those counted before it.
     wait_for_turn(session, Turn.password_resets)
-    now: int = session.info["now"]
-    table = password_resets.c
-    lately = select(func.count()).where(
-        table.user_id == user.id, table.created_at > now - LIFETIME_MS
-    )
-    if session.execute(lately).scalar_one() >= MOST_AN_HOUR:
+    user = _recipient(session, email)
+    if user is None:
         return False
+    now: int = session.info["now"]
     reset_id = new_id("rst")
     expires_at = now + LIFETIME_MS
     session.execute(
@@ -111,6 +107,41 @@ def request(session: Session, email: str, address: str | None) -> bool:
         company=user.company_id,
     )
     return True
+
+
+def is_due(session: Session, email: str) -> bool:
+    """Whether ``request`` would have a mail sent; nothing is written to find out."""
+    return _recipient(session, email) is not None
+
+
+def take_link(session: Session, actor: Actor, user: User) -> tuple[str, int]:
+    """Make a link for the command line to hand over, within ``counting``, where mail doesn't
+    arrive. Anybody else who had it could take the account.
+
+    Returns:
+        The last part of the link, which can't be shown again, and until when it is good (Unix ms).
+
+    Raises:
+        Conflict: ``user_deactivated``.
+    """
+    if user.status != "active" or not published_rules(session, user.company).active:
+        raise Conflict(f"{user.email} is deactivated.", reason="user_deactivated")
+    reset_id = new_id("rst")
+    now: int = session.info["now"]
+    expires_at = now + LIFETIME_MS
+    session.execute(
+        insert(password_resets),
+        {"id": reset_id, "user_id": user.id, "created_at": now, "expires_at": expires_at},
+    )
+    audit.record(
+        session,
+        actor,
+        "user.password_reset_link_taken",
+        Subject("user", user.id, user.name),
+        company=user.company,
+        after={"expires_at": expires_at},
+    )
+    return new_link(session, password_resets, reset_id, PASSWORD_RESET), expires_at
 
 
 def make_link(session: Session, reset_id: str) -> Letter | None:
@@ -152,8 +183,9 @@ def complete(
     now: Callable[[], int],
     hasher: PasswordHasher = passwords.HASHER,
 ) -> bool:
-    """Set the new password, once. Whoever is signed in as this user is so no more, and no other
-    link of theirs is good. A second factor stays, and is asked for at the next sign-in.
+    """Set the new password, once. Whoever is signed in as this user is so no more, no other link of
+    theirs is good, and a change of their address that waits ends. A second factor stays, and is
+    asked for at the next sign-in.
 
     Returns:
         Whether this node decides by it already.
@@ -191,11 +223,11 @@ def complete(
     return change.confirmed
 
 
-def end_links(session: Session, actor: Actor) -> None:
-    """End every link of the actor's that is still good: whoever has a new password by other means
-    has no use for one, but whoever reads their mail would."""
+def end_links(session: Session, actor: Actor, user_id: str) -> None:
+    """End every link of a user's that is still good: whoever has a new password, or another
+    address, by other means has no use for one, but whoever reads their mail would."""
     table = password_resets.c
-    good = (table.user_id == actor.user) & table.used_at.is_(None) & table.deactivated_at.is_(None)
+    good = (table.user_id == user_id) & table.used_at.is_(None) & table.deactivated_at.is_(None)
     for reset in session.scalars(select(table.id).where(good)).all():
         outgoing_mail.drop(session, reset)
     session.execute(
@@ -209,6 +241,20 @@ def end_links(session: Session, actor: Actor) -> None:
     )
 
 
+def _recipient(session: Session, email: str) -> Row[Any] | None:
+    """The user who may be mailed a link: not one who was deactivated, nor for the fourth time
+    within an hour."""
+    user = latest_row(session, email)
+    if user is None or user.deactivated_at is not None:
+        return None
+    if not published_rules(session, user.company_id).active:
+        return None
+    table = password_resets.c
+    since = session.info["now"] - LIFETIME_MS
+    lately = select(func.count()).where(table.user_id == user.id, table.created_at > since)
+    return user if session.execute(lately).scalar_one() < MOST_AN_HOUR else None
+
+
 def _set_password(session: Session, row: Row[Any], password_hash: str, address: str | None) -> None:
     now: int = session.info["now"]
     # The link is the credential of whoever follows it.
@@ -217,9 +263,14 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
     )
     outgoing_mail.drop(session, row.id)
     session.execute(
-        update(password_resets).where(password_resets.c.id == row.id).values(used_at=now)
+        update(password_resets)
+        .where(password_resets.c.id == row.id)
+        .values(used_at=now, used_from=throttling.source_of(address))
     )
-    end_links(session, actor)
+    end_links(session, actor, row.user_id)
+    email_changes.end_pending(session, actor, row.user_id)
+    # Whoever reads the account's mail is its owner: the new password works at once.
+    throttling.clear(session, row.email)
     session.execute(
         update(users).where(users.c.id == row.user_id).values(password_hash=password_hash)
     )

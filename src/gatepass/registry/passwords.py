@@ -23,7 +23,7 @@ from gatepass.registry.fields import folded
 SHORTEST = 15
 SHORTEST_WITH_SECOND_FACTOR = 8
 LONGEST = 256
-#: Past it nothing is hashed: a megabyte of password would be a cheap way to keep us busy.
+#: A longer one is never hashed: a megabyte of password would be a cheap way to keep us busy.
 LONGEST_BYTES = 1024
 _TOO_LONG = f"Must have at most {LONGEST} characters."
 #: A local part or company name this short would rule out half of all words.
@@ -31,6 +31,9 @@ SHORTEST_FORBIDDEN_PART = 4
 
 #: Argon2id with the library's own parameters, RFC 9106's second recommendation.
 HASHER = PasswordHasher()
+
+# Hashed in place of one that is too long.
+_NO_PASSWORD = b"no password"
 
 _AT_ONCE = 2
 _LONGEST_WAIT_S = 10
@@ -70,21 +73,25 @@ def verify(password: str, kept: str | None, *, hasher: PasswordHasher = HASHER) 
     """Whether *password* is the one behind *kept*.
 
     Args:
-        kept: what ``hash`` returned; None for an account that doesn't exist, which takes as long
+        password: as typed. One that is too long is never hashed; something else is in its place.
+        kept: what ``hash`` returned; None for an account that doesn't exist. Either takes as long
             and is False: so the time doesn't tell who has an account.
 
     Raises:
         Unavailable: too many are being hashed already.
     """
     secret = _bytes(password)
-    if secret is None:
-        return False
     with _turn() as stepped_back:
         # Made before it is known whether it is needed, so that the first time tells nothing either.
         nobodys = stepped_back.submit(_nobodys, hasher).result()
-        known = nobodys if kept is None else kept
+        possible = kept is not None and secret is not None
         try:
-            return stepped_back.submit(hasher.verify, known, secret).result() and kept is not None
+            return (
+                possible
+                & stepped_back.submit(
+                    hasher.verify, kept or nobodys, _NO_PASSWORD if secret is None else secret
+                ).result()
+            )
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
 

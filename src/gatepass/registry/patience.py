@@ -5,7 +5,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -38,6 +38,16 @@ class Impatient(psycopg.Connection[Any]):
         except _Silence:
             self.pgconn.finish()
             raise psycopg.OperationalError("the server doesn't answer") from None
+
+
+def connect(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> Impatient:
+    """Open a connection with what libpq reads of *given*, else with *defaults*.
+
+    It speaks UTF-8. By PGCLIENTENCODING, the URL, a service file, or what was set for a role or a
+    database, it would else be asked to speak what can't write most names.
+    """
+    parameters = {**defaults, **given, "client_encoding": "UTF8"}
+    return Impatient.connect(**parameters, autocommit=True)
 
 
 class _Silence(Exception):

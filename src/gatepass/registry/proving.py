@@ -20,6 +20,7 @@ from gatepass.registry.database import Committed, Database
 from gatepass.registry.sealing import SealingKey
 from gatepass.registry.standing import standing
 from gatepass.registry.tables import users
+from gatepass.registry.throttling import Attempt
 
 T = TypeVar("T")
 
@@ -69,16 +70,14 @@ class Proving:
             Unavailable: the code can't be checked now.
         """
         row = self.own_row(actor)
-        counted = throttling.keys(row.email, actor.address)
-        with self.database.reading(self.now()) as session:
-            throttling.check(session, counted)
+        attempt = self.begin(row, actor)
         wrong = ("current_password", WRONG_PASSWORD)
         if password is None or passwords.verify(password, row.password_hash, hasher=self.hasher):
             try:
                 with self.database.changing(self.now()) as change:
                     # Hashing took a while: what was true before it counts for nothing now.
                     acting = standing(change.session, actor)
-                    throttling.check(change.session, counted)
+                    throttling.check(change.session, attempt)
                     current = change.session.execute(
                         select(users).where(users.c.id == row.id)
                     ).one()
@@ -93,10 +92,18 @@ class Proving:
             except WrongCode:
                 wrong = ("code", WRONG_CODE)
         with self.database.counting(self.now()) as session:
-            throttling.count_failure(session, counted)
+            throttling.count_failure(session, attempt)
+            too_many = throttling.refusal(session, attempt)
+        raise too_many or InvalidInput([wrong])
+
+    def begin(self, row: Row[Any], actor: Actor) -> Attempt:
+        """Begin to re-authenticate: what a wrong password or code counts against.
+
+        Raises:
+            TooManyAttempts: too many were wrong lately.
+        """
         with self.database.reading(self.now()) as session:
-            throttling.check(session, counted)
-        raise InvalidInput([wrong])
+            return throttling.begin(session, row.email, actor.address)
 
     def own_row(self, actor: Actor) -> Row[Any]:
         """The actor's own row of the users table.

@@ -11,7 +11,7 @@ from gatepass.core.errors import Misconfigured
 from gatepass.registry.database import Database
 
 #: Every version of the schema there was, in order; the last is the one this program works with.
-VERSIONS = ("0001", "0002", "0003")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005")
 
 SchemaState = Literal["empty", "old", "current", "newer"]
 
@@ -29,6 +29,24 @@ def schema_state(database: Database) -> SchemaState:
         return state_of(session.connection())
 
 
+def require_utf8(database: Database) -> None:
+    """Refuse a database that can't hold every name, or wouldn't know what it holds.
+
+    Raises:
+        Misconfigured: its encoding isn't UTF-8.
+        Unavailable: it can't be read.
+    """
+    if database.dialect != "postgresql":
+        return
+    with database.reading(now=0) as session:
+        encoding = session.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise Misconfigured(
+            f"the database's encoding is {encoding} and must be UTF8: create another one with "
+            "CREATE DATABASE NAME ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
+        )
+
+
 def create_schema(database: Database) -> None:
     """Make the schema in an empty database; a SQLite file is made with mode 0600.
 
@@ -37,6 +55,7 @@ def create_schema(database: Database) -> None:
         Unavailable: it can't be written.
     """
     make_file(database)
+    require_utf8(database)
     with database.administering() as connection:
         if state_of(connection) != "empty":
             raise Misconfigured("the database isn't empty: it has a schema already")
@@ -50,6 +69,7 @@ def migrate(database: Database) -> bool:
         Misconfigured: there is no schema yet, or it is newer than this program.
         Unavailable: the database can't be written.
     """
+    require_utf8(database)
     if schema_state(database) == "empty":
         raise Misconfigured("the database is empty: run gatepass init first")
     with database.administering() as connection:
@@ -78,15 +98,19 @@ def state_of(connection: Connection) -> SchemaState:
     return "old" if version in VERSIONS else "newer"
 
 
-def upgrade(connection: Connection) -> None:
-    """Make the latest schema of an older one, or of none, within a transaction of one's own."""
+def upgrade(connection: Connection, *, to: str = "head") -> None:
+    """Make the latest schema of an older one, or of none, within a transaction of one's own.
+
+    Args:
+        to: the version to stop at.
+    """
     # Alembic is a heavy import, and only needed here: not by every process that serves.
     from alembic import command
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "gatepass.registry:migrations")
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def make_file(database: Database) -> None:

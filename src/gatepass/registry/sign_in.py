@@ -13,17 +13,17 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import LOGIN_TOKEN, make
-from gatepass.core.errors import SignInFailed, TooManyAttempts, Unavailable
+from gatepass.core.errors import SignInFailed, Unavailable
 from gatepass.core.networks import parse_address
-from gatepass.registry import audit, passwords, second_factor, throttling
+from gatepass.registry import audit, passwords, second_factor, throttling, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.authentication_records import Authentication, begin
 from gatepass.registry.database import Database
-from gatepass.registry.emails import fold_email
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.sealing import SealingKey
-from gatepass.registry.tables import users
+from gatepass.registry.tables import users as users_table
+from gatepass.registry.throttling import Attempt
 from gatepass.registry.users import user_of
 
 
@@ -68,10 +68,9 @@ def sign_in(
         TooManyAttempts: the account or the address has failed too often lately.
         Unavailable: the database or the sealing key can't be used, or too many sign in at once.
     """
-    counted = throttling.keys(email, address)
     with database.reading(now()) as session:
-        throttling.check(session, counted)
-        found = _account(session, email)
+        attempt = throttling.begin(session, email, address)
+        found = users.latest_row(session, email)
         admitted = (
             found is not None
             and _admits(session, found, address)
@@ -85,7 +84,7 @@ def sign_in(
                 database,
                 sealing,
                 found,
-                counted,
+                attempt,
                 code=code,
                 address=address,
                 user_agent=user_agent,
@@ -95,10 +94,9 @@ def sign_in(
         except SignInFailed:
             pass
     with database.counting(now()) as session:
-        throttling.count_failure(session, counted)
-        if found is not None:
+        if throttling.count_failure(session, attempt) and found is not None:
             _record_refusal(session, found, address)
-        too_many = _refusal(session, counted)
+        too_many = throttling.refusal(session, attempt)
     raise too_many or SignInFailed()
 
 
@@ -106,7 +104,7 @@ def _let_in(
     database: Database,
     sealing: SealingKey,
     found: Row[Any],
-    counted: dict[str, int],
+    attempt: Attempt,
     *,
     code: str | None,
     address: str | None,
@@ -117,8 +115,10 @@ def _let_in(
     credential = make(LOGIN_TOKEN)
     with database.changing(now) as change:
         # Hashing took a while: what was true before it counts for nothing now.
-        throttling.check(change.session, counted)
-        current = change.session.execute(select(users).where(users.c.id == found.id)).one_or_none()
+        throttling.check(change.session, attempt)
+        current = change.session.execute(
+            select(users_table).where(users_table.c.id == found.id)
+        ).one_or_none()
         if current is None or current.password_hash != found.password_hash:
             raise SignInFailed
         if not _admits(change.session, current, address):
@@ -138,7 +138,7 @@ def _let_in(
             user_agent=user_agent,
         )
         change.session.execute(
-            update(users).where(users.c.id == found.id).values(last_sign_in_at=now)
+            update(users_table).where(users_table.c.id == found.id).values(last_sign_in_at=now)
         )
         if proof is not None:
             second_factor.use(change.session, _as(record, address), current, proof)
@@ -169,12 +169,6 @@ def _as(record: Authentication, address: str | None) -> Actor:
     )
 
 
-def _account(session: Session, email: str) -> Row[Any] | None:
-    return session.execute(
-        select(users).where(users.c.email_folded == fold_email(email))
-    ).one_or_none()
-
-
 def _admits(session: Session, user: Row[Any], address: str | None) -> bool:
     """Whether user and company are active, and the company's allowlist lets the address in."""
     rules = published_rules(session, user.company_id)
@@ -196,11 +190,3 @@ def _record_refusal(session: Session, found: Row[Any], address: str | None) -> N
         Subject("user", found.id, found.name),
         company=found.company_id,
     )
-
-
-def _refusal(session: Session, counted: dict[str, int]) -> TooManyAttempts | None:
-    try:
-        throttling.check(session, counted)
-    except TooManyAttempts as refusal:
-        return refusal
-    return None

@@ -5,6 +5,7 @@ one of those ended its credential, or took its role away, it must not be carried
 change looks at its actor once more, behind the lock.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from gatepass.core.decision import held
 from gatepass.core.errors import Forbidden, NotFound
 from gatepass.core.networks import parse_address
+from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
 from gatepass.registry.publishing import published_grant, published_holder, published_rules
 
@@ -48,3 +50,13 @@ def standing(session: Session, actor: Actor) -> Actor:
             "The company's allowlist lacks this address.", reason="company_address_not_allowed"
         )
     return replace(actor, permissions=frozenset(held(grant, holder, rules)))
+
+
+def still_holds(session: Session, user: str, permissions: Iterable[str]) -> bool:
+    """Whether a user is active, and their role holds all of *permissions*: a link counts for as
+    long as whoever had it sent may have it sent."""
+    holder = published_holder(session, user)
+    if holder is None or not holder.active:
+        return False
+    held = published_rules(session, holder.company).roles.get(holder.role, frozenset())
+    return all(covers(held, permission) for permission in permissions)

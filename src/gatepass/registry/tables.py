@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 
@@ -184,7 +185,7 @@ users = Table(
     Column("id", key_text, primary_key=True),
     Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
     Column("email", Text, nullable=False),
-    Column("email_folded", key_text, nullable=False, unique=True),
+    Column("email_folded", key_text, nullable=False),
     Column("name", Text, nullable=False),
     # A built-in role's id or one of this company's own: not a foreign key, for the former.
     Column("role", key_text, nullable=False),
@@ -198,6 +199,15 @@ users = Table(
     # The latest time step whose code was used: no code is good twice.
     Column("totp_last_step", BigInteger),
     Index(None, "company_id", "created_at", "id"),
+    Index(None, "email_folded"),
+    # An address is one active user's; whoever had it before and was deactivated keeps theirs, too.
+    Index(
+        "ix_users_active_email_folded",
+        "email_folded",
+        unique=True,
+        sqlite_where=text("deactivated_at IS NULL"),
+        postgresql_where=text("deactivated_at IS NULL"),
+    ),
 )
 
 recovery_codes = Table(
@@ -260,6 +270,29 @@ password_resets = Table(
     Column("link_id", key_text, unique=True),
     Column("link_digest", LargeBinary),
     Column("used_at", BigInteger),
+    # Where from, as failed sign-ins are counted: an IPv6 address by its /64.
+    Column("used_from", key_text),
+    *_ended(),
+    Index(None, "user_id", "created_at"),
+    Index(None, "user_id", "used_from", "used_at"),
+)
+
+#: Other addresses that users are to have once the link that is mailed there was used.
+email_changes = Table(
+    "email_changes",
+    metadata,
+    Column("id", key_text, primary_key=True),
+    Column("user_id", key_text, ForeignKey("users.id"), nullable=False),
+    Column("former_email", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    # The user's own id, a colleague's, or None: the command line.
+    Column("requested_by", key_text),
+    Column("requested_by_name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("link_id", key_text, unique=True),
+    Column("link_digest", LargeBinary),
+    Column("used_at", BigInteger),
     *_ended(),
     Index(None, "user_id", "created_at"),
 )
@@ -299,12 +332,16 @@ authentications = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("address", Text),
+    # The address as failed sign-ins are counted by it: an IPv6 one by its /64.
+    Column("source", key_text),
     Column("user_agent", Text),
     *_ended(),
     Index(None, "company_id", "created_at", "id"),
     Index(None, "user_id", "created_at", "id"),
     # Those that are still good are few, however many there were.
     Index(None, "user_id", "expires_at"),
+    # Whether an account was opened from an address lately.
+    Index(None, "user_id", "source", "created_at"),
 )
 
 access_tokens = Table(

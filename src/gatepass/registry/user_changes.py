@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import ADMIN
 from gatepass.core.display_text import isolated
-from gatepass.core.errors import Conflict, InvalidInput
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.core.grants import Holder
 from gatepass.registry import audit, authentications, receipts, second_factor
 from gatepass.registry.access_tokens_of_user import deactivate_all
@@ -24,7 +24,7 @@ from gatepass.registry.publishing import publish, published_holder, published_ru
 from gatepass.registry.standing import standing
 from gatepass.registry.tables import users
 from gatepass.registry.user_search import find
-from gatepass.registry.users import User
+from gatepass.registry.users import User, active_operators, require_no_operator
 
 
 def etag(user: User) -> str:
@@ -48,17 +48,14 @@ def change_role(
 
     Raises:
         Forbidden: ``signed_in_user_required``; without ``users:manage``; without something that
-            the role grants, or that the user's present one does.
+            the role grants, or that the user's present one does; ``operator_required``.
         NotFound: there is none, or it is another company's.
         Conflict: ``changed_meanwhile``, with the ``current`` record; ``user_deactivated``;
             ``last_administrator``.
         InvalidInput: for ``role``; the company has none of that id.
     """
-    actor, user = _changeable(session, actor, user_id)
-    if if_match is not None and etag(user) not in if_match:
-        raise Conflict(
-            "Someone changed this user meanwhile.", reason="changed_meanwhile", current=user
-        )
+    actor, user = changeable(session, actor, user_id)
+    require_unchanged(user, if_match)
     if user.status != "active":
         raise Conflict(
             f"{isolated(user.name)} is deactivated: their role stays as it is.",
@@ -71,6 +68,7 @@ def change_role(
     if role != ADMIN.id:
         _require_another_administrator(session, user)
     require_not_above(session, actor, user)
+    require_no_operator(session, actor, user)
     actor.require_held(permitted[role])
     if role == user.role:
         return user
@@ -96,18 +94,26 @@ def deactivate(
 
     Raises:
         Forbidden: ``signed_in_user_required``; without ``users:manage``, or without something that
-            the user's role grants.
+            the user's role grants; ``operator_required``.
         NotFound: there is none, or it is another company's.
-        Conflict: ``last_administrator``.
+        Conflict: ``last_administrator``, ``last_operator``.
         InvalidInput: for ``access_tokens``.
     """
-    actor, user = _changeable(session, actor, user_id)
+    actor, user = changeable(session, actor, user_id)
     if access_tokens not in ("deactivate", "keep"):
         raise InvalidInput([("access_tokens", 'This is "deactivate" or "keep".')])
     if user.status != "active":
         return user
     _require_another_administrator(session, user)
     require_not_above(session, actor, user)
+    require_no_operator(session, actor, user)
+    # Whoever runs the server can name another at any time.
+    if actor.kind != "command line" and is_last_operator(session, user):
+        raise Conflict(
+            f"{user.name} is the last operator: make someone else one first, on the server.",
+            reason="last_operator",
+            current=user,
+        )
     ended = {
         "deactivated_at": session.info["now"],
         "deactivated_by": actor.user,
@@ -137,19 +143,48 @@ def turn_off_second_factor(session: Session, actor: Actor, user_id: str) -> User
 
     Raises:
         Forbidden: ``signed_in_user_required``; without ``users:manage``, or without something that
-            the user's role grants.
+            the user's role grants; ``operator_required``.
         NotFound: there is none, or it is another company's.
         Conflict: ``own_second_factor``: one's own takes the password and a code, or whoever got
             hold of a session could take the account over with it.
     """
-    actor, user = _changeable(session, actor, user_id)
+    actor, user = changeable(session, actor, user_id)
     require_of_someone_else(actor, user)
     require_not_above(session, actor, user)
+    require_no_operator(session, actor, user)
     if not user.second_factor:
         return user
     second_factor.remove(session, user.id)
     ended = authentications.end_of_user(session, actor, user.id)
     _record(session, actor, "second_factor_disabled", user, after={"authentications_ended": ended})
+    return find(session, actor, user.id)
+
+
+def name_operator(session: Session, actor: Actor, user_id: str, *, operator: bool) -> User:
+    """Make someone an operator, or no operator any more. On the server alone; so the last one may
+    go, too: whoever runs it can name another.
+
+    Raises:
+        Forbidden: ``operator_required`` for anyone but the command line.
+        NotFound: there is no such user.
+        Conflict: ``user_deactivated``.
+    """
+    if actor.kind != "command line":
+        raise Forbidden("Only the command line names operators.", reason="operator_required")
+    user = find(session, actor, user_id)
+    if user.status != "active":
+        raise Conflict(f"{user.name} is deactivated.", reason="user_deactivated", current=user)
+    if user.operator == operator:
+        return user
+    session.execute(update(users).where(users.c.id == user.id).values(operator=operator))
+    _record(
+        session,
+        actor,
+        "operator_named" if operator else "operator_removed",
+        user,
+        before={"operator": user.operator},
+        after={"operator": operator},
+    )
     return find(session, actor, user.id)
 
 
@@ -177,6 +212,11 @@ def is_last_administrator(session: Session, user: User) -> bool:
     return administrators < 2
 
 
+def is_last_operator(session: Session, user: User) -> bool:
+    """Whether nobody else of the installation is an active operator."""
+    return user.operator and user.status == "active" and active_operators(session) < 2
+
+
 def require_not_above(session: Session, actor: Actor, user: User) -> None:
     """Raise Forbidden (``permission_missing``) if *user*'s role holds something that the actor
     doesn't: a Manager must not be able to take an Admin's place."""
@@ -184,13 +224,29 @@ def require_not_above(session: Session, actor: Actor, user: User) -> None:
 
 
 def require_changeable(session: Session, actor: Actor, user: User) -> None:
-    """The same, but the last administrator is let through: what is true of them is told before
+    """Both of these, but the last administrator is let through: what is true of them is told before
     anything about privileges."""
     if not is_last_administrator(session, user):
         require_not_above(session, actor, user)
+        require_no_operator(session, actor, user)
 
 
-def _changeable(session: Session, actor: Actor, user_id: str) -> tuple[Actor, User]:
+def require_unchanged(user: User, if_match: Collection[str] | None) -> None:
+    """Raise Conflict (``changed_meanwhile``) unless it is one of the versions that *if_match* names
+    (``etag``); None is any."""
+    if if_match is not None and etag(user) not in if_match:
+        raise Conflict(
+            "Someone changed this user meanwhile.", reason="changed_meanwhile", current=user
+        )
+
+
+def changeable(session: Session, actor: Actor, user_id: str) -> tuple[Actor, User]:
+    """The actor as of now, who manages users, and a user of their company.
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; without ``users:manage``.
+        NotFound: there is none, or it is another company's.
+    """
     actor.require_signed_in()
     actor = standing(session, actor)
     actor.require("users:manage")

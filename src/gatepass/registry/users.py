@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import new_id
@@ -16,7 +16,7 @@ from gatepass.registry.emails import fold_email, read_email
 from gatepass.registry.fields import read_label, storable
 from gatepass.registry.publishing import publish, published_holder, published_rules
 from gatepass.registry.standing import standing
-from gatepass.registry.tables import users
+from gatepass.registry.tables import companies, users
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ def create(
         Forbidden: without ``users:manage``, or without something that the role grants.
         NotFound: there is no such company, or it isn't the actor's.
         InvalidInput: for ``email``, ``name`` or ``role``.
-        Conflict: ``email_taken``; addresses are unique in an installation, compared without case.
+        Conflict: ``email_taken``; the addresses of active users are unique in an installation,
+            compared without case.
     """
     actor.require_signed_in()
     actor = standing(session, actor)
@@ -172,11 +173,21 @@ def get(session: Session, user_id: str) -> User:
 
 
 def by_email(session: Session, email: str) -> User | None:
-    """The user with that address, compared without case."""
-    row = session.execute(
-        select(users).where(users.c.email_folded == fold_email(email))
+    """The active user with that address, compared without case."""
+    row = latest_row(session, email)
+    return None if row is None or row.deactivated_at is not None else user_of(row)
+
+
+def latest_row(session: Session, email: str) -> Row[Any] | None:
+    """The row of the active user with that address; where there is none, of the one of those who
+    had it that was deactivated last."""
+    ended = users.c.deactivated_at
+    return session.execute(
+        select(users)
+        .where(users.c.email_folded == fold_email(email))
+        .order_by(ended.is_not(None), ended.desc())
+        .limit(1)
     ).one_or_none()
-    return None if row is None else user_of(row)
 
 
 def on_behalf_of(session: Session, user_id: str) -> Actor:
@@ -189,6 +200,36 @@ def on_behalf_of(session: Session, user_id: str) -> Actor:
     holder, rules = published_holder(session, user.id), published_rules(session, user.company)
     permissions = rules.roles.get(user.role, frozenset()) if holder and holder.active else ()
     return Actor("command line", user.company, user.id, user.name, frozenset(permissions))
+
+
+def require_no_operator(session: Session, actor: Actor, user: User) -> None:
+    """Raise Forbidden (``operator_required``) if *user* is an operator and the actor is none: no
+    role of a company covers what operators may do, so none may take their place either."""
+    if not user.operator or actor.kind in ("command line", "system"):
+        return
+    # Asked now: it may have changed since the request was admitted.
+    if not session.execute(select(users.c.operator).where(users.c.id == actor.user)).scalar_one():
+        raise Forbidden(
+            f"{user.name} is an operator: only operators may change their account.",
+            reason="operator_required",
+        )
+
+
+def operators(session: Session, company: str) -> frozenset[str]:
+    """The ids of a company's users who are operators."""
+    wanted = select(users.c.id).where(users.c.company_id == company, users.c.operator)
+    return frozenset(session.scalars(wanted))
+
+
+def active_operators(session: Session) -> int:
+    """How many active users of active companies are operators."""
+    return session.execute(
+        select(func.count())
+        .select_from(users.join(companies))
+        .where(
+            users.c.operator, users.c.deactivated_at.is_(None), companies.c.deactivated_at.is_(None)
+        )
+    ).scalar_one()
 
 
 def user_of(row: Row[Any]) -> User:

@@ -37,6 +37,7 @@ from gatepass.core.routes import Routes
 from gatepass.verify import forks
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.clock import Clock
+from gatepass.verify.first_copy import FIRST_COPY_SECONDS, decides
 from gatepass.verify.follower import NodeLock
 from gatepass.verify.frames import Opening
 from gatepass.verify.grant_copy import Position, open_copy
@@ -58,6 +59,8 @@ _MOST_LAPSES = 3
 #: A trouble that lasts is told again after this long.
 _TELL_AGAIN_SECONDS = 60.0
 _CLOSE_SECONDS = 2.0
+#: Changes come twenty times a second at most.
+_REACHED_PAUSE_SECONDS = 0.005
 _MOST_NAMED = 200
 
 _log = logging.getLogger("gatepass.follower")
@@ -74,7 +77,7 @@ def follow(
     catalogue: str | Path | None,
     companies: Collection[str],
     permissions: Collection[str],
-    wait: float,
+    wait: float | None,
     cafile: str | Path | None,
     ssl_context: ssl.SSLContext | None,
     allow_http: bool,
@@ -90,20 +93,14 @@ def follow(
     clock = Clock(file.shared.latest_ms)
     verifier = made(file, clock, routes, copy=True, counting=usage)
     rounds = Rounds(verifier, usage)
-    verifier.upkeep = following = Following(verifier, server, limits, rounds)
+    verifier.upkeep = following = Following(
+        verifier, server, limits, rounds, FIRST_COPY_SECONDS if wait is None else 0.0
+    )
     following.start()
-    deadline = time.monotonic() + wait
-    while not _decides(verifier) and time.monotonic() < deadline:
+    deadline = time.monotonic() + (wait or 0.0)
+    while time.monotonic() < deadline and not decides(verifier):
         time.sleep(0.01)
     return verifier
-
-
-def _decides(verifier: Verifier) -> bool:
-    """Whether the copy counts, and is limited as it was asked to be."""
-    with suppress(Unavailable):
-        verifier.file.record("grants", "")
-        return verifier.fresh()
-    return False
 
 
 def _scope(limits: list[tuple[str, str]]) -> str:
@@ -117,6 +114,7 @@ class Following:
         verifier: whose copy it is; everything ends when nobody has it any more.
         limits: what the feed is asked to be limited to, as (name, value) pairs.
         rounds: what else is done for the verifier.
+        patience: seconds for which the first checks in each process may wait for a copy.
     """
 
     def __init__(
@@ -125,12 +123,14 @@ class Following:
         server: FeedServer,
         limits: list[tuple[str, str]],
         rounds: Rounds,
+        patience: float,
     ) -> None:
         self._verifier = weakref.ref(verifier)
         self._server = server
         self._limits = limits
         self._scope = _scope(limits)
         self._rounds = rounds
+        self._patience = patience
         self._clock = verifier.clock
         self._path = verifier.file.path
         self._troubles = _Troubles(server)
@@ -140,9 +140,11 @@ class Following:
         forks.see_to(self)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, unless the process is yet to fork."""
         self._rounds.start()
-        self._thread.start()
+        verifier = self._verifier()
+        if verifier is not None and forks.begun():
+            self._begin(verifier)
 
     def close(self) -> None:
         """End it: another process may follow from now on."""
@@ -177,7 +179,7 @@ class Following:
         self._reporter.abandon()
         if verifier is not None and not self._closed.is_set():
             self._open(verifier.file)
-            self._thread.start()
+            self._begin(verifier)
 
     # --- following --------------------------------------------------------------------------------
 
@@ -192,6 +194,10 @@ class Following:
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass_following")
 
+    def _begin(self, verifier: Verifier) -> None:
+        verifier.first_copy_by = time.monotonic() + self._patience
+        self._thread.start()
+
     def _running(self) -> bool:
         return not self._closed.is_set() and self._verifier() is not None
 
@@ -205,6 +211,9 @@ class Following:
             except Exception as error:
                 if self._running():
                     self._troubles.tell(error)
+                    if not isinstance(error, Unavailable):
+                        # Not where a fork merely broke it off.
+                        self._expect_no_copy()
                 if isinstance(error, CopyRemoved):
                     # Nobody must take the next copy's stamp for one of the file they still read.
                     self._file.shared.withdraw()
@@ -221,6 +230,12 @@ class Following:
         self._reporter.close()
         self._copy.close()
         self._give_up_lock()
+
+    def _expect_no_copy(self) -> None:
+        """Let nobody wait for a server that is away."""
+        verifier = self._verifier()
+        if verifier is not None:
+            verifier.first_copy_by = 0.0
 
     def _has_lock(self) -> bool:
         """Whether it is this process that follows."""
@@ -255,6 +270,9 @@ class Following:
                     self._troubles.over()
                 if not self._in_place():
                     break
+                # A server that has nothing to say says so twice a second; one that says it
+                # without a pause must not keep a core busy.
+                self._closed.wait(_REACHED_PAUSE_SECONDS)
         finally:
             self._stream = None
             stream.close()

@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from contextlib import AbstractContextManager
+from os import getpid
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -124,6 +125,10 @@ class GrantFile:
             reader = self._local.reader = _Reader()
         # Said before the cursor is taken: who forks takes the cursor, and then waits for us.
         reader.reading = True
+        if getpid() != forks.home:
+            reader.reading = False
+            forks.arrive()
+            reader.reading = True
         while (cursor := reader.cursor) is None:
             reader.reading = False
             self._connect(reader)

@@ -3,6 +3,7 @@
 The REST API, the gateways' endpoints and the embedded middleware all answer with these.
 """
 
+from gatepass.core.decision import Decision
 from gatepass.core.reason import Reason
 
 #: A guesser learns nothing from a sentence that the reason doesn't say already.
@@ -21,6 +22,12 @@ SENTENCES: dict[str, str] = {
     Reason.permission_missing: "The credential doesn't hold the permission this needs.",
 }
 
+#: The sentence of ``address_not_allowed`` where no list is to blame, but the proxy in front.
+FORWARDING_UNREADABLE = (
+    "The forwarding header, X-Forwarded-For, can't be read: the proxy in front must send IP "
+    "addresses."
+)
+
 #: RFC 6750 section 3.1: `error` is there only if a token was, and it was at fault.
 TOKEN_AT_FAULT = frozenset(
     (
@@ -32,15 +39,21 @@ TOKEN_AT_FAULT = frozenset(
 )
 
 
-def sentence(reason: str, scope: str | None = None) -> str | None:
-    """The sentence that goes with *reason*; None if it isn't a refused decision's.
+def scope_of(decision: Decision) -> str | None:
+    """The permissions that a refused call needed, separated by spaces, where one is missing."""
+    if decision.reason is not Reason.permission_missing:
+        return None
+    return " ".join(decision.needed) or None
 
-    Args:
-        scope: for ``permission_missing``, the permissions that are needed, separated by spaces.
-    """
-    if reason == Reason.permission_missing and scope:
+
+def sentence(decision: Decision) -> str:
+    """The sentence that goes with a refused *decision*."""
+    scope = scope_of(decision)
+    if scope is not None:
         return f"The credential doesn't hold {scope.replace(' ', ' and ')}."
-    return SENTENCES.get(reason)
+    if decision.reason is Reason.address_not_allowed and decision.call.address_garbage:
+        return FORWARDING_UNREADABLE
+    return SENTENCES[decision.reason]
 
 
 def www_authenticate(status: int, reason: str, scope: str | None = None) -> str | None:

@@ -2,11 +2,11 @@
 
 import atexit
 import logging
-import os
 import threading
 import weakref
 from contextlib import suppress
 
+from gatepass.verify import forks, uwsgi
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 
@@ -25,19 +25,16 @@ class Rounds:
         self._usage = usage
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
-        own = weakref.ref(self)
-
-        def forked() -> None:
-            rounds = own()
-            if rounds is not None:
-                rounds._forked()
-
-        # Threads don't survive a fork: servers that load first and fork later need a new one.
-        os.register_at_fork(after_in_child=forked)
-        atexit.register(_at_exit, own)
+        uwsgi.require_threads()
+        forks.see_to(self)
+        atexit.register(_at_exit, weakref.ref(self))
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, unless the process is yet to fork."""
+        if forks.begun():
+            self._begin()
+
+    def _begin(self) -> None:
         self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass_rounds")
         self._thread.start()
 
@@ -62,13 +59,20 @@ class Rounds:
         if not self._closed.is_set():
             self.close()
 
-    def _forked(self) -> None:
+    def before_fork(self) -> None:
+        """Nothing: a thread that sleeps most of the time simply isn't there in the child."""
+
+    def after_fork(self) -> None:
+        """Nothing, either."""
+
+    def forked(self) -> None:
+        """Begin anew: threads don't survive a fork."""
         verifier = self._verifier()
         if verifier is not None and not self._closed.is_set():
             # What the parent counted, the parent spools.
             verifier.counting = self._usage = Usage(verifier.file.use_directory)
             self._closed = threading.Event()
-            self.start()
+            self._begin()
 
 
 def _at_exit(rounds: "weakref.ref[Rounds]") -> None:

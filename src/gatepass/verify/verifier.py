@@ -32,6 +32,7 @@ from gatepass.core.grants import (
 from gatepass.core.routes import Routes
 from gatepass.verify.client_address import read_address
 from gatepass.verify.clock import Clock
+from gatepass.verify.first_copy import wait_for
 from gatepass.verify.freshness import GENERATION
 from gatepass.verify.grant_file import GrantFile
 
@@ -133,6 +134,8 @@ class Verifier:
         self.copy = copy
         self.counting = counting
         self.upkeep: Upkeep | None = None
+        #: Until when (``time.monotonic``) a first copy is worth waiting for.
+        self.first_copy_by = 0.0
         self._texts: dict[bytes, Known] = {}
         self._span = Span(0, 0)
         self._holders: dict[str, _Row[Holder]] = {}
@@ -148,7 +151,7 @@ class Verifier:
         catalogue: "str | Path | None" = None,
         companies: Collection[str] = (),
         permissions: Collection[str] = (),
-        wait: float = 10.0,
+        wait: float | None = None,
         cafile: "str | Path | None" = None,
         ssl_context: "SSLContext | None" = None,
         allow_http: bool = False,
@@ -168,8 +171,10 @@ class Verifier:
             catalogue: a catalogue file, if ``check`` is to be asked by method and path.
             companies, permissions: limit the copy to the tokens of these companies, and to those
                 that may do one of these permissions. Any other token is then unknown.
-            wait: seconds to wait for the first copy. Without one, ``check`` raises Unavailable
-                (``stale``) until it is there.
+            wait: seconds to wait here for the first copy, as a script may want to. By default
+                this returns at once, and the first checks of the process wait: ten seconds at
+                most, never on an event loop, and not while the server is away. With a number they
+                don't. ``check`` raises Unavailable (``stale``) until the copy is there.
             cafile: certificates to trust instead of the system's, as a PEM file.
             ssl_context: how to prove the server instead.
             allow_http: show the key to another machine without TLS, in a network of one's own.
@@ -235,9 +240,13 @@ class Verifier:
                 raise ValueError("method and path go together")
             route = self.routes.match(method, path)
         packed = None if address is None else read_address(address)
-        return self.judge(
-            token or Reason.token_missing, permission, route, packed, origin, referer
-        )[0]
+        presented = token or Reason.token_missing
+        try:
+            return self.judge(presented, permission, route, packed, origin, referer)[0]
+        except Unavailable:
+            if not wait_for(self):
+                raise
+            return self.judge(presented, permission, route, packed, origin, referer)[0]
 
     def judge(
         self,

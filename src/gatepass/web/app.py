@@ -5,6 +5,7 @@ the edge that every other request passes; FastAPI with the API, the pages and wh
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -17,22 +18,28 @@ from starlette.types import ASGIApp
 
 from gatepass.core.errors import GatepassError, InvalidInput
 from gatepass.node import Node
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.web import api, metrics, pages
 from gatepass.web.api.body import field_errors
 from gatepass.web.authz import Endpoints
-from gatepass.web.cookies import cookie_name
+from gatepass.web.bodies import Bodies
+from gatepass.web.cookies import cookie_name, login_cookie
 from gatepass.web.deps import Refused, refuse_from_outside
 from gatepass.web.edge import Edge
 from gatepass.web.feed.paths import FeedPaths
 from gatepass.web.gateway_asgi import GatewayPaths
+from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.openapi import openapi_document
+from gatepass.web.own_address import opened_elsewhere
 from gatepass.web.pages.errors import error_page
 from gatepass.web.problem_response import problem_response
 from gatepass.web.problems import (
+    Problem,
+    problem_of_decision,
     problem_of_error,
-    problem_of_reason,
     problem_of_status,
 )
+from gatepass.web.transport_security import TransportSecurity, promises_https
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
@@ -50,7 +57,10 @@ def create_app(
     """
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state.node = node
-    app.state.trusted = node.settings.trusted
+    trusted = TrustedProxies.of(node.settings.trusted_proxies)
+    app.state.trusted = trusted
+    misconfigurations = Misconfigurations()
+    app.state.misconfigurations = misconfigurations
     app.state.beside = tuple(beside)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
@@ -63,13 +73,34 @@ def create_app(
 
     for router in (api.router, metrics.router, pages.router, *extra):
         app.include_router(router)
-    endpoints = Endpoints(node.verifier, node.settings.trusted, node.not_ready)
-    return GatewayPaths(FeedPaths(Edge(app), node), endpoints)
+    endpoints = Endpoints(node.verifier, trusted, node.not_ready, misconfigurations)
+    bodies = Bodies()
+    application = GatewayPaths(FeedPaths(Edge(app, bodies), node, bodies), endpoints, bodies)
+    https = promises_https(node.settings.public_url)
+    return TransportSecurity(application) if https else application
 
 
 async def _refused(request: Request, refused: Refused) -> Response:
-    decision = refused.decision
-    return problem_response(problem_of_reason(decision.status, decision.reason.value))
+    problem = problem_of_decision(refused.decision)
+    return problem_response(_with_uncounted_cookie(request, problem))
+
+
+def _with_uncounted_cookie(request: Request, problem: Problem) -> Problem:
+    """Say why a login cookie that was sent didn't count, if it is the dashboard's own page that
+    sent it from another address than ours."""
+    if problem.reason != "token_missing" or login_cookie(request) is None:
+        return problem
+    elsewhere = opened_elsewhere(request, request.app.state.node.settings.public_url)
+    if elsewhere is None or not elsewhere.is_ours:
+        return problem
+    request.app.state.misconfigurations.note(
+        Fault.form_from_elsewhere, elsewhere.origin, elsewhere.expected
+    )
+    detail = (
+        f"{problem.detail} The cookie doesn't count: the request came from {elsewhere.origin}, and "
+        f"GATEPASS_PUBLIC_URL is {elsewhere.expected}."
+    )
+    return replace(problem, detail=detail)
 
 
 async def _failed(request: Request, error: GatepassError) -> Response:
@@ -87,11 +118,13 @@ async def _not_valid(request: Request, error: RequestValidationError) -> Respons
 
 
 async def _http_fault(request: Request, fault: HTTPException) -> Response:
-    allow = (("allow", _allowed(request)),) if fault.status_code == 405 else ()
+    more = tuple((fault.headers or {}).items())
+    if fault.status_code == 405:
+        more = (("allow", _allowed(request)),)
     if _for_people(request):
-        fault.headers = dict(allow)
+        fault.headers = dict(more)
         return await run_in_threadpool(error_page, request, fault)
-    return problem_response(problem_of_status(fault.status_code, allow))
+    return problem_response(problem_of_status(fault.status_code, more))
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:

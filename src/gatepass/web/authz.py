@@ -6,29 +6,35 @@ framework on the main port (ASGI), ``web.worker`` serves it alone on the verify 
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
-from gatepass.core.networks import Networks, parse_address
+from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
-from gatepass.verify.client_address import client_address
-from gatepass.verify.presented import read_credential, read_single
+from gatepass.verify.client_address import TrustedProxies, client_address
+from gatepass.verify.presented import read_credential, read_origin, read_single
+from gatepass.verify.refusals import sentence
 from gatepass.verify.verifier import Known, Verifier
-from gatepass.web.problems import Problem, problem_of_error, problem_of_reason, problem_of_status
+from gatepass.web.bodies import CLOSE, MOST_BODY_BYTES, Lines
+from gatepass.web.misconfiguration import Fault, Misconfigurations
+from gatepass.web.problems import (
+    Problem,
+    problem_of_decision,
+    problem_of_error,
+    problem_of_reason,
+    problem_of_status,
+)
 from gatepass.web.strict_json import BrokenJSON, field_name, parse
 from gatepass.web.times import format_time
-
-#: The values of one header's lines in order; None for a line whose bytes can't be read.
-Lines = Callable[[str], Sequence[str | None]]
 
 GATEWAY = "/authz/nginx"
 VERIFY = "/v1/verify"
 #: Past this, X-Gatepass-Permissions names only what the call needed: proxies limit header sizes.
 LONGEST_PERMISSIONS = 2_000
-MOST_BODY_BYTES = 1 << 20
 
 _NO_STORE: Final = ("Cache-Control", "no-store")
 _NOTHING: Final = "-"
@@ -46,6 +52,10 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     headers: list[tuple[str, str]]
     body: bytes = b""
 
+    def closing(self, close: bool) -> "Reply":
+        """This reply, with which the connection ends if *close*."""
+        return Reply(self.status, [*self.headers, CLOSE], self.body) if close else self
+
 
 class Endpoints:
     """Answers gateways and services.
@@ -54,14 +64,20 @@ class Endpoints:
         verifier: decides.
         trusted: the peers that may ask as a gateway and speak for other addresses.
         not_ready: why this node isn't ready, or None.
+        misconfigurations: notes what gateways do wrong.
     """
 
     def __init__(
-        self, verifier: Verifier, trusted: Networks, not_ready: Callable[[], str | None]
+        self,
+        verifier: Verifier,
+        trusted: TrustedProxies,
+        not_ready: Callable[[], str | None],
+        misconfigurations: Misconfigurations | None = None,
     ) -> None:
         self._verifier = verifier
         self._trusted = trusted
         self._not_ready = not_ready
+        self._misconfigurations = misconfigurations or Misconfigurations()
         self._peers: dict[str, tuple[bytes, bool] | None] = {}
         self._refusals: dict[tuple[Reason, str], Reply] = {}
 
@@ -86,27 +102,34 @@ class Endpoints:
     def _gateway(self, peer: str, lines: Lines) -> Reply:
         known_peer = self._peer(peer)
         if known_peer is None or not known_peer[1]:
+            self._misconfigurations.note(Fault.gateway_untrusted, peer)
             return _with_reason(
                 Problem(403, "peer_not_trusted", "Only trusted proxies may ask here.")
             )
-        presented = read_credential(lines("authorization"), lines("x-access-token"))
-        address = client_address(known_peer[0], lines("x-forwarded-for"), self._trusted)
-        origin, referer = read_single(lines("origin")), None
-        if origin is None:
-            referer = read_single(lines("referer"))
         # The gateway's own sub-request has a method and a path too; they never count.
         uri, method = lines("x-original-uri"), lines("x-original-method")
+        presented = read_credential(lines("authorization"), lines("x-access-token"))
+        if presented is Reason.token_missing and _is_handshake(lines, method):
+            presented = read_credential((), (), lines("sec-websocket-protocol"))
+        address, garbage = client_address(known_peer[0], lines("x-forwarded-for"), self._trusted)
+        if garbage:
+            self._misconfigurations.note(Fault.forwarded_unreadable, peer)
+        origin, referer = read_origin(lines, "x-forwarded-host")
+        unsent = ""
         if len(uri) != 1 or len(method) != 1 or not uri[0] or not method[0]:
             # Bytes outside ASCII are the path's fault; what is absent or repeated is no route.
             garbled = len(uri) == 1 and uri[0] is None and len(method) == 1 and method[0]
             route: str | Reason = Reason.path_ambiguous if garbled else Reason.route_unknown
+            unsent = _unsent(uri, method)
+            if unsent:
+                self._misconfigurations.note(Fault.source_missing, peer, unsent)
         else:
             route = self._verifier.routes.match(method[0], uri[0])
         decision, known = self._verifier.judge(
-            presented, None, route, address, origin, referer, address is None
+            presented, None, route, address, origin, referer, garbage
         )
         if known is None or decision.reason is not Reason.allowed:
-            return self._refusal(decision)
+            return self._refusal(decision, unsent)
         headers = known.memo
         if headers is None:
             headers = known.memo = _identity(known, decision)
@@ -115,14 +138,15 @@ class Endpoints:
         needed = ("X-Gatepass-Permissions", " ".join(decision.needed))
         return Reply(204, [needed, *headers[1:]])
 
-    def _refusal(self, decision: Decision) -> Reply:
-        scope = " ".join(decision.needed) if decision.reason is Reason.permission_missing else ""
-        reply = self._refusals.get((decision.reason, scope))
+    def _refusal(self, decision: Decision, unsent: str) -> Reply:
+        detail = sentence(decision)
+        if unsent and decision.reason is Reason.route_unknown:
+            detail = f"The gateway must send {unsent} exactly once."
+        reply = self._refusals.get((decision.reason, detail))
         if reply is None:
-            problem = problem_of_reason(decision.status, decision.reason.value, scope=scope or None)
-            reply = _with_reason(problem)
+            reply = _with_reason(replace(problem_of_decision(decision), detail=detail))
             if len(self._refusals) < _PEERS_KEPT:
-                self._refusals[decision.reason, scope] = reply
+                self._refusals[decision.reason, detail] = reply
         return reply
 
     def _peer(self, peer: str) -> tuple[bytes, bool] | None:
@@ -153,11 +177,31 @@ class Endpoints:
             _log.exception("a service's question failed")
             return _problem(problem_of_status(500))
 
-    def _verify(self, lines: Lines, body: bytes) -> Reply:
+    def refuse_asker(self, lines: Lines) -> Reply | None:
+        """The refusal of a service without a good verifier key; None where the key is good.
+
+        What reads the body asks this first, so that nobody unknown has a body read or kept.
+        """
+        try:
+            return self._refuse_asker(lines)
+        except GatepassError as error:
+            return _problem(problem_of_error(error))
+        except Exception:
+            _log.exception("a service's key can't be looked at")
+            return _problem(problem_of_status(500))
+
+    def _refuse_asker(self, lines: Lines) -> Reply | None:
         presented = read_credential(lines("authorization"), lines("x-access-token"))
         reason = self._verifier.verifier_key(presented)
-        if reason is not Reason.allowed:
-            return _problem(problem_of_reason(401, reason.value))
+        if reason is Reason.allowed:
+            return None
+        return _problem(problem_of_reason(401, reason.value))
+
+    def _verify(self, lines: Lines, body: bytes) -> Reply:
+        # Again: the key may have ended while the body was coming.
+        refused = self._refuse_asker(lines)
+        if refused is not None:
+            return refused
         if len(body) > MOST_BODY_BYTES:
             return _problem(problem_of_status(413))
         try:
@@ -209,6 +253,18 @@ class Endpoints:
         """200: the process answers."""
         headers = [("Content-Type", "application/json"), _NO_STORE]
         return Reply(200, headers, b'{"status":"live"}')
+
+
+def _is_handshake(lines: Lines, method: Sequence[str | None]) -> bool:
+    """Whether the call asks for a WebSocket: the gateway passes it on as one, or not at all."""
+    upgrade = read_single(lines("upgrade"))
+    return upgrade is not None and upgrade.lower() == "websocket" and list(method) == ["GET"]
+
+
+def _unsent(uri: Sequence[str | None], method: Sequence[str | None]) -> str:
+    """The names of the headers that a gateway must send once each and didn't."""
+    sent = (("X-Original-URI", uri), ("X-Original-Method", method))
+    return " and ".join(name for name, values in sent if len(values) != 1 or values[0] == "")
 
 
 def _identity(known: Known, decision: Decision) -> list[tuple[str, str]]:

@@ -6,15 +6,13 @@ that the browser itself marks as coming from here.
 """
 
 from datetime import UTC, datetime
-from functools import lru_cache
-from urllib.parse import urlsplit
 
-import idna
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gatepass.core.credentials import LOGIN_TOKEN
 from gatepass.settings import Settings
+from gatepass.web.own_address import origin_of
 
 # What Sec-Fetch-Site says where no other site had a hand in the request. `same-site` is another
 # host of the same domain: good enough for JSON, which needs a preflight, and not for plain forms.
@@ -105,21 +103,7 @@ def _comes_from(request: Request, sites: frozenset[str], public_url: str) -> boo
         return len(said) == 1 and said[0] in sites
     # Browsers leave Sec-Fetch-Site out on plain http beyond localhost; Origin they still send.
     origins = request.headers.getlist("origin")
-    return not origins or origins == [_origin_of(public_url)]
-
-
-@lru_cache(maxsize=8)
-def _origin_of(url: str) -> str:
-    """The origin of our own address as a browser writes it."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if not host.isascii():
-        host = idna.encode(host, uts46=True).decode("ascii")
-    if ":" in host:
-        host = f"[{host}]"
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    port = "" if parts.port in (None, default) else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}"
+    return not origins or origins == [origin_of(public_url)]
 
 
 def _settings(request: Request) -> Settings:

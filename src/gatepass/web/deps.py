@@ -23,7 +23,9 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.users import User
 from gatepass.verify.client_address import client_address
 from gatepass.verify.presented import read_credential, read_single
+from gatepass.web.bodies import sender_is_known
 from gatepass.web.cookies import cookie_counts, login_cookie
+from gatepass.web.misconfiguration import Fault
 from gatepass.web.strict_json import field_name
 
 # All that a person reaches who has no second factor although their company requires one.
@@ -63,12 +65,8 @@ def node_of(request: Request) -> Node:
 
 
 def address_of(request: Request) -> bytes | None:
-    """The address the request comes from, packed; None if it can't be told (garbage)."""
-    client = request.scope.get("client")
-    peer = parse_address(client[0]) if client else None
-    if peer is None:
-        return None
-    return client_address(peer, lines(request, "x-forwarded-for"), request.app.state.trusted)
+    """The address the request comes from, packed; None if it can't be told."""
+    return _address(request)[0]
 
 
 def lines(request: Request, name: str) -> Sequence[str | None]:
@@ -88,14 +86,18 @@ def admit(request: Request, presented: str | Reason) -> Decision:
     Raises:
         Unavailable: it can't be decided now.
     """
-    address = address_of(request)
-    return node_of(request).admit(
+    address, garbage = _address(request)
+    decision = node_of(request).admit(
         presented,
         address=address,
         origin=read_single(lines(request, "origin")),
         referer=read_single(lines(request, "referer")),
-        address_garbage=address is None,
+        address_garbage=garbage,
     )
+    if decision.grant is not None:
+        # Also one that has ended: what was typed too late is shown again after signing in.
+        sender_is_known(request.scope)
+    return decision
 
 
 def caller_of(request: Request, decision: Decision) -> Caller:
@@ -133,6 +135,42 @@ def caller_of(request: Request, decision: Decision) -> Caller:
         operator=signed_in and user.operator,
     )
     return Caller(actor, grant, user)
+
+
+def unlisted_proxy_of(request: Request) -> str | None:
+    """The peer's address if it sent X-Forwarded-For and isn't a trusted proxy: it is ignored."""
+    peer = _peer(request)
+    if peer is None or request.app.state.trusted.contains(peer):
+        return None
+    return format_address(peer) if lines(request, "x-forwarded-for") else None
+
+
+def _address(request: Request) -> tuple[bytes | None, bool]:
+    """The packed address, and whether a forwarding header is garbage, as ``client_address``."""
+    # Asked for by whoever needs it; what it shows of the deployment is noted once a request.
+    found: tuple[bytes | None, bool] | None = request.scope.get("gatepass.address")
+    if found is None:
+        found = request.scope["gatepass.address"] = _read_address(request)
+    return found
+
+
+def _read_address(request: Request) -> tuple[bytes | None, bool]:
+    peer = _peer(request)
+    if peer is None:
+        return None, True
+    state = request.app.state
+    found = client_address(peer, lines(request, "x-forwarded-for"), state.trusted)
+    unlisted = unlisted_proxy_of(request)
+    if unlisted is not None:
+        state.misconfigurations.note(Fault.forwarded_by_untrusted, unlisted)
+    elif found[1]:
+        state.misconfigurations.note(Fault.forwarded_unreadable, format_address(peer))
+    return found
+
+
+def _peer(request: Request) -> bytes | None:
+    client = request.scope.get("client")
+    return parse_address(client[0]) if client else None
 
 
 def _presented(request: Request) -> str | Reason:

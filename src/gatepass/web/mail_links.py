@@ -1,17 +1,24 @@
 """Following a link from a mail, as API and pages share it."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from fastapi import Request
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from gatepass.core.errors import Forbidden
 from gatepass.core.networks import format_address
+from gatepass.node import Node
 from gatepass.registry import invitation_links, password_resets
 from gatepass.registry.database import Committed
 from gatepass.registry.users import User
+from gatepass.verify.refusals import FORWARDING_UNREADABLE
 from gatepass.web.deps import address_of, node_of
-from gatepass.web.hashing import hashing
-from gatepass.web.problems import SENTENCES
+from gatepass.web.hashing import Place, hashing
+
+T = TypeVar("T")
 
 
 def address_text_of(request: Request) -> str:
@@ -22,7 +29,7 @@ def address_text_of(request: Request) -> str:
     """
     address = address_of(request)
     if address is None:
-        raise Forbidden(SENTENCES["address_not_allowed"], reason="address_not_allowed")
+        raise Forbidden(FORWARDING_UNREADABLE, reason="address_not_allowed")
     return format_address(address)
 
 
@@ -35,17 +42,20 @@ async def accept_invitation(
         BrokenLink, InvalidInput, Forbidden: as ``invitation_links.accept`` says.
         Unavailable: too many are waiting already.
     """
-    node = node_of(request)
+    node, address = node_of(request), address_text_of(request)
+    # Looked at before it waits among others: only a good link has a place there.
+    offer = await run_in_threadpool(_look, node, invitation_links.look, token, address)
     return await hashing(
+        Place.of_link(offer.email, address),
         partial(
             invitation_links.accept,
             node.database,
             token=token,
             name=name,
             password=password,
-            address=address_text_of(request),
+            address=address,
             now=node.clock.now,
-        )
+        ),
     )
 
 
@@ -57,14 +67,21 @@ async def reset_password(request: Request, token: str, password: str) -> bool:
         BrokenLink, InvalidInput, Forbidden: as ``password_resets.complete`` says.
         Unavailable: too many are waiting already.
     """
-    node = node_of(request)
+    node, address = node_of(request), address_text_of(request)
+    account = await run_in_threadpool(_look, node, password_resets.look, token, address)
     return await hashing(
+        Place.of_link(account.email, address),
         partial(
             password_resets.complete,
             node.database,
             token=token,
             password=password,
-            address=address_text_of(request),
+            address=address,
             now=node.clock.now,
-        )
+        ),
     )
+
+
+def _look(node: Node, look: Callable[[Session, str, str], T], token: str, address: str) -> T:
+    with node.database.reading(node.clock.now()) as session:
+        return look(session, token, address)

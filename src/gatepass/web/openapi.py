@@ -29,23 +29,29 @@ _PROBLEMS = {
     403: "The credential is good, but not for this, or not from here.",
     404: "There is no such thing, or it belongs to another company.",
     405: "The address doesn't answer this method.",
+    408: "The body must be complete within 15 seconds.",
     409: "Its state, or another change, doesn't allow it.",
     410: "The link is broken: used, replaced, too old, or meanwhile without ground.",
-    413: "The body is larger than 1 MiB.",
+    413: "The body must be at most 1 MiB; 16 KiB without a credential, 4 KiB to sign in.",
     415: "The body has to be application/json.",
     422: "What was sent can't be accepted as it stands; `errors` says what.",
     429: "Too many attempts; `Retry-After` says when to try again.",
     500: "A fault of ours.",
     503: "It can't be answered right now.",
 }
-_ALWAYS = (400, 405, 413, 500, 503)
+_ALWAYS = (400, 405, 408, 413, 500, 503)
 _ANY_TOKEN: list[dict[str, list[str]]] = [
     {"bearer": []},
     {"x-access-token": []},
     {"dashboard": []},
 ]
 #: What can be in conflict without being named by an id.
-_MAY_CONFLICT = (("/v1/roles", "post"), ("/v1/company", "patch"))
+_MAY_CONFLICT = (
+    *(("/v1/roles", "post"), ("/v1/company", "patch")),
+    *(("/v1/invitations", "post"), ("/v1/me/email", "post")),
+)
+#: Too many wrong passwords, or too many mails.
+_MAY_BE_TOO_OFTEN = (("/v1/me/email", "post"), ("/v1/users/{id}/email", "post"))
 _SIGN_IN = ("/v1/authentications", "post")
 _ACCEPT = ("/v1/invitations/accept", "post")
 
@@ -117,6 +123,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         refusals |= {404, 409} if method != "get" else {404}
     if method == "put" or (path, method) in _MAY_CONFLICT:
         refusals.add(409)
+    if (path, method) in _MAY_BE_TOO_OFTEN:
+        refusals.add(429)
     if any(parameter["name"] == "user" for parameter in operation.get("parameters", ())):
         refusals.add(404)
     responses = operation["responses"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from gatepass.core.decision import Decision
 from gatepass.core.errors import (
     BrokenLink,
     Conflict,
@@ -23,7 +24,7 @@ from gatepass.core.errors import (
     Unavailable,
 )
 from gatepass.verify.refusals import SENTENCES as REFUSALS
-from gatepass.verify.refusals import TOKEN_AT_FAULT, sentence, www_authenticate
+from gatepass.verify.refusals import TOKEN_AT_FAULT, scope_of, sentence, www_authenticate
 from gatepass.web.strict_json import BrokenJSON
 
 MEDIA_TYPE = "application/problem+json"
@@ -50,7 +51,9 @@ SENTENCES: dict[str, str] = {
     "invalid": "What was sent can't be accepted as it stands.",
     "not_found": "There is nothing here.",
     "method_not_allowed": "This address doesn't answer that method.",
-    "body_too_large": "The body is larger than 1 MiB.",
+    "body_too_large": "The body must be at most 1 MiB; 16 KiB without a credential, 4 KiB to sign "
+    "in.",
+    "request_timeout": "The body must be complete within 15 seconds.",
     "unsupported_media_type": "The body has to be application/json.",
     "internal_error": "Something went wrong on our side. It has been logged.",
     "unavailable": "This can't be answered right now.",
@@ -61,6 +64,7 @@ _REASON_OF_STATUS: dict[int, str] = {
     400: "bad_request",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "body_too_large",
     415: "unsupported_media_type",
     422: "invalid",
@@ -128,10 +132,15 @@ class Problem:
         return [*headers, *self.more_headers]
 
 
-def problem_of_reason(status: int, reason: str, *, scope: str | None = None) -> Problem:
-    """The problem for a reason that is known by its word alone, such as a decision's."""
-    detail = sentence(reason, scope) or SENTENCES.get(reason, HTTPStatus(status).phrase + ".")
-    return Problem(status, reason, detail, scope=scope)
+def problem_of_decision(decision: Decision) -> Problem:
+    """The problem for a call that was refused."""
+    scope = scope_of(decision)
+    return Problem(decision.status, decision.reason.value, sentence(decision), scope=scope)
+
+
+def problem_of_reason(status: int, reason: str) -> Problem:
+    """The problem for a reason that is known by its word alone, such as a verifier key's."""
+    return Problem(status, reason, SENTENCES.get(reason, HTTPStatus(status).phrase + "."))
 
 
 def problem_of_status(status: int, more_headers: tuple[tuple[str, str], ...] = ()) -> Problem:
@@ -149,7 +158,10 @@ def problem_of_error(error: GatepassError) -> Problem:
     if status is None:
         return problem_of_status(500)
     if isinstance(error, InvalidInput):
-        return Problem(status, error.reason, SENTENCES["invalid"], errors=error.errors)
+        detail = SENTENCES["invalid"]
+        if error.left_out:
+            detail += f" The first {len(error.errors)} errors are listed."
+        return Problem(status, error.reason, detail, errors=error.errors)
     if isinstance(error, Forbidden):
         # A credential that ended between its admission and its turn to change something.
         if error.reason in TOKEN_AT_FAULT:

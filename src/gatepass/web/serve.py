@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gatepass.core.errors import Misconfigured
+from gatepass.environment import PREFIX
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.web.worker import StartOrder
@@ -52,6 +53,7 @@ def serve(
     clock: Clock,
     *,
     application: str = APPLICATION,
+    argument: str | None = None,
     when_ready: Callable[[], None] | None = None,
 ) -> int:
     """Run the workers until SIGTERM or SIGINT.
@@ -61,6 +63,7 @@ def serve(
         catalogue_text: the catalogue, already checked.
         clock: the node's clock, carried on by every worker.
         application: ``module:function`` making the main port's application of a node.
+        argument: handed to that function after the node. It may be a secret.
         when_ready: called once, when every worker serves.
 
     Returns:
@@ -77,25 +80,49 @@ def serve(
         reserved.append(_reserve(settings.host, settings.verify_port))
         workers += [_Worker("verify", settings.verify_port) for _ in range(settings.verify_workers)]
     try:
-        return _Supervisor(settings, catalogue_text, clock, application, workers).run(when_ready)
+        orders = _Orders(settings, catalogue_text, clock, application, argument)
+        return _Supervisor(orders, clock, workers).run(when_ready)
     finally:
         for placeholder in reserved:
             placeholder.close()
 
 
+@dataclass(frozen=True)
+class _Orders:
+    """What workers are told. Secrets reach them by a pipe alone: a process's environment is read by
+    crash reporters and monitoring, and every child inherits it."""
+
+    settings: Settings
+    catalogue: str
+    clock: Clock
+    application: str
+    argument: str | None
+
+    def order(self, worker: _Worker, ready_descriptor: int) -> StartOrder:
+        """The worker's start order: to one of the verify port, no secret at all."""
+        is_main = worker.role == "main"
+        settings = self.settings if is_main else self.settings.for_deciding()
+        return StartOrder(
+            role=worker.role,
+            environ=settings.to_environ(),
+            catalogue=self.catalogue,
+            clock_offset_ns=self.clock.offset_ns,
+            application=self.application,
+            argument=self.argument if is_main else None,
+            port=worker.port,
+            ready_descriptor=ready_descriptor,
+        )
+
+    def environ(self, worker: _Worker) -> dict[str, str]:
+        """The worker's environment: without settings, and without libpq's where none is used."""
+        left_out = (PREFIX,) if worker.role == "main" else (PREFIX, "PG")
+        return {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
+
+
 class _Supervisor:
-    def __init__(
-        self,
-        settings: Settings,
-        catalogue_text: str,
-        clock: Clock,
-        application: str,
-        workers: list[_Worker],
-    ) -> None:
-        self._settings = settings
-        self._catalogue = catalogue_text
+    def __init__(self, orders: _Orders, clock: Clock, workers: list[_Worker]) -> None:
+        self._orders = orders
         self._clock = clock
-        self._application = application
         self._workers = workers
         self._selector = selectors.DefaultSelector()
         self._stopping = False
@@ -149,20 +176,13 @@ class _Supervisor:
 
     def _start(self, worker: _Worker) -> None:
         read, write = os.pipe()
-        order = StartOrder(
-            role=worker.role,
-            environ=self._settings.to_environ(),
-            catalogue=self._catalogue,
-            clock_offset_ns=self._clock.offset_ns,
-            application=self._application,
-            port=worker.port,
-            ready_descriptor=write,
-        )
+        order = self._orders.order(worker, write)
         try:
             worker.process = subprocess.Popen(
                 [sys.executable, "-m", "gatepass.web.worker"],
                 stdin=subprocess.PIPE,
                 pass_fds=(write,),
+                env=self._orders.environ(worker),
             )
         except OSError as error:
             # No memory or no process to be had now; the workers that live must go on.

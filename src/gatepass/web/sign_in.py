@@ -3,14 +3,17 @@
 from functools import partial
 
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 
 from gatepass.core.errors import Forbidden
 from gatepass.core.networks import format_address
+from gatepass.node import Node
+from gatepass.registry import throttling
 from gatepass.registry.sign_in import SignedIn
 from gatepass.registry.sign_in import sign_in as sign_in_to
+from gatepass.verify.refusals import FORWARDING_UNREADABLE
 from gatepass.web.deps import address_of, node_of
-from gatepass.web.hashing import hashing
-from gatepass.web.problems import SENTENCES
+from gatepass.web.hashing import Place, hashing
 
 
 async def sign_in(request: Request, email: str, password: str, code: str | None = None) -> SignedIn:
@@ -23,9 +26,12 @@ async def sign_in(request: Request, email: str, password: str, code: str | None 
     """
     address = address_of(request)
     if address is None:
-        raise Forbidden(SENTENCES["address_not_allowed"], reason="address_not_allowed")
-    node = node_of(request)
+        raise Forbidden(FORWARDING_UNREADABLE, reason="address_not_allowed")
+    node, source = node_of(request), format_address(address)
+    # Looked at before it waits among others, and again when its turn has come.
+    attempt = await run_in_threadpool(_begin, node, email, source)
     return await hashing(
+        Place.of_attempt(attempt),
         partial(
             sign_in_to,
             node.database,
@@ -33,9 +39,14 @@ async def sign_in(request: Request, email: str, password: str, code: str | None 
             email=email,
             password=password,
             code=code,
-            address=format_address(address),
+            address=source,
             user_agent=request.headers.get("user-agent"),
             now=node.clock.now,
             lifetime_ms=node.settings.login_lifetime * 1000,
-        )
+        ),
     )
+
+
+def _begin(node: Node, email: str, address: str) -> throttling.Attempt:
+    with node.database.reading(node.clock.now()) as session:
+        return throttling.begin(session, email, address)

@@ -27,6 +27,7 @@ from granian.server.embed import Server
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import GatepassError, Unavailable
 from gatepass.settings import Settings
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.usage import FLUSH_SECONDS, Usage
@@ -34,10 +35,18 @@ from gatepass.verify.verifier import Verifier
 from gatepass.web.authz import Endpoints
 from gatepass.web.gateway_port import GatewayPort
 from gatepass.web.in_place import InPlaceLoop
+from gatepass.web.own_sockets import cut_off_unread, hang_up_all
 
 #: Granian takes no more connections than this at a time. They cost little; at its own thousand,
 #: whoever opens so many and sends nothing keeps everyone else out until they are cut off.
 _MOST_CONNECTIONS = 16_384
+#: A request's head is complete within this time, and as long a connection may be idle.
+_HEAD_SECONDS = 30
+#: What is read ahead of a connection, and so the longest head. Its own 400 KiB, times all
+#: connections, would be gigabytes for whoever opens them. A feed's address takes 60 KiB at most.
+_MOST_AHEAD = 65_536
+#: On the way out, clients that neither finish a request nor take an answer are waited for so long.
+_LAST_SECONDS = 15.0
 
 _log = logging.getLogger("gatepass.worker")
 
@@ -52,6 +61,7 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
             must not read a newer one than its siblings.
         clock_offset_ns: the node's clock (``verify.clock``).
         application: ``module:function`` that makes the main port's ASGI application of a node.
+        argument: handed to that function after the node, if there is one.
         port: the port to listen on.
         ready_descriptor: where to write one byte once it serves.
     """
@@ -63,6 +73,7 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
     application: str
     port: int
     ready_descriptor: int
+    argument: str | None = None
 
     def __repr__(self) -> str:
         # The settings hold passwords.
@@ -95,7 +106,8 @@ def _main_worker(order: StartOrder, settings: Settings) -> None:
         settings, parse_catalogue(order.catalogue), clock=Clock(offset_ns=order.clock_offset_ns)
     )
     module, _, function = order.application.partition(":")
-    application = getattr(importlib.import_module(module), function)(node)
+    make = getattr(importlib.import_module(module), function)
+    application = make(node) if order.argument is None else make(node, order.argument)
     node.start()
     try:
         _serve(order, settings, application, Interfaces.ASGI, TaskImpl.asyncio, node.leave)
@@ -128,7 +140,8 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
 
     ticking = Ticking(tick)
     ticking.start()
-    application = GatewayPort(Endpoints(verifier, settings.trusted, not_ready))
+    trusted = TrustedProxies.of(settings.trusted_proxies)
+    application = GatewayPort(Endpoints(verifier, trusted, not_ready))
     try:
         _serve(order, settings, application, Interfaces.RSGI, TaskImpl.rust)
     finally:
@@ -177,7 +190,9 @@ def _serve(
         interface=interface,
         task_impl=task_impl,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=30_000),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=_HEAD_SECONDS * 1000, max_buffer_size=_MOST_AHEAD
+        ),
         websockets=False,
         backlog=1024,
         backpressure=_MOST_CONNECTIONS,
@@ -191,15 +206,20 @@ def _serve(
             # The server waits for answers under way; those that have no end have to be ended.
             leave()
             server.stop()
+            loop.call_later(_LAST_SECONDS, hang_up_all, order.port)
 
         loop.add_signal_handler(signal.SIGTERM, stop)
+
+        def serving() -> None:
+            cut_off_unread(order.port)
+            _say_ready(order.ready_descriptor)
 
         def supervisor_gone() -> None:
             loop.remove_reader(sys.stdin.fileno())
             stop()
 
         loop.add_reader(sys.stdin.fileno(), supervisor_gone)
-        loop.call_later(0.05, _say_ready, order.ready_descriptor)
+        loop.call_later(0.05, serving)
         await server.serve()
 
     # What was loaded so far stays for good: the collector needn't walk it again and again.

@@ -8,9 +8,10 @@ import pytest
 from asking import Ask, asgi, plain
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.web.authz import Endpoints
 from workers import Worker, ask
-from world import Clocks, World, networks
+from world import Clocks, World
 
 TRUSTED = ("127.0.0.0/8", "10.0.0.0/8")
 
@@ -59,7 +60,7 @@ def port(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def endpoints(cast: World) -> Endpoints:
     """The plain class."""
-    return Endpoints(cast.verifier(), networks(*TRUSTED), lambda: None)
+    return Endpoints(cast.verifier(), TrustedProxies.of(TRUSTED), lambda: None)
 
 
 @pytest.fixture(params=["plain", "asgi", "verify port", "main port"])

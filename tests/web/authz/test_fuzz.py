@@ -47,6 +47,10 @@ values = {
     "Referer": st.sampled_from([b"https://shop.example.com/x", b"about:blank"]),
     "X-Access-Token": raw_values,
     "Authorization": raw_values | raw_values.map(lambda value: b"Bearer " + value),
+    "Sec-Fetch-Site": st.sampled_from([b"same-origin", b"cross-site", b"none"]),
+    "X-Forwarded-Host": st.sampled_from([b"shop.example.com", b"evil.example", b"*.example.org"]),
+    "Upgrade": st.sampled_from([b"websocket", b"h2c"]),
+    "Sec-WebSocket-Protocol": raw_values | raw_values.map(lambda value: b"gatepass, " + value),
     "X-Gatepass-User": raw_values,
     "Cookie": raw_values,
 }

@@ -6,13 +6,19 @@ import pytest
 
 from asking import Ask, asgi, plain
 from gatepass.core.reason import STATUS
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.web.authz import GATEWAY, LONGEST_PERMISSIONS, Endpoints
 from workers import ask
-from world import MANY, World, networks
+from world import MANY, World
 
 IDENTITY = tuple(
     f"x-gatepass-{name}" for name in ("token", "company", "user", "kind", "permissions")
 )
+
+#: A page's GET to its own host, with neither Origin nor Referer.
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin", "X-Forwarded-Host": "shop.example.com"}
+#: A browser's WebSocket, which can't send a token in another way.
+HANDSHAKE = {"Upgrade": "websocket", "Sec-WebSocket-Protocol": "gatepass, good"}
 
 #: what it shows, the token, headers beside the usual ones (None: left out; a list: lines), answer
 TABLE: list[tuple[str, str | None, dict[str, Any], str]] = [
@@ -30,6 +36,7 @@ TABLE: list[tuple[str, str | None, dict[str, Any], str]] = [
     ("a bad checksum", "bad checksum", {}, "token_invalid"),
     ("an invitation", "invitation", {}, "token_invalid"),
     ("a password reset", "reset", {}, "token_invalid"),
+    ("a change of an address", "email change", {}, "token_invalid"),
     ("a verifier key", "verifier", {}, "token_invalid"),
     ("rubbish", None, {"Authorization": "Bearer rubbish"}, "token_invalid"),
     ("deactivated", "deactivated", {}, "token_deactivated"),
@@ -50,7 +57,10 @@ TABLE: list[tuple[str, str | None, dict[str, Any], str]] = [
     ("garbage for an address", "good", {"X-Forwarded-For": "unknown"}, "address_not_allowed"),
     ("an empty address", "good", {"X-Forwarded-For": ""}, "address_not_allowed"),
     ("a hole in it", "good", {"X-Forwarded-For": "1.2.3.4,,10.0.0.1"}, "address_not_allowed"),
-    ("a port in it", "good", {"X-Forwarded-For": "1.2.3.4:80"}, "address_not_allowed"),
+    ("a port in it", "networked", {"X-Forwarded-For": "198.51.100.7:80"}, "allowed"),
+    ("another with a port", "networked", {"X-Forwarded-For": "1.2.3.4:80"}, "address_not_allowed"),
+    ("brackets in it", "good", {"X-Forwarded-For": "[2001:db8::7]"}, "address_not_allowed"),
+    ("brackets and port", "listed", {"X-Forwarded-For": "[2001:db8::7]:51008"}, "allowed"),
     ("garbage beyond what counts", "good", {"X-Forwarded-For": "?, 1.2.3.4"}, "allowed"),
     ("garbage of a bad token", "expired", {"X-Forwarded-For": "unknown"}, "token_expired"),
     ("another header", "networked", {"X-Real-IP": "198.51.100.7"}, "address_not_allowed"),
@@ -78,6 +88,43 @@ TABLE: list[tuple[str, str | None, dict[str, Any], str]] = [
         {"Origin": "null", "Referer": "https://shop.example.com/"},
         "origin_not_allowed",
     ),
+    ("its own host", "ui", SAME_ORIGIN, "allowed"),
+    ("its own host, any origin", "ui anywhere", SAME_ORIGIN, "allowed"),
+    ("its own host with the port", "ui",
+     SAME_ORIGIN | {"X-Forwarded-Host": "shop.example.com:443"}, "allowed"),
+    ("another host", "ui", SAME_ORIGIN | {"X-Forwarded-Host": "example.net"},
+     "origin_not_allowed"),
+    ("its own host at another port", "ui",
+     SAME_ORIGIN | {"X-Forwarded-Host": "shop.example.com:8443"}, "origin_not_allowed"),
+    ("no host that the gateway names", "ui", SAME_ORIGIN | {"X-Forwarded-Host": None},
+     "origin_missing"),
+    ("the host of the sub-request", "ui",
+     SAME_ORIGIN | {"X-Forwarded-Host": None, "Host": "shop.example.com"}, "origin_missing"),
+    ("two hosts", "ui", SAME_ORIGIN | {"X-Forwarded-Host": ["shop.example.com"] * 2},
+     "origin_not_allowed"),
+    ("hosts in a line", "ui",
+     SAME_ORIGIN | {"X-Forwarded-Host": "evil.example, shop.example.com"}, "origin_not_allowed"),
+    ("user-info in the host", "ui", SAME_ORIGIN | {"X-Forwarded-Host": "a@shop.example.com"},
+     "origin_not_allowed"),
+    ("a path in the host", "ui", SAME_ORIGIN | {"X-Forwarded-Host": "shop.example.com/"},
+     "origin_not_allowed"),
+    ("the wildcard as the host", "ui", SAME_ORIGIN | {"X-Forwarded-Host": "*.example.org"},
+     "origin_not_allowed"),
+    ("a page of another site", "ui", SAME_ORIGIN | {"Sec-Fetch-Site": "cross-site"},
+     "origin_missing"),
+    ("a page of the same site", "ui", SAME_ORIGIN | {"Sec-Fetch-Site": "same-site"},
+     "origin_missing"),
+    ("two words for the site", "ui", SAME_ORIGIN | {"Sec-Fetch-Site": ["same-origin"] * 2},
+     "origin_not_allowed"),
+    ("another word", "ui", SAME_ORIGIN | {"Sec-Fetch-Site": "yes"}, "origin_not_allowed"),
+    ("an origin beats the host", "ui", SAME_ORIGIN | {"Origin": "https://example.net"},
+     "origin_not_allowed"),
+    ("a null origin isn't made good", "ui", SAME_ORIGIN | {"Origin": "null"},
+     "origin_not_allowed"),
+    ("a referer beats the host", "ui", SAME_ORIGIN | {"Referer": "https://example.net/"},
+     "origin_not_allowed"),
+    ("the site is nothing to others", "good", SAME_ORIGIN | {"Sec-Fetch-Site": ["a", "b"]},
+     "allowed"),
     ("any origin will do", "ui anywhere", {"Origin": "https://x.example"}, "allowed"),
     ("but one it must be", "ui anywhere", {"Origin": "null"}, "origin_not_allowed"),
     ("no origin for any", "ui anywhere", {}, "origin_missing"),
@@ -107,6 +154,25 @@ TABLE: list[tuple[str, str | None, dict[str, Any], str]] = [
     ("a role that holds nothing", "poor", {}, "permission_missing"),
     ("an allowed method by another header", "good",
      {"X-Original-Method": "DELETE", "X-HTTP-Method-Override": "GET"}, "route_unknown"),
+    ("a handshake", None, HANDSHAKE, "allowed"),
+    ("a handshake with sub-protocols of its own", None,
+     HANDSHAKE | {"Sec-WebSocket-Protocol": "gatepass, good, chat"}, "allowed"),
+    ("a handshake's lines", None,
+     HANDSHAKE | {"Sec-WebSocket-Protocol": ["gatepass", "good"]}, "allowed"),
+    ("a handshake in capitals", None, HANDSHAKE | {"Upgrade": "WebSocket"}, "allowed"),
+    ("a handshake of a bad token", None,
+     HANDSHAKE | {"Sec-WebSocket-Protocol": "gatepass, rubbish"}, "token_invalid"),
+    ("a handshake without one", None, HANDSHAKE | {"Sec-WebSocket-Protocol": "chat"},
+     "token_missing"),
+    ("a handshake with a header", "expired", HANDSHAKE, "token_expired"),
+    ("sub-protocols of no handshake", None, HANDSHAKE | {"Upgrade": None}, "token_missing"),
+    ("sub-protocols of another upgrade", None, HANDSHAKE | {"Upgrade": "h2c"}, "token_missing"),
+    ("sub-protocols of two upgrades", None, HANDSHAKE | {"Upgrade": "h2c, websocket"},
+     "token_missing"),
+    ("sub-protocols of repeated upgrades", None, HANDSHAKE | {"Upgrade": ["websocket"] * 2},
+     "token_missing"),
+    ("sub-protocols of a POST", None,
+     HANDSHAKE | {"X-Original-Method": "POST", "X-Original-URI": "/v1/charges"}, "token_missing"),
     ("both headers alike", "good", {"X-Access-Token": "good"}, "allowed"),
     ("both unlike", "good", {"X-Access-Token": "login"}, "token_invalid"),
     ("the other alone", None, {"X-Access-Token": "good"}, "allowed"),
@@ -123,7 +189,7 @@ def headers_of(cast: World, token: str | None, others: dict[str, Any]) -> list[t
     found = []
     for name, values in (usual | others).items():
         for value in values if isinstance(values, list) else [values]:
-            if name in ("X-Access-Token", "Cookie"):
+            if name in ("X-Access-Token", "Cookie", "Sec-WebSocket-Protocol") and value:
                 value = value.replace("good", cast.texts["good"])
                 value = cast.texts.get(value, value)
             if value is not None:
@@ -168,6 +234,64 @@ def test_the_decision(
         assert 'scope="refunds:create"' in challenge or 'scope="charges:get"' in challenge
     else:
         assert challenge is None
+
+
+SOURCES = ("X-Original-URI", "X-Original-Method")
+
+
+@pytest.mark.parametrize(
+    ("others", "named"),
+    [
+        ({"X-Original-URI": None}, SOURCES[:1]),
+        ({"X-Original-Method": None}, SOURCES[1:]),
+        ({"X-Original-Method": ""}, SOURCES[1:]),
+        ({"X-Original-URI": ["/v1/charges/1"] * 2}, SOURCES[:1]),
+        ({"X-Original-URI": None, "X-Original-Method": None}, SOURCES),
+        # What others' gateways send is no source of this one.
+        ({"X-Original-URI": None, "X-Forwarded-Uri": "/v1/charges/1"}, SOURCES[:1]),
+        ({"X-Original-Method": "DELETE"}, ()),
+        ({"X-Original-URI": "/v1/other"}, ()),
+    ],
+)
+def test_what_the_gateway_doesnt_send_is_named(
+    cast: World, asked: Ask, others: dict[str, Any], named: tuple[str, ...]
+) -> None:
+    """The caller's path is not blamed for it; nor is the gateway for a path that has no route."""
+    answer = asked("GET", GATEWAY, headers_of(cast, "good", others), b"")
+    assert answer.header("x-gatepass-reason") == "route_unknown"
+    detail = str(answer.json["detail"])
+    assert [name for name in SOURCES if name in detail] == list(named)
+
+
+def test_an_unreadable_forwarding_header_is_named(cast: World, asked: Ask) -> None:
+    """Not the token's networks, which have nothing to do with it."""
+    for token, others, blamed in [
+        ("good", {"X-Forwarded-For": "unknown"}, True),
+        ("networked", {"X-Forwarded-For": ""}, True),
+        ("networked", {"X-Forwarded-For": "203.0.113.7"}, False),
+    ]:
+        answer = asked("GET", GATEWAY, headers_of(cast, token, others), b"")
+        assert answer.header("x-gatepass-reason") == "address_not_allowed"
+        assert ("forwarding header" in str(answer.json["detail"])) is blamed
+
+
+def test_what_a_gateway_does_wrong_is_logged_once(
+    cast: World, endpoints: Endpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A minute, with the peer; whatever the decision says of the token."""
+    trusted, stranger = plain(endpoints), plain(endpoints, "203.0.113.9")
+    for _ in range(3):
+        trusted("GET", GATEWAY, headers_of(cast, None, {"X-Original-URI": None}), b"")
+        trusted("GET", GATEWAY, headers_of(cast, "good", {"X-Forwarded-For": "unknown"}), b"")
+        stranger("GET", GATEWAY, headers_of(cast, "good", {}), b"")
+        trusted("GET", GATEWAY, headers_of(cast, "good", {"X-Original-URI": "/v1/other"}), b"")
+    without_source, unreadable, untrusted = caplog.messages
+    assert "'127.0.0.1'" in without_source
+    assert "'X-Original-URI'" in without_source
+    assert "'127.0.0.1'" in unreadable
+    assert "X-Forwarded-For" in unreadable
+    assert "'203.0.113.9'" in untrusted
+    assert "GATEPASS_TRUSTED_PROXIES" in untrusted
 
 
 def test_every_reason_is_in_the_table() -> None:
@@ -222,7 +346,7 @@ def test_two_thousand_bytes_are_not_too_long(tmp_path: Any, length: int, whole: 
         names.append(f"pad:p{len(names):048d}")
     names.append("pad:q" + "x" * (length - len(" ".join(names)) - 6))
     world.put(world.token("padded", user="usr_admin", permissions=frozenset(names)))
-    endpoints = Endpoints(world.verifier(), networks("127.0.0.0/8"), lambda: None)
+    endpoints = Endpoints(world.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
     answer = plain(endpoints)("GET", GATEWAY, headers_of(world, "padded", {}), b"")
     expected = " ".join(sorted(names)) if whole else "charges:get"
     assert len(" ".join(names)) == length

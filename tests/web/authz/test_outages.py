@@ -14,12 +14,13 @@ import pytest
 from asking import Ask, asgi, plain
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.verify.clock import Clock
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from gatepass.web.authz import GATEWAY, VERIFY, Endpoints
 from workers import Answer, Worker, ask
-from world import World, networks
+from world import World
 
 CALL = [("X-Original-URI", "/v1/charges/1"), ("X-Original-Method", "GET")]
 BODY = b'{"permission": "charges:get", "token": "%s"}'
@@ -55,7 +56,7 @@ def remove(world: World) -> None:
 @pytest.mark.parametrize("way", [plain, asgi])
 def test_a_file_that_cant_be_read_is_503(world: World, way: Any) -> None:
     """With the reason, for gateways too, and when to ask again."""
-    endpoints = Endpoints(world.verifier(), networks("127.0.0.0/8"), lambda: None)
+    endpoints = Endpoints(world.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
     remove(world)
     gateway, service = both(world, way(endpoints))
     for answer in (gateway, service):
@@ -71,7 +72,9 @@ def test_a_file_that_cant_be_read_is_503(world: World, way: Any) -> None:
 @pytest.mark.parametrize("token", ["good", "expired", "unknown", "empty"])
 def test_a_copy_nobody_vouches_for_is_503(world: World, token: str) -> None:
     """Whatever is asked of it."""
-    endpoints = Endpoints(world.verifier(copy=True), networks("127.0.0.0/8"), lambda: "stale")
+    endpoints = Endpoints(
+        world.verifier(copy=True), TrustedProxies.of(["127.0.0.0/8"]), lambda: "stale"
+    )
     for answer in both(world, plain(endpoints), token):
         assert (answer.status, answer.json["reason"]) == (503, "stale")
 
@@ -81,7 +84,7 @@ def test_a_fault_of_ours_is_500(
     world: World, way: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever it is, it isn't "allowed"; and the log, which has it, has no secret."""
-    endpoints = Endpoints(world.verifier(), networks("127.0.0.0/8"), lambda: None)
+    endpoints = Endpoints(world.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
     asking = way(endpoints)
     assert both(world, asking)[0].status == 204
 
@@ -104,7 +107,9 @@ def test_a_verifier_that_cant_count_still_decides(world: World, tmp_path: Path) 
     blocked = tmp_path / "blocked"
     blocked.write_text("")
     usage = Usage(blocked / "use")
-    endpoints = Endpoints(world.verifier(counting=usage), networks("127.0.0.0/8"), lambda: None)
+    endpoints = Endpoints(
+        world.verifier(counting=usage), TrustedProxies.of(["127.0.0.0/8"]), lambda: None
+    )
     for _ in range(3):
         assert both(world, plain(endpoints))[0].status == 204
         usage.flush()
@@ -113,7 +118,7 @@ def test_a_verifier_that_cant_count_still_decides(world: World, tmp_path: Path) 
 def test_readiness_says_why(world: World) -> None:
     """200 while it can decide; 503 with the reason while it can't, for balancers to see."""
     why: list[str | None] = [None]
-    endpoints = Endpoints(world.verifier(), networks(), lambda: why[0])
+    endpoints = Endpoints(world.verifier(), TrustedProxies.of([]), lambda: why[0])
     assert (endpoints.ready().status, endpoints.ready().body) == (200, b'{"status":"ready"}')
     why[0] = "stale"
     assert endpoints.ready().status == 503

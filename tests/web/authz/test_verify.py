@@ -8,8 +8,10 @@ import pytest
 
 from asking import Ask, asgi, plain
 from gatepass.core.reason import STATUS, Reason
-from gatepass.web.authz import MOST_BODY_BYTES, VERIFY, Endpoints
-from world import START_MS, Clocks, World, networks
+from gatepass.verify.client_address import TrustedProxies
+from gatepass.web.authz import VERIFY, Endpoints
+from gatepass.web.bodies import MOST_BODY_BYTES
+from world import START_MS, Clocks, World
 
 GET = {"permission": "charges:get"}
 
@@ -74,6 +76,7 @@ TABLE: list[tuple[str, dict[str, Any], str]] = [
     ("a verifier key", {"token": "verifier", **GET}, "token_invalid"),
     ("an invitation", {"token": "invitation", **GET}, "token_invalid"),
     ("a password reset", {"token": "reset", **GET}, "token_invalid"),
+    ("a change of an address", {"token": "email change", **GET}, "token_invalid"),
     ("unknown", {"token": "unknown", **GET}, "token_invalid"),
     ("a wrong secret", {"token": "wrong secret", **GET}, "token_invalid"),
     ("a bad checksum", {"token": "bad checksum", **GET}, "token_invalid"),
@@ -325,7 +328,7 @@ def test_an_expiry_is_told_to_the_millisecond(tmp_path: Path, clocks: Clocks) ->
     """RFC 3339, UTC."""
     world = World(tmp_path / "gatepass.db")
     world.change("good", expires_at=START_MS + 1)
-    endpoints = Endpoints(world.verifier(clocks.clock()), networks(), lambda: None)
+    endpoints = Endpoints(world.verifier(clocks.clock()), TrustedProxies.of([]), lambda: None)
     answer = plain(endpoints)(
         "POST", VERIFY, key_of(world), body_of(world, {"token": "good", **GET})
     )
@@ -338,7 +341,7 @@ def test_an_expiry_is_told_to_the_millisecond(tmp_path: Path, clocks: Clocks) ->
 def test_what_it_may_is_what_its_role_may_now(tmp_path: Path, clocks: Clocks) -> None:
     """The permissions told are the effective ones, also of a call that is refused."""
     world = World(tmp_path / "gatepass.db")
-    endpoints = Endpoints(world.verifier(clocks.clock()), networks(), lambda: None)
+    endpoints = Endpoints(world.verifier(clocks.clock()), TrustedProxies.of([]), lambda: None)
     ask = plain(endpoints)
     for token, permissions in (
         ("good", ["charges:create", "charges:get"]),

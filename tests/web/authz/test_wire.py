@@ -9,7 +9,8 @@ import pytest
 
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
-from gatepass.web.authz import GATEWAY, MOST_BODY_BYTES, VERIFY
+from gatepass.web.authz import GATEWAY, VERIFY
+from gatepass.web.bodies import MOST_BODY_BYTES
 from workers import Worker, ask, exchange
 from world import World
 
@@ -353,6 +354,26 @@ def test_a_header_of_many_kilobytes(cast: World, port: int) -> None:
             assert received.startswith((b"HTTP/1.1 401", b"HTTP/1.1 403", b"HTTP/1.1 431"))
 
 
+def test_very_many_headers_are_refused_clearly(cast: World, port: int) -> None:
+    """As the request's fault, with the status that says which; a gateway must not send them."""
+    many = [(f"X-{number}".encode(), b"x") for number in range(150)]
+    received = exchange(port, request(*usual(cast), *many, CLOSE))
+    assert received.startswith(b"HTTP/1.1 431 Request Header Fields Too Large")
+
+
+@pytest.mark.parametrize("role", ["verify", "main"])
+def test_a_gateways_faults_are_in_the_log(cast: World, chosen: Settings, role: str) -> None:
+    """Of the process that was asked, once each."""
+    worker = Worker(role, chosen)
+    for _ in range(3):
+        reason_of(worker.port, *usual(cast, X_Original_URI=None))
+        reason_of(worker.port, *usual(cast, X_Forwarded_For=b"nonsense\xff"))
+    log = worker.stop()
+    assert log.count("doesn't send 'X-Original-URI'") == 1
+    assert log.count("sends an X-Forwarded-For that can't be read") == 1
+    assert "nonsense" not in log
+
+
 @pytest.mark.parametrize(
     "path", ["/authz", "/authz/", "/authz/nginx/", "/authz/traefik", "/authz/nginx/x"]
 )
@@ -381,6 +402,28 @@ def test_the_verify_port_answers_nothing_else(cast: World, verify_port: int, pat
 def test_the_main_port_passes_the_rest_on(main_port: int, path: str) -> None:
     """What isn't for gateways, services or probes is the application's."""
     assert ask(main_port, "GET", path).status == 418
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(b"/%61uthz/nginx", b"/authz%2fnginx", b"/authz%2Fnginx", b"/auth%7A/nginx"),
+        *(b"/authz/ngin%78", b"/%61%75%74%68%7a/%6e%67%69%6e%78", b"/authz/%6Eginx?x=/authz/nginx"),
+    ],
+)
+def test_escapes_dont_hide_an_endpoint(cast: World, main_port: int, path: bytes) -> None:
+    """A proxy that denies /authz/ may compare the path as it comes."""
+    sent = exchange(main_port, request(*usual(cast), CLOSE, path=path))
+    ((status, _, _),) = answers(sent)
+    assert status == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/%76%31/verify", "/v1%2fverify", "/v1/verif%79", "/health%2flive", "/healt%68/ready"]
+)
+def test_escapes_dont_hide_the_others(main_port: int, path: str) -> None:
+    """Nor those for services and for health."""
+    assert ask(main_port, "POST" if "v1" in path else "GET", path).status == 404
 
 
 def test_methods_that_an_address_doesnt_answer(cast: World, port: int) -> None:

@@ -1,7 +1,8 @@
 """A Django request as a call that is decided. A refusal is the response to answer with, and None
 that there is nothing to refuse."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from django.http import HttpRequest, HttpResponse
 
@@ -46,23 +47,57 @@ class Read:
 
 def refused_by_route(request: HttpRequest, gate: RouteGate, read: Read) -> HttpResponse | None:
     """Decide by method and path."""
-    return _taken(request, gate.admit(read.method, read.path, read.lines, read.peer))
+    return _taken(
+        request,
+        gate.patiently(lambda: gate.admit(read.method, read.path, read.lines, read.peer)),
+    )
+
+
+def refused_if_overridden(
+    request: HttpRequest, gate: RouteGate, decided: tuple[str, str] | None
+) -> HttpResponse | None:
+    """Decide again where middleware has changed method or path since they were *decided* on.
+
+    A caller that may read could write otherwise, by a header that overrides the method.
+    """
+    if decided == (request.method, request.path_info):
+        return None
+    path = path_below("", request.path_info, None)
+    return refused_by_route(
+        request, gate, replace(Read.of(request), method=request.method, path=path)
+    )
 
 
 def refused_by_permission(request: HttpRequest, permission: str) -> HttpResponse | None:
     """Decide by a permission that a view requires."""
     if permission in _held(request):
         return None  # Decided already: one call counts as one use.
-    read = Read.of(request)
-    outcome = gatepass().gate.judge(read.lines, read.peer, permission=permission)
-    return _taken(request, outcome)
+    read, gate = Read.of(request), gatepass().gate
+    return _taken(
+        request,
+        gate.patiently(lambda: gate.judge(read.lines, read.peer, permission=permission)),
+    )
 
 
 def refused_as_unknown(request: HttpRequest) -> HttpResponse | None:
     """Decide for a view that nobody named: never "allowed"."""
-    read = Read.of(request)
-    outcome = gatepass().gate.judge(read.lines, read.peer, route=Reason.route_unknown)
-    return _taken(request, outcome)
+    read, gate = Read.of(request), gatepass().gate
+    return _taken(
+        request,
+        gate.patiently(lambda: gate.judge(read.lines, read.peer, route=Reason.route_unknown)),
+    )
+
+
+async def refused_later(decide: Callable[[], HttpResponse | None]) -> HttpResponse | None:
+    """*decide* where requests are asynchronous: the event loop doesn't wait for a first copy."""
+    refusal = decide()
+    if (
+        refusal is not None
+        and refusal.status_code == 503
+        and await gatepass().gate.first_copy_arrives()
+    ):
+        refusal = decide()
+    return refusal
 
 
 def _taken(request: HttpRequest, outcome: Decision | Refusal | None) -> HttpResponse | None:

@@ -6,16 +6,22 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 
-from gatepass.embed.cors import PREFLIGHT, is_preflight, readable_by_any_page
+from gatepass.embed.cors import preflight_answer, readable_by_any_page
 from gatepass.embed.django.calls import (
     Read,
     refused_as_unknown,
     refused_by_permission,
     refused_by_route,
+    refused_if_overridden,
+    refused_later,
 )
 from gatepass.embed.django.settings import gatepass
 from gatepass.embed.django.views import is_exempt, needs_of
 from gatepass.embed.gate import RouteGate
+
+# In a request: the method and path that were decided on.
+_DECIDED = "_gatepass_decided"
+_REDIRECTS = 300
 
 
 class GatepassMiddleware:
@@ -43,43 +49,59 @@ class GatepassMiddleware:
         """Answer one request, or an awaitable of that answer."""
         if self._awaited:
             return self._answer_later(request)
-        return self._answer(request) or _finished(self._get_response(request))
+        return self._answer(request) or _finished(request, self._get_response(request))
 
     async def _answer_later(self, request: HttpRequest) -> HttpResponse:
-        return self._answer(request) or _finished(await self._get_response(request))
+        answer = await refused_later(lambda: self._answer(request))
+        return answer or _finished(request, await self._get_response(request))
 
     def _answer(self, request: HttpRequest) -> HttpResponse | None:
         """The answer to a request that goes no further."""
         request.gatepass = None
         configured, read = gatepass(), Read.of(request)
-        if configured.cors and is_preflight(read.method, read.lines):
-            preflight = HttpResponse(status=204, headers=dict(PREFLIGHT))
-            del preflight["content-type"]
-            return preflight
+        if configured.cors:
+            headers = preflight_answer(read.method, read.lines, configured.gate.methods)
+            if headers is not None:
+                preflight = HttpResponse(status=204, headers=dict(headers))
+                del preflight["content-type"]
+                return preflight
         if not isinstance(configured.gate, RouteGate):
             return None
         refusal = refused_by_route(request, configured.gate, read)
-        return None if refusal is None else _finished(refusal)
+        if refusal is not None:
+            return _readable(refusal)
+        request.__dict__[_DECIDED] = (request.method, request.path_info)
+        return None
 
     def _view_refusal(
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponse | None:
         """Decide for the view, before any decorator of its own could answer, such as a cache."""
-        if isinstance(gatepass().gate, RouteGate):
-            return None
+        gate = gatepass().gate
+        if isinstance(gate, RouteGate):
+            return refused_if_overridden(request, gate, request.__dict__.get(_DECIDED))
+        request.__dict__[_DECIDED] = (request.method, request.path_info)
         needs = needs_of(view, request.method)
         for permission in needs:
             if (refusal := refused_by_permission(request, permission)) is not None:
                 return refusal
-        return None if needs or is_exempt(view) else refused_as_unknown(request)
+        return None if needs or is_exempt(view, request.method) else refused_as_unknown(request)
 
     async def _view_refusal_later(
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponse | None:
-        return self._view_refusal(request, view, args, kwargs)
+        return await refused_later(lambda: self._view_refusal(request, view, args, kwargs))
 
 
-def _finished(response: HttpResponse) -> HttpResponse:
+def _finished(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """The answer that came from behind; a refusal instead of content that no view gave."""
+    if _DECIDED not in request.__dict__ and response.status_code < _REDIRECTS:
+        # Other middleware, which is no view that could say what it needs.
+        response = refused_as_unknown(request) or response
+    return _readable(response)
+
+
+def _readable(response: HttpResponse) -> HttpResponse:
     if gatepass().cors:
         for name, value in readable_by_any_page(response.headers):
             response[name] = value

@@ -5,9 +5,11 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
-from gatepass.embed.django.calls import refused_by_permission
+from gatepass.core.errors import Misconfigured
+from gatepass.embed.django.calls import refused_by_permission, refused_later
+from gatepass.embed.django.handlers import handlers
 from gatepass.embed.gate import named
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -19,15 +21,19 @@ _NEEDS, _EXEMPT = "gatepass_needs", "gatepass_exempt"
 def requires(permission: str) -> Callable[[_View], _View]:
     """Let nobody reach a view who doesn't hold *permission*.
 
-    For a view function, a view class, or one method of a class, such as ``post``; synchronous or
-    asynchronous. A view that requires several needs all of them.
+    For a view function, a view class, or one method of a class, such as ``post`` or a ViewSet's
+    ``list``; synchronous or asynchronous. A view that requires several needs all of them.
 
     Raises:
-        Misconfigured: *permission* isn't ``resource:action``.
+        Misconfigured: *permission* isn't ``resource:action``; or the function was handed to
+            django-ninja before.
     """
     named(permission)
 
     def decorate(view: Any) -> Any:
+        if hasattr(view, "_ninja_operation"):
+            # What django-ninja calls is the function that it was given.
+            raise Misconfigured("requires must stand below the decorator that adds the operation")
         if isinstance(view, type):
             return _with_dispatch(view, _guarded_dispatch, permission)
         guarded = _guarded_later if iscoroutinefunction(view) else _guarded
@@ -37,26 +43,25 @@ def requires(permission: str) -> Callable[[_View], _View]:
 
 
 def exempt(view: _View) -> _View:
-    """Say that whoever calls this view, a function or a class, needs no token."""
+    """Say that a view, a class of views or one of its methods needs no token.
+
+    It opens nothing that requires a permission as well.
+    """
     if isinstance(view, type):
         return _with_dispatch(view, _exempt_dispatch)
     setattr(view, _EXEMPT, True)
     return view
 
 
-def is_exempt(view: Any) -> bool:
-    """Whether a view was said to need no token."""
-    return bool(getattr(view, _EXEMPT, False))
-
-
 def needs_of(view: Any, method: str) -> tuple[str, ...]:
-    """What a view needs for a call: its own permissions, and those of its class's method."""
-    needs: tuple[str, ...] = getattr(view, _NEEDS, ())
-    kind = getattr(view, "view_class", None)
-    name = method.lower()
-    if name == "head" and not hasattr(kind, "head"):
-        name = "get"
-    return needs + getattr(getattr(kind, name, None), _NEEDS, ())
+    """The permissions that a call of *method* needs: the view's, and those of what it dispatches
+    to."""
+    return tuple(need for each in handlers(view, method) for need in getattr(each, _NEEDS, ()))
+
+
+def is_exempt(view: Any, method: str) -> bool:
+    """Whether the view, or what it dispatches a call of *method* to, needs no token."""
+    return any(getattr(each, _EXEMPT, False) for each in handlers(view, method))
 
 
 def _guarded(view: Callable[..., Any], permission: str) -> Callable[..., Any]:
@@ -71,7 +76,8 @@ def _guarded(view: Callable[..., Any], permission: str) -> Callable[..., Any]:
 def _guarded_later(view: Callable[..., Awaitable[Any]], permission: str) -> Callable[..., Any]:
     @wraps(view)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        refusal = refused_by_permission(_request_among(args), permission)
+        request = _request_among(args)
+        refusal = await refused_later(lambda: refused_by_permission(request, permission))
         return await view(*args, **kwargs) if refusal is None else refusal
 
     return guarded
@@ -80,11 +86,15 @@ def _guarded_later(view: Callable[..., Awaitable[Any]], permission: str) -> Call
 def _guarded_dispatch(dispatch: Callable[..., Any], permission: str) -> Callable[..., Any]:
     @wraps(dispatch)
     def guarded(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if self.view_is_async:
+            # Its ``dispatch`` is a plain function that gives something to await.
+            return guarded_later(self, request, *args, **kwargs)
         refusal = refused_by_permission(request, permission)
-        if refusal is None:
-            return dispatch(self, request, *args, **kwargs)
-        # An asynchronous class has a plain ``dispatch`` that gives something to await.
-        return _later(refusal) if self.view_is_async else refusal
+        return dispatch(self, request, *args, **kwargs) if refusal is None else refusal
+
+    async def guarded_later(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        refusal = await refused_later(lambda: refused_by_permission(request, permission))
+        return await dispatch(self, request, *args, **kwargs) if refusal is None else refusal
 
     return _needing(guarded, permission)
 
@@ -112,10 +122,8 @@ def _needing(view: _View, permission: str) -> _View:
 
 def _request_among(args: tuple[Any, ...]) -> HttpRequest:
     for argument in args[:2]:
-        if isinstance(argument, HttpRequest):
-            return argument
+        # Django REST framework's own request has Django's in it.
+        request = getattr(argument, "_request", argument)
+        if isinstance(request, HttpRequest):
+            return request
     raise TypeError("what requires a permission is a view, or a method of a view class")
-
-
-async def _later(response: HttpResponse) -> HttpResponse:
-    return response

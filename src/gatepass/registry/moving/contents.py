@@ -151,6 +151,8 @@ def _write(connection: Connection, table: str, batches: Batches, told: Told) -> 
     columns = COLUMNS[table]
     names = ", ".join(f'"{name}"' for name in columns)
     if connection.dialect.name == "postgresql":
+        # Where it is off, libpq doubles the backslash that digests are told with.
+        connection.exec_driver_sql("SET LOCAL standard_conforming_strings = on")
         cursor: Any = connection.connection.cursor()
         try:
             with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copying:

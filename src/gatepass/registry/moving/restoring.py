@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Misconfigured
-from gatepass.registry import audit, companies, outgoing_mail, tables
+from gatepass.registry import audit, companies, outgoing_mail, tables, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import CHANGED_CHANNEL, Database
@@ -29,6 +29,7 @@ from gatepass.registry.schema import make_file, state_of, upgrade
 from gatepass.registry.shared_time import shared_now
 from gatepass.registry.tables import (
     changed_records,
+    email_changes,
     nodes,
     password_resets,
     receipt_confirmations,
@@ -50,10 +51,12 @@ class Restored:
         found: the backup's contents, as they were read back.
         kept_ended: what the backup held as active, and was ended since.
         gone: what there was, but the backup doesn't know.
-        ended: what waited to be used and was ended now; ``password_reset`` too.
+        ended: what waited to be used and was ended now; ``password_reset`` and ``email_change``
+            too.
         mail_dropped: how many mails aren't sent any more.
         torn_lines: how many lines of the logs couldn't be read.
         without_administrator: names of the active companies nobody can administer now.
+        without_operator: whether nobody is an operator now.
         revision: the new history's first.
         endings: all that ended with it, for ``ended.log``.
     """
@@ -65,6 +68,7 @@ class Restored:
     mail_dropped: int
     torn_lines: int
     without_administrator: list[str]
+    without_operator: bool
     revision: int
     endings: Sequence[Ending]
 
@@ -118,6 +122,7 @@ def restore(
             mail_dropped=mail_dropped,
             torn_lines=sum(log.torn for log in logs),
             without_administrator=[one.name for one in companies.without_administrator(session)],
+            without_operator=not users.active_operators(session),
             revision=latest + 1,
             endings=session.info.get("endings", ()),
         )
@@ -191,14 +196,16 @@ def _end_what_waits(session: Session, actor: Actor) -> dict[str, int]:
         kind: end(session, actor, kind, [KINDS[kind].c.expires_at > now], values)
         for kind in ("authentication", "invitation")
     }
-    table = password_resets.c
-    resets = session.execute(
-        update(password_resets)
-        .where(table.used_at.is_(None), table.deactivated_at.is_(None), table.expires_at > now)
-        .values(values)
-        .returning(table.id)
-    )
-    return {**ended, "password_reset": len(resets.all())}
+    for kind, table in (("password_reset", password_resets), ("email_change", email_changes)):
+        its = table.c
+        links = session.execute(
+            update(table)
+            .where(its.used_at.is_(None), its.deactivated_at.is_(None), its.expires_at > now)
+            .values(values)
+            .returning(its.id)
+        )
+        ended[kind] = len(links.all())
+    return ended
 
 
 def _begin_history(session: Session) -> None:

@@ -129,7 +129,8 @@ def deactivate(
     id: RecordId,
     _: Annotated[NoFields, body(NoFields)],
 ) -> Authentication:
-    """One's own; others' with `users:manage`. Repeating it changes nothing."""
+    """One's own; others' with `users:manage`, an operator's by operators alone (403
+    `operator_required`). Repeating it changes nothing."""
     with node.database.changing(node.clock.now()) as change:
         ended = authentications.deactivate(change.session, actor, id)
     return settled(change.confirmed, _sent(ended, response))

@@ -51,9 +51,17 @@ class Invitation(Record):
     invited_by: str | None = person_id("invited_by")
     invited_by_name: str | None = person_name("invited_by")
     delivered_at: Time | None = Field(
-        description="When a mail server took the mail; null: not delivered yet."
+        description="When a mail server took the mail; null: not delivered yet, or not known."
     )
-    delivery_trouble: str | None = Field(description="What went wrong with the mail last.")
+    delivery_trouble: str | None = Field(
+        description="What went wrong with the mail last, or why there is none."
+    )
+
+
+class InvitationLink(Invitation):
+    """An invitation with a new link, which is sent this once."""
+
+    url: str = Field(examples=["https://tokens.example.com/invitations/gpiv_…"])
 
 
 class Newcomer(Record):
@@ -145,6 +153,36 @@ def resend(
         )
     node.mailing.wake()
     return settled(change.confirmed, _sent(invitation, response))
+
+
+@router.post(
+    "/invitations/{id}/link",
+    status_code=201,
+    summary="Take an invitation's link to hand it over",
+    openapi_extra=takes(NoFields),
+)
+def take_link(
+    response: Response,
+    node: OurNode,
+    actor: SignedIn,
+    id: RecordId,
+    _: Annotated[NoFields, body(NoFields)],
+) -> InvitationLink:
+    """For an installation without a mail server; with one: 409 `link_goes_by_mail`. Needs
+    `users:manage`, and all that the role grants. A new link, good for the full time; the old one
+    is dead at once. Accepted and deactivated ones: 409."""
+    with node.database.changing(node.clock.now()) as change:
+        invitation, token = invitations.take_link(
+            change.session,
+            actor,
+            id,
+            lifetime_ms=node.settings.invitation_lifetime * 1000,
+            mail_server=node.mailing.post.kind != "log",
+        )
+    mark(response, change.confirmed)
+    sent = _sent(invitation, response)
+    url = f"{node.settings.public_url}/invitations/{token}"
+    return InvitationLink.model_construct(**dict(sent), url=url)
 
 
 @router.post(

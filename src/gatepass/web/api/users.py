@@ -93,16 +93,17 @@ def change_role(
     changes: Annotated[UserChanges, body(UserChanges)],
     if_match: Annotated[list[str] | None, Header()] = None,
 ) -> User:
-    """Needs `users:manage`, and all that their present role and the new one permit. It counts on
-    their next call. 409 for the last administrator and for deactivated users. With `If-Match`,
-    only the version it names is changed (else 409)."""
+    """Needs `users:manage`, and all that their present role and the new one permit; an operator's
+    needs an operator (403 `operator_required`). It counts on their next call. 409 for the last
+    administrator and for deactivated users. With `If-Match`, only the version it names is changed
+    (else 409)."""
     try:
         with node.database.changing(node.clock.now()) as change:
             user = user_changes.change_role(
                 change.session, actor, id, role=changes.role, if_match=wanted_tags(if_match)
             )
     except Conflict as conflict:
-        raise _readable(conflict) from None
+        raise readable(conflict) from None
     return settled(change.confirmed, _sent(user, response))
 
 
@@ -116,15 +117,17 @@ def deactivate(
     id: RecordId,
     end: Annotated[UserEnd, body(UserEnd)],
 ) -> User:
-    """Needs `users:manage`, and all that their role permits. Their sign-ins and access tokens are
-    refused from now on. Repeating it changes nothing. 409 for the last administrator."""
+    """Needs `users:manage`, and all that their role permits; an operator's needs an operator (403
+    `operator_required`). Their sign-ins and access tokens are refused from now on, and their e-mail
+    address may be invited again. Repeating it changes nothing. 409 for the last administrator
+    (`last_administrator`) and the installation's last operator (`last_operator`)."""
     try:
         with node.database.changing(node.clock.now()) as change:
             user = user_changes.deactivate(
                 change.session, actor, id, access_tokens=end.access_tokens
             )
     except Conflict as conflict:
-        raise _readable(conflict) from None
+        raise readable(conflict) from None
     return settled(change.confirmed, _sent(user, response))
 
 
@@ -140,18 +143,20 @@ def turn_off_second_factor(
     id: RecordId,
     _: Annotated[NoFields, body(NoFields)],
 ) -> User:
-    """Needs `users:manage`, and all that their role permits. Their recovery codes are gone, too,
-    and all their sign-ins end; the next takes the password alone. Repeating it changes nothing.
-    409 (`own_second_factor`) for one's own."""
+    """Needs `users:manage`, and all that their role permits; an operator's needs an operator (403
+    `operator_required`). Their recovery codes are gone, too, and all their sign-ins end; the next
+    takes the password alone. Repeating it changes nothing. 409 (`own_second_factor`) for one's
+    own."""
     try:
         with node.database.changing(node.clock.now()) as change:
             user = user_changes.turn_off_second_factor(change.session, actor, id)
     except Conflict as conflict:
-        raise _readable(conflict) from None
+        raise readable(conflict) from None
     return settled(change.confirmed, _sent(user, response))
 
 
-def _readable(conflict: Conflict) -> Conflict:
+def readable(conflict: Conflict) -> Conflict:
+    """*conflict* with the user that it is about as they are sent."""
     if isinstance(conflict.current, users.User):
         conflict.current = User.model_validate(conflict.current).model_dump(mode="json")
     return conflict

@@ -19,7 +19,10 @@ from gatepass.web.pages.resuming import resumable
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
 
-_DONE = {"saved": "Your name is saved."}
+_DONE = {
+    "saved": "Your name is saved.",
+    "email-stays": "The change is cancelled. Your e-mail address stays as it is.",
+}
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

@@ -12,7 +12,7 @@ from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavai
 from gatepass.node import Node
 from gatepass.registry import account, passwords
 from gatepass.web.deps import OurNode
-from gatepass.web.hashing import hashing
+from gatepass.web.hashing import Place, hashing
 from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Fields, Form
@@ -36,7 +36,7 @@ def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
 @router.post(PASSWORD.path)
 async def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     """Change it."""
-    return await hashing(partial(_change, node, visitor, fields))
+    return await hashing(Place.of_actor(visitor.actor), partial(_change, node, visitor, fields))
 
 
 def _change(node: Node, visitor: Visitor, fields: Fields) -> Response:
@@ -67,9 +67,9 @@ def _refused(
 
 
 def wait(error: TooManyAttempts) -> str:
-    """How long one has to wait after too many wrong passwords or codes, in a sentence."""
+    """How long one has to wait after too many tries, in a sentence."""
     minutes = counted(ceil(error.retry_after / 60), "minute")
-    return f"Too many failed attempts. Nothing was changed. Try again in {minutes}."
+    return f"{error.what} Nothing was changed. Try again in {minutes}."
 
 
 def too_many(error: TooManyAttempts, page: Response) -> Response:

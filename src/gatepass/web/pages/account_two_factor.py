@@ -19,7 +19,7 @@ from gatepass.node import Node
 from gatepass.registry import account, second_factor, second_factor_setup
 from gatepass.registry.database import Committed
 from gatepass.web.deps import OurNode
-from gatepass.web.hashing import hashing
+from gatepass.web.hashing import Place, hashing
 from gatepass.web.pages.account_password import too_many, wait
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
@@ -57,7 +57,9 @@ async def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     action = _ACTIONS.get(fields.one("do"))
     if action is None:
         return see_other(TWO_FACTOR.path)
-    return await hashing(partial(_act, action, node, visitor, fields))
+    return await hashing(
+        Place.of_actor(visitor.actor), partial(_act, action, node, visitor, fields)
+    )
 
 
 def _act(

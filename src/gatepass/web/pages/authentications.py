@@ -46,6 +46,9 @@ def show_list(
         except InvalidInput:
             page = Page([], None)
             problem = "This page of the list can't be found any more."
+        operators = frozenset[str]()
+        if user and not visitor.actor.operator:
+            operators = users.operators(session, visitor.actor.company or "")
         others = authentications.other_active(session, visitor.actor)
         # Whoever may see the list of someone's sign-ins may see whose it is.
         whose = users.get(session, user) if user not in ("", "all") else None
@@ -59,6 +62,7 @@ def show_list(
         user=user,
         whose=whose,
         others=others,
+        operators=operators,
         may_see_all=visitor.actor.may("users:manage"),
         flash=_DONE.get(done, ""),
         problem=problem,

@@ -5,6 +5,7 @@ problem document; ``/v1`` and the rest of the application have ``web.problems``.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -17,18 +18,21 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from gatepass.core.display_text import isolated
-from gatepass.core.errors import Forbidden, GatepassError
+from gatepass.core.errors import Forbidden, GatepassError, Unavailable
+from gatepass.web.bodies import STRANGERS_BODY_BYTES
 from gatepass.web.cookies import same_site
-from gatepass.web.deps import Refused, node_of
+from gatepass.web.deps import Refused, admit, node_of
 from gatepass.web.edge import log_unhandled
+from gatepass.web.misconfiguration import Fault
+from gatepass.web.own_address import Elsewhere, is_loopback, opened_elsewhere
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.forms import read_form
 from gatepass.web.pages.places import TWO_FACTOR
 from gatepass.web.pages.resuming import opens_instead, path_of, path_that_opens, typed_into
 from gatepass.web.pages.sign_in_form import sign_in_form
 from gatepass.web.pages.templating import render
-from gatepass.web.pages.visitor import Visitor, address_text, visiting
-from gatepass.web.problems import Problem, problem_of_error, problem_of_reason, problem_of_status
+from gatepass.web.pages.visitor import Visitor, address_text, presented, visiting
+from gatepass.web.problems import Problem, problem_of_decision, problem_of_error, problem_of_status
 
 #: Reasons that mean "nobody is signed in (any more)": a sign-in would help.
 _SIGNED_OUT = frozenset(
@@ -70,8 +74,10 @@ class PageRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             try:
                 reading = request.method in ("GET", "HEAD")
-                if self.own_forms_only and not reading and not same_site(request):
-                    raise Forbidden("This came from another site.", reason="cross_site")
+                if self.own_forms_only and not reading:
+                    _require_own_form(request)
+                if not reading:
+                    await run_in_threadpool(_look_at_sender, request)
                 instead = await opens_instead(request, self.endpoint)
                 if instead is not None:
                     return see_other(instead)
@@ -81,6 +87,17 @@ class PageRoute(APIRoute):
                 return await run_in_threadpool(error_page, request, error, typed)
 
         return guarded
+
+
+def _require_own_form(request: Request) -> None:
+    elsewhere = opened_elsewhere(request, node_of(request).settings.public_url)
+    refused = not same_site(request)
+    # At a loopback address it may be open by the way, through a tunnel.
+    if elsewhere is not None and (refused or not is_loopback(elsewhere.origin)):
+        fault = Fault.form_from_elsewhere if refused else Fault.opened_elsewhere
+        request.app.state.misconfigurations.note(fault, elsewhere.origin, elsewhere.expected)
+    if refused:
+        raise Forbidden("This came from another site.", reason="cross_site")
 
 
 def error_page(
@@ -106,6 +123,13 @@ def error_page(
     return response
 
 
+def _look_at_sender(request: Request) -> None:
+    """See whether it is someone we know, whose form may be a large one, before it is read."""
+    if int(request.headers.get("content-length", STRANGERS_BODY_BYTES + 1)) > STRANGERS_BODY_BYTES:
+        with suppress(Unavailable):
+            admit(request, presented(request))
+
+
 async def _typed(request: Request) -> list[tuple[str, str]]:
     if request.method in ("GET", "HEAD"):
         return []
@@ -119,7 +143,7 @@ async def _typed(request: Request) -> list[tuple[str, str]]:
 
 def _problem(error: Exception) -> Problem:
     if isinstance(error, Refused):
-        return problem_of_reason(error.decision.status, error.decision.reason.value)
+        return problem_of_decision(error.decision)
     if isinstance(error, GatepassError):
         return problem_of_error(error)
     if isinstance(error, RequestValidationError):
@@ -177,26 +201,51 @@ def _explained(request: Request, problem: Problem, visitor: Visitor | None) -> E
             status,
             reason,
             "For operators",
-            "This is about the installation, not about your company.",
-            "Only operators may see it; no role of a company includes that.",
+            problem.detail,
+            "Operators look after the whole installation; no role of a company includes that.",
             "Whoever runs this Gatepass names operators on the server, with the command line.",
         )
     if reason == "cross_site":
-        return Explained(
-            status,
-            reason,
-            "This came from another site",
-            "A page that isn't part of this Gatepass asked for a change in your name. Nothing was "
-            "changed.",
-            "Changes count only when they are sent from the dashboard itself.",
-            "Open the dashboard and do it there.",
-            (("Open the dashboard", "/"),),
-        )
+        elsewhere = opened_elsewhere(request, node_of(request).settings.public_url)
+        return _from_elsewhere(problem, elsewhere)
     title, what = _WORDS.get(status, ("That didn't work", problem.detail))
     if status in (403, 409, 429, 503) and problem.detail:
         what = problem.detail
     ways = (_HOME,) if visitor else (("Sign in", "/sign-in"),)
     return Explained(status, reason, title, what, remedy=_REMEDIES.get(status, ""), ways=ways)
+
+
+def _from_elsewhere(problem: Problem, elsewhere: Elsewhere | None) -> Explained:
+    status, reason = problem.status, problem.reason
+    if elsewhere is not None and elsewhere.is_ours:
+        return Explained(
+            status,
+            reason,
+            "Opened at another address",
+            f"This dashboard was opened at {elsewhere.origin}, and its address is "
+            f"{elsewhere.expected}. Nothing was changed.",
+            "Changes count only when they are sent from a page at its own address.",
+            f"Open {elsewhere.expected} and do it there. If {elsewhere.origin} is right, whoever "
+            "runs this Gatepass must set GATEPASS_PUBLIC_URL to it.",
+            (("Open the dashboard", "/"),),
+        )
+    remedy = "Open the dashboard and do it there."
+    if elsewhere is not None:
+        # Which address it came from is not told: it may be a trap's.
+        remedy += (
+            " If that is where you were, it is open at another address than it is set up for: "
+            "whoever runs this Gatepass must set GATEPASS_PUBLIC_URL, and finds a line in its log."
+        )
+    return Explained(
+        status,
+        reason,
+        "This came from another site",
+        "A page that isn't part of this Gatepass asked for a change in your name. Nothing was "
+        "changed.",
+        "Changes count only when they are sent from the dashboard itself.",
+        remedy,
+        (("Open the dashboard", "/"),),
+    )
 
 
 def _shut_out(problem: Problem, address: str | None) -> Explained:
@@ -249,7 +298,11 @@ _WORDS = {
     405: ("Not this way", "This address can't be used like that."),
     409: ("That can't be done now", ""),
     410: ("This link is broken", "It was used already, has been replaced, or is too old."),
-    413: ("That is too much", "What was sent is larger than 1 MiB."),
+    408: ("That took too long", "What your browser sent didn't arrive within 15 seconds."),
+    413: (
+        "That is too much",
+        "A form must be at most 1 MiB large, and 16 KiB while you are signed out.",
+    ),
     415: ("That request can't be read", "What your browser sent is not a form of ours."),
     422: ("That can't be accepted", "What was sent can't be accepted as it stands."),
     429: ("Too many attempts", "Wait a little, then try again."),

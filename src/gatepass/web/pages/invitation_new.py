@@ -94,4 +94,5 @@ def _page(
         withheld=[one.name for one in all_roles.values() if one not in offered],
         problems=problems,
         lifetime=duration(node.settings.invitation_lifetime),
+        post=node.mailing.post.kind,
     )

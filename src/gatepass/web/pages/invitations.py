@@ -7,12 +7,14 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from gatepass.core.errors import Conflict
+from gatepass.mail.delivery import PostKind
 from gatepass.node import Node
 from gatepass.registry import invitations, roles
 from gatepass.registry.invitations import Invitation
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
+from gatepass.web.pages.invitation_mail import MailState, mail_state, said_after
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
 
@@ -20,11 +22,6 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 #: Where one is led back to.
 BACK = "/company/users/invitations"
-_DONE = {
-    "invited": "They are invited. The mail with the link goes out now.",
-    "resent": "A new link goes out now. The old one is dead.",
-    "ended": "The invitation is deactivated. Its link is dead.",
-}
 
 
 @dataclass(frozen=True)
@@ -32,13 +29,15 @@ class Section:
     """What ``company/_invitations.html`` shows.
 
     Attributes:
-        items: a page of them, newest first.
+        items: a page of them, newest first, each with how it stands with its mail.
+        post: how mail goes out.
         role_names: by role id.
         next: the cursor of the page after; None at the end.
         may_manage: whether to offer changing them.
     """
 
-    items: list[Invitation]
+    items: list[tuple[Invitation, MailState | None]]
+    post: PostKind
     role_names: dict[str, str]
     next: str | None
     may_manage: bool
@@ -54,7 +53,9 @@ def section(
     page = invitations.list_(session, actor, limit=limit, cursor=cursor)
     known = roles.of_company(session, node.catalogue, actor.company or "")
     names = {role.id: role.name for role in known.values()}
-    return Section(page.items, names, page.next, actor.kind != "token")
+    post, now = node.mailing.post.kind, node.clock.now()
+    items = [(one, mail_state(one, post, now)) for one in page.items]
+    return Section(items, post, names, page.next, actor.kind != "token")
 
 
 @router.get(BACK)
@@ -72,7 +73,7 @@ def show_list(
         now=now,
         section=found,
         first=cursor is None,
-        flash=_DONE.get(done, ""),
+        flash=said_after(done, node.mailing.post.kind),
     )
 
 
@@ -88,6 +89,28 @@ def resend(visitor: Visiting, node: OurNode, id: str) -> Response:
         )
     node.mailing.wake()
     return see_other(f"{BACK}?done=resent", confirmed=change.confirmed)
+
+
+@router.post("/company/users/invitations/{id}/link")
+def take_link(visitor: Visiting, node: OurNode, id: str) -> Response:
+    """Make a link to hand over, and show it this once."""
+    with node.database.changing(node.clock.now()) as change:
+        invitation, token = invitations.take_link(
+            change.session,
+            visitor.actor,
+            id,
+            lifetime_ms=node.settings.invitation_lifetime * 1000,
+            mail_server=node.mailing.post.kind != "log",
+        )
+    return render(
+        "company/invitation_link.html",
+        visitor=visitor,
+        now=node.clock.now(),
+        unconfirmed=not change.confirmed,
+        invitation=invitation,
+        link=f"{node.settings.public_url}/invitations/{token}",
+        back=BACK,
+    )
 
 
 @router.get("/company/users/invitations/{id}/deactivate")

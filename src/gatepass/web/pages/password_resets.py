@@ -1,14 +1,11 @@
 """/password-resets: a forgotten password. Whoever asks learns nothing about accounts, from the
-answer or from how long it takes: the work is done after it."""
-
-import logging
+answer or from how long this one and the next take: see ``reset_requests``."""
 
 from fastapi import APIRouter, Depends, Request
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
-from gatepass.core.errors import BrokenLink, Forbidden, GatepassError, InvalidInput
+from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.node import Node
 from gatepass.registry import password_resets, passwords
 from gatepass.web.deps import OurNode, node_of
@@ -23,8 +20,6 @@ from gatepass.web.pages.visitor import not_from_outside
 _LONGEST = 320
 _DONE = "/password-resets/done"
 
-_log = logging.getLogger("gatepass.web")
-
 router = APIRouter(include_in_schema=False)
 _asking = APIRouter(
     route_class=PageRoute, include_in_schema=False, dependencies=[Depends(not_from_outside)]
@@ -35,20 +30,15 @@ _following = APIRouter(route_class=LinkRoute, include_in_schema=False)
 @_asking.get("/password-resets")
 def show_request(node: OurNode) -> Response:
     """The form that asks for a link."""
-    return render(
-        "links/request_reset.html", visitor=None, now=node.clock.now(), asked=False, email=""
-    )
+    return _request_page(node)
 
 
 @_asking.post("/password-resets")
 async def send_request(request: Request, node: OurNode, fields: Form) -> Response:
     """Always the same answer."""
     email = fields.one("email").strip()[:_LONGEST]
-    response = render(
-        "links/request_reset.html", visitor=None, now=node.clock.now(), asked=True, email=email
-    )
-    response.background = BackgroundTask(_request, node, email, address_text_of(request))
-    return response
+    node.reset_requests.take(email, address_text_of(request))
+    return _request_page(node, email, asked=True)
 
 
 @_asking.get(_DONE)
@@ -87,14 +77,16 @@ async def reset(request: Request, token: str, fields: Form) -> Response:
     return see_other(_DONE, confirmed=confirmed)
 
 
-def _request(node: Node, email: str, address: str) -> None:
-    try:
-        with node.database.counting(node.clock.now()) as session:
-            password_resets.request(session, email, address)
-    except GatepassError as error:
-        # They have their answer already, and will ask again.
-        _log.warning("a password reset couldn't be requested: %s", error.reason)
-    node.mailing.wake()
+def _request_page(node: Node, email: str = "", *, asked: bool = False) -> HTMLResponse:
+    return render(
+        "links/request_reset.html",
+        visitor=None,
+        now=node.clock.now(),
+        asked=asked,
+        email=email,
+        post=node.mailing.post.kind,
+        most_an_hour=password_resets.MOST_AN_HOUR,
+    )
 
 
 def _page(request: Request, token: str, problems: dict[str, str] | None = None) -> HTMLResponse:

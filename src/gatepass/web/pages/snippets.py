@@ -94,6 +94,8 @@ def _example_origin(token: AccessToken) -> str | None:
     if token.kind != "ui":
         return None
     domain = token.domains[0] if token.domains else "shop.example.com"
+    if "://" in domain:
+        return domain
     domain = domain.replace("*.", "www.")
     scheme = "http" if domain.partition(":")[0] == "localhost" else "https"
     return f"{scheme}://{domain}"
@@ -154,16 +156,33 @@ console.log(await response.json());"""
 def _nginx(settings: Settings) -> str:
     port = settings.verify_port or settings.port
     return f"""\
-# For whoever runs the API: nginx asks Gatepass before it passes a call on.
+# In the server that stands before the API: nginx asks Gatepass before it passes a call on.
+# What else belongs there (who called, refusals that say why, browsers, WebSockets): docs/nginx.md.
+auth_request /_gatepass;
 location / {{
-    auth_request /_gatepass;
     proxy_pass http://api;
+    proxy_set_header Authorization "";
+    proxy_set_header X-Access-Token "";
+    proxy_set_header X-HTTP-Method-Override "";
+    proxy_set_header X-Method-Override "";
+    proxy_set_header X-HTTP-Method "";
+    # Set these from the answer (docs/nginx.md) before the API believes them.
+    proxy_set_header X-Gatepass-Token "";
+    proxy_set_header X-Gatepass-Company "";
+    proxy_set_header X-Gatepass-User "";
+    proxy_set_header X-Gatepass-Kind "";
+    proxy_set_header X-Gatepass-Permissions "";
 }}
 location = /_gatepass {{
     internal;
+    auth_request off;
     proxy_pass http://127.0.0.1:{port}/authz/nginx;
     proxy_pass_request_body off;
-    proxy_set_header Content-Length "";
+    proxy_pass_request_headers off;
+    proxy_set_header Authorization $http_authorization;
+    proxy_set_header X-Access-Token $http_x_access_token;
+    proxy_set_header Origin $http_origin;
+    proxy_set_header Referer $http_referer;
     proxy_set_header X-Original-URI $request_uri;
     proxy_set_header X-Original-Method $request_method;
     proxy_set_header X-Forwarded-For $remote_addr;

@@ -73,6 +73,7 @@ def _ask(
         user = user_search.find(session, visitor.actor, id)
         user_changes.require_changeable(session, visitor.actor, user)
         is_last = user_changes.is_last_administrator(session, user)
+        is_last_operator = user_changes.is_last_operator(session, user)
         theirs = left(session, visitor.actor, user.id, limit=_SHOWN)
     if user.status != "active":
         return see_other(USERS.path)
@@ -84,6 +85,7 @@ def _ask(
         user=user,
         is_self=user.id == visitor.actor.user,
         is_last=is_last,
+        is_last_operator=is_last_operator,
         tokens=theirs.latest,
         token_count=theirs.count,
         chosen=tokens,

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from gatepass.registry import second_factor_rule, user_changes, user_search
+from gatepass.registry import second_factor_rule, user_changes, user_search, users
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
@@ -23,6 +23,7 @@ def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
         user = user_search.find(session, visitor.actor, id)
         user_changes.require_of_someone_else(visitor.actor, user)
         user_changes.require_not_above(session, visitor.actor, user)
+        users.require_no_operator(session, visitor.actor, user)
         required = second_factor_rule.required(session, user.company)
     if not user.second_factor:
         return see_other(USERS.path)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from gatepass.core.errors import InvalidInput
 from gatepass.registry import roles, user_search
 from gatepass.registry.paging import Page
+from gatepass.registry.users import User
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.invitations import section
@@ -17,7 +18,7 @@ from gatepass.web.pages.phrases import counted
 from gatepass.web.pages.places import USERS
 from gatepass.web.pages.roles import may_hold
 from gatepass.web.pages.templating import render
-from gatepass.web.pages.visitor import Visiting
+from gatepass.web.pages.visitor import Visiting, Visitor
 
 PATH = USERS.path
 #: The newest of them stand under the people; all of them have a page of their own.
@@ -25,6 +26,8 @@ _INVITATIONS = 10
 _DONE = {
     "role": "The role is changed. It counts from their next request on.",
     "second-factor": "The second factor is turned off, and all their sign-ins have ended.",
+    "email": "Nothing has changed yet: the new address counts once its link was opened.",
+    "email-stays": "The change is cancelled. The e-mail address stays as it is.",
     "deactivated": "The account is deactivated. Everything of it is refused from now on.",
 }
 
@@ -86,6 +89,7 @@ def show_list(
         filters=filters,
         users=page.items,
         roles=known,
+        guarded=_guarded(visitor, page),
         above=[role.id for role in known.values() if not may_hold(node, visitor, role)],
         count_in_words="" if page.count is None else counted(page.count, "user"),
         next_url=filters.address(page.next) if page.next else None,
@@ -94,3 +98,9 @@ def show_list(
         invited=invited,
         flash=_DONE.get(done, ""),
     )
+
+
+def _guarded(visitor: Visitor, page: Page[User]) -> bool:
+    """Whether somebody on the page can't be changed for being an operator."""
+    mine = visitor.may_change("users:manage") and not visitor.actor.operator
+    return mine and any(user.operator and user.status == "active" for user in page.items)

@@ -13,7 +13,15 @@ from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
 from gatepass.verify.presented import read_credential
 from gatepass.web.cookies import login_cookie
-from gatepass.web.deps import Refused, address_of, admit, caller_of, lines, node_of
+from gatepass.web.deps import (
+    Refused,
+    address_of,
+    admit,
+    caller_of,
+    lines,
+    node_of,
+    unlisted_proxy_of,
+)
 from gatepass.web.pages.after_change import is_unconfirmed
 
 
@@ -26,6 +34,8 @@ class Visitor:
         role_name: the name of their role, as people know it.
         signed_in_until: when the login token in use expires (Unix ms); None with an access token.
         unconfirmed: this page follows a change that this node has not caught up with.
+        unlisted_proxy: their request's peer, if it sent X-Forwarded-For without being a trusted
+            proxy.
     """
 
     actor: Actor
@@ -35,6 +45,7 @@ class Visitor:
     company_name: str
     signed_in_until: int | None = None
     unconfirmed: bool = False
+    unlisted_proxy: str | None = None
 
     @property
     def initials(self) -> str:
@@ -98,6 +109,7 @@ def visiting(request: Request) -> Visitor:
         company_name=company.name,
         signed_in_until=caller.grant.expires_at if caller.grant.kind == "login" else None,
         unconfirmed=is_unconfirmed(request),
+        unlisted_proxy=unlisted_proxy_of(request),
     )
 
 

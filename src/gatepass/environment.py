@@ -1,0 +1,92 @@
+"""The environment variables that settings are read from: names, secrets in files, and strangers.
+
+Kubernetes gives every container variables that are named after the cluster's Services. Those of a
+Service named ``gatepass`` begin as settings do, and ``GATEPASS_PORT`` is one of them.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+
+from gatepass.core.errors import Misconfigured
+
+PREFIX = "GATEPASS_"
+#: What a file may hold instead, so that the secret stands in no process's environment.
+IN_FILES = frozenset(("DATABASE_URL", "SMTP_URL"))
+_FILE = "_FILE"
+_LARGEST_FILE = 65_536
+_LONGEST_NAME = 80
+
+#: What people put around values, and copy along with them.
+QUOTES = "\"'`“”‘’"
+_address_of_service = re.compile(r"(?:tcp|udp|sctp)://").match
+_of_service = re.compile(
+    r"(?:[A-Z0-9_]+_)?"
+    r"(?:SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_[A-Z0-9_]+)?)"
+).fullmatch
+
+
+def find(environ: Mapping[str, str], name: str) -> tuple[str, str | None]:
+    """The variable that sets *name*, and its text, or the text of the file that it names.
+
+    An empty variable is how shells and unit files say "not set".
+
+    Raises:
+        Misconfigured: the file can't be read, or both are set.
+    """
+    variable = PREFIX + name
+    text = environ.get(variable) or None
+    if text is not None and _by_kubernetes(variable, text):
+        text = None
+    in_file = variable + _FILE
+    path = environ.get(in_file) if name in IN_FILES else None
+    if path:
+        if text is not None:
+            raise Misconfigured(f"{variable}: must not be set together with {in_file}")
+        variable, text = in_file, _text_of_file(in_file, path)
+    if text is not None and len(text) > 1 and text[0] in QUOTES and text[-1] in QUOTES:
+        # As a file for `docker run --env-file` hands it on.
+        raise Misconfigured(f"{variable}: must be written without quotes around it")
+    return variable, text
+
+
+def warnings(environ: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
+    """A line for each variable that looks like a setting and is none. Values are never told: it may
+    be a secret under a misspelt name.
+
+    Args:
+        known: the settings' names, without the prefix.
+    """
+    names = sorted({*known, *(name + _FILE for name in IN_FILES)})
+    for variable, text in sorted(environ.items()):
+        name = variable.removeprefix(PREFIX)
+        if name == variable or name in names or _of_service(name) or _by_kubernetes(variable, text):
+            continue
+        nearest = get_close_matches(name[:_LONGEST_NAME].upper(), names, n=1, cutoff=0.0)[0]
+        told = variable[:_LONGEST_NAME].encode("ascii", "backslashreplace").decode("ascii")
+        told = "".join(one if one.isprintable() else "?" for one in told)
+        yield f"there is no setting {told}: the nearest is {PREFIX}{nearest}"
+
+
+def _by_kubernetes(variable: str, text: str) -> bool:
+    return variable.endswith("PORT") and _address_of_service(text) is not None
+
+
+def _text_of_file(variable: str, path: str) -> str:
+    # The path isn't repeated: somebody may have put the secret itself there.
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "must be a file's name"
+        raise Misconfigured(f"{variable}: the file can't be read: {reason}") from None
+    if len(content) > _LARGEST_FILE:
+        raise Misconfigured(f"{variable}: the file must not be larger than 64 KiB")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Misconfigured(f"{variable}: the file must be UTF-8 text") from None
+    text = text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
+    if not text:
+        raise Misconfigured(f"{variable}: the file must not be empty")
+    return text

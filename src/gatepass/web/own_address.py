@@ -1,0 +1,79 @@
+"""Whether the dashboard was opened at ``GATEPASS_PUBLIC_URL``, or at another address.
+
+Only for what people and the log are told: it decides nothing. A browser on plain http leaves
+``Sec-Fetch-Site`` out, so a form of our own page at another address looks like another site's, and
+is refused like one.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import idna
+from starlette.requests import Request
+
+# What is shown on a page and written to the log can be nothing but an origin.
+_read_origin = re.compile(
+    r"https?://(?P<authority>(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?)"
+).fullmatch
+_DEFAULT_PORT = re.compile(r":(?:80|443)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A request that was sent by a page of another address.
+
+    Attributes:
+        origin: that address.
+        expected: GATEPASS_PUBLIC_URL's.
+        is_ours: by the Host, or by what the browser says, the page there is this dashboard's. If
+            not, a proxy may have changed the Host; or it is another site's.
+    """
+
+    origin: str
+    expected: str
+    is_ours: bool
+
+
+def opened_elsewhere(request: Request, public_url: str) -> Elsewhere | None:
+    """What its Origin says of where *request* was sent from; None if that is here, isn't told, or
+    is another site for certain."""
+    origins = request.headers.getlist("origin")
+    found = _read_origin(origins[0].lower()) if len(origins) == 1 else None
+    expected = origin_of(public_url)
+    said = request.headers.getlist("sec-fetch-site")
+    if found is None or found[0] == expected or said not in ([], ["same-origin"]):
+        return None
+    named = request.headers.getlist("host") + request.headers.getlist("x-forwarded-host")
+    hosts = {_DEFAULT_PORT.sub("", host.strip().lower()) for host in named}
+    if said or _DEFAULT_PORT.sub("", found["authority"]) in hosts:
+        return Elsewhere(found[0], expected, is_ours=True)
+    # At a loopback address browsers do send Sec-Fetch-Site: so that is not what it was opened at.
+    if expected.partition("://")[2] in hosts and not is_loopback(expected):
+        return None
+    return Elsewhere(found[0], expected, is_ours=False)
+
+
+@lru_cache(maxsize=8)
+def origin_of(url: str) -> str:
+    """The origin of our own address as a browser writes it."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not host.isascii():
+        host = idna.encode(host, uts46=True).decode("ascii")
+    if ":" in host:
+        host = f"[{host}]"
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    port = "" if parts.port in (None, default) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
+
+
+def is_loopback(origin: str) -> bool:
+    """Whether *origin* is one of this very machine."""
+    host = urlsplit(origin).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,128 @@
+"""The command line on a PostgreSQL database that was set up otherwise than it must be."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import PASSWORD, Gatepass, Said
+from gatepass.registry import schema
+from gatepass.registry.database import Database
+from gatepass.registry.schema import create_schema
+from postgresql import Cluster
+
+INIT = ("init", "--company", "Zażółć", "--email", "ada@acme.example", "--password-stdin")
+
+
+@pytest.fixture
+def created(postgresql: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Creates a database that the commands are then told to use; its URL."""
+    made: list[str] = []
+
+    def create(options: str = "") -> str:
+        made.append(f"gatepass_cli_{len(made)}")
+        url = postgresql.create(made[-1], options)
+        monkeypatch.setenv("GATEPASS_DATABASE_URL", url)
+        return url
+
+    yield create
+    for name in made:
+        postgresql.drop(name)
+
+
+def refused(said: Said) -> str:
+    assert said.code == 1
+    assert said.out == ""
+    [line] = said.err.splitlines()
+    assert line.startswith("gatepass: ")
+    return line
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_isnt_utf_8_is_filled_by_no_command(
+    created: Callable[..., str],
+    gatepass: Gatepass,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    encoding: str,
+) -> None:
+    """One line says what it must be, and how to create one. What an earlier version put into one
+    can still be exported, to go elsewhere."""
+    options = f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+    export = str(tmp_path / "export")
+    url = created(options)
+    for arguments in (INIT, ("import", export)):
+        assert encoding in refused(gatepass(*arguments, stdin=PASSWORD))
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "require_utf8", lambda database: None)
+        database = Database(url)
+        create_schema(database)
+        database.close()
+    assert gatepass("export", export).code == 0
+    for arguments in (INIT, ("migrate",), ("serve",), ("import", export), ("restore", export)):
+        line = refused(gatepass(*arguments, stdin=PASSWORD))
+        assert f"encoding is {encoding} and must be UTF8" in line
+        assert "CREATE DATABASE" in line
+    assert gatepass("token", "list", "--json").code == 0
+    created()
+    assert gatepass("import", export).code == 0
+
+
+def test_a_role_that_may_create_nothing_is_told_so(
+    postgresql: Cluster,
+    created: Callable[..., str],
+    gatepass: Gatepass,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Since PostgreSQL 15 the schema "public" is its owner's alone."""
+    url = created()
+    postgresql.execute("CREATE ROLE nobody_much LOGIN")
+    try:
+        theirs = url.replace("postgres@", "nobody_much@")
+        monkeypatch.setenv("GATEPASS_DATABASE_URL", theirs)
+        line = refused(gatepass(*INIT, stdin=PASSWORD))
+        assert "permission denied for schema public" in line
+        # Where it may look, but not write.
+        monkeypatch.setenv("GATEPASS_DATABASE_URL", url)
+        assert gatepass(*INIT, stdin=PASSWORD).code == 0
+        monkeypatch.setenv("GATEPASS_DATABASE_URL", theirs)
+        for arguments in (("token", "list"), ("serve",), ("migrate",), INIT):
+            assert "permission denied" in refused(gatepass(*arguments, stdin=PASSWORD))
+    finally:
+        name = url.rpartition("/")[2]
+        postgresql.execute("DROP OWNED BY nobody_much", name)
+        postgresql.execute("DROP ROLE nobody_much")
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "connect_timeout=abc",
+        "connect_timeout=",
+        "nonsense=1",
+        "sslmode=x",
+        "port=x",
+        "keepalives=x",
+    ],
+)
+def test_a_parameter_of_the_url_that_cant_be_read_is_told_in_one_line(
+    created: Callable[..., str],
+    gatepass: Gatepass,
+    monkeypatch: pytest.MonkeyPatch,
+    parameter: str,
+) -> None:
+    url = created().replace("postgres@", "postgres:hunter2secret@")
+    monkeypatch.setenv("GATEPASS_DATABASE_URL", f"{url}?{parameter}")
+    line = refused(gatepass("token", "list"))
+    assert "GATEPASS_DATABASE_URL" in line or "database" in line
+    assert "hunter2secret" not in line
+
+
+@pytest.mark.parametrize("setting", ["search_path=", "search_path=nowhere", "statement_timeout=1"])
+def test_what_the_server_refuses_is_told_in_one_line(
+    created: Callable[..., str], gatepass: Gatepass, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    option = f"-c {setting}".replace(" ", "%20").replace("=", "%3D")
+    monkeypatch.setenv("GATEPASS_DATABASE_URL", f"{created()}?options={option}")
+    line = refused(gatepass(*INIT, stdin=PASSWORD))
+    assert "should not have happened" not in line

@@ -1,0 +1,122 @@
+"""A served installation's environment: no worker has secrets in it, nobody is misled by it."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from postgresql import Cluster
+from running import Running
+
+SECRET = "hunter2secret"
+#: Other ways that libpq is told a password by.
+PG_SECRET = "hunter3secret"
+OURS = {
+    "GATEPASS_SMTP_URL": f"smtp://gatepass:{SECRET}@127.0.0.1:9",
+    "GATEPASS_MAIL_FROM": "Keys <keys@example.com>",
+    "GATEPASS_DATABSE_URL": f"postgresql://u:{SECRET}@db.example/gatepass",
+    # What Kubernetes sets for a Service.
+    "GATEPASS_SERVICE_HOST": "10.96.0.17",
+    "GATEPASS_PORT_8787_TCP": "tcp://10.96.0.17:8787",
+    "GATEPASS_DATABASE_PORT": "tcp://10.96.0.18:5432",
+    "PGPASSWORD": PG_SECRET,
+    # It listens on another port.
+    "GATEPASS_PUBLIC_URL": "",
+}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    url = None
+    if request.param == "postgresql":
+        cluster: Cluster = request.getfixturevalue("postgresql")
+        name = "environment"
+        url = cluster.create(name).replace("postgres@", f"postgres:{SECRET}@")
+    directory = tmp_path_factory.mktemp("environment")
+    with Running(directory, database_url=url, **OURS) as running:
+        yield running
+
+
+def readable(pid: int, file: str) -> bytes:
+    return Path(f"/proc/{pid}/{file}").read_bytes()
+
+
+def is_verify_worker(pid: int) -> bool:
+    """They load no ORM, so none of its extension modules."""
+    return b"sqlalchemy" not in readable(pid, "maps")
+
+
+def test_no_secret_stands_in_a_workers_environment(running: Running) -> None:
+    """Whoever may read /proc, a crash reporter or a child process finds none there, nor in the
+    arguments: workers are told by a pipe. The supervisor's own is what it was started with."""
+    workers = running.workers()
+    assert sorted(map(is_verify_worker, workers)) == [False, False, True]
+    for pid in workers:
+        environ = readable(pid, "environ")
+        # As truths alone: a failure must not print somebody's environment.
+        found = {
+            "a path": b"PATH=" in environ,
+            "a setting": b"GATEPASS_" in environ,
+            "a secret": SECRET.encode() in environ + readable(pid, "cmdline"),
+            # libpq reads it in the processes that use the database, and in no other.
+            "a password of libpq's": PG_SECRET.encode() in environ,
+        }
+        assert {name for name, there in found.items() if there} == (
+            {"a path"} if is_verify_worker(pid) else {"a path", "a password of libpq's"}
+        )
+
+
+def memory(pid: int) -> Iterator[bytes]:
+    """All that a process holds and has written."""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
+        for line in readable(pid, "maps").decode().splitlines():
+            addresses, permissions, *_ = line.split()
+            if not permissions.startswith("rw"):
+                continue
+            first, last = (int(text, 16) for text in addresses.split("-"))
+            try:
+                file.seek(first)
+                yield file.read(last - first)
+            except (OSError, OverflowError):
+                continue
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read another process's memory")
+def test_a_verify_worker_is_never_told_a_secret(running: Running) -> None:
+    """It sends no mail and asks no database: what it doesn't have, it can't give away."""
+    [verify] = filter(is_verify_worker, running.workers())
+    assert not holds_a_secret(verify)
+    # It would be found: those that send mail have theirs.
+    assert all(holds_a_secret(pid) for pid in running.workers() if pid != verify)
+
+
+def holds_a_secret(pid: int) -> bool:
+    secrets = (SECRET.encode(), PG_SECRET.encode())
+    return any(secret in part for part in memory(pid) for secret in secrets)
+
+
+def test_serve_tells_a_misspelt_setting_once(running: Running) -> None:
+    log = running.log.read_text()
+    assert log.count("GATEPASS_DATABSE_URL") == 1
+    assert "the nearest is GATEPASS_DATABASE_URL\n" in log
+    assert SECRET not in log
+    assert "10.96.0" not in log
+
+
+def test_serve_tells_that_mail_would_lead_nowhere(running: Running) -> None:
+    deadline = time.monotonic() + 20
+    # Its workers answer before the supervisor has heard of all of them.
+    while "serving on" not in (log := running.log.read_text()):
+        assert time.monotonic() < deadline, log
+        time.sleep(0.02)
+    assert log.count("GATEPASS_PUBLIC_URL has its default, http://127.0.0.1:8787") == 1
+
+
+def test_it_serves_all_the_same(running: Running) -> None:
+    assert running.sign_in().get("/v1/me").status_code == 200
+    assert httpx.get(f"{running.verify_url}/health/ready").status_code == 200

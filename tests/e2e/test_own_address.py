@@ -1,0 +1,37 @@
+"""A dashboard that people open by a name which nobody put into GATEPASS_PUBLIC_URL."""
+
+from pathlib import Path
+
+from playwright.sync_api import Browser, expect
+
+from browsing import ANOTHER_NAME
+from running import EMAIL, PASSWORD, Running
+
+
+def test_signing_in_by_another_name_says_what_to_set(tmp_path: Path, browser: Browser) -> None:
+    """On plain http, where browsers don't say whether a form is the page's own."""
+    with Running(tmp_path) as running:
+        another = f"http://{ANOTHER_NAME}:{running.port}"
+        page = browser.new_page()
+        page.set_default_timeout(10_000)
+        page.goto(f"{another}/sign-in")
+        page.get_by_label("E-mail address").fill(EMAIL)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        main = page.get_by_role("main")
+        expect(main).to_contain_text("Opened at another address")
+        expect(main).to_contain_text("set GATEPASS_PUBLIC_URL to it")
+        expect(main).to_contain_text(another)
+        expect(main).to_contain_text(running.url)
+        log = running.log.read_text()
+        assert log.count("GATEPASS_PUBLIC_URL") == 1
+        running.stop()
+        # What the page says is what helps.
+        running.environ["GATEPASS_PUBLIC_URL"] = another
+        running.start()
+        page.goto(f"{another}/sign-in")
+        page.get_by_label("E-mail address").fill(EMAIL)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Access Tokens", exact=True)).to_be_visible()
+        page.close()

@@ -1,0 +1,249 @@
+"""uWSGI: workers that are forked without a word to Python, recycled, or loaded one by one."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from children import finished, in_child
+from gatepass import Misconfigured, Unavailable, Verifier, open_verifier
+from gatepass.verify import forks
+from issued import Issued, new_grant_file
+from running import free_port
+from scripted_feed import KEY, ScriptedFeed
+from world import World
+
+UWSGI = Path(sys.executable).with_name("uwsgi")
+APPLICATION = """
+import os
+
+from gatepass import Unavailable, Verifier, open_verifier
+from gatepass.embed.wsgi import GatepassMiddleware
+
+if "GRANTS" in os.environ:
+    verifier = open_verifier(os.environ["GRANTS"])
+else:
+    verifier = Verifier.follow(
+        os.environ["URL"], key=os.environ["KEY"], directory=os.environ["DIRECTORY"]
+    )
+try:
+    verifier.check(os.environ["TOKEN"], permission="charges:get")
+    loading = "decided"
+except Unavailable as error:
+    loading = error.reason
+{more}
+
+def api(environ, start_response):
+    start_response("200 OK", [("x-worker", str(os.getpid())), ("x-loading", loading)])
+    return []
+
+application = GatepassMiddleware(api, verifier, permissions={{"GET /charges": "charges:get"}})
+"""
+# It is imported after Gatepass, and overwrites the hook that Gatepass has set.
+OVERWRITING = """
+from uwsgidecorators import postfork
+
+@postfork
+def nothing(): pass
+"""
+
+
+@contextmanager
+def served(directory: Path, *options: str, more: str = "", **environ: str) -> Iterator[Any]:
+    """An application under uWSGI; calls it with a token."""
+    program = directory / "application.py"
+    program.write_text(APPLICATION.format(more=more))
+    port = free_port()
+    command = [str(UWSGI), "--http-socket", f"127.0.0.1:{port}", "--wsgi-file", str(program)]
+    command += ["--die-on-term", "--need-app", "--worker-reload-mercy", "5", *options]
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    each_its_own = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", timeout=20, limits=each_its_own
+    ) as client:
+
+        def call(token: str) -> httpx.Response:
+            return client.get("/charges", headers={"x-access-token": token})
+
+        try:
+            deadline = time.monotonic() + 30
+            while True:
+                with suppress(httpx.TransportError):
+                    call("")
+                    break
+                assert process.poll() is None, (directory / "log").read_text()
+                assert time.monotonic() < deadline, (directory / "log").read_text()
+                time.sleep(0.05)
+            yield call
+        finally:
+            process.terminate()
+            # A master that is holding back a respawn goes on after the signal; and without a
+            # master, workers outlive the first of them.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(20)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "world.db")
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def feed(world: World) -> Iterator[ScriptedFeed]:
+    with ScriptedFeed() as feed:
+        feed.commit(*world.records)
+        yield feed
+
+
+RECYCLED = ("--master", "--processes", "2", "--max-requests", "5", "--min-worker-lifetime", "1")
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "workers"),
+    [
+        (RECYCLED, "", 4),
+        (RECYCLED, OVERWRITING, 4),
+        ((*RECYCLED, "--py-call-osafterfork"), "", 4),
+        ((*RECYCLED, "--py-call-uwsgi-fork-hooks", "--threads", "2"), "", 4),
+        ((*RECYCLED, "--lazy-apps"), "", 4),
+        (("--processes", "2"), "", 2),
+        ((), "", 1),
+    ],
+    ids=["preforked", "hook overwritten", "after fork", "fork hooks", "lazy", "no master", "one"],
+)
+def test_workers_decide_count_and_are_recycled(
+    options: tuple[str, ...],
+    more: str,
+    workers: int,
+    world: World,
+    feed: ScriptedFeed,
+    tmp_path: Path,
+) -> None:
+    """Every worker, the first and those that replace it: none hangs, none misses a deactivation."""
+    place = {
+        "URL": feed.url,
+        "KEY": KEY.text,
+        "DIRECTORY": str(tmp_path / "copy"),
+        "TOKEN": world.texts["good"],
+    }
+    text = world.texts["good"]
+    seen: set[str] = set()
+    with served(tmp_path, *options, more=more, **place) as call:
+        deadline = time.monotonic() + 60
+        while len(seen) < workers or not used(feed, text[:21]):
+            answer = call(text)
+            assert answer.status_code == 200, answer.text
+            seen.add(answer.headers["x-worker"])
+            if "--lazy-apps" not in options:
+                # Nothing is read before the fork.
+                assert answer.headers["x-loading"] == "unavailable"
+            assert time.monotonic() < deadline, seen
+            time.sleep(0.02)
+        feed.commit(world.changed("good", deactivated=True))
+        while call(text).status_code == 200:
+            assert time.monotonic() < deadline + 10
+        # Each call may be another worker's; all of them are told within a second.
+        time.sleep(1)
+        for _ in range(12):
+            assert call(text).json()["reason"] == "token_deactivated"
+
+
+def used(feed: ScriptedFeed, token: str) -> bool:
+    """Whether the use of a token was told."""
+    return any(
+        token in batch["tokens"]
+        for what, said in feed.told
+        if what == "use"
+        for batch in said["batches"]
+    )
+
+
+def test_on_gatepass_own_machine_too(tmp_path: Path) -> None:
+    issued = new_grant_file(tmp_path / "gatepass.db")
+    token = issued.token()
+    with served(tmp_path, *RECYCLED, GRANTS=str(issued.path), TOKEN=token) as call:
+        workers = set()
+        deadline = time.monotonic() + 60
+        while len(workers) < 4:
+            answer = call(token)
+            assert answer.status_code == 200, answer.text
+            workers.add(answer.headers["x-worker"])
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    # Their counts were spooled when they ended.
+    spooled = [path.read_text() for path in (tmp_path / "gatepass.db-use").glob("*.spool")]
+    assert any(token[:21] in text for text in spooled)
+
+
+def test_without_threads_it_is_refused_in_one_sentence(
+    issued: Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older uWSGIs run no thread of Python's unless told to: nothing would ever be current."""
+    module = types.ModuleType("uwsgi")
+    module.__dict__.update(
+        worker_id=lambda: 1, mule_id=lambda: 0, i_am_the_spooler=lambda: False, has_threads=0
+    )
+    monkeypatch.setitem(sys.modules, "uwsgi", module)
+    with pytest.raises(Misconfigured, match="enable-threads"):
+        open_verifier(issued.path)
+    module.__dict__["has_threads"] = 1
+    open_verifier(issued.path).close()
+
+
+def test_a_child_that_was_forked_without_pythons_knowledge_never_reads(issued: Issued) -> None:
+    """It would rely on its parent's locks, and go on reading what others have replaced: a
+    deactivated token would be allowed for ever."""
+    verifier = open_verifier(issued.path)
+    token = issued.token()
+
+    def parent() -> None:
+        import ctypes
+
+        assert verifier.check(token, permission="charges:get").allowed
+        child = ctypes.PyDLL(None).fork()
+        if child:
+            assert os.waitpid(child, 0)[1] == 0
+            assert verifier.check(token, permission="charges:get").allowed
+            return
+        code = 1
+        with suppress(BaseException):
+            for text in (issued.token(), issued.token()):
+                with pytest.raises(Unavailable):
+                    verifier.check(text, permission="charges:get")
+            code = 0
+        os._exit(code)
+
+    assert finished(in_child(parent))
+    verifier.close()
+
+
+def test_outside_of_uwsgi_nothing_is_put_off(feed: ScriptedFeed, tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    assert forks.begun()
+    verifier = Verifier.follow(feed.url, key=KEY.text, directory=tmp_path / "copy")
+    names = {thread.name for thread in set(threading.enumerate()) - before}
+    assert {"gatepass_rounds", "gatepass_following"} <= names
+    verifier.close()

@@ -1,0 +1,221 @@
+"""Other e-mail addresses, and operators' accounts, as a person without scripts meets them."""
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from gatepass.mail.delivery import Smtp
+from gatepass.registry import email_change_links
+from gatepass.registry.tables import authentications, email_changes, outgoing_mail
+from gatepass.registry.users import User
+from installation import PASSWORD, Installation
+from page_reader import Page, Visit
+
+NEW = "new@example.com"
+BOB = "bob@example.com"
+OWN = "/account/email"
+
+
+@pytest.fixture
+def bob(installation: Installation) -> User:
+    return installation.new_user(BOB, "Bob Manager", role="manager")
+
+
+@pytest.fixture
+def admin(installation: Installation) -> Visit:
+    """An Admin who is no operator."""
+    installation.new_user("cleo@example.com", "Cleo Admin")
+    visit = Visit(installation.client())
+    visit.sign_in("cleo@example.com")
+    return visit
+
+
+def link(installation: Installation) -> str:
+    """The path in the mail to the latest new address, as it goes out."""
+    now = installation.node.clock.now()
+    with installation.node.database.counting(now) as session:
+        latest = select(email_changes.c.id).order_by(email_changes.c.created_at.desc()).limit(1)
+        letter = email_change_links.make_link(session, session.scalars(latest).one())
+    assert letter is not None
+    return f"/email-changes/{letter.token}"
+
+
+def ask_own(visit: Visit, email: str = NEW, password: str = PASSWORD) -> Page:
+    form = visit.get(OWN).form(OWN)
+    return visit.send(
+        OWN, form.filled(email=email, current_password=password, do="save"), follow=True
+    )
+
+
+def test_ones_own(installation: Installation, ada: Visit, stranger: Visit) -> None:
+    assert ada.get("/account").links["Change"] == OWN
+    page = ask_own(ada)
+    assert page.answer.url.path == "/account"
+    assert f"{NEW} isn’t confirmed yet" in page.text
+    assert "until then you sign in with ada@example.com" in page.text
+    assert f"{NEW} isn’t confirmed yet" in ada.get(OWN).text
+    path = link(installation)
+    page = stranger.get(path)
+    assert page.answer.status_code == 200
+    for words in ("Confirm your new e-mail address", "Ada Lovelace", "Analytical Engines"):
+        assert words in page.text
+    page = stranger.send(path, {}, follow=True)
+    assert page.answer.url.path == "/email-changes/done"
+    assert page.links["Sign in"] == "/sign-in"
+    page = ada.get("/account")
+    assert NEW in page.text
+    assert "isn’t confirmed" not in page.text
+    broken = stranger.get(path)
+    assert broken.answer.status_code == 410
+    assert "was cancelled, or is older than a day" in broken.text
+
+
+def test_what_is_wrong_stands_beside_its_field(installation: Installation, ada: Visit) -> None:
+    page = ask_own(ada, "nonsense")
+    assert page.answer.status_code == 422
+    assert "not an e-mail address" in page.text
+    assert page.form(OWN).one("email") == "nonsense"
+    page = ask_own(ada, NEW, "not the password at all")
+    assert page.answer.status_code == 422
+    assert "isn't your current password" in page.text
+    assert page.form(OWN).one("current_password") == ""
+    installation.new_user(BOB, "Bob Manager", role="manager")
+    page = ask_own(ada, BOB)
+    assert page.answer.status_code == 409
+    assert f"{BOB} has an account already" in page.text
+    for number in range(5):
+        ask_own(ada, f"n{number}@example.com")
+    page = ask_own(ada)
+    assert page.answer.status_code == 429
+    assert "changed too often. Nothing was changed. Try again in" in page.text
+    assert int(page.answer.headers["retry-after"]) > 0
+
+
+def test_it_can_be_cancelled(installation: Installation, ada: Visit, stranger: Visit) -> None:
+    ask_own(ada)
+    path = link(installation)
+    page = ada.send("/account/email/cancel", {}, follow=True)
+    assert "The change is cancelled" in page.text
+    assert "isn’t confirmed" not in page.text
+    assert stranger.get(path).answer.status_code == 410
+    assert ada.send("/account/email/cancel", {}).answer.status_code == 303
+
+
+def test_a_colleagues(installation: Installation, ada: Visit, bob: User, stranger: Visit) -> None:
+    path = f"/company/users/{bob.id}/email"
+    hrefs = [attributes.get("href") for _, attributes in ada.get("/company/users").elements]
+    assert path in hrefs
+    # Nobody is told anything by a log.
+    page = ada.get(path)
+    assert "No mail server is set up" in page.text
+    assert "is told at the current address" not in page.text
+    installation.node.mailing.post = Smtp("smtp://127.0.0.1:1", "localhost")
+    page = ada.get(path)
+    assert "No mail server is set up" not in page.text
+    assert "Bob Manager is told at the current address now" in page.text
+    page = ada.send(path, page.form(path).filled(email=NEW, do="save"), follow=True)
+    assert "the new address counts once its link was opened" in page.text
+    page = ada.get(path)
+    assert f"{NEW} isn’t confirmed yet" in page.text
+    assert f"{path}/cancel" in [form.action for form in page.forms]
+    theirs = Visit(installation.client())
+    theirs.sign_in(BOB)
+    assert "Ada Lovelace asked to change your address" in theirs.get("/account").text
+    assert "as Ada Lovelace asked" in stranger.get(link(installation)).text
+    page = ada.send(f"{path}/cancel", {}, follow=True)
+    assert "The change is cancelled" in page.text
+
+
+def test_a_form_that_was_opened_before_somebody_else_changed_it(
+    installation: Installation, ada: Visit, bob: User
+) -> None:
+    path = f"/company/users/{bob.id}/email"
+    form = ada.get(path).form(path)
+    installation.signed_in().patch(f"/v1/users/{bob.id}", json={"role": "reporting"})
+    page = ada.send(path, form.filled(email=NEW, do="save"))
+    assert page.answer.status_code == 409
+    assert page.form(path).one("email") == NEW
+    assert page.form(path).one("etag") != form.one("etag")
+    page = ada.send(path, page.form(path).filled(do="save"))
+    assert page.answer.status_code == 303
+
+
+def test_the_present_address_is_told_whatever_becomes_of_it(
+    installation: Installation, ada: Visit
+) -> None:
+    ask_own(ada)
+    ada.send("/account/email/cancel", {})
+    with installation.node.database.reading(installation.node.clock.now()) as session:
+        rows = session.execute(select(outgoing_mail.c.kind, outgoing_mail.c.state)).all()
+    assert {tuple(row) for row in rows} == {
+        ("email_change", "dropped"),
+        ("email_change_requested", "waiting"),
+    }
+
+
+def test_an_operators_account_is_not_offered_to_who_is_none(
+    installation: Installation, admin: Visit, ada: Visit
+) -> None:
+    page = admin.get("/company/users")
+    assert "Ada Lovelace Operator" in page.text
+    assert "Only operators can change their accounts" in page.text
+    mine = installation.ada.id
+    assert f"/company/users/{mine}/" not in page.html
+    for what in ("role", "email", "deactivate", "second-factor"):
+        path = f"/company/users/{mine}/{what}"
+        for refused in (admin.get(path), admin.send(path, {"role": "reporting", "do": "save"})):
+            assert refused.answer.status_code == 403, path
+            assert "operator_required" in refused.text
+            assert "Ada Lovelace is an operator" in refused.text
+    sign_ins = admin.get("/authentications?user=all")
+    assert "Only operators can end an operator’s sign-ins" in sign_ins.text
+    with installation.node.database.reading(installation.node.clock.now()) as session:
+        theirs = session.scalars(
+            select(authentications.c.id).where(authentications.c.user_id == mine)
+        ).all()
+    assert theirs
+    for each in theirs:
+        path = f"/authentications/{each}/deactivate"
+        assert path not in sign_ins.html
+        assert admin.send(path, {}).answer.status_code == 403
+    page = ada.get("/company/users")
+    assert f"/company/users/{mine}/role" in page.html
+    assert "Only operators" not in page.text
+
+
+def test_the_last_operator_is_told_before_they_leave(
+    installation: Installation, ada: Visit, admin: Visit
+) -> None:
+    path = f"/company/users/{installation.ada.id}/deactivate"
+    page = ada.get(path)
+    assert "Ada Lovelace can’t be deactivated" in page.text
+    assert "gatepass user operator" in page.text
+    assert not [form for form in page.forms if form.action == path]
+    refused = ada.send(path, {"name": "Ada Lovelace"})
+    assert refused.answer.status_code == 409
+    assert "last operator" in refused.text
+
+
+def test_a_link_to_an_address_that_another_company_has(
+    installation: Installation, ada: Visit, stranger: Visit
+) -> None:
+    installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
+    page = ask_own(ada, "carl@example.com")
+    assert "carl@example.com isn’t confirmed yet" in page.text
+    broken = stranger.get(link(installation))
+    assert broken.answer.status_code == 410
+    assert "Choose another address for Analytical Engines" in broken.text
+    assert "Contoso" not in broken.html
+
+
+def test_from_where_the_account_cannot_be_reached(installation: Installation, ada: Visit) -> None:
+    ask_own(ada)
+    path = link(installation)
+    entries = [{"network": "127.0.0.0/8", "note": ""}]
+    answer = installation.signed_in().put("/v1/company/allowlist", json={"entries": entries})
+    assert answer.status_code == 200
+    outside: httpx.Client = installation.client(peer="192.0.2.9")
+    page = Visit(outside).send(path, {})
+    assert page.answer.status_code == 403
+    assert "The link is good" in page.text
+    assert Visit(installation.client()).send(path, {}).answer.status_code == 303

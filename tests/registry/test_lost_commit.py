@@ -1,0 +1,115 @@
+"""A connection to PostgreSQL that is lost while a change is committed: what became of it is asked,
+never guessed. Told that it failed, somebody would make it twice."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import pytest
+from sqlalchemy import insert, select
+
+from gatepass.core.errors import Unavailable
+from gatepass.registry.database import Database
+from gatepass.registry.tables import decision_counts
+from postgresql import Cluster
+
+NOW = 1_800_000_000_000
+
+
+class Relay:
+    """A connection to PostgreSQL that ends as soon as a COMMIT comes by.
+
+    Args:
+        forward: whether the server gets it all the same; what it answers is lost.
+    """
+
+    def __init__(self, port: int, *, forward: bool) -> None:
+        self._port = port
+        self.forward = forward
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        #: Set once a change is under way: the driver commits things of its own before.
+        self.armed = False
+        self.cut = False
+        #: Connections after the one that was cut work, unless this is set.
+        self.closed = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                here, _ = self._listening.accept()
+            except OSError:
+                return
+            if self.cut and self.closed:
+                here.close()
+                continue
+            there = socket.create_connection(("127.0.0.1", self._port))
+            threading.Thread(target=self._questions, args=(here, there), daemon=True).start()
+            threading.Thread(target=self._answers, args=(here, there), daemon=True).start()
+
+    def _questions(self, here: socket.socket, there: socket.socket) -> None:
+        while data := here.recv(65_536):
+            if self.armed and b"COMMIT\0" in data and not self.cut:
+                self.cut = True
+                here.shutdown(socket.SHUT_RDWR)
+                if self.forward:
+                    there.sendall(data)
+                else:
+                    there.close()
+                return
+            there.sendall(data)
+
+    def _answers(self, here: socket.socket, there: socket.socket) -> None:
+        try:
+            while data := there.recv(65_536):
+                here.sendall(data)
+        except OSError:
+            pass
+
+
+@pytest.fixture(params=[True, False], ids=["carried out", "not carried out"])
+def relay(request: pytest.FixtureRequest, postgresql: Cluster) -> Iterator[Relay]:
+    relay = Relay(postgresql.port, forward=request.param)
+    yield relay
+    relay.close()
+
+
+def count(database: Database) -> int | None:
+    with database.reading(NOW) as session:
+        total: int | None = session.scalar(select(decision_counts.c.total))
+        return total
+
+
+def change(database: Database, relay: Relay) -> None:
+    with database.changing(NOW) as change:
+        relay.armed = True
+        change.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
+
+
+def test_what_became_of_it_is_asked(relay: Relay, postgresql_url: str, postgresql: Cluster) -> None:
+    direct = Database(postgresql_url)
+    database = Database(postgresql_url.replace(str(postgresql.port), str(relay.port)))
+    failed = nullcontext() if relay.forward else pytest.raises(Unavailable, match="right now")
+    with failed:
+        change(database, relay)
+    assert relay.cut
+    assert count(direct) == (1 if relay.forward else None)
+    database.close()
+    direct.close()
+
+
+def test_if_it_cannot_be_asked_nobody_is_told_that_it_failed(
+    relay: Relay, postgresql_url: str, postgresql: Cluster
+) -> None:
+    relay.closed = True
+    database = Database(postgresql_url.replace(str(postgresql.port), str(relay.port)))
+    with pytest.raises(Unavailable) as refusal:
+        change(database, relay)
+    assert refusal.value.reason == "outcome_unknown"
+    assert "Look whether it was made" in refusal.value.message
+    database.close()

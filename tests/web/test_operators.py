@@ -1,0 +1,43 @@
+"""An operator's account over HTTP: changed by operators alone, and the last one stays."""
+
+from typing import Any
+
+from answers import reasons
+from installation import Installation
+
+
+def test_an_administrator_changes_no_operators_account(any_installation: Installation) -> None:
+    installation = any_installation
+    ada, login = installation.ada.id, installation.sign_in()
+    installation.new_user("bob@example.com", "Bob Admin")
+    bob = installation.signed_in("bob@example.com")
+    tries: list[tuple[str, str, dict[str, Any]]] = [
+        ("PATCH", f"/v1/users/{ada}", {"role": "reporting"}),
+        ("POST", f"/v1/users/{ada}/deactivate", {}),
+        ("POST", f"/v1/users/{ada}/second-factor/deactivate", {}),
+        ("POST", f"/v1/users/{ada}/email", {"email": "new@example.com"}),
+        ("POST", f"/v1/authentications/{login[:21]}/deactivate", {}),
+    ]
+    for method, path, body in tries:
+        refusal = bob.request(method, path, json=body)
+        assert reasons(refusal) == (403, "operator_required"), path
+        assert "Ada Lovelace is an operator" in refusal.json()["detail"]
+    assert installation.client(login).get("/v1/me").status_code == 200
+    # Another operator may, and one's own sign-ins are one's own.
+    installation.new_user("olga@example.com", "Olga Operator", operator=True)
+    olga = installation.signed_in("olga@example.com")
+    for method, path, body in sorted(tries, key=lambda each: "deactivate" in each[1]):
+        answer = olga.request(method, path, json=body)
+        assert answer.status_code == (202 if path.endswith("email") else 200), answer.text
+
+
+def test_the_last_operator_stays(any_installation: Installation) -> None:
+    installation = any_installation
+    ada = installation.signed_in()
+    installation.new_user("bob@example.com", "Bob Admin")
+    path = f"/v1/users/{installation.ada.id}/deactivate"
+    assert reasons(ada.post(path, json={})) == (409, "last_operator")
+    installation.new_user(
+        "carl@example.com", "Carl", company=installation.new_company("Contoso"), operator=True
+    )
+    assert ada.post(path, json={}).status_code == 200

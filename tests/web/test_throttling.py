@@ -1,0 +1,268 @@
+"""Failed sign-ins over HTTP: whom they lock out, whom they don't, and what ends it."""
+
+from collections.abc import Callable
+from mailbox import Mailbox
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from gatepass.core.errors import GatepassError
+from gatepass.registry import throttling
+from gatepass.registry.actor import Actor
+from installation import PASSWORD, Installation
+from page_reader import Visit
+
+ADA = "ada@example.com"
+NOBODY = "nobody@example.com"
+HOME = "198.51.100.7"
+NEW = "a wholly new phrase"
+DAY = 86_400_000
+
+
+def at(installation: Installation, address: str) -> httpx.Client:
+    """A client from there."""
+    client = installation.client()
+    client.headers["X-Forwarded-For"] = address
+    return client
+
+
+def attempt(
+    installation: Installation, address: str, password: str = "wrong", email: str = ADA
+) -> int:
+    answer = at(installation, address).post(
+        "/v1/authentications", json={"email": email, "password": password}
+    )
+    if answer.status_code == 429:
+        assert answer.json()["reason"] == "too_many_attempts"
+        assert 0 < int(answer.headers["retry-after"]) <= 15 * 60
+    return answer.status_code
+
+
+def fail_from_anywhere(installation: Installation, email: str = ADA) -> None:
+    """As many failures as an account bears, and some more, from all over the world."""
+    statuses = [attempt(installation, f"192.0.2.{n}", email=email) for n in range(13)]
+    assert statuses == [401] * 10 + [429] * 3
+
+
+def test_a_strangers_failures_dont_lock_the_owner_out(any_installation: Installation) -> None:
+    """Safe although it lets in who was refused before: the password is still asked for, and the
+    address where it was right lately bears no more wrong ones than the account does."""
+    installation = any_installation
+    assert attempt(installation, HOME, PASSWORD) == 201
+    fail_from_anywhere(installation)
+    assert attempt(installation, "203.0.113.1", PASSWORD) == 429
+    assert attempt(installation, HOME, PASSWORD) == 201
+    assert [attempt(installation, HOME) for _ in range(12)] == [401] * 10 + [429] * 2
+    assert attempt(installation, HOME, PASSWORD) == 429
+
+
+def test_getting_it_right_begins_no_new_count(any_installation: Installation) -> None:
+    installation = any_installation
+    assert [attempt(installation, HOME) for _ in range(10)] == [401] * 10
+    assert attempt(installation, HOME, PASSWORD) == 201
+    assert attempt(installation, HOME) == 429
+    assert attempt(installation, HOME, PASSWORD) == 429
+
+
+def test_known_addresses_are_the_accounts_own(any_installation: Installation) -> None:
+    installation = any_installation
+    installation.new_user("bob@example.com")
+    assert attempt(installation, HOME, PASSWORD, "bob@example.com") == 201
+    for email in (ADA, NOBODY):
+        fail_from_anywhere(installation, email)
+        assert attempt(installation, HOME, PASSWORD, email) == 429
+    assert attempt(installation, HOME, PASSWORD, "bob@example.com") == 201
+
+
+def test_an_owner_at_home_uses_up_nothing_of_the_accounts_count(
+    any_installation: Installation,
+) -> None:
+    installation = any_installation
+    assert attempt(installation, HOME, PASSWORD) == 201
+    assert [attempt(installation, HOME) for _ in range(11)] == [401] * 10 + [429]
+    # A colleague of the owner's, at a known address of their own, is none of the first one's.
+    assert attempt(installation, "203.0.113.1", PASSWORD) == 201
+    assert attempt(installation, "203.0.113.1") == 401
+
+
+def test_an_address_is_known_for_thirty_days(
+    any_installation: Installation, time_of_its_own: None
+) -> None:
+    installation = any_installation
+    assert attempt(installation, HOME, PASSWORD) == 201
+    with installation.node.database.counting(installation.node.clock.now()) as session:
+        moved = text("UPDATE authentications SET created_at = created_at - :by")
+        session.execute(moved, {"by": 30 * DAY - 60_000})
+    fail_from_anywhere(installation)
+    assert attempt(installation, HOME) == 401
+    with installation.node.database.counting(installation.node.clock.now()) as session:
+        session.execute(moved, {"by": 60_000})
+    assert attempt(installation, HOME) == 429
+
+
+def test_an_ipv6_address_counts_by_its_64(any_installation: Installation) -> None:
+    installation = any_installation
+    statuses = [
+        attempt(installation, f"2001:db8:1:2:{n:x}::{n:x}", email=f"user{n}@example.com")
+        for n in range(101)
+    ]
+    assert statuses == [401] * 100 + [429]
+    assert attempt(installation, "2001:db8:1:2:ffff::", PASSWORD) == 429
+    assert attempt(installation, "2001:db8:1:3::1", PASSWORD) == 201
+
+
+def test_tomorrows_privacy_address_is_known_too(any_installation: Installation) -> None:
+    installation = any_installation
+    assert attempt(installation, "2001:db8:1:2:aaaa::1", PASSWORD) == 201
+    fail_from_anywhere(installation)
+    assert attempt(installation, "2001:db8:1:2:bbbb::9", PASSWORD) == 201
+    assert attempt(installation, "2001:db8:1:3::1", PASSWORD) == 429
+
+
+def test_mapped_addresses_count_as_what_they_are(any_installation: Installation) -> None:
+    installation = any_installation
+    assert attempt(installation, HOME, PASSWORD) == 201
+    fail_from_anywhere(installation)
+    assert attempt(installation, f"::ffff:{HOME}", PASSWORD) == 201
+    # A whole /64 of mapped addresses would be all of IPv4.
+    assert attempt(installation, "::ffff:203.0.113.9", PASSWORD) == 429
+
+
+def test_a_completed_reset_clears_the_accounts_count(
+    open_installation: Callable[..., Installation], database_url: str
+) -> None:
+    with Mailbox() as mailbox:
+        check_reset(open_installation(database_url, smtp_url=mailbox.url), mailbox)
+
+
+def check_reset(installation: Installation, mailbox: Mailbox) -> None:
+    assert attempt(installation, HOME, PASSWORD) == 201
+    for _ in range(11):
+        attempt(installation, HOME)
+    fail_from_anywhere(installation)
+    fail_from_anywhere(installation, NOBODY)
+    elsewhere = Visit(at(installation, "203.0.113.1"))
+    elsewhere.send("/password-resets", {"email": ADA})
+    installation.node.reset_requests.handle()
+    installation.node.mailing.send_due()
+    mailbox.wait()
+    path = f"/password-resets/{mailbox.token()}"
+    # Asking for a link, and looking at it, clears nothing.
+    elsewhere.get(path)
+    assert attempt(installation, HOME, PASSWORD) == 429
+    assert elsewhere.send(path, {"password": NEW}).answer.status_code == 303
+    assert attempt(installation, HOME, NEW) == 201
+    # A stranger who goes on fills the account's count again, before anybody can type: where the
+    # link was used that doesn't count.
+    fail_from_anywhere(installation)
+    assert attempt(installation, "203.0.113.2", NEW) == 429
+    assert attempt(installation, "203.0.113.1", NEW) == 201
+    assert attempt(installation, "203.0.113.1", NEW, NOBODY) == 429
+
+
+@pytest.mark.parametrize("email", [ADA, NOBODY])
+def test_wherever_it_is_refused_the_answer_is_one(
+    any_installation: Installation, email: str
+) -> None:
+    """Not by the answer does one learn whether there is an account."""
+    installation = any_installation
+    assert attempt(installation, HOME, PASSWORD) == 201
+    fail_from_anywhere(installation, email)
+    answers = [
+        at(installation, address).post(
+            "/v1/authentications", json={"email": email, "password": password}
+        )
+        for address in ("192.0.2.1", "203.0.113.1", "2001:db8::1")
+        for password in ("wrong", PASSWORD, "x" * 1025)
+    ]
+    bodies = {answer.text.replace("899 ", "900 ") for answer in answers}
+    assert len(bodies) == 1
+    assert "too_many_attempts" in bodies.pop()
+
+
+def test_an_over_long_password_counts_like_any_other(any_installation: Installation) -> None:
+    installation = any_installation
+    statuses = [
+        attempt(installation, f"192.0.2.{n}", "x" * 1025 if n % 2 else "é" * 513) for n in range(12)
+    ]
+    assert statuses == [401] * 10 + [429] * 2
+
+
+def test_refused_attempts_write_nothing(any_installation: Installation) -> None:
+    installation = any_installation
+    fail_from_anywhere(installation)
+    before = rows(installation)
+    for n in range(5):
+        attempt(installation, f"192.0.2.{n}")
+        attempt(installation, f"203.0.113.{n}", "x" * 1025)
+    assert rows(installation) == before
+
+
+def rows(installation: Installation) -> list[int]:
+    with installation.node.database.reading(installation.node.clock.now()) as session:
+        return [
+            session.scalar(text(f"SELECT count(*) FROM {table}")) or 0
+            for table in ("sign_in_failures", "audit_events", "authentications", "revisions")
+        ]
+
+
+def test_headers_of_untrusted_peers_neither_count_nor_are_known(
+    any_installation: Installation,
+) -> None:
+    installation = any_installation
+    assert attempt(installation, HOME, PASSWORD) == 201
+    fail_from_anywhere(installation)
+    outside = installation.client(peer="203.0.113.1")
+    outside.headers["X-Forwarded-For"] = HOME
+    body = {"email": ADA, "password": PASSWORD}
+    assert outside.post("/v1/authentications", json=body).status_code == 429
+
+
+def test_a_thief_of_a_session_doesnt_lock_the_owner_out(any_installation: Installation) -> None:
+    """Wrong current passwords count like failed sign-ins from where the session is used."""
+    installation = any_installation
+    owner = Visit(at(installation, HOME))
+    owner.sign_in()
+    thief = Visit(at(installation, "203.0.113.1"))
+    thief.client.cookies.set("gatepass", owner.client.cookies["gatepass"])
+    wrong = {"current_password": "wrong", "password": NEW, "do": "change"}
+    statuses = [thief.send("/account/password", wrong).answer.status_code for _ in range(12)]
+    assert statuses == [422] * 10 + [429] * 2
+    assert attempt(installation, "192.0.2.1", PASSWORD) == 429
+    right = {"current_password": PASSWORD, "password": NEW, "do": "change"}
+    assert thief.send("/account/password", right).answer.status_code == 429
+    assert owner.send("/account/password", right).answer.status_code == 303
+    assert attempt(installation, HOME, NEW) == 201
+
+
+def test_unlocking_lets_in_at_once(any_installation: Installation) -> None:
+    installation = any_installation
+    assert attempt(installation, HOME, PASSWORD) == 201
+    for _ in range(11):
+        attempt(installation, HOME)
+    fail_from_anywhere(installation)
+    fail_from_anywhere(installation, NOBODY)
+    now: Callable[[], int] = installation.node.clock.now
+    with installation.node.database.counting(now()) as session:
+        user = throttling.unlock(session, Actor.command_line(), "Ada@Example.com")
+    assert user.id == installation.ada.id
+    assert attempt(installation, "203.0.113.1", PASSWORD) == 201
+    assert attempt(installation, HOME, PASSWORD) == 201
+    assert attempt(installation, "203.0.113.1", PASSWORD, NOBODY) == 429
+    with (
+        pytest.raises(GatepassError, match="no such user"),
+        installation.node.database.counting(now()) as session,
+    ):
+        throttling.unlock(session, Actor.command_line(), NOBODY)
+    events: Any = (
+        at(installation, HOME)
+        .get(
+            "/v1/audit-events",
+            params={"action": "user.unlocked"},
+            headers={"Authorization": f"Bearer {installation.sign_in()}"},
+        )
+        .json()["items"]
+    )
+    assert [event["subject"]["id"] for event in events] == [installation.ada.id]
