@@ -15,6 +15,15 @@ from gatepass.registry.database import Database
 from many_events import write_events
 
 EVENTS = 6_000
+#: Labels as older releases took them, and the Latin words that are read in them: they override the
+#: direction, close an isolate that isn't theirs, open one, are written from right to left.
+HOSTILE = (
+    ("\u202eegap omeD", ["egap", "omeD"]),
+    ("\u2069\u202eegap omeD", ["egap", "omeD"]),
+    ("דף הדגמה \u2067omeD", ["omeD"]),
+    ("דף", []),
+)
+HOSTILE_AT = 1_600_000_000_000
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +37,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         write_events(
             database, company, EVENTS, at=1_700_000_000_000, subject_name='=HYPERLINK("evil")'
         )
+        for at, (label, _) in enumerate(HOSTILE):
+            kind = {"action": "access_token.created", "subject_kind": "access_token"}
+            write_events(database, company, 1, at=HOSTILE_AT + at, subject_name=label, **kind)
         database.close()
         yield running
 
@@ -176,3 +188,26 @@ def test_without_scripts_it_is_a_form_and_a_link(demo: Demo, browser: Browser, p
         plain.get_by_role("link", name="Export as JSON Lines").click()
     assert '"action":"access_token.created"' in Path(download.value.path()).read_text()
     context.close()
+
+
+#: Where each piece of a sentence is on the screen, from left to right.
+_PLACES = """sentence => {
+  const walker = document.createTreeWalker(sentence, NodeFilter.SHOW_TEXT), found = [];
+  while (walker.nextNode()) {
+    for (const word of walker.currentNode.data.matchAll(/[a-z]{3,}/gi)) {
+      const range = document.createRange();
+      range.setStart(walker.currentNode, word.index);
+      range.setEnd(walker.currentNode, word.index + word[0].length);
+      found.push([range.getBoundingClientRect().left, word[0]]);
+    }
+  }
+  return found.sort((one, other) => one[0] - other[0]).map(([, word]) => word);
+}"""
+
+
+@pytest.mark.parametrize("at", range(len(HOSTILE)))
+def test_no_label_turns_a_sentence_round(page: Page, at: int) -> None:
+    page.goto(f"/audit-log?subject=gplt_{HOSTILE_AT + at}_0")
+    sentence = page.locator(".sentence")
+    before = ["Grace", "Hopper", "created", "the", "access", "token"]
+    assert sentence.evaluate(_PLACES) == [*before, *HOSTILE[at][1]]

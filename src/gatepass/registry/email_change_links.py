@@ -12,6 +12,7 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import EMAIL_CHANGE
+from gatepass.core.display_text import isolated
 from gatepass.core.errors import BrokenLink, Conflict
 from gatepass.registry import audit, email_changes, invitations, password_resets
 from gatepass.registry.actor import Actor
@@ -157,7 +158,7 @@ def change_at_once(session: Session, actor: Actor, user_id: str, email: str) -> 
     email = read_email("email", email)
     if user.status != "active":
         raise Conflict(
-            f"{user.name} is deactivated: their e-mail address stays as it is.",
+            f"{isolated(user.name)} is deactivated: their e-mail address stays as it is.",
             reason="user_deactivated",
         )
     email_changes.require_other(user, email)

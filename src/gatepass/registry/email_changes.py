@@ -14,6 +14,7 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import new_id
+from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts
 from gatepass.registry import audit, invitations, outgoing_mail, user_changes, users
 from gatepass.registry.actor import Actor, Person
@@ -127,7 +128,7 @@ def require_changeable(session: Session, actor: Actor, user_id: str) -> tuple[Ac
     users.require_no_operator(session, actor, user)
     if user.status != "active":
         raise Conflict(
-            f"{user.name} is deactivated: their e-mail address stays as it is.",
+            f"{isolated(user.name)} is deactivated: their e-mail address stays as it is.",
             reason="user_deactivated",
             current=user,
         )

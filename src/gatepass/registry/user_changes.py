@@ -110,7 +110,8 @@ def deactivate(
     # Whoever runs the server can name another at any time.
     if actor.kind != "command line" and is_last_operator(session, user):
         raise Conflict(
-            f"{user.name} is the last operator: make someone else one first, on the server.",
+            f"{isolated(user.name)} is the last operator: make someone else one first, on the "
+            "server.",
             reason="last_operator",
             current=user,
         )
@@ -173,7 +174,9 @@ def name_operator(session: Session, actor: Actor, user_id: str, *, operator: boo
         raise Forbidden("Only the command line names operators.", reason="operator_required")
     user = find(session, actor, user_id)
     if user.status != "active":
-        raise Conflict(f"{user.name} is deactivated.", reason="user_deactivated", current=user)
+        raise Conflict(
+            f"{isolated(user.name)} is deactivated.", reason="user_deactivated", current=user
+        )
     if user.operator == operator:
         return user
     session.execute(update(users).where(users.c.id == user.id).values(operator=operator))

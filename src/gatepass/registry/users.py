@@ -7,6 +7,7 @@ from sqlalchemy import Row, func, insert, select
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import new_id
+from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
 from gatepass.registry import audit
@@ -210,7 +211,7 @@ def require_no_operator(session: Session, actor: Actor, user: User) -> None:
     # Asked now: it may have changed since the request was admitted.
     if not session.execute(select(users.c.operator).where(users.c.id == actor.user)).scalar_one():
         raise Forbidden(
-            f"{user.name} is an operator: only operators may change their account.",
+            f"{isolated(user.name)} is an operator: only operators may change their account.",
             reason="operator_required",
         )
 
