@@ -426,7 +426,7 @@ def test_what_it_was_asked_for_with_must_still_be_true(
     broken(registry, token)
 
 
-def test_never_an_operators_by_someone_who_is_none(
+def test_never_an_operators_not_even_by_another_operator(
     registry: SmallRegistry, ada: Actor, bob: User
 ) -> None:
     promote_bob(registry, bob)
@@ -436,7 +436,8 @@ def test_never_an_operators_by_someone_who_is_none(
         user_changes.name_operator(
             change.session, Actor.command_line(), registry.ada.id, operator=True
         )
-    assert request(registry, ada, bob.id).email == NEW
+    with nothing_changes(registry):
+        assert refused(lambda: request(registry, ada, bob.id)) == "operator_required"
 
 
 def test_from_where_the_account_cannot_be_reached(registry: SmallRegistry, ada: Actor) -> None:

@@ -77,6 +77,9 @@ def test_another_operator_does(registry: SmallRegistry, olga: User) -> None:
     ada = registry.signed_in(registry.ada)
     todo = changes(registry, olga)
     last = todo.pop("end")
+    # But for their address: with the mailbox goes the password.
+    for what in ("e-mail address", "e-mail address, again"):
+        assert refused(registry, ada, todo.pop(what)).reason == "operator_required"
     for change_it in (*todo.values(), last):
         with registry.changing() as change:
             change_it(change.session, ada)

@@ -227,9 +227,7 @@ def _stands(session: Session, row: Row[Any]) -> bool:
 def _still_may(session: Session, requester: str, user: User) -> bool:
     """Whether somebody may still have this colleague's address changed."""
     granted = published_rules(session, user.company).roles.get(user.role, frozenset())
-    return still_holds(session, requester, {"users:manage", *granted}) and (
-        not user.operator or get(session, requester).operator
-    )
+    return not user.operator and still_holds(session, requester, {"users:manage", *granted})
 
 
 def _letter(row: Row[Any]) -> Letter:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
-from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, TooManyAttempts
 from gatepass.registry import audit, invitations, outgoing_mail, user_changes, users
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import Subject
@@ -125,7 +125,13 @@ def require_changeable(session: Session, actor: Actor, user_id: str) -> tuple[Ac
             current=user,
         )
     user_changes.require_not_above(session, actor, user)
-    users.require_no_operator(session, actor, user)
+    if user.operator:
+        # Not even by another operator: who has the mailbox can set a new password.
+        raise Forbidden(
+            f"{isolated(user.name)} is an operator: only they and the command line may change "
+            "their e-mail address.",
+            reason="operator_required",
+        )
     if user.status != "active":
         raise Conflict(
             f"{isolated(user.name)} is deactivated: their e-mail address stays as it is.",
