@@ -22,6 +22,11 @@ def routes() -> list[APIRoute]:
     return [*_walk(api), *_walk(pages.router)]
 
 
+def api_routes() -> list[tuple[str, APIRoute]]:
+    """The routes of the API, each with its whole path."""
+    return [(f"{api.prefix}{route.path}", route) for route in _walk(api)]
+
+
 def queries(route: APIRoute) -> list[str]:
     """The names of what a route reads from its query."""
     fields = get_flat_params(route.dependant)

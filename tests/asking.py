@@ -6,6 +6,7 @@ from collections.abc import Callable
 import httpx
 
 from gatepass.web.authz import GATEWAY, Endpoints
+from gatepass.web.bodies import Bodies
 from gatepass.web.gateway_asgi import GatewayPaths
 from gateway_application import nothing
 from workers import Answer, Headers
@@ -28,7 +29,7 @@ def plain(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
 
 def asgi(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
     """Asks through ASGI."""
-    transport = httpx.ASGITransport(GatewayPaths(nothing, endpoints), client=(peer, 4711))
+    transport = httpx.ASGITransport(GatewayPaths(nothing, endpoints, Bodies()), client=(peer, 4711))
 
     def asking(method: str, path: str, headers: Headers = (), body: bytes = b"") -> Answer:
         async def once() -> httpx.Response:

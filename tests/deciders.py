@@ -25,11 +25,13 @@ def presence(id: str, kind: Literal["node", "embedded"] = "embedded", **more: An
     return Presence(id=id, kind=kind, **(ordinary | more))
 
 
-def meet(database: Database, now: int, *ids: str, **more: Any) -> None:
-    """Embedded verifiers of these ids are there."""
+def meet(database: Database, now: int, *ids: str, copies: bool = True, **more: Any) -> None:
+    """Embedded verifiers of these ids are there, and are about to be vouched for if *copies*."""
     for id in ids:
         with database.counting(now) as session:
             nodes.meet(session, presence(id, **more))
+            if copies:
+                assert nodes.report(session, id, None, now)
 
 
 def acknowledge(database: Database, now: int, id: str) -> None:

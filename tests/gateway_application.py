@@ -5,6 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gatepass.node import Node
 from gatepass.verify.client_address import TrustedProxies
 from gatepass.web.authz import Endpoints
+from gatepass.web.bodies import Bodies
 from gatepass.web.gateway_asgi import GatewayPaths
 
 
@@ -17,4 +18,4 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
 def make(node: Node) -> ASGIApp:
     """Made by a main worker."""
     trusted = TrustedProxies.of(node.settings.trusted_proxies)
-    return GatewayPaths(nothing, Endpoints(node.verifier, trusted, node.not_ready))
+    return GatewayPaths(nothing, Endpoints(node.verifier, trusted, node.not_ready), Bodies())

@@ -1,6 +1,7 @@
 """Whatever goes wrong: one clear line on stderr, exit code 1, and never a traceback."""
 
 import fcntl
+import json
 import os
 import pty
 import signal
@@ -246,3 +247,25 @@ def test_ctrl_c_while_a_command_waits(installed: Any) -> None:
 def _unread(pipe: IO[bytes]) -> int:
     """How many bytes nobody has read yet."""
     return int.from_bytes(fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_a_terminal_that_cant_show_a_name_breaks_nothing_off(
+    installed: Any, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """As cron's, or one of an older encoding: what it can't show is spelt out, and JSON says it in
+    ASCII."""
+    label = "Złoty 🜲 é"
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    made = run("verifier", "create", "--label", label)
+    assert (made.returncode, made.stdout[:5]) == (0, b"gpvk_")
+    listed = run("verifier", "list")
+    assert (listed.returncode, listed.stderr) == (0, b"")
+    shown = label.encode(encoding, "backslashreplace").replace(b"\xa0", b" ")
+    assert shown in listed.stdout
+    as_json = run("verifier", "list", "--json")
+    assert json.loads(as_json.stdout.decode("utf-8"))["items"][0]["label"] == label
+    missing = run("allowlist", "show", "--company", label)
+    assert missing.returncode == 1
+    assert b"should not have happened" not in missing.stderr
+    assert run("--help").returncode == run("verifier", "create", "--help").returncode == 0

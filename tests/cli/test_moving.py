@@ -138,7 +138,7 @@ def test_a_company_that_nobody_can_administer_any_more_gets_an_administrator(
     backup = str(tmp_path / "backup")
     init = ("init", "--company", "ACME", "--email", "eve@acme.example", "--password-stdin")
     installed("export", backup)
-    assert "There is a company ACME already" in installed(*init, stdin=PASSWORD).err
+    assert "A company named ACME already exists" in installed(*init, stdin=PASSWORD).err
     with opened() as node, node.database.changing(node.clock.now()) as change:
         ada = change.session.scalars(select(users.c.id)).one()
         with node.database.reading(0) as reading:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from gatepass.cli.installation import opened
-from gatepass.registry import access_tokens, users
+from gatepass.registry import access_tokens, tables, users
 
 NIGHTLY = "Nightly [bold]settlement[/bold]"
 
@@ -55,6 +56,20 @@ def test_a_token_is_listed_and_shown_without_its_text(installed: Any, token: str
     shown = installed("token", "show", id).out
     for words in ("Acme", "active", "203.0.113.0/24", "access-tokens:get", "never", "ada"):
         assert words in shown
+
+
+def test_no_label_reorders_the_terminal(installed: Any, token: str) -> None:
+    """Older releases took labels with bidirectional controls; in JSON they stay, escaped."""
+    id, label = token[:21], "x\u202eyl\u2066thgiN\x9b31m"
+    with opened() as node, node.database.changing(node.clock.now()) as change:
+        change.session.execute(update(tables.access_tokens).values(label=label))
+    said = [installed("token", *arguments) for arguments in (("list",), ("show", id))]
+    said += [installed("token", *arguments, "--json") for arguments in (("list",), ("show", id))]
+    assert json.loads(said[-1].out)["label"] == label
+    said.append(installed("token", "deactivate", id))
+    for each in said:
+        assert each.code == 0
+        assert not set("\u202e\u2066\x9b") & set(each.out + each.err)
 
 
 def test_json_is_what_the_rest_api_sends(installed: Any, token: str) -> None:

@@ -100,7 +100,7 @@ def test_a_deactivated_verifier_key_is_vouched_for_no_more(
     running: Running, tmp_path: Path
 ) -> None:
     key = running.command("verifier", "create", "--label", "a service").stdout.strip()
-    verifier = Verifier.follow(running.url, key=key, directory=tmp_path / "copy")
+    verifier = Verifier.follow(running.url, key=key, directory=tmp_path / "copy", wait=10)
     assert verifier.fresh()
     running.command("verifier", "deactivate", key[:21])
     # The server looks at its streams' keys once a second.

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from accessibility import barriers
 from browsing import Demo
 from gatepass.web.pages.bits import picture
+from vector_files import load
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0"
 AT_HOME = {"X-Forwarded-For": "203.0.113.9"}
@@ -121,6 +122,100 @@ def test_a_list_is_typed_seen_tried_and_kept(demo: Demo, person: Page) -> None:
     page.get_by_role("button", name="Lift the list").click()
     expect(page.get_by_role("status")).to_contain_text("can be reached from anywhere")
     assert httpx.get(f"{demo.url}/v1/me", headers=question).status_code == 200
+
+
+def paste(page: Page, field: Locator, text: str) -> None:
+    """Paste as a person does, through the browser's own clipboard."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("text => navigator.clipboard.writeText(text)", text)
+    field.focus()
+    page.keyboard.press("Control+V")
+
+
+def values(page: Page, name: str) -> list[str]:
+    fields = page.get_by_role("textbox", name=name)
+    return [field.input_value() for field in fields.all()]
+
+
+def test_lines_that_are_pasted_into_a_row_are_rows(demo: Demo, person: Page) -> None:
+    page = person
+    page.goto("/company/security")
+    address = page.get_by_role("textbox", name="IP address")
+    lines = ["127.0.0.0/8 Here", "203.0.113.0/24\tOffice", "198.51.100.4", ""]
+    paste(page, address.first, "\r\n".join([*lines, "192.0.2.0 - 192.0.2.255", "10.0.0.0 24"]))
+    assert values(page, "IP address") == [
+        *("127.0.0.0", "203.0.113.0", "198.51.100.4", "192.0.2.0 - 192.0.2.255", "10.0.0.0 24"),
+    ]
+    assert values(page, "Number of bits to check") == ["8", "24", "", "", ""]
+    assert values(page, "Note") == ["Here", "Office", "", "", ""]
+    drawn = page.locator("[data-row] [data-bits]")
+    expect(drawn.nth(3).locator("p")).to_have_text("192.0.2.0 – 192.0.2.255 · 256 addresses")
+    expect(page.locator("#reach")).to_contain_text("One address can't be read yet.")
+    page.get_by_role("button", name="Remove this address").last.click()
+    expect(page.get_by_role("button", name="Save", exact=True)).to_be_visible()
+    everyone_can_use(page)
+
+    # More than rows are for: nothing is pasted, and it says what takes them.
+    paste(page, address.last, "\n".join(f"10.0.{at}.0/24" for at in range(100)))
+    assert len(values(page, "IP address")) == 4
+    said = address.last.evaluate("field => field.validationMessage")
+    assert said == "Must be at most 100 rows; these are 100 lines. Edit as text takes more."
+    address.last.fill("192.0.2.0 - 192.0.2.255")
+
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("status")).to_have_text("Saved. It counts from now on.")
+    page.get_by_role("button", name="Edit as text").click()
+    expect(page.get_by_label("One network a line")).to_have_value(
+        "127.0.0.0/8 Here\n203.0.113.0/24 Office\n198.51.100.4/32\n192.0.2.0/24"
+    )
+    page.get_by_label("One network a line").fill("127.0.0.0/8\n203.0.113.0 198.51.100.0")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Line 2: Must be one network")
+    everyone_can_use(page)
+    page.get_by_label("One network a line").fill("")
+    page.get_by_role("button", name="Lift the list").click()
+    expect(page.get_by_role("status")).to_contain_text("can be reached from anywhere")
+
+
+def test_one_network_that_is_pasted_fills_its_row(demo: Demo, person: Page) -> None:
+    page = person
+    page.goto("/access-tokens/new")
+    page.get_by_role("button", name="Add an address").click()
+    address = page.get_by_role("textbox", name="IP address")
+    paste(page, address.first, "203.0.113.0/255.255.255.0\n")
+    bits = page.locator("[data-row] [data-bits]").first.locator("p")
+    expect(bits).to_have_text("203.0.113.0 – 203.0.113.255 · 256 addresses")
+    address.first.fill("203.0.113.0")
+    page.get_by_role("textbox", name="Number of bits to check").first.fill("255.255.0.0")
+    expect(bits).to_have_text("203.0.0.0 – 203.0.255.255 · 65,536 addresses")
+
+
+@pytest.mark.parametrize("path", ["/company/security", "/access-tokens/new"])
+def test_mine_is_64_bits_of_an_ipv6_address(demo: Demo, person: Page, path: str) -> None:
+    page = person
+    page.set_extra_http_headers({"X-Forwarded-For": "2001:db8:1:2:aaaa:bbbb:cccc:dddd"})
+    page.goto(path)
+    page.get_by_role("button", name="Add mine, 2001:db8:1:2::/64").click()
+    assert values(page, "IP address")[-1] == "2001:db8:1:2::"
+    assert values(page, "Number of bits to check")[-1] == "64"
+    expect(page.get_by_text("Yours fills 64 bits")).to_be_visible()
+    everyone_can_use(page)
+
+
+def test_the_pictures_are_drawn_as_the_server_reads(demo: Demo, person: Page) -> None:
+    """Each notation, held against the server's own picture; what is no network has none."""
+    page = person
+    page.goto("/company/security")
+    words = page.locator("[data-row] [data-bits]").first
+    for case in load("typed_networks.yaml")["fields"]:
+        text = case["text"]
+        if any(not sign.isprintable() for sign in text):
+            continue
+        page.get_by_role("textbox", name="Number of bits to check").first.fill("")
+        page.get_by_role("textbox", name="IP address").first.fill(text)
+        drawn = picture(text)
+        shown = words.locator("p").all_text_contents()
+        assert shown == ([drawn.words] if drawn else []), text
 
 
 def test_sign_ins_are_seen_and_ended(demo: Demo, person: Page) -> None:

@@ -95,12 +95,13 @@ def served(directory: Path, *options: str, more: str = "", **environ: str) -> It
             yield call
         finally:
             process.terminate()
-            try:
-                process.wait(20)
-            finally:
-                # Without a master, workers outlive the first of them.
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+            # A master that is holding back a respawn goes on after the signal; and without a
+            # master, workers outlive the first of them.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(20)
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from email import message_from_bytes, message_from_string, policy
 from email.message import EmailMessage
@@ -101,6 +102,18 @@ def test_what_is_not_ascii_arrives_as_it_was() -> None:
     assert "Müller & Söhne 株式会社" in " ".join(parts(message)[0].split())
     assert message.as_bytes(policy=policy.SMTP).isascii()
     assert link_in(message) == URL
+
+
+@pytest.mark.parametrize("name", ["\u202eliame", "\u2066Eve\u2069\u2069", "לילה\u202e", "\u3164"])
+def test_no_name_turns_a_sentence_round(name: str) -> None:
+    """In plain text a name that could is isolated by U+2068 and U+2069, which nothing in it closes;
+    in HTML these do the same."""
+    message = made(name, name)
+    for said in (str(message["Subject"]), *parts(message)):
+        rest = re.sub("\u2068[^\u2066-\u2069\u202a-\u202e]*\u2069", "", said)
+        assert not re.search("[\u202a-\u202e\u2066-\u2069א-ת]", rest)
+    if name == "\u3164":
+        assert message["Subject"] == "(no name) invited you to (no name)"
 
 
 def test_times_are_never_rounded_up() -> None:

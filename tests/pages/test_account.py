@@ -89,6 +89,7 @@ def test_a_changed_password_ends_the_other_sign_ins(
     [
         ("wrong", NEW, "This isn't your current password."),
         (PASSWORD, "fourteen signs", "From 15 to 256 characters."),
+        (PASSWORD, "never cut 38 " * 23, "Must have at most 256 characters."),
         (PASSWORD, "the analytical engines", "It must not contain the company's name."),
     ],
 )

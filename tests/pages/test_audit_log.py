@@ -16,7 +16,8 @@ EARLY = "from=0001-01-01T00:00&from_offset=900"
 def said(page: Page) -> list[str]:
     """The sentences, newest first."""
     assert page.answer.status_code == 200, page.text
-    return re.findall(r'<p class="sentence">(.*?)</p>', page.html)
+    found = re.findall(r'<p class="sentence">(.*?)</p>', page.html)
+    return [re.sub("</?bdi>", "", sentence) for sentence in found]
 
 
 def now(installation: Installation) -> int:

@@ -1,5 +1,6 @@
 """/company/security without scripts."""
 
+import re
 from typing import Any
 
 from gatepass.registry import allowlist
@@ -173,6 +174,121 @@ def test_past_a_hundred_networks_it_is_a_text(installation: Installation, ada: V
     assert press(ada, page, "save", text=text).answer.status_code == 303
     assert "127.0.0.0/8 Here\n10.0.0.0/24 No 0\n" in ada.get(PATH).html
     assert press(ada, ada.get(PATH), "save", text=text + "\n1.2.3.4").answer.status_code == 422
+
+
+def texts(ada: Visit, text: str, button: str = "save") -> Page:
+    page = press(ada, ada.get(PATH), "as_text")
+    return press(ada, page, button, text=f"127.0.0.0/8\n{text}")
+
+
+def test_a_text_means_what_was_typed_or_names_the_line(ada: Visit) -> None:
+    """Each of these was saved as one address, and the rest as its note."""
+    for line, network, note in (
+        ("203.0.113.0 - 203.0.113.255", ("203.0.113.0", "24"), ""),
+        ("203.0.113.4 /24 Office", ("203.0.113.0", "24"), "Office"),
+        ("203.0.113.0 255.255.255.0", ("203.0.113.0", "24"), ""),
+        ("203.0.113.0-203.0.113.127\tOffice", ("203.0.113.0", "25"), "Office"),
+        ("203.0.113.4 # 198.51.100.1 before", ("203.0.113.4", "32"), "198.51.100.1 before"),
+    ):
+        assert texts(ada, line).answer.status_code == 303, line
+        assert kept(ada)[1:] == [(*network, note)]
+        # What was saved can be saved again, whatever its note holds.
+        again = press(ada, ada.get(PATH), "as_text")
+        text = re.search(r"<textarea[^>]*>([^<]*)</textarea>", again.html)
+        assert text is not None
+        assert press(ada, again, "save", text=text[1]).answer.status_code == 303
+        assert kept(ada)[1:] == [(*network, note)]
+    before = kept(ada)
+    for line, said in (
+        ("203.0.113.0 198.51.100.0", "stands behind #"),
+        ("203.0.113.1 - 203.0.113.9", "must be a single network"),
+        ("203.0.113.0 0.0.0.255", "stands behind #"),
+        ("203.0.113.0/0.0.0.255", "Must be 255.255.255.0"),
+        ("203.0.113.0 24 Office", "stands behind #"),
+    ):
+        refused = texts(ada, line)
+        assert refused.answer.status_code == 422, line
+        assert "Line 2: " in refused.text
+        assert said in refused.text
+        assert kept(ada) == before
+
+
+def test_a_row_takes_what_a_line_does(ada: Visit) -> None:
+    typed = [
+        HERE,
+        ("203.0.113.0 - 203.0.113.255", "", "Office"),
+        ("198.51.100.0", "255.255.255.0", ""),
+        ("192.0.2.0/255.255.255.128", "", ""),
+        ("192.0.2.128", "/25", ""),
+        ("10.0.0.0/8 Site, 3rd floor", "", ""),
+    ]
+    shown = press(ada, ada.get(PATH), "check", **rows(*typed))
+    assert "203.0.113.0 – 203.0.113.255 · 256 addresses" in shown.text
+    assert save(ada, *typed).answer.status_code == 303
+    assert kept(ada)[1:] == [
+        ("203.0.113.0", "24", "Office"),
+        ("198.51.100.0", "24", ""),
+        ("192.0.2.0", "25", ""),
+        ("192.0.2.128", "25", ""),
+        ("10.0.0.0", "8", "Site, 3rd floor"),
+    ]
+    for row in (("203.0.113.0 - 203.0.113.9", "", ""), ("203.0.113.0", "0.0.0.255", "")):
+        assert save(ada, HERE, row).answer.status_code == 422
+
+
+def test_lines_pasted_into_a_row_are_rows(ada: Visit) -> None:
+    """A browser without scripts makes one line of them. As that could be a range, too, it is shown
+    before it is saved."""
+    lines = ["203.0.113.0/24 Office", "198.51.100.4", "192.0.2.0 - 192.0.2.255 Home"]
+    wanted = [("203.0.113.0/24", "", "Office"), ("198.51.100.4", "", "")]
+    wanted.append(("192.0.2.0 - 192.0.2.255", "", "Home"))
+    shown = save(ada, HERE, (" ".join(lines), "", ""))
+    assert shown.answer.status_code == 422
+    assert "One row held several networks" in shown.text
+    form = shown.form(PATH)
+    names = ("network_address", "network_bits", "network_note")
+    assert list(zip(*map(form.all, names), strict=True)) == [HERE, *wanted]
+    assert press(ada, shown, "save").answer.status_code == 303
+    assert kept(ada)[1:] == [
+        ("203.0.113.0", "24", "Office"),
+        ("198.51.100.4", "32", ""),
+        ("192.0.2.0", "24", "Home"),
+    ]
+    # Where the lines arrive as lines, there is nothing to ask.
+    assert save(ada, HERE, ("\r\n".join(lines), "", "")).answer.status_code == 303
+    assert len(kept(ada)) == 4
+    # The number of a row that a button has is no longer that row's.
+    page = press(ada, ada.get(PATH), "remove_network_1", **rows((" ".join(lines), "", ""), HERE))
+    assert HERE[0] in page.form(PATH).all("network_address")
+
+
+def test_mine_is_64_bits_of_an_ipv6_address(installation: Installation, ada: Visit) -> None:
+    here = {"X-Forwarded-For": "2001:db8:1:2:aaaa:bbbb:cccc:dddd"}
+    tomorrow = {"X-Forwarded-For": "2001:db8:1:2:1111:2222:3333:4444"}
+    page = ada.get(PATH, headers=here)
+    assert "Add mine, 2001:db8:1:2::/64" in page.text
+    assert "Yours fills 64 bits" in page.text
+    page = ada.send(PATH, [*page.form(PATH).fields, ("do", "add_my_network")], headers=here)
+    assert page.form(PATH).all("network_address")[-1] == "2001:db8:1:2::"
+    assert page.form(PATH).all("network_bits")[-1] == "64"
+    saved = ada.send(
+        PATH, [*page.form(PATH).fields[:1], *_last(page), ("do", "save")], headers=here
+    )
+    assert saved.answer.status_code == 303
+    assert ada.get(PATH, headers=tomorrow).answer.status_code == 200
+    page = ada.get("/access-tokens/new", headers=here)
+    assert "Add mine, 2001:db8:1:2::/64" in page.text
+    assert "Yours fills 64 bits" in page.text
+    # Beside an IPv4 address there is nothing to explain.
+    ada.send(
+        PATH, [*ada.get(PATH, headers=here).form(PATH).fields[:1], ("do", "save")], headers=here
+    )
+    assert "64 bits" not in ada.get(PATH).text
+
+
+def _last(page: Page) -> list[tuple[str, str]]:
+    form = page.form(PATH)
+    return [(name, form.all(name)[-1]) for name in ("network_address", "network_bits")]
 
 
 def test_who_may_only_look_gets_no_form(

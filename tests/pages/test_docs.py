@@ -52,7 +52,7 @@ DOCUMENT: dict[str, Any] = {
         },
         "responses": {
             f"Problem{status}": {"description": f"Problem {status}."}
-            for status in (400, 404, 405, 413, 415, 500, 503)
+            for status in (400, 404, 405, 408, 413, 415, 500, 503)
         },
     },
 }

@@ -107,7 +107,7 @@ def test_a_colleagues(installation: Installation, ada: Visit, bob: User, strange
     page = ada.get(path)
     assert "Bob Manager is told at the current address now" in page.text
     page = ada.send(path, page.form(path).filled(email=NEW, do="save"), follow=True)
-    assert "A link goes to the new address now" in page.text
+    assert "The address changes once the link to the new one was used" in page.text
     page = ada.get(path)
     assert f"{NEW} isn’t confirmed yet" in page.text
     assert f"{path}/cancel" in [form.action for form in page.forms]
@@ -212,3 +212,14 @@ def test_from_where_the_account_cannot_be_reached(installation: Installation, ad
     assert page.answer.status_code == 403
     assert "The link is good" in page.text
     assert Visit(installation.client()).send(path, {}).answer.status_code == 303
+
+
+def test_without_a_mail_server_it_is_said_where_the_link_is(
+    installation: Installation, ada: Visit, bob: User
+) -> None:
+    path = f"/company/users/{bob.id}/email"
+    for page in (ada.get(OWN), ada.get(path)):
+        assert "No mail server is set up. No mail is sent" in page.text
+    page = ask_own(ada)
+    assert "the link is in the server’s log" in page.text
+    assert "We sent a link" not in page.text

@@ -387,6 +387,7 @@ def test_a_forgotten_password_without_a_mail_server(
     assert asked.html == unknown.html.replace("Eve@", "Ada@")
     assert "a link is written to the server's log" in asked.text
     assert "being sent" not in asked.text
+    installation.node.reset_requests.handle()
     installation.node.mailing.send_due()
     (logged,) = (one.getMessage() for one in caplog.records if one.name == "gatepass.mail")
     assert logged.startswith("no GATEPASS_SMTP_URL, so this mail to ada@example.com stays here:")

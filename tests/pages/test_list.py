@@ -3,7 +3,7 @@ import pytest
 from installation import Installation
 from page_reader import Page, Visit
 
-NASTY = """<script>alert(1)</script>"' onmouseover=x {{ 7777*7 }} \u202e"""
+NASTY = """<script>alert(1)</script>"' onmouseover=x {{ 7777*7 }} \u200f"""
 
 
 def labels(page: Page) -> list[str]:

@@ -86,7 +86,7 @@ def test_a_role_is_made_with_what_it_means(installation: Installation, ada: Visi
     assert saved(installation, role)["permissions"] == ["charges:*", "users:get"]
     taken = ada.send(path, form.filled(name="DESK", permissions=chosen, do="save"))
     assert taken.answer.status_code == 409
-    assert "There is a role Desk already." in taken.text
+    assert "must not look like another's, and Desk exists." in taken.text
     assert taken.form(path).one("name") == "DESK", "what was typed is kept"
     fields = form.filled(name="All", permissions=["*", "charges:get"], do="save")
     everything = ada.send(path, fields)

@@ -75,6 +75,39 @@ def test_bits_may_stand_in_either_field_but_not_in_both() -> None:
     assert "twice" in (twice.error("networks.0") or "")
 
 
+def test_networks_are_read_in_the_notations_that_people_have() -> None:
+    typed = form(
+        *network("203.0.113.0 - 203.0.113.255"),
+        *network("198.51.100.0", "255.255.255.0"),
+        *network("192.0.2.*"),
+        *network("10.0.0.0/8\n2001:db8::/32"),
+    )
+    assert typed.chosen(NOW).networks == (
+        *("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24", "10.0.0.0/8", "2001:db8::/32"),
+    )
+
+
+def test_several_networks_on_one_line_are_shown_before_they_count() -> None:
+    """Two addresses without a word between them may be a range."""
+    typed = form(*network("203.0.113.0 203.0.113.255"), *network("10.0.0.0", "8"))
+    assert typed.networks == [("203.0.113.0", ""), ("203.0.113.255", ""), ("10.0.0.0", "8")]
+    with pytest.raises(InvalidInput):
+        typed.chosen(NOW)
+    assert "has a row of its own now" in (typed.error("") or "")
+    typed.press("remove_network_1", None)
+    assert len(typed.networks) == 3
+
+
+@pytest.mark.parametrize(
+    "address", ["203.0.113.0 Office", "203.0.113.0 - 203.0.113.9", "10.0.0.0 8"]
+)
+def test_what_is_more_than_a_network_is_refused(address: str) -> None:
+    wrong = form(*network(address))
+    with pytest.raises(InvalidInput):
+        wrong.chosen(NOW)
+    assert list(wrong.errors) == ["networks.0"]
+
+
 @pytest.mark.parametrize(("address", "bits"), [("", "24"), ("10.0.0.1", "0"), ("x", "")])
 def test_a_row_that_cant_be_read_is_never_no_restriction(address: str, bits: str) -> None:
     wrong = form(*network("10.0.0.0", "8"), *network(address, bits))
@@ -141,6 +174,8 @@ def test_registry_errors_stand_beside_the_rows_they_came_from() -> None:
 
 
 def test_an_edited_token_left_alone_changes_nothing() -> None:
+    spaced = replace(TOKEN, label=f" {TOKEN.label} ")
+    assert changes(spaced, TokenForm.of(TOKEN).chosen(NOW)) == {}
     untouched = TokenForm.of(TOKEN)
     assert changes(TOKEN, untouched.chosen(NOW)) == {}
 

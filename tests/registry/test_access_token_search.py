@@ -70,6 +70,48 @@ def test_ids_are_found_whole_in_part_and_by_the_pasted_text(registry: SmallRegis
         assert labels(find(registry, ada, q=q)) == ["This one"]
 
 
+def test_ids_are_found_by_their_beginning_and_not_by_their_middle(registry: SmallRegistry) -> None:
+    """Every id begins with gpat_: a part of that finds labels alone."""
+    ada = registry.signed_in(registry.ada)
+    token, whole_text = registry.token(ada, label="Patrol")
+    for number in range(20):
+        registry.token(ada, label=f"Another {number}")
+    own = token.id[5:]
+    for q in (own[:8], f" {own[:8]} ", f"gpat_{own[:8]}", f"gpat_{own[:7]}…", f"{token.id}x{own}"):
+        assert labels(find(registry, ada, q=q)) == ["Patrol"], q
+    for q in (own[1:], token.id[1:], token.id.lower() + "!", f"gpat_{own[:8]}-", whole_text[21:]):
+        assert labels(find(registry, ada, q=q)) == [], q
+    for q in ("pat", "PAT", "atr"):
+        found = labels(find(registry, ada, q=q))
+        # A random id begins with these three characters once in 238,328 times.
+        assert found == ["Patrol"], q
+    for q in ("gpat", "_", "t_"):
+        assert labels(find(registry, ada, q=q)) == [], q
+    assert find(registry, ada, q="gpat_").count == 21
+
+
+def test_no_sign_is_a_wildcard_and_case_is_the_same_on_both_engines(
+    registry: SmallRegistry,
+) -> None:
+    ada = registry.signed_in(registry.ada)
+    for label in ("Größe", "ΣΊΣΥΦΟΣ", "İstanbul", "a%b", "a_b", "a\\b", "e\u0301", "[a-z]"):
+        registry.token(ada, label=label)
+    for q, found in (
+        ("GRÖSSE", ["Größe"]),
+        ("größe", ["Größe"]),
+        ("σίσυφος", ["ΣΊΣΥΦΟΣ"]),
+        ("i\u0307STANBUL", ["İstanbul"]),
+        ("A%B", ["a%b"]),
+        ("A_B", ["a_b"]),
+        ("A\\B", ["a\\b"]),
+        ("É", ["e\u0301"]),
+        ("[A-Z]", ["[a-z]"]),
+        ("a?b", []),
+        ("a*b", []),
+    ):
+        assert labels(find(registry, ada, q=q)) == found, q
+
+
 def test_a_changed_label_is_found_by_its_new_name_alone(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada, label="Before")

@@ -48,6 +48,28 @@ def test_each_change_is_told_with_who_what_when_and_from_where(registry: SmallRe
     assert event.id.startswith("evt_")
 
 
+def test_no_name_turns_a_sentence_round(registry: SmallRegistry) -> None:
+    """A label as older releases took it: the words around it stay where they are."""
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada)
+    [event] = registry.events(subject=token.id)
+
+    def told(name: str) -> str:
+        return sentence(replace(event, subject=replace(event.subject, name=name)))
+
+    assert told("\u202enigol") == "Ada Lovelace created the access token \ufffdnigol"
+    assert told("לילה\u2069\u202e") == (
+        "Ada Lovelace created the access token \u2068לילה\ufffd\ufffd\u2069"
+    )
+    assert told("\u3164") == "Ada Lovelace created the access token (no label)"
+    renamed = replace(
+        event, action="access_token.modified", before={"label": "a"}, after={"label": "\u202eb"}
+    )
+    assert sentence(renamed) == "Ada Lovelace renamed the access token a to \ufffdb"
+    by_token = replace(event, actor_kind="token", actor_name="Ada\u202e", token_label="\u202ex")
+    assert sentence(by_token).startswith("Ada\ufffd, with the access token \ufffdx, created")
+
+
 def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada, permissions=["charges:create", "access-tokens:deactivate"])

@@ -457,7 +457,7 @@ def test_another_companys_address_looks_like_any_other(registry: SmallRegistry, 
         told = invitation_links.make_link(session, theirs.id)
         ordinary = invitation_links.make_link(session, nobodys.id)
         for one in (theirs, nobodys):
-            invitations.mail_delivered(session, one.id)
+            invitations.mail_delivered(session, one.id, demo=False)
     assert told is not None
     assert ordinary is not None
     assert (told.address_taken, ordinary.address_taken) == (True, False)
@@ -473,6 +473,19 @@ def test_another_companys_address_looks_like_any_other(registry: SmallRegistry, 
     ]
     assert events[0] == events[1]
     assert not broken(registry, told.token[:-1]).address_taken
+
+
+def test_a_link_that_was_handed_over_tells_no_more_than_that_it_is_broken(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    """It is in the inviter's hands, who must not be told about another company's customer."""
+    made = invite(registry, ada, "carl@contoso.example")
+    with registry.changing() as change:
+        _, token = invitations.take_link(
+            change.session, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
+        )
+    refusal = broken(registry, token)
+    assert (refusal.address_taken, refusal.whom) == (False, "Ada Lovelace")
 
 
 def test_it_opens_once_the_other_account_has_ended(registry: SmallRegistry, ada: Actor) -> None:

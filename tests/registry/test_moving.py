@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 from alembic import command
@@ -197,9 +198,84 @@ def _pages(path: Path) -> None:
             file.write(b"\xff" * 64)
 
 
+def _in_place_of(table: str, *statements: str) -> Callable[[Path], None]:
+    """Something else under a table's name."""
+
+    def replace(path: Path) -> None:
+        with sqlite3.connect(path) as connection:
+            connection.execute(f"DROP TABLE {table}")
+            for statement in statements:
+                connection.execute(statement)
+        connection.close()
+
+    return replace
+
+
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT"
+
+
+def _endless_pages(path: Path) -> None:
+    """A page of a table that refers to itself."""
+    with sqlite3.connect(path) as connection:
+        connection.executemany(
+            "INSERT INTO sign_in_failures (key, at) VALUES (?, 1)", [("x" * 900,)] * 200
+        )
+        (root,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'sign_in_failures'"
+        ).fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * 4096 + 8)
+        file.write(root.to_bytes(4))
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
+        (_sql("INSERT INTO exported_tables VALUES ('nothing', 0, 'x')"), "is damaged"),
+        (_sql("INSERT INTO exported_tables VALUES ('(SELECT 1 AS id)', 1, 'x')"), "is damaged"),
+        (_sql("CREATE TABLE more (id INTEGER)"), "is damaged"),
+        (_sql("ALTER TABLE users ADD COLUMN more TEXT"), "is damaged"),
+        (_sql(f"CREATE VIEW more AS {ENDLESS} x FROM n"), "is no export, or it is damaged"),
+        (
+            _in_place_of("token_use", f"CREATE VIEW token_use AS {ENDLESS} x AS id FROM n"),
+            "is no export, or it is damaged",
+        ),
+        (
+            _in_place_of(
+                "export", f"CREATE VIEW export AS {ENDLESS} 1 AS at, '' AS version FROM n"
+            ),
+            "is no export, or it is damaged",
+        ),
+        (
+            _in_place_of(
+                "alembic_version",
+                f"CREATE VIEW alembic_version AS {ENDLESS} x AS version_num FROM n",
+            ),
+            "is no export, or it is damaged",
+        ),
+        (
+            _sql("CREATE TRIGGER t AFTER DELETE ON users BEGIN DELETE FROM grants; END"),
+            "is no export, or it is damaged",
+        ),
+        (
+            _in_place_of("export", "CREATE VIRTUAL TABLE export USING fts5(at, version)"),
+            "is no export, or it is damaged",
+        ),
+        (
+            _in_place_of(
+                "export",
+                "CREATE TABLE export (at INTEGER, version TEXT AS (printf('%.*c', 900000000, '')))",
+            ),
+            "is no export, or it is damaged",
+        ),
+        (
+            _in_place_of("export", "CREATE TABLE export (at INTEGER, version TEXT)"),
+            "is no export, or it is damaged",
+        ),
+        (_sql("UPDATE export SET version = char(27) || '[2J'"), "is damaged"),
+        (_sql("UPDATE exported_tables SET rows = 'x'"), "is damaged"),
+        (_endless_pages, "is damaged"),
         (_flip, "is damaged"),
         (_pages, "is no export, or it is damaged|is damaged"),
         (_sql("DELETE FROM audit_events WHERE number = 1"), "is damaged"),
@@ -326,6 +402,7 @@ def test_an_import_that_fails_leaves_nothing(empty: Database, exported: Path) ->
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
+from random import Random
 from gatepass.registry.actor import Actor
 from gatepass.registry.database import Database
 from gatepass.registry.ended_log import EndedLog
@@ -373,3 +450,25 @@ def test_killed_in_the_middle_nothing_is_half_there(
     killed("restore", url, tmp_path / "x")
     assert measured(registry.database) == before
     registry.database.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_bytes_are_changed_it_is_refused_in_one_line(
+    on_sqlite: FullRegistry, tmp_path: Path, seed: int
+) -> None:
+    """Or nothing that counts was changed."""
+    good = export(on_sqlite.database, tmp_path / "good").read_bytes()
+    random = Random(seed)
+    for _ in range(5):
+        broken = bytearray(good)
+        for _ in range(random.choice([1, 1, 4, 64])):
+            broken[random.randrange(len(broken))] = random.randrange(256)
+        path = tmp_path / "broken"
+        path.write_bytes(broken)
+        said = ""
+        try:
+            with export_file.opened(path, QUIET) as file:
+                assert file.rows
+        except Misconfigured as error:
+            said = error.message
+        assert "\n" not in said

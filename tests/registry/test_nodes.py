@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from deciders import STALENESS, acknowledge, by_the_sessions_time, meet, presence, rows
+from gatepass.core.errors import Conflict
 from gatepass.registry import changes, nodes, receipts, tables
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import Database
@@ -74,6 +75,50 @@ def test_who_was_silent_for_a_day_is_forgotten(database: Database) -> None:
         with database.counting(now) as session:
             nodes.forget(session)
         assert sorted(row["id"] for row in rows(database, "nodes")) == left
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_a_key_has_only_so_many_followers(database: Database) -> None:
+    """Another one is refused while all of them are in reach."""
+    nodes_of_key = [f"node_{number:03}" for number in range(nodes.MOST_PER_KEY)]
+    meet(database, NOW, *nodes_of_key)
+    meet(database, NOW, "node_other", key_id="gpvk_1111111111111111")
+    meet(database, NOW, "node_itself", kind="node")
+    meet(database, NOW, "node_005")
+    with pytest.raises(Conflict) as refused:
+        meet(database, NOW + 2 * STALENESS - 1, "node_one_more")
+    assert refused.value.reason == "too_many_followers"
+    assert len(rows(database, "nodes")) == nodes.MOST_PER_KEY + 2
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_who_was_silent_longest_makes_room(database: Database) -> None:
+    """Nobody who may still say "allowed" does: a receipt has to know of them."""
+    meet(database, NOW, *[f"node_{number:03}" for number in range(nodes.MOST_PER_KEY)])
+    later = NOW + 2 * STALENESS
+    for id in ("node_000", "node_001"):
+        with database.counting(later - 1) as session:
+            assert nodes.report(session, id, None, later - 1)
+    meet(database, later, "node_late", "node_later")
+    known = {row["id"] for row in rows(database, "nodes")}
+    assert len(known) == nodes.MOST_PER_KEY
+    assert {"node_000", "node_001", "node_late", "node_later"} <= known
+    assert not {"node_002", "node_003"} & known
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_who_never_held_a_copy_is_in_no_receipt(database: Database) -> None:
+    """Whoever has a key can say that they are there, and never take a grant."""
+    meet(database, NOW, "node_follows")
+    meet(database, NOW, "node_asked", copies=False)
+    with database.changing(NOW + 1) as change:
+        receipts.begin(change.session, [Subject("access_token", "gpat_1", "a")], company=None)
+    assert [row["node_id"] for row in rows(database, "receipt_confirmations")] == ["node_follows"]
+    with database.counting(NOW + 2) as session:
+        assert nodes.report(session, "node_asked", None, NOW + 2)
+    with database.changing(NOW + 3) as change:
+        receipts.begin(change.session, [Subject("access_token", "gpat_2", "b")], company=None)
+    assert len(rows(database, "receipt_confirmations")) == 3
 
 
 def test_whoever_is_met_waits_for_the_change_under_way(postgresql_url: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatepass.core.display_text import has_bidi_control, has_visible
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.emails import fold_email, read_email
 from gatepass.registry.fields import folded, label_problem, read_label, storable
@@ -16,12 +17,20 @@ from gatepass.registry.paging import Cursor, read_cursor
 anything = st.text(alphabet=st.characters(), max_size=300)
 
 
-@pytest.mark.parametrize("label", ["x", "x" * 100, " ", "Ünïcödé 🎟️", "a\u202eb", "{0}%s\\"])
+@pytest.mark.parametrize(
+    "label", ["x", "x" * 100, " . ", "Ünïcödé 🎟️", "a\u200f", "לילה", "{0}%s\\"]
+)
 def test_labels_that_stand(label: str) -> None:
     assert read_label("label", label) == label
 
 
-@pytest.mark.parametrize("label", ["", "x" * 101, "a\tb", "a\r\nb", "\x7f", "\x85", "\udfff"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("", "x" * 101, "a\tb", "a\r\nb", "\x7f", "\x85", "\udfff"),
+        *(" ", "\u3164", "\u2028 \ufeff", "a\u202eb", "\u2068a\u2069"),
+    ],
+)
 def test_labels_that_do_not(label: str) -> None:
     with pytest.raises(InvalidInput):
         read_label("label", label)
@@ -31,7 +40,8 @@ def test_labels_that_do_not(label: str) -> None:
 def test_what_is_storable_reaches_a_database(text: str) -> None:
     if storable(text):
         assert "\0" not in text.encode().decode()
-        assert (label_problem(text) is None) == (1 <= len(text) <= 100)
+        fit = 1 <= len(text) <= 100 and has_visible(text) and not has_bidi_control(text)
+        assert (label_problem(text) is None) == fit
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,18 @@ reached = st.builds(
 streams = st.lists(openings | reached | st.lists(records, max_size=5).map(frames.pack), max_size=8)
 
 
+def test_few_bytes_do_not_become_millions_of_records() -> None:
+    """Within the size that a frame may have, small records are objects of many times that."""
+    record = msgspec.msgpack.encode(("grants", "", None, 0))
+    count = frames.MOST_RECORDS_BYTES // len(record) - 1
+    bomb = zlib.compress(b"\xdd" + count.to_bytes(4) + record * count, 9)
+    assert len(bomb) < 200_000
+    with pytest.raises(BrokenFeed, match="too many"):
+        frames.unpack(Records(bomb))
+    most = [("grants", "", None, 0)] * frames.MOST_RECORDS
+    assert len(frames.unpack(frames.pack(most))) == frames.MOST_RECORDS
+
+
 @given(streams, st.lists(st.integers(0, 500)))
 def test_a_stream_cut_anywhere_gives_the_same_frames(
     sent: list[frames.Frame], cuts: list[int]

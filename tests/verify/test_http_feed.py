@@ -280,6 +280,79 @@ def test_a_byte_now_and_then_is_no_sign_of_life(
         list(asked(feed).frames())
 
 
+# --- what doesn't come to its end -----------------------------------------------------------------
+
+
+def endless(connection: Connection, *begin: bytes, again: bytes) -> None:
+    """Send *begin*, then *again* until the follower hangs up; none of these servers gives up."""
+    for part in begin:
+        connection.socket.sendall(part)
+    while True:
+        connection.socket.sendall(again)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n" % MEDIA_TYPE.encode()
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "again"),
+    [
+        ((), b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+        ((), b"HTTP/1.1 100 Continue\r\nA: " + b"x" * 60_000 + b"\r\n\r\n"),
+        ((HEAD,), b"A: " + b"x" * 60_000 + b"\r\n"),
+        ((HEAD, b"A: "), b"x" * 10_000),
+        ((CHUNKED,), b"1;" + b"x" * 60_000 + b"\r\n\0\r\n"),
+        ((CHUNKED, b"1;"), b"x" * 10_000),
+        ((CHUNKED, b"0\r\n"), b"A: b\r\n" * 1_000),
+    ],
+    ids=[
+        "interim answers",
+        "headers of interim answers",
+        "header lines",
+        "a header line",
+        "chunk extensions",
+        "a chunk extension",
+        "trailers",
+    ],
+)
+def test_what_http_allows_without_end_is_cut(
+    feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, begin: tuple[bytes, ...], again: bytes
+) -> None:
+    """It would keep a core of the service busy, or fill its memory, for as long as it comes."""
+    monkeypatch.setattr(http_feed, "_MOST_BYTES_A_FRAME", 1 << 20)
+    feed.script = lambda connection: endless(connection, *begin, again=again)
+    with pytest.raises((BrokenFeed, HTTPException)):
+        list(asked(feed).frames())
+
+
+@pytest.mark.parametrize("place", ["head", "trailers", "answer to a report"])
+def test_what_drips_is_cut(feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """Something comes all the time, so no silence is noticed."""
+    monkeypatch.setattr(http_feed, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(http_feed, "LONGEST_FRAME_SECONDS", 0.3)
+
+    def drip(connection: Connection, *_: object) -> None:
+        if place == "trailers":
+            connection.socket.sendall(CHUNKED + b"0\r\n")
+        if place == "answer to a report":
+            connection.socket.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while True:
+            connection.socket.sendall(b"A: b\r\n" if place == "trailers" else b"H")
+            time.sleep(0.02)
+
+    feed.script = feed.post = drip
+
+    def talk() -> None:
+        if place == "answer to a report":
+            FeedServer(feed.url, KEY.text).line().post("use", b"{}")
+        else:
+            list(asked(feed).frames())
+
+    with pytest.raises(BrokenFeed, match="cut"):
+        talk()
+
+
 # --- what is told ---------------------------------------------------------------------------------
 
 

@@ -1,7 +1,9 @@
 """A copy is moved on by a stream's frames, and vouched for no longer than is true."""
 
+import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Grant, Holder, encode
 from gatepass.core.routes import Routes
-from gatepass.verify import frames
+from gatepass.verify import frames, streamed_copy
 from gatepass.verify.frames import BrokenFeed, Opening, Reached, Records
 from gatepass.verify.grant_copy import Position, open_copy
 from gatepass.verify.grant_file import TABLES, GrantFile
@@ -365,3 +367,45 @@ def test_closed_in_the_midst_of_a_change_a_stream_is_broken_off(world: World, co
         with pytest.raises(Unavailable):
             copy.take(frame)
     assert copy.copy.begin() == ONE
+
+
+# --- what doesn't come to its end -----------------------------------------------------------------
+
+
+def take_for(seconds: float, copy: Copy, portion: Records) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        copy.take(portion)
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_records_without_end_are_cut(
+    copy: Copy, world: World, monkeypatch: pytest.MonkeyPatch, anew: bool
+) -> None:
+    """The copy stays as it was."""
+    copy.build(world)
+    before = copy.rows()
+    copy.begin(anew=anew)
+    limit = "LONGEST_SNAPSHOT_SECONDS" if anew else "LONGEST_CHANGE_SECONDS"
+    monkeypatch.setattr(streamed_copy, limit, 0.2)
+    with pytest.raises(BrokenFeed, match="cut"):
+        take_for(60, copy, records(*world.records))
+    copy.copy.close()
+    assert copy.rows() == before
+    assert copy.copy.begin() == ONE
+
+
+def test_records_leave_some_of_the_disk_free(
+    copy: Copy, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It isn't the copy's alone. A small change is taken on a full disk, too."""
+    copy.build(world)
+    full = type("Disk", (), {"total": 100 << 30, "free": 100 << 20})
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    copy.begin(anew=True)
+    portion = frames.pack([("grants", f"gpat_{n:016}", bytes(4_000), 1) for n in range(1_000)])
+    with pytest.raises(BrokenFeed, match="would fill the disk"):
+        take_for(60, copy, portion)
+    copy.begin(anew=False)
+    copy.take(records(*world.records))
+    assert copy.take(copy.reached(TWO)) == TWO

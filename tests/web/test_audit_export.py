@@ -66,6 +66,7 @@ def test_both_forms_hold_all_that_the_log_does(any_installation: Installation) -
 def test_no_cell_is_taken_for_a_formula(installation: Installation) -> None:
     ada = installation.signed_in()
     names = ["=1+1", "+1", "-1", "@SUM(A1)", 'quoted "name", and more', "plain = text"]
+    names += ["＝1+1", " =1", "\u200b＠SUM(A1)"]
     for name in names:
         body = {"label": name, "kind": "api", "permissions": ["charges:get"]}
         assert ada.post("/v1/access-tokens", json=body).status_code == 201
@@ -77,6 +78,7 @@ def test_no_cell_is_taken_for_a_formula(installation: Installation) -> None:
     assert answer.content.count(b"\r\n") == len(found) + 1
     told = {row["subject_name"] for row in found}
     assert {"'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\t=1", names[4], names[5]} <= told
+    assert {f"'{name}" for name in names[6:]} <= told
     assert not [cell for row in found for cell in row.values() if cell[:1] in ("=", "+", "-", "@")]
     assert "\r=1" not in {row["actor_name"] for row in found}
 

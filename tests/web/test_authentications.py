@@ -92,7 +92,7 @@ def test_whatever_is_wrong_the_answer_is_the_same(any_installation: Installation
         attempt(client, "ada@example.com", PASSWORD + "\0"),
         attempt(client, "", ""),
         attempt(client, "a\0b@example.com", PASSWORD),
-        attempt(client, "x" * 100_000, PASSWORD),
+        attempt(client, "x" * 3_000, PASSWORD),
     ]
     with installation.node.database.changing(installation.node.clock.now()) as change:
         entries = [allowlist.Entry("203.0.113.0/24", "")]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.core.errors import InvalidInput
-from gatepass.web.api.body import Fields, validated
+from gatepass.core.errors import MOST_ERRORS, InvalidInput
+from gatepass.web.api.body import Fields, _read, validated
 from gatepass.web.strict_json import BrokenJSON, parse, refuse_half_characters
 
 
@@ -113,6 +113,36 @@ def test_every_wrong_field_is_named_at_once() -> None:
     assert found["label"] == "This must be a string."
     assert found["kind"] == "This must be 'api' or 'ui'."
     assert found["other"] == "There is no such field."
+
+
+def test_an_answer_lists_few_errors_however_many_there_are() -> None:
+    """Each of them is short, and what is wrong in every place isn't looked for to the end."""
+    for text in (
+        json.dumps({f"{number}{'x' * 200}": 1 for number in range(90)}),
+        json.dumps({"label": "a", "permissions": [1] * 300_000}),
+        json.dumps({"label": "a", "permissions": [{"x" * 500: 1}] * 1_000}),
+    ):
+        found = errors(text)
+        assert len(found) == MOST_ERRORS
+        assert all(len(field) <= 100 and len(message) <= 300 for field, message in found)
+
+
+def test_an_object_with_thousands_of_members_is_none_of_ours() -> None:
+    """It would be told member by member that there is no such field."""
+    text = json.dumps({"label": "a", **{str(number): 1 for number in range(60_000)}})
+    with pytest.raises(InvalidInput, match="at most 100 members"):
+        _read(Sample, text.encode())
+
+
+def test_an_error_late_in_a_long_list_has_its_place() -> None:
+    names: list[Any] = ["a:b"] * 1_000
+    names[777] = 1
+    assert errors(json.dumps({"label": 2, "permissions": names})) == [
+        ("label", "This must be a string.")
+    ]
+    assert errors(json.dumps({"label": "a", "permissions": names})) == [
+        ("permissions.777", "This must be a string.")
+    ]
 
 
 def test_a_long_name_is_repeated_only_in_part() -> None:

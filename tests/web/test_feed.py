@@ -366,15 +366,15 @@ def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(
     def full(session: Session, *_: Any) -> bool:
         raise OSError("no space left")
 
-    monkeypatch.setattr("gatepass.registry.nodes.report", full)
     feed = Feed(loop, any_installation.app, any_installation.verifier_key())
-    began_ns = node.clock.boot_ns()
     last = feed.reached()
+    monkeypatch.setattr("gatepass.registry.nodes.report", full)
+    began_ns = node.clock.boot_ns()
     while (frame := feed.next()) is not None:
         assert isinstance(frame, Reached)
         last = frame
         assert last.asked_boot_ns - began_ns < 1_000_000_000
-    # A receipt counts it until two seconds after it was met.
+    # A receipt counts it until two seconds after that was known of it.
     assert last.asked_boot_ns - began_ns < 600_000_000
 
 
@@ -396,6 +396,34 @@ def test_what_nobody_expected_is_an_outage_and_leaves_nobody_waiting(
         assert refused.status == 503
         assert b"something" not in refused.body
     assert open_feed().status == 200
+
+
+def test_a_follower_that_is_forgotten_while_it_loads_is_not_vouched_for(
+    any_installation: Installation, loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody counts may not allow anything."""
+    monkeypatch.setattr("gatepass.registry.nodes.report", lambda *_: False)
+    feed = Feed(loop, any_installation.app, any_installation.verifier_key())
+    with pytest.raises(AssertionError, match="the stream has ended"):
+        feed.reached()
+
+
+def test_one_key_makes_few_followers(
+    open_feed: OpenFeed,
+    any_installation: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("gatepass.registry.nodes.MOST_PER_KEY", 2)
+    ids = [f"node_{number:016}" for number in range(4)]
+    for id in ids[:2]:
+        open_feed(node=id).reached()
+    for id in ids[2:]:
+        refused = open_feed(node=id)
+        assert refused.status == 409
+        assert b"too_many_followers" in refused.body
+    assert len([each for each in caplog.records if "has 2 followers already" in each.message]) == 1
+    open_feed(node=ids[0]).reached()
 
 
 def test_a_stop_ends_streams(open_feed: OpenFeed, any_installation: Installation) -> None:

@@ -7,7 +7,15 @@ import typer
 from sqlalchemy.orm import Session
 
 from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, as_sent, print_json, print_table, warn_unconfirmed, when
+from gatepass.cli.output import (
+    AsJson,
+    as_sent,
+    print_json,
+    print_table,
+    printable,
+    warn_unconfirmed,
+    when,
+)
 from gatepass.cli.tree import app
 from gatepass.core.errors import NotFound
 from gatepass.registry import allowlist, companies
@@ -51,7 +59,7 @@ def clear(company: CompanyName, json: AsJson = False) -> None:
     if json:
         print_json(as_sent(Allowlist.model_validate(lifted)))
     else:
-        typer.echo(f"{found.name} can be reached from anywhere again.", err=True)
+        typer.echo(f"{printable(found.name)} can be reached from anywhere again.", err=True)
 
 
 def _named(session: Session, name: str) -> Company:

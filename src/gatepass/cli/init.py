@@ -9,7 +9,7 @@ import typer
 from sqlalchemy.orm import Session
 
 from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, print_json, warn_unconfirmed
+from gatepass.cli.output import AsJson, print_json, printable, warn_unconfirmed
 from gatepass.cli.tree import app
 from gatepass.core.errors import InvalidInput, Misconfigured
 from gatepass.registry import companies, passwords, users
@@ -69,7 +69,7 @@ def init(
         administrator = {"id": user.id, "email": user.email, "operator": user.operator}
         print_json({"company": {"id": made.id, "name": made.name}, "user": administrator})
         return
-    typer.echo(f"{made.name} is set up. {user.email} is its administrator.", err=True)
+    typer.echo(f"{printable(made.name)} is set up. {user.email} is its administrator.", err=True)
     typer.echo("Next: gatepass serve", err=True)
 
 

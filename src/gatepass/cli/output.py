@@ -1,6 +1,8 @@
 """What commands print: a table for people, JSON for programs. Nothing else goes to stdout."""
 
+import codecs
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -15,14 +17,21 @@ from gatepass.registry.database import Change
 from gatepass.web.times import format_time
 
 _WIDEST = 100_000
+# Within JSON strings: C1 controls and what reorders text. JSON itself escapes C0 controls.
+_unprintable = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 #: The ``--json`` option of every command that prints data.
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the REST API would send it.")]
 
 
 def print_json(value: Any) -> None:
-    """Print *value* as JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print *value* as JSON, which is UTF-8: elsewhere in ASCII, and so readable all the same.
+
+    What could reorder or steer a terminal is escaped, as JSON allows.
+    """
+    speaks_utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
+    text = json.dumps(value, ensure_ascii=not speaks_utf8, indent=2)
+    typer.echo(_unprintable.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def as_sent(record: BaseModel) -> dict[str, Any]:
@@ -37,7 +46,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     _console().print(table)
 
 
@@ -47,7 +56,7 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, Text(_printable(value)))
+        table.add_row(name, Text(printable(value)))
     _console().print(table)
 
 
@@ -70,6 +79,6 @@ def _console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=_WIDEST)
 
 
-def _printable(text: str) -> str:
-    # A label can't make the terminal do things.
+def printable(text: str) -> str:
+    """*text* with U+FFFD for what could steer a terminal or reorder its lines, as labels may."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -13,6 +13,7 @@ from gatepass.cli.output import (
     print_facts,
     print_json,
     print_table,
+    printable,
     warn_unconfirmed,
     when,
 )
@@ -122,4 +123,4 @@ def deactivate(id: Id, json: AsJson = False) -> None:
     if json:
         print_json(as_sent(AccessToken.model_validate(token)))
     else:
-        typer.echo(f"{token.id} ({token.label}) is deactivated.", err=True)
+        typer.echo(f"{token.id} ({printable(token.label)}) is deactivated.", err=True)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from gatepass import environment
+from gatepass.core.display_text import END_ISOLATE, ISOLATE
 from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
 from gatepass.settings import Settings
 
@@ -98,4 +99,5 @@ def _one_line(error: GatepassError) -> str:
         # Without the statement, which the driver adds to what the server says of it.
         said = getattr(getattr(said, "diag", None), "message_primary", None) or said
         text += f" ({said})" if said else ""
-    return " ".join(text.split())
+    # The marks around other people's names are for pages: a terminal may draw them.
+    return " ".join(text.replace(ISOLATE, "").replace(END_ISOLATE, "").split())

@@ -5,7 +5,15 @@ from typing import Annotated
 import typer
 
 from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, as_sent, print_json, print_table, warn_unconfirmed, when
+from gatepass.cli.output import (
+    AsJson,
+    as_sent,
+    print_json,
+    print_table,
+    printable,
+    warn_unconfirmed,
+    when,
+)
 from gatepass.cli.tree import app
 from gatepass.registry import verifier_keys
 from gatepass.registry.actor import Actor
@@ -58,4 +66,4 @@ def deactivate(id: Id, json: AsJson = False) -> None:
     if json:
         print_json(as_sent(VerifierKey.model_validate(key)))
     else:
-        typer.echo(f"{key.id} ({key.label}) is deactivated.", err=True)
+        typer.echo(f"{key.id} ({printable(key.label)}) is deactivated.", err=True)

@@ -3,6 +3,8 @@
 They know no HTTP; ``web.problems`` has the one table that gives each its status.
 """
 
+from collections.abc import Sequence
+
 
 class GatepassError(Exception):
     """The root of every exception that Gatepass raises on purpose.
@@ -21,18 +23,30 @@ class GatepassError(Exception):
             self.reason = reason
 
 
+#: No answer lists more errors, or longer ones: it would be larger than what it answers.
+MOST_ERRORS = 20
+LONGEST_FIELD = 100
+LONGEST_MESSAGE = 300
+
+
 class InvalidInput(GatepassError):
     """Something a person or program sent can't be accepted as it stands.
 
     Attributes:
-        errors: (field, message) pairs; ``field`` is a path such as ``networks.2``.
+        errors: (field, message) pairs; ``field`` is a path such as ``networks.2``. Both may repeat
+            what was sent, so they are cut; of many errors the first ``MOST_ERRORS`` are kept.
+        left_out: how many more there were, as far as anyone looked.
     """
 
     reason = "invalid"
 
-    def __init__(self, errors: list[tuple[str, str]]) -> None:
-        super().__init__("; ".join(f"{field}: {message}" for field, message in errors))
-        self.errors = errors
+    def __init__(self, errors: Sequence[tuple[str, str]]) -> None:
+        self.errors = [
+            (field[:LONGEST_FIELD], message[:LONGEST_MESSAGE])
+            for field, message in errors[:MOST_ERRORS]
+        ]
+        self.left_out = len(errors) - len(self.errors)
+        super().__init__("; ".join(f"{field}: {message}" for field, message in self.errors))
 
 
 class Forbidden(GatepassError):

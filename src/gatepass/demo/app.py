@@ -10,6 +10,7 @@ from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.embed import GatepassMiddleware
 from gatepass.node import Node
 from gatepass.web import app as web
+from gatepass.web.bodies import MOST_BODY_BYTES, Bodies
 from gatepass.web.edge import Edge
 from gatepass.web.pages import styleguide_router
 
@@ -33,7 +34,8 @@ def create_app(node: Node, page_token: str = "") -> ASGIApp:
     dashboard = web.create_app(node, routers, beside=[SAMPLE_API])
     api = sample_api(SampleStore(node.settings.data_dir / FILE_NAME))
     guarded = GatepassMiddleware(
-        Edge(api),
+        # The guard has admitted whoever comes this far.
+        Edge(api, Bodies(), strangers=MOST_BODY_BYTES),
         node.verifier,
         catalogue=node.catalogue,
         trusted_proxies=node.settings.trusted_proxies,

@@ -18,6 +18,7 @@ from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.moments import moment
+from gatepass.web.pages.people_text import FILTERS
 from gatepass.web.pages.static_files import static
 
 DIRECTORY = "demo-mail"
@@ -31,6 +32,7 @@ _environment = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
+_environment.filters.update(FILTERS)
 _environment.globals.update(static=static, moment=moment)
 
 

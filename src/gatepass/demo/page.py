@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.headers import CONTENT_SECURITY_POLICY, security_headers
+from gatepass.web.pages.people_text import FILTERS
 from gatepass.web.pages.static_files import static
 
 _STATIC = {
@@ -26,6 +27,7 @@ _environment = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
+_environment.filters.update(FILTERS)
 _environment.globals.update(static=static)
 
 

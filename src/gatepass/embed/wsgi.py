@@ -16,7 +16,8 @@ WSGI tells less of a request than ASGI does, and here is what that means:
   twice the same, is garbage, and refused.
 * Header names arrive with hyphens and underscores alike, so that a caller's ``X_Forwarded_For``
   could pass for a trusted proxy's header. Gunicorn (from 22 on), Waitress, Werkzeug and Django's
-  own server drop such names, and nginx does in front of any; Granian's WSGI doesn't.
+  own server drop such names, and nginx does in front of any; Granian's WSGI, Hypercorn's and
+  uWSGI don't.
 * The path arrives decoded. That is what applications route on, so it is what is matched; where the
   server also tells it as it came (``RAW_URI``, ``REQUEST_URI``), the two must agree.
 """

@@ -15,6 +15,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from html import escape
 
+from gatepass.core.display_text import isolated
 from gatepass.core.domains import InvalidDomain, parse_domain
 
 _WIDTH = 72
@@ -56,7 +57,7 @@ def invitation(
     envelope: Envelope, *, company: str, inviter: str, url: str, expires_at: int
 ) -> EmailMessage:
     """The mail with an invitation's link. *expires_at* is Unix ms."""
-    company, inviter = _one_line(company), _one_line(inviter)
+    company, inviter = _person(company), _person(inviter)
     return _message(
         envelope,
         subject=f"{inviter} invited you to {company}",
@@ -233,7 +234,7 @@ def password_reset(
     envelope: Envelope, *, company: str, name: str, url: str, expires_at: int
 ) -> EmailMessage:
     """The mail with a password reset's link. *expires_at* is Unix ms."""
-    company, name = _one_line(company), _one_line(name)
+    company, name = _person(company), _person(name)
     return _message(
         envelope,
         subject=f"Set a new password for {company}",
@@ -325,6 +326,11 @@ def _encoding(text: str) -> str:
     """As readable as any server allows: bare where it is ASCII with short enough lines."""
     bare = text.isascii() and all(len(line) <= 900 for line in text.splitlines())
     return "7bit" if bare else "quoted-printable"
+
+
+def _person(name: str) -> str:
+    """A person's or company's name for a sentence, which it can't turn round."""
+    return isolated(" ".join(_one_line(name).split()))
 
 
 def _one_line(text: str) -> str:

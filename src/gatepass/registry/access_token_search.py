@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, and_, func, literal, or_, select, tuple_, type_coerce
 from sqlalchemy.orm import Session
 
-from gatepass.core.credentials import ID_LENGTH
+from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH
 from gatepass.core.errors import InvalidInput
 from gatepass.core.permissions import is_permission, is_wildcard, resource_wildcard
 from gatepass.registry.access_token_fields import KINDS
@@ -15,6 +15,8 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.fields import folded, storable
 from gatepass.registry.paging import COUNT_LIMIT, Cursor, Page, read_cursor, read_limit
 from gatepass.registry.tables import access_tokens
+
+_PREFIX = f"{ACCESS_TOKEN}_"
 
 
 def list_(
@@ -31,7 +33,7 @@ def list_(
     """The company's tokens, newest first, and how many match; the command line sees all companies'.
 
     Args:
-        q: part of the label, in any case, or of the id.
+        q: part of the label, in any case, or the beginning of the id, with or without ``gpat_``.
         status: ``active``, ``expired`` or ``deactivated``, at the session's time.
         permission: only tokens that this was chosen for, by name or within ``resource:*``.
         kind: ``api`` or ``ui``.
@@ -106,11 +108,27 @@ def _filters(
 
 
 def _named(session: Session, q: str) -> ColumnElement[bool]:
-    # Whoever pastes a whole token text finds it by its id; its secret is not even looked at.
-    return or_(
-        contains(session, access_tokens.c.label_folded, folded(q)),
-        contains(session, access_tokens.c.id, q[:ID_LENGTH]),
-    )
+    by_label = contains(session, access_tokens.c.label_folded, folded(q))
+    start = id_start(q)
+    if start is None:
+        return by_label
+    return or_(by_label, func.substr(access_tokens.c.id, 1, len(start)) == start)
+
+
+def id_start(q: str) -> str | None:
+    """The beginning of a token id that *q* is, with or without ``gpat_``; None if it is none.
+
+    Not a part from its middle: every id has "pat" in it. Whoever pastes a whole token text finds it
+    by its id, and its secret isn't even looked at; what a list shows of an id ends in an ellipsis.
+    """
+    text = q.strip().rstrip("\u2026")
+    whole = text if text.startswith(_PREFIX) else f"{_PREFIX}{text}"
+    rest = whole.removeprefix(_PREFIX)
+    if not rest.isascii() or not (rest.isalnum() or text == _PREFIX):
+        return None
+    # Longer than an id it can only be a whole text.
+    fits = len(whole) <= ID_LENGTH or text.startswith(_PREFIX)
+    return whole[:ID_LENGTH] if fits else None
 
 
 def contains(session: Session, text: ColumnElement[Any], part: str) -> ColumnElement[bool]:

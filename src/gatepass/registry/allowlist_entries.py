@@ -10,7 +10,7 @@ from sqlalchemy import Table, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.networks import InvalidNetwork, Networks, parse_network
-from gatepass.registry.fields import LONGEST_LABEL, Problems, storable
+from gatepass.registry.fields import LONGEST_LABEL, Problems, bidi_problem, storable
 from gatepass.registry.tables import allowlist_entries, allowlist_trial_entries, companies
 
 MOST_ENTRIES = 10_000
@@ -85,6 +85,8 @@ def read(entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], Networks]:
                 f"entries.{number}.note",
                 f"At most {LONGEST_LABEL} characters, without control characters.",
             )
+        elif (problem := bidi_problem(entry.note)) is not None:
+            problems.add(f"entries.{number}.note", problem)
         networks.append(network)
         found.setdefault(str(network), Entry(str(network), entry.note))
     problems.settle()

@@ -11,7 +11,7 @@ from gatepass.core.credentials import new_id
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit_records import STORED, AuditEvent, Subject, event_of
 from gatepass.registry.audit_search import Filters, count, list_, newest_number
-from gatepass.registry.audit_sentences import sentence
+from gatepass.registry.audit_sentences import marked_sentence, sentence
 from gatepass.registry.ended_log import ENDINGS, note
 from gatepass.registry.fields import storable
 from gatepass.registry.tables import audit_events, roles
@@ -23,6 +23,7 @@ __all__ = [
     "count",
     "last_change",
     "list_",
+    "marked_sentence",
     "newest_number",
     "record",
     "record_each",

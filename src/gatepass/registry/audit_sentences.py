@@ -1,9 +1,11 @@
 """Each event as a sentence: who did what to whom, with the names of that time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from gatepass.core.display_text import marked, relaxed
 from gatepass.registry.audit_records import AuditEvent
 
 #: What fields are called.
@@ -13,13 +15,48 @@ FIELDS = {
     "second_factor_required": "rule about second factors",
 }
 
+# Fields that hold what people typed, and subjects that have a label rather than a name.
+_NAMES = frozenset(("name", "label", "role", "role_name", "email"))
+_LABELLED = frozenset(("access_token", "verifier_key"))
+
 
 def sentence(event: AuditEvent) -> str:
-    """The event in words: "Ada Lovelace deactivated the access token Nightly settlement"."""
+    """The event in words: "Ada Lovelace deactivated the access token Nightly settlement".
+
+    A name can't turn the sentence round: one that could is isolated (``core.display_text``).
+    """
+    return relaxed(marked_sentence(event))
+
+
+def marked_sentence(event: AuditEvent) -> str:
+    """The same with a mark around each name, for pages to put it into an element of its own."""
+    event = _with_marked_names(event)
     without_actor = _WITHOUT_ACTOR.get(event.action)
     if without_actor is not None:
         return without_actor(event)
     return f"{_actor(event)} {_SAID.get(event.action, _plainly)(event)}"
+
+
+def _with_marked_names(event: AuditEvent) -> AuditEvent:
+    otherwise = "(no label)" if event.subject.kind in _LABELLED else "(no name)"
+    label = event.token_label
+    return replace(
+        event,
+        actor_name=marked(event.actor_name),
+        token_label=None if label is None else marked(label, "(no label)"),
+        subject=replace(event.subject, name=marked(event.subject.name, otherwise)),
+        before=_marked_fields(event.before, otherwise),
+        after=_marked_fields(event.after, otherwise),
+    )
+
+
+def _marked_fields(fields: dict[str, Any] | None, otherwise: str) -> dict[str, Any] | None:
+    if fields is None:
+        return None
+    return {
+        name: marked(value, otherwise) if name in _NAMES and isinstance(value, str) else value
+        for name, value in fields.items()
+    }
 
 
 def _actor(event: AuditEvent) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import ADMIN, Catalogue
 from gatepass.core.credentials import new_id
+from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, NotFound
 from gatepass.core.grants import CompanyRules
 from gatepass.registry import audit
@@ -48,7 +49,7 @@ def create(session: Session, actor: Actor, *, catalogue: Catalogue, name: str) -
     actor.require_operator()
     read_label("name", name)
     if by_name(session, name) is not None:
-        raise Conflict(f"There is a company {name} already.", reason="name_taken")
+        raise Conflict(f"A company named {isolated(name)} already exists.", reason="name_taken")
     company = Company(new_id("com"), name, "active", session.info["now"])
     session.execute(
         insert(companies),
@@ -121,7 +122,7 @@ def rename(
     read_label("name", name)
     taken = by_name(session, name)
     if taken is not None and taken.id != company.id:
-        raise Conflict(f"There is a company {name} already.", reason="name_taken")
+        raise Conflict(f"A company named {isolated(name)} already exists.", reason="name_taken")
     if name == company.name:
         return company
     session.execute(

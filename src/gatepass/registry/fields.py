@@ -3,6 +3,7 @@
 import re
 import unicodedata
 
+from gatepass.core.display_text import has_bidi_control, has_visible
 from gatepass.core.errors import InvalidInput
 
 LONGEST_LABEL = 100
@@ -35,11 +36,21 @@ def label_problem(value: object, *, longest: int = LONGEST_LABEL) -> str | None:
         return f"From 1 to {longest} characters."
     if not storable(value):
         return "Control characters can't be used here."
+    if not has_visible(value):
+        return "Must have a visible character."
+    return bidi_problem(value)
+
+
+def bidi_problem(value: str) -> str | None:
+    """What is wrong with a text that would reorder what stands around it; None if it is good."""
+    if has_bidi_control(value):
+        return "Must not have bidirectional control characters (U+202A–202E, U+2066–2069)."
     return None
 
 
 def read_label(field: str, value: str) -> str:
-    """A label or name: 1–100 characters without control characters.
+    """A label or name: 1–100 characters, one of them visible, without control characters and
+    bidirectional controls.
 
     Raises:
         InvalidInput: it isn't.

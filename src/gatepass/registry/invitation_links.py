@@ -168,12 +168,15 @@ def _good(session: Session, token: str, address: str | None) -> Row[Any]:
     stands = _stands(session, row)
     holder = users.by_email(session, row.email)
     if not stands or holder is not None:
+        elsewhere = holder is not None and holder.company != row.company_id
+        # Told to the mailbox alone: a link that was handed over has been in the inviter's hands.
+        told = stands and elsewhere and row.delivered_at is not None
         raise BrokenLink(
             BROKEN,
             reason="invitation_broken",
             whom=_whom_to_ask(session, row),
             company=row.company_name,
-            address_taken=stands and holder is not None and holder.company != row.company_id,
+            address_taken=told,
         )
     require_admitted(session, row.company_id, address)
     return row

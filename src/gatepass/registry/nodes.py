@@ -5,8 +5,9 @@ What they report is small and frequent, so it is counted, never a change: it tak
 A deactivation receipt counts everyone who could still say "allowed" (``receipts``). That is sound
 because nobody is vouched for without being known here:
 
-* Whoever is met, or was out of reach for longer than its staleness and is back, waits for the
-  change that is under way: either that change sees them, or they see that change.
+* An embedded verifier counts from when it is about to be vouched for, not from when it asks.
+* Whoever begins to count, or was out of reach for longer than its staleness and is back, waits for
+  the change that is under way: either that change sees them, or they see that change.
 * Whoever is known and in touch is counted until twice its staleness after it was last vouched for.
   The second staleness is for what is under way between the two: a question that takes longer is
   worth nothing by the time it is answered.
@@ -19,14 +20,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import case, delete, or_, select, text, update
+from sqlalchemy import case, delete, func, or_, select, text, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
+from gatepass.core.errors import Conflict
 from gatepass.registry import changes, receipts
 from gatepass.registry.changes import Position
 from gatepass.registry.shared_time import POSTGRESQL_NOW, shared_now
 from gatepass.registry.tables import nodes, revision
+
+#: A verifier key has so many followers at a time: whoever holds one could else invent thousands.
+MOST_PER_KEY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,43 @@ class Presence:
 def meet(session: Session, presence: Presence) -> None:
     """Note that someone is there, before any grant is given to them.
 
-    So whoever gets hold of a grant is known by the time it is ended: a receipt counts them all.
+    A node may say "allowed" from then on. An embedded verifier has no copy yet, or one that nobody
+    vouches for: before it is vouched for, it has to be reported as such (``report``), and what it
+    is given has to be read after that. Until then no receipt counts it.
+
+    Raises:
+        Conflict: ``too_many_followers``: its key has ``MOST_PER_KEY`` others in reach.
     """
     _wait_for_changes(session)
-    session.execute(_MEET, {**presence.row(), "now": shared_now(session)})
+    now = shared_now(session)
+    vouched_at = now
+    if presence.key_id is not None:
+        _make_room(session, presence, now)
+        vouched_at = now - 2 * presence.staleness_ms
+    session.execute(_MEET, {**presence.row(), "now": now, "vouched_at": vouched_at})
+
+
+def _make_room(session: Session, presence: Presence, now: int) -> None:
+    """Forget as many of a key's followers as have to make room: of those that can't say "allowed"
+    any more, the ones that have been silent for longest."""
+    table = nodes.c
+    others = (table.key_id == presence.key_id, table.id != presence.id)
+    known = session.scalars(select(table.id).where(table.id == presence.id)).first()
+    count = session.scalar(select(func.count()).where(*others)) or 0
+    if known is not None or count < MOST_PER_KEY:
+        return
+    silent = (table.vouched_at + 2 * table.staleness_ms <= now) & (
+        table.seen_at + 2 * table.staleness_ms <= now
+    )
+    some = select(table.id).where(*others, silent).order_by(table.seen_at, table.id)
+    gone = session.scalars(some.limit(count - MOST_PER_KEY + 1)).all()
+    if len(gone) <= count - MOST_PER_KEY:
+        raise Conflict(
+            f"The verifier key {presence.key_id} has {MOST_PER_KEY} followers already; give this "
+            "one another key.",
+            reason="too_many_followers",
+        )
+    session.execute(delete(nodes).where(table.id.in_(gone)))
 
 
 def report(session: Session, node_id: str, position: Position | None, vouched_at: int) -> bool:
@@ -137,15 +175,16 @@ def _done(session: Session, statement: Any) -> bool:
 WAIT_FOR_CHANGES = "SELECT 1 FROM revision WHERE id = 1 FOR SHARE"
 
 
-def meet_sql(now: str, **columns: str) -> str:
+def meet_sql(now: str, vouched_at: str, **columns: str) -> str:
     """The statement that meets someone; its parameters as a driver spells them."""
     names = ", ".join(columns)
     values = ", ".join(columns.values())
     updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name != "id")
     return (
         f"INSERT INTO nodes ({names}, first_seen_at, seen_at, vouched_at, revision) "  # noqa: S608 - names of columns and parameters' spellings
-        f"VALUES ({values}, {now}, {now}, {now}, 0) ON CONFLICT (id) DO UPDATE SET {updates}, "
-        "seen_at = excluded.seen_at, vouched_at = CASE WHEN nodes.vouched_at > excluded.vouched_at "
+        f"VALUES ({values}, {now}, {now}, {vouched_at}, 0) ON CONFLICT (id) DO UPDATE "
+        f"SET {updates}, seen_at = excluded.seen_at, "
+        "vouched_at = CASE WHEN nodes.vouched_at > excluded.vouched_at "
         "THEN nodes.vouched_at ELSE excluded.vouched_at END"
     )
 
@@ -161,7 +200,7 @@ HEARTBEAT = (
     f"WHERE {_IN_TOUCH} AND vouched_at + staleness_ms / 10 <= {POSTGRESQL_NOW}"
 )
 #: What meets it, after ``WAIT_FOR_CHANGES``.
-MEET = meet_sql(POSTGRESQL_NOW, **{name: f"%({name})s" for name in COLUMNS})
+MEET = meet_sql(POSTGRESQL_NOW, POSTGRESQL_NOW, **{name: f"%({name})s" for name in COLUMNS})
 
 _WAIT = text(WAIT_FOR_CHANGES)
-_MEET = text(meet_sql(":now", **{name: f":{name}" for name in COLUMNS}))
+_MEET = text(meet_sql(":now", ":vouched_at", **{name: f":{name}" for name in COLUMNS}))

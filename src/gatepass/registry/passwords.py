@@ -25,6 +25,7 @@ SHORTEST_WITH_SECOND_FACTOR = 8
 LONGEST = 256
 #: A longer one is never hashed: a megabyte of password would be a cheap way to keep us busy.
 LONGEST_BYTES = 1024
+_TOO_LONG = f"Must have at most {LONGEST} characters."
 #: A local part or company name this short would rule out half of all words.
 SHORTEST_FORBIDDEN_PART = 4
 
@@ -63,7 +64,7 @@ def hash(password: str, *, hasher: PasswordHasher = HASHER) -> str:
     """
     secret = _bytes(password)
     if secret is None:
-        raise InvalidInput([("password", f"At most {LONGEST} characters.")])
+        raise InvalidInput([("password", _TOO_LONG)])
     with _turn() as stepped_back:
         return stepped_back.submit(hasher.hash, secret).result()
 
@@ -97,8 +98,10 @@ def verify(password: str, kept: str | None, *, hasher: PasswordHasher = HASHER) 
 
 def _problem(password: str, email: str, company_name: str, second_factor: bool) -> str | None:
     shortest = SHORTEST_WITH_SECOND_FACTOR if second_factor else SHORTEST
-    if not shortest <= len(password) <= LONGEST:
+    if len(password) < shortest:
         return f"From {shortest} to {LONGEST} characters."
+    if len(password) > LONGEST:
+        return _TOO_LONG
     if _bytes(password) is None:
         return f"At most {LONGEST_BYTES} bytes of ordinary text."
     lower = folded(password)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import new_id
+from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, NotFound
 from gatepass.registry import audit, tables
 from gatepass.registry.actor import Actor
@@ -22,6 +23,7 @@ from gatepass.registry.fields import Problems, folded, label_problem
 from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.permission_fields import read_permissions
 from gatepass.registry.publishing import publish, published_rules, role_permissions
+from gatepass.registry.role_names import look_alike
 from gatepass.registry.role_records import Role, built_in, etag, of_company, permits
 from gatepass.registry.standing import standing
 
@@ -129,8 +131,9 @@ def create(
         Forbidden: ``signed_in_user_required``; without ``roles:manage``, or without one of the
             *permissions* oneself.
         InvalidInput: with all that is wrong with ``name`` and ``permissions``.
-        Conflict: ``name_taken``; unique in a company, compared without case, the built-in ones'
-            names included. ``too_many_roles``: a company has up to 200 of its own.
+        Conflict: ``name_taken``; a name must not look like that of another role of the company,
+            the built-in ones included (``role_names``). ``too_many_roles``: a company has up to 200
+            of its own.
     """
     actor.require_signed_in()
     actor = standing(session, actor)
@@ -226,7 +229,8 @@ def delete(
     actor.require_held(_permits(session, actor, role))
     if _in_use(session, role):
         raise Conflict(
-            f"{role.name} is in use: give its people another role, and end its invitations, first.",
+            f"{isolated(role.name)} is in use: give its people another role, and end its "
+            "invitations, first.",
             reason="role_in_use",
             current=role,
         )
@@ -301,13 +305,15 @@ def _read(given: Mapping[str, object], catalogue: Catalogue) -> dict[str, Any]:
 
 
 def _require_free(known: Mapping[str, Role], name: str) -> None:
-    taken = next((role for role in known.values() if _key(role.name) == _key(name)), None)
+    taken = look_alike(name, known.values())
     if taken is not None:
-        raise Conflict(f"There is a role {taken.name} already.", reason="name_taken")
+        raise Conflict(
+            f"A role's name must not look like another's, and {isolated(taken.name)} exists.",
+            reason="name_taken",
+        )
 
 
 def _key(name: str) -> str:
-    # Space doesn't make a name another one to people: " Admin" is not to be taken for Admin.
     return folded(" ".join(name.split()))
 
 

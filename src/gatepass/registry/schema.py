@@ -98,15 +98,19 @@ def state_of(connection: Connection) -> SchemaState:
     return "old" if version in VERSIONS else "newer"
 
 
-def upgrade(connection: Connection) -> None:
-    """Make the latest schema of an older one, or of none, within a transaction of one's own."""
+def upgrade(connection: Connection, *, to: str = "head") -> None:
+    """Make the latest schema of an older one, or of none, within a transaction of one's own.
+
+    Args:
+        to: the version to stop at.
+    """
     # Alembic is a heavy import, and only needed here: not by every process that serves.
     from alembic import command
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "gatepass.registry:migrations")
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def make_file(database: Database) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import ADMIN
+from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.core.grants import Holder
 from gatepass.registry import audit, authentications, receipts, second_factor
@@ -57,7 +58,7 @@ def change_role(
     require_unchanged(user, if_match)
     if user.status != "active":
         raise Conflict(
-            f"{user.name} is deactivated: their role stays as it is.",
+            f"{isolated(user.name)} is deactivated: their role stays as it is.",
             reason="user_deactivated",
             current=user,
         )
@@ -257,7 +258,7 @@ def _require_another_administrator(session: Session, user: User) -> None:
     # come one after the other, and the second is told.
     if is_last_administrator(session, user):
         raise Conflict(
-            f"{user.name} is the last administrator: make someone else one first.",
+            f"{isolated(user.name)} is the last administrator: make someone else one first.",
             reason="last_administrator",
             current=user,
         )

@@ -107,4 +107,5 @@ def _newest(
 
 def _named(row: Row[Any], part: str) -> bool:
     # Not in SQL: SQLite folds the case of ASCII alone.
-    return part in folded(row.name) or part in row.email_folded
+    # An international domain is found in either spelling: as it is shown, and by its A-labels.
+    return any(part in text for text in (folded(row.name), folded(row.email), row.email_folded))

@@ -59,6 +59,8 @@ _MOST_LAPSES = 3
 #: A trouble that lasts is told again after this long.
 _TELL_AGAIN_SECONDS = 60.0
 _CLOSE_SECONDS = 2.0
+#: Changes come twenty times a second at most.
+_REACHED_PAUSE_SECONDS = 0.005
 _MOST_NAMED = 200
 
 _log = logging.getLogger("gatepass.follower")
@@ -268,6 +270,9 @@ class Following:
                     self._troubles.over()
                 if not self._in_place():
                     break
+                # A server that has nothing to say says so twice a second; one that says it
+                # without a pause must not keep a core busy.
+                self._closed.wait(_REACHED_PAUSE_SECONDS)
         finally:
             self._stream = None
             stream.close()

@@ -30,7 +30,9 @@ PROTOCOL = 1
 MEDIA_TYPE = "application/vnd.gatepass.feed"
 #: Longer frames are refused by whoever reads: a broken or hostile stream must not fill the memory.
 MOST_FRAME_BYTES = 16 << 20
-MOST_RECORDS_BYTES = 64 << 20
+MOST_RECORDS_BYTES = 16 << 20
+#: A server sends some thousand at a time. Each becomes objects many times its size.
+MOST_RECORDS = 65_536
 #: Two clocks of different machines may part by this part of the time that passed (a thousandth).
 _DRIFT = 1_000
 
@@ -120,9 +122,21 @@ def unpack(frame: Records) -> Sequence[Record]:
         data = decompressor.decompress(frame.packed, MOST_RECORDS_BYTES)
         if decompressor.unconsumed_tail or not decompressor.eof:
             raise BrokenFeed("a frame holds too much, or is cut short")
+        if _length_of_array(data) > MOST_RECORDS:
+            raise BrokenFeed("a frame holds too many records")
         return _records.decode(data)
     except (zlib.error, *_UNREADABLE) as error:
         raise BrokenFeed("a frame's records can't be read") from error
+
+
+def _length_of_array(data: bytes) -> int:
+    """How many elements an array says it has; 0 where it isn't one, which decoding finds out."""
+    match data[:1]:
+        case b"\xdc":
+            return int.from_bytes(data[1:3])
+        case b"\xdd":
+            return int.from_bytes(data[1:5])
+    return 0
 
 
 class Frames:

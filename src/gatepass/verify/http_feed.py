@@ -5,6 +5,7 @@ nowhere; redirects are not followed, and nothing here puts it into a message.
 """
 
 import http.client
+import io
 import ipaddress
 import json
 import os
@@ -16,11 +17,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 from gatepass.core import credentials
 from gatepass.core.errors import GatepassError, Misconfigured
-from gatepass.verify.frames import MEDIA_TYPE, BrokenFeed, Frame, Frames
+from gatepass.verify.frames import (
+    MEDIA_TYPE,
+    MOST_FRAME_BYTES,
+    BrokenFeed,
+    Frame,
+    Frames,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 #: A server is given this long to take a connection, and to begin its answer.
 CONNECT_SECONDS = 5.0
@@ -32,6 +43,11 @@ LONGEST_FRAME_SECONDS = 30.0
 
 _AT_ONCE = 1 << 16
 _LONGEST_ANSWER = 1 << 16
+#: An answer's head, with all that may precede it (``100 Continue``), and any other answer than a
+#: feed, is no longer than this.
+_MOST_HEAD_BYTES = 1 << 17
+#: A frame may come in small chunks, each with a head of its own.
+_MOST_BYTES_A_FRAME = 2 * MOST_FRAME_BYTES + (1 << 20)
 VERSION = version("gatepass")
 
 
@@ -121,6 +137,48 @@ class FeedServer:
         return http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
 
 
+class _Bounded(io.RawIOBase):
+    """What comes over a connection, within a size and a time.
+
+    ``http.client`` reads interim answers, chunk extensions and trailers for as long as they come; a
+    hostile or broken server must not keep it at that.
+    """
+
+    def __init__(self, inner: io.RawIOBase) -> None:
+        self._inner = inner
+        self._deadline, self._left = 0.0, 0
+
+    def allow(self, seconds: float, size: int) -> None:
+        """So much may come from now on."""
+        self._deadline, self._left = time.monotonic() + seconds, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        if time.monotonic() > self._deadline:
+            raise BrokenFeed("the server's answer doesn't come to its end; it was cut")
+        count = self._inner.readinto(buffer)
+        self._left -= count or 0
+        if self._left < 0:
+            raise BrokenFeed("the server sends more than an answer may hold; it was cut")
+        return count
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer whose bytes are bounded from the first one on."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.bounded = _Bounded(self.fp.detach())
+        self.bounded.allow(CONNECT_SECONDS, _MOST_HEAD_BYTES)
+        self.fp = io.BufferedReader(self.bounded)
+
+
 class _Connected:
     """A connection that can be let go of, also by a forked process that has merely inherited it."""
 
@@ -131,6 +189,7 @@ class _Connected:
     def _connect(self, connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
         # Should it end, that is for us to know: the client would quietly open another.
         connection.auto_open = 0
+        connection.response_class = _Answer
         connection.connect()
         self._connection, self._socket = connection, connection.sock
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -186,16 +245,22 @@ class Stream(_Connected):
             OSError, http.client.HTTPException: the connection broke, or was silent for too long.
         """
         frames = Frames()
-        latest = time.monotonic()
+        self._expect_frame()
         while data := self._answer.read1(_AT_ONCE):
+            whole = False
             for frame in frames.feed(data):
-                latest = time.monotonic()
+                whole = True
                 yield frame
-            # A byte now and then is no sign of life.
-            if time.monotonic() - latest > LONGEST_FRAME_SECONDS:
-                raise BrokenFeed("a frame doesn't come to its end")
+            if whole:
+                # Only now: what was made of them took its time, too.
+                self._expect_frame()
         if frames.begun:
             raise BrokenFeed("the stream ended within a frame")
+
+    def _expect_frame(self) -> None:
+        # A byte now and then is no sign of life.
+        assert isinstance(self._answer, _Answer)
+        self._answer.bounded.allow(LONGEST_FRAME_SECONDS, _MOST_BYTES_A_FRAME)
 
 
 class Line(_Connected):
@@ -217,6 +282,7 @@ class Line(_Connected):
 
         Raises:
             Refused: the server doesn't take it.
+            BrokenFeed: its answer is larger, or takes longer, than one may.
             OSError, http.client.HTTPException: it can't be reached.
         """
         kept = self._connection is not None

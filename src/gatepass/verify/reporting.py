@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from gatepass.core.errors import GatepassError
 from gatepass.verify.grant_copy import Position
 from gatepass.verify.http_feed import Line, Refused
 from gatepass.verify.usage import Batch, Spool, spools
@@ -69,9 +70,11 @@ class Reporter:
                     self._send_use()
                     use_at = time.monotonic() + USE_SECONDS
                 pause = TELL_SECONDS
-            except (Refused, OSError, HTTPException, msgspec.DecodeError) as error:
+            except (GatepassError, OSError, HTTPException, msgspec.DecodeError) as error:
                 if pause == TELL_SECONDS and not self._closed.is_set():
-                    said = error.message if isinstance(error, Refused) else type(error).__name__
+                    said = (
+                        error.message if isinstance(error, GatepassError) else type(error).__name__
+                    )
                     _log.warning("what this service has reached and used can't be told: %s", said)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             self._closed.wait(pause)

@@ -7,8 +7,11 @@ off, however late in a snapshot, leaves the copy as it was.
 
 import logging
 import os
+import shutil
 import sqlite3
 import threading
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from gatepass.core.errors import Unavailable
@@ -19,6 +22,7 @@ from gatepass.verify.frames import (
     Frame,
     Opening,
     Reached,
+    Record,
     Records,
     asked_here,
     told_ms,
@@ -35,6 +39,13 @@ from gatepass.verify.grant_copy import (
 )
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.shared_time import SharedTime
+
+#: What comes before a ``Reached`` is one transaction. A hundred million grants take minutes.
+LONGEST_SNAPSHOT_SECONDS = 3_600.0
+LONGEST_CHANGE_SECONDS = 600.0
+#: The disk isn't the copy's alone: a long change leaves this much of it free, or a twentieth.
+SPARED_BYTES = 256 << 20
+_LOOK_AT_DISK_EVERY_BYTES = 16 << 20
 
 _log = logging.getLogger("gatepass.follower")
 
@@ -111,7 +122,9 @@ class StreamedCopy:
             if stream.opening is None:
                 raise BrokenFeed("a feed begins with its opening")
             if isinstance(frame, Records):
-                self._moving(stream).put(unpack(frame))
+                records = unpack(frame)
+                self._refuse_endless(stream, records)
+                self._moving(stream).put(records)
                 return None
             return self._reach(stream, stream.opening, frame)
 
@@ -141,6 +154,29 @@ class StreamedCopy:
             # The histories have parted, or the copy was too far behind.
             self._file.shared.withdraw()
             _log.info("building the copy of the grants anew")
+
+    def _refuse_endless(self, stream: "_Stream", records: Sequence[Record]) -> None:
+        """A hostile or broken server must not fill the disk, nor keep a process at work for ever.
+
+        Raises:
+            BrokenFeed: it would.
+        """
+        now = time.monotonic()
+        if stream.move is None:
+            stream.moving_since, stream.unlooked = now, 0
+        longest = LONGEST_SNAPSHOT_SECONDS if stream.anew else LONGEST_CHANGE_SECONDS
+        if now - stream.moving_since > longest:
+            raise BrokenFeed("the server's records don't come to an end; they were cut")
+        stream.unlooked += sum(len(record[1]) + len(record[2] or b"") for record in records)
+        if stream.unlooked < _LOOK_AT_DISK_EVERY_BYTES:
+            return
+        stream.unlooked = 0
+        disk = shutil.disk_usage(self._file.path.parent)
+        if disk.free < min(SPARED_BYTES, disk.total // 20):
+            raise BrokenFeed(
+                "the server's records would fill the disk; they were cut: "
+                f"{disk.free >> 20} MiB are free"
+            )
 
     def _moving(self, stream: "_Stream") -> Move:
         if stream.move is None:
@@ -206,6 +242,8 @@ class _Stream:
         sent_boot_ns: BOOT_CLOCK before it was asked for.
         anew: what comes until the first ``Reached`` is the whole.
         move: the transaction that takes in what comes, while there is one.
+        moving_since: when that began (``time.monotonic``).
+        unlooked: how many bytes came since the disk was looked at.
     """
 
     def __init__(self, here: Position | None, sent_boot_ns: int) -> None:
@@ -214,3 +252,5 @@ class _Stream:
         self.opening: Opening | None = None
         self.anew = False
         self.move: Move | None = None
+        self.moving_since = 0.0
+        self.unlooked = 0

@@ -22,6 +22,7 @@ from gatepass.verify.client_address import TrustedProxies
 from gatepass.web import api, metrics, pages
 from gatepass.web.api.body import field_errors
 from gatepass.web.authz import Endpoints
+from gatepass.web.bodies import Bodies
 from gatepass.web.cookies import cookie_name, login_cookie
 from gatepass.web.deps import Refused, refuse_from_outside
 from gatepass.web.edge import Edge
@@ -73,7 +74,8 @@ def create_app(
     for router in (api.router, metrics.router, pages.router, *extra):
         app.include_router(router)
     endpoints = Endpoints(node.verifier, trusted, node.not_ready, misconfigurations)
-    application = GatewayPaths(FeedPaths(Edge(app), node), endpoints)
+    bodies = Bodies()
+    application = GatewayPaths(FeedPaths(Edge(app, bodies), node, bodies), endpoints, bodies)
     https = promises_https(node.settings.public_url)
     return TransportSecurity(application) if https else application
 
@@ -116,11 +118,13 @@ async def _not_valid(request: Request, error: RequestValidationError) -> Respons
 
 
 async def _http_fault(request: Request, fault: HTTPException) -> Response:
-    allow = (("allow", _allowed(request)),) if fault.status_code == 405 else ()
+    more = tuple((fault.headers or {}).items())
+    if fault.status_code == 405:
+        more = (("allow", _allowed(request)),)
     if _for_people(request):
-        fault.headers = dict(allow)
+        fault.headers = dict(more)
         return await run_in_threadpool(error_page, request, fault)
-    return problem_response(problem_of_status(fault.status_code, allow))
+    return problem_response(problem_of_status(fault.status_code, more))
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:

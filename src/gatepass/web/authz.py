@@ -19,6 +19,7 @@ from gatepass.verify.client_address import TrustedProxies, client_address
 from gatepass.verify.presented import read_credential, read_origin, read_single
 from gatepass.verify.refusals import sentence
 from gatepass.verify.verifier import Known, Verifier
+from gatepass.web.bodies import CLOSE, MOST_BODY_BYTES, Lines
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.problems import (
     Problem,
@@ -30,14 +31,10 @@ from gatepass.web.problems import (
 from gatepass.web.strict_json import BrokenJSON, field_name, parse
 from gatepass.web.times import format_time
 
-#: The values of one header's lines in order; None for a line whose bytes can't be read.
-Lines = Callable[[str], Sequence[str | None]]
-
 GATEWAY = "/authz/nginx"
 VERIFY = "/v1/verify"
 #: Past this, X-Gatepass-Permissions names only what the call needed: proxies limit header sizes.
 LONGEST_PERMISSIONS = 2_000
-MOST_BODY_BYTES = 1 << 20
 
 _NO_STORE: Final = ("Cache-Control", "no-store")
 _NOTHING: Final = "-"
@@ -54,6 +51,10 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     status: int
     headers: list[tuple[str, str]]
     body: bytes = b""
+
+    def closing(self, close: bool) -> "Reply":
+        """This reply, with which the connection ends if *close*."""
+        return Reply(self.status, [*self.headers, CLOSE], self.body) if close else self
 
 
 class Endpoints:
@@ -176,11 +177,31 @@ class Endpoints:
             _log.exception("a service's question failed")
             return _problem(problem_of_status(500))
 
-    def _verify(self, lines: Lines, body: bytes) -> Reply:
+    def refuse_asker(self, lines: Lines) -> Reply | None:
+        """The refusal of a service without a good verifier key; None where the key is good.
+
+        What reads the body asks this first, so that nobody unknown has a body read or kept.
+        """
+        try:
+            return self._refuse_asker(lines)
+        except GatepassError as error:
+            return _problem(problem_of_error(error))
+        except Exception:
+            _log.exception("a service's key can't be looked at")
+            return _problem(problem_of_status(500))
+
+    def _refuse_asker(self, lines: Lines) -> Reply | None:
         presented = read_credential(lines("authorization"), lines("x-access-token"))
         reason = self._verifier.verifier_key(presented)
-        if reason is not Reason.allowed:
-            return _problem(problem_of_reason(401, reason.value))
+        if reason is Reason.allowed:
+            return None
+        return _problem(problem_of_reason(401, reason.value))
+
+    def _verify(self, lines: Lines, body: bytes) -> Reply:
+        # Again: the key may have ended while the body was coming.
+        refused = self._refuse_asker(lines)
+        if refused is not None:
+            return refused
         if len(body) > MOST_BODY_BYTES:
             return _problem(problem_of_status(413))
         try:

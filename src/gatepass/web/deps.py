@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query
 
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Forbidden, InvalidInput
@@ -21,12 +23,16 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.users import User
 from gatepass.verify.client_address import client_address
 from gatepass.verify.presented import read_credential, read_single
+from gatepass.web.bodies import sender_is_known
 from gatepass.web.cookies import cookie_counts, login_cookie
 from gatepass.web.misconfiguration import Fault
 from gatepass.web.strict_json import field_name
 
 # All that a person reaches who has no second factor although their company requires one.
 _WAY_TO_SECOND_FACTOR = frozenset(("/account/two-factor", "/sign-out", "/v1/me", "/v1/sign-out"))
+
+_UNKNOWN = "There is no such parameter."
+_MOST_ERRORS = 20
 
 
 class Refused(Exception):
@@ -81,13 +87,17 @@ def admit(request: Request, presented: str | Reason) -> Decision:
         Unavailable: it can't be decided now.
     """
     address, garbage = _address(request)
-    return node_of(request).admit(
+    decision = node_of(request).admit(
         presented,
         address=address,
         origin=read_single(lines(request, "origin")),
         referer=read_single(lines(request, "referer")),
         address_garbage=garbage,
     )
+    if decision.grant is not None:
+        # Also one that has ended: what was typed too late is shown again after signing in.
+        sender_is_known(request.scope)
+    return decision
 
 
 def caller_of(request: Request, decision: Decision) -> Caller:
@@ -186,17 +196,29 @@ def refuse_from_outside(request: Request) -> None:
 def _caller(request: Request) -> Caller:
     caller = caller_of(request, admit(request, _presented(request)))
     # After the credential: whoever has none is told that first, whatever else is wrong.
-    _refuse_repetition(request)
+    _refuse_odd_queries(request)
     return caller
 
 
-def _refuse_repetition(request: Request) -> None:
-    """Refuse a query that says something twice: a filter that isn't the one that was meant shows
-    more than was asked for."""
+def _refuse_odd_queries(request: Request) -> None:
+    """Refuse a query that says something twice, or that the route doesn't know: a filter that isn't
+    the one that was meant, or a misspelt one, shows more than was asked for.
+
+    What is known is what the route's own parameters are called, so nothing is listed twice. Pages
+    don't come here: browsers and mail programs append to their addresses what they like.
+    """
     counts = Counter(name for name, _ in request.query_params.multi_items())
-    twice = [field_name((name,)) for name, count in counts.items() if count > 1]
-    if twice:
-        raise InvalidInput([(name, "This is there more than once.") for name in twice])
+    if not counts:
+        return
+    parameters = get_flat_params(request.scope["route"].dependant)
+    known = {each.alias for each in parameters if isinstance(each.field_info, Query)}
+    wrong = [
+        (field_name((name,)), _UNKNOWN if name not in known else "This is there more than once.")
+        for name, count in counts.items()
+        if name not in known or count > 1
+    ]
+    if wrong:
+        raise InvalidInput(wrong[:_MOST_ERRORS])
 
 
 # What reads nothing is async, or FastAPI would lend it a thread.

@@ -7,9 +7,22 @@ import traceback
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gatepass.web.bodies import (
+    MOST_BODY_BYTES,
+    SIGN_IN_BODY_BYTES,
+    STRANGERS_BODY_BYTES,
+    Bodies,
+    Body,
+    BodyRefused,
+    announced_length,
+    discard_small,
+    keep_in,
+)
+from gatepass.web.gateway_asgi import lines_of, pieces_of
 from gatepass.web.problems import Problem, problem_of_status
 
-MAX_BODY = 1 << 20
+#: What needs no credential, and how large a body it takes.
+_OPEN = {"/v1/authentications": SIGN_IN_BODY_BYTES}
 
 _log = logging.getLogger("gatepass.web")
 
@@ -17,35 +30,45 @@ _log = logging.getLogger("gatepass.web")
 class Edge:
     """Wraps the application.
 
-    - A body over 1 MiB is 413, whether it was announced or trickles in chunk by chunk, before
-      anything parses it. One that breaks off is 400, and nothing of it counts.
+    - A body that is too large is 413, whether it was announced or trickles in chunk by chunk,
+      before anything parses it; one that takes too long is 408, one that breaks off is 400, and
+      nothing of it counts. While too much is arriving at once, it is 503 (``bodies``).
+    - What is left of a small body is read before the answer goes out.
     - HEAD is answered wherever GET is, with the same headers and no body.
     - What sets no headers of its own isn't stored by anyone, nor guessed at by browsers.
     - An exception that nothing caught becomes a 500 without details. The log gets the place and the
       kind; not the message, which may quote what was sent.
+
+    Args:
+        bodies: of this process.
+        strangers: how large a body may be before the sender's credential is known.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self, app: ASGIApp, bodies: Bodies, *, strangers: int = STRANGERS_BODY_BYTES
+    ) -> None:
         self._app = app
+        self._bodies = bodies
+        self._strangers = strangers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        passage = _Passage(receive, send, head=scope["method"] == "HEAD")
+        most = _OPEN.get(scope["path"], self._strangers)
+        with Body(self._bodies, most, known=False) as body:
+            await self._answer(scope, _Passage(scope, receive, send, body), body)
+
+    async def _answer(self, scope: Scope, passage: "_Passage", body: Body) -> None:
         if passage.head:
             scope = {**scope, "method": "GET"}
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit():
+        keep_in(scope, body)
+        if passage.announced is None:
             await _answer(passage, problem_of_status(400))
             return
-        # Compared by length first: turning thousands of digits into a number takes its time.
-        if len(announced) > 19 or int(announced) > MAX_BODY:
-            if scope["path"].startswith("/v1/"):
-                await _answer(passage, problem_of_status(413))
-                return
-            # A person is told by a page, as of everything else that is wrong with a form.
-            passage.too_large = True
+        if passage.announced > MOST_BODY_BYTES and scope["path"].startswith("/v1/"):
+            await _answer(passage, problem_of_status(413))
+            return
         try:
             await self._app(scope, passage.receive, passage.send)
         except Exception as error:
@@ -64,34 +87,48 @@ def log_unhandled(error: BaseException) -> None:
 class _Passage:
     """One request's way in and its answer's way out."""
 
-    def __init__(self, receive: Receive, send: Send, *, head: bool) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body: Body) -> None:
         self._receive = receive
+        self._next_piece = pieces_of(receive)
         self._send = send
-        self._received = 0
+        self._body = body
         self._whole = False
-        self.head = head
-        self.too_large = False
+        self._refused: int | None = None
+        self._lines = lines_of(scope)
+        self.announced = announced_length(self._lines("content-length"))
+        self.head = scope["method"] == "HEAD"
         self.started = False
         self.finished = False
 
     async def receive(self) -> Message:
-        if self.too_large:
-            raise HTTPException(413)
-        message = await self._receive()
-        if message["type"] == "http.request":
-            self._received += len(message.get("body", b""))
-            if self._received > MAX_BODY:
-                raise HTTPException(413)
-            self._whole = not message.get("more_body", False)
-        elif message["type"] == "http.disconnect" and not self._whole:
-            # The client is gone, or sent chunks that can't be read: its fault, not ours.
-            raise HTTPException(400)
-        return message
+        if self._refused is not None:
+            raise _fault(self._refused)
+        if self._whole:
+            # What follows is that the client has gone.
+            return await self._receive()
+        try:
+            self._body.expect(self.announced)
+            piece, more = await self._next_piece(self._body.deadline)
+            self._body.take(len(piece))
+        except BodyRefused as refused:
+            self._refused = refused.status
+            raise _fault(refused.status) from None
+        self._whole = not more
+        return {"type": "http.request", "body": piece, "more_body": more}
+
+    async def _let_it_end(self) -> bool:
+        """Whether what nobody read of the body has come to its end."""
+        if self._refused is not None:
+            return False
+        self._whole = True
+        return await discard_small(self._lines, self._next_piece)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
             headers = list(message.get("headers", ()))
+            if not self._whole and not await self._let_it_end():
+                headers.append((b"connection", b"close"))
             present = {name.lower() for name, _ in headers}
             headers += [pair for pair in _DEFAULTS if pair[0] not in present]
             message = {**message, "headers": headers}
@@ -100,6 +137,10 @@ class _Passage:
             if self.head:
                 message = {**message, "body": b""}
         await self._send(message)
+
+
+def _fault(status: int) -> HTTPException:
+    return HTTPException(status, headers=dict(BodyRefused(status).headers))
 
 
 _DEFAULTS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))

@@ -1,11 +1,24 @@
 """The same endpoints on the main port: an ASGI wrapper that comes before any framework."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gatepass.web.authz import GATEWAY, MOST_BODY_BYTES, VERIFY, Endpoints, Lines, Reply
+from gatepass.web.authz import GATEWAY, VERIFY, Endpoints, Reply
+from gatepass.web.bodies import (
+    CLOSE,
+    MOST_BODY_BYTES,
+    Bodies,
+    Body,
+    BodyRefused,
+    Lines,
+    NextPiece,
+    announced_length,
+    discard_small,
+    read,
+)
 from gatepass.web.gateway_port import refusal
 
 #: What answers to its plain spelling alone.
@@ -23,11 +36,13 @@ class GatewayPaths:
     Args:
         app: what answers the rest.
         endpoints: what answers gateways and services.
+        bodies: of this process.
     """
 
-    def __init__(self, app: ASGIApp, endpoints: Endpoints) -> None:
+    def __init__(self, app: ASGIApp, endpoints: Endpoints, bodies: Bodies) -> None:
         self._app = app
         self._endpoints = endpoints
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -42,23 +57,35 @@ class GatewayPaths:
             client = scope.get("client")
             reply = self._endpoints.gateway(client[0] if client else "", lines)
         elif path == VERIFY and method == "POST":
-            body = await read_body(receive)
-            reply = refusal(body) if isinstance(body, int) else self._endpoints.verify(lines, body)
-        elif path == VERIFY:
-            reply = refusal(405, ("Allow", "POST"))
-        elif path in ("/health/live", "/health/ready"):
-            if method not in ("GET", "HEAD"):
-                reply = refusal(405, ("Allow", "GET, HEAD"))
-            elif path.endswith("live"):
-                reply = self._endpoints.live()
-            else:
-                reply = self._endpoints.ready()
-        elif path.startswith("/authz/"):
-            reply = refusal(404)
+            reply = await self._verify(receive, lines)
         else:
-            await self._app(scope, receive, send)
-            return
+            found = self._read_nothing(path, method)
+            if found is None:
+                await self._app(scope, receive, send)
+                return
+            reply = found.closing(not await discard_small(lines, pieces_of(receive)))
         await send_reply(send, reply, head=method == "HEAD")
+
+    def _read_nothing(self, path: str, method: str) -> Reply | None:
+        if path == VERIFY:
+            return refusal(405, ("Allow", "POST"))
+        if path in ("/health/live", "/health/ready"):
+            if method not in ("GET", "HEAD"):
+                return refusal(405, ("Allow", "GET, HEAD"))
+            return self._endpoints.live() if path.endswith("live") else self._endpoints.ready()
+        return refusal(404) if path.startswith("/authz/") else None
+
+    async def _verify(self, receive: Receive, lines: Lines) -> Reply:
+        # Before the body: whoever has no key is told so, and keeps nothing here.
+        refused = self._endpoints.refuse_asker(lines)
+        if refused is not None:
+            return refused.closing(not await discard_small(lines, pieces_of(receive)))
+        try:
+            with Body(self._bodies, MOST_BODY_BYTES, known=True) as body:
+                body.expect(announced_length(lines("content-length")))
+                return self._endpoints.verify(lines, await read_body(receive, body))
+        except BodyRefused as refusal_of_body:
+            return refusal(refusal_of_body.status, CLOSE, *refusal_of_body.headers)
 
 
 def _disguised(path: str, raw_path: bytes) -> bool:
@@ -85,18 +112,29 @@ def lines_of(scope: Scope) -> Lines:
     return lines
 
 
-async def read_body(receive: Receive) -> bytes | int:
-    """The whole body, or the status that refuses it: 413 too large, 400 broken off."""
-    body = bytearray()
-    while True:
-        message = await receive()
+def pieces_of(receive: Receive) -> NextPiece:
+    """The pieces of a request's body."""
+
+    async def next_piece(deadline: float) -> tuple[bytes, bool]:
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise BodyRefused(408) from None
         if message["type"] != "http.request":
-            return 400
-        body += message.get("body", b"")
-        if len(body) > MOST_BODY_BYTES:
-            return 413
-        if not message.get("more_body", False):
-            return bytes(body)
+            raise BodyRefused(400)
+        return message.get("body", b""), message.get("more_body", False)
+
+    return next_piece
+
+
+async def read_body(receive: Receive, body: Body) -> bytes:
+    """The whole body of a request.
+
+    Raises:
+        BodyRefused: it isn't whole, too large, or too many are arriving.
+    """
+    return await read(pieces_of(receive), body)
 
 
 async def send_reply(send: Send, reply: Reply, *, head: bool) -> None:

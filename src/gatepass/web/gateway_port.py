@@ -5,11 +5,24 @@ values that aren't ASCII, so a header whose first line has no readable value is 
 here. (An unreadable line behind a readable one of the same name can't be seen through it.)
 """
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from gatepass.web.authz import GATEWAY, MOST_BODY_BYTES, VERIFY, Endpoints, Reply
+from gatepass.web.authz import GATEWAY, VERIFY, Endpoints, Reply
+from gatepass.web.bodies import (
+    CLOSE,
+    MOST_BODY_BYTES,
+    Bodies,
+    Body,
+    BodyRefused,
+    Lines,
+    NextPiece,
+    announced_length,
+    discard_small,
+    read,
+)
 from gatepass.web.in_place import on_the_loop
 from gatepass.web.problems import problem_of_status
 
@@ -25,6 +38,7 @@ class GatewayPort:
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
+        self._bodies = Bodies()
         self._peers: dict[str, str] = {}
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
@@ -55,23 +69,37 @@ class GatewayPort:
         return peer
 
     async def _other(self, path: str, scope: Any, protocol: Any) -> Reply:
-        headers = scope.headers
+        lines: Lines = partial(_lines, scope.headers)
+        if path == VERIFY and scope.method == "POST":
+            return await self._verify(lines, protocol)
+        reply = self._read_nothing(path, scope.method)
+        return reply.closing(not await discard_small(lines, _pieces_of(protocol)))
+
+    def _read_nothing(self, path: str, method: str) -> Reply:
         if path == VERIFY:
-            if scope.method != "POST":
-                return refusal(405, ("Allow", "POST"))
-            body = await _body(protocol)
-            if body is None:
-                return refusal(413)
-            announced = headers.get("content-length")
-            if announced is not None and announced != str(len(body)):
-                # It broke off: half a question isn't decided on.
-                return refusal(400)
-            return self._endpoints.verify(partial(_lines, headers), body)
+            return refusal(405, ("Allow", "POST"))
         if path in ("/health/live", "/health/ready"):
-            if scope.method not in ("GET", "HEAD"):
+            if method not in ("GET", "HEAD"):
                 return refusal(405, ("Allow", "GET, HEAD"))
             return self._endpoints.live() if path.endswith("live") else self._endpoints.ready()
         return refusal(404)
+
+    async def _verify(self, lines: Lines, protocol: Any) -> Reply:
+        # Before the body: whoever has no key is told so, and keeps nothing here.
+        refused = self._endpoints.refuse_asker(lines)
+        if refused is not None:
+            return refused.closing(not await discard_small(lines, _pieces_of(protocol)))
+        try:
+            with Body(self._bodies, MOST_BODY_BYTES, known=True) as body:
+                announced = announced_length(lines("content-length"))
+                body.expect(announced)
+                content = await read(_pieces_of(protocol), body)
+                if announced and announced != len(content):
+                    # It broke off: half a question isn't decided on.
+                    raise BodyRefused(400)
+                return self._endpoints.verify(lines, content)
+        except BodyRefused as refusal_of_body:
+            return refusal(refusal_of_body.status, CLOSE, *refusal_of_body.headers)
 
 
 def refusal(status: int, *more_headers: tuple[str, str]) -> Reply:
@@ -88,12 +116,30 @@ def _lines(headers: Any, name: str) -> Sequence[str | None]:
     return values if headers.get(name) is not None else [None, *values]
 
 
-async def _body(protocol: Any) -> bytes | None:
-    """The whole body, or None if it is too large; a trickle is cut off as soon as it is."""
-    chunks, length = [], 0
-    async for chunk in protocol:
-        length += len(chunk)
-        if length > MOST_BODY_BYTES:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
+def _pieces_of(protocol: Any) -> NextPiece:
+    """The pieces of a request's body. Granian's coroutines are no tasks, which asyncio's timeouts
+    need; what each waits for is cancelled instead."""
+    pieces = protocol.__aiter__()
+
+    async def next_piece(deadline: float) -> tuple[bytes, bool]:
+        loop = asyncio.get_running_loop()
+        try:
+            piece = pieces.__anext__()
+        except StopAsyncIteration:
+            return b"", False
+        timer = loop.call_at(deadline, piece.cancel)
+        try:
+            return await piece, True
+        except StopAsyncIteration:
+            return b"", False
+        except asyncio.CancelledError as error:
+            if loop.time() < deadline:
+                raise
+            # It is kept somewhere, and by its frames the request, whose connection then isn't
+            # closed.
+            error.__traceback__ = None
+        finally:
+            timer.cancel()
+        raise BodyRefused(408)
+
+    return next_piece

@@ -29,16 +29,17 @@ _PROBLEMS = {
     403: "The credential is good, but not for this, or not from here.",
     404: "There is no such thing, or it belongs to another company.",
     405: "The address doesn't answer this method.",
+    408: "The body must be complete within 15 seconds.",
     409: "Its state, or another change, doesn't allow it.",
     410: "The link is broken: used, replaced, too old, or meanwhile without ground.",
-    413: "The body is larger than 1 MiB.",
+    413: "The body must be at most 1 MiB; 16 KiB without a credential, 4 KiB to sign in.",
     415: "The body has to be application/json.",
     422: "What was sent can't be accepted as it stands; `errors` says what.",
     429: "Too many attempts; `Retry-After` says when to try again.",
     500: "A fault of ours.",
     503: "It can't be answered right now.",
 }
-_ALWAYS = (400, 405, 413, 500, 503)
+_ALWAYS = (400, 405, 408, 413, 500, 503)
 _ANY_TOKEN: list[dict[str, list[str]]] = [
     {"bearer": []},
     {"x-access-token": []},

@@ -51,7 +51,9 @@ SENTENCES: dict[str, str] = {
     "invalid": "What was sent can't be accepted as it stands.",
     "not_found": "There is nothing here.",
     "method_not_allowed": "This address doesn't answer that method.",
-    "body_too_large": "The body is larger than 1 MiB.",
+    "body_too_large": "The body must be at most 1 MiB; 16 KiB without a credential, 4 KiB to sign "
+    "in.",
+    "request_timeout": "The body must be complete within 15 seconds.",
     "unsupported_media_type": "The body has to be application/json.",
     "internal_error": "Something went wrong on our side. It has been logged.",
     "unavailable": "This can't be answered right now.",
@@ -62,6 +64,7 @@ _REASON_OF_STATUS: dict[int, str] = {
     400: "bad_request",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "body_too_large",
     415: "unsupported_media_type",
     422: "invalid",
@@ -155,7 +158,10 @@ def problem_of_error(error: GatepassError) -> Problem:
     if status is None:
         return problem_of_status(500)
     if isinstance(error, InvalidInput):
-        return Problem(status, error.reason, SENTENCES["invalid"], errors=error.errors)
+        detail = SENTENCES["invalid"]
+        if error.left_out:
+            detail += f" The first {len(error.errors)} errors are listed."
+        return Problem(status, error.reason, detail, errors=error.errors)
     if isinstance(error, Forbidden):
         # A credential that ended between its admission and its turn to change something.
         if error.reason in TOKEN_AT_FAULT:

@@ -6,12 +6,14 @@ one reading is refused: duplicate keys, NaN, other encodings. No framework is im
 
 import json
 from collections import Counter
+from functools import partial
 from math import isfinite
 from typing import Any, NoReturn
 
 from gatepass.core.errors import GatepassError, InvalidInput
 
 _LONGEST_NAME = 100
+_TOO_DEEP = "This is nested too deeply."
 _DEEPEST_FIELD = 3
 _MOST_LOOKED_AT = 1_000
 
@@ -22,20 +24,23 @@ class BrokenJSON(GatepassError):
     reason = "bad_request"
 
 
-def parse(content: bytes) -> Any:
+def parse(content: bytes, *, most_members: int | None = None) -> Any:
     """The value of a JSON text.
+
+    Args:
+        most_members: how many members an object may have.
 
     Raises:
         BrokenJSON: broken JSON, or bytes that aren't UTF-8.
-        InvalidInput: duplicate keys, NaN and its like, nesting deeper or numbers longer than
-            anything of ours.
+        InvalidInput: too many members, duplicate keys, NaN and its like, nesting deeper or numbers
+            longer than anything of ours.
     """
     try:
         text = content.decode("utf-8")
         try:
             return json.loads(
                 text,
-                object_pairs_hook=_object,
+                object_pairs_hook=partial(_object, most_members),
                 parse_constant=_no_number,
                 parse_float=_finite,
             )
@@ -48,7 +53,7 @@ def parse(content: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise BrokenJSON(f"The body is not UTF-8 at byte {error.start}.") from None
     except RecursionError:
-        raise InvalidInput([("body", "This is nested too deeply.")]) from None
+        raise InvalidInput([("body", _TOO_DEEP)]) from None
     except ValueError:
         # Python refuses to read integers of more than 4,300 digits.
         raise InvalidInput([("body", "A number has too many digits.")]) from None
@@ -62,8 +67,14 @@ def refuse_half_characters(value: Any) -> None:
     Raises:
         InvalidInput: for the field it is in.
     """
-    if not _is_whole(value):
-        raise InvalidInput([(field_name(_broken_place(value)), "This is not valid Unicode.")])
+    try:
+        whole = _is_whole(value)
+        place = () if whole else _broken_place(value)
+    except RecursionError:
+        # What could just be read need not be writable.
+        raise InvalidInput([("body", _TOO_DEEP)]) from None
+    if not whole:
+        raise InvalidInput([(field_name(place), "This is not valid Unicode.")])
 
 
 def field_name(path: tuple[str | int, ...]) -> str:
@@ -92,7 +103,9 @@ def _broken_place(value: Any) -> tuple[str | int, ...]:
     return path
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(most_members: int | None, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if most_members is not None and len(pairs) > most_members:
+        raise InvalidInput([("body", f"An object must have at most {most_members} members.")])
     members = dict(pairs)
     if len(members) != len(pairs):
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)

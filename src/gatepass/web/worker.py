@@ -35,10 +35,18 @@ from gatepass.verify.verifier import Verifier
 from gatepass.web.authz import Endpoints
 from gatepass.web.gateway_port import GatewayPort
 from gatepass.web.in_place import InPlaceLoop
+from gatepass.web.own_sockets import cut_off_unread, hang_up_all
 
 #: Granian takes no more connections than this at a time. They cost little; at its own thousand,
 #: whoever opens so many and sends nothing keeps everyone else out until they are cut off.
 _MOST_CONNECTIONS = 16_384
+#: A request's head is complete within this time, and as long a connection may be idle.
+_HEAD_SECONDS = 30
+#: What is read ahead of a connection, and so the longest head. Its own 400 KiB, times all
+#: connections, would be gigabytes for whoever opens them. A feed's address takes 60 KiB at most.
+_MOST_AHEAD = 65_536
+#: On the way out, clients that neither finish a request nor take an answer are waited for so long.
+_LAST_SECONDS = 15.0
 
 _log = logging.getLogger("gatepass.worker")
 
@@ -182,7 +190,9 @@ def _serve(
         interface=interface,
         task_impl=task_impl,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=30_000),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=_HEAD_SECONDS * 1000, max_buffer_size=_MOST_AHEAD
+        ),
         websockets=False,
         backlog=1024,
         backpressure=_MOST_CONNECTIONS,
@@ -196,15 +206,20 @@ def _serve(
             # The server waits for answers under way; those that have no end have to be ended.
             leave()
             server.stop()
+            loop.call_later(_LAST_SECONDS, hang_up_all, order.port)
 
         loop.add_signal_handler(signal.SIGTERM, stop)
+
+        def serving() -> None:
+            cut_off_unread(order.port)
+            _say_ready(order.ready_descriptor)
 
         def supervisor_gone() -> None:
             loop.remove_reader(sys.stdin.fileno())
             stop()
 
         loop.add_reader(sys.stdin.fileno(), supervisor_gone)
-        loop.call_later(0.05, _say_ready, order.ready_descriptor)
+        loop.call_later(0.05, serving)
         await server.serve()
 
     # What was loaded so far stays for good: the collector needn't walk it again and again.

@@ -9,7 +9,8 @@ import pytest
 from asking import Ask, asgi, plain
 from gatepass.core.reason import STATUS, Reason
 from gatepass.verify.client_address import TrustedProxies
-from gatepass.web.authz import MOST_BODY_BYTES, VERIFY, Endpoints
+from gatepass.web.authz import VERIFY, Endpoints
+from gatepass.web.bodies import MOST_BODY_BYTES
 from world import START_MS, Clocks, World
 
 GET = {"permission": "charges:get"}

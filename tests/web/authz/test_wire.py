@@ -9,7 +9,8 @@ import pytest
 
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
-from gatepass.web.authz import GATEWAY, MOST_BODY_BYTES, VERIFY
+from gatepass.web.authz import GATEWAY, VERIFY
+from gatepass.web.bodies import MOST_BODY_BYTES
 from workers import Worker, ask, exchange
 from world import World
 

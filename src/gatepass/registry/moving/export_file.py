@@ -20,7 +20,7 @@ from sqlalchemy import Engine, NullPool, create_engine, event, exc, text
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import GatepassError, Misconfigured
-from gatepass.registry.moving import contents
+from gatepass.registry.moving import contents, file_schema
 from gatepass.registry.moving.contents import Content, Contents, Progress
 from gatepass.registry.schema import VERSIONS, upgrade
 
@@ -28,6 +28,11 @@ from gatepass.registry.schema import VERSIONS, upgrade
 _LATEST_MS = 253_402_300_799_999
 #: "gpex", in the header of the file.
 _APPLICATION_ID = 0x67706578
+# Texts in a damaged file need not be UTF-8.
+_UNREADABLE = (exc.SQLAlchemyError, sqlite3.Error, UnicodeDecodeError)
+_LONGEST_VERSION = 64
+#: No text or record of ours is nearly as long.
+_LONGEST_VALUE = 64 << 20
 _FACT_COLUMNS = ("at", "version")
 _FACTS = (
     "CREATE TABLE export (at INTEGER NOT NULL, version TEXT NOT NULL)",
@@ -157,14 +162,20 @@ def _facts(path: Path, connection: Connection) -> tuple[ExportFile, str]:
         made_here = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
         if made_here != _APPLICATION_ID:
             raise Misconfigured(f"{path} is no export: gatepass export makes them")
+        if not file_schema.is_plain(connection):
+            raise Misconfigured(f"{path} is no export, or it is damaged")
         at, made_by = connection.exec_driver_sql("SELECT at, version FROM export").one()
         schema = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
-    except (exc.SQLAlchemyError, sqlite3.Error) as error:
+    except _UNREADABLE as error:
         raise Misconfigured(f"{path} is no export, or it is damaged") from error
     if type(at) is not int or not 0 <= at <= _LATEST_MS or type(made_by) is not str:
         raise _damaged(path)
+    if len(made_by) > _LONGEST_VERSION or not made_by.isprintable():
+        raise _damaged(path)
     if schema not in VERSIONS:
         raise Misconfigured(f"{path} was made by a newer version of Gatepass: {made_by}")
+    if not file_schema.has_schema(connection, schema, _FACTS):
+        raise _damaged(path)
     return ExportFile(path, connection, at, made_by), schema
 
 
@@ -174,6 +185,9 @@ def _verify(file: ExportFile, connection: Connection, progress: Progress) -> Non
             name: Content(rows, digest)
             for name, rows, digest in connection.exec_driver_sql("SELECT * FROM exported_tables")
         }
+        numbers = all(type(content.rows) is int for content in said.values())
+        if not numbers or said.keys() != _tables(connection):
+            raise _damaged(file.path)
         progress.begin("Reading", sum(content.rows for content in said.values()))
         file.contents = {
             table: contents.measured(
@@ -181,11 +195,20 @@ def _verify(file: ExportFile, connection: Connection, progress: Progress) -> Non
             )
             for table in said
         }
-    except (exc.SQLAlchemyError, sqlite3.Error) as error:
+    except _UNREADABLE as error:
         raise _damaged(file.path) from error
-    if "export" not in said or contents.differing(said, file.contents):
+    if contents.differing(said, file.contents):
         raise _damaged(file.path)
     del file.contents["export"]
+
+
+def _tables(connection: Connection) -> set[str]:
+    """The tables whose contents are told: all but those that say so, and the schema's version."""
+    found = connection.exec_driver_sql(
+        "SELECT name FROM sqlite_master WHERE type = 'table' "
+        "AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
+    )
+    return set(found.scalars()) - {"alembic_version", "exported_tables"}
 
 
 def _columns(connection: Connection, table: str) -> tuple[str, ...]:
@@ -204,8 +227,12 @@ def _copy_up_to_date(path: Path, copy: Path) -> None:
     finally:
         from_.close()
         to.close()
-    with _writing(copy) as connection:
-        upgrade(connection)
+    try:
+        with _writing(copy) as connection:
+            upgrade(connection)
+    except _UNREADABLE as error:
+        # What its tables hold isn't what that version wrote.
+        raise _damaged(path) from error
 
 
 def _require_plain_file(path: Path) -> None:
@@ -269,4 +296,5 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     # It may come from anywhere: nothing in it is run.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
     return connection

@@ -146,7 +146,8 @@ def search(
     limit: Limit | None = None,
     cursor: PageCursor = None,
 ) -> Listed[AccessToken]:
-    """Needs `access-tokens:search`. `q` is looked for in labels and ids."""
+    """Needs `access-tokens:search`. `q` is looked for in labels, without case, and at the
+    beginning of ids, with or without `gpat_`."""
     with node.database.reading(node.clock.now()) as session:
         page = access_tokens.list_(
             session,

@@ -21,6 +21,7 @@ from gatepass.registry.audit import AuditEvent
 from gatepass.registry.paging import LARGEST_PAGE
 from gatepass.registry.standing import standing
 from gatepass.web.api.audit_events import Wanted, sent, with_times
+from gatepass.web.api.csv_cells import csv_cell
 from gatepass.web.deps import Authenticated, OurNode
 from gatepass.web.times import format_time
 
@@ -45,9 +46,6 @@ _COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
     "after": lambda event: _json(event.after),
     "id": lambda event: event.id,
 }
-# How a cell begins that a spreadsheet would take for a formula (CSV injection): whoever names a
-# token "=HYPERLINK(…)" must not reach into the machine of the auditor who opens the file.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @router.get(
@@ -108,7 +106,7 @@ def _as_csv(pages: Iterable[list[AuditEvent]]) -> Iterator[str]:
     """RFC 4180. It begins with the mark by which spreadsheets know UTF-8."""
     yield "\ufeff" + _lines([list(_COLUMNS)])
     for page in pages:
-        yield _lines([_cell(read(event)) for read in _COLUMNS.values()] for event in page)
+        yield _lines([csv_cell(read(event) or "") for read in _COLUMNS.values()] for event in page)
 
 
 def _as_json_lines(pages: Iterable[list[AuditEvent]]) -> Iterator[str]:
@@ -123,11 +121,6 @@ def _lines(rows: Iterable[list[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(rows)
     return text.getvalue()
-
-
-def _cell(value: str | None) -> str:
-    value = value or ""
-    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def _json(fields: dict[str, Any] | None) -> str | None:

@@ -1,11 +1,11 @@
 """A request's JSON body as a model: no unknown fields, no wrong type turned into the right one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
-from starlette.concurrency import run_in_threadpool
 
 from gatepass.core.errors import InvalidInput
 from gatepass.web.cookies import is_json
@@ -16,6 +16,12 @@ from gatepass.web.strict_json import field_name, parse, refuse_half_characters
 _UNDECLARED = (None, "application/x-www-form-urlencoded")
 # A megabyte made of small things takes a fifth of a second to read; others needn't wait for it.
 _QUICKLY_READ = 16_384
+# A megabyte of JSON may become a hundred of objects. Threads don't read it any faster.
+_slowly_read = CapacityLimiter(2)
+#: No object of ours has nearly as many members.
+_MOST_MEMBERS = 100
+#: Lists are validated in parts, so that one with an error in every item is soon refused.
+_PART = 50
 
 
 class Fields(BaseModel):
@@ -48,13 +54,13 @@ def body(model: type[Fields]) -> Any:
             raise HTTPException(415)
         if len(content) <= _QUICKLY_READ:
             return _read(model, content)
-        return await run_in_threadpool(_read, model, content)
+        return await to_thread.run_sync(_read, model, content, limiter=_slowly_read)
 
     return Depends(read)
 
 
 def _read(model: type[Fields], content: bytes) -> Fields:
-    value = parse(content)
+    value = parse(content, most_members=_MOST_MEMBERS)
     refuse_half_characters(value)
     return validated(model, value)
 
@@ -87,15 +93,44 @@ def validated(model: type[Fields], value: Any) -> Fields:
     """*value* as *model*.
 
     Raises:
-        InvalidInput: with every field that is wrong.
+        InvalidInput: with the fields that are wrong, the first ones if they are many.
     """
+    for name, first, part in _parts(value):
+        try:
+            model.model_validate(part)
+        except ValidationError as error:
+            raise InvalidInput(field_errors(_moved(error, name, first))) from None
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise InvalidInput(field_errors(error.errors(include_url=False))) from None
+        raise InvalidInput(field_errors(_details(error))) from None
 
 
-def field_errors(errors: Sequence[Any]) -> list[tuple[str, str]]:
+def _parts(value: Any) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """*value* with one part of a long list in the list's place: the list's name, where the part
+    begins, and the value."""
+    if not isinstance(value, dict):
+        return
+    for name, items in value.items():
+        if isinstance(items, list) and len(items) > _PART:
+            for first in range(0, len(items), _PART):
+                yield name, first, {**value, name: items[first : first + _PART]}
+
+
+def _moved(error: ValidationError, name: str, first: int) -> Iterator[Any]:
+    """The findings in a part of a list, as those of the whole."""
+    for found in _details(error):
+        place = found["loc"]
+        if len(place) > 1 and place[0] == name and isinstance(place[1], int):
+            place = (name, first + place[1], *place[2:])
+        yield {**found, "loc": place}
+
+
+def _details(error: ValidationError) -> Sequence[Any]:
+    return error.errors(include_url=False)
+
+
+def field_errors(errors: Iterable[Any]) -> list[tuple[str, str]]:
     """Pydantic's findings as (field, message) pairs, in words for people."""
     return [(field_name(error["loc"]), _message(error)) for error in errors]
 

@@ -7,6 +7,7 @@ thread. Whoever reads slowly is waited for, and cut off in the end.
 import asyncio
 from collections.abc import Coroutine
 from contextlib import aclosing
+from functools import partial
 from importlib.metadata import version
 
 import msgspec
@@ -23,6 +24,15 @@ from gatepass.verify.frames import MEDIA_TYPE
 from gatepass.verify.identity import known_as
 from gatepass.verify.presented import read_credential
 from gatepass.web.authz import Reply
+from gatepass.web.bodies import (
+    CLOSE,
+    MOST_BODY_BYTES,
+    Bodies,
+    Body,
+    BodyRefused,
+    announced_length,
+    discard_small,
+)
 from gatepass.web.edge import log_unhandled
 from gatepass.web.feed.acknowledgement import read_acknowledgement
 from gatepass.web.feed.hanging_up import hang_up
@@ -31,7 +41,7 @@ from gatepass.web.feed.question import Question, read_question
 from gatepass.web.feed.source import Source
 from gatepass.web.feed.stream import Stream
 from gatepass.web.feed.use import fold_use
-from gatepass.web.gateway_asgi import lines_of, read_body, send_reply
+from gatepass.web.gateway_asgi import lines_of, pieces_of, read_body, send_reply
 from gatepass.web.gateway_port import refusal
 from gatepass.web.problems import (
     Problem,
@@ -63,11 +73,13 @@ class FeedPaths:
     Args:
         app: what answers the rest.
         node: what followers follow.
+        bodies: of this process.
     """
 
-    def __init__(self, app: ASGIApp, node: Node) -> None:
+    def __init__(self, app: ASGIApp, node: Node, bodies: Bodies) -> None:
         self._app = app
         self._node = node
+        self._bodies = bodies
         self._trusted = TrustedProxies.of(node.settings.trusted_proxies)
         self._source = Source(node)
         self._presences = Presences(node, self._source)
@@ -86,6 +98,8 @@ class FeedPaths:
             reply = await self._answer(scope, receive, send)
         except GatepassError as error:
             reply = _problem(problem_of_error(error))
+        except BodyRefused as refused:
+            reply = refusal(refused.status, CLOSE, *refused.headers)
         except Exception as error:
             log_unhandled(error)
             reply = _problem(problem_of_status(500))
@@ -97,21 +111,23 @@ class FeedPaths:
         key = read_credential(lines("authorization"), lines("x-access-token"))
         reason = self._node.verifier.verifier_key(key)
         if isinstance(key, Reason) or reason is not Reason.allowed:
-            return _problem(problem_of_reason(401, reason.value))
+            whole = await discard_small(lines, pieces_of(receive))
+            return _problem(problem_of_reason(401, reason.value)).closing(not whole)
         if scope["path"] == FEED:
             question = read_question(scope["query_string"])
             if scope["method"] == "HEAD":
                 return Reply(200, [(name.decode(), value.decode()) for name, value in _HEADERS])
             await self._stream(scope, receive, send, question, key)
             return None
-        body = await read_body(receive)
-        if isinstance(body, int):
-            return refusal(body)
-        if scope["path"] == ACKNOWLEDGEMENT:
-            node_id, position = read_acknowledgement(body)
-            await self._presences.acknowledge(known_as(node_id, key[:ID_LENGTH]), position)
-            return _json({})
-        return _json({"folded_to": await self._source.run(fold_use, self._node, body)})
+        with Body(self._bodies, MOST_BODY_BYTES, known=True) as body:
+            body.expect(announced_length(lines("content-length")))
+            content = await read_body(receive, body)
+            if scope["path"] == USE:
+                folded_to = await self._source.run(fold_use, self._node, content)
+                return _json({"folded_to": folded_to})
+        node_id, position = read_acknowledgement(content)
+        await self._presences.acknowledge(known_as(node_id, key[:ID_LENGTH]), position)
+        return _json({})
 
     async def _stream(
         self, scope: Scope, receive: Receive, send: Send, question: Question, key: str
@@ -133,7 +149,10 @@ class FeedPaths:
 
         with self._source.watched():
             async with self._presences.meet(presence) as present:
-                stream = Stream(self._node, self._source, question, present, still_good, _VERSION)
+                is_given = partial(self._presences.is_given, present)
+                stream = Stream(
+                    self._node, self._source, question, present, is_given, still_good, _VERSION
+                )
                 try:
                     await stream.begin()
                     await self._while_there(scope, receive, self._send(stream, send))

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from gatepass.core.errors import Unavailable
 from gatepass.node import Node
@@ -30,6 +30,7 @@ class Stream:
         source: what changes come from.
         question: what the follower asked for.
         present: what the registry knows of it.
+        is_given: lets the registry know that it is about to be vouched for; may raise Unavailable.
         still_good: whether its key is; may raise Unavailable.
         version: of this Gatepass.
     """
@@ -40,6 +41,7 @@ class Stream:
         source: Source,
         question: Question,
         present: Present,
+        is_given: Callable[[], Awaitable[None]],
         still_good: Callable[[], bool],
         version: str,
     ) -> None:
@@ -48,6 +50,7 @@ class Stream:
         self._limits = question.limits
         self._asked_for = question.position
         self._present = present
+        self._is_given = is_given
         self._still_good = still_good
         self._version = version
         clock = node.clock
@@ -88,6 +91,7 @@ class Stream:
             async for page in self._read_pages():
                 yield page
             self._sent_ns = self._node.clock.boot_ns()
+            await self._is_given()
             moves = self._source.moves
             # What changed meanwhile. The registry is read in any case, for a page may have been of
             # a revision that nobody else on this node knows of yet. And nobody is vouched for by a
@@ -99,6 +103,11 @@ class Stream:
                 if not self._goes_on():
                     return
                 moves = self._source.moves
+        elif self._asked_for is not None:
+            # Read again: what was ended before the registry knew of this follower is in it.
+            await self._is_given()
+            moves = self._source.moves
+            step = await self._next(self._asked_for, read=True)
         while step is not None:
             async for frame in self._told(step):
                 yield frame

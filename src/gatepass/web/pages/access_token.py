@@ -13,6 +13,7 @@ from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
 from gatepass.web.pages.moments import HOUR
+from gatepass.web.pages.people_text import is_typed, to_type
 from gatepass.web.pages.permission_groups import permission_rows
 from gatepass.web.pages.snippets import serves, snippets
 from gatepass.web.pages.sparkline import DayOfUse, days_until
@@ -73,7 +74,6 @@ def show(
         use=use,
         receipt=receipt,
         history=history,
-        sentence_of=audit.sentence,
         snippets=snippets(
             token, None, catalogue=node.catalogue, settings=node.settings, serves=serves(request)
         ),
@@ -96,8 +96,11 @@ def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respo
     confirmed = True
     if token.status != "deactivated":
         typed = fields.one("label").strip()
-        if in_use(token, now) and typed != token.label.strip():
-            problem = "That is not its label." if typed else "It was used just now: type its label."
+        if in_use(token, now) and not is_typed(typed, token.label, token.id):
+            what = "label" if to_type(token.label, token.id) != token.id else "id"
+            problem = (
+                f"That is not its {what}." if typed else f"It was used just now: type its {what}."
+            )
             return _ask(visitor, node, id, problem)
         with node.database.changing(now) as change:
             access_tokens.deactivate(change.session, visitor.actor, id)

@@ -46,7 +46,7 @@ def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respon
         summary = form.summary(node.clock.now())
         return render("sentence.html", visitor=visitor, now=node.clock.now(), summary=summary)
     if pressed != "save":
-        form.press(pressed, visitor.address)
+        form.press(pressed, visitor.own_network)
         return _page(node, visitor, token, form)
     return _save(node, visitor, token, form)
 

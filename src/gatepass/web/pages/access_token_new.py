@@ -66,7 +66,7 @@ def send_form(request: Request, visitor: Visiting, node: OurNode, fields: Form) 
         form.errors[""] = "This form had lost its number. Look it over and press Create again."
         return _page(node, visitor, form, 422)
     if pressed != "create":
-        form.press(pressed, visitor.address)
+        form.press(pressed, visitor.own_network)
         return _page(node, visitor, form)
     return _create(request, node, visitor, form)
 

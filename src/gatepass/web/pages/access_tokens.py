@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from gatepass.core.display_text import marked
 from gatepass.core.errors import InvalidInput
 from gatepass.registry import access_tokens, usage
 from gatepass.registry.access_tokens import AccessToken
@@ -115,5 +116,5 @@ def _no_match(filters: Filters) -> str:
     kind = {"api": "API ", "ui": "UI "}.get(filters.kind, "")
     status = "" if filters.status == "any" else f"{filters.status} "
     if filters.q:
-        return f"No {status}{kind}token has “{filters.q}” in its label or id."
+        return f"No {status}{kind}token has “{marked(filters.q, filters.q)}” in its label or id."
     return f"There is no {status}{kind}token."

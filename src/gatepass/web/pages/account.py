@@ -85,5 +85,6 @@ def _page(
         former=mine.name if former is None else former,
         flash=flash,
         problems=defaultdict(str, problems or {}),
+        post=node.mailing.post.kind,
         meanwhile=first,
     )

@@ -89,4 +89,5 @@ def _page(
         account=mine,
         email=email,
         problems=defaultdict(str, problems or {}),
+        post=node.mailing.post.kind,
     )

@@ -4,16 +4,26 @@ What was typed is kept as typed; everything that can be typed wrong is checked h
 that the message stands beside it. What else must hold, the registry decides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 from gatepass.core.errors import InvalidInput
-from gatepass.core.networks import InvalidNetwork, parse_network
+from gatepass.core.networks import InvalidNetwork, Network
 from gatepass.registry.allowlist import Entry
 from gatepass.web.pages.forms import Fields
-from gatepass.web.pages.network_rows import joined, row_of, sent_rows
+from gatepass.web.pages.network_rows import (
+    SPLIT,
+    Row,
+    SentRows,
+    joined,
+    line_breaks,
+    row_of,
+    sent_rows,
+)
 from gatepass.web.pages.phrases import counted
+from gatepass.web.pages.typed_networks import is_plain, line_of, read_line, read_network
 
 #: Rows with their pictures are for people to look at; more than these nobody does.
 MOST_ROWS = 100
@@ -29,6 +39,7 @@ class AllowlistForm:
         as_text: it is written in lines instead, ``203.0.113.0/24 Office`` each.
         text: those lines.
         etag: the version of the list that is being edited.
+        sent: the rows as a browser sent them; None for a form that none has sent.
         errors: a sentence by place: ``networks.2`` for a row, "" for the form as a whole.
     """
 
@@ -37,16 +48,17 @@ class AllowlistForm:
     as_text: bool = False
     text: str = ""
     etag: str = ""
+    sent: SentRows | None = None
     errors: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, fields: Fields) -> Self:
         """What a browser sent."""
-        networks = sent_rows(fields)
-        notes = [note.strip() for note in fields.all("network_note")]
+        sent = sent_rows(fields, noted=True)
         return cls(
-            networks=networks,
-            notes=[*notes, *[""] * len(networks)][: len(networks)],
+            networks=[(row.address, row.bits) for row in sent.rows],
+            notes=[row.note for row in sent.rows],
+            sent=sent,
             as_text=fields.one("as") == "text",
             text=fields.one("text"),
             etag=fields.one("etag"),
@@ -57,18 +69,18 @@ class AllowlistForm:
         """A form that says what the list is; a blank row where there is none."""
         form = cls(etag=etag, as_text=len(entries) > MOST_ROWS)
         if form.as_text:
-            form.text = "\n".join(f"{entry.network} {entry.note}".strip() for entry in entries)
+            form.text = "\n".join(line_of(entry.network, entry.note) for entry in entries)
         else:
             form.networks = [row_of(entry.network) for entry in entries] or [("", "")]
             form.notes = [entry.note for entry in entries] or [""]
         return form
 
-    def press(self, button: str, address: str | None) -> None:
+    def press(self, button: str, own: str | None) -> None:
         """Do what a button other than Save says: ``add_network``, ``remove_network_2``, ``as_text``
         and their like.
 
         Args:
-            address: the visitor's own, for ``add_my_network``.
+            own: the visitor's own network, for ``add_my_network``.
         """
         action, _, index = button.rpartition("_")
         if button == "as_text" and not self.as_text:
@@ -77,9 +89,9 @@ class AllowlistForm:
             self._to_rows()
         elif button == "add_network":
             self._add("")
-        elif button == "add_my_network" and address is not None:
-            self._add(address)
-        elif action == "remove_network" and index.isdecimal():
+        elif button == "add_my_network" and own is not None:
+            self._add(own)
+        elif action == "remove_network" and index.isdecimal() and not self._regrouped:
             at = int(index)
             del self.networks[at : at + 1], self.notes[at : at + 1]
 
@@ -130,51 +142,67 @@ class AllowlistForm:
             return f"One {what} can't be read yet."
         return f"{wrong} {what}{'s' if self.as_text else 'es'} can't be read yet."
 
-    def _rows(self) -> list[tuple[str, str, str]]:
-        """Address, bits and note of each row or line."""
-        if not self.as_text:
-            return [(*row, note) for row, note in zip(self.networks, self.notes, strict=True)]
-        rows = []
-        for line in self.text.splitlines():
-            network, *note = line.split(maxsplit=1) or [""]
-            rows.append((network, "", "".join(note).strip()))
-        return rows
+    @property
+    def _regrouped(self) -> bool:
+        # The button's number is that of a row which may be another one now.
+        return self.sent is not None and self.sent.regrouped
+
+    def _typed(self) -> list[Callable[[], tuple[Network, str]] | None]:
+        """What reads each row or line; None for blank ones."""
+        if self.as_text:
+            lines = line_breaks.split(self.text)
+            return [partial(read_line, line) if line.strip() else None for line in lines]
+        rows = zip(self.networks, self.notes, strict=True)
+        return [partial(_read_row, *row, note) if any(row) or note else None for row, note in rows]
 
     def _read(self) -> tuple[list[Entry], list[int]]:
         """The entries, and which row each of them is."""
-        self.errors = {}
+        self.errors = {"": SPLIT} if self.sent is not None and self.sent.split else {}
         found, places = [], []
-        for at, (address, bits, note) in enumerate(self._rows()):
-            if not address and not bits and not note:
+        for at, read in enumerate(self._typed()):
+            if read is None:
                 continue
             try:
-                network = str(parse_network(joined(address, bits)))
+                network, note = read()
             except InvalidNetwork as error:
                 self.errors[f"networks.{at}"] = str(error)
                 continue
-            found.append(Entry(network, note))
+            found.append(Entry(str(network), note))
             places.append(at)
         return found, places
 
-    def _add(self, address: str) -> None:
+    def _add(self, network: str) -> None:
         if self.as_text:
-            self.text = f"{self.text.rstrip()}\n{address}".lstrip()
+            self.text = f"{self.text.rstrip()}\n{network}".lstrip()
         else:
-            self.networks.append((address, ""))
+            self.networks.append(row_of(network))
             self.notes.append("")
 
     def _as_lines(self) -> str:
-        lines = (
-            f"{address}{'/' if bits else ''}{bits} {note}".strip()
-            for address, bits, note in self._rows()
-        )
+        rows = zip(self.networks, self.notes, strict=True)
+        lines = (line_of("/".join(filter(None, row)), note) for row, note in rows)
         return "\n".join(line for line in lines if line)
 
     def _to_rows(self) -> None:
-        rows = [row for row in self._rows() if any(row)]
-        if len(rows) > MOST_ROWS:
-            self.errors[""] = f"Rows show up to {MOST_ROWS} networks; this list has {len(rows):,}."
+        lines = [line.strip() for line in line_breaks.split(self.text) if line.strip()]
+        if len(lines) > MOST_ROWS:
+            self.errors[""] = f"Rows show up to {MOST_ROWS} networks; this list has {len(lines):,}."
             return
         self.as_text = False
-        self.networks = [row_of(network) for network, _, _ in rows] or [("", "")]
-        self.notes = [note for _, _, note in rows] or [""]
+        rows = [_row_of_line(line) for line in lines] or [Row("", "", "")]
+        self.networks = [(row.address, row.bits) for row in rows]
+        self.notes = [row.note for row in rows]
+
+
+def _read_row(address: str, bits: str, note: str) -> tuple[Network, str]:
+    return read_network(joined(address, bits)), note
+
+
+def _row_of_line(line: str) -> Row:
+    """A row that says what *line* does; the whole line as its address, where that can't be read."""
+    try:
+        network, note = read_line(line)
+    except InvalidNetwork:
+        return Row(line, "", "")
+    typed = line.split()[0]
+    return Row(*row_of(typed if is_plain(typed, network) else str(network)), note)

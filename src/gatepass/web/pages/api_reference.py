@@ -12,7 +12,7 @@ JsonSchema = Mapping[str, Any]
 Document = Mapping[str, Any]
 
 #: Errors that any request can meet; the page tells of them once.
-COMMON = ("400", "405", "413", "415", "500", "503")
+COMMON = ("400", "405", "408", "413", "415", "500", "503")
 _DEEPEST = 2
 _SAMPLE_ID = "ID"
 

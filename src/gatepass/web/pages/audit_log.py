@@ -51,7 +51,6 @@ def show_log(visitor: Visiting, node: OurNode, wanted: Wanted, cursor: str = "")
         found=found,
         kinds=KINDS,
         events=page.items,
-        sentence_of=audit.sentence,
         rows_of=rows,
         count_in_words=_count(page, cursor),
         next_url=wanted.address(page.next) if page.next else None,

@@ -6,7 +6,8 @@ the same picture while a person types.
 
 from dataclasses import dataclass
 
-from gatepass.core.networks import InvalidNetwork, Network, format_address, parse_network
+from gatepass.core.networks import InvalidNetwork, Network, format_address
+from gatepass.web.pages.typed_networks import read_network
 
 HEIGHT = 10
 #: Past this many addresses a count says less than its power of two.
@@ -47,7 +48,7 @@ class BitPicture:
 def picture(text: str) -> BitPicture | None:
     """The picture of a network as text; None where it is no network."""
     try:
-        network = parse_network(text)
+        network = read_network(text)
     except InvalidNetwork:
         return None
     layout = _LAYOUTS[len(network.address)]

@@ -5,6 +5,7 @@ from shlex import quote
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
+from gatepass.core.display_text import bidi_controls, has_bidi_control
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node import Node
 from gatepass.registry import allowlist
@@ -52,7 +53,7 @@ def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     pressed = fields.one("do")
     if pressed in ("save", "trial"):
         return _save(node, visitor, form, confirm=pressed == "trial")
-    form.press(pressed, visitor.address)
+    form.press(pressed, visitor.own_network)
     shown = form.errors
     current, reach = _look(node, visitor, form)
     if pressed == "reach":
@@ -152,6 +153,15 @@ def _listed(entries: list[Entry]) -> str:
     return ", ".join(shown) or "—"
 
 
+def _quoted(name: str) -> str:
+    """*name* for a shell that people paste it into, whatever the company is called."""
+    if not has_bidi_control(name):
+        return quote(name)
+    # What would reorder the line is written as an escape, which today's shells read in $'…'.
+    escaped = name.replace("\\", r"\\").replace("'", r"\'")
+    return "$'" + bidi_controls.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped) + "'"
+
+
 def _company(visitor: Visitor) -> str:
     return visitor.actor.company or ""
 
@@ -179,6 +189,5 @@ def _page(
         meanwhile=first,
         may_modify=visitor.actor.kind != "token" and visitor.actor.may("company:modify"),
         most_rows=MOST_ROWS,
-        # People will paste it into a shell, whatever the company is called.
-        way_back=f"gatepass allowlist clear --company {quote(visitor.company_name)}",
+        way_back=f"gatepass allowlist clear --company {_quoted(visitor.company_name)}",
     )

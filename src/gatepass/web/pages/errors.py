@@ -5,6 +5,7 @@ problem document; ``/v1`` and the rest of the application have ``web.problems``.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -16,9 +17,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from gatepass.core.errors import Forbidden, GatepassError
+from gatepass.core.display_text import isolated
+from gatepass.core.errors import Forbidden, GatepassError, Unavailable
+from gatepass.web.bodies import STRANGERS_BODY_BYTES
 from gatepass.web.cookies import same_site
-from gatepass.web.deps import Refused, node_of
+from gatepass.web.deps import Refused, admit, node_of
 from gatepass.web.edge import log_unhandled
 from gatepass.web.misconfiguration import Fault
 from gatepass.web.own_address import Elsewhere, is_loopback, opened_elsewhere
@@ -28,7 +31,7 @@ from gatepass.web.pages.places import TWO_FACTOR
 from gatepass.web.pages.resuming import opens_instead, path_of, path_that_opens, typed_into
 from gatepass.web.pages.sign_in_form import sign_in_form
 from gatepass.web.pages.templating import render
-from gatepass.web.pages.visitor import Visitor, address_text, visiting
+from gatepass.web.pages.visitor import Visitor, address_text, presented, visiting
 from gatepass.web.problems import Problem, problem_of_decision, problem_of_error, problem_of_status
 
 #: Reasons that mean "nobody is signed in (any more)": a sign-in would help.
@@ -73,6 +76,8 @@ class PageRoute(APIRoute):
                 reading = request.method in ("GET", "HEAD")
                 if self.own_forms_only and not reading:
                     _require_own_form(request)
+                if not reading:
+                    await run_in_threadpool(_look_at_sender, request)
                 instead = await opens_instead(request, self.endpoint)
                 if instead is not None:
                     return see_other(instead)
@@ -116,6 +121,13 @@ def error_page(
     for name, value in problem.more_headers:
         response.headers[name] = value
     return response
+
+
+def _look_at_sender(request: Request) -> None:
+    """See whether it is someone we know, whose form may be a large one, before it is read."""
+    if int(request.headers.get("content-length", STRANGERS_BODY_BYTES + 1)) > STRANGERS_BODY_BYTES:
+        with suppress(Unavailable):
+            admit(request, presented(request))
 
 
 async def _typed(request: Request) -> list[tuple[str, str]]:
@@ -267,8 +279,8 @@ def _not_permitted(problem: Problem, visitor: Visitor | None) -> Explained:
         problem.reason,
         "Your role doesn't allow this",
         problem.detail,
-        f"It needs {needed}, and your role, {visitor.role_name}, doesn't hold that.",
-        f"An administrator of {visitor.company_name} can give you a role that does.",
+        f"It needs {needed}, and your role, {isolated(visitor.role_name)}, doesn't hold that.",
+        f"An administrator of {isolated(visitor.company_name)} can give you a role that does.",
     )
 
 
@@ -286,7 +298,11 @@ _WORDS = {
     405: ("Not this way", "This address can't be used like that."),
     409: ("That can't be done now", ""),
     410: ("This link is broken", "It was used already, has been replaced, or is too old."),
-    413: ("That is too much", "What was sent is larger than 1 MiB."),
+    408: ("That took too long", "What your browser sent didn't arrive within 15 seconds."),
+    413: (
+        "That is too much",
+        "A form must be at most 1 MiB large, and 16 KiB while you are signed out.",
+    ),
     415: ("That request can't be read", "What your browser sent is not a form of ours."),
     422: ("That can't be accepted", "What was sent can't be accepted as it stands."),
     429: ("Too many attempts", "Wait a little, then try again."),

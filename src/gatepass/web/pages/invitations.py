@@ -29,16 +29,14 @@ class Section:
     """What ``company/_invitations.html`` shows.
 
     Attributes:
-        items: a page of them, newest first.
-        mail: how it stands with the mail of each.
+        items: a page of them, newest first, each with how it stands with its mail.
         post: how mail goes out.
         role_names: by role id.
         next: the cursor of the page after; None at the end.
         may_manage: whether to offer changing them.
     """
 
-    items: list[Invitation]
-    mail: list[MailState | None]
+    items: list[tuple[Invitation, MailState | None]]
     post: PostKind
     role_names: dict[str, str]
     next: str | None
@@ -55,9 +53,9 @@ def section(
     page = invitations.list_(session, actor, limit=limit, cursor=cursor)
     known = roles.of_company(session, node.catalogue, actor.company or "")
     names = {role.id: role.name for role in known.values()}
-    post = node.mailing.post.kind
-    mail = [mail_state(one, post, node.clock.now()) for one in page.items]
-    return Section(page.items, mail, post, names, page.next, actor.kind != "token")
+    post, now = node.mailing.post.kind, node.clock.now()
+    items = [(one, mail_state(one, post, now)) for one in page.items]
+    return Section(items, post, names, page.next, actor.kind != "token")
 
 
 @router.get(BACK)

@@ -109,7 +109,8 @@ def save(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
     form = RoleForm.read(fields)
     if fields.one("do") != "save":
         return _sentence_or_page(node, visitor, form, fields.one("do"), role)
-    changes: dict[str, object] = {"name": form.name}
+    # Forms trim; the API doesn't, and older names may be what no new one may be.
+    changes: dict[str, object] = {} if form.name == role.name.strip() else {"name": form.name}
     if set(form.permissions) != set(role.permissions):
         changes["permissions"] = form.permissions
     try:

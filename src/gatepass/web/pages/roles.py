@@ -63,7 +63,6 @@ def show(visitor: Visiting, node: OurNode, id: str, done: str = "") -> Response:
         grid=role_grid(node.catalogue, role.permissions),
         is_changeable=not role.built_in and may_hold(node, visitor, role),
         history=history,
-        sentence_of=audit.sentence,
         flash=_DONE.get(done, ""),
     )
 

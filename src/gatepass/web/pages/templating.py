@@ -5,11 +5,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from gatepass.core.networks import InvalidNetwork
 from gatepass.registry.audit_sentences import elapsed
 from gatepass.web.pages import phrases, places
 from gatepass.web.pages.bits import picture
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.moments import moment
+from gatepass.web.pages.network_rows import joined
+from gatepass.web.pages.people_text import FILTERS, to_type, told
 from gatepass.web.pages.sparkline import sparkline
 from gatepass.web.pages.static_files import static
 from gatepass.web.pages.vouching import receipt_row, vouching_bar
@@ -36,8 +39,11 @@ def render(name: str, status: int = 200, *, visitor: Any, now: int, **context: A
 
 
 def _with_bits(address: str, bits: str) -> str:
-    """What two fields of a row say together."""
-    return f"{address}/{bits}" if bits and "/" not in address else address
+    """What two fields of a row say together; nothing that can be read where both have bits."""
+    try:
+        return joined(address, bits)
+    except InvalidNetwork:
+        return ""
 
 
 def _environment_of_pages() -> Environment:
@@ -49,6 +55,7 @@ def _environment_of_pages() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    environment.filters.update(FILTERS)
     environment.globals.update(
         may=phrases.may,
         where=phrases.where,
@@ -62,6 +69,8 @@ def _environment_of_pages() -> Environment:
         rfc_3339=format_time,
         sparkline=sparkline,
         static=static,
+        to_type=to_type,
+        told=told,
         vouching_bar=vouching_bar,
         address_with_bits=_with_bits,
     )

@@ -11,15 +11,16 @@ from typing import Self
 
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
-from gatepass.core.networks import InvalidNetwork, parse_network
+from gatepass.core.networks import InvalidNetwork
 from gatepass.registry.access_token_fields import LATEST_EXPIRY
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.web.pages.expiry import AT, NEVER, preset_of, read_expiry
 from gatepass.web.pages.forms import Fields
 from gatepass.web.pages.local_times import written
 from gatepass.web.pages.moments import MINUTE
-from gatepass.web.pages.network_rows import joined, row_of, sent_rows
+from gatepass.web.pages.network_rows import SPLIT, SentRows, joined, row_of, sent_rows
 from gatepass.web.pages.permission_groups import without_covered
+from gatepass.web.pages.typed_networks import read_network
 
 # Python refuses to read numbers of more than 4,300 digits, and other scripts' digits are none here.
 _index = re.compile(r"[0-9]{1,4}", re.ASCII).fullmatch
@@ -58,6 +59,7 @@ class TokenForm:
         form_id: one-time; whatever is sent with it twice makes one token.
         etag: the version of the token that is being edited.
         replaces: the token whose settings this one takes over.
+        sent: the rows of networks as a browser sent them; None for a form that none has sent.
         errors: a sentence by field (``label``, ``networks.2``; "" for the form as a whole).
     """
 
@@ -72,11 +74,13 @@ class TokenForm:
     form_id: str = ""
     etag: str = ""
     replaces: AccessToken | None = None
+    sent: SentRows | None = None
     errors: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, fields: Fields) -> Self:
         """What a browser sent."""
+        sent = sent_rows(fields)
         return cls(
             label=fields.one("label").strip(),
             kind=fields.one("kind") or "api",
@@ -84,7 +88,8 @@ class TokenForm:
             expire=fields.one("expire") or NEVER,
             expires_on=fields.one("expires_on").strip(),
             offset=fields.one("offset"),
-            networks=sent_rows(fields),
+            networks=[(row.address, row.bits) for row in sent.rows],
+            sent=sent,
             domains=[domain.strip() for domain in fields.all("domain")],
             form_id=fields.one("form_id"),
             etag=fields.one("etag"),
@@ -116,19 +121,22 @@ class TokenForm:
             form.expires_on = written(at) if form.expire == AT else ""
         return form
 
-    def press(self, button: str, address: str | None) -> None:
+    def press(self, button: str, own: str | None) -> None:
         """Do what a row's button says: ``add_domain``, ``remove_network_2`` and their like.
 
         Args:
-            address: the visitor's own, for ``add_my_network``.
+            own: the visitor's own network, for ``add_my_network``.
         """
         action, _, index = button.rpartition("_")
         if button == "add_network":
             self.networks.append(("", ""))
-        elif button == "add_my_network" and address is not None:
-            self.networks.append((address, ""))
+        elif button == "add_my_network" and own is not None:
+            self.networks.append(row_of(own))
         elif button == "add_domain":
             self.domains.append("")
+        elif action == "remove_network" and self.sent is not None and self.sent.regrouped:
+            # The button's number is that of a row which may be another one now.
+            return
         elif action in ("remove_network", "remove_domain") and _index(index):
             rows: list[tuple[str, str]] | list[str]
             rows = self.networks if action == "remove_network" else self.domains
@@ -176,7 +184,7 @@ class TokenForm:
         return self.errors.get(name)
 
     def _read(self, now: int) -> Chosen:
-        self.errors = {}
+        self.errors = {"": SPLIT} if self.sent is not None and self.sent.split else {}
         networks = self._networks()
         # Rows that For API hides are kept, in case the person switches back, and not counted.
         domains = self._domains() if self.kind == "ui" else ()
@@ -197,7 +205,7 @@ class TokenForm:
             if not address and not bits:
                 continue
             try:
-                networks.append(str(parse_network(joined(address, bits))))
+                networks.append(str(read_network(joined(address, bits))))
             except InvalidNetwork as error:
                 self.errors[f"networks.{at}"] = str(error)
         return tuple(dict.fromkeys(networks))
@@ -217,10 +225,12 @@ class TokenForm:
 def changes(token: AccessToken, chosen: Chosen) -> dict[str, object]:
     """What *chosen* would change of *token*, by field.
 
-    The page shows an expiry to the minute: one that was left alone stays to the millisecond. Lists
-    have no order that means anything.
+    The page shows an expiry to the minute, and a label without the spaces around it: what was left
+    alone stays to the millisecond and to the space. Lists have no order that means anything.
     """
-    changed: dict[str, object] = {} if chosen.label == token.label else {"label": chosen.label}
+    changed: dict[str, object] = {}
+    if chosen.label != token.label.strip():
+        changed["label"] = chosen.label
     for name in ("permissions", "networks", "domains"):
         entries = getattr(chosen, name)
         if set(entries) != set(getattr(token, name)):

@@ -12,6 +12,7 @@ from gatepass.web.pages.access_token import in_use
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form
+from gatepass.web.pages.people_text import is_typed, to_type
 from gatepass.web.pages.places import USERS
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import Visiting, Visitor
@@ -37,8 +38,15 @@ def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respo
         user = user_search.find(session, visitor.actor, id)
         theirs = left(session, visitor.actor, user.id, limit=1).latest
     typed = fields.one("name").strip()
-    if user.status == "active" and _is_used(theirs, now) and typed != user.name.strip():
-        problem = "That is not their name." if typed else "Their tokens are in use: type the name."
+    if (
+        user.status == "active"
+        and _is_used(theirs, now)
+        and not is_typed(typed, user.name, user.id)
+    ):
+        what = "name" if to_type(user.name, user.id) != user.id else "id"
+        problem = (
+            f"That is not their {what}." if typed else f"Their tokens are in use: type the {what}."
+        )
         return _ask(visitor, node, id, tokens, problem)
     with node.database.changing(now) as change:
         user_changes.deactivate(

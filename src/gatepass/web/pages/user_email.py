@@ -100,5 +100,6 @@ def _page(
         email=email,
         etag=etag or user_changes.etag(user),
         problems=defaultdict(str, problems or {}),
+        post=node.mailing.post.kind,
         meanwhile=first,
     )

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
+from gatepass.core.display_text import isolated, marked
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.node import Node
 from gatepass.registry import roles, user_changes, user_search
@@ -116,10 +117,10 @@ def _sentence(node: Node, visitor: Visitor, user: User, role: str) -> str:
     if chosen is None:
         return "Choose a role."
     if role == user.role:
-        return f"{user.name} stays {chosen.name}: nothing changes."
+        return f"{marked(user.name)} stays {marked(chosen.name)}: nothing changes."
     with node.database.reading(node.clock.now()) as session:
         tokens = left(session, visitor.actor, user.id, limit=0).count
-    sentence = f"From their next request on, {user.name} may {may(chosen.permissions)}."
+    sentence = f"From their next request on, {marked(user.name)} may {may(chosen.permissions)}."
     if tokens:
         sentence += f" Their {counted(tokens, 'access token')} may do no more than that, either."
     return sentence
@@ -144,6 +145,7 @@ def _user(node: Node, visitor: Visitor, user_id: str) -> User:
         user_changes.require_changeable(session, visitor.actor, user)
     if user.status != "active":
         raise Conflict(
-            f"{user.name} is deactivated: their role stays as it is.", reason="user_deactivated"
+            f"{isolated(user.name)} is deactivated: their role stays as it is.",
+            reason="user_deactivated",
         )
     return user

@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from gatepass.core.decision import Reason
-from gatepass.core.networks import format_address
+from gatepass.core.display_text import has_visible
+from gatepass.core.networks import format_address, parse_network
 from gatepass.registry import companies, roles
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
@@ -49,13 +50,23 @@ class Visitor:
     @property
     def initials(self) -> str:
         """One or two letters for the round thing at the top."""
-        words = self.name.split()
+        words = "".join(sign if has_visible(sign) else " " for sign in self.name).split()
         return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
 
     @property
     def address(self) -> str | None:
         """Where they are, as the server sees it."""
         return self.actor.address
+
+    @property
+    def own_network(self) -> str | None:
+        """What *Add mine* adds: their address, or of an IPv6 one the first 64 bits.
+
+        Devices change the rest every day (RFC 8981): tomorrow's address would be refused.
+        """
+        if self.address is None or ":" not in self.address or self.address == "::1":
+            return self.address
+        return str(parse_network(f"{self.address}/64"))
 
     @property
     def may_create(self) -> bool:

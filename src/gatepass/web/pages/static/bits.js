@@ -1,29 +1,12 @@
 // The picture of a network while it is typed: the drawing and the words of bits.py. The server reads
 // the address again; what isn't understood here only has no picture.
+import { network } from "./networks.js";
+
 const LAYOUTS = {
   32: { cell: 7, gap: 1, group: 8, groupGap: 6 },
   128: { cell: 2, gap: 0, group: 16, groupGap: 4 },
 };
 const HEIGHT = 10;
-
-// {width: 32 or 128, value: BigInt} or null.
-function parse(text) {
-  if (/^(0|[1-9]\d{0,2})(\.(0|[1-9]\d{0,2})){3}$/.test(text)) {
-    const parts = text.split(".").map(Number);
-    if (parts.some((part) => part > 255)) return null;
-    return { width: 32, value: parts.reduce((sum, part) => sum * 256n + BigInt(part), 0n) };
-  }
-  if (!/^[\da-f:]*:[\da-f:.]*$/i.test(text)) return null;
-  let host;
-  try {
-    host = new URL(`http://[${text}]`).hostname.slice(1, -1);
-  } catch {
-    return null;
-  }
-  const [head, tail] = host.split("::").map((half) => (half ? half.split(":") : []));
-  const groups = tail ? [...head, ...Array(8 - head.length - tail.length).fill("0"), ...tail] : head;
-  return { width: 128, value: BigInt("0x" + groups.map((group) => group.padStart(4, "0")).join("")) };
-}
 
 function format(value, width) {
   if (width === 32) return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 255n).join(".");
@@ -50,19 +33,19 @@ function cells(layout, start, end) {
 const left = (layout, bit) => bit * (layout.cell + layout.gap) + Math.floor(bit / layout.group) * layout.groupGap;
 
 export function draw(box, text, bitText) {
-  const address = parse(text);
-  const bits = bitText === "" ? address?.width : /^[1-9]\d{0,2}$/.test(bitText) ? Number(bitText) : 0;
+  const drawn = network(text, bitText);
   box.replaceChildren();
-  if (!address || !bits || bits > address.width) return;
-  const layout = LAYOUTS[address.width];
-  const total = left(layout, address.width - 1) + layout.cell;
+  if (!drawn) return;
+  const { width, value, bits } = drawn;
+  const layout = LAYOUTS[width];
+  const total = left(layout, width - 1) + layout.cell;
   const svg = element("svg", { viewBox: `0 0 ${total} ${HEIGHT}`, width: total, height: HEIGHT, "aria-hidden": "true" });
   svg.append(
     element("path", { class: "kept", d: cells(layout, 0, bits) }),
-    element("path", { class: "free", d: cells(layout, bits, address.width) }),
+    element("path", { class: "free", d: cells(layout, bits, width) }),
   );
   const line = document.createElement("p");
-  line.textContent = words(address.value, bits, address.width);
+  line.textContent = words(value, bits, width);
   box.append(svg, line);
 }
 

@@ -1,5 +1,7 @@
-// Rows that grow and shrink without a round trip, and the picture of each row's network.
+// Rows that grow and shrink without a round trip, the picture of each row's network, and a row for
+// each line that is pasted.
 import { draw } from "./bits.js";
+import { fields } from "./networks.js";
 
 let made = 0;
 
@@ -10,8 +12,7 @@ export function growRows(form) {
     if (add) {
       event.preventDefault();
       const rows = add.closest("[data-rows]");
-      const row = rows.querySelector("template").content.cloneNode(true).firstElementChild;
-      for (const labelled of row.querySelectorAll("[id]")) labelled.id += `-${++made}`;
+      const row = newRow(rows);
       rows.querySelector("template").before(row);
       const field = row.querySelector("input");
       field.value = add.dataset.addRow;
@@ -29,20 +30,64 @@ export function growRows(form) {
     const row = event.target.closest("[data-row]");
     if (row) drawRow(row);
   });
+  form.addEventListener("paste", pasteLines);
   for (const row of form.querySelectorAll("[data-row]")) drawRow(row);
+}
+
+// A browser would make one line of several, and one network of it.
+function pasteLines(event) {
+  const field = event.target.closest("[data-address]");
+  const lines = (event.clipboardData?.getData("text") ?? "").split(/\r\n|\r|\n/).map((line) => line.trim()).filter(Boolean);
+  if (!field || lines.length < 2) return;
+  event.preventDefault();
+  const rows = field.closest("[data-rows]"), most = Number(rows.dataset.mostRows);
+  if (rows.querySelectorAll("[data-row]").length + lines.length > most) {
+    field.setCustomValidity(`Must be at most ${most} rows; these are ${lines.length} lines. ${rows.dataset.otherwise}`);
+    field.reportValidity();
+    field.addEventListener("input", () => field.setCustomValidity(""), { once: true });
+    return;
+  }
+  let row = field.closest("[data-row]");
+  for (const line of lines) {
+    const filled = [...row.querySelectorAll("input")].some((each) => each.value.trim());
+    if (filled) {
+      const next = newRow(rows);
+      row.after(next);
+      row = next;
+    }
+    fill(row, line);
+  }
+  row.querySelector("[data-address]").focus();
+  changed(row);
+}
+
+function fill(row, line) {
+  const note = row.querySelector("[name=network_note]");
+  const apart = fields(line);
+  const [address, bits, words] = apart && (note || !apart[2]) ? apart : [line, "", ""];
+  row.querySelector("[data-address]").value = address;
+  row.querySelector("[data-bit-count]").value = bits;
+  if (note) note.value = words;
+  drawRow(row);
+}
+
+function newRow(rows) {
+  const row = rows.querySelector("template").content.cloneNode(true).firstElementChild;
+  for (const labelled of row.querySelectorAll("[id]")) labelled.id += `-${++made}`;
+  return row;
 }
 
 function drawRow(row) {
   const [address, bits, box] = ["[data-address]", "[data-bit-count]", "[data-bits]"].map((each) => row.querySelector(each));
   if (!address) return;
-  const [text, typedBits] = address.value.split("/");
-  if (typedBits !== undefined) {
+  const [text, typedBits, more] = address.value.split("/");
+  if (/^\s*\d*\s*$/.test(typedBits ?? "x") && more === undefined) {
     // 10.0.0.0/8 typed or pasted into the first field fills both.
-    address.value = text;
+    address.value = text.trim();
     bits.value = typedBits.trim();
     bits.focus();
   }
-  draw(box, address.value.trim(), bits.value.trim());
+  draw(box, address.value, bits.value);
 }
 
 function changed(target) {

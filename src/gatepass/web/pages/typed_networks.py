@@ -1,0 +1,244 @@
+"""Networks in the notations people type and paste: what is accepted is exactly what was meant.
+
+``core.networks`` reads an address with its number of bits, and so does the REST API. People also
+bring masks, ranges and wildcards, and notes behind them. One that *is* a network is read as it;
+anything else is an error. Nothing that could be part of a network is ever taken for a note: a list
+that silently says one address where a range was meant shuts everyone else out.
+"""
+
+import re
+import unicodedata
+
+from gatepass.core.display_text import without_bidi_controls
+from gatepass.core.networks import (
+    InvalidNetwork,
+    Network,
+    format_address,
+    parse_address,
+    parse_network,
+)
+
+#: The hyphens, dashes and minus signs that editors put between two addresses.
+_DASH_SIGNS = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
+_DASHES = re.escape(_DASH_SIGNS)
+_NO_NOTE = frozenset(_DASH_SIGNS + "/")
+#: No network with its note is longer, and a list in one field neither: regular expressions are
+#: only ever shown texts that are short enough.
+_LONGEST_LINE, _LONGEST_LIST = 1_000, 50_000
+#: More parts than these no message lists.
+_MOST_PARTS = 6
+_MOST_QUOTED = 60
+_TOO_LONG = f"Must have at most {_LONGEST_LINE:,} characters."
+
+_word = rf"[^\s/,;{_DASHES}]+"
+_range = re.compile(rf"({_word})\s*[{_DASHES}]\s*({_word})").fullmatch
+_slash = re.compile(r"([^\s/]+)\s*/\s*([^\s/]+)").fullmatch
+# A mask behind a space: one that begins with anything but 255 is as likely a second address.
+_mask = re.compile(r"([^\s/]+)\s+(255(?:\.[0-9]{1,3}){3})").fullmatch
+_dotted_quad = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
+# The longest text at the beginning that can be a network. Behind a dash, whatever begins like an
+# address belongs to it.
+_begins = re.compile(
+    rf"{_word}(?:\s*/\s*[^\s/,;]+"
+    rf"|\s*[{_DASHES}]\s*(?=[0-9]|[0-9A-Fa-f]*[:.])[^\s,;]+"
+    r"|\s+255(?:\.[0-9]{1,3}){3}(?![^\s,;]))?"
+).match
+_part_of_network = re.compile(
+    r"[0-9]+(?:\.[0-9*]+){3}"  # an address, a mask, either end of a range
+    r"|[0-9]+(?:\.[0-9]+)+/[0-9]"  # 203.0.113/24
+    rf"|(?:^|[\s,;{_DASHES}])/\s*[0-9]"  # /24
+    r"|\.\*"  # 203.0.*
+).search
+_number_first = re.compile(r"[0-9]{1,3}(?![\w.:])").match
+_separators = " \t,;"
+_address = re.compile(
+    r"(?<![^\s,;])(?:[0-9]{1,3}(?:\.[0-9*]{1,3}){3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:)"
+).finditer
+_runs = re.compile(r"[0-9A-Fa-f:.]+").findall
+
+
+def read_network(text: str) -> Network:
+    """One network: ``a``, ``a/24``, ``a/255.255.255.0``, ``a 255.255.255.0``, ``a - b``,
+    ``203.0.113.*``. Host bits may be typed in, but for the ends of a range.
+
+    Raises:
+        InvalidNetwork: it is none; the message is a sentence for whoever typed it.
+    """
+    if len(text) > _LONGEST_LINE:
+        raise InvalidNetwork(_TOO_LONG)
+    text = _seen(text)
+    if "*" in text:
+        return _wildcard(text)
+    ends = _range(text)
+    if ends is not None:
+        return _network_of_range(ends[1], ends[2])
+    with_mask = _slash(text) or _mask(text)
+    if with_mask is not None and _dotted_quad.fullmatch(with_mask[2]):
+        return parse_network(f"{with_mask[1]}/{_bits_of_mask(with_mask[2])}")
+    if with_mask is not None:
+        return parse_network(f"{with_mask[1]}/{with_mask[2]}")
+    if len(text.split()) > 1:
+        raise InvalidNetwork("Must be one network alone, such as 203.0.113.0/24.")
+    return parse_network(text)
+
+
+def is_network(text: str) -> bool:
+    """Whether ``read_network`` reads it."""
+    try:
+        read_network(text)
+    except InvalidNetwork:
+        return False
+    return True
+
+
+def is_plain(text: str, network: Network) -> bool:
+    """Whether *text* says *network* in the notation of ``core.networks``, as typed."""
+    try:
+        return parse_network(text) == network
+    except InvalidNetwork:
+        return False
+
+
+def read_line(line: str) -> tuple[Network, str]:
+    """A network, and the note behind it. Behind ``#`` a note may say anything.
+
+    Raises:
+        InvalidNetwork: it doesn't begin with a network, or the note could be part of one.
+    """
+    if len(line) > _LONGEST_LINE:
+        raise InvalidNetwork(_TOO_LONG)
+    text, rest = _parted(line)
+    network = read_network(text)
+    if rest.startswith("#"):
+        return network, rest[1:].strip()
+    bare = not re.search(rf"[/*{_DASHES}\s]", text)
+    found = _part_of_network(rest) or (bare and _number_first(rest)) or _address_among(rest)
+    if found:
+        quoted = without_bidi_controls(rest[:_MOST_QUOTED])
+        raise InvalidNetwork(
+            "Must be one network, and its note. A second one takes a line of its own; a note that "
+            f"holds an address, a mask or a number stands behind #: {text} # {quoted}"
+        )
+    return network, rest
+
+
+def line_of(network: str, note: str) -> str:
+    """A line that ``read_line`` reads as *network* and *note*, both as typed."""
+    plain = f"{network} {note}".strip()
+    try:
+        if not note or read_line(plain)[1] == note:
+            return plain
+    except InvalidNetwork:
+        pass
+    return f"{network} # {note}"
+
+
+def listed_in(text: str) -> list[tuple[str, str]]:
+    """The networks that one line lists, each with the note behind it: what browsers make of several
+    lines pasted into one field. None unless there are two or more, all of which can be read.
+
+    Such a line may as well have meant something else, a range perhaps: whoever typed it must see
+    what became of it.
+    """
+    if len(text) > _LONGEST_LIST:
+        return []
+    starts = [found.start() for found in _address(text)]
+    found: list[tuple[str, str]] = []
+    at = 0
+    while at < len(starts):
+        start = starts[at]
+        begins = _begins(text, start)
+        end = begins.end() if begins else start
+        # The mask or the end of a range belongs to what it follows.
+        at = next((later for later in range(at, len(starts)) if starts[later] >= end), len(starts))
+        until = starts[at] if at < len(starts) else len(text)
+        network, note = _seen(text[start:end]), text[end:until].strip(_separators)
+        # An address that begins with 0 is the inverse mask of what stands before it.
+        if not is_network(network) or network.startswith("0.") or note[:1] in _NO_NOTE:
+            return []
+        found.append((network, note))
+    first = starts[0] if starts else 0
+    return found if len(found) > 1 and not text[:first].strip(_separators) else []
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """The text at the beginning that can be a network, and what follows the separator."""
+    line = line.strip().lstrip("\ufeff\u200b")
+    begins = _begins(line)
+    end = begins.end() if begins else len(line)
+    return _seen(line[:end]), line[end:].lstrip(_separators).strip()
+
+
+def _seen(text: str) -> str:
+    """*text* without the zero-width characters that come along from web pages, and trimmed."""
+    return "".join(sign for sign in text if unicodedata.category(sign) != "Cf").strip()
+
+
+def _address_among(note: str) -> bool:
+    """Whether *note* has an IPv6 address or network in it. A time of day is none."""
+    return any(
+        "::" in run or parse_address(run.rstrip(":.")) is not None
+        for run in _runs(note)
+        if run.count(":") > 1
+    )
+
+
+def _bits_of_mask(mask: str) -> int:
+    packed = parse_address(mask)
+    if packed is None:
+        raise InvalidNetwork(f"{mask} must be a mask such as 255.255.255.0, or a number of bits.")
+    number = int.from_bytes(packed, "big")
+    inverse = number ^ 0xFFFFFFFF
+    if inverse & (inverse + 1) == 0:
+        return number.bit_count()
+    if number & (number + 1) == 0:
+        plain = format_address(inverse.to_bytes(4, "big"))
+        raise InvalidNetwork(f"{mask} is an inverse mask. Must be {plain}, or a number of bits.")
+    raise InvalidNetwork(
+        f"{mask} must be a mask whose bits that are checked stand first, such as 255.255.255.0."
+    )
+
+
+def _wildcard(text: str) -> Network:
+    parts = text.split(".")
+    kept = [part for part in parts if part != "*"]
+    if len(parts) != 4 or parts[: len(kept)] != kept or any("*" in part for part in kept):
+        raise InvalidNetwork("Wildcards must be whole parts at the end, such as 203.0.113.*.")
+    if not kept:
+        raise InvalidNetwork("Must have at least one part that isn't *.")
+    zeros = ["0"] * (4 - len(kept))
+    return parse_network(f"{'.'.join(kept + zeros)}/{8 * len(kept)}")
+
+
+def _network_of_range(first_text: str, last_text: str) -> Network:
+    first, last = (parse_network(text).address for text in (first_text, last_text))
+    if len(first) != len(last):
+        raise InvalidNetwork("A range must be of two IPv4 addresses or of two IPv6 addresses.")
+    if first > last:
+        raise InvalidNetwork("A range must begin with its lower address.")
+    parts = _parts(first, last)
+    if len(parts) > 1:
+        raise InvalidNetwork(
+            "A range must be a single network, as 203.0.113.0 - 203.0.113.255 is. "
+            f"This one takes {_listed(parts)}."
+        )
+    (network,) = parts
+    # Checks the number of bits, too: everything is no network.
+    return parse_network(str(network))
+
+
+def _parts(first: bytes, last: bytes) -> list[Network]:
+    """The fewest networks that together are the range."""
+    at, end, width = int.from_bytes(first, "big"), int.from_bytes(last, "big"), 8 * len(first)
+    found = []
+    while at <= end:
+        free = min((at & -at).bit_length() - 1 if at else width, (end - at + 1).bit_length() - 1)
+        found.append(Network(at.to_bytes(len(first), "big"), width - free))
+        at += 1 << free
+    return found
+
+
+def _listed(parts: list[Network]) -> str:
+    if len(parts) > _MOST_PARTS:
+        return f"{len(parts)} networks"
+    return f"{', '.join(map(str, parts[:-1]))} and {parts[-1]}"

@@ -1,0 +1,175 @@
+"""Clients that send slowly, send much before anyone knows them, or don't read what they asked for:
+real sockets, a served installation."""
+
+import json
+import select
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from running import Running
+
+#: More than the product gives a body, by a margin for a busy machine.
+PATIENCE_S = 60.0
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with Running(tmp_path_factory.mktemp("served"), GATEPASS_WORKERS="1") as running:
+        yield running
+
+
+def head(method: str, path: str, length: int, *more: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: gatepass", f"Content-Length: {length}", *more]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def send(port: int, *parts: bytes) -> socket.socket:
+    """A connection that has sent *parts*, as far as the server took them."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+    try:
+        for part in parts:
+            connection.sendall(part)
+    except OSError:
+        pass
+    return connection
+
+
+def ended(connections: Sequence[socket.socket]) -> list[bytes]:
+    """What each was sent, once the server has closed all of them."""
+    received = dict.fromkeys(connections, b"")
+    open_ = set(connections)
+    deadline = time.monotonic() + PATIENCE_S
+    while open_:
+        left = deadline - time.monotonic()
+        assert left > 0, f"{len(open_)} of {len(connections)} connections are never closed"
+        for connection in select.select(list(open_), [], [], left)[0]:
+            try:
+                part = connection.recv(65_536)
+            except OSError:
+                part = b""
+            received[connection] += part
+            if not part:
+                open_.remove(connection)
+                connection.close()
+    return [received[connection] for connection in connections]
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1]) if answer else 0
+
+
+def memory(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS"))
+
+
+def test_a_body_that_does_not_come_to_its_end_is_cut(served: Running) -> None:
+    """On both ports, known or not; the worker goes on answering meanwhile."""
+    key = f"Authorization: Bearer {served.verifier_key}"
+    login = served.sign_in().headers["Authorization"]
+    form = "Content-Type: application/x-www-form-urlencoded"
+    connections = [
+        send(port, head("POST", path, length, *more), b"{")
+        for port, path, length, more in (
+            (served.verify_port, "/v1/verify", MIB, (key,)),
+            (served.port, "/v1/verify", MIB, (key,)),
+            (served.port, "/v1/feed/use", MIB, (key,)),
+            (served.port, "/v1/authentications", 4_000, ()),
+            (served.port, "/v1/invitations/accept", 4_000, ()),
+            (served.port, "/v1/access-tokens", MIB, (f"Authorization: {login}",)),
+            (served.port, "/sign-in", 4_000, (form,)),
+            (served.port, "/password-resets", 4_000, (form,)),
+        )
+        for _ in range(5)
+    ]
+    assert served.verify("gpat_", permission="charges:get")["reason"] == "token_invalid"
+    assert [status(answer) for answer in ended(connections)] == [408] * len(connections)
+
+
+def test_who_shows_no_credential_is_told_so_before_a_body_is_read(served: Running) -> None:
+    """The body is announced, and never comes."""
+    asked = [
+        (served.verify_port, "POST", "/v1/verify"),
+        (served.port, "POST", "/v1/verify"),
+        (served.port, "POST", "/v1/feed/use"),
+        (served.port, "POST", "/v1/feed/acknowledgement"),
+        (served.port, "POST", "/v1/access-tokens"),
+        (served.port, "PATCH", "/v1/access-tokens/gpat_0000000000000000"),
+        (served.port, "PUT", "/v1/company/allowlist"),
+        (served.port, "POST", "/v1/invitations"),
+        (served.port, "POST", "/v1/roles"),
+        (served.port, "PATCH", "/v1/users/user_0"),
+        (served.port, "POST", "/v1/sign-out"),
+    ]
+    for announced in (4_000, MIB):
+        connections = [send(port, head(method, path, announced)) for port, method, path in asked]
+        for connection, (_, method, path) in zip(connections, asked, strict=True):
+            with connection:
+                received = connection.recv(65_536)
+            assert status(received) == 401, (method, path)
+
+
+def test_strangers_bodies_fill_no_memory(served: Running) -> None:
+    """Sixty connections that send a mebibyte each, to whatever takes a body."""
+    before = {pid: memory(pid) for pid in served.workers()}
+    part = b"x" * 900_000
+    connections = [
+        send(port, head("POST", path, MIB - 1), part)
+        for port, path in (
+            (served.verify_port, "/v1/verify"),
+            (served.port, "/v1/verify"),
+            (served.port, "/v1/authentications"),
+            (served.port, "/v1/access-tokens"),
+            (served.port, "/sign-in"),
+            (served.port, "/access-tokens/new"),
+        )
+        for _ in range(10)
+    ]
+    grown = [memory(pid) - was for pid, was in before.items()]
+    answers = ended(connections)
+    # A reset may swallow the answer of whoever sends on regardless.
+    assert {status(answer) for answer in answers} <= {0, 401, 413}
+    assert max(grown) < 20 * MIB
+
+
+def test_a_head_without_end_is_cut(served: Running) -> None:
+    """Lines, a line, or a path of hundreds of kilobytes."""
+    for port in (served.port, served.verify_port):
+        for start in (b"GET / HTTP/1.1\r\nA: ", b"GET /", b"GET / HTTP/1.1\r\n"):
+            filling = b"x" * 300_000 if not start.endswith(b"\n") else b"A: b\r\n" * 50_000
+            (answer,) = ended([send(port, start, filling)])
+            assert status(answer) in (0, 400, 414, 431)
+
+
+def test_a_refused_client_that_sends_its_body_on_reads_the_answer(served: Running) -> None:
+    """A connection that is reset because its body wasn't read would swallow it."""
+    body = json.dumps({"permission": "charges:get", "token": "x" * 30_000}).encode()
+    for port in (served.port, served.verify_port):
+        for path in ("/v1/verify", "/v1/access-tokens"):
+            connection = send(port, head("POST", path, len(body)))
+            for start in range(0, len(body), 1_000):
+                connection.sendall(body[start : start + 1_000])
+            with connection:
+                assert status(connection.recv(65_536)) == (
+                    404 if (port, path) == (served.verify_port, "/v1/access-tokens") else 401
+                )
+
+
+def test_a_stop_does_not_wait_for_clients_that_do_not(tmp_path: Path) -> None:
+    """Half a body, and an answer that nobody reads: still a clean stop."""
+    with Running(tmp_path, GATEPASS_WORKERS="1") as running:
+        key = f"Authorization: Bearer {running.verifier_key}"
+        half = send(running.verify_port, head("POST", "/v1/verify", MIB, key), b"{")
+        unread = [
+            send(running.port, b"GET /v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+            for _ in range(2)
+        ]
+        assert running.stop() == 0
+        assert "killing" not in running.log.read_text()
+        for connection in (half, *unread):
+            connection.close()

@@ -1,0 +1,101 @@
+"""Role names that look like others: by vectors, and by what may be slipped between letters."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepass.core.catalogue import parse_catalogue
+from gatepass.core.errors import Conflict
+from gatepass.registry import roles
+from gatepass.registry.role_names import look_alike
+from gatepass.registry.role_records import Role, built_in
+from small_registry import SmallRegistry, nothing_changes
+from vector_files import cases
+
+BUILT_IN = built_in(parse_catalogue("permissions: {}"))
+#: What leaves no ink, and so makes no other name.
+inkless = st.text(
+    st.characters(categories=["Zs", "Cf", "Cc", "Me"]) | st.sampled_from("\u3164\u2800\ufe0f"),
+    max_size=4,
+)
+
+
+def own(*names: str) -> list[Role]:
+    return [Role(f"rol_{at}", name, (), built_in=False) for at, name in enumerate(names)]
+
+
+@pytest.mark.parametrize("case", cases("names.yaml", "look_alikes"))
+def test_names_that_look_like_built_in_ones(case: dict[str, Any]) -> None:
+    found = look_alike(case["text"], BUILT_IN)
+    assert found is not None
+    assert found.name == case["like"]
+
+
+@pytest.mark.parametrize("case", cases("names.yaml", "different"))
+def test_names_that_do_not(case: dict[str, Any]) -> None:
+    assert look_alike(case["text"], BUILT_IN) is None
+
+
+@given(st.sampled_from(BUILT_IN), st.lists(inkless, min_size=20, max_size=20), st.booleans())
+def test_nothing_without_ink_makes_another_name(
+    role: Role, between: list[str], upper: bool
+) -> None:
+    letters = role.name.upper() if upper else role.name
+    typed = "".join(a + b for a, b in zip(letters, between, strict=False))
+    assert look_alike(typed, BUILT_IN) == role
+
+
+@given(st.text(st.characters(), min_size=1, max_size=30))
+def test_a_name_always_looks_like_itself_and_none_crashes(name: str) -> None:
+    mine = own("Quite another", name)
+    assert look_alike(name, mine) in mine
+
+
+def test_accents_make_other_words_of_ones_own_names_alone() -> None:
+    """In many scripts a mark makes another word, so it isn't ignored but where the built-in names,
+    which have none, would be imitated."""
+    assert look_alike("Resume", own("Résumé")) is None
+    assert look_alike("कु", own("के")) is None
+    assert look_alike("RÉSUMÉ", own("Résumé")) is not None
+    assert look_alike("Till\u200b", own("Till")) is not None
+
+
+@pytest.mark.parametrize("name", ["ADMIN ", "Аdmin", "Adm\u200bin", "Ａdmin", "Till ", "Tiⅼⅼ"])
+def test_a_look_alike_is_neither_made_nor_taken_on(registry: SmallRegistry, name: str) -> None:
+    ada = registry.signed_in(registry.ada)
+    given: dict[str, Any] = {"catalogue": registry.catalogue, "permissions": ["charges:get"]}
+    with registry.changing() as change:
+        roles.create(change.session, ada, name="Till", **given)
+        other = roles.create(change.session, ada, name="Counter", **given)
+    for do in (
+        lambda session: roles.create(session, ada, name=name, **given),
+        lambda session: roles.modify(
+            session, ada, other.id, catalogue=registry.catalogue, changes={"name": name}
+        ),
+    ):
+        with (
+            nothing_changes(registry),
+            pytest.raises(Conflict) as refusal,
+            registry.changing() as change,
+        ):
+            do(change.session)
+        assert refusal.value.reason == "name_taken"
+
+
+def test_a_role_may_be_spelt_otherwise_than_before(registry: SmallRegistry) -> None:
+    ada = registry.signed_in(registry.ada)
+    with registry.changing() as change:
+        made = roles.create(
+            change.session,
+            ada,
+            catalogue=registry.catalogue,
+            name="till",
+            permissions=["charges:get"],
+        )
+    with registry.changing() as change:
+        renamed = roles.modify(
+            change.session, ada, made.id, catalogue=registry.catalogue, changes={"name": "TILL"}
+        )
+    assert renamed.name == "TILL"
