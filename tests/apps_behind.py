@@ -56,18 +56,27 @@ def django_app() -> WSGIApp:
     from django.conf import settings
     from django.core.handlers.wsgi import WSGIHandler
     from django.http import HttpRequest, JsonResponse
+    from django.test import override_settings
     from django.urls import re_path
 
     if not settings.configured:
-        settings.configure(DEBUG=False, ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__)
+        settings.configure()
         django.setup()
+    # Another test of this process may have configured it before, and otherwise.
+    own = override_settings(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, MIDDLEWARE=[])
 
     def anything(request: HttpRequest) -> JsonResponse:
         return JsonResponse({"by": "django", "method": request.method, "path": request.path})
 
     globals()["urlpatterns"] = [re_path("", anything)]
-    handler: WSGIApp = WSGIHandler()
-    return handler
+    with own:
+        handler: WSGIApp = WSGIHandler()
+
+    def app(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        with own:
+            return handler(environ, start_response)
+
+    return app
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -63,20 +63,20 @@ def test_from_127_0_0_1_it_is_refused_and_the_page_says_why(demo: Demo, page: Pa
 
 
 def test_without_the_preflight_s_answer_the_browser_would_not_call(demo: Demo, page: Page) -> None:
-    """The preflight is real: with a header it doesn't allow, the call isn't made at all."""
+    """The preflight is real: with a method it doesn't name, the call isn't made at all."""
     page.goto(f"http://localhost:{port_of(demo)}/demo")
     expect(page.get_by_role("heading", name="200 allowed")).to_be_visible()
-    call = """async ([url, name]) => {
+    call = """async ([url, method]) => {
         try {
-            return (await fetch(url, {headers: {[name]: "x"}})).status;
+            return (await fetch(url, {method, headers: {"x-access-token": "x"}})).status;
         } catch { return "blocked"; }
     }"""
     api = f"{demo.url}/demo/v1/charges"
-    assert page.evaluate(call, [api, "x-access-token"]) == 401
+    assert page.evaluate(call, [api, "GET"]) == 401
     # Chromium logs what it blocks as an error of the page, which is meant here.
     blocked = page.context.new_page()
     blocked.goto(f"http://localhost:{port_of(demo)}/demo")
-    assert blocked.evaluate(call, [api, "x-something-else"]) == "blocked"
+    assert blocked.evaluate(call, [api, "PROPFIND"]) == "blocked"
 
 
 def test_refusals_of_every_sort_are_explained(demo: Demo, page: Page) -> None:

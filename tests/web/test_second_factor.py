@@ -40,7 +40,7 @@ def test_whatever_is_wrong_with_a_code_it_is_one_failure(any_installation: Insta
     installation = any_installation
     secret, recovery = enrol(installation, installation.signed_in())
     nobody = attempt(installation, email="nobody@example.com")
-    for code in (None, "", "000000", "x" * 5000, "\u0661\u0662\u0663\u0664\u0665\u0666"):
+    for code in (None, "", "000000", "x" * 3000, "\u0661\u0662\u0663\u0664\u0665\u0666"):
         answer = attempt(installation, code=code)
         assert answer.status_code == 401
         assert answer.content == nobody.content
