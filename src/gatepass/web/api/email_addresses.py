@@ -132,10 +132,11 @@ def request(
     new: Annotated[NewEmail, body(NewEmail)],
     if_match: Annotated[list[str] | None, Header()] = None,
 ) -> EmailAddress:
-    """Needs `users:manage`, and all that their role permits; an operator's needs an operator (403
-    `operator_required`). A link is mailed to the new address, good for 24 hours, and the present
-    address is told at once. 409 as for one's own; for one's own (`own_email`), and for deactivated
-    users. With `If-Match`, only the version of the user that it names is changed (else 409)."""
+    """Needs `users:manage`, and all that their role permits. Never an operator's, not even by
+    another operator (403 `operator_required`). A link is mailed to the new address, good for 24
+    hours, and the present address is told at once. 409 as for one's own; for one's own
+    (`own_email`), and for deactivated users. With `If-Match`, only the version of the user that it
+    names is changed (else 409)."""
     try:
         with node.database.changing(node.clock.now()) as change:
             email_changes.request(
