@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.errors import InvalidInput
+from gatepass.mail import messages
 from gatepass.mail.messages import Envelope, exactly, invitation, mailbox, password_reset
 from gatepass.registry.emails import read_email
 
@@ -104,16 +105,34 @@ def test_what_is_not_ascii_arrives_as_it_was() -> None:
     assert link_in(message) == URL
 
 
+def every_mail(name: str) -> list[EmailMessage]:
+    """Each kind of mail, with *name* as every name in it."""
+    whose = {"company": name, "name": name, "url": URL}
+    until = {"expires_at": 1_800_000_000_999}
+    new = {"new": "new@example.com"}
+    invites = {"company": name, "inviter": name, "url": URL} | until
+    written = [
+        messages.invitation(ENVELOPE, **invites),
+        messages.invitation_to_taken_address(ENVELOPE, **invites),
+        messages.email_change(ENVELOPE, requester=name, **whose, **until),
+        messages.email_change_to_taken_address(ENVELOPE, **whose, **until),
+        messages.email_change_requested(ENVELOPE, requester=name, **whose, **new),
+        messages.email_changed(ENVELOPE, by_command_line=False, **whose, **new),
+        messages.password_reset(ENVELOPE, **whose, **until),
+    ]
+    return [arrived(one) for one in written]
+
+
 @pytest.mark.parametrize("name", ["\u202eliame", "\u2066Eve\u2069\u2069", "לילה\u202e", "\u3164"])
 def test_no_name_turns_a_sentence_round(name: str) -> None:
     """In plain text a name that could is isolated by U+2068 and U+2069, which nothing in it closes;
     in HTML these do the same."""
-    message = made(name, name)
-    for said in (str(message["Subject"]), *parts(message)):
-        rest = re.sub("\u2068[^\u2066-\u2069\u202a-\u202e]*\u2069", "", said)
-        assert not re.search("[\u202a-\u202e\u2066-\u2069א-ת]", rest)
+    for message in every_mail(name):
+        for said in (str(message["Subject"]), *parts(message)):
+            rest = re.sub("\u2068[^\u2066-\u2069\u202a-\u202e]*\u2069", "", said)
+            assert not re.search("[\u202a-\u202e\u2066-\u2069\u3164א-ת]", rest), said
     if name == "\u3164":
-        assert message["Subject"] == "(no name) invited you to (no name)"
+        assert made(name, name)["Subject"] == "(no name) invited you to (no name)"
 
 
 def test_times_are_never_rounded_up() -> None:

@@ -5,7 +5,7 @@ from starlette.exceptions import HTTPException
 
 from gatepass.core.errors import Conflict, Forbidden, NotFound, TooManyAttempts, Unavailable
 from gatepass.node import Node
-from gatepass.registry import access_tokens
+from gatepass.registry import access_tokens, email_changes
 from installation import Installation
 from page_reader import Visit
 
@@ -41,6 +41,23 @@ def test_an_outage_is_a_page_and_says_when_to_come_back(
     assert page.answer.status_code == 503
     assert page.answer.headers["retry-after"] == "1"
     assert "Not right now" in page.text
+
+
+def test_what_may_have_been_saved_is_not_sent_again(
+    ada: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading the page again would send the form a second time."""
+
+    def lost(*_: object, **__: object) -> None:
+        raise Unavailable("Look whether it was made.", reason="outcome_unknown")
+
+    monkeypatch.setattr(email_changes, "cancel_own", lost)
+    page = ada.send("/account/email/cancel", {})
+    assert page.answer.status_code == 503
+    assert "Look whether it was made." in page.text
+    assert "Don't reload this page" in page.text
+    assert "Load the page again" not in page.text
+    assert "nothing was half done" not in page.text
 
 
 def test_an_outage_while_nobody_can_be_told_apart(

@@ -9,14 +9,20 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from all_routes import page_routes
-from gatepass.registry import allowlist, tables
+from gatepass.registry import (
+    allowlist,
+    email_change_links,
+    invitation_links,
+    password_resets,
+    tables,
+)
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import Entry
-from installation import Installation
-from page_reader import Visit
+from installation import PASSWORD, Installation
+from page_reader import Page, Visit
 
 MARK = "אבג"
 #: Overrides the direction and closes the isolate that it may stand in.
@@ -161,6 +167,60 @@ def test_no_page_lets_a_name_reach_beyond_itself(installation: Installation, ada
             wrong[path] = sorted(set(reader.wrong))
     assert not wrong, "\n".join(f"{path}: {each}" for path, each in wrong.items())
     assert seen > 150
+
+
+def read(page: Page) -> Reader:
+    reader = Reader()
+    reader.feed(page.html)
+    return reader
+
+
+def test_nor_does_a_page_behind_a_link_from_a_mail(installation: Installation) -> None:
+    """Good ones and broken ones; a broken one names whom to ask."""
+    ada = installation.signed_in()
+    body = {"email": "new@example.com", "role": "reporting"}
+    invited = ada.post("/v1/invitations", json=body).json()["id"]
+    asked = ada.post("/v1/me/email", json={"email": "ada2@example.com", "password": PASSWORD})
+    assert asked.status_code == 202
+    now = installation.node.clock.now()
+    with installation.node.database.counting(now) as session:
+        letter = invitation_links.make_link(session, invited)
+        change = session.scalars(select(tables.email_changes.c.id)).one()
+        to_new_address = email_change_links.make_link(session, change)
+        reset, _ = password_resets.take_link(session, Actor.command_line(), installation.ada)
+    assert letter
+    assert to_new_address
+    rename_everything(installation, HOSTILE)
+    anybody = Visit(installation.client())
+    links = [
+        f"/invitations/{letter.token}",
+        f"/email-changes/{to_new_address.token}",
+        f"/password-resets/{reset}",
+    ]
+    for status in (200, 410):
+        for path in links:
+            page = anybody.get(path)
+            assert page.answer.status_code == status, path
+            found = read(page)
+            assert not found.wrong, (path, found.wrong)
+            assert found.seen or status == 410
+        ada.post(f"/v1/invitations/{invited}/deactivate", json={})
+        ada.post("/v1/me/email/cancel", json={})
+        with installation.node.database.counting(now) as session:
+            password_resets.end_links(session, Actor.command_line(), installation.ada.id)
+    assert read(anybody.get(links[0])).seen == 2
+
+
+def test_nor_does_the_name_of_a_role_that_one_may_not_give(installation: Installation) -> None:
+    role = {"name": "Till", "permissions": ["company:modify"]}
+    assert installation.signed_in().post("/v1/roles", json=role).status_code == 201
+    installation.new_user("mia@example.com", "Mia", role="manager")
+    with installation.node.database.changing(installation.node.clock.now()) as change:
+        change.session.execute(update(tables.roles).values(name=HOSTILE))
+    mia = Visit(installation.client(installation.sign_in("mia@example.com")))
+    found = read(mia.get("/company/users/invite"))
+    assert not found.wrong
+    assert found.seen == 1
 
 
 @pytest.mark.parametrize("name", ["\u3164", "\u200b", " "], ids=ascii)

@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from answers import fields, reasons
+from gatepass.core.errors import Unavailable
+from gatepass.registry import email_changes
 from installation import PASSWORD, Installation
 
 Open = Callable[..., Installation]
@@ -135,6 +137,29 @@ def test_what_is_no_link_is_broken(installation: Installation, token: str) -> No
     for method in ("GET", "POST"):
         answer = installation.client().request(method, f"/email-changes/{token}")
         assert answer.status_code in (404, 410), answer.text
+
+
+def test_what_was_asked_for_is_told_although_nothing_can_be_read_any_more(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request is committed, and mail goes out: 503 would say that it isn't."""
+
+    def away(*_: object) -> None:
+        raise Unavailable("The database can't be used right now.")
+
+    def request_own_and_lose_the_database(*args: Any, **named: Any) -> Any:
+        made = asked(*args, **named)
+        monkeypatch.setattr(installation.node.database, "reading", away)
+        return made
+
+    asked = email_changes.request_own
+    ada = installation.signed_in()
+    with monkeypatch.context() as patched:
+        patched.setattr(email_changes, "request_own", request_own_and_lose_the_database)
+        answer = request_own(ada)
+    assert answer.status_code == 202
+    assert answer.json()["email"] == ADA
+    assert answer.json()["pending"]["email"] == NEW
 
 
 def test_a_wrong_password_is_told_by_its_field(installation: Installation) -> None:

@@ -78,7 +78,7 @@ def invitation_to_taken_address(
 ) -> EmailMessage:
     """The mail of an invitation to an address that another company's user has. *expires_at* is Unix
     ms."""
-    company, inviter = _one_line(company), _one_line(inviter)
+    company, inviter = _person(company), _person(inviter)
     address = _one_line(envelope.recipient)
     return _message(
         envelope,
@@ -115,8 +115,8 @@ def email_change(
     Args:
         requester: who asked for it; None for the account's owner.
     """
-    company, name = _one_line(company), _one_line(name)
-    who = "you" if requester is None else _one_line(requester)
+    company, name = _person(company), _person(name)
+    who = "you" if requester is None else _person(requester)
     return _message(
         envelope,
         subject=f"Confirm your new e-mail address for {company}",
@@ -139,7 +139,7 @@ def email_change_to_taken_address(
     envelope: Envelope, *, company: str, name: str, url: str, expires_at: int
 ) -> EmailMessage:
     """The mail to a new address that another company's user has. *expires_at* is Unix ms."""
-    company, name = _one_line(company), _one_line(name)
+    company, name = _person(company), _person(name)
     return _message(
         envelope,
         subject=f"This address can't be used for {company}",
@@ -169,13 +169,13 @@ def email_change_requested(
         requester: who asked for it; None for the account's owner.
         url: where a new password is asked for.
     """
-    company, name, new = _one_line(company), _one_line(name), _one_line(new)
+    company, name, new = _person(company), _person(name), _one_line(new)
     address = _one_line(envelope.recipient)
     if requester is None:
         who = "somebody who is signed in as you, and knows your password,"
         otherwise = "If it wasn't you, set a new password now:"
     else:
-        who = _one_line(requester)
+        who = _person(requester)
         otherwise = (
             "If you don't want that, cancel it in My account > Profile, or set a new password now:"
         )
@@ -210,7 +210,7 @@ def email_changed(
         by_command_line: whether whoever runs the server changed it.
         url: where one signs in.
     """
-    company, name, new = _one_line(company), _one_line(name), _one_line(new)
+    company, name, new = _person(company), _person(name), _one_line(new)
     how = "on the server" if by_command_line else "through the link in the mail to the new address"
     return _message(
         envelope,

@@ -42,12 +42,14 @@ class EmailChange:
     """A change that waits for its link to be used. Times are Unix ms.
 
     Attributes:
+        former_email: the address that it replaces.
         email: the new address.
         requested_by: the user themself, or a colleague.
     """
 
     id: str
     user: str
+    former_email: str
     email: str
     requested_by: Person
     created_at: int
@@ -159,6 +161,7 @@ def pending(session: Session, user_id: str) -> EmailChange | None:
     return EmailChange(
         id=row.id,
         user=row.user_id,
+        former_email=row.former_email,
         email=row.email,
         requested_by=Person(row.requested_by, row.requested_by_name),
         created_at=row.created_at,

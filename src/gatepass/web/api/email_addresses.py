@@ -1,5 +1,6 @@
 """``/v1/me/email``, ``/v1/users/{id}/email``: e-mail addresses, and changes of them that wait."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
@@ -75,15 +76,11 @@ async def request_own(
     of the company has the new address (`email_taken`), or is invited to it
     (`invitation_pending`)."""
 
-    def prove_and_request() -> tuple[EmailAddress, bool]:
-        made = email_changes.request_own(
-            node.proving, actor, email=new.email, password=new.password
-        )
-        with node.database.reading(node.clock.now()) as session:
-            return _address(session, made.made.user), made.confirmed
-
+    prove_and_request = partial(
+        email_changes.request_own, node.proving, actor, email=new.email, password=new.password
+    )
     try:
-        address, confirmed = await hashing(Place.of_actor(actor), prove_and_request)
+        made, confirmed = await hashing(Place.of_actor(actor), prove_and_request)
     except InvalidInput as error:
         fields = {"current_password": "password"}
         raise InvalidInput(
@@ -91,7 +88,10 @@ async def request_own(
         ) from None
     node.mailing.wake()
     mark(response, confirmed)
-    return address
+    # Nothing is read any more: it is committed, whatever becomes of the database.
+    return EmailAddress(
+        user=made.user, email=made.former_email, pending=WaitingChange.model_validate(made)
+    )
 
 
 @router.post(
@@ -132,10 +132,11 @@ def request(
     new: Annotated[NewEmail, body(NewEmail)],
     if_match: Annotated[list[str] | None, Header()] = None,
 ) -> EmailAddress:
-    """Needs `users:manage`, and all that their role permits; an operator's needs an operator (403
-    `operator_required`). A link is mailed to the new address, good for 24 hours, and the present
-    address is told at once. 409 as for one's own; for one's own (`own_email`), and for deactivated
-    users. With `If-Match`, only the version of the user that it names is changed (else 409)."""
+    """Needs `users:manage`, and all that their role permits. Never an operator's, not even by
+    another operator (403 `operator_required`). A link is mailed to the new address, good for 24
+    hours, and the present address is told at once. 409 as for one's own; for one's own
+    (`own_email`), and for deactivated users. With `If-Match`, only the version of the user that it
+    names is changed (else 409)."""
     try:
         with node.database.changing(node.clock.now()) as change:
             email_changes.request(

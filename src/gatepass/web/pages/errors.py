@@ -212,7 +212,10 @@ def _explained(request: Request, problem: Problem, visitor: Visitor | None) -> E
     if status in (403, 409, 429, 503) and problem.detail:
         what = problem.detail
     ways = (_HOME,) if visitor else (("Sign in", "/sign-in"),)
-    return Explained(status, reason, title, what, remedy=_REMEDIES.get(status, ""), ways=ways)
+    remedy = _REMEDIES.get(status, "")
+    if reason == "outcome_unknown":
+        remedy = "Don't reload this page, which would send the form again. Open the page it was on."
+    return Explained(status, reason, title, what, remedy=remedy, ways=ways)
 
 
 def _from_elsewhere(problem: Problem, elsewhere: Elsewhere | None) -> Explained:
