@@ -84,6 +84,10 @@ def test_an_outage_on_create_keeps_what_was_typed(
     assert "Created: Kept" in again.text
 
 
+def test_a_node_on_sqlite_never_says_that_it_lags(ada: Visit) -> None:
+    assert "has not caught up" not in ada.get("/access-tokens?unconfirmed=1").text
+
+
 def test_a_token_that_stands_is_shown_though_not_confirmed(
     installation: Installation, ada: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,3 +160,15 @@ def test_times_and_limits_are_described_as_they_are_sent(document: Any) -> None:
 def test_the_cookies_name_is_the_one_in_use() -> None:
     document = openapi_document(router, "__Host-gatepass")
     assert document["components"]["securitySchemes"]["dashboard"]["name"] == "__Host-gatepass"
+
+
+def test_each_creation_says_how_it_tells_that_this_node_lags(installation: Installation) -> None:
+    paths = openapi_document(router, "gatepass")["paths"]
+    created = [
+        operation["responses"]["201"]
+        for operations in paths.values()
+        for operation in operations.values()
+        if "201" in operation["responses"]
+    ]
+    assert created
+    assert all("Gatepass-Confirmed" in response["headers"] for response in created)

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
 
 from gatepass.web.api.shapes import ProblemDocument
+from gatepass.web.confirmation import HEADER
 from gatepass.web.feed.document import feed_paths, feed_schemas
 from gatepass.web.problems import MEDIA_TYPE
 
@@ -37,7 +38,13 @@ _PROBLEMS = {
     422: "What was sent can't be accepted as it stands; `errors` says what.",
     429: "Too many attempts; `Retry-After` says when to try again.",
     500: "A fault of ours.",
-    503: "It can't be answered right now.",
+    503: "It can't be answered right now. Of a change, go by `reason`: `not_confirmed` was made "
+    "and stands, `outcome_unknown` may have been; don't repeat either unseen.",
+}
+_UNCONFIRMED = {
+    "description": "`false` if this node has not caught up with what was created (PostgreSQL). It "
+    "stands; this node decides by it within seconds.",
+    "schema": {"type": "string", "enum": ["false"]},
 }
 _ALWAYS = (400, 405, 408, 413, 500, 503)
 _ANY_TOKEN: list[dict[str, list[str]]] = [
@@ -128,6 +135,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if any(parameter["name"] == "user" for parameter in operation.get("parameters", ())):
         refusals.add(404)
     responses = operation["responses"]
+    if "201" in responses:
+        responses["201"]["headers"] = {HEADER: _UNCONFIRMED}
     for status in sorted(refusals):
         responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
 

@@ -4,6 +4,7 @@ from fastapi import Request
 from starlette.responses import RedirectResponse
 
 from gatepass.core.errors import Unavailable
+from gatepass.web.deps import node_of
 from gatepass.web.pages.headers import security_headers
 
 _UNCONFIRMED = "unconfirmed"
@@ -20,8 +21,9 @@ def see_other(path: str, *, confirmed: bool = True) -> RedirectResponse:
 
 
 def is_unconfirmed(request: Request) -> bool:
-    """Whether *request* is for the page after a change that this node has not caught up with."""
-    return _UNCONFIRMED in request.query_params
+    """Whether *request* is for the page after a change that this node has not caught up with. A
+    node on SQLite never lags, whatever a bookmark says."""
+    return _UNCONFIRMED in request.query_params and node_of(request).verifier.copy
 
 
 def not_saved(error: Unavailable, *, button: str = "Save") -> str:
