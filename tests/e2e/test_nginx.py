@@ -507,6 +507,9 @@ def test_a_websockets_token_among_the_sub_protocols(
         (f"gatepass, {token}", "gatepass"),
         (f"gatepass,{token}", "gatepass"),
         (f"gatepass, {token}, chat, superchat", "gatepass, chat, superchat"),
+        # Empty elements count for nothing (RFC 9110, 5.6.1).
+        (f"gatepass, {token},", "gatepass"),
+        (f"gatepass,{token}, \t", "gatepass"),
     ]:
         status, reached = handshake(ports["api"], Sec_WebSocket_Protocol=offered)
         assert status == 101
