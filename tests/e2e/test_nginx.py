@@ -5,6 +5,8 @@ import hashlib
 import http.server
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -432,6 +434,49 @@ def test_a_page_on_the_apis_own_host(running: Running, ports: dict[str, str]) ->
         assert (answer.status_code, answer.json()["reason"]) == (403, reason)
 
 
+GUNICORN_APPLICATION = """
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [environ["SCRIPT_NAME"].encode() + b" " + environ["PATH_INFO"].encode()]
+"""
+
+
+@pytest.fixture
+def gunicorn(tmp_path: Path) -> Iterator[int]:
+    """The port of a Gunicorn, as it comes, whose application tells where it is mounted."""
+    (tmp_path / "application.py").write_text(GUNICORN_APPLICATION)
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", f"--bind=127.0.0.1:{port}", "application"]
+    server = subprocess.Popen(command, cwd=tmp_path)
+    try:
+        for _ in range(100):
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/")
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script_Name"])
+def test_no_caller_says_where_an_application_is_mounted(
+    running: Running, gunicorn: int, tmp_path: Path, name: str
+) -> None:
+    """Gunicorn reads SCRIPT_NAME as a header of a peer on this machine: /v1/charges/1, which was
+    decided, would be /1 to the application."""
+    token = new_token(running.sign_in())["token"]
+    more = "underscores_in_headers on;"
+    with gateway(running, tmp_path, gunicorn, more) as ports:
+        answer = httpx.get(
+            f"{ports['api']}/v1/charges/1",
+            headers={"x-access-token": token, name: "/v1/charges"},
+        )
+    assert (answer.status_code, answer.text) == (200, " /v1/charges/1")
+
+
 def handshake(url: str, **headers: str) -> tuple[int, dict[str, Any]]:
     """Ask for a WebSocket; the status, and what reached the API if it was given."""
     host, _, port = url.removeprefix("http://").partition(":")
@@ -462,6 +507,9 @@ def test_a_websockets_token_among_the_sub_protocols(
         (f"gatepass, {token}", "gatepass"),
         (f"gatepass,{token}", "gatepass"),
         (f"gatepass, {token}, chat, superchat", "gatepass, chat, superchat"),
+        # Empty elements count for nothing (RFC 9110, 5.6.1).
+        (f"gatepass, {token},", "gatepass"),
+        (f"gatepass,{token}, \t", "gatepass"),
     ]:
         status, reached = handshake(ports["api"], Sec_WebSocket_Protocol=offered)
         assert status == 101
