@@ -137,7 +137,8 @@ def test_access_tokens_are_found_by_label_id_status_permission_and_kind(
     assert found(q="%") == {night}
     assert found(q="_") == {shop}
     assert found(q=night[:12]) == {night}
-    assert found(q=night) == {night}
+    assert found(q=night) == found(q=f" {night}\u00a0") == found(q=" nightly ") == {night}
+    assert found(q=" ") == {night, ended, shop}
     assert found(status="active") == {night, shop}
     assert found(status="deactivated") == {ended}
     assert found(status="expired") == set()

@@ -80,6 +80,11 @@ def storable(text: str) -> bool:
     return _unfit(text) is None
 
 
+def search_text(q: str | None) -> str:
+    """The text to search for: *q* without the spaces around it, which pasting brings along."""
+    return (q or "").strip()
+
+
 def folded(text: str) -> str:
     """*text* for comparing without case, whichever way accents were typed."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
