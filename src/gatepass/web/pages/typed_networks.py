@@ -192,12 +192,15 @@ def _is_words(note: str, network: Network) -> bool:
 
 
 def _is_listed(text: str, note: str) -> bool:
-    """Whether *text* is a network and *note* words that can't relate it to the next one."""
+    """Whether *text* is a network and *note* a name for it. Words that relate it to the next one,
+    in any language, seldom begin with a capital letter."""
     try:
         network = read_network(text)
     except InvalidNetwork:
         return False
-    return not note or (_is_words(note, network) and not _relation(note.casefold()))
+    if not note:
+        return True
+    return note[0].isupper() and _is_words(note, network) and not _relation(note.casefold())
 
 
 def _bits_of_mask(mask: str) -> int:
