@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_told_beside_its_row(ada: Visit) -> None:
     assert page.form(PATH).all("network_note") == ["Nowhere", "This machine", "", "x"]
     page = save(ada, ("", "", ""), ("127.0.0.1", "", "x" * 101))
     assert page.answer.status_code == 422
-    assert "At most 100 characters" in page.text
+    assert "Must have at most 100 characters" in page.text
     assert ("p", "network-1-problem") in [(tag, of.get("id")) for tag, of in page.elements]
     assert kept(ada) == [("", "", "")]
 
