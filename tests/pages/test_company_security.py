@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_told_beside_its_row(ada: Visit) -> None:
     assert page.form(PATH).all("network_note") == ["Nowhere", "This machine", "", "x"]
     page = save(ada, ("", "", ""), ("127.0.0.1", "", "x" * 101))
     assert page.answer.status_code == 422
-    assert "At most 100 characters" in page.text
+    assert "Must have at most 100 characters" in page.text
     assert ("p", "network-1-problem") in [(tag, of.get("id")) for tag, of in page.elements]
     assert kept(ada) == [("", "", "")]
 
@@ -165,14 +165,14 @@ def test_past_a_hundred_networks_it_is_a_text(installation: Installation, ada: V
     put(installation, Entry("127.0.0.0/8"), *many)
     page = ada.get(PATH)
     assert page.form(PATH).all("network_address") == []
-    assert "10.39.14.0/24 No 9998" in page.html
-    text = "\n".join(["127.0.0.0/8 Here", *(f"{one.network}\t{one.note}" for one in many)])
+    assert "10.39.14.0/24 # No 9998" in page.html
+    text = "\n".join(["127.0.0.0/8 Here", *(f"{one.network}\t# {one.note}" for one in many)])
     assert "Rows show up to 100 networks" in press(ada, page, "as_rows", text=text).text
     wrong = press(ada, page, "save", text=text.replace("10.0.2.0/24", "10.0.2.0/99"))
     assert wrong.answer.status_code == 422
     assert "Line 4: The number of bits to check" in wrong.text
     assert press(ada, page, "save", text=text).answer.status_code == 303
-    assert "127.0.0.0/8 Here\n10.0.0.0/24 No 0\n" in ada.get(PATH).html
+    assert "127.0.0.0/8 Here\n10.0.0.0/24 # No 0\n" in ada.get(PATH).html
     assert press(ada, ada.get(PATH), "save", text=text + "\n1.2.3.4").answer.status_code == 422
 
 
@@ -188,6 +188,7 @@ def test_a_text_means_what_was_typed_or_names_the_line(ada: Visit) -> None:
         ("203.0.113.4 /24 Office", ("203.0.113.0", "24"), "Office"),
         ("203.0.113.0 255.255.255.0", ("203.0.113.0", "24"), ""),
         ("203.0.113.0-203.0.113.127\tOffice", ("203.0.113.0", "25"), "Office"),
+        ("203.0.113.4 ／24", ("203.0.113.0", "24"), ""),
         ("203.0.113.4 # 198.51.100.1 before", ("203.0.113.4", "32"), "198.51.100.1 before"),
     ):
         assert texts(ada, line).answer.status_code == 303, line
@@ -200,11 +201,16 @@ def test_a_text_means_what_was_typed_or_names_the_line(ada: Visit) -> None:
         assert kept(ada)[1:] == [(*network, note)]
     before = kept(ada)
     for line, said in (
-        ("203.0.113.0 198.51.100.0", "stands behind #"),
+        ("203.0.113.0 198.51.100.0", "Put # before a note"),
         ("203.0.113.1 - 203.0.113.9", "must be a single network"),
-        ("203.0.113.0 0.0.0.255", "stands behind #"),
+        ("203.0.113.0 0.0.0.255", "Put # before a note"),
         ("203.0.113.0/0.0.0.255", "Must be 255.255.255.0"),
-        ("203.0.113.0 24 Office", "stands behind #"),
+        ("203.0.113.0 24 Office", "Put # before a note"),
+        ("198.51.100.4 \\24", "Put # before a note"),
+        ("198.51.100.4 netmask 0xffffff00", "Put # before a note"),
+        ("198.51.100.4 to .20", "Put # before a note"),
+        ("2001:db8:5::1 prefixlen 64", "Put # before a note"),
+        ("192.0.2.0/24 except 192.0.2", "Put # before a note"),
     ):
         refused = texts(ada, line)
         assert refused.answer.status_code == 422, line
@@ -232,8 +238,21 @@ def test_a_row_takes_what_a_line_does(ada: Visit) -> None:
         ("192.0.2.128", "25", ""),
         ("10.0.0.0", "8", "Site, 3rd floor"),
     ]
-    for row in (("203.0.113.0 - 203.0.113.9", "", ""), ("203.0.113.0", "0.0.0.255", "")):
-        assert save(ada, HERE, row).answer.status_code == 422
+    before = kept(ada)
+    for address, bits in (
+        ("203.0.113.0 - 203.0.113.9", ""),
+        ("203.0.113.0", "0.0.0.255"),
+        ("203.0.113.0 netmask 255.255.255.0", ""),
+        ("203.0.113.0 netmask 0xffffff00", ""),
+        ("203.0.113.4 to .20", ""),
+        ("203.0.113.4 to 203.0.113.20", ""),
+        ("203.0.113.0/24 16", ""),
+    ):
+        refused = save(ada, HERE, (address, bits, ""))
+        assert refused.answer.status_code == 422, address
+        # What was typed is still one row.
+        assert refused.form(PATH).all("network_address") == [HERE[0], address]
+        assert kept(ada) == before
 
 
 def test_lines_pasted_into_a_row_are_rows(ada: Visit) -> None:

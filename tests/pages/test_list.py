@@ -50,6 +50,7 @@ def test_search_by_label_and_id(installation: Installation, ada: Visit) -> None:
     installation.access_token("charges:get", label="Terraform")
     assert labels(ada.get("/access-tokens?q=SETTLE")) == ["Nightly Settlement"]
     assert labels(ada.get(f"/access-tokens?q={one[:21]}")) == ["Nightly Settlement"]
+    assert labels(ada.get("/access-tokens?q=+settle+")) == ["Nightly Settlement"]
     nothing = ada.get("/access-tokens?q=%3Cb%3E")
     assert "No token matches" in nothing.text
     assert "“<b>”" in nothing.text

@@ -28,7 +28,7 @@ def test_labels_that_stand(label: str) -> None:
     "label",
     [
         *("", "x" * 101, "a\tb", "a\r\nb", "\x7f", "\x85", "\udfff"),
-        *(" ", "\u3164", "\u2028 \ufeff", "a\u202eb", "\u2068a\u2069"),
+        *(" ", "\u3164", "\u2028 \ufeff", "a\u202eb", "\u2068a\u2069", "a\u2028b", "a\u2029b"),
     ],
 )
 def test_labels_that_do_not(label: str) -> None:

@@ -83,6 +83,16 @@ def test_no_cell_is_taken_for_a_formula(installation: Installation) -> None:
     assert "\r=1" not in {row["actor_name"] for row in found}
 
 
+def test_an_event_is_one_line_however_lines_are_split(installation: Installation) -> None:
+    """Older releases took names with line separators; ``splitlines`` splits at NEL, too."""
+    name = "a\u2028b\u2029c\x85d"
+    lengthen(installation, 1, subject_name=name)
+    answer = installation.signed_in().get(PATH, params={"format": "jsonl"})
+    events = [json.loads(line) for line in answer.text.splitlines()]
+    assert len(events) == int(answer.headers["x-total-count"])
+    assert name in {event["subject"]["name"] for event in events}
+
+
 def test_it_holds_what_was_asked_for(installation: Installation) -> None:
     first, second = installation.access_token("charges:get"), installation.access_token("audit:get")
     ada = installation.signed_in()

@@ -12,7 +12,7 @@ from gatepass.core.permissions import is_permission, is_wildcard, resource_wildc
 from gatepass.registry.access_token_fields import KINDS
 from gatepass.registry.access_token_records import STORED, AccessToken, tokens_of
 from gatepass.registry.actor import Actor
-from gatepass.registry.fields import folded, storable
+from gatepass.registry.fields import folded, search_text, storable
 from gatepass.registry.paging import COUNT_LIMIT, Cursor, Page, read_cursor, read_limit
 from gatepass.registry.tables import access_tokens
 
@@ -33,7 +33,8 @@ def list_(
     """The company's tokens, newest first, and how many match; the command line sees all companies'.
 
     Args:
-        q: part of the label, in any case, or the beginning of the id, with or without ``gpat_``.
+        q: part of the label, in any case, or the beginning of the id, with or without ``gpat_``;
+            outer spaces don't count.
         status: ``active``, ``expired`` or ``deactivated``, at the session's time.
         permission: only tokens that this was chosen for, by name or within ``resource:*``.
         kind: ``api`` or ``ui``.
@@ -47,6 +48,7 @@ def list_(
     wanted = [*_filters(session, status, permission, kind)]
     if actor.company is not None:
         wanted.append(access_tokens.c.company_id == actor.company)
+    q = search_text(q)
     if q:
         if not storable(q):
             return Page([], None, 0)

@@ -83,7 +83,8 @@ def read(entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], Networks]:
         if len(entry.note) > LONGEST_LABEL or not storable(entry.note):
             problems.add(
                 f"entries.{number}.note",
-                f"At most {LONGEST_LABEL} characters, without control characters.",
+                f"Must have at most {LONGEST_LABEL} characters, "
+                "without control characters and line separators.",
             )
         elif (problem := bidi_problem(entry.note)) is not None:
             problems.add(f"entries.{number}.note", problem)

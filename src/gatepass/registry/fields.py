@@ -8,8 +8,9 @@ from gatepass.core.errors import InvalidInput
 
 LONGEST_LABEL = 100
 
-# The C0 and C1 controls and DEL; and halves of surrogate pairs, which no encoding can store.
-_unfit = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
+# The C0 and C1 controls and DEL; the line and the paragraph separator (Unicode's Zl and Zp), at
+# which many readers begin a new line; halves of surrogate pairs, which no encoding can store.
+_unfit = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
 
 
 class Problems:
@@ -35,7 +36,7 @@ def label_problem(value: object, *, longest: int = LONGEST_LABEL) -> str | None:
     if not 1 <= len(value) <= longest:
         return f"From 1 to {longest} characters."
     if not storable(value):
-        return "Control characters can't be used here."
+        return "Must not have control characters or line separators."
     if not has_visible(value):
         return "Must have a visible character."
     return bidi_problem(value)
@@ -49,8 +50,8 @@ def bidi_problem(value: str) -> str | None:
 
 
 def read_label(field: str, value: str) -> str:
-    """A label or name: 1–100 characters, one of them visible, without control characters and
-    bidirectional controls.
+    """A label or name: 1–100 characters, one of them visible, without control characters,
+    line separators and bidirectional controls.
 
     Raises:
         InvalidInput: it isn't.
@@ -74,8 +75,14 @@ def read_items(field: str, value: object, most: int, problems: Problems) -> list
 
 def storable(text: str) -> bool:
     """Whether *text* has none of the characters that a line of text has no use for: control
-    characters, NUL (which PostgreSQL can't hold) among them, and halves of surrogate pairs."""
+    characters, NUL (which PostgreSQL can't hold) among them, line separators, and halves of
+    surrogate pairs."""
     return _unfit(text) is None
+
+
+def search_text(q: str | None) -> str:
+    """The text to search for: *q* without the spaces around it, which pasting brings along."""
+    return (q or "").strip()
 
 
 def folded(text: str) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.errors import InvalidInput, NotFound
 from gatepass.registry.actor import Actor
-from gatepass.registry.fields import folded, storable
+from gatepass.registry.fields import folded, search_text, storable
 from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.tables import users
 from gatepass.registry.users import User, user_of
@@ -55,7 +55,7 @@ def list_(
     """The company's users, newest first, and how many there are where one page has them all.
 
     Args:
-        q: part of the name or e-mail address, in any case.
+        q: part of the name or e-mail address, in any case; outer spaces don't count.
         status: ``active`` or ``deactivated``.
 
     Raises:
@@ -71,7 +71,8 @@ def list_(
         wanted.append(users.c.deactivated_at.is_not(None))
     elif status is not None:
         raise InvalidInput([("status", "This is active or deactivated.")])
-    if q and not storable(q):
+    q = search_text(q)
+    if not storable(q):
         return Page([], None, 0)
     found: list[Row[Any]] = []
     for row in _newest(session, wanted, after, _STRIDE if q else limit + 1):

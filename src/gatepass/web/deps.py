@@ -213,7 +213,7 @@ def _refuse_odd_queries(request: Request) -> None:
     parameters = get_flat_params(request.scope["route"].dependant)
     known = {each.alias for each in parameters if isinstance(each.field_info, Query)}
     wrong = [
-        (field_name((name,)), _UNKNOWN if name not in known else "This is there more than once.")
+        (field_name((name,)), _UNKNOWN if name not in known else "Must be given only once.")
         for name, count in counts.items()
         if name not in known or count > 1
     ]

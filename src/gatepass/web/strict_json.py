@@ -109,7 +109,7 @@ def _object(most_members: int | None, pairs: list[tuple[str, Any]]) -> dict[str,
     members = dict(pairs)
     if len(members) != len(pairs):
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise InvalidInput([(field_name((twice,)), "This is there more than once.")])
+        raise InvalidInput([(field_name((twice,)), "Must be given only once.")])
     return members
 
 

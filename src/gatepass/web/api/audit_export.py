@@ -29,6 +29,8 @@ router = APIRouter(tags=["Audit"])
 
 FileFormat = Literal["csv", "jsonl"]
 _MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
+# JSON may have these unescaped, but many readers take each for the end of a line.
+_LINE_ENDS = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
 _COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
     "at": lambda event: format_time(event.at),
     "sentence": audit.sentence,
@@ -111,7 +113,8 @@ def _as_csv(pages: Iterable[list[AuditEvent]]) -> Iterator[str]:
 
 def _as_json_lines(pages: Iterable[list[AuditEvent]]) -> Iterator[str]:
     for page in pages:
-        yield "".join(f"{sent(event).model_dump_json()}\n" for event in page)
+        lines = (sent(event).model_dump_json().translate(_LINE_ENDS) for event in page)
+        yield "".join(f"{line}\n" for line in lines)
 
 
 _FORMATS = {"csv": _as_csv, "jsonl": _as_json_lines}

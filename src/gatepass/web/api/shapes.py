@@ -92,7 +92,7 @@ def person_name(of: str) -> Any:
 
 def _plain(value: str) -> str:
     if not storable(value):
-        raise ValueError("Control characters can't be searched for.")
+        raise ValueError("Must not have control characters or line separators.")
     return value
 
 

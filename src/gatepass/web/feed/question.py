@@ -72,7 +72,7 @@ def read_question(query: bytes) -> Question:
         if valid is None:
             errors.append((name[:100], "There is no such parameter."))
         elif once and len(found) > 1:
-            errors.append((name, "This is there more than once."))
+            errors.append((name, "Must be given only once."))
         elif len(found) > MOST_NAMED:
             errors.append((name, f"At most {MOST_NAMED} of these."))
         elif not all(valid(value) for value in found):

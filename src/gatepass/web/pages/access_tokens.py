@@ -11,6 +11,7 @@ from gatepass.core.display_text import marked
 from gatepass.core.errors import InvalidInput
 from gatepass.registry import access_tokens, usage
 from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry.fields import search_text
 from gatepass.registry.paging import COUNT_LIMIT, Page
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute
@@ -60,7 +61,7 @@ def show_list(
     """The company's tokens, newest first."""
     now = node.clock.now()
     filters = Filters(
-        q.strip(),
+        search_text(q),
         status if status in _STATUSES else "any" if status == "any" else "active",
         kind if kind in _KINDS else "any",
     )

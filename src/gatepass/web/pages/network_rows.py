@@ -12,7 +12,7 @@ from gatepass.web.pages.typed_networks import is_network, listed_in, read_line
 SPLIT = (
     "One row held several networks; each has a row of its own now. Check them, then save once more."
 )
-#: What ends a line in a form, and nothing else: a note may hold U+2028 or U+0085.
+#: What ends a line in a form, and nothing else: U+2028 and U+0085 are refused with their note.
 line_breaks = re.compile(r"\r\n|\r|\n")
 
 

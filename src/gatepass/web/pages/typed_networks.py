@@ -2,14 +2,13 @@
 
 ``core.networks`` reads an address with its number of bits, and so does the REST API. People also
 bring masks, ranges and wildcards, and notes behind them. One that *is* a network is read as it;
-anything else is an error. Nothing that could be part of a network is ever taken for a note: a list
+anything else is an error. A note without ``#`` must be one that can't be part of a network: a list
 that silently says one address where a range was meant shuts everyone else out.
 """
 
 import re
 import unicodedata
 
-from gatepass.core.display_text import without_bidi_controls
 from gatepass.core.networks import (
     InvalidNetwork,
     Network,
@@ -21,16 +20,17 @@ from gatepass.core.networks import (
 #: The hyphens, dashes and minus signs that editors put between two addresses.
 _DASH_SIGNS = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
 _DASHES = re.escape(_DASH_SIGNS)
-_NO_NOTE = frozenset(_DASH_SIGNS + "/")
+#: The fraction, division and full-width slashes; each is read as a slash.
+_SLASHES = "/\u2044\u2215\uff0f"
+_plain_slashes = str.maketrans(dict.fromkeys(_SLASHES, "/"))
 #: No network with its note is longer, and a list in one field neither: regular expressions are
 #: only ever shown texts that are short enough.
 _LONGEST_LINE, _LONGEST_LIST = 1_000, 50_000
 #: More parts than these no message lists.
 _MOST_PARTS = 6
-_MOST_QUOTED = 60
 _TOO_LONG = f"Must have at most {_LONGEST_LINE:,} characters."
 
-_word = rf"[^\s/,;{_DASHES}]+"
+_word = rf"[^\s{_SLASHES},;{_DASHES}]+"
 _range = re.compile(rf"({_word})\s*[{_DASHES}]\s*({_word})").fullmatch
 _slash = re.compile(r"([^\s/]+)\s*/\s*([^\s/]+)").fullmatch
 # A mask behind a space: one that begins with anything but 255 is as likely a second address.
@@ -39,22 +39,26 @@ _dotted_quad = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 # The longest text at the beginning that can be a network. Behind a dash, whatever begins like an
 # address belongs to it.
 _begins = re.compile(
-    rf"{_word}(?:\s*/\s*[^\s/,;]+"
+    rf"{_word}(?:\s*[{_SLASHES}]\s*[^\s{_SLASHES},;]+"
     rf"|\s*[{_DASHES}]\s*(?=[0-9]|[0-9A-Fa-f]*[:.])[^\s,;]+"
     r"|\s+255(?:\.[0-9]{1,3}){3}(?![^\s,;]))?"
 ).match
-_part_of_network = re.compile(
-    r"[0-9]+(?:\.[0-9*]+){3}"  # an address, a mask, either end of a range
-    r"|[0-9]+(?:\.[0-9]+)+/[0-9]"  # 203.0.113/24
-    rf"|(?:^|[\s,;{_DASHES}])/\s*[0-9]"  # /24
-    r"|\.\*"  # 203.0.*
+_ordinals = re.compile(r"(?<![^\s(])[0-9]+(?:st|nd|rd|th)(?![^\s,;.)])", re.IGNORECASE).sub
+_wildcard_or_v6 = re.compile(r"\*|(?:[a-f]{0,4}:){2}").search
+_hexadecimal_word = re.compile(r"\b[a-f]+\b").search
+_NOTE_UNCLEAR = (
+    "Must be one network per line. "
+    "Put # before a note that contains an address, a mask or a number."
+)
+# Between two networks on one line, these make one network of both, or take one from the other.
+_relation = re.compile(
+    r"\b(?:to|bis|through|thru|until|\w*mask\w*|wildcard|bits?|prefix\w*|except|not|and|or|minus"
+    r"|plus|without)\b"
 ).search
-_number_first = re.compile(r"[0-9]{1,3}(?![\w.:])").match
 _separators = " \t,;"
 _address = re.compile(
     r"(?<![^\s,;])(?:[0-9]{1,3}(?:\.[0-9*]{1,3}){3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:)"
 ).finditer
-_runs = re.compile(r"[0-9A-Fa-f:.]+").findall
 
 
 def read_network(text: str) -> Network:
@@ -111,14 +115,8 @@ def read_line(line: str) -> tuple[Network, str]:
     network = read_network(text)
     if rest.startswith("#"):
         return network, rest[1:].strip()
-    bare = not re.search(rf"[/*{_DASHES}\s]", text)
-    found = _part_of_network(rest) or (bare and _number_first(rest)) or _address_among(rest)
-    if found:
-        quoted = without_bidi_controls(rest[:_MOST_QUOTED])
-        raise InvalidNetwork(
-            "Must be one network, and its note. A second one takes a line of its own; a note that "
-            f"holds an address, a mask or a number stands behind #: {text} # {quoted}"
-        )
+    if rest and not _is_words(rest, network):
+        raise InvalidNetwork(_NOTE_UNCLEAR)
     return network, rest
 
 
@@ -153,8 +151,8 @@ def listed_in(text: str) -> list[tuple[str, str]]:
         at = next((later for later in range(at, len(starts)) if starts[later] >= end), len(starts))
         until = starts[at] if at < len(starts) else len(text)
         network, note = _seen(text[start:end]), text[end:until].strip(_separators)
-        # An address that begins with 0 is the inverse mask of what stands before it.
-        if not is_network(network) or network.startswith("0.") or note[:1] in _NO_NOTE:
+        # An address that begins with 255 or 0 is the mask of what stands before it.
+        if network.startswith(("255.", "0.")) or not _is_listed(network, note):
             return []
         found.append((network, note))
     first = starts[0] if starts else 0
@@ -170,17 +168,39 @@ def _parted(line: str) -> tuple[str, str]:
 
 
 def _seen(text: str) -> str:
-    """*text* without the zero-width characters that come along from web pages, and trimmed."""
+    """*text* trimmed, with plain slashes, and without the zero-width characters that come along
+    from web pages."""
+    text = text.translate(_plain_slashes)
     return "".join(sign for sign in text if unicodedata.category(sign) != "Cf").strip()
 
 
-def _address_among(note: str) -> bool:
-    """Whether *note* has an IPv6 address or network in it. A time of day is none."""
-    return any(
-        "::" in run or parse_address(run.rstrip(":.")) is not None
-        for run in _runs(note)
-        if run.count(":") > 1
-    )
+def _is_words(note: str, network: Network) -> bool:
+    """Whether *note* is words alone, which can't change what *network* is.
+
+    It begins with a letter and has no number in it, of any script, but ordinals such as 2nd: any
+    other number may be a mask or the end of a range. For IPv6, ``ff`` is a number too.
+    """
+    seen = _seen(note)
+    if not seen[:1].isalpha() or any(
+        unicodedata.category(sign)[0] == "N" for sign in _ordinals("", seen)
+    ):
+        return False
+    text = unicodedata.normalize("NFKC", seen).casefold()
+    if len(network.address) > 4 and _hexadecimal_word(text):
+        return False
+    return not _wildcard_or_v6(text)
+
+
+def _is_listed(text: str, note: str) -> bool:
+    """Whether *text* is a network and *note* a name for it. Words that relate it to the next one,
+    in any language, seldom begin with a capital letter."""
+    try:
+        network = read_network(text)
+    except InvalidNetwork:
+        return False
+    if not note:
+        return True
+    return note[0].isupper() and _is_words(note, network) and not _relation(note.casefold())
 
 
 def _bits_of_mask(mask: str) -> int:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry import roles, user_search
+from gatepass.registry.fields import search_text
 from gatepass.registry.paging import Page
 from gatepass.registry.users import User
 from gatepass.web.deps import OurNode
@@ -63,7 +64,7 @@ def show_list(
 ) -> Response:
     """The company's people, newest first."""
     now = node.clock.now()
-    filters = Filters(q.strip(), status if status in ("active", "deactivated") else "any")
+    filters = Filters(search_text(q), status if status in ("active", "deactivated") else "any")
     problem = ""
     invited = None
     with node.database.reading(now) as session:

@@ -25,7 +25,7 @@ export function address(text) {
 
 // {width, value, bits} or null: of what a row's two fields say.
 export function network(text, bitText) {
-  text = text.trim();
+  text = text.trim().replace(/[\u2044\u2215\uff0f]/g, "/");
   bitText = bitText.trim().replace(/^\//, "");
   const masked = text.match(/^(\S+?)(?:\s*\/\s*|\s+(?=255\.))(\S+)$/);
   if (masked) return bitText ? null : network(masked[1], masked[2]);
@@ -41,12 +41,14 @@ export function network(text, bitText) {
   return bits > 0 && bits <= one.width ? { ...one, bits } : null;
 }
 
-// The fields of a line such as "203.0.113.0/24 Office"; null for whatever says more than that: the
-// server then says what of it can't be.
+// The fields of a line such as "203.0.113.0/24 Office", whose note is words without a number; null for
+// whatever says more than that: the server then says what of it can't be.
 export function fields(line) {
-  const found = line.match(/^([\da-f.:]+)(?:\/(\d{1,3}))?(?:\s+([^\s\d/#*,;:\u2010-\u2015\u2212-].*))?$/i);
-  if (!found || !network(found[1], found[2] ?? "") || /\d\.\d+\.|:.*:|(^|\s)\/|\.\*/.test(found[3] ?? "")) return null;
-  return [found[1], found[2] ?? "", found[3] ?? ""];
+  const found = line.match(/^([\da-f.:]+)(?:\/(\d{1,3}))?(?:\s+(\p{L}[^\p{N}#*:/\\]*))?$/iu);
+  if (!found || !network(found[1], found[2] ?? "")) return null;
+  const words = found[3] ?? "";
+  if (words && found[1].includes(":") && /(?<![\p{L}\p{M}])[a-f]+(?![\p{L}\p{M}])/iu.test(words)) return null;
+  return [found[1], found[2] ?? "", words];
 }
 
 const decimal = (text) => (/^[1-9]\d{0,2}$/.test(text) ? Number(text) : 0);
