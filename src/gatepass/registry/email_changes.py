@@ -22,6 +22,7 @@ from gatepass.registry.audit import Subject
 from gatepass.registry.database import Committed
 from gatepass.registry.emails import read_email
 from gatepass.registry.proving import Proving, require_person
+from gatepass.registry.shared_time import AHEAD_MS
 from gatepass.registry.standing import standing
 from gatepass.registry.tables import email_changes
 from gatepass.registry.users import User
@@ -275,7 +276,9 @@ def _require_few(session: Session, user: User) -> None:
     now: int = session.info["now"]
     table = email_changes.c
     lately = select(func.count(), func.min(table.created_at)).where(
-        table.user_id == user.id, table.created_at > now - _HOUR_MS
+        table.user_id == user.id,
+        table.created_at > now - _HOUR_MS,
+        table.created_at <= now + AHEAD_MS,
     )
     number, first = session.execute(lately).one()
     if number >= MOST_AN_HOUR:

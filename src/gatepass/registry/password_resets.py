@@ -26,6 +26,7 @@ from gatepass.registry.audit import Subject
 from gatepass.registry.database import Database, Turn, wait_for_turn
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.publishing import published_rules
+from gatepass.registry.shared_time import AHEAD_MS
 from gatepass.registry.tables import companies, password_resets, users
 from gatepass.registry.users import User, latest_row
 
@@ -250,8 +251,12 @@ def _recipient(session: Session, email: str) -> Row[Any] | None:
     if not published_rules(session, user.company_id).active:
         return None
     table = password_resets.c
-    since = session.info["now"] - LIFETIME_MS
-    lately = select(func.count()).where(table.user_id == user.id, table.created_at > since)
+    now: int = session.info["now"]
+    lately = select(func.count()).where(
+        table.user_id == user.id,
+        table.created_at > now - LIFETIME_MS,
+        table.created_at <= now + AHEAD_MS,
+    )
     return user if session.execute(lately).scalar_one() < MOST_AN_HOUR else None
 
 
