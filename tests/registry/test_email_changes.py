@@ -22,6 +22,7 @@ from gatepass.registry import (
     email_changes,
     invitations,
     password_resets,
+    pending_email_changes,
     roles,
     sign_in,
     user_changes,
@@ -30,7 +31,7 @@ from gatepass.registry import (
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import Entry
 from gatepass.registry.email_change_links import LetterWithLink
-from gatepass.registry.email_changes import EmailChange
+from gatepass.registry.pending_email_changes import EmailChange
 from gatepass.registry.proving import Proving
 from gatepass.registry.tables import outgoing_mail
 from gatepass.registry.tables import password_resets as resets
@@ -105,7 +106,7 @@ def mailed(registry: SmallRegistry) -> list[tuple[str, str]]:
 
 def waiting(registry: SmallRegistry, user: str) -> EmailChange | None:
     with registry.reading() as session:
-        return email_changes.pending(session, user)
+        return pending_email_changes.pending(session, user)
 
 
 def signs_in(registry: SmallRegistry, email: str) -> bool:
@@ -424,6 +425,42 @@ def test_what_it_was_asked_for_with_must_still_be_true(
     else:
         promote_bob(registry, bob)
     broken(registry, token)
+
+
+@pytest.mark.parametrize("what", ["requester ended", "user ended", "user became an operator"])
+def test_what_cannot_be_confirmed_any_more_does_not_wait(
+    registry: SmallRegistry, bob: User, what: str
+) -> None:
+    grace = registry.user(registry.northwind, "grace@northwind.example", "Grace")
+    token = link(registry, request(registry, registry.signed_in(grace), bob.id))
+    sent = mailed(registry)
+    if what == "requester ended":
+        end(registry, grace)
+    elif what == "user ended":
+        end(registry, bob)
+    else:
+        promote_bob(registry, bob)
+    assert waiting(registry, bob.id) is None
+    assert mailed(registry) == [mail for mail in sent if mail[0] != "email_change"]
+    (event,) = registry.events(subject=bob.id, action="user.email_change_cancelled")
+    assert (event.actor_kind, event.after) == ("command line", {"email": NEW})
+    if what == "user became an operator":
+        with registry.changing() as change:
+            user_changes.name_operator(change.session, Actor.command_line(), bob.id, operator=False)
+        broken(registry, token)
+
+
+def test_an_operator_keeps_the_change_that_they_asked_for(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    made = request_own(registry, ada)
+    for operator in (True, False):
+        with registry.changing() as change:
+            user_changes.name_operator(
+                change.session, Actor.command_line(), registry.ada.id, operator=operator
+            )
+        assert waiting(registry, registry.ada.id) == made
+    assert use(registry, link(registry, made)).email == NEW
 
 
 def test_never_an_operators_not_even_by_another_operator(

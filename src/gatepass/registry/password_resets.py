@@ -16,9 +16,9 @@ from gatepass.core.errors import BrokenLink, Conflict
 from gatepass.registry import (
     audit,
     authentications,
-    email_changes,
     outgoing_mail,
     passwords,
+    pending_email_changes,
     throttling,
 )
 from gatepass.registry.actor import Actor
@@ -273,7 +273,7 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
         .values(used_at=now, used_from=throttling.source_of(address))
     )
     end_links(session, actor, row.user_id)
-    email_changes.end_pending(session, actor, row.user_id)
+    pending_email_changes.end_pending(session, actor, row.user_id)
     # Whoever reads the account's mail is its owner: the new password works at once.
     throttling.clear(session, row.email)
     session.execute(
