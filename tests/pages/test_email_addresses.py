@@ -160,6 +160,9 @@ def test_an_operators_account_is_not_offered_to_who_is_none(
             assert refused.answer.status_code == 403, path
             assert "operator_required" in refused.text
             assert "Ada Lovelace is an operator" in refused.text
+            # To be an operator wouldn't help where not even operators may.
+            assert ("names operators" in refused.text) == (what != "email")
+            assert ("gatepass user email" in refused.text) == (what == "email")
     sign_ins = admin.get("/authentications?user=all")
     assert "Only operators can end an operator’s sign-ins" in sign_ins.text
     with installation.node.database.reading(installation.node.clock.now()) as session:

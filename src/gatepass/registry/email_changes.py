@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
-from gatepass.core.errors import Conflict, Forbidden, InvalidInput, TooManyAttempts
+from gatepass.core.errors import Conflict, InvalidInput, OperatorEmailForbidden, TooManyAttempts
 from gatepass.registry import invitations, outgoing_mail, user_changes, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.database import Committed
@@ -110,10 +110,9 @@ def require_changeable(session: Session, actor: Actor, user_id: str) -> tuple[Ac
     user_changes.require_not_above(session, actor, user)
     if user.operator:
         # Not even by another operator: who has the mailbox can set a new password.
-        raise Forbidden(
+        raise OperatorEmailForbidden(
             f"{isolated(user.name)} is an operator: only they and the command line may change "
-            "their e-mail address.",
-            reason="operator_required",
+            "their e-mail address."
         )
     if user.status != "active":
         raise Conflict(
