@@ -86,7 +86,10 @@ def test_what_is_wrong_stands_beside_its_field(installation: Installation, ada: 
         ask_own(ada, f"n{number}@example.com")
     page = ask_own(ada)
     assert page.answer.status_code == 429
-    assert "changed too often. Nothing was changed. Try again in" in page.text
+    assert (
+        "Too many changes were requested for this user. Nothing was changed. Try again in"
+        in page.text
+    )
     assert int(page.answer.headers["retry-after"]) > 0
 
 
@@ -107,7 +110,7 @@ def test_a_colleagues(installation: Installation, ada: Visit, bob: User, strange
     page = ada.get(path)
     assert "Bob Manager is told at the current address now" in page.text
     page = ada.send(path, page.form(path).filled(email=NEW, do="save"), follow=True)
-    assert "The address changes once the link to the new one was used" in page.text
+    assert "The address changes when the link to the new one is used" in page.text
     page = ada.get(path)
     assert f"{NEW} isn’t confirmed yet" in page.text
     assert f"{path}/cancel" in [form.action for form in page.forms]

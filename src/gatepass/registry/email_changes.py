@@ -218,4 +218,4 @@ def _require_few(session: Session, user: User) -> None:
     number, first = session.execute(lately).one()
     if number >= MOST_AN_HOUR:
         wait_s = max(1, -((now - _HOUR_MS - first) // 1000))
-        raise TooManyAttempts(wait_s, "This address was to be changed too often.")
+        raise TooManyAttempts(wait_s, "Too many changes were requested for this user.")

@@ -251,8 +251,9 @@ def _from_elsewhere(problem: Problem, elsewhere: Elsewhere | None) -> Explained:
     if elsewhere is not None:
         # Which address it came from is not told: it may be a trap's.
         remedy += (
-            " If that is where you were, it is open at another address than it is set up for: "
-            "whoever runs this Gatepass must set GATEPASS_PUBLIC_URL, and finds a line in its log."
+            " If you were using the dashboard, you opened it at an address that Gatepass isn't "
+            "configured for. Ask its administrator to set GATEPASS_PUBLIC_URL; the log names both "
+            "addresses."
         )
     return Explained(
         status,
