@@ -345,6 +345,8 @@ def test_home_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(CATALOGUE="~/c.yaml").catalogue == Path("/home/someone/c.yaml")
     settings = read(DATABASE_URL="sqlite:///~/x.db")
     assert settings.grant_path == Path("/home/someone/x.db")
+    with pytest.raises(Misconfigured, match="GATEPASS_DATA_DIR: unknown user in '~nobodyhere'"):
+        read(DATA_DIR="~nobodyhere/data")
 
 
 def test_what_follows_from_settings() -> None:

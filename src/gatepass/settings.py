@@ -176,7 +176,7 @@ def _path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise ValueError(f"whose home is {text.partition('/')[0]!r}?") from None
+        raise ValueError(f"unknown user in {text.partition('/')[0]!r}") from None
 
 
 def _directory(text: str) -> Path:

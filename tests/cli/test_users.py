@@ -33,7 +33,8 @@ def test_a_lost_second_factor_is_turned_off_at_once(installed: Callable[..., Any
     said = installed("user", "second-factor-off", "ADA@acme.example")
     assert (said.code, said.out) == (0, "")
     assert said.err == (
-        f"The second factor of {ADA} is turned off, and all their sign-ins have ended.\n"
+        f"The second factor of {ADA} (ada, Acme) is turned off, and all their sign-ins have "
+        "ended.\n"
     )
     with opened() as node, node.database.reading(node.clock.now()) as session:
         (event,) = audit.list_(
@@ -65,7 +66,7 @@ def test_somebody_locked_out_is_let_in_at_once(installed: Callable[..., Any]) ->
     for _ in range(2):
         said = installed("user", "unlock", "ADA@acme.example")
         assert (said.code, said.out) == (0, "")
-        assert said.err == f"The failed sign-ins of {ADA} no longer count.\n"
+        assert said.err == f"The failed sign-ins of {ADA} (ada, Acme) no longer count.\n"
         with opened() as node, node.database.reading(node.clock.now()) as session:
             assert throttling.refusal(session, attempt) is None
     with opened() as node, node.database.reading(node.clock.now()) as session:
@@ -84,7 +85,7 @@ def test_nobody_is_unlocked(installed: Callable[..., Any], email: str) -> None:
 def test_a_link_that_is_handed_over_sets_a_new_password(installed: Callable[..., Any]) -> None:
     said = installed("user", "reset-link", "ADA@acme.example")
     assert said.code == 0
-    assert said.err == f"Give it to {ADA} alone: it works once, for an hour.\n"
+    assert said.err == f"Give it to {ADA} (ada, Acme) alone: it works once, for an hour.\n"
     start, _, token = said.out.removesuffix("\n").rpartition("/")
     assert start == "http://127.0.0.1:8787/password-resets"
     told = json.loads(installed("user", "reset-link", ADA, "--json").out)

@@ -115,8 +115,10 @@ def every_mail(name: str) -> list[EmailMessage]:
         messages.invitation(ENVELOPE, **invites),
         messages.invitation_to_taken_address(ENVELOPE, **invites),
         messages.email_change(ENVELOPE, requester=name, **whose, **until),
+        messages.email_change(ENVELOPE, requester=None, **whose, **until),
         messages.email_change_to_taken_address(ENVELOPE, **whose, **until),
         messages.email_change_requested(ENVELOPE, requester=name, **whose, **new),
+        messages.email_change_requested(ENVELOPE, requester=None, **whose, **new),
         messages.email_changed(ENVELOPE, by_command_line=False, **whose, **new),
         messages.password_reset(ENVELOPE, **whose, **until),
     ]
@@ -133,6 +135,26 @@ def test_no_name_turns_a_sentence_round(name: str) -> None:
             assert not re.search("[\u202a-\u202e\u2066-\u2069\u3164א-ת]", rest), said
     if name == "\u3164":
         assert made(name, name)["Subject"] == "(no name) invited you to (no name)"
+
+
+@pytest.mark.parametrize("requester", ["Ada", None])
+def test_what_to_do_about_a_change_of_address(requester: str | None) -> None:
+    made = messages.email_change_requested(
+        ENVELOPE, company="Northwind", name="Bob", requester=requester, new="x@y.example", url=URL
+    )
+    text = " ".join(parts(arrived(made))[0].split())
+    assert f"{'Ada' if requester else 'Somebody who is signed in as you'}" in text
+    assert "If you expected this, you don't need to do anything. Otherwise " in text
+    assert "cancels the change and ends every sign-in." in text
+    # Where somebody else knows the password, to cancel the change is not enough.
+    assert ("cancel the change in My account > Profile, or" in text) == (requester is not None)
+    assert "After the change, password resets no longer go to this address." in text
+
+
+def test_sentences_begin_with_a_capital() -> None:
+    for message in every_mail("Ada"):
+        for paragraph in parts(message)[0].split("\n\n"):
+            assert paragraph == URL or paragraph[0].isupper(), paragraph
 
 
 def test_times_are_never_rounded_up() -> None:

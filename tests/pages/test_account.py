@@ -16,7 +16,11 @@ TWO_FACTOR = "/account/two-factor"
 
 
 class Phone:
-    """An authenticator app. Each code it shows is a later one than the last it showed."""
+    """An authenticator app. Each code it shows is a later one than the last it showed.
+
+    Its first is the present one: it is good for another 30 seconds at the least, and the second,
+    of the next step, is good already.
+    """
 
     def __init__(self, installation: Installation, secret: str) -> None:
         self._clock = installation.node.clock
@@ -24,7 +28,7 @@ class Phone:
         self._step = 0
 
     def code(self) -> str:
-        self._step = max(self._clock.now() // 30_000 - 1, self._step + 1)
+        self._step = max(self._clock.now() // 30_000, self._step + 1)
         return self._totp.generate_otp(self._step)
 
 

@@ -86,7 +86,10 @@ def test_what_is_wrong_stands_beside_its_field(installation: Installation, ada: 
         ask_own(ada, f"n{number}@example.com")
     page = ask_own(ada)
     assert page.answer.status_code == 429
-    assert "changed too often. Nothing was changed. Try again in" in page.text
+    assert (
+        "Too many changes were requested for this user. Nothing was changed. Try again in"
+        in page.text
+    )
     assert int(page.answer.headers["retry-after"]) > 0
 
 
@@ -107,7 +110,7 @@ def test_a_colleagues(installation: Installation, ada: Visit, bob: User, strange
     page = ada.get(path)
     assert "Bob Manager is told at the current address now" in page.text
     page = ada.send(path, page.form(path).filled(email=NEW, do="save"), follow=True)
-    assert "The address changes once the link to the new one was used" in page.text
+    assert "The address changes when the link to the new one is used" in page.text
     page = ada.get(path)
     assert f"{NEW} isn’t confirmed yet" in page.text
     assert f"{path}/cancel" in [form.action for form in page.forms]
@@ -160,6 +163,9 @@ def test_an_operators_account_is_not_offered_to_who_is_none(
             assert refused.answer.status_code == 403, path
             assert "operator_required" in refused.text
             assert "Ada Lovelace is an operator" in refused.text
+            # To be an operator wouldn't help where not even operators may.
+            assert ("names operators" in refused.text) == (what != "email")
+            assert ("gatepass user email" in refused.text) == (what == "email")
     sign_ins = admin.get("/authentications?user=all")
     assert "Only operators can end an operator’s sign-ins" in sign_ins.text
     with installation.node.database.reading(installation.node.clock.now()) as session:

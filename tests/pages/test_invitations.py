@@ -58,7 +58,7 @@ def test_from_the_form_to_an_account(
     assert "works once, for 72 hours" in form.text
     done = invite(ada)
     assert done.answer.status_code == 303
-    assert "They are invited." in ada.get(done.answer.headers["location"]).text
+    assert "Invitation created." in ada.get(done.answer.headers["location"]).text
     assert "Not delivered yet" in ada.get(BACK).text
     path = path_in_mail(installation, mail)
     assert "Not delivered yet" not in ada.get(BACK).text

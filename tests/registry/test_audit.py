@@ -268,14 +268,21 @@ def test_what_people_do_to_themselves(
             "user.password_reset",
             "The password of Grace Hopper was reset through a link, which ended 1 sign-in",
         ),
+        (
+            "user.email_changed",
+            "The e-mail address of Grace Hopper changed from a@x.example to b@x.example, through "
+            "its link",
+        ),
     ],
 )
 def test_what_nobody_known_did(registry: SmallRegistry, action: str, said: str) -> None:
     event = replace(
         registry.events()[0],
         action=action,
+        actor_kind="user",
         subject=audit.Subject("user", "usr_grace", "Grace Hopper"),
-        after={"authentications_ended": 1},
+        before={"email": "a@x.example"},
+        after={"authentications_ended": 1, "email": "b@x.example"},
     )
     assert sentence(event) == said
 

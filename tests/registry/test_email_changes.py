@@ -22,6 +22,7 @@ from gatepass.registry import (
     email_changes,
     invitations,
     password_resets,
+    pending_email_changes,
     roles,
     sign_in,
     user_changes,
@@ -30,7 +31,7 @@ from gatepass.registry import (
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import Entry
 from gatepass.registry.email_change_links import LetterWithLink
-from gatepass.registry.email_changes import EmailChange
+from gatepass.registry.pending_email_changes import EmailChange
 from gatepass.registry.proving import Proving
 from gatepass.registry.tables import outgoing_mail
 from gatepass.registry.tables import password_resets as resets
@@ -105,7 +106,7 @@ def mailed(registry: SmallRegistry) -> list[tuple[str, str]]:
 
 def waiting(registry: SmallRegistry, user: str) -> EmailChange | None:
     with registry.reading() as session:
-        return email_changes.pending(session, user)
+        return pending_email_changes.pending(session, user)
 
 
 def signs_in(registry: SmallRegistry, email: str) -> bool:
@@ -426,6 +427,42 @@ def test_what_it_was_asked_for_with_must_still_be_true(
     broken(registry, token)
 
 
+@pytest.mark.parametrize("what", ["requester ended", "user ended", "user became an operator"])
+def test_what_cannot_be_confirmed_any_more_does_not_wait(
+    registry: SmallRegistry, bob: User, what: str
+) -> None:
+    grace = registry.user(registry.northwind, "grace@northwind.example", "Grace")
+    token = link(registry, request(registry, registry.signed_in(grace), bob.id))
+    sent = mailed(registry)
+    if what == "requester ended":
+        end(registry, grace)
+    elif what == "user ended":
+        end(registry, bob)
+    else:
+        promote_bob(registry, bob)
+    assert waiting(registry, bob.id) is None
+    assert mailed(registry) == [mail for mail in sent if mail[0] != "email_change"]
+    (event,) = registry.events(subject=bob.id, action="user.email_change_cancelled")
+    assert (event.actor_kind, event.after) == ("command line", {"email": NEW})
+    if what == "user became an operator":
+        with registry.changing() as change:
+            user_changes.name_operator(change.session, Actor.command_line(), bob.id, operator=False)
+        broken(registry, token)
+
+
+def test_an_operator_keeps_the_change_that_they_asked_for(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    made = request_own(registry, ada)
+    for operator in (True, False):
+        with registry.changing() as change:
+            user_changes.name_operator(
+                change.session, Actor.command_line(), registry.ada.id, operator=operator
+            )
+        assert waiting(registry, registry.ada.id) == made
+    assert use(registry, link(registry, made)).email == NEW
+
+
 def test_never_an_operators_not_even_by_another_operator(
     registry: SmallRegistry, ada: Actor, bob: User
 ) -> None:
@@ -466,6 +503,24 @@ def test_nobody_is_mailed_without_end(registry: SmallRegistry, ada: Actor, bob: 
     assert "failed" not in refusal.value.message
     registry.now += refusal.value.retry_after * 1000
     request(registry, ada, bob.id)
+
+
+def test_requests_of_a_clock_that_ran_ahead_count_for_nothing(
+    registry: SmallRegistry, bob: User
+) -> None:
+    """Safe: at each time on its own, five are all that goes out."""
+    corrected = registry.now
+    for at in (corrected + 365 * DAY, corrected):
+        registry.now = at
+        ada = registry.signed_in(registry.ada)
+        for number in range(email_changes.MOST_AN_HOUR):
+            request(registry, ada, bob.id, f"n{number}@northwind.example")
+        with pytest.raises(TooManyAttempts):
+            request(registry, ada, bob.id)
+    # A little ahead is another node's clock.
+    registry.now -= 5_000
+    with pytest.raises(TooManyAttempts):
+        request(registry, ada, bob.id)
 
 
 def test_on_the_server_at_once(registry: SmallRegistry, ada: Actor, bob: User) -> None:

@@ -100,6 +100,42 @@ def test_ten_fail_in_any_fifteen_minutes(
             failed[key].append(registry.now)
 
 
+@pytest.mark.parametrize("ahead", [HOUR, 365 * 24 * HOUR])
+def test_failures_of_a_clock_that_ran_ahead_refuse_nobody(
+    registry: SmallRegistry, ahead: int
+) -> None:
+    """Safe: guesses at a time that has yet to come were refused by the same limit back then."""
+    corrected = registry.now
+    registry.now += ahead
+    attempt = fail_until_refused(registry)
+    registry.now = corrected
+    with registry.reading() as session:
+        assert throttling.refusal(session, attempt) is None
+    # The limit itself holds.
+    fail_until_refused(registry)
+
+
+def test_failures_of_a_clock_a_little_ahead_count(registry: SmallRegistry) -> None:
+    """Nodes' clocks differ, and a request that waited for its turn has an earlier time than those
+    that it waited for."""
+    attempt = fail_until_refused(registry)
+    registry.now -= 5_000
+    with registry.reading() as session:
+        refused = throttling.refusal(session, attempt)
+    assert refused is not None
+    assert refused.retry_after <= WINDOW // 1000 + 5
+
+
+def fail_until_refused(registry: SmallRegistry) -> throttling.Attempt:
+    with registry.database.counting(registry.now) as session:
+        attempt = throttling.begin(session, ADA, ADDRESS)
+        counted = 0
+        while throttling.count_failure(session, attempt):
+            counted += 1
+    assert counted == throttling.MOST_PER_ACCOUNT + 1
+    return attempt
+
+
 def test_what_opened_an_account_stays_known_however_much_is_compacted(
     registry: SmallRegistry,
 ) -> None:

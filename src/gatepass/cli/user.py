@@ -6,10 +6,11 @@ import typer
 from sqlalchemy.orm import Session
 
 from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, as_sent, print_json, warn_unconfirmed
+from gatepass.cli.output import AsJson, as_sent, print_json, printable, warn_unconfirmed
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, NotFound
 from gatepass.registry import (
+    companies,
     email_change_links,
     password_resets,
     throttling,
@@ -39,10 +40,11 @@ def second_factor_off(
         if not found.second_factor:
             raise Conflict(f"{found.email} has no second factor.", reason="second_factor_missing")
         user = user_changes.turn_off_second_factor(change.session, Actor.command_line(), found.id)
+        whose = _who(change.session, user)
     _tell(
         change,
         user,
-        f"The second factor of {user.email} is turned off, and all their sign-ins have ended.",
+        f"The second factor of {whose} is turned off, and all their sign-ins have ended.",
         json,
     )
 
@@ -53,19 +55,23 @@ def email(
     new: Annotated[str, typer.Argument(metavar="NEW", show_default=False)],
     json: AsJson = False,
 ) -> None:
-    """Change someone's e-mail address, at once; the old address is told by mail."""
+    """Change someone's e-mail address, at once.
+
+    The old address is told by mail, if a mail server is set up.
+    """
     with opened() as node, node.database.changing(node.clock.now()) as change:
         found = _active(change.session, old)
         user = email_change_links.change_at_once(
             change.session, Actor.command_line(), found.id, new
         )
-    _tell(change, user, f"{found.email} is {user.email} from now on. Sign-ins go on.", json)
+        who = _who(change.session, found)
+    _tell(change, user, f"Changed {who} to {user.email}. Sign-ins stay valid.", json)
 
 
 @group.command()
 def operator(
     email: _Email,
-    off: Annotated[bool, typer.Option("--off", help="No operator any more.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="Make them no longer an operator.")] = False,
     json: AsJson = False,
 ) -> None:
     """Make someone an operator, who looks after the installation."""
@@ -74,7 +80,8 @@ def operator(
         user = user_changes.name_operator(
             change.session, Actor.command_line(), found.id, operator=not off
         )
-    _tell(change, user, f"{user.email} is {'no' if off else 'an'} operator.", json)
+        who = _who(change.session, user)
+    _tell(change, user, f"{who} is {'no longer' if off else 'now'} an operator.", json)
 
 
 @group.command()
@@ -84,12 +91,13 @@ def reset_link(email: _Email, json: AsJson = False) -> None:
         with node.database.counting(node.clock.now()) as session:
             user = _active(session, email)
             token, expires_at = password_resets.take_link(session, Actor.command_line(), user)
+            who = _who(session, user)
         url = f"{node.settings.public_url}/password-resets/{token}"
     if json:
         print_json({"url": url, "expires_at": format_time(expires_at)})
     else:
         typer.echo(url)
-        typer.echo(f"Give it to {user.email} alone: it works once, for an hour.", err=True)
+        typer.echo(f"Give it to {who} alone: it works once, for an hour.", err=True)
 
 
 def _active(session: Session, email: str) -> Found:
@@ -97,6 +105,12 @@ def _active(session: Session, email: str) -> Found:
     if found is None:
         raise NotFound("There is no such user.")
     return found
+
+
+def _who(session: Session, user: Found) -> str:
+    """A user, with their company: the commands act on any company's."""
+    company = companies.get(session, user.company).name
+    return f"{user.email} ({printable(user.name)}, {printable(company)})"
 
 
 def _tell(change: Change, user: Found, sentence: str, json: bool) -> None:
@@ -115,7 +129,8 @@ def unlock(
     """Clear the failed sign-ins of someone who is locked out by them, at once."""
     with opened() as node, node.database.counting(node.clock.now()) as session:
         user = throttling.unlock(session, Actor.command_line(), email)
+        whose = _who(session, user)
     if json:
         print_json(as_sent(User.model_validate(user)))
     else:
-        typer.echo(f"The failed sign-ins of {user.email} no longer count.", err=True)
+        typer.echo(f"The failed sign-ins of {whose} no longer count.", err=True)

@@ -61,6 +61,12 @@ class Forbidden(GatepassError):
         self.permission = permission
 
 
+class OperatorEmailForbidden(Forbidden):
+    """An operator's e-mail address is theirs to change; not another operator's."""
+
+    reason = "operator_required"
+
+
 class NotFound(GatepassError):
     """It doesn't exist, or belongs to another company: the two look the same from outside."""
 

@@ -116,7 +116,7 @@ def email_change(
         requester: who asked for it; None for the account's owner.
     """
     company, name = _person(company), _person(name)
-    who = "you" if requester is None else _person(requester)
+    who = "You" if requester is None else _person(requester)
     return _message(
         envelope,
         subject=f"Confirm your new e-mail address for {company}",
@@ -172,13 +172,12 @@ def email_change_requested(
     company, name, new = _person(company), _person(name), _one_line(new)
     address = _one_line(envelope.recipient)
     if requester is None:
-        who = "somebody who is signed in as you, and knows your password,"
-        otherwise = "If it wasn't you, set a new password now:"
+        # To cancel it isn't enough: the password is known to somebody else.
+        who = "Somebody who is signed in as you, and knows your password,"
+        otherwise = "reset your password; that"
     else:
         who = _person(requester)
-        otherwise = (
-            "If you don't want that, cancel it in My account > Profile, or set a new password now:"
-        )
+        otherwise = "cancel the change in My account > Profile, or reset your password; a reset"
     return _message(
         envelope,
         subject=f"Your e-mail address at {company} is to change",
@@ -186,12 +185,12 @@ def email_change_requested(
             f"Hello {name},",
             f"{who} asked to change the e-mail address of your account at {company} from {address} "
             f"to {new}. It changes once the link in the mail to the new address is confirmed.",
-            f"If you know about it, there is nothing to do. {otherwise} that ends the change, and "
-            "every sign-in. Then tell an administrator.",
+            f"If you expected this, you don't need to do anything. Otherwise {otherwise} cancels "
+            "the change and ends every sign-in. Then tell an administrator.",
         ],
         call="Set a new password",
         url=url,
-        after=["Once the address has changed, a new password can't be asked for from here."],
+        after=["After the change, password resets no longer go to this address."],
     )
 
 
@@ -217,15 +216,16 @@ def email_changed(
         subject=f"Your e-mail address at {company} has changed",
         before=[
             f"Hello {name},",
-            f"the e-mail address of your account at {company} was changed from "
+            f"The e-mail address of your account at {company} was changed from "
             f"{_one_line(envelope.recipient)} to {new}, {how}. From now on you sign in with the "
             "new one.",
         ],
         call="Sign in",
         url=url,
         after=[
-            "If you didn't want that, tell an administrator of your company, or whoever runs this "
-            "Gatepass, at once: they can end the account's sign-ins and change the address back.",
+            "If you didn't expect this, tell an administrator of your company at once: unless you "
+            "are an operator, they can end the account's sign-ins and request another change of "
+            "address. The administrator of this Gatepass server can change the address back.",
         ],
     )
 
@@ -240,7 +240,7 @@ def password_reset(
         subject=f"Set a new password for {company}",
         before=[
             f"Hello {name},",
-            f"somebody, most likely you, asked for a new password for your account at {company}.",
+            f"Somebody, most likely you, asked for a new password for your account at {company}.",
         ],
         call="Set a new password",
         url=url,

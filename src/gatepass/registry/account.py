@@ -15,17 +15,17 @@ from gatepass.registry import (
     audit,
     authentications,
     companies,
-    email_changes,
     password_resets,
     passwords,
+    pending_email_changes,
     second_factor,
     second_factor_rule,
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.database import Committed
-from gatepass.registry.email_changes import EmailChange
 from gatepass.registry.fields import read_label
+from gatepass.registry.pending_email_changes import EmailChange
 from gatepass.registry.proving import Proving, require_person
 from gatepass.registry.standing import standing
 from gatepass.registry.tables import users
@@ -67,7 +67,7 @@ def get(session: Session, actor: Actor) -> Account:
         second_factor=row.totp_sealed is not None,
         recovery_codes_left=second_factor.recovery_codes_left(session, row.id),
         second_factor_required=second_factor_rule.required(session, row.company_id),
-        email_change=email_changes.pending(session, row.id),
+        email_change=pending_email_changes.pending(session, row.id),
     )
 
 
@@ -120,7 +120,7 @@ def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -
         session.execute(update(users).where(users.c.id == row.id).values(password_hash=kept))
         ended = authentications.deactivate_others(session, actor)
         password_resets.end_links(session, actor, row.id)
-        email_changes.end_pending(session, actor, row.id)
+        pending_email_changes.end_pending(session, actor, row.id)
         after = {"authentications_ended": ended}
         _record(session, actor, "password_changed", row, row.name, after=after)
         return ended

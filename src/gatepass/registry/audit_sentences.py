@@ -164,7 +164,7 @@ def _email_changed(event: AuditEvent) -> str:
     addresses = f"from {_before(event, 'email')} to {_after(event, 'email')}"
     if event.actor_kind == "command line":
         return f"The command line changed the e-mail address of {event.subject.name} {addresses}"
-    return f"The e-mail address of {event.subject.name} changed {addresses}, through a link in mail"
+    return f"The e-mail address of {event.subject.name} changed {addresses}, through its link"
 
 
 def _role_modified(event: AuditEvent) -> str:

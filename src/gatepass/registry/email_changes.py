@@ -7,21 +7,21 @@ link to the old address, ends whatever change waits.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
-from gatepass.core.errors import Conflict, Forbidden, InvalidInput, TooManyAttempts
-from gatepass.registry import audit, invitations, outgoing_mail, user_changes, users
-from gatepass.registry.actor import Actor, Person
-from gatepass.registry.audit import Subject
+from gatepass.core.errors import Conflict, InvalidInput, OperatorEmailForbidden, TooManyAttempts
+from gatepass.registry import invitations, outgoing_mail, user_changes, users
+from gatepass.registry.actor import Actor
 from gatepass.registry.database import Committed
 from gatepass.registry.emails import read_email
+from gatepass.registry.pending_email_changes import EmailChange, end_pending, pending, record
 from gatepass.registry.proving import Proving, require_person
+from gatepass.registry.shared_time import AHEAD_MS
 from gatepass.registry.standing import standing
 from gatepass.registry.tables import email_changes
 from gatepass.registry.users import User
@@ -35,25 +35,6 @@ MOST_AN_HOUR = 5
 NOTICE_LIFETIME_MS = 7 * 24 * 3_600_000
 
 _HOUR_MS = 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class EmailChange:
-    """A change that waits for its link to be used. Times are Unix ms.
-
-    Attributes:
-        former_email: the address that it replaces.
-        email: the new address.
-        requested_by: the user themself, or a colleague.
-    """
-
-    id: str
-    user: str
-    former_email: str
-    email: str
-    requested_by: Person
-    created_at: int
-    expires_at: int
 
 
 def request_own(
@@ -129,10 +110,9 @@ def require_changeable(session: Session, actor: Actor, user_id: str) -> tuple[Ac
     user_changes.require_not_above(session, actor, user)
     if user.operator:
         # Not even by another operator: who has the mailbox can set a new password.
-        raise Forbidden(
+        raise OperatorEmailForbidden(
             f"{isolated(user.name)} is an operator: only they and the command line may change "
-            "their e-mail address.",
-            reason="operator_required",
+            "their e-mail address."
         )
     if user.status != "active":
         raise Conflict(
@@ -141,32 +121,6 @@ def require_changeable(session: Session, actor: Actor, user_id: str) -> tuple[Ac
             current=user,
         )
     return actor, user
-
-
-def pending(session: Session, user_id: str) -> EmailChange | None:
-    """The change of a user's address that waits for its link to be used, whoever asks."""
-    table = email_changes.c
-    row = session.execute(
-        select(email_changes)
-        .where(
-            table.user_id == user_id,
-            table.used_at.is_(None),
-            table.deactivated_at.is_(None),
-            table.expires_at > session.info["now"],
-        )
-        .limit(1)
-    ).one_or_none()
-    if row is None:
-        return None
-    return EmailChange(
-        id=row.id,
-        user=row.user_id,
-        former_email=row.former_email,
-        email=row.email,
-        requested_by=Person(row.requested_by, row.requested_by_name),
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-    )
 
 
 def cancel_own(session: Session, actor: Actor) -> User:
@@ -191,24 +145,6 @@ def cancel(session: Session, actor: Actor, user_id: str) -> User:
     actor, user = require_changeable(session, actor, user_id)
     end_pending(session, actor, user.id)
     return user
-
-
-def end_pending(session: Session, actor: Actor, user_id: str) -> None:
-    """End the change that waits, if one does, on the word of whoever calls."""
-    waiting = pending(session, user_id)
-    if waiting is None:
-        return
-    outgoing_mail.drop(session, waiting.id)
-    session.execute(
-        update(email_changes)
-        .where(email_changes.c.id == waiting.id)
-        .values(
-            deactivated_at=session.info["now"],
-            deactivated_by=actor.user,
-            deactivated_by_name=actor.name,
-        )
-    )
-    _record(session, actor, "cancelled", users.get(session, user_id), waiting.email)
 
 
 def keep(session: Session, actor: Actor, user: User, email: str) -> str:
@@ -265,7 +201,7 @@ def _begin(session: Session, actor: Actor, user: User, email: str) -> EmailChang
         expires_at=session.info["now"] + LIFETIME_MS,
     )
     tell_former_address(session, REQUESTED_MAIL, change_id, user)
-    _record(session, actor, "requested", user, email)
+    record(session, actor, "requested", user, email)
     made = pending(session, user.id)
     assert made is not None
     return made
@@ -275,21 +211,11 @@ def _require_few(session: Session, user: User) -> None:
     now: int = session.info["now"]
     table = email_changes.c
     lately = select(func.count(), func.min(table.created_at)).where(
-        table.user_id == user.id, table.created_at > now - _HOUR_MS
+        table.user_id == user.id,
+        table.created_at > now - _HOUR_MS,
+        table.created_at <= now + AHEAD_MS,
     )
     number, first = session.execute(lately).one()
     if number >= MOST_AN_HOUR:
         wait_s = max(1, -((now - _HOUR_MS - first) // 1000))
-        raise TooManyAttempts(wait_s, "This address was to be changed too often.")
-
-
-def _record(session: Session, actor: Actor, what: str, user: User, email: str) -> None:
-    audit.record(
-        session,
-        actor,
-        f"user.email_change_{what}",
-        Subject("user", user.id, user.name),
-        company=user.company,
-        before={"email": user.email},
-        after={"email": email},
-    )
+        raise TooManyAttempts(wait_s, "Too many changes were requested for this user.")

@@ -16,9 +16,9 @@ from gatepass.core.errors import BrokenLink, Conflict
 from gatepass.registry import (
     audit,
     authentications,
-    email_changes,
     outgoing_mail,
     passwords,
+    pending_email_changes,
     throttling,
 )
 from gatepass.registry.actor import Actor
@@ -26,6 +26,7 @@ from gatepass.registry.audit import Subject
 from gatepass.registry.database import Database, Turn, wait_for_turn
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.publishing import published_rules
+from gatepass.registry.shared_time import AHEAD_MS
 from gatepass.registry.tables import companies, password_resets, users
 from gatepass.registry.users import User, latest_row
 
@@ -250,8 +251,12 @@ def _recipient(session: Session, email: str) -> Row[Any] | None:
     if not published_rules(session, user.company_id).active:
         return None
     table = password_resets.c
-    since = session.info["now"] - LIFETIME_MS
-    lately = select(func.count()).where(table.user_id == user.id, table.created_at > since)
+    now: int = session.info["now"]
+    lately = select(func.count()).where(
+        table.user_id == user.id,
+        table.created_at > now - LIFETIME_MS,
+        table.created_at <= now + AHEAD_MS,
+    )
     return user if session.execute(lately).scalar_one() < MOST_AN_HOUR else None
 
 
@@ -268,7 +273,7 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
         .values(used_at=now, used_from=throttling.source_of(address))
     )
     end_links(session, actor, row.user_id)
-    email_changes.end_pending(session, actor, row.user_id)
+    pending_email_changes.end_pending(session, actor, row.user_id)
     # Whoever reads the account's mail is its owner: the new password works at once.
     throttling.clear(session, row.email)
     session.execute(

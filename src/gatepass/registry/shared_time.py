@@ -7,6 +7,11 @@ say "allowed". So where there are several machines, the database's clock is the 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+#: A row dated further ahead was written by a clock that has been corrected since, and no limit
+#: counts it. Not 0: nodes' clocks differ by seconds, and a request takes its time before it waits
+#: for its turn, so of many at once an earlier one must still count the later ones.
+AHEAD_MS = 60_000
+
 #: PostgreSQL's own time, Unix ms, as it is when it is asked, not when the transaction began.
 POSTGRESQL_NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 

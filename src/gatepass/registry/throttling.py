@@ -27,6 +27,7 @@ from gatepass.registry.audit import Subject
 from gatepass.registry.database import Turn, wait_for_turn
 from gatepass.registry.emails import fold_email
 from gatepass.registry.fields import folded
+from gatepass.registry.shared_time import AHEAD_MS
 from gatepass.registry.tables import authentications, password_resets, sign_in_failures
 from gatepass.registry.tables import users as users_table
 from gatepass.registry.users import User
@@ -122,12 +123,14 @@ def check(session: Session, attempt: Attempt) -> None:
 def refusal(session: Session, attempt: Attempt) -> TooManyAttempts | None:
     """The refusal of an attempt if more have failed than may, else None."""
     now: int = session.info["now"]
+    table = sign_in_failures.c
+    lately = (table.at > now - WINDOW_MS) & (table.at <= now + AHEAD_MS)
     for key, most in attempt.limits.items():
         # The failure that must age out before there is room for another.
         at = session.execute(
-            select(sign_in_failures.c.at)
-            .where(sign_in_failures.c.key == key, sign_in_failures.c.at > now - WINDOW_MS)
-            .order_by(sign_in_failures.c.at.desc())
+            select(table.at)
+            .where(table.key == key, lately)
+            .order_by(table.at.desc())
             .offset(most)
             .limit(1)
         ).scalar_one_or_none()

@@ -15,7 +15,13 @@ from gatepass.core.catalogue import ADMIN
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.core.grants import Holder
-from gatepass.registry import audit, authentications, receipts, second_factor
+from gatepass.registry import (
+    audit,
+    authentications,
+    pending_email_changes,
+    receipts,
+    second_factor,
+)
 from gatepass.registry.access_tokens_of_user import deactivate_all
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
@@ -130,6 +136,9 @@ def deactivate(
         before={"deactivated_at": None},
         after={"deactivated_at": session.info["now"], "access_tokens": access_tokens},
     )
+    # Their links open nothing any more, so the changes must not be shown as waiting.
+    pending_email_changes.end_pending(session, actor, user.id)
+    pending_email_changes.end_requested_by(session, actor, user.id)
     receipts.begin(session, [_subject(user)], company=user.company)
     if access_tokens == "deactivate":
         deactivate_all(session, actor, user.id)
@@ -188,6 +197,9 @@ def name_operator(session: Session, actor: Actor, user_id: str, *, operator: boo
         before={"operator": user.operator},
         after={"operator": operator},
     )
+    if operator:
+        # No colleague changes an operator's address. Ended, it doesn't come back with --off either.
+        pending_email_changes.end_requested_by_others(session, actor, user.id)
     return find(session, actor, user.id)
 
 

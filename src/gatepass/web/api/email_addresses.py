@@ -8,7 +8,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, InvalidInput
-from gatepass.registry import email_changes, user_search, users
+from gatepass.registry import email_changes, pending_email_changes, user_search, users
 from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.shapes import Record, RecordId, Time, person_id, person_name, wanted_tags
 from gatepass.web.api.users import readable
@@ -169,7 +169,7 @@ def cancel(
 
 
 def _address(session: Session, user_id: str) -> EmailAddress:
-    waiting = email_changes.pending(session, user_id)
+    waiting = pending_email_changes.pending(session, user_id)
     return EmailAddress(
         user=user_id,
         email=users.get(session, user_id).email,

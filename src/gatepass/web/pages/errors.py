@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from gatepass.core.display_text import isolated
-from gatepass.core.errors import Forbidden, GatepassError, Unavailable
+from gatepass.core.errors import Forbidden, GatepassError, OperatorEmailForbidden, Unavailable
 from gatepass.web.bodies import STRANGERS_BODY_BYTES
 from gatepass.web.cookies import same_site
 from gatepass.web.deps import Refused, admit, node_of
@@ -114,7 +114,10 @@ def error_page(
     if problem.reason == "second_factor_required" and problem.status == 403:
         return see_other(TWO_FACTOR.path)
     visitor = None if problem.reason == "cross_site" else _visitor(request)
-    explained = _explained(request, problem, visitor)
+    if isinstance(error, OperatorEmailForbidden):
+        explained = _operators_email(problem)
+    else:
+        explained = _explained(request, problem, visitor)
     response = render(
         "error.html", explained.status, visitor=visitor, now=_now(request), error=explained
     )
@@ -218,6 +221,18 @@ def _explained(request: Request, problem: Problem, visitor: Visitor | None) -> E
     return Explained(status, reason, title, what, remedy=remedy, ways=ways)
 
 
+def _operators_email(problem: Problem) -> Explained:
+    return Explained(
+        problem.status,
+        problem.reason,
+        "An operator's e-mail address",
+        problem.detail,
+        "Password resets go to the e-mail address, so changing it could take over the account.",
+        "They can change it themselves in My account. If they can't sign in, an administrator of "
+        "the server can change it with “gatepass user email”.",
+    )
+
+
 def _from_elsewhere(problem: Problem, elsewhere: Elsewhere | None) -> Explained:
     status, reason = problem.status, problem.reason
     if elsewhere is not None and elsewhere.is_ours:
@@ -236,8 +251,9 @@ def _from_elsewhere(problem: Problem, elsewhere: Elsewhere | None) -> Explained:
     if elsewhere is not None:
         # Which address it came from is not told: it may be a trap's.
         remedy += (
-            " If that is where you were, it is open at another address than it is set up for: "
-            "whoever runs this Gatepass must set GATEPASS_PUBLIC_URL, and finds a line in its log."
+            " If you were using the dashboard, you opened it at an address that Gatepass isn't "
+            "configured for. Ask its administrator to set GATEPASS_PUBLIC_URL; the log names both "
+            "addresses."
         )
     return Explained(
         status,

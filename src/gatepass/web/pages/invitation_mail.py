@@ -58,10 +58,10 @@ def mail_state(invitation: Invitation, post: PostKind, now: int) -> MailState | 
 def said_after(done: str, post: PostKind) -> str:
     """What is said after an invitation was made, renewed or ended; "" if nothing was."""
     if done == "ended":
-        return "The invitation is deactivated. Its link is dead."
+        return "The invitation is deactivated. Its link no longer works."
     if done not in ("invited", "resent"):
         return ""
-    what = "They are invited." if done == "invited" else "The old link is dead."
+    what = "Invitation created." if done == "invited" else "Earlier links no longer work."
     if post == "log":
         return f"{what} No mail server is set up: copy the link, and hand it over."
     if post == "page":

@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
 from gatepass.node import Node
-from gatepass.registry import email_changes, user_changes, user_search
+from gatepass.registry import email_changes, pending_email_changes, user_changes, user_search
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.account_password import too_many, wait
 from gatepass.web.pages.after_change import not_saved, see_other
@@ -89,7 +89,7 @@ def _page(
     now = node.clock.now()
     with node.database.reading(now) as session:
         _, user = email_changes.require_changeable(session, visitor.actor, user_id)
-        waiting = email_changes.pending(session, user.id)
+        waiting = pending_email_changes.pending(session, user.id)
     return render(
         "company/user_email.html",
         status,

@@ -27,7 +27,7 @@ _INVITATIONS = 10
 _DONE = {
     "role": "The role is changed. It counts from their next request on.",
     "second-factor": "The second factor is turned off, and all their sign-ins have ended.",
-    "email": "The address changes once the link to the new one was used.",
+    "email": "The address changes when the link to the new one is used.",
     "email-stays": "The change is cancelled. The e-mail address stays as it is.",
     "deactivated": "The account is deactivated. Everything of it is refused from now on.",
 }
