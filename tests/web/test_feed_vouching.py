@@ -24,7 +24,7 @@ from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
 from gatepass.settings import Settings
 from gatepass.verify.follower import Follower
-from gatepass.verify.frames import Reached
+from gatepass.verify.frames import Opening, Reached, Records
 from gatepass.web.app import create_app
 from gatepass.web.feed import cut, source
 from installation import CATALOGUE
@@ -152,6 +152,29 @@ def test_what_the_stream_has_not_been_sent_is_never_vouched_for(driven: Driven) 
         reached = feed.reached()
         assert feed.position != before or reached.asked_boot_ns < there
     assert feed.copy == registry(driven.database)
+
+
+def test_what_was_read_piece_by_piece_is_vouched_for_once_the_node_is_there(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "MOST_AT_ONCE", 2)
+    feed = driven.open()
+    feed.reached()
+    feed.leave()
+    stamp = driven.stamp
+    for _ in range(8):
+        driven.change()
+    again = driven.open(position=feed.position, former=feed.copy)
+    assert isinstance(again.next(), Opening)
+    for _ in range(3):
+        # Some of what changed, then signs of life.
+        assert isinstance(again.next(), Records)
+    assert driven.stamp == stamp
+    stamp = driven.round()
+    assert again.reached().asked_boot_ns == stamp
+    assert again.position == here(driven.database)
+    assert again.copy == registry(driven.database)
+    assert len(again.openings) == 1
 
 
 def test_a_registry_that_lags_behind_the_node_vouches_for_nothing(driven: Driven) -> None:

@@ -4,6 +4,9 @@ A position is (revision, tag). One that ``revisions`` doesn't hold is unknown: a
 older than what is kept. Whoever is there builds its copy anew.
 """
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -13,6 +16,21 @@ from gatepass.verify.grant_file import TABLES
 Position = tuple[int, str]
 #: One record as it is now: (table, id, record or None if it is gone, revision of its last change).
 Change = tuple[str, str, bytes | None, int]
+
+
+class Place(NamedTuple):
+    """How far somebody has come who reads piece by piece what changed up to a position.
+
+    Attributes:
+        to: up to where.
+        revision, table, id: the row of ``changed_records`` that was read last.
+    """
+
+    to: Position
+    revision: int
+    table: str = ""
+    id: str = ""
+
 
 HERE = "SELECT number, tag FROM revision WHERE id = 1"
 
@@ -72,6 +90,64 @@ def since(session: Session, after: Position) -> tuple[Position, list[Change]] | 
     return there, [(table, key, record, revision) for table, key, record, revision in rows]
 
 
+def more_than(session: Session, after: int, number: int) -> bool:
+    """Whether more than *number* records changed after the revision *after*, those that changed
+    twice counted twice."""
+    asked = {"after": after, "number": number}
+    return bool(session.execute(_MORE_THAN, asked).all())
+
+
+def beyond_reach(session: Session, number: int) -> int:
+    """More than *number* records changed after every revision before this one, and no more than
+    that after any other."""
+    return session.execute(_BEYOND_REACH, {"number": number}).scalar_one_or_none() or 0
+
+
+def is_whole(session: Session, place: Place) -> bool:
+    """Whether this history leads to where *place* does, and all that comes after it is kept."""
+    return known(session, place.to) and bool(
+        session.execute(_KEPT, {"revision": place.revision}).all()
+    )
+
+
+def left(session: Session, place: Place) -> int:
+    """How many rows :func:`read_on` has after *place*."""
+    number: int = session.execute(_LEFT, _asked(place)).scalar_one()
+    return number
+
+
+def read_on(session: Session, place: Place, most: int) -> Iterator[Change]:
+    """What changed after *place*, as it is now, not as it was at ``place.to``: only with all that
+    changed after that position it is exact. A record that changed twice may come twice."""
+    rows = session.execute(_READ_ON, {**_asked(place), "most": most})
+    return ((table, key, record, revision) for table, key, record, revision in rows)
+
+
+def _asked(place: Place) -> dict[str, object]:
+    return {"after": place.revision, "table": place.table, "id": place.id, "to": place.to[0]}
+
+
 _HERE = text(HERE)
+_MORE_THAN = text("SELECT 1 FROM changed_records WHERE revision > :after LIMIT 1 OFFSET :number")
+_BEYOND_REACH = text(
+    "SELECT revision FROM changed_records ORDER BY revision DESC LIMIT 1 OFFSET :number"
+)
+_KEPT = text("SELECT 1 FROM revisions WHERE number = :revision")
+_AFTER = (
+    "FROM changed_records WHERE (revision, record_table, record_id) > (:after, :table, :id) "
+    "AND revision <= :to"
+)
+_LEFT = text(f"SELECT count(*) {_AFTER}")
+_RECORD = ", ".join(f"{table}.record" for table in TABLES)
+_READ_ON = text(
+    f"SELECT record_table, record_id, coalesce({_RECORD}), changed.revision "  # noqa: S608 - the grant file's own table names
+    f"FROM (SELECT revision, record_table, record_id {_AFTER} "
+    "ORDER BY revision, record_table, record_id LIMIT :most) AS changed "
+    + " ".join(
+        f"LEFT JOIN {table} ON record_table = '{table}' AND {table}.id = record_id"
+        for table in TABLES
+    )
+    + " ORDER BY changed.revision, record_table, record_id"
+)
 _KNOWN = text(known_sql(":number", ":tag"))
 _CHANGES = text(changes_sql(":after"))

@@ -4,6 +4,10 @@ Streams ask for what changed since the position each has reached. All that are a
 are answered from one reading of the registry, which leads all of them to one position; so thousands
 of streams cost one small reading a change.
 
+A follower that lacks many changes reads on piece by piece (``slices``), and what changed meanwhile
+follows: so what is held of changes doesn't grow with the number of followers. Such readings wait
+for their turn, two at a time; the short ones of everybody else go on beside them.
+
 **Who vouches.** On one machine the registry itself is asked: its position was read after the
 moment that is named. On PostgreSQL the moment is the one by which this node itself was last vouched
 for. It is passed on to followers that are where this node is; and to those that move on, only where
@@ -18,17 +22,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import GatepassError, Unavailable
 from gatepass.node import Node
 from gatepass.registry import changes
-from gatepass.registry.changes import Change, Position
+from gatepass.registry.changes import Change, Place, Position
 from gatepass.verify import frames
 from gatepass.web.edge import log_unhandled
 from gatepass.web.feed.cut import portions
 from gatepass.web.feed.limits import Limits
+from gatepass.web.feed.slices import Slice, Slices
 
 #: Streams look after themselves this often even if nothing changes: heartbeats, keys, limits.
 BEAT_SECONDS = 0.5
@@ -39,8 +43,12 @@ _LOOK_SECONDS = 0.02
 REST_SECONDS = 0.05
 #: A follower that lacks more than this is better off with a snapshot, which comes page by page.
 MOST_CHANGES = 100_000
+#: More than this aren't read for one position at once, but piece by piece.
+MOST_AT_ONCE = 250
 # Registry readings and snapshots of all streams; the pool that requests wait for stays theirs.
 _THREADS = 4
+# So many of them for what takes longer.
+_TURNS = 2
 
 _Done = TypeVar("_Done")
 
@@ -53,12 +61,20 @@ class Step:
         changes: what changed in between, as it is at *to*.
         asked_ns: by this machine's boot clock; *to* was the primary's position at a later moment.
             None if nobody vouches for that.
+        unread: where to read on from, if that is too much for one reading; *changes* is empty then.
     """
 
-    def __init__(self, to: Position, found: list[Change], asked_ns: int | None) -> None:
+    def __init__(
+        self,
+        to: Position,
+        found: list[Change],
+        asked_ns: int | None,
+        unread: Place | None = None,
+    ) -> None:
         self.to = to
         self.changes = found
         self.asked_ns = asked_ns
+        self.unread = unread
         #: Its frames, made once for all who have the same limits.
         self.made: dict[Limits, asyncio.Task[list[bytes]]] = {}
 
@@ -80,6 +96,8 @@ class Source:
         self._shared = node.file.shared
         self._staleness_ns = node.settings.max_staleness * 1_000_000_000
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="gatepass_feed")
+        self._turns = asyncio.Semaphore(_TURNS)
+        self._slices = Slices(node)
         self._streams = 0
         self._watching: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -139,6 +157,20 @@ class Source:
             making = step.made[limits] = loop.create_task(self.run(step.frames, limits))
         return await asyncio.shield(making)
 
+    async def slice(self, place: Place, limits: Limits) -> Slice | None:
+        """What changed next after *place*, for those with these limits; None if that isn't known
+        any more.
+
+        Raises:
+            Unavailable: the registry can't be read.
+        """
+        return await self._slices.get(place, limits, self.in_turn)
+
+    async def in_turn(self, work: Callable[..., _Done], *arguments: object) -> _Done:
+        """``run`` for what takes longer: in the order in which it is asked for."""
+        async with self._turns:
+            return await self.run(work, *arguments)
+
     async def run(self, work: Callable[..., _Done], *arguments: object) -> _Done:
         """Do something that blocks on one of the feed's own threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
@@ -189,10 +221,22 @@ class Source:
             there = changes.here(session)
             # Nothing new there, and this node is elsewhere: then whoever stays waits for it.
             stays_ns = None if self._copy and there != own else asked_ns
-            return {
-                after: _step(session, after, stays_ns if after == there else asked_ns)
+            at_once = min(MOST_AT_ONCE, MOST_CHANGES)
+            long = {
+                after
                 for after in wanted
+                if after != there and changes.more_than(session, after[0], at_once)
             }
+            reach = changes.beyond_reach(session, MOST_CHANGES) if long else 0
+            found: dict[Position, Step | None] = {}
+            for after in wanted:
+                if after in long:
+                    is_near = after[0] >= reach and changes.known(session, after)
+                    unread = Place(there, after[0])
+                    found[after] = Step(there, [], asked_ns, unread) if is_near else None
+                else:
+                    found[after] = _step(session, after, stays_ns if after == there else asked_ns)
+            return found
 
     def _own_stamp(self) -> int | None:
         """The moment by which this node was last vouched for; None if it isn't any more."""
@@ -210,11 +254,5 @@ def outage(error: Exception) -> GatepassError:
 
 
 def _step(session: Session, after: Position, asked_ns: int | None) -> Step | None:
-    asked = {"after": after[0], "most": MOST_CHANGES}
-    if changes.here(session) != after and session.execute(_TOO_MANY, asked).all():
-        return None
     found = changes.since(session, after)
     return None if found is None else Step(*found, asked_ns)
-
-
-_TOO_MANY = text("SELECT 1 FROM changed_records WHERE revision > :after LIMIT 1 OFFSET :most")

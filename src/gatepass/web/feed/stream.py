@@ -3,10 +3,11 @@
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TypeVar
 
 from gatepass.core.errors import Unavailable
 from gatepass.node import Node
-from gatepass.registry.changes import Position
+from gatepass.registry.changes import Place, Position
 from gatepass.verify import frames
 from gatepass.verify.frames import Opening, Reached
 from gatepass.verify.identity import identity
@@ -20,6 +21,8 @@ from gatepass.web.feed.source import Source, Step
 _LONGEST_STALENESSES = (30, 60)
 _SIGN_SECONDS = 1.0
 _SIGN_OF_LIFE = frames.encode(frames.pack(()))
+
+_Read = TypeVar("_Read")
 
 
 class Stream:
@@ -62,6 +65,7 @@ class Stream:
         self._longest_ns = int(random.uniform(*_LONGEST_STALENESSES) * staleness_ns)  # noqa: S311 - spreads load
         self._position: Position = (0, "")
         self._asked_ns = 0
+        self._moves = 0
         self._sent_ns = self._began_ns
         self._pages: Pages | None = None
         self._step: Step | None = None
@@ -83,53 +87,89 @@ class Stream:
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """The frames in their order, from :class:`Opening` on. It ends when the stream does."""
-        assert self._step is not None
-        step: Step | None = self._step
-        moves = self._source.moves
+        self._moves = self._source.moves
         yield self._opening()
         if self._pages is not None:
             async for page in self._read_pages():
                 yield page
-            self._sent_ns = self._node.clock.boot_ns()
             await self._is_given()
-            moves = self._source.moves
-            # What changed meanwhile. The registry is read in any case, for a page may have been of
-            # a revision that nobody else on this node knows of yet. And nobody is vouched for by a
-            # file that lost its history on the way: by now its node wouldn't be.
-            while (
-                step := await self._next(self._pages.first, read=True)
-            ) is not None and step.asked_ns is None:
-                await self._source.moved(moves)
-                if not self._goes_on():
-                    return
-                moves = self._source.moves
+            # The registry is read in any case, for a page may have been of a revision that nobody
+            # else on this node knows of yet.
+            async for sign in self._read_exactly(self._pages.first):
+                yield sign
         elif self._asked_for is not None:
             # Read again: what was ended before the registry knew of this follower is in it.
             await self._is_given()
-            moves = self._source.moves
-            step = await self._next(self._asked_for, read=True)
-        while step is not None:
+            self._moves = self._source.moves
+            self._step = await self._next(self._asked_for, read=True)
+        while (step := self._step) is not None:
+            if step.unread is not None:
+                async for frame in self._read_slices(step.unread):
+                    yield frame
+                continue
             async for frame in self._told(step):
                 yield frame
-            await self._source.moved(moves)
+            await self._source.moved(self._moves)
             if not self._goes_on():
                 return
-            moves = self._source.moves
-            step = await self._next(self._position)
+            self._moves = self._source.moves
+            self._step = await self._next(self._position)
 
     async def _read_pages(self) -> AsyncGenerator[bytes, None]:
         while True:
-            reading = asyncio.create_task(self._source.run(self._next_page))
-            try:
-                # Many may be reading; a follower that hears nothing takes us for dead.
-                while not (await asyncio.wait({reading}, timeout=_SIGN_SECONDS))[0]:
-                    yield _SIGN_OF_LIFE
-            finally:
-                reading.cancel()
+            reading = asyncio.create_task(self._source.in_turn(self._next_page))
+            async for sign in self._until(reading):
+                yield sign
             page = reading.result()
             if page is None:
                 return
             yield page
+
+    async def _read_slices(self, place: Place) -> AsyncGenerator[bytes, None]:
+        """Send what changed up to a position; ``_step`` is then what leads on from there."""
+        self._step = None
+        to, after = place.to, place
+        while True:
+            reading = asyncio.create_task(self._source.slice(after, self._limits))
+            async for sign in self._until(reading):
+                yield sign
+            found = reading.result()
+            if found is None or not self._is_good():
+                return
+            yield found.frame
+            if found.place is None:
+                break
+            after = found.place
+        async for sign in self._read_exactly(to):
+            yield sign
+
+    async def _read_exactly(self, after: Position) -> AsyncGenerator[bytes, None]:
+        """Make ``_step`` what leads on from *after*, up to where things were read one by one; None
+        if the stream is to end.
+
+        What changed meanwhile is in it. And nobody is vouched for by a registry that lost its
+        history on the way: by now its node wouldn't be.
+        """
+        self._sent_ns = self._node.clock.boot_ns()
+        while True:
+            self._moves = self._source.moves
+            self._step = await self._next(after, read=True)
+            if self._step is None or self._step.asked_ns is not None:
+                return
+            self._step = None
+            await self._source.moved(self._moves)
+            if not self._goes_on():
+                return
+            yield _SIGN_OF_LIFE
+
+    async def _until(self, reading: "asyncio.Task[_Read]") -> AsyncGenerator[bytes, None]:
+        """Signs of life until something is read, which many may be waiting for: a follower that
+        hears nothing takes us for dead."""
+        try:
+            while not (await asyncio.wait({reading}, timeout=_SIGN_SECONDS))[0]:
+                yield _SIGN_OF_LIFE
+        finally:
+            reading.cancel()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -181,6 +221,9 @@ class Stream:
             or self._node.clock.offset_ns != self._offset_ns
         ):
             return False
+        return self._is_good()
+
+    def _is_good(self) -> bool:
         try:
             return self._still_good()
         except Unavailable:

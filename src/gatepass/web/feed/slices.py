@@ -1,0 +1,85 @@
+"""What changed up to a position, piece by piece: for followers that lack much.
+
+Each slice is a short reading of its own, as a snapshot's pages are; what changes between two slices
+is told afterwards. They are cut from the end, so that followers that began at different places and
+go to the same one soon read the same slices; a few of these are kept for whoever comes next.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from gatepass.node import Node
+from gatepass.registry import changes
+from gatepass.registry.changes import Place
+from gatepass.verify import frames
+from gatepass.web.feed.cut import portions
+from gatepass.web.feed.limits import Limits
+
+_MOST_ROWS = 2_000
+_MOST_KEPT = 8
+
+
+class Slice(NamedTuple):
+    """Some changes.
+
+    Attributes:
+        frame: of these.
+        place: where to read on from; None if they are the last.
+    """
+
+    frame: bytes
+    place: Place | None
+
+
+class Slices:
+    """Reads slices for all streams of a process. Everything is for its event loop.
+
+    Args:
+        node: whose registry is read.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._made: dict[tuple[Place, Limits], asyncio.Task[Slice | None]] = {}
+
+    async def get(
+        self,
+        place: Place,
+        limits: Limits,
+        run: Callable[..., Awaitable[Slice | None]],
+    ) -> Slice | None:
+        """The slice after *place*; None if what comes there isn't known any more.
+
+        Args:
+            run: does what blocks.
+        """
+        key = (place, limits)
+        making = self._made.get(key)
+        if making is None:
+
+            async def make() -> Slice | None:
+                return await run(self._read, place, limits)
+
+            making = self._made[key] = asyncio.get_running_loop().create_task(make())
+            if len(self._made) > _MOST_KEPT:
+                del self._made[next(iter(self._made))]
+        try:
+            return await asyncio.shield(making)
+        except BaseException:
+            # Whoever comes next may be luckier.
+            self._made.pop(key, None)
+            raise
+
+    def _read(self, place: Place, limits: Limits) -> Slice | None:
+        with self._node.database.reading(self._node.clock.now()) as session:
+            if not changes.is_whole(session, place):
+                return None
+            left = changes.left(session, place)
+            most = left % _MOST_ROWS or _MOST_ROWS
+            found = next(portions(changes.read_on(session, place, most)), [])
+        frame = frames.encode(frames.pack(limits.of(found)))
+        if len(found) == left:
+            return Slice(frame, None)
+        table, key, _, revision = found[-1]
+        return Slice(frame, Place(place.to, revision, table, key))

@@ -1,0 +1,213 @@
+"""Followers that lack many changes: they read on piece by piece, and many of them at a time."""
+
+import threading
+from typing import Any
+
+import pytest
+from msgspec import structs
+from sqlalchemy import text
+
+from feeding import Feed, OpenFeed, here, registry
+from gatepass.registry import changes, publishing
+from gatepass.registry.changes import Position
+from gatepass.verify.frames import Opening, Reached, Records, unpack
+from gatepass.web.feed import slices, source
+from installation import Installation
+
+MANY = 700
+#: Positions, and what a follower had at each.
+Behind = list[tuple[Position, dict[tuple[str, str], bytes]]]
+
+
+def changing(installation: Installation) -> Any:
+    return installation.node.database.changing(installation.node.clock.now())
+
+
+def many(installation: Installation, former: str) -> list[str]:
+    """Publish many grants at one revision; their ids."""
+    ids = [f"gpat_{number:016}" for number in range(MANY)]
+    with changing(installation) as change:
+        grant = publishing.published_grant(change.session, former)
+        assert grant is not None
+        for id in ids:
+            publishing.publish(change.session, structs.replace(grant, id=id))
+    return ids
+
+
+@pytest.fixture
+def behind(any_installation: Installation) -> Behind:
+    """Some that many changes follow."""
+    found: Behind = []
+    for _ in range(6):
+        token = any_installation.access_token("charges:get")
+        database = any_installation.node.database
+        found.append((here(database), registry(database)))
+    many(any_installation, token[:21])
+    return found
+
+
+def test_what_is_held_of_changes_does_not_grow_with_those_that_lack_them(
+    open_feed: OpenFeed,
+    any_installation: Installation,
+    behind: Behind,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[int] = []
+    former = changes.since
+
+    def counted(*arguments: Any) -> Any:
+        found = former(*arguments)
+        held.append(len(found[1]) if found else 0)
+        return found
+
+    monkeypatch.setattr(changes, "since", counted)
+    feeds = [
+        open_feed(node=f"node_{number:016}", position=position, former=copy)
+        for number, (position, copy) in enumerate(behind)
+    ]
+    for feed in feeds:
+        feed.reached()
+        assert feed.position == here(any_installation.node.database)
+        assert feed.copy == registry(any_installation.node.database)
+        assert [opening.anew for opening in feed.openings] == [False]
+    assert max(held) <= 250
+
+
+def test_a_limited_follower_catches_up_within_its_limits(
+    open_feed: OpenFeed,
+    any_installation: Installation,
+    behind: Behind,
+) -> None:
+    position, copy = behind[0]
+    feed = open_feed(position=position, former=copy, permissions=("charges:create",))
+    feed.reached()
+    assert not [key for _, key in feed.copy if key.startswith("gpat_0000")]
+
+
+def test_changes_in_one_go_reach_the_followers_that_are_there(
+    open_feed: OpenFeed, any_installation: Installation
+) -> None:
+    token = any_installation.access_token("charges:get")
+    feeds = [open_feed(node=f"node_{number:016}") for number in range(3)]
+    for feed in feeds:
+        feed.reached()
+    many(any_installation, token[:21])
+    for feed in feeds:
+        feed.reached(here(any_installation.node.database))
+        assert feed.copy == registry(any_installation.node.database)
+        assert len(feed.openings) == 1
+
+
+def test_who_waits_for_its_turn_hears_so_and_nobody_else_waits(
+    open_feed: OpenFeed,
+    any_installation: Installation,
+    behind: Behind,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go_on = threading.Event()
+    former = slices.Slices._read
+
+    def slow(*arguments: Any) -> Any:
+        go_on.wait(20)
+        return former(*arguments)
+
+    monkeypatch.setattr(slices.Slices, "_read", slow)
+    try:
+        feeds = [
+            open_feed(node=f"node_{number:016}", position=position, former=copy)
+            for number, (position, copy) in enumerate(behind)
+        ]
+        for feed in feeds:
+            assert isinstance(feed.next(), Opening)
+            sign = feed.next()
+            assert isinstance(sign, Records)
+            assert not unpack(sign)
+        current = open_feed(position=here(any_installation.node.database))
+        current.reached()
+        current.reached()
+    finally:
+        go_on.set()
+    for feed in feeds:
+        feed.reached()
+        assert feed.copy == registry(any_installation.node.database)
+
+
+@pytest.fixture
+def paused(
+    open_feed: OpenFeed,
+    behind: Behind,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Feed:
+    """A follower that has read some of what it lacks."""
+    monkeypatch.setattr(slices, "_MOST_ROWS", 50)
+    position, copy = behind[0]
+    feed = open_feed(position=position, former=copy)
+    assert isinstance(feed.next(), Opening)
+    for _ in range(3):
+        frame = feed.next()
+        assert isinstance(frame, Records)
+    feed.pause()
+    return feed
+
+
+def test_what_changes_while_a_follower_catches_up_is_in_it_in_the_end(
+    paused: Feed, any_installation: Installation
+) -> None:
+    # The first of these were read, the last were not.
+    for ends in ("gpat_0000000000000000", f"gpat_{MANY - 1:016}"):
+        with changing(any_installation) as change:
+            grant = publishing.published_grant(change.session, ends)
+            assert grant is not None
+            publishing.publish(change.session, structs.replace(grant, deactivated=True))
+    with changing(any_installation) as change:
+        publishing.withdraw_grants(change.session, ["gpat_0000000000000001"])
+    paused.go_on()
+    paused.reached()
+    assert paused.position == here(any_installation.node.database)
+    assert paused.copy == registry(any_installation.node.database)
+    assert ("grants", "gpat_0000000000000001") not in paused.copy
+
+
+@pytest.mark.parametrize("why", ["forgotten", "another history", "its key"])
+def test_a_follower_that_cant_catch_up_any_more_is_not_vouched_for(
+    paused: Feed, any_installation: Installation, why: str
+) -> None:
+    database = any_installation.node.database
+    if why == "its key":
+        key = any_installation.signed_in().get("/v1/verifier-keys").json()["items"][0]["id"]
+        answer = any_installation.signed_in().post(f"/v1/verifier-keys/{key}/deactivate", json={})
+        assert answer.status_code == 200
+    else:
+        with database.counting(0) as session:
+            if why == "forgotten":
+                session.execute(text("DELETE FROM changed_records"))
+                session.execute(text("DELETE FROM revisions"))
+            else:
+                session.execute(text("UPDATE revision SET tag = 'aaaaaaaaaaaaaaaa'"))
+                session.execute(
+                    text(
+                        "UPDATE revisions SET tag = 'aaaaaaaaaaaaaaaa' "
+                        "WHERE number = (SELECT number FROM revision)"
+                    )
+                )
+    paused.go_on()
+    while (frame := paused.next()) is not None:
+        assert not isinstance(frame, Reached)
+
+
+def test_a_position_beyond_reach_is_that_of_so_many_changes(any_installation: Installation) -> None:
+    database = any_installation.node.database
+    first = here(database)
+    any_installation.access_token("charges:get")
+    with database.reading(any_installation.node.clock.now()) as session:
+        found = changes.since(session, first)
+        assert found is not None
+        number = session.execute(
+            text("SELECT count(*) FROM changed_records WHERE revision > :after"),
+            {"after": first[0]},
+        ).scalar_one()
+        assert changes.beyond_reach(session, number) <= first[0]
+        assert changes.beyond_reach(session, number - 1) > first[0]
+        assert changes.more_than(session, first[0], number - 1)
+        assert not changes.more_than(session, first[0], number)
+    assert source.MOST_AT_ONCE < source.MOST_CHANGES
