@@ -6,15 +6,19 @@ import select
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
-from running import Running
+from running import EMAIL, PASSWORD, Running, new_token
 
 #: More than the product gives a body, by a margin for a busy machine.
 PATIENCE_S = 60.0
 MIB = 1 << 20
+#: Where those who mean harm are; everyone else is at 127.0.0.1.
+ELSEWHERE = "127.0.0.2"
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +32,11 @@ def head(method: str, path: str, length: int, *more: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def send(port: int, *parts: bytes) -> socket.socket:
+def send(port: int, *parts: bytes, source: str = "127.0.0.1") -> socket.socket:
     """A connection that has sent *parts*, as far as the server took them."""
-    connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+    connection = socket.create_connection(
+        ("127.0.0.1", port), timeout=5, source_address=(source, 0)
+    )
     try:
         for part in parts:
             connection.sendall(part)
@@ -135,6 +141,67 @@ def test_strangers_bodies_fill_no_memory(served: Running) -> None:
     # A reset may swallow the answer of whoever sends on regardless.
     assert {status(answer) for answer in answers} <= {0, 401, 413}
     assert max(grown) < 20 * MIB
+
+
+def sign_in_page(served: Running) -> int:
+    """The status of signing in as a browser does."""
+    form = {"email": EMAIL, "password": PASSWORD}
+    return httpx.post(
+        f"{served.url}/sign-in", data=form, headers={"Origin": served.url}
+    ).status_code
+
+
+@pytest.mark.parametrize("credential", ["ui", "ui at home", "deactivated", "signed out", "login"])
+def test_no_credential_takes_the_room_of_others(served: Running, credential: str) -> None:
+    """64 bodies of nearly a mebibyte each, all but their last byte, with one credential: admitted,
+    or refused although its secret matches."""
+    ada, headers = served.sign_in(), []
+    if credential == "login":
+        headers = [f"Authorization: {served.sign_in().headers['Authorization']}"]
+    elif credential == "signed out":
+        other = served.sign_in()
+        assert other.post("/v1/sign-out").status_code == 204
+        headers = [f"Authorization: {other.headers['Authorization']}"]
+    else:
+        ui = {"kind": "ui", "domains": ["shop.example"]} if "ui" in credential else {}
+        token = new_token(ada, **ui)
+        headers = [f"Authorization: Bearer {token['token']}"]
+        if credential == "ui at home":
+            headers.append("Origin: https://shop.example")
+        if credential == "deactivated":
+            ended = ada.post(f"/v1/access-tokens/{token['id']}/deactivate", json={})
+            assert ended.status_code == 200, ended.text
+    headers.append("Content-Type: application/x-www-form-urlencoded")
+    part = b"x" * (MIB - 1_000)
+    with ExitStack() as held:
+        for _ in range(66):
+            whole = head("POST", "/sign-in", len(part) + 1, *headers)
+            held.enter_context(send(served.port, whole, part, source=ELSEWHERE))
+        assert sign_in_page(served) == 303
+        assert served.sign_in().get("/v1/me").status_code == 200
+        new_token(ada, "x" * 100)
+        question = {"permission": "charges:get"}
+        assert served.verify("gpat_", url=served.url, **question)["reason"] == "token_invalid"
+
+
+def test_a_strangers_address_takes_no_room_of_others_nor_of_sign_ins(served: Running) -> None:
+    """160 forms of 16 KiB, all but their last bytes, from one address: its share holds 128."""
+    form = "Content-Type: application/x-www-form-urlencoded"
+    whole = head("POST", "/sign-in", 16_384, form)
+    with ExitStack() as held:
+        connections = [
+            held.enter_context(send(served.port, whole, b"x" * 16_300, source=ELSEWHERE))
+            for _ in range(160)
+        ]
+        answers = [c.recv(65_536) for c in select.select(connections, [], [], PATIENCE_S)[0]]
+        assert {status(answer) for answer in answers} == {503}
+        assert all(b"\r\nretry-after: 1\r\n" in answer.lower() for answer in answers)
+        large = {"token": "x" * 15_000}
+        assert httpx.post(f"{served.url}/v1/invitations/accept", json=large).status_code == 422
+        assert sign_in_page(served) == 303
+        with httpx.Client(transport=httpx.HTTPTransport(local_address=ELSEWHERE)) as there:
+            who = {"email": EMAIL, "password": PASSWORD}
+            assert there.post(f"{served.url}/v1/authentications", json=who).status_code == 201
 
 
 def test_a_head_without_end_is_cut(served: Running) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -12,12 +13,16 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 from starlette.types import Message
 
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.web.app import create_app
 from gatepass.web.bodies import (
     MOST_BODY_BYTES,
     SIGN_IN_BODY_BYTES,
     STRANGERS_BODY_BYTES,
     Bodies,
+    Body,
+    BodyRefused,
+    body_may_be_large,
     sender_is_known,
 )
 from gatepass.web.edge import Edge
@@ -112,35 +117,108 @@ class Arriving:
         self.sent.append(message)
 
 
-def test_all_bodies_of_a_process_have_one_ceiling() -> None:
-    """Half of it is out of reach for those whom nobody knows; what has ended makes room."""
-    bodies = Bodies(most_held=1_000, seconds=0.2)
+def arriving_at_once(
+    bodies: Bodies, *requests: tuple[str, int, str], trusted: Sequence[str] = ()
+) -> list[int]:
+    """The statuses of requests that have (path, length, address), none of which comes to its end;
+    what is posted to ``/of/NAME`` has the credential NAME, to ``/late`` one that has ended."""
 
     async def swallowing(scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
-        if request.url.path == "/known":
-            sender_is_known(scope)
+        _, _, name = request.url.path.partition("/of/")
+        if name:
+            sender_is_known(scope, name)
+        elif request.url.path == "/late":
+            body_may_be_large(scope)
         await request.body()
 
-    edge = Edge(FastAPI(routes=[Mount("/", swallowing)]), bodies)
+    app = FastAPI(routes=[Mount("/", swallowing)])
+    edge = Edge(app, bodies, trusted=TrustedProxies.of(trusted))
 
-    async def arrive(path: str, length: int) -> Any:
-        one = Arriving([b"x" * length], (b"transfer-encoding", b"chunked"))
-        one.scope["path"] = path
+    async def arrive(path: str, length: int, address: str) -> Any:
+        one = Arriving([b"x" * length], (b"content-length", str(length + 1).encode()))
+        peer, _, forwarded = address.partition(" for ")
+        if forwarded:
+            one.scope["headers"].append((b"x-forwarded-for", forwarded.encode()))
+        one.scope |= {"path": path, "client": (peer, 4711)}
         await edge(one.scope, one.receive, one.send)
         return one.sent[0]
 
-    async def both(*requests: tuple[str, int]) -> list[int]:
+    async def all_of_them() -> list[int]:
         found = await asyncio.gather(*(arrive(*each) for each in requests))
-        if any(start["status"] == 503 for start in found):
-            assert all((b"retry-after", b"1") in s["headers"] for s in found if s["status"] == 503)
+        assert all((b"retry-after", b"1") in s["headers"] for s in found if s["status"] == 503)
         return [start["status"] for start in found]
 
-    assert asyncio.run(both(("/", 300), ("/", 300))) == [408, 503]
-    assert asyncio.run(both(("/", 300), ("/known", 700))) == [408, 408]
-    assert asyncio.run(both(("/known", 900), ("/known", 200))) == [408, 503]
-    assert asyncio.run(both(("/known", 400), ("/", 200), ("/", 50))) == [408, 503, 408]
-    assert bodies.held == 0
+    statuses = asyncio.run(all_of_them())
+    for pot in (bodies.callers, bodies.services, bodies.strangers, bodies.sign_ins):
+        assert pot.held == 0
+        assert not pot._by_sender
+    return statuses
+
+
+def test_bodies_have_a_ceiling_and_each_sender_a_share_of_it() -> None:
+    """What is refused leaves room to those with whom there is some. Of 16,000 bytes admitted
+    callers have 6,000, each 1,000 of them; strangers have 4,000, an address 500."""
+
+    def arrive(*requests: tuple[str, int, str]) -> list[int]:
+        return arriving_at_once(Bodies(most_held=16_000, seconds=0.2), *requests)
+
+    here, there = "192.0.2.1", "192.0.2.2"
+    assert arrive(("/", 300, here), ("/", 300, here), ("/", 200, here)) == [408, 503, 408]
+    assert arrive(("/", 500, here), ("/", 1, here), ("/", 500, there)) == [408, 503, 408]
+    assert arrive(("/", 500, "2001:db8::1"), ("/", 1, "2001:db8::2")) == [408, 503]
+    assert arrive(("/", 500, "2001:db8::1"), ("/", 1, "2001:db8:0:1::1")) == [408, 408]
+    assert arrive(("/", 500, "nowhere"), ("/", 1, "elsewhere")) == [408, 503]
+    assert arrive(("/of/a", 1_000, here), ("/of/a", 1, there)) == [408, 503]
+    assert arrive(("/of/a", 1_000, here), ("/of/b", 1_000, here), ("/", 500, here)) == [408] * 3
+    # One that has ended is a stranger's, and its size alone is another.
+    assert arrive(("/late", 400, here), ("/", 101, here), ("/of/a", 1, here)) == [408, 503, 408]
+    many = [f"192.0.2.{last}" for last in range(9)]
+    assert arrive(*(("/", 500, each) for each in many)) == [408] * 8 + [503]
+    assert arrive(*((f"/of/{each}", 1_000, here) for each in many)) == [408] * 6 + [503] * 3
+
+
+def test_sign_ins_have_room_of_their_own() -> None:
+    """Of 160,000 bytes 20,000, an address 1,250 of them. A form that is larger than any sign-in
+    brings something along, and is no sign-in here."""
+    here, api, page = "192.0.2.1", "/v1/authentications", "/sign-in"
+
+    def arrive(*requests: tuple[str, int]) -> list[int]:
+        bodies = Bodies(most_held=160_000, seconds=0.2)
+        return arriving_at_once(bodies, *((*each, here) for each in requests))
+
+    assert arrive(("/", 5_000), ("/", 1), (api, 600), (page, 600)) == [408, 503, 408, 408]
+    assert arrive((api, 600), (page, 600), (api, 51), ("/", 5_000)) == [408, 408, 503, 408]
+    assert arrive(("/", 1_000), (page, SIGN_IN_BODY_BYTES), (page, 600)) == [408, 503, 408]
+    assert arrive((page, SIGN_IN_BODY_BYTES), (page, 1_250)) == [408, 408]
+
+
+def test_behind_a_proxy_the_share_is_the_clients() -> None:
+    def arrive(*addresses: str) -> list[int]:
+        bodies = Bodies(most_held=16_000, seconds=0.2)
+        requests = [("/", 500, each) for each in addresses]
+        return arriving_at_once(bodies, *requests, trusted=["10.0.0.0/8"])
+
+    assert arrive("10.0.0.1 for 192.0.2.1", "10.0.0.1 for 192.0.2.2") == [408, 408]
+    assert arrive("10.0.0.1 for 192.0.2.1", "10.0.0.2 for 192.0.2.1") == [408, 503]
+    # Anybody else may write what they like.
+    assert arrive("11.0.0.1 for 192.0.2.1", "11.0.0.1 for 192.0.2.2") == [408, 503]
+
+
+def test_services_have_room_of_their_own() -> None:
+    bodies = Bodies(most_held=800)
+    with ExitStack() as held:
+        one, other = (
+            held.enter_context(Body(bodies, 1_000, bodies.services, key)) for key in ("a", "b")
+        )
+        one.take(100)
+        with pytest.raises(BodyRefused):
+            one.take(1)
+        other.take(100)
+        with pytest.raises(BodyRefused):
+            held.enter_context(Body(bodies, 1_000, bodies.services, "c")).take(1)
+        held.enter_context(Body(bodies, 1_000, bodies.callers, "a")).take(50)
+    assert (bodies.services.held, bodies.callers.held) == (0, 0)
 
 
 def test_an_announced_length_is_believed_before_anything_is_read(

@@ -75,7 +75,8 @@ def create_app(
         app.include_router(router)
     endpoints = Endpoints(node.verifier, trusted, node.not_ready, misconfigurations)
     bodies = Bodies()
-    application = GatewayPaths(FeedPaths(Edge(app, bodies), node, bodies), endpoints, bodies)
+    edge = Edge(app, bodies, trusted=trusted)
+    application = GatewayPaths(FeedPaths(edge, node, bodies), endpoints, bodies)
     https = promises_https(node.settings.public_url)
     return TransportSecurity(application) if https else application
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
 from gatepass.core.networks import parse_address
@@ -177,31 +178,31 @@ class Endpoints:
             _log.exception("a service's question failed")
             return _problem(problem_of_status(500))
 
-    def refuse_asker(self, lines: Lines) -> Reply | None:
-        """The refusal of a service without a good verifier key; None where the key is good.
+    def asker(self, lines: Lines) -> str | Reply:
+        """The id of the verifier key that a service shows; its refusal if that isn't a good one.
 
         What reads the body asks this first, so that nobody unknown has a body read or kept.
         """
         try:
-            return self._refuse_asker(lines)
+            return self._asker(lines)
         except GatepassError as error:
             return _problem(problem_of_error(error))
         except Exception:
             _log.exception("a service's key can't be looked at")
             return _problem(problem_of_status(500))
 
-    def _refuse_asker(self, lines: Lines) -> Reply | None:
+    def _asker(self, lines: Lines) -> str | Reply:
         presented = read_credential(lines("authorization"), lines("x-access-token"))
         reason = self._verifier.verifier_key(presented)
         if reason is Reason.allowed:
-            return None
+            return presented[:ID_LENGTH]
         return _problem(problem_of_reason(401, reason.value))
 
     def _verify(self, lines: Lines, body: bytes) -> Reply:
         # Again: the key may have ended while the body was coming.
-        refused = self._refuse_asker(lines)
-        if refused is not None:
-            return refused
+        asker = self._asker(lines)
+        if isinstance(asker, Reply):
+            return asker
         if len(body) > MOST_BODY_BYTES:
             return _problem(problem_of_status(413))
         try:

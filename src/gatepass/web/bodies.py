@@ -2,11 +2,13 @@
 
 Whoever opens a connection can send a body slowly, or many at once, before anyone knows who it is.
 So a sender without a known credential may send little, every body has to be complete within
-``BODY_SECONDS``, and all bodies that a process holds at a time stay below ``MOST_HELD_BYTES``; half
-of that is out of reach for senders who aren't known. No framework is imported here.
+``BODY_SECONDS``, and all bodies that a process holds at a time stay below ``MOST_HELD_BYTES``. That
+is split into pots, so that nobody takes the room of another kind of sender, and of its pot each
+sender has a share, so that nobody takes the room of others. No framework is imported here.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -20,7 +22,7 @@ STRANGERS_BODY_BYTES = 16_384
 SIGN_IN_BODY_BYTES = 4_096
 #: A body is complete within this time. Less than a stopping worker waits for requests under way.
 BODY_SECONDS = 15.0
-#: All bodies that a process holds at a time.
+#: All bodies that a process holds at a time, in all pots.
 MOST_HELD_BYTES = 64 << 20
 #: What is still read of a body that is refused, and for how long.
 _DISCARDED_BYTES = 65_536
@@ -28,6 +30,11 @@ _DISCARDING_SECONDS = 1.0
 #: A connection on which a body wasn't read to its end can't be used again.
 CLOSE = ("connection", "close")
 _KEY = "gatepass.body"
+#: The whole of an IPv4 address, and what one customer of a provider has of IPv6 at the least.
+_SOURCE_BYTES = 8
+
+#: Whose bodies count together.
+Sender = str | bytes
 
 #: Waits for a body's next piece until a moment by the loop's clock; the piece, and whether more
 #: follows. Raises BodyRefused: 408, or 400 if the body broke off.
@@ -41,7 +48,7 @@ class BodyRefused(Exception):
 
     Attributes:
         status: 400 it broke off, 408 it took too long, 413 it is too large, 503 too many bodies are
-            arriving.
+            arriving, at all or from this sender.
     """
 
     def __init__(self, status: int) -> None:
@@ -54,18 +61,62 @@ class BodyRefused(Exception):
         return (("retry-after", "1"),) if self.status == 503 else ()
 
 
+class Pot:
+    """The bodies of one kind of sender.
+
+    Args:
+        most: the ceiling of what is held at a time, in bytes.
+        share: what of it one sender may take.
+    """
+
+    def __init__(self, most: int, *, share: int) -> None:
+        self.most = most
+        self.share = share
+        self.held = 0
+        # Only of senders of whom something is held.
+        self._by_sender: Counter[Sender] = Counter()
+
+    def take(self, sender: Sender, length: int) -> None:
+        """Count what arrived from *sender*.
+
+        Raises:
+            BodyRefused: 503.
+        """
+        of_sender = self._by_sender[sender] + length
+        if of_sender > self.share or self.held + length > self.most:
+            raise BodyRefused(503)
+        self._by_sender[sender] = of_sender
+        self.held += length
+
+    def give_back(self, sender: Sender, length: int) -> None:
+        """Count no more what :meth:`take` counted."""
+        self.held -= length
+        self._by_sender[sender] -= length
+        if not self._by_sender[sender]:
+            del self._by_sender[sender]
+
+
 class Bodies:
     """All request bodies of one process.
 
     Args:
         most_held: the ceiling of what is held at a time, in bytes.
         seconds: the time that a body may take.
+
+    Attributes:
+        callers: of those whose credential was admitted; a sender is a credential.
+        services: of those who show a verifier key; a sender is a key.
+        strangers: of everyone else; a sender is an address, see ``source_of``.
+        sign_ins: of strangers who sign in; a sender is an address.
     """
 
     def __init__(self, *, most_held: int = MOST_HELD_BYTES, seconds: float = BODY_SECONDS) -> None:
-        self.most_held = most_held
         self.seconds = seconds
-        self.held = 0
+        part = most_held // 8
+        self.callers = Pot(3 * part, share=part // 2)
+        self.services = Pot(2 * part, share=part)
+        self.strangers = Pot(2 * part, share=part // 4)
+        self.sign_ins = Pot(part, share=part // 16)
 
 
 class Body:
@@ -74,17 +125,18 @@ class Body:
     Args:
         bodies: of which it is one.
         most: how large it may be.
-        known: whether the sender's credential is known.
+        pot: where it counts.
+        sender: whose it is, as that pot tells senders apart.
 
     Attributes:
-        most: as given, until the sender turns out to be known.
+        most: as given, until it turns out that it may be larger.
     """
 
-    def __init__(self, bodies: Bodies, most: int, *, known: bool) -> None:
+    def __init__(self, bodies: Bodies, most: int, pot: Pot, sender: Sender) -> None:
         self.most = most
-        self._known = known
         self._bodies = bodies
-        self._received = 0
+        self._place = (pot, sender)
+        self._held: Counter[tuple[Pot, Sender]] = Counter()
         self._deadline: float | None = None
 
     def __enter__(self) -> Self:
@@ -96,8 +148,9 @@ class Body:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bodies.held -= self._received
-        self._received = 0
+        for (pot, sender), length in self._held.items():
+            pot.give_back(sender, length)
+        self._held.clear()
 
     @property
     def deadline(self) -> float:
@@ -123,18 +176,31 @@ class Body:
         Raises:
             BodyRefused: 413, or 503.
         """
-        if self._received + length > self.most:
+        if not length:
+            return
+        if self._held.total() + length > self.most:
             raise BodyRefused(413)
-        ceiling = self._bodies.most_held if self._known else self._bodies.most_held // 2
-        if self._bodies.held + length > ceiling:
-            raise BodyRefused(503)
-        self._received += length
-        self._bodies.held += length
+        pot, sender = self._place
+        pot.take(sender, length)
+        self._held[pot, sender] += length
 
-    def become_known(self) -> None:
-        """Allow as much as anyone may send."""
-        self._known = True
-        self.most = MOST_BODY_BYTES
+    def may_be_large(self) -> None:
+        """Allow as much as anyone may send; not of a sign-in, which is never large."""
+        if not self._is_sign_in:
+            self.most = MOST_BODY_BYTES
+
+    def become_known(self, sender: Sender) -> None:
+        """Count what follows where callers' bodies count, and let it be large; not a sign-in.
+
+        Only noted here, as this is called in threads too; pots belong to the loop's.
+        """
+        if not self._is_sign_in:
+            self._place = (self._bodies.callers, sender)
+            self.may_be_large()
+
+    @property
+    def _is_sign_in(self) -> bool:
+        return self._place[0] is self._bodies.sign_ins
 
 
 def keep_in(scope: MutableMapping[str, Any], body: Body) -> None:
@@ -142,11 +208,25 @@ def keep_in(scope: MutableMapping[str, Any], body: Body) -> None:
     scope[_KEY] = body
 
 
-def sender_is_known(scope: MutableMapping[str, Any]) -> None:
-    """Note that the credential of a request is one of ours, so that its body may be large."""
+def sender_is_known(scope: MutableMapping[str, Any], sender: Sender) -> None:
+    """Note that the credential *sender* of a request was admitted: its body may be large, and no
+    longer counts as a stranger's."""
     body = scope.get(_KEY)
     if body is not None:
-        body.become_known()
+        body.become_known(sender)
+
+
+def body_may_be_large(scope: MutableMapping[str, Any]) -> None:
+    """Note that a request's body may be large, although it counts as a stranger's."""
+    body = scope.get(_KEY)
+    if body is not None:
+        body.may_be_large()
+
+
+def source_of(address: bytes | None) -> bytes:
+    """Whose a stranger's body is: by the packed address, of an IPv6 one the /64. Those whose
+    address can't be told are one."""
+    return b"" if address is None else address[:_SOURCE_BYTES]
 
 
 def announced_length(lines: Sequence[str | None]) -> int | None:

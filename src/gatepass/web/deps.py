@@ -23,7 +23,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.users import User
 from gatepass.verify.client_address import client_address
 from gatepass.verify.presented import read_credential, read_single
-from gatepass.web.bodies import sender_is_known
+from gatepass.web.bodies import body_may_be_large, sender_is_known
 from gatepass.web.cookies import cookie_counts, login_cookie
 from gatepass.web.misconfiguration import Fault
 from gatepass.web.strict_json import field_name
@@ -94,9 +94,7 @@ def admit(request: Request, presented: str | Reason) -> Decision:
         referer=read_single(lines(request, "referer")),
         address_garbage=garbage,
     )
-    if decision.grant is not None:
-        # Also one that has ended: what was typed too late is shown again after signing in.
-        sender_is_known(request.scope)
+    _note_sender(request, decision)
     return decision
 
 
@@ -135,6 +133,18 @@ def caller_of(request: Request, decision: Decision) -> Caller:
         operator=signed_in and user.operator,
     )
     return Caller(actor, grant, user)
+
+
+def _note_sender(request: Request, decision: Decision) -> None:
+    grant = decision.grant
+    if grant is None:
+        return
+    # A ``ui`` token is in the hands of everybody who opens the page that has it.
+    if decision.allowed and grant.kind != "ui":
+        sender_is_known(request.scope, grant.id)
+    elif grant.kind == "login":
+        # One that has ended: what was typed too late is shown again after signing in.
+        body_may_be_large(request.scope)
 
 
 def unlisted_proxy_of(request: Request) -> str | None:

@@ -7,6 +7,7 @@ import traceback
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.web.bodies import (
     MOST_BODY_BYTES,
     SIGN_IN_BODY_BYTES,
@@ -17,12 +18,16 @@ from gatepass.web.bodies import (
     announced_length,
     discard_small,
     keep_in,
+    source_of,
 )
-from gatepass.web.gateway_asgi import lines_of, pieces_of
+from gatepass.web.gateway_asgi import address_of, lines_of, pieces_of
 from gatepass.web.problems import Problem, problem_of_status
 
-#: What needs no credential, and how large a body it takes.
-_OPEN = {"/v1/authentications": SIGN_IN_BODY_BYTES}
+_SIGN_IN = "/v1/authentications"
+# May carry along what was typed before a sign-in ended.
+_SIGN_IN_PAGE = "/sign-in"
+
+_NO_PROXIES = TrustedProxies()
 
 _log = logging.getLogger("gatepass.web")
 
@@ -41,23 +46,35 @@ class Edge:
 
     Args:
         bodies: of this process.
+        trusted: the peers that may speak for another address.
         strangers: how large a body may be before the sender's credential is known.
     """
 
     def __init__(
-        self, app: ASGIApp, bodies: Bodies, *, strangers: int = STRANGERS_BODY_BYTES
+        self,
+        app: ASGIApp,
+        bodies: Bodies,
+        *,
+        trusted: TrustedProxies = _NO_PROXIES,
+        strangers: int = STRANGERS_BODY_BYTES,
     ) -> None:
         self._app = app
         self._bodies = bodies
+        self._trusted = trusted
         self._strangers = strangers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = _OPEN.get(scope["path"], self._strangers)
-        with Body(self._bodies, most, known=False) as body:
+        with self._body(scope) as body:
             await self._answer(scope, _Passage(scope, receive, send, body), body)
+
+    def _body(self, scope: Scope) -> Body:
+        source = source_of(address_of(scope, self._trusted)[0])
+        if _is_sign_in(scope):
+            return Body(self._bodies, SIGN_IN_BODY_BYTES, self._bodies.sign_ins, source)
+        return Body(self._bodies, self._strangers, self._bodies.strangers, source)
 
     async def _answer(self, scope: Scope, passage: "_Passage", body: Body) -> None:
         if passage.head:
@@ -77,6 +94,13 @@ class Edge:
                 await _answer(passage, problem_of_status(500))
             elif not passage.finished:
                 raise
+
+
+def _is_sign_in(scope: Scope) -> bool:
+    if scope["path"] != _SIGN_IN_PAGE:
+        return bool(scope["path"] == _SIGN_IN)
+    announced = announced_length(lines_of(scope)("content-length"))
+    return announced is not None and 0 < announced <= SIGN_IN_BODY_BYTES
 
 
 def log_unhandled(error: BaseException) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gatepass.core.networks import parse_address
+from gatepass.verify.client_address import TrustedProxies, client_address
 from gatepass.web.authz import GATEWAY, VERIFY, Endpoints, Reply
 from gatepass.web.bodies import (
     CLOSE,
@@ -77,11 +79,11 @@ class GatewayPaths:
 
     async def _verify(self, receive: Receive, lines: Lines) -> Reply:
         # Before the body: whoever has no key is told so, and keeps nothing here.
-        refused = self._endpoints.refuse_asker(lines)
-        if refused is not None:
-            return refused.closing(not await discard_small(lines, pieces_of(receive)))
+        asker = self._endpoints.asker(lines)
+        if isinstance(asker, Reply):
+            return asker.closing(not await discard_small(lines, pieces_of(receive)))
         try:
-            with Body(self._bodies, MOST_BODY_BYTES, known=True) as body:
+            with Body(self._bodies, MOST_BODY_BYTES, self._bodies.services, asker) as body:
                 body.expect(announced_length(lines("content-length")))
                 return self._endpoints.verify(lines, await read_body(receive, body))
         except BodyRefused as refusal_of_body:
@@ -110,6 +112,16 @@ def lines_of(scope: Scope) -> Lines:
         ]
 
     return lines
+
+
+def address_of(scope: Scope, trusted: TrustedProxies) -> tuple[bytes | None, bool]:
+    """The packed address that a request comes from, and whether a forwarding header is garbage, as
+    ``client_address``; none if the peer's can't be told."""
+    client = scope.get("client")
+    peer = parse_address(client[0]) if client else None
+    if peer is None:
+        return None, True
+    return client_address(peer, lines_of(scope)("x-forwarded-for"), trusted)
 
 
 def pieces_of(receive: Receive) -> NextPiece:

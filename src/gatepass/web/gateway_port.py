@@ -86,11 +86,11 @@ class GatewayPort:
 
     async def _verify(self, lines: Lines, protocol: Any) -> Reply:
         # Before the body: whoever has no key is told so, and keeps nothing here.
-        refused = self._endpoints.refuse_asker(lines)
-        if refused is not None:
-            return refused.closing(not await discard_small(lines, _pieces_of(protocol)))
+        asker = self._endpoints.asker(lines)
+        if isinstance(asker, Reply):
+            return asker.closing(not await discard_small(lines, _pieces_of(protocol)))
         try:
-            with Body(self._bodies, MOST_BODY_BYTES, known=True) as body:
+            with Body(self._bodies, MOST_BODY_BYTES, self._bodies.services, asker) as body:
                 announced = announced_length(lines("content-length"))
                 body.expect(announced)
                 content = await read(_pieces_of(protocol), body)

@@ -16,10 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError
-from gatepass.core.networks import format_address, parse_address
+from gatepass.core.networks import format_address
 from gatepass.node import Node
 from gatepass.registry.nodes import Presence
-from gatepass.verify.client_address import TrustedProxies, client_address
+from gatepass.verify.client_address import TrustedProxies
 from gatepass.verify.frames import MEDIA_TYPE
 from gatepass.verify.identity import known_as
 from gatepass.verify.presented import read_credential
@@ -41,7 +41,7 @@ from gatepass.web.feed.question import Question, read_question
 from gatepass.web.feed.source import Source
 from gatepass.web.feed.stream import Stream
 from gatepass.web.feed.use import fold_use
-from gatepass.web.gateway_asgi import lines_of, pieces_of, read_body, send_reply
+from gatepass.web.gateway_asgi import address_of, lines_of, pieces_of, read_body, send_reply
 from gatepass.web.gateway_port import refusal
 from gatepass.web.problems import (
     Problem,
@@ -119,7 +119,7 @@ class FeedPaths:
                 return Reply(200, [(name.decode(), value.decode()) for name, value in _HEADERS])
             await self._stream(scope, receive, send, question, key)
             return None
-        with Body(self._bodies, MOST_BODY_BYTES, known=True) as body:
+        with Body(self._bodies, MOST_BODY_BYTES, self._bodies.services, key[:ID_LENGTH]) as body:
             body.expect(announced_length(lines("content-length")))
             content = await read_body(receive, body)
             if scope["path"] == USE:
@@ -206,12 +206,7 @@ class FeedPaths:
         await pass_on(b"", more=False)
 
     def _address(self, scope: Scope) -> str | None:
-        client = scope.get("client")
-        peer = parse_address(client[0]) if client else None
-        if peer is None:
-            return None
-        forwarded = lines_of(scope)("x-forwarded-for")
-        address, _ = client_address(peer, forwarded, self._trusted)
+        address, _ = address_of(scope, self._trusted)
         return None if address is None else format_address(address)
 
 
