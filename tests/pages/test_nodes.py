@@ -1,6 +1,7 @@
 """My Company > Nodes, and who refuses a token that ended."""
 
 import itertools
+import re
 
 import pytest
 
@@ -105,12 +106,12 @@ def test_a_tokens_end_is_seen_to_reach_everyone(installation: Installation, toke
     part = ada.get(address)
     assert "<html" not in part.html
     assert "Refused by 2 of 3" in part.text
-    assert "node_a.internal Embedded after 0." in part.text
+    assert re.search(r"node_a\.internal Embedded after [0-9.]+ s", part.text)
     acknowledge(node.database, node.clock.now(), "node_b")
     complete(node.database, node.clock.now())
     part = ada.get(address)
     assert "Refused by 3 of 3" in part.text
-    assert "In force everywhere: the last one refused it after 0." in part.text
+    assert re.search(r"In force everywhere: the last one refused it after [0-9.]+ s", part.text)
     assert live(part) == [], "there is nothing to wait for any more"
     page = ada.get(f"/access-tokens/{token}")
     assert "is in force everywhere: refused by 3 of 3 verifiers" in page.text

@@ -29,14 +29,15 @@ def installation(open_installation: Any, postgresql_url: str) -> Installation:
 @pytest.fixture
 def held(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Held:
     """Holds the node's copy back: somebody else has its file's write lock meanwhile."""
-    monkeypatch.setattr("gatepass.copying.CONFIRM_SECONDS", 0.1)
 
     @contextmanager
     def hold() -> Iterator[None]:
         other = sqlite3.connect(installation.node.file.path, isolation_level=None, timeout=10)
         other.execute("BEGIN IMMEDIATE")
         try:
-            yield
+            with monkeypatch.context() as hurry:
+                hurry.setattr("gatepass.copying.CONFIRM_SECONDS", 0.1)
+                yield
         finally:
             other.execute("ROLLBACK")
             other.close()
