@@ -61,7 +61,7 @@ def test_ids_are_there_once(page: Page) -> None:
 
 def test_static_files_are_kept_for_good_under_an_address_of_their_content(stranger: Visit) -> None:
     for name in _FILES:
-        answer = stranger.get(static(name)).answer
+        answer = stranger.client.get(static(name))
         assert answer.status_code == 200
         assert "immutable" in answer.headers["cache-control"]
         assert answer.headers["x-content-type-options"] == "nosniff"

@@ -1,6 +1,8 @@
 """Followers that lack many changes: they read on piece by piece, and many of them at a time."""
 
+import itertools
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -132,26 +134,40 @@ def test_who_waits_for_its_turn_hears_so_and_nobody_else_waits(
         assert feed.copy == registry(any_installation.node.database)
 
 
+class Paused:
+    """A follower that has been sent some of what it lacks. The server reads on once told to."""
+
+    def __init__(self, feed: Feed, go_on: threading.Event) -> None:
+        self.feed = feed
+        self.go_on = go_on.set
+
+
 @pytest.fixture
 def paused(
     open_feed: OpenFeed,
     behind: Behind,
     monkeypatch: pytest.MonkeyPatch,
-) -> Feed:
-    """A follower that has read some of what it lacks."""
+) -> Iterator[Paused]:
+    go_on, former, reads = threading.Event(), slices.Slices._read, itertools.count()
+
+    def some(*arguments: Any) -> Any:
+        if next(reads) >= 3:
+            go_on.wait(20)
+        return former(*arguments)
+
     monkeypatch.setattr(slices, "_MOST_ROWS", 50)
+    monkeypatch.setattr(slices.Slices, "_read", some)
     position, copy = behind[0]
     feed = open_feed(position=position, former=copy)
     assert isinstance(feed.next(), Opening)
     for _ in range(3):
-        frame = feed.next()
-        assert isinstance(frame, Records)
-    feed.pause()
-    return feed
+        assert isinstance(feed.next(), Records)
+    yield Paused(feed, go_on)
+    go_on.set()
 
 
 def test_what_changes_while_a_follower_catches_up_is_in_it_in_the_end(
-    paused: Feed, any_installation: Installation
+    paused: Paused, any_installation: Installation
 ) -> None:
     # The first of these were read, the last were not.
     for ends in ("gpat_0000000000000000", f"gpat_{MANY - 1:016}"):
@@ -162,15 +178,15 @@ def test_what_changes_while_a_follower_catches_up_is_in_it_in_the_end(
     with changing(any_installation) as change:
         publishing.withdraw_grants(change.session, ["gpat_0000000000000001"])
     paused.go_on()
-    paused.reached()
-    assert paused.position == here(any_installation.node.database)
-    assert paused.copy == registry(any_installation.node.database)
-    assert ("grants", "gpat_0000000000000001") not in paused.copy
+    paused.feed.reached()
+    assert paused.feed.position == here(any_installation.node.database)
+    assert paused.feed.copy == registry(any_installation.node.database)
+    assert ("grants", "gpat_0000000000000001") not in paused.feed.copy
 
 
 @pytest.mark.parametrize("why", ["forgotten", "another history", "its key"])
 def test_a_follower_that_cant_catch_up_any_more_is_not_vouched_for(
-    paused: Feed, any_installation: Installation, why: str
+    paused: Paused, any_installation: Installation, why: str
 ) -> None:
     database = any_installation.node.database
     if why == "its key":
@@ -191,7 +207,7 @@ def test_a_follower_that_cant_catch_up_any_more_is_not_vouched_for(
                     )
                 )
     paused.go_on()
-    while (frame := paused.next()) is not None:
+    while (frame := paused.feed.next()) is not None:
         assert not isinstance(frame, Reached)
 
 
