@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import QueuePool, create_engine, insert, select
 
 from gatepass.core.errors import Unavailable
 from gatepass.registry.database import Database
@@ -112,4 +112,24 @@ def test_if_it_cannot_be_asked_nobody_is_told_that_it_failed(
         change(database, relay)
     assert refusal.value.reason == "outcome_unknown"
     assert "Look whether it was made" in refusal.value.message
+    database.close()
+
+
+def test_nor_if_no_connection_is_free_to_ask_by(
+    relay: Relay, postgresql_url: str, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(postgresql_url.replace(str(postgresql.port), str(relay.port)))
+    busy = create_engine(
+        "sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.05
+    )
+
+    def change_while_all_are_taken() -> None:
+        with busy.connect(), database.changing(NOW) as change:
+            change.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
+            relay.armed = True
+            monkeypatch.setattr(database, "_changes", busy)
+
+    with pytest.raises(Unavailable) as refusal:
+        change_while_all_are_taken()
+    assert refusal.value.reason == "outcome_unknown"
     database.close()

@@ -233,7 +233,7 @@ class Database:
                 session.execute(_WAIT_FOR_REVISION)
                 found = session.execute(_KNOWN_REVISION, {"number": number, "tag": tag})
                 return found.one_or_none() is not None
-        except exc.DBAPIError as error:
+        except (exc.DBAPIError, exc.TimeoutError) as error:
             raise Unavailable(_OUTCOME_UNKNOWN, reason="outcome_unknown") from error
 
     def _require_time(self, now: int, told_ms: int | None, began: float) -> None:
