@@ -71,7 +71,7 @@ def test_from_the_form_to_an_account(
     assert "Ada Lovelace invited you, with the role Reporting" in page.text
     wrong = stranger.send(path, {"name": "", "password": "short"})
     assert wrong.answer.status_code == 422
-    assert "From 15 to 256 characters." in wrong.text
+    assert "Must have 15 to 256 characters." in wrong.text
     assert 'value="short"' not in wrong.html
     accepted = stranger.send(path, {"name": "Nell", "password": PASSWORD}, follow=True)
     assert "Your account is ready" in accepted.text
