@@ -11,8 +11,8 @@ catalogue says that the service takes it for a part of the id, an encoded slash.
 """
 
 import re
-from collections.abc import Collection, Iterable
-from functools import partial
+from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache, partial
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -130,7 +130,7 @@ class Routes:
             RouteError: one of them is no route, or two have the same method and shape.
         """
         self._methods: dict[str, _Node] = {}
-        self._memos: dict[str, dict[str, str | Reason]] = {}
+        self._memos: dict[str, Callable[[str], str | Reason]] = {}
         slashed = frozenset(map(Route.parse, encoded_slash))
         for text, permission in pairs:
             self._add(text, permission, slashed)
@@ -149,38 +149,17 @@ class Routes:
         if "?" in path:
             path = path[: path.index("?")]
         memo = self._memos.get(method)
-        if memo is None:
-            return self._match(method, path)
-        known = memo.get(path)
-        if known is not None:
-            return known
-        outcome = self._match(method, path)
         # Bounded in number and in size, so that a stranger's paths can't fill the memory.
-        if len(path) <= _MEMO_LONGEST:
-            if len(memo) >= _MEMO_ENTRIES:
-                memo.clear()
-            memo[path] = outcome
-        return outcome
-
-    def _match(self, method: str, path: str) -> str | Reason:
-        split = _split(path)
-        if split is None:
-            return Reason.path_ambiguous
-        root = self._methods.get("GET" if method == "HEAD" else method)
-        found = None if root is None else _find(root, split.segments)
-        if found is None or found.permission is None:
-            return Reason.path_ambiguous if split.unusual else Reason.route_unknown
-        # The route that the service takes is the first that matches, whatever its parameters hold:
-        # that one has to let the slash stand, and no other stands in for it.
-        if split.encoded_slash and not found.encoded_slash:
-            return Reason.path_ambiguous
-        return found.permission
+        if memo is not None and len(path) <= _MEMO_LONGEST:
+            return memo(path)
+        return _needed(self._methods.get("GET" if method == "HEAD" else method), path)
 
     def _add(self, text: str, permission: str, slashed: Collection[Route]) -> None:
         route = Route.parse(text)
         node = self._methods.setdefault(route.method, _Node())
         # Only the catalogue's methods: a stranger's own get no memo.
-        self._memos.setdefault(route.method, {})
+        if route.method not in self._memos:
+            self._memos[route.method] = lru_cache(_MEMO_ENTRIES)(partial(_needed, node))
         for literal in route.shape:
             if literal is None:
                 node.parameter = node.parameter or _Node()
@@ -191,6 +170,20 @@ class Routes:
             raise RouteError(f"{text!r} has the same shape as another route.")
         node.permission = permission
         node.encoded_slash = route in slashed
+
+
+def _needed(root: _Node | None, path: str) -> str | Reason:
+    split = _split(path)
+    if split is None:
+        return Reason.path_ambiguous
+    found = None if root is None else _find(root, split.segments)
+    if found is None or found.permission is None:
+        return Reason.path_ambiguous if split.unusual else Reason.route_unknown
+    # The route that the service takes is the first that matches, whatever its parameters hold:
+    # that one has to let the slash stand, and no other stands in for it.
+    if split.encoded_slash and not found.encoded_slash:
+        return Reason.path_ambiguous
+    return found.permission
 
 
 def _find(root: _Node, segments: list[str]) -> _Node | None:

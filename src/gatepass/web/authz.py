@@ -7,6 +7,7 @@ framework on the main port (ASGI), ``web.worker`` serves it alone on the verify 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -79,7 +80,8 @@ class Endpoints:
         self._trusted = trusted
         self._not_ready = not_ready
         self._misconfigurations = misconfigurations or Misconfigurations()
-        self._peers: dict[str, tuple[bytes, bool] | None] = {}
+        # Bounded; gateways keep their connections, so few addresses are asked about.
+        self._peer = lru_cache(_PEERS_KEPT)(partial(_read_peer, trusted))
         self._refusals: dict[tuple[Reason, str], Reply] = {}
 
     # --- gateways -----------------------------------------------------------------------------
@@ -149,17 +151,6 @@ class Endpoints:
             if len(self._refusals) < _PEERS_KEPT:
                 self._refusals[decision.reason, detail] = reply
         return reply
-
-    def _peer(self, peer: str) -> tuple[bytes, bool] | None:
-        try:
-            return self._peers[peer]
-        except KeyError:
-            packed = parse_address(peer)
-            known = None if packed is None else (packed, self._trusted.contains(packed))
-            if len(self._peers) >= _PEERS_KEPT:
-                self._peers.clear()
-            self._peers[peer] = known
-            return known
 
     # --- services -----------------------------------------------------------------------------
 
@@ -254,6 +245,12 @@ class Endpoints:
         """200: the process answers."""
         headers = [("Content-Type", "application/json"), _NO_STORE]
         return Reply(200, headers, b'{"status":"live"}')
+
+
+def _read_peer(trusted: TrustedProxies, peer: str) -> tuple[bytes, bool] | None:
+    """The packed address of a socket peer and whether it is trusted; None if it is no address."""
+    packed = parse_address(peer)
+    return None if packed is None else (packed, trusted.contains(packed))
 
 
 def _is_handshake(lines: Lines, method: Sequence[str | None]) -> bool:
