@@ -296,7 +296,9 @@ def test_a_data_directory_is_the_one_that_was_named(path: str) -> None:
 
 
 def test_bytes_that_are_no_text_are_no_directory() -> None:
-    with pytest.raises(Misconfigured, match="GATEPASS_DATA_DIR: a path of printable characters"):
+    with pytest.raises(
+        Misconfigured, match="GATEPASS_DATA_DIR: must be a path of printable characters"
+    ):
         read(DATA_DIR="/a\udcffb")
 
 

@@ -64,27 +64,27 @@ class Route(msgspec.Struct, frozen=True, gc=False):
         match = _template(text)
         if match is None:
             raise RouteError(
-                f"{text!r} is not a route. Write an upper-case method, one space and a path "
-                "that begins with a slash, like GET /v1/charges/{id}."
+                f"{text!r} must be an upper-case method, one space and a path that begins with "
+                "a slash, like GET /v1/charges/{id}."
             )
         method, path = match.groups()
         if method == "HEAD":
             raise RouteError(f"{text!r}: HEAD counts as GET, so write GET.")
         if "?" in path:
-            raise RouteError(f"{text!r}: a query is never looked at; leave out '?' and the rest.")
+            raise RouteError(f"{text!r} must have no query: leave out '?' and the rest.")
         raw = path[1:].split("/")
         if any(map(_foreign_parameter, raw)):
             written = "/".join(map(_braced, raw))
             raise RouteError(
-                f"{text!r}: a parameter is a whole segment in braces, and stands for one segment "
-                f"alone. Write {method} /{written}."
+                f"{text!r}: a parameter must be a whole segment in braces, and stands for one "
+                f"segment alone. Write {method} /{written}."
             )
         split = _split(path)
         if split is None or any(map(_opaque, split.segments)):
             raise RouteError(
-                f"{text!r} could never match: its path has an empty segment before the end, a '.' "
-                "or '..' segment, a character outside ASCII that isn't percent-encoded, or one of "
-                "/ \\ ; # % within a segment."
+                f"{text!r} could never match: its path must have no empty segment before the "
+                "end, no '.' or '..' segment, no character outside ASCII that isn't "
+                "percent-encoded, and none of / \\ ; # % within a segment."
             )
         return cls(method, tuple(map(partial(_shape, text), raw, split.segments)))
 
@@ -167,7 +167,7 @@ class Routes:
             else:
                 node = node.literals.setdefault(literal, _Node())
         if node.permission is not None:
-            raise RouteError(f"{text!r} has the same shape as another route.")
+            raise RouteError(f"{text!r} must not have the same shape as another route.")
         node.permission = permission
         node.encoded_slash = route in slashed
 
@@ -240,7 +240,7 @@ def _shape(text: str, raw: str, decoded: str) -> str | None:
         return None
     if "{" in raw or "}" in raw:
         raise RouteError(
-            f"{text!r}: a parameter is a whole segment, such as {{id}}, named with letters, "
+            f"{text!r}: a parameter must be a whole segment, such as {{id}}, named with letters, "
             "digits, '-' and '_'."
         )
     return decoded

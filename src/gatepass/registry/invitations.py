@@ -331,7 +331,9 @@ def _manager(session: Session, actor: Actor) -> tuple[Actor, str, str]:
     actor.require("users:manage")
     if actor.user is None or actor.company is None:
         # An invitation is somebody's: it counts as long as that person holds what it grants.
-        raise Forbidden("Only a person invites.", reason="signed_in_user_required")
+        raise Forbidden(
+            "Only a signed-in user can send invitations.", reason="signed_in_user_required"
+        )
     return actor, actor.user, actor.company
 
 
