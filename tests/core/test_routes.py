@@ -14,12 +14,12 @@ from gatepass.core.routes import Route, RouteError, Routes
 from vector_files import cases, load
 
 SENTENCES = {
-    "form": "is not a route",
+    "form": "must be an upper-case method, one space and a path",
     "head": "write GET",
-    "query": "query is never looked at",
+    "query": "must have no query",
     "path": "could never match",
-    "parameter": "a parameter is a whole segment, such as",
-    "foreign": "a parameter is a whole segment in braces",
+    "parameter": "a parameter must be a whole segment, such as",
+    "foreign": "a parameter must be a whole segment in braces",
     "shape": "same shape",
 }
 VECTORS = load("routes.yaml")

@@ -135,7 +135,7 @@ def test_resending_and_deactivating(
 
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(ada: Visit) -> None:
     for email, role, status, problem in (
-        ("nobody", "reporting", 422, "This is not an e-mail address."),
+        ("nobody", "reporting", 422, "Must be an e-mail address such as"),
         (NEW, "", 422, "Must be the id of a role."),
         ("ADA@example.com", "reporting", 409, "ADA@example.com has an account already."),
     ):
