@@ -30,7 +30,7 @@ from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import CATALOGUE, now
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import GatepassError
-from gatepass.core.rolling_digest import RollingDigest
+from gatepass.core.set_digest import RollingDigest
 from gatepass.registry import (
     access_tokens,
     allowlist,

@@ -14,7 +14,7 @@ from sqlalchemy import Boolean, text
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import Unavailable
-from gatepass.core.rolling_digest import RollingDigest
+from gatepass.core.set_digest import RollingDigest
 from gatepass.registry.tables import metadata
 from gatepass.verify import grant_file
 
