@@ -13,19 +13,12 @@ from benchmarks.figures import Figure, Result, Value
 from benchmarks.rounds import alternate
 from benchmarks.sample_grants import CATALOGUE
 from benchmarks.scenarios import Bench, scenario
-from gatepass.registry import (
-    access_tokens,
-    audit,
-    authentications,
-    companies,
-    tables,
-    user_search,
-    users,
-)
+from gatepass.registry import access_tokens, audit, authentications, companies, user_search, users
 from gatepass.registry.access_token_search import list_
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.schema import create_schema
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema
 
 FEW, MANY, MANY_PEOPLE = 100, 100_000, 10_000
 _NOW = 1_800_000_000_000

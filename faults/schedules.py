@@ -35,7 +35,6 @@ from gatepass.registry import (
     access_tokens,
     allowlist,
     authentications,
-    changes,
     companies,
     publishing,
     roles,
@@ -47,10 +46,11 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist_entries import Entry
 from gatepass.registry.authentication_records import begin
 from gatepass.registry.compaction import compact
-from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
-from gatepass.registry.schema import create_schema
-from gatepass.registry.tables import metadata
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema
+from gatepass.registry.storage.tables import metadata
 from gatepass.verify import frames
 from gatepass.verify.clock import Clock
 from gatepass.verify.follower import Feed, Follower
@@ -399,7 +399,7 @@ class _Schedule(RuleBasedStateMachine):
     def _compare(self, copy: "_Copy") -> None:
         self._did["compared"] += 1
         with self._database.reading(now()) as session:
-            here = changes.here(session)
+            here = revisions.here(session)
             registry = _digest(
                 tuple(row)
                 for table in TABLES
@@ -528,17 +528,17 @@ class _EmbeddedCopy(_Copy):
         """What the server would send."""
         boot_ns = self._clock.boot_ns()
         with self._database.reading(now()) as session:
-            found = None if here is None else changes.since(session, here)
+            found = None if here is None else revisions.since(session, here)
             rows: list[Change] = (
                 [
                     (table, key, record, revision)
-                    for query in changes.SNAPSHOT
+                    for query in revisions.SNAPSHOT
                     for table, key, record, revision in session.execute(text(query))
                 ]
                 if found is None
                 else found[1]
             )
-            there = changes.here(session) if found is None else found[0]
+            there = revisions.here(session) if found is None else found[0]
         opening = frames.Opening(
             protocol=frames.PROTOCOL,
             boot_ns=boot_ns,

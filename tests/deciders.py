@@ -5,9 +5,10 @@ from typing import Any, Literal
 import pytest
 from sqlalchemy import text
 
-from gatepass.registry import changes, nodes, receipts
-from gatepass.registry.database import Database
+from gatepass.registry import nodes, receipts
 from gatepass.registry.nodes import Presence
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.database import Database
 
 STALENESS = 10_000
 
@@ -37,7 +38,7 @@ def meet(database: Database, now: int, *ids: str, copies: bool = True, **more: A
 def acknowledge(database: Database, now: int, id: str) -> None:
     """It decides by all there is now."""
     with database.counting(now) as session:
-        assert nodes.report(session, id, changes.here(session), now)
+        assert nodes.report(session, id, revisions.here(session), now)
 
 
 def complete(database: Database, now: int) -> int:

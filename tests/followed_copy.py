@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 
-from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.storage.database import Database
 from gatepass.verify.clock import Clock
 from gatepass.verify.follower import Follower
 from gatepass.verify.grant_copy import Position, open_copy

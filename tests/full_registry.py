@@ -13,14 +13,14 @@ from gatepass.registry import (
     roles,
     verifier_keys,
 )
-from gatepass.registry import tables as t
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import Entry
-from gatepass.registry.database import Database
 from gatepass.registry.invitations import Invitation
 from gatepass.registry.moving import contents
 from gatepass.registry.moving.contents import Contents
+from gatepass.registry.storage import tables as t
+from gatepass.registry.storage.database import Database
 from gatepass.registry.usage import DAY_MS
 from small_registry import HOUR, NOW, SmallRegistry
 

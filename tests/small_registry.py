@@ -21,9 +21,9 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit import AuditEvent
 from gatepass.registry.authentication_records import begin
 from gatepass.registry.companies import Company
-from gatepass.registry.database import Database
 from gatepass.registry.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.sealing import SealingKey
+from gatepass.registry.storage.database import Database
 from gatepass.registry.users import User
 
 NOW = 1_800_000_000_000

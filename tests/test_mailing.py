@@ -15,11 +15,11 @@ from gatepass.mail.delivery import Outcome, PostKind, Smtp, Write
 from gatepass.mailing import Mailing, _Troubles
 from gatepass.registry import invitation_links, invitations, outgoing_mail, password_resets
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
 from gatepass.registry.invitations import Invitation
 from gatepass.registry.publishing import publish, published_holder
-from gatepass.registry.tables import outgoing_mail as outgoing_mail_table
-from gatepass.registry.tables import users
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
+from gatepass.registry.storage.tables import users
 from gatepass.settings import Settings
 from scripted_smtp import GREETING, OK, ScriptedServer, Talk
 from small_registry import HOUR, MINUTE, SmallRegistry

@@ -12,8 +12,9 @@ from sqlalchemy import delete
 from deciders import rows
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.node import Node, open_node
-from gatepass.registry import audit, tables
+from gatepass.registry import audit
 from gatepass.registry.actor import Actor
+from gatepass.registry.storage import tables
 from gatepass.reporting import presence_of
 from gatepass.settings import Settings
 from gatepass.verify.identity import identity

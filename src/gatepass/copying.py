@@ -11,9 +11,9 @@ from pathlib import Path
 
 from gatepass.registry import history
 from gatepass.registry.audit import Subject
-from gatepass.registry.changes import Position
-from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.revisions import Position
 from gatepass.reporting import presence_of
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock

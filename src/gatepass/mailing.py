@@ -24,8 +24,8 @@ from gatepass.registry import (
     outgoing_mail,
     password_resets,
 )
-from gatepass.registry.database import Database
 from gatepass.registry.outgoing_mail import OutgoingMail
+from gatepass.registry.storage.database import Database
 from gatepass.settings import Settings
 
 #: Another process's mail is found within so long.

@@ -19,11 +19,11 @@ from gatepass.mailing import Mailing
 from gatepass.registry import publishing
 from gatepass.registry import usage as registry_usage
 from gatepass.registry.compaction import compact
-from gatepass.registry.database import Database
-from gatepass.registry.ended_log import FILE_NAME as ENDED_LOG
-from gatepass.registry.ended_log import EndedLog
 from gatepass.registry.proving import Proving
 from gatepass.registry.sealing import FILE_NAME, SealingKey
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
+from gatepass.registry.storage.ended_log import EndedLog
 from gatepass.reporting import Reporting
 from gatepass.reset_requests import ResetRequests
 from gatepass.settings import Settings

@@ -12,10 +12,11 @@ from importlib.metadata import version
 from math import inf
 from urllib.parse import urlsplit
 
-from gatepass.registry import changes, nodes, receipts
-from gatepass.registry.changes import Position
-from gatepass.registry.database import Database
+from gatepass.registry import nodes, receipts
 from gatepass.registry.nodes import Presence
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.revisions import Position
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
@@ -120,7 +121,7 @@ class Reporting:
         position, vouched_at = self._reached()
         with self._database.counting(self._clock.now()) as session:
             if self._settings.is_sqlite:
-                position, vouched_at = changes.here(session), session.info["now"]
+                position, vouched_at = revisions.here(session), session.info["now"]
             known = nodes.report(session, identity(self._file.path), position, vouched_at)
         return known
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from gatepass.core.errors import GatepassError
 from gatepass.registry import password_resets, throttling
-from gatepass.registry.database import Database
-from gatepass.registry.emails import fold_email
+from gatepass.registry.input.emails import fold_email
+from gatepass.registry.storage.database import Database
 
 _MOST_WAITING = 1_000
 _MOST_SOURCES = 10_000

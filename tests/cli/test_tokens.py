@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import update
 
 from gatepass.cli.installation import opened
-from gatepass.registry import access_tokens, tables, users
+from gatepass.registry import access_tokens, users
+from gatepass.registry.storage import tables
 
 NIGHTLY = "Nightly [bold]settlement[/bold]"
 

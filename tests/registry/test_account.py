@@ -11,7 +11,7 @@ from gatepass.registry import account, authentications, passwords
 from gatepass.registry.actor import Actor
 from gatepass.registry.proving import Proving
 from gatepass.registry.publishing import published_grant
-from gatepass.registry.tables import users
+from gatepass.registry.storage.tables import users
 from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
 NEW = "seven brass kettles sing"

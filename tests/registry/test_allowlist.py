@@ -18,8 +18,8 @@ from gatepass.core.networks import parse_network
 from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import TRIAL_MS, Allowlist, Entry
-from gatepass.registry.database import Database
 from gatepass.registry.publishing import follow_catalogue, published_rules
+from gatepass.registry.storage.database import Database
 from small_registry import ADDRESS, SmallRegistry, nothing_changes
 
 OFFICE = Entry("198.51.100.0/24", "Office")

@@ -13,7 +13,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import Entry
 from gatepass.registry.audit import AuditEvent, sentence
 from gatepass.registry.audit_kinds import KINDS
-from gatepass.registry.tables import roles
+from gatepass.registry.storage.tables import roles
 from small_registry import ADDRESS, HOUR, NOW, SmallRegistry
 
 

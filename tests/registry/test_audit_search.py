@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from gatepass.registry import audit
 from gatepass.registry.actor import Actor
-from gatepass.registry.tables import audit_events
+from gatepass.registry.storage.tables import audit_events
 from small_registry import NOW, SmallRegistry
 
 FEW, MANY, RARE = 400, 20_000, 60

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
 from followed_copy import published
-from gatepass.registry import access_tokens, authentications, changes, compaction
+from gatepass.registry import access_tokens, authentications, compaction
 from gatepass.registry.actor import Actor
-from gatepass.registry.changes import Position
 from gatepass.registry.compaction import GRANTS_KEPT_MS, HISTORY_KEPT_MS, MAIL_KEPT_MS, compact
 from gatepass.registry.publishing import published_grant
-from gatepass.registry.tables import email_changes, outgoing_mail, password_resets
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.revisions import Position
+from gatepass.registry.storage.tables import email_changes, outgoing_mail, password_resets
 from small_registry import HOUR, MINUTE, SmallRegistry
 
 LIFETIME = 3 * HOUR
@@ -36,10 +37,10 @@ class Copy:
     def follow(self) -> None:
         """Read on, or begin anew."""
         with self._registry.reading() as session:
-            ahead = None if self.at is None else changes.since(session, self.at)
+            ahead = None if self.at is None else revisions.since(session, self.at)
             if ahead is None:
                 self.rebuilt += 1
-                self.at = changes.here(session)
+                self.at = revisions.here(session)
         if ahead is None:
             self.rows = published(self._registry.database)
             return

@@ -33,9 +33,9 @@ from gatepass.registry.allowlist import Entry
 from gatepass.registry.email_change_links import LetterWithLink
 from gatepass.registry.pending_email_changes import EmailChange
 from gatepass.registry.proving import Proving
-from gatepass.registry.tables import outgoing_mail
-from gatepass.registry.tables import password_resets as resets
-from gatepass.registry.tables import users as users_table
+from gatepass.registry.storage.tables import outgoing_mail
+from gatepass.registry.storage.tables import password_resets as resets
+from gatepass.registry.storage.tables import users as users_table
 from gatepass.registry.users import User
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 

@@ -21,8 +21,8 @@ from gatepass.registry import (
     verifier_keys,
 )
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.ended_log import EndedLog, Ending, Reading
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.ended_log import EndedLog, Ending, Reading
 from small_registry import NOW, SmallRegistry
 
 ENDING = Ending(NOW, "access_token", "gpat_1", 7, "usr_1", "Ada")

@@ -15,11 +15,11 @@ from gatepass.core.errors import Unavailable
 from gatepass.registry import access_tokens, audit, feed, history
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
-from gatepass.registry.patience import Impatient
 from gatepass.registry.publishing import published_grant
-from gatepass.registry.schema import create_schema
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema
+from gatepass.registry.storage.silent_server import Impatient
 from postgresql import Cluster
 from small_registry import NOW, SmallRegistry
 

@@ -14,8 +14,8 @@ from sqlalchemy import text
 from followed_copy import FollowedCopy, published
 from gatepass.core.errors import Unavailable
 from gatepass.registry import access_tokens, feed
-from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.storage.database import Database
 from pooler import Pooler
 from postgresql import Cluster
 from small_registry import SmallRegistry
@@ -147,7 +147,7 @@ def test_without_a_call_the_poll_is_the_net(
     registry: SmallRegistry, postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "gatepass.registry.database._WAKE_FOLLOWERS", text("SELECT 'nobody is called'")
+        "gatepass.registry.storage.database._WAKE_FOLLOWERS", text("SELECT 'nobody is called'")
     )
     with FollowedCopy(tmp_path / "grants.db", postgresql_url) as copy:
         copy.until_at(registry.revision())

@@ -30,7 +30,7 @@ from gatepass.registry import (
 from gatepass.registry.actor import Actor
 from gatepass.registry.invitations import Invitation
 from gatepass.registry.publishing import publish, published_rules
-from gatepass.registry.tables import users as users_table
+from gatepass.registry.storage.tables import users as users_table
 from gatepass.registry.users import User
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 

@@ -20,11 +20,11 @@ from full_registry import FullRegistry, measured
 from gatepass.core.errors import Conflict, Misconfigured, Unavailable
 from gatepass.registry import access_tokens
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.ended_log import EndedLog, Ending
 from gatepass.registry.moving import export_file, whole
 from gatepass.registry.moving.contents import Contents, Progress
-from gatepass.registry.schema import schema_state
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.ended_log import EndedLog, Ending
+from gatepass.registry.storage.schema import schema_state
 from postgresql import Cluster
 from small_registry import NOW
 
@@ -314,7 +314,7 @@ def test_an_export_with_an_older_schema_is_brought_up_to_date(
     database = Database(f"sqlite:///{old}")
     with database.administering() as connection:
         config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "gatepass.registry:migrations")
+        config.set_main_option("script_location", "gatepass.registry.storage:migrations")
         command.upgrade(config, "0001")
         connection.execute(
             text("INSERT INTO companies VALUES ('com_1', 'Acme', 'acme', 1, NULL, NULL, NULL)")

@@ -7,11 +7,12 @@ from sqlalchemy import update
 
 from deciders import STALENESS, acknowledge, by_the_sessions_time, meet, presence, rows
 from gatepass.core.errors import Conflict
-from gatepass.registry import changes, nodes, receipts, tables
+from gatepass.registry import nodes, receipts
 from gatepass.registry.audit import Subject
-from gatepass.registry.database import Database
 from gatepass.registry.feed import DatabaseFeed
-from gatepass.registry.shared_time import shared_now
+from gatepass.registry.storage import revisions, tables
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.database_time import shared_now
 from small_registry import HOUR, NOW
 
 
@@ -42,7 +43,7 @@ def test_a_report_moves_forward_only_and_only_in_this_history(database: Database
         with database.changing(NOW):
             pass
     with database.reading(NOW) as session:
-        number, tag = changes.here(session)
+        number, tag = revisions.here(session)
 
     def report(position: tuple[int, str] | None, vouched_at: int) -> tuple[int, int]:
         with database.counting(NOW + 5) as session:

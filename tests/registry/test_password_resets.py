@@ -13,7 +13,7 @@ from gatepass.registry import account, password_resets, passwords
 from gatepass.registry.authentication_records import begin
 from gatepass.registry.proving import Proving
 from gatepass.registry.publishing import publish, published_grant, published_rules
-from gatepass.registry.tables import authentications, outgoing_mail, users
+from gatepass.registry.storage.tables import authentications, outgoing_mail, users
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
 ADA = "ada@northwind.example"

@@ -10,9 +10,8 @@ from gatepass.core.catalogue import Catalogue, built_in_permissions, parse_catal
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
-from gatepass.registry import authentications, companies, roles, tables, users
+from gatepass.registry import authentications, companies, roles, users
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
 from gatepass.registry.publishing import (
     follow_catalogue,
     publish,
@@ -20,6 +19,8 @@ from gatepass.registry.publishing import (
     published_rules,
 )
 from gatepass.registry.standing import standing
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Database
 from gatepass.registry.users import User
 from small_registry import CATALOGUE, HASH, NOW, SmallRegistry, nothing_changes
 

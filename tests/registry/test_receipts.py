@@ -21,16 +21,15 @@ from gatepass.registry import (
     access_tokens,
     audit,
     authentications,
-    changes,
     nodes,
     receipts,
-    tables,
     user_changes,
     verifier_keys,
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.database import Database
+from gatepass.registry.storage import revisions, tables
+from gatepass.registry.storage.database import Database
 from small_registry import HOUR, NOW, SmallRegistry
 
 DAY = 24 * HOUR
@@ -347,7 +346,7 @@ class World:
         """It reads on, and is vouched for, before the registry is told."""
         if id in self.told and self.now - self.told[id] < STALENESS:
             with self.database.reading(self.now) as session:
-                self.copies[id] = changes.here(session)[0]
+                self.copies[id] = revisions.here(session)[0]
             self.vouched_until[id] = self.now + STALENESS
 
     def end(self, _: str) -> None:

@@ -19,7 +19,6 @@ from gatepass.registry import (
     access_tokens,
     audit,
     authentications,
-    changes,
     companies,
     email_change_links,
     invitation_links,
@@ -29,10 +28,7 @@ from gatepass.registry import (
     users,
     verifier_keys,
 )
-from gatepass.registry import tables as t
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.ended_log import EndedLog, Ending, Reading
 from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.moving import export_file, whole
 from gatepass.registry.moving.contents import Progress
@@ -40,6 +36,10 @@ from gatepass.registry.moving.known import KINDS
 from gatepass.registry.moving.restoring import SILENCE_MS, Restored, restore
 from gatepass.registry.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.sign_in import sign_in
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage import tables as t
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.ended_log import EndedLog, Ending, Reading
 from gatepass.verify.clock import Clock
 from gatepass.verify.follower import Follower, open_copy
 from gatepass.verify.grant_file import TABLES, GrantFile
@@ -266,24 +266,24 @@ def test_a_new_history_begins(registry: FullRegistry, backup: Path) -> None:
     for _ in range(3):
         registry.token(registry.signed)
     with registry.reading() as session:
-        before = changes.here(session)
+        before = revisions.here(session)
     result = restored(registry.database, backup)
     assert result.revision == before[0] + 1
     with registry.reading() as session:
-        here = changes.here(session)
+        here = revisions.here(session)
         assert here[0] == result.revision
         assert here[1] != before[1]
         assert session.execute(text("SELECT number, tag, at FROM revisions")).all() == [
             (*here, NOW)
         ]
-        assert not changes.known(session, before)
+        assert not revisions.known(session, before)
         for table in ("changed_records", "nodes", "receipts", "receipt_confirmations"):
             assert session.scalar(text(f"SELECT count(*) FROM {table}")) == 0
     registry.token(registry.signed_in(registry.ada))
     assert registry.revision() == result.revision + 2
     restored(registry.database, backup)
     with registry.reading() as session:
-        assert changes.here(session)[1] != here[1]
+        assert revisions.here(session)[1] != here[1]
 
 
 @pytest.mark.parametrize("higher", ["the backup's", "this machine's copy's", "the log's"])

@@ -8,10 +8,11 @@ from sqlalchemy import insert, text
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, NotFound
-from gatepass.registry import roles, tables, user_changes
+from gatepass.registry import roles, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.publishing import follow_catalogue
 from gatepass.registry.roles import Role
+from gatepass.registry.storage import tables
 from gatepass.registry.users import User
 from small_registry import CATALOGUE, HOUR, NOW, SmallRegistry, nothing_changes
 

@@ -27,7 +27,7 @@ from gatepass.registry.sealing import SealingKey
 from gatepass.registry.second_factor import STEP_MS, step_of
 from gatepass.registry.sign_in import SignedIn
 from gatepass.registry.sign_in import sign_in as sign_in_to
-from gatepass.registry.tables import users
+from gatepass.registry.storage.tables import users
 from gatepass.registry.users import User
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 

@@ -11,7 +11,7 @@ from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import Entry
 from gatepass.registry.shut_out import ShutOut
-from gatepass.registry.tables import token_use, token_use_addresses, users
+from gatepass.registry.storage.tables import token_use, token_use_addresses, users
 from gatepass.registry.usage import DAY_MS
 from small_registry import ADDRESS, HOUR, NOW, SmallRegistry, nothing_changes
 

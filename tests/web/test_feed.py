@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from deciders import meet
 from feeding import FOLLOWER, Feed, Loop, OpenFeed, here, registry
-from gatepass.registry import publishing, tables
+from gatepass.registry import publishing
+from gatepass.registry.storage import tables
 from gatepass.verify.frames import Opening, Reached, Records
 from gatepass.web.feed import cut, source
 from installation import Installation
@@ -379,7 +380,7 @@ def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(
 
 
 @pytest.mark.parametrize(
-    "place", ["gatepass.registry.changes.since", "gatepass.registry.nodes.meet"]
+    "place", ["gatepass.registry.storage.revisions.since", "gatepass.registry.nodes.meet"]
 )
 def test_what_nobody_expected_is_an_outage_and_leaves_nobody_waiting(
     open_feed: OpenFeed,

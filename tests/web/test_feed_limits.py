@@ -16,7 +16,7 @@ from gatepass.core.grants import (
     decode_holder,
     encode,
 )
-from gatepass.registry.changes import Change
+from gatepass.registry.storage.revisions import Change
 from gatepass.verify import frames
 from gatepass.web.feed.cut import portions
 from gatepass.web.feed.limits import Limits

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from gatepass.registry import second_factor, second_factor_setup
 from gatepass.registry.actor import Actor
-from gatepass.registry.tables import companies
+from gatepass.registry.storage.tables import companies
 from installation import PASSWORD, Installation
 
 

@@ -15,7 +15,7 @@ from gatepass.core.errors import InvalidInput, Misconfigured
 from gatepass.registry import companies, passwords, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.companies import Company
-from gatepass.registry.schema import create_schema, require_utf8, schema_state
+from gatepass.registry.storage.schema import create_schema, require_utf8, schema_state
 
 _LONGEST_INPUT = 8_192
 

@@ -19,7 +19,7 @@ from gatepass.node import Node
 from gatepass.registry import second_factor
 from gatepass.registry.moving import export_file, whole
 from gatepass.registry.moving.contents import Content, Progress
-from gatepass.registry.schema import require_utf8
+from gatepass.registry.storage.schema import require_utf8
 from gatepass.web.times import format_time
 
 _NAMES = {

@@ -7,7 +7,7 @@ from gatepass.cli.output import AsJson, as_sent, print_json, print_table
 from gatepass.cli.tree import app
 from gatepass.registry import node_records
 from gatepass.registry.actor import Actor
-from gatepass.registry.paging import each
+from gatepass.registry.storage.paging import each
 from gatepass.web.api.nodes import Node
 
 group = typer.Typer(help="Nodes and embedded verifiers.", no_args_is_help=True)

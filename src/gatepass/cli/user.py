@@ -18,7 +18,7 @@ from gatepass.registry import (
     users,
 )
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Change
+from gatepass.registry.storage.database import Change
 from gatepass.registry.users import User as Found
 from gatepass.web.api.users import User
 from gatepass.web.times import format_time

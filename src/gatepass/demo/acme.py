@@ -15,7 +15,6 @@ from gatepass.registry import (
     companies,
     passwords,
     roles,
-    tables,
     usage,
     user_changes,
     users,
@@ -23,6 +22,7 @@ from gatepass.registry import (
 )
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
+from gatepass.registry.storage import tables
 from gatepass.registry.users import User
 from gatepass.verify.usage import Batch
 

@@ -6,8 +6,8 @@ from typing import Any
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.networks import InvalidNetwork, parse_network
-from gatepass.registry.fields import Problems, label_problem, read_items
-from gatepass.registry.permission_fields import read_permissions
+from gatepass.registry.input.permissions import read_permissions
+from gatepass.registry.input.text import Problems, label_problem, read_items
 
 KINDS = ("api", "ui")
 #: What may be changed later; a token's kind stays what it is.

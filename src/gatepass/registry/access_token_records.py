@@ -10,9 +10,9 @@ from gatepass.core.grants import Grant
 from gatepass.core.networks import Networks, parse_network
 from gatepass.core.permissions import effective
 from gatepass.registry.actor import Person
-from gatepass.registry.etags import etag_of
 from gatepass.registry.publishing import published_rules
-from gatepass.registry.tables import access_tokens, token_use, users
+from gatepass.registry.storage.etags import etag_of
+from gatepass.registry.storage.tables import access_tokens, token_use, users
 
 TokenStatus = Literal["active", "expired", "deactivated"]
 

@@ -23,10 +23,10 @@ from gatepass.registry.access_token_records import (
 from gatepass.registry.access_token_search import list_
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.fields import folded, storable
+from gatepass.registry.input.text import folded, storable
 from gatepass.registry.publishing import publish
 from gatepass.registry.standing import standing
-from gatepass.registry.tables import access_tokens
+from gatepass.registry.storage.tables import access_tokens
 
 __all__ = [
     "AccessToken",

@@ -10,7 +10,7 @@ from gatepass.registry.access_token_records import STORED, AccessToken, grant_of
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.publishing import publish_grants
-from gatepass.registry.tables import access_tokens, token_use
+from gatepass.registry.storage.tables import access_tokens, token_use
 
 _BATCH = 500
 

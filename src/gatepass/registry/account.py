@@ -23,12 +23,12 @@ from gatepass.registry import (
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.database import Committed
-from gatepass.registry.fields import read_label
+from gatepass.registry.input.text import read_label
 from gatepass.registry.pending_email_changes import EmailChange
 from gatepass.registry.proving import Proving, require_person
 from gatepass.registry.standing import standing
-from gatepass.registry.tables import users
+from gatepass.registry.storage.database import Committed
+from gatepass.registry.storage.tables import users
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from sqlalchemy import Table, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.networks import InvalidNetwork, Networks, parse_network
-from gatepass.registry.fields import LONGEST_LABEL, Problems, bidi_problem, storable
-from gatepass.registry.tables import allowlist_entries, allowlist_trial_entries, companies
+from gatepass.registry.input.text import LONGEST_LABEL, Problems, bidi_problem, storable
+from gatepass.registry.storage.tables import allowlist_entries, allowlist_trial_entries, companies
 
 MOST_ENTRIES = 10_000
 

@@ -12,9 +12,9 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit_records import STORED, AuditEvent, Subject, event_of
 from gatepass.registry.audit_search import Filters, count, list_, newest_number
 from gatepass.registry.audit_sentences import marked_sentence, sentence
-from gatepass.registry.ended_log import ENDINGS, note
-from gatepass.registry.fields import storable
-from gatepass.registry.tables import audit_events, roles
+from gatepass.registry.input.text import storable
+from gatepass.registry.storage.ended_log import ENDINGS, note
+from gatepass.registry.storage.tables import audit_events, roles
 
 __all__ = [
     "AuditEvent",

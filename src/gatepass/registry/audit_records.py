@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from gatepass.registry.tables import access_tokens, audit_events
+from gatepass.registry.storage.tables import access_tokens, audit_events
 
 #: Events, with what the access token that was used is called now.
 STORED = select(audit_events, access_tokens.c.label.label("token_label")).outerjoin(

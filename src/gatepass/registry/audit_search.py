@@ -15,9 +15,9 @@ from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit_kinds import KINDS
 from gatepass.registry.audit_records import STORED, AuditEvent, event_of
-from gatepass.registry.fields import storable
-from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
-from gatepass.registry.tables import audit_events
+from gatepass.registry.input.text import storable
+from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.tables import audit_events
 
 _Conditions = tuple[ColumnElement[bool], ...]
 

@@ -9,9 +9,9 @@ from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.errors import InvalidInput
 from gatepass.registry import access_token_search
 from gatepass.registry.actor import Actor
-from gatepass.registry.emails import fold_email
-from gatepass.registry.fields import folded, storable
-from gatepass.registry.tables import access_tokens, users
+from gatepass.registry.input.emails import fold_email
+from gatepass.registry.input.text import folded, storable
+from gatepass.registry.storage.tables import access_tokens, users
 
 #: A log that left some of those out that are meant would be worse than a question.
 MOST = 20

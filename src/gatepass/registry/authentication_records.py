@@ -12,7 +12,7 @@ from gatepass.registry import audit
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import Subject
 from gatepass.registry.publishing import publish
-from gatepass.registry.tables import authentications, users
+from gatepass.registry.storage.tables import authentications, users
 from gatepass.registry.throttling import source_of
 from gatepass.registry.users import User
 

@@ -16,11 +16,11 @@ from gatepass.registry.authentication_records import (
     authentication_of,
     grant_of,
 )
-from gatepass.registry.fields import storable
-from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.input.text import storable
 from gatepass.registry.publishing import publish
 from gatepass.registry.standing import standing
-from gatepass.registry.tables import authentications
+from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.tables import authentications
 
 __all__ = [
     "Authentication",

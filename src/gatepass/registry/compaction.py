@@ -19,9 +19,9 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import LOGIN_TOKEN
-from gatepass.registry.database import Database, Turn, wait_for_turn
 from gatepass.registry.publishing import withdraw_grants
-from gatepass.registry.tables import (
+from gatepass.registry.storage.database import Database, Turn, wait_for_turn
+from gatepass.registry.storage.tables import (
     authentications,
     changed_records,
     email_changes,

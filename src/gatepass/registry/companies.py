@@ -15,11 +15,11 @@ from gatepass.core.grants import CompanyRules
 from gatepass.registry import audit
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.etags import etag_of
-from gatepass.registry.fields import folded, read_label, storable
+from gatepass.registry.input.text import folded, read_label, storable
 from gatepass.registry.publishing import publish, role_permissions
 from gatepass.registry.standing import standing
-from gatepass.registry.tables import companies, users
+from gatepass.registry.storage.etags import etag_of
+from gatepass.registry.storage.tables import companies, users
 
 
 @dataclass(frozen=True, slots=True)

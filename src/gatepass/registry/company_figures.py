@@ -3,7 +3,7 @@
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from gatepass.registry.tables import access_tokens, users
+from gatepass.registry.storage.tables import access_tokens, users
 
 
 def people_by_status(session: Session, company: str) -> dict[str, int]:

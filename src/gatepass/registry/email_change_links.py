@@ -17,13 +17,13 @@ from gatepass.core.errors import BrokenLink, Conflict
 from gatepass.registry import audit, email_changes, invitations, password_resets
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.emails import fold_email, read_email
+from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.standing import still_holds
-from gatepass.registry.tables import companies
-from gatepass.registry.tables import email_changes as table
-from gatepass.registry.tables import users as users_table
+from gatepass.registry.storage.tables import companies
+from gatepass.registry.storage.tables import email_changes as table
+from gatepass.registry.storage.tables import users as users_table
 from gatepass.registry.users import User, by_email, get
 
 BROKEN = "This e-mail address link is broken"

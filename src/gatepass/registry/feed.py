@@ -12,11 +12,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from gatepass.registry import changes
-from gatepass.registry.changes import Change, Position
-from gatepass.registry.database import CHANGED_CHANNEL
 from gatepass.registry.nodes import HEARTBEAT, IN_TOUCH, MEET, WAIT_FOR_CHANGES, Presence
-from gatepass.registry.patience import connect
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.database import CHANGED_CHANNEL
+from gatepass.registry.storage.revisions import Change, Position
+from gatepass.registry.storage.silent_server import connect
 
 # In one round trip with what is asked. Whatever the server's own limits are, a follower that
 # applies a long snapshot while it comes is no idler; one that froze is thrown out in the end.
@@ -50,8 +50,8 @@ _PARAMETERS: dict[str, Any] = {
 }
 # Less than others have: there must be time left to ask another host before the stamp runs out.
 _PATIENCE_S = 4.0
-_KNOWN = changes.known_sql("%s", "%s")
-_CHANGES = changes.changes_sql("%(after)s")
+_KNOWN = revisions.known_sql("%s", "%s")
+_CHANGES = revisions.changes_sql("%(after)s")
 # A snapshot is passed on as it comes: a million grants needn't fit in memory.
 _ROWS_AT_ONCE = 5_000
 
@@ -121,7 +121,7 @@ class DatabaseFeed:
     def snapshot(self) -> tuple[Position, Iterable[Change]]:
         """Every row, and the position it leads to. The rows come as they are asked for, within one
         transaction; ask for nothing else meanwhile."""
-        return self._streamed(changes.SNAPSHOT)
+        return self._streamed(revisions.SNAPSHOT)
 
     def _streamed(
         self, queries: Sequence[str], after: Position | None = None
@@ -184,7 +184,7 @@ class DatabaseFeed:
 
     @staticmethod
     def _here(connection: _Connection) -> Position:
-        row = connection.execute(changes.HERE).fetchone()
+        row = connection.execute(revisions.HERE).fetchone()
         if row is None:
             raise psycopg.DataError("the registry has no revision: its schema isn't complete")
         return row[0], row[1]

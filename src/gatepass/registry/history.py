@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from gatepass.registry import audit
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.changes import Position
-from gatepass.registry.tables import audit_events, revisions
+from gatepass.registry.storage.revisions import Position
+from gatepass.registry.storage.tables import audit_events, revisions
 
 _ACTION = "history.shortened"
 

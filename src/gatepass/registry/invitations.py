@@ -14,14 +14,14 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.registry import audit, outgoing_mail, users
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import Subject
-from gatepass.registry.emails import fold_email, read_email
-from gatepass.registry.fields import storable
+from gatepass.registry.input.emails import fold_email, read_email
+from gatepass.registry.input.text import storable
 from gatepass.registry.mail_links import new_link
 from gatepass.registry.outgoing_mail import Undelivered
-from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.standing import standing
-from gatepass.registry.tables import companies, invitations
-from gatepass.registry.tables import users as users_table
+from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.tables import companies, invitations
+from gatepass.registry.storage.tables import users as users_table
 
 MAIL_KIND = "invitation"
 

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from sqlalchemy import Row, select, tuple_
 from sqlalchemy.orm import Session
 
-from gatepass.registry import changes
 from gatepass.registry.actor import Actor
-from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.receipts import on_one_machine
-from gatepass.registry.shared_time import shared_now
-from gatepass.registry.tables import nodes, revisions
+from gatepass.registry.storage import revisions as changes
+from gatepass.registry.storage.database_time import shared_now
+from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.tables import nodes, revisions
 
 NodeStatus = Literal["current", "behind", "stale", "gone"]
 STATES: tuple[NodeStatus, ...] = ("current", "behind", "stale", "gone")

@@ -12,7 +12,7 @@ because nobody is vouched for without being known here:
   The second staleness is for what is under way between the two: a question that takes longer is
   worth nothing by the time it is answered.
 
-Times here are the database's where there are several machines (``shared_time``).
+Times here are the database's where there are several machines (``database_time``).
 """
 
 import json
@@ -25,10 +25,11 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import changes, receipts
-from gatepass.registry.changes import Position
-from gatepass.registry.shared_time import POSTGRESQL_NOW, shared_now
-from gatepass.registry.tables import nodes, revision
+from gatepass.registry import receipts
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.database_time import POSTGRESQL_NOW, shared_now
+from gatepass.registry.storage.revisions import Position
+from gatepass.registry.storage.tables import nodes, revision
 
 #: A verifier key has so many followers at a time: whoever holds one could else invent thousands.
 MOST_PER_KEY = 200
@@ -141,7 +142,7 @@ def report(session: Session, node_id: str, position: Position | None, vouched_at
         _wait_for_changes(session)
         if not _done(session, seen):
             return False
-    if position is None or not changes.known(session, position):
+    if position is None or not revisions.known(session, position):
         return True
     latest = select(revision.c.number).scalar_subquery()
     session.execute(

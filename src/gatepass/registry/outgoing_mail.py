@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, and_, insert, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import new_id
-from gatepass.registry.tables import outgoing_mail
+from gatepass.registry.storage.tables import outgoing_mail
 
 #: Whoever sends a mail and isn't heard of for so long counts as dead, and another tries.
 LEASE_MS = 60_000

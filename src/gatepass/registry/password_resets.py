@@ -23,11 +23,11 @@ from gatepass.registry import (
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.database import Database, Turn, wait_for_turn
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.publishing import published_rules
-from gatepass.registry.shared_time import AHEAD_MS
-from gatepass.registry.tables import companies, password_resets, users
+from gatepass.registry.storage.database import Database, Turn, wait_for_turn
+from gatepass.registry.storage.database_time import AHEAD_MS
+from gatepass.registry.storage.tables import companies, password_resets, users
 from gatepass.registry.users import User, latest_row
 
 BROKEN = "This password reset link is broken"

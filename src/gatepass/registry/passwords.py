@@ -18,7 +18,7 @@ import argon2
 from argon2 import PasswordHasher
 
 from gatepass.core.errors import InvalidInput, Unavailable
-from gatepass.registry.fields import folded
+from gatepass.registry.input.text import folded
 
 SHORTEST = 15
 SHORTEST_WITH_SECOND_FACTOR = 8

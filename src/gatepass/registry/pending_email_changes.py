@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from gatepass.registry import audit, outgoing_mail, users
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import Subject
-from gatepass.registry.tables import email_changes
+from gatepass.registry.storage.tables import email_changes
 from gatepass.registry.users import User
 
 

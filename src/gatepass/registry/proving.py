@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.registry import passwords, second_factor, throttling
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Committed, Database
 from gatepass.registry.sealing import SealingKey
 from gatepass.registry.standing import standing
-from gatepass.registry.tables import users
+from gatepass.registry.storage.database import Committed, Database
+from gatepass.registry.storage.tables import users
 from gatepass.registry.throttling import Attempt
 
 T = TypeVar("T")

@@ -15,10 +15,11 @@ from gatepass.core import grants
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.errors import NotFound
 from gatepass.core.grants import CompanyRules, Grant, Holder
-from gatepass.registry import audit, role_records, tables
+from gatepass.registry import audit, role_records
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.database import Database
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Database
 from gatepass.verify.grant_file import REMOVE, UPSERT
 
 _UPSERT = {table: text(statement) for table, statement in UPSERT.items()}

@@ -10,8 +10,8 @@ from gatepass.core.errors import NotFound
 from gatepass.registry import access_tokens
 from gatepass.registry.actor import Actor
 from gatepass.registry.receipts import on_one_machine, silent_since
-from gatepass.registry.shared_time import shared_now
-from gatepass.registry.tables import receipt_confirmations, receipts
+from gatepass.registry.storage.database_time import shared_now
+from gatepass.registry.storage.tables import receipt_confirmations, receipts
 
 ConfirmationState = Literal["refusing", "waiting", "silent"]
 

@@ -23,9 +23,9 @@ from sqlalchemy.orm import Session
 from gatepass.registry import audit
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit_records import Subject
-from gatepass.registry.database import Turn, wait_for_turn
-from gatepass.registry.shared_time import shared_now
-from gatepass.registry.tables import receipt_confirmations, receipts
+from gatepass.registry.storage.database import Turn, wait_for_turn
+from gatepass.registry.storage.database_time import shared_now
+from gatepass.registry.storage.tables import receipt_confirmations, receipts
 
 #: Who is vouched for, or may be for all that is known: see ``nodes`` on why twice.
 MAY_ALLOW = "vouched_at + 2 * staleness_ms > :now"

@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import BUILT_IN_ROLES, Catalogue, built_in_permissions
 from gatepass.core.permissions import EVERYTHING
-from gatepass.registry import tables
-from gatepass.registry.etags import etag_of
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.etags import etag_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from gatepass.registry import audit
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.sealing import SealingKey
-from gatepass.registry.tables import recovery_codes, users
+from gatepass.registry.storage.tables import recovery_codes, users
 
 STEP_MS = 30_000
 RECOVERY_CODES = 10

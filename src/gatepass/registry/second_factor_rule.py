@@ -10,12 +10,13 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import audit, companies, tables
+from gatepass.registry import audit, companies
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.companies import Company
 from gatepass.registry.proving import require_person
 from gatepass.registry.standing import standing
+from gatepass.registry.storage import tables
 
 users = tables.users
 

@@ -9,8 +9,8 @@ from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry import audit, passwords, second_factor, second_factor_rule
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.database import Committed
 from gatepass.registry.proving import Proving, WrongCode, require_person
+from gatepass.registry.storage.database import Committed
 
 _OWNER = "setup:"
 

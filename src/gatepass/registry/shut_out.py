@@ -18,7 +18,7 @@ from gatepass.registry import allowlist_entries
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import admits, own_company
 from gatepass.registry.allowlist_entries import Entry
-from gatepass.registry.tables import (
+from gatepass.registry.storage.tables import (
     access_tokens,
     authentications,
     token_use,

@@ -19,10 +19,10 @@ from gatepass.registry import audit, passwords, second_factor, throttling, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.authentication_records import Authentication, begin
-from gatepass.registry.database import Database
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.sealing import SealingKey
-from gatepass.registry.tables import users as users_table
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.tables import users as users_table
 from gatepass.registry.throttling import Attempt
 from gatepass.registry.users import user_of
 

@@ -24,12 +24,12 @@ from gatepass.core.networks import format_address, parse_address
 from gatepass.registry import audit, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.database import Turn, wait_for_turn
-from gatepass.registry.emails import fold_email
-from gatepass.registry.fields import folded
-from gatepass.registry.shared_time import AHEAD_MS
-from gatepass.registry.tables import authentications, password_resets, sign_in_failures
-from gatepass.registry.tables import users as users_table
+from gatepass.registry.input.emails import fold_email
+from gatepass.registry.input.text import folded
+from gatepass.registry.storage.database import Turn, wait_for_turn
+from gatepass.registry.storage.database_time import AHEAD_MS
+from gatepass.registry.storage.tables import authentications, password_resets, sign_in_failures
+from gatepass.registry.storage.tables import users as users_table
 from gatepass.registry.users import User
 
 WINDOW_MS = 15 * 60 * 1000

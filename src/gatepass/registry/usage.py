@@ -14,9 +14,9 @@ from sqlalchemy import Table, case, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from gatepass.registry import tables
-from gatepass.registry.database import Turn, wait_for_turn
-from gatepass.registry.tables import (
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Turn, wait_for_turn
+from gatepass.registry.storage.tables import (
     token_use,
     token_use_addresses,
     token_use_days,

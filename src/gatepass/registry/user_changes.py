@@ -25,10 +25,10 @@ from gatepass.registry import (
 from gatepass.registry.access_tokens_of_user import deactivate_all
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.etags import etag_of
 from gatepass.registry.publishing import publish, published_holder, published_rules
 from gatepass.registry.standing import standing
-from gatepass.registry.tables import users
+from gatepass.registry.storage.etags import etag_of
+from gatepass.registry.storage.tables import users
 from gatepass.registry.user_search import find
 from gatepass.registry.users import User, active_operators, require_no_operator
 

@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.errors import InvalidInput, NotFound
 from gatepass.registry.actor import Actor
-from gatepass.registry.fields import folded, search_text, storable
-from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
-from gatepass.registry.tables import users
+from gatepass.registry.input.text import folded, search_text, storable
+from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.tables import users
 from gatepass.registry.users import User, user_of
 
 # How many are looked through at a time for a name.

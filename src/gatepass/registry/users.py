@@ -13,11 +13,11 @@ from gatepass.core.grants import Holder
 from gatepass.registry import audit
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import Subject
-from gatepass.registry.emails import fold_email, read_email
-from gatepass.registry.fields import read_label, storable
+from gatepass.registry.input.emails import fold_email, read_email
+from gatepass.registry.input.text import read_label, storable
 from gatepass.registry.publishing import publish, published_holder, published_rules
 from gatepass.registry.standing import standing
-from gatepass.registry.tables import companies, users
+from gatepass.registry.storage.tables import companies, users
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from gatepass.core.grants import Grant
 from gatepass.registry import audit, receipts
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import Subject
-from gatepass.registry.fields import read_label, storable
-from gatepass.registry.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.input.text import read_label, storable
 from gatepass.registry.publishing import publish
 from gatepass.registry.standing import standing
-from gatepass.registry.tables import verifier_keys
+from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.tables import verifier_keys
 
 
 @dataclass(frozen=True, slots=True)

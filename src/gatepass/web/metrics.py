@@ -16,8 +16,9 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from gatepass.core.networks import parse_address
 from gatepass.node import Node
-from gatepass.registry import changes, history, node_records, receipts, usage
+from gatepass.registry import history, node_records, receipts, usage
 from gatepass.registry.node_records import STATES, KnownNode
+from gatepass.registry.storage import revisions
 from gatepass.web.deps import OurNode
 from gatepass.web.openapi import VERSION
 
@@ -48,7 +49,7 @@ def _speaks_for_itself(request: Request) -> bool:
 def _figures(node: Node) -> Iterator[str]:
     with node.database.reading(node.clock.now()) as session:
         decisions = usage.decision_counts(session)
-        revision, _ = changes.here(session)
+        revision, _ = revisions.here(session)
         known = node_records.latest_seen(session)
         receipts_open = receipts.open_count(session)
         shortened = history.times_shortened(session)

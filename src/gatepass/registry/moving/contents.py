@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import Unavailable
 from gatepass.core.set_digest import RollingDigest
-from gatepass.registry.tables import metadata
+from gatepass.registry.storage.tables import metadata
 from gatepass.verify import grant_file
 
 Row = tuple[int | str | bytes | None, ...]

@@ -12,7 +12,7 @@ from gatepass.registry import audit, publishing
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
 from gatepass.registry.moving.known import KINDS
-from gatepass.registry.tables import (
+from gatepass.registry.storage.tables import (
     access_tokens,
     authentications,
     companies,

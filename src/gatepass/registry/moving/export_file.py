@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection
 from gatepass.core.errors import GatepassError, Misconfigured
 from gatepass.registry.moving import contents, file_schema
 from gatepass.registry.moving.contents import Content, Contents, Progress
-from gatepass.registry.schema import VERSIONS, upgrade
+from gatepass.registry.storage.schema import VERSIONS, upgrade
 
 #: The last moment that dates can tell (9999), Unix ms.
 _LATEST_MS = 253_402_300_799_999

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import StaticPool
 
-from gatepass.registry.schema import upgrade
+from gatepass.registry.storage.schema import upgrade
 
 _MOST_ENTRIES = 500
 _computes = re.compile(r"\b(check|generated|virtual)\b|\bas\s*\(", re.IGNORECASE).search

@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Connection
 
-from gatepass.registry.ended_log import Ending
-from gatepass.registry.tables import (
+from gatepass.registry.storage.ended_log import Ending
+from gatepass.registry.storage.tables import (
     access_tokens,
     authentications,
     companies,

@@ -14,20 +14,21 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Misconfigured
-from gatepass.registry import audit, companies, outgoing_mail, tables, users
+from gatepass.registry import audit, companies, outgoing_mail, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import Subject
-from gatepass.registry.database import CHANGED_CHANNEL, Database
-from gatepass.registry.ended_log import Ending, Reading
 from gatepass.registry.moving import contents, known
 from gatepass.registry.moving.contents import Contents, Progress
 from gatepass.registry.moving.ending import end
 from gatepass.registry.moving.export_file import ExportFile
 from gatepass.registry.moving.known import KINDS
 from gatepass.registry.moving.whole import fill
-from gatepass.registry.schema import make_file, state_of, upgrade
-from gatepass.registry.shared_time import shared_now
-from gatepass.registry.tables import (
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import CHANGED_CHANNEL, Database
+from gatepass.registry.storage.database_time import shared_now
+from gatepass.registry.storage.ended_log import Ending, Reading
+from gatepass.registry.storage.schema import make_file, state_of, upgrade
+from gatepass.registry.storage.tables import (
     changed_records,
     email_changes,
     nodes,

@@ -5,13 +5,13 @@ from pathlib import Path
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import Conflict, Misconfigured
-from gatepass.registry.database import Database
-from gatepass.registry.ended_log import Reading
 from gatepass.registry.moving import contents, export_file, known
 from gatepass.registry.moving.contents import Contents, Progress
 from gatepass.registry.moving.export_file import ExportFile
-from gatepass.registry.patience import patient
-from gatepass.registry.schema import SchemaState, make_file, schema_state, state_of, upgrade
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.ended_log import Reading
+from gatepass.registry.storage.schema import SchemaState, make_file, schema_state, state_of, upgrade
+from gatepass.registry.storage.silent_server import patient
 
 
 def export(database: Database, path: Path, *, now: int, progress: Progress) -> Contents:

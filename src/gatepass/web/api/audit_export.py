@@ -18,8 +18,8 @@ from gatepass.node import Node
 from gatepass.registry import audit
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import AuditEvent
-from gatepass.registry.paging import LARGEST_PAGE
 from gatepass.registry.standing import standing
+from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.api.audit_events import Wanted, sent, with_times
 from gatepass.web.api.csv_cells import csv_cell
 from gatepass.web.deps import Authenticated, OurNode

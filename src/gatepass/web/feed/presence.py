@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from gatepass.core.errors import Conflict, GatepassError, NotFound
 from gatepass.node import Node
 from gatepass.registry import nodes
-from gatepass.registry.changes import Position
 from gatepass.registry.nodes import Presence
+from gatepass.registry.storage.revisions import Position
 from gatepass.web.feed.source import Source, outage
 
 _GATHER_SECONDS = 0.1

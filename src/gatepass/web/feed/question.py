@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from gatepass.core.errors import InvalidInput
 from gatepass.core.permissions import is_permission, is_wildcard
-from gatepass.registry.changes import Position
+from gatepass.registry.storage.revisions import Position
 from gatepass.web.feed.limits import MOST_NAMED, Limits
 
 _MOST_PARAMETERS = 5 + 2 * MOST_NAMED

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from gatepass.core.errors import Unavailable
 from gatepass.node import Node
-from gatepass.registry.changes import Place, Position
+from gatepass.registry.storage.revisions import Place, Position
 from gatepass.verify import frames
 from gatepass.verify.frames import Opening, Reached
 from gatepass.verify.identity import identity

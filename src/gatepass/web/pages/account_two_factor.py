@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts
 from gatepass.node import Node
 from gatepass.registry import account, second_factor, second_factor_setup
-from gatepass.registry.database import Committed
+from gatepass.registry.storage.database import Committed
 from gatepass.web.deps import OurNode
 from gatepass.web.hashing import Place, hashing
 from gatepass.web.pages.account_password import too_many, wait

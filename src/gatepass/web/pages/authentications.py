@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry import authentications, users
-from gatepass.registry.paging import Page
+from gatepass.registry.storage.paging import Page
 from gatepass.web.deps import OurNode
 from gatepass.web.pages import places
 from gatepass.web.pages.after_change import see_other

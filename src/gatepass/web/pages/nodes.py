@@ -7,9 +7,10 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from gatepass.core.errors import NotFound
-from gatepass.registry import changes, companies, node_records
+from gatepass.registry import companies, node_records
 from gatepass.registry.node_records import KnownNode
-from gatepass.registry.paging import LARGEST_PAGE
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.phrases import counted, listed
@@ -29,7 +30,7 @@ def show(visitor: Visiting, node: OurNode, part: str = "") -> Response:
     now = node.clock.now()
     with node.database.reading(now) as session:
         page = node_records.list_(session, visitor.actor, limit=LARGEST_PAGE)
-        revision, _ = changes.here(session)
+        revision, _ = revisions.here(session)
         company_names = _company_names(session, page.items)
     known = sorted(
         page.items, key=lambda each: (each.state == "gone", _ORDER[each.kind], each.name, each.id)

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry import roles, user_search
-from gatepass.registry.fields import search_text
-from gatepass.registry.paging import Page
+from gatepass.registry.input.text import search_text
+from gatepass.registry.storage.paging import Page
 from gatepass.registry.users import User
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute

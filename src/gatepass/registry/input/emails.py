@@ -5,7 +5,7 @@ import unicodedata
 
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
-from gatepass.registry.fields import folded
+from gatepass.registry.input.text import folded
 
 # The longest that can be delivered to (RFC 5321, 4.5.3.1).
 _LONGEST = 254

@@ -2,7 +2,7 @@
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.permissions import EVERYTHING, is_permission, is_wildcard
-from gatepass.registry.fields import Problems, read_items
+from gatepass.registry.input.text import Problems, read_items
 
 MOST_PERMISSIONS = 200
 

@@ -8,7 +8,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import Misconfigured
-from gatepass.registry.database import Database
+from gatepass.registry.storage.database import Database
 
 #: Every version of the schema there was, in order; the last is the one this program works with.
 VERSIONS = ("0001", "0002", "0003", "0004", "0005")
@@ -109,7 +109,7 @@ def upgrade(connection: Connection, *, to: str = "head") -> None:
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", "gatepass.registry:migrations")
+    config.set_main_option("script_location", "gatepass.registry.storage:migrations")
     command.upgrade(config, to)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import Misconfigured
-from gatepass.registry.patience import connect
+from gatepass.registry.storage.silent_server import connect
 
 #: How long a SQLite writer waits for its turn before it says "unavailable".
 BUSY_TIMEOUT_MS = 5_000

@@ -25,8 +25,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Unavailable
-from gatepass.registry.ended_log import Ending
-from gatepass.registry.engines import (
+from gatepass.registry.storage.ended_log import Ending
+from gatepass.registry.storage.engines import (
     BUSY_TIMEOUT_MS,
     CHANGING,
     READING,
@@ -34,7 +34,7 @@ from gatepass.registry.engines import (
     sqlite_engine,
     sqlite_path,
 )
-from gatepass.registry.patience import patient
+from gatepass.registry.storage.silent_server import patient
 
 T = TypeVar("T")
 
