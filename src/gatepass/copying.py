@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gatepass.registry import history
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Subject
 from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.revisions import Position

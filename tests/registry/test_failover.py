@@ -12,9 +12,9 @@ import pytest
 
 from followed_copy import FollowedCopy, published
 from gatepass.core.errors import Unavailable
-from gatepass.registry import access_tokens, audit, feed, history
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry import access_tokens, feed, history
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import search, sentences
 from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.publishing import published_grant
 from gatepass.registry.storage.database import Database
@@ -166,11 +166,11 @@ def test_a_shortened_history_is_noticed_and_the_copy_built_anew(
         with registry.database.counting(NOW) as session:
             assert history.note_parted(session, NODE, *known)
         with registry.reading() as session:
-            told = audit.list_(session, Actor.command_line(), action="history.shortened")
+            told = search.list_(session, Actor.command_line(), action="history.shortened")
             assert history.times_shortened(session) == 1
         (event,) = told.items
         assert (event.subject.name, event.before) == ("a machine", {"revision": lost})
-        assert audit.sentence(event).startswith("The database lost changes: a machine had seen")
+        assert sentences.sentence(event).startswith("The database lost changes: a machine had seen")
         assert "lost changes" in caplog.text
 
 

@@ -19,7 +19,6 @@ from gatepass.core.networks import Networks, parse_network
 from gatepass.registry import (
     access_tokens,
     account,
-    audit_terms,
     invitation_links,
     invitations,
     password_resets,
@@ -28,6 +27,7 @@ from gatepass.registry import (
     users,
 )
 from gatepass.registry.actor import Actor
+from gatepass.registry.audit import search_terms
 from gatepass.registry.invitations import Invitation
 from gatepass.registry.publishing import publish, published_rules
 from gatepass.registry.storage.tables import users as users_table
@@ -392,7 +392,7 @@ def test_a_deactivated_colleague_can_come_back(registry: SmallRegistry, ada: Act
         with registry.reading() as session:
             assert users.by_email(session, NEW) == again
             assert users.get(session, first.id).status == "deactivated"
-            found = audit_terms.people_called(session, ada, NEW)
+            found = search_terms.people_called(session, ada, NEW)
         assert [one.id for one in found][-2:] == [first.id, again.id]
         assert len(found) == gone + 2
         first = again

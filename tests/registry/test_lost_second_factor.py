@@ -5,8 +5,9 @@ from sqlalchemy import func, select, update
 
 from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError
-from gatepass.registry import audit, second_factor, second_factor_rule, user_changes
+from gatepass.registry import second_factor, second_factor_rule, user_changes
 from gatepass.registry.actor import Actor
+from gatepass.registry.audit import sentences
 from gatepass.registry.sign_in import sign_in
 from gatepass.registry.storage.tables import companies, recovery_codes, users
 from gatepass.registry.users import User
@@ -73,7 +74,7 @@ def test_the_password_alone_is_enough_and_all_former_sign_ins_are_over(
     assert (row.totp_sealed, left) == (None, 0)
     assert len(registry.events(action="authentication.deactivated")) == 3
     (event,) = registry.events(action="user.second_factor_disabled")
-    assert audit.sentence(event) == "Ada Lovelace turned off Grace Hopper's second factor"
+    assert sentences.sentence(event) == "Ada Lovelace turned off Grace Hopper's second factor"
     assert (event.company, event.before) == (grace.company, None)
     assert event.after == {"authentications_ended": 3}
     with nothing_changes(registry, but="revision revisions changed_records"):
@@ -148,7 +149,7 @@ def test_the_command_line_helps_the_last_administrator(registry: SmallRegistry) 
     turn_off(registry, Actor.command_line(), registry.ada.id)
     assert registry.reason(enter(registry, registry.ada)) is Reason.allowed
     (event,) = registry.events(registry.northwind, action="user.second_factor_disabled")
-    assert audit.sentence(event) == "The command line turned off Ada Lovelace's second factor"
+    assert sentences.sentence(event) == "The command line turned off Ada Lovelace's second factor"
 
 
 def test_a_lost_sealing_key_is_no_hindrance(registry: SmallRegistry, grace: User) -> None:

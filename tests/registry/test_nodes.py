@@ -8,7 +8,7 @@ from sqlalchemy import update
 from deciders import STALENESS, acknowledge, by_the_sessions_time, meet, presence, rows
 from gatepass.core.errors import Conflict
 from gatepass.registry import nodes, receipts
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Subject
 from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Database

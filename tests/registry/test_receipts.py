@@ -19,15 +19,14 @@ from deciders import (
 )
 from gatepass.registry import (
     access_tokens,
-    audit,
     authentications,
     nodes,
     receipts,
     user_changes,
     verifier_keys,
 )
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import search, sentences
 from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Database
 from small_registry import HOUR, NOW, SmallRegistry
@@ -81,7 +80,7 @@ def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -
     (receipt,) = rows(database, "receipts")
     assert (receipt["revision"], receipt["completed_at"]) == (revision, NOW + 320)
     with database.reading(NOW) as session:
-        (event,) = audit.list_(session, Actor.command_line()).items
+        (event,) = search.list_(session, Actor.command_line()).items
     assert (event.action, event.actor_kind) == ("access_token.refused_everywhere", "system")
     assert (event.company, event.subject) == ("com_1", TOKEN)
     assert event.after == {
@@ -95,7 +94,7 @@ def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -
             {"name": "node_b.internal", "id": "node_b", "after_ms": 60},
         ],
     }
-    assert audit.sentence(event) == (
+    assert sentences.sentence(event) == (
         "The deactivation of the access token Nightly settlement is in force everywhere: "
         "refused by 2 of 2 verifiers, the last after 0.21 s"
     )
@@ -107,8 +106,8 @@ def test_what_took_no_time_was_at_once(database: Database) -> None:
     acknowledge(database, NOW + 109, "node_a")
     assert complete(database, NOW + 120) == 1
     with database.reading(NOW) as session:
-        (event,) = audit.list_(session, Actor.command_line()).items
-    assert audit.sentence(event).endswith(": refused by 1 of 1 verifier at once")
+        (event,) = search.list_(session, Actor.command_line()).items
+    assert sentences.sentence(event).endswith(": refused by 1 of 1 verifier at once")
 
 
 def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database) -> None:
@@ -124,7 +123,7 @@ def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database)
     assert complete(database, silent_since - 1) == 0
     assert complete(database, silent_since) == 1
     with database.reading(NOW) as session:
-        (event,) = audit.list_(session, Actor.command_line()).items
+        (event,) = search.list_(session, Actor.command_line()).items
     assert event.after is not None
     assert (event.after["confirmed"], event.after["silent"]) == (1, 1)
     assert event.after["each"][0] == {
@@ -132,7 +131,7 @@ def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database)
         "id": "node_a",
         "silent_since": silent_since,
     }
-    assert audit.sentence(event).endswith(
+    assert sentences.sentence(event).endswith(
         "refused by 1 of 2 verifiers, the last after 0.05 s; "
         "1 has been silent for too long to allow anything"
     )
@@ -146,8 +145,8 @@ def test_where_nobody_was_there_nobody_could_have_allowed_it(database: Database)
     end(database, NOW)
     assert complete(database, NOW) == 1
     with database.reading(NOW) as session:
-        (event,) = audit.list_(session, Actor.command_line()).items
-    assert audit.sentence(event).endswith("no verifier was running that could have allowed it")
+        (event,) = search.list_(session, Actor.command_line()).items
+    assert sentences.sentence(event).endswith("no verifier was running that could have allowed it")
 
 
 def test_on_one_machine_the_node_has_confirmed_as_the_change_commits(sqlite_url: str) -> None:
@@ -210,7 +209,7 @@ def test_an_event_names_the_slowest_where_there_are_very_many(database: Database
         acknowledge(database, NOW + place, id)
     complete(database, NOW + 100)
     with database.reading(NOW) as session:
-        (event,) = audit.list_(session, Actor.command_line()).items
+        (event,) = search.list_(session, Actor.command_line()).items
     assert event.after is not None
     assert event.after["verifiers"] == len(ids)
     assert len(event.after["each"]) == receipts.NAMED

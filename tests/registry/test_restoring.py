@@ -17,7 +17,6 @@ from gatepass.core.grants import decode_company
 from gatepass.core.networks import parse_address
 from gatepass.registry import (
     access_tokens,
-    audit,
     authentications,
     companies,
     email_change_links,
@@ -29,6 +28,7 @@ from gatepass.registry import (
     verifier_keys,
 )
 from gatepass.registry.actor import Actor
+from gatepass.registry.audit import sentences
 from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.moving import export_file, whole
 from gatepass.registry.moving.contents import Progress
@@ -369,11 +369,11 @@ def test_the_audit_log_tells_of_it(registry: FullRegistry, backup: Path) -> None
     with registry.changing() as change:
         access_tokens.deactivate(change.session, registry.signed, registry.made.id)
     restored(registry.database, backup)
-    its = [audit.sentence(event) for event in registry.events(registry.northwind)]
+    its = [sentences.sentence(event) for event in registry.events(registry.northwind)]
     assert "The command line deactivated the access token Naïve — 日本" in its
     said = "The command line restored everything from a backup taken 2027-01-15 08:00:00 UTC"
     assert its[-1] == said
-    assert audit.sentence(registry.events(registry.contoso)[-1]) == said
+    assert sentences.sentence(registry.events(registry.contoso)[-1]) == said
     (event,) = registry.events(action="installation.restored")
     assert event.company is None
     assert event.after is not None

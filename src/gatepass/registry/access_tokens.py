@@ -10,7 +10,7 @@ from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, make
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.registry import access_token_fields as fields
-from gatepass.registry import audit, receipts
+from gatepass.registry import receipts
 from gatepass.registry.access_token_records import (
     STORED,
     AccessToken,
@@ -21,8 +21,8 @@ from gatepass.registry.access_token_records import (
     tokens_of,
 )
 from gatepass.registry.access_token_search import list_
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.input.text import folded, storable
 from gatepass.registry.publishing import publish
 from gatepass.registry.standing import standing
@@ -252,7 +252,7 @@ def _record(
     before: dict[str, Any] | None = None,
     after: dict[str, Any],
 ) -> None:
-    audit.record(
+    log.record(
         session,
         actor,
         f"access_token.{what}",

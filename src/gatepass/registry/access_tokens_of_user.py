@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from gatepass.registry import audit, receipts
+from gatepass.registry import receipts
 from gatepass.registry.access_token_records import STORED, AccessToken, grant_of, tokens_of
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.publishing import publish_grants
 from gatepass.registry.storage.tables import access_tokens, token_use
 
@@ -79,7 +79,7 @@ def deactivate_all(session: Session, actor: Actor, user_id: str) -> int:
         publish_grants(session, [grant_of(row) for row in rows])
         subjects = [Subject("access_token", row.id, row.label) for row in rows]
         receipts.begin(session, subjects, company=rows[0].company_id)
-        audit.record_each(
+        log.record_each(
             session,
             actor,
             "access_token.deactivated",

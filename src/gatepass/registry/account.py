@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
 from gatepass.registry import (
-    audit,
     authentications,
     companies,
     password_resets,
@@ -21,8 +20,8 @@ from gatepass.registry import (
     second_factor,
     second_factor_rule,
 )
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.input.text import read_label
 from gatepass.registry.pending_email_changes import EmailChange
 from gatepass.registry.proving import Proving, require_person
@@ -149,7 +148,7 @@ def _record(
     name: str,
     **changed: dict[str, Any],
 ) -> None:
-    audit.record(
+    log.record(
         session,
         actor,
         f"user.{what}",

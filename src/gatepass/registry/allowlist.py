@@ -14,10 +14,10 @@ from gatepass.core.errors import Conflict, NotFound
 from gatepass.core.grants import Trial
 from gatepass.core.networks import Networks, parse_address
 from gatepass.registry import allowlist_entries as kept
-from gatepass.registry import audit, companies
-from gatepass.registry.actor import Actor
+from gatepass.registry import companies
+from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.allowlist_entries import MOST_ENTRIES, Allowlist, Entry, etag
-from gatepass.registry.audit import Subject
+from gatepass.registry.audit import log
 from gatepass.registry.publishing import publish, published_rules
 from gatepass.registry.standing import standing
 
@@ -94,7 +94,7 @@ def replace(
         kept.try_out(session, company, put, after.trial_until)
         rules = msgspec.structs.replace(rules, trial=Trial(networks, after.trial_until))
     publish(session, rules)
-    audit.record(
+    log.record(
         session,
         actor,
         _action(after),

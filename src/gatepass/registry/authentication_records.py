@@ -8,9 +8,8 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import NewCredential
 from gatepass.core.grants import Grant
-from gatepass.registry import audit
-from gatepass.registry.actor import Actor, Person
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Actor, Person, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.publishing import publish
 from gatepass.registry.storage.tables import authentications, users
 from gatepass.registry.throttling import source_of
@@ -78,7 +77,7 @@ def begin(
     row = session.execute(STORED.where(authentications.c.id == credential.id)).one()
     publish(session, grant_of(row))
     actor = Actor("user", user.company, user.id, user.name, frozenset(), credential.id, address)
-    audit.record(
+    log.record(
         session,
         actor,
         "authentication.created",

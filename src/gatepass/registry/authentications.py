@@ -7,9 +7,9 @@ from sqlalchemy import Row, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Forbidden, NotFound
-from gatepass.registry import audit, receipts, users
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry import receipts, users
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.authentication_records import (
     STORED,
     Authentication,
@@ -185,7 +185,7 @@ def _end(session: Session, actor: Actor, authentication_id: str, action: str) ->
         row = _visible(session, actor, authentication_id)
         publish(session, grant_of(row))
         subject = Subject("authentication", row.id, row.user_name)
-        audit.record(
+        log.record(
             session,
             actor,
             action,

@@ -12,9 +12,8 @@ from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, NotFound
 from gatepass.core.grants import CompanyRules
-from gatepass.registry import audit
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.input.text import folded, read_label, storable
 from gatepass.registry.publishing import publish, role_permissions
 from gatepass.registry.standing import standing
@@ -62,7 +61,7 @@ def create(session: Session, actor: Actor, *, catalogue: Catalogue, name: str) -
     )
     permissions = role_permissions(session, catalogue, company.id)
     publish(session, CompanyRules(company.id, True, None, permissions))
-    audit.record(
+    log.record(
         session,
         actor,
         "company.created",
@@ -130,7 +129,7 @@ def rename(
         .where(companies.c.id == company.id)
         .values(name=name, name_folded=folded(name))
     )
-    audit.record(
+    log.record(
         session,
         actor,
         "company.modified",

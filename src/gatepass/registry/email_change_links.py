@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import EMAIL_CHANGE
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import BrokenLink, Conflict
-from gatepass.registry import audit, email_changes, invitations, password_resets
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry import email_changes, invitations, password_resets
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.publishing import published_rules
@@ -180,7 +180,7 @@ def _change(session: Session, actor: Actor, user: User, change_id: str, email: s
     )
     password_resets.end_links(session, actor, user.id)
     email_changes.tell_former_address(session, CHANGED_MAIL, change_id, user)
-    audit.record(
+    log.record(
         session,
         actor,
         "user.email_changed",

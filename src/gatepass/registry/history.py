@@ -9,9 +9,8 @@ import logging
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from gatepass.registry import audit
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.storage.revisions import Position
 from gatepass.registry.storage.tables import audit_events, revisions
 
@@ -35,7 +34,7 @@ def note_parted(session: Session, node: Subject, copy: Position, there: Position
         "%d (%s), never was; what was ended last may be good again",
         *(*copy, *there),
     )
-    audit.record(
+    log.record(
         session,
         Actor.system(),
         _ACTION,

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import INVITATION, new_id
 from gatepass.core.errors import BrokenLink, InvalidInput
-from gatepass.registry import audit, outgoing_mail, passwords, users
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry import outgoing_mail, passwords, users
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.input.text import Problems, label_problem
 from gatepass.registry.invitations import STORED, status_of
 from gatepass.registry.mail_links import followed, new_link, require_admitted
@@ -138,7 +138,7 @@ def _let_in(
         .where(invitations.c.id == row.id)
         .values(accepted_at=session.info["now"], accepted_by=user_id)
     )
-    audit.record(
+    log.record(
         session,
         newcomer,
         "invitation.accepted",

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import INVITATION, new_id
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
-from gatepass.registry import audit, outgoing_mail, users
-from gatepass.registry.actor import Actor, Person
-from gatepass.registry.audit import Subject
+from gatepass.registry import outgoing_mail, users
+from gatepass.registry.actor import Actor, Person, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.input.text import storable
 from gatepass.registry.mail_links import new_link
@@ -368,7 +368,7 @@ def _record(
     after: dict[str, Any],
 ) -> None:
     subject = Subject("invitation", row.id, row.email)
-    audit.record(
+    log.record(
         session,
         actor,
         f"invitation.{verb}",

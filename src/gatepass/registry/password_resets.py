@@ -14,15 +14,14 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import PASSWORD_RESET, new_id
 from gatepass.core.errors import BrokenLink, Conflict
 from gatepass.registry import (
-    audit,
     authentications,
     outgoing_mail,
     passwords,
     pending_email_changes,
     throttling,
 )
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.storage.database import Database, Turn, wait_for_turn
@@ -100,7 +99,7 @@ def request(session: Session, email: str, address: str | None) -> bool:
         expires_at=expires_at,
     )
     # Whoever it was, they weren't shown to be this user: so the user is the subject.
-    audit.record(
+    log.record(
         session,
         replace(Actor.system(), address=address),
         "user.password_reset_requested",
@@ -134,7 +133,7 @@ def take_link(session: Session, actor: Actor, user: User) -> tuple[str, int]:
         insert(password_resets),
         {"id": reset_id, "user_id": user.id, "created_at": now, "expires_at": expires_at},
     )
-    audit.record(
+    log.record(
         session,
         actor,
         "user.password_reset_link_taken",
@@ -280,7 +279,7 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
         update(users).where(users.c.id == row.user_id).values(password_hash=password_hash)
     )
     ended = authentications.end_others(session, actor)
-    audit.record(
+    log.record(
         session,
         actor,
         "user.password_reset",

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Row, Select, select, update
 from sqlalchemy.orm import Session
 
-from gatepass.registry import audit, outgoing_mail, users
-from gatepass.registry.actor import Actor, Person
-from gatepass.registry.audit import Subject
+from gatepass.registry import outgoing_mail, users
+from gatepass.registry.actor import Actor, Person, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.storage.tables import email_changes
 from gatepass.registry.users import User
 
@@ -64,7 +64,7 @@ def end_requested_by(session: Session, actor: Actor, requester: str) -> None:
 
 def record(session: Session, actor: Actor, what: str, user: User, email: str) -> None:
     """Record in the audit log that a change of *user*'s address to *email* was *what*."""
-    audit.record(
+    log.record(
         session,
         actor,
         f"user.email_change_{what}",

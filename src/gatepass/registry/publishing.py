@@ -15,9 +15,9 @@ from gatepass.core import grants
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.errors import NotFound
 from gatepass.core.grants import CompanyRules, Grant, Holder
-from gatepass.registry import audit, role_records
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry import role_records
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
 from gatepass.verify.grant_file import REMOVE, UPSERT
@@ -96,7 +96,7 @@ def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
         for company, name, rules in outdated:
             before = published_rules(change.session, company)
             publish(change.session, rules)
-            audit.record(
+            log.record(
                 change.session,
                 Actor.system(),
                 "catalogue.changed",

@@ -20,9 +20,8 @@ from sqlalchemy import Row, delete, func, insert, select, text, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from gatepass.registry import audit
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit_records import Subject
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.storage.database import Turn, wait_for_turn
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.tables import receipt_confirmations, receipts
@@ -172,7 +171,7 @@ def _complete(session: Session, row: Row[Any], now: int, figures: dict[str, Any]
     assert isinstance(result, CursorResult)
     if not result.rowcount:
         return False
-    audit.record(
+    log.record(
         session,
         Actor.system(),
         f"{row.subject_kind}.refused_everywhere",

@@ -16,9 +16,8 @@ from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, NotFound
-from gatepass.registry import audit
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.input.permissions import read_permissions
 from gatepass.registry.input.text import Problems, folded, label_problem
 from gatepass.registry.publishing import publish, published_rules, role_permissions
@@ -334,7 +333,7 @@ def _settle(
     permissions = role_permissions(session, catalogue, company)
     if permissions != rules.roles:
         publish(session, msgspec.structs.replace(rules, roles=permissions))
-    audit.record(
+    log.record(
         session,
         actor,
         f"role.{what}",

@@ -16,9 +16,8 @@ import pyotp
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from gatepass.registry import audit
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.sealing import SealingKey
 from gatepass.registry.storage.tables import recovery_codes, users
 
@@ -108,7 +107,7 @@ def use(session: Session, actor: Actor, user: Row[Any], proof: Proof) -> None:
             .where(recovery_codes.c.user_id == user.id, recovery_codes.c.digest == proof.recovery)
             .values(used_at=session.info["now"])
         )
-        audit.record(
+        log.record(
             session,
             actor,
             "user.recovery_code_used",

@@ -10,9 +10,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import audit, companies
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry import companies
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.companies import Company
 from gatepass.registry.proving import require_person
 from gatepass.registry.standing import standing
@@ -59,7 +59,7 @@ def require_of_everyone(
         .where(tables.companies.c.id == company.id)
         .values(second_factor_required=wanted)
     )
-    audit.record(
+    log.record(
         session,
         actor,
         "company.modified",

@@ -6,9 +6,9 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, InvalidInput
-from gatepass.registry import audit, passwords, second_factor, second_factor_rule
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry import passwords, second_factor, second_factor_rule
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.proving import Proving, WrongCode, require_person
 from gatepass.registry.storage.database import Committed
 
@@ -121,4 +121,4 @@ def disable(proving: Proving, actor: Actor, *, password: str, code: str) -> bool
 
 def _record(session: Session, actor: Actor, what: str, row: Row[Any]) -> None:
     subject = Subject("user", row.id, row.name)
-    audit.record(session, actor, f"user.{what}", subject, company=row.company_id)
+    log.record(session, actor, f"user.{what}", subject, company=row.company_id)

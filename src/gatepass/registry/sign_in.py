@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import SignInFailed, Unavailable
 from gatepass.core.networks import parse_address
-from gatepass.registry import audit, passwords, second_factor, throttling, users
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry import passwords, second_factor, throttling, users
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.authentication_records import Authentication, begin
 from gatepass.registry.publishing import published_rules
 from gatepass.registry.sealing import SealingKey
@@ -183,7 +183,7 @@ def _admits(session: Session, user: Row[Any], address: str | None) -> bool:
 
 def _record_refusal(session: Session, found: Row[Any], address: str | None) -> None:
     # Whoever it was, it wasn't shown to be this user: so they are the subject, not the actor.
-    audit.record(
+    log.record(
         session,
         replace(Actor.system(), address=address),
         "authentication.refused",

@@ -21,9 +21,9 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.errors import NotFound, TooManyAttempts
 from gatepass.core.networks import format_address, parse_address
-from gatepass.registry import audit, users
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry import users
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.input.text import folded
 from gatepass.registry.storage.database import Turn, wait_for_turn
@@ -177,7 +177,7 @@ def unlock(session: Session, actor: Actor, email: str) -> User:
     if user is None:
         raise NotFound("There is no such user.")
     clear(session, user.email)
-    audit.record(
+    log.record(
         session, actor, "user.unlocked", Subject("user", user.id, user.name), company=user.company
     )
     return user

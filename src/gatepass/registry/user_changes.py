@@ -15,16 +15,10 @@ from gatepass.core.catalogue import ADMIN
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.core.grants import Holder
-from gatepass.registry import (
-    audit,
-    authentications,
-    pending_email_changes,
-    receipts,
-    second_factor,
-)
+from gatepass.registry import authentications, pending_email_changes, receipts, second_factor
 from gatepass.registry.access_tokens_of_user import deactivate_all
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.publishing import publish, published_holder, published_rules
 from gatepass.registry.standing import standing
 from gatepass.registry.storage.etags import etag_of
@@ -296,7 +290,7 @@ def _record(
     before: dict[str, Any] | None = None,
     after: dict[str, Any],
 ) -> None:
-    audit.record(
+    log.record(
         session,
         actor,
         f"user.{what}",

@@ -10,9 +10,8 @@ from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
-from gatepass.registry import audit
-from gatepass.registry.actor import Actor, Person
-from gatepass.registry.audit import Subject
+from gatepass.registry.actor import Actor, Person, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.input.text import read_label, storable
 from gatepass.registry.publishing import publish, published_holder, published_rules
@@ -149,7 +148,7 @@ def add(
         },
     )
     publish(session, Holder(user.id, company, True, role))
-    audit.record(
+    log.record(
         session,
         actor,
         "user.created",

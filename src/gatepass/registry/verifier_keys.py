@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import VERIFIER_KEY, make
 from gatepass.core.errors import NotFound
 from gatepass.core.grants import Grant
-from gatepass.registry import audit, receipts
-from gatepass.registry.actor import Actor, Person
-from gatepass.registry.audit import Subject
+from gatepass.registry import receipts
+from gatepass.registry.actor import Actor, Person, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.input.text import read_label, storable
 from gatepass.registry.publishing import publish
 from gatepass.registry.standing import standing
@@ -143,7 +143,7 @@ def _record(
     after: dict[str, Any],
 ) -> None:
     # It belongs to the installation: no company reads of it in its own log.
-    audit.record(session, actor, action, _subject(row), company=None, before=before, after=after)
+    log.record(session, actor, action, _subject(row), company=None, before=before, after=after)
 
 
 def _subject(row: Row[Any]) -> Subject:

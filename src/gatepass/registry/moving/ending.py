@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, bindparam, literal, null, select, text, up
 from sqlalchemy.orm import Session
 
 from gatepass.core.grants import decode_grant
-from gatepass.registry import audit, publishing
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry import publishing
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
 from gatepass.registry.moving.known import KINDS
 from gatepass.registry.storage.tables import (
     access_tokens,
@@ -69,7 +69,7 @@ def end(
     for row in found:
         subjects.setdefault((row.company, row.at), []).append(Subject(kind, row.id, row.name))
     for (its_company, its_end), ended in subjects.items():
-        audit.record_each(
+        log.record_each(
             session,
             actor,
             f"{kind}.deactivated",

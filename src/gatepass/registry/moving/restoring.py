@@ -14,9 +14,9 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Misconfigured
-from gatepass.registry import audit, companies, outgoing_mail, users
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
+from gatepass.registry import companies, outgoing_mail, users
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log as audit_log
 from gatepass.registry.moving import contents, known
 from gatepass.registry.moving.contents import Contents, Progress
 from gatepass.registry.moving.ending import end
@@ -230,7 +230,7 @@ def _tell(
     ended: dict[str, int],
 ) -> None:
     after = {"backup_at": file.at}
-    audit.record(
+    audit_log.record(
         session,
         actor,
         "installation.restored",
@@ -241,7 +241,7 @@ def _tell(
     for company, name in session.execute(
         select(tables.companies.c.id, tables.companies.c.name)
     ).all():
-        audit.record(
+        audit_log.record(
             session,
             actor,
             "company.restored",

@@ -19,8 +19,7 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Misconfigured
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit_records import Subject
+from gatepass.registry.actor import Actor, Subject
 
 FILE_NAME = "ended.log"
 

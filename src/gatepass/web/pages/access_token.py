@@ -6,8 +6,9 @@ from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from gatepass.registry import access_tokens, audit, receipt_records, usage
+from gatepass.registry import access_tokens, receipt_records, usage
 from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry.audit import search
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
@@ -60,7 +61,7 @@ def show(
         use = _use(session, token.id, now)
         history = None
         if visitor.actor.may("audit:get"):
-            history = audit.list_(session, visitor.actor, subject=token.id, limit=_HISTORY).items
+            history = search.list_(session, visitor.actor, subject=token.id, limit=_HISTORY).items
     return render(
         "access_tokens/show.html",
         visitor=visitor,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from gatepass.registry.audit import AuditEvent
+from gatepass.registry.audit.events import AuditEvent
 
 #: No table shows more of a list; the file holds all of it.
 MOST_ITEMS = 20

@@ -8,10 +8,10 @@ from fastapi import Query
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import InvalidInput
-from gatepass.registry import audit, audit_terms
 from gatepass.registry.actor import Actor
-from gatepass.registry.audit_kinds import KINDS
-from gatepass.registry.audit_terms import Named
+from gatepass.registry.audit import log, search, search_terms
+from gatepass.registry.audit.kinds import KINDS
+from gatepass.registry.audit.search_terms import Named
 from gatepass.web.pages.local_times import instant, written
 from gatepass.web.times import format_time
 
@@ -56,7 +56,7 @@ class Asked:
     @property
     def without_secret(self) -> "Asked":
         """The same with a whole token text cut to its id: a secret must not stay in an address."""
-        return replace(self, token=audit_terms.token_id(self.token) or self.token)
+        return replace(self, token=search_terms.token_id(self.token) or self.token)
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Narrowed:
         errors: what is wrong with which field; then nothing is to be shown.
     """
 
-    filters: audit.Filters
+    filters: search.Filters
     people: list[Named] | None = None
     tokens: list[Named] | None = None
     subject: str = ""
@@ -113,15 +113,15 @@ def narrow(session: Session, actor: Actor, asked: Asked) -> Narrowed:
     found = Narrowed({"kind": asked.kind or None, "subject": asked.subject or None})
     try:
         if asked.person:
-            found.people = audit_terms.people_called(session, actor, asked.person)
+            found.people = search_terms.people_called(session, actor, asked.person)
             found.filters["people"] = [each.id for each in found.people]
         if asked.token:
-            found.tokens = audit_terms.tokens_called(session, actor, asked.token)
+            found.tokens = search_terms.tokens_called(session, actor, asked.token)
             found.filters["tokens"] = [each.id for each in found.tokens]
     except InvalidInput as error:
         found.errors.update(error.errors)
     if asked.subject:
-        last = audit.last_change(session, actor.company, asked.subject)
+        last = log.last_change(session, actor.company, asked.subject)
         found.subject = asked.subject if last is None else last.subject.name
     for name, typed, offset in (
         ("since", asked.since, asked.since_offset),

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from gatepass.core.errors import InvalidInput
-from gatepass.registry import audit
-from gatepass.registry.audit_kinds import KINDS
+from gatepass.registry.audit import search
+from gatepass.registry.audit.events import AuditEvent
+from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.storage.paging import Page
 from gatepass.web.api.audit_export import FileFormat, exported
 from gatepass.web.deps import OurNode
@@ -36,10 +37,10 @@ def show_log(visitor: Visiting, node: OurNode, wanted: Wanted, cursor: str = "")
         # Asked first: whoever may not read the log learns nothing of what is in it.
         visitor.actor.require("audit:get")
         found = narrow(session, visitor.actor, wanted)
-        page: Page[audit.AuditEvent] = Page([], None)
+        page: Page[AuditEvent] = Page([], None)
         if not found.errors:
             try:
-                page = audit.list_(session, visitor.actor, cursor=cursor or None, **found.filters)
+                page = search.list_(session, visitor.actor, cursor=cursor or None, **found.filters)
             except InvalidInput:
                 problem = "This page of the log can't be found any more."
     return render(
@@ -70,7 +71,7 @@ def export(visitor: Visiting, node: OurNode, wanted: Wanted, format: FileFormat)
     return security_headers(exported(node, visitor.actor, format, found.filters))
 
 
-def _count(page: Page[audit.AuditEvent], cursor: str) -> str:
+def _count(page: Page[AuditEvent], cursor: str) -> str:
     number = counted(len(page.items), "event")
     if cursor:
         return f"{number} on this page"

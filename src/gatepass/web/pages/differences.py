@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from gatepass.registry import audit
+from gatepass.registry.audit import log
 from gatepass.web.pages.visitor import Visitor
 
 
@@ -44,6 +44,6 @@ def meanwhile(
     Args:
         actions: those that change what is edited, where not every change of the record does.
     """
-    last = audit.last_change(session, visitor.actor.company, subject, actions)
+    last = log.last_change(session, visitor.actor.company, subject, actions)
     by, at = (None, None) if last is None else (last.actor_name, last.at)
     return Meanwhile(by, at, differences)

@@ -18,7 +18,8 @@ from gatepass.core.display_text import (
     readable,
     without_bidi_controls,
 )
-from gatepass.registry.audit import AuditEvent, marked_sentence
+from gatepass.registry.audit.events import AuditEvent
+from gatepass.registry.audit.sentences import marked_sentence
 
 _NO_LABEL = "(no label)"
 

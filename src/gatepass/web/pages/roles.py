@@ -5,7 +5,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict
 from gatepass.node import Node
-from gatepass.registry import audit, roles
+from gatepass.registry import roles
+from gatepass.registry.audit import search
 from gatepass.registry.roles import Role
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
@@ -53,7 +54,7 @@ def show(visitor: Visiting, node: OurNode, id: str, done: str = "") -> Response:
         people = roles.people(session, visitor.actor).get(role.id, 0)
         history = None
         if visitor.actor.may("audit:get") and not role.built_in:
-            history = audit.list_(session, visitor.actor, subject=role.id, limit=_HISTORY).items
+            history = search.list_(session, visitor.actor, subject=role.id, limit=_HISTORY).items
     return render(
         "company/role.html",
         visitor=visitor,

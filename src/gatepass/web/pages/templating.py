@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from gatepass.core.networks import InvalidNetwork
-from gatepass.registry.audit_sentences import elapsed
+from gatepass.registry.audit.sentences import elapsed
 from gatepass.web.pages import phrases, places
 from gatepass.web.pages.bits import picture
 from gatepass.web.pages.headers import security_headers

@@ -3,7 +3,7 @@ that fills."""
 
 from dataclasses import dataclass
 
-from gatepass.registry.audit_sentences import elapsed
+from gatepass.registry.audit.sentences import elapsed
 from gatepass.registry.receipt_records import ConfirmationState, Receipt
 
 BAR_WIDTH = 96

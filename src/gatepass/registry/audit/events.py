@@ -5,21 +5,13 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from gatepass.registry.actor import Subject
 from gatepass.registry.storage.tables import access_tokens, audit_events
 
 #: Events, with what the access token that was used is called now.
 STORED = select(audit_events, access_tokens.c.label.label("token_label")).outerjoin(
     access_tokens, access_tokens.c.id == audit_events.c.actor_credential
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What was acted upon: ``access_token``, its id, and its label or name at that time."""
-
-    kind: str
-    id: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
-from gatepass.registry.audit_kinds import KINDS
-from gatepass.registry.audit_records import STORED, AuditEvent, event_of
+from gatepass.registry.audit.events import STORED, AuditEvent, event_of
+from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import audit_events

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gatepass.core.display_text import marked, relaxed
-from gatepass.registry.audit_records import AuditEvent
+from gatepass.registry.audit.events import AuditEvent
 
 #: What fields are called.
 FIELDS = {

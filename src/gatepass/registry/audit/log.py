@@ -8,27 +8,11 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import BUILT_IN_ROLES
 from gatepass.core.credentials import new_id
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit_records import STORED, AuditEvent, Subject, event_of
-from gatepass.registry.audit_search import Filters, count, list_, newest_number
-from gatepass.registry.audit_sentences import marked_sentence, sentence
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit.events import STORED, AuditEvent, event_of
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.ended_log import ENDINGS, note
 from gatepass.registry.storage.tables import audit_events, roles
-
-__all__ = [
-    "AuditEvent",
-    "Filters",
-    "Subject",
-    "count",
-    "last_change",
-    "list_",
-    "marked_sentence",
-    "newest_number",
-    "record",
-    "record_each",
-    "sentence",
-]
 
 
 def record(
