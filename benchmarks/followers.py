@@ -18,7 +18,7 @@ from benchmarks.servers import Server, gatepass_worker
 from gatepass.core.grants import decode_grant
 from gatepass.registry import verifier_keys
 from gatepass.registry.actor import Actor
-from gatepass.registry.publishing import publish_grants
+from gatepass.registry.grants.publishing import publish_grants
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
 from gatepass.verify.following import FILE_NAME

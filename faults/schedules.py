@@ -36,7 +36,6 @@ from gatepass.registry import (
     allowlist,
     authentications,
     companies,
-    publishing,
     roles,
     user_changes,
     users,
@@ -45,8 +44,9 @@ from gatepass.registry import (
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist_entries import Entry
 from gatepass.registry.authentication_records import begin
-from gatepass.registry.compaction import compact
 from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.grants import publishing
+from gatepass.registry.grants.compaction import compact
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema

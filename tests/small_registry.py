@@ -22,7 +22,7 @@ from gatepass.registry.audit import search
 from gatepass.registry.audit.events import AuditEvent
 from gatepass.registry.authentication_records import begin
 from gatepass.registry.companies import Company
-from gatepass.registry.publishing import published_grant, published_holder, published_rules
+from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.sealing import SealingKey
 from gatepass.registry.storage.database import Database
 from gatepass.registry.users import User

@@ -15,8 +15,8 @@ from gatepass.mail.delivery import Outcome, PostKind, Smtp, Write
 from gatepass.mailing import Mailing, _Troubles
 from gatepass.registry import invitation_links, invitations, outgoing_mail, password_resets
 from gatepass.registry.actor import Actor
+from gatepass.registry.grants.publishing import publish, published_holder
 from gatepass.registry.invitations import Invitation
-from gatepass.registry.publishing import publish, published_holder
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
 from gatepass.registry.storage.tables import users

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from gatepass.registry import history
 from gatepass.registry.actor import Subject
 from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.grants import history
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.revisions import Position
 from gatepass.reporting import presence_of

@@ -16,9 +16,9 @@ from gatepass.core.credentials import parse
 from gatepass.core.decision import Call, Decision, Reason, admit
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.mailing import Mailing
-from gatepass.registry import publishing
 from gatepass.registry import usage as registry_usage
-from gatepass.registry.compaction import compact
+from gatepass.registry.grants import publishing
+from gatepass.registry.grants.compaction import compact
 from gatepass.registry.proving import Proving
 from gatepass.registry.sealing import FILE_NAME, SealingKey
 from gatepass.registry.storage.database import Database

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from gatepass.core.grants import Holder
 from gatepass.node import Node
 from gatepass.registry import users
-from gatepass.registry.publishing import publish
+from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage import tables
 from gatepass.web.times import format_time
 from installation import Installation

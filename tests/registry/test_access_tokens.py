@@ -11,7 +11,7 @@ from gatepass.core.grants import Holder
 from gatepass.registry import access_tokens
 from gatepass.registry.access_tokens import etag
 from gatepass.registry.actor import Actor, Person
-from gatepass.registry.publishing import follow_catalogue, publish
+from gatepass.registry.grants.publishing import follow_catalogue, publish
 from gatepass.registry.storage.tables import roles, users
 from small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 

@@ -9,8 +9,8 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, TooManyAttempts
 from gatepass.registry import account, authentications, passwords
 from gatepass.registry.actor import Actor
+from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.proving import Proving
-from gatepass.registry.publishing import published_grant
 from gatepass.registry.storage.tables import users
 from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 

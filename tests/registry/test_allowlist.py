@@ -18,7 +18,7 @@ from gatepass.core.networks import parse_network
 from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import TRIAL_MS, Allowlist, Entry
-from gatepass.registry.publishing import follow_catalogue, published_rules
+from gatepass.registry.grants.publishing import follow_catalogue, published_rules
 from gatepass.registry.storage.database import Database
 from small_registry import ADDRESS, SmallRegistry, nothing_changes
 

@@ -5,7 +5,7 @@ import pytest
 from gatepass.core.errors import Forbidden, NotFound
 from gatepass.registry import authentications
 from gatepass.registry.actor import Actor
-from gatepass.registry.publishing import published_grant
+from gatepass.registry.grants.publishing import published_grant
 from small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 
 

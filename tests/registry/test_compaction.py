@@ -9,10 +9,16 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
 from followed_copy import published
-from gatepass.registry import access_tokens, authentications, compaction
+from gatepass.registry import access_tokens, authentications
 from gatepass.registry.actor import Actor
-from gatepass.registry.compaction import GRANTS_KEPT_MS, HISTORY_KEPT_MS, MAIL_KEPT_MS, compact
-from gatepass.registry.publishing import published_grant
+from gatepass.registry.grants import compaction
+from gatepass.registry.grants.compaction import (
+    GRANTS_KEPT_MS,
+    HISTORY_KEPT_MS,
+    MAIL_KEPT_MS,
+    compact,
+)
+from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Position
 from gatepass.registry.storage.tables import email_changes, outgoing_mail, password_resets

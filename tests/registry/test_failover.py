@@ -12,11 +12,12 @@ import pytest
 
 from followed_copy import FollowedCopy, published
 from gatepass.core.errors import Unavailable
-from gatepass.registry import access_tokens, feed, history
+from gatepass.registry import access_tokens, feed
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import search, sentences
 from gatepass.registry.feed import DatabaseFeed
-from gatepass.registry.publishing import published_grant
+from gatepass.registry.grants import history
+from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.storage.silent_server import Impatient

@@ -28,8 +28,8 @@ from gatepass.registry import (
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search_terms
+from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.invitations import Invitation
-from gatepass.registry.publishing import publish, published_rules
 from gatepass.registry.storage.tables import users as users_table
 from gatepass.registry.users import User
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes

@@ -11,8 +11,8 @@ from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.core.networks import Networks, parse_network
 from gatepass.registry import account, password_resets, passwords
 from gatepass.registry.authentication_records import begin
+from gatepass.registry.grants.publishing import publish, published_grant, published_rules
 from gatepass.registry.proving import Proving
-from gatepass.registry.publishing import publish, published_grant, published_rules
 from gatepass.registry.storage.tables import authentications, outgoing_mail, users
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 

@@ -12,13 +12,13 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
 from gatepass.registry import authentications, companies, roles, users
 from gatepass.registry.actor import Actor
-from gatepass.registry.publishing import (
+from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.publishing import (
     follow_catalogue,
     publish,
     published_holder,
     published_rules,
 )
-from gatepass.registry.standing import standing
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
 from gatepass.registry.users import User

@@ -10,7 +10,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, NotFound
 from gatepass.registry import roles, user_changes
 from gatepass.registry.actor import Actor
-from gatepass.registry.publishing import follow_catalogue
+from gatepass.registry.grants.publishing import follow_catalogue
 from gatepass.registry.roles import Role
 from gatepass.registry.storage import tables
 from gatepass.registry.users import User

@@ -18,7 +18,7 @@ from gatepass.core.grants import Holder
 from gatepass.registry import allowlist, passwords
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.allowlist import Entry
-from gatepass.registry.publishing import publish
+from gatepass.registry.grants.publishing import publish
 from gatepass.registry.sign_in import SignedIn
 from gatepass.registry.sign_in import sign_in as sign_in_to
 from gatepass.registry.storage import tables

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from gatepass.registry import throttling
-from gatepass.registry.compaction import compact
+from gatepass.registry.grants.compaction import compact
 from gatepass.registry.throttling import source_of
 from small_registry import ADDRESS, HOUR, MINUTE, SmallRegistry
 

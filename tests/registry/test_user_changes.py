@@ -12,7 +12,7 @@ from gatepass.core.grants import Holder
 from gatepass.registry import access_tokens, roles, user_changes, user_search
 from gatepass.registry.access_tokens_of_user import left
 from gatepass.registry.actor import Actor
-from gatepass.registry.publishing import publish
+from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage import tables
 from gatepass.registry.users import User
 from small_registry import NOW, SmallRegistry, nothing_changes

@@ -10,7 +10,7 @@ from gatepass.core.errors import Forbidden, InvalidInput, NotFound
 from gatepass.registry import verifier_keys
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import search
-from gatepass.registry.publishing import published_grant
+from gatepass.registry.grants.publishing import published_grant
 from small_registry import NOW, SmallRegistry, nothing_changes
 
 

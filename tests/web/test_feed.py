@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from deciders import meet
 from feeding import FOLLOWER, Feed, Loop, OpenFeed, here, registry
-from gatepass.registry import publishing
+from gatepass.registry.grants import publishing
 from gatepass.registry.storage import tables
 from gatepass.verify.frames import Opening, Reached, Records
 from gatepass.web.feed import cut, source

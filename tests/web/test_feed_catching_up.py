@@ -10,7 +10,7 @@ from msgspec import structs
 from sqlalchemy import text
 
 from feeding import Feed, OpenFeed, here, registry
-from gatepass.registry import publishing
+from gatepass.registry.grants import publishing
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Position
 from gatepass.verify.frames import Opening, Reached, Records, unpack

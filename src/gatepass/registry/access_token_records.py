@@ -10,7 +10,7 @@ from gatepass.core.grants import Grant
 from gatepass.core.networks import Networks, parse_network
 from gatepass.core.permissions import effective
 from gatepass.registry.actor import Person
-from gatepass.registry.publishing import published_rules
+from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import access_tokens, token_use, users
 

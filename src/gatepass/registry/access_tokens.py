@@ -23,9 +23,9 @@ from gatepass.registry.access_token_records import (
 from gatepass.registry.access_token_search import list_
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import folded, storable
-from gatepass.registry.publishing import publish
-from gatepass.registry.standing import standing
 from gatepass.registry.storage.tables import access_tokens
 
 __all__ = [

@@ -9,7 +9,7 @@ from gatepass.registry import receipts
 from gatepass.registry.access_token_records import STORED, AccessToken, grant_of, tokens_of
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.publishing import publish_grants
+from gatepass.registry.grants.publishing import publish_grants
 from gatepass.registry.storage.tables import access_tokens, token_use
 
 _BATCH = 500

@@ -22,10 +22,10 @@ from gatepass.registry import (
 )
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.grants.authorization import standing
 from gatepass.registry.input.text import read_label
 from gatepass.registry.pending_email_changes import EmailChange
 from gatepass.registry.proving import Proving, require_person
-from gatepass.registry.standing import standing
 from gatepass.registry.storage.database import Committed
 from gatepass.registry.storage.tables import users
 

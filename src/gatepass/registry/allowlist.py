@@ -18,8 +18,8 @@ from gatepass.registry import companies
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.allowlist_entries import MOST_ENTRIES, Allowlist, Entry, etag
 from gatepass.registry.audit import log
-from gatepass.registry.publishing import publish, published_rules
-from gatepass.registry.standing import standing
+from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.publishing import publish, published_rules
 
 __all__ = ["MOST_ENTRIES", "TRIAL_MS", "Allowlist", "Entry", "etag", "replace", "show"]
 

@@ -16,9 +16,9 @@ from gatepass.registry.authentication_records import (
     authentication_of,
     grant_of,
 )
+from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import storable
-from gatepass.registry.publishing import publish
-from gatepass.registry.standing import standing
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import authentications
 

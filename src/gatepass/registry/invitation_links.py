@@ -17,11 +17,11 @@ from gatepass.core.errors import BrokenLink, InvalidInput
 from gatepass.registry import outgoing_mail, passwords, users
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.grants.authorization import still_holds
+from gatepass.registry.grants.publishing import published_holder, published_rules
 from gatepass.registry.input.text import Problems, label_problem
 from gatepass.registry.invitations import STORED, status_of
 from gatepass.registry.mail_links import followed, new_link, require_admitted
-from gatepass.registry.publishing import published_holder, published_rules
-from gatepass.registry.standing import still_holds
 from gatepass.registry.storage.database import Committed, Database
 from gatepass.registry.storage.tables import invitations
 from gatepass.registry.storage.tables import users as users_table

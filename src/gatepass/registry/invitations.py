@@ -14,11 +14,11 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.registry import outgoing_mail, users
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.grants.authorization import standing
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.input.text import storable
 from gatepass.registry.mail_links import new_link
 from gatepass.registry.outgoing_mail import Undelivered
-from gatepass.registry.standing import standing
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import companies, invitations
 from gatepass.registry.storage.tables import users as users_table

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import make, matches, parse
 from gatepass.core.errors import Forbidden
 from gatepass.core.networks import parse_address
-from gatepass.registry.publishing import published_rules
+from gatepass.registry.grants.publishing import published_rules
 
 
 def new_link(session: Session, table: Table, record_id: str, prefix: str) -> str:

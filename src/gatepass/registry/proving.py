@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.registry import passwords, second_factor, throttling
 from gatepass.registry.actor import Actor
+from gatepass.registry.grants.authorization import standing
 from gatepass.registry.sealing import SealingKey
-from gatepass.registry.standing import standing
 from gatepass.registry.storage.database import Committed, Database
 from gatepass.registry.storage.tables import users
 from gatepass.registry.throttling import Attempt

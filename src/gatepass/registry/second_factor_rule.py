@@ -14,8 +14,8 @@ from gatepass.registry import companies
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.companies import Company
+from gatepass.registry.grants.authorization import standing
 from gatepass.registry.proving import require_person
-from gatepass.registry.standing import standing
 from gatepass.registry.storage import tables
 
 users = tables.users

@@ -19,7 +19,7 @@ from gatepass.registry import passwords, second_factor, throttling, users
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication_records import Authentication, begin
-from gatepass.registry.publishing import published_rules
+from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.sealing import SealingKey
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.tables import users as users_table

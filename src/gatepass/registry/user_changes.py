@@ -19,8 +19,8 @@ from gatepass.registry import authentications, pending_email_changes, receipts, 
 from gatepass.registry.access_tokens_of_user import deactivate_all
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.publishing import publish, published_holder, published_rules
-from gatepass.registry.standing import standing
+from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.publishing import publish, published_holder, published_rules
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import users
 from gatepass.registry.user_search import find

@@ -12,10 +12,10 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.publishing import publish, published_holder, published_rules
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.input.text import read_label, storable
-from gatepass.registry.publishing import publish, published_holder, published_rules
-from gatepass.registry.standing import standing
 from gatepass.registry.storage.tables import companies, users
 
 

@@ -16,7 +16,8 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from gatepass.core.networks import parse_address
 from gatepass.node import Node
-from gatepass.registry import history, node_records, receipts, usage
+from gatepass.registry import node_records, receipts, usage
+from gatepass.registry.grants import history
 from gatepass.registry.node_records import STATES, KnownNode
 from gatepass.registry.storage import revisions
 from gatepass.web.deps import OurNode

@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, bindparam, literal, null, select, text, up
 from sqlalchemy.orm import Session
 
 from gatepass.core.grants import decode_grant
-from gatepass.registry import publishing
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.grants import publishing
 from gatepass.registry.moving.known import KINDS
 from gatepass.registry.storage.tables import (
     access_tokens,

@@ -18,7 +18,7 @@ from gatepass.node import Node
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search, sentences
 from gatepass.registry.audit.events import AuditEvent
-from gatepass.registry.standing import standing
+from gatepass.registry.grants.authorization import standing
 from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.api.audit_events import Wanted, sent, with_times
 from gatepass.web.api.csv_cells import csv_cell

@@ -19,7 +19,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import LOGIN_TOKEN
-from gatepass.registry.publishing import withdraw_grants
+from gatepass.registry.grants.publishing import withdraw_grants
 from gatepass.registry.storage.database import Database, Turn, wait_for_turn
 from gatepass.registry.storage.tables import (
     authentications,

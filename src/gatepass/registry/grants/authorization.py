@@ -15,7 +15,7 @@ from gatepass.core.errors import Forbidden, NotFound
 from gatepass.core.networks import parse_address
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
-from gatepass.registry.publishing import published_grant, published_holder, published_rules
+from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 
 
 def standing(session: Session, actor: Actor) -> Actor:
