@@ -44,9 +44,9 @@ from gatepass.registry import (
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist_entries import Entry
 from gatepass.registry.authentication_records import begin
-from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema

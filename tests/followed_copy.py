@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 
-from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.verify.clock import Clock
 from gatepass.verify.follower import Follower

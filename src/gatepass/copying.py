@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from gatepass.registry.actor import Subject
-from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.grants import history
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.revisions import Position
 from gatepass.reporting import presence_of

@@ -12,8 +12,8 @@ from importlib.metadata import version
 from math import inf
 from urllib.parse import urlsplit
 
-from gatepass.registry import nodes, receipts
-from gatepass.registry.nodes import Presence
+from gatepass.registry.replication import liveness, receipts
+from gatepass.registry.replication.liveness import Presence
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.revisions import Position
@@ -106,7 +106,7 @@ class Reporting:
             # At the start what is known of us may be of the version before.
             if not (self._met and self._report()):
                 with self._database.counting(self._clock.now()) as session:
-                    nodes.meet(session, presence_of(self._settings))
+                    liveness.meet(session, presence_of(self._settings))
                 self._met = True
                 self._report()
             self._reported, self._reported_at = place, now
@@ -114,7 +114,7 @@ class Reporting:
         if now - self._tidied_at >= _TIDY_SECONDS:
             with self._database.counting(self._clock.now()) as session:
                 receipts.prune(session)
-                nodes.forget(session)
+                liveness.forget(session)
             self._tidied_at = now
 
     def _report(self) -> bool:
@@ -122,7 +122,7 @@ class Reporting:
         with self._database.counting(self._clock.now()) as session:
             if self._settings.is_sqlite:
                 position, vouched_at = revisions.here(session), session.info["now"]
-            known = nodes.report(session, identity(self._file.path), position, vouched_at)
+            known = liveness.report(session, identity(self._file.path), position, vouched_at)
         return known
 
     def _place(self) -> object:

@@ -12,12 +12,13 @@ import pytest
 
 from followed_copy import FollowedCopy, published
 from gatepass.core.errors import Unavailable
-from gatepass.registry import access_tokens, feed
+from gatepass.registry import access_tokens
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import search, sentences
-from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.grants import history
 from gatepass.registry.grants.publishing import published_grant
+from gatepass.registry.replication import postgresql_feed
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.storage.silent_server import Impatient
@@ -63,7 +64,7 @@ def installed(*, synchronous: bool) -> Iterator[Installation]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers that are silent for a second count as away."""
     monkeypatch.setattr(Impatient, "patience_s", 1.0)
-    monkeypatch.setattr(feed, "_PATIENCE_S", 1.0)
+    monkeypatch.setattr(postgresql_feed, "_PATIENCE_S", 1.0)
 
 
 def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path) -> None:

@@ -17,16 +17,10 @@ from deciders import (
     meet,
     rows,
 )
-from gatepass.registry import (
-    access_tokens,
-    authentications,
-    nodes,
-    receipts,
-    user_changes,
-    verifier_keys,
-)
+from gatepass.registry import access_tokens, authentications, user_changes, verifier_keys
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import search, sentences
+from gatepass.registry.replication import liveness, receipts
 from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Database
 from small_registry import HOUR, NOW, SmallRegistry
@@ -71,7 +65,7 @@ def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -
     assert complete(database, NOW + 170) == 0
     # Reading on, but not that far.
     with database.counting(NOW + 180) as session:
-        nodes.report(session, "node_a", None, NOW + 180)
+        liveness.report(session, "node_a", None, NOW + 180)
     assert complete(database, NOW + 190) == 0
     acknowledge(database, NOW + 310, "node_a")
     assert expected(database) == {"node_a": NOW + 310, "node_b": NOW + 160}
@@ -119,7 +113,7 @@ def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database)
     assert complete(database, NOW + 9_000) == 0
     silent_since = NOW + 9_000 + STALENESS + STALENESS // 10
     with database.counting(silent_since - 1) as session:
-        nodes.report(session, "node_a", None, silent_since - 1)
+        liveness.report(session, "node_a", None, silent_since - 1)
     assert complete(database, silent_since - 1) == 0
     assert complete(database, silent_since) == 1
     with database.reading(NOW) as session:
@@ -170,7 +164,7 @@ def test_nobody_confirms_what_another_history_says(database: Database) -> None:
     meet(database, NOW, "node_a")
     revision = end(database, NOW)
     with database.counting(NOW) as session:
-        nodes.report(session, "node_a", (revision + 5, "f" * 16), NOW)
+        liveness.report(session, "node_a", (revision + 5, "f" * 16), NOW)
     assert expected(database) == {"node_a": None}
 
 
@@ -337,7 +331,7 @@ class World:
                 .where(tables.revisions.c.number == self.copies.get(id, 0))
             )
             position = (self.copies[id], str(tag)) if id in self.copies else None
-            known = nodes.report(session, id, position, self.now)
+            known = liveness.report(session, id, position, self.now)
         if known:
             self.told[id] = self.now
 
@@ -357,7 +351,7 @@ class World:
 
     def forget(self, _: str) -> None:
         with self.database.counting(self.now) as session:
-            nodes.forget(session)
+            liveness.forget(session)
 
     def check(self) -> None:
         """Nobody can say "allowed" to what is said to be refused everywhere."""

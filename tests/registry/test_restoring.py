@@ -29,12 +29,12 @@ from gatepass.registry import (
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
-from gatepass.registry.feed import DatabaseFeed
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.moving import export_file, whole
 from gatepass.registry.moving.contents import Progress
 from gatepass.registry.moving.known import KINDS
 from gatepass.registry.moving.restoring import SILENCE_MS, Restored, restore
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.sign_in import sign_in
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage import tables as t

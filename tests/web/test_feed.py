@@ -369,7 +369,7 @@ def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(
 
     feed = Feed(loop, any_installation.app, any_installation.verifier_key())
     last = feed.reached()
-    monkeypatch.setattr("gatepass.registry.nodes.report", full)
+    monkeypatch.setattr("gatepass.registry.replication.liveness.report", full)
     began_ns = node.clock.boot_ns()
     while (frame := feed.next()) is not None:
         assert isinstance(frame, Reached)
@@ -380,7 +380,8 @@ def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(
 
 
 @pytest.mark.parametrize(
-    "place", ["gatepass.registry.storage.revisions.since", "gatepass.registry.nodes.meet"]
+    "place",
+    ["gatepass.registry.storage.revisions.since", "gatepass.registry.replication.liveness.meet"],
 )
 def test_what_nobody_expected_is_an_outage_and_leaves_nobody_waiting(
     open_feed: OpenFeed,
@@ -403,7 +404,7 @@ def test_a_follower_that_is_forgotten_while_it_loads_is_not_vouched_for(
     any_installation: Installation, loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What nobody counts may not allow anything."""
-    monkeypatch.setattr("gatepass.registry.nodes.report", lambda *_: False)
+    monkeypatch.setattr("gatepass.registry.replication.liveness.report", lambda *_: False)
     feed = Feed(loop, any_installation.app, any_installation.verifier_key())
     with pytest.raises(AssertionError, match="the stream has ended"):
         feed.reached()
@@ -415,7 +416,7 @@ def test_one_key_makes_few_followers(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("gatepass.registry.nodes.MOST_PER_KEY", 2)
+    monkeypatch.setattr("gatepass.registry.replication.liveness.MOST_PER_KEY", 2)
     ids = [f"node_{number:016}" for number in range(4)]
     for id in ids[:2]:
         open_feed(node=id).reached()

@@ -20,7 +20,7 @@ from gatepass.core.networks import parse_network
 from gatepass.node import Node, open_node
 from gatepass.registry import companies, verifier_keys
 from gatepass.registry.actor import Actor
-from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.settings import Settings
 from gatepass.verify.follower import Follower

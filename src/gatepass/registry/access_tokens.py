@@ -10,7 +10,6 @@ from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, make
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.registry import access_token_fields as fields
-from gatepass.registry import receipts
 from gatepass.registry.access_token_records import (
     STORED,
     AccessToken,
@@ -26,6 +25,7 @@ from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import folded, storable
+from gatepass.registry.replication import receipts
 from gatepass.registry.storage.tables import access_tokens
 
 __all__ = [

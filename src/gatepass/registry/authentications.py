@@ -7,7 +7,7 @@ from sqlalchemy import Row, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Forbidden, NotFound
-from gatepass.registry import receipts, users
+from gatepass.registry import users
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication_records import (
@@ -19,6 +19,7 @@ from gatepass.registry.authentication_records import (
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import storable
+from gatepass.registry.replication import receipts
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import authentications
 

@@ -15,12 +15,13 @@ from gatepass.core.catalogue import ADMIN
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.core.grants import Holder
-from gatepass.registry import authentications, pending_email_changes, receipts, second_factor
+from gatepass.registry import authentications, pending_email_changes, second_factor
 from gatepass.registry.access_tokens_of_user import deactivate_all
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish, published_holder, published_rules
+from gatepass.registry.replication import receipts
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import users
 from gatepass.registry.user_search import find

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import VERIFIER_KEY, make
 from gatepass.core.errors import NotFound
 from gatepass.core.grants import Grant
-from gatepass.registry import receipts
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import read_label, storable
+from gatepass.registry.replication import receipts
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import verifier_keys
 

@@ -16,9 +16,10 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from gatepass.core.networks import parse_address
 from gatepass.node import Node
-from gatepass.registry import node_records, receipts, usage
+from gatepass.registry import usage
 from gatepass.registry.grants import history
-from gatepass.registry.node_records import STATES, KnownNode
+from gatepass.registry.replication import node_status, receipts
+from gatepass.registry.replication.node_status import STATES, KnownNode
 from gatepass.registry.storage import revisions
 from gatepass.web.deps import OurNode
 from gatepass.web.openapi import VERSION
@@ -51,7 +52,7 @@ def _figures(node: Node) -> Iterator[str]:
     with node.database.reading(node.clock.now()) as session:
         decisions = usage.decision_counts(session)
         revision, _ = revisions.here(session)
-        known = node_records.latest_seen(session)
+        known = node_status.latest_seen(session)
         receipts_open = receipts.open_count(session)
         shortened = history.times_shortened(session)
     yield from _family(

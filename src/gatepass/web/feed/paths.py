@@ -18,7 +18,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError
 from gatepass.core.networks import format_address
 from gatepass.node import Node
-from gatepass.registry.nodes import Presence
+from gatepass.registry.replication.liveness import Presence
 from gatepass.verify.client_address import TrustedProxies
 from gatepass.verify.frames import MEDIA_TYPE
 from gatepass.verify.identity import known_as

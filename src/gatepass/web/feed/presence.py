@@ -4,7 +4,7 @@ All that comes within a moment is written in one small transaction, and counted:
 change, and thousands that come back at once cost a few transactions.
 
 **Receipts.** A deactivation waits for whoever could have said "allowed" at its moment
-(``registry.receipts``). So the registry knows of a follower before the first grant is read for it,
+(``registry.replication.receipts``). So the registry knows of a follower before the first grant is read for it,
 and that it is about to be vouched for before it is told so; one that never comes so far is counted
 nowhere. And none is vouched for far beyond what is known of it in the registry
 (``Present.may_be_vouched``): where the registry can't be written, heartbeats end; no receipt is
@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 
 from gatepass.core.errors import Conflict, GatepassError, NotFound
 from gatepass.node import Node
-from gatepass.registry import nodes
-from gatepass.registry.nodes import Presence
+from gatepass.registry.replication import liveness
+from gatepass.registry.replication.liveness import Presence
 from gatepass.registry.storage.revisions import Position
 from gatepass.web.feed.source import Source, outage
 
@@ -216,11 +216,13 @@ class Presences:
             # In one order everywhere, so that no two of these ever wait for each other.
             for presence, written in sorted(batch.met, key=lambda each: each[0].id):
                 try:
-                    nodes.meet(session, presence)
+                    liveness.meet(session, presence)
                 except Conflict as error:
                     refusals[written] = error
             for node_id in sorted(positions):
-                if not nodes.report(session, node_id, positions[node_id], vouched.get(node_id, 0)):
+                if not liveness.report(
+                    session, node_id, positions[node_id], vouched.get(node_id, 0)
+                ):
                     batch.unknown.add(node_id)
         unknown = NotFound("Nobody of that id has opened a feed with this key.")
         for node_id in batch.unknown & batch.acknowledged.keys():

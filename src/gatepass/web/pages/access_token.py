@@ -6,9 +6,10 @@ from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from gatepass.registry import access_tokens, receipt_records, usage
+from gatepass.registry import access_tokens, usage
 from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.audit import search
+from gatepass.registry.replication import receipt_status
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
@@ -49,7 +50,7 @@ def show(
     with node.database.reading(now) as session:
         token = access_tokens.get(session, visitor.actor, id)
         ended = token.status == "deactivated"
-        receipt = receipt_records.find(session, token.id) if ended else None
+        receipt = receipt_status.find(session, token.id) if ended else None
         if part == "receipt" and receipt is not None:
             return render(
                 "access_tokens/receipt.html",

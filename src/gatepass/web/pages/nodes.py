@@ -7,8 +7,9 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from gatepass.core.errors import NotFound
-from gatepass.registry import companies, node_records
-from gatepass.registry.node_records import KnownNode
+from gatepass.registry import companies
+from gatepass.registry.replication import node_status
+from gatepass.registry.replication.node_status import KnownNode
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.deps import OurNode
@@ -29,7 +30,7 @@ def show(visitor: Visiting, node: OurNode, part: str = "") -> Response:
     """The page; with ``part=table`` only what changes from moment to moment."""
     now = node.clock.now()
     with node.database.reading(now) as session:
-        page = node_records.list_(session, visitor.actor, limit=LARGEST_PAGE)
+        page = node_status.list_(session, visitor.actor, limit=LARGEST_PAGE)
         revision, _ = revisions.here(session)
         company_names = _company_names(session, page.items)
     known = sorted(

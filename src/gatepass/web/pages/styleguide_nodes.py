@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from gatepass.registry.node_records import KnownNode
-from gatepass.registry.receipt_records import Confirmation, Receipt
+from gatepass.registry.replication.node_status import KnownNode
+from gatepass.registry.replication.receipt_status import Confirmation, Receipt
 from gatepass.web.pages.moments import HOUR, MINUTE
 
 _STALENESS = 10_000

@@ -4,7 +4,7 @@ that fills."""
 from dataclasses import dataclass
 
 from gatepass.registry.audit.sentences import elapsed
-from gatepass.registry.receipt_records import ConfirmationState, Receipt
+from gatepass.registry.replication.receipt_status import ConfirmationState, Receipt
 
 BAR_WIDTH = 96
 BAR_HEIGHT = 6

@@ -8,7 +8,7 @@ from sqlalchemy import Row, select, tuple_
 from sqlalchemy.orm import Session
 
 from gatepass.registry.actor import Actor
-from gatepass.registry.receipts import on_one_machine
+from gatepass.registry.replication.receipts import on_one_machine
 from gatepass.registry.storage import revisions as changes
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit

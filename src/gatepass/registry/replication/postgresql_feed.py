@@ -12,7 +12,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from gatepass.registry.nodes import HEARTBEAT, IN_TOUCH, MEET, WAIT_FOR_CHANGES, Presence
+from gatepass.registry.replication.liveness import (
+    HEARTBEAT,
+    IN_TOUCH,
+    MEET,
+    WAIT_FOR_CHANGES,
+    Presence,
+)
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import CHANGED_CHANNEL
 from gatepass.registry.storage.revisions import Change, Position
@@ -86,7 +92,7 @@ class DatabaseFeed:
         isolated primary with synchronous replication can't commit it.
 
         The same commit notes that this node may be vouched for until its staleness has passed: so
-        nobody says "allowed" whom a deactivation receipt doesn't count (``registry.nodes``).
+        nobody says "allowed" whom a deactivation receipt doesn't count (``registry.replication.liveness``).
         """
         with self._connected() as connection:
             cursor = connection.execute(self._heartbeat)

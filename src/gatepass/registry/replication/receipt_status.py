@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from gatepass.core.errors import NotFound
 from gatepass.registry import access_tokens
 from gatepass.registry.actor import Actor
-from gatepass.registry.receipts import on_one_machine, silent_since
+from gatepass.registry.replication.receipts import on_one_machine, silent_since
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.tables import receipt_confirmations, receipts
 

@@ -25,7 +25,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import receipts
+from gatepass.registry.replication import receipts
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database_time import POSTGRESQL_NOW, shared_now
 from gatepass.registry.storage.revisions import Position
