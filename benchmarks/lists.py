@@ -13,13 +13,14 @@ from benchmarks.figures import Figure, Result, Value
 from benchmarks.rounds import alternate
 from benchmarks.sample_grants import CATALOGUE
 from benchmarks.scenarios import Bench, scenario
-from gatepass.registry import access_tokens, authentications, companies, user_search, users
-from gatepass.registry.access_token_search import list_
+from gatepass.registry import authentications, companies, user_search, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.search import list_
 
 FEW, MANY, MANY_PEOPLE = 100, 100_000, 10_000
 _NOW = 1_800_000_000_000

@@ -32,7 +32,6 @@ from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import GatepassError
 from gatepass.core.set_digest import RollingDigest
 from gatepass.registry import (
-    access_tokens,
     allowlist,
     authentications,
     companies,
@@ -51,6 +50,7 @@ from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.storage.tables import metadata
+from gatepass.registry.tokens import access_tokens
 from gatepass.verify import frames
 from gatepass.verify.clock import Clock
 from gatepass.verify.follower import Feed, Follower

@@ -13,7 +13,6 @@ from gatepass.registry import (
     roles,
     verifier_keys,
 )
-from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import Entry
 from gatepass.registry.invitations import Invitation
@@ -21,7 +20,8 @@ from gatepass.registry.moving import contents
 from gatepass.registry.moving.contents import Contents
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Database
-from gatepass.registry.usage import DAY_MS
+from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.usage import DAY_MS
 from small_registry import HOUR, NOW, SmallRegistry
 
 

@@ -16,7 +16,6 @@ from gatepass.core.credentials import parse
 from gatepass.core.decision import Call, Decision, Reason, admit
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.mailing import Mailing
-from gatepass.registry import usage as registry_usage
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
 from gatepass.registry.proving import Proving
@@ -24,6 +23,7 @@ from gatepass.registry.sealing import FILE_NAME, SealingKey
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
+from gatepass.registry.tokens import usage as registry_usage
 from gatepass.reporting import Reporting
 from gatepass.reset_requests import ResetRequests
 from gatepass.settings import Settings

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import update
 
 from gatepass.cli.installation import opened
-from gatepass.registry import access_tokens, users
+from gatepass.registry import users
 from gatepass.registry.storage import tables
+from gatepass.registry.tokens import access_tokens
 
 NIGHTLY = "Nightly [bold]settlement[/bold]"
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from gatepass.core.decision import Reason
 from gatepass.demo import acme
-from gatepass.registry import access_tokens, email_change_links, usage, users
-from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry import email_change_links, users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
+from gatepass.registry.tokens import access_tokens, usage
+from gatepass.registry.tokens.access_tokens import AccessToken
 
 DAY = 86_400_000
 

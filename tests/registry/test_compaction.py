@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
 from followed_copy import published
-from gatepass.registry import access_tokens, authentications
+from gatepass.registry import authentications
 from gatepass.registry.actor import Actor
 from gatepass.registry.grants import compaction
 from gatepass.registry.grants.compaction import (
@@ -22,6 +22,7 @@ from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Position
 from gatepass.registry.storage.tables import email_changes, outgoing_mail, password_resets
+from gatepass.registry.tokens import access_tokens
 from small_registry import HOUR, MINUTE, SmallRegistry
 
 LIFETIME = 3 * HOUR

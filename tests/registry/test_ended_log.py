@@ -13,16 +13,11 @@ from sqlalchemy.orm import Session
 from children import finished, in_child
 from full_registry import FullRegistry
 from gatepass.core.errors import Misconfigured
-from gatepass.registry import (
-    access_tokens,
-    authentications,
-    invitations,
-    user_changes,
-    verifier_keys,
-)
+from gatepass.registry import authentications, invitations, user_changes, verifier_keys
 from gatepass.registry.actor import Actor
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import EndedLog, Ending, Reading
+from gatepass.registry.tokens import access_tokens
 from small_registry import NOW, SmallRegistry
 
 ENDING = Ending(NOW, "access_token", "gpat_1", 7, "usr_1", "Ada")

@@ -12,7 +12,6 @@ import pytest
 
 from followed_copy import FollowedCopy, published
 from gatepass.core.errors import Unavailable
-from gatepass.registry import access_tokens
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import search, sentences
 from gatepass.registry.grants import history
@@ -22,6 +21,7 @@ from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.storage.silent_server import Impatient
+from gatepass.registry.tokens import access_tokens
 from postgresql import Cluster
 from small_registry import NOW, SmallRegistry
 

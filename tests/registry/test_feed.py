@@ -13,10 +13,10 @@ from sqlalchemy import text
 
 from followed_copy import FollowedCopy, published
 from gatepass.core.errors import Unavailable
-from gatepass.registry import access_tokens
 from gatepass.registry.replication import postgresql_feed
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
+from gatepass.registry.tokens import access_tokens
 from pooler import Pooler
 from postgresql import Cluster
 from small_registry import SmallRegistry

@@ -17,7 +17,6 @@ from gatepass.core.errors import (
 from gatepass.core.grants import Holder
 from gatepass.core.networks import Networks, parse_network
 from gatepass.registry import (
-    access_tokens,
     account,
     invitation_links,
     invitations,
@@ -31,6 +30,7 @@ from gatepass.registry.audit import search_terms
 from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.invitations import Invitation
 from gatepass.registry.storage.tables import users as users_table
+from gatepass.registry.tokens import access_tokens
 from gatepass.registry.users import User
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 

@@ -18,13 +18,13 @@ from sqlalchemy import text
 
 from full_registry import FullRegistry, measured
 from gatepass.core.errors import Conflict, Misconfigured, Unavailable
-from gatepass.registry import access_tokens
 from gatepass.registry.actor import Actor
 from gatepass.registry.moving import export_file, whole
 from gatepass.registry.moving.contents import Contents, Progress
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import EndedLog, Ending
 from gatepass.registry.storage.schema import schema_state
+from gatepass.registry.tokens import access_tokens
 from postgresql import Cluster
 from small_registry import NOW
 

@@ -17,12 +17,13 @@ from deciders import (
     meet,
     rows,
 )
-from gatepass.registry import access_tokens, authentications, user_changes, verifier_keys
+from gatepass.registry import authentications, user_changes, verifier_keys
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import search, sentences
 from gatepass.registry.replication import liveness, receipts
 from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Database
+from gatepass.registry.tokens import access_tokens
 from small_registry import HOUR, NOW, SmallRegistry
 
 DAY = 24 * HOUR

@@ -16,7 +16,6 @@ from gatepass.core.errors import BrokenLink, Conflict, Misconfigured
 from gatepass.core.grants import decode_company
 from gatepass.core.networks import parse_address
 from gatepass.registry import (
-    access_tokens,
     authentications,
     companies,
     email_change_links,
@@ -40,6 +39,7 @@ from gatepass.registry.storage import revisions
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import EndedLog, Ending, Reading
+from gatepass.registry.tokens import access_tokens
 from gatepass.verify.clock import Clock
 from gatepass.verify.follower import Follower, open_copy
 from gatepass.verify.grant_file import TABLES, GrantFile

@@ -6,13 +6,14 @@ import pytest
 from sqlalchemy import insert, text, update
 
 from gatepass.core.errors import Forbidden, InvalidInput, NotFound
-from gatepass.registry import access_tokens, shut_out
-from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry import shut_out
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import Entry
 from gatepass.registry.shut_out import ShutOut
 from gatepass.registry.storage.tables import token_use, token_use_addresses, users
-from gatepass.registry.usage import DAY_MS
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.usage import DAY_MS
 from small_registry import ADDRESS, HOUR, NOW, SmallRegistry, nothing_changes
 
 OFFICE = Entry("198.51.100.0/24", "Office")

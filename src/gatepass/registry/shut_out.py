@@ -25,7 +25,7 @@ from gatepass.registry.storage.tables import (
     token_use_addresses,
     users,
 )
-from gatepass.registry.usage import DAY_MS
+from gatepass.registry.tokens.usage import DAY_MS
 
 DAYS = 30
 #: So many of each are told by name, the latest first.

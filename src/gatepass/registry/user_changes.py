@@ -16,7 +16,6 @@ from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.core.grants import Holder
 from gatepass.registry import authentications, pending_email_changes, second_factor
-from gatepass.registry.access_tokens_of_user import deactivate_all
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import standing
@@ -24,6 +23,7 @@ from gatepass.registry.grants.publishing import publish, published_holder, publi
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import users
+from gatepass.registry.tokens.of_user import deactivate_all
 from gatepass.registry.user_search import find
 from gatepass.registry.users import User, active_operators, require_no_operator
 

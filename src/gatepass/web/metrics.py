@@ -16,11 +16,11 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from gatepass.core.networks import parse_address
 from gatepass.node import Node
-from gatepass.registry import usage
 from gatepass.registry.grants import history
 from gatepass.registry.replication import node_status, receipts
 from gatepass.registry.replication.node_status import STATES, KnownNode
 from gatepass.registry.storage import revisions
+from gatepass.registry.tokens import usage
 from gatepass.web.deps import OurNode
 from gatepass.web.openapi import VERSION
 

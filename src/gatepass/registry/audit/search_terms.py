@@ -7,11 +7,11 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.errors import InvalidInput
-from gatepass.registry import access_token_search
 from gatepass.registry.actor import Actor
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.input.text import folded, storable
 from gatepass.registry.storage.tables import access_tokens, users
+from gatepass.registry.tokens import search
 
 #: A log that left some of those out that are meant would be worse than a question.
 MOST = 20
@@ -48,9 +48,7 @@ def tokens_called(session: Session, actor: Actor, text: str) -> list[Named]:
     if own_id is not None:
         wanted.append(access_tokens.c.id == own_id)
     else:
-        wanted.append(
-            access_token_search.contains(session, access_tokens.c.label_folded, folded(text))
-        )
+        wanted.append(search.contains(session, access_tokens.c.label_folded, folded(text)))
     rows = session.execute(
         select(access_tokens.c.id, access_tokens.c.label)
         .where(*wanted)

@@ -7,11 +7,11 @@ from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import NotFound
-from gatepass.registry import access_tokens
 from gatepass.registry.actor import Actor
 from gatepass.registry.replication.receipts import on_one_machine, silent_since
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.tables import receipt_confirmations, receipts
+from gatepass.registry.tokens import access_tokens
 
 ConfirmationState = Literal["refusing", "waiting", "silent"]
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import access_tokens
+from gatepass.registry.tokens import access_tokens
 from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.shapes import (
     Limit,

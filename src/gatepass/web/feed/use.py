@@ -17,8 +17,8 @@ from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
 from gatepass.core.reason import Reason
 from gatepass.node import Node
-from gatepass.registry import usage
 from gatepass.registry.storage import tables
+from gatepass.registry.tokens import usage
 from gatepass.web.feed import body
 
 #: Past this a moment or an offset is nobody's.

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from gatepass.registry import access_tokens, usage
-from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.audit import search
 from gatepass.registry.replication import receipt_status
+from gatepass.registry.tokens import access_tokens, usage
+from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute

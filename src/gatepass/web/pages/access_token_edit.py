@@ -7,8 +7,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.node import Node
-from gatepass.registry import access_tokens
-from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile

@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from gatepass.core.display_text import marked
 from gatepass.core.errors import InvalidInput
-from gatepass.registry import access_tokens, usage
-from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.paging import COUNT_LIMIT, Page
+from gatepass.registry.tokens import access_tokens, usage
+from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.phrases import counted

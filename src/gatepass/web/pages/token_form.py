@@ -12,8 +12,8 @@ from typing import Self
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
 from gatepass.core.networks import InvalidNetwork
-from gatepass.registry.access_token_fields import LATEST_EXPIRY
-from gatepass.registry.access_tokens import AccessToken
+from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.input import LATEST_EXPIRY
 from gatepass.web.pages.expiry import AT, NEVER, preset_of, read_expiry
 from gatepass.web.pages.forms import Fields
 from gatepass.web.pages.local_times import written

@@ -5,8 +5,8 @@ from starlette.responses import Response
 
 from gatepass.node import Node
 from gatepass.registry import user_changes, user_search
-from gatepass.registry.access_tokens import AccessToken
-from gatepass.registry.access_tokens_of_user import left
+from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.of_user import left
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.access_token import in_use
 from gatepass.web.pages.after_change import see_other

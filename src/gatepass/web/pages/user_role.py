@@ -7,8 +7,8 @@ from gatepass.core.display_text import isolated, marked
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.node import Node
 from gatepass.registry import roles, user_changes, user_search
-from gatepass.registry.access_tokens_of_user import left
 from gatepass.registry.roles import Role
+from gatepass.registry.tokens.of_user import left
 from gatepass.registry.users import User
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import not_saved, see_other

@@ -9,8 +9,8 @@ from gatepass.core.decision import Reason
 from gatepass.core.display_text import has_visible
 from gatepass.core.networks import format_address, parse_network
 from gatepass.registry import companies, roles
-from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
+from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.verify.presented import read_credential
 from gatepass.web.cookies import login_cookie
 from gatepass.web.deps import (

@@ -9,8 +9,15 @@ from sqlalchemy.orm import Session
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, make
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
-from gatepass.registry import access_token_fields as fields
-from gatepass.registry.access_token_records import (
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
+from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.publishing import publish
+from gatepass.registry.input.text import folded, storable
+from gatepass.registry.replication import receipts
+from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.tokens import input as fields
+from gatepass.registry.tokens.records import (
     STORED,
     AccessToken,
     LastUse,
@@ -19,14 +26,7 @@ from gatepass.registry.access_token_records import (
     grant_of,
     tokens_of,
 )
-from gatepass.registry.access_token_search import list_
-from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.audit import log
-from gatepass.registry.grants.authorization import standing
-from gatepass.registry.grants.publishing import publish
-from gatepass.registry.input.text import folded, storable
-from gatepass.registry.replication import receipts
-from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.tokens.search import list_
 
 __all__ = [
     "AccessToken",

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH
 from gatepass.core.errors import InvalidInput
 from gatepass.core.permissions import is_permission, is_wildcard, resource_wildcard
-from gatepass.registry.access_token_fields import KINDS
-from gatepass.registry.access_token_records import STORED, AccessToken, tokens_of
 from gatepass.registry.actor import Actor
 from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage.paging import COUNT_LIMIT, Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.tokens.input import KINDS
+from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
 
 _PREFIX = f"{ACCESS_TOKEN}_"
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from gatepass.registry.access_token_records import STORED, AccessToken, grant_of, tokens_of
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.publishing import publish_grants
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage.tables import access_tokens, token_use
+from gatepass.registry.tokens.records import STORED, AccessToken, grant_of, tokens_of
 
 _BATCH = 500
 
