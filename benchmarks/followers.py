@@ -16,8 +16,8 @@ from benchmarks.rounds import alternate
 from benchmarks.scenarios import LARGE, Bench, scenario
 from benchmarks.servers import Server, gatepass_worker
 from gatepass.core.grants import decode_grant
-from gatepass.registry import verifier_keys
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory import verifier_keys
 from gatepass.registry.grants.publishing import publish_grants
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database

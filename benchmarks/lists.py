@@ -13,9 +13,10 @@ from benchmarks.figures import Figure, Result, Value
 from benchmarks.rounds import alternate
 from benchmarks.sample_grants import CATALOGUE
 from benchmarks.scenarios import Bench, scenario
-from gatepass.registry import authentications, companies, user_search, users
+from gatepass.registry import authentications
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
+from gatepass.registry.directory import companies, user_search, users
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema

@@ -8,7 +8,7 @@ from benchmarks.servers import free_port
 from faults.answers import Answer, Watch, boot_ns
 from faults.experiments import Finding, Lab, Moment, Result, experiment
 from faults.installation import Installation, now
-from gatepass.registry import users
+from gatepass.registry.directory import users
 from gatepass.registry.tokens import access_tokens
 
 _STALENESS = 3

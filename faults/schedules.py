@@ -31,18 +31,11 @@ from faults.installation import CATALOGUE, now
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import GatepassError
 from gatepass.core.set_digest import RollingDigest
-from gatepass.registry import (
-    allowlist,
-    authentications,
-    companies,
-    roles,
-    user_changes,
-    users,
-    verifier_keys,
-)
+from gatepass.registry import allowlist, authentications, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist_entries import Entry
 from gatepass.registry.authentication_records import begin
+from gatepass.registry.directory import companies, roles, users, verifier_keys
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed

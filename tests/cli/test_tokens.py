@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from gatepass.cli.installation import opened
-from gatepass.registry import users
+from gatepass.registry.directory import users
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens
 

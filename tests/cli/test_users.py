@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gatepass.cli.installation import opened
-from gatepass.registry import password_resets, second_factor, throttling, user_changes, users
+from gatepass.registry import password_resets, second_factor, throttling, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
+from gatepass.registry.directory import users
 
 ADA = "ada@acme.example"
 

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from gatepass.core.grants import Holder
 from gatepass.node import Node
-from gatepass.registry import users
+from gatepass.registry.directory import users
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage import tables
 from gatepass.web.times import format_time

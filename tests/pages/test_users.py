@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gatepass.registry import second_factor
-from gatepass.registry.users import User
+from gatepass.registry.directory.users import User
 from installation import Installation
 from page_reader import Visit
 

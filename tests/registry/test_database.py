@@ -18,13 +18,13 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Unavailable
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory.users import create
 from gatepass.registry.storage.database import CHANGED_CHANNEL, Database
 from gatepass.registry.storage.engines import CHANGING
 from gatepass.registry.storage.silent_server import Impatient
 from gatepass.registry.storage.tables import decision_counts
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import etag
-from gatepass.registry.users import create
 from postgresql import Cluster
 from small_registry import HASH, NOW, SmallRegistry, nothing_changes
 

@@ -8,8 +8,8 @@ import pytest
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import Misconfigured
-from gatepass.registry import companies, users
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory import companies, users
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema, migrate, require_utf8

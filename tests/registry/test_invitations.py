@@ -23,15 +23,15 @@ from gatepass.registry import (
     password_resets,
     sign_in,
     user_changes,
-    users,
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search_terms
+from gatepass.registry.directory import users
+from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.invitations import Invitation
 from gatepass.registry.storage.tables import users as users_table
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.users import User
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
 LIFETIME = 72 * HOUR

@@ -8,9 +8,9 @@ from gatepass.core.errors import GatepassError
 from gatepass.registry import second_factor, second_factor_rule, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
+from gatepass.registry.directory.users import User
 from gatepass.registry.sign_in import sign_in
 from gatepass.registry.storage.tables import companies, recovery_codes, users
-from gatepass.registry.users import User
 from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
 

@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import GatepassError
-from gatepass.registry import authentications, email_changes, second_factor, user_changes, users
+from gatepass.registry import authentications, email_changes, second_factor, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication_records import Authentication
-from gatepass.registry.users import User
+from gatepass.registry.directory import users
+from gatepass.registry.directory.users import User
 from small_registry import SmallRegistry, nothing_changes
 
 

@@ -10,8 +10,10 @@ from gatepass.core.catalogue import Catalogue, built_in_permissions, parse_catal
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
-from gatepass.registry import authentications, companies, roles, users
+from gatepass.registry import authentications
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory import companies, roles, users
+from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import (
     follow_catalogue,
@@ -21,7 +23,6 @@ from gatepass.registry.grants.publishing import (
 )
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
-from gatepass.registry.users import User
 from small_registry import CATALOGUE, HASH, NOW, SmallRegistry, nothing_changes
 
 

@@ -17,17 +17,15 @@ from gatepass.core.grants import decode_company
 from gatepass.core.networks import parse_address
 from gatepass.registry import (
     authentications,
-    companies,
     email_change_links,
     invitation_links,
     invitations,
     password_resets,
     user_changes,
-    users,
-    verifier_keys,
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
+from gatepass.registry.directory import companies, users, verifier_keys
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.moving import export_file, whole
 from gatepass.registry.moving.contents import Progress

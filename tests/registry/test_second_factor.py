@@ -22,13 +22,13 @@ from gatepass.core.errors import (
 )
 from gatepass.registry import account, second_factor, second_factor_rule, second_factor_setup
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory.users import User
 from gatepass.registry.proving import Proving
 from gatepass.registry.sealing import SealingKey
 from gatepass.registry.second_factor import STEP_MS, step_of
 from gatepass.registry.sign_in import SignedIn
 from gatepass.registry.sign_in import sign_in as sign_in_to
 from gatepass.registry.storage.tables import users
-from gatepass.registry.users import User
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
 # RFC 6238, appendix B: the secret "12345678901234567890", SHA-1; the last six of its eight digits.

@@ -7,9 +7,9 @@ import pytest
 from gatepass.core.credentials import parse
 from gatepass.core.decision import Reason, admit_verifier
 from gatepass.core.errors import Forbidden, InvalidInput, NotFound
-from gatepass.registry import verifier_keys
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import search
+from gatepass.registry.directory import verifier_keys
 from gatepass.registry.grants.publishing import published_grant
 from small_registry import NOW, SmallRegistry, nothing_changes
 

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 from starlette.responses import StreamingResponse
 
 from gatepass.core.errors import Forbidden
-from gatepass.registry import users
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.audit.kinds import KINDS
+from gatepass.registry.directory import users
 from gatepass.registry.tokens import access_tokens
 from gatepass.web.api import audit_export
 from installation import Installation

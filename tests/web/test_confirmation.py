@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gatepass.registry import users
+from gatepass.registry.directory import users
 from gatepass.registry.invitation_links import make_link
 from gatepass.web.cookies import cookie_name
 from installation import PASSWORD, Installation

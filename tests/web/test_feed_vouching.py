@@ -18,8 +18,8 @@ from feeding import Feed, Loop, here, registry
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
 from gatepass.node import Node, open_node
-from gatepass.registry import companies, verifier_keys
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory import companies, verifier_keys
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.settings import Settings

@@ -18,8 +18,8 @@ from gatepass.cli.output import (
     when,
 )
 from gatepass.cli.tree import app
-from gatepass.registry import companies
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory import companies
 from gatepass.registry.storage.paging import LARGEST_PAGE, each
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.search import list_ as search

@@ -15,8 +15,8 @@ from gatepass.cli.output import (
     when,
 )
 from gatepass.cli.tree import app
-from gatepass.registry import verifier_keys
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory import verifier_keys
 from gatepass.registry.storage.paging import each
 from gatepass.web.api.verifier_keys import VerifierKey
 

@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import ADMIN
 from gatepass.node import Node
-from gatepass.registry import companies, passwords, roles, user_changes, users, verifier_keys
+from gatepass.registry import passwords, user_changes
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory import companies, roles, users, verifier_keys
+from gatepass.registry.directory.users import User
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens, usage
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.registry.users import User
 from gatepass.verify.usage import Batch
 
 COMPANY = "Acme Payments"

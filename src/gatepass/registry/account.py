@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from gatepass.core.errors import Conflict
 from gatepass.registry import (
     authentications,
-    companies,
     password_resets,
     passwords,
     pending_email_changes,
@@ -22,6 +21,7 @@ from gatepass.registry import (
 )
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory import companies
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.input.text import read_label
 from gatepass.registry.pending_email_changes import EmailChange

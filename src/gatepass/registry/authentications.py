@@ -7,7 +7,6 @@ from sqlalchemy import Row, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Forbidden, NotFound
-from gatepass.registry import users
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication_records import (
@@ -16,6 +15,7 @@ from gatepass.registry.authentication_records import (
     authentication_of,
     grant_of,
 )
+from gatepass.registry.directory import users
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import storable

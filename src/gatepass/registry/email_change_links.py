@@ -17,6 +17,7 @@ from gatepass.core.errors import BrokenLink, Conflict
 from gatepass.registry import email_changes, invitations, password_resets
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory.users import User, by_email, get
 from gatepass.registry.grants.authorization import still_holds
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.input.emails import fold_email, read_email
@@ -24,7 +25,6 @@ from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.storage.tables import companies
 from gatepass.registry.storage.tables import email_changes as table
 from gatepass.registry.storage.tables import users as users_table
-from gatepass.registry.users import User, by_email, get
 
 BROKEN = "This e-mail address link is broken"
 CHANGED_MAIL = "email_changed"

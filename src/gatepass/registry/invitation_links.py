@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import INVITATION, new_id
 from gatepass.core.errors import BrokenLink, InvalidInput
-from gatepass.registry import outgoing_mail, passwords, users
+from gatepass.registry import outgoing_mail, passwords
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory import users
+from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import still_holds
 from gatepass.registry.grants.publishing import published_holder, published_rules
 from gatepass.registry.input.text import Problems, label_problem
@@ -25,7 +27,6 @@ from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.storage.database import Committed, Database
 from gatepass.registry.storage.tables import invitations
 from gatepass.registry.storage.tables import users as users_table
-from gatepass.registry.users import User
 
 BROKEN = "This invitation link is broken"
 

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import INVITATION, new_id
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
-from gatepass.registry import outgoing_mail, users
+from gatepass.registry import outgoing_mail
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory import users
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.input.text import storable

@@ -22,12 +22,12 @@ from gatepass.registry import (
 )
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory.users import User, latest_row
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.mail_links import followed, new_link, require_admitted
 from gatepass.registry.storage.database import Database, Turn, wait_for_turn
 from gatepass.registry.storage.database_time import AHEAD_MS
 from gatepass.registry.storage.tables import companies, password_resets, users
-from gatepass.registry.users import User, latest_row
 
 BROKEN = "This password reset link is broken"
 MAIL_KIND = "password_reset"

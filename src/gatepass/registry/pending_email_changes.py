@@ -6,11 +6,12 @@ from typing import Any
 from sqlalchemy import Row, Select, select, update
 from sqlalchemy.orm import Session
 
-from gatepass.registry import outgoing_mail, users
+from gatepass.registry import outgoing_mail
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory import users
+from gatepass.registry.directory.users import User
 from gatepass.registry.storage.tables import email_changes
-from gatepass.registry.users import User
 
 
 @dataclass(frozen=True, slots=True)

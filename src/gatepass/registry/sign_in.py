@@ -15,16 +15,17 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import SignInFailed, Unavailable
 from gatepass.core.networks import parse_address
-from gatepass.registry import passwords, second_factor, throttling, users
+from gatepass.registry import passwords, second_factor, throttling
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication_records import Authentication, begin
+from gatepass.registry.directory import users
+from gatepass.registry.directory.users import user_of
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.sealing import SealingKey
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.tables import users as users_table
 from gatepass.registry.throttling import Attempt
-from gatepass.registry.users import user_of
 
 
 class SignedIn(NamedTuple):

@@ -21,16 +21,16 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.errors import NotFound, TooManyAttempts
 from gatepass.core.networks import format_address, parse_address
-from gatepass.registry import users
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory import users
+from gatepass.registry.directory.users import User
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.input.text import folded
 from gatepass.registry.storage.database import Turn, wait_for_turn
 from gatepass.registry.storage.database_time import AHEAD_MS
 from gatepass.registry.storage.tables import authentications, password_resets, sign_in_failures
 from gatepass.registry.storage.tables import users as users_table
-from gatepass.registry.users import User
 
 WINDOW_MS = 15 * 60 * 1000
 MOST_PER_ACCOUNT = 10

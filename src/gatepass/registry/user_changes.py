@@ -18,14 +18,14 @@ from gatepass.core.grants import Holder
 from gatepass.registry import authentications, pending_email_changes, second_factor
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory.user_search import find
+from gatepass.registry.directory.users import User, active_operators, require_no_operator
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish, published_holder, published_rules
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import users
 from gatepass.registry.tokens.of_user import deactivate_all
-from gatepass.registry.user_search import find
-from gatepass.registry.users import User, active_operators, require_no_operator
 
 
 def etag(user: User) -> str:

@@ -18,9 +18,10 @@ from gatepass.core.errors import Forbidden, InvalidInput
 from gatepass.core.grants import Grant
 from gatepass.core.networks import format_address, parse_address
 from gatepass.node import Node
-from gatepass.registry import second_factor_rule, users
+from gatepass.registry import second_factor_rule
 from gatepass.registry.actor import Actor
-from gatepass.registry.users import User
+from gatepass.registry.directory import users
+from gatepass.registry.directory.users import User
 from gatepass.verify.client_address import client_address
 from gatepass.verify.presented import read_credential, read_single
 from gatepass.web.bodies import body_may_be_large, sender_is_known

@@ -15,9 +15,9 @@ from gatepass.core import grants
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.errors import NotFound
 from gatepass.core.grants import CompanyRules, Grant, Holder
-from gatepass.registry import role_records
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory import role_records
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
 from gatepass.verify.grant_file import REMOVE, UPSERT

@@ -14,9 +14,10 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Misconfigured
-from gatepass.registry import companies, outgoing_mail, users
+from gatepass.registry import outgoing_mail
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log as audit_log
+from gatepass.registry.directory import companies, users
 from gatepass.registry.moving import contents, known
 from gatepass.registry.moving.contents import Contents, Progress
 from gatepass.registry.moving.ending import end

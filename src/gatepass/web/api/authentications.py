@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from gatepass.core.errors import NotConfirmed
-from gatepass.registry import authentications, companies
+from gatepass.registry import authentications
+from gatepass.registry.directory import companies
 from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.shapes import (
     Limit,

@@ -7,8 +7,9 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import companies, second_factor_rule
+from gatepass.registry import second_factor_rule
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory import companies
 from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.shapes import Record, Time, wanted_tags
 from gatepass.web.confirmation import settled

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
 from gatepass.core.errors import Conflict, NotConfirmed
-from gatepass.registry import roles
+from gatepass.registry.directory import roles
 from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, RecordId, wanted_tags
 from gatepass.web.confirmation import mark, settled

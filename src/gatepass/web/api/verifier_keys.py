@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 
-from gatepass.registry import verifier_keys
+from gatepass.registry.directory import verifier_keys
 from gatepass.web.api.body import NoFields, body, takes
 from gatepass.web.api.shapes import (
     Limit,

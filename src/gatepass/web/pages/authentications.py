@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from gatepass.core.errors import InvalidInput
-from gatepass.registry import authentications, users
+from gatepass.registry import authentications
+from gatepass.registry.directory import users
 from gatepass.registry.storage.paging import Page
 from gatepass.web.deps import OurNode
 from gatepass.web.pages import places

@@ -5,8 +5,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node import Node
-from gatepass.registry import companies
-from gatepass.registry.company_figures import people_by_status, tokens_by_status
+from gatepass.registry.directory import companies
+from gatepass.registry.directory.figures import people_by_status, tokens_by_status
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.company_second_factor import rule_of

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gatepass.core.errors import Conflict
 from gatepass.registry import second_factor_rule
-from gatepass.registry.companies import Company
+from gatepass.registry.directory.companies import Company
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from gatepass.core.errors import NotFound
-from gatepass.registry import companies
+from gatepass.registry.directory import companies
 from gatepass.registry.replication import node_status
 from gatepass.registry.replication.node_status import KnownNode
 from gatepass.registry.storage import revisions

@@ -9,8 +9,8 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.core.permissions import EVERYTHING
 from gatepass.node import Node
-from gatepass.registry import roles
-from gatepass.registry.roles import Role
+from gatepass.registry.directory import roles
+from gatepass.registry.directory.roles import Role
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile

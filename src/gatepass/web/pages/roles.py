@@ -5,9 +5,9 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict
 from gatepass.node import Node
-from gatepass.registry import roles
 from gatepass.registry.audit import search
-from gatepass.registry.roles import Role
+from gatepass.registry.directory import roles
+from gatepass.registry.directory.roles import Role
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.differences import Meanwhile, meanwhile

@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from gatepass.registry import second_factor_rule, user_changes, user_search, users
+from gatepass.registry import second_factor_rule, user_changes
+from gatepass.registry.directory import user_search, users
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from gatepass.core.errors import InvalidInput
-from gatepass.registry import roles, user_search
+from gatepass.registry.directory import roles, user_search
+from gatepass.registry.directory.users import User
 from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.paging import Page
-from gatepass.registry.users import User
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.invitations import section

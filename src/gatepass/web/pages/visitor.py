@@ -8,8 +8,8 @@ from fastapi import Depends, Request
 from gatepass.core.decision import Reason
 from gatepass.core.display_text import has_visible
 from gatepass.core.networks import format_address, parse_network
-from gatepass.registry import companies, roles
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory import companies, roles
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.verify.presented import read_credential
 from gatepass.web.cookies import login_cookie

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from gatepass.core.display_text import has_visible
-from gatepass.registry.role_records import Role
+from gatepass.registry.directory.role_records import Role
 
 # By case, because capitals look like other letters than small ones do: Ν like N, but ν like v.
 _LOOK_ALIKES = str.maketrans(

@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.errors import InvalidInput, NotFound
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory.users import User, user_of
 from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import users
-from gatepass.registry.users import User, user_of
 
 # How many are looked through at a time for a name.
 _STRIDE = 1_000
