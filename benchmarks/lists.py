@@ -13,9 +13,9 @@ from benchmarks.figures import Figure, Result, Value
 from benchmarks.rounds import alternate
 from benchmarks.sample_grants import CATALOGUE
 from benchmarks.scenarios import Bench, scenario
-from gatepass.registry import authentications
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
+from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import companies, user_search, users
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
@@ -172,7 +172,7 @@ def _people(path: Path, number: int) -> Database:
 #: As the REST API and the pages ask for them.
 _LISTS: dict[str, Callable[..., object]] = {
     "users": user_search.list_,
-    "authentications": partial(authentications.list_, user="all"),
+    "authentications": partial(sessions.list_, user="all"),
     "audit events": search.list_,
     "audit events, one person's": partial(search.list_, people=["usr_1"]),
     "audit events, a token's": partial(search.list_, tokens=["gpat_1"]),

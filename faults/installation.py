@@ -20,9 +20,9 @@ from sqlalchemy import insert, select
 from faults.asking import Asking, Rest
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN, make
-from gatepass.registry import passwords
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication_records import begin
+from gatepass.registry.authentication import passwords
+from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.directory import companies, users, verifier_keys
 from gatepass.registry.grants import publishing
 from gatepass.registry.storage import tables

@@ -31,10 +31,11 @@ from faults.installation import CATALOGUE, now
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import GatepassError
 from gatepass.core.set_digest import RollingDigest
-from gatepass.registry import allowlist, authentications, user_changes
+from gatepass.registry import allowlist, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist_entries import Entry
-from gatepass.registry.authentication_records import begin
+from gatepass.registry.authentication import sessions
+from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.directory import companies, roles, users, verifier_keys
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
@@ -283,9 +284,7 @@ class _Schedule(RuleBasedStateMachine):
         if gone:
             self._change(lambda session: publishing.withdraw_grants(session, [login]))
         else:
-            self._change(
-                lambda session: authentications.deactivate(session, self._ada(session), login)
-            )
+            self._change(lambda session: sessions.deactivate(session, self._ada(session), login))
 
     @rule(permissions=st.sampled_from(_SETS), which=_picked)
     def change_roles(self, permissions: list[str], which: int) -> None:

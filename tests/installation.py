@@ -7,8 +7,8 @@ from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
 from gatepass.node import Node
-from gatepass.registry import passwords
 from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import companies, users, verifier_keys
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.directory.users import User

@@ -15,16 +15,16 @@ from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.credentials import LOGIN_TOKEN, make, parse
 from gatepass.core.decision import Call, Decision, Reason, decide, held
 from gatepass.core.networks import parse_address
-from gatepass.registry import passwords
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.audit.events import AuditEvent
-from gatepass.registry.authentication_records import begin
+from gatepass.registry.authentication import passwords
+from gatepass.registry.authentication.encryption import SealingKey
+from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
-from gatepass.registry.sealing import SealingKey
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import AccessToken

@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from gatepass import reset_requests
 from gatepass.core.errors import Unavailable
+from gatepass.registry.authentication.throttling import MOST_PER_ADDRESS, WINDOW_MS
 from gatepass.registry.storage.database import Database
-from gatepass.registry.throttling import MOST_PER_ADDRESS, WINDOW_MS
 from gatepass.reset_requests import ResetRequests
 from small_registry import ADDRESS, HOUR, SmallRegistry, nothing_changes
 

@@ -16,10 +16,10 @@ from gatepass.core.credentials import parse
 from gatepass.core.decision import Call, Decision, Reason, admit
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.mailing import Mailing
+from gatepass.registry.authentication.encryption import FILE_NAME, SealingKey
+from gatepass.registry.authentication.reauthentication import Proving
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
-from gatepass.registry.proving import Proving
-from gatepass.registry.sealing import FILE_NAME, SealingKey
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog

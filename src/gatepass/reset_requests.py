@@ -15,7 +15,8 @@ from threading import Lock
 from typing import NamedTuple
 
 from gatepass.core.errors import GatepassError
-from gatepass.registry import password_resets, throttling
+from gatepass.registry import password_resets
+from gatepass.registry.authentication import throttling
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.storage.database import Database
 

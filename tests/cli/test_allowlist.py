@@ -9,7 +9,7 @@ from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import Entry
-from gatepass.registry.authentication_records import begin
+from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.directory import users
 
 OFFICE = Entry("203.0.113.0/24", "Office")

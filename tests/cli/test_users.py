@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gatepass.cli.installation import opened
-from gatepass.registry import password_resets, second_factor, throttling, user_changes
+from gatepass.registry import password_resets, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
+from gatepass.registry.authentication import throttling, totp
 from gatepass.registry.directory import users
 
 ADA = "ada@acme.example"
@@ -20,7 +21,7 @@ def enrol() -> None:
         node.sealing.make()
         ada = users.by_email(change.session, ADA)
         assert ada is not None
-        second_factor.put(change.session, ada.id, second_factor.new_secret(), 0, node.sealing)
+        totp.put(change.session, ada.id, totp.new_secret(), 0, node.sealing)
 
 
 def test_a_lost_second_factor_is_turned_off_at_once(installed: Callable[..., Any]) -> None:

@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import insert, update
 
 from gatepass.core.errors import Forbidden, InvalidInput
-from gatepass.registry import allowlist, authentications
+from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.allowlist import Entry
 from gatepass.registry.audit import log, search
 from gatepass.registry.audit.events import AuditEvent
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.audit.sentences import sentence
+from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
 from gatepass.registry.storage.tables import roles
 from gatepass.registry.tokens import access_tokens
@@ -87,7 +88,7 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
             change.session, ada, registry.northwind.id, [Entry("198.51.100.0/24", "Office")]
         )
         allowlist.replace(change.session, Actor.command_line(), registry.northwind.id, [])
-        authentications.deactivate(change.session, ada, str(ada.credential))
+        sessions.deactivate(change.session, ada, str(ada.credential))
     assert [sentence(event) for event in registry.events()] == [
         "The command line created the company Northwind",
         "The command line created the company Contoso",

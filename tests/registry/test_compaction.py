@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
 from followed_copy import published
-from gatepass.registry import authentications
 from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import sessions
 from gatepass.registry.grants import compaction
 from gatepass.registry.grants.compaction import (
     GRANTS_KEPT_MS,
@@ -82,7 +82,7 @@ def test_a_login_tokens_grant_goes_a_day_after_its_end(registry: SmallRegistry) 
     """By then it is refused like any text that isn't known; who signed in when stays listed."""
     ended = registry.signed_in(registry.ada)
     with registry.changing() as change:
-        authentications.sign_out(change.session, ended)
+        sessions.sign_out(change.session, ended)
     token, _ = registry.token(registry.signed_in(registry.ada), expires_at=registry.now + HOUR)
     expiring = registry.signed_in(registry.carl)
     copy = Copy(registry)
@@ -102,7 +102,7 @@ def test_a_login_tokens_grant_goes_a_day_after_its_end(registry: SmallRegistry) 
     assert has_grant(registry, token.id)
     assert has_grant(registry, current.credential)
     with registry.reading() as session:
-        listed = authentications.list_(session, current).items
+        listed = sessions.list_(session, current).items
     assert ended.credential in [each.id for each in listed]
     copy.follow()
     copy.check()
@@ -237,7 +237,7 @@ def test_whatever_happens_a_copy_that_followed_is_the_registry(
     def sign_out() -> None:
         if here:
             with registry.changing() as change:
-                authentications.sign_out(change.session, here.pop())
+                sessions.sign_out(change.session, here.pop())
 
     def pass_time(ms: int) -> None:
         nonlocal ada

@@ -23,16 +23,16 @@ from gatepass.registry import (
     invitations,
     password_resets,
     pending_email_changes,
-    sign_in,
     user_changes,
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.allowlist import Entry
+from gatepass.registry.authentication import sign_in
+from gatepass.registry.authentication.reauthentication import Proving
 from gatepass.registry.directory import roles, users
 from gatepass.registry.directory.users import User
 from gatepass.registry.email_change_links import LetterWithLink
 from gatepass.registry.pending_email_changes import EmailChange
-from gatepass.registry.proving import Proving
 from gatepass.registry.storage.tables import outgoing_mail
 from gatepass.registry.storage.tables import password_resets as resets
 from gatepass.registry.storage.tables import users as users_table

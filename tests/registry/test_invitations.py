@@ -16,16 +16,10 @@ from gatepass.core.errors import (
 )
 from gatepass.core.grants import Holder
 from gatepass.core.networks import Networks, parse_network
-from gatepass.registry import (
-    account,
-    invitation_links,
-    invitations,
-    password_resets,
-    sign_in,
-    user_changes,
-)
+from gatepass.registry import account, invitation_links, invitations, password_resets, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search_terms
+from gatepass.registry.authentication import sign_in
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import publish, published_rules

@@ -5,11 +5,12 @@ from sqlalchemy import func, select, update
 
 from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError
-from gatepass.registry import second_factor, second_factor_rule, user_changes
+from gatepass.registry import user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
+from gatepass.registry.authentication import totp, totp_policy
+from gatepass.registry.authentication.sign_in import sign_in
 from gatepass.registry.directory.users import User
-from gatepass.registry.sign_in import sign_in
 from gatepass.registry.storage.tables import companies, recovery_codes, users
 from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
@@ -22,9 +23,9 @@ def turn_off(registry: SmallRegistry, actor: Actor, user: str) -> User:
 def enrol(registry: SmallRegistry, user: User) -> list[str]:
     """Give *user* a second factor; the recovery codes."""
     registry.sealing.make()
-    secret = second_factor.new_secret()
+    secret = totp.new_secret()
     with registry.changing() as change:
-        return second_factor.put(change.session, user.id, secret, 0, registry.sealing)
+        return totp.put(change.session, user.id, secret, 0, registry.sealing)
 
 
 def enter(registry: SmallRegistry, user: User, code: str | None = None) -> str:
@@ -141,7 +142,7 @@ def test_a_company_that_requires_one_wants_a_new_one(registry: SmallRegistry, gr
         change.session.execute(update(companies).values(second_factor_required=True))
     turn_off(registry, registry.signed_in(registry.ada), grace.id)
     with registry.reading() as session:
-        assert second_factor_rule.lacking(session, grace.id)
+        assert totp_policy.lacking(session, grace.id)
 
 
 def test_the_command_line_helps_the_last_administrator(registry: SmallRegistry) -> None:

@@ -17,9 +17,10 @@ from deciders import (
     meet,
     rows,
 )
-from gatepass.registry import authentications, user_changes
+from gatepass.registry import user_changes
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import search, sentences
+from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
 from gatepass.registry.replication import liveness, receipts
 from gatepass.registry.storage import revisions, tables
@@ -279,10 +280,10 @@ def test_a_sign_in_that_is_deactivated_but_not_one_that_is_given_up(
     other = registry.signed_in(registry.ada)
     assert other.credential is not None
     found = begun(
-        registry, lambda session: authentications.deactivate(session, ada, str(other.credential))
+        registry, lambda session: sessions.deactivate(session, ada, str(other.credential))
     )
     assert found == [("authentication", other.credential)]
-    assert begun(registry, lambda session: authentications.sign_out(session, ada)) == []
+    assert begun(registry, lambda session: sessions.sign_out(session, ada)) == []
 
 
 def test_only_nodes_look_at_verifier_keys(registry: SmallRegistry) -> None:

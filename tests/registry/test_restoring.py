@@ -16,7 +16,6 @@ from gatepass.core.errors import BrokenLink, Conflict, Misconfigured
 from gatepass.core.grants import decode_company
 from gatepass.core.networks import parse_address
 from gatepass.registry import (
-    authentications,
     email_change_links,
     invitation_links,
     invitations,
@@ -25,6 +24,8 @@ from gatepass.registry import (
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
+from gatepass.registry.authentication import sessions
+from gatepass.registry.authentication.sign_in import sign_in
 from gatepass.registry.directory import companies, users, verifier_keys
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.moving import export_file, whole
@@ -32,7 +33,6 @@ from gatepass.registry.moving.contents import Progress
 from gatepass.registry.moving.known import KINDS
 from gatepass.registry.moving.restoring import SILENCE_MS, Restored, restore
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
-from gatepass.registry.sign_in import sign_in
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Database
@@ -121,7 +121,7 @@ ENDS: dict[str, Callable[[Session, FullRegistry], object]] = {
     "invitation": lambda session, registry: invitations.deactivate(
         session, registry.signed, registry.invitation.id
     ),
-    "authentication": lambda session, registry: authentications.sign_out(session, registry.signed),
+    "authentication": lambda session, registry: sessions.sign_out(session, registry.signed),
 }
 
 

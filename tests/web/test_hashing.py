@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.errors import Unavailable
-from gatepass.registry import passwords
+from gatepass.registry.authentication import passwords
 from gatepass.web import hashing as hashing_module
 from gatepass.web.hashing import HashingQueue, Place, hashing
 from installation import PASSWORD, Installation

@@ -16,7 +16,7 @@ from gatepass.cli.output import AsJson, print_json, when
 from gatepass.cli.tree import app
 from gatepass.core.errors import Unavailable
 from gatepass.node import Node
-from gatepass.registry import second_factor
+from gatepass.registry.authentication import totp
 from gatepass.registry.moving import export_file, whole
 from gatepass.registry.moving.contents import Content, Progress
 from gatepass.registry.storage.schema import require_utf8
@@ -145,13 +145,13 @@ def counted(found: Mapping[str, Content]) -> str:
 def key_is_needed(node: Node) -> bool:
     """Whether there are second factors: they are sealed with a key that is in no export."""
     with node.database.reading(node.clock.now()) as session:
-        return second_factor.any_sealed(session) is not None
+        return totp.any_sealed(session) is not None
 
 
 def key_fits(node: Node) -> bool:
     """Whether the second factors can be used with the key that this machine has."""
     with node.database.reading(node.clock.now()) as session:
-        sealed = second_factor.any_sealed(session)
+        sealed = totp.any_sealed(session)
     try:
         if sealed is not None:
             node.sealing.require(sealed)

@@ -9,8 +9,9 @@ from gatepass.cli.installation import opened
 from gatepass.cli.output import AsJson, as_sent, print_json, printable, warn_unconfirmed
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, NotFound
-from gatepass.registry import email_change_links, password_resets, throttling, user_changes
+from gatepass.registry import email_change_links, password_resets, user_changes
 from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import throttling
 from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.users import User as Found
 from gatepass.registry.storage.database import Change

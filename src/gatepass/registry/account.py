@@ -11,21 +11,16 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import (
-    authentications,
-    password_resets,
-    passwords,
-    pending_email_changes,
-    second_factor,
-    second_factor_rule,
-)
+from gatepass.registry import password_resets, pending_email_changes
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.authentication import passwords, sessions, totp_policy
+from gatepass.registry.authentication import totp as second_factor
+from gatepass.registry.authentication.reauthentication import Proving, require_person
 from gatepass.registry.directory import companies
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.input.text import read_label
 from gatepass.registry.pending_email_changes import EmailChange
-from gatepass.registry.proving import Proving, require_person
 from gatepass.registry.storage.database import Committed
 from gatepass.registry.storage.tables import users
 
@@ -65,7 +60,7 @@ def get(session: Session, actor: Actor) -> Account:
         last_sign_in_at=row.last_sign_in_at,
         second_factor=row.totp_sealed is not None,
         recovery_codes_left=second_factor.recovery_codes_left(session, row.id),
-        second_factor_required=second_factor_rule.required(session, row.company_id),
+        second_factor_required=totp_policy.required(session, row.company_id),
         email_change=pending_email_changes.pending(session, row.id),
     )
 
@@ -117,7 +112,7 @@ def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -
         # The second factor that let a short one pass may be gone by now.
         _check_rules(session, row, new)
         session.execute(update(users).where(users.c.id == row.id).values(password_hash=kept))
-        ended = authentications.deactivate_others(session, actor)
+        ended = sessions.deactivate_others(session, actor)
         password_resets.end_links(session, actor, row.id)
         pending_email_changes.end_pending(session, actor, row.id)
         after = {"authentications_ended": ended}

@@ -17,12 +17,12 @@ from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, InvalidInput, OperatorEmailForbidden, TooManyAttempts
 from gatepass.registry import invitations, outgoing_mail, user_changes
 from gatepass.registry.actor import Actor
+from gatepass.registry.authentication.reauthentication import Proving, require_person
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.input.emails import read_email
 from gatepass.registry.pending_email_changes import EmailChange, end_pending, pending, record
-from gatepass.registry.proving import Proving, require_person
 from gatepass.registry.storage.database import Committed
 from gatepass.registry.storage.database_time import AHEAD_MS
 from gatepass.registry.storage.tables import email_changes

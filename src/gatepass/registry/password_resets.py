@@ -13,15 +13,10 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import PASSWORD_RESET, new_id
 from gatepass.core.errors import BrokenLink, Conflict
-from gatepass.registry import (
-    authentications,
-    outgoing_mail,
-    passwords,
-    pending_email_changes,
-    throttling,
-)
+from gatepass.registry import outgoing_mail, pending_email_changes
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.authentication import passwords, sessions, throttling
 from gatepass.registry.directory.users import User, latest_row
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.mail_links import followed, new_link, require_admitted
@@ -278,7 +273,7 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
     session.execute(
         update(users).where(users.c.id == row.user_id).values(password_hash=password_hash)
     )
-    ended = authentications.end_others(session, actor)
+    ended = sessions.end_others(session, actor)
     log.record(
         session,
         actor,

@@ -15,9 +15,10 @@ from gatepass.core.catalogue import ADMIN
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.core.grants import Holder
-from gatepass.registry import authentications, pending_email_changes, second_factor
+from gatepass.registry import pending_email_changes
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.authentication import sessions, totp
 from gatepass.registry.directory.user_search import find
 from gatepass.registry.directory.users import User, active_operators, require_no_operator
 from gatepass.registry.grants.authorization import standing
@@ -159,8 +160,8 @@ def turn_off_second_factor(session: Session, actor: Actor, user_id: str) -> User
     require_no_operator(session, actor, user)
     if not user.second_factor:
         return user
-    second_factor.remove(session, user.id)
-    ended = authentications.end_of_user(session, actor, user.id)
+    totp.remove(session, user.id)
+    ended = sessions.end_of_user(session, actor, user.id)
     _record(session, actor, "second_factor_disabled", user, after={"authentications_ended": ended})
     return find(session, actor, user.id)
 

@@ -18,8 +18,8 @@ from gatepass.core.errors import Forbidden, InvalidInput
 from gatepass.core.grants import Grant
 from gatepass.core.networks import format_address, parse_address
 from gatepass.node import Node
-from gatepass.registry import second_factor_rule
 from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.verify.client_address import client_address
@@ -115,7 +115,7 @@ def caller_of(request: Request, decision: Decision) -> Caller:
     signed_in = grant.kind == "login"
     with node.database.reading(node.clock.now()) as session:
         user = users.get(session, grant.user)
-        lacking = signed_in and second_factor_rule.lacking(session, user.id)
+        lacking = signed_in and totp_policy.lacking(session, user.id)
     if lacking and request.url.path not in _WAY_TO_SECOND_FACTOR:
         raise Forbidden(
             "Your company requires a second factor. Set one up to go on.",

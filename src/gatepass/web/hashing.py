@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from gatepass.core.errors import Unavailable
 from gatepass.registry.actor import Actor
-from gatepass.registry.throttling import Attempt, source_of
+from gatepass.registry.authentication.throttling import Attempt, source_of
 
 T = TypeVar("T")
 

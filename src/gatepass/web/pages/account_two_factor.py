@@ -16,7 +16,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts
 from gatepass.node import Node
-from gatepass.registry import account, second_factor, second_factor_setup
+from gatepass.registry import account
+from gatepass.registry.authentication import totp, totp_enrolment
 from gatepass.registry.storage.database import Committed
 from gatepass.web.deps import OurNode
 from gatepass.web.hashing import Place, hashing
@@ -84,7 +85,7 @@ def _act(
 
 
 def _enable(node: Node, visitor: Visitor, fields: Fields) -> Response:
-    made = second_factor_setup.enable(
+    made = totp_enrolment.enable(
         node.proving,
         visitor.actor,
         setup=_bytes(fields.one("setup")),
@@ -95,14 +96,14 @@ def _enable(node: Node, visitor: Visitor, fields: Fields) -> Response:
 
 
 def _replace(node: Node, visitor: Visitor, fields: Fields) -> Response:
-    made = second_factor_setup.replace_recovery_codes(
+    made = totp_enrolment.replace_recovery_codes(
         node.proving, visitor.actor, code=fields.one("code")
     )
     return _codes(node, visitor, made, first=False)
 
 
 def _disable(node: Node, visitor: Visitor, fields: Fields) -> Response:
-    confirmed = second_factor_setup.disable(
+    confirmed = totp_enrolment.disable(
         node.proving,
         visitor.actor,
         password=fields.one("current_password"),
@@ -158,12 +159,12 @@ def _setup(node: Node, visitor: Visitor, sealed: str) -> Setup:
         Unavailable: there is no key to seal it with.
     """
     try:
-        secret = second_factor_setup.secret_of(node.proving, visitor.actor, _bytes(sealed))
+        secret = totp_enrolment.secret_of(node.proving, visitor.actor, _bytes(sealed))
     except InvalidInput:
-        secret, fresh = second_factor_setup.begin(node.proving, visitor.actor)
+        secret, fresh = totp_enrolment.begin(node.proving, visitor.actor)
         sealed = base64.urlsafe_b64encode(fresh).decode()
     groups = (secret[at : at + _SECRET_GROUP] for at in range(0, len(secret), _SECRET_GROUP))
-    picture = qr_code(second_factor.provisioning_uri(secret, visitor.email))
+    picture = qr_code(totp.provisioning_uri(secret, visitor.email))
     return Setup(sealed, " ".join(groups), picture)
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from gatepass.core.errors import InvalidInput
-from gatepass.registry import authentications
+from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import users
 from gatepass.registry.storage.paging import Page
 from gatepass.web.deps import OurNode
@@ -41,16 +41,14 @@ def show_list(
     problem = ""
     with node.database.reading(now) as session:
         try:
-            page = authentications.list_(
-                session, visitor.actor, user=user or None, cursor=cursor or None
-            )
+            page = sessions.list_(session, visitor.actor, user=user or None, cursor=cursor or None)
         except InvalidInput:
             page = Page([], None)
             problem = "This page of the list can't be found any more."
         operators = frozenset[str]()
         if user and not visitor.actor.operator:
             operators = users.operators(session, visitor.actor.company or "")
-        others = authentications.other_active(session, visitor.actor)
+        others = sessions.other_active(session, visitor.actor)
         # Whoever may see the list of someone's sign-ins may see whose it is.
         whose = users.get(session, user) if user not in ("", "all") else None
     return render(
@@ -77,7 +75,7 @@ def ask(visitor: Visiting, node: OurNode) -> Response:
     """What it means, as a page of its own."""
     now = node.clock.now()
     with node.database.reading(now) as session:
-        others = authentications.other_active(session, visitor.actor)
+        others = sessions.other_active(session, visitor.actor)
     return render("authentications/others.html", visitor=visitor, now=now, others=others)
 
 
@@ -85,7 +83,7 @@ def ask(visitor: Visiting, node: OurNode) -> Response:
 def deactivate_others(visitor: Visiting, node: OurNode) -> Response:
     """End all of one's own but the one in use."""
     with node.database.changing(node.clock.now()) as change:
-        authentications.deactivate_others(change.session, visitor.actor)
+        sessions.deactivate_others(change.session, visitor.actor)
     return see_other(address("", done="others"), confirmed=change.confirmed)
 
 
@@ -94,7 +92,7 @@ def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respo
     """End one of them, and show the list it was in."""
     user = fields.one("user")
     with node.database.changing(node.clock.now()) as change:
-        authentications.deactivate(change.session, visitor.actor, id)
+        sessions.deactivate(change.session, visitor.actor, id)
     return see_other(address(user, done="deactivated"), confirmed=change.confirmed)
 
 

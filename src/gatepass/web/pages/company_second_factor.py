@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import second_factor_rule
+from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory.companies import Company
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
@@ -40,8 +40,8 @@ def rule_of(session: Session, visitor: Visitor, company: Company) -> Rule:
     """The rule as *visitor* meets it."""
     return Rule(
         required=company.second_factor_required,
-        without=second_factor_rule.without(session, company.id),
-        own=second_factor_rule.has_own(session, visitor.actor.user or ""),
+        without=totp_policy.without(session, company.id),
+        own=totp_policy.has_own(session, visitor.actor.user or ""),
     )
 
 
@@ -58,7 +58,7 @@ def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     if done:
         try:
             with node.database.changing(node.clock.now()) as change:
-                second_factor_rule.require_of_everyone(
+                totp_policy.require_of_everyone(
                     change.session, visitor.actor, done == "required", if_match=[fields.one("etag")]
                 )
         except Conflict as error:

@@ -5,7 +5,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
-from gatepass.registry import invitation_links, passwords
+from gatepass.registry import invitation_links
+from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import roles
 from gatepass.web.deps import OurNode, node_of
 from gatepass.web.mail_links import accept_invitation, address_text_of

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts
-from gatepass.registry import authentications
+from gatepass.registry.authentication import sessions
 from gatepass.web.cookies import clear_login_cookie, set_login_cookie
 from gatepass.web.deps import OurNode, Refused, admit, caller_of
 from gatepass.web.pages.after_change import is_unconfirmed, see_other
@@ -98,7 +98,7 @@ def sign_out(request: Request, node: OurNode) -> Response:
         try:
             caller = caller_of(request, admit(request, credential))
             with node.database.changing(node.clock.now()) as change:
-                authentications.sign_out(change.session, caller.actor)
+                sessions.sign_out(change.session, caller.actor)
             confirmed = change.confirmed
         except Refused as refused:
             # Whoever isn't signed in any more is out already; one who may not be from here isn't.

@@ -27,7 +27,7 @@ def _read() -> dict[str, bytes]:
     entries = sorted((files("gatepass.web.pages") / "static").iterdir(), key=lambda each: each.name)
     found = [each for each in entries if _suffix(each.name) in _MEDIA_TYPES]
     # What password.js compares with is what the server does.
-    found.append(files("gatepass.registry") / "common-passwords.txt")
+    found.append(files("gatepass.registry.authentication") / "common-passwords.txt")
     return {each.name: each.read_bytes() for each in found}
 
 

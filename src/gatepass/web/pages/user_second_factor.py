@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from gatepass.registry import second_factor_rule, user_changes
+from gatepass.registry import user_changes
+from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import user_search, users
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
@@ -25,7 +26,7 @@ def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
         user_changes.require_of_someone_else(visitor.actor, user)
         user_changes.require_not_above(session, visitor.actor, user)
         users.require_no_operator(session, visitor.actor, user)
-        required = second_factor_rule.required(session, user.company)
+        required = totp_policy.required(session, user.company)
     if not user.second_factor:
         return see_other(USERS.path)
     return render(

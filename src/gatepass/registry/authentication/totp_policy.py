@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.authentication.reauthentication import require_person
 from gatepass.registry.directory import companies
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.grants.authorization import standing
-from gatepass.registry.proving import require_person
 from gatepass.registry.storage import tables
 
 users = tables.users

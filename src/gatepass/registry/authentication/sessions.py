@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from gatepass.core.errors import Forbidden, NotFound
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.authentication_records import (
+from gatepass.registry.authentication.session_records import (
     STORED,
     Authentication,
     authentication_of,

@@ -6,10 +6,10 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, InvalidInput
-from gatepass.registry import passwords, second_factor, second_factor_rule
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.proving import Proving, WrongCode, require_person
+from gatepass.registry.authentication import passwords, totp, totp_policy
+from gatepass.registry.authentication.reauthentication import Proving, WrongCode, require_person
 from gatepass.registry.storage.database import Committed
 
 _OWNER = "setup:"
@@ -26,8 +26,8 @@ def begin(proving: Proving, actor: Actor) -> tuple[str, bytes]:
     """
     row = proving.own_row(actor)
     with proving.database.reading(proving.now()) as session:
-        second_factor.ready(session, proving.sealing)
-    secret = second_factor.new_secret()
+        totp.ready(session, proving.sealing)
+    secret = totp.new_secret()
     return secret, proving.sealing.seal(secret.encode(), owner=_OWNER + row.id)
 
 
@@ -65,13 +65,13 @@ def enable(
         if row.totp_sealed is not None:
             raise Conflict("A second factor is set up already.", reason="second_factor_present")
         # Once more, behind the lock: another node may have begun with another key.
-        second_factor.ready(session, proving.sealing)
+        totp.ready(session, proving.sealing)
         # Not even by turning it off and on again is a code good twice.
         after = row.totp_last_step
-        step = second_factor.step_of(secret, code, now=session.info["now"], after=after)
+        step = totp.step_of(secret, code, now=session.info["now"], after=after)
         if step is None:
             raise WrongCode
-        codes = second_factor.put(session, row.id, secret, step, proving.sealing)
+        codes = totp.put(session, row.id, secret, step, proving.sealing)
         _record(session, actor, "second_factor_enabled", row)
         return codes
 
@@ -86,7 +86,7 @@ def replace_recovery_codes(proving: Proving, actor: Actor, *, code: str) -> Comm
     """
 
     def change(session: Session, actor: Actor, row: Row[Any]) -> list[str]:
-        codes = second_factor.put_recovery_codes(session, row.id)
+        codes = totp.put_recovery_codes(session, row.id)
         _record(session, actor, "recovery_codes_replaced", row)
         return codes
 
@@ -103,7 +103,7 @@ def disable(proving: Proving, actor: Actor, *, password: str, code: str) -> bool
     """
 
     def change(session: Session, actor: Actor, row: Row[Any]) -> None:
-        if second_factor_rule.required(session, row.company_id):
+        if totp_policy.required(session, row.company_id):
             raise Conflict(
                 "Your company requires a second factor.", reason="second_factor_required"
             )
@@ -113,7 +113,7 @@ def disable(proving: Proving, actor: Actor, *, password: str, code: str) -> bool
                 "Change it first."
             )
             raise InvalidInput([("current_password", sentence)])
-        second_factor.remove(session, row.id)
+        totp.remove(session, row.id)
         _record(session, actor, "second_factor_disabled", row)
 
     return proving.proven(actor, change, password=password, code=code).confirmed

@@ -15,17 +15,17 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import SignInFailed, Unavailable
 from gatepass.core.networks import parse_address
-from gatepass.registry import passwords, second_factor, throttling
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.authentication_records import Authentication, begin
+from gatepass.registry.authentication import passwords, throttling, totp
+from gatepass.registry.authentication.encryption import SealingKey
+from gatepass.registry.authentication.session_records import Authentication, begin
+from gatepass.registry.authentication.throttling import Attempt
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import user_of
 from gatepass.registry.grants.publishing import published_rules
-from gatepass.registry.sealing import SealingKey
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.tables import users as users_table
-from gatepass.registry.throttling import Attempt
 
 
 class SignedIn(NamedTuple):
@@ -127,7 +127,7 @@ def _let_in(
         proof = None
         if current.totp_sealed is not None:
             # Found good and used up behind the lock: of many who send one code, one is let in.
-            proof = second_factor.proof_of(change.session, current, code or "", sealing)
+            proof = totp.proof_of(change.session, current, code or "", sealing)
             if proof is None:
                 raise SignInFailed
         record = begin(
@@ -142,7 +142,7 @@ def _let_in(
             update(users_table).where(users_table.c.id == found.id).values(last_sign_in_at=now)
         )
         if proof is not None:
-            second_factor.use(change.session, _as(record, address), current, proof)
+            totp.use(change.session, _as(record, address), current, proof)
     return SignedIn(record, credential.text, change.confirmed)
 
 
@@ -152,7 +152,7 @@ def _code_may_fit(session: Session, user: Row[Any], code: str | None, sealing: S
     if user.totp_sealed is None:
         return True
     try:
-        return second_factor.proof_of(session, user, code or "", sealing) is not None
+        return totp.proof_of(session, user, code or "", sealing) is not None
     except Unavailable:
         # Only whoever has the password is told.
         return True

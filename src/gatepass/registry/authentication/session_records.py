@@ -10,10 +10,10 @@ from gatepass.core.credentials import NewCredential
 from gatepass.core.grants import Grant
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.authentication.throttling import source_of
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage.tables import authentications, users
-from gatepass.registry.throttling import source_of
 
 _LONGEST_USER_AGENT = 300
 

@@ -14,13 +14,13 @@ from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
-from gatepass.registry import passwords, second_factor, throttling
 from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import passwords, throttling, totp
+from gatepass.registry.authentication.encryption import SealingKey
+from gatepass.registry.authentication.throttling import Attempt
 from gatepass.registry.grants.authorization import standing
-from gatepass.registry.sealing import SealingKey
 from gatepass.registry.storage.database import Committed, Database
 from gatepass.registry.storage.tables import users
-from gatepass.registry.throttling import Attempt
 
 T = TypeVar("T")
 
@@ -118,10 +118,10 @@ class Proving:
     def _use(self, session: Session, actor: Actor, user: Row[Any], code: str) -> None:
         if user.totp_sealed is None:
             raise Conflict("No second factor is set up.", reason="second_factor_missing")
-        proof = second_factor.proof_of(session, user, code, self.sealing)
+        proof = totp.proof_of(session, user, code, self.sealing)
         if proof is None:
             raise WrongCode
-        second_factor.use(session, actor, user, proof)
+        totp.use(session, actor, user, proof)
 
 
 class WrongCode(Exception):

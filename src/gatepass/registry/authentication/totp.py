@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.sealing import SealingKey
+from gatepass.registry.authentication.encryption import SealingKey
 from gatepass.registry.storage.tables import recovery_codes, users
 
 STEP_MS = 30_000
