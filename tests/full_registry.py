@@ -5,13 +5,14 @@ from typing import Any
 from sqlalchemy import insert, update
 
 from gatepass.core.credentials import new_id
-from gatepass.registry import allowlist, email_changes, invitations, password_resets
+from gatepass.registry import email_changes, invitations, password_resets
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import Entry
 from gatepass.registry.directory import roles, verifier_keys
 from gatepass.registry.invitations import Invitation
 from gatepass.registry.moving import contents
 from gatepass.registry.moving.contents import Contents
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import Entry
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens.access_tokens import AccessToken

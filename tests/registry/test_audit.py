@@ -8,15 +8,15 @@ import pytest
 from sqlalchemy import insert, update
 
 from gatepass.core.errors import Forbidden, InvalidInput
-from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.allowlist import Entry
 from gatepass.registry.audit import log, search
 from gatepass.registry.audit.events import AuditEvent
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.audit.sentences import sentence
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import Entry
 from gatepass.registry.storage.tables import roles
 from gatepass.registry.tokens import access_tokens
 from small_registry import ADDRESS, HOUR, NOW, SmallRegistry

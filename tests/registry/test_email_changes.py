@@ -17,7 +17,6 @@ from gatepass.core.errors import (
 )
 from gatepass.registry import (
     account,
-    allowlist,
     email_change_links,
     email_changes,
     invitations,
@@ -26,12 +25,13 @@ from gatepass.registry import (
     user_changes,
 )
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import Entry
 from gatepass.registry.authentication import sign_in
 from gatepass.registry.authentication.reauthentication import Proving
 from gatepass.registry.directory import roles, users
 from gatepass.registry.directory.users import User
 from gatepass.registry.email_change_links import LetterWithLink
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import Entry
 from gatepass.registry.pending_email_changes import EmailChange
 from gatepass.registry.storage.tables import outgoing_mail
 from gatepass.registry.storage.tables import password_resets as resets

@@ -6,8 +6,8 @@ import pytest
 from fastapi import APIRouter
 from starlette.testclient import TestClient
 
-from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
+from gatepass.registry.network_policy import allowlist
 from gatepass.web.app import create_app
 from gatepass.web.deps import Authenticated
 from installation import Installation

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from gatepass.registry import shut_out
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import Allowlist, Entry
-from gatepass.registry.shut_out import ShutOut
+from gatepass.registry.network_policy import allowlist_impact as shut_out
+from gatepass.registry.network_policy.allowlist import Allowlist, Entry
+from gatepass.registry.network_policy.allowlist_impact import ShutOut
 from gatepass.web.pages.phrases import counted
 
 

@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.display_text import bidi_controls, has_bidi_control
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node import Node
-from gatepass.registry import allowlist
-from gatepass.registry.allowlist import Allowlist, Entry
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import Allowlist, Entry
 from gatepass.web.deps import OurNode
 from gatepass.web.pages import places
 from gatepass.web.pages.after_change import not_saved, see_other

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from gatepass.core.catalogue import CataloguePermission
 from gatepass.registry.actor import Actor, Person
-from gatepass.registry.allowlist import Allowlist, Entry
-from gatepass.registry.shut_out import Caller, ShutOut
+from gatepass.registry.network_policy.allowlist import Allowlist, Entry
+from gatepass.registry.network_policy.allowlist_impact import Caller, ShutOut
 from gatepass.registry.tokens.access_tokens import AccessToken, LastUse
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.allowlist_reach import Reach

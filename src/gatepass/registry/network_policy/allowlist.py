@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from gatepass.core.errors import Conflict, NotFound
 from gatepass.core.grants import Trial
 from gatepass.core.networks import Networks, parse_address
-from gatepass.registry import allowlist_entries as kept
 from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.allowlist_entries import MOST_ENTRIES, Allowlist, Entry, etag
 from gatepass.registry.audit import log
 from gatepass.registry.directory import companies
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish, published_rules
+from gatepass.registry.network_policy import allowlist_entries as kept
+from gatepass.registry.network_policy.allowlist_entries import MOST_ENTRIES, Allowlist, Entry, etag
 
 __all__ = ["MOST_ENTRIES", "TRIAL_MS", "Allowlist", "Entry", "etag", "replace", "show"]
 

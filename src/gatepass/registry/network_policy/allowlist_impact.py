@@ -14,10 +14,10 @@ from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from gatepass.core.networks import Networks, parse_address
-from gatepass.registry import allowlist_entries
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import admits, own_company
-from gatepass.registry.allowlist_entries import Entry
+from gatepass.registry.network_policy import allowlist_entries
+from gatepass.registry.network_policy.allowlist import admits, own_company
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage.tables import (
     access_tokens,
     authentications,
