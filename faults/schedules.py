@@ -31,13 +31,13 @@ from faults.installation import CATALOGUE, now
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import GatepassError
 from gatepass.core.set_digest import RollingDigest
-from gatepass.registry import user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.directory import companies, roles, users, verifier_keys
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
+from gatepass.registry.membership import user_changes
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed

@@ -16,15 +16,15 @@ from sqlalchemy.orm import Session
 from gatepass.mail import messages
 from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
 from gatepass.mail.messages import Envelope
-from gatepass.registry import (
+from gatepass.registry.membership import (
     email_change_links,
     email_changes,
     invitation_links,
     invitations,
-    outgoing_mail,
+    outbox,
     password_resets,
 )
-from gatepass.registry.outgoing_mail import OutgoingMail
+from gatepass.registry.membership.outbox import OutgoingMail
 from gatepass.registry.storage.database import Database
 from gatepass.settings import Settings
 
@@ -79,10 +79,10 @@ class Mailing:
         """
         while True:
             with self._database.reading(self._now()) as session:
-                if not outgoing_mail.any_due(session):
+                if not outbox.any_due(session):
                     return
             with self._database.counting(self._now()) as session:
-                mail = outgoing_mail.claim(session)
+                mail = outbox.claim(session)
             if mail is None:
                 return
             self._send(mail)
@@ -98,26 +98,26 @@ class Mailing:
 
     def _settle(self, session: Session, mail: OutgoingMail, outcome: Outcome) -> None:
         if outcome.fate == "delivered":
-            if outgoing_mail.delivered(session, mail) and mail.kind == invitations.MAIL_KIND:
+            if outbox.delivered(session, mail) and mail.kind == invitations.MAIL_KIND:
                 invitations.mail_delivered(session, mail.subject, demo=self.post.kind == "page")
         elif outcome.fate == "later":
-            outgoing_mail.postpone(session, mail, outcome.trouble)
+            outbox.postpone(session, mail, outcome.trouble)
         elif outcome.fate in ("never", "logged"):
-            outgoing_mail.give_up(session, mail, outcome.trouble)
+            outbox.give_up(session, mail, outcome.trouble)
         elif outcome.fate == "unknown":
-            outgoing_mail.note(session, mail, outcome.trouble)
+            outbox.note(session, mail, outcome.trouble)
 
     def _write(self, mail: OutgoingMail) -> EmailMessage | None:
         now = self._now()
         with self._database.counting(now) as session:
-            if not outgoing_mail.hand_over(session, mail):
+            if not outbox.hand_over(session, mail):
                 return None
             envelope = Envelope(
                 mail.id, self._settings.mail_host, self._settings.sender, mail.recipient, now
             )
             message = _WRITERS[mail.kind](session, mail.subject, envelope, self._settings)
             if message is None:
-                outgoing_mail.drop(session, mail.subject)
+                outbox.drop(session, mail.subject)
             return message
 
 

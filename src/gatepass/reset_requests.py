@@ -15,9 +15,9 @@ from threading import Lock
 from typing import NamedTuple
 
 from gatepass.core.errors import GatepassError
-from gatepass.registry import password_resets
 from gatepass.registry.authentication import throttling
 from gatepass.registry.input.emails import fold_email
+from gatepass.registry.membership import password_resets
 from gatepass.registry.storage.database import Database
 
 _MOST_WAITING = 1_000

@@ -17,9 +17,9 @@ from sqlalchemy import select, update
 
 from gatepass.cli.installation import opened
 from gatepass.cli.moving import progress_bars
-from gatepass.registry import user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.users import create
+from gatepass.registry.membership import user_changes
 from gatepass.registry.moving import whole
 from gatepass.registry.storage.tables import companies, users
 from gatepass.verify.clock import Clock

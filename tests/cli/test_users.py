@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from gatepass.cli.installation import opened
-from gatepass.registry import password_resets, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.authentication import throttling, totp
 from gatepass.registry.directory import users
+from gatepass.registry.membership import password_resets, user_changes
 
 ADA = "ada@acme.example"
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from gatepass.core.decision import Reason
 from gatepass.demo import acme
-from gatepass.registry import email_change_links
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.directory import users
+from gatepass.registry.membership import email_change_links
 from gatepass.registry.tokens import access_tokens, usage
 from gatepass.registry.tokens.access_tokens import AccessToken
 

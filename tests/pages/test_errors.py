@@ -5,7 +5,7 @@ from starlette.exceptions import HTTPException
 
 from gatepass.core.errors import Conflict, Forbidden, NotFound, TooManyAttempts, Unavailable
 from gatepass.node import Node
-from gatepass.registry import email_changes
+from gatepass.registry.membership import email_changes
 from gatepass.registry.tokens import access_tokens
 from installation import Installation
 from page_reader import Visit

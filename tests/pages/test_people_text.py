@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from all_routes import page_routes
-from gatepass.registry import email_change_links, invitation_links, password_resets
 from gatepass.registry.actor import Actor
+from gatepass.registry.membership import email_change_links, invitation_links, password_resets
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import Entry
 from gatepass.registry.storage import tables

@@ -7,11 +7,11 @@ from sqlalchemy import update
 
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, TooManyAttempts
-from gatepass.registry import account
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords, sessions
 from gatepass.registry.authentication.reauthentication import Proving
 from gatepass.registry.grants.publishing import published_grant
+from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
 from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 

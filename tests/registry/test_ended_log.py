@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 from children import finished, in_child
 from full_registry import FullRegistry
 from gatepass.core.errors import Misconfigured
-from gatepass.registry import invitations, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
+from gatepass.registry.membership import invitations, user_changes
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import EndedLog, Ending, Reading
 from gatepass.registry.tokens import access_tokens

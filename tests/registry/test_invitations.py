@@ -16,14 +16,20 @@ from gatepass.core.errors import (
 )
 from gatepass.core.grants import Holder
 from gatepass.core.networks import Networks, parse_network
-from gatepass.registry import account, invitation_links, invitations, password_resets, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search_terms
 from gatepass.registry.authentication import sign_in
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import publish, published_rules
-from gatepass.registry.invitations import Invitation
+from gatepass.registry.membership import (
+    account,
+    invitation_links,
+    invitations,
+    password_resets,
+    user_changes,
+)
+from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.tables import users as users_table
 from gatepass.registry.tokens import access_tokens
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes

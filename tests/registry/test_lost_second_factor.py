@@ -5,12 +5,12 @@ from sqlalchemy import func, select, update
 
 from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError
-from gatepass.registry import user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
 from gatepass.registry.authentication import totp, totp_policy
 from gatepass.registry.authentication.sign_in import sign_in
 from gatepass.registry.directory.users import User
+from gatepass.registry.membership import user_changes
 from gatepass.registry.storage.tables import companies, recovery_codes, users
 from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 

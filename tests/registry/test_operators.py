@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import GatepassError
-from gatepass.registry import email_changes, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions, totp
 from gatepass.registry.authentication.session_records import Authentication
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
+from gatepass.registry.membership import email_changes, user_changes
 from small_registry import SmallRegistry, nothing_changes
 
 

@@ -17,11 +17,11 @@ from deciders import (
     meet,
     rows,
 )
-from gatepass.registry import user_changes
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import search, sentences
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
+from gatepass.registry.membership import user_changes
 from gatepass.registry.replication import liveness, receipts
 from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Database

@@ -15,19 +15,19 @@ from gatepass.core.decision import Call, Reason, decide
 from gatepass.core.errors import BrokenLink, Conflict, Misconfigured
 from gatepass.core.grants import decode_company
 from gatepass.core.networks import parse_address
-from gatepass.registry import (
-    email_change_links,
-    invitation_links,
-    invitations,
-    password_resets,
-    user_changes,
-)
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
 from gatepass.registry.authentication import sessions
 from gatepass.registry.authentication.sign_in import sign_in
 from gatepass.registry.directory import companies, users, verifier_keys
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
+from gatepass.registry.membership import (
+    email_change_links,
+    invitation_links,
+    invitations,
+    password_resets,
+    user_changes,
+)
 from gatepass.registry.moving import export_file, whole
 from gatepass.registry.moving.contents import Progress
 from gatepass.registry.moving.known import KINDS

@@ -20,7 +20,6 @@ from gatepass.core.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from gatepass.registry import account
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp, totp_enrolment, totp_policy
 from gatepass.registry.authentication.encryption import SealingKey
@@ -29,6 +28,7 @@ from gatepass.registry.authentication.sign_in import SignedIn
 from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
 from gatepass.registry.authentication.totp import STEP_MS, step_of
 from gatepass.registry.directory.users import User
+from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 

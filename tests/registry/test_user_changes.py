@@ -9,11 +9,11 @@ from sqlalchemy import text, update
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, GatepassError, InvalidInput, NotFound
 from gatepass.core.grants import Holder
-from gatepass.registry import user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import roles, user_search
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import publish
+from gatepass.registry.membership import user_changes
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.of_user import left

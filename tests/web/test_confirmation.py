@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gatepass.registry.directory import users
-from gatepass.registry.invitation_links import make_link
+from gatepass.registry.membership.invitation_links import make_link
 from gatepass.web.cookies import cookie_name
 from installation import PASSWORD, Installation
 from page_reader import Page, Visit

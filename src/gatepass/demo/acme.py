@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import ADMIN
 from gatepass.node import Node
-from gatepass.registry import user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import companies, roles, users, verifier_keys
 from gatepass.registry.directory.users import User
+from gatepass.registry.membership import user_changes
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens, usage
 from gatepass.registry.tokens.access_tokens import AccessToken

@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from gatepass.core.errors import Forbidden
 from gatepass.core.networks import format_address
 from gatepass.node import Node
-from gatepass.registry import invitation_links, password_resets
 from gatepass.registry.directory.users import User
+from gatepass.registry.membership import invitation_links, password_resets
 from gatepass.registry.storage.database import Committed
 from gatepass.verify.refusals import FORWARDING_UNREADABLE
 from gatepass.web.deps import address_of, node_of

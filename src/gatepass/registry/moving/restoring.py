@@ -14,10 +14,10 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Misconfigured
-from gatepass.registry import outgoing_mail
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log as audit_log
 from gatepass.registry.directory import companies, users
+from gatepass.registry.membership import outbox
 from gatepass.registry.moving import contents, known
 from gatepass.registry.moving.contents import Contents, Progress
 from gatepass.registry.moving.ending import end
@@ -112,7 +112,7 @@ def restore(
         session.info["revision"] = latest + 1
         actor = Actor.command_line()
         kept_ended = {kind: _end_what_had_ended(session, actor, kind) for kind in KINDS}
-        mail_dropped = outgoing_mail.drop_all(session)
+        mail_dropped = outbox.drop_all(session)
         ended = _end_what_waits(session, actor)
         _begin_history(session)
         _tell(session, actor, file, kept_ended, ended)

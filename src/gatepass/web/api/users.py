@@ -6,8 +6,8 @@ from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import user_changes
 from gatepass.registry.directory import user_search, users
+from gatepass.registry.membership import user_changes
 from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.shapes import (
     Limit,

@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
 from gatepass.node import Node
-from gatepass.registry import account, email_changes
+from gatepass.registry.membership import account, email_changes
 from gatepass.web.deps import OurNode
 from gatepass.web.hashing import Place, hashing
 from gatepass.web.pages.account_password import too_many, wait

@@ -10,8 +10,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
 from gatepass.node import Node
-from gatepass.registry import account
 from gatepass.registry.authentication import passwords
+from gatepass.registry.membership import account
 from gatepass.web.deps import OurNode
 from gatepass.web.hashing import Place, hashing
 from gatepass.web.pages.after_change import not_saved, see_other

@@ -16,8 +16,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts
 from gatepass.node import Node
-from gatepass.registry import account
 from gatepass.registry.authentication import totp, totp_enrolment
+from gatepass.registry.membership import account
 from gatepass.registry.storage.database import Committed
 from gatepass.web.deps import OurNode
 from gatepass.web.hashing import Place, hashing

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden
-from gatepass.registry import email_change_links
+from gatepass.registry.membership import email_change_links
 from gatepass.web.deps import OurNode, node_of
 from gatepass.web.mail_links import address_text_of
 from gatepass.web.pages.after_change import is_unconfirmed, see_other

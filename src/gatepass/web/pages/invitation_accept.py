@@ -5,9 +5,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
-from gatepass.registry import invitation_links
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import roles
+from gatepass.registry.membership import invitation_links
 from gatepass.web.deps import OurNode, node_of
 from gatepass.web.mail_links import accept_invitation, address_text_of
 from gatepass.web.pages.after_change import is_unconfirmed, see_other

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gatepass.mail.delivery import PostKind
-from gatepass.registry.invitations import Invitation
+from gatepass.registry.membership.invitations import Invitation
 
 DEMO_MAIL = "/demo/mail"
 _INTERRUPTED = "Sending it was interrupted. Nobody knows whether the mail server has it."

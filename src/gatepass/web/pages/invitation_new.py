@@ -8,9 +8,9 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.core.permissions import EVERYTHING
 from gatepass.node import Node
-from gatepass.registry import invitations
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.roles import Role
+from gatepass.registry.membership import invitations
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute

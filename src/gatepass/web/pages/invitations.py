@@ -9,9 +9,9 @@ from starlette.responses import Response
 from gatepass.core.errors import Conflict
 from gatepass.mail.delivery import PostKind
 from gatepass.node import Node
-from gatepass.registry import invitations
 from gatepass.registry.directory import roles
-from gatepass.registry.invitations import Invitation
+from gatepass.registry.membership import invitations
+from gatepass.registry.membership.invitations import Invitation
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute

@@ -7,8 +7,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.node import Node
-from gatepass.registry import password_resets
 from gatepass.registry.authentication import passwords
+from gatepass.registry.membership import password_resets
 from gatepass.web.deps import OurNode, node_of
 from gatepass.web.mail_links import address_text_of, reset_password
 from gatepass.web.pages.after_change import is_unconfirmed, see_other

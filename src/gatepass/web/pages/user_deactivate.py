@@ -4,8 +4,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from gatepass.node import Node
-from gatepass.registry import user_changes
 from gatepass.registry.directory import user_search
+from gatepass.registry.membership import user_changes
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.registry.tokens.of_user import left
 from gatepass.web.deps import OurNode

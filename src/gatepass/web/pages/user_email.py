@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
 from gatepass.node import Node
-from gatepass.registry import email_changes, pending_email_changes, user_changes
 from gatepass.registry.directory import user_search
+from gatepass.registry.membership import email_changes, pending_email_changes, user_changes
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.account_password import too_many, wait
 from gatepass.web.pages.after_change import not_saved, see_other

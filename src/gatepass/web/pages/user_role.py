@@ -6,10 +6,10 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.display_text import isolated, marked
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.node import Node
-from gatepass.registry import user_changes
 from gatepass.registry.directory import roles, user_search
 from gatepass.registry.directory.roles import Role
 from gatepass.registry.directory.users import User
+from gatepass.registry.membership import user_changes
 from gatepass.registry.tokens.of_user import left
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import not_saved, see_other

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import INVITATION, new_id
 from gatepass.core.errors import BrokenLink, InvalidInput
-from gatepass.registry import outgoing_mail
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import passwords
@@ -23,8 +22,9 @@ from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import still_holds
 from gatepass.registry.grants.publishing import published_holder, published_rules
 from gatepass.registry.input.text import Problems, label_problem
-from gatepass.registry.invitations import STORED, status_of
-from gatepass.registry.mail_links import followed, new_link, require_admitted
+from gatepass.registry.membership import outbox
+from gatepass.registry.membership.invitations import STORED, status_of
+from gatepass.registry.membership.single_use_links import followed, new_link, require_admitted
 from gatepass.registry.storage.database import Committed, Database
 from gatepass.registry.storage.tables import invitations
 from gatepass.registry.storage.tables import users as users_table
@@ -121,7 +121,7 @@ def accept(
 def _let_in(
     session: Session, row: Row[Any], name: str, password_hash: str, address: str | None
 ) -> User:
-    outgoing_mail.drop(session, row.id)
+    outbox.drop(session, row.id)
     user_id = new_id("usr")
     # What a newcomer does first is to make themselves, with the link as their credential.
     newcomer = Actor("user", row.company_id, user_id, name, frozenset(), row.link_id, address)

@@ -15,7 +15,6 @@ from gatepass.core.catalogue import ADMIN
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.core.grants import Holder
-from gatepass.registry import pending_email_changes
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import sessions, totp
@@ -23,6 +22,7 @@ from gatepass.registry.directory.user_search import find
 from gatepass.registry.directory.users import User, active_operators, require_no_operator
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish, published_holder, published_rules
+from gatepass.registry.membership import pending_email_changes
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import users

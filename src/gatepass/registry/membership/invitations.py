@@ -11,15 +11,15 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import INVITATION, new_id
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
-from gatepass.registry import outgoing_mail
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory import users
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.input.text import storable
-from gatepass.registry.mail_links import new_link
-from gatepass.registry.outgoing_mail import Undelivered
+from gatepass.registry.membership import outbox
+from gatepass.registry.membership.outbox import Undelivered
+from gatepass.registry.membership.single_use_links import new_link
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import companies, invitations
 from gatepass.registry.storage.tables import users as users_table
@@ -142,7 +142,7 @@ def list_(
     ).all()
     page = rows[:limit]
     more = str(Cursor(page[-1].created_at, page[-1].id)) if len(rows) > limit else None
-    waiting = outgoing_mail.undelivered(session, [row.id for row in page])
+    waiting = outbox.undelivered(session, [row.id for row in page])
     return Page([_record_of(row, session.info["now"], waiting.get(row.id)) for row in page], more)
 
 
@@ -208,7 +208,7 @@ def deactivate(session: Session, actor: Actor, invitation_id: str) -> Invitation
         raise Conflict("This invitation is accepted already.", reason="invitation_ended")
     if row.deactivated_at is None:
         now: int = session.info["now"]
-        outgoing_mail.drop(session, row.id)
+        outbox.drop(session, row.id)
         session.execute(
             update(invitations)
             .where(invitations.c.id == row.id)
@@ -268,7 +268,7 @@ def _renew(
         ) from None
     require_free(session, row.company_id, row.email, but=row.id)
     before = _validity(row)
-    outgoing_mail.drop(session, row.id)
+    outbox.drop(session, row.id)
     session.execute(
         update(invitations)
         .where(invitations.c.id == row.id)
@@ -337,7 +337,7 @@ def _manager(session: Session, actor: Actor) -> tuple[Actor, str, str]:
 
 
 def _send(session: Session, row: Row[Any], *, in_person: bool = False) -> None:
-    outgoing_mail.enqueue(
+    outbox.enqueue(
         session,
         kind=MAIL_KIND,
         subject=row.id,
@@ -381,7 +381,7 @@ def _record(
 
 
 def _invitation(session: Session, row: Row[Any]) -> Invitation:
-    waiting = outgoing_mail.undelivered(session, [row.id])
+    waiting = outbox.undelivered(session, [row.id])
     return _record_of(row, session.info["now"], waiting.get(row.id))
 
 

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import Row, Select, select, update
 from sqlalchemy.orm import Session
 
-from gatepass.registry import outgoing_mail
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
+from gatepass.registry.membership import outbox
 from gatepass.registry.storage.tables import email_changes
 
 
@@ -98,7 +98,7 @@ def _change_of(row: Row[Any]) -> EmailChange:
 
 
 def _end(session: Session, actor: Actor, waiting: EmailChange) -> None:
-    outgoing_mail.drop(session, waiting.id)
+    outbox.drop(session, waiting.id)
     session.execute(
         update(email_changes)
         .where(email_changes.c.id == waiting.id)

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import PASSWORD_RESET, new_id
 from gatepass.core.errors import BrokenLink, Conflict
-from gatepass.registry import outgoing_mail, pending_email_changes
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import passwords, sessions, throttling
 from gatepass.registry.directory.users import User, latest_row
 from gatepass.registry.grants.publishing import published_rules
-from gatepass.registry.mail_links import followed, new_link, require_admitted
+from gatepass.registry.membership import outbox, pending_email_changes
+from gatepass.registry.membership.single_use_links import followed, new_link, require_admitted
 from gatepass.registry.storage.database import Database, Turn, wait_for_turn
 from gatepass.registry.storage.database_time import AHEAD_MS
 from gatepass.registry.storage.tables import companies, password_resets, users
@@ -85,7 +85,7 @@ def request(session: Session, email: str, address: str | None) -> bool:
         insert(password_resets),
         {"id": reset_id, "user_id": user.id, "created_at": now, "expires_at": expires_at},
     )
-    outgoing_mail.enqueue(
+    outbox.enqueue(
         session,
         kind=MAIL_KIND,
         subject=reset_id,
@@ -224,7 +224,7 @@ def end_links(session: Session, actor: Actor, user_id: str) -> None:
     table = password_resets.c
     good = (table.user_id == user_id) & table.used_at.is_(None) & table.deactivated_at.is_(None)
     for reset in session.scalars(select(table.id).where(good)).all():
-        outgoing_mail.drop(session, reset)
+        outbox.drop(session, reset)
     session.execute(
         update(password_resets)
         .where(good)
@@ -260,7 +260,7 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
     actor = Actor(
         "user", row.company_id, row.user_id, row.user_name, frozenset(), row.link_id, address
     )
-    outgoing_mail.drop(session, row.id)
+    outbox.drop(session, row.id)
     session.execute(
         update(password_resets)
         .where(password_resets.c.id == row.id)

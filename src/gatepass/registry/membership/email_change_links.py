@@ -14,14 +14,14 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import EMAIL_CHANGE
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import BrokenLink, Conflict
-from gatepass.registry import email_changes, invitations, password_resets
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory.users import User, by_email, get
 from gatepass.registry.grants.authorization import still_holds
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.input.emails import fold_email, read_email
-from gatepass.registry.mail_links import followed, new_link, require_admitted
+from gatepass.registry.membership import email_changes, invitations, password_resets
+from gatepass.registry.membership.single_use_links import followed, new_link, require_admitted
 from gatepass.registry.storage.tables import companies
 from gatepass.registry.storage.tables import email_changes as table
 from gatepass.registry.storage.tables import users as users_table

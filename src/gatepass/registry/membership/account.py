@@ -11,7 +11,6 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import password_resets, pending_email_changes
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import passwords, sessions, totp_policy
@@ -20,7 +19,8 @@ from gatepass.registry.authentication.reauthentication import Proving, require_p
 from gatepass.registry.directory import companies
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.input.text import read_label
-from gatepass.registry.pending_email_changes import EmailChange
+from gatepass.registry.membership import password_resets, pending_email_changes
+from gatepass.registry.membership.pending_email_changes import EmailChange
 from gatepass.registry.storage.database import Committed
 from gatepass.registry.storage.tables import users
 

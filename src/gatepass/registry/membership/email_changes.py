@@ -15,14 +15,19 @@ from sqlalchemy.orm import Session
 from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, InvalidInput, OperatorEmailForbidden, TooManyAttempts
-from gatepass.registry import invitations, outgoing_mail, user_changes
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication.reauthentication import Proving, require_person
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.input.emails import read_email
-from gatepass.registry.pending_email_changes import EmailChange, end_pending, pending, record
+from gatepass.registry.membership import invitations, outbox, user_changes
+from gatepass.registry.membership.pending_email_changes import (
+    EmailChange,
+    end_pending,
+    pending,
+    record,
+)
 from gatepass.registry.storage.database import Committed
 from gatepass.registry.storage.database_time import AHEAD_MS
 from gatepass.registry.storage.tables import email_changes
@@ -172,7 +177,7 @@ def keep(session: Session, actor: Actor, user: User, email: str) -> str:
 def tell_former_address(session: Session, kind: str, change_id: str, user: User) -> None:
     """Have mail sent to the address that *user* has now. Whatever becomes of the change, it goes
     out: so it isn't about the change's own id, like the link, but about *kind* and that."""
-    outgoing_mail.enqueue(
+    outbox.enqueue(
         session,
         kind=kind,
         subject=f"{kind}:{change_id}",
@@ -193,7 +198,7 @@ def _begin(session: Session, actor: Actor, user: User, email: str) -> EmailChang
     invitations.require_free(session, user.company, email, user=user.id)
     _require_few(session, user)
     change_id = keep(session, actor, user, email)
-    outgoing_mail.enqueue(
+    outbox.enqueue(
         session,
         kind=LINK_MAIL,
         subject=change_id,
