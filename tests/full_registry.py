@@ -6,11 +6,11 @@ from sqlalchemy import insert, update
 
 from gatepass.core.credentials import new_id
 from gatepass.registry.actor import Actor
+from gatepass.registry.backup import contents
+from gatepass.registry.backup.contents import Contents
 from gatepass.registry.directory import roles, verifier_keys
 from gatepass.registry.membership import email_changes, invitations, password_resets
 from gatepass.registry.membership.invitations import Invitation
-from gatepass.registry.moving import contents
-from gatepass.registry.moving.contents import Contents
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import Entry
 from gatepass.registry.storage import tables as t

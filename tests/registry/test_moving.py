@@ -19,8 +19,8 @@ from sqlalchemy import text
 from full_registry import FullRegistry, measured
 from gatepass.core.errors import Conflict, Misconfigured, Unavailable
 from gatepass.registry.actor import Actor
-from gatepass.registry.moving import export_file, whole
-from gatepass.registry.moving.contents import Contents, Progress
+from gatepass.registry.backup import export_file, export_import
+from gatepass.registry.backup.contents import Contents, Progress
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import EndedLog, Ending
 from gatepass.registry.storage.schema import schema_state
@@ -68,14 +68,14 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 
 def export(database: Database, path: Path, progress: Progress = QUIET) -> Path:
-    whole.export(database, path, now=NOW, progress=progress)
+    export_import.export(database, path, now=NOW, progress=progress)
     return path
 
 
 def import_(database: Database, path: Path, progress: Progress = QUIET) -> Contents:
     log = EndedLog(path.with_name("ended.log"))
     with export_file.opened(path, progress) as file:
-        return whole.import_(database, file, log.read(), progress=progress)
+        return export_import.import_(database, file, log.read(), progress=progress)
 
 
 def test_a_round_trip_through_either_engine_changes_nothing(
@@ -160,7 +160,7 @@ def test_an_export_is_of_one_moment(registry: FullRegistry, tmp_path: Path) -> N
                     permissions=["charges:get"],
                 )
 
-    found = whole.export(registry.database, tmp_path / "x", now=NOW, progress=Busy())
+    found = export_import.export(registry.database, tmp_path / "x", now=NOW, progress=Busy())
     assert found == before
     assert measured(registry.database) != before
 

@@ -19,6 +19,10 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
 from gatepass.registry.authentication import sessions
 from gatepass.registry.authentication.sign_in import sign_in
+from gatepass.registry.backup import export_file, export_import
+from gatepass.registry.backup.contents import Progress
+from gatepass.registry.backup.restore import SILENCE_MS, Restored, restore
+from gatepass.registry.backup.revocation_state import KINDS
 from gatepass.registry.directory import companies, users, verifier_keys
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.membership import (
@@ -28,10 +32,6 @@ from gatepass.registry.membership import (
     password_resets,
     user_changes,
 )
-from gatepass.registry.moving import export_file, whole
-from gatepass.registry.moving.contents import Progress
-from gatepass.registry.moving.known import KINDS
-from gatepass.registry.moving.restoring import SILENCE_MS, Restored, restore
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage import tables as t
@@ -69,7 +69,7 @@ def registry(database: Database) -> FullRegistry:
 def backup(registry: FullRegistry, tmp_path: Path) -> Path:
     """Made when everything was active."""
     path = tmp_path / "backup"
-    whole.export(registry.database, path, now=NOW, progress=QUIET)
+    export_import.export(registry.database, path, now=NOW, progress=QUIET)
     return path
 
 
@@ -228,7 +228,7 @@ def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> 
     assert letter is not None
     assert link is not None
     assert changing is not None
-    whole.export(registry.database, tmp_path / "x", now=NOW, progress=QUIET)
+    export_import.export(registry.database, tmp_path / "x", now=NOW, progress=QUIET)
     result = restored(registry.database, tmp_path / "x")
     assert result.ended == {
         "authentication": 2,
@@ -412,12 +412,12 @@ def test_that_nobody_is_an_operator_is_told(registry: FullRegistry, backup: Path
 def test_an_address_that_another_had_by_then(registry: FullRegistry, tmp_path: Path) -> None:
     """What the backup has as two users' is one's again, and stays free when that one ended."""
     bob = registry.bob.user or ""
-    whole.export(registry.database, tmp_path / "before", now=NOW, progress=QUIET)
+    export_import.export(registry.database, tmp_path / "before", now=NOW, progress=QUIET)
     with registry.changing() as change:
         user_changes.deactivate(change.session, OPERATOR, bob)
     email = "bob.manager@northwind.example"
     again = registry.user(registry.northwind, email, "Bob again")
-    whole.export(registry.database, tmp_path / "after", now=NOW, progress=QUIET)
+    export_import.export(registry.database, tmp_path / "after", now=NOW, progress=QUIET)
     for name, kept_ended in (("before", 1), ("after", 0)):
         result = restored(registry.database, tmp_path / name)
         assert result.kept_ended["user"] == kept_ended

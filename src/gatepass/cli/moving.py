@@ -17,8 +17,8 @@ from gatepass.cli.tree import app
 from gatepass.core.errors import Unavailable
 from gatepass.node import Node
 from gatepass.registry.authentication import totp
-from gatepass.registry.moving import export_file, whole
-from gatepass.registry.moving.contents import Content, Progress
+from gatepass.registry.backup import export_file, export_import
+from gatepass.registry.backup.contents import Content, Progress
 from gatepass.registry.storage.schema import require_utf8
 from gatepass.web.times import format_time
 
@@ -38,7 +38,7 @@ def export(file: File, json: AsJson = False) -> None:
     """Write the whole installation into a new file, also while it is served."""
     with opened() as node, progress_bars() as progress:
         now = node.clock.now()
-        found = whole.export(node.database, file, now=now, progress=progress)
+        found = export_import.export(node.database, file, now=now, progress=progress)
         key_needed, key = key_is_needed(node), node.sealing.path
     if json:
         print_json({"file": str(file), "at": format_time(now), "tables": as_told(found)})
@@ -56,9 +56,11 @@ def import_(file: File, json: AsJson = False) -> None:
         progress_bars() as progress,
     ):
         require_utf8(node.database)
-        whole.require_empty(node.database)
+        export_import.require_empty(node.database)
         with export_file.opened(file, progress) as read, node.file.writing():
-            found = whole.import_(node.database, read, node.ended_log.read(), progress=progress)
+            found = export_import.import_(
+                node.database, read, node.ended_log.read(), progress=progress
+            )
             # A clock behind that moment would revive what has expired.
             node.file.shared.saw(read.at)
             at = read.at

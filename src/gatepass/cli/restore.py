@@ -14,10 +14,10 @@ from gatepass.cli.output import AsJson, print_json, when
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, Misconfigured, Unavailable
 from gatepass.node import Node
-from gatepass.registry.moving import export_file
-from gatepass.registry.moving.export_file import ExportFile
-from gatepass.registry.moving.restoring import Restored
-from gatepass.registry.moving.restoring import restore as restore_backup
+from gatepass.registry.backup import export_file
+from gatepass.registry.backup.export_file import ExportFile
+from gatepass.registry.backup.restore import Restored
+from gatepass.registry.backup.restore import restore as restore_backup
 from gatepass.registry.storage.ended_log import Reading
 from gatepass.registry.storage.schema import require_utf8
 from gatepass.settings import Settings

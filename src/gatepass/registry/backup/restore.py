@@ -16,14 +16,14 @@ from sqlalchemy.orm import Session
 from gatepass.core.errors import Conflict, Misconfigured
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log as audit_log
+from gatepass.registry.backup import contents, revocation_state
+from gatepass.registry.backup.bulk_revoke import end
+from gatepass.registry.backup.contents import Contents, Progress
+from gatepass.registry.backup.export_file import ExportFile
+from gatepass.registry.backup.export_import import fill
+from gatepass.registry.backup.revocation_state import KINDS
 from gatepass.registry.directory import companies, users
 from gatepass.registry.membership import outbox
-from gatepass.registry.moving import contents, known
-from gatepass.registry.moving.contents import Contents, Progress
-from gatepass.registry.moving.ending import end
-from gatepass.registry.moving.export_file import ExportFile
-from gatepass.registry.moving.known import KINDS
-from gatepass.registry.moving.whole import fill
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import CHANGED_CHANNEL, Database
 from gatepass.registry.storage.database_time import shared_now
@@ -101,11 +101,11 @@ def restore(
     """
     make_file(database)
     with database.administering() as connection:
-        known.begin(connection)
+        revocation_state.begin(connection)
         session = Session(connection, info={"now": now})
         before = _take_over(session)
         for log in logs:
-            known.learn_from_log(connection, log)
+            revocation_state.learn_from_log(connection, log)
         found = fill(connection, file, progress)
         backup = connection.execute(select(revision.c.number)).scalar_one()
         latest = max(before, backup, past_revision, *(log.latest_revision for log in logs))
@@ -119,7 +119,7 @@ def restore(
         restored = Restored(
             found=found,
             kept_ended=kept_ended,
-            gone=known.missing(connection),
+            gone=revocation_state.missing(connection),
             ended=ended,
             mail_dropped=mail_dropped,
             torn_lines=sum(log.torn for log in logs),
@@ -128,7 +128,7 @@ def restore(
             revision=latest + 1,
             endings=session.info.get("endings", ()),
         )
-        known.end(connection)
+        revocation_state.end(connection)
     return restored
 
 
@@ -148,7 +148,7 @@ def _take_over(session: Session) -> int:
         # Whoever reads still sees the former state until this commits.
         everything = ", ".join(contents.COLUMNS)
         connection.exec_driver_sql(f"LOCK TABLE {everything} IN EXCLUSIVE MODE")
-    known.learn_from_database(connection)
+    revocation_state.learn_from_database(connection)
     number: int = connection.execute(select(revision.c.number)).scalar_one()
     return number
 
@@ -171,16 +171,16 @@ def _require_silence(session: Session) -> None:
 
 def _end_what_had_ended(session: Session, actor: Actor, kind: str) -> int:
     table = KINDS[kind]
-    which = [table.c.id == known.known.c.id, known.known.c.kind == kind]
+    which = [table.c.id == revocation_state.known.c.id, revocation_state.known.c.kind == kind]
     return end(
         session,
         actor,
         kind,
-        [*which, known.known.c.at.is_not(None)],
+        [*which, revocation_state.known.c.at.is_not(None)],
         {
-            "deactivated_at": known.known.c.at,
-            "deactivated_by": known.known.c.by_id,
-            "deactivated_by_name": known.known.c.by_name,
+            "deactivated_at": revocation_state.known.c.at,
+            "deactivated_by": revocation_state.known.c.by_id,
+            "deactivated_by_name": revocation_state.known.c.by_name,
         },
     )
 

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from gatepass.core.grants import decode_grant
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.backup.revocation_state import KINDS
 from gatepass.registry.grants import publishing
-from gatepass.registry.moving.known import KINDS
 from gatepass.registry.storage.tables import (
     access_tokens,
     authentications,

@@ -20,8 +20,8 @@ from sqlalchemy import Engine, NullPool, create_engine, event, exc, text
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import GatepassError, Misconfigured
-from gatepass.registry.moving import contents, file_schema
-from gatepass.registry.moving.contents import Content, Contents, Progress
+from gatepass.registry.backup import contents, file_schema
+from gatepass.registry.backup.contents import Content, Contents, Progress
 from gatepass.registry.storage.schema import VERSIONS, upgrade
 
 #: The last moment that dates can tell (9999), Unix ms.

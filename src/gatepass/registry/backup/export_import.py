@@ -5,9 +5,9 @@ from pathlib import Path
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import Conflict, Misconfigured
-from gatepass.registry.moving import contents, export_file, known
-from gatepass.registry.moving.contents import Contents, Progress
-from gatepass.registry.moving.export_file import ExportFile
+from gatepass.registry.backup import contents, export_file, revocation_state
+from gatepass.registry.backup.contents import Contents, Progress
+from gatepass.registry.backup.export_file import ExportFile
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import Reading
 from gatepass.registry.storage.schema import SchemaState, make_file, schema_state, state_of, upgrade
@@ -46,10 +46,10 @@ def import_(database: Database, file: ExportFile, log: Reading, *, progress: Pro
         _require_empty(state_of(connection))
         upgrade(connection)
         found = fill(connection, file, progress)
-        known.begin(connection)
-        known.learn_from_log(connection, log)
-        revived = known.revived(connection)
-        known.end(connection)
+        revocation_state.begin(connection)
+        revocation_state.learn_from_log(connection, log)
+        revived = revocation_state.revived(connection)
+        revocation_state.end(connection)
         if revived:
             raise Conflict(
                 f"the export is too old: {log.path} knows of things that have ended since, and "
