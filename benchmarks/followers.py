@@ -21,8 +21,8 @@ from gatepass.registry.directory import verifier_keys
 from gatepass.registry.grants.publishing import publish_grants
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
-from gatepass.verify.following import FILE_NAME
-from gatepass.verify.frames import pack
+from gatepass.verify.replica.following import FILE_NAME
+from gatepass.verify.replica.frames import pack
 from gatepass.verify.verifier import Verifier
 
 #: Changes that a copy is behind, and how many of them were made at a time.

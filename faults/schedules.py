@@ -46,12 +46,12 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.storage.tables import metadata
 from gatepass.registry.tokens import access_tokens
-from gatepass.verify import frames
 from gatepass.verify.clock import Clock
-from gatepass.verify.follower import Feed, Follower
-from gatepass.verify.grant_copy import Change, Position, open_copy, position
 from gatepass.verify.grant_file import TABLES, GrantFile
-from gatepass.verify.streamed_copy import StreamedCopy
+from gatepass.verify.replica import frames
+from gatepass.verify.replica.database_follower import Feed, Follower
+from gatepass.verify.replica.grant_copy import Change, Position, open_copy, position
+from gatepass.verify.replica.streamed_copy import StreamedCopy
 
 _STALENESS_MS = 10_000
 _DAY_MS = 86_400_000

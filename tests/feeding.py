@@ -17,8 +17,8 @@ from starlette.types import ASGIApp
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.revisions import Position
-from gatepass.verify import frames
-from gatepass.verify.frames import Frame, Frames, Opening, Reached, Records
+from gatepass.verify.replica import frames
+from gatepass.verify.replica.frames import Frame, Frames, Opening, Reached, Records
 
 FOLLOWER = "node_0123456789ABCDEF"
 

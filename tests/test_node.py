@@ -12,7 +12,7 @@ from gatepass.node import Node, open_node
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.settings import Settings
-from gatepass.verify.follower import NodeLock
+from gatepass.verify.replica.database_follower import NodeLock
 from installation import CATALOGUE
 
 

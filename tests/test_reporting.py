@@ -17,7 +17,7 @@ from gatepass.registry.audit import search
 from gatepass.registry.storage import tables
 from gatepass.reporting import presence_of
 from gatepass.settings import Settings
-from gatepass.verify.identity import identity
+from gatepass.verify.replica.identity import identity
 from installation import CATALOGUE, Installation
 
 

@@ -17,10 +17,10 @@ from gatepass.registry.storage.revisions import Position
 from gatepass.reporting import presence_of
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
-from gatepass.verify.follower import Follower
 from gatepass.verify.freshness import in_place, inode
-from gatepass.verify.grant_copy import open_copy
 from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.replica.database_follower import Follower
+from gatepass.verify.replica.grant_copy import open_copy
 
 #: How long a request waits for this node's copy to reach the change it made.
 CONFIRM_SECONDS = 2.0

@@ -28,8 +28,8 @@ from gatepass.reporting import Reporting
 from gatepass.reset_requests import ResetRequests
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
-from gatepass.verify.follower import NodeLock
 from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.usage import Spool, Usage, spools
 from gatepass.verify.verifier import Verifier
 

@@ -20,7 +20,7 @@ from gatepass.registry.storage.revisions import Position
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.identity import identity
+from gatepass.verify.replica.identity import identity
 
 #: A node reports so often, and whenever its copy has moved on; in a burst of changes one report is
 #: for many of them.

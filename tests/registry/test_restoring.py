@@ -39,8 +39,8 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import EndedLog, Ending, Reading
 from gatepass.registry.tokens import access_tokens
 from gatepass.verify.clock import Clock
-from gatepass.verify.follower import Follower, open_copy
 from gatepass.verify.grant_file import TABLES, GrantFile
+from gatepass.verify.replica.database_follower import Follower, open_copy
 from postgresql import Cluster
 from small_registry import ADDRESS, HASHER, NOW, PASSWORD
 

@@ -13,7 +13,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from gatepass.verify.client_address import TrustedProxies
+from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.app import create_app
 from gatepass.web.bodies import (
     MOST_BODY_BYTES,

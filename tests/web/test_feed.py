@@ -14,7 +14,7 @@ from deciders import meet
 from feeding import FOLLOWER, Feed, Loop, OpenFeed, here, registry
 from gatepass.registry.grants import publishing
 from gatepass.registry.storage import tables
-from gatepass.verify.frames import Opening, Reached, Records
+from gatepass.verify.replica.frames import Opening, Reached, Records
 from gatepass.web.feed import cut, source
 from installation import Installation
 

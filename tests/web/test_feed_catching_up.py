@@ -13,7 +13,7 @@ from feeding import Feed, OpenFeed, here, registry
 from gatepass.registry.grants import publishing
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Position
-from gatepass.verify.frames import Opening, Reached, Records, unpack
+from gatepass.verify.replica.frames import Opening, Reached, Records, unpack
 from gatepass.web.feed import slices, source
 from installation import Installation
 

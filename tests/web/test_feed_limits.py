@@ -17,7 +17,7 @@ from gatepass.core.grants import (
     encode,
 )
 from gatepass.registry.storage.revisions import Change
-from gatepass.verify import frames
+from gatepass.verify.replica import frames
 from gatepass.web.feed.cut import portions
 from gatepass.web.feed.limits import Limits
 from installation import Installation

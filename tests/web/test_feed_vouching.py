@@ -23,8 +23,8 @@ from gatepass.registry.directory import companies, verifier_keys
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.settings import Settings
-from gatepass.verify.follower import Follower
-from gatepass.verify.frames import Opening, Reached, Records
+from gatepass.verify.replica.database_follower import Follower
+from gatepass.verify.replica.frames import Opening, Reached, Records
 from gatepass.web.app import create_app
 from gatepass.web.feed import cut, source
 from installation import CATALOGUE

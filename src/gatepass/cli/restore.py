@@ -21,7 +21,7 @@ from gatepass.registry.backup.restore import restore as restore_backup
 from gatepass.registry.storage.ended_log import Reading
 from gatepass.registry.storage.schema import require_utf8
 from gatepass.settings import Settings
-from gatepass.verify.follower import NodeLock
+from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.web.times import format_time
 
 _NAMES = {

@@ -30,11 +30,11 @@ from gatepass.core.grants import (
     decode_holder,
 )
 from gatepass.core.routes import Routes
-from gatepass.verify.client_address import read_address
 from gatepass.verify.clock import Clock
 from gatepass.verify.first_copy import wait_for
 from gatepass.verify.freshness import GENERATION
 from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.http.client_address import read_address
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,7 +184,7 @@ class Verifier:
                 is behind the latest time seen here.
             CatalogueError: the catalogue can't be used.
         """
-        from gatepass.verify.following import follow
+        from gatepass.verify.replica.following import follow
 
         return follow(
             cls,

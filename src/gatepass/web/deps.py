@@ -22,8 +22,8 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
-from gatepass.verify.client_address import client_address
-from gatepass.verify.presented import read_credential, read_single
+from gatepass.verify.http.client_address import client_address
+from gatepass.verify.http.request_credentials import read_credential, read_single
 from gatepass.web.bodies import body_may_be_large, sender_is_known
 from gatepass.web.cookies import cookie_counts, login_cookie
 from gatepass.web.misconfiguration import Fault

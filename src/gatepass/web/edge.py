@@ -7,7 +7,7 @@ import traceback
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gatepass.verify.client_address import TrustedProxies
+from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.bodies import (
     MOST_BODY_BYTES,
     SIGN_IN_BODY_BYTES,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatepass.core.networks import parse_address
-from gatepass.verify.client_address import TrustedProxies, client_address
+from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.web.authz import GATEWAY, VERIFY, Endpoints, Reply
 from gatepass.web.bodies import (
     CLOSE,

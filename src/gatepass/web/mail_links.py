@@ -14,7 +14,7 @@ from gatepass.node import Node
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import invitation_links, password_resets
 from gatepass.registry.storage.database import Committed
-from gatepass.verify.refusals import FORWARDING_UNREADABLE
+from gatepass.verify.http.refusals import FORWARDING_UNREADABLE
 from gatepass.web.deps import address_of, node_of
 from gatepass.web.hashing import Place, hashing
 

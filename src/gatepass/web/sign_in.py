@@ -11,7 +11,7 @@ from gatepass.node import Node
 from gatepass.registry.authentication import throttling
 from gatepass.registry.authentication.sign_in import SignedIn
 from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
-from gatepass.verify.refusals import FORWARDING_UNREADABLE
+from gatepass.verify.http.refusals import FORWARDING_UNREADABLE
 from gatepass.web.deps import address_of, node_of
 from gatepass.web.hashing import Place, hashing
 

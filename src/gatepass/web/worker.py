@@ -27,9 +27,9 @@ from granian.server.embed import Server
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import GatepassError, Unavailable
 from gatepass.settings import Settings
-from gatepass.verify.client_address import TrustedProxies
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.usage import FLUSH_SECONDS, Usage
 from gatepass.verify.verifier import Verifier
 from gatepass.web.authz import Endpoints

@@ -8,7 +8,7 @@ import pytest
 from asking import Ask, asgi, plain
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
-from gatepass.verify.client_address import TrustedProxies
+from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.authz import Endpoints
 from workers import Worker, ask
 from world import Clocks, World

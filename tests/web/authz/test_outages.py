@@ -14,8 +14,8 @@ import pytest
 from asking import Ask, asgi, plain
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
-from gatepass.verify.client_address import TrustedProxies
 from gatepass.verify.clock import Clock
+from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from gatepass.web.authz import GATEWAY, VERIFY, Endpoints

@@ -65,7 +65,7 @@ _Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class DatabaseFeed:
-    """A follower's view of the registry (``verify.follower.Feed``).
+    """A follower's view of the registry (``verify.replica.database_follower.Feed``).
 
     Every method raises psycopg's errors; the connection is given up then, and the next call opens
     another: to whichever of several hosts is the primary.

@@ -19,10 +19,10 @@ from gatepass.core.errors import GatepassError
 from gatepass.core.networks import format_address
 from gatepass.node import Node
 from gatepass.registry.replication.liveness import Presence
-from gatepass.verify.client_address import TrustedProxies
-from gatepass.verify.frames import MEDIA_TYPE
-from gatepass.verify.identity import known_as
-from gatepass.verify.presented import read_credential
+from gatepass.verify.http.client_address import TrustedProxies
+from gatepass.verify.http.request_credentials import read_credential
+from gatepass.verify.replica.frames import MEDIA_TYPE
+from gatepass.verify.replica.identity import known_as
 from gatepass.web.authz import Reply
 from gatepass.web.bodies import (
     CLOSE,

@@ -41,7 +41,7 @@ class Question:
     """What a follower asks for.
 
     Attributes:
-        node: what the follower calls itself (``verify.identity``).
+        node: what the follower calls itself (``verify.replica.identity``).
         name: of its machine.
         version: of its Gatepass.
         position: what its copy has reached; None if it has none.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from gatepass.node import Node
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Place
-from gatepass.verify import frames
+from gatepass.verify.replica import frames
 from gatepass.web.feed.cut import portions
 from gatepass.web.feed.limits import Limits
 

@@ -28,7 +28,7 @@ from gatepass.core.errors import GatepassError, Unavailable
 from gatepass.node import Node
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Change, Place, Position
-from gatepass.verify import frames
+from gatepass.verify.replica import frames
 from gatepass.web.edge import log_unhandled
 from gatepass.web.feed.cut import portions
 from gatepass.web.feed.limits import Limits

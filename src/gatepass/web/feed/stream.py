@@ -8,9 +8,9 @@ from typing import TypeVar
 from gatepass.core.errors import Unavailable
 from gatepass.node import Node
 from gatepass.registry.storage.revisions import Place, Position
-from gatepass.verify import frames
-from gatepass.verify.frames import Opening, Reached
-from gatepass.verify.identity import identity
+from gatepass.verify.replica import frames
+from gatepass.verify.replica.frames import Opening, Reached
+from gatepass.verify.replica.identity import identity
 from gatepass.web.feed.pages import Pages
 from gatepass.web.feed.presence import Present
 from gatepass.web.feed.question import Question

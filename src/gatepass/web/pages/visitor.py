@@ -11,7 +11,7 @@ from gatepass.core.networks import format_address, parse_network
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, roles
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.verify.presented import read_credential
+from gatepass.verify.http.request_credentials import read_credential
 from gatepass.web.cookies import login_cookie
 from gatepass.web.deps import (
     Refused,

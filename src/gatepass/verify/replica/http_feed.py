@@ -22,13 +22,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 from gatepass.core import credentials
 from gatepass.core.errors import GatepassError, Misconfigured
-from gatepass.verify.frames import (
-    MEDIA_TYPE,
-    MOST_FRAME_BYTES,
-    BrokenFeed,
-    Frame,
-    Frames,
-)
+from gatepass.verify.replica.frames import MEDIA_TYPE, MOST_FRAME_BYTES, BrokenFeed, Frame, Frames
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -38,15 +38,15 @@ from gatepass.verify import forks
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.clock import Clock
 from gatepass.verify.first_copy import FIRST_COPY_SECONDS, decides
-from gatepass.verify.follower import NodeLock
-from gatepass.verify.frames import Opening
-from gatepass.verify.grant_copy import Position, open_copy
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.http_feed import VERSION, FeedServer, Refused, Stream
-from gatepass.verify.identity import identity
-from gatepass.verify.reporting import Reporter
-from gatepass.verify.rounds import Rounds
-from gatepass.verify.streamed_copy import CopyRemoved, StreamedCopy
+from gatepass.verify.replica.database_follower import NodeLock
+from gatepass.verify.replica.frames import Opening
+from gatepass.verify.replica.grant_copy import Position, open_copy
+from gatepass.verify.replica.http_feed import VERSION, FeedServer, Refused, Stream
+from gatepass.verify.replica.identity import identity
+from gatepass.verify.replica.maintenance import Rounds
+from gatepass.verify.replica.reporting import Reporter
+from gatepass.verify.replica.streamed_copy import CopyRemoved, StreamedCopy
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 

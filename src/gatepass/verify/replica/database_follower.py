@@ -26,7 +26,9 @@ from typing import Protocol
 from gatepass.core.errors import Unavailable
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import in_place, inode, open_own_file
-from gatepass.verify.grant_copy import (
+from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.replica.clock_agreement import SharedTime
+from gatepass.verify.replica.grant_copy import (
     Change,
     Move,
     Position,
@@ -35,8 +37,6 @@ from gatepass.verify.grant_copy import (
     remove_copy,
     side_files,
 )
-from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.shared_time import SharedTime
 
 #: The net under the wake-up calls: a change is seen after this long even if none arrives.
 POLL_SECONDS = 0.4

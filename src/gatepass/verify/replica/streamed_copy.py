@@ -16,7 +16,10 @@ from contextlib import suppress
 
 from gatepass.core.errors import Unavailable
 from gatepass.verify.clock import Clock
-from gatepass.verify.frames import (
+from gatepass.verify.freshness import NOWHERE, in_place, inode
+from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.replica.clock_agreement import SharedTime
+from gatepass.verify.replica.frames import (
     PROTOCOL,
     BrokenFeed,
     Frame,
@@ -28,8 +31,7 @@ from gatepass.verify.frames import (
     told_ms,
     unpack,
 )
-from gatepass.verify.freshness import NOWHERE, in_place, inode
-from gatepass.verify.grant_copy import (
+from gatepass.verify.replica.grant_copy import (
     Move,
     Position,
     open_copy,
@@ -37,8 +39,6 @@ from gatepass.verify.grant_copy import (
     remove_copy,
     side_files,
 )
-from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.shared_time import SharedTime
 
 #: What comes before a ``Reached`` is one transaction. A hundred million grants take minutes.
 LONGEST_SNAPSHOT_SECONDS = 3_600.0

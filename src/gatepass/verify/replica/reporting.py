@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from gatepass.core.errors import GatepassError
-from gatepass.verify.grant_copy import Position
-from gatepass.verify.http_feed import Line, Refused
+from gatepass.verify.replica.grant_copy import Position
+from gatepass.verify.replica.http_feed import Line, Refused
 from gatepass.verify.usage import Batch, Spool, spools
 
 #: Positions reached in quick succession are told as one.
