@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.authz import Endpoints
 from gatepass.web.bodies import Bodies

@@ -6,7 +6,7 @@ import httpx
 from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import companies, users, verifier_keys

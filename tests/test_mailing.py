@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from gatepass.core.grants import Holder
 from gatepass.mail.conversation import Limits
 from gatepass.mail.delivery import Outcome, PostKind, Smtp, Write
-from gatepass.mailing import Mailing, _Troubles
+from gatepass.node.mailing import Mailing, _Troubles
 from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import publish, published_holder
 from gatepass.registry.membership import invitation_links, invitations, outbox, password_resets

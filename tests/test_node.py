@@ -8,7 +8,7 @@ import pytest
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import Unavailable
-from gatepass.node import Node, open_node
+from gatepass.node.node import Node, open_node
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.settings import Settings

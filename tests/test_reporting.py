@@ -11,11 +11,11 @@ from sqlalchemy import delete
 
 from deciders import rows
 from gatepass.core.catalogue import parse_catalogue
-from gatepass.node import Node, open_node
+from gatepass.node.node import Node, open_node
+from gatepass.node.reporting import presence_of
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.storage import tables
-from gatepass.reporting import presence_of
 from gatepass.settings import Settings
 from gatepass.verify.replica.identity import identity
 from installation import CATALOGUE, Installation

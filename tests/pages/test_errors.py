@@ -4,7 +4,7 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from gatepass.core.errors import Conflict, Forbidden, NotFound, TooManyAttempts, Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.membership import email_changes
 from gatepass.registry.tokens import access_tokens
 from installation import Installation

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from gatepass.core.grants import Holder
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.directory import users
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage import tables

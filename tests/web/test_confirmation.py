@@ -36,7 +36,7 @@ def held(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Held:
         other.execute("BEGIN IMMEDIATE")
         try:
             with monkeypatch.context() as hurry:
-                hurry.setattr("gatepass.copying.CONFIRM_SECONDS", 0.1)
+                hurry.setattr("gatepass.node.copying.CONFIRM_SECONDS", 0.1)
                 yield
         finally:
             other.execute("ROLLBACK")

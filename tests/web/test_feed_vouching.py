@@ -17,7 +17,7 @@ from sqlalchemy import text
 from feeding import Feed, Loop, here, registry
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
-from gatepass.node import Node, open_node
+from gatepass.node.node import Node, open_node
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, verifier_keys
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
-from gatepass.node import open_node
+from gatepass.node.node import open_node
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
 from gatepass.settings import Settings

@@ -15,7 +15,7 @@ from gatepass.cli.installation import opened
 from gatepass.cli.output import AsJson, print_json, when
 from gatepass.cli.tree import app
 from gatepass.core.errors import Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.authentication import totp
 from gatepass.registry.backup import export_file, export_import
 from gatepass.registry.backup.contents import Content, Progress

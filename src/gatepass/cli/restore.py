@@ -13,7 +13,7 @@ from gatepass.cli.moving import File, as_told, counted, key_fits, progress_bars,
 from gatepass.cli.output import AsJson, print_json, when
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, Misconfigured, Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.backup import export_file
 from gatepass.registry.backup.export_file import ExportFile
 from gatepass.registry.backup.restore import Restored

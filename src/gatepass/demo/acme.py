@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import ADMIN
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import companies, roles, users, verifier_keys

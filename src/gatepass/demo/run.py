@@ -21,7 +21,7 @@ from gatepass.demo import acme
 from gatepass.demo.acme import Credentials
 from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.environment import PREFIX
-from gatepass.node import Node, open_node
+from gatepass.node.node import Node, open_node
 from gatepass.registry.grants.publishing import follow_catalogue
 from gatepass.registry.storage.schema import create_schema, schema_state
 from gatepass.settings import Settings

@@ -17,7 +17,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from gatepass.core.errors import GatepassError, InvalidInput
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web import api, metrics, pages
 from gatepass.web.api.body import field_errors

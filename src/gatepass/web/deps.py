@@ -17,7 +17,7 @@ from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Forbidden, InvalidInput
 from gatepass.core.grants import Grant
 from gatepass.core.networks import format_address, parse_address
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import users

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from gatepass.core.errors import Forbidden
 from gatepass.core.networks import format_address
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import invitation_links, password_resets
 from gatepass.registry.storage.database import Committed

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from gatepass.core.networks import parse_address
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.grants import history
 from gatepass.registry.replication import node_status, receipts
 from gatepass.registry.replication.node_status import STATES, KnownNode

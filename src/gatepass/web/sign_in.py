@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 
 from gatepass.core.errors import Forbidden
 from gatepass.core.networks import format_address
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.authentication import throttling
 from gatepass.registry.authentication.sign_in import SignedIn
 from gatepass.registry.authentication.sign_in import sign_in as sign_in_to

@@ -100,7 +100,7 @@ def main() -> int:
 
 
 def _main_worker(order: StartOrder, settings: Settings) -> None:
-    from gatepass.node import open_node
+    from gatepass.node.node import open_node
 
     node = open_node(
         settings, parse_catalogue(order.catalogue), clock=Clock(offset_ns=order.clock_offset_ns)

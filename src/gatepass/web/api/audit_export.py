@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search, sentences
 from gatepass.registry.audit.events import AuditEvent

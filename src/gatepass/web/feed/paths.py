@@ -17,7 +17,7 @@ from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError
 from gatepass.core.networks import format_address
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.replication.liveness import Presence
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.http.request_credentials import read_credential

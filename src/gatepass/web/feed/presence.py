@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gatepass.core.errors import Conflict, GatepassError, NotFound
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.replication import liveness
 from gatepass.registry.replication.liveness import Presence
 from gatepass.registry.storage.revisions import Position

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Place
 from gatepass.verify.replica import frames

@@ -25,7 +25,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import GatepassError, Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Change, Place, Position
 from gatepass.verify.replica import frames

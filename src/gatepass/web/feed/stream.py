@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar
 
 from gatepass.core.errors import Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.storage.revisions import Place, Position
 from gatepass.verify.replica import frames
 from gatepass.verify.replica.frames import Opening, Reached

@@ -16,7 +16,7 @@ from gatepass.core.errors import InvalidInput
 from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
 from gatepass.core.reason import Reason
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import usage
 from gatepass.web.feed import body

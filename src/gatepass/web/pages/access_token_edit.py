@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.web.deps import OurNode

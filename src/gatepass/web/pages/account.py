@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.membership import account
 from gatepass.web.deps import OurNode
 from gatepass.web.pages.after_change import not_saved, see_other

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.membership import account, email_changes
 from gatepass.web.deps import OurNode
 from gatepass.web.hashing import Place, hashing

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.authentication import passwords
 from gatepass.registry.membership import account
 from gatepass.web.deps import OurNode

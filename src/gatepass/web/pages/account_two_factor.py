@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.authentication import totp, totp_enrolment
 from gatepass.registry.membership import account
 from gatepass.registry.storage.database import Committed

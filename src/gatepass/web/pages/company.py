@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.directory import companies
 from gatepass.registry.directory.figures import people_by_status, tokens_by_status
 from gatepass.web.deps import OurNode

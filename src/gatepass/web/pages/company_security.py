@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.display_text import bidi_controls, has_bidi_control
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import Allowlist, Entry
 from gatepass.web.deps import OurNode

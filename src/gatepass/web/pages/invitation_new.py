@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.core.permissions import EVERYTHING
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.roles import Role
 from gatepass.registry.membership import invitations

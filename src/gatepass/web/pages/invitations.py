@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gatepass.core.errors import Conflict
 from gatepass.mail.delivery import PostKind
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.directory import roles
 from gatepass.registry.membership import invitations
 from gatepass.registry.membership.invitations import Invitation

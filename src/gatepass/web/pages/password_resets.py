@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.authentication import passwords
 from gatepass.registry.membership import password_resets
 from gatepass.web.deps import OurNode, node_of

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.audit import search
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.roles import Role

@@ -2,7 +2,7 @@
 
 from starlette.responses import HTMLResponse
 
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.web.pages.phrases import counted
 from gatepass.web.pages.resuming import Kept
 from gatepass.web.pages.templating import render

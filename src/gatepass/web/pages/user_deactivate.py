@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.directory import user_search
 from gatepass.registry.membership import user_changes
 from gatepass.registry.tokens.access_tokens import AccessToken

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.directory import user_search
 from gatepass.registry.membership import email_changes, pending_email_changes, user_changes
 from gatepass.web.deps import OurNode

@@ -5,7 +5,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.display_text import isolated, marked
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.registry.directory import roles, user_search
 from gatepass.registry.directory.roles import Role
 from gatepass.registry.directory.users import User

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-from gatepass.copying import Copying
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import parse
 from gatepass.core.decision import Call, Decision, Reason, admit
 from gatepass.core.errors import Misconfigured, Unavailable
-from gatepass.mailing import Mailing
+from gatepass.node.copying import Copying
+from gatepass.node.mailing import Mailing
+from gatepass.node.reporting import Reporting
+from gatepass.node.reset_requests import ResetRequests
 from gatepass.registry.authentication.encryption import FILE_NAME, SealingKey
 from gatepass.registry.authentication.reauthentication import Proving
 from gatepass.registry.grants import publishing
@@ -24,8 +26,6 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
 from gatepass.registry.tokens import usage as registry_usage
-from gatepass.reporting import Reporting
-from gatepass.reset_requests import ResetRequests
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile

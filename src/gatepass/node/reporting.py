@@ -34,7 +34,7 @@ _ROUND_SECONDS = 1.0
 _ROUND_WHILE_OPEN_SECONDS = 0.25
 _TIDY_SECONDS = 3600.0
 
-_log = logging.getLogger("gatepass.reporting")
+_log = logging.getLogger("gatepass.node.reporting")
 
 
 def presence_of(settings: Settings) -> Presence:

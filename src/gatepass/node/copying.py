@@ -9,12 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from gatepass.node.reporting import presence_of
 from gatepass.registry.actor import Subject
 from gatepass.registry.grants import history
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.revisions import Position
-from gatepass.reporting import presence_of
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import in_place, inode
@@ -26,7 +26,7 @@ from gatepass.verify.replica.grant_copy import open_copy
 CONFIRM_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 
-_log = logging.getLogger("gatepass.copying")
+_log = logging.getLogger("gatepass.node.copying")
 
 
 class Copying:
