@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
 from gatepass.web.app import create_app
-from gatepass.web.deps import Authenticated
+from gatepass.web.caller import Authenticated
 from installation import Installation
 
 Headers = list[tuple[str, str | bytes]]

@@ -25,7 +25,7 @@ from gatepass.web.bodies import (
     body_may_be_large,
     sender_is_known,
 )
-from gatepass.web.edge import Edge
+from gatepass.web.http_boundary import Edge
 from installation import Installation
 
 FORM = b"application/x-www-form-urlencoded"

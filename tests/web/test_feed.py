@@ -15,7 +15,7 @@ from feeding import FOLLOWER, Feed, Loop, OpenFeed, here, registry
 from gatepass.registry.grants import publishing
 from gatepass.registry.storage import tables
 from gatepass.verify.replica.frames import Opening, Reached, Records
-from gatepass.web.feed import cut, source
+from gatepass.web.feed import chunking, source
 from installation import Installation
 
 ASKED = {"node": FOLLOWER, "name": "payments-1", "version": "0.1.0"}
@@ -141,7 +141,7 @@ def test_a_follower_whose_place_is_unknown_or_far_behind_gets_everything_anew(
 def test_what_changes_while_a_snapshot_is_read_is_in_it_in_the_end(
     open_feed: OpenFeed, any_installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cut, "_MOST_RECORDS", 2)
+    monkeypatch.setattr(chunking, "_MOST_RECORDS", 2)
     made = sorted(_tokens(any_installation, 12))
     feed = open_feed()
     for _ in range(3):

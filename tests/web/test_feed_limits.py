@@ -18,7 +18,7 @@ from gatepass.core.grants import (
 )
 from gatepass.registry.storage.revisions import Change
 from gatepass.verify.replica import frames
-from gatepass.web.feed.cut import portions
+from gatepass.web.feed.chunking import portions
 from gatepass.web.feed.limits import Limits
 from installation import Installation
 

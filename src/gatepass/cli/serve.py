@@ -24,7 +24,7 @@ def serve(
 ) -> None:
     """Serve the dashboard, the REST API and decisions, until told to stop."""
     # Imported here: no other command needs a web server.
-    from gatepass.web.serve import serve as run
+    from gatepass.web.server.supervisor import serve as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = Settings.read()

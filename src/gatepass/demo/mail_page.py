@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.credentials import new_id
 from gatepass.mail.delivery import Outcome, PostKind, Write
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.headers import security_headers
 from gatepass.web.pages.moments import moment

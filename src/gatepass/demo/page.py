@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.headers import CONTENT_SECURITY_POLICY, security_headers
 from gatepass.web.pages.people_text import FILTERS

@@ -25,7 +25,7 @@ from gatepass.node.node import Node, open_node
 from gatepass.registry.grants.publishing import follow_catalogue
 from gatepass.registry.storage.schema import create_schema, schema_state
 from gatepass.settings import Settings
-from gatepass.web.serve import serve
+from gatepass.web.server.supervisor import serve
 
 HOST = "127.0.0.1"
 _TITLES = {

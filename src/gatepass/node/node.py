@@ -1,7 +1,7 @@
 """One node: the parts of this machine, put together from its settings.
 
 Used by the web's main workers and by the command line. (A verify worker needs less, and loads
-less: see ``web.worker``.)
+less: see ``web.server.worker``.)
 """
 
 import logging

@@ -15,8 +15,8 @@ from gatepass.registry.directory.users import User
 from gatepass.registry.membership import invitation_links, password_resets
 from gatepass.registry.storage.database import Committed
 from gatepass.verify.http.refusals import FORWARDING_UNREADABLE
-from gatepass.web.deps import address_of, node_of
-from gatepass.web.hashing import Place, hashing
+from gatepass.web.caller import address_of, node_of
+from gatepass.web.hashing_pool import Place, hashing
 
 T = TypeVar("T")
 

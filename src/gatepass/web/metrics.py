@@ -21,7 +21,7 @@ from gatepass.registry.replication import node_status, receipts
 from gatepass.registry.replication.node_status import STATES, KnownNode
 from gatepass.registry.storage import revisions
 from gatepass.registry.tokens import usage
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.openapi import VERSION
 
 router = APIRouter(include_in_schema=False)

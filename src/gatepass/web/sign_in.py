@@ -12,8 +12,8 @@ from gatepass.registry.authentication import throttling
 from gatepass.registry.authentication.sign_in import SignedIn
 from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
 from gatepass.verify.http.refusals import FORWARDING_UNREADABLE
-from gatepass.web.deps import address_of, node_of
-from gatepass.web.hashing import Place, hashing
+from gatepass.web.caller import address_of, node_of
+from gatepass.web.hashing_pool import Place, hashing
 
 
 async def sign_in(request: Request, email: str, password: str, code: str | None = None) -> SignedIn:

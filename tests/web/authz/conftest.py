@@ -9,7 +9,7 @@ from asking import Ask, asgi, plain
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.web.authz import Endpoints
+from gatepass.web.gateway.endpoints import Endpoints
 from workers import Worker, ask
 from world import Clocks, World
 

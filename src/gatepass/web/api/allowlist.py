@@ -11,8 +11,8 @@ from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy import allowlist_impact as shut_out
 from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.shapes import Record, Time, wanted_tags
+from gatepass.web.caller import Authenticated, OurNode, SignedIn
 from gatepass.web.confirmation import settled
-from gatepass.web.deps import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Company"])
 

@@ -10,7 +10,7 @@ from gatepass.registry.audit import search as audit_search
 from gatepass.registry.audit import sentences
 from gatepass.registry.audit.events import AuditEvent
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, TakenTime, Term, Time
-from gatepass.web.deps import Authenticated, OurNode
+from gatepass.web.caller import Authenticated, OurNode
 from gatepass.web.times import format_time
 
 router = APIRouter(tags=["Audit"])

@@ -22,7 +22,7 @@ from gatepass.registry.grants.authorization import standing
 from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.api.audit_events import Wanted, sent, with_times
 from gatepass.web.api.csv_cells import csv_cell
-from gatepass.web.deps import Authenticated, OurNode
+from gatepass.web.caller import Authenticated, OurNode
 from gatepass.web.times import format_time
 
 router = APIRouter(tags=["Audit"])

@@ -20,9 +20,9 @@ from gatepass.web.api.shapes import (
     person_id,
     person_name,
 )
+from gatepass.web.caller import Calling, OurNode, SignedIn
 from gatepass.web.confirmation import mark, settled
 from gatepass.web.cookies import clear_login_cookie, login_cookie
-from gatepass.web.deps import Calling, OurNode, SignedIn
 from gatepass.web.problem_response import problem_response
 from gatepass.web.problems import problem_of_error
 from gatepass.web.sign_in import sign_in

@@ -17,8 +17,8 @@ from gatepass.web.api.shapes import (
     person_id,
     person_name,
 )
+from gatepass.web.caller import Authenticated, OurNode, SignedIn
 from gatepass.web.confirmation import mark, settled
-from gatepass.web.deps import Authenticated, OurNode, SignedIn
 from gatepass.web.mail_links import accept_invitation
 
 router = APIRouter(tags=["Invitations"])

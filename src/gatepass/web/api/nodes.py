@@ -7,7 +7,7 @@ from pydantic import Field
 
 from gatepass.registry.replication import node_status
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, Time
-from gatepass.web.deps import OurNode, SignedIn
+from gatepass.web.caller import OurNode, SignedIn
 
 router = APIRouter(tags=["Nodes"])
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from gatepass.registry.replication import receipt_status
 from gatepass.web.api.shapes import Record, RecordId, Time
-from gatepass.web.deps import Authenticated, OurNode
+from gatepass.web.caller import Authenticated, OurNode
 
 router = APIRouter(tags=["Access tokens"])
 

@@ -9,8 +9,8 @@ from gatepass.core.errors import Conflict, NotConfirmed
 from gatepass.registry.directory import roles
 from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, RecordId, wanted_tags
+from gatepass.web.caller import Authenticated, OurNode, SignedIn
 from gatepass.web.confirmation import mark, settled
-from gatepass.web.deps import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Roles"])
 

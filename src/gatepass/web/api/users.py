@@ -21,8 +21,8 @@ from gatepass.web.api.shapes import (
     person_name,
     wanted_tags,
 )
+from gatepass.web.caller import Authenticated, OurNode, SignedIn
 from gatepass.web.confirmation import settled
-from gatepass.web.deps import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Users"])
 

@@ -16,8 +16,8 @@ from gatepass.web.api.shapes import (
     person_id,
     person_name,
 )
+from gatepass.web.caller import OurNode, SignedIn
 from gatepass.web.confirmation import settled
-from gatepass.web.deps import OurNode, SignedIn
 
 router = APIRouter(tags=["Verifier keys"])
 

@@ -13,7 +13,7 @@ from gatepass.node.node import Node
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Place
 from gatepass.verify.replica import frames
-from gatepass.web.feed.cut import portions
+from gatepass.web.feed.chunking import portions
 from gatepass.web.feed.limits import Limits
 
 _MOST_ROWS = 2_000

@@ -29,10 +29,10 @@ from gatepass.node.node import Node
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Change, Place, Position
 from gatepass.verify.replica import frames
-from gatepass.web.edge import log_unhandled
-from gatepass.web.feed.cut import portions
+from gatepass.web.feed.chunking import portions
 from gatepass.web.feed.limits import Limits
 from gatepass.web.feed.slices import Slice, Slices
+from gatepass.web.http_boundary import log_unhandled
 
 #: Streams look after themselves this often even if nothing changes: heartbeats, keys, limits.
 BEAT_SECONDS = 0.5

@@ -16,7 +16,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Un
 from gatepass.node.node import Node
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.after_change import not_saved
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.expiry import CHOICES

@@ -13,7 +13,7 @@ from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.paging import COUNT_LIMIT, Page
 from gatepass.registry.tokens import access_tokens, usage
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.phrases import counted
 from gatepass.web.pages.sparkline import days_until

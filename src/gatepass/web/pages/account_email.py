@@ -10,8 +10,8 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.membership import account, email_changes
-from gatepass.web.deps import OurNode
-from gatepass.web.hashing import Place, hashing
+from gatepass.web.caller import OurNode
+from gatepass.web.hashing_pool import Place, hashing
 from gatepass.web.pages.account_password import too_many, wait
 from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.errors import PageRoute

@@ -12,8 +12,8 @@ from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavai
 from gatepass.node.node import Node
 from gatepass.registry.authentication import passwords
 from gatepass.registry.membership import account
-from gatepass.web.deps import OurNode
-from gatepass.web.hashing import Place, hashing
+from gatepass.web.caller import OurNode
+from gatepass.web.hashing_pool import Place, hashing
 from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Fields, Form

@@ -19,8 +19,8 @@ from gatepass.node.node import Node
 from gatepass.registry.authentication import totp, totp_enrolment
 from gatepass.registry.membership import account
 from gatepass.registry.storage.database import Committed
-from gatepass.web.deps import OurNode
-from gatepass.web.hashing import Place, hashing
+from gatepass.web.caller import OurNode
+from gatepass.web.hashing_pool import Place, hashing
 from gatepass.web.pages.account_password import too_many, wait
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute

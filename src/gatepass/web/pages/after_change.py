@@ -4,7 +4,7 @@ from fastapi import Request
 from starlette.responses import RedirectResponse
 
 from gatepass.core.errors import Unavailable
-from gatepass.web.deps import node_of
+from gatepass.web.caller import node_of
 from gatepass.web.pages.headers import security_headers
 
 _UNCONFIRMED = "unconfirmed"

@@ -11,7 +11,7 @@ from gatepass.registry.audit.events import AuditEvent
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.storage.paging import Page
 from gatepass.web.api.audit_export import FileFormat, exported
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.audit_details import rows
 from gatepass.web.pages.audit_filters import PATH, Asked, asked, narrow

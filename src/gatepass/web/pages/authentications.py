@@ -10,7 +10,7 @@ from gatepass.core.errors import InvalidInput
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import users
 from gatepass.registry.storage.paging import Page
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages import places
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.browsers import browser

@@ -7,7 +7,7 @@ from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.directory import companies
 from gatepass.registry.directory.figures import people_by_status, tokens_by_status
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.company_second_factor import rule_of
 from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile

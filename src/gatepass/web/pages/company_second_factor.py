@@ -9,7 +9,7 @@ from starlette.responses import Response
 from gatepass.core.errors import Conflict
 from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory.companies import Company
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form

@@ -10,7 +10,7 @@ from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import Allowlist, Entry
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages import places
 from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.allowlist_form import MOST_ROWS, AllowlistForm

@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from gatepass.core.errors import GatepassError
 from gatepass.web import api
+from gatepass.web.caller import OurNode, Refused
 from gatepass.web.cookies import cookie_name
-from gatepass.web.deps import OurNode, Refused
 from gatepass.web.openapi import openapi_document
 from gatepass.web.pages.api_reference import Reference, reference
 from gatepass.web.pages.errors import PageRoute

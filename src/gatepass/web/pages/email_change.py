@@ -5,7 +5,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden
 from gatepass.registry.membership import email_change_links
-from gatepass.web.deps import OurNode, node_of
+from gatepass.web.caller import OurNode, node_of
 from gatepass.web.mail_links import address_text_of
 from gatepass.web.pages.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.errors import PageRoute

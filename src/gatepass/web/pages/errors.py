@@ -20,9 +20,9 @@ from starlette.responses import Response
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Forbidden, GatepassError, OperatorEmailForbidden, Unavailable
 from gatepass.web.bodies import STRANGERS_BODY_BYTES
+from gatepass.web.caller import Refused, admit, node_of
 from gatepass.web.cookies import same_site
-from gatepass.web.deps import Refused, admit, node_of
-from gatepass.web.edge import log_unhandled
+from gatepass.web.http_boundary import log_unhandled
 from gatepass.web.misconfiguration import Fault
 from gatepass.web.own_address import Elsewhere, is_loopback, opened_elsewhere
 from gatepass.web.pages.after_change import see_other

@@ -8,7 +8,7 @@ from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import roles
 from gatepass.registry.membership import invitation_links
-from gatepass.web.deps import OurNode, node_of
+from gatepass.web.caller import OurNode, node_of
 from gatepass.web.mail_links import accept_invitation, address_text_of
 from gatepass.web.pages.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.errors import PageRoute

@@ -12,7 +12,7 @@ from gatepass.node.node import Node
 from gatepass.registry.directory import roles
 from gatepass.registry.membership import invitations
 from gatepass.registry.membership.invitations import Invitation
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.invitation_mail import MailState, mail_state, said_after

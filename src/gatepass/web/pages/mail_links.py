@@ -7,7 +7,7 @@ from fastapi import Request
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden, GatepassError
-from gatepass.web.deps import Refused, node_of
+from gatepass.web.caller import Refused, node_of
 from gatepass.web.pages.errors import Explained, PageRoute
 from gatepass.web.pages.templating import render
 from gatepass.web.pages.visitor import address_text, visiting

@@ -12,7 +12,7 @@ from gatepass.registry.replication import node_status
 from gatepass.registry.replication.node_status import KnownNode
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.paging import LARGEST_PAGE
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.phrases import counted, listed
 from gatepass.web.pages.places import NODES

@@ -9,7 +9,7 @@ from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.node.node import Node
 from gatepass.registry.authentication import passwords
 from gatepass.registry.membership import password_resets
-from gatepass.web.deps import OurNode, node_of
+from gatepass.web.caller import OurNode, node_of
 from gatepass.web.mail_links import address_text_of, reset_password
 from gatepass.web.pages.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.errors import PageRoute

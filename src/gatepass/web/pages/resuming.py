@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from gatepass.core.errors import Unavailable
-from gatepass.web.deps import admit
+from gatepass.web.caller import admit
 from gatepass.web.pages.forms import RESUME, Fields, read_form
 from gatepass.web.pages.visitor import presented
 

@@ -11,7 +11,7 @@ from gatepass.core.permissions import EVERYTHING
 from gatepass.node.node import Node
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.roles import Role
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.errors import PageRoute

@@ -8,7 +8,7 @@ from gatepass.node.node import Node
 from gatepass.registry.audit import search
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.roles import Role
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.differences import Meanwhile, meanwhile
 from gatepass.web.pages.errors import PageRoute

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts
 from gatepass.registry.authentication import sessions
+from gatepass.web.caller import OurNode, Refused, admit, caller_of
 from gatepass.web.cookies import clear_login_cookie, set_login_cookie
-from gatepass.web.deps import OurNode, Refused, admit, caller_of
 from gatepass.web.pages.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.forms import Form

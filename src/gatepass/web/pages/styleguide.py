@@ -12,7 +12,7 @@ from gatepass.registry.actor import Actor, Person
 from gatepass.registry.network_policy.allowlist import Allowlist, Entry
 from gatepass.registry.network_policy.allowlist_impact import Caller, ShutOut
 from gatepass.registry.tokens.access_tokens import AccessToken, LastUse
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.allowlist_reach import Reach
 from gatepass.web.pages.errors import Explained, PageRoute
 from gatepass.web.pages.expiry import AT, CHOICES

@@ -8,7 +8,7 @@ from gatepass.registry.directory import user_search
 from gatepass.registry.membership import user_changes
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.registry.tokens.of_user import left
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.access_token import in_use
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute

@@ -10,7 +10,7 @@ from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavai
 from gatepass.node.node import Node
 from gatepass.registry.directory import user_search
 from gatepass.registry.membership import email_changes, pending_email_changes, user_changes
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.account_password import too_many, wait
 from gatepass.web.pages.after_change import not_saved, see_other
 from gatepass.web.pages.differences import Difference, Meanwhile, meanwhile

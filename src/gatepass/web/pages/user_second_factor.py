@@ -6,7 +6,7 @@ from starlette.responses import Response
 from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import user_search, users
 from gatepass.registry.membership import user_changes
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.after_change import see_other
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.places import USERS

@@ -12,7 +12,7 @@ from gatepass.registry.directory import roles, user_search
 from gatepass.registry.directory.users import User
 from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.paging import Page
-from gatepass.web.deps import OurNode
+from gatepass.web.caller import OurNode
 from gatepass.web.pages.errors import PageRoute
 from gatepass.web.pages.invitations import section
 from gatepass.web.pages.phrases import counted

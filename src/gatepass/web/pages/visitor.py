@@ -12,8 +12,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, roles
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.verify.http.request_credentials import read_credential
-from gatepass.web.cookies import login_cookie
-from gatepass.web.deps import (
+from gatepass.web.caller import (
     Refused,
     address_of,
     admit,
@@ -22,6 +21,7 @@ from gatepass.web.deps import (
     node_of,
     unlisted_proxy_of,
 )
+from gatepass.web.cookies import login_cookie
 from gatepass.web.pages.after_change import is_unconfirmed
 
 

@@ -20,7 +20,7 @@ from gatepass.web.bodies import (
     keep_in,
     source_of,
 )
-from gatepass.web.gateway_asgi import address_of, lines_of, pieces_of
+from gatepass.web.gateway.asgi import address_of, lines_of, pieces_of
 from gatepass.web.problems import Problem, problem_of_status
 
 _SIGN_IN = "/v1/authentications"

@@ -1,7 +1,7 @@
 """The endpoints that others ask for decisions: ``/authz/nginx`` and ``/v1/verify``.
 
 One plain class, request in, reply out, without any framework. ``web.app`` puts it before the
-framework on the main port (ASGI), ``web.worker`` serves it alone on the verify port (RSGI).
+framework on the main port (ASGI), ``web.server.worker`` serves it alone on the verify port (RSGI).
 """
 
 import logging

@@ -1,6 +1,6 @@
 """One worker process: of the main port, or of the verify port.
 
-Started by ``web.serve`` as ``python -m gatepass.web.worker``. Its start order comes as one JSON
+Started by ``web.server.supervisor`` as ``python -m gatepass.web.server.worker``. Its start order comes as one JSON
 line on standard input, which then stays open: when it ends, the supervisor is gone, and the worker
 stops. Readiness is one byte on the descriptor the order names.
 """
@@ -32,10 +32,10 @@ from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.usage import FLUSH_SECONDS, Usage
 from gatepass.verify.verifier import Verifier
-from gatepass.web.authz import Endpoints
-from gatepass.web.gateway_port import GatewayPort
-from gatepass.web.in_place import InPlaceLoop
-from gatepass.web.own_sockets import cut_off_unread, hang_up_all
+from gatepass.web.gateway.endpoints import Endpoints
+from gatepass.web.gateway.inline_loop import InPlaceLoop
+from gatepass.web.gateway.rsgi import GatewayPort
+from gatepass.web.server.own_sockets import cut_off_unread, hang_up_all
 
 #: Granian takes no more connections than this at a time. They cost little; at its own thousand,
 #: whoever opens so many and sends nothing keeps everyone else out until they are cut off.

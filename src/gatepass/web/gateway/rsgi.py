@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from gatepass.web.authz import GATEWAY, VERIFY, Endpoints, Reply
 from gatepass.web.bodies import (
     CLOSE,
     MOST_BODY_BYTES,
@@ -23,7 +22,8 @@ from gatepass.web.bodies import (
     discard_small,
     read,
 )
-from gatepass.web.in_place import on_the_loop
+from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints, Reply
+from gatepass.web.gateway.inline_loop import on_the_loop
 from gatepass.web.problems import problem_of_status
 
 _PEERS_KEPT = 4_096

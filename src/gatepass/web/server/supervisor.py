@@ -24,7 +24,7 @@ from gatepass.core.errors import Misconfigured
 from gatepass.environment import PREFIX
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
-from gatepass.web.worker import StartOrder
+from gatepass.web.server.worker import StartOrder
 
 APPLICATION = "gatepass.web.app:create_app"
 #: In-flight requests get this long to finish before what is left is killed.
@@ -179,7 +179,7 @@ class _Supervisor:
         order = self._orders.order(worker, write)
         try:
             worker.process = subprocess.Popen(
-                [sys.executable, "-m", "gatepass.web.worker"],
+                [sys.executable, "-m", "gatepass.web.server.worker"],
                 stdin=subprocess.PIPE,
                 pass_fds=(write,),
                 env=self._orders.environ(worker),

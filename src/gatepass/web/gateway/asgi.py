@@ -8,7 +8,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatepass.core.networks import parse_address
 from gatepass.verify.http.client_address import TrustedProxies, client_address
-from gatepass.web.authz import GATEWAY, VERIFY, Endpoints, Reply
 from gatepass.web.bodies import (
     CLOSE,
     MOST_BODY_BYTES,
@@ -21,7 +20,8 @@ from gatepass.web.bodies import (
     discard_small,
     read,
 )
-from gatepass.web.gateway_port import refusal
+from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints, Reply
+from gatepass.web.gateway.rsgi import refusal
 
 #: What answers to its plain spelling alone.
 _PLAIN = ("/authz", "/health/", "/metrics", "/v1/")
