@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
 from browsing import Demo
-from gatepass.web.pages.bits import picture
-from gatepass.web.pages.moments import DAY, HOUR, MINUTE, relative
+from gatepass.web.pages.layout.times import DAY, HOUR, MINUTE, relative
+from gatepass.web.pages.widgets.network_diagram import picture
 
 SYDNEY = "Australia/Sydney"
 TEXT = re.compile(r"gpat_[0-9A-Za-z]{54}")

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from all_routes import page_routes
-from gatepass.web.pages.static_files import _FILES, static
+from gatepass.web.pages.layout.static_files import _FILES, static
 from installation import Installation
 from page_reader import Page, Visit
 

@@ -1,6 +1,6 @@
 import pytest
 
-from gatepass.web.pages.phrases import counted, listed, may, where
+from gatepass.web.pages.layout.wording import counted, listed, may, where
 
 
 @pytest.mark.parametrize(

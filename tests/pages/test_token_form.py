@@ -6,9 +6,9 @@ from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Person
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.registry.tokens.input import LATEST_EXPIRY
-from gatepass.web.pages.forms import Fields
-from gatepass.web.pages.moments import DAY, HOUR
-from gatepass.web.pages.token_form import TokenForm, changes
+from gatepass.web.pages.access_tokens.form import TokenForm, changes
+from gatepass.web.pages.layout.forms import Fields
+from gatepass.web.pages.layout.times import DAY, HOUR
 
 NOW = 1_798_000_000_000
 

@@ -15,11 +15,11 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.credentials import new_id
 from gatepass.mail.delivery import Outcome, PostKind, Write
 from gatepass.web.caller import OurNode
-from gatepass.web.pages.errors import PageRoute
-from gatepass.web.pages.headers import security_headers
-from gatepass.web.pages.moments import moment
-from gatepass.web.pages.people_text import FILTERS
-from gatepass.web.pages.static_files import static
+from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.headers import security_headers
+from gatepass.web.pages.layout.people_text import FILTERS
+from gatepass.web.pages.layout.static_files import static
+from gatepass.web.pages.layout.times import moment
 
 DIRECTORY = "demo-mail"
 _MOST_SHOWN = 100

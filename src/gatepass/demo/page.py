@@ -9,10 +9,10 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.web.caller import OurNode
-from gatepass.web.pages.errors import PageRoute
-from gatepass.web.pages.headers import CONTENT_SECURITY_POLICY, security_headers
-from gatepass.web.pages.people_text import FILTERS
-from gatepass.web.pages.static_files import static
+from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.headers import CONTENT_SECURITY_POLICY, security_headers
+from gatepass.web.pages.layout.people_text import FILTERS
+from gatepass.web.pages.layout.static_files import static
 
 _STATIC = {
     "demo.js": "text/javascript; charset=utf-8",

@@ -31,7 +31,7 @@ from gatepass.web.http_boundary import Edge
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.openapi import openapi_document
 from gatepass.web.own_address import opened_elsewhere
-from gatepass.web.pages.errors import error_page
+from gatepass.web.pages.layout.errors import error_page
 from gatepass.web.problem_response import problem_response
 from gatepass.web.problems import (
     Problem,

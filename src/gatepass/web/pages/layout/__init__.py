@@ -1,0 +1,1 @@
+"""What every page has: templates, navigation, wording, times, errors, headers."""
