@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from gatepass.cli.backup import progress_bars
 from gatepass.cli.installation import opened
-from gatepass.cli.moving import progress_bars
 from gatepass.registry.actor import Actor
 from gatepass.registry.backup import export_import
 from gatepass.registry.directory.users import create

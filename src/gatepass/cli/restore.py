@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from gatepass.cli.backup import File, as_told, counted, key_fits, progress_bars, remind_of_key
 from gatepass.cli.installation import opened
-from gatepass.cli.moving import File, as_told, counted, key_fits, progress_bars, remind_of_key
 from gatepass.cli.output import AsJson, print_json, when
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, Misconfigured, Unavailable
