@@ -16,7 +16,8 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.networks import parse_network
 from gatepass.registry.actor import Actor
-from gatepass.registry.grants.publishing import follow_catalogue, published_rules
+from gatepass.registry.directory.published_roles import follow_catalogue
+from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import TRIAL_MS, Allowlist, Entry
 from gatepass.registry.storage.database import Database

@@ -13,10 +13,10 @@ from gatepass.core.grants import Holder
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import companies, roles, users
+from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import (
-    follow_catalogue,
     publish,
     published_holder,
     published_rules,

@@ -10,9 +10,9 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, NotFound
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import roles
+from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.directory.roles import Role
 from gatepass.registry.directory.users import User
-from gatepass.registry.grants.publishing import follow_catalogue
 from gatepass.registry.membership import user_changes
 from gatepass.registry.storage import tables
 from small_registry import CATALOGUE, HOUR, NOW, SmallRegistry, nothing_changes

@@ -213,7 +213,7 @@ def test_nobody_reads_on_for_a_client_that_is_gone(
         read_pages += 1
         return list_(*arguments, **filters)
 
-    monkeypatch.setattr(audit, "list_", counted)
+    monkeypatch.setattr(search, "list_", counted)
     gone = asyncio.Event()
     asked = iter([{"type": "http.request", "body": b"", "more_body": False}])
 

@@ -7,7 +7,7 @@ import typer
 
 from gatepass.cli.installation import catalogue_text, opened
 from gatepass.cli.tree import app
-from gatepass.registry.grants.publishing import follow_catalogue
+from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.storage.schema import require_utf8
 from gatepass.settings import Settings
 

@@ -22,7 +22,7 @@ from gatepass.demo.acme import Credentials
 from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.environment import PREFIX
 from gatepass.node.node import Node, open_node
-from gatepass.registry.grants.publishing import follow_catalogue
+from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.storage.schema import create_schema, schema_state
 from gatepass.settings import Settings
 from gatepass.web.server.supervisor import serve

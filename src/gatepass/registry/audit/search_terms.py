@@ -10,8 +10,8 @@ from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.input.text import folded, storable
+from gatepass.registry.storage.paging import contains
 from gatepass.registry.storage.tables import access_tokens, users
-from gatepass.registry.tokens import search
 
 #: A log that left some of those out that are meant would be worse than a question.
 MOST = 20
@@ -48,7 +48,7 @@ def tokens_called(session: Session, actor: Actor, text: str) -> list[Named]:
     if own_id is not None:
         wanted.append(access_tokens.c.id == own_id)
     else:
-        wanted.append(search.contains(session, access_tokens.c.label_folded, folded(text)))
+        wanted.append(contains(session, access_tokens.c.label_folded, folded(text)))
     rows = session.execute(
         select(access_tokens.c.id, access_tokens.c.label)
         .where(*wanted)

@@ -14,8 +14,9 @@ from gatepass.core.errors import Conflict, NotFound
 from gatepass.core.grants import CompanyRules
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory.published_roles import role_permissions
 from gatepass.registry.grants.authorization import standing
-from gatepass.registry.grants.publishing import publish, role_permissions
+from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import folded, read_label, storable
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import companies, users

@@ -18,10 +18,11 @@ from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, NotFound
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory.published_roles import role_permissions
 from gatepass.registry.directory.role_names import look_alike
 from gatepass.registry.directory.role_records import Role, built_in, etag, of_company, permits
 from gatepass.registry.grants.authorization import standing
-from gatepass.registry.grants.publishing import publish, published_rules, role_permissions
+from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.input.permissions import read_permissions
 from gatepass.registry.input.text import Problems, folded, label_problem
 from gatepass.registry.storage import tables

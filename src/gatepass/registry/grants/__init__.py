@@ -1,1 +1,1 @@
-"""What decisions read: published in the transaction of each change, and checked again under its lock."""
+"""What decisions read: published in the transaction of the change it follows from."""

@@ -92,7 +92,8 @@ class DatabaseFeed:
         isolated primary with synchronous replication can't commit it.
 
         The same commit notes that this node may be vouched for until its staleness has passed: so
-        nobody says "allowed" whom a deactivation receipt doesn't count (``registry.replication.liveness``).
+        nobody says "allowed" whom a deactivation receipt doesn't count
+        (``registry.replication.liveness``).
         """
         with self._connected() as connection:
             cursor = connection.execute(self._heartbeat)

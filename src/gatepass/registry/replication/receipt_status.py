@@ -6,12 +6,9 @@ from typing import Any, Literal
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
-from gatepass.core.errors import NotFound
-from gatepass.registry.actor import Actor
 from gatepass.registry.replication.receipts import on_one_machine, silent_since
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.tables import receipt_confirmations, receipts
-from gatepass.registry.tokens import access_tokens
 
 ConfirmationState = Literal["refusing", "waiting", "silent"]
 
@@ -73,21 +70,6 @@ class Receipt:
     def count(self, state: ConfirmationState) -> int:
         """How many are in that state."""
         return sum(each.state == state for each in self.verifiers)
-
-
-def of_access_token(session: Session, actor: Actor, token_id: str) -> Receipt:
-    """The receipt of an access token's end.
-
-    Raises:
-        Forbidden: without ``access-tokens:get``.
-        NotFound: there is no such token, it hasn't ended, or that is so long ago that the audit log
-            alone knows of it.
-    """
-    token = access_tokens.get(session, actor, token_id)
-    receipt = find(session, token.id)
-    if receipt is None:
-        raise NotFound("There is no receipt of this access token's end.")
-    return receipt
 
 
 def find(session: Session, subject_id: str) -> Receipt | None:

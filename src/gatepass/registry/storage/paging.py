@@ -9,7 +9,10 @@ import binascii
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, func
+from sqlalchemy.orm import Session
 
 from gatepass.core.errors import InvalidInput
 
@@ -103,3 +106,10 @@ def read_limit(limit: int | None) -> int:
     if type(limit) is not int or not 1 <= limit <= LARGEST_PAGE:
         raise InvalidInput([("limit", f"A whole number from 1 to {LARGEST_PAGE}.")])
     return limit
+
+
+def contains(session: Session, text: ColumnElement[Any], part: str) -> ColumnElement[bool]:
+    """Whether *part* is in *text*, character by character."""
+    # Not LIKE: it would read % and _ in what people type, and folds case on SQLite alone.
+    position = func.instr if session.get_bind().dialect.name == "sqlite" else func.strpos
+    return position(text, part) > 0

@@ -14,7 +14,8 @@ from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import folded, storable
-from gatepass.registry.replication import receipts
+from gatepass.registry.replication import receipt_status, receipts
+from gatepass.registry.replication.receipt_status import Receipt
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.records import (
@@ -38,6 +39,7 @@ __all__ = [
     "get",
     "list_",
     "modify",
+    "receipt",
 ]
 
 _LONGEST_FORM_ID = 100
@@ -209,6 +211,21 @@ def deactivate(session: Session, actor: Actor, token_id: str) -> AccessToken:
     )
     receipts.begin(session, [_subject(row)], company=row.company_id)
     return _token(session, row)
+
+
+def receipt(session: Session, actor: Actor, token_id: str) -> Receipt:
+    """The receipt of an access token's end.
+
+    Raises:
+        Forbidden: without ``access-tokens:get``.
+        NotFound: there is no such token, it hasn't ended, or that is so long ago that the audit log
+            alone knows of it.
+    """
+    token = get(session, actor, token_id)
+    found = receipt_status.find(session, token.id)
+    if found is None:
+        raise NotFound("There is no receipt of this access token's end.")
+    return found
 
 
 def _find(session: Session, actor: Actor, token_id: str) -> Row[Any]:

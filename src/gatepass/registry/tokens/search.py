@@ -1,7 +1,6 @@
 """Finding access tokens: quick with a hundred thousand of them, on both engines."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import ColumnElement, Text, and_, func, literal, or_, select, tuple_, type_coerce
 from sqlalchemy.orm import Session
@@ -11,7 +10,14 @@ from gatepass.core.errors import InvalidInput
 from gatepass.core.permissions import is_permission, is_wildcard, resource_wildcard
 from gatepass.registry.actor import Actor
 from gatepass.registry.input.text import folded, search_text, storable
-from gatepass.registry.storage.paging import COUNT_LIMIT, Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.paging import (
+    COUNT_LIMIT,
+    Cursor,
+    Page,
+    contains,
+    read_cursor,
+    read_limit,
+)
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens.input import KINDS
 from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
@@ -131,10 +137,3 @@ def id_start(q: str) -> str | None:
     # Longer than an id it can only be a whole text.
     fits = len(whole) <= ID_LENGTH or text.startswith(_PREFIX)
     return whole[:ID_LENGTH] if fits else None
-
-
-def contains(session: Session, text: ColumnElement[Any], part: str) -> ColumnElement[bool]:
-    """Whether *part* is in *text*, character by character."""
-    # Not LIKE: it would read % and _ in what people type, and folds case on SQLite alone.
-    position = func.instr if session.get_bind().dialect.name == "sqlite" else func.strpos
-    return position(text, part) > 0

@@ -6,9 +6,8 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from gatepass.core.credentials import ID_LENGTH
+from gatepass.registry.audit import events, sentences
 from gatepass.registry.audit import search as audit_search
-from gatepass.registry.audit import sentences
-from gatepass.registry.audit.events import AuditEvent
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, TakenTime, Term, Time
 from gatepass.web.caller import Authenticated, OurNode
 from gatepass.web.times import format_time
@@ -108,7 +107,7 @@ def search(
     return Listed[AuditEvent](items=[sent(event) for event in page.items], next=page.next)
 
 
-def sent(event: AuditEvent) -> AuditEvent:
+def sent(event: events.AuditEvent) -> AuditEvent:
     """An event as the API sends it."""
     return AuditEvent(
         id=event.id,

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from gatepass.registry.replication import receipt_status
+from gatepass.registry.tokens import access_tokens
 from gatepass.web.api.shapes import Record, RecordId, Time
 from gatepass.web.caller import Authenticated, OurNode
 
@@ -43,4 +44,4 @@ def get(node: OurNode, actor: Authenticated, id: RecordId) -> Receipt:
     """Needs `access-tokens:get`. There is none for a token that hasn't been deactivated, and none
     a week after everyone refused it: the audit log keeps what came of it."""
     with node.database.reading(node.clock.now()) as session:
-        return Receipt.model_validate(receipt_status.of_access_token(session, actor, id))
+        return Receipt.model_validate(access_tokens.receipt(session, actor, id))

@@ -4,9 +4,9 @@ All that comes within a moment is written in one small transaction, and counted:
 change, and thousands that come back at once cost a few transactions.
 
 **Receipts.** A deactivation waits for whoever could have said "allowed" at its moment
-(``registry.replication.receipts``). So the registry knows of a follower before the first grant is read for it,
-and that it is about to be vouched for before it is told so; one that never comes so far is counted
-nowhere. And none is vouched for far beyond what is known of it in the registry
+(``registry.replication.receipts``). So the registry knows of a follower before the first grant is
+read for it, and that it is about to be vouched for before it is told so; one that never comes so
+far is counted nowhere. And none is vouched for far beyond what is known of it in the registry
 (``Present.may_be_vouched``): where the registry can't be written, heartbeats end; no receipt is
 wrong.
 """

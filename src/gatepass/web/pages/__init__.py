@@ -1,4 +1,4 @@
-"""The dashboard: server-rendered pages, one module a screen."""
+"""The dashboard: server-rendered pages, one module a screen, screens of a kind in one package."""
 
 from fastapi import APIRouter
 
@@ -17,35 +17,14 @@ from gatepass.web.pages.sign_in import accept_invitation, email_change, password
 router = APIRouter(include_in_schema=False)
 for _screen in (
     static_files,
-    sign_in,
-    index,
-    # Before the page of one token: "new" is no id.
-    new,
-    edit,
-    detail,
-    profile,
-    email,
-    password,
-    two_factor,
+    *(sign_in, accept_invitation, password_resets, email_change),
+    # "new" is no token's id, so its page goes before that of one token.
+    *(index, new, edit, detail),
+    *(profile, email, password, two_factor, authentications),
+    # Nor is it a role's.
+    *(company, security, second_factor, role_form, roles, nodes),
+    *(users, role, user_email, user_second_factor, deactivate, invitation_new, invitations),
     log,
-    authentications,
-    security,
-    email_change,
-    invitation_new,
-    invitations,
-    accept_invitation,
-    password_resets,
-    company,
-    second_factor,
-    users,
-    role,
-    user_email,
-    deactivate,
-    user_second_factor,
-    # Before the page of one role, for the same reason.
-    role_form,
-    roles,
-    nodes,
     docs,
 ):
     router.include_router(_screen.router)

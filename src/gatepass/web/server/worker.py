@@ -1,8 +1,8 @@
 """One worker process: of the main port, or of the verify port.
 
-Started by ``web.server.supervisor`` as ``python -m gatepass.web.server.worker``. Its start order comes as one JSON
-line on standard input, which then stays open: when it ends, the supervisor is gone, and the worker
-stops. Readiness is one byte on the descriptor the order names.
+Started by ``web.server.supervisor`` as ``python -m gatepass.web.server.worker``. Its start order
+comes as one JSON line on standard input, which then stays open: when it ends, the supervisor is
+gone, and the worker stops. Readiness is one byte on the descriptor the order names.
 """
 
 import asyncio
