@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
 from browsing import Demo
-from gatepass.web.pages.layout.times import DAY, HOUR, MINUTE, relative
+from gatepass.web.pages.text.times import DAY, HOUR, MINUTE, relative
 from gatepass.web.pages.widgets.network_diagram import picture
 
 SYDNEY = "Australia/Sydney"

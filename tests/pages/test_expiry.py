@@ -1,7 +1,7 @@
 import pytest
 
-from gatepass.web.pages.layout.local_times import written
-from gatepass.web.pages.layout.times import DAY, HOUR
+from gatepass.web.pages.text.local_times import written
+from gatepass.web.pages.text.times import DAY, HOUR
 from gatepass.web.pages.widgets.expiry import preset_of, read_expiry
 
 NOW = 1_798_000_000_000  # 2026-12-23T04:26:40Z

@@ -7,7 +7,7 @@ import pytest
 
 from deciders import STALENESS, acknowledge, complete, meet
 from gatepass.registry.replication.receipt_status import Confirmation, ConfirmationState, Receipt
-from gatepass.web.pages.company.sync_status import MOST_PARTS, receipt_row, vouching_bar
+from gatepass.web.pages.widgets.sync_status import MOST_PARTS, receipt_row, vouching_bar
 from installation import Installation
 from page_reader import Page, Visit
 

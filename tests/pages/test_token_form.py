@@ -7,8 +7,8 @@ from gatepass.registry.actor import Person
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.registry.tokens.input import LATEST_EXPIRY
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
-from gatepass.web.pages.layout.forms import Fields
-from gatepass.web.pages.layout.times import DAY, HOUR
+from gatepass.web.pages.text.forms import Fields
+from gatepass.web.pages.text.times import DAY, HOUR
 
 NOW = 1_798_000_000_000
 

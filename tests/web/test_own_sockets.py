@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from gatepass.web.server.own_sockets import cut_off_unread, hang_up_all
+from gatepass.web.own_sockets import cut_off_unread, hang_up_all
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looked up in /proc")
 

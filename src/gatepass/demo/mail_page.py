@@ -17,9 +17,9 @@ from gatepass.mail.delivery import Outcome, PostKind, Write
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.headers import security_headers
-from gatepass.web.pages.layout.people_text import FILTERS
 from gatepass.web.pages.layout.static_files import static
-from gatepass.web.pages.layout.times import moment
+from gatepass.web.pages.text.people_text import FILTERS
+from gatepass.web.pages.text.times import moment
 
 DIRECTORY = "demo-mail"
 _MOST_SHOWN = 100

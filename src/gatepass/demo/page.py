@@ -11,8 +11,8 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.headers import CONTENT_SECURITY_POLICY, security_headers
-from gatepass.web.pages.layout.people_text import FILTERS
 from gatepass.web.pages.layout.static_files import static
+from gatepass.web.pages.text.people_text import FILTERS
 
 _STATIC = {
     "demo.js": "text/javascript; charset=utf-8",

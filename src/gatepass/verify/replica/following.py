@@ -37,6 +37,7 @@ from gatepass.core.routes import Routes
 from gatepass.verify import forks
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.clock import Clock
+from gatepass.verify.decider import Decider
 from gatepass.verify.first_copy import FIRST_COPY_SECONDS, decides
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica.database_follower import NodeLock
@@ -48,7 +49,6 @@ from gatepass.verify.replica.maintenance import Rounds
 from gatepass.verify.replica.reporting import Reporter
 from gatepass.verify.replica.streamed_copy import CopyRemoved, StreamedCopy
 from gatepass.verify.usage import Usage
-from gatepass.verify.verifier import Verifier
 
 #: The copy's name in its directory; not a node's, should someone point at a data directory.
 FILE_NAME = "followed.db"
@@ -65,11 +65,11 @@ _MOST_NAMED = 200
 
 _log = logging.getLogger("gatepass.follower")
 
-_Verifier = TypeVar("_Verifier", bound=Verifier)
+_Decider = TypeVar("_Decider", bound=Decider)
 
 
 def follow(
-    made: type[_Verifier],
+    made: type[_Decider],
     url: str,
     *,
     key: str,
@@ -81,8 +81,8 @@ def follow(
     cafile: str | Path | None,
     ssl_context: ssl.SSLContext | None,
     allow_http: bool,
-) -> _Verifier:
-    """What ``Verifier.follow`` says."""
+) -> "tuple[_Decider, Following]":
+    """A *made* on a followed copy, and what follows: see ``Verifier.follow``."""
     server = FeedServer(url, key, context=ssl_context, cafile=cafile, allow_http=allow_http)
     limits = _limits(companies, permissions)
     routes = Routes(()) if catalogue is None else read_catalogue(catalogue).routes
@@ -91,16 +91,16 @@ def follow(
     _make_copy(path)
     usage = Usage(file.use_directory)
     clock = Clock(file.shared.latest_ms)
-    verifier = made(file, clock, routes, copy=True, counting=usage)
-    rounds = Rounds(verifier, usage)
-    verifier.upkeep = following = Following(
-        verifier, server, limits, rounds, FIRST_COPY_SECONDS if wait is None else 0.0
+    decider = made(file, clock, routes, copy=True, counting=usage)
+    rounds = Rounds(decider, usage)
+    following = Following(
+        decider, server, limits, rounds, FIRST_COPY_SECONDS if wait is None else 0.0
     )
     following.start()
     deadline = time.monotonic() + (wait or 0.0)
-    while time.monotonic() < deadline and not decides(verifier):
+    while time.monotonic() < deadline and not decides(decider):
         time.sleep(0.01)
-    return verifier
+    return decider, following
 
 
 def _scope(limits: list[tuple[str, str]]) -> str:
@@ -111,40 +111,40 @@ class Following:
     """What one process does about a copy: follow, or be ready to.
 
     Args:
-        verifier: whose copy it is; everything ends when nobody has it any more.
+        decider: whose copy it is; everything ends when nobody has it any more.
         limits: what the feed is asked to be limited to, as (name, value) pairs.
-        rounds: what else is done for the verifier.
+        rounds: what else is done for the decider.
         patience: seconds for which the first checks in each process may wait for a copy.
     """
 
     def __init__(
         self,
-        verifier: Verifier,
+        decider: Decider,
         server: FeedServer,
         limits: list[tuple[str, str]],
         rounds: Rounds,
         patience: float,
     ) -> None:
-        self._verifier = weakref.ref(verifier)
+        self._decider = weakref.ref(decider)
         self._server = server
         self._limits = limits
         self._scope = _scope(limits)
         self._rounds = rounds
         self._patience = patience
-        self._clock = verifier.clock
-        self._path = verifier.file.path
+        self._clock = decider.clock
+        self._path = decider.file.path
         self._troubles = _Troubles(server)
         # Held while SQLite is at work and while the lock is opened; and by who forks.
         self._at_rest = threading.Lock()
-        self._open(verifier.file)
+        self._open(decider.file)
         forks.see_to(self)
 
     def start(self) -> None:
         """Begin, unless the process is yet to fork."""
         self._rounds.start()
-        verifier = self._verifier()
-        if verifier is not None and forks.begun():
-            self._begin(verifier)
+        decider = self._decider()
+        if decider is not None and forks.begun():
+            self._begin(decider)
 
     def close(self) -> None:
         """End it: another process may follow from now on."""
@@ -171,15 +171,15 @@ class Following:
 
     def forked(self) -> None:
         """Begin anew, in the child."""
-        verifier = self._verifier()
+        decider = self._decider()
         if self._lock is not None:
             self._lock.close()
         if self._stream is not None:
             self._stream.abandon()
         self._reporter.abandon()
-        if verifier is not None and not self._closed.is_set():
-            self._open(verifier.file)
-            self._begin(verifier)
+        if decider is not None and not self._closed.is_set():
+            self._open(decider.file)
+            self._begin(decider)
 
     # --- following --------------------------------------------------------------------------------
 
@@ -194,12 +194,12 @@ class Following:
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass_following")
 
-    def _begin(self, verifier: Verifier) -> None:
-        verifier.first_copy_by = time.monotonic() + self._patience
+    def _begin(self, decider: Decider) -> None:
+        decider.first_copy_by = time.monotonic() + self._patience
         self._thread.start()
 
     def _running(self) -> bool:
-        return not self._closed.is_set() and self._verifier() is not None
+        return not self._closed.is_set() and self._decider() is not None
 
     def _run(self) -> None:
         while self._running():
@@ -233,9 +233,9 @@ class Following:
 
     def _expect_no_copy(self) -> None:
         """Let nobody wait for a server that is away."""
-        verifier = self._verifier()
-        if verifier is not None:
-            verifier.first_copy_by = 0.0
+        decider = self._decider()
+        if decider is not None:
+            decider.first_copy_by = 0.0
 
     def _has_lock(self) -> bool:
         """Whether it is this process that follows."""
@@ -304,8 +304,8 @@ class Following:
         """Open the files anew if somebody removed or replaced them."""
         if self._in_place():
             return
-        verifier = self._verifier()
-        if verifier is None:
+        decider = self._decider()
+        if decider is None:
             return
         self._give_up_lock()
         self._copy.close()
@@ -314,7 +314,7 @@ class Following:
         with self._at_rest:
             _make_copy(self._path)
         self._copy = StreamedCopy(file, self._clock, self._scope, self._at_rest)
-        self._file = verifier.file = file
+        self._file = decider.file = file
         # Who is deciding by the former file right now looks again.
         former.shared.move()
         _log.error("files of %s were removed or replaced; all begins anew", self._path)

@@ -7,8 +7,8 @@ import weakref
 from contextlib import suppress
 
 from gatepass.verify import forks, uwsgi
+from gatepass.verify.decider import Decider
 from gatepass.verify.usage import Usage
-from gatepass.verify.verifier import Verifier
 
 ROUND_SECONDS = 1.0
 _CLOSE_SECONDS = 2.0
@@ -17,11 +17,11 @@ _log = logging.getLogger("gatepass.embed")
 
 
 class Rounds:
-    """Looks after a verifier in the background, for as long as somebody has it, or until it is
+    """Looks after a decider in the background, for as long as somebody has it, or until it is
     closed; in forks of the process too."""
 
-    def __init__(self, verifier: Verifier, usage: Usage) -> None:
-        self._verifier = weakref.ref(verifier)
+    def __init__(self, decider: Decider, usage: Usage) -> None:
+        self._decider = weakref.ref(decider)
         self._usage = usage
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -47,14 +47,14 @@ class Rounds:
         self._usage.close()
 
     def _run(self) -> None:
-        while not self._closed.is_set() and (verifier := self._verifier()) is not None:
+        while not self._closed.is_set() and (decider := self._decider()) is not None:
             try:
-                verifier.clock.watch(verifier.file.shared)
-                verifier.file.watch()
+                decider.clock.watch(decider.file.shared)
+                decider.file.watch()
                 self._usage.flush()
             except Exception as error:
                 _log.warning("a round failed: %s", type(error).__name__)
-            del verifier  # or nobody else could be the last to have it
+            del decider  # or nobody else could be the last to have it
             self._closed.wait(ROUND_SECONDS)
         if not self._closed.is_set():
             self.close()
@@ -67,10 +67,10 @@ class Rounds:
 
     def forked(self) -> None:
         """Begin anew: threads don't survive a fork."""
-        verifier = self._verifier()
-        if verifier is not None and not self._closed.is_set():
+        decider = self._decider()
+        if decider is not None and not self._closed.is_set():
             # What the parent counted, the parent spools.
-            verifier.counting = self._usage = Usage(verifier.file.use_directory)
+            decider.counting = self._usage = Usage(decider.file.use_directory)
             self._closed = threading.Event()
             self._begin()
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from gatepass.core.errors import Conflict
 from gatepass.registry.tokens import access_tokens
 from gatepass.web.api.body import Fields, NoFields, body, takes
+from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.shapes import (
     Limit,
     Listed,
@@ -23,7 +24,6 @@ from gatepass.web.api.shapes import (
     wanted_tags,
 )
 from gatepass.web.caller import Authenticated, OurNode, SignedIn
-from gatepass.web.confirmation import mark, settled
 
 router = APIRouter(tags=["Access tokens"])
 

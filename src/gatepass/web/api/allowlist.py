@@ -10,9 +10,9 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy import allowlist_impact as shut_out
 from gatepass.web.api.body import Fields, body, takes
+from gatepass.web.api.confirmation import settled
 from gatepass.web.api.shapes import Record, Time, wanted_tags
 from gatepass.web.caller import Authenticated, OurNode, SignedIn
-from gatepass.web.confirmation import settled
 
 router = APIRouter(tags=["Company"])
 

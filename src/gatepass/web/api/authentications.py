@@ -9,6 +9,7 @@ from gatepass.core.errors import NotConfirmed
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import companies
 from gatepass.web.api.body import Fields, NoFields, body, takes
+from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.shapes import (
     Limit,
     Listed,
@@ -21,7 +22,6 @@ from gatepass.web.api.shapes import (
     person_name,
 )
 from gatepass.web.caller import Calling, OurNode, SignedIn
-from gatepass.web.confirmation import mark, settled
 from gatepass.web.cookies import clear_login_cookie, login_cookie
 from gatepass.web.problem_response import problem_response
 from gatepass.web.problems import problem_of_error

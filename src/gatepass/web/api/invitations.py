@@ -7,6 +7,7 @@ from pydantic import Field
 
 from gatepass.registry.membership import invitations
 from gatepass.web.api.body import Fields, NoFields, body, takes
+from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.shapes import (
     Limit,
     Listed,
@@ -18,7 +19,6 @@ from gatepass.web.api.shapes import (
     person_name,
 )
 from gatepass.web.caller import Authenticated, OurNode, SignedIn
-from gatepass.web.confirmation import mark, settled
 from gatepass.web.mail_links import accept_invitation
 
 router = APIRouter(tags=["Invitations"])

@@ -8,9 +8,9 @@ from pydantic import Field
 from gatepass.core.errors import Conflict, NotConfirmed
 from gatepass.registry.directory import roles
 from gatepass.web.api.body import Fields, body, takes
+from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, RecordId, wanted_tags
 from gatepass.web.caller import Authenticated, OurNode, SignedIn
-from gatepass.web.confirmation import mark, settled
 
 router = APIRouter(tags=["Roles"])
 

@@ -9,6 +9,7 @@ from gatepass.core.errors import Conflict
 from gatepass.registry.directory import user_search, users
 from gatepass.registry.membership import user_changes
 from gatepass.web.api.body import Fields, NoFields, body, takes
+from gatepass.web.api.confirmation import settled
 from gatepass.web.api.shapes import (
     Limit,
     Listed,
@@ -22,7 +23,6 @@ from gatepass.web.api.shapes import (
     wanted_tags,
 )
 from gatepass.web.caller import Authenticated, OurNode, SignedIn
-from gatepass.web.confirmation import settled
 
 router = APIRouter(tags=["Users"])
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 
 from gatepass.registry.directory import verifier_keys
 from gatepass.web.api.body import NoFields, body, takes
+from gatepass.web.api.confirmation import settled
 from gatepass.web.api.shapes import (
     Limit,
     Listed,
@@ -17,7 +18,6 @@ from gatepass.web.api.shapes import (
     person_name,
 )
 from gatepass.web.caller import OurNode, SignedIn
-from gatepass.web.confirmation import settled
 
 router = APIRouter(tags=["Verifier keys"])
 

@@ -3,7 +3,7 @@
 import socket
 from contextlib import suppress
 
-from gatepass.web.server.own_sockets import own_sockets
+from gatepass.web.own_sockets import own_sockets
 
 
 def hang_up(peer: tuple[str, int]) -> bool:

@@ -16,10 +16,11 @@ from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
 from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
+from gatepass.verify.decider import Known
 from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.verify.http.refusals import sentence
 from gatepass.verify.http.request_credentials import read_credential, read_origin, read_single
-from gatepass.verify.verifier import Known, Verifier
+from gatepass.verify.verifier import Verifier
 from gatepass.web.bodies import CLOSE, MOST_BODY_BYTES, Lines
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.problems import (

@@ -35,7 +35,7 @@ from gatepass.verify.verifier import Verifier
 from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.gateway.inline_loop import InPlaceLoop
 from gatepass.web.gateway.rsgi import GatewayPort
-from gatepass.web.server.own_sockets import cut_off_unread, hang_up_all
+from gatepass.web.own_sockets import cut_off_unread, hang_up_all
 
 #: Granian takes no more connections than this at a time. They cost little; at its own thousand,
 #: whoever opens so many and sends nothing keeps everyone else out until they are cut off.

@@ -13,11 +13,11 @@ from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Form
-from gatepass.web.pages.layout.people_text import is_typed, to_type
 from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.times import HOUR
 from gatepass.web.pages.layout.visitor import Visiting
+from gatepass.web.pages.text.forms import Form
+from gatepass.web.pages.text.people_text import is_typed, to_type
+from gatepass.web.pages.text.times import HOUR
 from gatepass.web.pages.widgets.permission_groups import permission_rows
 from gatepass.web.pages.widgets.snippets import serves, snippets
 from gatepass.web.pages.widgets.sparkline import DayOfUse, days_until

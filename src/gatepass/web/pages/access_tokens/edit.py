@@ -12,12 +12,12 @@ from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
 from gatepass.web.pages.layout.after_change import not_saved, see_other
+from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Form
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
-from gatepass.web.pages.widgets.differences import Difference, Meanwhile, meanwhile
+from gatepass.web.pages.text.forms import Form
 from gatepass.web.pages.widgets.expiry import CHOICES
 from gatepass.web.pages.widgets.permission_groups import offered
 

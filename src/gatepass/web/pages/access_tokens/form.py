@@ -14,9 +14,9 @@ from gatepass.core.errors import InvalidInput
 from gatepass.core.networks import InvalidNetwork
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.registry.tokens.input import LATEST_EXPIRY
-from gatepass.web.pages.layout.forms import Fields
-from gatepass.web.pages.layout.local_times import written
-from gatepass.web.pages.layout.times import MINUTE
+from gatepass.web.pages.text.forms import Fields
+from gatepass.web.pages.text.local_times import written
+from gatepass.web.pages.text.times import MINUTE
 from gatepass.web.pages.widgets.expiry import AT, NEVER, preset_of, read_expiry
 from gatepass.web.pages.widgets.network_rows import SPLIT, SentRows, joined, row_of, sent_rows
 from gatepass.web.pages.widgets.permission_groups import without_covered

@@ -17,7 +17,7 @@ from gatepass.web.caller import OurNode
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting
-from gatepass.web.pages.layout.wording import counted
+from gatepass.web.pages.text.wording import counted
 from gatepass.web.pages.widgets.sparkline import days_until
 
 PATH = "/access-tokens"

@@ -20,10 +20,10 @@ from gatepass.web.caller import OurNode
 from gatepass.web.pages.access_tokens.form import TokenForm
 from gatepass.web.pages.layout.after_change import not_saved
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Form
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.text.forms import Form
 from gatepass.web.pages.widgets.expiry import CHOICES
 from gatepass.web.pages.widgets.permission_groups import offered
 from gatepass.web.pages.widgets.snippets import serves, snippets

@@ -13,11 +13,11 @@ from gatepass.registry.storage.paging import Page
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.layout import navigation
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.browsers import browser
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Form
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting
+from gatepass.web.pages.text.browsers import browser
+from gatepass.web.pages.text.forms import Form
 
 PATH = navigation.AUTHENTICATIONS.path
 _DONE = {

@@ -15,11 +15,11 @@ from gatepass.web.hashing_pool import Place, hashing
 from gatepass.web.pages.account.password import too_many, wait
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import RESUME, Fields, Form
 from gatepass.web.pages.layout.navigation import MY_PROFILE
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.text.forms import RESUME, Fields, Form
 
 _PATH = "/account/email"
 

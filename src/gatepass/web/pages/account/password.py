@@ -16,11 +16,11 @@ from gatepass.web.caller import OurNode
 from gatepass.web.hashing_pool import Place, hashing
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Fields, Form
 from gatepass.web.pages.layout.navigation import PASSWORD
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
-from gatepass.web.pages.layout.wording import counted
+from gatepass.web.pages.text.forms import Fields, Form
+from gatepass.web.pages.text.wording import counted
 
 _DONE = {"changed": "Your password is changed, and all your other sign-ins have ended."}
 

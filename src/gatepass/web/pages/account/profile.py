@@ -11,13 +11,13 @@ from gatepass.node.node import Node
 from gatepass.registry.membership import account
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.layout.after_change import not_saved, see_other
+from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import RESUME, Form
 from gatepass.web.pages.layout.navigation import MY_PROFILE
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
-from gatepass.web.pages.widgets.differences import Difference, Meanwhile, meanwhile
+from gatepass.web.pages.text.forms import RESUME, Form
 
 _DONE = {
     "saved": "Your name is saved.",

@@ -24,10 +24,10 @@ from gatepass.web.hashing_pool import Place, hashing
 from gatepass.web.pages.account.password import too_many, wait
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Fields, Form
 from gatepass.web.pages.layout.navigation import TWO_FACTOR
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.text.forms import Fields, Form
 from gatepass.web.pages.widgets.qr import Picture, qr_code
 
 _DONE = {"disabled": "Two-factor is off."}

@@ -12,7 +12,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit import log, search, search_terms
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.audit.search_terms import Named
-from gatepass.web.pages.layout.local_times import instant, written
+from gatepass.web.pages.text.local_times import instant, written
 from gatepass.web.times import format_time
 
 PATH = "/audit-log"

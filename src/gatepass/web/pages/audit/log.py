@@ -19,7 +19,7 @@ from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.headers import security_headers
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting
-from gatepass.web.pages.layout.wording import counted
+from gatepass.web.pages.text.wording import counted
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

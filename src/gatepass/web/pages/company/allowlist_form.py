@@ -12,8 +12,8 @@ from typing import Self
 from gatepass.core.errors import InvalidInput
 from gatepass.core.networks import InvalidNetwork, Network
 from gatepass.registry.network_policy.allowlist import Entry
-from gatepass.web.pages.layout.forms import Fields
-from gatepass.web.pages.layout.wording import counted
+from gatepass.web.pages.text.forms import Fields
+from gatepass.web.pages.text.wording import counted
 from gatepass.web.pages.widgets.network_rows import (
     SPLIT,
     Row,

@@ -9,7 +9,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist_impact as shut_out
 from gatepass.registry.network_policy.allowlist import Allowlist, Entry
 from gatepass.registry.network_policy.allowlist_impact import ShutOut
-from gatepass.web.pages.layout.wording import counted
+from gatepass.web.pages.text.wording import counted
 
 
 @dataclass(frozen=True)

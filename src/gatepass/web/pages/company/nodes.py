@@ -17,7 +17,7 @@ from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.navigation import NODES
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting
-from gatepass.web.pages.layout.wording import counted, listed
+from gatepass.web.pages.text.wording import counted, listed
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

@@ -10,13 +10,13 @@ from gatepass.registry.directory.figures import people_by_status, tokens_by_stat
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.company.second_factor import rule_of
 from gatepass.web.pages.layout.after_change import not_saved, see_other
+from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import RESUME, Form
 from gatepass.web.pages.layout.navigation import PROFILE
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
-from gatepass.web.pages.widgets.differences import Difference, Meanwhile, meanwhile
+from gatepass.web.pages.text.forms import RESUME, Form
 
 _DONE = {
     "saved": "Saved.",

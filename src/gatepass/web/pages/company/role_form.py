@@ -14,14 +14,14 @@ from gatepass.registry.directory.roles import Role
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.company.role_grid import forgotten
 from gatepass.web.pages.layout.after_change import not_saved, see_other
+from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Fields, Form
 from gatepass.web.pages.layout.navigation import ROLES
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
-from gatepass.web.pages.layout.wording import may
-from gatepass.web.pages.widgets.differences import Difference, Meanwhile, meanwhile
+from gatepass.web.pages.text.forms import Fields, Form
+from gatepass.web.pages.text.wording import may
 from gatepass.web.pages.widgets.permission_groups import offered, without_covered
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

@@ -11,12 +11,12 @@ from gatepass.registry.directory.roles import Role
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.company.role_grid import role_grid
 from gatepass.web.pages.layout.after_change import see_other
+from gatepass.web.pages.layout.differences import Meanwhile, meanwhile
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Form
 from gatepass.web.pages.layout.navigation import ROLES
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
-from gatepass.web.pages.widgets.differences import Meanwhile, meanwhile
+from gatepass.web.pages.text.forms import Form
 
 _HISTORY = 20
 _DONE = {

@@ -12,9 +12,9 @@ from gatepass.registry.directory.companies import Company
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Form
 from gatepass.web.pages.layout.navigation import PROFILE
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.text.forms import Form
 
 PATH = "/company/second-factor"
 _DONE = {"require": "required", "lift": "lifted"}

@@ -15,12 +15,12 @@ from gatepass.web.pages.company.allowlist_form import MOST_ROWS, AllowlistForm
 from gatepass.web.pages.company.allowlist_impact import Reach, reach_of
 from gatepass.web.pages.layout import navigation
 from gatepass.web.pages.layout.after_change import not_saved, see_other
+from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Form
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
-from gatepass.web.pages.widgets.differences import Difference, Meanwhile, meanwhile
+from gatepass.web.pages.text.forms import Form
 
 PATH = navigation.SECURITY.path
 _ACTIONS = ("allowlist.changed", "allowlist.lifted", "allowlist.trial_started")

@@ -1,1 +1,1 @@
-"""What every page has: templates, navigation, wording, times, errors, headers."""
+"""What every page has: templates, navigation, the visitor, errors, headers."""

@@ -26,12 +26,12 @@ from gatepass.web.http_boundary import log_unhandled
 from gatepass.web.misconfiguration import Fault
 from gatepass.web.own_address import Elsewhere, is_loopback, opened_elsewhere
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.forms import read_form
 from gatepass.web.pages.layout.navigation import TWO_FACTOR
 from gatepass.web.pages.layout.resuming import opens_instead, path_of, path_that_opens, typed_into
+from gatepass.web.pages.layout.sign_in_form import sign_in_form
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visitor, address_text, presented, visiting
-from gatepass.web.pages.sign_in.form import sign_in_form
+from gatepass.web.pages.text.forms import read_form
 from gatepass.web.problems import Problem, problem_of_decision, problem_of_error, problem_of_status
 
 #: Reasons that mean "nobody is signed in (any more)": a sign-in would help.

@@ -22,8 +22,8 @@ from starlette.routing import Match
 
 from gatepass.core.errors import Unavailable
 from gatepass.web.caller import admit
-from gatepass.web.pages.layout.forms import RESUME, Fields, read_form
 from gatepass.web.pages.layout.visitor import presented
+from gatepass.web.pages.text.forms import RESUME, Fields, read_form
 
 HOME = "/access-tokens"
 

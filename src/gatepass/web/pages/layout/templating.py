@@ -7,15 +7,16 @@ from starlette.responses import HTMLResponse
 
 from gatepass.core.networks import InvalidNetwork
 from gatepass.registry.audit.sentences import elapsed
-from gatepass.web.pages.company.sync_status import receipt_row, vouching_bar
-from gatepass.web.pages.layout import navigation, wording
+from gatepass.web.pages.layout import navigation
 from gatepass.web.pages.layout.headers import security_headers
-from gatepass.web.pages.layout.people_text import FILTERS, to_type, told
 from gatepass.web.pages.layout.static_files import static
-from gatepass.web.pages.layout.times import moment
+from gatepass.web.pages.text import wording
+from gatepass.web.pages.text.people_text import FILTERS, to_type, told
+from gatepass.web.pages.text.times import moment
 from gatepass.web.pages.widgets.network_diagram import picture
 from gatepass.web.pages.widgets.network_rows import joined
 from gatepass.web.pages.widgets.sparkline import sparkline
+from gatepass.web.pages.widgets.sync_status import receipt_row, vouching_bar
 from gatepass.web.times import format_time
 
 # What a page has unless it says otherwise.

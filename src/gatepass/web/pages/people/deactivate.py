@@ -12,11 +12,11 @@ from gatepass.web.caller import OurNode
 from gatepass.web.pages.access_tokens.detail import in_use
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Form
 from gatepass.web.pages.layout.navigation import USERS
-from gatepass.web.pages.layout.people_text import is_typed, to_type
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.text.forms import Form
+from gatepass.web.pages.text.people_text import is_typed, to_type
 
 _SHOWN = 20
 

@@ -13,13 +13,13 @@ from gatepass.registry.membership import email_changes, pending_email_changes, u
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.account.password import too_many, wait
 from gatepass.web.pages.layout.after_change import not_saved, see_other
+from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import RESUME, Form
 from gatepass.web.pages.layout.navigation import USERS
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
-from gatepass.web.pages.widgets.differences import Difference, Meanwhile, meanwhile
+from gatepass.web.pages.text.forms import RESUME, Form
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

@@ -14,12 +14,12 @@ from gatepass.registry.membership import invitations
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import RESUME, Form
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
-from gatepass.web.pages.layout.wording import duration, may
 from gatepass.web.pages.people.invitations import BACK
+from gatepass.web.pages.text.forms import RESUME, Form
+from gatepass.web.pages.text.wording import duration, may
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

@@ -14,14 +14,14 @@ from gatepass.registry.tokens.of_user import left
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.after_change import not_saved, see_other
+from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Form
 from gatepass.web.pages.layout.navigation import USERS
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
-from gatepass.web.pages.layout.wording import counted, may
-from gatepass.web.pages.widgets.differences import Difference, Meanwhile, meanwhile
+from gatepass.web.pages.text.forms import Form
+from gatepass.web.pages.text.wording import counted, may
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

@@ -18,8 +18,8 @@ from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.navigation import USERS
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
-from gatepass.web.pages.layout.wording import counted
 from gatepass.web.pages.people.invitations import section
+from gatepass.web.pages.text.wording import counted
 
 PATH = USERS.path
 #: The newest of them stand under the people; all of them have a page of their own.

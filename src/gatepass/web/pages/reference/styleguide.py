@@ -17,9 +17,9 @@ from gatepass.web.pages.access_tokens.form import Summary, TokenForm
 from gatepass.web.pages.company.allowlist_impact import Reach
 from gatepass.web.pages.layout.errors import Explained, PageRoute
 from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.times import DAY, HOUR, MINUTE
 from gatepass.web.pages.layout.visitor import Visitor
 from gatepass.web.pages.reference.styleguide_nodes import sample_nodes, sample_receipts
+from gatepass.web.pages.text.times import DAY, HOUR, MINUTE
 from gatepass.web.pages.widgets.expiry import AT, CHOICES
 from gatepass.web.pages.widgets.permission_groups import PermissionGroup
 from gatepass.web.pages.widgets.snippets import Snippet

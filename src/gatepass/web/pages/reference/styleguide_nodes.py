@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gatepass.registry.replication.node_status import KnownNode
 from gatepass.registry.replication.receipt_status import Confirmation, Receipt
-from gatepass.web.pages.layout.times import HOUR, MINUTE
+from gatepass.web.pages.text.times import HOUR, MINUTE
 
 _STALENESS = 10_000
 

@@ -12,10 +12,10 @@ from gatepass.web.caller import OurNode, node_of
 from gatepass.web.mail_links import accept_invitation, address_text_of
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Form
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import not_from_outside
 from gatepass.web.pages.sign_in.links import LinkRoute, broken_page, shut_out_page, signed_in_here
+from gatepass.web.pages.text.forms import Form
 
 router = APIRouter(include_in_schema=False)
 _afterwards = APIRouter(

@@ -13,12 +13,12 @@ from gatepass.web.caller import OurNode, Refused, admit, caller_of
 from gatepass.web.cookies import clear_login_cookie, set_login_cookie
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.forms import Form
 from gatepass.web.pages.layout.resuming import HOME, carried_by
+from gatepass.web.pages.layout.sign_in_form import sign_in_form
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import presented
-from gatepass.web.pages.layout.wording import counted
-from gatepass.web.pages.sign_in.form import sign_in_form
+from gatepass.web.pages.text.forms import Form
+from gatepass.web.pages.text.wording import counted
 from gatepass.web.sign_in import sign_in
 
 _LONGEST_PATH = 2_000

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gatepass.core.networks import InvalidNetwork
-from gatepass.web.pages.layout.forms import Fields
+from gatepass.web.pages.text.forms import Fields
 from gatepass.web.pages.widgets.typed_networks import is_network, listed_in, read_line
 
 #: What is said where one line held several networks: such a line may have meant a range, too.

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gatepass.web.pages.layout.times import DAY
-from gatepass.web.pages.layout.wording import counted
+from gatepass.web.pages.text.times import DAY
+from gatepass.web.pages.text.wording import counted
 
 HEIGHT = 56
 _BAR = 10

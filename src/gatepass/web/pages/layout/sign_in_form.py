@@ -5,7 +5,7 @@ from starlette.responses import HTMLResponse
 from gatepass.node.node import Node
 from gatepass.web.pages.layout.resuming import Kept
 from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.wording import counted
+from gatepass.web.pages.text.wording import counted
 
 
 def sign_in_form(

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-from gatepass.web.pages.layout.times import MINUTE
+from gatepass.web.pages.text.times import MINUTE
 
 _date_and_time = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]{1,3})?)?"
