@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatepass.registry import common_passwords
-from gatepass.registry.common_passwords import is_common
+from gatepass.registry.authentication import common_passwords
+from gatepass.registry.authentication.common_passwords import is_common
 from vector_files import cases
 
 

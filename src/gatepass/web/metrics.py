@@ -18,10 +18,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from gatepass.core.networks import parse_address
-from gatepass.node import Node
-from gatepass.registry import changes, history, node_records, receipts, usage
-from gatepass.registry.node_records import STATES, KnownNode
-from gatepass.web.deps import OurNode
+from gatepass.node.node import Node
+from gatepass.registry.grants import history
+from gatepass.registry.replication import node_status, receipts
+from gatepass.registry.replication.node_status import STATES, KnownNode
+from gatepass.registry.storage import revisions
+from gatepass.registry.tokens import usage
+from gatepass.web.caller import OurNode
 from gatepass.web.openapi import VERSION
 
 router = APIRouter(include_in_schema=False)
@@ -64,8 +67,8 @@ class _NodeMetrics:
     def collect(self) -> Iterator[Metric]:
         with self.node.database.reading(self.node.clock.now()) as session:
             decisions = usage.decision_counts(session)
-            revision, _ = changes.here(session)
-            known = node_records.latest_seen(session)
+            revision, _ = revisions.here(session)
+            known = node_status.latest_seen(session)
             receipts_open = receipts.open_count(session)
             shortened = history.times_shortened(session)
         by_reason = CounterMetricFamily(
