@@ -65,12 +65,12 @@ class _NodeMetrics:
     node: Node
 
     def collect(self) -> Iterator[Metric]:
-        with self.node.database.reading(self.node.clock.now()) as session:
-            decisions = usage.decision_counts(session)
-            revision, _ = revisions.here(session)
-            known = node_status.latest_seen(session)
-            receipts_open = receipts.open_count(session)
-            shortened = history.times_shortened(session)
+        with self.node.database.read(self.node.clock.now()) as reading:
+            decisions = usage.decision_counts(reading)
+            revision, _ = revisions.here(reading)
+            known = node_status.latest_seen(reading)
+            receipts_open = receipts.open_count(reading)
+            shortened = history.times_shortened(reading)
         by_reason = CounterMetricFamily(
             "gatepass_decisions_total",
             "Decisions of this installation, by reason.",
