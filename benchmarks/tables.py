@@ -1,4 +1,4 @@
-"""The figures as text: a table for the terminal, and docs/figures.md."""
+"""The figures as text: a table for the terminal, and docs/explanation/figures.md."""
 
 import os
 import platform
@@ -47,7 +47,7 @@ _METHOD = f"""\
   same cores. Rates are of whole streams: from asking until the copy is vouched for. Beside
   decisions, changes are applied by another process, from frames made before.
 - **By hand.** What teams write for one service, written to be quick: prepared statements, a pool,
-  one indexed look-up ([by_hand_apps.py](../benchmarks/by_hand_apps.py)). They check less than
+  one indexed look-up ([by_hand_apps.py](../../benchmarks/by_hand_apps.py)). They check less than
   Gatepass does: that a key is known and in force, and one scope.
 
 `python -m benchmarks --list` names the scenarios, `--only NAME` runs one, and `--quick` shows in a
@@ -78,7 +78,7 @@ def notes(results: Iterable[Result]) -> list[str]:
 
 
 def markdown_page(results: Sequence[Result]) -> str:
-    """docs/figures.md."""
+    """docs/explanation/figures.md."""
     rows = [_HEAD, ("---", "---:", "---:", "---:", "---"), *map(_row, results)]
     table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     remarks = "".join(f"- {note}\n" for note in notes(results))

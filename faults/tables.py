@@ -1,4 +1,4 @@
-"""What was found as text: a table for the terminal, and docs/faults.md."""
+"""What was found as text: a table for the terminal, and docs/explanation/faults.md."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,8 +11,10 @@ _INTRODUCTION = """\
 # Faults
 
 Written by `make faults`: real processes on loopback, a real PostgreSQL, and faults made on purpose.
-The experiments are in [`faults/`](../faults); the test suite runs them with smaller numbers. What
-they prove is listed sentence by sentence in [promises.md](promises.md). This run was on {machine}.
+The experiments are in [`faults/`](../../faults).
+The test suite runs them with smaller numbers.
+What they prove is listed sentence by sentence in [promises.md](promises.md).
+This run was on {machine}.
 
 ![Delays until ended tokens are refused, and a timeline of an outage](faults.svg)
 """
@@ -41,7 +43,7 @@ def notes(found: Mapping[str, Sequence[Result]]) -> Iterator[str]:
 
 
 def markdown_page(found: Mapping[str, Sequence[Result]]) -> str:
-    """docs/faults.md."""
+    """docs/explanation/faults.md."""
     sections = [_INTRODUCTION.format(machine=machine())]
     for name, results in found.items():
         known = experiments()[name]
