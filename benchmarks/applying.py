@@ -12,9 +12,9 @@ from threading import Lock
 
 from benchmarks import sample_grants
 from gatepass.verify.clock import Clock
-from gatepass.verify.frames import PROTOCOL, Frame, Opening, Reached, Records, pack
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.streamed_copy import StreamedCopy
+from gatepass.verify.replica.frames import PROTOCOL, Frame, Opening, Reached, Records, pack
+from gatepass.verify.replica.streamed_copy import StreamedCopy
 from gatepass.web.feed.source import REST_SECONDS
 
 PER_SECOND = 10_000

@@ -16,12 +16,13 @@ from benchmarks.rounds import alternate
 from benchmarks.scenarios import LARGE, Bench, scenario
 from benchmarks.servers import Server, gatepass_worker
 from gatepass.core.grants import decode_grant
-from gatepass.registry import changes, verifier_keys
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.publishing import publish_grants
-from gatepass.verify.following import FILE_NAME
-from gatepass.verify.frames import pack
+from gatepass.registry.directory import verifier_keys
+from gatepass.registry.grants.publishing import publish_grants
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.database import Database
+from gatepass.verify.replica.following import FILE_NAME
+from gatepass.verify.replica.frames import pack
 from gatepass.verify.verifier import Verifier
 
 #: Changes that a copy is behind, and how many of them were made at a time.
@@ -138,7 +139,7 @@ def _verifier_key(registry: Database) -> str:
 def _seconds_to_follow(node: Server, key: str, directory: Path, registry: Database) -> float:
     """Follow until the copy in *directory* is current, and end it."""
     with registry.reading(_now()) as session:
-        there = changes.here(session)
+        there = revisions.here(session)
     started = time.perf_counter()
     verifier = Verifier.follow(
         f"http://127.0.0.1:{node.port}", key=key, directory=directory, wait=_LONGEST_S

@@ -13,19 +13,15 @@ from benchmarks.figures import Figure, Result, Value
 from benchmarks.rounds import alternate
 from benchmarks.sample_grants import CATALOGUE
 from benchmarks.scenarios import Bench, scenario
-from gatepass.registry import (
-    access_tokens,
-    audit,
-    authentications,
-    companies,
-    tables,
-    user_search,
-    users,
-)
-from gatepass.registry.access_token_search import list_
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.schema import create_schema
+from gatepass.registry.audit import search
+from gatepass.registry.authentication import sessions
+from gatepass.registry.directory import companies, user_search, users
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.search import list_
 
 FEW, MANY, MANY_PEOPLE = 100, 100_000, 10_000
 _NOW = 1_800_000_000_000
@@ -176,11 +172,11 @@ def _people(path: Path, number: int) -> Database:
 #: As the REST API and the pages ask for them.
 _LISTS: dict[str, Callable[..., object]] = {
     "users": user_search.list_,
-    "authentications": partial(authentications.list_, user="all"),
-    "audit events": audit.list_,
-    "audit events, one person's": partial(audit.list_, people=["usr_1"]),
-    "audit events, a token's": partial(audit.list_, tokens=["gpat_1"]),
-    "audit events, of a kind": partial(audit.list_, kind="roles"),
+    "authentications": partial(sessions.list_, user="all"),
+    "audit events": search.list_,
+    "audit events, one person's": partial(search.list_, people=["usr_1"]),
+    "audit events, a token's": partial(search.list_, tokens=["gpat_1"]),
+    "audit events, of a kind": partial(search.list_, kind="roles"),
 }
 
 

@@ -11,8 +11,8 @@ from random import Random
 
 from benchmarks import sample_grants
 from benchmarks.sample_grants import Row, SampleCall
-from gatepass.registry.database import Database
-from gatepass.registry.schema import create_schema
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema
 from gatepass.verify.grant_file import UPSERT
 
 #: Below it one process makes all rows.

@@ -18,8 +18,8 @@ from benchmarks.population import Population
 from benchmarks.sample_grants import CATALOGUE_TEXT
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
-from gatepass.web.serve import APPLICATION
-from gatepass.web.worker import StartOrder
+from gatepass.web.server.supervisor import APPLICATION
+from gatepass.web.server.worker import StartOrder
 
 START_SECONDS = 60.0
 
@@ -90,7 +90,7 @@ def gatepass_worker(
     )
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "gatepass.web.worker"], stdin=subprocess.PIPE, pass_fds=[told]
+        [sys.executable, "-m", "gatepass.web.server.worker"], stdin=subprocess.PIPE, pass_fds=[told]
     )
     try:
         os.close(told)

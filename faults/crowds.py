@@ -12,8 +12,9 @@ from statistics import median, quantiles
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import PASSWORD, Installation, Node, now
 from faults.watching import ALLOWED
-from gatepass.registry import passwords, users
 from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import passwords
+from gatepass.registry.directory import users
 
 _EMAIL = "crowd@example.com"
 _MOST_TIMES = 4.0

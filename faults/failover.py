@@ -13,7 +13,7 @@ from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, everything, now
 from faults.kill import file_rows, registry_rows
 from faults.watching import ALLOWED, REFUSED
-from gatepass.registry import history
+from gatepass.registry.grants import history
 
 _STALENESS = 3
 _LONGEST_SECONDS = 60.0

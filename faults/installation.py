@@ -20,19 +20,15 @@ from sqlalchemy import insert, select
 from faults.asking import Asking, Rest
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN, make
-from gatepass.registry import (
-    access_tokens,
-    companies,
-    passwords,
-    publishing,
-    tables,
-    users,
-    verifier_keys,
-)
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication_records import begin
-from gatepass.registry.database import Database
-from gatepass.registry.schema import create_schema
+from gatepass.registry.authentication import passwords
+from gatepass.registry.authentication.session_records import begin
+from gatepass.registry.directory import companies, users, verifier_keys
+from gatepass.registry.grants import publishing
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema
+from gatepass.registry.tokens import access_tokens
 from gatepass.verify.freshness import SharedMap
 from gatepass.verify.grant_file import GrantFile
 

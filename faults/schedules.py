@@ -30,33 +30,28 @@ from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import CATALOGUE, now
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import GatepassError
-from gatepass.core.rolling_digest import RollingDigest
-from gatepass.registry import (
-    access_tokens,
-    allowlist,
-    authentications,
-    changes,
-    companies,
-    publishing,
-    roles,
-    user_changes,
-    users,
-    verifier_keys,
-)
+from gatepass.core.set_digest import RollingDigest
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist_entries import Entry
-from gatepass.registry.authentication_records import begin
-from gatepass.registry.compaction import compact
-from gatepass.registry.database import Database
-from gatepass.registry.feed import DatabaseFeed
-from gatepass.registry.schema import create_schema
-from gatepass.registry.tables import metadata
-from gatepass.verify import frames
+from gatepass.registry.authentication import sessions
+from gatepass.registry.authentication.session_records import begin
+from gatepass.registry.directory import companies, roles, users, verifier_keys
+from gatepass.registry.grants import publishing
+from gatepass.registry.grants.compaction import compact
+from gatepass.registry.membership import user_changes
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist_entries import Entry
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema
+from gatepass.registry.storage.tables import metadata
+from gatepass.registry.tokens import access_tokens
 from gatepass.verify.clock import Clock
-from gatepass.verify.follower import Feed, Follower
-from gatepass.verify.grant_copy import Change, Position, open_copy, position
 from gatepass.verify.grant_file import TABLES, GrantFile
-from gatepass.verify.streamed_copy import StreamedCopy
+from gatepass.verify.replica import frames
+from gatepass.verify.replica.database_follower import Feed, Follower
+from gatepass.verify.replica.grant_copy import Change, Position, open_copy, position
+from gatepass.verify.replica.streamed_copy import StreamedCopy
 
 _STALENESS_MS = 10_000
 _DAY_MS = 86_400_000
@@ -290,9 +285,7 @@ class _Schedule(RuleBasedStateMachine):
         if gone:
             self._change(lambda session: publishing.withdraw_grants(session, [login]))
         else:
-            self._change(
-                lambda session: authentications.deactivate(session, self._ada(session), login)
-            )
+            self._change(lambda session: sessions.deactivate(session, self._ada(session), login))
 
     @rule(permissions=st.sampled_from(_SETS), which=_picked)
     def change_roles(self, permissions: list[str], which: int) -> None:
@@ -399,7 +392,7 @@ class _Schedule(RuleBasedStateMachine):
     def _compare(self, copy: "_Copy") -> None:
         self._did["compared"] += 1
         with self._database.reading(now()) as session:
-            here = changes.here(session)
+            here = revisions.here(session)
             registry = _digest(
                 tuple(row)
                 for table in TABLES
@@ -528,17 +521,17 @@ class _EmbeddedCopy(_Copy):
         """What the server would send."""
         boot_ns = self._clock.boot_ns()
         with self._database.reading(now()) as session:
-            found = None if here is None else changes.since(session, here)
+            found = None if here is None else revisions.since(session, here)
             rows: list[Change] = (
                 [
                     (table, key, record, revision)
-                    for query in changes.SNAPSHOT
+                    for query in revisions.SNAPSHOT
                     for table, key, record, revision in session.execute(text(query))
                 ]
                 if found is None
                 else found[1]
             )
-            there = changes.here(session) if found is None else found[0]
+            there = revisions.here(session) if found is None else found[0]
         opening = frames.Opening(
             protocol=frames.PROTOCOL,
             boot_ns=boot_ns,

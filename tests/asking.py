@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import httpx
 
-from gatepass.web.authz import GATEWAY, Endpoints
 from gatepass.web.bodies import Bodies
-from gatepass.web.gateway_asgi import GatewayPaths
+from gatepass.web.gateway.asgi import GatewayPaths
+from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
 from gateway_application import nothing
 from workers import Answer, Headers
 from world import header_lines

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from gatepass.registry.database import Database
-from gatepass.registry.schema import create_schema
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema
 from postgresql import Cluster
 
 _REGISTRY = "gatepass_test"

@@ -5,9 +5,10 @@ from typing import Any, Literal
 import pytest
 from sqlalchemy import text
 
-from gatepass.registry import changes, nodes, receipts
-from gatepass.registry.database import Database
-from gatepass.registry.nodes import Presence
+from gatepass.registry.replication import liveness, receipts
+from gatepass.registry.replication.liveness import Presence
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.database import Database
 
 STALENESS = 10_000
 
@@ -29,15 +30,15 @@ def meet(database: Database, now: int, *ids: str, copies: bool = True, **more: A
     """Embedded verifiers of these ids are there, and are about to be vouched for if *copies*."""
     for id in ids:
         with database.counting(now) as session:
-            nodes.meet(session, presence(id, **more))
+            liveness.meet(session, presence(id, **more))
             if copies:
-                assert nodes.report(session, id, None, now)
+                assert liveness.report(session, id, None, now)
 
 
 def acknowledge(database: Database, now: int, id: str) -> None:
     """It decides by all there is now."""
     with database.counting(now) as session:
-        assert nodes.report(session, id, changes.here(session), now)
+        assert liveness.report(session, id, revisions.here(session), now)
 
 
 def complete(database: Database, now: int) -> int:
@@ -54,5 +55,5 @@ def rows(database: Database, table: str) -> list[dict[str, Any]]:
 
 def by_the_sessions_time(patch: pytest.MonkeyPatch) -> None:
     """Let PostgreSQL's clock be what the test says it is."""
-    for module in (nodes, receipts):
+    for module in (liveness, receipts):
         patch.setattr(module, "shared_now", lambda session: session.info["now"])

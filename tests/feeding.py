@@ -14,11 +14,11 @@ import httpx
 from sqlalchemy import text
 from starlette.types import ASGIApp
 
-from gatepass.registry import changes
-from gatepass.registry.changes import Position
-from gatepass.registry.database import Database
-from gatepass.verify import frames
-from gatepass.verify.frames import Frame, Frames, Opening, Reached, Records
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.revisions import Position
+from gatepass.verify.replica import frames
+from gatepass.verify.replica.frames import Frame, Frames, Opening, Reached, Records
 
 FOLLOWER = "node_0123456789ABCDEF"
 
@@ -219,11 +219,11 @@ OpenFeed = Callable[..., Feed]
 def here(database: Database) -> Position:
     """The registry's latest position."""
     with database.reading(time.time_ns() // 1_000_000) as session:
-        return changes.here(session)
+        return revisions.here(session)
 
 
 def registry(database: Database) -> dict[tuple[str, str], bytes]:
     """What a follower of everything should have."""
     with database.reading(time.time_ns() // 1_000_000) as session:
-        rows = [row for query in changes.SNAPSHOT for row in session.execute(text(query))]
+        rows = [row for query in revisions.SNAPSHOT for row in session.execute(text(query))]
     return {(table, key): bytes(record) for table, key, record, _ in rows if key[:4] != "gpvk"}

@@ -8,12 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 
-from gatepass.registry.database import Database
-from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
+from gatepass.registry.storage.database import Database
 from gatepass.verify.clock import Clock
-from gatepass.verify.follower import Follower
-from gatepass.verify.grant_copy import Position, open_copy
 from gatepass.verify.grant_file import TABLES, GrantFile
+from gatepass.verify.replica.database_follower import Follower
+from gatepass.verify.replica.grant_copy import Position, open_copy
 
 #: (table, id) -> (record, revision)
 Rows = dict[tuple[str, str], tuple[bytes, int]]

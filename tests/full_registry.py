@@ -5,23 +5,18 @@ from typing import Any
 from sqlalchemy import insert, update
 
 from gatepass.core.credentials import new_id
-from gatepass.registry import (
-    allowlist,
-    email_changes,
-    invitations,
-    password_resets,
-    roles,
-    verifier_keys,
-)
-from gatepass.registry import tables as t
-from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import Entry
-from gatepass.registry.database import Database
-from gatepass.registry.invitations import Invitation
-from gatepass.registry.moving import contents
-from gatepass.registry.moving.contents import Contents
-from gatepass.registry.usage import DAY_MS
+from gatepass.registry.backup import contents
+from gatepass.registry.backup.contents import Contents
+from gatepass.registry.directory import roles, verifier_keys
+from gatepass.registry.membership import email_changes, invitations, password_resets
+from gatepass.registry.membership.invitations import Invitation
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.storage import tables as t
+from gatepass.registry.storage.database import Database
+from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.usage import DAY_MS
 from small_registry import HOUR, NOW, SmallRegistry
 
 

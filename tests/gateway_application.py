@@ -2,11 +2,11 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gatepass.node import Node
-from gatepass.verify.client_address import TrustedProxies
-from gatepass.web.authz import Endpoints
+from gatepass.node.node import Node
+from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.bodies import Bodies
-from gatepass.web.gateway_asgi import GatewayPaths
+from gatepass.web.gateway.asgi import GatewayPaths
+from gatepass.web.gateway.endpoints import Endpoints
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:

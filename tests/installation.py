@@ -6,11 +6,12 @@ import httpx
 from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
-from gatepass.node import Node
-from gatepass.registry import companies, passwords, users, verifier_keys
+from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
-from gatepass.registry.companies import Company
-from gatepass.registry.users import User
+from gatepass.registry.authentication import passwords
+from gatepass.registry.directory import companies, users, verifier_keys
+from gatepass.registry.directory.companies import Company
+from gatepass.registry.directory.users import User
 from gatepass.web.app import create_app
 
 CATALOGUE = """

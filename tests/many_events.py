@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from gatepass.registry.database import Database
-from gatepass.registry.tables import audit_events
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.tables import audit_events
 
 
 def write_events(database: Database, company: str, number: int, *, at: int, **more: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from gatepass.registry.sealing import FILE_NAME, SealingKey
+from gatepass.registry.authentication.encryption import FILE_NAME, SealingKey
 
 PASSWORD = "correct horse battery staple"
 EMAIL = "ada@example.com"

@@ -15,11 +15,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 from gatepass.core.credentials import make
 from gatepass.core.grants import CompanyRules, Grant, Holder, encode
-from gatepass.verify import frames
-from gatepass.verify.frames import MEDIA_TYPE, PROTOCOL, Frame, Opening, Reached
 from gatepass.verify.freshness import BOOT_CLOCK
-from gatepass.verify.grant_copy import Change, Position
 from gatepass.verify.grant_file import TABLES
+from gatepass.verify.replica import frames
+from gatepass.verify.replica.frames import MEDIA_TYPE, PROTOCOL, Frame, Opening, Reached
+from gatepass.verify.replica.grant_copy import Change, Position
 
 KEY = make("gpvk")
 HEARTBEAT_SECONDS = 0.1

@@ -15,16 +15,19 @@ from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.credentials import LOGIN_TOKEN, make, parse
 from gatepass.core.decision import Call, Decision, Reason, decide, held
 from gatepass.core.networks import parse_address
-from gatepass.registry import access_tokens, audit, companies, passwords, users
-from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
-from gatepass.registry.audit import AuditEvent
-from gatepass.registry.authentication_records import begin
-from gatepass.registry.companies import Company
-from gatepass.registry.database import Database
-from gatepass.registry.publishing import published_grant, published_holder, published_rules
-from gatepass.registry.sealing import SealingKey
-from gatepass.registry.users import User
+from gatepass.registry.audit import search
+from gatepass.registry.audit.events import AuditEvent
+from gatepass.registry.authentication import passwords
+from gatepass.registry.authentication.encryption import SealingKey
+from gatepass.registry.authentication.session_records import begin
+from gatepass.registry.directory import companies, users
+from gatepass.registry.directory.companies import Company
+from gatepass.registry.directory.users import User
+from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
+from gatepass.registry.storage.database import Database
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.access_tokens import AccessToken
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
@@ -156,7 +159,7 @@ class SmallRegistry:
         if company is not None:
             actor = replace(actor, company=company.id)
         with self.reading() as session:
-            return audit.list_(session, actor, limit=200, **filters).items[::-1]
+            return search.list_(session, actor, limit=200, **filters).items[::-1]
 
     def revision(self) -> int:
         with self.reading() as session:

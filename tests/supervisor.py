@@ -7,7 +7,7 @@ import sys
 from gatepass.core.errors import Misconfigured
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
-from gatepass.web.serve import serve
+from gatepass.web.server.supervisor import serve
 from world import CATALOGUE
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session
 from gatepass.core.grants import Holder
 from gatepass.mail.conversation import Limits
 from gatepass.mail.delivery import Outcome, PostKind, Smtp, Write
-from gatepass.mailing import Mailing, _Troubles
-from gatepass.registry import invitation_links, invitations, outgoing_mail, password_resets
+from gatepass.node.mailing import Mailing, _Troubles
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.invitations import Invitation
-from gatepass.registry.publishing import publish, published_holder
-from gatepass.registry.tables import outgoing_mail as outgoing_mail_table
-from gatepass.registry.tables import users
+from gatepass.registry.grants.publishing import publish, published_holder
+from gatepass.registry.membership import invitation_links, invitations, outbox, password_resets
+from gatepass.registry.membership.invitations import Invitation
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
+from gatepass.registry.storage.tables import users
 from gatepass.settings import Settings
 from scripted_smtp import GREETING, OK, ScriptedServer, Talk
 from small_registry import HOUR, MINUTE, SmallRegistry
@@ -106,7 +106,7 @@ def test_a_server_that_is_away_is_tried_again_ever_more_seldom_until_it_is_back(
     for pause in (30_000, 2 * MINUTE, 10 * MINUTE, HOUR, HOUR):
         registry.now += pause - 1
         with registry.reading() as session:
-            assert not outgoing_mail.any_due(session)
+            assert not outbox.any_due(session)
         registry.now += 1
         ours.send_due()
     registry.now += HOUR
@@ -205,10 +205,10 @@ def test_who_dies_before_handing_over_is_followed_by_another(
 ) -> None:
     invite(registry, ada)
     with registry.database.counting(registry.now) as session:
-        claimed = outgoing_mail.claim(session)
+        claimed = outbox.claim(session)
     assert claimed is not None
     ours = mailing(registry, mailbox.port)
-    registry.now += outgoing_mail.LEASE_MS - 1
+    registry.now += outbox.LEASE_MS - 1
     ours.send_due()
     assert mailbox.messages == []
     registry.now += 1
@@ -221,14 +221,14 @@ def test_who_was_slow_and_not_dead_comes_too_late(registry: SmallRegistry, ada: 
     claims = []
     for _ in range(2):
         with registry.database.counting(registry.now) as session:
-            claims.append(outgoing_mail.claim(session))
-        registry.now += outgoing_mail.LEASE_MS
+            claims.append(outbox.claim(session))
+        registry.now += outbox.LEASE_MS
     slow, quick = claims
     assert slow is not None
     assert quick is not None
     with registry.database.counting(registry.now) as session:
-        assert not outgoing_mail.hand_over(session, slow)
-        assert outgoing_mail.hand_over(session, quick)
+        assert not outbox.hand_over(session, slow)
+        assert outbox.hand_over(session, quick)
 
 
 def test_of_two_who_claim_the_same_mail_the_second_gets_none(
@@ -239,11 +239,11 @@ def test_of_two_who_claim_the_same_mail_the_second_gets_none(
 
     def claim() -> None:
         with registry.database.counting(registry.now) as session:
-            seconds.append(outgoing_mail.claim(session))
+            seconds.append(outbox.claim(session))
 
     second = threading.Thread(target=claim)
     with registry.database.counting(registry.now) as session:
-        assert outgoing_mail.claim(session) is not None
+        assert outbox.claim(session) is not None
         second.start()
         # It has read what the first is about to change, and waits.
         second.join(0.3)
@@ -257,9 +257,9 @@ def test_who_dies_while_handing_over_is_not(
 ) -> None:
     invite(registry, ada)
     with registry.database.counting(registry.now) as session:
-        claimed = outgoing_mail.claim(session)
+        claimed = outbox.claim(session)
         assert claimed is not None
-        assert outgoing_mail.hand_over(session, claimed)
+        assert outbox.hand_over(session, claimed)
     for _ in range(5):
         registry.now += HOUR
         mailing(registry, mailbox.port).send_due()
@@ -314,7 +314,7 @@ def test_what_ended_meanwhile_is_not_sent(
     ours = mailing(registry, mailbox.port)
     ours.post = Meanwhile(mailbox.port, happens)
     with registry.database.counting(registry.now) as session:
-        claimed = outgoing_mail.claim(session)
+        claimed = outbox.claim(session)
     assert claimed is not None
     ours._send(claimed)
     assert mailbox.messages == []
@@ -454,7 +454,7 @@ def test_a_link_that_somebody_took_ends_the_mail(
     assert mailbox.messages == []
     assert [opens(registry, token) for token in tokens] == [False, True]
     assert seen(registry, ada).delivered_at is None
-    assert seen(registry, ada).delivery_trouble == outgoing_mail.IN_PERSON
+    assert seen(registry, ada).delivery_trouble == outbox.IN_PERSON
 
 
 def test_nothing_that_is_stored_is_a_link_and_nothing_else_either(

@@ -8,11 +8,11 @@ import pytest
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import Unavailable
-from gatepass.node import Node, open_node
-from gatepass.registry import companies
+from gatepass.node.node import Node, open_node
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory import companies
 from gatepass.settings import Settings
-from gatepass.verify.follower import NodeLock
+from gatepass.verify.replica.database_follower import NodeLock
 from installation import CATALOGUE
 
 

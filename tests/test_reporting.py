@@ -11,12 +11,13 @@ from sqlalchemy import delete
 
 from deciders import rows
 from gatepass.core.catalogue import parse_catalogue
-from gatepass.node import Node, open_node
-from gatepass.registry import audit, tables
+from gatepass.node.node import Node, open_node
+from gatepass.node.reporting import presence_of
 from gatepass.registry.actor import Actor
-from gatepass.reporting import presence_of
+from gatepass.registry.audit import search
+from gatepass.registry.storage import tables
 from gatepass.settings import Settings
-from gatepass.verify.identity import identity
+from gatepass.verify.replica.identity import identity
 from installation import CATALOGUE, Installation
 
 
@@ -58,7 +59,7 @@ def test_a_receipt_is_completed_by_itself(node: Node) -> None:
 
     def told() -> Any:
         with node.database.reading(node.clock.now()) as session:
-            return audit.list_(
+            return search.list_(
                 session, Actor.command_line(), action="access_token.refused_everywhere"
             ).items
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gatepass import reset_requests
 from gatepass.core.errors import Unavailable
-from gatepass.registry.database import Database
-from gatepass.registry.throttling import MOST_PER_ADDRESS, WINDOW_MS
-from gatepass.reset_requests import ResetRequests
+from gatepass.node import reset_requests
+from gatepass.node.reset_requests import ResetRequests
+from gatepass.registry.authentication.throttling import MOST_PER_ADDRESS, WINDOW_MS
+from gatepass.registry.storage.database import Database
 from small_registry import ADDRESS, HOUR, SmallRegistry, nothing_changes
 
 ADA = "ada@northwind.example"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gatepass.core.errors import Misconfigured
 from gatepass.core.networks import parse_network
 from gatepass.environment import PREFIX
-from gatepass.registry.database import Database
+from gatepass.registry.storage.database import Database
 from gatepass.settings import Settings
 
 SECRET = "hunter2secret"

@@ -14,7 +14,7 @@ import msgspec
 
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
-from gatepass.web.worker import StartOrder
+from gatepass.web.server.worker import StartOrder
 from world import CATALOGUE
 
 _TESTS = Path(__file__).parent
@@ -65,7 +65,7 @@ class Worker:
             ready_descriptor=say_ready,
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gatepass.web.worker"],
+            [sys.executable, "-m", "gatepass.web.server.worker"],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=(say_ready,),

@@ -11,7 +11,7 @@ import pytest
 
 from gatepass.cli import main
 from gatepass.cli.installation import opened
-from gatepass.node import Node
+from gatepass.node.node import Node
 
 PASSWORD = "correct horse battery staple"
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from gatepass.cli.installation import opened
 from gatepass.core.credentials import LOGIN_TOKEN, make
-from gatepass.registry import allowlist, users
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import Entry
-from gatepass.registry.authentication_records import begin
+from gatepass.registry.authentication.session_records import begin
+from gatepass.registry.directory import users
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import Entry
 
 OFFICE = Entry("203.0.113.0/24", "Office")
 

@@ -82,7 +82,7 @@ def test_a_database_that_is_somebody_elses_program_s(installed: Any, tmp_path: P
 def test_another_schema_stops_everything_but_what_mends_it(
     installed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, what_to_do: str
 ) -> None:
-    monkeypatch.setattr("gatepass.registry.schema.VERSIONS", ("0000", "0001"))
+    monkeypatch.setattr("gatepass.registry.storage.schema.VERSIONS", ("0000", "0001"))
     with closing(sqlite3.connect(tmp_path / "data" / "gatepass.db")) as database:
         database.execute("UPDATE alembic_version SET version_num = ?", (version,))
         database.commit()

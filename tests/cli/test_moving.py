@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from gatepass.cli.backup import progress_bars
 from gatepass.cli.installation import opened
-from gatepass.cli.moving import progress_bars
-from gatepass.registry import user_changes
 from gatepass.registry.actor import Actor
-from gatepass.registry.moving import whole
-from gatepass.registry.tables import companies, users
-from gatepass.registry.users import create
+from gatepass.registry.backup import export_import
+from gatepass.registry.directory.users import create
+from gatepass.registry.membership import user_changes
+from gatepass.registry.storage.tables import companies, users
 from gatepass.verify.clock import Clock
 
 Gatepass = Callable[..., Any]
@@ -62,7 +62,7 @@ def test_a_signal_ends_it_and_leaves_nothing_behind(
     with opened() as node, progress_bars() as progress:
         os.kill(os.getpid(), number)
         with pytest.raises(ends):
-            whole.export(
+            export_import.export(
                 node.database, tmp_path / "backup", now=node.clock.now(), progress=progress
             )
     gc.collect()

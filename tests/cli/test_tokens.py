@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import update
 
 from gatepass.cli.installation import opened
-from gatepass.registry import access_tokens, tables, users
+from gatepass.registry.directory import users
+from gatepass.registry.storage import tables
+from gatepass.registry.tokens import access_tokens
 
 NIGHTLY = "Nightly [bold]settlement[/bold]"
 

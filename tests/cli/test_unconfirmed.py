@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import PASSWORD, Gatepass
-from gatepass.verify.follower import NodeLock
+from gatepass.verify.replica.database_follower import NodeLock
 
 WARNING = "gatepass: warning: the change was made, but this node has not caught up with it yet\n"
 INIT = ("init", "--company", "Acme", "--email", "ada@acme.example", "--password-stdin")
@@ -19,7 +19,7 @@ def lagging(
 ) -> Iterator[Gatepass]:
     """``gatepass`` beside a process that holds the node's lock and doesn't move on."""
     monkeypatch.setenv("GATEPASS_DATABASE_URL", postgresql_url)
-    monkeypatch.setattr("gatepass.copying.CONFIRM_SECONDS", 0.1)
+    monkeypatch.setattr("gatepass.node.copying.CONFIRM_SECONDS", 0.1)
     (tmp_path / "data").mkdir(mode=0o700)
     stuck = NodeLock(tmp_path / "data" / "grants.db-lock")
     assert stuck.take()
@@ -47,6 +47,6 @@ def test_without_a_running_node_there_is_nothing_to_warn_of(
     gatepass: Gatepass, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEPASS_DATABASE_URL", postgresql_url)
-    monkeypatch.setattr("gatepass.copying.CONFIRM_SECONDS", 0.1)
+    monkeypatch.setattr("gatepass.node.copying.CONFIRM_SECONDS", 0.1)
     assert "warning" not in gatepass(*INIT, stdin=PASSWORD).err
     assert "warning" not in gatepass("verifier", "create", "--label", "gateway").err

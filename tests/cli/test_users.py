@@ -7,15 +7,11 @@ from typing import Any
 import pytest
 
 from gatepass.cli.installation import opened
-from gatepass.registry import (
-    audit,
-    password_resets,
-    second_factor,
-    throttling,
-    user_changes,
-    users,
-)
 from gatepass.registry.actor import Actor
+from gatepass.registry.audit import search
+from gatepass.registry.authentication import throttling, totp
+from gatepass.registry.directory import users
+from gatepass.registry.membership import password_resets, user_changes
 
 ADA = "ada@acme.example"
 
@@ -25,7 +21,7 @@ def enrol() -> None:
         node.sealing.make()
         ada = users.by_email(change.session, ADA)
         assert ada is not None
-        second_factor.put(change.session, ada.id, second_factor.new_secret(), 0, node.sealing)
+        totp.put(change.session, ada.id, totp.new_secret(), 0, node.sealing)
 
 
 def test_a_lost_second_factor_is_turned_off_at_once(installed: Callable[..., Any]) -> None:
@@ -37,7 +33,7 @@ def test_a_lost_second_factor_is_turned_off_at_once(installed: Callable[..., Any
         "ended.\n"
     )
     with opened() as node, node.database.reading(node.clock.now()) as session:
-        (event,) = audit.list_(
+        (event,) = search.list_(
             session, Actor.command_line(), action="user.second_factor_disabled"
         ).items
     assert event.actor_kind == "command line"
@@ -70,7 +66,7 @@ def test_somebody_locked_out_is_let_in_at_once(installed: Callable[..., Any]) ->
         with opened() as node, node.database.reading(node.clock.now()) as session:
             assert throttling.refusal(session, attempt) is None
     with opened() as node, node.database.reading(node.clock.now()) as session:
-        event = audit.list_(session, Actor.command_line(), action="user.unlocked").items[0]
+        event = search.list_(session, Actor.command_line(), action="user.unlocked").items[0]
     assert (event.actor_kind, event.subject.name) == ("command line", "ada")
     record = json.loads(installed("user", "unlock", ADA, "--json").out)
     assert record["email"] == ADA
@@ -92,7 +88,7 @@ def test_a_link_that_is_handed_over_sets_a_new_password(installed: Callable[...,
     assert set(told) == {"url", "expires_at"}
     with opened() as node, node.database.reading(node.clock.now()) as session:
         assert password_resets.look(session, token, "127.0.0.1").email == ADA
-        events = audit.list_(
+        events = search.list_(
             session, Actor.command_line(), action="user.password_reset_link_taken"
         ).items
     assert [one.actor_kind for one in events] == ["command line"] * 2

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.core.rolling_digest import RollingDigest
+from gatepass.core.set_digest import RollingDigest
 
 ROWS = st.lists(
     st.tuples(st.integers(-(2**63), 2**63 - 1) | st.text() | st.binary() | st.none(), st.text()),

@@ -16,9 +16,9 @@ from gatepass.demo import acme
 from gatepass.demo.acme import Credentials
 from gatepass.demo.app import create_app
 from gatepass.demo.sample_store import FILE_NAME, SampleStore
-from gatepass.node import Node, open_node
-from gatepass.registry import passwords
-from gatepass.registry.schema import create_schema
+from gatepass.node.node import Node, open_node
+from gatepass.registry.authentication import passwords
+from gatepass.registry.storage.schema import create_schema
 from gatepass.settings import Settings
 
 PORT = 8787

@@ -5,9 +5,12 @@ from typing import Any
 
 from gatepass.core.decision import Reason
 from gatepass.demo import acme
-from gatepass.registry import access_tokens, audit, email_change_links, usage, users
-from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
+from gatepass.registry.audit import search
+from gatepass.registry.directory import users
+from gatepass.registry.membership import email_change_links
+from gatepass.registry.tokens import access_tokens, usage
+from gatepass.registry.tokens.access_tokens import AccessToken
 
 DAY = 86_400_000
 
@@ -33,7 +36,7 @@ def test_there_is_a_token_of_every_sort(demo: Any) -> None:
 def test_the_past_is_told_in_order_and_ends_now(demo: Any) -> None:
     now = demo.node.clock.now()
     with demo.node.database.reading(now) as session:
-        events = audit.list_(session, Actor.command_line(), limit=200).items
+        events = search.list_(session, Actor.command_line(), limit=200).items
         latest = [token for token in _tokens(demo) if token.last_used]
         busiest = usage.daily(session, [latest[-1].id, latest[0].id], days=30)
     assert [event.at for event in events] == sorted((e.at for e in events), reverse=True)

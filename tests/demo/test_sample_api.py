@@ -8,7 +8,8 @@ import pytest
 
 from gatepass.demo.sample_api import sample_api
 from gatepass.demo.sample_store import FILE_NAME, SampleStore
-from gatepass.registry import access_tokens, users
+from gatepass.registry.directory import users
+from gatepass.registry.tokens import access_tokens
 
 # Of every resource an id that is there.
 IDS = ("charges", "refunds", "checkouts", "customers", "payouts", "webhooks")

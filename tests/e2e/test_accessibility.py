@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from accessibility import barriers
 from all_routes import page_routes
 from browsing import Demo
-from gatepass.web.pages import places
+from gatepass.web.pages.layout import navigation
 
 WIDE: Any = {"width": 1280, "height": 900}
 NARROW: Any = {"width": 390, "height": 844}
@@ -156,10 +156,19 @@ def test_the_keyboard_alone_leads_everywhere(person: Page) -> None:
     there = {path for method, path in page_routes() if method == "GET"}
     menu = page.get_by_role("navigation", name="Profile menu")
     for name, tabs in (
-        ("Access Tokens", (places.TOKENS, places.AUTHENTICATIONS)),
-        ("My Company", (places.PROFILE, places.SECURITY, places.USERS, places.ROLES, places.NODES)),
-        ("Audit log", (places.AUDIT_LOG,)),
-        ("My account", (places.MY_PROFILE, places.PASSWORD, places.TWO_FACTOR)),
+        ("Access Tokens", (navigation.TOKENS, navigation.AUTHENTICATIONS)),
+        (
+            "My Company",
+            (
+                navigation.PROFILE,
+                navigation.SECURITY,
+                navigation.USERS,
+                navigation.ROLES,
+                navigation.NODES,
+            ),
+        ),
+        ("Audit log", (navigation.AUDIT_LOG,)),
+        ("My account", (navigation.MY_PROFILE, navigation.PASSWORD, navigation.TWO_FACTOR)),
     ):
         first, *others = tabs
         if first.path not in there:

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 
 from browsing import Demo
-from gatepass.registry.database import Database
+from gatepass.registry.storage.database import Database
 from many_events import write_events
 
 EVENTS = 6_000

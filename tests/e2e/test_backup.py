@@ -11,7 +11,7 @@ import pytest
 from gatepass import Verifier
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Unavailable
-from gatepass.registry.ended_log import EndedLog
+from gatepass.registry.storage.ended_log import EndedLog
 from postgresql import Cluster
 from running import Running, new_token
 

@@ -19,8 +19,8 @@ import httpx
 import pytest
 
 from apps_behind import Recorded, wsgi_server
-from gatepass.verify.frames import Frames, Reached
 from gatepass.verify.freshness import BOOT_CLOCK
+from gatepass.verify.replica.frames import Frames, Reached
 from nginx import Nginx
 from running import Running, free_port, new_token
 from workers import ask

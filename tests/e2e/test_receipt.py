@@ -11,8 +11,8 @@ from sqlalchemy import delete
 
 from browsing import Demo
 from deciders import acknowledge, meet
-from gatepass.registry import tables
-from gatepass.registry.database import Database
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Database
 
 
 @pytest.fixture(scope="module")

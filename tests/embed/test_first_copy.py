@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI
 from gatepass import GatepassMiddleware, Unavailable, Verifier
 from gatepass.embed.fastapi import Guard
 from gatepass.embed.wsgi import GatepassMiddleware as WSGIMiddleware
-from gatepass.verify import following
+from gatepass.verify.replica import following
 from running import free_port
 from scripted_feed import KEY, Connection, ScriptedFeed
 from shops import MIDDLEWARE, asgi_call, django_site, wsgi_call

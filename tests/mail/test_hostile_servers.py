@@ -9,7 +9,7 @@ import pytest
 
 from gatepass.mail.conversation import Limits
 from gatepass.mail.delivery import Outcome, Smtp
-from gatepass.registry.outgoing_mail import LEASE_MS
+from gatepass.registry.membership.outbox import LEASE_MS
 from scripted_smtp import GREETING, OK, ScriptedServer, Talk
 
 # Long enough for a machine under load, where something is to arrive first.

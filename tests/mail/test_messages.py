@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gatepass.core.errors import InvalidInput
 from gatepass.mail import messages
 from gatepass.mail.messages import Envelope, exactly, invitation, mailbox, password_reset
-from gatepass.registry.emails import read_email
+from gatepass.registry.input.emails import read_email
 
 URL = "https://tokens.example.com/invitations/gpiv_" + "a" * 54
 ENVELOPE = Envelope(

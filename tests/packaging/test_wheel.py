@@ -87,8 +87,8 @@ def test_the_wheel_holds_what_the_source_does_and_nothing_else(wheel: Path) -> N
     }
     for name in (
         "py.typed",
-        "registry/common-passwords.txt",
-        "registry/migrations/env.py",
+        "registry/authentication/common-passwords.txt",
+        "registry/storage/migrations/env.py",
         "web/pages/templates/base.html",
         "web/pages/static/gatepass.css",
         "demo/catalogue.yaml",

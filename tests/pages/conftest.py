@@ -7,7 +7,7 @@ import pytest
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
-from gatepass.node import open_node
+from gatepass.node.node import open_node
 from gatepass.settings import Settings
 from installation import CATALOGUE, Installation
 from page_reader import Visit

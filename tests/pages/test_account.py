@@ -6,8 +6,8 @@ import pyotp
 import pytest
 from sqlalchemy import update
 
-from gatepass.registry.tables import companies
-from gatepass.web.pages.qr import qr_code
+from gatepass.registry.storage.tables import companies
+from gatepass.web.pages.widgets.qr import qr_code
 from installation import PASSWORD, Installation
 from page_reader import Page, Visit
 

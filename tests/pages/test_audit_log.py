@@ -3,9 +3,9 @@
 import re
 from urllib.parse import parse_qs, urlsplit
 
-from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import Entry
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import Entry
 from installation import Installation
 from many_events import write_events
 from page_reader import Page, Visit

@@ -1,6 +1,6 @@
 import pytest
 
-from gatepass.web.pages.bits import picture
+from gatepass.web.pages.widgets.network_diagram import picture
 
 
 @pytest.mark.parametrize(

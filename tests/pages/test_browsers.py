@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import vector_files
-from gatepass.web.pages.browsers import browser
+from gatepass.web.pages.text.browsers import browser
 
 
 @pytest.mark.parametrize("case", vector_files.cases("browsers.yaml", "cases"))

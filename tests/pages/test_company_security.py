@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import TRIAL_MS, Entry
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import TRIAL_MS, Entry
 from installation import Installation
 from page_reader import Page, Visit
 

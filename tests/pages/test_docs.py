@@ -4,7 +4,7 @@ from typing import Any
 
 from gatepass.web import pages
 from gatepass.web.app import create_app
-from gatepass.web.pages.api_reference import reference
+from gatepass.web.pages.reference.api_reference import reference
 from installation import Installation
 from page_reader import Visit
 

@@ -4,9 +4,9 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from gatepass.registry import email_change_links
-from gatepass.registry.tables import authentications, email_changes, outgoing_mail
-from gatepass.registry.users import User
+from gatepass.registry.directory.users import User
+from gatepass.registry.membership import email_change_links
+from gatepass.registry.storage.tables import authentications, email_changes, outgoing_mail
 from installation import PASSWORD, Installation
 from page_reader import Page, Visit
 

@@ -4,8 +4,9 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from gatepass.core.errors import Conflict, Forbidden, NotFound, TooManyAttempts, Unavailable
-from gatepass.node import Node
-from gatepass.registry import access_tokens, email_changes
+from gatepass.node.node import Node
+from gatepass.registry.membership import email_changes
+from gatepass.registry.tokens import access_tokens
 from installation import Installation
 from page_reader import Visit
 

@@ -1,8 +1,8 @@
 import pytest
 
-from gatepass.web.pages.expiry import preset_of, read_expiry
-from gatepass.web.pages.local_times import written
-from gatepass.web.pages.moments import DAY, HOUR
+from gatepass.web.pages.text.local_times import written
+from gatepass.web.pages.text.times import DAY, HOUR
+from gatepass.web.pages.widgets.expiry import preset_of, read_expiry
 
 NOW = 1_798_000_000_000  # 2026-12-23T04:26:40Z
 CHRISTMAS_EVE = 1_798_122_600_000  # 2026-12-24T14:30:00Z

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from all_routes import page_routes
-from gatepass.web.pages.static_files import _FILES, static
+from gatepass.web.pages.layout.static_files import _FILES, static
 from installation import Installation
 from page_reader import Page, Visit
 
@@ -79,6 +79,28 @@ def test_scripts_stay_small() -> None:
     assert max(sizes.values()) < 15_000
     # What every page of someone who is signed in fetches.
     assert sum(sizes[name] for name in ("gatepass.js", "times.js", "session.js")) < 8_000
+
+
+#: A script, and the attribute of what it works on.
+SCRIPTS = {
+    "token_form.js": "data-token-form",
+    "allowlist.js": "data-allowlist-form",
+    "role_form.js": "data-role-form",
+    "list.js": "data-filter-form",
+    "log_filter.js": "data-local-time",
+    "export.js": "data-export-dialog",
+    "live.js": "data-live",
+    "once.js": "data-shown-once",
+    "password.js": "data-password",
+    "session.js": "data-ending",
+}
+
+
+def test_a_page_names_the_scripts_that_it_needs_and_no_others(page: Page) -> None:
+    """So that all of them have run when the browser calls the page loaded: what a person, or a
+    test, does from then on is seen by them."""
+    for script, attribute in SCRIPTS.items():
+        assert (static(script) in page.html) == (f" {attribute}" in page.html), script
 
 
 def test_the_favicon_is_ours(stranger: Visit) -> None:

@@ -6,8 +6,8 @@ from mailbox import link_in
 import pytest
 
 from gatepass.mail.delivery import Outcome, PostKind, Write
-from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
+from gatepass.registry.network_policy import allowlist
 from installation import PASSWORD, Installation
 from page_reader import Page, Visit
 

@@ -1,6 +1,6 @@
 import pytest
 
-from gatepass.web.pages.moments import DAY, HOUR, MINUTE, moment, relative
+from gatepass.web.pages.text.times import DAY, HOUR, MINUTE, moment, relative
 
 
 @pytest.mark.parametrize(

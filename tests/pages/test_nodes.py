@@ -6,8 +6,8 @@ import re
 import pytest
 
 from deciders import STALENESS, acknowledge, complete, meet
-from gatepass.registry.receipt_records import Confirmation, ConfirmationState, Receipt
-from gatepass.web.pages.vouching import MOST_PARTS, receipt_row, vouching_bar
+from gatepass.registry.replication.receipt_status import Confirmation, ConfirmationState, Receipt
+from gatepass.web.pages.widgets.sync_status import MOST_PARTS, receipt_row, vouching_bar
 from installation import Installation
 from page_reader import Page, Visit
 

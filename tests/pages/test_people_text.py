@@ -12,15 +12,11 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from all_routes import page_routes
-from gatepass.registry import (
-    allowlist,
-    email_change_links,
-    invitation_links,
-    password_resets,
-    tables,
-)
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import Entry
+from gatepass.registry.membership import email_change_links, invitation_links, password_resets
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.storage import tables
 from installation import PASSWORD, Installation
 from page_reader import Page, Visit
 

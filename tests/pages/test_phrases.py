@@ -1,6 +1,6 @@
 import pytest
 
-from gatepass.web.pages.phrases import counted, listed, may, where
+from gatepass.web.pages.text.wording import counted, listed, may, where
 
 
 @pytest.mark.parametrize(

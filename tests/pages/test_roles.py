@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gatepass.core.catalogue import parse_catalogue
-from gatepass.web.pages.role_grid import role_grid
+from gatepass.web.pages.company.role_grid import role_grid
 from installation import CATALOGUE, Installation
 from page_reader import Visit
 

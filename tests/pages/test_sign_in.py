@@ -1,8 +1,8 @@
 import pytest
 
-from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
-from gatepass.web.pages.sign_in import own_path
+from gatepass.registry.network_policy import allowlist
+from gatepass.web.pages.sign_in.sign_in import own_path
 from installation import PASSWORD, Installation
 from page_reader import Visit
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gatepass.web.pages.static_files import _FILES
+from gatepass.web.pages.layout.static_files import _FILES
 
 CSS = _FILES["gatepass.css"].decode()
 COLOURS = {

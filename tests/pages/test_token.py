@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import update
 
 from gatepass.core.grants import Holder
-from gatepass.node import Node
-from gatepass.registry import tables, users
-from gatepass.registry.publishing import publish
+from gatepass.node.node import Node
+from gatepass.registry.directory import users
+from gatepass.registry.grants.publishing import publish
+from gatepass.registry.storage import tables
 from gatepass.web.times import format_time
 from installation import Installation
 from page_reader import Page, Visit

@@ -3,12 +3,12 @@ from dataclasses import replace
 import pytest
 
 from gatepass.core.errors import InvalidInput
-from gatepass.registry.access_token_fields import LATEST_EXPIRY
-from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Person
-from gatepass.web.pages.forms import Fields
-from gatepass.web.pages.moments import DAY, HOUR
-from gatepass.web.pages.token_form import TokenForm, changes
+from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.input import LATEST_EXPIRY
+from gatepass.web.pages.access_tokens.form import TokenForm, changes
+from gatepass.web.pages.text.forms import Fields
+from gatepass.web.pages.text.times import DAY, HOUR
 
 NOW = 1_798_000_000_000
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.networks import InvalidNetwork, Network
-from gatepass.web.pages.typed_networks import line_of, listed_in, read_line, read_network
+from gatepass.web.pages.widgets.typed_networks import line_of, listed_in, read_line, read_network
 from vector_files import cases
 
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address

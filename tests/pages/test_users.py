@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gatepass.registry import second_factor
-from gatepass.registry.users import User
+from gatepass.registry.authentication import totp
+from gatepass.registry.directory.users import User
 from installation import Installation
 from page_reader import Visit
 
@@ -265,7 +265,7 @@ def test_a_lost_second_factor_is_turned_off_by_someone_else(
     node.sealing.make()
     with node.database.changing(node.clock.now()) as change:
         for user in (bob.id, installation.ada.id):
-            second_factor.put(change.session, user, second_factor.new_secret(), 0, node.sealing)
+            totp.put(change.session, user, totp.new_secret(), 0, node.sealing)
     html = ada.get("/company/users").html
     assert path in html
     assert f"/company/users/{installation.ada.id}/second-factor" not in html

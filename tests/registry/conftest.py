@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gatepass.registry.database import Database
+from gatepass.registry.storage.database import Database
 from small_registry import SmallRegistry
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import small_registry
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import InvalidInput
-from gatepass.registry.access_token_fields import CHANGEABLE, read
+from gatepass.registry.tokens.input import CHANGEABLE, read
 from small_registry import NOW
 
 CATALOGUE = parse_catalogue(small_registry.CATALOGUE)

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import text
 
 from gatepass.core.errors import InvalidInput
-from gatepass.registry import access_tokens
-from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
-from gatepass.registry.paging import Cursor, Page
+from gatepass.registry.storage.paging import Cursor, Page
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.access_tokens import AccessToken
 from small_registry import HOUR, NOW, SmallRegistry
 
 #: As many as a large installation has; `make bench` measures what a page of them takes.

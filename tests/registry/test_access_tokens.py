@@ -8,11 +8,12 @@ from gatepass.core.credentials import parse
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
-from gatepass.registry import access_tokens
-from gatepass.registry.access_tokens import etag
 from gatepass.registry.actor import Actor, Person
-from gatepass.registry.publishing import follow_catalogue, publish
-from gatepass.registry.tables import roles, users
+from gatepass.registry.directory.published_roles import follow_catalogue
+from gatepass.registry.grants.publishing import publish
+from gatepass.registry.storage.tables import roles, users
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.access_tokens import etag
 from small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 
 

@@ -7,11 +7,12 @@ from sqlalchemy import update
 
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, TooManyAttempts
-from gatepass.registry import account, authentications, passwords
 from gatepass.registry.actor import Actor
-from gatepass.registry.proving import Proving
-from gatepass.registry.publishing import published_grant
-from gatepass.registry.tables import users
+from gatepass.registry.authentication import passwords, sessions
+from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.grants.publishing import published_grant
+from gatepass.registry.membership import account
+from gatepass.registry.storage.tables import users
 from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
 NEW = "seven brass kettles sing"
@@ -87,7 +88,7 @@ def test_a_changed_password_ends_all_other_sign_ins(registry: SmallRegistry, ada
             grant = published_grant(session, actor.credential or "")
             assert grant is not None
             assert grant.deactivated is ended
-        assert authentications.get(session, carl, carl.credential or "").status == "active"
+        assert sessions.get(session, carl, carl.credential or "").status == "active"
     assert registry.reason(text) is Reason.allowed
     (event,) = registry.events(action="user.password_changed")
     assert event.after == {"authentications_ended": 3}
@@ -155,7 +156,7 @@ def test_of_two_who_change_it_the_second_is_refused(
 
 def test_whoever_was_ended_meanwhile_changes_nothing(registry: SmallRegistry, ada: Actor) -> None:
     with registry.changing() as ended:
-        authentications.sign_out(ended.session, ada)
+        sessions.sign_out(ended.session, ada)
     with nothing_changes(registry):
         for attempt in (
             lambda: change(registry, ada),

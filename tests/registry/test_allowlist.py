@@ -15,11 +15,12 @@ from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.networks import parse_network
-from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import TRIAL_MS, Allowlist, Entry
-from gatepass.registry.database import Database
-from gatepass.registry.publishing import follow_catalogue, published_rules
+from gatepass.registry.directory.published_roles import follow_catalogue
+from gatepass.registry.grants.publishing import published_rules
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import TRIAL_MS, Allowlist, Entry
+from gatepass.registry.storage.database import Database
 from small_registry import ADDRESS, SmallRegistry, nothing_changes
 
 OFFICE = Entry("198.51.100.0/24", "Office")

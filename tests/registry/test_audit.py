@@ -8,12 +8,17 @@ import pytest
 from sqlalchemy import insert, update
 
 from gatepass.core.errors import Forbidden, InvalidInput
-from gatepass.registry import access_tokens, allowlist, audit, authentications, verifier_keys
-from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import Entry
-from gatepass.registry.audit import AuditEvent, sentence
-from gatepass.registry.audit_kinds import KINDS
-from gatepass.registry.tables import roles
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log, search
+from gatepass.registry.audit.events import AuditEvent
+from gatepass.registry.audit.kinds import KINDS
+from gatepass.registry.audit.sentences import sentence
+from gatepass.registry.authentication import sessions
+from gatepass.registry.directory import verifier_keys
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.storage.tables import roles
+from gatepass.registry.tokens import access_tokens
 from small_registry import ADDRESS, HOUR, NOW, SmallRegistry
 
 
@@ -33,7 +38,7 @@ def test_each_change_is_told_with_who_what_when_and_from_where(registry: SmallRe
         token_label=None,
         address=ADDRESS,
         action="access_token.created",
-        subject=audit.Subject("access_token", token.id, "Nightly settlement"),
+        subject=Subject("access_token", token.id, "Nightly settlement"),
         before=None,
         after={
             "label": "Nightly settlement",
@@ -83,7 +88,7 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
             change.session, ada, registry.northwind.id, [Entry("198.51.100.0/24", "Office")]
         )
         allowlist.replace(change.session, Actor.command_line(), registry.northwind.id, [])
-        authentications.deactivate(change.session, ada, str(ada.credential))
+        sessions.deactivate(change.session, ada, str(ada.credential))
     assert [sentence(event) for event in registry.events()] == [
         "The command line created the company Northwind",
         "The command line created the company Contoso",
@@ -227,7 +232,7 @@ def test_what_changed_is_told_in_words(
         action=action,
         actor_name="Ada Lovelace",
         actor_id="usr_ada",
-        subject=audit.Subject("thing", "usr_grace", "Grace Hopper"),
+        subject=Subject("thing", "usr_grace", "Grace Hopper"),
         before=before,
         after=after,
     )
@@ -246,7 +251,7 @@ def test_what_changed_is_told_in_words(
 def test_what_people_do_to_themselves(
     registry: SmallRegistry, action: str, after: dict[str, object] | None, said: str
 ) -> None:
-    grace = audit.Subject("user", registry.ada.id, "Grace Hopper")
+    grace = Subject("user", registry.ada.id, "Grace Hopper")
     event = replace(registry.events()[0], action=action, subject=grace, after=after)
     event = replace(
         event, actor_id=registry.ada.id, actor_name="Grace Hopper", before={"name": "G"}
@@ -280,7 +285,7 @@ def test_what_nobody_known_did(registry: SmallRegistry, action: str, said: str) 
         registry.events()[0],
         action=action,
         actor_kind="user",
-        subject=audit.Subject("user", "usr_grace", "Grace Hopper"),
+        subject=Subject("user", "usr_grace", "Grace Hopper"),
         before={"email": "a@x.example"},
         after={"authentications_ended": 1, "email": "b@x.example"},
     )
@@ -289,7 +294,7 @@ def test_what_nobody_known_did(registry: SmallRegistry, action: str, said: str) 
 
 def test_every_action_that_is_recorded_is_of_a_kind() -> None:
     """What isn't would be missing from a log that is narrowed to kinds."""
-    source = "".join(path.read_text() for path in Path(audit.__file__).parent.glob("*.py"))
+    source = "".join(path.read_text() for path in Path(log.__file__).parent.glob("*.py"))
     nouns = "access_token|allowlist|authentication|catalogue|company|invitation|role|user"
     recorded = set(re.findall(rf'"((?:{nouns})\.[a-z_]+)"', source))
     known = {action for kind in KINDS.values() for action in kind.actions}
@@ -303,8 +308,8 @@ def test_a_role_is_told_by_its_name_of_that_time(registry: SmallRegistry) -> Non
         change.session.execute(
             insert(roles), role | {"name_folded": "desk", "permissions": [], "created_at": NOW}
         )
-        ada = audit.Subject("user", registry.ada.id, "Ada Lovelace")
-        audit.record(
+        ada = Subject("user", registry.ada.id, "Ada Lovelace")
+        log.record(
             change.session,
             Actor.command_line(),
             "user.role_changed",
@@ -325,7 +330,7 @@ def test_a_company_reads_its_own_log_alone(registry: SmallRegistry) -> None:
     with registry.changing() as change:
         verifier_keys.create(change.session, Actor.command_line(), label="nginx")
         for actor, company in ((ada, registry.northwind), (carl, registry.contoso)):
-            events = audit.list_(change.session, actor).items
+            events = search.list_(change.session, actor).items
             assert {event.company for event in events} == {company.id}
     assert None in {event.company for event in registry.events()}
 
@@ -336,9 +341,9 @@ def test_reading_it_needs_the_permission(registry: SmallRegistry) -> None:
     auditor = registry.with_token(registry.token(ada, permissions=["audit:get"])[0])
     with registry.reading() as session:
         with pytest.raises(Forbidden) as refusal:
-            audit.list_(session, blind)
+            search.list_(session, blind)
         assert refusal.value.permission == "audit:get"
-        assert audit.list_(session, auditor).items
+        assert search.list_(session, auditor).items
 
 
 def test_filters(registry: SmallRegistry) -> None:
@@ -386,8 +391,8 @@ def test_filters(registry: SmallRegistry) -> None:
     with registry.reading() as session:
         auditor = registry.signed_in(registry.ada)
         for filters in ({}, {"tokens": [token.id]}, {"people": [str(bob.user)]}, {"kind": "users"}):
-            events = audit.list_(session, auditor, **filters).items  # type: ignore[arg-type]  # a TypedDict
-            assert audit.count(session, auditor, **filters) == len(events)  # type: ignore[arg-type]  # the same
+            events = search.list_(session, auditor, **filters).items  # type: ignore[arg-type]  # a TypedDict
+            assert search.count(session, auditor, **filters) == len(events)  # type: ignore[arg-type]  # the same
 
 
 def test_pages_follow_each_other_also_within_a_millisecond(registry: SmallRegistry) -> None:
@@ -397,14 +402,14 @@ def test_pages_follow_each_other_also_within_a_millisecond(registry: SmallRegist
     cursor = None
     with registry.reading() as session:
         while True:
-            page = audit.list_(session, ada, action="access_token.created", limit=3, cursor=cursor)
+            page = search.list_(session, ada, action="access_token.created", limit=3, cursor=cursor)
             seen += [event.subject.id for event in page.items]
             cursor = page.next
             if cursor is None:
                 break
         foreign = access_tokens.list_(session, ada, limit=1).next
         with pytest.raises(InvalidInput):
-            audit.list_(session, ada, cursor=foreign)
+            search.list_(session, ada, cursor=foreign)
         with pytest.raises(InvalidInput):
-            audit.list_(session, ada, limit=0)
+            search.list_(session, ada, limit=0)
     assert seen == tokens[::-1]

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import event, insert, text
 from sqlalchemy.orm import Session
 
-from gatepass.registry import audit
 from gatepass.registry.actor import Actor
-from gatepass.registry.tables import audit_events
+from gatepass.registry.audit import search
+from gatepass.registry.storage.tables import audit_events
 from small_registry import NOW, SmallRegistry
 
 FEW, MANY, RARE = 400, 20_000, 60
@@ -97,9 +97,9 @@ def write(registry: SmallRegistry, rare: bool, first: int, number: int) -> None:
 def pages(registry: SmallRegistry, actor: Actor, filters: dict[str, Any]) -> tuple[int, int]:
     """How many events there are, and the work of reading the first page of them."""
     with registry.reading() as session:
-        count = audit.count(session, actor, **filters)
+        count = search.count(session, actor, **filters)
         with measured(session) as work:
-            audit.list_(session, actor, limit=RARE - 10, **filters)
+            search.list_(session, actor, limit=RARE - 10, **filters)
     return count, work.amount
 
 
@@ -127,10 +127,10 @@ def _analyze(registry: SmallRegistry) -> None:
 
 def test_the_newest_number_bounds_what_is_found(registry: SmallRegistry, actor: Actor) -> None:
     with registry.reading() as session:
-        newest = audit.newest_number(session)
-        before = audit.count(session, actor)
+        newest = search.newest_number(session)
+        before = search.count(session, actor)
     write(registry, False, 0, 3)
     with registry.reading() as session:
-        assert audit.count(session, actor) == before + 3
-        assert audit.count(session, actor, newest=newest) == before
-        assert len(audit.list_(session, actor, newest=newest).items) == before
+        assert search.count(session, actor) == before + 3
+        assert search.count(session, actor, newest=newest) == before
+        assert len(search.list_(session, actor, newest=newest).items) == before

@@ -9,12 +9,20 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
 from followed_copy import published
-from gatepass.registry import access_tokens, authentications, changes, compaction
 from gatepass.registry.actor import Actor
-from gatepass.registry.changes import Position
-from gatepass.registry.compaction import GRANTS_KEPT_MS, HISTORY_KEPT_MS, MAIL_KEPT_MS, compact
-from gatepass.registry.publishing import published_grant
-from gatepass.registry.tables import email_changes, outgoing_mail, password_resets
+from gatepass.registry.authentication import sessions
+from gatepass.registry.grants import compaction
+from gatepass.registry.grants.compaction import (
+    GRANTS_KEPT_MS,
+    HISTORY_KEPT_MS,
+    MAIL_KEPT_MS,
+    compact,
+)
+from gatepass.registry.grants.publishing import published_grant
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.revisions import Position
+from gatepass.registry.storage.tables import email_changes, outgoing_mail, password_resets
+from gatepass.registry.tokens import access_tokens
 from small_registry import HOUR, MINUTE, SmallRegistry
 
 LIFETIME = 3 * HOUR
@@ -36,10 +44,10 @@ class Copy:
     def follow(self) -> None:
         """Read on, or begin anew."""
         with self._registry.reading() as session:
-            ahead = None if self.at is None else changes.since(session, self.at)
+            ahead = None if self.at is None else revisions.since(session, self.at)
             if ahead is None:
                 self.rebuilt += 1
-                self.at = changes.here(session)
+                self.at = revisions.here(session)
         if ahead is None:
             self.rows = published(self._registry.database)
             return
@@ -74,7 +82,7 @@ def test_a_login_tokens_grant_goes_a_day_after_its_end(registry: SmallRegistry) 
     """By then it is refused like any text that isn't known; who signed in when stays listed."""
     ended = registry.signed_in(registry.ada)
     with registry.changing() as change:
-        authentications.sign_out(change.session, ended)
+        sessions.sign_out(change.session, ended)
     token, _ = registry.token(registry.signed_in(registry.ada), expires_at=registry.now + HOUR)
     expiring = registry.signed_in(registry.carl)
     copy = Copy(registry)
@@ -94,7 +102,7 @@ def test_a_login_tokens_grant_goes_a_day_after_its_end(registry: SmallRegistry) 
     assert has_grant(registry, token.id)
     assert has_grant(registry, current.credential)
     with registry.reading() as session:
-        listed = authentications.list_(session, current).items
+        listed = sessions.list_(session, current).items
     assert ended.credential in [each.id for each in listed]
     copy.follow()
     copy.check()
@@ -229,7 +237,7 @@ def test_whatever_happens_a_copy_that_followed_is_the_registry(
     def sign_out() -> None:
         if here:
             with registry.changing() as change:
-                authentications.sign_out(change.session, here.pop())
+                sessions.sign_out(change.session, here.pop())
 
     def pass_time(ms: int) -> None:
         nonlocal ada

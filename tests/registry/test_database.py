@@ -17,14 +17,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Unavailable
-from gatepass.registry import access_tokens
-from gatepass.registry.access_tokens import etag
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import CHANGED_CHANNEL, Database
-from gatepass.registry.engines import CHANGING
-from gatepass.registry.patience import Impatient
-from gatepass.registry.tables import decision_counts
-from gatepass.registry.users import create
+from gatepass.registry.directory.users import create
+from gatepass.registry.storage.database import CHANGED_CHANNEL, Database
+from gatepass.registry.storage.engines import CHANGING
+from gatepass.registry.storage.silent_server import Impatient
+from gatepass.registry.storage.tables import decision_counts
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.access_tokens import etag
 from postgresql import Cluster
 from small_registry import HASH, NOW, SmallRegistry, nothing_changes
 
@@ -209,7 +209,7 @@ def test_sqlite_writers_behind_a_frozen_one_are_told(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "gatepass.registry.engines._SQLITE_SETTINGS", ("PRAGMA busy_timeout = 500",)
+        "gatepass.registry.storage.engines._SQLITE_SETTINGS", ("PRAGMA busy_timeout = 500",)
     )
     frozen, other = Database(sqlite_url), Database(sqlite_url)
     with frozen.changing(NOW), pytest.raises(Unavailable) as refusal, other.changing(NOW):
@@ -224,7 +224,9 @@ def test_sqlite_writers_behind_a_frozen_one_are_told(
 def test_threads_of_one_process_never_find_sqlite_busy(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gatepass.registry.engines._SQLITE_SETTINGS", ("PRAGMA busy_timeout = 0",))
+    monkeypatch.setattr(
+        "gatepass.registry.storage.engines._SQLITE_SETTINGS", ("PRAGMA busy_timeout = 0",)
+    )
     database = Database(sqlite_url)
 
     def change(_: int) -> None:
@@ -391,8 +393,8 @@ def test_what_was_acknowledged_survives_the_kill_of_its_process(database_url: st
     program = (
         "import sys\n"
         "from sqlalchemy import insert\n"
-        "from gatepass.registry.database import Database\n"
-        "from gatepass.registry.tables import decision_counts\n"
+        "from gatepass.registry.storage.database import Database\n"
+        "from gatepass.registry.storage.tables import decision_counts\n"
         "database = Database(sys.argv[1])\n"
         "for number in range(100000):\n"
         "    with database.changing(number) as change:\n"

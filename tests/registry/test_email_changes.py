@@ -15,28 +15,27 @@ from gatepass.core.errors import (
     SignInFailed,
     TooManyAttempts,
 )
-from gatepass.registry import (
+from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import sign_in
+from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.directory import roles, users
+from gatepass.registry.directory.users import User
+from gatepass.registry.membership import (
     account,
-    allowlist,
     email_change_links,
     email_changes,
     invitations,
     password_resets,
     pending_email_changes,
-    roles,
-    sign_in,
     user_changes,
-    users,
 )
-from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import Entry
-from gatepass.registry.email_change_links import LetterWithLink
-from gatepass.registry.pending_email_changes import EmailChange
-from gatepass.registry.proving import Proving
-from gatepass.registry.tables import outgoing_mail
-from gatepass.registry.tables import password_resets as resets
-from gatepass.registry.tables import users as users_table
-from gatepass.registry.users import User
+from gatepass.registry.membership.email_change_links import LetterWithLink
+from gatepass.registry.membership.pending_email_changes import EmailChange
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.storage.tables import outgoing_mail
+from gatepass.registry.storage.tables import password_resets as resets
+from gatepass.registry.storage.tables import users as users_table
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
 NEW = "new@northwind.example"

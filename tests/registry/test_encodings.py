@@ -8,11 +8,11 @@ import pytest
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import Misconfigured
-from gatepass.registry import companies, users
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.feed import DatabaseFeed
-from gatepass.registry.schema import create_schema, migrate, require_utf8
+from gatepass.registry.directory import companies, users
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema, migrate, require_utf8
 from pooler import Pooler
 from postgresql import Cluster
 

@@ -13,16 +13,13 @@ from sqlalchemy.orm import Session
 from children import finished, in_child
 from full_registry import FullRegistry
 from gatepass.core.errors import Misconfigured
-from gatepass.registry import (
-    access_tokens,
-    authentications,
-    invitations,
-    user_changes,
-    verifier_keys,
-)
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.ended_log import EndedLog, Ending, Reading
+from gatepass.registry.authentication import sessions
+from gatepass.registry.directory import verifier_keys
+from gatepass.registry.membership import invitations, user_changes
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.ended_log import EndedLog, Ending, Reading
+from gatepass.registry.tokens import access_tokens
 from small_registry import NOW, SmallRegistry
 
 ENDING = Ending(NOW, "access_token", "gpat_1", 7, "usr_1", "Ada")
@@ -63,7 +60,7 @@ def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) ->
             [("verifier_key", registry.key)],
         ),
         (
-            lambda session: authentications.sign_out(session, bob),
+            lambda session: sessions.sign_out(session, bob),
             [("authentication", bob.credential)],
         ),
         (
@@ -71,7 +68,7 @@ def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) ->
             [("user", bob.user), ("access_token", other.id)],
         ),
         (
-            lambda session: authentications.deactivate(
+            lambda session: sessions.deactivate(
                 session, operator, registry.signed.credential or ""
             ),
             [("authentication", registry.signed.credential)],

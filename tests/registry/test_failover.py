@@ -12,14 +12,16 @@ import pytest
 
 from followed_copy import FollowedCopy, published
 from gatepass.core.errors import Unavailable
-from gatepass.registry import access_tokens, audit, feed, history
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
-from gatepass.registry.database import Database
-from gatepass.registry.feed import DatabaseFeed
-from gatepass.registry.patience import Impatient
-from gatepass.registry.publishing import published_grant
-from gatepass.registry.schema import create_schema
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import search, sentences
+from gatepass.registry.grants import history
+from gatepass.registry.grants.publishing import published_grant
+from gatepass.registry.replication import postgresql_feed
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema
+from gatepass.registry.storage.silent_server import Impatient
+from gatepass.registry.tokens import access_tokens
 from postgresql import Cluster
 from small_registry import NOW, SmallRegistry
 
@@ -62,7 +64,7 @@ def installed(*, synchronous: bool) -> Iterator[Installation]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers that are silent for a second count as away."""
     monkeypatch.setattr(Impatient, "patience_s", 1.0)
-    monkeypatch.setattr(feed, "_PATIENCE_S", 1.0)
+    monkeypatch.setattr(postgresql_feed, "_PATIENCE_S", 1.0)
 
 
 def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
@@ -166,11 +168,11 @@ def test_a_shortened_history_is_noticed_and_the_copy_built_anew(
         with registry.database.counting(NOW) as session:
             assert history.note_parted(session, NODE, *known)
         with registry.reading() as session:
-            told = audit.list_(session, Actor.command_line(), action="history.shortened")
+            told = search.list_(session, Actor.command_line(), action="history.shortened")
             assert history.times_shortened(session) == 1
         (event,) = told.items
         assert (event.subject.name, event.before) == ("a machine", {"revision": lost})
-        assert audit.sentence(event).startswith("The database lost changes: a machine had seen")
+        assert sentences.sentence(event).startswith("The database lost changes: a machine had seen")
         assert "lost changes" in caplog.text
 
 

@@ -13,9 +13,10 @@ from sqlalchemy import text
 
 from followed_copy import FollowedCopy, published
 from gatepass.core.errors import Unavailable
-from gatepass.registry import access_tokens, feed
-from gatepass.registry.database import Database
-from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.replication import postgresql_feed
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
+from gatepass.registry.storage.database import Database
+from gatepass.registry.tokens import access_tokens
 from pooler import Pooler
 from postgresql import Cluster
 from small_registry import SmallRegistry
@@ -59,7 +60,7 @@ def test_a_snapshot_takes_as_long_as_it_takes(
 ) -> None:
     """Whoever applies it while it comes is idle by the server's lights: its limits are for others,
     and none of ours is for the whole."""
-    monkeypatch.setattr(feed, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(postgresql_feed, "_ROWS_AT_ONCE", 2)
     name = postgresql_url.rpartition("/")[2]
     limits = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
     with psycopg.connect(postgresql_url, autocommit=True) as administrator:
@@ -89,7 +90,7 @@ def test_many_changes_come_a_part_at_a_time_and_are_all_there(
         copy = {(table, key): (record, revision) for table, key, record, revision in rows}
         for _ in range(3):
             end_a_token(registry)
-        monkeypatch.setattr(feed, "_ROWS_AT_ONCE", 2)
+        monkeypatch.setattr(postgresql_feed, "_ROWS_AT_ONCE", 2)
         ahead = asked.changes(before)
         assert ahead is not None
         there, rows = ahead
@@ -103,7 +104,7 @@ def test_many_changes_come_a_part_at_a_time_and_are_all_there(
 def test_a_snapshot_left_half_way_leaves_no_transaction(
     registry: SmallRegistry, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "_ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(postgresql_feed, "_ROWS_AT_ONCE", 1)
     with closing(DatabaseFeed(postgresql_url)) as asked:
         _, rows = asked.snapshot()
         next(iter(rows))
@@ -122,8 +123,8 @@ def test_a_frozen_server_is_given_up_and_following_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The connection is half-open for whoever waits on it; a new one finds the server thawed."""
-    monkeypatch.setattr(feed, "_PATIENCE_S", 0.5)
-    monkeypatch.setitem(feed._PARAMETERS, "connect_timeout", 2)
+    monkeypatch.setattr(postgresql_feed, "_PATIENCE_S", 0.5)
+    monkeypatch.setitem(postgresql_feed._PARAMETERS, "connect_timeout", 2)
     with closing(DatabaseFeed(postgresql_url)) as asked:
         asked.heartbeat()
         with frozen(postgresql):
@@ -147,7 +148,7 @@ def test_without_a_call_the_poll_is_the_net(
     registry: SmallRegistry, postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "gatepass.registry.database._WAKE_FOLLOWERS", text("SELECT 'nobody is called'")
+        "gatepass.registry.storage.database._WAKE_FOLLOWERS", text("SELECT 'nobody is called'")
     )
     with FollowedCopy(tmp_path / "grants.db", postgresql_url) as copy:
         copy.until_at(registry.revision())

@@ -16,22 +16,22 @@ from gatepass.core.errors import (
 )
 from gatepass.core.grants import Holder
 from gatepass.core.networks import Networks, parse_network
-from gatepass.registry import (
-    access_tokens,
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import search_terms
+from gatepass.registry.authentication import sign_in
+from gatepass.registry.directory import users
+from gatepass.registry.directory.users import User
+from gatepass.registry.grants.publishing import publish, published_rules
+from gatepass.registry.membership import (
     account,
-    audit_terms,
     invitation_links,
     invitations,
     password_resets,
-    sign_in,
     user_changes,
-    users,
 )
-from gatepass.registry.actor import Actor
-from gatepass.registry.invitations import Invitation
-from gatepass.registry.publishing import publish, published_rules
-from gatepass.registry.tables import users as users_table
-from gatepass.registry.users import User
+from gatepass.registry.membership.invitations import Invitation
+from gatepass.registry.storage.tables import users as users_table
+from gatepass.registry.tokens import access_tokens
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
 LIFETIME = 72 * HOUR
@@ -392,7 +392,7 @@ def test_a_deactivated_colleague_can_come_back(registry: SmallRegistry, ada: Act
         with registry.reading() as session:
             assert users.by_email(session, NEW) == again
             assert users.get(session, first.id).status == "deactivated"
-            found = audit_terms.people_called(session, ada, NEW)
+            found = search_terms.people_called(session, ada, NEW)
         assert [one.id for one in found][-2:] == [first.id, again.id]
         assert len(found) == gone + 2
         first = again

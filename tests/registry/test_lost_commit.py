@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import QueuePool, create_engine, insert, select
 
 from gatepass.core.errors import Unavailable
-from gatepass.registry.database import Database
-from gatepass.registry.tables import decision_counts
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.tables import decision_counts
 from postgresql import Cluster
 
 NOW = 1_800_000_000_000

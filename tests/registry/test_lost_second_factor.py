@@ -5,11 +5,13 @@ from sqlalchemy import func, select, update
 
 from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError
-from gatepass.registry import audit, second_factor, second_factor_rule, user_changes
 from gatepass.registry.actor import Actor
-from gatepass.registry.sign_in import sign_in
-from gatepass.registry.tables import companies, recovery_codes, users
-from gatepass.registry.users import User
+from gatepass.registry.audit import sentences
+from gatepass.registry.authentication import totp, totp_policy
+from gatepass.registry.authentication.sign_in import sign_in
+from gatepass.registry.directory.users import User
+from gatepass.registry.membership import user_changes
+from gatepass.registry.storage.tables import companies, recovery_codes, users
 from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
 
@@ -21,9 +23,9 @@ def turn_off(registry: SmallRegistry, actor: Actor, user: str) -> User:
 def enrol(registry: SmallRegistry, user: User) -> list[str]:
     """Give *user* a second factor; the recovery codes."""
     registry.sealing.make()
-    secret = second_factor.new_secret()
+    secret = totp.new_secret()
     with registry.changing() as change:
-        return second_factor.put(change.session, user.id, secret, 0, registry.sealing)
+        return totp.put(change.session, user.id, secret, 0, registry.sealing)
 
 
 def enter(registry: SmallRegistry, user: User, code: str | None = None) -> str:
@@ -73,7 +75,7 @@ def test_the_password_alone_is_enough_and_all_former_sign_ins_are_over(
     assert (row.totp_sealed, left) == (None, 0)
     assert len(registry.events(action="authentication.deactivated")) == 3
     (event,) = registry.events(action="user.second_factor_disabled")
-    assert audit.sentence(event) == "Ada Lovelace turned off Grace Hopper's second factor"
+    assert sentences.sentence(event) == "Ada Lovelace turned off Grace Hopper's second factor"
     assert (event.company, event.before) == (grace.company, None)
     assert event.after == {"authentications_ended": 3}
     with nothing_changes(registry, but="revision revisions changed_records"):
@@ -140,7 +142,7 @@ def test_a_company_that_requires_one_wants_a_new_one(registry: SmallRegistry, gr
         change.session.execute(update(companies).values(second_factor_required=True))
     turn_off(registry, registry.signed_in(registry.ada), grace.id)
     with registry.reading() as session:
-        assert second_factor_rule.lacking(session, grace.id)
+        assert totp_policy.lacking(session, grace.id)
 
 
 def test_the_command_line_helps_the_last_administrator(registry: SmallRegistry) -> None:
@@ -148,7 +150,7 @@ def test_the_command_line_helps_the_last_administrator(registry: SmallRegistry) 
     turn_off(registry, Actor.command_line(), registry.ada.id)
     assert registry.reason(enter(registry, registry.ada)) is Reason.allowed
     (event,) = registry.events(registry.northwind, action="user.second_factor_disabled")
-    assert audit.sentence(event) == "The command line turned off Ada Lovelace's second factor"
+    assert sentences.sentence(event) == "The command line turned off Ada Lovelace's second factor"
 
 
 def test_a_lost_sealing_key_is_no_hindrance(registry: SmallRegistry, grace: User) -> None:

@@ -18,13 +18,13 @@ from sqlalchemy import text
 
 from full_registry import FullRegistry, measured
 from gatepass.core.errors import Conflict, Misconfigured, Unavailable
-from gatepass.registry import access_tokens
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.ended_log import EndedLog, Ending
-from gatepass.registry.moving import export_file, whole
-from gatepass.registry.moving.contents import Contents, Progress
-from gatepass.registry.schema import schema_state
+from gatepass.registry.backup import export_file, export_import
+from gatepass.registry.backup.contents import Contents, Progress
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.ended_log import EndedLog, Ending
+from gatepass.registry.storage.schema import schema_state
+from gatepass.registry.tokens import access_tokens
 from postgresql import Cluster
 from small_registry import NOW
 
@@ -68,14 +68,14 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 
 def export(database: Database, path: Path, progress: Progress = QUIET) -> Path:
-    whole.export(database, path, now=NOW, progress=progress)
+    export_import.export(database, path, now=NOW, progress=progress)
     return path
 
 
 def import_(database: Database, path: Path, progress: Progress = QUIET) -> Contents:
     log = EndedLog(path.with_name("ended.log"))
     with export_file.opened(path, progress) as file:
-        return whole.import_(database, file, log.read(), progress=progress)
+        return export_import.import_(database, file, log.read(), progress=progress)
 
 
 def test_a_round_trip_through_either_engine_changes_nothing(
@@ -160,7 +160,7 @@ def test_an_export_is_of_one_moment(registry: FullRegistry, tmp_path: Path) -> N
                     permissions=["charges:get"],
                 )
 
-    found = whole.export(registry.database, tmp_path / "x", now=NOW, progress=Busy())
+    found = export_import.export(registry.database, tmp_path / "x", now=NOW, progress=Busy())
     assert found == before
     assert measured(registry.database) != before
 
@@ -314,7 +314,7 @@ def test_an_export_with_an_older_schema_is_brought_up_to_date(
     database = Database(f"sqlite:///{old}")
     with database.administering() as connection:
         config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "gatepass.registry:migrations")
+        config.set_main_option("script_location", "gatepass.registry.storage:migrations")
         command.upgrade(config, "0001")
         connection.execute(
             text("INSERT INTO companies VALUES ('com_1', 'Acme', 'acme', 1, NULL, NULL, NULL)")

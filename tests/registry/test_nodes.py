@@ -7,11 +7,12 @@ from sqlalchemy import update
 
 from deciders import STALENESS, acknowledge, by_the_sessions_time, meet, presence, rows
 from gatepass.core.errors import Conflict
-from gatepass.registry import changes, nodes, receipts, tables
-from gatepass.registry.audit import Subject
-from gatepass.registry.database import Database
-from gatepass.registry.feed import DatabaseFeed
-from gatepass.registry.shared_time import shared_now
+from gatepass.registry.actor import Subject
+from gatepass.registry.replication import liveness, receipts
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
+from gatepass.registry.storage import revisions, tables
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.database_time import shared_now
 from small_registry import HOUR, NOW
 
 
@@ -42,11 +43,11 @@ def test_a_report_moves_forward_only_and_only_in_this_history(database: Database
         with database.changing(NOW):
             pass
     with database.reading(NOW) as session:
-        number, tag = changes.here(session)
+        number, tag = revisions.here(session)
 
     def report(position: tuple[int, str] | None, vouched_at: int) -> tuple[int, int]:
         with database.counting(NOW + 5) as session:
-            assert nodes.report(session, "node_a", position, vouched_at)
+            assert liveness.report(session, "node_a", position, vouched_at)
         (row,) = rows(database, "nodes")
         return row["revision"], row["vouched_at"]
 
@@ -54,7 +55,7 @@ def test_a_report_moves_forward_only_and_only_in_this_history(database: Database
     assert report((number, tag), NOW + 3) == (number, NOW + 4)
     assert report(None, NOW + 99_999) == (number, NOW + 5), "nobody is vouched for ahead of time"
     with database.counting(NOW) as session:
-        assert not nodes.report(session, "node_b", (number, tag), NOW)
+        assert not liveness.report(session, "node_b", (number, tag), NOW)
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -73,14 +74,14 @@ def test_who_was_silent_for_a_day_is_forgotten(database: Database) -> None:
     meet(database, NOW + 20 * HOUR, "node_b")
     for now, left in ((NOW + 24 * HOUR, ["node_a", "node_b"]), (NOW + 25 * HOUR, ["node_b"])):
         with database.counting(now) as session:
-            nodes.forget(session)
+            liveness.forget(session)
         assert sorted(row["id"] for row in rows(database, "nodes")) == left
 
 
 @pytest.mark.usefixtures("by_hand")
 def test_a_key_has_only_so_many_followers(database: Database) -> None:
     """Another one is refused while all of them are in reach."""
-    nodes_of_key = [f"node_{number:03}" for number in range(nodes.MOST_PER_KEY)]
+    nodes_of_key = [f"node_{number:03}" for number in range(liveness.MOST_PER_KEY)]
     meet(database, NOW, *nodes_of_key)
     meet(database, NOW, "node_other", key_id="gpvk_1111111111111111")
     meet(database, NOW, "node_itself", kind="node")
@@ -88,20 +89,20 @@ def test_a_key_has_only_so_many_followers(database: Database) -> None:
     with pytest.raises(Conflict) as refused:
         meet(database, NOW + 2 * STALENESS - 1, "node_one_more")
     assert refused.value.reason == "too_many_followers"
-    assert len(rows(database, "nodes")) == nodes.MOST_PER_KEY + 2
+    assert len(rows(database, "nodes")) == liveness.MOST_PER_KEY + 2
 
 
 @pytest.mark.usefixtures("by_hand")
 def test_who_was_silent_longest_makes_room(database: Database) -> None:
     """Nobody who may still say "allowed" does: a receipt has to know of them."""
-    meet(database, NOW, *[f"node_{number:03}" for number in range(nodes.MOST_PER_KEY)])
+    meet(database, NOW, *[f"node_{number:03}" for number in range(liveness.MOST_PER_KEY)])
     later = NOW + 2 * STALENESS
     for id in ("node_000", "node_001"):
         with database.counting(later - 1) as session:
-            assert nodes.report(session, id, None, later - 1)
+            assert liveness.report(session, id, None, later - 1)
     meet(database, later, "node_late", "node_later")
     known = {row["id"] for row in rows(database, "nodes")}
-    assert len(known) == nodes.MOST_PER_KEY
+    assert len(known) == liveness.MOST_PER_KEY
     assert {"node_000", "node_001", "node_late", "node_later"} <= known
     assert not {"node_002", "node_003"} & known
 
@@ -115,7 +116,7 @@ def test_who_never_held_a_copy_is_in_no_receipt(database: Database) -> None:
         receipts.begin(change.session, [Subject("access_token", "gpat_1", "a")], company=None)
     assert [row["node_id"] for row in rows(database, "receipt_confirmations")] == ["node_follows"]
     with database.counting(NOW + 2) as session:
-        assert nodes.report(session, "node_asked", None, NOW + 2)
+        assert liveness.report(session, "node_asked", None, NOW + 2)
     with database.changing(NOW + 3) as change:
         receipts.begin(change.session, [Subject("access_token", "gpat_2", "b")], company=None)
     assert len(rows(database, "receipt_confirmations")) == 3

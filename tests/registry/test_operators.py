@@ -7,10 +7,12 @@ import pytest
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import GatepassError
-from gatepass.registry import authentications, email_changes, second_factor, user_changes, users
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication_records import Authentication
-from gatepass.registry.users import User
+from gatepass.registry.authentication import sessions, totp
+from gatepass.registry.authentication.session_records import Authentication
+from gatepass.registry.directory import users
+from gatepass.registry.directory.users import User
+from gatepass.registry.membership import email_changes, user_changes
 from small_registry import SmallRegistry, nothing_changes
 
 
@@ -34,7 +36,7 @@ def changes(registry: SmallRegistry, user: User) -> dict[str, Any]:
     sign_in = registry.signed_in(user).credential or ""
     with registry.changing() as change:
         registry.sealing.make()
-        second_factor.put(change.session, user.id, second_factor.new_secret(), 0, registry.sealing)
+        totp.put(change.session, user.id, totp.new_secret(), 0, registry.sealing)
     return {
         "role": lambda session, actor: user_changes.change_role(
             session, actor, user.id, role="reporting"
@@ -49,7 +51,7 @@ def changes(registry: SmallRegistry, user: User) -> dict[str, Any]:
         "e-mail address, again": lambda session, actor: email_changes.cancel(
             session, actor, user.id
         ),
-        "sign-in": lambda session, actor: authentications.deactivate(session, actor, sign_in),
+        "sign-in": lambda session, actor: sessions.deactivate(session, actor, sign_in),
     }
 
 
@@ -100,7 +102,7 @@ def test_an_operator_ends_their_own_sign_ins(registry: SmallRegistry, olga: User
 
     def end(credential: str | None) -> Authentication:
         with registry.changing() as change:
-            return authentications.deactivate(change.session, here, credential or "")
+            return sessions.deactivate(change.session, here, credential or "")
 
     assert end(there.credential).status == "deactivated"
     assert end(here.credential).status == "deactivated"

@@ -9,11 +9,12 @@ from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.decision import Reason
 from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.core.networks import Networks, parse_network
-from gatepass.registry import account, password_resets, passwords
-from gatepass.registry.authentication_records import begin
-from gatepass.registry.proving import Proving
-from gatepass.registry.publishing import publish, published_grant, published_rules
-from gatepass.registry.tables import authentications, outgoing_mail, users
+from gatepass.registry.authentication import passwords
+from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.authentication.session_records import begin
+from gatepass.registry.grants.publishing import publish, published_grant, published_rules
+from gatepass.registry.membership import account, password_resets
+from gatepass.registry.storage.tables import authentications, outgoing_mail, users
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
 ADA = "ada@northwind.example"

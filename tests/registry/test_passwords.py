@@ -9,8 +9,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from gatepass.core.errors import InvalidInput
-from gatepass.registry import passwords
-from gatepass.registry.passwords import check_rules
+from gatepass.registry.authentication import passwords
+from gatepass.registry.authentication.passwords import check_rules
 from small_registry import HASHER
 
 EMAIL = "lovelace@northwind.example"

@@ -10,17 +10,19 @@ from gatepass.core.catalogue import Catalogue, built_in_permissions, parse_catal
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
-from gatepass.registry import authentications, companies, roles, tables, users
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.publishing import (
-    follow_catalogue,
+from gatepass.registry.authentication import sessions
+from gatepass.registry.directory import companies, roles, users
+from gatepass.registry.directory.published_roles import follow_catalogue
+from gatepass.registry.directory.users import User
+from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.publishing import (
     publish,
     published_holder,
     published_rules,
 )
-from gatepass.registry.standing import standing
-from gatepass.registry.users import User
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Database
 from small_registry import CATALOGUE, HASH, NOW, SmallRegistry, nothing_changes
 
 
@@ -191,7 +193,7 @@ def test_a_change_looks_at_its_actor_again(registry: SmallRegistry) -> None:
     ):
         assert reason(forged) == "token_invalid"
     with registry.changing() as change:
-        authentications.sign_out(change.session, bob)
+        sessions.sign_out(change.session, bob)
     assert reason(bob) == "token_deactivated"
     assert standing_of(registry, token) == token
     with registry.changing() as change:

@@ -17,20 +17,15 @@ from deciders import (
     meet,
     rows,
 )
-from gatepass.registry import (
-    access_tokens,
-    audit,
-    authentications,
-    changes,
-    nodes,
-    receipts,
-    tables,
-    user_changes,
-    verifier_keys,
-)
-from gatepass.registry.actor import Actor
-from gatepass.registry.audit import Subject
-from gatepass.registry.database import Database
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import search, sentences
+from gatepass.registry.authentication import sessions
+from gatepass.registry.directory import verifier_keys
+from gatepass.registry.membership import user_changes
+from gatepass.registry.replication import liveness, receipts
+from gatepass.registry.storage import revisions, tables
+from gatepass.registry.storage.database import Database
+from gatepass.registry.tokens import access_tokens
 from small_registry import HOUR, NOW, SmallRegistry
 
 DAY = 24 * HOUR
@@ -73,7 +68,7 @@ def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -
     assert complete(database, NOW + 170) == 0
     # Reading on, but not that far.
     with database.counting(NOW + 180) as session:
-        nodes.report(session, "node_a", None, NOW + 180)
+        liveness.report(session, "node_a", None, NOW + 180)
     assert complete(database, NOW + 190) == 0
     acknowledge(database, NOW + 310, "node_a")
     assert expected(database) == {"node_a": NOW + 310, "node_b": NOW + 160}
@@ -82,7 +77,7 @@ def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -
     (receipt,) = rows(database, "receipts")
     assert (receipt["revision"], receipt["completed_at"]) == (revision, NOW + 320)
     with database.reading(NOW) as session:
-        (event,) = audit.list_(session, Actor.command_line()).items
+        (event,) = search.list_(session, Actor.command_line()).items
     assert (event.action, event.actor_kind) == ("access_token.refused_everywhere", "system")
     assert (event.company, event.subject) == ("com_1", TOKEN)
     assert event.after == {
@@ -96,7 +91,7 @@ def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -
             {"name": "node_b.internal", "id": "node_b", "after_ms": 60},
         ],
     }
-    assert audit.sentence(event) == (
+    assert sentences.sentence(event) == (
         "The deactivation of the access token Nightly settlement is in force everywhere: "
         "refused by 2 of 2 verifiers, the last after 0.21 s"
     )
@@ -108,8 +103,8 @@ def test_what_took_no_time_was_at_once(database: Database) -> None:
     acknowledge(database, NOW + 109, "node_a")
     assert complete(database, NOW + 120) == 1
     with database.reading(NOW) as session:
-        (event,) = audit.list_(session, Actor.command_line()).items
-    assert audit.sentence(event).endswith(": refused by 1 of 1 verifier at once")
+        (event,) = search.list_(session, Actor.command_line()).items
+    assert sentences.sentence(event).endswith(": refused by 1 of 1 verifier at once")
 
 
 def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database) -> None:
@@ -121,11 +116,11 @@ def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database)
     assert complete(database, NOW + 9_000) == 0
     silent_since = NOW + 9_000 + STALENESS + STALENESS // 10
     with database.counting(silent_since - 1) as session:
-        nodes.report(session, "node_a", None, silent_since - 1)
+        liveness.report(session, "node_a", None, silent_since - 1)
     assert complete(database, silent_since - 1) == 0
     assert complete(database, silent_since) == 1
     with database.reading(NOW) as session:
-        (event,) = audit.list_(session, Actor.command_line()).items
+        (event,) = search.list_(session, Actor.command_line()).items
     assert event.after is not None
     assert (event.after["confirmed"], event.after["silent"]) == (1, 1)
     assert event.after["each"][0] == {
@@ -133,7 +128,7 @@ def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database)
         "id": "node_a",
         "silent_since": silent_since,
     }
-    assert audit.sentence(event).endswith(
+    assert sentences.sentence(event).endswith(
         "refused by 1 of 2 verifiers, the last after 0.05 s; "
         "1 has been silent for too long to allow anything"
     )
@@ -147,8 +142,8 @@ def test_where_nobody_was_there_nobody_could_have_allowed_it(database: Database)
     end(database, NOW)
     assert complete(database, NOW) == 1
     with database.reading(NOW) as session:
-        (event,) = audit.list_(session, Actor.command_line()).items
-    assert audit.sentence(event).endswith("no verifier was running that could have allowed it")
+        (event,) = search.list_(session, Actor.command_line()).items
+    assert sentences.sentence(event).endswith("no verifier was running that could have allowed it")
 
 
 def test_on_one_machine_the_node_has_confirmed_as_the_change_commits(sqlite_url: str) -> None:
@@ -172,7 +167,7 @@ def test_nobody_confirms_what_another_history_says(database: Database) -> None:
     meet(database, NOW, "node_a")
     revision = end(database, NOW)
     with database.counting(NOW) as session:
-        nodes.report(session, "node_a", (revision + 5, "f" * 16), NOW)
+        liveness.report(session, "node_a", (revision + 5, "f" * 16), NOW)
     assert expected(database) == {"node_a": None}
 
 
@@ -211,7 +206,7 @@ def test_an_event_names_the_slowest_where_there_are_very_many(database: Database
         acknowledge(database, NOW + place, id)
     complete(database, NOW + 100)
     with database.reading(NOW) as session:
-        (event,) = audit.list_(session, Actor.command_line()).items
+        (event,) = search.list_(session, Actor.command_line()).items
     assert event.after is not None
     assert event.after["verifiers"] == len(ids)
     assert len(event.after["each"]) == receipts.NAMED
@@ -285,10 +280,10 @@ def test_a_sign_in_that_is_deactivated_but_not_one_that_is_given_up(
     other = registry.signed_in(registry.ada)
     assert other.credential is not None
     found = begun(
-        registry, lambda session: authentications.deactivate(session, ada, str(other.credential))
+        registry, lambda session: sessions.deactivate(session, ada, str(other.credential))
     )
     assert found == [("authentication", other.credential)]
-    assert begun(registry, lambda session: authentications.sign_out(session, ada)) == []
+    assert begun(registry, lambda session: sessions.sign_out(session, ada)) == []
 
 
 def test_only_nodes_look_at_verifier_keys(registry: SmallRegistry) -> None:
@@ -339,7 +334,7 @@ class World:
                 .where(tables.revisions.c.number == self.copies.get(id, 0))
             )
             position = (self.copies[id], str(tag)) if id in self.copies else None
-            known = nodes.report(session, id, position, self.now)
+            known = liveness.report(session, id, position, self.now)
         if known:
             self.told[id] = self.now
 
@@ -347,7 +342,7 @@ class World:
         """It reads on, and is vouched for, before the registry is told."""
         if id in self.told and self.now - self.told[id] < STALENESS:
             with self.database.reading(self.now) as session:
-                self.copies[id] = changes.here(session)[0]
+                self.copies[id] = revisions.here(session)[0]
             self.vouched_until[id] = self.now + STALENESS
 
     def end(self, _: str) -> None:
@@ -359,7 +354,7 @@ class World:
 
     def forget(self, _: str) -> None:
         with self.database.counting(self.now) as session:
-            nodes.forget(session)
+            liveness.forget(session)
 
     def check(self) -> None:
         """Nobody can say "allowed" to what is said to be refused everywhere."""

@@ -15,34 +15,32 @@ from gatepass.core.decision import Call, Reason, decide
 from gatepass.core.errors import BrokenLink, Conflict, Misconfigured
 from gatepass.core.grants import decode_company
 from gatepass.core.networks import parse_address
-from gatepass.registry import (
-    access_tokens,
-    audit,
-    authentications,
-    changes,
-    companies,
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import sentences
+from gatepass.registry.authentication import sessions
+from gatepass.registry.authentication.sign_in import sign_in
+from gatepass.registry.backup import export_file, export_import
+from gatepass.registry.backup.contents import Progress
+from gatepass.registry.backup.restore import SILENCE_MS, Restored, restore
+from gatepass.registry.backup.revocation_state import KINDS
+from gatepass.registry.directory import companies, users, verifier_keys
+from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
+from gatepass.registry.membership import (
     email_change_links,
     invitation_links,
     invitations,
     password_resets,
     user_changes,
-    users,
-    verifier_keys,
 )
-from gatepass.registry import tables as t
-from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.ended_log import EndedLog, Ending, Reading
-from gatepass.registry.feed import DatabaseFeed
-from gatepass.registry.moving import export_file, whole
-from gatepass.registry.moving.contents import Progress
-from gatepass.registry.moving.known import KINDS
-from gatepass.registry.moving.restoring import SILENCE_MS, Restored, restore
-from gatepass.registry.publishing import published_grant, published_holder, published_rules
-from gatepass.registry.sign_in import sign_in
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage import tables as t
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.ended_log import EndedLog, Ending, Reading
+from gatepass.registry.tokens import access_tokens
 from gatepass.verify.clock import Clock
-from gatepass.verify.follower import Follower, open_copy
 from gatepass.verify.grant_file import TABLES, GrantFile
+from gatepass.verify.replica.database_follower import Follower, open_copy
 from postgresql import Cluster
 from small_registry import ADDRESS, HASHER, NOW, PASSWORD
 
@@ -71,7 +69,7 @@ def registry(database: Database) -> FullRegistry:
 def backup(registry: FullRegistry, tmp_path: Path) -> Path:
     """Made when everything was active."""
     path = tmp_path / "backup"
-    whole.export(registry.database, path, now=NOW, progress=QUIET)
+    export_import.export(registry.database, path, now=NOW, progress=QUIET)
     return path
 
 
@@ -123,7 +121,7 @@ ENDS: dict[str, Callable[[Session, FullRegistry], object]] = {
     "invitation": lambda session, registry: invitations.deactivate(
         session, registry.signed, registry.invitation.id
     ),
-    "authentication": lambda session, registry: authentications.sign_out(session, registry.signed),
+    "authentication": lambda session, registry: sessions.sign_out(session, registry.signed),
 }
 
 
@@ -230,7 +228,7 @@ def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> 
     assert letter is not None
     assert link is not None
     assert changing is not None
-    whole.export(registry.database, tmp_path / "x", now=NOW, progress=QUIET)
+    export_import.export(registry.database, tmp_path / "x", now=NOW, progress=QUIET)
     result = restored(registry.database, tmp_path / "x")
     assert result.ended == {
         "authentication": 2,
@@ -266,24 +264,24 @@ def test_a_new_history_begins(registry: FullRegistry, backup: Path) -> None:
     for _ in range(3):
         registry.token(registry.signed)
     with registry.reading() as session:
-        before = changes.here(session)
+        before = revisions.here(session)
     result = restored(registry.database, backup)
     assert result.revision == before[0] + 1
     with registry.reading() as session:
-        here = changes.here(session)
+        here = revisions.here(session)
         assert here[0] == result.revision
         assert here[1] != before[1]
         assert session.execute(text("SELECT number, tag, at FROM revisions")).all() == [
             (*here, NOW)
         ]
-        assert not changes.known(session, before)
+        assert not revisions.known(session, before)
         for table in ("changed_records", "nodes", "receipts", "receipt_confirmations"):
             assert session.scalar(text(f"SELECT count(*) FROM {table}")) == 0
     registry.token(registry.signed_in(registry.ada))
     assert registry.revision() == result.revision + 2
     restored(registry.database, backup)
     with registry.reading() as session:
-        assert changes.here(session)[1] != here[1]
+        assert revisions.here(session)[1] != here[1]
 
 
 @pytest.mark.parametrize("higher", ["the backup's", "this machine's copy's", "the log's"])
@@ -369,11 +367,11 @@ def test_the_audit_log_tells_of_it(registry: FullRegistry, backup: Path) -> None
     with registry.changing() as change:
         access_tokens.deactivate(change.session, registry.signed, registry.made.id)
     restored(registry.database, backup)
-    its = [audit.sentence(event) for event in registry.events(registry.northwind)]
+    its = [sentences.sentence(event) for event in registry.events(registry.northwind)]
     assert "The command line deactivated the access token Naïve — 日本" in its
     said = "The command line restored everything from a backup taken 2027-01-15 08:00:00 UTC"
     assert its[-1] == said
-    assert audit.sentence(registry.events(registry.contoso)[-1]) == said
+    assert sentences.sentence(registry.events(registry.contoso)[-1]) == said
     (event,) = registry.events(action="installation.restored")
     assert event.company is None
     assert event.after is not None
@@ -414,12 +412,12 @@ def test_that_nobody_is_an_operator_is_told(registry: FullRegistry, backup: Path
 def test_an_address_that_another_had_by_then(registry: FullRegistry, tmp_path: Path) -> None:
     """What the backup has as two users' is one's again, and stays free when that one ended."""
     bob = registry.bob.user or ""
-    whole.export(registry.database, tmp_path / "before", now=NOW, progress=QUIET)
+    export_import.export(registry.database, tmp_path / "before", now=NOW, progress=QUIET)
     with registry.changing() as change:
         user_changes.deactivate(change.session, OPERATOR, bob)
     email = "bob.manager@northwind.example"
     again = registry.user(registry.northwind, email, "Bob again")
-    whole.export(registry.database, tmp_path / "after", now=NOW, progress=QUIET)
+    export_import.export(registry.database, tmp_path / "after", now=NOW, progress=QUIET)
     for name, kept_ended in (("before", 1), ("after", 0)):
         result = restored(registry.database, tmp_path / name)
         assert result.kept_ended["user"] == kept_ended

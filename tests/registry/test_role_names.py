@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import Conflict
-from gatepass.registry import roles
-from gatepass.registry.role_names import look_alike
-from gatepass.registry.role_records import Role, built_in
+from gatepass.registry.directory import roles
+from gatepass.registry.directory.role_names import look_alike
+from gatepass.registry.directory.role_records import Role, built_in
 from small_registry import SmallRegistry, nothing_changes
 from vector_files import cases
 

@@ -8,11 +8,13 @@ from sqlalchemy import insert, text
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, NotFound
-from gatepass.registry import roles, tables, user_changes
 from gatepass.registry.actor import Actor
-from gatepass.registry.publishing import follow_catalogue
-from gatepass.registry.roles import Role
-from gatepass.registry.users import User
+from gatepass.registry.directory import roles
+from gatepass.registry.directory.published_roles import follow_catalogue
+from gatepass.registry.directory.roles import Role
+from gatepass.registry.directory.users import User
+from gatepass.registry.membership import user_changes
+from gatepass.registry.storage import tables
 from small_registry import CATALOGUE, HOUR, NOW, SmallRegistry, nothing_changes
 
 #: Whoever is to make tokens needs this too.

@@ -14,10 +14,11 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from gatepass.core.errors import Misconfigured, Unavailable
-from gatepass.registry import schema, throttling
-from gatepass.registry.database import Database
-from gatepass.registry.schema import create_schema, migrate, schema_state
-from gatepass.registry.tables import companies, metadata, users
+from gatepass.registry.authentication import throttling
+from gatepass.registry.storage import schema
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema, migrate, schema_state
+from gatepass.registry.storage.tables import companies, metadata, users
 from gatepass.verify.grant_file import TABLES
 from postgresql import Cluster
 
@@ -35,7 +36,7 @@ def test_the_migrations_make_the_tables_the_program_knows(database: Database) ->
 
 def test_the_last_version_is_the_last_migration() -> None:
     config = Config()
-    config.set_main_option("script_location", "gatepass.registry:migrations")
+    config.set_main_option("script_location", "gatepass.registry.storage:migrations")
     scripts = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
     assert tuple(reversed(scripts)) == schema.VERSIONS
 
@@ -64,7 +65,7 @@ def test_a_registry_of_the_first_release_is_brought_up_to_date(
         database = Database(url)
         with database.administering() as connection:
             config = Config(attributes={"connection": connection})
-            config.set_main_option("script_location", "gatepass.registry:migrations")
+            config.set_main_option("script_location", "gatepass.registry.storage:migrations")
             command.upgrade(config, "0001")
             for statement in _FIRST_RELEASE:
                 connection.execute(text(statement))
@@ -101,7 +102,7 @@ def test_addresses_of_the_third_version_become_free(tmp_path: Path, postgresql: 
         database = Database(url)
         with database.administering() as connection:
             config = Config(attributes={"connection": connection})
-            config.set_main_option("script_location", "gatepass.registry:migrations")
+            config.set_main_option("script_location", "gatepass.registry.storage:migrations")
             command.upgrade(config, "0003")
             for statement in (*_FIRST_RELEASE, *_THIRD_VERSION):
                 connection.execute(text(statement))
@@ -230,7 +231,7 @@ def test_an_upgrade_makes_no_address_unknown(tmp_path: Path, postgresql: Cluster
         database = Database(url)
         with database.administering() as connection:
             config = Config(attributes={"connection": connection})
-            config.set_main_option("script_location", "gatepass.registry:migrations")
+            config.set_main_option("script_location", "gatepass.registry.storage:migrations")
             command.upgrade(config, "0003")
             for statement in _FIRST_RELEASE[:2]:
                 connection.execute(text(statement))

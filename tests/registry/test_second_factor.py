@@ -20,15 +20,16 @@ from gatepass.core.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from gatepass.registry import account, second_factor, second_factor_rule, second_factor_setup
 from gatepass.registry.actor import Actor
-from gatepass.registry.proving import Proving
-from gatepass.registry.sealing import SealingKey
-from gatepass.registry.second_factor import STEP_MS, step_of
-from gatepass.registry.sign_in import SignedIn
-from gatepass.registry.sign_in import sign_in as sign_in_to
-from gatepass.registry.tables import users
-from gatepass.registry.users import User
+from gatepass.registry.authentication import totp, totp_enrolment, totp_policy
+from gatepass.registry.authentication.encryption import SealingKey
+from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.authentication.sign_in import SignedIn
+from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
+from gatepass.registry.authentication.totp import STEP_MS, step_of
+from gatepass.registry.directory.users import User
+from gatepass.registry.membership import account
+from gatepass.registry.storage.tables import users
 from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
 # RFC 6238, appendix B: the secret "12345678901234567890", SHA-1; the last six of its eight digits.
@@ -72,8 +73,8 @@ class Enrolled:
         self.registry, self.user = registry, user
         self.actor = registry.signed_in(user)
         self.proving = proving(registry)
-        self.secret, setup = second_factor_setup.begin(self.proving, self.actor)
-        self.recovery = second_factor_setup.enable(
+        self.secret, setup = totp_enrolment.begin(self.proving, self.actor)
+        self.recovery = totp_enrolment.enable(
             self.proving, self.actor, setup=setup, password=PASSWORD, code=self.code()
         ).made
 
@@ -201,9 +202,7 @@ def test_recovery_codes_count_once_each(ada: Enrolled) -> None:
     assert event.after == {"recovery_codes_left": 9}
     assert (event.actor_id, event.subject.id) == (ada.user.id, ada.user.id)
     assert ada.sign_in(f" {second.upper().replace('-', ' ')} ").status == "active"
-    new = second_factor_setup.replace_recovery_codes(
-        ada.proving, ada.actor, code=ada.next_code()
-    ).made
+    new = totp_enrolment.replace_recovery_codes(ada.proving, ada.actor, code=ada.next_code()).made
     assert ada.refused(ada.recovery[2])
     assert ada.sign_in(new[0]).status == "active"
     assert len(ada.registry.events(action="user.recovery_codes_replaced")) == 1
@@ -226,7 +225,7 @@ def test_wrong_codes_are_throttled_like_wrong_passwords(ada: Enrolled) -> None:
     with pytest.raises(TooManyAttempts):
         ada.sign_in(ada.code())
     with pytest.raises(TooManyAttempts):
-        second_factor_setup.replace_recovery_codes(ada.proving, ada.actor, code=ada.code())
+        totp_enrolment.replace_recovery_codes(ada.proving, ada.actor, code=ada.code())
     ada.registry.now += 16 * 60_000
     assert ada.sign_in(ada.code()).status == "active"
 
@@ -235,12 +234,10 @@ def test_a_session_cant_guess_codes_either(ada: Enrolled) -> None:
     with nothing_changes(ada.registry):
         for _ in range(10):
             with pytest.raises(InvalidInput) as refusal:
-                second_factor_setup.disable(
-                    ada.proving, ada.actor, password=PASSWORD, code="000000"
-                )
+                totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code="000000")
             assert refusal.value.errors[0][0] == "code"
         with pytest.raises(TooManyAttempts):
-            second_factor_setup.disable(ada.proving, ada.actor, password=PASSWORD, code="000000")
+            totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code="000000")
     with pytest.raises(TooManyAttempts):
         ada.sign_in(ada.next_code())
 
@@ -249,15 +246,15 @@ def test_setting_up_takes_a_code_of_the_new_secret_and_the_password(
     registry: SmallRegistry,
 ) -> None:
     actor, own = registry.signed_in(registry.ada), proving(registry)
-    secret, setup = second_factor_setup.begin(own, actor)
+    secret, setup = totp_enrolment.begin(own, actor)
     right = code_of(registry, secret)
 
     def enable(**changes: Any) -> list[str]:
         given = {"setup": setup, "password": PASSWORD, "code": right} | changes
-        return second_factor_setup.enable(own, actor, **given).made
+        return totp_enrolment.enable(own, actor, **given).made
 
     other = registry.signed_in(registry.carl)
-    _, carls = second_factor_setup.begin(own, other)
+    _, carls = totp_enrolment.begin(own, other)
     with nothing_changes(registry):
         for field, changes in (
             ("current_password", {"password": "wrong"}),
@@ -282,31 +279,29 @@ def test_setting_up_takes_a_code_of_the_new_secret_and_the_password(
 def test_turning_it_off_takes_password_and_code(ada: Enrolled) -> None:
     code = ada.next_code()
     with pytest.raises(InvalidInput):
-        second_factor_setup.disable(ada.proving, ada.actor, password="wrong", code=code)
-    second_factor_setup.disable(ada.proving, ada.actor, password=PASSWORD, code=code)
+        totp_enrolment.disable(ada.proving, ada.actor, password="wrong", code=code)
+    totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code=code)
     assert ada.sign_in(None).status == "active"
     with ada.registry.reading() as session:
         mine = account.get(session, ada.actor)
     assert (mine.second_factor, mine.recovery_codes_left) == (False, 0)
     assert len(ada.registry.events(action="user.second_factor_disabled")) == 1
     with pytest.raises(Conflict) as gone:
-        second_factor_setup.replace_recovery_codes(ada.proving, ada.actor, code=code)
+        totp_enrolment.replace_recovery_codes(ada.proving, ada.actor, code=code)
     assert gone.value.reason == "second_factor_missing"
 
 
 def test_a_code_is_good_once_even_if_it_is_turned_off_and_on_between(ada: Enrolled) -> None:
-    secret, setup = second_factor_setup.begin(ada.proving, ada.actor)
+    secret, setup = totp_enrolment.begin(ada.proving, ada.actor)
     code = ada.next_code()
-    second_factor_setup.disable(ada.proving, ada.actor, password=PASSWORD, code=code)
+    totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code=code)
     used = code_of(ada.registry, secret)
     with pytest.raises(InvalidInput) as refusal:
-        second_factor_setup.enable(
-            ada.proving, ada.actor, setup=setup, password=PASSWORD, code=used
-        )
+        totp_enrolment.enable(ada.proving, ada.actor, setup=setup, password=PASSWORD, code=used)
     assert refusal.value.errors[0][0] == "code"
     ada.registry.now += 2 * STEP_MS
     later = code_of(ada.registry, secret)
-    second_factor_setup.enable(ada.proving, ada.actor, setup=setup, password=PASSWORD, code=later)
+    totp_enrolment.enable(ada.proving, ada.actor, setup=setup, password=PASSWORD, code=later)
 
 
 def test_what_anyone_can_send_is_no_alarm_about_the_key(
@@ -314,7 +309,7 @@ def test_what_anyone_can_send_is_no_alarm_about_the_key(
 ) -> None:
     for rubbish in (b"", b"\x01", b"rubbish" * 20, bytes(100)):
         with pytest.raises(InvalidInput):
-            second_factor_setup.secret_of(ada.proving, ada.actor, rubbish)
+            totp_enrolment.secret_of(ada.proving, ada.actor, rubbish)
     assert caplog.records == []
 
 
@@ -322,7 +317,7 @@ def test_a_short_password_suffices_only_with_a_second_factor(ada: Enrolled) -> N
     short = "vivid-9x"
     account.change_password(ada.proving, ada.actor, current=PASSWORD, new=short)
     with pytest.raises(InvalidInput) as refusal:
-        second_factor_setup.disable(ada.proving, ada.actor, password=short, code=ada.next_code())
+        totp_enrolment.disable(ada.proving, ada.actor, password=short, code=ada.next_code())
     assert refusal.value.errors[0][0] == "current_password"
     assert sign_in(ada.registry, password=short, code=ada.next_code())[0].status == "active"
 
@@ -331,14 +326,14 @@ def test_an_access_token_has_no_second_factor(registry: SmallRegistry, ada: Enro
     made, _ = registry.token(ada.actor)
     token = registry.with_token(made)
     attempts: list[Callable[[Actor], Any]] = [
-        lambda actor: second_factor_setup.begin(ada.proving, actor),
-        lambda actor: second_factor_setup.enable(
+        lambda actor: totp_enrolment.begin(ada.proving, actor),
+        lambda actor: totp_enrolment.enable(
             ada.proving, actor, setup=b"", password=PASSWORD, code=""
         ),
-        lambda actor: second_factor_setup.replace_recovery_codes(
+        lambda actor: totp_enrolment.replace_recovery_codes(
             ada.proving, actor, code=ada.recovery[0]
         ),
-        lambda actor: second_factor_setup.disable(
+        lambda actor: totp_enrolment.disable(
             ada.proving, actor, password=PASSWORD, code=ada.recovery[0]
         ),
     ]
@@ -431,7 +426,7 @@ def test_another_key_is_an_outage_and_never_no_second_factor(
         assert ada.refused(None)
         carl = registry.signed_in(registry.carl)
         with pytest.raises(Unavailable):
-            second_factor_setup.begin(proving(registry), carl)
+            totp_enrolment.begin(proving(registry), carl)
         assert not (tmp_path / "none").exists()
         # Recovery codes need no key: they are the way back when it is lost.
         assert ada.sign_in(ada.recovery.pop()).status == "active"
@@ -443,10 +438,10 @@ def test_a_key_that_appeared_meanwhile_is_found_out(
     """Two nodes begin with a key each; the second to finish is refused."""
     actor = registry.signed_in(registry.carl)
     other = Proving(registry.database, SealingKey(tmp_path / "other"), lambda: registry.now, HASHER)
-    secret, setup = second_factor_setup.begin(other, actor)
+    secret, setup = totp_enrolment.begin(other, actor)
     Enrolled(registry, registry.ada)
     with pytest.raises(Unavailable):
-        second_factor_setup.enable(
+        totp_enrolment.enable(
             other, actor, setup=setup, password=PASSWORD, code=code_of(registry, secret)
         )
 
@@ -476,11 +471,11 @@ def test_a_company_can_require_it_of_everyone(registry: SmallRegistry, ada: Enro
 
     def require(actor: Actor, wanted: bool = True) -> None:
         with registry.changing() as change:
-            second_factor_rule.require_of_everyone(change.session, actor, wanted)
+            totp_policy.require_of_everyone(change.session, actor, wanted)
 
     def lacking(actor: Actor) -> bool:
         with registry.reading() as session:
-            return second_factor_rule.lacking(session, actor.user or "")
+            return totp_policy.lacking(session, actor.user or "")
 
     token = registry.with_token(registry.token(ada.actor)[0])
     with nothing_changes(registry):
@@ -503,7 +498,7 @@ def test_a_company_can_require_it_of_everyone(registry: SmallRegistry, ada: Enro
     carl = registry.signed_in(registry.carl)
     assert [lacking(each) for each in (ada.actor, bob, carl)] == [False, True, False]
     with pytest.raises(Conflict) as kept:
-        second_factor_setup.disable(ada.proving, ada.actor, password=PASSWORD, code=ada.next_code())
+        totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code=ada.next_code())
     assert kept.value.reason == "second_factor_required"
     require(grace, wanted=False)
     assert not lacking(bob)
@@ -517,9 +512,9 @@ def test_events_tell_no_secrets(ada: Enrolled) -> None:
 
 
 def test_provisioning_is_what_apps_expect() -> None:
-    uri = second_factor.provisioning_uri(RFC_SECRET, "ada+x@northwind.example")
+    uri = totp.provisioning_uri(RFC_SECRET, "ada+x@northwind.example")
     parsed = pyotp.parse_uri(uri)
     assert isinstance(parsed, pyotp.TOTP)
     assert (parsed.secret, parsed.digits, parsed.interval) == (RFC_SECRET, 6, 30)
     assert (parsed.name, parsed.issuer) == ("ada+x@northwind.example", "Gatepass")
-    assert len(pyotp.TOTP(second_factor.new_secret()).byte_secret()) == 20
+    assert len(pyotp.TOTP(totp.new_secret()).byte_secret()) == 20

@@ -6,13 +6,14 @@ import pytest
 from sqlalchemy import insert, text, update
 
 from gatepass.core.errors import Forbidden, InvalidInput, NotFound
-from gatepass.registry import access_tokens, shut_out
-from gatepass.registry.access_tokens import AccessToken
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import Entry
-from gatepass.registry.shut_out import ShutOut
-from gatepass.registry.tables import token_use, token_use_addresses, users
-from gatepass.registry.usage import DAY_MS
+from gatepass.registry.network_policy import allowlist_impact
+from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_impact import ShutOut
+from gatepass.registry.storage.tables import token_use, token_use_addresses, users
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.usage import DAY_MS
 from small_registry import ADDRESS, HOUR, NOW, SmallRegistry, nothing_changes
 
 OFFICE = Entry("198.51.100.0/24", "Office")
@@ -21,7 +22,7 @@ ELSEWHERE = "203.0.113.9"
 
 def preview(registry: SmallRegistry, actor: Actor, *entries: Entry) -> ShutOut:
     with registry.reading() as session:
-        return shut_out.preview(session, actor, registry.northwind.id, entries)
+        return allowlist_impact.preview(session, actor, registry.northwind.id, entries)
 
 
 def used(registry: SmallRegistry, token: AccessToken, **addresses: int) -> None:
@@ -51,7 +52,7 @@ def test_people_count_by_their_latest_address(registry: SmallRegistry) -> None:
     registry.now += 1
     registry.signed_in(bob, None)
     found = preview(registry, ada, OFFICE)
-    assert found.users == [shut_out.Caller(bob.id, "Bob", ELSEWHERE, NOW + 1)]
+    assert found.users == [allowlist_impact.Caller(bob.id, "Bob", ELSEWHERE, NOW + 1)]
     assert (found.user_count, found.token_count, found.includes_you) == (1, 0, True)
     assert preview(registry, ada, OFFICE, Entry(ELSEWHERE)).user_count == 0
     none = preview(registry, ada)
@@ -79,7 +80,7 @@ def test_tokens_count_by_their_latest_address(registry: SmallRegistry) -> None:
         access_tokens.deactivate(change.session, ada, ended.id)
     registry.now += 1
     found = preview(registry, ada, OFFICE)
-    assert found.tokens == [shut_out.Caller(moved.id, "Moved", ELSEWHERE, NOW)]
+    assert found.tokens == [allowlist_impact.Caller(moved.id, "Moved", ELSEWHERE, NOW)]
     assert (found.user_count, found.token_count) == (0, 1)
 
 
@@ -120,18 +121,18 @@ def test_ten_thousand_people_are_looked_up_by_index_and_a_hundred_named(
     """However often each of them came: no list of all sign-ins is ever read."""
     ada = registry.signed_in(registry.ada)
     with registry.reading() as session:
-        for statement in (shut_out._people, shut_out._tokens):
+        for statement in (allowlist_impact._people, allowlist_impact._tokens):
             query = statement(session, registry.northwind.id).compile(
                 session.get_bind(), compile_kwargs={"literal_binds": True}
             )
             if session.get_bind().dialect.name == "sqlite":
                 plan = session.execute(text(f"EXPLAIN QUERY PLAN {query}")).all()
                 assert not any(row.detail.startswith("SCAN") for row in plan), plan
-    for number in range(shut_out.NAMED + 2):
+    for number in range(allowlist_impact.NAMED + 2):
         registry.now += HOUR
         person = registry.user(registry.northwind, f"{number}@northwind.example", f"No {number}")
         registry.signed_in(person, ELSEWHERE)
     found = preview(registry, ada, Entry(ADDRESS))
-    assert found.user_count == shut_out.NAMED + 2
-    assert len(found.users) == shut_out.NAMED
-    assert found.users[0].name == f"No {shut_out.NAMED + 1}"
+    assert found.user_count == allowlist_impact.NAMED + 2
+    assert len(found.users) == allowlist_impact.NAMED
+    assert found.users[0].name == f"No {allowlist_impact.NAMED + 1}"

@@ -15,12 +15,14 @@ from gatepass.core.credentials import parse
 from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts, Unavailable
 from gatepass.core.grants import Holder
-from gatepass.registry import allowlist, passwords, tables
 from gatepass.registry.actor import Actor, Person
-from gatepass.registry.allowlist import Entry
-from gatepass.registry.publishing import publish
-from gatepass.registry.sign_in import SignedIn
-from gatepass.registry.sign_in import sign_in as sign_in_to
+from gatepass.registry.authentication import passwords
+from gatepass.registry.authentication.sign_in import SignedIn
+from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
+from gatepass.registry.grants.publishing import publish
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.storage import tables
 from small_registry import (
     ADDRESS,
     HASHER,

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from gatepass.registry import throttling
-from gatepass.registry.compaction import compact
-from gatepass.registry.throttling import source_of
+from gatepass.registry.authentication import throttling
+from gatepass.registry.authentication.throttling import source_of
+from gatepass.registry.grants.compaction import compact
 from small_registry import ADDRESS, HOUR, MINUTE, SmallRegistry
 
 ADA = "ada@northwind.example"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from gatepass.core.display_text import has_bidi_control, has_visible
 from gatepass.core.errors import InvalidInput
-from gatepass.registry.emails import fold_email, read_email
-from gatepass.registry.fields import folded, label_problem, read_label, storable
-from gatepass.registry.paging import Cursor, read_cursor
+from gatepass.registry.input.emails import fold_email, read_email
+from gatepass.registry.input.text import folded, label_problem, read_label, storable
+from gatepass.registry.storage.paging import Cursor, read_cursor
 
 anything = st.text(alphabet=st.characters(), max_size=300)
 

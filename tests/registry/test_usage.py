@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gatepass.registry import usage
-from gatepass.registry.access_tokens import LastUse
-from gatepass.registry.usage import DAY_MS, AddressUse
+from gatepass.registry.tokens import usage
+from gatepass.registry.tokens.access_tokens import LastUse
+from gatepass.registry.tokens.usage import DAY_MS, AddressUse
 from small_registry import NOW, SmallRegistry
 
 

@@ -9,11 +9,14 @@ from sqlalchemy import text, update
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, GatepassError, InvalidInput, NotFound
 from gatepass.core.grants import Holder
-from gatepass.registry import access_tokens, roles, tables, user_changes, user_search
-from gatepass.registry.access_tokens_of_user import left
 from gatepass.registry.actor import Actor
-from gatepass.registry.publishing import publish
-from gatepass.registry.users import User
+from gatepass.registry.directory import roles, user_search
+from gatepass.registry.directory.users import User
+from gatepass.registry.grants.publishing import publish
+from gatepass.registry.membership import user_changes
+from gatepass.registry.storage import tables
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.of_user import left
 from small_registry import NOW, SmallRegistry, nothing_changes
 
 
@@ -107,7 +110,7 @@ def test_tokens_that_are_kept_stay_listed_and_are_refused_all_the_same(
 def test_thousands_of_tokens_end_in_one_change(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gatepass.registry.access_tokens_of_user._BATCH", 3)
+    monkeypatch.setattr("gatepass.registry.tokens.of_user._BATCH", 3)
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     acting = registry.signed_in(bob)
     made = [registry.token(acting, label=f"Token {number}") for number in range(8)]

@@ -7,9 +7,10 @@ import pytest
 from gatepass.core.credentials import parse
 from gatepass.core.decision import Reason, admit_verifier
 from gatepass.core.errors import Forbidden, InvalidInput, NotFound
-from gatepass.registry import audit, verifier_keys
 from gatepass.registry.actor import Actor, Person
-from gatepass.registry.publishing import published_grant
+from gatepass.registry.audit import search
+from gatepass.registry.directory import verifier_keys
+from gatepass.registry.grants.publishing import published_grant
 from small_registry import NOW, SmallRegistry, nothing_changes
 
 
@@ -41,7 +42,7 @@ def test_they_are_for_operators(registry: SmallRegistry) -> None:
     with registry.changing() as change:
         key, _ = verifier_keys.create(change.session, operator, label="nginx")
         assert key.created_by.id == registry.ada.id
-        assert audit.list_(change.session, ada, subject=key.id).items == []
+        assert search.list_(change.session, ada, subject=key.id).items == []
     token = registry.with_token(registry.token(ada, permissions=["users:*"])[0])
     with nothing_changes(registry), registry.reading() as session:
         for actor, reason in (

@@ -12,7 +12,7 @@ from gatepass.core.networks import (
     parse_address,
     parse_network,
 )
-from gatepass.verify.client_address import TrustedProxies, client_address
+from gatepass.verify.http.client_address import TrustedProxies, client_address
 from vector_files import cases, load
 
 PROXIES = load("client_address.yaml")["proxies"]

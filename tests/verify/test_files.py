@@ -11,10 +11,10 @@ import pytest
 
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Misconfigured, Unavailable
-from gatepass.verify.follower import NodeLock
 from gatepass.verify.freshness import SharedMap
-from gatepass.verify.grant_copy import open_copy
 from gatepass.verify.grant_file import READ_TIMEOUT_S, TABLES, UPSERT, GrantFile, ddl
+from gatepass.verify.replica.database_follower import NodeLock
+from gatepass.verify.replica.grant_copy import open_copy
 from gatepass.verify.verifier import Verifier
 from world import Clocks, World
 

@@ -16,11 +16,11 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Grant, Holder, encode
 from gatepass.core.routes import Routes
-from gatepass.verify import follower as follower_module
 from gatepass.verify.clock import Clock
-from gatepass.verify.follower import Follower, NodeLock
-from gatepass.verify.grant_copy import Change, Position, open_copy, position
 from gatepass.verify.grant_file import TABLES, GrantFile
+from gatepass.verify.replica import database_follower as follower_module
+from gatepass.verify.replica.database_follower import Follower, NodeLock
+from gatepass.verify.replica.grant_copy import Change, Position, open_copy, position
 from gatepass.verify.verifier import Verifier
 from world import Clocks, World
 

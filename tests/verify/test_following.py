@@ -19,10 +19,10 @@ import pytest
 from children import finished, in_child, killed_in_the_end
 from gatepass import Misconfigured, Unavailable, Verifier
 from gatepass.core.credentials import make
-from gatepass.verify import reporting
-from gatepass.verify.follower import NodeLock
-from gatepass.verify.frames import Reached, encode, pack
 from gatepass.verify.freshness import SharedMap
+from gatepass.verify.replica import reporting
+from gatepass.verify.replica.database_follower import NodeLock
+from gatepass.verify.replica.frames import Reached, encode, pack
 from scripted_feed import KEY, Connection, ScriptedFeed, boot_ns
 from world import World
 

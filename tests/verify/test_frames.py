@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.verify import frames
-from gatepass.verify.frames import BrokenFeed, Frames, Opening, Reached, Records, asked_here
+from gatepass.verify.replica import frames
+from gatepass.verify.replica.frames import BrokenFeed, Frames, Opening, Reached, Records, asked_here
 
 TABLES = ("grants", "holders", "company_rules")
 numbers = st.integers(0, 2**63 - 1)

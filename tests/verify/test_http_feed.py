@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gatepass.core.credentials import make
 from gatepass.core.errors import Misconfigured
-from gatepass.verify import frames, http_feed
-from gatepass.verify.frames import MEDIA_TYPE, BrokenFeed, Opening, Reached
-from gatepass.verify.http_feed import FeedServer, Refused, Stream
+from gatepass.verify.replica import frames, http_feed
+from gatepass.verify.replica.frames import MEDIA_TYPE, BrokenFeed, Opening, Reached
+from gatepass.verify.replica.http_feed import FeedServer, Refused, Stream
 from scripted_feed import KEY, Connection, ScriptedFeed
 
 QUERY = [("node", "node_1234567890123456"), ("permission", "charges:*")]

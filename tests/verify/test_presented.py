@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.reason import Reason
-from gatepass.verify.presented import read_credential, read_origin, read_single
+from gatepass.verify.http.request_credentials import read_credential, read_origin, read_single
 from vector_files import cases
 
 

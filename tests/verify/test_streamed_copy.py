@@ -15,11 +15,11 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Grant, Holder, encode
 from gatepass.core.routes import Routes
-from gatepass.verify import frames, streamed_copy
-from gatepass.verify.frames import BrokenFeed, Opening, Reached, Records
-from gatepass.verify.grant_copy import Position, open_copy
 from gatepass.verify.grant_file import TABLES, GrantFile
-from gatepass.verify.streamed_copy import CopyRemoved, StreamedCopy
+from gatepass.verify.replica import frames, streamed_copy
+from gatepass.verify.replica.frames import BrokenFeed, Opening, Reached, Records
+from gatepass.verify.replica.grant_copy import Position, open_copy
+from gatepass.verify.replica.streamed_copy import CopyRemoved, StreamedCopy
 from gatepass.verify.verifier import Verifier
 from world import Clocks, World
 

@@ -41,7 +41,7 @@ def counting(world: World, clocks: Clocks, usage: Usage) -> Verifier:
 
 
 class Folder:
-    """Folds spools as ``registry.usage`` does: where each was folded to, and what it said."""
+    """Folds spools as ``registry.tokens.usage`` does: up to where, and what each said."""
 
     def __init__(self) -> None:
         self.folded_to: dict[str, int] = {}

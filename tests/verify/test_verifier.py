@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gatepass.core.credentials import _ALPHABET
 from gatepass.core.grants import CompanyRules, Holder
 from gatepass.core.reason import Reason
-from gatepass.verify import client_address
+from gatepass.verify.http import client_address
 from gatepass.verify.verifier import Verifier
 from world import World, networks
 

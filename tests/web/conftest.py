@@ -11,7 +11,7 @@ import pytest
 from feeding import Feed, Loop, OpenFeed
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
-from gatepass.node import Node, open_node
+from gatepass.node.node import Node, open_node
 from gatepass.settings import Settings
 from installation import CATALOGUE, Installation
 

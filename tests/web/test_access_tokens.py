@@ -9,8 +9,8 @@ from sqlalchemy import update
 
 from answers import fields, reasons
 from gatepass.core.grants import Holder
-from gatepass.registry.publishing import publish
-from gatepass.registry.tables import users
+from gatepass.registry.grants.publishing import publish
+from gatepass.registry.storage.tables import users
 from gatepass.web.times import format_time
 from installation import Installation
 

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gatepass.registry import allowlist
+from gatepass.registry.network_policy import allowlist
 from installation import Installation
 from page_reader import Visit
 from ways_in import decided, gateway, sign_in

@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 from starlette.responses import StreamingResponse
 
 from gatepass.core.errors import Forbidden
-from gatepass.registry import access_tokens, audit, users
 from gatepass.registry.actor import Actor
-from gatepass.registry.audit_kinds import KINDS
+from gatepass.registry.audit import search
+from gatepass.registry.audit.kinds import KINDS
+from gatepass.registry.directory import users
+from gatepass.registry.tokens import access_tokens
 from gatepass.web.api import audit_export
 from installation import Installation
 from many_events import write_events
@@ -40,7 +42,7 @@ def test_both_forms_hold_all_that_the_log_does(any_installation: Installation) -
     token = installation.access_token("audit:get", expires_at="2126-12-24T00:00:00Z")
     client = installation.client(token)
     with installation.node.database.reading(0) as session:
-        total = audit.count(session, reader(installation))
+        total = search.count(session, reader(installation))
     as_csv = client.get(PATH, params={"format": "csv"})
     as_lines = client.get(PATH, params={"format": "jsonl"})
     assert as_csv.headers["x-total-count"] == as_lines.headers["x-total-count"] == str(total)
@@ -204,14 +206,14 @@ def test_nobody_reads_on_for_a_client_that_is_gone(
     lengthen(installation, 2_000)
     token = installation.access_token("audit:get")
     read_pages = 0
-    list_ = audit.list_
+    list_ = search.list_
 
     def counted(*arguments: Any, **filters: Any) -> Any:
         nonlocal read_pages
         read_pages += 1
         return list_(*arguments, **filters)
 
-    monkeypatch.setattr(audit, "list_", counted)
+    monkeypatch.setattr(search, "list_", counted)
     gone = asyncio.Event()
     asked = iter([{"type": "http.request", "body": b"", "more_body": False}])
 

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
+from gatepass.registry.network_policy import allowlist
 from installation import PASSWORD, Installation
 
 

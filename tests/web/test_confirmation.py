@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gatepass.registry import users
-from gatepass.registry.invitation_links import make_link
+from gatepass.registry.directory import users
+from gatepass.registry.membership.invitation_links import make_link
 from gatepass.web.cookies import cookie_name
 from installation import PASSWORD, Installation
 from page_reader import Page, Visit
@@ -36,7 +36,7 @@ def held(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Held:
         other.execute("BEGIN IMMEDIATE")
         try:
             with monkeypatch.context() as hurry:
-                hurry.setattr("gatepass.copying.CONFIRM_SECONDS", 0.1)
+                hurry.setattr("gatepass.node.copying.CONFIRM_SECONDS", 0.1)
                 yield
         finally:
             other.execute("ROLLBACK")

@@ -6,10 +6,10 @@ import pytest
 from fastapi import APIRouter
 from starlette.testclient import TestClient
 
-from gatepass.registry import allowlist
 from gatepass.registry.actor import Actor
+from gatepass.registry.network_policy import allowlist
 from gatepass.web.app import create_app
-from gatepass.web.deps import Authenticated
+from gatepass.web.caller import Authenticated
 from installation import Installation
 
 Headers = list[tuple[str, str | bytes]]

@@ -13,7 +13,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from gatepass.verify.client_address import TrustedProxies
+from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.app import create_app
 from gatepass.web.bodies import (
     MOST_BODY_BYTES,
@@ -25,7 +25,7 @@ from gatepass.web.bodies import (
     body_may_be_large,
     sender_is_known,
 )
-from gatepass.web.edge import Edge
+from gatepass.web.http_boundary import Edge
 from installation import Installation
 
 FORM = b"application/x-www-form-urlencoded"

@@ -10,7 +10,7 @@ import pytest
 
 from answers import fields, reasons
 from gatepass.core.errors import Unavailable
-from gatepass.registry import email_changes
+from gatepass.registry.membership import email_changes
 from installation import PASSWORD, Installation
 
 Open = Callable[..., Installation]

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from deciders import meet
 from feeding import FOLLOWER, Feed, Loop, OpenFeed, here, registry
-from gatepass.registry import publishing, tables
-from gatepass.verify.frames import Opening, Reached, Records
-from gatepass.web.feed import cut, source
+from gatepass.registry.grants import publishing
+from gatepass.registry.storage import tables
+from gatepass.verify.replica.frames import Opening, Reached, Records
+from gatepass.web.feed import chunking, source
 from installation import Installation
 
 ASKED = {"node": FOLLOWER, "name": "payments-1", "version": "0.1.0"}
@@ -140,7 +141,7 @@ def test_a_follower_whose_place_is_unknown_or_far_behind_gets_everything_anew(
 def test_what_changes_while_a_snapshot_is_read_is_in_it_in_the_end(
     open_feed: OpenFeed, any_installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cut, "_MOST_RECORDS", 2)
+    monkeypatch.setattr(chunking, "_MOST_RECORDS", 2)
     made = sorted(_tokens(any_installation, 12))
     feed = open_feed()
     for _ in range(3):
@@ -368,7 +369,7 @@ def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(
 
     feed = Feed(loop, any_installation.app, any_installation.verifier_key())
     last = feed.reached()
-    monkeypatch.setattr("gatepass.registry.nodes.report", full)
+    monkeypatch.setattr("gatepass.registry.replication.liveness.report", full)
     began_ns = node.clock.boot_ns()
     while (frame := feed.next()) is not None:
         assert isinstance(frame, Reached)
@@ -379,7 +380,8 @@ def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(
 
 
 @pytest.mark.parametrize(
-    "place", ["gatepass.registry.changes.since", "gatepass.registry.nodes.meet"]
+    "place",
+    ["gatepass.registry.storage.revisions.since", "gatepass.registry.replication.liveness.meet"],
 )
 def test_what_nobody_expected_is_an_outage_and_leaves_nobody_waiting(
     open_feed: OpenFeed,
@@ -402,7 +404,7 @@ def test_a_follower_that_is_forgotten_while_it_loads_is_not_vouched_for(
     any_installation: Installation, loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What nobody counts may not allow anything."""
-    monkeypatch.setattr("gatepass.registry.nodes.report", lambda *_: False)
+    monkeypatch.setattr("gatepass.registry.replication.liveness.report", lambda *_: False)
     feed = Feed(loop, any_installation.app, any_installation.verifier_key())
     with pytest.raises(AssertionError, match="the stream has ended"):
         feed.reached()
@@ -414,7 +416,7 @@ def test_one_key_makes_few_followers(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("gatepass.registry.nodes.MOST_PER_KEY", 2)
+    monkeypatch.setattr("gatepass.registry.replication.liveness.MOST_PER_KEY", 2)
     ids = [f"node_{number:016}" for number in range(4)]
     for id in ids[:2]:
         open_feed(node=id).reached()

@@ -10,9 +10,10 @@ from msgspec import structs
 from sqlalchemy import text
 
 from feeding import Feed, OpenFeed, here, registry
-from gatepass.registry import changes, publishing
-from gatepass.registry.changes import Position
-from gatepass.verify.frames import Opening, Reached, Records, unpack
+from gatepass.registry.grants import publishing
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.revisions import Position
+from gatepass.verify.replica.frames import Opening, Reached, Records, unpack
 from gatepass.web.feed import slices, source
 from installation import Installation
 
@@ -55,14 +56,14 @@ def test_what_is_held_of_changes_does_not_grow_with_those_that_lack_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held: list[int] = []
-    former = changes.since
+    former = revisions.since
 
     def counted(*arguments: Any) -> Any:
         found = former(*arguments)
         held.append(len(found[1]) if found else 0)
         return found
 
-    monkeypatch.setattr(changes, "since", counted)
+    monkeypatch.setattr(revisions, "since", counted)
     feeds = [
         open_feed(node=f"node_{number:016}", position=position, former=copy)
         for number, (position, copy) in enumerate(behind)
@@ -216,14 +217,14 @@ def test_a_position_beyond_reach_is_that_of_so_many_changes(any_installation: In
     first = here(database)
     any_installation.access_token("charges:get")
     with database.reading(any_installation.node.clock.now()) as session:
-        found = changes.since(session, first)
+        found = revisions.since(session, first)
         assert found is not None
         number = session.execute(
             text("SELECT count(*) FROM changed_records WHERE revision > :after"),
             {"after": first[0]},
         ).scalar_one()
-        assert changes.beyond_reach(session, number) <= first[0]
-        assert changes.beyond_reach(session, number - 1) > first[0]
-        assert changes.more_than(session, first[0], number - 1)
-        assert not changes.more_than(session, first[0], number)
+        assert revisions.beyond_reach(session, number) <= first[0]
+        assert revisions.beyond_reach(session, number - 1) > first[0]
+        assert revisions.more_than(session, first[0], number - 1)
+        assert not revisions.more_than(session, first[0], number)
     assert source.MOST_AT_ONCE < source.MOST_CHANGES

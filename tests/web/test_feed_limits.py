@@ -16,9 +16,9 @@ from gatepass.core.grants import (
     decode_holder,
     encode,
 )
-from gatepass.registry.changes import Change
-from gatepass.verify import frames
-from gatepass.web.feed.cut import portions
+from gatepass.registry.storage.revisions import Change
+from gatepass.verify.replica import frames
+from gatepass.web.feed.chunking import portions
 from gatepass.web.feed.limits import Limits
 from installation import Installation
 

@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from feeding import FOLLOWER, Loop, OpenFeed, here
 from gatepass.core.credentials import ID_LENGTH
-from gatepass.registry import tables, usage
+from gatepass.registry.storage import tables
+from gatepass.registry.tokens import usage
 from installation import Installation
 
 Post = Callable[..., httpx.Response]

@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from feeding import FOLLOWER
-from gatepass.verify import frames
-from gatepass.verify.frames import Frame, Frames, Opening, Reached
+from gatepass.verify.replica import frames
+from gatepass.verify.replica.frames import Frame, Frames, Opening, Reached
 from running import Running, new_token
 
 ADDRESS = "/v1/feed?" + urlencode({"node": FOLLOWER, "name": "payments-1", "version": "0.1.0"})

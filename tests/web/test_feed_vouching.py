@@ -17,16 +17,16 @@ from sqlalchemy import text
 from feeding import Feed, Loop, here, registry
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
-from gatepass.node import Node, open_node
-from gatepass.registry import companies, verifier_keys
+from gatepass.node.node import Node, open_node
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.feed import DatabaseFeed
+from gatepass.registry.directory import companies, verifier_keys
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
+from gatepass.registry.storage.database import Database
 from gatepass.settings import Settings
-from gatepass.verify.follower import Follower
-from gatepass.verify.frames import Opening, Reached, Records
+from gatepass.verify.replica.database_follower import Follower
+from gatepass.verify.replica.frames import Opening, Reached, Records
 from gatepass.web.app import create_app
-from gatepass.web.feed import cut, source
+from gatepass.web.feed import chunking, source
 from installation import CATALOGUE
 
 STALENESS_S = 2
@@ -210,7 +210,7 @@ def test_a_registry_that_is_away_leaves_the_nodes_own_heartbeats(
 def test_a_copy_that_is_being_made_is_no_snapshot(
     driven: Driven, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cut, "_MOST_RECORDS", 1)
+    monkeypatch.setattr(chunking, "_MOST_RECORDS", 1)
     for _ in range(8):
         driven.change()
     driven.round()

@@ -20,9 +20,9 @@ from schemathesis.specs.openapi.checks import (
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
-from gatepass.node import open_node
-from gatepass.registry.database import Database
-from gatepass.registry.schema import create_schema
+from gatepass.node.node import open_node
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema
 from gatepass.settings import Settings
 from gatepass.web.api import router
 from gatepass.web.openapi import openapi_document

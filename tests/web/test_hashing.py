@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.errors import Unavailable
-from gatepass.registry import passwords
-from gatepass.web import hashing as hashing_module
-from gatepass.web.hashing import HashingQueue, Place, hashing
+from gatepass.registry.authentication import passwords
+from gatepass.web import hashing_pool as hashing_module
+from gatepass.web.hashing_pool import HashingQueue, Place, hashing
 from installation import PASSWORD, Installation
 from page_reader import Visit
 from small_registry import HASHER

@@ -7,9 +7,9 @@ import pyotp
 import pytest
 from sqlalchemy import update
 
-from gatepass.registry import second_factor, second_factor_setup
 from gatepass.registry.actor import Actor
-from gatepass.registry.tables import companies
+from gatepass.registry.authentication import totp, totp_enrolment
+from gatepass.registry.storage.tables import companies
 from installation import PASSWORD, Installation
 
 
@@ -20,9 +20,9 @@ def enrol(installation: Installation, client: httpx.Client) -> tuple[str, list[s
     company = installation.company.id
     actor = Actor("user", company, me["id"], me["name"], frozenset({"*"}), credential, "127.0.0.1")
     proving = installation.node.proving
-    secret, setup = second_factor_setup.begin(proving, actor)
-    code = pyotp.TOTP(secret).at((installation.node.clock.now() - second_factor.STEP_MS) // 1000)
-    enabled = second_factor_setup.enable(proving, actor, setup=setup, password=PASSWORD, code=code)
+    secret, setup = totp_enrolment.begin(proving, actor)
+    code = pyotp.TOTP(secret).at((installation.node.clock.now() - totp.STEP_MS) // 1000)
+    enabled = totp_enrolment.enable(proving, actor, setup=setup, password=PASSWORD, code=code)
     return secret, enabled.made
 
 

@@ -19,9 +19,9 @@ from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.usage import spools
-from gatepass.web import serve as serve_module
-from gatepass.web.authz import GATEWAY, VERIFY
-from gatepass.web.serve import serve
+from gatepass.web.gateway.endpoints import GATEWAY, VERIFY
+from gatepass.web.server import supervisor as serve_module
+from gatepass.web.server.supervisor import serve
 from workers import ask, free_port, wait_for_port, with_tests_on_the_path
 from world import CATALOGUE, World
 

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import select, text
 
 from all_routes import operations, page_routes, queries, routes
-from gatepass.registry.companies import Company
-from gatepass.registry.tables import metadata
+from gatepass.registry.directory.companies import Company
+from gatepass.registry.storage.tables import metadata
 from gatepass.verify.grant_file import TABLES
 from installation import Installation
 

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from gatepass.core.errors import GatepassError
-from gatepass.registry import throttling
 from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import throttling
 from installation import PASSWORD, Installation
 from page_reader import Visit
 

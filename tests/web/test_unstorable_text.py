@@ -13,9 +13,9 @@ import pytest
 from all_routes import operations, page_routes, queries, routes
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
-from gatepass.node import open_node
-from gatepass.registry.database import Database
-from gatepass.registry.schema import create_schema
+from gatepass.node.node import open_node
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema
 from gatepass.settings import Settings
 from installation import CATALOGUE, PASSWORD, Installation
 from page_reader import Page

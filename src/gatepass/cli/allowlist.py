@@ -18,10 +18,11 @@ from gatepass.cli.output import (
 )
 from gatepass.cli.tree import app
 from gatepass.core.errors import NotFound
-from gatepass.registry import allowlist, companies
 from gatepass.registry.actor import Actor
-from gatepass.registry.allowlist import Entry
-from gatepass.registry.companies import Company
+from gatepass.registry.directory import companies
+from gatepass.registry.directory.companies import Company
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist import Entry
 from gatepass.web.api.allowlist import Allowlist
 
 group = typer.Typer(help="A company's allowlist.", no_args_is_help=True)

@@ -12,10 +12,11 @@ from gatepass.cli.installation import opened
 from gatepass.cli.output import AsJson, print_json, printable, warn_unconfirmed
 from gatepass.cli.tree import app
 from gatepass.core.errors import InvalidInput, Misconfigured
-from gatepass.registry import companies, passwords, users
 from gatepass.registry.actor import Actor
-from gatepass.registry.companies import Company
-from gatepass.registry.schema import create_schema, require_utf8, schema_state
+from gatepass.registry.authentication import passwords
+from gatepass.registry.directory import companies, users
+from gatepass.registry.directory.companies import Company
+from gatepass.registry.storage.schema import create_schema, require_utf8, schema_state
 
 _LONGEST_INPUT = 8_192
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gatepass.core.catalogue import Catalogue, CatalogueError, parse_catalogue
 from gatepass.core.errors import Misconfigured
-from gatepass.node import Node, open_node
-from gatepass.registry.schema import SchemaState, schema_state
+from gatepass.node.node import Node, open_node
+from gatepass.registry.storage.schema import SchemaState, schema_state
 from gatepass.settings import Settings
 
 _LARGEST_CATALOGUE = 1 << 20

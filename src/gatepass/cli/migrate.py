@@ -4,7 +4,7 @@ import typer
 
 from gatepass.cli.installation import opened
 from gatepass.cli.tree import app
-from gatepass.registry.schema import migrate as migrate_schema
+from gatepass.registry.storage.schema import migrate as migrate_schema
 
 
 @app.command()

@@ -5,9 +5,9 @@ import typer
 from gatepass.cli.installation import opened
 from gatepass.cli.output import AsJson, as_sent, print_json, print_table
 from gatepass.cli.tree import app
-from gatepass.registry import node_records
 from gatepass.registry.actor import Actor
-from gatepass.registry.paging import each
+from gatepass.registry.replication import node_status
+from gatepass.registry.storage.paging import each
 from gatepass.web.api.nodes import Node
 
 group = typer.Typer(help="Nodes and embedded verifiers.", no_args_is_help=True)
@@ -24,7 +24,7 @@ def list_(json: AsJson = False) -> None:
     """List nodes and embedded verifiers, and how far each has come."""
     with opened() as node, node.database.reading(node.clock.now()) as session:
         actor = Actor.command_line()
-        found = list(each(lambda cursor: node_records.list_(session, actor, cursor=cursor)))
+        found = list(each(lambda cursor: node_status.list_(session, actor, cursor=cursor)))
     if json:
         items = [as_sent(Node.model_validate(known)) for known in found]
         print_json({"items": items, "next": None})

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gatepass.registry.database import Change
+from gatepass.registry.storage.database import Change
 from gatepass.web.times import format_time
 
 _WIDEST = 100_000

@@ -8,20 +8,20 @@ from typing import Annotated
 
 import typer
 
+from gatepass.cli.backup import File, as_told, counted, key_fits, progress_bars, remind_of_key
 from gatepass.cli.installation import opened
-from gatepass.cli.moving import File, as_told, counted, key_fits, progress_bars, remind_of_key
 from gatepass.cli.output import AsJson, print_json, when
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, Misconfigured, Unavailable
-from gatepass.node import Node
-from gatepass.registry.ended_log import Reading
-from gatepass.registry.moving import export_file
-from gatepass.registry.moving.export_file import ExportFile
-from gatepass.registry.moving.restoring import Restored
-from gatepass.registry.moving.restoring import restore as restore_backup
-from gatepass.registry.schema import require_utf8
+from gatepass.node.node import Node
+from gatepass.registry.backup import export_file
+from gatepass.registry.backup.export_file import ExportFile
+from gatepass.registry.backup.restore import Restored
+from gatepass.registry.backup.restore import restore as restore_backup
+from gatepass.registry.storage.ended_log import Reading
+from gatepass.registry.storage.schema import require_utf8
 from gatepass.settings import Settings
-from gatepass.verify.follower import NodeLock
+from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.web.times import format_time
 
 _NAMES = {

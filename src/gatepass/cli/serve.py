@@ -7,8 +7,8 @@ import typer
 
 from gatepass.cli.installation import catalogue_text, opened
 from gatepass.cli.tree import app
-from gatepass.registry.publishing import follow_catalogue
-from gatepass.registry.schema import require_utf8
+from gatepass.registry.directory.published_roles import follow_catalogue
+from gatepass.registry.storage.schema import require_utf8
 from gatepass.settings import Settings
 
 
@@ -24,7 +24,7 @@ def serve(
 ) -> None:
     """Serve the dashboard, the REST API and decisions, until told to stop."""
     # Imported here: no other command needs a web server.
-    from gatepass.web.serve import serve as run
+    from gatepass.web.server.supervisor import serve as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = Settings.read()

@@ -18,10 +18,11 @@ from gatepass.cli.output import (
     when,
 )
 from gatepass.cli.tree import app
-from gatepass.registry import access_tokens, companies
-from gatepass.registry.access_token_search import list_ as search
 from gatepass.registry.actor import Actor
-from gatepass.registry.paging import LARGEST_PAGE, each
+from gatepass.registry.directory import companies
+from gatepass.registry.storage.paging import LARGEST_PAGE, each
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.search import list_ as search
 from gatepass.web.api.access_tokens import AccessToken
 
 

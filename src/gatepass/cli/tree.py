@@ -31,8 +31,8 @@ _INTERRUPTED = 130
 # The module of each command or group of them; it adds itself to `app`.
 _COMMANDS = {
     **{name: name for name in ("demo", "init", "serve", "migrate")},
-    "export": "moving",
-    "import": "moving",
+    "export": "backup",
+    "import": "backup",
     "restore": "restore",
     **{name: name for name in ("verifier", "token", "user", "allowlist", "catalogue", "node")},
 }

@@ -9,17 +9,12 @@ from gatepass.cli.installation import opened
 from gatepass.cli.output import AsJson, as_sent, print_json, printable, warn_unconfirmed
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, NotFound
-from gatepass.registry import (
-    companies,
-    email_change_links,
-    password_resets,
-    throttling,
-    user_changes,
-    users,
-)
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Change
-from gatepass.registry.users import User as Found
+from gatepass.registry.authentication import throttling
+from gatepass.registry.directory import companies, users
+from gatepass.registry.directory.users import User as Found
+from gatepass.registry.membership import email_change_links, password_resets, user_changes
+from gatepass.registry.storage.database import Change
 from gatepass.web.api.users import User
 from gatepass.web.times import format_time
 

@@ -15,9 +15,9 @@ from gatepass.cli.output import (
     when,
 )
 from gatepass.cli.tree import app
-from gatepass.registry import verifier_keys
 from gatepass.registry.actor import Actor
-from gatepass.registry.paging import each
+from gatepass.registry.directory import verifier_keys
+from gatepass.registry.storage.paging import each
 from gatepass.web.api.verifier_keys import VerifierKey
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]

@@ -9,21 +9,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import ADMIN
-from gatepass.node import Node
-from gatepass.registry import (
-    access_tokens,
-    companies,
-    passwords,
-    roles,
-    tables,
-    usage,
-    user_changes,
-    users,
-    verifier_keys,
-)
-from gatepass.registry.access_tokens import AccessToken
+from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
-from gatepass.registry.users import User
+from gatepass.registry.authentication import passwords
+from gatepass.registry.directory import companies, roles, users, verifier_keys
+from gatepass.registry.directory.users import User
+from gatepass.registry.membership import user_changes
+from gatepass.registry.storage import tables
+from gatepass.registry.tokens import access_tokens, usage
+from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.verify.usage import Batch
 
 COMPANY = "Acme Payments"

@@ -8,10 +8,10 @@ from gatepass.demo import mail_page, page
 from gatepass.demo.sample_api import sample_api
 from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.embed import GatepassMiddleware
-from gatepass.node import Node
+from gatepass.node.node import Node
 from gatepass.web import app as web
 from gatepass.web.bodies import MOST_BODY_BYTES, Bodies
-from gatepass.web.edge import Edge
+from gatepass.web.http_boundary import Edge
 from gatepass.web.pages import styleguide_router
 
 SAMPLE_API = "/demo/v1"

@@ -14,12 +14,12 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.credentials import new_id
 from gatepass.mail.delivery import Outcome, PostKind, Write
-from gatepass.web.deps import OurNode
-from gatepass.web.pages.errors import PageRoute
-from gatepass.web.pages.headers import security_headers
-from gatepass.web.pages.moments import moment
-from gatepass.web.pages.people_text import FILTERS
-from gatepass.web.pages.static_files import static
+from gatepass.web.caller import OurNode
+from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.headers import security_headers
+from gatepass.web.pages.layout.static_files import static
+from gatepass.web.pages.text.people_text import FILTERS
+from gatepass.web.pages.text.times import moment
 
 DIRECTORY = "demo-mail"
 _MOST_SHOWN = 100

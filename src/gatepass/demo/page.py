@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
-from gatepass.web.deps import OurNode
-from gatepass.web.pages.errors import PageRoute
-from gatepass.web.pages.headers import CONTENT_SECURITY_POLICY, security_headers
-from gatepass.web.pages.people_text import FILTERS
-from gatepass.web.pages.static_files import static
+from gatepass.web.caller import OurNode
+from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.headers import CONTENT_SECURITY_POLICY, security_headers
+from gatepass.web.pages.layout.static_files import static
+from gatepass.web.pages.text.people_text import FILTERS
 
 _STATIC = {
     "demo.js": "text/javascript; charset=utf-8",

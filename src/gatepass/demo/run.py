@@ -21,11 +21,11 @@ from gatepass.demo import acme
 from gatepass.demo.acme import Credentials
 from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.environment import PREFIX
-from gatepass.node import Node, open_node
-from gatepass.registry.publishing import follow_catalogue
-from gatepass.registry.schema import create_schema, schema_state
+from gatepass.node.node import Node, open_node
+from gatepass.registry.directory.published_roles import follow_catalogue
+from gatepass.registry.storage.schema import create_schema, schema_state
 from gatepass.settings import Settings
-from gatepass.web.serve import serve
+from gatepass.web.server.supervisor import serve
 
 HOST = "127.0.0.1"
 _TITLES = {

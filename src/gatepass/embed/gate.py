@@ -16,9 +16,9 @@ from gatepass.core.permissions import is_permission
 from gatepass.core.routes import Routes
 from gatepass.embed.refusal import Refusal
 from gatepass.verify.catalogue import read_catalogue
-from gatepass.verify.client_address import TrustedProxies, client_address, read_address
 from gatepass.verify.first_copy import arrives, wait_for
-from gatepass.verify.presented import read_credential, read_origin
+from gatepass.verify.http.client_address import TrustedProxies, client_address, read_address
+from gatepass.verify.http.request_credentials import read_credential, read_origin
 from gatepass.verify.verifier import Verifier
 
 #: The values of one header's lines, by its lower-case name, in order; None for a line with bytes

@@ -10,7 +10,7 @@ from gatepass.core.routes import Routes
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.rounds import Rounds
+from gatepass.verify.replica.maintenance import Rounds
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from gatepass.core.decision import Decision
 from gatepass.core.errors import Unavailable
-from gatepass.verify.refusals import scope_of, sentence, www_authenticate
+from gatepass.verify.http.refusals import scope_of, sentence, www_authenticate
 
 # WebSocket close codes (RFC 6455 section 7.4): policy violation, try again later.
 _REFUSED, _TRY_AGAIN_LATER = 1008, 1013

@@ -8,7 +8,7 @@ gives up a connection whose server picks none.
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from gatepass.verify.presented import SUBPROTOCOL
+from gatepass.verify.http.request_credentials import SUBPROTOCOL
 
 _NAME = b"sec-websocket-protocol"
 

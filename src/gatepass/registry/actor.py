@@ -1,4 +1,4 @@
-"""Who is doing something, and what they may do."""
+"""Who acts, what they may do, and on what they act."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +17,15 @@ class Person:
     """Whom a record names: a user, or (``id`` None) the command line or the system itself."""
 
     id: str | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What was acted upon: ``access_token``, its id, and its label or name at that time."""
+
+    kind: str
+    id: str
     name: str
 
 

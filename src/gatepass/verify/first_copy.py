@@ -8,56 +8,67 @@ there, until the server is found to be away, or for FIRST_COPY_SECONDS.
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from gatepass.core.errors import Unavailable
-
-if TYPE_CHECKING:
-    from gatepass.verify.verifier import Verifier
+from gatepass.verify.grant_file import GrantFile
 
 FIRST_COPY_SECONDS = 10.0
 _POLL_SECONDS = 0.01
 
 
-def decides(verifier: "Verifier") -> bool:
+class Awaiting(Protocol):
+    """A decider whose first copy may be yet to come.
+
+    Attributes:
+        first_copy_by: until when (``time.monotonic``) it is worth waiting for.
+    """
+
+    file: GrantFile
+    first_copy_by: float
+
+    def fresh(self) -> bool: ...
+
+
+def decides(decider: Awaiting) -> bool:
     """Whether the copy counts, and is limited as it was asked to be."""
-    if verifier.fresh():
+    if decider.fresh():
         with suppress(Unavailable):
-            verifier.file.record("grants", "")
+            decider.file.record("grants", "")
             return True
     return False
 
 
-def wait_for(verifier: "Verifier") -> bool:
+def wait_for(decider: Awaiting) -> bool:
     """Wait for the first copy; whether it is worth asking again.
 
     Never on an event loop, which has to serve others meanwhile.
     """
-    if not _loading(verifier) or _on_a_loop():
+    if not _loading(decider) or _on_a_loop():
         return False
-    while not decides(verifier):
-        if not _loading(verifier):
+    while not decides(decider):
+        if not _loading(decider):
             return False
         time.sleep(_POLL_SECONDS)
     return True
 
 
-async def arrives(verifier: "Verifier") -> bool:
+async def arrives(decider: Awaiting) -> bool:
     """Wait for the first copy as :func:`wait_for` does, on asyncio's event loop."""
-    if not _loading(verifier) or not _on_a_loop():
+    if not _loading(decider) or not _on_a_loop():
         # Another kind of loop than asyncio's isn't waited on.
         return False
     from asyncio import sleep
 
-    while not decides(verifier):
-        if not _loading(verifier):
+    while not decides(decider):
+        if not _loading(decider):
             return False
         await sleep(_POLL_SECONDS)
     return True
 
 
-def _loading(verifier: "Verifier") -> bool:
-    return time.monotonic() < verifier.first_copy_by
+def _loading(decider: Awaiting) -> bool:
+    return time.monotonic() < decider.first_copy_by
 
 
 def _on_a_loop() -> bool:

@@ -1,8 +1,8 @@
 """Who used what, counted in memory and spooled to a file of the process's own every two seconds.
 
 The hot path only touches a dictionary. A thread appends what was counted as one JSON line; whoever
-holds the node's lock folds the lines into the registry, each once (``registry.usage``). A killed
-process loses what it had not yet spooled: two seconds of counts at most, never a token.
+holds the node's lock folds the lines into the registry, each once (``registry.tokens.usage``). A
+killed process loses what it had not yet spooled: two seconds of counts at most, never a token.
 
 A spool file is locked by its process for as long as that lives; so a file whose lock can be had
 belongs to the dead, and is removed once it is folded.

@@ -17,21 +17,21 @@ from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from gatepass.core.errors import GatepassError, InvalidInput
-from gatepass.node import Node
-from gatepass.verify.client_address import TrustedProxies
+from gatepass.node.node import Node
+from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web import api, metrics, pages
 from gatepass.web.api.body import field_errors
-from gatepass.web.authz import Endpoints
 from gatepass.web.bodies import Bodies
+from gatepass.web.caller import Refused, refuse_from_outside
 from gatepass.web.cookies import cookie_name, login_cookie
-from gatepass.web.deps import Refused, refuse_from_outside
-from gatepass.web.edge import Edge
 from gatepass.web.feed.paths import FeedPaths
-from gatepass.web.gateway_asgi import GatewayPaths
+from gatepass.web.gateway.asgi import GatewayPaths
+from gatepass.web.gateway.endpoints import Endpoints
+from gatepass.web.http_boundary import Edge
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.openapi import openapi_document
 from gatepass.web.own_address import opened_elsewhere
-from gatepass.web.pages.errors import error_page
+from gatepass.web.pages.layout.errors import error_page
 from gatepass.web.problem_response import problem_response
 from gatepass.web.problems import (
     Problem,

@@ -10,13 +10,13 @@ from starlette.concurrency import run_in_threadpool
 
 from gatepass.core.errors import Forbidden
 from gatepass.core.networks import format_address
-from gatepass.node import Node
-from gatepass.registry import invitation_links, password_resets
-from gatepass.registry.database import Committed
-from gatepass.registry.users import User
-from gatepass.verify.refusals import FORWARDING_UNREADABLE
-from gatepass.web.deps import address_of, node_of
-from gatepass.web.hashing import Place, hashing
+from gatepass.node.node import Node
+from gatepass.registry.directory.users import User
+from gatepass.registry.membership import invitation_links, password_resets
+from gatepass.registry.storage.database import Committed
+from gatepass.verify.http.refusals import FORWARDING_UNREADABLE
+from gatepass.web.caller import address_of, node_of
+from gatepass.web.hashing_pool import Place, hashing
 
 T = TypeVar("T")
 

@@ -15,10 +15,13 @@ from collections.abc import Iterable, Iterator
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from gatepass.core.networks import parse_address
-from gatepass.node import Node
-from gatepass.registry import changes, history, node_records, receipts, usage
-from gatepass.registry.node_records import STATES, KnownNode
-from gatepass.web.deps import OurNode
+from gatepass.node.node import Node
+from gatepass.registry.grants import history
+from gatepass.registry.replication import node_status, receipts
+from gatepass.registry.replication.node_status import STATES, KnownNode
+from gatepass.registry.storage import revisions
+from gatepass.registry.tokens import usage
+from gatepass.web.caller import OurNode
 from gatepass.web.openapi import VERSION
 
 router = APIRouter(include_in_schema=False)
@@ -48,8 +51,8 @@ def _speaks_for_itself(request: Request) -> bool:
 def _figures(node: Node) -> Iterator[str]:
     with node.database.reading(node.clock.now()) as session:
         decisions = usage.decision_counts(session)
-        revision, _ = changes.here(session)
-        known = node_records.latest_seen(session)
+        revision, _ = revisions.here(session)
+        known = node_status.latest_seen(session)
         receipts_open = receipts.open_count(session)
         shortened = history.times_shortened(session)
     yield from _family(

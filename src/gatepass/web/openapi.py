@@ -10,8 +10,8 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
 
+from gatepass.web.api.confirmation import HEADER
 from gatepass.web.api.shapes import ProblemDocument
-from gatepass.web.confirmation import HEADER
 from gatepass.web.feed.document import feed_paths, feed_schemas
 from gatepass.web.problems import MEDIA_TYPE
 

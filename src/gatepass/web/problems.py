@@ -23,8 +23,8 @@ from gatepass.core.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from gatepass.verify.refusals import SENTENCES as REFUSALS
-from gatepass.verify.refusals import TOKEN_AT_FAULT, scope_of, sentence, www_authenticate
+from gatepass.verify.http.refusals import SENTENCES as REFUSALS
+from gatepass.verify.http.refusals import TOKEN_AT_FAULT, scope_of, sentence, www_authenticate
 from gatepass.web.strict_json import BrokenJSON
 
 MEDIA_TYPE = "application/problem+json"

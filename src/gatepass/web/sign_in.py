@@ -7,20 +7,20 @@ from starlette.concurrency import run_in_threadpool
 
 from gatepass.core.errors import Forbidden
 from gatepass.core.networks import format_address
-from gatepass.node import Node
-from gatepass.registry import throttling
-from gatepass.registry.sign_in import SignedIn
-from gatepass.registry.sign_in import sign_in as sign_in_to
-from gatepass.verify.refusals import FORWARDING_UNREADABLE
-from gatepass.web.deps import address_of, node_of
-from gatepass.web.hashing import Place, hashing
+from gatepass.node.node import Node
+from gatepass.registry.authentication import throttling
+from gatepass.registry.authentication.sign_in import SignedIn
+from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
+from gatepass.verify.http.refusals import FORWARDING_UNREADABLE
+from gatepass.web.caller import address_of, node_of
+from gatepass.web.hashing_pool import Place, hashing
 
 
 async def sign_in(request: Request, email: str, password: str, code: str | None = None) -> SignedIn:
     """Sign in whoever sent *request*; API and pages alike.
 
     Raises:
-        SignInFailed, TooManyAttempts: as ``registry.sign_in`` says.
+        SignInFailed, TooManyAttempts: as ``registry.authentication.sign_in`` says.
         Forbidden: ``address_not_allowed``; where the request comes from can't be told.
         Unavailable: too many are signing in already.
     """

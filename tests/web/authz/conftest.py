@@ -8,8 +8,8 @@ import pytest
 from asking import Ask, asgi, plain
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
-from gatepass.verify.client_address import TrustedProxies
-from gatepass.web.authz import Endpoints
+from gatepass.verify.http.client_address import TrustedProxies
+from gatepass.web.gateway.endpoints import Endpoints
 from workers import Worker, ask
 from world import Clocks, World
 

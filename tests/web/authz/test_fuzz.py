@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from asking import plain
 from gatepass.core.reason import STATUS
-from gatepass.web.authz import GATEWAY, VERIFY, Endpoints
+from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints
 from world import World
 
 REASONS = {*STATUS, "peer_not_trusted"}

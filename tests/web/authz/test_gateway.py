@@ -6,8 +6,8 @@ import pytest
 
 from asking import Ask, asgi, plain
 from gatepass.core.reason import STATUS
-from gatepass.verify.client_address import TrustedProxies
-from gatepass.web.authz import GATEWAY, LONGEST_PERMISSIONS, Endpoints
+from gatepass.verify.http.client_address import TrustedProxies
+from gatepass.web.gateway.endpoints import GATEWAY, LONGEST_PERMISSIONS, Endpoints
 from workers import ask
 from world import MANY, World
 

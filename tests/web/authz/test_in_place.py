@@ -5,7 +5,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
-from gatepass.web.in_place import InPlaceLoop, on_the_loop
+from gatepass.web.gateway.inline_loop import InPlaceLoop, on_the_loop
 
 
 def handed_over(handler: Coroutine[Any, Any, None]) -> tuple[int, int]:

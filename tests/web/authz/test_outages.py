@@ -14,11 +14,11 @@ import pytest
 from asking import Ask, asgi, plain
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
-from gatepass.verify.client_address import TrustedProxies
 from gatepass.verify.clock import Clock
+from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
-from gatepass.web.authz import GATEWAY, VERIFY, Endpoints
+from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints
 from workers import Answer, Worker, ask
 from world import World
 

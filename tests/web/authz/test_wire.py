@@ -9,8 +9,8 @@ import pytest
 
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
-from gatepass.web.authz import GATEWAY, VERIFY
 from gatepass.web.bodies import MOST_BODY_BYTES
+from gatepass.web.gateway.endpoints import GATEWAY, VERIFY
 from workers import Worker, ask, exchange
 from world import World
 

@@ -4,6 +4,7 @@ const other = location.hostname === "localhost" ? "127.0.0.1" : "localhost";
 const there = `${location.protocol}//${other}${location.port ? `:${location.port}` : ""}`;
 
 const byId = (id) => document.getElementById(id);
+let latest;
 byId("here").textContent = here;
 byId("there").textContent = there;
 
@@ -38,7 +39,9 @@ byId("call").addEventListener("submit", (event) => {
 });
 if (byId("token").value) calls.list();
 
+// Only the last call's answer is shown: an earlier one may come after it.
 async function ask(method, path, show, body) {
+  const call = (latest = Symbol());
   const answer = byId("answer");
   answer.hidden = false;
   answer.setAttribute("aria-busy", "true");
@@ -59,6 +62,7 @@ async function ask(method, path, show, body) {
   } catch {
     said = null;
   }
+  if (call !== latest) return;
   const took = Math.round(performance.now() - started);
   byId("asked").textContent = `${method} ${there}${path} · ${took} ms`;
   if (!said) {

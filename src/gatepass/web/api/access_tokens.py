@@ -6,8 +6,9 @@ from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import access_tokens
+from gatepass.registry.tokens import access_tokens
 from gatepass.web.api.body import Fields, NoFields, body, takes
+from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.shapes import (
     Limit,
     Listed,
@@ -22,8 +23,7 @@ from gatepass.web.api.shapes import (
     person_name,
     wanted_tags,
 )
-from gatepass.web.confirmation import mark, settled
-from gatepass.web.deps import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Access tokens"])
 

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import allowlist, shut_out
 from gatepass.registry.actor import Actor
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy import allowlist_impact as shut_out
 from gatepass.web.api.body import Fields, body, takes
+from gatepass.web.api.confirmation import settled
 from gatepass.web.api.shapes import Record, Time, wanted_tags
-from gatepass.web.confirmation import settled
-from gatepass.web.deps import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Company"])
 

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from gatepass.core.credentials import ID_LENGTH
-from gatepass.registry import audit
+from gatepass.registry.audit import events, sentences
+from gatepass.registry.audit import search as audit_search
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, TakenTime, Term, Time
-from gatepass.web.deps import Authenticated, OurNode
+from gatepass.web.caller import Authenticated, OurNode
 from gatepass.web.times import format_time
 
 router = APIRouter(tags=["Audit"])
@@ -74,7 +75,7 @@ async def wanted(
     ] = None,
     since: Annotated[TakenTime | None, Query(description="At or after this time.")] = None,
     until: Annotated[TakenTime | None, Query(description="Before this time.")] = None,
-) -> audit.Filters:
+) -> audit_search.Filters:
     """The filters of the query."""
     return {
         "action": action,
@@ -89,7 +90,7 @@ async def wanted(
     }
 
 
-Wanted = Annotated[audit.Filters, Depends(wanted)]
+Wanted = Annotated[audit_search.Filters, Depends(wanted)]
 
 
 @router.get("/audit-events", summary="Who did what, when, from where")
@@ -102,11 +103,11 @@ def search(
 ) -> Listed[AuditEvent]:
     """Needs `audit:get`."""
     with node.database.reading(node.clock.now()) as session:
-        page = audit.list_(session, actor, limit=limit, cursor=cursor, **filters)
+        page = audit_search.list_(session, actor, limit=limit, cursor=cursor, **filters)
     return Listed[AuditEvent](items=[sent(event) for event in page.items], next=page.next)
 
 
-def sent(event: audit.AuditEvent) -> AuditEvent:
+def sent(event: events.AuditEvent) -> AuditEvent:
     """An event as the API sends it."""
     return AuditEvent(
         id=event.id,
@@ -123,7 +124,7 @@ def sent(event: audit.AuditEvent) -> AuditEvent:
         subject=AuditSubject.model_validate(event.subject),
         before=with_times(event.before),
         after=with_times(event.after),
-        sentence=audit.sentence(event),
+        sentence=sentences.sentence(event),
     )
 
 

@@ -14,15 +14,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
-from gatepass.node import Node
-from gatepass.registry import audit
+from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
-from gatepass.registry.audit import AuditEvent
-from gatepass.registry.paging import LARGEST_PAGE
-from gatepass.registry.standing import standing
+from gatepass.registry.audit import search, sentences
+from gatepass.registry.audit.events import AuditEvent
+from gatepass.registry.grants.authorization import standing
+from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.api.audit_events import Wanted, sent, with_times
 from gatepass.web.api.csv_cells import csv_cell
-from gatepass.web.deps import Authenticated, OurNode
+from gatepass.web.caller import Authenticated, OurNode
 from gatepass.web.times import format_time
 
 router = APIRouter(tags=["Audit"])
@@ -33,7 +33,7 @@ _MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson
 _LINE_ENDS = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
 _COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
     "at": lambda event: format_time(event.at),
-    "sentence": audit.sentence,
+    "sentence": sentences.sentence,
     "action": lambda event: event.action,
     "actor_kind": lambda event: event.actor_kind,
     "actor_id": lambda event: event.actor_id,
@@ -68,7 +68,7 @@ def export(
     return exported(node, actor, format, filters)
 
 
-def exported(node: Node, actor: Actor, format: FileFormat, filters: audit.Filters) -> Response:
+def exported(node: Node, actor: Actor, format: FileFormat, filters: search.Filters) -> Response:
     """The events as a file to keep.
 
     Raises:
@@ -77,8 +77,8 @@ def exported(node: Node, actor: Actor, format: FileFormat, filters: audit.Filter
     """
     now = node.clock.now()
     with node.database.reading(now) as session:
-        filters = {**filters, "newest": audit.newest_number(session)}
-        total = audit.count(session, actor, **filters)
+        filters = {**filters, "newest": search.newest_number(session)}
+        total = search.count(session, actor, **filters)
     day = datetime.fromtimestamp(now / 1000, UTC).date()
     return StreamingResponse(
         _FORMATS[format](_pages(node, actor, filters)),
@@ -91,13 +91,13 @@ def exported(node: Node, actor: Actor, format: FileFormat, filters: audit.Filter
     )
 
 
-def _pages(node: Node, actor: Actor, filters: audit.Filters) -> Iterator[list[AuditEvent]]:
+def _pages(node: Node, actor: Actor, filters: search.Filters) -> Iterator[list[AuditEvent]]:
     cursor = None
     while True:
         with node.database.reading(node.clock.now()) as session:
             # Whoever loses the right to the log meanwhile gets no further.
             reader = standing(session, actor)
-            page = audit.list_(session, reader, limit=LARGEST_PAGE, cursor=cursor, **filters)
+            page = search.list_(session, reader, limit=LARGEST_PAGE, cursor=cursor, **filters)
         yield page.items
         cursor = page.next
         if cursor is None:

@@ -6,8 +6,10 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from gatepass.core.errors import NotConfirmed
-from gatepass.registry import authentications, companies
+from gatepass.registry.authentication import sessions
+from gatepass.registry.directory import companies
 from gatepass.web.api.body import Fields, NoFields, body, takes
+from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.shapes import (
     Limit,
     Listed,
@@ -19,9 +21,8 @@ from gatepass.web.api.shapes import (
     person_id,
     person_name,
 )
-from gatepass.web.confirmation import mark, settled
+from gatepass.web.caller import Calling, OurNode, SignedIn
 from gatepass.web.cookies import clear_login_cookie, login_cookie
-from gatepass.web.deps import Calling, OurNode, SignedIn
 from gatepass.web.problem_response import problem_response
 from gatepass.web.problems import problem_of_error
 from gatepass.web.sign_in import sign_in
@@ -112,7 +113,7 @@ def recent(
 ) -> Listed[Authentication]:
     """One's own; others' with `users:manage`."""
     with node.database.reading(node.clock.now()) as session:
-        page = authentications.list_(session, actor, user=user, limit=limit, cursor=cursor)
+        page = sessions.list_(session, actor, user=user, limit=limit, cursor=cursor)
     items = [Authentication.model_validate(one) for one in page.items]
     return Listed[Authentication](items=items, next=page.next)
 
@@ -132,7 +133,7 @@ def deactivate(
     """One's own; others' with `users:manage`, an operator's by operators alone (403
     `operator_required`). Repeating it changes nothing."""
     with node.database.changing(node.clock.now()) as change:
-        ended = authentications.deactivate(change.session, actor, id)
+        ended = sessions.deactivate(change.session, actor, id)
     return settled(change.confirmed, _sent(ended, response))
 
 
@@ -146,7 +147,7 @@ def deactivate_others(
 ) -> DeactivatedOthers:
     """Whoever else is signed in as this user is out with their next call."""
     with node.database.changing(node.clock.now()) as change:
-        ended = authentications.deactivate_others(change.session, actor)
+        ended = sessions.deactivate_others(change.session, actor)
     return settled(change.confirmed, DeactivatedOthers(deactivated=ended))
 
 
@@ -162,7 +163,7 @@ def sign_out(
 ) -> Response:
     """Deactivates the authentication in use. A browser forgets its cookie."""
     with node.database.changing(node.clock.now()) as change:
-        ended = authentications.sign_out(change.session, actor)
+        ended = sessions.sign_out(change.session, actor)
     response = Response(status_code=204)
     if not change.confirmed:
         current = Authentication.model_validate(ended).model_dump(mode="json")
@@ -189,7 +190,7 @@ def me(node: OurNode, caller: Calling) -> Me:
     )
 
 
-def _sent(made: authentications.Authentication, response: Response) -> Authentication:
+def _sent(made: sessions.Authentication, response: Response) -> Authentication:
     sent = Authentication.model_validate(made)
     response.headers["ETag"] = sent.entity_tag()
     return sent

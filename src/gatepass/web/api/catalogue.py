@@ -4,9 +4,9 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from gatepass.core.errors import InvalidInput
-from gatepass.registry.paging import Cursor, read_cursor
+from gatepass.registry.storage.paging import Cursor, read_cursor
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record
-from gatepass.web.deps import OurNode, SignedIn
+from gatepass.web.caller import OurNode, SignedIn
 
 router = APIRouter(tags=["Permissions"])
 

@@ -7,12 +7,13 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import companies, second_factor_rule
 from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import totp_policy
+from gatepass.registry.directory import companies
 from gatepass.web.api.body import Fields, body, takes
+from gatepass.web.api.confirmation import settled
 from gatepass.web.api.shapes import Record, Time, wanted_tags
-from gatepass.web.confirmation import settled
-from gatepass.web.deps import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Company"])
 
@@ -82,7 +83,7 @@ def _changed(
         if_match = None
     if "second_factor_required" in fields:
         wanted = changes.second_factor_required
-        company = second_factor_rule.require_of_everyone(session, actor, wanted, if_match=if_match)
+        company = totp_policy.require_of_everyone(session, actor, wanted, if_match=if_match)
     return company
 
 

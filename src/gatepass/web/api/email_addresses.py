@@ -8,13 +8,14 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, InvalidInput
-from gatepass.registry import email_changes, pending_email_changes, user_search, users
+from gatepass.registry.directory import user_search, users
+from gatepass.registry.membership import email_changes, pending_email_changes
 from gatepass.web.api.body import Fields, NoFields, body, takes
+from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.shapes import Record, RecordId, Time, person_id, person_name, wanted_tags
 from gatepass.web.api.users import readable
-from gatepass.web.confirmation import mark, settled
-from gatepass.web.deps import OurNode, SignedIn
-from gatepass.web.hashing import Place, hashing
+from gatepass.web.caller import OurNode, SignedIn
+from gatepass.web.hashing_pool import Place, hashing
 
 router = APIRouter(tags=["Users"])
 

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from gatepass.registry import invitations
+from gatepass.registry.membership import invitations
 from gatepass.web.api.body import Fields, NoFields, body, takes
+from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.shapes import (
     Limit,
     Listed,
@@ -17,8 +18,7 @@ from gatepass.web.api.shapes import (
     person_id,
     person_name,
 )
-from gatepass.web.confirmation import mark, settled
-from gatepass.web.deps import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, OurNode, SignedIn
 from gatepass.web.mail_links import accept_invitation
 
 router = APIRouter(tags=["Invitations"])

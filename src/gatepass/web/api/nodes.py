@@ -5,9 +5,9 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from gatepass.registry import node_records
+from gatepass.registry.replication import node_status
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, Time
-from gatepass.web.deps import OurNode, SignedIn
+from gatepass.web.caller import OurNode, SignedIn
 
 router = APIRouter(tags=["Nodes"])
 
@@ -32,7 +32,7 @@ class Node(Record):
     first_seen_at: Time
     seen_at: Time
     vouched_at: Time = Field(description="The latest moment it is known to have been vouched for.")
-    state: node_records.NodeStatus = Field(
+    state: node_status.NodeStatus = Field(
         description="`current`; `behind`: it lacks what changed more than a second ago; `stale`: "
         "not vouched for, it answers 503; `gone`: not heard of for a minute."
     )
@@ -46,6 +46,6 @@ def search(
 ) -> Listed[Node]:
     """For operators. Who decides by these grants, and how far each has come."""
     with node.database.reading(node.clock.now()) as session:
-        page = node_records.list_(session, actor, limit=limit, cursor=cursor)
+        page = node_status.list_(session, actor, limit=limit, cursor=cursor)
     items = [Node.model_validate(each) for each in page.items]
     return Listed[Node](items=items, next=page.next)

@@ -5,9 +5,10 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from gatepass.registry import receipt_records
+from gatepass.registry.replication import receipt_status
+from gatepass.registry.tokens import access_tokens
 from gatepass.web.api.shapes import Record, RecordId, Time
-from gatepass.web.deps import Authenticated, OurNode
+from gatepass.web.caller import Authenticated, OurNode
 
 router = APIRouter(tags=["Access tokens"])
 
@@ -19,7 +20,7 @@ class Confirmation(Record):
     name: str
     kind: Literal["node", "embedded"]
     confirmed_at: Time | None = Field(description="When it acknowledged that it refuses.")
-    state: receipt_records.ConfirmationState = Field(
+    state: receipt_status.ConfirmationState = Field(
         description="`refusing`; `waiting`: not acknowledged yet; `silent`: not acknowledged, and "
         "not vouched for any more, so that it can't say “allowed” either."
     )
@@ -43,4 +44,4 @@ def get(node: OurNode, actor: Authenticated, id: RecordId) -> Receipt:
     """Needs `access-tokens:get`. There is none for a token that hasn't been deactivated, and none
     a week after everyone refused it: the audit log keeps what came of it."""
     with node.database.reading(node.clock.now()) as session:
-        return Receipt.model_validate(receipt_records.of_access_token(session, actor, id))
+        return Receipt.model_validate(access_tokens.receipt(session, actor, id))

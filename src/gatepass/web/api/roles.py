@@ -6,11 +6,11 @@ from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
 from gatepass.core.errors import Conflict, NotConfirmed
-from gatepass.registry import roles
+from gatepass.registry.directory import roles
 from gatepass.web.api.body import Fields, body, takes
+from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, RecordId, wanted_tags
-from gatepass.web.confirmation import mark, settled
-from gatepass.web.deps import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Roles"])
 

@@ -16,8 +16,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gatepass.registry.fields import storable
-from gatepass.registry.paging import LARGEST_PAGE
+from gatepass.registry.input.text import storable
+from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.times import format_time, parse_time
 
 T = TypeVar("T")

@@ -6,8 +6,10 @@ from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
 from gatepass.core.errors import Conflict
-from gatepass.registry import user_changes, user_search, users
+from gatepass.registry.directory import user_search, users
+from gatepass.registry.membership import user_changes
 from gatepass.web.api.body import Fields, NoFields, body, takes
+from gatepass.web.api.confirmation import settled
 from gatepass.web.api.shapes import (
     Limit,
     Listed,
@@ -20,8 +22,7 @@ from gatepass.web.api.shapes import (
     person_name,
     wanted_tags,
 )
-from gatepass.web.confirmation import settled
-from gatepass.web.deps import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Users"])
 

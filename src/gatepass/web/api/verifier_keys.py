@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 
-from gatepass.registry import verifier_keys
+from gatepass.registry.directory import verifier_keys
 from gatepass.web.api.body import NoFields, body, takes
+from gatepass.web.api.confirmation import settled
 from gatepass.web.api.shapes import (
     Limit,
     Listed,
@@ -16,8 +17,7 @@ from gatepass.web.api.shapes import (
     person_id,
     person_name,
 )
-from gatepass.web.confirmation import settled
-from gatepass.web.deps import OurNode, SignedIn
+from gatepass.web.caller import OurNode, SignedIn
 
 router = APIRouter(tags=["Verifier keys"])
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from gatepass.registry.changes import Position
+from gatepass.registry.storage.revisions import Position
 from gatepass.web.feed import body
 
 

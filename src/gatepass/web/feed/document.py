@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
-from gatepass.verify.frames import MEDIA_TYPE
+from gatepass.verify.replica.frames import MEDIA_TYPE
 from gatepass.web.feed.acknowledgement import Acknowledgement
 from gatepass.web.feed.limits import MOST_NAMED
-from gatepass.web.feed.use import Use
+from gatepass.web.feed.usage_report import Use
 
 _KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"x-access-token": []}]
 

@@ -7,7 +7,7 @@ import msgspec
 
 from gatepass.core.credentials import LOGIN_TOKEN, VERIFIER_KEY
 from gatepass.core.permissions import covers, is_wildcard, resource_wildcard
-from gatepass.registry.changes import Change
+from gatepass.registry.storage.revisions import Change
 
 #: So many companies, and so many permissions, may be named.
 MOST_NAMED = 200

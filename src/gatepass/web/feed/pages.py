@@ -14,9 +14,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gatepass.core.errors import Unavailable
-from gatepass.registry.changes import Position
+from gatepass.registry.storage.revisions import Position
 from gatepass.verify.grant_file import READ_TIMEOUT_S, TABLES
-from gatepass.web.feed.cut import portions
+from gatepass.web.feed.chunking import portions
 
 Row = tuple[str, str, bytes, int]
 

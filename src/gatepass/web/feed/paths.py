@@ -17,13 +17,12 @@ from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError
 from gatepass.core.networks import format_address
-from gatepass.node import Node
-from gatepass.registry.nodes import Presence
-from gatepass.verify.client_address import TrustedProxies
-from gatepass.verify.frames import MEDIA_TYPE
-from gatepass.verify.identity import known_as
-from gatepass.verify.presented import read_credential
-from gatepass.web.authz import Reply
+from gatepass.node.node import Node
+from gatepass.registry.replication.liveness import Presence
+from gatepass.verify.http.client_address import TrustedProxies
+from gatepass.verify.http.request_credentials import read_credential
+from gatepass.verify.replica.frames import MEDIA_TYPE
+from gatepass.verify.replica.identity import known_as
 from gatepass.web.bodies import (
     CLOSE,
     MOST_BODY_BYTES,
@@ -33,16 +32,17 @@ from gatepass.web.bodies import (
     announced_length,
     discard_small,
 )
-from gatepass.web.edge import log_unhandled
 from gatepass.web.feed.acknowledgement import read_acknowledgement
-from gatepass.web.feed.hanging_up import hang_up
-from gatepass.web.feed.presence import Presences
-from gatepass.web.feed.question import Question, read_question
+from gatepass.web.feed.close_socket import hang_up
+from gatepass.web.feed.heartbeat import Presences
 from gatepass.web.feed.source import Source
 from gatepass.web.feed.stream import Stream
-from gatepass.web.feed.use import fold_use
-from gatepass.web.gateway_asgi import address_of, lines_of, pieces_of, read_body, send_reply
-from gatepass.web.gateway_port import refusal
+from gatepass.web.feed.subscribe_query import Question, read_question
+from gatepass.web.feed.usage_report import fold_use
+from gatepass.web.gateway.asgi import address_of, lines_of, pieces_of, read_body, send_reply
+from gatepass.web.gateway.endpoints import Reply
+from gatepass.web.gateway.rsgi import refusal
+from gatepass.web.http_boundary import log_unhandled
 from gatepass.web.problems import (
     Problem,
     problem_of_error,

@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from gatepass.node import Node
-from gatepass.registry import changes
-from gatepass.registry.changes import Place
-from gatepass.verify import frames
-from gatepass.web.feed.cut import portions
+from gatepass.node.node import Node
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.revisions import Place
+from gatepass.verify.replica import frames
+from gatepass.web.feed.chunking import portions
 from gatepass.web.feed.limits import Limits
 
 _MOST_ROWS = 2_000
@@ -73,11 +73,11 @@ class Slices:
 
     def _read(self, place: Place, limits: Limits) -> Slice | None:
         with self._node.database.reading(self._node.clock.now()) as session:
-            if not changes.is_whole(session, place):
+            if not revisions.is_whole(session, place):
                 return None
-            left = changes.left(session, place)
+            left = revisions.left(session, place)
             most = left % _MOST_ROWS or _MOST_ROWS
-            found = next(portions(changes.read_on(session, place, most)), [])
+            found = next(portions(revisions.read_on(session, place, most)), [])
         frame = frames.encode(frames.pack(limits.of(found)))
         if len(found) == left:
             return Slice(frame, None)

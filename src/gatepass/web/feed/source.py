@@ -25,14 +25,14 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import GatepassError, Unavailable
-from gatepass.node import Node
-from gatepass.registry import changes
-from gatepass.registry.changes import Change, Place, Position
-from gatepass.verify import frames
-from gatepass.web.edge import log_unhandled
-from gatepass.web.feed.cut import portions
+from gatepass.node.node import Node
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.revisions import Change, Place, Position
+from gatepass.verify.replica import frames
+from gatepass.web.feed.chunking import portions
 from gatepass.web.feed.limits import Limits
 from gatepass.web.feed.slices import Slice, Slices
+from gatepass.web.http_boundary import log_unhandled
 
 #: Streams look after themselves this often even if nothing changes: heartbeats, keys, limits.
 BEAT_SECONDS = 0.5
@@ -216,22 +216,22 @@ class Source:
         asked_ns = self._own_stamp() if self._copy else self._node.clock.boot_ns()
         own = self._shared.position
         with self._node.database.reading(self._node.clock.now()) as session:
-            if self._copy and not changes.known(session, own):
+            if self._copy and not revisions.known(session, own):
                 asked_ns = None
-            there = changes.here(session)
+            there = revisions.here(session)
             # Nothing new there, and this node is elsewhere: then whoever stays waits for it.
             stays_ns = None if self._copy and there != own else asked_ns
             at_once = min(MOST_AT_ONCE, MOST_CHANGES)
             long = {
                 after
                 for after in wanted
-                if after != there and changes.more_than(session, after[0], at_once)
+                if after != there and revisions.more_than(session, after[0], at_once)
             }
-            reach = changes.beyond_reach(session, MOST_CHANGES) if long else 0
+            reach = revisions.beyond_reach(session, MOST_CHANGES) if long else 0
             found: dict[Position, Step | None] = {}
             for after in wanted:
                 if after in long:
-                    is_near = after[0] >= reach and changes.known(session, after)
+                    is_near = after[0] >= reach and revisions.known(session, after)
                     unread = Place(there, after[0])
                     found[after] = Step(there, [], asked_ns, unread) if is_near else None
                 else:
@@ -254,5 +254,5 @@ def outage(error: Exception) -> GatepassError:
 
 
 def _step(session: Session, after: Position, asked_ns: int | None) -> Step | None:
-    found = changes.since(session, after)
+    found = revisions.since(session, after)
     return None if found is None else Step(*found, asked_ns)

@@ -6,15 +6,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar
 
 from gatepass.core.errors import Unavailable
-from gatepass.node import Node
-from gatepass.registry.changes import Place, Position
-from gatepass.verify import frames
-from gatepass.verify.frames import Opening, Reached
-from gatepass.verify.identity import identity
+from gatepass.node.node import Node
+from gatepass.registry.storage.revisions import Place, Position
+from gatepass.verify.replica import frames
+from gatepass.verify.replica.frames import Opening, Reached
+from gatepass.verify.replica.identity import identity
+from gatepass.web.feed.heartbeat import Present
 from gatepass.web.feed.pages import Pages
-from gatepass.web.feed.presence import Present
-from gatepass.web.feed.question import Question
 from gatepass.web.feed.source import Source, Step
+from gatepass.web.feed.subscribe_query import Question
 
 # Followers spread over the nodes again now and then. Long streams also lose time: a thousandth of
 # a stream's age is taken off every stamp, for clocks that run at different speeds.

@@ -1,73 +1,30 @@
-"""The dashboard: server-rendered pages, one module a screen."""
+"""The dashboard: server-rendered pages, one module a screen, screens of a kind in one package."""
 
 from fastapi import APIRouter
 
-from gatepass.web.pages import (
-    access_token,
-    access_token_edit,
-    access_token_new,
-    access_tokens,
-    account,
-    account_email,
-    account_password,
-    account_two_factor,
-    audit_log,
-    authentications,
-    company,
-    company_second_factor,
-    company_security,
-    docs,
-    email_change,
-    errors,
-    invitation_accept,
-    invitation_new,
-    invitations,
-    nodes,
-    password_resets,
-    role_form,
-    roles,
-    sign_in,
-    static_files,
-    styleguide,
-    user_deactivate,
-    user_email,
-    user_role,
-    user_second_factor,
-    users,
-)
+from gatepass.web.pages.access_tokens import detail, edit, index, new
+from gatepass.web.pages.account import authentications, email, password, profile, two_factor
+from gatepass.web.pages.audit import log
+from gatepass.web.pages.company import nodes, role_form, roles, second_factor, security
+from gatepass.web.pages.company import profile as company
+from gatepass.web.pages.layout import errors, static_files
+from gatepass.web.pages.people import deactivate, invitation_new, invitations, role, users
+from gatepass.web.pages.people import email as user_email
+from gatepass.web.pages.people import second_factor as user_second_factor
+from gatepass.web.pages.reference import docs, styleguide
+from gatepass.web.pages.sign_in import accept_invitation, email_change, password_resets, sign_in
 
 router = APIRouter(include_in_schema=False)
 for _screen in (
     static_files,
-    sign_in,
-    access_tokens,
-    # Before the page of one token: "new" is no id.
-    access_token_new,
-    access_token_edit,
-    access_token,
-    account,
-    account_email,
-    account_password,
-    account_two_factor,
-    audit_log,
-    authentications,
-    company_security,
-    email_change,
-    invitation_new,
-    invitations,
-    invitation_accept,
-    password_resets,
-    company,
-    company_second_factor,
-    users,
-    user_role,
-    user_email,
-    user_deactivate,
-    user_second_factor,
-    # Before the page of one role, for the same reason.
-    role_form,
-    roles,
-    nodes,
+    *(sign_in, accept_invitation, password_resets, email_change),
+    # "new" is no token's id, so its page goes before that of one token.
+    *(index, new, edit, detail),
+    *(profile, email, password, two_factor, authentications),
+    # Nor is it a role's.
+    *(company, security, second_factor, role_form, roles, nodes),
+    *(users, role, user_email, user_second_factor, deactivate, invitation_new, invitations),
+    log,
     docs,
 ):
     router.include_router(_screen.router)

@@ -1,5 +1,5 @@
 // What every page gets: local times, copying, the / key, dialogs, one submit per form. Pages work
-// without any of it; what only some pages need is fetched by those alone.
+// without any of it. What only some pages need, those name as scripts of their own.
 import { localise } from "./times.js";
 
 const find = (selector) => document.querySelector(selector);
@@ -61,20 +61,9 @@ async function copy(button) {
   setTimeout(() => (words.textContent = before), 2000);
 }
 
-if (find("[data-token-form]")) import("./token_form.js");
-if (find("[data-allowlist-form]")) import("./allowlist.js");
-if (find("[data-role-form]")) import("./role_form.js");
-if (find("[data-filter-form]")) import("./list.js");
-if (find("[data-live]")) import("./live.js");
-if (find("[data-shown-once]")) import("./once.js");
-if (find("[data-password]")) import("./password.js");
-if (find("[data-ending]")) import("./session.js");
-
 // Signed in again in the midst of a form: shown again at once. Back leads to it, not to here.
 const resumed = find("form[data-resume]");
 if (resumed) {
   history.replaceState(null, "", resumed.getAttribute("action"));
   resumed.requestSubmit();
 }
-if (find("[data-local-time]")) import("./log_filter.js");
-if (find("[data-export-dialog]")) import("./export.js");

@@ -1,0 +1,167 @@
+"""``gatepass export`` and ``gatepass import``: a whole installation into a file, and out of it."""
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from gatepass.cli.installation import opened
+from gatepass.cli.output import AsJson, print_json, when
+from gatepass.cli.tree import app
+from gatepass.core.errors import Unavailable
+from gatepass.node.node import Node
+from gatepass.registry.authentication import totp
+from gatepass.registry.backup import export_file, export_import
+from gatepass.registry.backup.contents import Content, Progress
+from gatepass.registry.storage.schema import require_utf8
+from gatepass.web.times import format_time
+
+_NAMES = {
+    "companies": ("company", "companies"),
+    "users": ("user", "users"),
+    "access_tokens": ("access token", "access tokens"),
+    "audit_events": ("audit event", "audit events"),
+}
+
+# Whether it can be read is found out by reading it, and said in one line as all else.
+File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, readable=False)]
+
+
+@app.command()
+def export(file: File, json: AsJson = False) -> None:
+    """Write the whole installation into a new file, also while it is served."""
+    with opened() as node, progress_bars() as progress:
+        now = node.clock.now()
+        found = export_import.export(node.database, file, now=now, progress=progress)
+        key_needed, key = key_is_needed(node), node.sealing.path
+    if json:
+        print_json({"file": str(file), "at": format_time(now), "tables": as_told(found)})
+        return
+    typer.echo(f"Everything is in {file}, and was read back: {counted(found)}.", err=True)
+    if key_needed:
+        remind_of_key(f"copy {key} too, and keep it apart from the export")
+
+
+@app.command("import")
+def import_(file: File, json: AsJson = False) -> None:
+    """Fill an empty database with an export, from either engine into either."""
+    with (
+        opened(schemas=("empty", "current", "old", "newer")) as node,
+        progress_bars() as progress,
+    ):
+        require_utf8(node.database)
+        export_import.require_empty(node.database)
+        with export_file.opened(file, progress) as read, node.file.writing():
+            found = export_import.import_(
+                node.database, read, node.ended_log.read(), progress=progress
+            )
+            # A clock behind that moment would revive what has expired.
+            node.file.shared.saw(read.at)
+            at = read.at
+        key_fitting, key = key_fits(node), node.sealing.path
+    if json:
+        print_json({"file": str(file), "at": format_time(at), "tables": as_told(found)})
+        return
+    typer.echo(f"Everything of {when(at)} is here, and was read back: {counted(found)}.", err=True)
+    if not key_fitting:
+        remind_of_key(f"copy {key.name} from where the export was made to {key}")
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Show how far it is on a terminal, a line for each thing that is done; end where nothing is
+    half done when told to."""
+    console = Console(stderr=True)
+    with _interruptions() as interruptions:
+        if not console.is_terminal:
+            yield _Shown(interruptions, None)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+        with Bars(*columns, TimeElapsedColumn(), console=console) as bars:
+            yield _Shown(interruptions, bars)
+
+
+@contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """The signals that came meanwhile. In the midst of what a library does, an exception would be
+    lost or told as a fault of its own, and SIGTERM would leave what is half written. A second
+    signal acts at once."""
+    came: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        came.append(number)
+        signal.signal(number, former[number])
+
+    former: dict[int, Any] = {
+        number: signal.signal(number, note)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield came
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+class _Shown(Progress):
+    def __init__(self, interruptions: list[int], bars: Bars | None) -> None:
+        self._interruptions = interruptions
+        self._bars = bars
+        self._task: TaskID | None = None
+
+    def begin(self, doing: str, rows: int) -> None:
+        if self._bars is not None:
+            self._task = self._bars.add_task(doing, total=max(rows, 1), completed=0 if rows else 1)
+
+    def advance(self, rows: int) -> None:
+        if signal.SIGINT in self._interruptions:
+            raise KeyboardInterrupt
+        if self._interruptions:
+            # As a shell tells of a process that a signal ended.
+            raise SystemExit(128 + self._interruptions[0])
+        if self._bars is not None and self._task is not None:
+            self._bars.advance(self._task, rows)
+
+
+def as_told(found: Mapping[str, Content]) -> dict[str, Any]:
+    """The contents as JSON tells them."""
+    return {
+        table: {"rows": content.rows, "digest": content.digest}
+        for table, content in sorted(found.items())
+    }
+
+
+def counted(found: Mapping[str, Content]) -> str:
+    """What people count of the contents."""
+    return ", ".join(
+        f"{found[table].rows:,} {names[found[table].rows != 1]}" for table, names in _NAMES.items()
+    )
+
+
+def key_is_needed(node: Node) -> bool:
+    """Whether there are second factors: they are sealed with a key that is in no export."""
+    with node.database.reading(node.clock.now()) as session:
+        return totp.any_sealed(session) is not None
+
+
+def key_fits(node: Node) -> bool:
+    """Whether the second factors can be used with the key that this machine has."""
+    with node.database.reading(node.clock.now()) as session:
+        sealed = totp.any_sealed(session)
+    try:
+        if sealed is not None:
+            node.sealing.require(sealed)
+    except Unavailable:
+        return False
+    return True
+
+
+def remind_of_key(what_to_do: str) -> None:
+    """Say what second factors need besides."""
+    typer.echo(f"There are second factors: {what_to_do}.", err=True)

@@ -1,0 +1,61 @@
+"""The record of one thing that happened, as it is stored and shown."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from gatepass.registry.actor import Subject
+from gatepass.registry.storage.tables import access_tokens, audit_events
+
+#: Events, with what the access token that was used is called now.
+STORED = select(audit_events, access_tokens.c.label.label("token_label")).outerjoin(
+    access_tokens, access_tokens.c.id == audit_events.c.actor_credential
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One thing that happened. ``at`` is Unix ms.
+
+    Attributes:
+        action: such as ``access_token.created``.
+        actor_kind: ``user``, ``token``, ``command line`` or ``system``.
+        actor_id: the user's id (a token's maker), None for the command line and the system.
+        actor_credential: the access token or authentication that was in use.
+        token_label: what the access token that was in use is called now; None for anything else.
+        before, after: the fields that changed; never a secret or a digest.
+    """
+
+    id: str
+    company: str | None
+    at: int
+    actor_kind: str
+    actor_id: str | None
+    actor_name: str
+    actor_credential: str | None
+    token_label: str | None
+    address: str | None
+    action: str
+    subject: Subject
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+def event_of(row: Row[Any]) -> AuditEvent:
+    """A row of ``STORED`` as a record."""
+    return AuditEvent(
+        id=row.id,
+        company=row.company_id,
+        at=row.at,
+        actor_kind=row.actor_kind,
+        actor_id=row.actor_id,
+        actor_name=row.actor_name,
+        actor_credential=row.actor_credential,
+        token_label=row.token_label,
+        address=row.address,
+        action=row.action,
+        subject=Subject(row.subject_kind, row.subject_id, row.subject_name),
+        before=row.before,
+        after=row.after,
+    )

@@ -1,0 +1,89 @@
+"""Whom and what people mean when they search the log: a person's name, a token's label."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gatepass.core.credentials import ID_LENGTH
+from gatepass.core.errors import InvalidInput
+from gatepass.registry.actor import Actor
+from gatepass.registry.input.emails import fold_email
+from gatepass.registry.input.text import folded, storable
+from gatepass.registry.storage.paging import contains
+from gatepass.registry.storage.tables import access_tokens, users
+
+#: A log that left some of those out that are meant would be worse than a question.
+MOST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A user or token that is meant, and what it is called."""
+
+    id: str
+    name: str
+
+
+def token_id(text: str) -> str | None:
+    """The id in *text*, if that is one or begins with one, as a whole token text does."""
+    start = text[:ID_LENGTH]
+    fits = len(start) == ID_LENGTH and start.isascii() and start[5:].isalnum()
+    return start if fits and start[:5] in ("gpat_", "gplt_") else None
+
+
+def tokens_called(session: Session, actor: Actor, text: str) -> list[Named]:
+    """The company's access tokens with *text* in their labels; or the one token, of any kind, whose
+    id or whole text it is. Of a whole text the secret isn't looked at.
+
+    Raises:
+        Forbidden: without ``audit:get``.
+        InvalidInput: for ``token``; too many are called that.
+    """
+    actor.require("audit:get")
+    if not storable(text):
+        return []
+    wanted = [access_tokens.c.company_id == actor.company]
+    own_id = token_id(text)
+    if own_id is not None:
+        wanted.append(access_tokens.c.id == own_id)
+    else:
+        wanted.append(contains(session, access_tokens.c.label_folded, folded(text)))
+    rows = session.execute(
+        select(access_tokens.c.id, access_tokens.c.label)
+        .where(*wanted)
+        .order_by(access_tokens.c.created_at.desc(), access_tokens.c.id.desc())
+        .limit(MOST + 1)
+    ).all()
+    if own_id is not None and not rows:
+        return [Named(own_id, own_id)]
+    return _few("token", [Named(row.id, row.label) for row in rows])
+
+
+def people_called(session: Session, actor: Actor, text: str) -> list[Named]:
+    """The company's users with *text* in their names; or those whose id or e-mail address it is:
+    an address may have been others' before, who are deactivated.
+
+    Raises:
+        Forbidden: without ``audit:get``.
+        InvalidInput: for ``person``; too many are called that.
+    """
+    actor.require("audit:get")
+    if not storable(text):
+        return []
+    ours = select(users.c.id, users.c.name).where(users.c.company_id == actor.company)
+    ours = ours.order_by(users.c.created_at, users.c.id)
+    exactly = (users.c.id == text) | (users.c.email_folded == fold_email(text))
+    those = session.execute(ours.where(exactly).limit(MOST + 1)).all()
+    if those:
+        return _few("person", [Named(row.id, row.name) for row in those])
+    rows = session.execute(ours)
+    wanted = folded(text)
+    return _few("person", [Named(row.id, row.name) for row in rows if wanted in folded(row.name)])
+
+
+def _few(field: str, found: list[Named]) -> list[Named]:
+    if len(found) > MOST:
+        message = f"More than {MOST} are called that. Write more of the name, or the id."
+        raise InvalidInput([(field, message)])
+    return found

@@ -1,0 +1,321 @@
+"""Each event as a sentence: who did what to whom, with the names of that time."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from gatepass.core.display_text import marked, relaxed
+from gatepass.registry.audit.events import AuditEvent
+
+#: What fields are called.
+FIELDS = {
+    "networks": "IP addresses",
+    "expires_at": "expiry",
+    "second_factor_required": "rule about second factors",
+}
+
+# Fields that hold what people typed, and subjects that have a label rather than a name.
+_NAMES = frozenset(("name", "label", "role", "role_name", "email"))
+_LABELLED = frozenset(("access_token", "verifier_key"))
+
+
+def sentence(event: AuditEvent) -> str:
+    """The event in words: "Ada Lovelace deactivated the access token Nightly settlement".
+
+    A name can't turn the sentence round: one that could is isolated (``core.display_text``).
+    """
+    return relaxed(marked_sentence(event))
+
+
+def marked_sentence(event: AuditEvent) -> str:
+    """The same with a mark around each name, for pages to put it into an element of its own."""
+    event = _with_marked_names(event)
+    without_actor = _WITHOUT_ACTOR.get(event.action)
+    if without_actor is not None:
+        return without_actor(event)
+    return f"{_actor(event)} {_SAID.get(event.action, _plainly)(event)}"
+
+
+def _with_marked_names(event: AuditEvent) -> AuditEvent:
+    otherwise = "(no label)" if event.subject.kind in _LABELLED else "(no name)"
+    label = event.token_label
+    return replace(
+        event,
+        actor_name=marked(event.actor_name),
+        token_label=None if label is None else marked(label, "(no label)"),
+        subject=replace(event.subject, name=marked(event.subject.name, otherwise)),
+        before=_marked_fields(event.before, otherwise),
+        after=_marked_fields(event.after, otherwise),
+    )
+
+
+def _marked_fields(fields: dict[str, Any] | None, otherwise: str) -> dict[str, Any] | None:
+    if fields is None:
+        return None
+    return {
+        name: marked(value, otherwise) if name in _NAMES and isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+
+
+def _actor(event: AuditEvent) -> str:
+    if event.actor_kind == "token":
+        token = event.token_label and f"the access token {event.token_label}"
+        return f"{event.actor_name}, with {token or event.actor_credential},"
+    if event.actor_id is None and event.actor_kind == "command line":
+        return "The command line"
+    return event.actor_name
+
+
+def _plainly(event: AuditEvent) -> str:
+    noun, _, verb = event.action.partition(".")
+    return f"{_words(verb)} the {_words(noun)} {event.subject.name}"
+
+
+def _words(name: str) -> str:
+    return FIELDS.get(name, name.replace("_", " "))
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _before(event: AuditEvent, field: str) -> Any:
+    return (event.before or {}).get(field)
+
+
+def _after(event: AuditEvent, field: str) -> Any:
+    return (event.after or {}).get(field)
+
+
+def _own(event: AuditEvent) -> bool:
+    return event.actor_id is not None and event.actor_id == event.subject.id
+
+
+def _whose(event: AuditEvent, thing: str) -> str:
+    """ "their password", or "Grace Hopper's password"."""
+    return f"their {thing}" if _own(event) else f"{event.subject.name}'s {thing}"
+
+
+def _as_role(event: AuditEvent) -> str:
+    role = _after(event, "role_name") or _after(event, "role")
+    return f" as {role}" if role else ""
+
+
+def _renamed(event: AuditEvent, field: str, thing: str) -> str:
+    return f"renamed the {thing} {_before(event, field)} to {_after(event, field)}"
+
+
+def _history_shortened(event: AuditEvent) -> str:
+    return (
+        f"The database lost changes: {event.subject.name} had seen revision "
+        f"{_before(event, 'revision')}, and the database, at {_after(event, 'revision')}, had not"
+    )
+
+
+def _token_modified(event: AuditEvent) -> str:
+    changed = list(event.after or ())
+    if changed == ["label"]:
+        return _renamed(event, "label", "access token")
+    what = _listed([_words(name) for name in changed]) or "settings"
+    return f"changed the {what} of the access token {event.subject.name}"
+
+
+def _role_changed(event: AuditEvent) -> str:
+    former, now = (
+        (fields or {}).get("role_name") or (fields or {}).get("role")
+        for fields in (event.before, event.after)
+    )
+    return f"changed the role of {event.subject.name} from {former} to {now}"
+
+
+def _user_deactivated(event: AuditEvent) -> str:
+    also = {
+        "deactivate": " and their access tokens",
+        "keep": "; their access tokens stay, but are refused",
+    }
+    return (
+        f"deactivated the user {event.subject.name}{also.get(_after(event, 'access_tokens'), '')}"
+    )
+
+
+def _user_renamed(event: AuditEvent) -> str:
+    if _own(event):
+        return f"changed their name from {_before(event, 'name')} to {_after(event, 'name')}"
+    return _renamed(event, "name", "user")
+
+
+def _invitation_delivered(event: AuditEvent) -> str:
+    how = "appeared on the demo's mail page" if _after(event, "demo") else "went out by mail"
+    return f"The invitation to {event.subject.name} {how}"
+
+
+def _email_change_requested(event: AuditEvent) -> str:
+    addresses = f"from {_before(event, 'email')} to {_after(event, 'email')}"
+    return f"asked to change {_whose(event, 'e-mail address')} {addresses}"
+
+
+def _email_changed(event: AuditEvent) -> str:
+    addresses = f"from {_before(event, 'email')} to {_after(event, 'email')}"
+    if event.actor_kind == "command line":
+        return f"The command line changed the e-mail address of {event.subject.name} {addresses}"
+    return f"The e-mail address of {event.subject.name} changed {addresses}, through its link"
+
+
+def _role_modified(event: AuditEvent) -> str:
+    name, permissions = _after(event, "name"), _after(event, "permissions")
+    said = [_renamed(event, "name", "role")] if name else []
+    if permissions is not None:
+        of = f" of the role {event.subject.name}" if not name else ""
+        difference = _difference(_before(event, "permissions") or [], permissions)
+        how = f" ({difference})" if difference else ""
+        said.append(f"changed {'its' if name else 'the'} permissions{of}{how}")
+    return _listed(said) or _plainly(event)
+
+
+def _difference(before: list[str], after: list[str]) -> str:
+    added, removed = len(set(after) - set(before)), len(set(before) - set(after))
+    parts = [f"{added:,} added"] * bool(added) + [f"{removed:,} removed"] * bool(removed)
+    return ", ".join(parts)
+
+
+def _networks(fields: dict[str, Any] | None) -> list[str]:
+    return [entry["network"] for entry in (fields or {}).get("entries", ())]
+
+
+def _allowlist_changed(event: AuditEvent) -> str:
+    before, after = (_networks(fields) for fields in (event.before, event.after))
+    if not before:
+        return f"limited the account to {_counted(len(after), 'network')}"
+    difference = _difference(before, after) or "other notes"
+    return f"changed the allowlist: {difference}, {_counted(len(after), 'network')} in all"
+
+
+def _trial_started(event: AuditEvent) -> str:
+    number = len(_networks(event.after))
+    return f"put an allowlist of {_counted(number, 'network')} on trial"
+
+
+def _company_modified(event: AuditEvent) -> str:
+    required = _after(event, "second_factor_required")
+    if list(event.after or ()) == ["second_factor_required"]:
+        return f"made a second factor {'mandatory' if required else 'optional'} for everyone"
+    if list(event.after or ()) == ["name"]:
+        return _renamed(event, "name", "company")
+    what = _listed([_words(name) for name in event.after or ()]) or "settings"
+    return f"changed the {what} of the company {event.subject.name}"
+
+
+def _restored(event: AuditEvent) -> str:
+    at = _after(event, "backup_at")
+    when = f" taken {datetime.fromtimestamp(at // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
+    return f"restored everything from a backup{when}"
+
+
+def _ended_too(event: AuditEvent) -> str:
+    number = _after(event, "authentications_ended")
+    return f", which ended {_counted(number, 'sign-in')}" if type(number) is int and number else ""
+
+
+#: What would be said to be after 0.00 s.
+_AT_ONCE_MS = 10
+
+
+def _refused_everywhere(what: str) -> Callable[[AuditEvent], str]:
+    def said(event: AuditEvent) -> str:
+        verifiers, confirmed, silent, slowest = (
+            _after(event, name) or 0 for name in ("verifiers", "confirmed", "silent", "slowest_ms")
+        )
+        how = f"refused by {confirmed:,} of {_counted(verifiers, 'verifier')}"
+        if not verifiers:
+            how = "no verifier was running that could have allowed it"
+        elif confirmed:
+            how += " at once" if slowest < _AT_ONCE_MS else f", the last after {elapsed(slowest)}"
+        if silent:
+            have = "has" if silent == 1 else "have"
+            how += f"; {silent:,} {have} been silent for too long to allow anything"
+        ended = what.format(event.subject.name)
+        return f"The deactivation of {ended} is in force everywhere: {how}"
+
+    return said
+
+
+def elapsed(ms: int) -> str:
+    """How long something took: ``0.21 s``, ``12.4 s``, ``3 min 5 s``."""
+    if ms < 10_000:
+        return f"{ms / 1000:.2f} s"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    minutes, seconds = divmod(ms // 1000, 60)
+    return f"{minutes} min {seconds} s"
+
+
+_SAID: dict[str, Callable[[AuditEvent], str]] = {
+    "access_token.modified": _token_modified,
+    "allowlist.changed": _allowlist_changed,
+    "allowlist.lifted": lambda event: "lifted the allowlist",
+    "allowlist.trial_started": _trial_started,
+    "authentication.created": lambda event: "signed in",
+    "authentication.ended": lambda event: "signed out",
+    "authentication.deactivated": lambda event: f"deactivated a sign-in of {event.subject.name}",
+    "company.modified": _company_modified,
+    "company.restored": _restored,
+    "installation.restored": _restored,
+    "invitation.created": lambda event: f"invited {event.subject.name}{_as_role(event)}",
+    "invitation.resent": lambda event: (
+        f"renewed the invitation to {event.subject.name}; its old link no longer works"
+    ),
+    "invitation.link_taken": lambda event: (
+        f"took the link of the invitation to {event.subject.name} to hand it over; the old one no "
+        "longer works"
+    ),
+    "invitation.accepted": lambda event: f"accepted the invitation to {event.subject.name}",
+    "invitation.deactivated": lambda event: f"deactivated the invitation to {event.subject.name}",
+    "role.modified": _role_modified,
+    "user.created": lambda event: f"created the user {event.subject.name}{_as_role(event)}",
+    "user.role_changed": _role_changed,
+    "user.deactivated": _user_deactivated,
+    "user.renamed": _user_renamed,
+    "user.email_change_requested": _email_change_requested,
+    "user.email_change_cancelled": lambda event: (
+        f"cancelled the change of {_whose(event, 'e-mail address')} to {_after(event, 'email')}"
+    ),
+    "user.operator_named": lambda event: f"made {event.subject.name} an operator",
+    "user.operator_removed": lambda event: f"made {event.subject.name} no operator any more",
+    "user.password_changed": lambda event: (
+        f"changed {_whose(event, 'password')}{_ended_too(event)}"
+    ),
+    "user.password_reset_link_taken": lambda event: (
+        f"took a link to reset the password of {event.subject.name}, to hand it over"
+    ),
+    "user.second_factor_enabled": lambda event: f"turned on {_whose(event, 'second factor')}",
+    "user.second_factor_disabled": lambda event: f"turned off {_whose(event, 'second factor')}",
+    "user.recovery_code_used": lambda event: f"used one of {_whose(event, 'recovery codes')}",
+    "user.recovery_codes_replaced": lambda event: (
+        f"replaced {_whose(event, 'recovery codes')}; the former ones no longer work"
+    ),
+    "user.unlocked": lambda event: f"cleared {_whose(event, 'failed sign-ins')}",
+}
+# What nobody who is known did.
+_WITHOUT_ACTOR: dict[str, Callable[[AuditEvent], str]] = {
+    "access_token.refused_everywhere": _refused_everywhere("the access token {}"),
+    "authentication.refused_everywhere": _refused_everywhere("a sign-in of {}"),
+    "user.refused_everywhere": _refused_everywhere("the user {}"),
+    "verifier_key.refused_everywhere": _refused_everywhere("the verifier key {}"),
+    "authentication.refused": lambda event: f"A sign-in as {event.subject.name} failed",
+    "catalogue.changed": lambda event: f"The roles of {event.subject.name} follow a new catalogue",
+    "history.shortened": _history_shortened,
+    "invitation.delivered": _invitation_delivered,
+    "user.email_changed": _email_changed,
+    "user.password_reset_requested": lambda event: (
+        f"A link to reset the password of {event.subject.name} was asked for"
+    ),
+    "user.password_reset": lambda event: (
+        f"The password of {event.subject.name} was reset through a link{_ended_too(event)}"
+    ),
+}

@@ -1,0 +1,133 @@
+"""The record of a sign-in, as it is stored, shown and decided by."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Row, insert, select
+from sqlalchemy.orm import Session
+
+from gatepass.core.credentials import NewCredential
+from gatepass.core.grants import Grant
+from gatepass.registry.actor import Actor, Person, Subject
+from gatepass.registry.audit import log
+from gatepass.registry.authentication.throttling import source_of
+from gatepass.registry.directory.users import User
+from gatepass.registry.grants.publishing import publish
+from gatepass.registry.storage.tables import authentications, users
+
+_LONGEST_USER_AGENT = 300
+
+#: Authentications with their users' names.
+STORED = select(authentications, users.c.name.label("user_name")).join(
+    users, users.c.id == authentications.c.user_id
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """One sign-in. Times are Unix ms.
+
+    Attributes:
+        id: the first 21 characters of its login token.
+        company: the user's.
+        address: where it came from; None if that could not be told.
+        current: it is the one the actor is using.
+    """
+
+    id: str
+    company: str
+    user: Person
+    status: Literal["active", "expired", "deactivated"]
+    created_at: int
+    expires_at: int
+    address: str | None
+    user_agent: str | None
+    current: bool
+    deactivated_at: int | None
+
+
+def begin(
+    session: Session,
+    user: User,
+    credential: NewCredential,
+    *,
+    lifetime_ms: int,
+    address: str | None,
+    user_agent: str | None,
+) -> Authentication:
+    """Record that *user* has proven who they are; only ``sign_in`` has the proof.
+
+    Args:
+        credential: the login token.
+        lifetime_ms: how long it is good for.
+    """
+    now: int = session.info["now"]
+    values: dict[str, Any] = {
+        "id": credential.id,
+        "company_id": user.company,
+        "user_id": user.id,
+        "digest": credential.digest,
+        "created_at": now,
+        "expires_at": now + lifetime_ms,
+        "address": address,
+        "source": source_of(address),
+        "user_agent": _plain(user_agent),
+    }
+    session.execute(insert(authentications), values)
+    row = session.execute(STORED.where(authentications.c.id == credential.id)).one()
+    publish(session, grant_of(row))
+    actor = Actor("user", user.company, user.id, user.name, frozenset(), credential.id, address)
+    log.record(
+        session,
+        actor,
+        "authentication.created",
+        Subject("authentication", credential.id, user.name),
+        company=user.company,
+        after={"expires_at": now + lifetime_ms},
+    )
+    return authentication_of(row, now, actor)
+
+
+def authentication_of(row: Row[Any], now: int, actor: Actor) -> Authentication:
+    """A row of ``STORED`` as *actor* sees it at *now* (Unix ms)."""
+    status: Literal["active", "expired", "deactivated"] = "active"
+    if row.deactivated_at is not None:
+        status = "deactivated"
+    elif now >= row.expires_at:
+        status = "expired"
+    return Authentication(
+        id=row.id,
+        company=row.company_id,
+        user=Person(row.user_id, row.user_name),
+        status=status,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        address=row.address,
+        user_agent=row.user_agent,
+        current=row.id == actor.credential,
+        deactivated_at=row.deactivated_at,
+    )
+
+
+def grant_of(row: Row[Any]) -> Grant:
+    """What decisions read of a row."""
+    return Grant(
+        id=row.id,
+        digest=row.digest,
+        kind="login",
+        company=row.company_id,
+        user=row.user_id,
+        label="",
+        permissions=frozenset(),
+        networks=None,
+        domains=(),
+        expires_at=row.expires_at,
+        deactivated=row.deactivated_at is not None,
+    )
+
+
+def _plain(user_agent: str | None) -> str | None:
+    """A browser's name as it may be shown: a header can hold anything."""
+    if user_agent is None:
+        return None
+    return "".join(sign for sign in user_agent if sign.isprintable())[:_LONGEST_USER_AGENT]

@@ -1,0 +1,193 @@
+"""Signing in: from e-mail and password to a login token.
+
+A refusal never says what was wrong, and takes as long whether or not there is such an account, and
+whichever of password and code was wrong.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from argon2 import PasswordHasher
+from sqlalchemy import Row, select, update
+from sqlalchemy.orm import Session
+
+from gatepass.core.credentials import LOGIN_TOKEN, make
+from gatepass.core.errors import SignInFailed, Unavailable
+from gatepass.core.networks import parse_address
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
+from gatepass.registry.authentication import passwords, throttling, totp
+from gatepass.registry.authentication.encryption import SealingKey
+from gatepass.registry.authentication.session_records import Authentication, begin
+from gatepass.registry.authentication.throttling import Attempt
+from gatepass.registry.directory import users
+from gatepass.registry.directory.users import user_of
+from gatepass.registry.grants.publishing import published_rules
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.tables import users as users_table
+
+
+class SignedIn(NamedTuple):
+    """A sign-in.
+
+    Attributes:
+        text: the login token's, which is returned here and nowhere else, ever.
+        confirmed: whether this node knows the token already.
+    """
+
+    authentication: Authentication
+    text: str
+    confirmed: bool
+
+
+def sign_in(
+    database: Database,
+    sealing: SealingKey,
+    *,
+    email: str,
+    password: str,
+    code: str | None = None,
+    address: str | None,
+    user_agent: str | None,
+    now: Callable[[], int],
+    lifetime_ms: int,
+    hasher: PasswordHasher = passwords.HASHER,
+) -> SignedIn:
+    """Sign in.
+
+    Args:
+        sealing: what second factors are sealed with.
+        code: of the second factor, or a recovery code; where the account has none, it isn't looked
+            at.
+        address: where the request comes from, as text; None if that can't be told.
+        now: the time in Unix ms, asked anew for each transaction.
+        lifetime_ms: how long the login token is good for.
+
+    Raises:
+        SignInFailed: anything was wrong, or the company's allowlist lacks the address.
+        TooManyAttempts: the account or the address has failed too often lately.
+        Unavailable: the database or the sealing key can't be used, or too many sign in at once.
+    """
+    with database.reading(now()) as session:
+        attempt = throttling.begin(session, email, address)
+        found = users.latest_row(session, email)
+        admitted = (
+            found is not None
+            and _admits(session, found, address)
+            and _code_may_fit(session, found, code, sealing)
+        )
+    # Between transactions, always, and against a hash of nobody's if there is no such account.
+    matched = passwords.verify(password, found and found.password_hash, hasher=hasher)
+    if found is not None and matched and admitted:
+        try:
+            return _let_in(
+                database,
+                sealing,
+                found,
+                attempt,
+                code=code,
+                address=address,
+                user_agent=user_agent,
+                now=now(),
+                lifetime_ms=lifetime_ms,
+            )
+        except SignInFailed:
+            pass
+    with database.counting(now()) as session:
+        if throttling.count_failure(session, attempt) and found is not None:
+            _record_refusal(session, found, address)
+        too_many = throttling.refusal(session, attempt)
+    raise too_many or SignInFailed()
+
+
+def _let_in(
+    database: Database,
+    sealing: SealingKey,
+    found: Row[Any],
+    attempt: Attempt,
+    *,
+    code: str | None,
+    address: str | None,
+    user_agent: str | None,
+    now: int,
+    lifetime_ms: int,
+) -> SignedIn:
+    credential = make(LOGIN_TOKEN)
+    with database.changing(now) as change:
+        # Hashing took a while: what was true before it counts for nothing now.
+        throttling.check(change.session, attempt)
+        current = change.session.execute(
+            select(users_table).where(users_table.c.id == found.id)
+        ).one_or_none()
+        if current is None or current.password_hash != found.password_hash:
+            raise SignInFailed
+        if not _admits(change.session, current, address):
+            raise SignInFailed
+        proof = None
+        if current.totp_sealed is not None:
+            # Found good and used up behind the lock: of many who send one code, one is let in.
+            proof = totp.proof_of(change.session, current, code or "", sealing)
+            if proof is None:
+                raise SignInFailed
+        record = begin(
+            change.session,
+            user_of(current),
+            credential,
+            lifetime_ms=lifetime_ms,
+            address=address,
+            user_agent=user_agent,
+        )
+        change.session.execute(
+            update(users_table).where(users_table.c.id == found.id).values(last_sign_in_at=now)
+        )
+        if proof is not None:
+            totp.use(change.session, _as(record, address), current, proof)
+    return SignedIn(record, credential.text, change.confirmed)
+
+
+def _code_may_fit(session: Session, user: Row[Any], code: str | None, sealing: SealingKey) -> bool:
+    """Whether it is worth a change to find out. Asked whether or not the password is right, so that
+    a wrong code takes the same way, and the same time, as a wrong password."""
+    if user.totp_sealed is None:
+        return True
+    try:
+        return totp.proof_of(session, user, code or "", sealing) is not None
+    except Unavailable:
+        # Only whoever has the password is told.
+        return True
+
+
+def _as(record: Authentication, address: str | None) -> Actor:
+    return Actor(
+        "user",
+        record.company,
+        record.user.id,
+        record.user.name,
+        frozenset(),
+        record.id,
+        address,
+    )
+
+
+def _admits(session: Session, user: Row[Any], address: str | None) -> bool:
+    """Whether user and company are active, and the company's allowlist lets the address in."""
+    rules = published_rules(session, user.company_id)
+    allowlist = rules.allowlist_at(session.info["now"])
+    packed = parse_address(address)
+    return (
+        user.deactivated_at is None
+        and rules.active
+        and (allowlist is None or (packed is not None and allowlist.contains(packed)))
+    )
+
+
+def _record_refusal(session: Session, found: Row[Any], address: str | None) -> None:
+    # Whoever it was, it wasn't shown to be this user: so they are the subject, not the actor.
+    log.record(
+        session,
+        replace(Actor.system(), address=address),
+        "authentication.refused",
+        Subject("user", found.id, found.name),
+        company=found.company_id,
+    )

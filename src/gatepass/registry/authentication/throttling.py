@@ -1,0 +1,207 @@
+"""Throttling of failed sign-ins, per account and per address.
+
+From the 11th failure of an account, or the 101st from an address, within 15 minutes, attempts are
+refused until enough failures have aged out. Refused attempts don't count: a stubborn program would
+lock an account for good.
+
+* An account is named by a digest of the e-mail address that was typed. So accounts that don't exist
+  are throttled alike, and the table lists nobody.
+* An address from which the account was opened in the last 30 days, or its password was reset
+  through a link in mail, is a known one. Each has a count of its own, as low as the account's, so
+  that strangers who fail on purpose can't lock out the owner. A failure there neither adds to the
+  account's count nor is refused by it.
+* An IPv6 address counts by its /64: that is what one customer of a provider has, at the least.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from sqlalchemy import delete, exists, func, insert, or_, select
+from sqlalchemy.orm import Session
+
+from gatepass.core.errors import NotFound, TooManyAttempts
+from gatepass.core.networks import format_address, parse_address
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
+from gatepass.registry.directory import users
+from gatepass.registry.directory.users import User
+from gatepass.registry.input.emails import fold_email
+from gatepass.registry.input.text import folded
+from gatepass.registry.storage.database import Turn, wait_for_turn
+from gatepass.registry.storage.database_time import AHEAD_MS
+from gatepass.registry.storage.tables import authentications, password_resets, sign_in_failures
+from gatepass.registry.storage.tables import users as users_table
+
+WINDOW_MS = 15 * 60 * 1000
+MOST_PER_ACCOUNT = 10
+MOST_PER_ADDRESS = 100
+KNOWN_FOR_MS = 30 * 86_400_000
+
+_V4_BYTES = 4
+_V6_COUNTED_BYTES = 8
+# A failure adds up to three rows. It removes more than that, but not so many that others wait.
+_REMOVED_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt to sign in, or to re-authenticate, by what it counts against.
+
+    Attributes:
+        account: a digest of the account's e-mail address as it was typed.
+        source: the address it comes from, as ``source_of`` writes it; None counts as one more.
+        known: the account was opened from there lately, or its password reset.
+    """
+
+    account: str
+    source: str | None
+    known: bool
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """How many failures its keys may have."""
+        own = self._here if self.known else self._account
+        return {own: MOST_PER_ACCOUNT, self._address: MOST_PER_ADDRESS}
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys under which its failure counts. Those from an address that isn't known yet count
+        for when it is: getting it right in between must not begin a new count."""
+        return [self._here, self._address, *([] if self.known else [self._account])]
+
+    @property
+    def _account(self) -> str:
+        return f"account:{self.account}"
+
+    @property
+    def _here(self) -> str:
+        return f"account:{self.account}:{self.source}"
+
+    @property
+    def _address(self) -> str:
+        return f"address:{self.source}"
+
+
+def source_of(address: str | None) -> str | None:
+    """The address as failures are counted by it: an IPv6 address by its /64, an IPv4-mapped one as
+    the IPv4 address it is; None if it can't be read."""
+    packed = parse_address(address)
+    if packed is None:
+        return None
+    if len(packed) == _V4_BYTES:
+        return format_address(packed)
+    network = packed[:_V6_COUNTED_BYTES].ljust(len(packed), b"\0")
+    return f"{format_address(network)}/{8 * _V6_COUNTED_BYTES}"
+
+
+def begin(session: Session, email: str, address: str | None) -> Attempt:
+    """Begin an attempt: what it counts against.
+
+    The same statements run whether or not there is such an account, so that the time of a refusal
+    doesn't tell.
+
+    Args:
+        email: as it was typed.
+        address: where the request comes from, as text; None if that can't be told.
+
+    Raises:
+        TooManyAttempts: too many have failed lately.
+    """
+    source = source_of(address)
+    attempt = Attempt(_digest(email), source, _is_known(session, email, source))
+    check(session, attempt)
+    return attempt
+
+
+def check(session: Session, attempt: Attempt) -> None:
+    """Raise TooManyAttempts if more attempts have failed than may."""
+    refused = refusal(session, attempt)
+    if refused is not None:
+        raise refused
+
+
+def refusal(session: Session, attempt: Attempt) -> TooManyAttempts | None:
+    """The refusal of an attempt if more have failed than may, else None."""
+    now: int = session.info["now"]
+    table = sign_in_failures.c
+    lately = (table.at > now - WINDOW_MS) & (table.at <= now + AHEAD_MS)
+    for key, most in attempt.limits.items():
+        # The failure that must age out before there is room for another.
+        at = session.execute(
+            select(table.at)
+            .where(table.key == key, lately)
+            .order_by(table.at.desc())
+            .offset(most)
+            .limit(1)
+        ).scalar_one_or_none()
+        if at is not None:
+            return TooManyAttempts(max(1, -((now - WINDOW_MS - at) // 1000)))
+    return None
+
+
+def count_failure(session: Session, attempt: Attempt) -> bool:
+    """Count a failed attempt, within ``counting``. ``refusal`` says afterwards if it was too many.
+
+    Serialized by an advisory lock: concurrent attempts can't all read the same count.
+
+    Returns:
+        Whether it was counted. Not if others reached the limit meanwhile: nothing is written then.
+    """
+    wait_for_turn(session, Turn.failed_sign_ins)
+    if refusal(session, attempt) is not None:
+        return False
+    now: int = session.info["now"]
+    table = sign_in_failures.c
+    old = select(table.number).where(table.at <= now - WINDOW_MS).limit(_REMOVED_AT_ONCE)
+    session.execute(delete(sign_in_failures).where(table.number.in_(old)))
+    session.execute(insert(sign_in_failures), [{"key": key, "at": now} for key in attempt.keys])
+    return True
+
+
+def clear(session: Session, email: str) -> None:
+    """Forget an account's failures, those from its known addresses included. An address's own
+    count, over all accounts, stays."""
+    account = f"account:{_digest(email)}"
+    key = sign_in_failures.c.key
+    # A range, which an index serves: ";" is what follows ":".
+    session.execute(delete(sign_in_failures).where(key >= account, key < f"{account};"))
+
+
+def unlock(session: Session, actor: Actor, email: str) -> User:
+    """Let somebody sign in again at once, within ``counting``. Performs no permission check.
+
+    Raises:
+        NotFound: nobody has that e-mail address.
+    """
+    user = users.by_email(session, email)
+    if user is None:
+        raise NotFound("There is no such user.")
+    clear(session, user.email)
+    log.record(
+        session, actor, "user.unlocked", Subject("user", user.id, user.name), company=user.company
+    )
+    return user
+
+
+def _digest(email: str) -> str:
+    account = fold_email(email) or folded(email)
+    return hashlib.sha256(account.encode(errors="surrogatepass")).hexdigest()
+
+
+def _is_known(session: Session, email: str, source: str | None) -> bool:
+    # One statement, which looks into the same indexes whether or not there is such a user.
+    user = (
+        select(func.coalesce(func.max(users_table.c.id), ""))
+        .where(
+            users_table.c.email_folded == fold_email(email), users_table.c.deactivated_at.is_(None)
+        )
+        .scalar_subquery()
+    )
+    since, source = session.info["now"] - KNOWN_FOR_MS, source or ""
+    opened, reset = authentications.c, password_resets.c
+    known = or_(
+        exists().where(opened.user_id == user, opened.source == source, opened.created_at > since),
+        # Clearing the count isn't enough: a stranger who goes on fills it again within seconds.
+        exists().where(reset.user_id == user, reset.used_from == source, reset.used_at > since),
+    )
+    return bool(session.execute(select(known)).scalar_one())

@@ -1,0 +1,98 @@
+"""Whether a company requires a second factor of everyone, and who is still without.
+
+It binds what people do: the dashboard, and ``/v1`` with a login token. Access tokens and decisions
+for others know nothing of it.
+"""
+
+from collections.abc import Collection
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from gatepass.core.errors import Conflict
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
+from gatepass.registry.authentication.reauthentication import require_person
+from gatepass.registry.directory import companies
+from gatepass.registry.directory.companies import Company
+from gatepass.registry.grants.authorization import standing
+from gatepass.registry.storage import tables
+
+users = tables.users
+
+
+def required(session: Session, company: str) -> bool:
+    """Whether the company with that id requires one."""
+    found: bool = session.execute(
+        select(tables.companies.c.second_factor_required).where(tables.companies.c.id == company)
+    ).scalar_one()
+    return found
+
+
+def require_of_everyone(
+    session: Session, actor: Actor, wanted: bool, *, if_match: Collection[str] | None = None
+) -> Company:
+    """Say whether everyone of the actor's company needs a second factor. The same is no change.
+
+    Args:
+        if_match: the versions (``companies.etag``) it may be changed from; None is any.
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; without ``company:modify``.
+        Conflict: ``changed_meanwhile``, with the ``current`` record; ``second_factor_missing``:
+            whoever requires it needs one themselves, or they would shut themselves out.
+    """
+    require_person(actor)
+    actor = standing(session, actor)
+    actor.require("company:modify")
+    company = companies.get(session, actor.company or "")
+    companies.require_unchanged(company, if_match)
+    if wanted and not has_own(session, actor.user or ""):
+        raise Conflict(
+            "Set up a second factor yourself before you require it of everyone.",
+            reason="second_factor_missing",
+        )
+    if wanted == company.second_factor_required:
+        return company
+    session.execute(
+        update(tables.companies)
+        .where(tables.companies.c.id == company.id)
+        .values(second_factor_required=wanted)
+    )
+    log.record(
+        session,
+        actor,
+        "company.modified",
+        Subject("company", company.id, company.name),
+        company=company.id,
+        before={"second_factor_required": company.second_factor_required},
+        after={"second_factor_required": wanted},
+    )
+    return companies.get(session, company.id)
+
+
+def has_own(session: Session, user: str) -> bool:
+    """Whether the user with that id has a second factor."""
+    found = session.execute(select(users.c.totp_sealed).where(users.c.id == user)).scalar_one()
+    return found is not None
+
+
+def without(session: Session, company: str) -> int:
+    """How many active people of the company with that id have no second factor."""
+    return session.execute(
+        select(func.count()).where(
+            users.c.company_id == company,
+            users.c.deactivated_at.is_(None),
+            users.c.totp_sealed.is_(None),
+        )
+    ).scalar_one()
+
+
+def lacking(session: Session, user: str) -> bool:
+    """Whether this user has no second factor although their company requires one."""
+    found = session.execute(
+        select(tables.companies.c.second_factor_required, users.c.totp_sealed)
+        .join(tables.companies, tables.companies.c.id == users.c.company_id)
+        .where(users.c.id == user)
+    ).one()
+    return found.second_factor_required and found.totp_sealed is None

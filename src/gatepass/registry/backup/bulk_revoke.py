@@ -1,0 +1,105 @@
+"""Ending many records at once: the record, what decisions read of it, and the audit log."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, bindparam, literal, null, select, text, update
+from sqlalchemy.orm import Session
+
+from gatepass.core.grants import decode_grant
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
+from gatepass.registry.backup.revocation_state import KINDS
+from gatepass.registry.grants import publishing
+from gatepass.registry.storage.tables import (
+    access_tokens,
+    authentications,
+    companies,
+    invitations,
+    users,
+    verifier_keys,
+)
+
+_BATCH = 500
+
+#: For the audit log: by kind, what a record is called, and whose it is.
+_TOLD: dict[str, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
+    "company": (companies.c.name, companies.c.id),
+    "user": (users.c.name, users.c.company_id),
+    "access_token": (access_tokens.c.label, access_tokens.c.company_id),
+    "authentication": (
+        select(users.c.name).where(users.c.id == authentications.c.user_id).scalar_subquery(),
+        authentications.c.company_id,
+    ),
+    "verifier_key": (verifier_keys.c.label, null()),
+    "invitation": (invitations.c.email, invitations.c.company_id),
+}
+
+
+def end(
+    session: Session,
+    actor: Actor,
+    kind: str,
+    which: list[ColumnElement[bool]],
+    values: dict[str, Any],
+) -> int:
+    """End those of a kind that are active and meet *which*; how many there were.
+
+    Args:
+        values: what becomes of the columns ``deactivated_at``, ``deactivated_by`` and
+            ``deactivated_by_name``: values, or columns of what *which* joins.
+    """
+    table = KINDS[kind]
+    which = [*which, table.c.deactivated_at.is_(None)]
+    if kind == "invitation":
+        which.append(invitations.c.accepted_at.is_(None))
+    name, company = _TOLD[kind]
+    at = values["deactivated_at"]
+    told = select(
+        table.c.id,
+        name.label("name"),
+        company.label("company"),
+        (at if isinstance(at, ColumnElement) else literal(at)).label("at"),
+    )
+    found = session.execute(told.where(*which).order_by(table.c.id)).all()
+    session.execute(update(table).where(*which).values(values))
+    _publish(session, kind, [row.id for row in found])
+    subjects: dict[tuple[str | None, int], list[Subject]] = {}
+    for row in found:
+        subjects.setdefault((row.company, row.at), []).append(Subject(kind, row.id, row.name))
+    for (its_company, its_end), ended in subjects.items():
+        log.record_each(
+            session,
+            actor,
+            f"{kind}.deactivated",
+            ended,
+            company=its_company,
+            before={"deactivated_at": None},
+            after={"deactivated_at": its_end, "restored": True},
+        )
+    return len(found)
+
+
+def _publish(session: Session, kind: str, ids: Sequence[str]) -> None:
+    if kind == "company":
+        for company in ids:
+            rules = publishing.published_rules(session, company)
+            publishing.publish(session, msgspec.structs.replace(rules, active=False))
+    elif kind == "user":
+        for user in ids:
+            holder = publishing.published_holder(session, user)
+            if holder is not None:
+                publishing.publish(session, msgspec.structs.replace(holder, active=False))
+    elif kind != "invitation":
+        for start in range(0, len(ids), _BATCH):
+            records = session.scalars(_GRANTS, {"ids": ids[start : start + _BATCH]})
+            grants = [
+                msgspec.structs.replace(decode_grant(one), deactivated=True) for one in records
+            ]
+            publishing.publish_grants(session, grants)
+
+
+_GRANTS = text("SELECT record FROM grants WHERE id IN :ids").bindparams(
+    bindparam("ids", expanding=True)
+)

@@ -1,0 +1,68 @@
+"""What an export's file may consist of, looked at before anything is read from its tables.
+
+An export may come from anywhere. A view in a table's place can compute for ever, a trigger or a
+check runs what its maker wants, and pages that refer to each other make a table without end. So a
+file has the tables of its version of the schema, column by column, and nothing else.
+"""
+
+import re
+from contextlib import closing
+from sqlite3 import connect
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import Connection
+from sqlalchemy.pool import StaticPool
+
+from gatepass.registry.storage.schema import upgrade
+
+_MOST_ENTRIES = 500
+_computes = re.compile(r"\b(check|generated|virtual)\b|\bas\s*\(", re.IGNORECASE).search
+
+#: Table or index, and its columns: name, type, whether it is required, place in the key, whether it
+#: is hidden or computed.
+Shape = dict[tuple[str, str], list[tuple[object, ...]]]
+
+
+def is_plain(connection: Connection) -> bool:
+    """Whether a file consists of tables and indexes alone, whose pages are in order."""
+    entries = connection.exec_driver_sql(
+        "SELECT type, sql FROM sqlite_master LIMIT ?", (_MOST_ENTRIES + 1,)
+    ).all()
+    if len(entries) > _MOST_ENTRIES:
+        return False
+    if any(kind not in ("table", "index") or _computes(sql or "") for kind, sql in entries):
+        return False
+    return connection.exec_driver_sql("PRAGMA quick_check(1)").all() == [("ok",)]
+
+
+def has_schema(connection: Connection, version: str, beside: tuple[str, ...]) -> bool:
+    """Whether a file has the tables of a version of the schema, and nothing else.
+
+    Args:
+        beside: the statements that made what it has besides.
+    """
+    # Made anew: what SQLite keeps of a statement's text is no measure, a column is.
+    engine = create_engine(
+        "sqlite://", creator=lambda: connect(":memory:", isolation_level=None), poolclass=StaticPool
+    )
+    with closing(engine.connect()) as made:
+        upgrade(made, to=version)
+        for statement in beside:
+            made.exec_driver_sql(statement)
+        return _shape(made) == _shape(connection)
+
+
+def _shape(connection: Connection) -> Shape:
+    entries = connection.exec_driver_sql(
+        "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite~_autoindex~_%' ESCAPE '~'"
+    ).all()
+    return {(kind, name): _columns(connection, kind, name) for kind, name in entries}
+
+
+def _columns(connection: Connection, kind: str, name: str) -> list[tuple[object, ...]]:
+    columns = 'name, upper(type), "notnull", pk, hidden' if kind == "table" else "cid < -1, name"
+    found = connection.exec_driver_sql(
+        f"SELECT {columns} FROM pragma_{kind}_xinfo(?)",  # noqa: S608 - one of two kinds
+        (name,),
+    )
+    return [tuple(row) for row in found]

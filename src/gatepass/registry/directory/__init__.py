@@ -1,0 +1,1 @@
+"""Companies, users, roles and verifier keys."""

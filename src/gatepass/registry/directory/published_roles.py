@@ -1,0 +1,68 @@
+"""What each role permits under the catalogue in use, as it is published for decisions."""
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gatepass.core.catalogue import Catalogue
+from gatepass.core.grants import CompanyRules
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
+from gatepass.registry.directory import role_records
+from gatepass.registry.grants.publishing import publish, published_rules
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Database
+
+
+def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
+    """Publish anew the companies whose roles read otherwise under *catalogue*; how many there were.
+
+    Call it at every start: a permission that a new catalogue names is then in the roles that cover
+    it, and one that it dropped is in none. Where nothing changed, nothing is written.
+
+    Args:
+        now: Unix time in milliseconds.
+    """
+    with database.reading(now) as session:
+        if not _outdated(session, catalogue):
+            return 0
+    with database.changing(now) as change:
+        outdated = _outdated(change.session, catalogue)
+        for company, name, rules in outdated:
+            before = published_rules(change.session, company)
+            publish(change.session, rules)
+            log.record(
+                change.session,
+                Actor.system(),
+                "catalogue.changed",
+                Subject("company", company, name),
+                company=company,
+                before={"roles": _readable(before)},
+                after={"roles": _readable(rules)},
+            )
+        return len(outdated)
+
+
+def role_permissions(
+    session: Session, catalogue: Catalogue, company: str
+) -> dict[str, frozenset[str]]:
+    """What each role of a company permits, as it is published."""
+    return {
+        role.id: role_records.permits(role, catalogue)
+        for role in role_records.of_company(session, catalogue, company).values()
+    }
+
+
+def _outdated(session: Session, catalogue: Catalogue) -> list[tuple[str, str, CompanyRules]]:
+    companies = session.execute(select(tables.companies.c.id, tables.companies.c.name)).all()
+    found: list[tuple[str, str, CompanyRules]] = []
+    for company, name in companies:
+        rules = published_rules(session, company)
+        permissions = role_permissions(session, catalogue, company)
+        if rules.roles != permissions:
+            found.append((company, name, msgspec.structs.replace(rules, roles=permissions)))
+    return found
+
+
+def _readable(rules: CompanyRules) -> dict[str, list[str]]:
+    return {role: sorted(permissions) for role, permissions in rules.roles.items()}

@@ -1,0 +1,60 @@
+"""Roles as they are stored and shown: four that every company has, and each company's own."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gatepass.core.catalogue import BUILT_IN_ROLES, Catalogue, built_in_permissions
+from gatepass.core.permissions import EVERYTHING
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.etags import etag_of
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role. ``built_in`` ones are computed from the catalogue and can't be changed.
+
+    Attributes:
+        permissions: what was chosen; what the catalogue no longer knows of it permits nothing.
+        created_at: Unix ms; None for the built-in ones.
+    """
+
+    id: str
+    name: str
+    permissions: tuple[str, ...]
+    built_in: bool
+    created_at: int | None = None
+
+
+def etag(role: Role) -> str:
+    """Names the version of a role."""
+    return etag_of(role.id, role.name, role.permissions)
+
+
+def permits(role: Role, catalogue: Catalogue) -> frozenset[str]:
+    """What counts of a role: a permission that the catalogue has dropped stays in its record, and
+    permits nothing until it is back."""
+    return frozenset(
+        name for name in role.permissions if name == EVERYTHING or catalogue.knows(name)
+    )
+
+
+def of_company(session: Session, catalogue: Catalogue, company: str) -> dict[str, Role]:
+    """A company's roles by id: the built-in ones first, then its own by name."""
+    own = session.execute(
+        select(tables.roles)
+        .where(tables.roles.c.company_id == company)
+        .order_by(tables.roles.c.name_folded)
+    )
+    return {role.id: role for role in built_in(catalogue)} | {
+        row.id: Role(row.id, row.name, tuple(row.permissions), False, row.created_at) for row in own
+    }
+
+
+def built_in(catalogue: Catalogue) -> tuple[Role, ...]:
+    """The four roles that every company has."""
+    return tuple(
+        Role(role.id, role.name, built_in_permissions(role.id, catalogue), built_in=True)
+        for role in BUILT_IN_ROLES
+    )

@@ -1,0 +1,345 @@
+"""Roles: named sets of permissions. Every company has the four built-in ones, and its own.
+
+A role is one entry in the one row of its company's rules: whatever changes it counts on the next
+call of everyone who has it, and of all their tokens, and writes nothing else.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete as delete_from
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from gatepass.core.catalogue import Catalogue
+from gatepass.core.credentials import new_id
+from gatepass.core.display_text import isolated
+from gatepass.core.errors import Conflict, Forbidden, NotFound
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
+from gatepass.registry.directory.published_roles import role_permissions
+from gatepass.registry.directory.role_names import look_alike
+from gatepass.registry.directory.role_records import Role, built_in, etag, of_company, permits
+from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.publishing import publish, published_rules
+from gatepass.registry.input.permissions import read_permissions
+from gatepass.registry.input.text import Problems, folded, label_problem
+from gatepass.registry.storage import tables
+from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+
+__all__ = [
+    "Role",
+    "built_in",
+    "create",
+    "delete",
+    "etag",
+    "find",
+    "get",
+    "list_",
+    "modify",
+    "of_company",
+    "people",
+    "permits",
+]
+
+#: All of a company's roles are in the row that every decision reads.
+MOST_ROLES = 200
+
+
+def list_(
+    session: Session,
+    actor: Actor,
+    *,
+    catalogue: Catalogue,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Page[Role]:
+    """The company's own roles, newest first, and then the built-in ones, which were there before.
+
+    Raises:
+        Forbidden: without ``roles:get``.
+        InvalidInput: for ``cursor`` or ``limit``.
+    """
+    actor.require("roles:get")
+    after, limit = read_cursor(cursor), read_limit(limit)
+    known = _all(session, actor, catalogue).values()
+    own = [((role.created_at or 0, role.id), role) for role in known if not role.built_in]
+    own.sort(key=lambda each: each[0], reverse=True)
+    ordered = own + [((-at, each.id), each) for at, each in enumerate(built_in(catalogue))]
+    if after is not None:
+        ordered = [each for each in ordered if each[0] < (after.number, after.id)]
+    page = ordered[:limit]
+    more = str(Cursor(*page[-1][0])) if len(ordered) > limit else None
+    return Page([role for _, role in page], more)
+
+
+def get(session: Session, actor: Actor, role_id: str, *, catalogue: Catalogue) -> Role:
+    """One role of the actor's company.
+
+    Raises:
+        Forbidden: without ``roles:get``.
+        NotFound: there is none, or it is another company's.
+    """
+    actor.require("roles:get")
+    return find(session, actor, role_id, catalogue)
+
+
+def find(session: Session, actor: Actor, role_id: str, catalogue: Catalogue) -> Role:
+    """One role of the actor's company, whoever asks.
+
+    Raises:
+        NotFound: there is none, or it is another company's.
+    """
+    role = _all(session, actor, catalogue).get(role_id)
+    if role is None:
+        raise NotFound("There is no such role.")
+    return role
+
+
+def people(session: Session, actor: Actor) -> dict[str, int]:
+    """How many active users have each of the company's roles, by the role's id; roles nobody has
+    are left out.
+
+    Raises:
+        Forbidden: without ``roles:get`` or ``roles:manage``.
+    """
+    if not actor.may("roles:manage"):
+        actor.require("roles:get")
+    users = tables.users.c
+    rows = session.execute(
+        select(users.role, func.count().label("number"))
+        .where(users.company_id == actor.company, users.deactivated_at.is_(None))
+        .group_by(users.role)
+    )
+    return {row.role: row.number for row in rows}
+
+
+def create(
+    session: Session,
+    actor: Actor,
+    *,
+    catalogue: Catalogue,
+    name: str,
+    permissions: Sequence[str],
+) -> Role:
+    """Make a role.
+
+    Args:
+        permissions: 1 to 200 that the catalogue knows; ``resource:*`` and ``*`` too.
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; without ``roles:manage``, or without one of the
+            *permissions* oneself.
+        InvalidInput: with all that is wrong with ``name`` and ``permissions``.
+        Conflict: ``name_taken``; a name must not look like that of another role of the company,
+            the built-in ones included (``role_names``). ``too_many_roles``: a company has up to 200
+            of its own.
+    """
+    actor.require_signed_in()
+    actor = standing(session, actor)
+    actor.require("roles:manage")
+    if actor.company is None:
+        raise Forbidden("A role is one company's own.", reason="signed_in_user_required")
+    found = _read({"name": name, "permissions": permissions}, catalogue)
+    actor.require_held(found["permissions"])
+    known = _all(session, actor, catalogue)
+    _require_free(known, name)
+    if sum(not role.built_in for role in known.values()) >= MOST_ROLES:
+        raise Conflict(f"A company has up to {MOST_ROLES} roles.", reason="too_many_roles")
+    now: int = session.info["now"]
+    role = Role(new_id("rol"), name, tuple(found["permissions"]), False, now)
+    session.execute(
+        insert(tables.roles),
+        {
+            "id": role.id,
+            "company_id": actor.company,
+            "name": name,
+            "name_folded": _key(name),
+            "permissions": found["permissions"],
+            "created_at": now,
+        },
+    )
+    _settle(session, actor, catalogue, "created", role, after=found)
+    return role
+
+
+def modify(
+    session: Session,
+    actor: Actor,
+    role_id: str,
+    *,
+    catalogue: Catalogue,
+    changes: Mapping[str, object],
+    if_match: Collection[str] | None = None,
+) -> Role:
+    """Change those of name and permissions that *changes* names. What stays the same is no change.
+
+    Args:
+        if_match: the versions (``etag``) it may be changed from; None is any.
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; without ``roles:manage``, or without something that
+            the role permits or shall permit.
+        NotFound: there is none, or it is another company's.
+        Conflict: ``built_in_role``; ``changed_meanwhile``, with the ``current`` record;
+            ``name_taken``.
+        InvalidInput: with all that is wrong with the fields.
+    """
+    actor, role = _changeable(session, actor, role_id, catalogue, if_match)
+    found = _read(changes, catalogue)
+    actor.require_held([*_permits(session, actor, role), *found.get("permissions", ())])
+    before = {"name": role.name, "permissions": list(role.permissions)}
+    after = {name: value for name, value in found.items() if value != before[name]}
+    if not after:
+        return role
+    values = dict(after)
+    if "name" in after:
+        others = _all(session, actor, catalogue)
+        del others[role.id]
+        _require_free(others, after["name"])
+        values["name_folded"] = _key(after["name"])
+    session.execute(update(tables.roles).where(tables.roles.c.id == role.id).values(values))
+    role = find(session, actor, role.id, catalogue)
+    changed = {name: before[name] for name in after}
+    _settle(session, actor, catalogue, "modified", role, before=changed, after=after)
+    return role
+
+
+def delete(
+    session: Session,
+    actor: Actor,
+    role_id: str,
+    *,
+    catalogue: Catalogue,
+    if_match: Collection[str] | None = None,
+) -> None:
+    """Delete a role that nobody has.
+
+    Args:
+        if_match: the versions (``etag``) it may be deleted in; None is any.
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; without ``roles:manage``, or without something that
+            the role permits.
+        NotFound: there is none, or it is another company's.
+        Conflict: ``built_in_role``; ``changed_meanwhile``, with the ``current`` record;
+            ``role_in_use`` by an active user or an invitation that can still be accepted.
+    """
+    actor, role = _changeable(session, actor, role_id, catalogue, if_match)
+    actor.require_held(_permits(session, actor, role))
+    if _in_use(session, role):
+        raise Conflict(
+            f"{isolated(role.name)} is in use: give its people another role, and end its "
+            "invitations, first.",
+            reason="role_in_use",
+            current=role,
+        )
+    session.execute(delete_from(tables.roles).where(tables.roles.c.id == role.id))
+    before = {"name": role.name, "permissions": list(role.permissions)}
+    _settle(session, actor, catalogue, "deleted", role, before=before)
+
+
+def _changeable(
+    session: Session,
+    actor: Actor,
+    role_id: str,
+    catalogue: Catalogue,
+    if_match: Collection[str] | None,
+) -> tuple[Actor, Role]:
+    actor.require_signed_in()
+    actor = standing(session, actor)
+    actor.require("roles:manage")
+    role = find(session, actor, role_id, catalogue)
+    if role.built_in:
+        raise Conflict(
+            f"{role.name} is built in: it stays as it is.", reason="built_in_role", current=role
+        )
+    if if_match is not None and etag(role) not in if_match:
+        raise Conflict(
+            "Someone changed this role meanwhile.", reason="changed_meanwhile", current=role
+        )
+    return actor, role
+
+
+def _permits(session: Session, actor: Actor, role: Role) -> frozenset[str]:
+    # Not what its record says: of a permission that the catalogue dropped nobody holds anything,
+    # and it mustn't keep the role from being edited.
+    return published_rules(session, str(actor.company)).roles.get(role.id, frozenset())
+
+
+def _in_use(session: Session, role: Role) -> bool:
+    users, invitations = tables.users.c, tables.invitations.c
+    someone = select(users.id).where(users.role == role.id, users.deactivated_at.is_(None)).limit(1)
+    someone_invited = (
+        select(invitations.id)
+        .where(
+            invitations.role == role.id,
+            invitations.accepted_at.is_(None),
+            invitations.deactivated_at.is_(None),
+            invitations.expires_at > session.info["now"],
+        )
+        .limit(1)
+    )
+    return any(session.execute(each).first() is not None for each in (someone, someone_invited))
+
+
+def _all(session: Session, actor: Actor, catalogue: Catalogue) -> dict[str, Role]:
+    return of_company(session, catalogue, actor.company or "")
+
+
+def _read(given: Mapping[str, object], catalogue: Catalogue) -> dict[str, Any]:
+    problems = Problems()
+    found: dict[str, Any] = {}
+    for field, value in given.items():
+        if field == "name":
+            problem = label_problem(value)
+            if problem is not None:
+                problems.add("name", problem)
+            found["name"] = value
+        elif field == "permissions":
+            found["permissions"] = read_permissions(value, catalogue, problems, of_role=True)
+        else:
+            problems.add(field, "This can't be set.")
+    problems.settle()
+    return found
+
+
+def _require_free(known: Mapping[str, Role], name: str) -> None:
+    taken = look_alike(name, known.values())
+    if taken is not None:
+        raise Conflict(
+            f"A role's name must not look like another's, and {isolated(taken.name)} exists.",
+            reason="name_taken",
+        )
+
+
+def _key(name: str) -> str:
+    return folded(" ".join(name.split()))
+
+
+def _settle(
+    session: Session,
+    actor: Actor,
+    catalogue: Catalogue,
+    what: str,
+    role: Role,
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    """Publish what the company's roles permit now, and tell of it."""
+    company = str(actor.company)
+    rules = published_rules(session, company)
+    permissions = role_permissions(session, catalogue, company)
+    if permissions != rules.roles:
+        publish(session, msgspec.structs.replace(rules, roles=permissions))
+    log.record(
+        session,
+        actor,
+        f"role.{what}",
+        Subject("role", role.id, role.name),
+        company=company,
+        before=before,
+        after=after,
+    )

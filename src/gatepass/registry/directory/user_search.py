@@ -1,0 +1,112 @@
+"""Finding users: a page at a time, newest first."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Row, select, tuple_
+from sqlalchemy.orm import Session
+
+from gatepass.core.errors import InvalidInput, NotFound
+from gatepass.registry.actor import Actor
+from gatepass.registry.directory.users import User, user_of
+from gatepass.registry.input.text import folded, search_text, storable
+from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.tables import users
+
+# How many are looked through at a time for a name.
+_STRIDE = 1_000
+
+
+def get(session: Session, actor: Actor, user_id: str) -> User:
+    """One user of the actor's company.
+
+    Raises:
+        Forbidden: without ``users:get``.
+        NotFound: there is none, or it is another company's.
+    """
+    actor.require("users:get")
+    return find(session, actor, user_id)
+
+
+def find(session: Session, actor: Actor, user_id: str) -> User:
+    """One user of the actor's company, whoever asks.
+
+    Raises:
+        NotFound: there is none, or it is another company's.
+    """
+    wanted = [users.c.id == user_id]
+    if actor.company is not None:
+        wanted.append(users.c.company_id == actor.company)
+    row = session.execute(select(users).where(*wanted)).one_or_none() if storable(user_id) else None
+    if row is None:
+        raise NotFound("There is no such user.")
+    return user_of(row)
+
+
+def list_(
+    session: Session,
+    actor: Actor,
+    *,
+    q: str | None = None,
+    status: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Page[User]:
+    """The company's users, newest first, and how many there are where one page has them all.
+
+    Args:
+        q: part of the name or e-mail address, in any case; outer spaces don't count.
+        status: ``active`` or ``deactivated``.
+
+    Raises:
+        Forbidden: without ``users:get``.
+        InvalidInput: for ``status``, ``cursor`` or ``limit``.
+    """
+    actor.require("users:get")
+    after, limit = read_cursor(cursor), read_limit(limit)
+    wanted: list[Any] = [] if actor.company is None else [users.c.company_id == actor.company]
+    if status == "active":
+        wanted.append(users.c.deactivated_at.is_(None))
+    elif status == "deactivated":
+        wanted.append(users.c.deactivated_at.is_not(None))
+    elif status is not None:
+        raise InvalidInput([("status", "This is active or deactivated.")])
+    q = search_text(q)
+    if not storable(q):
+        return Page([], None, 0)
+    found: list[Row[Any]] = []
+    for row in _newest(session, wanted, after, _STRIDE if q else limit + 1):
+        if q and not _named(row, folded(q)):
+            continue
+        found.append(row)
+        if len(found) > limit:
+            break
+    page, more = found[:limit], None
+    if len(found) > limit:
+        more = str(Cursor(page[-1].created_at, page[-1].id))
+    whole = after is None and more is None
+    return Page([user_of(row) for row in page], more, len(page) if whole else None)
+
+
+def _newest(
+    session: Session, wanted: list[Any], after: Cursor | None, stride: int
+) -> Iterator[Row[Any]]:
+    key = tuple_(users.c.created_at, users.c.id)
+    while True:
+        rest = [] if after is None else [key < tuple_(after.number, after.id)]
+        rows = session.execute(
+            select(users)
+            .where(*wanted, *rest)
+            .order_by(users.c.created_at.desc(), users.c.id.desc())
+            .limit(stride)
+        ).all()
+        yield from rows
+        if len(rows) < stride:
+            return
+        after = Cursor(rows[-1].created_at, rows[-1].id)
+
+
+def _named(row: Row[Any], part: str) -> bool:
+    # Not in SQL: SQLite folds the case of ASCII alone.
+    # An international domain is found in either spelling: as it is shown, and by its A-labels.
+    return any(part in text for text in (folded(row.name), folded(row.email), row.email_folded))

@@ -1,0 +1,100 @@
+"""The grants, holders and company rules that follow from the records.
+
+Whoever changes a record publishes what follows from it in the same transaction, marked with that
+transaction's revision; so what is decided by and what people see can't part. What was published at
+which revision is kept in ``changed_records``: followers read on from there.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from gatepass.core import grants
+from gatepass.core.errors import NotFound
+from gatepass.core.grants import CompanyRules, Grant, Holder
+from gatepass.verify.grant_file import REMOVE, UPSERT
+
+_UPSERT = {table: text(statement) for table, statement in UPSERT.items()}
+_REMOVE = {table: text(statement) for table, statement in REMOVE.items()}
+_CHANGED = text(
+    "INSERT INTO changed_records (revision, record_table, record_id) "
+    "VALUES (:revision, :record_table, :id) ON CONFLICT DO NOTHING"
+)
+_SELECT = {
+    table: text(f"SELECT record FROM {table} WHERE id = :id")  # noqa: S608 - the grant file's own table names
+    for table in UPSERT
+}
+
+
+def publish(session: Session, record: Grant | Holder | CompanyRules) -> None:
+    """Put what follows from a change where decisions read it, as of this transaction's revision."""
+    _publish(session, _TABLES[type(record)], [record])
+
+
+def publish_grants(session: Session, records: Sequence[Grant]) -> None:
+    """Publish many grants at once."""
+    _publish(session, "grants", records)
+
+
+def withdraw_grants(session: Session, ids: Sequence[str]) -> None:
+    """Remove grants, as of this transaction's revision: their texts are then unknown.
+
+    For what can't be used any more and whose past use nobody asks about; what was deactivated by
+    someone stays, so that it goes on being refused for that reason.
+    """
+    if ids:
+        session.execute(_REMOVE["grants"], [{"id": each} for each in ids])
+        _note(session, "grants", ids)
+
+
+def published_grant(session: Session, credential: str) -> Grant | None:
+    """The grant of a credential id as decisions read it."""
+    record = _record(session, "grants", credential)
+    return None if record is None else grants.decode_grant(record)
+
+
+def published_holder(session: Session, user: str) -> Holder | None:
+    """A user's state and role as decisions read them."""
+    record = _record(session, "holders", user)
+    return None if record is None else grants.decode_holder(record)
+
+
+def published_rules(session: Session, company: str) -> CompanyRules:
+    """A company's rules as decisions read them.
+
+    Raises:
+        NotFound: there is no such company.
+    """
+    record = _record(session, "company_rules", company)
+    if record is None:
+        raise NotFound("There is no such company.")
+    return grants.decode_company(record)
+
+
+def _publish(
+    session: Session, table: str, records: Sequence[Grant | Holder | CompanyRules]
+) -> None:
+    if not records:
+        return
+    revision = session.info["revision"]
+    session.execute(
+        _UPSERT[table],
+        [{"id": each.id, "record": grants.encode(each), "revision": revision} for each in records],
+    )
+    _note(session, table, [each.id for each in records])
+
+
+def _note(session: Session, table: str, ids: Sequence[str]) -> None:
+    revision = session.info["revision"]
+    session.execute(
+        _CHANGED, [{"revision": revision, "record_table": table, "id": each} for each in ids]
+    )
+
+
+def _record(session: Session, table: str, key: str) -> bytes | None:
+    found: bytes | None = session.execute(_SELECT[table], {"id": key}).scalar_one_or_none()
+    return found
+
+
+_TABLES: dict[type, str] = {Grant: "grants", Holder: "holders", CompanyRules: "company_rules"}

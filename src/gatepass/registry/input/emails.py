@@ -1,0 +1,54 @@
+"""E-mail addresses: which texts are some, and when two are the same."""
+
+import re
+import unicodedata
+
+from gatepass.core.domains import InvalidDomain, parse_domain
+from gatepass.core.errors import InvalidInput
+from gatepass.registry.input.text import folded
+
+# The longest that can be delivered to (RFC 5321, 4.5.3.1).
+_LONGEST = 254
+_LONGEST_LOCAL = 64
+# A dot-atom (RFC 5322, 3.2.3), other scripts' letters included (RFC 6532); no quoted strings.
+_local = re.compile(r"[^\s.@\"(),:;<>\[\]\\]+(?:\.[^\s.@\"(),:;<>\[\]\\]+)*").fullmatch
+
+
+def read_email(field: str, text: str) -> str:
+    """An e-mail address as it is kept and shown: as typed, but for surrounding space.
+
+    Whether mail arrives is found out by sending some; an intranet's names are good names too.
+
+    Raises:
+        InvalidInput: it isn't one.
+    """
+    email = unicodedata.normalize("NFC", text).strip()
+    if _split(email) is None:
+        raise InvalidInput(
+            [(field, "This is not an e-mail address. Write it like ada@example.com.")]
+        )
+    return email
+
+
+def fold_email(text: str) -> str:
+    """How an address is compared: without case, an international domain in one spelling.
+
+    Anything may be handed in. What is no address folds to "", which is nobody's.
+    """
+    parts = _split(unicodedata.normalize("NFC", text).strip())
+    return "" if parts is None else f"{folded(parts[0])}@{parts[1]}"
+
+
+def _split(email: str) -> tuple[str, str] | None:
+    """Local part and canonical domain."""
+    if len(email) > _LONGEST or not email.isprintable():
+        return None
+    local, _, host = email.rpartition("@")
+    if len(local.encode()) > _LONGEST_LOCAL or _local(local) is None:
+        return None
+    if ":" in host or "*" in host:
+        return None
+    try:
+        return local, parse_domain(host)
+    except InvalidDomain:
+        return None

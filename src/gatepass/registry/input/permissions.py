@@ -1,0 +1,38 @@
+"""The permissions that a token or a role is given, read strictly."""
+
+from gatepass.core.catalogue import Catalogue
+from gatepass.core.permissions import EVERYTHING, is_permission, is_wildcard
+from gatepass.registry.input.text import Problems, read_items
+
+MOST_PERMISSIONS = 200
+
+
+def read_permissions(
+    value: object, catalogue: Catalogue, problems: Problems, *, of_role: bool
+) -> list[str]:
+    """1 to 200 permissions that the catalogue knows, without duplicates.
+
+    Args:
+        problems: takes what is wrong, at paths such as ``permissions.3``.
+        of_role: whether ``*`` may be among them: only a role holds it, never a token.
+    """
+    found: dict[str, None] = {}
+    items = read_items("permissions", value, MOST_PERMISSIONS, problems)
+    for number, name in enumerate(items):
+        problem = _problem(name, catalogue, of_role)
+        if problem is None:
+            found[str(name)] = None
+        else:
+            problems.add(f"permissions.{number}", problem)
+    if value in ([], ()):
+        what = "role" if of_role else "token"
+        problems.add("permissions", f"A {what} without permissions would be refused everything.")
+    return list(found)
+
+
+def _problem(name: object, catalogue: Catalogue, of_role: bool) -> str | None:
+    if name == EVERYTHING:
+        return None if of_role else "Only a role holds everything, never a token."
+    if not isinstance(name, str) or not (is_permission(name) or is_wildcard(name)):
+        return "A permission is written resource:action, such as charges:create."
+    return None if catalogue.knows(name) else "There is no such permission."

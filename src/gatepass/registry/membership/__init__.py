@@ -1,0 +1,1 @@
+"""Joining, leaving and changing an account, and the mail that it takes."""

@@ -1,0 +1,153 @@
+"""One's own account: name and password. See ``email_changes`` for the address,
+``second_factor_setup`` for the second factor.
+
+All of it is a person's alone: an access token that leaked must not be able to lock its maker out.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.orm import Session
+
+from gatepass.core.errors import Conflict
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
+from gatepass.registry.authentication import passwords, sessions, totp_policy
+from gatepass.registry.authentication import totp as second_factor
+from gatepass.registry.authentication.reauthentication import Proving, require_person
+from gatepass.registry.directory import companies
+from gatepass.registry.grants.authorization import standing
+from gatepass.registry.input.text import read_label
+from gatepass.registry.membership import password_resets, pending_email_changes
+from gatepass.registry.membership.pending_email_changes import EmailChange
+from gatepass.registry.storage.database import Committed
+from gatepass.registry.storage.tables import users
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a person sees of their own account. Times are Unix ms.
+
+    Attributes:
+        recovery_codes_left: how many are still good.
+        second_factor_required: by the company.
+        email_change: what waits for the link at another address to be used.
+    """
+
+    id: str
+    name: str
+    email: str
+    last_sign_in_at: int | None
+    second_factor: bool
+    recovery_codes_left: int
+    second_factor_required: bool
+    email_change: EmailChange | None
+
+
+def get(session: Session, actor: Actor) -> Account:
+    """The actor's own.
+
+    Raises:
+        Forbidden: ``signed_in_user_required`` for anything but a login token.
+    """
+    require_person(actor)
+    row = _row(session, actor)
+    return Account(
+        id=row.id,
+        name=row.name,
+        email=row.email,
+        last_sign_in_at=row.last_sign_in_at,
+        second_factor=row.totp_sealed is not None,
+        recovery_codes_left=second_factor.recovery_codes_left(session, row.id),
+        second_factor_required=totp_policy.required(session, row.company_id),
+        email_change=pending_email_changes.pending(session, row.id),
+    )
+
+
+def rename(session: Session, actor: Actor, name: str, *, former: str | None = None) -> None:
+    """Change one's own name. The same name is no change.
+
+    Args:
+        former: the name it may be changed from; None is any.
+
+    Raises:
+        Forbidden: ``signed_in_user_required`` for anything but a login token.
+        InvalidInput: for ``name``; 1–100 characters without control characters.
+        Conflict: ``changed_meanwhile``; ``current`` is the name as it is now.
+    """
+    require_person(actor)
+    actor = standing(session, actor)
+    read_label("name", name)
+    row = _row(session, actor)
+    if former is not None and row.name != former:
+        raise Conflict(
+            "Your name was changed meanwhile.", reason="changed_meanwhile", current=row.name
+        )
+    if name == row.name:
+        return
+    session.execute(update(users).where(users.c.id == row.id).values(name=name))
+    _record(session, actor, "renamed", row, name, before={"name": row.name}, after={"name": name})
+
+
+def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -> Committed[int]:
+    """Change one's own password, which ends all other sign-ins; how many those were.
+
+    Whoever else knows the former password may have signed in with it, or have had a link sent to
+    an address of theirs.
+
+    Raises:
+        Forbidden, TooManyAttempts, Conflict, Unavailable: as ``Proving.proven`` says.
+        InvalidInput: for ``current_password``, or for ``password``, the new one.
+    """
+    require_person(actor)
+    with proving.database.reading(proving.now()) as session:
+        row = _row(session, actor)
+        _check_rules(session, row, new)
+    # Before hashing: else wrong passwords would keep the processors busy for as long as one likes.
+    proving.begin(row, actor)
+    kept = passwords.hash(new, hasher=proving.hasher)
+
+    def change(session: Session, actor: Actor, row: Row[Any]) -> int:
+        # The second factor that let a short one pass may be gone by now.
+        _check_rules(session, row, new)
+        session.execute(update(users).where(users.c.id == row.id).values(password_hash=kept))
+        ended = sessions.deactivate_others(session, actor)
+        password_resets.end_links(session, actor, row.id)
+        pending_email_changes.end_pending(session, actor, row.id)
+        after = {"authentications_ended": ended}
+        _record(session, actor, "password_changed", row, row.name, after=after)
+        return ended
+
+    return proving.proven(actor, change, password=current)
+
+
+def _row(session: Session, actor: Actor) -> Row[Any]:
+    return session.execute(select(users).where(users.c.id == actor.user)).one()
+
+
+def _check_rules(session: Session, row: Row[Any], password: str) -> None:
+    passwords.check_rules(
+        password,
+        email=row.email,
+        company_name=companies.get(session, row.company_id).name,
+        second_factor=row.totp_sealed is not None,
+    )
+
+
+def _record(
+    session: Session,
+    actor: Actor,
+    what: str,
+    row: Row[Any],
+    name: str,
+    **changed: dict[str, Any],
+) -> None:
+    log.record(
+        session,
+        actor,
+        f"user.{what}",
+        Subject("user", row.id, name),
+        company=row.company_id,
+        **changed,
+    )

@@ -1,1 +1,0 @@
-"""Moving an installation's database: exports, imports, restoring a backup."""

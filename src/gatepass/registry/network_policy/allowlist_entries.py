@@ -1,0 +1,145 @@
+"""The entries of an allowlist: how they are read, kept and compared."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from gatepass.core.networks import InvalidNetwork, Networks, parse_network
+from gatepass.registry.input.text import LONGEST_LABEL, Problems, bidi_problem, storable
+from gatepass.registry.storage.tables import allowlist_entries, allowlist_trial_entries, companies
+
+MOST_ENTRIES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One network, such as ``203.0.113.0/24``, and what the company notes about it."""
+
+    network: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowlist:
+    """A company's allowlist at one moment.
+
+    Attributes:
+        entries: what counts, in the order it was put; none is no restriction.
+        trial_until: when that stops counting by itself (Unix ms); None unless it is on trial.
+        settled: what counts without a trial: then the same as *entries*, and during one what it
+            falls back to.
+    """
+
+    entries: tuple[Entry, ...]
+    trial_until: int | None
+    settled: tuple[Entry, ...]
+
+    @property
+    def falls_back_to(self) -> tuple[Entry, ...] | None:
+        """What counts once the trial is over; None where there is no trial."""
+        return None if self.trial_until is None else self.settled
+
+    def readable(self) -> dict[str, Any]:
+        """It as the audit log keeps it."""
+        entries = [{"network": entry.network, "note": entry.note} for entry in self.entries]
+        if self.trial_until is None:
+            return {"entries": entries}
+        return {"entries": entries, "trial_until": self.trial_until}
+
+
+def etag(allowlist: Allowlist) -> str:
+    """Names what counts and what it falls back to, quoted as the ETag header has it."""
+    content = [
+        [[entry.network, entry.note] for entry in allowlist.entries],
+        allowlist.trial_until,
+        [[entry.network, entry.note] for entry in allowlist.settled],
+    ]
+    return f'"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]}"'
+
+
+def read(entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], Networks]:
+    """What was typed, with every network as it is written and each of them once.
+
+    Raises:
+        InvalidInput: for ``entries``, ``entries.3.network`` and so on.
+    """
+    problems = Problems()
+    if len(entries) > MOST_ENTRIES:
+        problems.add("entries", f"At most {MOST_ENTRIES:,} networks.")
+        problems.settle()
+    found: dict[str, Entry] = {}
+    networks = []
+    for number, entry in enumerate(entries):
+        try:
+            network = parse_network(entry.network)
+        except InvalidNetwork as error:
+            problems.add(f"entries.{number}.network", str(error))
+            continue
+        if len(entry.note) > LONGEST_LABEL or not storable(entry.note):
+            problems.add(
+                f"entries.{number}.note",
+                f"Must have at most {LONGEST_LABEL} characters, "
+                "without control characters and line separators.",
+            )
+        elif (problem := bidi_problem(entry.note)) is not None:
+            problems.add(f"entries.{number}.note", problem)
+        networks.append(network)
+        found.setdefault(str(network), Entry(str(network), entry.note))
+    problems.settle()
+    return tuple(found.values()), Networks.of(networks)
+
+
+def load(session: Session, company: str) -> Allowlist:
+    """What counts for a company (an id) now. A trial that is over is as if it had never been."""
+    settled = _rows(session, allowlist_entries, company)
+    until: int | None = session.execute(
+        select(companies.c.allowlist_trial_until).where(companies.c.id == company)
+    ).scalar_one()
+    if until is None or session.info["now"] >= until:
+        return Allowlist(settled, None, settled)
+    return Allowlist(_rows(session, allowlist_trial_entries, company), until, settled)
+
+
+def settle(session: Session, company: str, entries: Sequence[Entry]) -> None:
+    """Keep *entries* as what counts, and no trial."""
+    _replace(session, allowlist_entries, company, entries)
+    try_out(session, company, (), None)
+
+
+def try_out(session: Session, company: str, entries: Sequence[Entry], until: int | None) -> None:
+    """Keep *entries* as what counts until *until* (Unix ms), beside what is settled."""
+    _replace(session, allowlist_trial_entries, company, entries)
+    session.execute(
+        update(companies).where(companies.c.id == company).values(allowlist_trial_until=until)
+    )
+
+
+def _rows(session: Session, table: Table, company: str) -> tuple[Entry, ...]:
+    rows = session.execute(
+        select(table.c.network, table.c.note)
+        .where(table.c.company_id == company)
+        .order_by(table.c.position)
+    )
+    return tuple(Entry(row.network, row.note) for row in rows)
+
+
+def _replace(session: Session, table: Table, company: str, entries: Sequence[Entry]) -> None:
+    session.execute(delete(table).where(table.c.company_id == company))
+    if entries:
+        session.execute(
+            insert(table),
+            [
+                {
+                    "company_id": company,
+                    "position": position,
+                    "network": entry.network,
+                    "note": entry.note,
+                }
+                for position, entry in enumerate(entries)
+            ],
+        )

@@ -1,0 +1,173 @@
+"""Whom an allowlist would shut out: people and tokens, by where they came from last.
+
+Someone counts as shut out if the latest address they are known to have come from within the last 30
+days isn't in the list. An older address says nothing: people move. Who hasn't come at all within
+that time isn't known to come from anywhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import nlargest
+from typing import Any
+
+from sqlalchemy import Select, or_, select
+from sqlalchemy.orm import Session
+
+from gatepass.core.networks import Networks, parse_address
+from gatepass.registry.actor import Actor
+from gatepass.registry.network_policy import allowlist_entries
+from gatepass.registry.network_policy.allowlist import admits, own_company
+from gatepass.registry.network_policy.allowlist_entries import Entry
+from gatepass.registry.storage.tables import (
+    access_tokens,
+    authentications,
+    token_use,
+    token_use_addresses,
+    users,
+)
+from gatepass.registry.tokens.usage import DAY_MS
+
+DAYS = 30
+#: So many of each are told by name, the latest first.
+NAMED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Someone, or an access token, that came from an address which a list lacks.
+
+    Attributes:
+        name: the user's, or the token's label.
+        at: when it came from there last (Unix ms).
+    """
+
+    id: str
+    name: str
+    address: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShutOut:
+    """Whom a list would shut out.
+
+    Attributes:
+        users, tokens: the latest ``NAMED`` of each; how many there are in all, the counts say.
+        includes_you: the list has the address of whoever asks, or is no restriction.
+    """
+
+    users: list[Caller]
+    user_count: int
+    tokens: list[Caller]
+    token_count: int
+    includes_you: bool
+
+
+def preview(session: Session, actor: Actor, company: str, entries: Sequence[Entry]) -> ShutOut:
+    """Whom of the last 30 days' callers the list *entries* would shut out.
+
+    Users and tokens that are not active are left out.
+
+    Raises:
+        Forbidden: without ``company:modify``; ``signed_in_user_required`` for an access token:
+            people's sign-ins are none of its business.
+        NotFound: there is no such company, or it isn't the actor's.
+        InvalidInput: for ``entries``, ``entries.3.network`` and so on.
+    """
+    actor.require_signed_in()
+    actor.require("company:modify")
+    own_company(session, actor, company)
+    put, networks = allowlist_entries.read(entries)
+    if not put:
+        return ShutOut([], 0, [], 0, True)
+    people, user_count = _outside(session, _people(session, company), networks)
+    tokens, token_count = _outside(session, _tokens(session, company), networks)
+    return ShutOut(people, user_count, tokens, token_count, admits(networks, actor))
+
+
+# One look into an index for each user or token, however often they came.
+
+
+def _people(session: Session, company: str) -> Select[Any]:
+    signed_in = authentications.alias()
+    latest = (
+        select(signed_in.c.id)
+        .where(
+            signed_in.c.user_id == users.c.id,
+            signed_in.c.created_at >= _since(session),
+            signed_in.c.address.is_not(None),
+        )
+        .order_by(signed_in.c.created_at.desc(), signed_in.c.id.desc())
+        .limit(1)
+        .correlate(users)
+        .scalar_subquery()
+    )
+    return (
+        select(
+            users.c.id,
+            users.c.name,
+            authentications.c.address,
+            authentications.c.created_at.label("at"),
+        )
+        .select_from(users)
+        .join(authentications, authentications.c.id == latest)
+        .where(users.c.company_id == company, users.c.deactivated_at.is_(None))
+    )
+
+
+def _tokens(session: Session, company: str) -> Select[Any]:
+    since = _since(session)
+    used = token_use_addresses.alias()
+    latest = (
+        select(used.c.address)
+        .where(used.c.token_id == access_tokens.c.id)
+        .order_by(used.c.last_at.desc(), used.c.address)
+        .limit(1)
+        .correlate(access_tokens)
+        .scalar_subquery()
+    )
+    table = token_use_addresses.c
+    expires_at = access_tokens.c.expires_at
+    return (
+        select(
+            access_tokens.c.id,
+            access_tokens.c.label.label("name"),
+            table.address,
+            table.last_at.label("at"),
+        )
+        .select_from(access_tokens)
+        .join(token_use, token_use.c.token_id == access_tokens.c.id)
+        .join(
+            token_use_addresses,
+            (table.token_id == access_tokens.c.id) & (table.address == latest),
+        )
+        .where(
+            access_tokens.c.company_id == company,
+            access_tokens.c.deactivated_at.is_(None),
+            or_(expires_at.is_(None), expires_at > session.info["now"]),
+            token_use.c.last_at >= since,
+            table.last_at >= since,
+        )
+    )
+
+
+def _outside(
+    session: Session, callers: Select[Any], networks: Networks
+) -> tuple[list[Caller], int]:
+    """The latest of those who came from outside *networks*, and how many there are."""
+    admitted: dict[str, bool] = {}
+    outside = []
+    for found in session.execute(callers):
+        address = found[2]
+        if address not in admitted:
+            packed = parse_address(address)
+            admitted[address] = packed is not None and networks.contains(packed)
+        if not admitted[address]:
+            outside.append(found)
+    named = nlargest(NAMED, outside, key=lambda found: (found[3], found[0]))
+    return [Caller(*found) for found in named], len(outside)
+
+
+def _since(session: Session) -> int:
+    now: int = session.info["now"]
+    return now - DAYS * DAY_MS

@@ -1,0 +1,140 @@
+"""Nodes and embedded verifiers as operators see them: who is there, how far, and how fresh."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Row, select, tuple_
+from sqlalchemy.orm import Session
+
+from gatepass.registry.actor import Actor
+from gatepass.registry.replication.receipts import on_one_machine
+from gatepass.registry.storage import revisions as changes
+from gatepass.registry.storage.database_time import shared_now
+from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.tables import nodes, revisions
+
+NodeStatus = Literal["current", "behind", "stale", "gone"]
+STATES: tuple[NodeStatus, ...] = ("current", "behind", "stale", "gone")
+
+#: Figures name so many at most, the latest seen.
+MOST = 1_000
+#: Who hasn't been heard of for so long drops out of the figures.
+HOUR_MS = 3_600_000
+
+_GONE_MS = 60_000
+# A change is everywhere within a second; who lacks only younger ones keeps up.
+_KEEPING_UP_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNode:
+    """A node or an embedded verifier. Times are Unix ms by the registry's clock.
+
+    Attributes:
+        kind: ``node`` serves; ``embedded`` is in someone's application.
+        key_id: the verifier key that an embedded one follows with.
+        limits: the companies and permissions its copy is limited to; None is no limit.
+        vouched_at: the latest moment it is known to have been vouched for.
+        vouched_ms: how long ago that was.
+        staleness_ms: how long it decides without being vouched for.
+        seen_ms: how long ago it was heard of.
+        state: ``current`` decides by all that changed until a second ago; ``behind`` lacks some of
+            it; ``stale`` isn't vouched for, and answers 503; ``gone`` wasn't heard of for a minute.
+        revision: the latest it has acknowledged; ``behind_by`` so many are later.
+        itself: it decides by the database itself, so it can't be behind.
+    """
+
+    id: str
+    kind: Literal["node", "embedded"]
+    name: str
+    version: str
+    address: str | None
+    key_id: str | None
+    limits: Mapping[str, Sequence[str]] | None
+    first_seen_at: int
+    seen_at: int
+    seen_ms: int
+    vouched_at: int
+    vouched_ms: int
+    staleness_ms: int
+    state: NodeStatus
+    revision: int
+    behind_by: int
+    itself: bool
+
+
+def list_(
+    session: Session, actor: Actor, *, limit: int | None = None, cursor: str | None = None
+) -> Page[KnownNode]:
+    """Who is known, those that came last first.
+
+    Raises:
+        Forbidden: ``operator_required``.
+        InvalidInput: for ``cursor`` or ``limit``.
+    """
+    actor.require_operator()
+    after, limit = read_cursor(cursor), read_limit(limit)
+    table = nodes.c
+    found = select(nodes).order_by(table.first_seen_at.desc(), table.id.desc())
+    if after is not None:
+        key = tuple_(table.first_seen_at, table.id)
+        found = found.where(key < tuple_(after.number, after.id))
+    rows = session.execute(found.limit(limit + 1)).all()
+    page = rows[:limit]
+    more = str(Cursor(page[-1].first_seen_at, page[-1].id)) if len(rows) > limit else None
+    return Page(_known(session, page), more)
+
+
+def latest_seen(session: Session, *, within_ms: int = HOUR_MS) -> list[KnownNode]:
+    """Who was heard of within *within_ms*, the latest first; ``MOST`` at most."""
+    since = shared_now(session) - within_ms
+    found = select(nodes).where(nodes.c.seen_at >= since).order_by(nodes.c.seen_at.desc())
+    return _known(session, session.execute(found.limit(MOST)).all())
+
+
+def _known(session: Session, rows: Sequence[Row[Any]]) -> list[KnownNode]:
+    now = shared_now(session)
+    latest, _ = changes.here(session)
+    due = session.scalar(
+        select(revisions.c.number)
+        # Their times are of the nodes' clocks, close enough for this.
+        .where(revisions.c.at <= now - _KEEPING_UP_MS)
+        .order_by(revisions.c.number.desc())
+        .limit(1)
+    )
+    one_machine = on_one_machine(session)
+    return [_node(row, now, latest, due or 0, one_machine and row.kind == "node") for row in rows]
+
+
+def _node(row: Row[Any], now: int, latest: int, due: int, itself: bool) -> KnownNode:
+    vouched_ms = max(0, now - row.vouched_at)
+    seen_ms = max(0, now - row.seen_at)
+    gone_ms = max(_GONE_MS, 2 * row.staleness_ms)
+    state: NodeStatus = "current"
+    if seen_ms > gone_ms:
+        state = "gone"
+    elif vouched_ms > row.staleness_ms:
+        state = "stale"
+    elif row.revision < due and not itself:
+        state = "behind"
+    revision = latest if itself and state == "current" else min(row.revision, latest)
+    return KnownNode(
+        id=row.id,
+        kind=row.kind,
+        name=row.name,
+        version=row.version,
+        address=row.address,
+        key_id=row.key_id,
+        limits=row.limits,
+        first_seen_at=row.first_seen_at,
+        seen_at=row.seen_at,
+        seen_ms=seen_ms,
+        vouched_at=row.vouched_at,
+        vouched_ms=vouched_ms,
+        staleness_ms=row.staleness_ms,
+        state=state,
+        revision=revision,
+        behind_by=latest - revision,
+        itself=itself,
+    )

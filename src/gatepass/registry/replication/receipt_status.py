@@ -1,0 +1,114 @@
+"""A receipt as people see it fill."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from gatepass.registry.replication.receipts import on_one_machine, silent_since
+from gatepass.registry.storage.database_time import shared_now
+from gatepass.registry.storage.tables import receipt_confirmations, receipts
+
+ConfirmationState = Literal["refusing", "waiting", "silent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """One verifier's part in a receipt. Times are Unix ms.
+
+    Attributes:
+        state: ``refusing`` has acknowledged that it refuses; ``waiting`` hasn't yet; ``silent``
+            hasn't, and can't say "allowed" any more either.
+        confirmed_at: when it acknowledged; ``after_ms`` after the end.
+        silent_since: since when it can't say "allowed", where it is silent.
+        itself: it decides by the database itself.
+    """
+
+    id: str
+    name: str
+    kind: Literal["node", "embedded"]
+    state: ConfirmationState
+    confirmed_at: int | None
+    after_ms: int | None
+    silent_since: int | None
+    itself: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How far it is known that something that ended is refused.
+
+    Attributes:
+        revision: the change that ended it, at ``at`` (Unix ms).
+        completed_at: when nobody was left who could have said "allowed".
+        verifiers: who could have when it ended: those that are waited for first, then the slowest.
+    """
+
+    revision: int
+    at: int
+    completed_at: int | None
+    verifiers: tuple[Confirmation, ...]
+
+    @property
+    def of(self) -> int:
+        """How many there are."""
+        return len(self.verifiers)
+
+    @property
+    def refused_by(self) -> int:
+        """How many have acknowledged that they refuse it."""
+        return self.count("refusing")
+
+    @property
+    def slowest_ms(self) -> int | None:
+        """After how long the last of those did."""
+        return max(
+            (each.after_ms for each in self.verifiers if each.after_ms is not None), default=None
+        )
+
+    def count(self, state: ConfirmationState) -> int:
+        """How many are in that state."""
+        return sum(each.state == state for each in self.verifiers)
+
+
+def find(session: Session, subject_id: str) -> Receipt | None:
+    """The receipt of the end of the record of that id; None if there is none."""
+    row = session.execute(
+        select(receipts)
+        .where(receipts.c.subject_id == subject_id)
+        .order_by(receipts.c.revision.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    rows = session.execute(
+        select(receipt_confirmations).where(receipt_confirmations.c.revision == row.revision)
+    ).all()
+    now, one_machine = shared_now(session), on_one_machine(session)
+    found = [_confirmation(each, row, now, one_machine) for each in rows]
+    found.sort(
+        key=lambda each: (each.state == "refusing", -(each.after_ms or 0), each.name, each.id)
+    )
+    return Receipt(row.revision, row.at, row.completed_at, tuple(found))
+
+
+def _confirmation(row: Row[Any], receipt: Row[Any], now: int, one_machine: bool) -> Confirmation:
+    since = None
+    if receipt.committed_at is not None:
+        since = silent_since(receipt.committed_at, row.staleness_ms)
+    state: ConfirmationState = "waiting"
+    if row.confirmed_at is not None:
+        state = "refusing"
+    elif since is not None and since <= now:
+        state = "silent"
+    return Confirmation(
+        id=row.node_id,
+        name=row.node_name,
+        kind=row.node_kind,
+        state=state,
+        confirmed_at=row.confirmed_at,
+        after_ms=None if row.confirmed_at is None else max(0, row.confirmed_at - receipt.at),
+        silent_since=since if state == "silent" else None,
+        itself=one_machine and row.node_kind == "node",
+    )

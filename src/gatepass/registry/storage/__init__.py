@@ -1,0 +1,1 @@
+"""The database: tables, transactions, schema, and what is kept next to it."""

@@ -1,0 +1,115 @@
+"""Lists, a page at a time: newest first, continued where the page before ended.
+
+A page is found by key, never by counting off rows, so the thousandth is as quick as the first, and
+records that come or go in between neither repeat nor hide others.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, func
+from sqlalchemy.orm import Session
+
+from gatepass.core.errors import InvalidInput
+
+LARGEST_PAGE = 200
+DEFAULT_PAGE = 50
+#: Counting stops here: "100,000 or more" says enough, and stays quick.
+COUNT_LIMIT = 100_000
+
+_LONGEST_CURSOR = 200
+_BIGGEST_NUMBER = 2**63 - 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some records, newest first.
+
+    Attributes:
+        next: hand it in as ``cursor`` for the records after these; None at the end.
+        count: how many match in all, over every page; ``COUNT_LIMIT`` means that many or more.
+            None where it isn't counted.
+    """
+
+    items: list[T]
+    next: str | None
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The sort key of the last record of a page: a time or number, and the id that breaks ties."""
+
+    number: int
+    id: str
+
+    def __str__(self) -> str:
+        text = json.dumps([self.number, self.id], separators=(",", ":"))
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str | None) -> Cursor | None:
+    """The cursor that a page handed out.
+
+    Raises:
+        InvalidInput: for field ``cursor``; it isn't one of ours.
+    """
+    if text is None:
+        return None
+    try:
+        if len(text) > _LONGEST_CURSOR:
+            raise ValueError("too long")
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        number, identifier = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        cursor = Cursor(number, identifier)
+        # Also refuses what only looks like ours: one page, one cursor, one spelling.
+        if type(number) is not int or abs(number) > _BIGGEST_NUMBER or str(cursor) != text:
+            raise ValueError("not ours")
+        if not isinstance(identifier, str) or not identifier.isascii() or "\0" in identifier:
+            raise ValueError("not ours")
+    except (ValueError, TypeError, RecursionError, binascii.Error):
+        raise InvalidInput(
+            [("cursor", "This is not a cursor that a list has handed out.")]
+        ) from None
+    return cursor
+
+
+def each(page_after: Callable[[str | None], Page[T]]) -> Iterator[T]:
+    """All records of a list, page after page.
+
+    Args:
+        page_after: the page that a cursor begins; None is the first.
+    """
+    cursor: str | None = None
+    while True:
+        page = page_after(cursor)
+        yield from page.items
+        if page.next is None:
+            return
+        cursor = page.next
+
+
+def read_limit(limit: int | None) -> int:
+    """How many records a page holds.
+
+    Raises:
+        InvalidInput: for field ``limit``; it isn't a whole number from 1 to 200.
+    """
+    if limit is None:
+        return DEFAULT_PAGE
+    if type(limit) is not int or not 1 <= limit <= LARGEST_PAGE:
+        raise InvalidInput([("limit", f"A whole number from 1 to {LARGEST_PAGE}.")])
+    return limit
+
+
+def contains(session: Session, text: ColumnElement[Any], part: str) -> ColumnElement[bool]:
+    """Whether *part* is in *text*, character by character."""
+    # Not LIKE: it would read % and _ in what people type, and folds case on SQLite alone.
+    position = func.instr if session.get_bind().dialect.name == "sqlite" else func.strpos
+    return position(text, part) > 0

@@ -1,0 +1,98 @@
+"""What people say of an access token, read strictly and brought into its one spelling."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gatepass.core.catalogue import Catalogue
+from gatepass.core.domains import InvalidDomain, parse_domain
+from gatepass.core.networks import InvalidNetwork, parse_network
+from gatepass.registry.input.permissions import read_permissions
+from gatepass.registry.input.text import Problems, label_problem, read_items
+
+KINDS = ("api", "ui")
+#: What may be changed later; a token's kind stays what it is.
+CHANGEABLE = ("label", "permissions", "networks", "domains", "expires_at")
+
+MOST_NETWORKS = 500
+MOST_DOMAINS = 100
+#: 9999-12-31T23:59:59.999Z, the last moment RFC 3339 can write.
+LATEST_EXPIRY = 253_402_300_799_999
+
+
+def read(
+    given: Mapping[str, object], *, kind: object, catalogue: Catalogue, now: int
+) -> dict[str, Any]:
+    """The fields of *given*, canonical and without duplicates.
+
+    Args:
+        given: some or all of ``CHANGEABLE``.
+        kind: the token's.
+        now: Unix ms; expiry lies after it.
+
+    Raises:
+        InvalidInput: with everything that is wrong, at paths such as ``permissions.3``.
+    """
+    problems = Problems()
+    if kind not in KINDS:
+        problems.add("kind", 'This is "api" or "ui".')
+    readers: dict[str, Callable[[object], object]] = {
+        "label": lambda value: _label(value, problems),
+        "permissions": lambda value: read_permissions(value, catalogue, problems, of_role=False),
+        "networks": lambda value: _networks(value, problems),
+        "domains": lambda value: _domains(value, kind, problems),
+        "expires_at": lambda value: _expiry(value, now, problems),
+    }
+    found: dict[str, Any] = {}
+    for field, value in given.items():
+        reader = readers.get(field)
+        if reader is None:
+            problems.add(field, "This can't be set.")
+        else:
+            found[field] = reader(value)
+    problems.settle()
+    return found
+
+
+def _label(value: object, problems: Problems) -> object:
+    problem = label_problem(value)
+    if problem is not None:
+        problems.add("label", problem)
+    return value
+
+
+def _networks(value: object, problems: Problems) -> list[str]:
+    found: dict[str, None] = {}
+    for number, text in enumerate(read_items("networks", value, MOST_NETWORKS, problems)):
+        try:
+            found[str(parse_network(text))] = None
+        except InvalidNetwork as error:
+            problems.add(f"networks.{number}", str(error))
+    return list(found)
+
+
+def _domains(value: object, kind: object, problems: Problems) -> list[str]:
+    found: dict[str, None] = {}
+    items = read_items("domains", value, MOST_DOMAINS, problems)
+    if items and kind == "api":
+        problems.add("domains", "Only a token for UI access is limited to domains.")
+        return []
+    for number, text in enumerate(items):
+        try:
+            found[parse_domain(text)] = None
+        except InvalidDomain as error:
+            problems.add(f"domains.{number}", str(error))
+    return list(found)
+
+
+def _expiry(value: object, now: int, problems: Problems) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not int:
+        problems.add("expires_at", "This is a time.")
+    elif value <= now:
+        problems.add("expires_at", "This lies in the past.")
+    elif value > LATEST_EXPIRY:
+        problems.add("expires_at", "At most the end of the year 9999.")
+    else:
+        return value
+    return None

@@ -1,0 +1,137 @@
+"""The record of an access token, as it is stored, shown and decided by."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from gatepass.core.grants import Grant
+from gatepass.core.networks import Networks, parse_network
+from gatepass.core.permissions import effective
+from gatepass.registry.actor import Person
+from gatepass.registry.grants.publishing import published_rules
+from gatepass.registry.storage.etags import etag_of
+from gatepass.registry.storage.tables import access_tokens, token_use, users
+
+TokenStatus = Literal["active", "expired", "deactivated"]
+
+#: Access tokens with their makers and their last use.
+STORED = (
+    select(
+        access_tokens,
+        users.c.name.label("maker_name"),
+        users.c.role.label("maker_role"),
+        token_use.c.last_at,
+        token_use.c.last_address,
+        token_use.c.last_permission,
+    )
+    .join(users, users.c.id == access_tokens.c.created_by)
+    .outerjoin(token_use, token_use.c.token_id == access_tokens.c.id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LastUse:
+    """When a token was last used (Unix ms), from which address, for which permission."""
+
+    at: int
+    address: str | None
+    permission: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """One access token as people see it; never its text or digest. Times are Unix ms.
+
+    Attributes:
+        id: the first 21 characters of its text.
+        kind: ``api`` or ``ui``.
+        permissions: what was chosen.
+        effective_permissions: what counts of it under its maker's role now.
+        networks: canonical, such as ``203.0.113.0/24``; none means from anywhere.
+        domains: where a ``ui`` token may be used; none means anywhere.
+    """
+
+    id: str
+    company: str
+    label: str
+    kind: str
+    status: TokenStatus
+    permissions: tuple[str, ...]
+    effective_permissions: tuple[str, ...]
+    networks: tuple[str, ...]
+    domains: tuple[str, ...]
+    expires_at: int | None
+    created_at: int
+    created_by: Person
+    deactivated_at: int | None
+    deactivated_by: Person | None
+    last_used: LastUse | None
+
+
+def etag(token: AccessToken) -> str:
+    """Names the version of a token that people see and change. Use and the passing of time don't
+    change it."""
+    return etag_of(
+        token.id,
+        token.label,
+        token.permissions,
+        token.networks,
+        token.domains,
+        token.expires_at,
+        token.deactivated_at,
+    )
+
+
+def tokens_of(session: Session, rows: list[Row[Any]]) -> list[AccessToken]:
+    """Rows of ``STORED`` as records, at the session's time and under the roles of now."""
+    rules = {company: published_rules(session, company) for company in {r.company_id for r in rows}}
+    return [
+        _token(row, session.info["now"], rules[row.company_id].roles.get(row.maker_role, ()))
+        for row in rows
+    ]
+
+
+def grant_of(row: Row[Any]) -> Grant:
+    """What decisions read of a row."""
+    return Grant(
+        id=row.id,
+        digest=row.digest,
+        kind=row.kind,
+        company=row.company_id,
+        user=row.created_by,
+        label=row.label,
+        permissions=frozenset(row.permissions),
+        networks=Networks.of(map(parse_network, row.networks)) if row.networks else None,
+        domains=tuple(row.domains),
+        expires_at=row.expires_at,
+        deactivated=row.deactivated_at is not None,
+    )
+
+
+def _token(row: Row[Any], now: int, role: Any) -> AccessToken:
+    ended = row.deactivated_at is not None
+    status: TokenStatus = "active"
+    if ended:
+        status = "deactivated"
+    elif row.expires_at is not None and now >= row.expires_at:
+        status = "expired"
+    used = row.last_at is not None
+    return AccessToken(
+        id=row.id,
+        company=row.company_id,
+        label=row.label,
+        kind=row.kind,
+        status=status,
+        permissions=tuple(row.permissions),
+        effective_permissions=effective(row.permissions, role),
+        networks=tuple(row.networks),
+        domains=tuple(row.domains),
+        expires_at=row.expires_at,
+        created_at=row.created_at,
+        created_by=Person(row.created_by, row.maker_name),
+        deactivated_at=row.deactivated_at,
+        deactivated_by=Person(row.deactivated_by, row.deactivated_by_name) if ended else None,
+        last_used=LastUse(row.last_at, row.last_address, row.last_permission) if used else None,
+    )

@@ -1,0 +1,139 @@
+"""Finding access tokens: quick with a hundred thousand of them, on both engines."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Text, and_, func, literal, or_, select, tuple_, type_coerce
+from sqlalchemy.orm import Session
+
+from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH
+from gatepass.core.errors import InvalidInput
+from gatepass.core.permissions import is_permission, is_wildcard, resource_wildcard
+from gatepass.registry.actor import Actor
+from gatepass.registry.input.text import folded, search_text, storable
+from gatepass.registry.storage.paging import (
+    COUNT_LIMIT,
+    Cursor,
+    Page,
+    contains,
+    read_cursor,
+    read_limit,
+)
+from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.tokens.input import KINDS
+from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
+
+_PREFIX = f"{ACCESS_TOKEN}_"
+
+
+def list_(
+    session: Session,
+    actor: Actor,
+    *,
+    q: str | None = None,
+    status: str | None = None,
+    permission: str | None = None,
+    kind: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Page[AccessToken]:
+    """The company's tokens, newest first, and how many match; the command line sees all companies'.
+
+    Args:
+        q: part of the label, in any case, or the beginning of the id, with or without ``gpat_``;
+            outer spaces don't count.
+        status: ``active``, ``expired`` or ``deactivated``, at the session's time.
+        permission: only tokens that this was chosen for, by name or within ``resource:*``.
+        kind: ``api`` or ``ui``.
+
+    Raises:
+        Forbidden: without ``access-tokens:search``.
+        InvalidInput: for ``status``, ``permission``, ``kind``, ``cursor`` or ``limit``.
+    """
+    actor.require("access-tokens:search")
+    after, limit = read_cursor(cursor), read_limit(limit)
+    wanted = [*_filters(session, status, permission, kind)]
+    if actor.company is not None:
+        wanted.append(access_tokens.c.company_id == actor.company)
+    q = search_text(q)
+    if q:
+        if not storable(q):
+            return Page([], None, 0)
+        wanted.append(_named(session, q))
+    rest = list(wanted)
+    if after is not None:
+        key = tuple_(access_tokens.c.created_at, access_tokens.c.id)
+        rest.append(key < tuple_(after.number, after.id))
+    newest = (access_tokens.c.created_at.desc(), access_tokens.c.id.desc())
+    # The index alone finds the ids; only the page's own rows are read whole.
+    ids = select(access_tokens.c.id).where(*rest).order_by(*newest).limit(limit + 1)
+    rows = session.execute(
+        STORED.where(access_tokens.c.id.in_(session.scalars(ids).all())).order_by(*newest)
+    ).all()
+    page, more = list(rows[:limit]), None
+    if len(rows) > limit:
+        more = str(Cursor(page[-1].created_at, page[-1].id))
+    whole = after is None and more is None
+    count = len(page) if whole else _count(session, wanted)
+    return Page(tokens_of(session, page), more, count)
+
+
+def _count(session: Session, wanted: Sequence[ColumnElement[bool]]) -> int:
+    matching = select(literal(1)).select_from(access_tokens).where(*wanted).limit(COUNT_LIMIT)
+    return session.execute(select(func.count()).select_from(matching.subquery())).scalar_one()
+
+
+def _filters(
+    session: Session, status: str | None, permission: str | None, kind: str | None
+) -> list[ColumnElement[bool]]:
+    now: int = session.info["now"]
+    table = access_tokens.c
+    wanted: list[ColumnElement[bool]] = []
+    if status is not None:
+        expired = and_(table.expires_at.is_not(None), table.expires_at <= now)
+        by_status = {
+            "active": and_(
+                table.deactivated_at.is_(None),
+                or_(table.expires_at.is_(None), table.expires_at > now),
+            ),
+            "expired": and_(table.deactivated_at.is_(None), expired),
+            "deactivated": table.deactivated_at.is_not(None),
+        }
+        if status not in by_status:
+            raise InvalidInput([("status", "This is active, expired or deactivated.")])
+        wanted.append(by_status[status])
+    if permission is not None:
+        if not (is_permission(permission) or is_wildcard(permission)):
+            raise InvalidInput([("permission", "A permission is written resource:action.")])
+        # A JSON list of names without quotes in them: a name in quotes is found as a whole only.
+        stored = type_coerce(table.permissions, Text)
+        names = {permission, resource_wildcard(permission)}
+        wanted.append(or_(*(contains(session, stored, f'"{name}"') for name in sorted(names))))
+    if kind is not None:
+        if kind not in KINDS:
+            raise InvalidInput([("kind", "This is api or ui.")])
+        wanted.append(table.kind == kind)
+    return wanted
+
+
+def _named(session: Session, q: str) -> ColumnElement[bool]:
+    by_label = contains(session, access_tokens.c.label_folded, folded(q))
+    start = id_start(q)
+    if start is None:
+        return by_label
+    return or_(by_label, func.substr(access_tokens.c.id, 1, len(start)) == start)
+
+
+def id_start(q: str) -> str | None:
+    """The beginning of a token id that *q* is, with or without ``gpat_``; None if it is none.
+
+    Not a part from its middle: every id has "pat" in it. Whoever pastes a whole token text finds it
+    by its id, and its secret isn't even looked at; what a list shows of an id ends in an ellipsis.
+    """
+    text = q.strip().rstrip("\u2026")
+    whole = text if text.startswith(_PREFIX) else f"{_PREFIX}{text}"
+    rest = whole.removeprefix(_PREFIX)
+    if not rest.isascii() or not (rest.isalnum() or text == _PREFIX):
+        return None
+    # Longer than an id it can only be a whole text.
+    fits = len(whole) <= ID_LENGTH or text.startswith(_PREFIX)
+    return whole[:ID_LENGTH] if fits else None

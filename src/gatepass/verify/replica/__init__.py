@@ -1,0 +1,1 @@
+"""Keeping a copy of the grants current, and reporting back."""

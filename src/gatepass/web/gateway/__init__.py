@@ -1,0 +1,1 @@
+"""The data plane's endpoints, and how they are served."""

@@ -1,0 +1,1 @@
+"""Access Tokens: the list, one token, making and editing."""

@@ -1,0 +1,259 @@
+"""The form a token is made and edited with: what was typed, kept as typed, and what it means.
+
+Everything that can be typed wrong is checked here row by row, so that the message stands beside the
+field; whether the person may do it, and what else must hold, the registry decides.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from gatepass.core.domains import InvalidDomain, parse_domain
+from gatepass.core.errors import InvalidInput
+from gatepass.core.networks import InvalidNetwork
+from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.input import LATEST_EXPIRY
+from gatepass.web.pages.text.forms import Fields
+from gatepass.web.pages.text.local_times import written
+from gatepass.web.pages.text.times import MINUTE
+from gatepass.web.pages.widgets.expiry import AT, NEVER, preset_of, read_expiry
+from gatepass.web.pages.widgets.network_rows import SPLIT, SentRows, joined, row_of, sent_rows
+from gatepass.web.pages.widgets.permission_groups import without_covered
+from gatepass.web.pages.widgets.typed_networks import read_network
+
+# Python refuses to read numbers of more than 4,300 digits, and other scripts' digits are none here.
+_index = re.compile(r"[0-9]{1,4}", re.ASCII).fullmatch
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the form says, as the registry takes it."""
+
+    label: str
+    kind: str
+    permissions: tuple[str, ...]
+    networks: tuple[str, ...]
+    domains: tuple[str, ...]
+    expires_at: int | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The sentence before the form's end, or what is ``missing`` to write it."""
+
+    missing: str
+    permissions: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    expires_at: int | None = None
+
+
+@dataclass
+class TokenForm:
+    """The form's state, between one page and the next.
+
+    Attributes:
+        networks: address and number of bits of each row, blank rows included.
+        expire, expires_on, offset: see ``expiry.read_expiry``.
+        form_id: one-time; whatever is sent with it twice makes one token.
+        etag: the version of the token that is being edited.
+        replaces: the token whose settings this one takes over.
+        sent: the rows of networks as a browser sent them; None for a form that none has sent.
+        errors: a sentence by field (``label``, ``networks.2``; "" for the form as a whole).
+    """
+
+    label: str = ""
+    kind: str = "api"
+    permissions: list[str] = field(default_factory=list)
+    expire: str = NEVER
+    expires_on: str = ""
+    offset: str = ""
+    networks: list[tuple[str, str]] = field(default_factory=list)
+    domains: list[str] = field(default_factory=list)
+    form_id: str = ""
+    etag: str = ""
+    replaces: AccessToken | None = None
+    sent: SentRows | None = None
+    errors: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        """What a browser sent."""
+        sent = sent_rows(fields)
+        return cls(
+            label=fields.one("label").strip(),
+            kind=fields.one("kind") or "api",
+            permissions=without_covered(fields.all("permissions")),
+            expire=fields.one("expire") or NEVER,
+            expires_on=fields.one("expires_on").strip(),
+            offset=fields.one("offset"),
+            networks=[(row.address, row.bits) for row in sent.rows],
+            sent=sent,
+            domains=[domain.strip() for domain in fields.all("domain")],
+            form_id=fields.one("form_id"),
+            etag=fields.one("etag"),
+        )
+
+    @classmethod
+    def of(cls, token: AccessToken) -> Self:
+        """A form that says what *token* is."""
+        at = token.expires_at
+        return cls(
+            label=token.label,
+            kind=token.kind,
+            permissions=list(token.permissions),
+            expire=NEVER if at is None else AT,
+            expires_on="" if at is None else written(at),
+            networks=[row_of(network) for network in token.networks],
+            domains=list(token.domains),
+        )
+
+    @classmethod
+    def replacing(cls, token: AccessToken, now: int) -> Self:
+        """A form for a token like *token*, which lasts as long as that one was meant to."""
+        form = cls.of(token)
+        form.replaces = token
+        if token.expires_at is not None:
+            length = token.expires_at - token.created_at
+            form.expire = preset_of(length) or AT
+            at = min(now + length, LATEST_EXPIRY)
+            form.expires_on = written(at) if form.expire == AT else ""
+        return form
+
+    def press(self, button: str, own: str | None) -> None:
+        """Do what a row's button says: ``add_domain``, ``remove_network_2`` and their like.
+
+        Args:
+            own: the visitor's own network, for ``add_my_network``.
+        """
+        action, _, index = button.rpartition("_")
+        if button == "add_network":
+            self.networks.append(("", ""))
+        elif button == "add_my_network" and own is not None:
+            self.networks.append(row_of(own))
+        elif button == "add_domain":
+            self.domains.append("")
+        elif action == "remove_network" and self.sent is not None and self.sent.regrouped:
+            # The button's number is that of a row which may be another one now.
+            return
+        elif action in ("remove_network", "remove_domain") and _index(index):
+            rows: list[tuple[str, str]] | list[str]
+            rows = self.networks if action == "remove_network" else self.domains
+            del rows[int(index) : int(index) + 1]
+
+    def chosen(self, now: int) -> Chosen:
+        """What it says; *errors* tells what can't be read.
+
+        Raises:
+            InvalidInput: something can't be; ``errors`` has it beside its field.
+        """
+        chosen = self._read(now)
+        if self.errors:
+            raise InvalidInput(list(self.errors.items()))
+        return chosen
+
+    def summary(self, now: int) -> Summary:
+        """What would be true after the form's end. Nothing is guessed: where a row can't be read,
+        it says so instead of leaving the row out."""
+        shown = self.errors
+        chosen = self._read(now)
+        errors, self.errors = self.errors, shown
+        missing = _missing(errors)
+        if missing:
+            return Summary(missing)
+        return Summary("", chosen.permissions, chosen.networks, chosen.domains, chosen.expires_at)
+
+    def accept_errors(self, errors: Sequence[tuple[str, str]]) -> None:
+        """Show what the registry found wrong beside the rows it came from."""
+        typed = {
+            "networks": [at for at, row in enumerate(self.networks) if any(row)],
+            "domains": [at for at, row in enumerate(self.domains) if row],
+        }
+        shown = {"label", "kind", "permissions", "expires_at", "networks", "domains"}
+        for name, message in errors:
+            root, _, index = name.partition(".")
+            rows = typed.get(root, [])
+            if index.isdecimal() and int(index) < len(rows):
+                self.errors.setdefault(f"{root}.{rows[int(index)]}", message)
+            else:
+                self.errors.setdefault(root if root in shown else "", message)
+
+    def error(self, name: str) -> str | None:
+        """What is wrong with a field, or None."""
+        return self.errors.get(name)
+
+    def _read(self, now: int) -> Chosen:
+        self.errors = {"": SPLIT} if self.sent is not None and self.sent.split else {}
+        networks = self._networks()
+        # Rows that For API hides are kept, in case the person switches back, and not counted.
+        domains = self._domains() if self.kind == "ui" else ()
+        expires_at = None
+        try:
+            expires_at = read_expiry(self.expire, self.expires_on, self.offset, now)
+        except ValueError as error:
+            self.errors["expires_at"] = str(error)
+        if not self.label:
+            self.errors["label"] = "Give it a label."
+        if not self.permissions:
+            self.errors["permissions"] = "Choose at least one permission."
+        return Chosen(self.label, self.kind, tuple(self.permissions), networks, domains, expires_at)
+
+    def _networks(self) -> tuple[str, ...]:
+        networks = []
+        for at, (address, bits) in enumerate(self.networks):
+            if not address and not bits:
+                continue
+            try:
+                networks.append(str(read_network(joined(address, bits))))
+            except InvalidNetwork as error:
+                self.errors[f"networks.{at}"] = str(error)
+        return tuple(dict.fromkeys(networks))
+
+    def _domains(self) -> tuple[str, ...]:
+        domains = []
+        for at, domain in enumerate(self.domains):
+            if not domain:
+                continue
+            try:
+                domains.append(parse_domain(domain))
+            except InvalidDomain as error:
+                self.errors[f"domains.{at}"] = str(error)
+        return tuple(dict.fromkeys(domains))
+
+
+def changes(token: AccessToken, chosen: Chosen) -> dict[str, object]:
+    """What *chosen* would change of *token*, by field.
+
+    The page shows an expiry to the minute, and a label without the spaces around it: what was left
+    alone stays to the millisecond and to the space. Lists have no order that means anything.
+    """
+    changed: dict[str, object] = {}
+    if chosen.label != token.label.strip():
+        changed["label"] = chosen.label
+    for name in ("permissions", "networks", "domains"):
+        entries = getattr(chosen, name)
+        if set(entries) != set(getattr(token, name)):
+            changed[name] = list(entries)
+    if _minute(chosen.expires_at) != _minute(token.expires_at):
+        changed["expires_at"] = chosen.expires_at
+    return changed
+
+
+def _missing(errors: Mapping[str, str]) -> str:
+    for root, singular, plural in (
+        ("networks", "address", "addresses"),
+        ("domains", "domain", "domains"),
+    ):
+        wrong = sum(name.startswith(root + ".") for name in errors)
+        if wrong:
+            said = f"One {singular}" if wrong == 1 else f"{wrong} {plural}"
+            return f"{said} above can't be read yet."
+    if "permissions" in errors:
+        first = "Give it a label and choose" if "label" in errors else "Choose"
+        return f"{first} at least one permission."
+    return errors.get("expires_at", "")
+
+
+def _minute(at: int | None) -> int | None:
+    return None if at is None else at // MINUTE

@@ -1,0 +1,103 @@
+"""/authentications: every sign-in, and the end of any of them."""
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from gatepass.core.errors import InvalidInput
+from gatepass.registry.authentication import sessions
+from gatepass.registry.directory import users
+from gatepass.registry.storage.paging import Page
+from gatepass.web.caller import OurNode
+from gatepass.web.pages.layout import navigation
+from gatepass.web.pages.layout.after_change import see_other
+from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.templating import render
+from gatepass.web.pages.layout.visitor import Visiting
+from gatepass.web.pages.text.browsers import browser
+from gatepass.web.pages.text.forms import Form
+
+PATH = navigation.AUTHENTICATIONS.path
+_DONE = {
+    "deactivated": "Deactivated. Whoever used that sign-in is out with their next call.",
+    "others": "All others are deactivated. Only this sign-in is left.",
+}
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get(PATH)
+def show_list(
+    visitor: Visiting,
+    node: OurNode,
+    user: Annotated[str, Query()] = "",
+    cursor: Annotated[str, Query()] = "",
+    done: str = "",
+) -> Response:
+    """One's own sign-ins; with ``users:manage`` also everyone's (``user=all``) or one person's."""
+    now = node.clock.now()
+    problem = ""
+    with node.database.reading(now) as session:
+        try:
+            page = sessions.list_(session, visitor.actor, user=user or None, cursor=cursor or None)
+        except InvalidInput:
+            page = Page([], None)
+            problem = "This page of the list can't be found any more."
+        operators = frozenset[str]()
+        if user and not visitor.actor.operator:
+            operators = users.operators(session, visitor.actor.company or "")
+        others = sessions.other_active(session, visitor.actor)
+        # Whoever may see the list of someone's sign-ins may see whose it is.
+        whose = users.get(session, user) if user not in ("", "all") else None
+    return render(
+        "authentications/list.html",
+        422 if problem else 200,
+        visitor=visitor,
+        now=now,
+        authentications=page.items,
+        browser=browser,
+        user=user,
+        whose=whose,
+        others=others,
+        operators=operators,
+        may_see_all=visitor.actor.may("users:manage"),
+        flash=_DONE.get(done, ""),
+        problem=problem,
+        next_url=address(user, page.next) if page.next else None,
+        newest_url=address(user) if cursor else None,
+    )
+
+
+@router.get(PATH + "/deactivate-others")
+def ask(visitor: Visiting, node: OurNode) -> Response:
+    """What it means, as a page of its own."""
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        others = sessions.other_active(session, visitor.actor)
+    return render("authentications/others.html", visitor=visitor, now=now, others=others)
+
+
+@router.post(PATH + "/deactivate-others")
+def deactivate_others(visitor: Visiting, node: OurNode) -> Response:
+    """End all of one's own but the one in use."""
+    with node.database.changing(node.clock.now()) as change:
+        sessions.deactivate_others(change.session, visitor.actor)
+    return see_other(address("", done="others"), confirmed=change.confirmed)
+
+
+@router.post(PATH + "/{id}/deactivate")
+def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+    """End one of them, and show the list it was in."""
+    user = fields.one("user")
+    with node.database.changing(node.clock.now()) as change:
+        sessions.deactivate(change.session, visitor.actor, id)
+    return see_other(address(user, done="deactivated"), confirmed=change.confirmed)
+
+
+def address(user: str, cursor: str | None = None, *, done: str = "") -> str:
+    """Where this list shows its first page, or the one that *cursor* begins."""
+    query = {"user": user, "cursor": cursor or "", "done": done}
+    said = urlencode({name: value for name, value in query.items() if value})
+    return f"{PATH}?{said}" if said else PATH

@@ -1,0 +1,90 @@
+"""/account: who one is here, and the name by which others see one."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, Response
+
+from gatepass.core.errors import Conflict, InvalidInput, Unavailable
+from gatepass.node.node import Node
+from gatepass.registry.membership import account
+from gatepass.web.caller import OurNode
+from gatepass.web.pages.layout.after_change import not_saved, see_other
+from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
+from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.navigation import MY_PROFILE
+from gatepass.web.pages.layout.resuming import resumable
+from gatepass.web.pages.layout.templating import render
+from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.text.forms import RESUME, Form
+
+_DONE = {
+    "saved": "Your name is saved.",
+    "email-stays": "The change is cancelled. Your e-mail address stays as it is.",
+}
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get(MY_PROFILE.path)
+def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
+    """The profile."""
+    return _page(node, visitor, flash=_DONE.get(done, ""))
+
+
+@router.post(MY_PROFILE.path)
+@resumable
+def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+    """Save the name."""
+    name, former = fields.one("name").strip(), fields.one("former")
+    if fields.one("do") == RESUME:
+        return _page(node, visitor, typed=name, former=former)
+    now = node.clock.now()
+    try:
+        with node.database.changing(now) as change:
+            account.rename(change.session, visitor.actor, name, former=former)
+    except InvalidInput as error:
+        return _page(node, visitor, 422, typed=name, former=former, problems=dict(error.errors))
+    except Conflict as error:
+        if error.reason != "changed_meanwhile":
+            raise
+        saved = str(error.current)
+        with node.database.reading(now) as session:
+            first = meanwhile(
+                session, visitor, visitor.actor.user or "", [Difference("Name", saved, name)]
+            )
+        return _page(node, visitor, 409, typed=name, former=saved, first=first)
+    except Unavailable as error:
+        problems = {"": not_saved(error)}
+        return _page(node, visitor, 503, typed=name, former=former, problems=problems)
+    return see_other(f"{MY_PROFILE.path}?done=saved", confirmed=change.confirmed)
+
+
+def _page(
+    node: Node,
+    visitor: Visitor,
+    status: int = 200,
+    *,
+    typed: str | None = None,
+    former: str | None = None,
+    flash: str = "",
+    problems: Mapping[str, str] | None = None,
+    first: Meanwhile | None = None,
+) -> HTMLResponse:
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        mine = account.get(session, visitor.actor)
+    return render(
+        "account/profile.html",
+        status,
+        visitor=visitor,
+        now=now,
+        account=mine,
+        typed=mine.name if typed is None else typed,
+        former=mine.name if former is None else former,
+        flash=flash,
+        problems=defaultdict(str, problems or {}),
+        post=node.mailing.post.kind,
+        meanwhile=first,
+    )

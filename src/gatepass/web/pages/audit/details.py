@@ -1,0 +1,122 @@
+"""What an event changed, as a small table in words: times as times, lists as what came and went."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gatepass.registry.audit.events import AuditEvent
+
+#: No table shows more of a list; the file holds all of it.
+MOST_ITEMS = 20
+_NAMES = {
+    "accepted_at": "Accepted",
+    "authentications_ended": "Sign-ins ended",
+    "backup_at": "Backup of",
+    "deactivated_at": "Deactivated",
+    "delivered_at": "Delivered",
+    "email": "E-mail address",
+    "entries": "Networks",
+    "expires_at": "Expires",
+    "networks": "IP addresses",
+    "restored": "By restoring a backup",
+    "role_name": "Role",
+    "trial_until": "On trial until",
+}
+# Told by the sentence, or by a name beside it.
+_LEFT_OUT = frozenset(("role", "accepted_by"))
+_WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"}
+_ANYTHING = frozenset(("networks", "domains"))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One side of a row.
+
+    Attributes:
+        text: in words; "" where *at* or *items* say it.
+        at: a time (Unix ms).
+        items: entries of a list; where both sides are lists, those that the other side lacks.
+        more: how many more of them there are.
+        kept: how many entries both sides have.
+    """
+
+    text: str = ""
+    at: int | None = None
+    items: tuple[str, ...] = ()
+    more: int = 0
+    kept: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One field."""
+
+    name: str
+    before: Shown
+    after: Shown
+
+
+def rows(event: AuditEvent) -> list[Row]:
+    """A row for each field that changed, in the order in which the event tells of them."""
+    before, after = event.before or {}, event.after or {}
+    return [
+        _row(field, before, after)
+        for field in dict.fromkeys((*after, *before))
+        if field not in _LEFT_OUT
+    ]
+
+
+def _row(field: str, before: dict[str, Any], after: dict[str, Any]) -> Row:
+    name = _NAMES.get(field, field.replace("_", " ").capitalize())
+    sides = [_flat(fields.get(field)) for fields in (before, after)]
+    if isinstance(sides[0], list) and isinstance(sides[1], list):
+        former, now = sides
+        kept = set(former) & set(now)
+        gone = [entry for entry in former if entry not in kept]
+        new = [entry for entry in now if entry not in kept]
+        return Row(
+            name,
+            _list(field, gone, empty=not former),
+            _list(field, new, empty=not now, kept=len(kept)),
+        )
+    return Row(
+        name,
+        *(
+            _shown(field, field in fields, side)
+            for fields, side in zip((before, after), sides, strict=True)
+        ),
+    )
+
+
+def _shown(field: str, told: bool, value: Any) -> Shown:
+    if isinstance(value, list):
+        return _list(field, value, empty=not value)
+    if value is None:
+        return Shown("Never" if told and field == "expires_at" else "")
+    if isinstance(value, bool):
+        return Shown("Yes" if value else "No")
+    if type(value) is int and field.endswith(("_at", "_until")):
+        return Shown(at=value)
+    if field in ("kind", "access_tokens"):
+        return Shown(_WORDS.get(value, str(value)))
+    return Shown(str(value))
+
+
+def _list(field: str, entries: list[str], *, empty: bool, kept: int = 0) -> Shown:
+    text = ("Any" if field in _ANYTHING else "None") if empty else ""
+    return Shown(text, None, tuple(entries[:MOST_ITEMS]), max(0, len(entries) - MOST_ITEMS), kept)
+
+
+def _flat(value: Any) -> Any:
+    """Lists of words out of what holds others: networks with notes, permissions by role."""
+    if isinstance(value, dict):
+        return [f"{key}: {entry}" for key, entries in value.items() for entry in entries]
+    if isinstance(value, list):
+        return [_entry(entry) for entry in value]
+    return value
+
+
+def _entry(entry: Any) -> str:
+    if isinstance(entry, dict) and "network" in entry:
+        note = entry.get("note")
+        return f"{entry['network']} ({note})" if note else str(entry["network"])
+    return str(entry)

@@ -1,0 +1,1 @@
+"""My Company: profile, security, roles, nodes."""

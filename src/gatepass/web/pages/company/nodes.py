@@ -1,0 +1,87 @@
+"""/company/nodes: who decides by the grants, and how far each has come. For operators."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from gatepass.core.errors import NotFound
+from gatepass.registry.directory import companies
+from gatepass.registry.replication import node_status
+from gatepass.registry.replication.node_status import KnownNode
+from gatepass.registry.storage import revisions
+from gatepass.registry.storage.paging import LARGEST_PAGE
+from gatepass.web.caller import OurNode
+from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.navigation import NODES
+from gatepass.web.pages.layout.templating import render
+from gatepass.web.pages.layout.visitor import Visiting
+from gatepass.web.pages.text.wording import counted, listed
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+_ORDER = {"node": 0, "embedded": 1}
+_MOST_COMPANIES = 50
+
+
+@router.get(NODES.path)
+def show(visitor: Visiting, node: OurNode, part: str = "") -> Response:
+    """The page; with ``part=table`` only what changes from moment to moment."""
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        page = node_status.list_(session, visitor.actor, limit=LARGEST_PAGE)
+        revision, _ = revisions.here(session)
+        company_names = _company_names(session, page.items)
+    known = sorted(
+        page.items, key=lambda each: (each.state == "gone", _ORDER[each.kind], each.name, each.id)
+    )
+    return render(
+        "company/nodes_table.html" if part == "table" else "company/nodes.html",
+        visitor=visitor,
+        now=now,
+        known=known,
+        more=page.next is not None,
+        revision=revision,
+        company_names=company_names,
+        in_words=in_words(known),
+    )
+
+
+def in_words(known: Sequence[KnownNode]) -> str:
+    """How all of them are, in one sentence; those that are gone are no longer among them."""
+    there = [each for each in known if each.state != "gone"]
+    if not there:
+        return "Nobody decides by these grants at the moment."
+    parts = [
+        counted(count, noun)
+        for noun, count in (
+            ("node", sum(each.kind == "node" for each in there)),
+            ("embedded verifier", sum(each.kind == "embedded" for each in there)),
+        )
+        if count
+    ]
+    troubles = [
+        f"{number:,} {words}"
+        for words, number in (
+            ("behind", sum(each.state == "behind" for each in there)),
+            ("not vouched for", sum(each.state == "stale" for each in there)),
+        )
+        if number
+    ]
+    if troubles:
+        return f"{listed(parts)}; {listed(troubles)}."
+    if len(there) == 1:
+        return f"{listed(parts)}, deciding by all that has changed."
+    return f"{listed(parts)}, all deciding by all that has changed."
+
+
+def _company_names(session: Session, known: Sequence[KnownNode]) -> dict[str, str]:
+    ids = [id_ for each in known for id_ in (each.limits or {}).get("companies", ())]
+    names: dict[str, str] = {}
+    for id_ in list(dict.fromkeys(ids))[:_MOST_COMPANIES]:
+        try:
+            names[id_] = companies.get(session, id_).name
+        except NotFound:
+            continue
+    return names

@@ -1,0 +1,1 @@
+"""What every page has: templates, navigation, the visitor, errors, headers."""

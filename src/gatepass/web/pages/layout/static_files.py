@@ -1,0 +1,73 @@
+"""CSS, scripts and pictures, under addresses that change with their content.
+
+So a browser may keep them for good, and never mixes an old script with a new page. They are read
+once, at the start: no path a stranger sends ever touches the file system.
+"""
+
+import hashlib
+from importlib.resources import files
+
+from fastapi import APIRouter
+from starlette.responses import RedirectResponse, Response
+
+_MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+def _suffix(name: str) -> str:
+    return "." + name.rpartition(".")[2]
+
+
+def _read() -> dict[str, bytes]:
+    entries = sorted((files("gatepass.web.pages") / "static").iterdir(), key=lambda each: each.name)
+    found = [each for each in entries if _suffix(each.name) in _MEDIA_TYPES]
+    # What password.js compares with is what the server does.
+    found.append(files("gatepass.registry.authentication") / "common-passwords.txt")
+    return {each.name: each.read_bytes() for each in found}
+
+
+_FILES = _read()
+# One version for all, so that modules can import each other by relative address.
+_VERSION = hashlib.sha256(
+    b"".join(name.encode() + b"\0" + content + b"\0" for name, content in _FILES.items())
+).hexdigest()[:16]
+
+router = APIRouter(include_in_schema=False)
+
+
+def static(name: str) -> str:
+    """The address of the file *name*.
+
+    Raises:
+        KeyError: there is none; a template has a typing mistake.
+    """
+    _ = _FILES[name]
+    return f"/static/{_VERSION}/{name}"
+
+
+@router.get("/static/{version}/{name}")
+def static_file(version: str, name: str) -> Response:
+    """A file. One of another version is sent too, but not to be kept under that address."""
+    content = _FILES.get(name)
+    if content is None:
+        return Response("There is no such file.", 404, media_type="text/plain")
+    return Response(
+        content,
+        media_type=_MEDIA_TYPES[_suffix(name)],
+        headers={
+            "Cache-Control": _FOREVER if version == _VERSION else "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "same-origin",
+        },
+    )
+
+
+@router.get("/favicon.ico")
+def favicon() -> Response:
+    """For whoever asks without reading the page's ``<link rel="icon">``."""
+    return RedirectResponse(static("mark.svg"), 308)

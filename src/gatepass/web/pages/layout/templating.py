@@ -1,0 +1,81 @@
+"""Pages from templates: escaping always on, a misspelt name an error, security headers added."""
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from gatepass.core.networks import InvalidNetwork
+from gatepass.registry.audit.sentences import elapsed
+from gatepass.web.pages.layout import navigation
+from gatepass.web.pages.layout.headers import security_headers
+from gatepass.web.pages.layout.static_files import static
+from gatepass.web.pages.text import wording
+from gatepass.web.pages.text.people_text import FILTERS, to_type, told
+from gatepass.web.pages.text.times import moment
+from gatepass.web.pages.widgets.network_diagram import picture
+from gatepass.web.pages.widgets.network_rows import joined
+from gatepass.web.pages.widgets.sparkline import sparkline
+from gatepass.web.pages.widgets.sync_status import receipt_row, vouching_bar
+from gatepass.web.times import format_time
+
+# What a page has unless it says otherwise.
+_DEFAULTS: dict[str, Any] = {"own_search": False, "unconfirmed": False}
+
+
+def render(name: str, status: int = 200, *, visitor: Any, now: int, **context: Any) -> HTMLResponse:
+    """The page of template *name*.
+
+    Args:
+        visitor: who looks at it, a ``Visitor``; None where nobody is signed in.
+        now: Unix ms; relative times are seen from there.
+        context: what else the template names.
+    """
+    text = _environment.get_template(name).render(
+        {**_DEFAULTS, "visitor": visitor, "now": now, **context}
+    )
+    response = HTMLResponse(text, status)
+    security_headers(response)
+    return response
+
+
+def _with_bits(address: str, bits: str) -> str:
+    """What two fields of a row say together; nothing that can be read where both have bits."""
+    try:
+        return joined(address, bits)
+    except InvalidNetwork:
+        return ""
+
+
+def _environment_of_pages() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("gatepass.web.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(FILTERS)
+    environment.globals.update(
+        may=wording.may,
+        where=wording.where,
+        counted=wording.counted,
+        elapsed=elapsed,
+        some=wording.some,
+        moment=moment,
+        picture=picture,
+        places=navigation,
+        receipt_row=receipt_row,
+        rfc_3339=format_time,
+        sparkline=sparkline,
+        static=static,
+        to_type=to_type,
+        told=told,
+        vouching_bar=vouching_bar,
+        address_with_bits=_with_bits,
+    )
+    return environment
+
+
+_environment = _environment_of_pages()

@@ -1,0 +1,1 @@
+"""My Company > Users and Invitations."""

@@ -1,0 +1,106 @@
+"""/company/users/{id}/email: another address for a colleague, once its link was used."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, Response
+
+from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
+from gatepass.node.node import Node
+from gatepass.registry.directory import user_search
+from gatepass.registry.membership import email_changes, pending_email_changes, user_changes
+from gatepass.web.caller import OurNode
+from gatepass.web.pages.account.password import too_many, wait
+from gatepass.web.pages.layout.after_change import not_saved, see_other
+from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
+from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.navigation import USERS
+from gatepass.web.pages.layout.resuming import resumable
+from gatepass.web.pages.layout.templating import render
+from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.text.forms import RESUME, Form
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/company/users/{id}/email")
+def show(visitor: Visiting, node: OurNode, id: str) -> Response:
+    """The form."""
+    return _page(node, visitor, id)
+
+
+@router.post("/company/users/{id}/email")
+@resumable
+def send(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+    """Have the link sent."""
+    email, etag = fields.one("email").strip(), fields.one("etag")
+    if fields.one("do") == RESUME:
+        return _page(node, visitor, id, email=email, etag=etag)
+    try:
+        with node.database.changing(node.clock.now()) as change:
+            email_changes.request(change.session, visitor.actor, id, email=email, if_match=[etag])
+    except InvalidInput as error:
+        return _page(node, visitor, id, 422, email=email, etag=etag, problems=dict(error.errors))
+    except TooManyAttempts as error:
+        problems = {"": wait(error)}
+        page = _page(node, visitor, id, 429, email=email, etag=etag, problems=problems)
+        return too_many(error, page)
+    except Conflict as error:
+        if error.reason == "changed_meanwhile":
+            return _changed_meanwhile(node, visitor, id, email)
+        if error.reason not in ("email_taken", "invitation_pending"):
+            raise
+        problems = {"email": error.message}
+        return _page(node, visitor, id, 409, email=email, etag=etag, problems=problems)
+    except Unavailable as error:
+        problems = {"": not_saved(error, button="Send link")}
+        return _page(node, visitor, id, 503, email=email, etag=etag, problems=problems)
+    node.mailing.wake()
+    return see_other(f"{USERS.path}?done=email", confirmed=change.confirmed)
+
+
+@router.post("/company/users/{id}/email/cancel")
+def cancel(visitor: Visiting, node: OurNode, id: str) -> Response:
+    """Leave the address as it is."""
+    with node.database.changing(node.clock.now()) as change:
+        email_changes.cancel(change.session, visitor.actor, id)
+    return see_other(f"{USERS.path}?done=email-stays", confirmed=change.confirmed)
+
+
+def _changed_meanwhile(node: Node, visitor: Visitor, user_id: str, email: str) -> HTMLResponse:
+    with node.database.reading(node.clock.now()) as session:
+        user = user_search.find(session, visitor.actor, user_id)
+        differences = [Difference("E-mail address", user.email, email)]
+        first = meanwhile(session, visitor, user_id, differences)
+    return _page(node, visitor, user_id, 409, email=email, first=first)
+
+
+def _page(
+    node: Node,
+    visitor: Visitor,
+    user_id: str,
+    status: int = 200,
+    *,
+    email: str = "",
+    etag: str = "",
+    problems: Mapping[str, str] | None = None,
+    first: Meanwhile | None = None,
+) -> HTMLResponse:
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        _, user = email_changes.require_changeable(session, visitor.actor, user_id)
+        waiting = pending_email_changes.pending(session, user.id)
+    return render(
+        "company/user_email.html",
+        status,
+        visitor=visitor,
+        now=now,
+        user=user,
+        waiting=waiting,
+        email=email,
+        etag=etag or user_changes.etag(user),
+        problems=defaultdict(str, problems or {}),
+        post=node.mailing.post.kind,
+        meanwhile=first,
+    )

@@ -1,0 +1,99 @@
+"""/company/users/invite: one address, one role."""
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, Response
+
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput
+from gatepass.core.permissions import EVERYTHING
+from gatepass.node.node import Node
+from gatepass.registry.directory import roles
+from gatepass.registry.directory.roles import Role
+from gatepass.registry.membership import invitations
+from gatepass.web.caller import OurNode
+from gatepass.web.pages.layout.after_change import see_other
+from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.resuming import resumable
+from gatepass.web.pages.layout.templating import render
+from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.people.invitations import BACK
+from gatepass.web.pages.text.forms import RESUME, Form
+from gatepass.web.pages.text.wording import duration, may
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+_PATH = "/company/users/invite"
+
+
+@router.get(_PATH)
+def show_form(visitor: Visiting, node: OurNode) -> Response:
+    """The form."""
+    visitor.actor.require_signed_in()
+    visitor.actor.require("users:manage")
+    return _page(node, visitor)
+
+
+@router.post(_PATH)
+@resumable
+def send_form(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+    """Invite them; or say what is wrong, and keep what was typed."""
+    email, role = fields.one("email").strip(), fields.one("role")
+    if fields.one("do") == RESUME:
+        visitor.actor.require_signed_in()
+        visitor.actor.require("users:manage")
+        return _page(node, visitor, email, role)
+    try:
+        with node.database.changing(node.clock.now()) as change:
+            invitations.create(
+                change.session,
+                visitor.actor,
+                email=email,
+                role=role,
+                lifetime_ms=node.settings.invitation_lifetime * 1000,
+            )
+    except InvalidInput as error:
+        return _page(node, visitor, email, role, 422, dict(error.errors))
+    except Conflict as error:
+        return _page(node, visitor, email, role, 409, {"email": error.message})
+    except Forbidden as error:
+        if error.permission in (None, "users:manage"):
+            raise
+        problem = f"This role grants {error.permission}, which you don't hold yourself."
+        return _page(node, visitor, email, role, 403, {"role": problem})
+    node.mailing.wake()
+    return see_other(f"{BACK}?done=invited", confirmed=change.confirmed)
+
+
+def grants(role: Role) -> str:
+    """What a role is for, in a few words."""
+    if EVERYTHING in role.permissions:
+        return "May do everything in this company"
+    return f"May {may(role.permissions)}" if role.permissions else "May do nothing"
+
+
+def _page(
+    node: Node,
+    visitor: Visitor,
+    email: str = "",
+    role: str = "",
+    status: int = 200,
+    problems: Mapping[str, str] = {},
+) -> HTMLResponse:
+    now = node.clock.now()
+    with node.database.reading(now) as session:
+        all_roles = roles.of_company(session, node.catalogue, visitor.actor.company or "")
+    offered = [one for one in all_roles.values() if all(map(visitor.actor.may, one.permissions))]
+    return render(
+        "company/invite.html",
+        status,
+        visitor=visitor,
+        now=now,
+        email=email,
+        role=role,
+        offered=[(one, grants(one)) for one in offered],
+        withheld=[one.name for one in all_roles.values() if one not in offered],
+        problems=problems,
+        lifetime=duration(node.settings.invitation_lifetime),
+        post=node.mailing.post.kind,
+    )

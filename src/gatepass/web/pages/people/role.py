@@ -1,0 +1,152 @@
+"""/company/users/{id}/role: another role, and what its bearer may do then."""
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, Response
+
+from gatepass.core.display_text import isolated, marked
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
+from gatepass.node.node import Node
+from gatepass.registry.directory import roles, user_search
+from gatepass.registry.directory.roles import Role
+from gatepass.registry.directory.users import User
+from gatepass.registry.membership import user_changes
+from gatepass.registry.tokens.of_user import left
+from gatepass.web.caller import OurNode
+from gatepass.web.pages.company.roles import may_hold
+from gatepass.web.pages.layout.after_change import not_saved, see_other
+from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
+from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.navigation import USERS
+from gatepass.web.pages.layout.resuming import resumable
+from gatepass.web.pages.layout.templating import render
+from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.text.forms import Form
+from gatepass.web.pages.text.wording import counted, may
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/company/users/{id}/role")
+def show_form(visitor: Visiting, node: OurNode, id: str) -> Response:
+    """The roles to choose from."""
+    return _page(node, visitor, _user(node, visitor, id))
+
+
+@router.post("/company/users/{id}/role")
+@resumable
+def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+    """Give the user the role that was chosen, or show what would be true then."""
+    user = _user(node, visitor, id)
+    role, etag = fields.one("role"), fields.one("etag")
+    pressed = fields.one("do")
+    if pressed == "sentence":
+        return render(
+            "company/sentence.html",
+            visitor=visitor,
+            now=node.clock.now(),
+            sentence=_sentence(node, visitor, user, role),
+        )
+    if pressed != "save":
+        return _page(node, visitor, user, role, etag)
+    try:
+        with node.database.changing(node.clock.now()) as change:
+            user_changes.change_role(change.session, visitor.actor, id, role=role, if_match=[etag])
+    except InvalidInput:
+        problem = "Choose a role." if not role else "There is no such role any more."
+        return _page(node, visitor, user, role, etag, problem, 422)
+    except Forbidden as error:
+        if error.permission is None:
+            raise
+        return _page(node, visitor, user, role, etag, error.message, 403)
+    except Conflict as error:
+        if error.reason != "changed_meanwhile":
+            raise
+        return _changed_meanwhile(node, visitor, id, role)
+    except Unavailable as error:
+        return _page(node, visitor, user, role, etag, not_saved(error), 503)
+    return see_other(f"{USERS.path}?done=role", confirmed=change.confirmed)
+
+
+def _changed_meanwhile(node: Node, visitor: Visitor, user_id: str, role: str) -> HTMLResponse:
+    user = _user(node, visitor, user_id)
+    known = _roles(node, visitor)
+    differences = []
+    if role != user.role:
+        saved, typed = (known[each].name if each in known else each for each in (user.role, role))
+        differences.append(Difference("Role", saved, typed))
+    with node.database.reading(node.clock.now()) as session:
+        first = meanwhile(session, visitor, user_id, differences)
+    return _page(node, visitor, user, role, status=409, first=first)
+
+
+def _page(
+    node: Node,
+    visitor: Visitor,
+    user: User,
+    role: str = "",
+    etag: str = "",
+    problem: str = "",
+    status: int = 200,
+    first: Meanwhile | None = None,
+) -> HTMLResponse:
+    known = _roles(node, visitor)
+    with node.database.reading(node.clock.now()) as session:
+        is_last = user_changes.is_last_administrator(session, user)
+    offered = [each for each in known.values() if may_hold(node, visitor, each)]
+    chosen = role or user.role
+    return render(
+        "company/user_role.html",
+        status,
+        visitor=visitor,
+        now=node.clock.now(),
+        user=user,
+        role_name=known[user.role].name if user.role in known else "a deleted role",
+        offered=offered,
+        withheld=len(known) - len(offered),
+        chosen=chosen,
+        etag=etag or user_changes.etag(user),
+        is_last=is_last,
+        problem=problem,
+        meanwhile=first,
+        sentence=_sentence(node, visitor, user, chosen),
+    )
+
+
+def _sentence(node: Node, visitor: Visitor, user: User, role: str) -> str:
+    """What will be true once *role* is saved."""
+    chosen = _roles(node, visitor).get(role)
+    if chosen is None:
+        return "Choose a role."
+    if role == user.role:
+        return f"{marked(user.name)} stays {marked(chosen.name)}: nothing changes."
+    with node.database.reading(node.clock.now()) as session:
+        tokens = left(session, visitor.actor, user.id, limit=0).count
+    sentence = f"From their next request on, {marked(user.name)} may {may(chosen.permissions)}."
+    if tokens:
+        sentence += f" Their {counted(tokens, 'access token')} may do no more than that, either."
+    return sentence
+
+
+def _roles(node: Node, visitor: Visitor) -> dict[str, Role]:
+    with node.database.reading(node.clock.now()) as session:
+        return roles.of_company(session, node.catalogue, visitor.actor.company or "")
+
+
+def _user(node: Node, visitor: Visitor, user_id: str) -> User:
+    """The user, if this visitor may change their role now.
+
+    Raises:
+        Forbidden: they may not, or the user's role holds more than they do.
+        Conflict: the account is deactivated.
+    """
+    visitor.actor.require_signed_in()
+    visitor.actor.require("users:manage")
+    with node.database.reading(node.clock.now()) as session:
+        user = user_search.find(session, visitor.actor, user_id)
+        user_changes.require_changeable(session, visitor.actor, user)
+    if user.status != "active":
+        raise Conflict(
+            f"{isolated(user.name)} is deactivated: their role stays as it is.",
+            reason="user_deactivated",
+        )
+    return user

@@ -1,0 +1,1 @@
+"""The API reference, and the style guide."""

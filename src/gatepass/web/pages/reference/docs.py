@@ -1,0 +1,46 @@
+"""/v1/docs: the API for people, under the same policy as every page; all of it comes from here."""
+
+from functools import lru_cache
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from gatepass.core.errors import GatepassError
+from gatepass.web import api
+from gatepass.web.caller import OurNode, Refused
+from gatepass.web.cookies import cookie_name
+from gatepass.web.openapi import openapi_document
+from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.templating import render
+from gatepass.web.pages.layout.visitor import Visitor, visiting
+from gatepass.web.pages.reference.api_reference import Reference, reference
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/v1/docs")
+def show_docs(request: Request, node: OurNode) -> Response:
+    """Open to everyone: it says what the software is, and nothing of what it holds."""
+    settings = node.settings
+    return render(
+        "docs.html",
+        visitor=_visitor(request),
+        now=node.clock.now(),
+        reference=_reference(cookie_name(settings), settings.public_url),
+    )
+
+
+def _visitor(request: Request) -> Visitor | None:
+    try:
+        return visiting(request)
+    except Refused as refused:
+        if refused.decision.status == 403:
+            raise
+        return None
+    except GatepassError:
+        return None
+
+
+@lru_cache(maxsize=4)
+def _reference(cookie: str, base_url: str) -> Reference:
+    return reference(openapi_document(api.router, cookie), base_url)

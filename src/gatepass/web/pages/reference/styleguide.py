@@ -1,0 +1,212 @@
+"""/styleguide: every component in every state, with made-up data. Only the demo mounts it."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from gatepass.core.catalogue import CataloguePermission
+from gatepass.registry.actor import Actor, Person
+from gatepass.registry.network_policy.allowlist import Allowlist, Entry
+from gatepass.registry.network_policy.allowlist_impact import Caller, ShutOut
+from gatepass.registry.tokens.access_tokens import AccessToken, LastUse
+from gatepass.web.caller import OurNode
+from gatepass.web.pages.access_tokens.form import Summary, TokenForm
+from gatepass.web.pages.company.allowlist_impact import Reach
+from gatepass.web.pages.layout.errors import Explained, PageRoute
+from gatepass.web.pages.layout.templating import render
+from gatepass.web.pages.layout.visitor import Visitor
+from gatepass.web.pages.reference.styleguide_nodes import sample_nodes, sample_receipts
+from gatepass.web.pages.text.times import DAY, HOUR, MINUTE
+from gatepass.web.pages.widgets.expiry import AT, CHOICES
+from gatepass.web.pages.widgets.permission_groups import PermissionGroup
+from gatepass.web.pages.widgets.snippets import Snippet
+from gatepass.web.pages.widgets.sparkline import DayOfUse
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+COLOURS = (
+    ("ground", "Ground"),
+    ("surface", "Surface"),
+    ("sunken", "Sunken"),
+    ("line", "Line"),
+    ("control", "Control"),
+    ("text", "Text"),
+    ("muted", "Muted"),
+    ("accent", "Accent"),
+    ("accent-soft", "Accent, soft"),
+    ("good", "Good"),
+    ("warn", "Warn"),
+    ("bad", "Bad"),
+)
+_ADA = Person("usr_ada", "Ada Lovelace")
+_GRACE = Person("usr_grace", "Grace Hopper")
+
+
+@router.get("/styleguide")
+def show_styleguide(request: Request, node: OurNode) -> Response:
+    """The page."""
+    now = node.clock.now()
+    tokens = _tokens(now)
+    return render(
+        "styleguide.html",
+        visitor=_visitor(),
+        now=now,
+        colours=COLOURS,
+        tokens=tokens,
+        groups=_groups(),
+        form=_form(),
+        empty_form=TokenForm(),
+        presets=CHOICES,
+        summary=Summary(
+            "", ("charges:create", "charges:get"), ("203.0.113.0/24",), (), now + 30 * DAY
+        ),
+        unfinished=Summary("Give it a label and choose at least one permission."),
+        snippets=[
+            Snippet("curl", "curl http://127.0.0.1:8787/v1/me"),
+            Snippet("Python", "import urllib.request"),
+        ],
+        quiet=[DayOfUse(now // DAY - at, 0) for at in range(29, -1, -1)],
+        busy=[DayOfUse(now // DAY - at, (at * 7919) % 97 * 11) for at in range(29, -1, -1)],
+        error=Explained(
+            403,
+            "permission_missing",
+            "Your role doesn't allow this",
+            "This needs the permission access-tokens:create.",
+            "It needs access-tokens:create, and your role, Reporting, doesn't hold that.",
+            "An administrator of Acme Payments can give you a role that does.",
+        ),
+        allowlist=_allowlist(),
+        reaches=_reaches(now),
+        nodes=sample_nodes(now),
+        company_names={"com_sample": "Acme Payments"},
+        receipts=sample_receipts(now),
+        history=[
+            SimpleNamespace(words="Ada Lovelace changed the label of Settlement", at=now - DAY),
+            SimpleNamespace(words="Ada Lovelace created Settlement", at=now - 9 * DAY),
+        ],
+    )
+
+
+def _visitor() -> Visitor:
+    actor = Actor(
+        kind="user",
+        company="com_sample",
+        user=_ADA.id,
+        name=_ADA.name,
+        permissions=frozenset({"*"}),
+        credential="gplt_sample",
+        address="203.0.113.77",
+    )
+    return Visitor(actor, _ADA.name, "ada@acme.example", "Admin", "Acme Payments")
+
+
+def _tokens(now: int) -> list[AccessToken]:
+    active = AccessToken(
+        id="gpat_7HqXw2Lk90aZbYcT",
+        company="com_sample",
+        label="Nightly settlement",
+        kind="api",
+        status="active",
+        permissions=("charges:*", "payouts:get", "payouts:search"),
+        effective_permissions=("charges:*", "payouts:get", "payouts:search"),
+        networks=("203.0.113.0/24",),
+        domains=(),
+        expires_at=now + 12 * DAY + HOUR,
+        created_at=now - 9 * DAY,
+        created_by=_ADA,
+        deactivated_at=None,
+        deactivated_by=None,
+        last_used=LastUse(now - 2 * MINUTE, "203.0.113.77", "charges:search"),
+    )
+
+    def another(**changes: Any) -> AccessToken:
+        return replace(active, **changes)
+
+    return [
+        active,
+        another(
+            id="gpat_Zk20QmPf83nXuRsD",
+            label="Checkout on shop.example",
+            kind="ui",
+            permissions=("checkouts:create",),
+            networks=(),
+            domains=("shop.example", "*.shop.example", "localhost:3000"),
+            expires_at=None,
+            created_by=_GRACE,
+        ),
+        another(
+            id="gpat_Aa11Bb22Cc33Dd44",
+            label="A label as long as labels get, for a report that the finance team in Sydney "
+            "reads each quarter",
+            networks=("2001:db8:40::/48", "10.20.0.0/16", "192.0.2.7/32"),
+            last_used=None,
+        ),
+        another(
+            id="gpat_Uv34Wx56Yz78Ab90",
+            label="Old warehouse sync",
+            status="expired",
+            networks=(),
+            expires_at=now - 3 * DAY,
+            last_used=LastUse(now - 3 * DAY, "2001:db8:85a3::8a2e:370:7334", "charges:get"),
+        ),
+        another(
+            id="gpat_Cd12Ef34Gh56Ij78",
+            label="<script>Contractor</script>",
+            status="deactivated",
+            deactivated_at=now - 26 * HOUR,
+            deactivated_by=_GRACE,
+        ),
+    ]
+
+
+def _allowlist() -> Allowlist:
+    entries = (Entry("203.0.113.0/24", "Office"),)
+    return Allowlist(entries, None, entries)
+
+
+def _reaches(now: int) -> list[Reach]:
+    ada = Caller(str(_ADA.id), _ADA.name, "203.0.113.77", now - HOUR)
+    token = Caller("gpat_7HqXw2Lk90aZbYcT", "Nightly settlement", "198.51.100.23", now - DAY)
+    networks = ("203.0.113.0/24", "2001:db8::/32")
+    return [
+        Reach("One address can't be read yet."),
+        Reach("", networks, True, ShutOut([], 0, [], 0, True)),
+        Reach("", networks[1:], True, ShutOut([ada], 2, [token], 1, False)),
+        Reach("", (), True, ShutOut([], 0, [], 0, True)),
+    ]
+
+
+def _groups() -> list[PermissionGroup]:
+    def some(resource: str, *actions: str) -> tuple[CataloguePermission, ...]:
+        return tuple(
+            CataloguePermission(f"{resource}:{action}", f"{action.capitalize()} {resource}")
+            for action in actions
+        )
+
+    return [
+        PermissionGroup(
+            "charges", "charges", "charges:*", some("charges", "create", "get", "refund"), True
+        ),
+        PermissionGroup("payouts", "payouts", "payouts:*", some("payouts", "get", "search"), True),
+        PermissionGroup("webhooks", "webhooks", "", some("webhooks", "create"), False),
+    ]
+
+
+def _form() -> TokenForm:
+    return TokenForm(
+        label="Nightly settlement",
+        kind="ui",
+        permissions=["charges:*", "payouts:get"],
+        expire=AT,
+        expires_on="2030-12-24T14:30",
+        networks=[("203.0.113.77", "24"), ("2001:db8:40::", "48"), ("300.1.2.3", "")],
+        domains=["shop.example.com", "https://shop.example.com/"],
+        errors={
+            "label": "From 1 to 100 characters.",
+            "networks.2": "This is not an IP address. Write it like 203.0.113.0 or 2001:db8::.",
+            "domains.1": "Leave out https:// and the path: shop.example.com is enough.",
+        },
+    )

@@ -1,0 +1,139 @@
+"""/sign-in, /sign-out, and the way from / to the first page."""
+
+from math import ceil
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from gatepass.core.decision import Decision, Reason
+from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts
+from gatepass.registry.authentication import sessions
+from gatepass.web.caller import OurNode, Refused, admit, caller_of
+from gatepass.web.cookies import clear_login_cookie, set_login_cookie
+from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
+from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.resuming import HOME, carried_by
+from gatepass.web.pages.layout.sign_in_form import sign_in_form
+from gatepass.web.pages.layout.templating import render
+from gatepass.web.pages.layout.visitor import presented
+from gatepass.web.pages.text.forms import Form
+from gatepass.web.pages.text.wording import counted
+from gatepass.web.sign_in import sign_in
+
+_LONGEST_PATH = 2_000
+_AGAIN = "Sign in again here, then go back to the tab you came from: it goes on as it is."
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/")
+def home(request: Request) -> Response:
+    """The first page there is."""
+    _decision(request)
+    return see_other(HOME)
+
+
+@router.get("/sign-in")
+def show_sign_in(
+    request: Request,
+    node: OurNode,
+    next: Annotated[str, Query()] = HOME,
+    left: str = "",
+    again: str = "",
+) -> Response:
+    """The form; for someone who is signed in already, straight on, unless they ask for it
+    *again* because their sign-in is about to end."""
+    path = own_path(next)
+    decision = _decision(request)
+    if decision is not None and decision.allowed:
+        if again:
+            return sign_in_form(node, path, notice=_AGAIN)
+        return see_other(path)
+    notice = "You are signed out." if left else ""
+    unconfirmed = is_unconfirmed(request)
+    if decision is not None and not left:
+        notice = "Your sign-in has ended. Sign in again to go on where you were."
+    return sign_in_form(node, path, notice=notice, unconfirmed=unconfirmed)
+
+
+@router.post("/sign-in")
+async def send_sign_in(request: Request, node: OurNode, form: Form) -> Response:
+    """Open the account, or say once and for all cases that it doesn't open."""
+    path, email, kept = own_path(form.one("next")), form.one("email").strip(), carried_by(form)
+    try:
+        made = await sign_in(request, email, form.one("password"), form.one("code"))
+    except SignInFailed as error:
+        return sign_in_form(node, path, 401, email=email, problem=error.message, kept=kept)
+    except TooManyAttempts as error:
+        minutes = counted(ceil(error.retry_after / 60), "minute")
+        problem = f"Too many failed attempts. Try again in {minutes}."
+        shown = sign_in_form(node, path, 429, email=email, problem=problem, kept=kept)
+        shown.headers["Retry-After"] = str(error.retry_after)
+        return shown
+    if kept is None:
+        response: Response = see_other(path, confirmed=made.confirmed)
+    elif kept.by != made.authentication.user.id:
+        # Someone else took over at this browser: what was typed wasn't theirs, nor may the page be.
+        response = see_other(HOME, confirmed=made.confirmed)
+    else:
+        response = render(
+            "resume.html",
+            visitor=None,
+            now=node.clock.now(),
+            unconfirmed=not made.confirmed,
+            path=path,
+            typed=kept.pairs,
+        )
+    set_login_cookie(response, node.settings, made.text, made.authentication.expires_at)
+    return response
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, node: OurNode) -> Response:
+    """End this sign-in, in this browser and on the server."""
+    confirmed = True
+    credential = presented(request)
+    if not isinstance(credential, Reason):
+        try:
+            caller = caller_of(request, admit(request, credential))
+            with node.database.changing(node.clock.now()) as change:
+                sessions.sign_out(change.session, caller.actor)
+            confirmed = change.confirmed
+        except Refused as refused:
+            # Whoever isn't signed in any more is out already; one who may not be from here isn't.
+            if refused.decision.status == 403:
+                raise
+        except GatepassError as error:
+            # Forgetting the cookie alone would leave a token alive that a person believes ended.
+            if error.reason not in ("token_deactivated", "token_expired", "account_deactivated"):
+                raise
+    response = see_other("/sign-in?left=1", confirmed=confirmed)
+    clear_login_cookie(response, node.settings)
+    return response
+
+
+def own_path(text: str) -> str:
+    """*text* if it is a path of ours, else the first page.
+
+    Answers the open redirect: ``//host``, ``/\\host`` and ``/<tab>/host`` are other hosts to a
+    browser. Nothing but plain printable ASCII passes; paths of ours need no more.
+    """
+    plain = text.isascii() and all(" " < character < "\x7f" for character in text)
+    ours = text.startswith("/") and not text.startswith("//") and "\\" not in text
+    return text if plain and ours and len(text) <= _LONGEST_PATH else HOME
+
+
+def _decision(request: Request) -> Decision | None:
+    """What is decided of the login token the request came with; None if it has none.
+
+    Raises:
+        Refused: it is good, but not from here. No page opens then, not even the way to one.
+    """
+    credential = presented(request)
+    if isinstance(credential, Reason):
+        return None
+    decision = admit(request, credential)
+    if decision.status == 403:
+        raise Refused(decision)
+    return decision

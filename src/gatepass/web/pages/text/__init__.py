@@ -1,0 +1,1 @@
+"""What people read and type on pages: wording, times, names, fields of forms."""

@@ -1,0 +1,40 @@
+"""Dates and times as people type them: in their own zone, which a script tells the server."""
+
+import re
+from datetime import UTC, datetime
+
+from gatepass.web.pages.text.times import MINUTE
+
+_date_and_time = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]{1,3})?)?"
+).fullmatch
+_offset = re.compile(r"-?[0-9]{1,4}").fullmatch
+_LARGEST_OFFSET = 24 * 60
+
+
+def instant(date_and_time: str, offset: str) -> int:
+    """What was typed, as Unix milliseconds.
+
+    Args:
+        date_and_time: as ``<input type="datetime-local">`` sends it.
+        offset: minutes east of UTC at that date, filled in by a script; blank means UTC.
+
+    Raises:
+        ValueError: with a sentence for the person who typed it.
+    """
+    found = _date_and_time(date_and_time)
+    try:
+        if found is None:
+            raise ValueError
+        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
+        local = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        raise ValueError("This is not a date and time that exists.") from None
+    if offset and (_offset(offset) is None or abs(int(offset)) > _LARGEST_OFFSET):
+        raise ValueError("Your time zone could not be read; choose the moment again.")
+    return int(local.timestamp() * 1000) - int(offset or 0) * MINUTE
+
+
+def written(at: int) -> str:
+    """An instant the way ``<input type="datetime-local">`` takes it, in UTC, to the minute."""
+    return datetime.fromtimestamp(at // MINUTE * 60, UTC).strftime("%Y-%m-%dT%H:%M")

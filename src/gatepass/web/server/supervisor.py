@@ -1,0 +1,269 @@
+"""``gatepass serve``: a supervisor and its worker processes.
+
+Each worker is a process of its own that listens on the same port (SO_REUSEPORT). A worker that
+dies is replaced at once, however often; if it dies young, after a growing pause of at most two
+seconds. (Granian's own supervision stops everything on a dead worker, or gives up on one that dies
+twice within seconds; an authority that others' traffic hangs on may do neither.)
+"""
+
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from gatepass.core.errors import Misconfigured
+from gatepass.environment import PREFIX
+from gatepass.settings import Settings
+from gatepass.verify.clock import Clock
+from gatepass.web.server.worker import StartOrder
+
+APPLICATION = "gatepass.web.app:create_app"
+#: In-flight requests get this long to finish before what is left is killed.
+STOP_SECONDS = 20.0
+_LONGEST_PAUSE = 2.0
+_YOUNG_SECONDS = 5.0
+
+_log = logging.getLogger("gatepass.serve")
+
+
+@dataclass
+class _Worker:
+    role: str
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+    pipe: int = -1
+    started: float = 0.0
+    young_deaths: int = 0
+    again_at: float = 0.0
+    ready: bool = False
+
+
+def serve(
+    settings: Settings,
+    catalogue_text: str,
+    clock: Clock,
+    *,
+    application: str = APPLICATION,
+    argument: str | None = None,
+    when_ready: Callable[[], None] | None = None,
+) -> int:
+    """Run the workers until SIGTERM or SIGINT.
+
+    Args:
+        settings: ports and numbers of workers among them.
+        catalogue_text: the catalogue, already checked.
+        clock: the node's clock, carried on by every worker.
+        application: ``module:function`` making the main port's application of a node.
+        argument: handed to that function after the node. It may be a secret.
+        when_ready: called once, when every worker serves.
+
+    Returns:
+        The exit code: 0 after a clean stop, 1 if a worker couldn't start at all.
+
+    Raises:
+        Misconfigured: a port is taken.
+    """
+    reserved = [_reserve(settings.host, settings.port)]
+    workers = [_Worker("main", settings.port) for _ in range(settings.workers)]
+    if settings.verify_port is not None:
+        if settings.verify_port == settings.port:
+            raise Misconfigured("GATEPASS_VERIFY_PORT: must differ from GATEPASS_PORT")
+        reserved.append(_reserve(settings.host, settings.verify_port))
+        workers += [_Worker("verify", settings.verify_port) for _ in range(settings.verify_workers)]
+    try:
+        orders = _Orders(settings, catalogue_text, clock, application, argument)
+        return _Supervisor(orders, clock, workers).run(when_ready)
+    finally:
+        for placeholder in reserved:
+            placeholder.close()
+
+
+@dataclass(frozen=True)
+class _Orders:
+    """What workers are told. Secrets reach them by a pipe alone: a process's environment is read by
+    crash reporters and monitoring, and every child inherits it."""
+
+    settings: Settings
+    catalogue: str
+    clock: Clock
+    application: str
+    argument: str | None
+
+    def order(self, worker: _Worker, ready_descriptor: int) -> StartOrder:
+        """The worker's start order: to one of the verify port, no secret at all."""
+        is_main = worker.role == "main"
+        settings = self.settings if is_main else self.settings.for_deciding()
+        return StartOrder(
+            role=worker.role,
+            environ=settings.to_environ(),
+            catalogue=self.catalogue,
+            clock_offset_ns=self.clock.offset_ns,
+            application=self.application,
+            argument=self.argument if is_main else None,
+            port=worker.port,
+            ready_descriptor=ready_descriptor,
+        )
+
+    def environ(self, worker: _Worker) -> dict[str, str]:
+        """The worker's environment: without settings, and without libpq's where none is used."""
+        left_out = (PREFIX,) if worker.role == "main" else (PREFIX, "PG")
+        return {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
+
+
+class _Supervisor:
+    def __init__(self, orders: _Orders, clock: Clock, workers: list[_Worker]) -> None:
+        self._orders = orders
+        self._clock = clock
+        self._workers = workers
+        self._selector = selectors.DefaultSelector()
+        self._stopping = False
+
+    def run(self, when_ready: Callable[[], None] | None) -> int:
+        wake_read, wake_write = socket.socketpair()
+        wake_write.setblocking(False)
+        wake_read.setblocking(False)
+        previous_wakeup = signal.set_wakeup_fd(wake_write.fileno())
+        previous = {
+            number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        self._selector.register(wake_read, selectors.EVENT_READ)
+        announced = False
+        try:
+            while not self._stopping:
+                self._start_due()
+                for key, _ in self._selector.select(self._pause()):
+                    if key.data is None:
+                        with contextlib.suppress(BlockingIOError):
+                            wake_read.recv(4096)
+                    elif not self._heard(key.data) and not announced:
+                        return 1
+                self._clock.watch()
+                if not announced and all(worker.ready for worker in self._workers):
+                    announced = True
+                    if when_ready is not None:
+                        when_ready()
+            return 0
+        finally:
+            self._stop_workers()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(previous_wakeup)
+            self._selector.close()
+            wake_read.close()
+            wake_write.close()
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for worker in self._workers:
+            if worker.process is None and worker.again_at <= now:
+                self._start(worker)
+
+    def _pause(self) -> float:
+        waiting = [w.again_at for w in self._workers if w.process is None]
+        return max(0.0, min([1.0, *(at - time.monotonic() for at in waiting)]))
+
+    def _start(self, worker: _Worker) -> None:
+        read, write = os.pipe()
+        order = self._orders.order(worker, write)
+        try:
+            worker.process = subprocess.Popen(
+                [sys.executable, "-m", "gatepass.web.server.worker"],
+                stdin=subprocess.PIPE,
+                pass_fds=(write,),
+                env=self._orders.environ(worker),
+            )
+        except OSError as error:
+            # No memory or no process to be had now; the workers that live must go on.
+            _log.error("a %s worker can't be started now: %s", worker.role, error.strerror)
+            os.close(read)
+            worker.again_at = time.monotonic() + _LONGEST_PAUSE
+            return
+        finally:
+            os.close(write)
+        worker.pipe = read
+        worker.ready = False
+        worker.started = time.monotonic()
+        self._selector.register(read, selectors.EVENT_READ, worker)
+        assert worker.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            worker.process.stdin.write(msgspec.json.encode(order) + b"\n")
+            worker.process.stdin.flush()
+
+    def _heard(self, worker: _Worker) -> bool:
+        """Take in a sign of life or of death; whether the worker lives."""
+        if os.read(worker.pipe, 16):
+            worker.ready = True
+            return True
+        assert worker.process is not None
+        self._selector.unregister(worker.pipe)
+        os.close(worker.pipe)
+        code = worker.process.wait()
+        _close(worker.process)
+        lived = time.monotonic() - worker.started
+        worker.process = None
+        worker.ready = False
+        worker.young_deaths = worker.young_deaths + 1 if lived < _YOUNG_SECONDS else 0
+        pause = min(_LONGEST_PAUSE, 0.1 * 2 ** min(worker.young_deaths - 1, 8))
+        worker.again_at = time.monotonic() + (pause if worker.young_deaths > 1 else 0.0)
+        _log.error("a %s worker ended (exit %d) after %.1f s", worker.role, code, lived)
+        return False
+
+    def _stop_workers(self) -> None:
+        running = [w.process for w in self._workers if w.process is not None]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _log.error("a worker didn't finish within %.0f s; killing it", STOP_SECONDS)
+                process.kill()
+                process.wait()
+            _close(process)
+        for worker in self._workers:
+            if worker.process is not None:
+                os.close(worker.pipe)
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+
+
+def _reserve(host: str, port: int) -> socket.socket:
+    """Hold *port* for the workers, so that nothing else takes it between two of them.
+
+    Tried without sharing first: with SO_REUSEPORT alone a second installation of the same user
+    would silently share the traffic of the first.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            # Linux lets two sockets bind while neither listens; listening settles it.
+            probe.listen(1)
+        held = socket.socket(family, socket.SOCK_STREAM)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind((host, port))
+    except OSError as error:
+        raise Misconfigured(
+            f"GATEPASS_PORT or GATEPASS_VERIFY_PORT: {host} port {port} can't be had: "
+            f"{error.strerror}"
+        ) from None
+    return held

@@ -1,0 +1,248 @@
+"""One worker process: of the main port, or of the verify port.
+
+Started by ``web.server.supervisor`` as ``python -m gatepass.web.server.worker``. Its start order
+comes as one JSON line on standard input, which then stays open: when it ends, the supervisor is
+gone, and the worker stops. Readiness is one byte on the descriptor the order names.
+"""
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import uvloop
+from granian.constants import HTTPModes, Interfaces, TaskImpl
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from gatepass.core.catalogue import parse_catalogue
+from gatepass.core.errors import GatepassError, Unavailable
+from gatepass.settings import Settings
+from gatepass.verify.clock import Clock
+from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.http.client_address import TrustedProxies
+from gatepass.verify.usage import FLUSH_SECONDS, Usage
+from gatepass.verify.verifier import Verifier
+from gatepass.web.gateway.endpoints import Endpoints
+from gatepass.web.gateway.inline_loop import InPlaceLoop
+from gatepass.web.gateway.rsgi import GatewayPort
+from gatepass.web.own_sockets import cut_off_unread, hang_up_all
+
+#: Granian takes no more connections than this at a time. They cost little; at its own thousand,
+#: whoever opens so many and sends nothing keeps everyone else out until they are cut off.
+_MOST_CONNECTIONS = 16_384
+#: A request's head is complete within this time, and as long a connection may be idle.
+_HEAD_SECONDS = 30
+#: What is read ahead of a connection, and so the longest head. Its own 400 KiB, times all
+#: connections, would be gigabytes for whoever opens them. A feed's address takes 60 KiB at most.
+_MOST_AHEAD = 65_536
+#: On the way out, clients that neither finish a request nor take an answer are waited for so long.
+_LAST_SECONDS = 15.0
+
+_log = logging.getLogger("gatepass.worker")
+
+
+class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """What a worker is told.
+
+    Attributes:
+        role: ``main`` or ``verify``.
+        environ: the settings (``Settings.to_environ``).
+        catalogue: the catalogue file's text, as the supervisor checked it: a respawned worker
+            must not read a newer one than its siblings.
+        clock_offset_ns: the node's clock (``verify.clock``).
+        application: ``module:function`` that makes the main port's ASGI application of a node.
+        argument: handed to that function after the node, if there is one.
+        port: the port to listen on.
+        ready_descriptor: where to write one byte once it serves.
+    """
+
+    role: str
+    environ: dict[str, str]
+    catalogue: str
+    clock_offset_ns: int
+    application: str
+    port: int
+    ready_descriptor: int
+    argument: str | None = None
+
+    def __repr__(self) -> str:
+        # The settings hold passwords.
+        return f"StartOrder(role={self.role!r}, port={self.port})"
+
+
+def main() -> int:
+    """Run one worker until it is told to stop."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format=f"%(asctime)s %(levelname)s [{os.getpid()}] %(name)s: %(message)s",
+    )
+    # Ctrl-C reaches the whole process group; the supervisor alone acts on it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=StartOrder)
+    try:
+        run = _main_worker if order.role == "main" else _verify_worker
+        run(order, Settings.read(order.environ))
+    except GatepassError as error:
+        print(f"gatepass: {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _main_worker(order: StartOrder, settings: Settings) -> None:
+    from gatepass.node.node import open_node
+
+    node = open_node(
+        settings, parse_catalogue(order.catalogue), clock=Clock(offset_ns=order.clock_offset_ns)
+    )
+    module, _, function = order.application.partition(":")
+    make = getattr(importlib.import_module(module), function)
+    application = make(node) if order.argument is None else make(node, order.argument)
+    node.start()
+    try:
+        _serve(order, settings, application, Interfaces.ASGI, TaskImpl.asyncio, node.leave)
+    finally:
+        node.stop()
+
+
+def _verify_worker(order: StartOrder, settings: Settings) -> None:
+    clock = Clock(offset_ns=order.clock_offset_ns)
+    file = GrantFile(settings.grant_path)
+    usage = Usage(file.use_directory)
+    routes = parse_catalogue(order.catalogue).routes
+    verifier = Verifier(file, clock, routes, copy=not settings.is_sqlite, counting=usage)
+
+    def not_ready() -> str | None:
+        if not clock.agrees:
+            return "the clock went back"
+        if not verifier.fresh():
+            return "stale"
+        try:
+            file.record("company_rules", "")
+        except Unavailable:
+            return "the grant file can't be read"
+        return None
+
+    def tick() -> None:
+        clock.watch(file.shared)
+        file.watch()
+        usage.flush()
+
+    ticking = Ticking(tick)
+    ticking.start()
+    trusted = TrustedProxies.of(settings.trusted_proxies)
+    application = GatewayPort(Endpoints(verifier, trusted, not_ready))
+    try:
+        _serve(order, settings, application, Interfaces.RSGI, TaskImpl.rust)
+    finally:
+        ticking.stop()
+        usage.close()
+
+
+class Ticking:
+    """A thread that does something every two seconds until it is stopped."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass-ticking")
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait for a round that is under way."""
+        self._stopped.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(FLUSH_SECONDS / 2):
+            try:
+                self._work()
+            except Exception:
+                _log.exception("a background round failed; it is tried again")
+
+
+def _serve(
+    order: StartOrder,
+    settings: Settings,
+    application: Any,
+    interface: Interfaces,
+    task_impl: TaskImpl,
+    leave: Callable[[], None] = lambda: None,
+) -> None:
+    _open_many_files()
+    server: Any = Server(
+        application,
+        address=settings.host,
+        port=order.port,
+        interface=interface,
+        task_impl=task_impl,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=_HEAD_SECONDS * 1000, max_buffer_size=_MOST_AHEAD
+        ),
+        websockets=False,
+        backlog=1024,
+        backpressure=_MOST_CONNECTIONS,
+        log_enabled=False,
+    )
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            # The server waits for answers under way; those that have no end have to be ended.
+            leave()
+            server.stop()
+            loop.call_later(_LAST_SECONDS, hang_up_all, order.port)
+
+        loop.add_signal_handler(signal.SIGTERM, stop)
+
+        def serving() -> None:
+            cut_off_unread(order.port)
+            _say_ready(order.ready_descriptor)
+
+        def supervisor_gone() -> None:
+            loop.remove_reader(sys.stdin.fileno())
+            stop()
+
+        loop.add_reader(sys.stdin.fileno(), supervisor_gone)
+        loop.call_later(0.05, serving)
+        await server.serve()
+
+    # What was loaded so far stays for good: the collector needn't walk it again and again.
+    gc.collect()
+    gc.freeze()
+    loop = InPlaceLoop() if interface is Interfaces.RSGI else uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    # Not asyncio.run: its final clean-up can't look at the tasks that Granian makes in Rust.
+    loop.run_until_complete(serve())
+
+
+def _open_many_files() -> None:
+    """Each connection is an open file, and many systems let a process have a thousand by default,
+    for the sake of programs that use select(); it may ask for as many as it is allowed."""
+    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
+
+
+def _say_ready(descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        os.write(descriptor, b"r")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
