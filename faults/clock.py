@@ -23,7 +23,7 @@ _SHIFTING = Path(__file__).with_name("shifted_clock")
 def clock(lab: Lab) -> Iterator[Result]:
     """Two nodes on one PostgreSQL. The second one's wall clock (of its processes, real ones, by a
     module that shifts `time.time`) is set four hours ahead while it runs, and four hours back;
-    then it is started anew with a clock that is off, as a new node and as one that knows better.
+    then it is restarted with a clock that is off, as a new node and as one with a stored time.
     Both are asked all the while about tokens that never expire, expire in two hours, expire in the
     midst of it, have expired, and are deactivated.
 

@@ -28,7 +28,7 @@ def failover(lab: Lab) -> Iterator[Result]:
 
     Passes when with the synchronous replica no acknowledged deactivation is lost; when with the
     asynchronous one the shortened history is noticed, reported in the audit log, and the copies
-    are built anew: equal to what is left; and when both go on by themselves.
+    are rebuilt, equal to what is left; and when both go on by themselves.
     """
     for synchronous in (False,) if lab.short else (True, False):
         kind = "synchronous" if synchronous else "asynchronous"

@@ -70,7 +70,7 @@ def schedules(lab: Lab) -> Iterator[Result]:
     are shut out, sign-ins begin, end and are removed, roles and the allowlist change, what changed
     is compacted away; and two kinds of copies follow whenever the schedule says so (a node's, from
     PostgreSQL; an embedded verifier's, through the frames of the feed), crash in the middle of
-    applying, and are opened anew. On both engines.
+    applying, and are reopened. On both engines.
 
     Passes when after each following the copy equals the registry by digest, a crash leaves the
     copy as it was, and in the end all copies are equal to the registry.

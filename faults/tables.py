@@ -52,16 +52,22 @@ def markdown_page(found: Mapping[str, Sequence[Result]]) -> str:
         table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
         remarks = "".join(f"- {note}\n" for note in notes({name: results}))
         sections.append(
-            f"## {known.title}\n\n{known.text}\n\n{table}" + (f"\n{remarks}" if remarks else "")
+            f"## {known.title}\n\n{_one_a_line(known.text)}\n\n{table}"
+            + (f"\n{remarks}" if remarks else "")
         )
     sections.append(_END)
     return "\n".join(sections)
 
 
 _END = """\
-`make faults ARGS=--list` names the experiments, and `make faults ARGS="--only kill --short"` runs
-one of them with small numbers.
+`make faults ARGS=--list` names the experiments.
+`make faults ARGS="--only kill --short"` runs one of them with small numbers.
 """
+
+
+def _one_a_line(text: str) -> str:
+    """*text* with one sentence a line, as all our pages have it."""
+    return text.replace(". ", ".\n")
 
 
 def _cells(result: Result) -> tuple[str, str, str, str]:
