@@ -10,7 +10,8 @@ _HEAD = ("experiment", "what", "measured", "promised", "")
 _INTRODUCTION = """\
 # Faults
 
-Written by `make faults`: real processes on loopback, a real PostgreSQL, and faults made on purpose.
+`make faults` writes this page.
+It runs real processes on loopback and a real PostgreSQL, and makes faults on purpose.
 The experiments are in [`faults/`](../../faults).
 The test suite runs them with smaller numbers.
 What they prove is listed sentence by sentence in [promises.md](promises.md).
