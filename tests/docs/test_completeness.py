@@ -161,3 +161,27 @@ def test_every_call_of_the_api_is_named() -> None:
     }
     assert len(routes) > 20
     assert {route for route in routes if route and route not in text} == set()
+
+
+# --- the module map -------------------------------------------------------------------------------
+
+SOURCE = ROOT / "src/gatepass"
+
+
+def test_every_package_is_on_the_module_map() -> None:
+    text = page("explanation/architecture.md").partition("## Module map")[2]
+    text = text.partition("### Where a new resource goes")[0]
+    packages = [
+        path.parent.name
+        for folder in (SOURCE, SOURCE / "registry", SOURCE / "web")
+        for path in folder.glob("*/__init__.py")
+    ]
+    assert len(packages) > 20
+    assert [name for name in packages if f"`{name}`" not in text] == []
+
+
+def test_every_module_that_the_map_names_exists() -> None:
+    text = page("explanation/architecture.md")
+    named = re.findall(r"`((?:core|verify|registry|web|cli|embed|mail|node)/[\w/.]+)`", text)
+    assert len(named) > 10
+    assert [name for name in named if not (SOURCE / name).exists()] == []
