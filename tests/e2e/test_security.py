@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from accessibility import barriers
 from browsing import Demo
-from gatepass.web.pages.widgets.network_diagram import picture
+from gatepass.web.pages.widgets.network_diagram import network_diagram
 from vector_files import load
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0"
@@ -76,7 +76,7 @@ def test_a_list_is_typed_seen_tried_and_kept(demo: Demo, person: Page) -> None:
     expect(reach).to_contain_text("There is no list")
 
     row(page, 0, "203.0.113.77", "24")
-    drawn = picture("203.0.113.0/24")
+    drawn = network_diagram("203.0.113.0/24")
     assert drawn is not None
     bits = page.locator("[data-row] [data-bits]").first
     expect(bits.locator("p")).to_have_text("203.0.113.0 – 203.0.113.255 · 256 addresses")
@@ -213,7 +213,7 @@ def test_the_pictures_are_drawn_as_the_server_reads(demo: Demo, person: Page) ->
             continue
         page.get_by_role("textbox", name="Number of bits to check").first.fill("")
         page.get_by_role("textbox", name="IP address").first.fill(text)
-        drawn = picture(text)
+        drawn = network_diagram(text)
         shown = words.locator("p").all_text_contents()
         assert shown == ([drawn.words] if drawn else []), text
 

@@ -19,7 +19,7 @@ from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.headers import security_headers
 from gatepass.web.pages.layout.static_files import static
 from gatepass.web.pages.text.people_text import FILTERS
-from gatepass.web.pages.text.times import moment
+from gatepass.web.pages.text.times import worded_time
 
 DIRECTORY = "demo-mail"
 _MOST_SHOWN = 100
@@ -33,7 +33,7 @@ _environment = Environment(
     auto_reload=False,
 )
 _environment.filters.update(FILTERS)
-_environment.globals.update(static=static, moment=moment)
+_environment.globals.update(static=static, worded_time=worded_time)
 
 
 @dataclass(frozen=True)

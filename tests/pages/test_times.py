@@ -1,6 +1,6 @@
 import pytest
 
-from gatepass.web.pages.text.times import DAY, HOUR, MINUTE, moment, relative
+from gatepass.web.pages.text.times import DAY, HOUR, MINUTE, relative, worded_time
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_distances(distance: int, words: str) -> None:
 
 
 def test_an_instant_in_every_wording() -> None:
-    seen = moment(1_798_122_600_000, 1_798_122_600_000 - 2 * DAY)
+    seen = worded_time(1_798_122_600_000, 1_798_122_600_000 - 2 * DAY)
     assert seen.iso == "2026-12-24T14:30:00Z"
     assert seen.exact == "24 Dec 2026, 14:30 UTC"
     assert seen.relative == "in 2 days"
