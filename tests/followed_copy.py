@@ -63,7 +63,7 @@ class FollowedCopy:
     @property
     def vouched(self) -> bool:
         """Whether decisions may be made by it."""
-        return self.file.shared.vouched(self.clock.boot_ns(), self.clock.wall_ms())
+        return self.file.shared.is_fresh(self.clock.boot_ns(), self.clock.wall_ms())
 
     def rows(self) -> Rows:
         """All that is in it."""

@@ -46,7 +46,7 @@ def until(holds: Callable[[], bool]) -> None:
 def test_a_change_that_this_node_does_not_hear_of_stands_unconfirmed(node: Node) -> None:
     """Whoever follows is stuck: it has the lock, and doesn't move on."""
     stuck = NodeLock(node.file.lock_path)
-    assert stuck.take()
+    assert stuck.acquire()
     assert not change(node, "Analytical Engines")
     stuck.close()
     # Where nothing follows nothing decides: the command line on a machine that serves no one.

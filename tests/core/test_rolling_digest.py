@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.core.set_digest import RollingDigest
+from gatepass.core.set_digest import SetDigest
 
 ROWS = st.lists(
     st.tuples(st.integers(-(2**63), 2**63 - 1) | st.text() | st.binary() | st.none(), st.text()),
@@ -14,7 +14,7 @@ ROWS = st.lists(
 
 
 def of(*rows: Any) -> tuple[int, str]:
-    digest = RollingDigest()
+    digest = SetDigest()
     digest.add(rows)
     return digest.rows, str(digest)
 
@@ -33,7 +33,7 @@ def test_it_tells_sets_of_rows_apart(one: list[Any], other: list[Any]) -> None:
 
 @given(ROWS)
 def test_what_is_taken_out_is_as_if_it_had_never_been_there(rows: list[Any]) -> None:
-    digest = RollingDigest()
+    digest = SetDigest()
     digest.add([*rows, ("x", "y")])
     digest.remove(rows)
     assert (digest.rows, str(digest)) == of(("x", "y"))

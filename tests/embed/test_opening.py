@@ -36,7 +36,7 @@ def test_a_copy_counts_only_while_it_is_vouched_for(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as caught:
         verifier.check("gpat_x", permission="charges:get")
     assert caught.value.reason == "stale"
-    GrantFile(path).shared.vouch(verifier.clock.boot_ns(), verifier.clock.wall_ms(), 10_000)
+    GrantFile(path).shared.renew_lease(verifier.clock.boot_ns(), verifier.clock.wall_ms(), 10_000)
     assert verifier.check("gpat_x", permission="charges:get").reason == "token_invalid"
 
 

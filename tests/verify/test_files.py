@@ -71,8 +71,8 @@ def test_map_and_lock_are_made_once(tmp_path: Path, opener: Callable[[Path], obj
 def test_a_generation_outlives_the_process_that_wrote_it(tmp_path: Path) -> None:
     """A process that starts later maps the words that are there."""
     first = SharedMap(tmp_path / "map")
-    first.move()
-    first.saw(123_456)
+    first.change_generation()
+    first.record_time(123_456)
     later = SharedMap(tmp_path / "map")
     assert (later.generation, later.latest_ms) == (first.generation, 123_456)
     assert later.generation
@@ -340,7 +340,7 @@ def test_each_thread_reads_by_a_connection_of_its_own(world: World, clocks: Cloc
                 wrong.append("denied")
             if verifier.check(world.texts["deactivated"], permission="charges:get").allowed:
                 wrong.append("allowed")
-            verifier.file.shared.move()
+            verifier.file.shared.change_generation()
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:

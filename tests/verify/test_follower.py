@@ -126,8 +126,8 @@ class Copy:
         self.follower = Follower(self.file, self.clock, STALENESS_MS)
         self.verifier = Verifier(GrantFile(path), clocks.clock(), Routes([]), copy=True)
 
-    def round(self, primary: Primary) -> None:
-        self.follower.round(self.connection, primary)
+    def sync(self, primary: Primary) -> None:
+        self.follower.sync(self.connection, primary)
 
     def reason(self, text: str) -> str:
         try:
@@ -156,7 +156,7 @@ def copy(tmp_path: Path, clocks: Clocks) -> Iterator[Copy]:
 def test_an_empty_copy_is_built_and_vouched_for(world: World, primary: Primary, copy: Copy) -> None:
     """Nothing is decided before; everything after the first round."""
     assert copy.reason(world.texts["good"]) == "stale"
-    copy.round(primary)
+    copy.sync(primary)
     assert primary.asked == ["heartbeat", "snapshot", "half of the snapshot"]
     assert copy.rows() == primary.rows
     assert position(copy.connection) == primary.position
@@ -166,12 +166,12 @@ def test_an_empty_copy_is_built_and_vouched_for(world: World, primary: Primary, 
 
 def test_what_changed_is_followed(world: World, primary: Primary, copy: Copy) -> None:
     """Only what changed is asked for, and it counts at once, whatever was cached."""
-    copy.round(primary)
+    copy.sync(primary)
     primary.asked.clear()
     for deactivated in (True, False, True):
         assert copy.reason(world.texts["good"]) is not None
         primary.commit(world.changed("good", deactivated=deactivated))
-        copy.round(primary)
+        copy.sync(primary)
         expected = Reason.token_deactivated if deactivated else Reason.allowed
         assert copy.reason(world.texts["good"]) is expected
         assert copy.file.shared.revision == primary.position[0]
@@ -181,7 +181,7 @@ def test_what_changed_is_followed(world: World, primary: Primary, copy: Copy) ->
 
 def test_revisions_are_applied_whole(world: World, primary: Primary, copy: Copy) -> None:
     """While half of a change is written, readers see nothing of it; then all of it."""
-    copy.round(primary)
+    copy.sync(primary)
     before = copy.rows()
     primary.commit(
         world.changed("good", deactivated=True),
@@ -196,7 +196,7 @@ def test_revisions_are_applied_whole(world: World, primary: Primary, copy: Copy)
             seen.append((copy.rows(), copy.reason(world.texts["good"])))
 
     primary.during = look
-    copy.round(primary)
+    copy.sync(primary)
     assert seen == [(before, Reason.allowed)]
     assert copy.rows() == primary.rows
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
@@ -204,10 +204,10 @@ def test_revisions_are_applied_whole(world: World, primary: Primary, copy: Copy)
 
 def test_nothing_new_writes_nothing(world: World, primary: Primary, copy: Copy) -> None:
     """A quiet round vouches, and moves no generation: caches stay warm."""
-    copy.round(primary)
+    copy.sync(primary)
     generation = copy.file.shared.generation
     copy.clocks.advance(9)
-    copy.round(primary)
+    copy.sync(primary)
     copy.clocks.advance(9)
     assert copy.file.shared.generation == generation
     assert copy.reason(world.texts["good"]) is Reason.allowed
@@ -217,12 +217,12 @@ def test_a_copy_goes_on_from_where_it_stood(
     world: World, primary: Primary, copy: Copy, clocks: Clocks
 ) -> None:
     """After a restart it isn't built anew: it knows its revision and tag."""
-    copy.round(primary)
+    copy.sync(primary)
     copy.connection.close()
     primary.commit(world.changed("good", deactivated=True))
     primary.asked.clear()
     later = Copy(copy.file.path, clocks)
-    later.round(primary)
+    later.sync(primary)
     later.connection.close()
     assert "snapshot" not in primary.asked
     assert later.reason(world.texts["good"]) is Reason.token_deactivated
@@ -246,13 +246,13 @@ def test_a_copy_of_another_history_is_built_anew_in_place(
     """Same revision, other tag: what the primary lost is removed, what it has is there, and the
     file is the same file."""
     primary.commit(world.grants["unknown"])
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["unknown"]) is Reason.allowed
     inode = copy.file.path.stat().st_ino
     part(primary)
     primary.commit(world.changed("good", deactivated=True))
     primary.asked.clear()
-    copy.round(primary)
+    copy.sync(primary)
     assert primary.asked == ["heartbeat", "changes", "snapshot", "half of the snapshot"]
     assert copy.reason(world.texts["unknown"]) is Reason.token_invalid
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
@@ -266,9 +266,9 @@ def test_a_primary_that_fell_back_is_another_history(
 ) -> None:
     """A restored backup doesn't know the copy's revision at all."""
     primary.commit(world.grants["unknown"])
-    copy.round(primary)
+    copy.sync(primary)
     part(primary)
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.rows() == primary.rows
     assert copy.file.shared.revision == primary.position[0]
 
@@ -277,12 +277,12 @@ def test_a_copy_of_another_history_is_withdrawn_at_once(
     world: World, primary: Primary, copy: Copy
 ) -> None:
     """Before the snapshot is asked for, and all the while it is loaded, nothing is decided."""
-    copy.round(primary)
+    copy.sync(primary)
     part(primary)
     primary.commit(world.grants["unknown"])
     seen = []
     primary.during = lambda step: seen.append((step, copy.reason(world.texts["good"])))
-    copy.round(primary)
+    copy.sync(primary)
     assert seen == [
         ("heartbeat", "allowed"),
         ("changes", "allowed"),
@@ -298,19 +298,19 @@ def test_a_half_loaded_snapshot_is_never_vouched_for(
 ) -> None:
     """It rolls back whole; nothing is decided until one was loaded to its end."""
     primary.commit(world.grants["unknown"])
-    copy.round(primary)
+    copy.sync(primary)
     before = copy.rows()
     part(primary)
     primary.commit(world.changed("good", deactivated=True))
     primary.faults.add(fault)
     for _ in range(3):
         with pytest.raises(Outage):
-            copy.round(primary)
+            copy.sync(primary)
         assert copy.reason(world.texts["good"]) == "stale"
         assert copy.rows() == before
         assert not copy.connection.in_transaction
     primary.faults.clear()
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
     assert copy.rows() == primary.rows
 
@@ -321,7 +321,7 @@ def test_a_first_snapshot_that_breaks_off_is_never_vouched_for(
     """Half the tokens, without their limits' other half, decide nothing."""
     primary.faults.add("half of the snapshot")
     with pytest.raises(Outage):
-        copy.round(primary)
+        copy.sync(primary)
     assert copy.rows() == {}
     assert position(copy.connection) is None
     assert copy.reason(world.texts["good"]) == "stale"
@@ -333,7 +333,7 @@ def test_changes_that_break_off_leave_the_copy_as_it_was(
 ) -> None:
     """It stands at its former revision, whole; and since nobody vouches for it any more, its
     stamp runs out."""
-    copy.round(primary)
+    copy.sync(primary)
     before, stood = copy.rows(), position(copy.connection)
     primary.commit(
         world.changed("good", deactivated=True),
@@ -344,14 +344,14 @@ def test_changes_that_break_off_leave_the_copy_as_it_was(
     for _ in range(9):
         copy.clocks.advance(1)
         with pytest.raises(Outage):
-            copy.round(primary)
+            copy.sync(primary)
         assert (copy.rows(), position(copy.connection)) == (before, stood)
         assert copy.reason(world.texts["good"]) is Reason.allowed
         assert not copy.connection.in_transaction
     copy.clocks.advance(1)
     assert copy.reason(world.texts["good"]) == "stale"
     primary.faults.clear()
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
 
 
@@ -362,11 +362,11 @@ def test_a_primary_that_cant_commit_vouches_for_nothing(
     world: World, primary: Primary, copy: Copy
 ) -> None:
     """An isolated or demoted primary fails its heartbeat; it isn't even asked for changes."""
-    copy.round(primary)
+    copy.sync(primary)
     primary.asked.clear()
     primary.faults.add("heartbeat")
     with pytest.raises(Outage):
-        copy.round(primary)
+        copy.sync(primary)
     assert primary.asked == ["heartbeat"]
     copy.clocks.advance(10)
     assert copy.reason(world.texts["good"]) == "stale"
@@ -377,10 +377,10 @@ def test_time_lost_on_the_way_counts_against_the_copy(
     world: World, primary: Primary, copy: Copy, step: str
 ) -> None:
     """The stamp runs from before the question was sent, not from when the answer was there."""
-    copy.round(primary)
+    copy.sync(primary)
     primary.commit(world.changed("login", deactivated=True), world.grants["good"])
     primary.during = lambda now: copy.clocks.advance(6) if now == step else None
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.allowed
     copy.clocks.advance(3.999)
     assert copy.reason(world.texts["good"]) is Reason.allowed
@@ -393,7 +393,7 @@ def test_an_answer_that_took_too_long_vouches_for_nothing(
 ) -> None:
     """A follower that was suspended over its own question."""
     primary.during = lambda step: copy.clocks.advance(11) if step == "heartbeat" else None
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) == "stale"
 
 
@@ -402,7 +402,7 @@ def test_a_follower_that_lost_its_lock_puts_nothing_back(
 ) -> None:
     """Suspended between its answer and its writing, while another process went on: what it was
     told is too old to be written or vouched for."""
-    copy.round(primary)
+    copy.sync(primary)
     primary.commit(world.changed("login", deactivated=True))
     other = Copy(copy.file.path, clocks)
     answered = primary.changes
@@ -411,13 +411,13 @@ def test_a_follower_that_lost_its_lock_puts_nothing_back(
         answer = answered(after)
         monkeypatch.undo()
         primary.commit(world.changed("good", deactivated=True))
-        other.round(primary)
-        other.file.shared.withdraw()
+        other.sync(primary)
+        other.file.shared.end_lease()
         return answer
 
     monkeypatch.setattr(primary, "changes", dozing)
     with pytest.raises(Unavailable):
-        copy.round(primary)
+        copy.sync(primary)
     assert copy.rows() == primary.rows
     assert copy.file.shared.revision == primary.position[0]
     assert copy.reason(world.texts["good"]) == "stale"
@@ -435,23 +435,23 @@ def test_a_node_whose_clock_is_off_is_not_vouched_for(
 ) -> None:
     """Behind it would allow what has expired, ahead refuse what hasn't: it says "stale", at once
     and for as long as that is so."""
-    copy.round(primary)
+    copy.sync(primary)
     primary.now_ms = lambda: copy.clocks.wall_ms + apart_ms
     primary.commit(world.changed("login", deactivated=True))
     for _ in range(3):
-        copy.round(primary)
+        copy.sync(primary)
         assert copy.reason(world.texts["good"]) == "stale"
     assert copy.rows() == primary.rows
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
     primary.now_ms = lambda: copy.clocks.wall_ms
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.allowed
 
 
 @pytest.mark.parametrize("apart_ms", [5_000, -5_000])
 def test_five_seconds_are_borne(world: World, primary: Primary, copy: Copy, apart_ms: int) -> None:
     primary.now_ms = lambda: copy.clocks.wall_ms + apart_ms
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.allowed
 
 
@@ -459,11 +459,11 @@ def test_a_wall_clock_that_jumped_ahead_is_noticed_before_it_is_followed(
     world: World, primary: Primary, copy: Copy
 ) -> None:
     """Another process of the node may follow it first."""
-    copy.round(primary)
+    copy.sync(primary)
     right = copy.clocks.wall_ms
     primary.now_ms = lambda: right
     copy.clocks.wall_ms += 6_000
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) == "stale"
 
 
@@ -471,10 +471,10 @@ def test_an_answer_that_took_too_long_tells_nothing_about_clocks(
     world: World, primary: Primary, copy: Copy
 ) -> None:
     """Neither is the copy vouched for by it, nor what was vouched for before withdrawn."""
-    copy.round(primary)
+    copy.sync(primary)
     copy.clocks.advance(1)
     primary.during = lambda step: copy.clocks.advance(6) if step == "heartbeat" else None
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.allowed
     copy.clocks.advance(3)
     assert copy.reason(world.texts["good"]) == "stale"
@@ -486,10 +486,10 @@ def test_a_copy_that_is_not_where_it_is_vouched_for_decides_nothing(
 ) -> None:
     """Should one process read another state of the copy than the one that is kept current, because
     somebody removed SQLite's files beside it, the stamp isn't for what it reads."""
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.allowed
     # What the follower wrote, and this reader doesn't see.
-    copy.file.shared.reached(primary.position[0] + 1, secrets.token_hex(8))
+    copy.file.shared.set_position(primary.position[0] + 1, secrets.token_hex(8))
     if fresh:
         copy.verifier = Verifier(
             GrantFile(copy.file.path), copy.clocks.clock(), Routes([]), copy=True
@@ -501,8 +501,8 @@ def test_a_copy_that_is_not_where_it_is_vouched_for_decides_nothing(
 
 
 def test_another_tag_is_another_place(world: World, primary: Primary, copy: Copy) -> None:
-    copy.round(primary)
-    copy.file.shared.reached(primary.position[0], secrets.token_hex(8))
+    copy.sync(primary)
+    copy.file.shared.set_position(primary.position[0], secrets.token_hex(8))
     copy.verifier.file.watch()
     assert copy.reason(world.texts["good"]) == "unavailable"
 
@@ -656,7 +656,7 @@ def test_a_follower_killed_half_way_leaves_a_whole_copy(
     goes on at once."""
     path = tmp_path / "grants.db"
     copy = Copy(path, clocks)
-    copy.round(primary)
+    copy.sync(primary)
     before = copy.rows()
     copy.connection.close()
     part(primary)
@@ -666,13 +666,13 @@ def test_a_follower_killed_half_way_leaves_a_whole_copy(
         primary.during = lambda step: (
             os.kill(os.getpid(), signal.SIGKILL) if step.startswith("half") else None
         )
-        Copy(path, clocks).round(primary)
+        Copy(path, clocks).sync(primary)
 
     assert not finished(in_child(rebuild_and_die))
     later = Copy(path, clocks)
     assert later.rows() == before
     assert later.reason(world.texts["good"]) == "stale"
-    later.round(primary)
+    later.sync(primary)
     assert later.rows() == primary.rows
     assert later.reason(world.texts["good"]) is Reason.token_deactivated
     later.connection.close()
@@ -686,13 +686,13 @@ def test_one_process_of_a_node_holds_the_lock(tmp_path: Path) -> None:
     mine = NodeLock(tmp_path / "grants.db-lock")
     other = NodeLock(tmp_path / "grants.db-lock")
     assert not mine.held
-    assert mine.take()
-    assert mine.take()
-    assert not other.take()
+    assert mine.acquire()
+    assert mine.acquire()
+    assert not other.acquire()
     assert (mine.held, other.held) == (True, False)
     mine.close()
     assert not mine.held
-    assert other.take()
+    assert other.acquire()
     other.close()
 
 
@@ -704,14 +704,14 @@ def test_a_dead_holders_lock_can_be_had_at_once(tmp_path: Path, how: signal.Sign
 
     def hold() -> None:
         lock = NodeLock(path)
-        os.write(said, b"1" if lock.take() else b"0")
+        os.write(said, b"1" if lock.acquire() else b"0")
         signal.pause()
 
     mine = NodeLock(path)
     with killed_in_the_end(hold, how):
         assert os.read(ready, 1) == b"1"
-        assert not mine.take()
-    assert mine.take()
+        assert not mine.acquire()
+    assert mine.acquire()
     mine.close()
     os.close(ready)
     os.close(said)

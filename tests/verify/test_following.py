@@ -254,7 +254,7 @@ def test_closed_it_ends_and_lets_another_follow(
     verifier.close()
     assert not at_work(before)
     lock = NodeLock(directory / "followed.db-lock")
-    assert lock.take()
+    assert lock.acquire()
     lock.close()
 
 
@@ -334,7 +334,7 @@ def test_old_heartbeats_that_come_late_vouch_no_longer_than_is_true(
 
     def late(connection: Connection) -> None:
         connection.begin()
-        connection.frame(feed.opening(anew=False))
+        connection.frame(feed.opening(full=False))
         for _ in range(5):
             held.append(encode(Reached(*feed.position, boot_ns())))
             time.sleep(0.01)
@@ -373,11 +373,11 @@ def test_a_server_that_cant_vouch_is_left_for_another(
     feed.staleness_ms = 300
     verifier = follow()
     good = feed.script
-    asked = feed.opening(anew=False)
+    asked = feed.opening(full=False)
 
     def cut_off(connection: Connection) -> None:
         connection.begin()
-        connection.frame(feed.opening(anew=False))
+        connection.frame(feed.opening(full=False))
         while True:
             connection.frame(Reached(*feed.position, asked.boot_ns))
             time.sleep(0.1)
@@ -450,9 +450,9 @@ def test_a_directory_that_cant_be_made_again_is_said_so_until_it_can(
     verifier = follow()
     shutil.rmtree(directory)
     directory.write_text("in the way")
-    until(lambda: "isn't a directory" in caplog.text)
+    until(lambda: "must be a directory" in caplog.text)
     time.sleep(0.5)
-    assert caplog.text.count("isn't a directory") == 1
+    assert caplog.text.count("must be a directory") == 1
     directory.unlink()
     until(lambda: verifier.file.shared.in_place())
     until_decided(verifier, world.texts["good"], "allowed")
@@ -494,9 +494,9 @@ def test_directories_that_cant_be_used_are_said_so(
         Verifier.follow(feed.url, key=KEY.text, directory=path, wait=0)
 
     (tmp_path / "file").write_text("")
-    with pytest.raises(Misconfigured, match="isn't a directory"):
+    with pytest.raises(Misconfigured, match="must be a directory"):
         follow(tmp_path / "file")
-    with pytest.raises(Misconfigured, match="can't be made"):
+    with pytest.raises(Misconfigured, match="can't be created"):
         follow(tmp_path / "file" / "below")
     directory.mkdir()
     directory.chmod(0o777)
@@ -535,7 +535,7 @@ def test_a_clock_behind_the_latest_time_seen_stops_the_start(
     follow: Callable[..., Verifier], directory: Path
 ) -> None:
     follow().close()
-    SharedMap(directory / "followed.db-map").saw(time.time_ns() // 1_000_000 + 60_000)
+    SharedMap(directory / "followed.db-map").record_time(time.time_ns() // 1_000_000 + 60_000)
     with pytest.raises(Misconfigured, match="clock"):
         follow()
 
@@ -654,7 +654,7 @@ def test_a_fork_that_ends_disturbs_nobody(
             in_child(lambda: reason(verifier, world.texts["good"]) == "allowed" or os._exit(2))
         )
     other = NodeLock(directory / "followed.db-lock")
-    assert not other.take()
+    assert not other.acquire()
     other.close()
     assert len(feed.asked) == 1
     feed.commit(world.changed("good", deactivated=True))
@@ -671,7 +671,7 @@ def test_a_fork_in_the_midst_of_a_snapshot_only_delays_it(
     def slowly(connection: Connection) -> None:
         feed.script = good
         connection.begin()
-        connection.frame(feed.opening(anew=True))
+        connection.frame(feed.opening(full=True))
         connection.frame(pack(feed.since(-1)[:5]))
         half_sent.set()
         forked.wait(5)

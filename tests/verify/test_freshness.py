@@ -20,17 +20,17 @@ def shared(tmp_path: Path) -> SharedMap:
 
 
 def vouched(shared: SharedMap, clocks: Clocks) -> bool:
-    return shared.vouched(clocks.boot_ns, clocks.wall_ms)
+    return shared.is_fresh(clocks.boot_ns, clocks.wall_ms)
 
 
 def vouch(shared: SharedMap, clocks: Clocks) -> None:
-    shared.vouch(clocks.boot_ns, clocks.wall_ms, STALENESS_MS)
+    shared.renew_lease(clocks.boot_ns, clocks.wall_ms, STALENESS_MS)
 
 
 def test_an_empty_map_vouches_for_nothing(shared: SharedMap, clocks: Clocks) -> None:
     """Not even at the beginning of time."""
     assert not vouched(shared, clocks)
-    assert not shared.vouched(0, 0)
+    assert not shared.is_fresh(0, 0)
 
 
 def test_a_stamp_lasts_as_long_as_it_says(shared: SharedMap, clocks: Clocks) -> None:
@@ -76,7 +76,7 @@ def test_a_stamp_outlives_no_boot(
 def test_a_stamp_that_ran_out_before_this_boot_is_none(shared: SharedMap, clocks: Clocks) -> None:
     """What was asked before the machine was started: not a number that a word can't hold."""
     vouch(shared, clocks)
-    shared.vouch(-20_000_000_000, -20_000, 10_000)
+    shared.renew_lease(-20_000_000_000, -20_000, 10_000)
     assert not vouched(shared, clocks)
 
 
@@ -94,7 +94,7 @@ def test_each_boot_has_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stamp_is_withdrawn_at_once(shared: SharedMap, clocks: Clocks) -> None:
     """Where the primary doesn't know this copy's history, nothing of it counts from now on."""
     vouch(shared, clocks)
-    shared.withdraw()
+    shared.end_lease()
     assert not vouched(shared, clocks)
 
 
@@ -103,16 +103,16 @@ def test_a_stamp_is_every_processs(shared: SharedMap, clocks: Clocks, tmp_path: 
     other = make_map(tmp_path)
     vouch(shared, clocks)
     assert vouched(other, clocks)
-    other.withdraw()
+    other.end_lease()
     assert not vouched(shared, clocks)
 
 
 def test_words_survive_each_other(shared: SharedMap, clocks: Clocks) -> None:
     """Each has its own eight bytes."""
-    shared.move()
+    shared.change_generation()
     generation = shared.generation
-    shared.saw(START_MS)
-    shared.reached(2**40, "00000000deadbeef")
+    shared.record_time(START_MS)
+    shared.set_position(2**40, "00000000deadbeef")
     vouch(shared, clocks)
     assert (shared.generation, shared.latest_ms) == (generation, START_MS)
     assert shared.position == (2**40, "00000000deadbeef")
@@ -140,9 +140,9 @@ def test_a_copy_that_nobody_vouches_for_decides_nothing(
         copy_verifier.check(world.texts[name], permission="charges:get")
     assert refused.value.reason == "stale"
     assert not copy_verifier.fresh()
-    with pytest.raises(Unavailable, match="vouched"):
+    with pytest.raises(Unavailable, match="lease"):
         copy_verifier.verifier_key(world.texts["verifier"])
-    with pytest.raises(Unavailable, match="vouched"):
+    with pytest.raises(Unavailable, match="lease"):
         copy_verifier.admit(world.texts["login"], address=None, origin=None)
 
 

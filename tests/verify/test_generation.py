@@ -11,7 +11,7 @@ import pytest
 from gatepass.core.decision import Decision, Reason, decide
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Holder
-from gatepass.verify import verifier as verifier_module
+from gatepass.verify import decider
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.verifier import Verifier
 from world import Clocks, World, networks
@@ -110,7 +110,7 @@ def test_a_verifier_key_that_a_change_overtakes_is_judged_again(
     """The same holds for the keys that services ask with, cached or not."""
     key = world.texts["verifier"]
     assert verifier.verifier_key(key) is Reason.allowed
-    admit = verifier_module.admit_verifier
+    admit = decider.admit_verifier
     rounds = []
 
     def overtaken(*facts: Any) -> Reason:
@@ -119,7 +119,7 @@ def test_a_verifier_key_that_a_change_overtakes_is_judged_again(
             world.change("verifier", deactivated=True)
         return rounds[-1]
 
-    monkeypatch.setattr(verifier_module, "admit_verifier", overtaken)
+    monkeypatch.setattr(decider, "admit_verifier", overtaken)
     assert verifier.verifier_key(key) is Reason.token_deactivated
     assert rounds == [Reason.allowed, Reason.token_deactivated]
 
@@ -128,7 +128,7 @@ def test_a_generation_that_never_rests_is_an_outage(world: World, verifier: Veri
     """A reader gives up, with "unavailable", rather than decide by rows that may be old."""
 
     def moving(*facts: Any) -> Decision:
-        world.file.shared.move()
+        world.file.shared.change_generation()
         return decide(*facts)
 
     with pytest.raises(Unavailable) as refused:
@@ -139,7 +139,7 @@ def test_a_generation_that_never_rests_is_an_outage(world: World, verifier: Veri
 def die_after_commit(world: World, verifier: Verifier, *records: Any) -> None:
     """A writer moves the generation, is read meanwhile, commits and dies before moving it again."""
     world.begin(*records)
-    world.file.shared.move()
+    world.file.shared.change_generation()
     assert reason(verifier, world.texts["good"]) is Reason.allowed
     world.connection.execute("COMMIT")
 
@@ -192,7 +192,7 @@ def test_a_wrong_secret_is_not_remembered_and_displaces_nothing(
     world: World, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guesses are read anew each time, and can't push real tokens out of the cache."""
-    monkeypatch.setattr(verifier_module, "CACHE_SIZE", 4)
+    monkeypatch.setattr(decider, "CACHE_SIZE", 4)
     read = spied(verifier, monkeypatch)
     assert reason(verifier, world.texts["good"]) is Reason.allowed
     read.clear()
@@ -215,17 +215,17 @@ def test_the_cache_is_bounded(
     world: World, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many tokens, holders and companies are seen, only so many are kept."""
-    monkeypatch.setattr(verifier_module, "CACHE_SIZE", 8)
+    monkeypatch.setattr(decider, "CACHE_SIZE", 8)
     world.put(*(CompanyRules(f"cmp_{n}", True, None, {}) for n in range(30)))
     world.put(*(Holder(f"usr_{n}", f"cmp_{n}", True, "developer") for n in range(30)))
     for number in range(30):
         world.put(world.token(f"t{number}", user=f"usr_{number}", company=f"cmp_{number}"))
     for number in range(30):
         assert reason(verifier, world.texts[f"t{number}"]) is Reason.permission_missing
-        assert len(verifier._texts) <= 8
+        assert len(verifier._tokens) <= 8
         assert len(verifier._holders) <= 8
         assert len(verifier._companies) <= 8
-    assert verifier._texts
+    assert verifier._tokens
 
 
 def test_a_cached_decision_reads_nothing(
@@ -262,7 +262,7 @@ def test_rows_that_stayed_the_same_are_read_but_not_decoded_again(
     _, first = verifier.judge(world.texts["good"], "charges:get")
     assert first is not None
     read = spied(verifier, monkeypatch)
-    world.file.shared.move()
+    world.file.shared.change_generation()
     _, second = verifier.judge(world.texts["good"], "charges:get")
     assert [table for table, _ in read] == ["grants", "holders", "company_rules"]
     assert second is first
@@ -306,5 +306,5 @@ def test_every_process_sees_the_generation_move(world: World) -> None:
     """Two maps of one file are the same words."""
     other = GrantFile(world.path).shared
     assert other.generation == world.file.shared.generation
-    world.file.shared.move()
+    world.file.shared.change_generation()
     assert other.generation == world.file.shared.generation

@@ -37,7 +37,7 @@ def usage(directory: Path) -> Usage:
 @pytest.fixture
 def counting(world: World, clocks: Clocks, usage: Usage) -> Verifier:
     """A verifier whose decisions are counted."""
-    return world.verifier(clocks.clock(), counting=usage)
+    return world.verifier(clocks.clock(), usage=usage)
 
 
 class Folder:

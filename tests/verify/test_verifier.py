@@ -184,7 +184,7 @@ def test_a_strangers_long_texts_are_not_kept(world: World, verifier: Verifier) -
         verifier.check(world.texts["good"], **GET, address=f"{number}" + "x" * 100_000)
         verifier.check("gpat_" + "0" * 100_000 + str(number), **GET)
     assert client_address._parsed.cache_info().currsize == before
-    assert len(verifier._texts) == 1
+    assert len(verifier._tokens) == 1
 
 
 @pytest.mark.parametrize(

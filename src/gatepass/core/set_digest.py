@@ -11,7 +11,7 @@ _MODULUS = 1 << (8 * _BYTES)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class RollingDigest:
+class SetDigest:
     """The sum of the rows' own digests, and how many rows there are.
 
     Two databases that keep rows in different orders have the same one exactly if they hold the same

@@ -2,7 +2,6 @@
 node's processes, read by all."""
 
 import fcntl
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -24,9 +23,6 @@ from gatepass.verify.replica.grant_copy import open_copy
 
 #: How long a request waits for this node's copy to reach the change it made.
 CONFIRM_SECONDS = 2.0
-_RETRY_SECONDS = 1.0
-
-_log = logging.getLogger("gatepass.node.copying")
 
 
 class Copying:
@@ -49,33 +45,28 @@ class Copying:
         """
         if not self._file.path.exists():
             # What isn't found in an empty copy isn't unknown: nobody vouches for it.
-            self._file.shared.withdraw()
+            self._file.shared.end_lease()
         open_copy(self._file.path).close()
 
-    def run(self, database: Database, running: Callable[[], bool]) -> None:
-        """Follow for as long as *running*, whatever happens to the copy or the database."""
+    def follow(self, database: Database, running: Callable[[], bool]) -> None:
+        """Follow while *running* returns True and the copy's file is in place.
 
-        def parted(copy: Position, there: Position) -> None:
+        Raises:
+            OSError, sqlite3.Error: the copy can't be created.
+        """
+
+        def note_divergence(copy: Position, there: Position) -> None:
             presence = presence_of(self._settings)
             node = Subject("node", presence.id, presence.name)
             with database.counting(self._clock.now()) as session:
                 history.note_parted(session, node, copy, there)
 
-        staleness_ms = self._settings.max_staleness * 1000
-        follower = Follower(self._file, self._clock, staleness_ms, parted)
-        while running():
-            try:
-                self._follow(follower, running)
-            except Exception as error:
-                _log.warning("the copy of the grants can't be made: %s", type(error).__name__)
-                time.sleep(_RETRY_SECONDS)
-
-    def _follow(self, follower: Follower, running: Callable[[], bool]) -> None:
         self.make()
         known = inode(os.stat(self._file.path))
+        staleness_ms = self._settings.max_staleness * 1000
+        follower = Follower(self._file, self._clock, staleness_ms, note_divergence)
+        # A copy in place of one that was removed or replaced is another node's, with another id.
         feed = DatabaseFeed(self._settings.database_url, presence_of(self._settings))
-        # A copy in place of one that was removed or replaced is another node's: it has an id of
-        # its own.
         follower.follow(feed, lambda: running() and in_place(self._file.path, known))
 
     def confirm(self, revision: int) -> bool:
