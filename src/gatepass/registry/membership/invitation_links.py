@@ -176,7 +176,7 @@ def _good(session: Session, token: str, address: str | None) -> Row[Any]:
         raise BrokenLink(
             BROKEN,
             reason="invitation_broken",
-            whom=_whom_to_ask(session, row),
+            contact=_contact(session, row),
             company=row.company_name,
             address_taken=told,
         )
@@ -196,7 +196,7 @@ def _stands(session: Session, row: Row[Any]) -> bool:
     )
 
 
-def _whom_to_ask(session: Session, row: Row[Any]) -> str | None:
+def _contact(session: Session, row: Row[Any]) -> str | None:
     """The inviter, or an administrator if they have left."""
     inviter = published_holder(session, row.invited_by)
     if inviter is not None and inviter.active:
