@@ -1,7 +1,7 @@
 """Everything that can be set, read once from the environment and passed on.
 
-Names, defaults and meanings are docs/settings.md's. A setting that can't be read stops the start
-with one line that names it.
+Names, defaults and meanings are docs/reference/settings.md's. A setting that can't be read stops
+the start with one line that names it.
 """
 
 import ipaddress

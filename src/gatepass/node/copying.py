@@ -58,8 +58,8 @@ class Copying:
         def note_divergence(copy: Position, there: Position) -> None:
             presence = presence_of(self._settings)
             node = Subject("node", presence.id, presence.name)
-            with database.counting(self._clock.now()) as session:
-                history.note_parted(session, node, copy, there)
+            with database.auxiliary_write(self._clock.now()) as write:
+                history.note_parted(write, node, copy, there)
 
         self.make()
         known = inode(os.stat(self._file.path))

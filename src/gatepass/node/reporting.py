@@ -106,24 +106,24 @@ class Reporting:
         if place != self._reported or now - self._reported_at >= self._every:
             # At the start what is known of us may be of the version before.
             if not (self._met and self._report()):
-                with self._database.counting(self._clock.now()) as session:
-                    liveness.meet(session, presence_of(self._settings))
+                with self._database.auxiliary_write(self._clock.now()) as write:
+                    liveness.meet(write, presence_of(self._settings))
                 self._met = True
                 self._report()
             self._reported, self._reported_at = place, now
         self._complete()
         if now - self._tidied_at >= _TIDY_SECONDS:
-            with self._database.counting(self._clock.now()) as session:
-                receipts.prune(session)
-                liveness.forget(session)
+            with self._database.auxiliary_write(self._clock.now()) as write:
+                receipts.prune(write)
+                liveness.forget(write)
             self._tidied_at = now
 
     def _report(self) -> bool:
         position, fresh_at = self._reached()
-        with self._database.counting(self._clock.now()) as session:
+        with self._database.auxiliary_write(self._clock.now()) as write:
             if self._settings.is_sqlite:
-                position, fresh_at = revisions.here(session), session.info["now"]
-            known = liveness.report(session, identity(self._file.path), position, fresh_at)
+                position, fresh_at = revisions.here(write), write.now
+            known = liveness.report(write, identity(self._file.path), position, fresh_at)
         return known
 
     def _place(self) -> object:
@@ -144,14 +144,14 @@ class Reporting:
         return position, self._clock.now() - ago_ms
 
     def _complete(self) -> None:
-        with self._database.reading(self._clock.now()) as session:
-            self._open = receipts.open_count(session) > 0
-            to_do = self._open and receipts.any_to_do(session)
+        with self._database.read(self._clock.now()) as reading:
+            self._open = receipts.open_count(reading) > 0
+            to_do = self._open and receipts.any_to_do(reading)
         while to_do:
-            with self._database.counting(self._clock.now()) as session:
+            with self._database.auxiliary_write(self._clock.now()) as write:
                 # Now that it is our turn to write.
-                session.info["now"] = self._clock.now()
-                to_do = receipts.complete(session) > 0
+                write.now = self._clock.now()
+                to_do = receipts.complete(write) > 0
 
 
 def _address(settings: Settings) -> str:

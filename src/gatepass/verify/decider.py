@@ -7,7 +7,7 @@ The whole path of a token (``Decider.judge``):
 3. decide (``core.decision``, pure);
 4. read the generation again and repeat if it changed; where the file is a copy, check its lease.
 
-No network, no lock, no write, no await. See docs/one-request.md.
+No network, no lock, no write, no await. See docs/explanation/one-request.md.
 """
 
 from collections.abc import Callable

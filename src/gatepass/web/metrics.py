@@ -49,12 +49,12 @@ def _speaks_for_itself(request: Request) -> bool:
 
 
 def _figures(node: Node) -> Iterator[str]:
-    with node.database.reading(node.clock.now()) as session:
-        decisions = usage.decision_counts(session)
-        revision, _ = revisions.here(session)
-        known = node_status.latest_seen(session)
-        receipts_open = receipts.open_count(session)
-        shortened = history.times_shortened(session)
+    with node.database.read(node.clock.now()) as reading:
+        decisions = usage.decision_counts(reading)
+        revision, _ = revisions.here(reading)
+        known = node_status.latest_seen(reading)
+        receipts_open = receipts.open_count(reading)
+        shortened = history.times_shortened(reading)
     yield from _family(
         "gatepass_decisions_total",
         "counter",

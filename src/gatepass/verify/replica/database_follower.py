@@ -1,7 +1,7 @@
 """Keeps a node's copy of the grants current from its database, and renews the copy's lease.
 
 One process per node follows, the holder of the lock file; the others only read. The protocol, with
-its reasons, is in docs/architecture.md. In short:
+its reasons, is in docs/explanation/architecture.md. In short:
 
 1. Read both clocks, then ask the primary by committing a heartbeat. An isolated or demoted primary
    can't commit, and time lost on the way shortens the lease.
@@ -29,7 +29,7 @@ from gatepass.verify.freshness import in_place, inode, open_own_file
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica.clock_agreement import ClockAgreement
 from gatepass.verify.replica.grant_copy import (
-    Change,
+    ChangedRow,
     CopyTransaction,
     Position,
     open_copy,
@@ -54,13 +54,13 @@ class Feed(Protocol):
         Raises if the server isn't the primary, or can't commit.
         """
 
-    def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:
+    def changes(self, after: Position) -> tuple[Position, Iterable[ChangedRow]] | None:
         """The position they lead to and the changes after *after*, by (revision, id).
 
         Both from one snapshot. None if the primary doesn't know *after*.
         """
 
-    def snapshot(self) -> tuple[Position, Iterable[Change]]:
+    def snapshot(self) -> tuple[Position, Iterable[ChangedRow]]:
         """The position and every row, from one snapshot."""
 
     def wait(self, seconds: float) -> None:

@@ -18,7 +18,7 @@ from gatepass.verify.grant_file import TABLES, GrantFile, ddl
 #: A position in one history: (revision, tag). Each revision has a random tag.
 Position = tuple[int, str]
 #: One row after a revision: (table, id, record, revision). The record of a deleted row is None.
-Change = tuple[str, str, bytes | None, int]
+ChangedRow = tuple[str, str, bytes | None, int]
 
 # Positional parameters that skip the table's name: a million rows are written from the tuples they
 # were read as.
@@ -125,7 +125,7 @@ class CopyTransaction:
             self.rollback()
             raise
 
-    def write(self, changes: Iterable[Change]) -> None:
+    def write(self, changes: Iterable[ChangedRow]) -> None:
         """Write *changes*, in order."""
         for (table, deleted), rows in groupby(changes, _kind):
             if deleted:
@@ -148,5 +148,5 @@ class CopyTransaction:
             self._connection.execute("ROLLBACK")
 
 
-def _kind(change: Change) -> tuple[str, bool]:
+def _kind(change: ChangedRow) -> tuple[str, bool]:
     return change[0], change[2] is None

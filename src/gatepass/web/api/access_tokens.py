@@ -117,9 +117,9 @@ def create(
     new: Annotated[NewAccessToken, body(NewAccessToken)],
 ) -> CreatedAccessToken:
     """Needs `access-tokens:create`. The answer holds the token's text, this once."""
-    with node.database.changing(node.clock.now()) as change:
+    with node.database.write(node.clock.now()) as change:
         token, text = access_tokens.create(
-            change.session,
+            change,
             actor,
             catalogue=node.catalogue,
             label=new.label,
@@ -148,9 +148,9 @@ def search(
 ) -> Listed[AccessToken]:
     """Needs `access-tokens:search`. `q` is looked for in labels, without case, and at the
     beginning of ids, with or without `gpat_`."""
-    with node.database.reading(node.clock.now()) as session:
+    with node.database.read(node.clock.now()) as reading:
         page = access_tokens.list_(
-            session,
+            reading,
             actor,
             q=q or None,
             status=status,
@@ -166,8 +166,8 @@ def search(
 @router.get("/access-tokens/{id}", summary="One access token")
 def get(response: Response, node: OurNode, actor: Authenticated, id: RecordId) -> AccessToken:
     """Needs `access-tokens:get`."""
-    with node.database.reading(node.clock.now()) as session:
-        return _sent(access_tokens.get(session, actor, id), response)
+    with node.database.read(node.clock.now()) as reading:
+        return _sent(access_tokens.get(reading, actor, id), response)
 
 
 @router.patch(
@@ -186,9 +186,9 @@ def modify(
     """Needs `access-tokens:modify`, and all that the token has and gets. Ended tokens stay as they
     are (409). With `If-Match`, only the version it names is changed (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             token = access_tokens.modify(
-                change.session,
+                change,
                 actor,
                 id,
                 catalogue=node.catalogue,
@@ -216,8 +216,8 @@ def deactivate(
     _: Annotated[NoFields, body(NoFields)],
 ) -> AccessToken:
     """Needs `access-tokens:deactivate`, or that it is one's own. Repeating it changes nothing."""
-    with node.database.changing(node.clock.now()) as change:
-        token = access_tokens.deactivate(change.session, actor, id)
+    with node.database.write(node.clock.now()) as change:
+        token = access_tokens.deactivate(change, actor, id)
     return settled(change.confirmed, _sent(token, response))
 
 

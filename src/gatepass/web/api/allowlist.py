@@ -102,8 +102,8 @@ class Preview(Record):
 @router.get("/company/allowlist", summary="The company's allowlist")
 def get(response: Response, node: OurNode, actor: Authenticated) -> Allowlist:
     """Needs `company:get`."""
-    with node.database.reading(node.clock.now()) as session:
-        return _sent(allowlist.show(session, actor, _company(actor)), response)
+    with node.database.read(node.clock.now()) as reading:
+        return _sent(allowlist.show(reading, actor, _company(actor)), response)
 
 
 @router.put(
@@ -124,9 +124,9 @@ def put(
     unless it is put again from an address it admits. With `If-Match`, only the version it names is
     changed (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             changed = allowlist.replace(
-                change.session,
+                change,
                 actor,
                 _company(actor),
                 new.typed(),
@@ -149,8 +149,8 @@ def put(
 def preview(node: OurNode, actor: SignedIn, wanted: Annotated[Entries, body(Entries)]) -> Preview:
     """Needs `company:modify`. Changes nothing: it names the active users and tokens whose latest
     address of the last 30 days the list lacks."""
-    with node.database.reading(node.clock.now()) as session:
-        found = shut_out.preview(session, actor, _company(actor), wanted.typed())
+    with node.database.read(node.clock.now()) as reading:
+        found = shut_out.preview(reading, actor, _company(actor), wanted.typed())
     return Preview(shut_out=ShutOut.model_validate(found), includes_you=found.includes_you)
 
 

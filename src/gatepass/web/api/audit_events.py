@@ -102,8 +102,8 @@ def search(
     cursor: PageCursor = None,
 ) -> Listed[AuditEvent]:
     """Needs `audit:get`."""
-    with node.database.reading(node.clock.now()) as session:
-        page = audit_search.list_(session, actor, limit=limit, cursor=cursor, **filters)
+    with node.database.read(node.clock.now()) as reading:
+        page = audit_search.list_(reading, actor, limit=limit, cursor=cursor, **filters)
     return Listed[AuditEvent](items=[sent(event) for event in page.items], next=page.next)
 
 

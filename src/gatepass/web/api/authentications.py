@@ -112,8 +112,8 @@ def recent(
     cursor: PageCursor = None,
 ) -> Listed[Authentication]:
     """One's own; others' with `users:manage`."""
-    with node.database.reading(node.clock.now()) as session:
-        page = sessions.list_(session, actor, user=user, limit=limit, cursor=cursor)
+    with node.database.read(node.clock.now()) as reading:
+        page = sessions.list_(reading, actor, user=user, limit=limit, cursor=cursor)
     items = [Authentication.model_validate(one) for one in page.items]
     return Listed[Authentication](items=items, next=page.next)
 
@@ -132,8 +132,8 @@ def deactivate(
 ) -> Authentication:
     """One's own; others' with `users:manage`, an operator's by operators alone (403
     `operator_required`). Repeating it changes nothing."""
-    with node.database.changing(node.clock.now()) as change:
-        ended = sessions.deactivate(change.session, actor, id)
+    with node.database.write(node.clock.now()) as change:
+        ended = sessions.deactivate(change, actor, id)
     return settled(change.confirmed, _sent(ended, response))
 
 
@@ -146,8 +146,8 @@ def deactivate_others(
     node: OurNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
 ) -> DeactivatedOthers:
     """Whoever else is signed in as this user is out with their next call."""
-    with node.database.changing(node.clock.now()) as change:
-        ended = sessions.deactivate_others(change.session, actor)
+    with node.database.write(node.clock.now()) as change:
+        ended = sessions.deactivate_others(change, actor)
     return settled(change.confirmed, DeactivatedOthers(deactivated=ended))
 
 
@@ -162,8 +162,8 @@ def sign_out(
     request: Request, node: OurNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
 ) -> Response:
     """Deactivates the authentication in use. A browser forgets its cookie."""
-    with node.database.changing(node.clock.now()) as change:
-        ended = sessions.sign_out(change.session, actor)
+    with node.database.write(node.clock.now()) as change:
+        ended = sessions.sign_out(change, actor)
     response = Response(status_code=204)
     if not change.confirmed:
         current = Authentication.model_validate(ended).model_dump(mode="json")
@@ -176,8 +176,8 @@ def sign_out(
 @router.get("/me", summary="The credential in use")
 def me(node: OurNode, caller: Calling) -> Me:
     """Any token may ask who it is, what it may do and from where it comes."""
-    with node.database.reading(node.clock.now()) as session:
-        company = companies.get(session, caller.grant.company)
+    with node.database.read(node.clock.now()) as reading:
+        company = companies.get(reading, caller.grant.company)
     return Me.model_validate(
         {
             "kind": caller.grant.kind,

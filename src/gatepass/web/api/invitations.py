@@ -89,9 +89,9 @@ def create(
 ) -> Invitation:
     """Needs `users:manage`, and all that the role grants. The mail goes out afterwards; trouble
     with it doesn't undo the invitation."""
-    with node.database.changing(node.clock.now()) as change:
+    with node.database.write(node.clock.now()) as change:
         invitation = invitations.create(
-            change.session,
+            change,
             actor,
             email=new.email,
             role=new.role,
@@ -107,8 +107,8 @@ def list_(
     node: OurNode, actor: Authenticated, limit: Limit | None = None, cursor: PageCursor = None
 ) -> Listed[Invitation]:
     """Needs `users:manage`."""
-    with node.database.reading(node.clock.now()) as session:
-        page = invitations.list_(session, actor, limit=limit, cursor=cursor)
+    with node.database.read(node.clock.now()) as reading:
+        page = invitations.list_(reading, actor, limit=limit, cursor=cursor)
     items = [Invitation.model_validate(one) for one in page.items]
     return Listed[Invitation](items=items, next=page.next)
 
@@ -147,9 +147,9 @@ def resend(
 ) -> Invitation:
     """Needs `users:manage`, and all that the role grants. A new link, good for the full time; the
     old one is dead at once. Accepted and deactivated ones: 409."""
-    with node.database.changing(node.clock.now()) as change:
+    with node.database.write(node.clock.now()) as change:
         invitation = invitations.resend(
-            change.session, actor, id, lifetime_ms=node.settings.invitation_lifetime * 1000
+            change, actor, id, lifetime_ms=node.settings.invitation_lifetime * 1000
         )
     node.mailing.wake()
     return settled(change.confirmed, _sent(invitation, response))
@@ -171,9 +171,9 @@ def take_link(
     """For an installation without a mail server; with one: 409 `link_goes_by_mail`. Needs
     `users:manage`, and all that the role grants. A new link, good for the full time; the old one
     is dead at once. Accepted and deactivated ones: 409."""
-    with node.database.changing(node.clock.now()) as change:
+    with node.database.write(node.clock.now()) as change:
         invitation, token = invitations.take_link(
-            change.session,
+            change,
             actor,
             id,
             lifetime_ms=node.settings.invitation_lifetime * 1000,
@@ -198,8 +198,8 @@ def deactivate(
     _: Annotated[NoFields, body(NoFields)],
 ) -> Invitation:
     """Needs `users:manage`. Repeating it changes nothing; an accepted one: 409."""
-    with node.database.changing(node.clock.now()) as change:
-        invitation = invitations.deactivate(change.session, actor, id)
+    with node.database.write(node.clock.now()) as change:
+        invitation = invitations.deactivate(change, actor, id)
     return settled(change.confirmed, _sent(invitation, response))
 
 

@@ -45,7 +45,7 @@ def search(
     node: OurNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
 ) -> Listed[Node]:
     """For operators. Who decides by these grants, and how far each has come."""
-    with node.database.reading(node.clock.now()) as session:
-        page = node_status.list_(session, actor, limit=limit, cursor=cursor)
+    with node.database.read(node.clock.now()) as reading:
+        page = node_status.list_(reading, actor, limit=limit, cursor=cursor)
     items = [Node.model_validate(each) for each in page.items]
     return Listed[Node](items=items, next=page.next)

@@ -43,5 +43,5 @@ class Receipt(Record):
 def get(node: OurNode, actor: Authenticated, id: RecordId) -> Receipt:
     """Needs `access-tokens:get`. There is none for a token that hasn't been deactivated, and none
     a week after everyone refused it: the audit log keeps what came of it."""
-    with node.database.reading(node.clock.now()) as session:
-        return Receipt.model_validate(access_tokens.receipt(session, actor, id))
+    with node.database.read(node.clock.now()) as reading:
+        return Receipt.model_validate(access_tokens.receipt(reading, actor, id))

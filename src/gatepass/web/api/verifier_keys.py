@@ -41,8 +41,8 @@ def search(
     node: OurNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
 ) -> Listed[VerifierKey]:
     """For operators."""
-    with node.database.reading(node.clock.now()) as session:
-        page = verifier_keys.list_(session, actor, limit=limit, cursor=cursor)
+    with node.database.read(node.clock.now()) as reading:
+        page = verifier_keys.list_(reading, actor, limit=limit, cursor=cursor)
     items = [VerifierKey.model_validate(key) for key in page.items]
     return Listed[VerifierKey](items=items, next=page.next)
 
@@ -60,8 +60,8 @@ def deactivate(
     _: Annotated[NoFields, body(NoFields)],
 ) -> VerifierKey:
     """For operators. Repeating it changes nothing."""
-    with node.database.changing(node.clock.now()) as change:
-        key = verifier_keys.deactivate(change.session, actor, id)
+    with node.database.write(node.clock.now()) as change:
+        key = verifier_keys.deactivate(change, actor, id)
     sent = VerifierKey.model_validate(key)
     response.headers["ETag"] = sent.entity_tag()
     return settled(change.confirmed, sent)

@@ -7,7 +7,7 @@ import msgspec
 
 from gatepass.core.credentials import LOGIN_TOKEN, VERIFIER_KEY
 from gatepass.core.permissions import covers, is_wildcard, resource_wildcard
-from gatepass.registry.storage.revisions import Change
+from gatepass.registry.storage.revisions import ChangedRow
 
 #: So many companies, and so many permissions, may be named.
 MOST_NAMED = 200
@@ -26,7 +26,7 @@ class Limits:
     companies: frozenset[str] = frozenset()
     permissions: frozenset[str] = frozenset()
 
-    def of(self, changes: Iterable[Change]) -> list[Change]:
+    def of(self, changes: Iterable[ChangedRow]) -> list[ChangedRow]:
         """*changes* as this follower is told of them: what isn't within the limits, or no longer
         is, is gone as far as it knows."""
         return [
@@ -36,7 +36,7 @@ class Limits:
             for table, key, record, revision in changes
         ]
 
-    def only(self, rows: Iterable[tuple[str, str, bytes, int]]) -> Iterator[Change]:
+    def only(self, rows: Iterable[tuple[str, str, bytes, int]]) -> Iterator[ChangedRow]:
         """The rows within the limits: what a snapshot consists of."""
         return (row for row in rows if self._holds(row[0], row[1], row[2]))
 

@@ -67,11 +67,11 @@ def show_list(
     )
     problem = ""
     nothing_at_all = False
-    with node.database.reading(now) as session:
+    with node.database.read(now) as reading:
 
         def page_of(status: str, cursor: str, limit: int | None = None) -> Page[AccessToken]:
             return access_tokens.list_(
-                session,
+                reading,
                 visitor.actor,
                 q=filters.q or None,
                 status=None if status == "any" else status,
@@ -88,7 +88,7 @@ def show_list(
             page = Page([], None, 0)
             problem = "This page of the list can't be found any more." if cursor else ""
         used = [token.id for token in page.items if token.last_used]
-        use = usage.daily(session, used, days=_DAYS) if used else {}
+        use = usage.daily(reading, used, days=_DAYS) if used else {}
     return render(
         "access_tokens/list.html",
         422 if problem else 200,

@@ -80,9 +80,9 @@ def _create(request: Request, node: Node, visitor: Visitor, form: TokenForm) -> 
     now = node.clock.now()
     try:
         chosen = form.chosen(now)
-        with node.database.changing(now) as change:
+        with node.database.write(now) as change:
             token, text = access_tokens.create(
-                change.session,
+                change,
                 visitor.actor,
                 catalogue=node.catalogue,
                 label=chosen.label,
@@ -164,5 +164,5 @@ def _may_offer(node: Node, visitor: Visitor, permission: str) -> bool:
 
 
 def _token(node: Node, visitor: Visitor, token_id: str) -> AccessToken:
-    with node.database.reading(node.clock.now()) as session:
-        return access_tokens.get(session, visitor.actor, token_id)
+    with node.database.read(node.clock.now()) as reading:
+        return access_tokens.get(reading, visitor.actor, token_id)

@@ -42,8 +42,8 @@ async def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
 @router.post(_PATH + "/cancel")
 def cancel(visitor: Visiting, node: OurNode) -> Response:
     """Leave the address as it is."""
-    with node.database.changing(node.clock.now()) as change:
-        email_changes.cancel_own(change.session, visitor.actor)
+    with node.database.write(node.clock.now()) as change:
+        email_changes.cancel_own(change, visitor.actor)
     return see_other(f"{MY_PROFILE.path}?done=email-stays", confirmed=change.confirmed)
 
 
@@ -79,8 +79,8 @@ def _page(
     problems: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        mine = account.get(session, visitor.actor)
+    with node.database.read(now) as reading:
+        mine = account.get(reading, visitor.actor)
     return render(
         "account/email.html",
         status,

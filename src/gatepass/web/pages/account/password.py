@@ -88,8 +88,8 @@ def _page(
     problems: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        mine = account.get(session, visitor.actor)
+    with node.database.read(now) as reading:
+        mine = account.get(reading, visitor.actor)
     long, short = passwords.SHORTEST, passwords.SHORTEST_WITH_SECOND_FACTOR
     return render(
         "account/password.html",

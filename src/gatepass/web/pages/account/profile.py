@@ -42,17 +42,17 @@ def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
         return _page(node, visitor, typed=name, former=former)
     now = node.clock.now()
     try:
-        with node.database.changing(now) as change:
-            account.rename(change.session, visitor.actor, name, former=former)
+        with node.database.write(now) as change:
+            account.rename(change, visitor.actor, name, former=former)
     except InvalidInput as error:
         return _page(node, visitor, 422, typed=name, former=former, problems=dict(error.errors))
     except Conflict as error:
         if error.reason != "changed_meanwhile":
             raise
         saved = str(error.current)
-        with node.database.reading(now) as session:
+        with node.database.read(now) as reading:
             first = meanwhile(
-                session, visitor, visitor.actor.user or "", [Difference("Name", saved, name)]
+                reading, visitor, visitor.actor.user or "", [Difference("Name", saved, name)]
             )
         return _page(node, visitor, 409, typed=name, former=saved, first=first)
     except Unavailable as error:
@@ -73,8 +73,8 @@ def _page(
     first: Meanwhile | None = None,
 ) -> HTMLResponse:
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        mine = account.get(session, visitor.actor)
+    with node.database.read(now) as reading:
+        mine = account.get(reading, visitor.actor)
     return render(
         "account/profile.html",
         status,

@@ -137,8 +137,8 @@ def _page(
 ) -> HTMLResponse:
     now = node.clock.now()
     found = defaultdict(str, problems or {})
-    with node.database.reading(now) as session:
-        mine = account.get(session, visitor.actor)
+    with node.database.read(now) as reading:
+        mine = account.get(reading, visitor.actor)
     return render(
         "account/two_factor.html",
         status,

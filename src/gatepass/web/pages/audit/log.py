@@ -33,14 +33,14 @@ def show_log(visitor: Visiting, node: OurNode, wanted: Wanted, cursor: str = "")
         return see_other(wanted.without_secret.address())
     now = node.clock.now()
     problem = ""
-    with node.database.reading(now) as session:
+    with node.database.read(now) as reading:
         # Asked first: whoever may not read the log learns nothing of what is in it.
         visitor.actor.require("audit:get")
-        found = narrow(session, visitor.actor, wanted)
+        found = narrow(reading, visitor.actor, wanted)
         page: Page[AuditEvent] = Page([], None)
         if not found.errors:
             try:
-                page = search.list_(session, visitor.actor, cursor=cursor or None, **found.filters)
+                page = search.list_(reading, visitor.actor, cursor=cursor or None, **found.filters)
             except InvalidInput:
                 problem = "This page of the log can't be found any more."
     return render(
@@ -64,8 +64,8 @@ def show_log(visitor: Visiting, node: OurNode, wanted: Wanted, cursor: str = "")
 def export(visitor: Visiting, node: OurNode, wanted: Wanted, format: FileFormat) -> Response:
     """The same events as a file."""
     visitor.actor.require("audit:get")
-    with node.database.reading(node.clock.now()) as session:
-        found = narrow(session, visitor.actor, wanted)
+    with node.database.read(node.clock.now()) as reading:
+        found = narrow(reading, visitor.actor, wanted)
     if found.errors:
         raise InvalidInput(list(found.errors.items()))
     return security_headers(exported(node, visitor.actor, format, found.filters))

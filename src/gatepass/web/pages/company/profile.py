@@ -44,8 +44,8 @@ def rename(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     if fields.one("do") == RESUME:
         return _page(node, visitor, name, etag)
     try:
-        with node.database.changing(node.clock.now()) as change:
-            companies.rename(change.session, visitor.actor, name=name, if_match=[etag])
+        with node.database.write(node.clock.now()) as change:
+            companies.rename(change, visitor.actor, name=name, if_match=[etag])
     except InvalidInput as error:
         return _page(node, visitor, name, etag, error.errors[0][1], 422)
     except Conflict as error:
@@ -58,10 +58,10 @@ def rename(visitor: Visiting, node: OurNode, fields: Form) -> Response:
 
 
 def _changed_meanwhile(node: Node, visitor: Visitor, name: str) -> HTMLResponse:
-    with node.database.reading(node.clock.now()) as session:
-        company = companies.own(session, visitor.actor)
+    with node.database.read(node.clock.now()) as reading:
+        company = companies.own(reading, visitor.actor)
         differences = [Difference("Name", company.name, name)] if company.name != name else []
-        first = meanwhile(session, visitor, company.id, differences, ["company.modified"])
+        first = meanwhile(reading, visitor, company.id, differences, ["company.modified"])
     return _page(node, visitor, name, status=409, first=first)
 
 
@@ -78,11 +78,11 @@ def _page(
 ) -> HTMLResponse:
     now = node.clock.now()
     may = visitor.actor.may
-    with node.database.reading(now) as session:
-        company = companies.own(session, visitor.actor)
-        second_factor = rule_of(session, visitor, company)
-        people = people_by_status(session, company.id) if may("users:get") else None
-        tokens = tokens_by_status(session, company.id) if may("access-tokens:search") else None
+    with node.database.read(now) as reading:
+        company = companies.own(reading, visitor.actor)
+        second_factor = rule_of(reading, visitor, company)
+        people = people_by_status(reading, company.id) if may("users:get") else None
+        tokens = tokens_by_status(reading, company.id) if may("access-tokens:search") else None
     return render(
         "company/profile.html",
         status,

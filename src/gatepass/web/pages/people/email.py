@@ -38,8 +38,8 @@ def send(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
     if fields.one("do") == RESUME:
         return _page(node, visitor, id, email=email, etag=etag)
     try:
-        with node.database.changing(node.clock.now()) as change:
-            email_changes.request(change.session, visitor.actor, id, email=email, if_match=[etag])
+        with node.database.write(node.clock.now()) as change:
+            email_changes.request(change, visitor.actor, id, email=email, if_match=[etag])
     except InvalidInput as error:
         return _page(node, visitor, id, 422, email=email, etag=etag, problems=dict(error.errors))
     except TooManyAttempts as error:
@@ -63,16 +63,16 @@ def send(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
 @router.post("/company/users/{id}/email/cancel")
 def cancel(visitor: Visiting, node: OurNode, id: str) -> Response:
     """Leave the address as it is."""
-    with node.database.changing(node.clock.now()) as change:
-        email_changes.cancel(change.session, visitor.actor, id)
+    with node.database.write(node.clock.now()) as change:
+        email_changes.cancel(change, visitor.actor, id)
     return see_other(f"{USERS.path}?done=email-stays", confirmed=change.confirmed)
 
 
 def _changed_meanwhile(node: Node, visitor: Visitor, user_id: str, email: str) -> HTMLResponse:
-    with node.database.reading(node.clock.now()) as session:
-        user = user_search.find(session, visitor.actor, user_id)
+    with node.database.read(node.clock.now()) as reading:
+        user = user_search.find(reading, visitor.actor, user_id)
         differences = [Difference("E-mail address", user.email, email)]
-        first = meanwhile(session, visitor, user_id, differences)
+        first = meanwhile(reading, visitor, user_id, differences)
     return _page(node, visitor, user_id, 409, email=email, first=first)
 
 
@@ -88,9 +88,9 @@ def _page(
     first: Meanwhile | None = None,
 ) -> HTMLResponse:
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        _, user = email_changes.require_changeable(session, visitor.actor, user_id)
-        waiting = pending_email_changes.pending(session, user.id)
+    with node.database.read(now) as reading:
+        _, user = email_changes.require_changeable(reading, visitor.actor, user_id)
+        waiting = pending_email_changes.pending(reading, user.id)
     return render(
         "company/user_email.html",
         status,

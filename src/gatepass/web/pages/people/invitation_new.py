@@ -44,9 +44,9 @@ def send_form(visitor: Visiting, node: OurNode, fields: Form) -> Response:
         visitor.actor.require("users:manage")
         return _page(node, visitor, email, role)
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             invitations.create(
-                change.session,
+                change,
                 visitor.actor,
                 email=email,
                 role=role,
@@ -81,8 +81,8 @@ def _page(
     problems: Mapping[str, str] = {},
 ) -> HTMLResponse:
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        all_roles = roles.of_company(session, node.catalogue, visitor.actor.company or "")
+    with node.database.read(now) as reading:
+        all_roles = roles.of_company(reading, node.catalogue, visitor.actor.company or "")
     offered = [one for one in all_roles.values() if all(map(visitor.actor.may, one.permissions))]
     return render(
         "company/invite.html",

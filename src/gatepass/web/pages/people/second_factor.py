@@ -21,12 +21,12 @@ def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
     """What it means."""
     visitor.actor.require_signed_in()
     visitor.actor.require("users:manage")
-    with node.database.reading(node.clock.now()) as session:
-        user = user_search.find(session, visitor.actor, id)
+    with node.database.read(node.clock.now()) as reading:
+        user = user_search.find(reading, visitor.actor, id)
         user_changes.require_of_someone_else(visitor.actor, user)
-        user_changes.require_not_above(session, visitor.actor, user)
-        users.require_no_operator(session, visitor.actor, user)
-        required = totp_policy.required(session, user.company)
+        user_changes.require_not_above(reading, visitor.actor, user)
+        users.require_no_operator(reading, visitor.actor, user)
+        required = totp_policy.required(reading, user.company)
     if not user.second_factor:
         return see_other(USERS.path)
     return render(
@@ -41,6 +41,6 @@ def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
 @router.post("/company/users/{id}/second-factor")
 def turn_off(visitor: Visiting, node: OurNode, id: str) -> Response:
     """Turn it off, and end their sign-ins."""
-    with node.database.changing(node.clock.now()) as change:
-        user_changes.turn_off_second_factor(change.session, visitor.actor, id)
+    with node.database.write(node.clock.now()) as change:
+        user_changes.turn_off_second_factor(change, visitor.actor, id)
     return see_other(f"{USERS.path}?done=second-factor", confirmed=change.confirmed)

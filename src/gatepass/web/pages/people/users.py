@@ -67,13 +67,13 @@ def show_list(
     filters = Filters(search_text(q), status if status in ("active", "deactivated") else "any")
     problem = ""
     invited = None
-    with node.database.reading(now) as session:
-        known = roles.of_company(session, node.catalogue, visitor.actor.company or "")
+    with node.database.read(now) as reading:
+        known = roles.of_company(reading, node.catalogue, visitor.actor.company or "")
         if not cursor:
-            invited = section(session, node, visitor, limit=_INVITATIONS)
+            invited = section(reading, node, visitor, limit=_INVITATIONS)
         try:
             page = user_search.list_(
-                session,
+                reading,
                 visitor.actor,
                 q=filters.q or None,
                 status=None if filters.status == "any" else filters.status,

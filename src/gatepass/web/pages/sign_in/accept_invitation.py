@@ -68,9 +68,9 @@ def _page(
 ) -> HTMLResponse:
     node = node_of(request)
     try:
-        with node.database.reading(node.clock.now()) as session:
-            offer = invitation_links.look(session, token, address_text_of(request))
-            role = roles.of_company(session, node.catalogue, offer.company)[offer.role]
+        with node.database.read(node.clock.now()) as reading:
+            offer = invitation_links.look(reading, token, address_text_of(request))
+            role = roles.of_company(reading, node.catalogue, offer.company)[offer.role]
     except BrokenLink as error:
         return broken_page(request, error)
     except Forbidden as error:

@@ -41,8 +41,8 @@ def show(request: Request, token: str) -> Response:
     """What it does, as long as the link is good; looking doesn't use it up."""
     node = node_of(request)
     try:
-        with node.database.reading(node.clock.now()) as session:
-            offer = email_change_links.look(session, token, address_text_of(request))
+        with node.database.read(node.clock.now()) as reading:
+            offer = email_change_links.look(reading, token, address_text_of(request))
     except (BrokenLink, Forbidden) as error:
         return _refused(request, error)
     return render(
@@ -55,8 +55,8 @@ def confirm(request: Request, token: str) -> Response:
     """Change the address, once."""
     node = node_of(request)
     try:
-        with node.database.changing(node.clock.now()) as change:
-            email_change_links.use(change.session, token, address_text_of(request))
+        with node.database.write(node.clock.now()) as change:
+            email_change_links.use(change, token, address_text_of(request))
     except (BrokenLink, Forbidden) as error:
         return _refused(request, error)
     node.mailing.wake()

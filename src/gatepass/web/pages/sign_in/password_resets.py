@@ -93,8 +93,8 @@ def _request_page(node: Node, email: str = "", *, asked: bool = False) -> HTMLRe
 def _page(request: Request, token: str, problems: dict[str, str] | None = None) -> HTMLResponse:
     node = node_of(request)
     try:
-        with node.database.reading(node.clock.now()) as session:
-            account = password_resets.look(session, token, address_text_of(request))
+        with node.database.read(node.clock.now()) as reading:
+            account = password_resets.look(reading, token, address_text_of(request))
     except BrokenLink as error:
         return broken_page(request, error)
     except Forbidden as error:

@@ -97,8 +97,8 @@ def sign_out(request: Request, node: OurNode) -> Response:
     if not isinstance(credential, Reason):
         try:
             caller = caller_of(request, admit(request, credential))
-            with node.database.changing(node.clock.now()) as change:
-                sessions.sign_out(change.session, caller.actor)
+            with node.database.write(node.clock.now()) as change:
+                sessions.sign_out(change, caller.actor)
             confirmed = change.confirmed
         except Refused as refused:
             # Whoever isn't signed in any more is out already; one who may not be from here isn't.
