@@ -1,4 +1,4 @@
-"""A copy of the grants is kept current, and vouched for only while it is."""
+"""A follower keeps a copy of the grants current, and renews its lease only while it is."""
 
 import os
 import secrets
@@ -153,8 +153,10 @@ def copy(tmp_path: Path, clocks: Clocks) -> Iterator[Copy]:
     copy.connection.close()
 
 
-def test_an_empty_copy_is_built_and_vouched_for(world: World, primary: Primary, copy: Copy) -> None:
-    """Nothing is decided before; everything after the first round."""
+def test_an_empty_copy_is_filled_and_gets_a_lease(
+    world: World, primary: Primary, copy: Copy
+) -> None:
+    """It decides nothing before the first sync, and everything after it."""
     assert copy.reason(world.texts["good"]) == "stale"
     copy.sync(primary)
     assert primary.asked == ["heartbeat", "snapshot", "half of the snapshot"]
@@ -165,7 +167,7 @@ def test_an_empty_copy_is_built_and_vouched_for(world: World, primary: Primary, 
 
 
 def test_what_changed_is_followed(world: World, primary: Primary, copy: Copy) -> None:
-    """Only what changed is asked for, and it counts at once, whatever was cached."""
+    """It requests only changes, which take effect at once, whatever was cached."""
     copy.sync(primary)
     primary.asked.clear()
     for deactivated in (True, False, True):
@@ -179,8 +181,8 @@ def test_what_changed_is_followed(world: World, primary: Primary, copy: Copy) ->
     assert copy.rows() == primary.rows
 
 
-def test_revisions_are_applied_whole(world: World, primary: Primary, copy: Copy) -> None:
-    """While half of a change is written, readers see nothing of it; then all of it."""
+def test_revisions_are_applied_atomically(world: World, primary: Primary, copy: Copy) -> None:
+    """Readers see nothing of a half-written change, then all of it."""
     copy.sync(primary)
     before = copy.rows()
     primary.commit(
@@ -203,7 +205,7 @@ def test_revisions_are_applied_whole(world: World, primary: Primary, copy: Copy)
 
 
 def test_nothing_new_writes_nothing(world: World, primary: Primary, copy: Copy) -> None:
-    """A quiet round vouches, and moves no generation: caches stay warm."""
+    """A sync without changes renews the lease and keeps the generation: caches stay warm."""
     copy.sync(primary)
     generation = copy.file.shared.generation
     copy.clocks.advance(9)
@@ -213,10 +215,10 @@ def test_nothing_new_writes_nothing(world: World, primary: Primary, copy: Copy) 
     assert copy.reason(world.texts["good"]) is Reason.allowed
 
 
-def test_a_copy_goes_on_from_where_it_stood(
+def test_a_copy_continues_from_its_position(
     world: World, primary: Primary, copy: Copy, clocks: Clocks
 ) -> None:
-    """After a restart it isn't built anew: it knows its revision and tag."""
+    """A restart needs no rebuild: the copy has its revision and tag."""
     copy.sync(primary)
     copy.connection.close()
     primary.commit(world.changed("good", deactivated=True))
@@ -240,10 +242,10 @@ def part(primary: Primary) -> None:
         del primary.rows[name]
 
 
-def test_a_copy_of_another_history_is_built_anew_in_place(
+def test_a_copy_of_another_history_is_rebuilt_in_place(
     world: World, primary: Primary, copy: Copy
 ) -> None:
-    """Same revision, other tag: what the primary lost is removed, what it has is there, and the
+    """Same revision, other tag: rows that the primary lost are deleted, its own are added, and the
     file is the same file."""
     primary.commit(world.grants["unknown"])
     copy.sync(primary)
@@ -273,10 +275,10 @@ def test_a_primary_that_fell_back_is_another_history(
     assert copy.file.shared.revision == primary.position[0]
 
 
-def test_a_copy_of_another_history_is_withdrawn_at_once(
+def test_the_lease_of_another_historys_copy_ends_at_once(
     world: World, primary: Primary, copy: Copy
 ) -> None:
-    """Before the snapshot is asked for, and all the while it is loaded, nothing is decided."""
+    """Before the snapshot is requested. Nothing is decided until it is complete."""
     copy.sync(primary)
     part(primary)
     primary.commit(world.grants["unknown"])
@@ -293,10 +295,10 @@ def test_a_copy_of_another_history_is_withdrawn_at_once(
 
 
 @pytest.mark.parametrize("fault", ["snapshot", "half of the snapshot"])
-def test_a_half_loaded_snapshot_is_never_vouched_for(
+def test_a_half_loaded_snapshot_never_gets_a_lease(
     world: World, primary: Primary, copy: Copy, fault: str
 ) -> None:
-    """It rolls back whole; nothing is decided until one was loaded to its end."""
+    """It is rolled back. Nothing is decided until a snapshot is complete."""
     primary.commit(world.grants["unknown"])
     copy.sync(primary)
     before = copy.rows()
@@ -315,10 +317,10 @@ def test_a_half_loaded_snapshot_is_never_vouched_for(
     assert copy.rows() == primary.rows
 
 
-def test_a_first_snapshot_that_breaks_off_is_never_vouched_for(
+def test_a_first_snapshot_that_breaks_off_never_gets_a_lease(
     world: World, primary: Primary, copy: Copy
 ) -> None:
-    """Half the tokens, without their limits' other half, decide nothing."""
+    """A part of the rows decides nothing."""
     primary.faults.add("half of the snapshot")
     with pytest.raises(Outage):
         copy.sync(primary)
@@ -331,8 +333,7 @@ def test_a_first_snapshot_that_breaks_off_is_never_vouched_for(
 def test_changes_that_break_off_leave_the_copy_as_it_was(
     world: World, primary: Primary, copy: Copy, fault: str
 ) -> None:
-    """It stands at its former revision, whole; and since nobody vouches for it any more, its
-    stamp runs out."""
+    """It stays at its previous revision, and its lease runs out."""
     copy.sync(primary)
     before, stood = copy.rows(), position(copy.connection)
     primary.commit(
@@ -355,13 +356,13 @@ def test_changes_that_break_off_leave_the_copy_as_it_was(
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
 
 
-# --- vouching -------------------------------------------------------------------------------------
+# --- lease ----------------------------------------------------------------------------------------
 
 
-def test_a_primary_that_cant_commit_vouches_for_nothing(
+def test_a_primary_that_cant_commit_renews_no_lease(
     world: World, primary: Primary, copy: Copy
 ) -> None:
-    """An isolated or demoted primary fails its heartbeat; it isn't even asked for changes."""
+    """An isolated or demoted primary fails the heartbeat. The follower requests no changes."""
     copy.sync(primary)
     primary.asked.clear()
     primary.faults.add("heartbeat")
@@ -373,10 +374,10 @@ def test_a_primary_that_cant_commit_vouches_for_nothing(
 
 
 @pytest.mark.parametrize("step", ["heartbeat", "changes", "half of the changes"])
-def test_time_lost_on_the_way_counts_against_the_copy(
+def test_time_lost_on_the_way_shortens_the_lease(
     world: World, primary: Primary, copy: Copy, step: str
 ) -> None:
-    """The stamp runs from before the question was sent, not from when the answer was there."""
+    """The lease runs from before the request was sent, not from the answer."""
     copy.sync(primary)
     primary.commit(world.changed("login", deactivated=True), world.grants["good"])
     primary.during = lambda now: copy.clocks.advance(6) if now == step else None
@@ -388,20 +389,20 @@ def test_time_lost_on_the_way_counts_against_the_copy(
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-def test_an_answer_that_took_too_long_vouches_for_nothing(
+def test_an_answer_that_took_too_long_renews_no_lease(
     world: World, primary: Primary, copy: Copy
 ) -> None:
-    """A follower that was suspended over its own question."""
+    """The follower was suspended after it sent the request."""
     primary.during = lambda step: copy.clocks.advance(11) if step == "heartbeat" else None
     copy.sync(primary)
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-def test_a_follower_that_lost_its_lock_puts_nothing_back(
+def test_a_follower_that_lost_its_lock_takes_nothing_back(
     world: World, primary: Primary, copy: Copy, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Suspended between its answer and its writing, while another process went on: what it was
-    told is too old to be written or vouched for."""
+    """Suspended between the answer and the write while another process advanced the copy: the
+    answer is too old to be written or to renew the lease."""
     copy.sync(primary)
     primary.commit(world.changed("login", deactivated=True))
     other = Copy(copy.file.path, clocks)
@@ -430,11 +431,11 @@ HOURS_MS = 4 * 3_600_000
 
 
 @pytest.mark.parametrize("apart_ms", [HOURS_MS, 5_001, -5_001, -HOURS_MS])
-def test_a_node_whose_clock_is_off_is_not_vouched_for(
+def test_a_node_whose_clock_is_wrong_gets_no_lease(
     world: World, primary: Primary, copy: Copy, apart_ms: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Behind it would allow what has expired, ahead refuse what hasn't: it says "stale", at once
-    and for as long as that is so."""
+    """A node that is behind would allow expired tokens, one that is ahead refuse valid ones. It is
+    "stale" at once, for as long as the clocks differ."""
     copy.sync(primary)
     primary.now_ms = lambda: copy.clocks.wall_ms + apart_ms
     primary.commit(world.changed("login", deactivated=True))
@@ -449,7 +450,9 @@ def test_a_node_whose_clock_is_off_is_not_vouched_for(
 
 
 @pytest.mark.parametrize("apart_ms", [5_000, -5_000])
-def test_five_seconds_are_borne(world: World, primary: Primary, copy: Copy, apart_ms: int) -> None:
+def test_a_difference_of_five_seconds_is_tolerated(
+    world: World, primary: Primary, copy: Copy, apart_ms: int
+) -> None:
     primary.now_ms = lambda: copy.clocks.wall_ms + apart_ms
     copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.allowed
@@ -467,10 +470,10 @@ def test_a_wall_clock_that_jumped_ahead_is_noticed_before_it_is_followed(
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-def test_an_answer_that_took_too_long_tells_nothing_about_clocks(
+def test_an_answer_that_took_too_long_proves_nothing_about_clocks(
     world: World, primary: Primary, copy: Copy
 ) -> None:
-    """Neither is the copy vouched for by it, nor what was vouched for before withdrawn."""
+    """It neither renews the lease nor ends it."""
     copy.sync(primary)
     copy.clocks.advance(1)
     primary.during = lambda step: copy.clocks.advance(6) if step == "heartbeat" else None
@@ -481,11 +484,11 @@ def test_an_answer_that_took_too_long_tells_nothing_about_clocks(
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["open before", "opened now"])
-def test_a_copy_that_is_not_where_it_is_vouched_for_decides_nothing(
+def test_a_copy_behind_the_position_of_its_lease_decides_nothing(
     world: World, primary: Primary, copy: Copy, fresh: bool
 ) -> None:
-    """Should one process read another state of the copy than the one that is kept current, because
-    somebody removed SQLite's files beside it, the stamp isn't for what it reads."""
+    """If SQLite's side files were removed, a process may read another state of the copy than the
+    follower writes. The lease doesn't cover that state."""
     copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.allowed
     # What the follower wrote, and this reader doesn't see.
@@ -500,7 +503,7 @@ def test_a_copy_that_is_not_where_it_is_vouched_for_decides_nothing(
     assert copy.reason(world.texts["good"]) == "unavailable"
 
 
-def test_another_tag_is_another_place(world: World, primary: Primary, copy: Copy) -> None:
+def test_another_tag_is_another_position(world: World, primary: Primary, copy: Copy) -> None:
     copy.sync(primary)
     copy.file.shared.set_position(primary.position[0], secrets.token_hex(8))
     copy.verifier.file.watch()
@@ -548,10 +551,10 @@ class Following:
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
-def test_a_copy_that_lost_a_file_beside_it_is_built_anew(
+def test_a_copy_that_lost_a_side_file_is_rebuilt(
     world: World, primary: Primary, tmp_path: Path, end: str
 ) -> None:
-    """What is left of it is another state, which whoever opens it now would read."""
+    """What is left of it is another state, which a process that opens it now would read."""
     with Following(tmp_path / "grants.db", primary) as following:
         following.until(world.texts["good"], Reason.allowed)
         Path(f"{following.file.path}{end}").unlink()
@@ -577,11 +580,10 @@ def test_a_change_travels_within_a_second(world: World, primary: Primary, tmp_pa
 
 
 @pytest.mark.parametrize("fault", ["heartbeat", "changes", "wait", "close"])
-def test_an_outage_is_waited_out(
+def test_the_follower_retries_during_an_outage(
     world: World, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    """Whatever fails, the follower tries again; connections are let go of in between, and one that
-    can't even be let go of doesn't end it either."""
+    """Whatever fails, the follower closes its connections and retries, even if closing fails."""
     monkeypatch.setattr(follower_module, "_RETRY_SECONDS", 0.05)
     with Following(tmp_path / "grants.db", primary) as following:
         following.until(world.texts["good"], "allowed")
@@ -594,10 +596,10 @@ def test_an_outage_is_waited_out(
         following.until(world.texts["good"], "token_deactivated")
 
 
-def test_a_copy_that_cant_be_opened_is_tried_again(
+def test_opening_the_copy_is_retried(
     world: World, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk at the start, or an error that outlasts a connection, ends no following."""
+    """A full disk at the start, or an error that a connection keeps, doesn't stop the follower."""
     monkeypatch.setattr(follower_module, "_RETRY_SECONDS", 0.05)
     opened = []
 
@@ -613,7 +615,7 @@ def test_a_copy_that_cant_be_opened_is_tried_again(
     assert len(opened) == 4
 
 
-def test_a_broken_connection_to_the_copy_is_opened_anew(
+def test_a_broken_connection_to_the_copy_is_replaced(
     world: World, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not used again and again."""
@@ -649,11 +651,11 @@ def test_no_secret_is_logged_by_an_outage(
     assert "hunter2" not in caplog.text
 
 
-def test_a_follower_killed_half_way_leaves_a_whole_copy(
+def test_a_follower_killed_half_way_leaves_a_consistent_copy(
     world: World, primary: Primary, tmp_path: Path, clocks: Clocks
 ) -> None:
-    """kill -9 in the midst of a rebuild: the former rows stand, unvouched for; the next follower
-    goes on at once."""
+    """kill -9 during a rebuild leaves the previous rows, without a lease. The next follower
+    continues at once."""
     path = tmp_path / "grants.db"
     copy = Copy(path, clocks)
     copy.sync(primary)
@@ -682,7 +684,7 @@ def test_a_follower_killed_half_way_leaves_a_whole_copy(
 
 
 def test_one_process_of_a_node_holds_the_lock(tmp_path: Path) -> None:
-    """Two of them never follow, or fold counts, at once; asking for it doesn't wait."""
+    """Two of them never follow, or fold counts, at once; acquiring doesn't wait."""
     mine = NodeLock(tmp_path / "grants.db-lock")
     other = NodeLock(tmp_path / "grants.db-lock")
     assert not mine.held
@@ -697,8 +699,8 @@ def test_one_process_of_a_node_holds_the_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_dead_holders_lock_can_be_had_at_once(tmp_path: Path, how: signal.Signals) -> None:
-    """However it died."""
+def test_a_dead_holders_lock_can_be_acquired_at_once(tmp_path: Path, how: signal.Signals) -> None:
+    """Whatever killed it."""
     path = tmp_path / "grants.db-lock"
     ready, said = os.pipe()
 

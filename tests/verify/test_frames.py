@@ -120,7 +120,7 @@ def raw(*fields: object) -> bytes:
     ],
 )
 def test_what_has_no_place_in_a_copy_is_no_feeds(frame: bytes) -> None:
-    """Positions that can't be kept, and stamps that would never run out."""
+    """Positions that can't be stored, and leases that would never end."""
     with pytest.raises(BrokenFeed):
         list(Frames().feed(frame))
 
@@ -164,7 +164,7 @@ def test_a_frame_that_would_fill_the_memory_is_refused_before_it_does() -> None:
 def test_the_primary_was_never_asked_earlier_than_the_follower_believes(
     sent: int, server: int, way_there: int, asked_after: int, way_back: int, drift: float
 ) -> None:
-    """Whatever the network delayed and the server's clock says, the stamp counts from a moment that
+    """Whatever the network delayed and the server's clock says, the lease counts from a time that
     isn't later than the true one, by the follower's own clock.
 
     Also where the server passes on what it asked before the follower came (*asked_after* is

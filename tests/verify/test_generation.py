@@ -71,17 +71,17 @@ def test_a_call_that_a_change_overtakes_is_decided_again(
     """A reader repeats when the generation moves between its rows and its decision."""
     if cached:
         assert reason(verifier, world.texts["good"]) is Reason.allowed
-    rounds = []
+    reasons = []
 
     def overtaken(*facts: Any) -> Decision:
         decision = decide(*facts)
-        rounds.append(decision.reason)
-        if len(rounds) == 1:
+        reasons.append(decision.reason)
+        if len(reasons) == 1:
             CHANGES[expected](world)
         return decision
 
     decision, _ = verifier.judge(world.texts["good"], "charges:get", rule=overtaken)
-    assert rounds == [Reason.allowed, expected]
+    assert reasons == [Reason.allowed, expected]
     assert decision.reason == expected
 
 
@@ -111,17 +111,17 @@ def test_a_verifier_key_that_a_change_overtakes_is_judged_again(
     key = world.texts["verifier"]
     assert verifier.verifier_key(key) is Reason.allowed
     admit = decider_module.admit_verifier
-    rounds = []
+    reasons = []
 
     def overtaken(*facts: Any) -> Reason:
-        rounds.append(admit(*facts))
-        if len(rounds) == 1:
+        reasons.append(admit(*facts))
+        if len(reasons) == 1:
             world.change("verifier", deactivated=True)
-        return rounds[-1]
+        return reasons[-1]
 
     monkeypatch.setattr(decider_module, "admit_verifier", overtaken)
     assert verifier.verifier_key(key) is Reason.token_deactivated
-    assert rounds == [Reason.allowed, Reason.token_deactivated]
+    assert reasons == [Reason.allowed, Reason.token_deactivated]
 
 
 def test_a_generation_that_never_rests_is_an_outage(world: World, verifier: Verifier) -> None:
@@ -191,7 +191,7 @@ def test_an_unknown_id_is_not_remembered(world: World, verifier: Verifier) -> No
 def test_a_wrong_secret_is_not_remembered_and_displaces_nothing(
     world: World, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guesses are read anew each time, and can't push real tokens out of the cache."""
+    """Guesses aren't cached, so they can't evict real tokens."""
     monkeypatch.setattr(decider_module, "CACHE_SIZE", 4)
     read = spied(verifier, monkeypatch)
     assert reason(verifier, world.texts["good"]) is Reason.allowed
@@ -258,7 +258,7 @@ def test_what_tokens_have_in_common_is_read_once(
 def test_rows_that_stayed_the_same_are_read_but_not_decoded_again(
     world: World, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new generation has every row read anew; what is cached goes on where none has changed."""
+    """A new generation reads every row again, but keeps decoded rows whose bytes are the same."""
     _, first = verifier.judge(world.texts["good"], "charges:get")
     assert first is not None
     read = spied(verifier, monkeypatch)
@@ -285,7 +285,7 @@ def test_reading_pins_no_snapshot(world: World, verifier: Verifier) -> None:
     assert reason(verifier, world.texts["good"]) is Reason.allowed
 
 
-def test_the_generation_is_written_anew_before_and_after_each_commit(world: World) -> None:
+def test_each_commit_changes_the_generation_before_and_after(world: World) -> None:
     """Eight random bytes, never the same and never counted up, also where the commit fails."""
     shared = world.file.shared
     seen = [shared.generation]

@@ -1,4 +1,4 @@
-"""A copy is moved on by a stream's frames, and vouched for no longer than is true."""
+"""A stream's frames advance a copy, and renew its lease for no longer than is true."""
 
 import shutil
 import sqlite3
@@ -96,7 +96,7 @@ def copy(tmp_path: Path, clocks: Clocks) -> Iterator[Copy]:
     copy.copy.close()
 
 
-def test_an_empty_copy_is_built_and_vouched_for(world: World, copy: Copy) -> None:
+def test_an_empty_copy_is_filled_and_gets_a_lease(world: World, copy: Copy) -> None:
     assert copy.reason(world.texts["good"]) == "stale"
     copy.build(world)
     assert copy.reason(world.texts["good"]) is Reason.allowed
@@ -114,7 +114,7 @@ def test_what_changes_and_what_goes_is_followed(world: World, copy: Copy) -> Non
 
 
 def test_a_record_that_is_sent_twice_is_as_it_was_sent_last(world: World, copy: Copy) -> None:
-    """A snapshot is read page by page; what changed meanwhile comes after it, or goes."""
+    """A snapshot is read page by page; concurrent changes and deletions follow it."""
     copy.begin(full=True)
     copy.apply(records(*world.records, world.changed("good", deactivated=True)))
     copy.apply(records(world.grants["login"], removed=(world.grants["login"].id,)))
@@ -124,7 +124,7 @@ def test_a_record_that_is_sent_twice_is_as_it_was_sent_last(world: World, copy: 
 
 
 def test_frames_up_to_a_position_are_applied_as_one(world: World, copy: Copy) -> None:
-    """Readers see nothing of it before its end, however many frames it takes."""
+    """Readers see nothing of it before the last frame."""
     copy.build(world)
     before = copy.rows()
     copy.apply(records(world.changed("good", deactivated=True)))
@@ -136,7 +136,7 @@ def test_frames_up_to_a_position_are_applied_as_one(world: World, copy: Copy) ->
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
 
 
-def test_a_heartbeat_vouches_and_writes_nothing(world: World, copy: Copy) -> None:
+def test_a_heartbeat_renews_the_lease_and_writes_nothing(world: World, copy: Copy) -> None:
     copy.build(world)
     generation = copy.file.shared.generation
     for _ in range(3):
@@ -147,9 +147,7 @@ def test_a_heartbeat_vouches_and_writes_nothing(world: World, copy: Copy) -> Non
     assert copy.file.shared.generation == generation
 
 
-def test_a_copy_of_another_history_is_withdrawn_at_once_and_replaced_whole(
-    world: World, copy: Copy
-) -> None:
+def test_a_copy_of_another_history_is_stale_at_once_and_rebuilt(world: World, copy: Copy) -> None:
     copy.build(world)
     assert copy.begin(full=True) == ONE
     assert copy.reason(world.texts["good"]) == "stale"
@@ -169,7 +167,7 @@ def test_a_history_without_any_grants_leaves_none(world: World, copy: Copy) -> N
 
 
 @pytest.mark.parametrize("how", ["begin", "close"])
-def test_a_snapshot_that_breaks_off_leaves_the_old_copy_unvouched_for(
+def test_a_snapshot_that_breaks_off_leaves_the_old_copy_stale(
     world: World, copy: Copy, how: str
 ) -> None:
     copy.build(world)
@@ -183,7 +181,7 @@ def test_a_snapshot_that_breaks_off_leaves_the_old_copy_unvouched_for(
 
 
 def test_changes_that_break_off_leave_the_copy_as_it_was(world: World, copy: Copy) -> None:
-    """Whole, at its position; its stamp runs out."""
+    """At its position, until its lease runs out."""
     copy.build(world)
     copy.apply(records(world.changed("good", deactivated=True)))
     assert copy.copy.begin() == ONE
@@ -192,11 +190,11 @@ def test_changes_that_break_off_leave_the_copy_as_it_was(world: World, copy: Cop
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-# --- vouching -------------------------------------------------------------------------------------
+# --- lease ----------------------------------------------------------------------------------------
 
 
-def test_a_frame_that_lay_about_is_an_old_one(world: World, copy: Copy) -> None:
-    """A heartbeat that comes four seconds late vouches for six, not for ten."""
+def test_a_delayed_frame_counts_as_old(world: World, copy: Copy) -> None:
+    """A heartbeat that arrives four seconds late renews the lease for six, not for ten."""
     copy.build(world)
     beat = copy.reached(ONE)
     copy.clocks.advance(4)
@@ -207,8 +205,8 @@ def test_a_frame_that_lay_about_is_an_old_one(world: World, copy: Copy) -> None:
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-def test_an_old_stamp_that_is_passed_on_stays_old(world: World, copy: Copy) -> None:
-    """A node that can't reach its database says when it last could."""
+def test_an_old_lease_that_is_passed_on_stays_old(world: World, copy: Copy) -> None:
+    """A node that can't reach its database sends the time when it last could."""
     copy.build(world)
     copy.clocks.advance(3)
     copy.apply(copy.reached(ONE, asked_ago_s=3))
@@ -216,10 +214,8 @@ def test_an_old_stamp_that_is_passed_on_stays_old(world: World, copy: Copy) -> N
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-def test_time_lost_on_the_way_to_the_server_counts_against_the_copy(
-    world: World, copy: Copy
-) -> None:
-    """The stamp counts from when the request was sent, though the server was asked later."""
+def test_time_lost_on_the_way_to_the_server_shortens_the_lease(world: World, copy: Copy) -> None:
+    """The lease counts from when the request was sent, though the server received it later."""
     copy.copy.begin()
     copy.clocks.advance(4)
     copy.apply(copy.opening(full=True))
@@ -233,10 +229,10 @@ def test_time_lost_on_the_way_to_the_server_counts_against_the_copy(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(there=st.floats(0, 6), asked=st.floats(0, 30), back=st.floats(0, 12), before=st.floats(0, 3))
-def test_no_delay_makes_a_stamp_last_longer_than_is_true(
+def test_no_delay_makes_a_lease_last_longer_than_is_true(
     world: World, copy: Copy, there: float, asked: float, back: float, before: float
 ) -> None:
-    """By either clock: MAX_STALENESS after the primary was asked it is over."""
+    """By either clock it ends MAX_STALENESS after the primary was asked."""
     copy.copy.begin()
     copy.clocks.advance(there)
     copy.apply(copy.opening(full=True))
@@ -255,7 +251,7 @@ def test_no_delay_makes_a_stamp_last_longer_than_is_true(
     copy.clocks.wall_ms = wall_ms
 
 
-def test_a_server_that_goes_by_another_time_vouches_for_nothing(world: World, copy: Copy) -> None:
+def test_a_server_with_another_time_renews_no_lease(world: World, copy: Copy) -> None:
     copy.begin(full=True)
     copy.apply(records(*world.records))
     copy.apply(copy.reached(ONE))
@@ -266,7 +262,7 @@ def test_a_server_that_goes_by_another_time_vouches_for_nothing(world: World, co
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-# --- what makes no sense --------------------------------------------------------------------------
+# --- invalid frames -------------------------------------------------------------------------------
 
 
 def test_a_stream_begins_with_one_opening(world: World, copy: Copy) -> None:
@@ -285,8 +281,8 @@ def test_another_versions_protocol_is_not_guessed_at(copy: Copy) -> None:
         copy.apply(copy.opening(full=True, protocol=2))
 
 
-def test_an_empty_copy_takes_a_snapshot_alone(copy: Copy) -> None:
-    """Changes after nothing would be vouched for as the whole."""
+def test_an_empty_copy_accepts_only_a_snapshot(copy: Copy) -> None:
+    """Changes alone would get a lease as if they were complete."""
     assert copy.copy.begin() is None
     with pytest.raises(BrokenFeed):
         copy.apply(copy.opening(full=False))
@@ -295,11 +291,11 @@ def test_an_empty_copy_takes_a_snapshot_alone(copy: Copy) -> None:
 # --- scope, other processes, files ----------------------------------------------------------------
 
 
-def test_a_copy_of_another_scope_counts_as_none(
+def test_a_copy_of_another_scope_counts_as_empty(
     world: World, copy: Copy, clocks: Clocks, tmp_path: Path
 ) -> None:
-    """A service that asks for more, or less, than before begins anew; meanwhile the old copy isn't
-    believed: its unknown tokens may be good ones."""
+    """A service with other limits than before rebuilds its copy. Until then the old one is stale: a
+    token that it lacks may be valid."""
     copy.build(world)
     later = Copy(tmp_path / "followed.db", clocks, scope="company cmp_1")
     assert later.copy.begin() is None
@@ -312,7 +308,7 @@ def test_a_copy_of_another_scope_counts_as_none(
     later.copy.close()
 
 
-def test_who_lost_the_lock_while_asleep_puts_nothing_back(
+def test_a_process_that_lost_the_lock_while_asleep_takes_nothing_back(
     world: World, copy: Copy, clocks: Clocks, tmp_path: Path
 ) -> None:
     copy.build(world)
@@ -329,9 +325,7 @@ def test_who_lost_the_lock_while_asleep_puts_nothing_back(
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_file_that_was_removed_is_not_vouched_for(
-    world: World, copy: Copy, replaced: bool
-) -> None:
+def test_a_removed_file_gets_no_lease(world: World, copy: Copy, replaced: bool) -> None:
     copy.build(world)
     for path in copy.file.path.parent.glob("followed.db*"):
         if path != copy.file.shared.path:
@@ -342,13 +336,13 @@ def test_a_file_that_was_removed_is_not_vouched_for(
     with pytest.raises(CopyRemoved):
         copy.apply(copy.reached(TWO))
     copy.copy.close()
-    # Nor is a new one by the old one's map: someone may still read the old one.
+    # A new file must not get a lease in the old one's map: a process may still read the old file.
     with pytest.raises(CopyRemoved):
         copy.copy.begin()
 
 
-def test_closed_at_rest_a_stream_goes_on(world: World, copy: Copy) -> None:
-    """As it is for a fork."""
+def test_a_stream_closed_between_changes_continues(world: World, copy: Copy) -> None:
+    """As for a fork."""
     copy.build(world)
     copy.copy.close()
     assert copy.apply(copy.reached(ONE)) == ONE
@@ -358,8 +352,8 @@ def test_closed_at_rest_a_stream_goes_on(world: World, copy: Copy) -> None:
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
 
 
-def test_closed_in_the_midst_of_a_change_a_stream_is_broken_off(world: World, copy: Copy) -> None:
-    """Else the second half would be taken for the whole."""
+def test_a_stream_closed_within_a_change_is_ended(world: World, copy: Copy) -> None:
+    """Otherwise the second half would be committed as a complete change."""
     copy.build(world)
     copy.apply(records(world.changed("good", deactivated=True)))
     copy.copy.close()
@@ -369,7 +363,7 @@ def test_closed_in_the_midst_of_a_change_a_stream_is_broken_off(world: World, co
     assert copy.copy.begin() == ONE
 
 
-# --- what doesn't come to its end -----------------------------------------------------------------
+# --- records without end --------------------------------------------------------------------------
 
 
 def apply_for(seconds: float, copy: Copy, portion: Records) -> None:
@@ -379,7 +373,7 @@ def apply_for(seconds: float, copy: Copy, portion: Records) -> None:
 
 
 @pytest.mark.parametrize("full", [True, False])
-def test_records_without_end_are_cut(
+def test_records_without_end_are_cut_off(
     copy: Copy, world: World, monkeypatch: pytest.MonkeyPatch, full: bool
 ) -> None:
     """The copy stays as it was."""

@@ -146,7 +146,7 @@ def test_verifier_key(world: World, verifier: Verifier, name: str, reason: str) 
 
 
 @pytest.mark.parametrize("absent", [Reason.token_missing, Reason.token_invalid])
-def test_what_isnt_presented_is_no_verifier_key(verifier: Verifier, absent: Reason) -> None:
+def test_a_missing_credential_is_no_verifier_key(verifier: Verifier, absent: Reason) -> None:
     """The reason stays what it was."""
     assert verifier.verifier_key(absent) is absent
     assert verifier.admit(absent, address=None, origin=None)[0].reason is absent

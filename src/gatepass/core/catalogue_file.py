@@ -108,10 +108,8 @@ class _Reader:
         return ()
 
     def _check_encoded_slash(self, node: yaml.Node, text: str) -> None:
-        try:
-            route = Route.parse(text)
-        except RouteError as error:
-            self._note(node, str(error))
+        route = self._route(node, text)
+        if route is None:
             return
         if route not in self._shapes:
             self._note(node, f"{text!r} must be a route of one of the permissions")
@@ -158,15 +156,20 @@ class _Reader:
                 yield item, text
 
     def _check_route(self, node: yaml.Node, text: str) -> None:
-        try:
-            route = Route.parse(text)
-        except RouteError as error:
-            self._note(node, str(error))
+        route = self._route(node, text)
+        if route is None:
             return
         if route in self._shapes:
             self._note(node, f"{text!r} must not have the same shape as {self._shapes[route]}")
         else:
             self._shapes[route] = f"{text!r} on line {_line(node.start_mark)}"
+
+    def _route(self, node: yaml.Node, text: str) -> Route | None:
+        try:
+            return Route.parse(text)
+        except RouteError as error:
+            self._note(node, str(error))
+            return None
 
     def _fields(
         self, node: yaml.Node | None, where: str, allowed: Collection[str] | None = None

@@ -1,5 +1,7 @@
-"""This node's copy of the grants, where the registry is on PostgreSQL: kept current by one of the
-node's processes, read by all."""
+"""This node's copy of the grants, where the registry is on PostgreSQL.
+
+One of the node's processes keeps it current; all of them read it.
+"""
 
 import fcntl
 import os
@@ -38,13 +40,13 @@ class Copying:
         self._clock = clock
 
     def make(self) -> None:
-        """Make an empty copy if there is none: readers open it read-only.
+        """Create an empty copy if there is none: readers open it read-only.
 
         Raises:
-            OSError, sqlite3.Error: it can't be made.
+            OSError, sqlite3.Error: the copy can't be created.
         """
         if not self._file.path.exists():
-            # What isn't found in an empty copy isn't unknown: nobody vouches for it.
+            # An empty copy gets no lease: a token that it lacks may be valid.
             self._file.shared.end_lease()
         open_copy(self._file.path).close()
 
@@ -70,19 +72,21 @@ class Copying:
         follower.follow(feed, lambda: running() and in_place(self._file.path, known))
 
     def confirm(self, revision: int) -> bool:
-        """Wait until this node decides by *revision*: read your own change. False after two
-        seconds: the change stands, but this node doesn't decide by it yet."""
+        """Wait until this node's copy has reached *revision*; False after two seconds.
+
+        The change is committed either way.
+        """
         deadline = time.monotonic() + CONFIRM_SECONDS
         while self._file.shared.revision < revision:
             if time.monotonic() > deadline:
-                # The command line on a machine without a running node: nothing decides here.
-                return _nobody_follows(self._file.lock_path)
+                # The command line on a machine without a running node: no process decides here.
+                return _is_unlocked(self._file.lock_path)
             time.sleep(0.002)
         return True
 
 
-def _nobody_follows(lock_path: Path) -> bool:
-    """Whether no process of this node holds the lock, so that none can be following."""
+def _is_unlocked(lock_path: Path) -> bool:
+    """Whether no process of this node holds the lock, and so none follows."""
     with suppress(OSError):
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -1,7 +1,7 @@
-"""The node's own place among those who decide: it says how far it has come, and completes receipts.
+"""Background task: reports this node's replication position and completes deactivation receipts.
 
-A duty of the process that holds the node's lock, in a thread of its own: whatever becomes of the
-database, following and vouching wait for none of this.
+It runs in the process that holds the node's lock, in a separate thread: following and renewing the
+lease never wait for it, even if the database doesn't answer.
 """
 
 import logging
