@@ -17,11 +17,11 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from gatepass.embed.cors import cors_headers, preflight_answer
-from gatepass.embed.gate import Lines
 from gatepass.embed.middleware import RouteMiddleware
 from gatepass.embed.paths import asgi_path
 from gatepass.embed.refusal import Refusal
 from gatepass.embed.subprotocols import accepting, offered_beside_token, without_token
+from gatepass.verify.http.header_lines import asgi_lines
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -65,21 +65,6 @@ class GatepassMiddleware(RouteMiddleware[ASGIApp]):
             guarded |= without_token(scope, own)
             send = accepting(send, own)
         await self._app(guarded, receive, send)
-
-
-def asgi_lines(scope: Scope) -> Lines:
-    """The header lines of an ASGI connection."""
-    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-
-    def lines(name: str) -> list[str | None]:
-        wanted = name.encode()
-        return [
-            value.decode("ascii") if value.isascii() else None
-            for key, value in headers
-            if key.lower() == wanted
-        ]
-
-    return lines
 
 
 def asgi_peer(scope: Scope) -> str | None:

@@ -8,7 +8,7 @@ show the reason.
 import re
 from collections.abc import Iterable, Sequence
 
-from gatepass.embed.gate import Lines
+from gatepass.verify.http.header_lines import Lines
 
 _ALLOW_ORIGIN = "access-control-allow-origin"
 _ANY_ORIGIN = (_ALLOW_ORIGIN, "*")

@@ -24,10 +24,11 @@ from fastapi.security.base import SecurityBase
 
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.networks import Network
-from gatepass.embed.asgi import asgi_lines, asgi_peer
+from gatepass.embed.asgi import asgi_peer
 from gatepass.embed.gate import Gate, require_permission
 from gatepass.embed.refusal import Refusal
 from gatepass.embed.subprotocols import accepting, offered_beside_token, without_token
+from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.verify.verifier import Verifier
 
 # Attribute of a WebSocket, not of its scope: the header lines with the token.

@@ -4,7 +4,7 @@ All adapters read credential, address, origin and path here and nowhere else, so
 refuse the same requests.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,12 +18,9 @@ from gatepass.embed.refusal import Refusal
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.first_copy import wait_for_copy, wait_for_copy_async
 from gatepass.verify.http.client_address import TrustedProxies, client_address, read_address
+from gatepass.verify.http.header_lines import Lines
 from gatepass.verify.http.request_credentials import read_credential, read_origin
 from gatepass.verify.verifier import Verifier
-
-#: The values of a header's lines in order, by its lower-case name; None for a line with bytes
-#: outside ASCII.
-Lines = Callable[[str], Sequence[str | None]]
 
 # A peer on a Unix socket, as servers pass it: None (Uvicorn, Hypercorn), "" (Granian, Gunicorn),
 # 0.0.0.0 (uWSGI), localhost (Waitress), <local> (Werkzeug). No TCP peer has one of these addresses.

@@ -21,15 +21,15 @@ WSGI passes less of a request than ASGI, with these consequences:
   passes the path as received (``RAW_URI``, ``REQUEST_URI``), the two must agree.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
 from gatepass.embed.cors import cors_headers, preflight_answer
-from gatepass.embed.gate import Lines
 from gatepass.embed.middleware import RouteMiddleware
 from gatepass.embed.paths import wsgi_path
 from gatepass.embed.refusal import Refusal
+from gatepass.verify.http.header_lines import wsgi_lines
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -58,18 +58,6 @@ class GatepassMiddleware(RouteMiddleware[WSGIApp]):
             return _refuse(outcome, method, start_response)
         environ["gatepass.decision"] = outcome
         return self._app(environ, start_response)
-
-
-def wsgi_lines(environ: Mapping[str, Any]) -> Lines:
-    """The header lines of a WSGI request; servers join repeated lines, so at most one each."""
-
-    def lines(name: str) -> list[str | None]:
-        value: str | None = environ.get("HTTP_" + name.upper().replace("-", "_"))
-        if value is None:
-            return []
-        return [value if value.isascii() else None]
-
-    return lines
 
 
 def _refuse(refusal: Refusal, method: str, start_response: StartResponse) -> list[bytes]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from django.http import HttpRequest, HttpResponse
 
 from gatepass.core.decision import Decision, Reason
-from gatepass.embed.asgi import asgi_lines, asgi_peer
+from gatepass.embed.asgi import asgi_peer
 from gatepass.embed.django.settings import gatepass
-from gatepass.embed.gate import Lines, RouteGate
+from gatepass.embed.gate import RouteGate
 from gatepass.embed.paths import asgi_target, path_below, wsgi_target
 from gatepass.embed.refusal import Refusal
-from gatepass.embed.wsgi import wsgi_lines
+from gatepass.verify.http.header_lines import Lines, asgi_lines, wsgi_lines
 
 
 @dataclass(frozen=True)

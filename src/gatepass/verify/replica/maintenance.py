@@ -1,4 +1,4 @@
-"""Background maintenance of a verifier in an embedding process: clock, grant file, use counts."""
+"""Background maintenance of a verifier: clock, grant file, use counts."""
 
 import atexit
 import logging
@@ -13,7 +13,7 @@ from gatepass.verify.usage import Usage
 INTERVAL_SECONDS = 1.0
 _CLOSE_SECONDS = 2.0
 
-_log = logging.getLogger("gatepass.embed")
+_log = logging.getLogger("gatepass.maintenance")
 
 
 class Maintenance:
