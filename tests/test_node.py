@@ -58,7 +58,7 @@ def test_a_change_that_this_node_does_not_hear_of_stands_unconfirmed(node: Node)
 def test_a_copy_that_was_removed_is_built_anew(node: Node) -> None:
     """And until it is, nothing is decided by the empty one."""
     node.start()
-    until(lambda: node.not_ready() is None)
+    until(lambda: node.verifier.not_ready() is None)
     change(node, "Analytical Engines")
     before, rules = node.file.path.stat().st_ino, node.file.count("company_rules")
     assert rules == 1

@@ -3,13 +3,13 @@
 One of the node's processes keeps it current; all of them read it.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing
 from pathlib import Path
 
+from gatepass.core.errors import Misconfigured
 from gatepass.node.reporting import presence_of
 from gatepass.registry.actor import Subject
 from gatepass.registry.grants import history
@@ -20,7 +20,7 @@ from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import in_place, inode
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.replica.database_follower import Follower
+from gatepass.verify.replica.database_follower import Follower, NodeLock
 from gatepass.verify.replica.grant_copy import open_copy
 
 #: How long a request waits for this node's copy to reach the change it made.
@@ -87,11 +87,9 @@ class Copying:
 
 def _is_unlocked(lock_path: Path) -> bool:
     """Whether no process of this node holds the lock, and so none follows."""
-    with suppress(OSError):
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        finally:
-            os.close(descriptor)
-    return False
+    try:
+        lock = NodeLock(lock_path)
+    except Misconfigured:
+        return False
+    with closing(lock):
+        return lock.acquire()

@@ -123,18 +123,6 @@ class Node:
             return self._admit_by_registry(credential, address, origin, referer, address_garbage)
         return decision
 
-    def not_ready(self) -> str | None:
-        """Why this node can't decide now, in a word or two; None if it can."""
-        if not self.clock.agrees:
-            return "the clock went back"
-        if not self.verifier.fresh():
-            return "stale"
-        try:
-            self.file.record("company_rules", "")
-        except Unavailable:
-            return "the grant file can't be read"
-        return None
-
     def start(self) -> None:
         """Start the background tasks, and the node's duties once this process has the lock."""
         self._maintenance.start()
@@ -215,7 +203,7 @@ class Node:
 
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.
-        if self.not_ready() is None:
+        if self.verifier.not_ready() is None:
             compacted = compact(self.database, self.clock.now, self._between_compactions)
             _log.info("compacted: %s", compacted)
 

@@ -271,6 +271,18 @@ class Decider:
         shared, clock = self.file.shared, self.clock
         return not self.copy or shared.is_fresh(clock.boot_ns(), clock.wall_ms())
 
+    def not_ready(self) -> str | None:
+        """Why no decision is possible now, in a few words; None if one is."""
+        if not self.clock.agrees:
+            return "the clock went back"
+        if not self.fresh():
+            return "stale"
+        try:
+            self.file.record("company_rules", "")
+        except Unavailable:
+            return "the grant file can't be read"
+        return None
+
     def _find(self, text: str, generation: int, boot_ns: int) -> CachedToken | None:
         # Length and alphabet first, so that a flood of megabyte-long texts isn't hashed.
         if len(text) != credentials.LENGTH or not text.isascii():

@@ -24,7 +24,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from gatepass.core.catalogue import parse_catalogue
-from gatepass.core.errors import GatepassError, Unavailable
+from gatepass.core.errors import GatepassError
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
@@ -122,21 +122,10 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     routes = parse_catalogue(order.catalogue).routes
     verifier = Verifier(file, clock, routes, copy=not settings.is_sqlite, usage=usage)
 
-    def not_ready() -> str | None:
-        if not clock.agrees:
-            return "the clock went back"
-        if not verifier.fresh():
-            return "stale"
-        try:
-            file.record("company_rules", "")
-        except Unavailable:
-            return "the grant file can't be read"
-        return None
-
     maintenance = Maintenance(verifier, usage)
     maintenance.start()
     trusted = TrustedProxies.of(settings.trusted_proxies)
-    application = GatewayPort(Endpoints(verifier, trusted, not_ready))
+    application = GatewayPort(Endpoints(verifier, trusted, verifier.not_ready))
     try:
         _serve(order, settings, application, Interfaces.RSGI, TaskImpl.rust)
     finally:
