@@ -121,7 +121,6 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     usage = Usage(file.use_directory)
     routes = parse_catalogue(order.catalogue).routes
     verifier = Verifier(file, clock, routes, copy=not settings.is_sqlite, usage=usage)
-
     maintenance = Maintenance(verifier, usage)
     maintenance.start()
     trusted = TrustedProxies.of(settings.trusted_proxies)
