@@ -10,7 +10,6 @@ from functools import partial
 from random import Random
 
 import asyncpg
-from tests.postgresql import Cluster
 
 from benchmarks.by_hand_apps import DATABASE_URL, SCOPES, parser_name, signed
 from benchmarks.figures import Figure, Missing, Result
@@ -20,6 +19,7 @@ from benchmarks.population import Population
 from benchmarks.rounds import alternate
 from benchmarks.scenarios import LARGE, Bench, scenario
 from benchmarks.servers import Server, free_port, gatepass_worker, plain_server, status
+from tests.support.database.postgresql import Cluster
 
 #: What each is called, and how many times as fast Gatepass is meant to be.
 _RIVALS = {

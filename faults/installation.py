@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from argon2 import PasswordHasher
-from benchmarks.servers import free_port
 from msgspec.structs import replace
 from sqlalchemy import insert, select
 
+from benchmarks.servers import free_port
 from faults.asking import Asking, Rest
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN, make

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.servers import free_port
-
 from faults.answers import Answer, Watch, boot_ns
 from faults.experiments import Finding, Lab, Moment, Result, experiment
 from faults.installation import Installation, now

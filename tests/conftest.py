@@ -11,7 +11,7 @@ from psycopg import sql
 
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
-from postgresql import Cluster
+from tests.support.database.postgresql import Cluster
 
 _REGISTRY = "gatepass_test"
 #: The directories whose files take longest. Begun first, none is left to one worker in the end.

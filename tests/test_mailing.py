@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from mailbox import Mailbox, free_port
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,9 @@ from gatepass.registry.storage.database import Change, Database
 from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
 from gatepass.registry.storage.tables import users
 from gatepass.settings import Settings
-from scripted_smtp import GREETING, OK, ScriptedServer, Talk
-from small_registry import HOUR, MINUTE, SmallRegistry
+from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
+from tests.support.mail.mailbox import Mailbox, free_port
+from tests.support.mail.scripted_smtp import GREETING, OK, ScriptedServer, Talk
 
 PUBLIC_URL = "https://tokens.example.com"
 LIFETIME = 72 * HOUR

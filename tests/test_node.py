@@ -13,7 +13,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.settings import Settings
 from gatepass.verify.replica.database_follower import NodeLock
-from installation import CATALOGUE
+from tests.support.apps.installation import CATALOGUE
 
 
 @pytest.fixture

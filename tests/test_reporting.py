@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from deciders import rows
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.node.node import Node, open_node
 from gatepass.node.reporting import presence_of
@@ -18,7 +17,8 @@ from gatepass.registry.audit import search
 from gatepass.registry.storage import tables
 from gatepass.settings import Settings
 from gatepass.verify.replica.identity import identity
-from installation import CATALOGUE, Installation
+from tests.support.apps.installation import CATALOGUE, Installation
+from tests.support.grants.fake_verifiers import rows
 
 
 @pytest.fixture

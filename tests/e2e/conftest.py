@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from browsing import chromium
+from tests.support.browser.chromium import chromium
 
 
 # For one file: while Playwright runs, its thread can't begin another event loop.

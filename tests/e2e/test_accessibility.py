@@ -9,10 +9,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from accessibility import barriers
-from all_routes import page_routes
-from browsing import Demo
 from gatepass.web.pages.layout import navigation
+from tests.support.apps.all_routes import page_routes
+from tests.support.browser.accessibility import barriers
+from tests.support.browser.chromium import Demo
 
 WIDE: Any = {"width": 1280, "height": 900}
 NARROW: Any = {"width": 390, "height": 844}

@@ -10,8 +10,8 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from accessibility import barriers
-from browsing import Demo
+from tests.support.browser.accessibility import barriers
+from tests.support.browser.chromium import Demo
 
 #: So near its end from the start that pages warn of it.
 LIFETIME_S = 290

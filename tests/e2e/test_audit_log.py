@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 
-from browsing import Demo
 from gatepass.registry.storage.database import Database
-from many_events import write_events
+from tests.support.browser.chromium import Demo
+from tests.support.database.audit_events import write_events
 
 EVENTS = 6_000
 #: Labels as older releases took them, and the Latin words that are read in them: they override the

@@ -12,8 +12,8 @@ from gatepass import Verifier
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Unavailable
 from gatepass.registry.storage.ended_log import EndedLog
-from postgresql import Cluster
-from running import Running, new_token
+from tests.support.database.postgresql import Cluster
+from tests.support.processes.served_installation import Running, new_token
 
 
 @pytest.fixture

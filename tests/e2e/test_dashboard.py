@@ -7,9 +7,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
-from browsing import Demo
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE, relative
 from gatepass.web.pages.widgets.network_diagram import picture
+from tests.support.browser.chromium import Demo
 
 SYDNEY = "Australia/Sydney"
 TEXT = re.compile(r"gpat_[0-9A-Za-z]{54}")

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from browsing import Demo
+from tests.support.browser.chromium import Demo
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from gatepass import Unavailable, Verifier
-from running import Running, new_token
+from tests.support.processes.served_installation import Running, new_token
 
 STALENESS = 3
 

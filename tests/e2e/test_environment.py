@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from postgresql import Cluster
-from running import Running
+from tests.support.database.postgresql import Cluster
+from tests.support.processes.served_installation import Running
 
 SECRET = "hunter2secret"
 #: Other ways that libpq is told a password by.

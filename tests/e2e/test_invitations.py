@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browsing import Demo
+from tests.support.browser.chromium import Demo
 
 NEW = "nell@acme.example"
 PASSWORD = "seven brass kettles sing"

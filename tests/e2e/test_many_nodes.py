@@ -10,10 +10,16 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from nginx import Nginx
-from page_reader import Visit
-from postgresql import Cluster
-from running import EMAIL, PASSWORD, Running, free_port, new_token
+from tests.support.browser.page_reader import Visit
+from tests.support.database.postgresql import Cluster
+from tests.support.processes.nginx import Nginx
+from tests.support.processes.served_installation import (
+    EMAIL,
+    PASSWORD,
+    Running,
+    free_port,
+    new_token,
+)
 
 
 class Nodes:

@@ -18,12 +18,12 @@ from typing import Any
 import httpx
 import pytest
 
-from apps_behind import Recorded, wsgi_server
 from gatepass.verify.freshness import BOOT_CLOCK
 from gatepass.verify.replica.frames import Frames, Reached
-from nginx import Nginx
-from running import Running, free_port, new_token
-from workers import ask
+from tests.support.apps.upstream_apps import Recorded, wsgi_server
+from tests.support.processes.nginx import Nginx
+from tests.support.processes.served_installation import Running, free_port, new_token
+from tests.support.processes.workers import ask
 
 CATALOGUE = """
 permissions:

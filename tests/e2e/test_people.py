@@ -7,8 +7,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from accessibility import barriers
-from browsing import Demo
+from tests.support.browser.accessibility import barriers
+from tests.support.browser.chromium import Demo
 
 
 @pytest.fixture(scope="module")

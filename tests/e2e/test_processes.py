@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from postgresql import Cluster
-from running import Running, new_token
+from tests.support.database.postgresql import Cluster
+from tests.support.processes.served_installation import Running, new_token
 
 #: Connections asked in turn, so that each worker process answers some of them.
 CONNECTIONS = 8

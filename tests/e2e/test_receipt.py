@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import delete
 
-from browsing import Demo
-from deciders import acknowledge, meet
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
+from tests.support.browser.chromium import Demo
+from tests.support.grants.fake_verifiers import acknowledge, meet
 
 
 @pytest.fixture(scope="module")

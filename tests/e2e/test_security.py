@@ -7,10 +7,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from accessibility import barriers
-from browsing import Demo
 from gatepass.web.pages.widgets.network_diagram import picture
-from vector_files import load
+from tests.support.browser.accessibility import barriers
+from tests.support.browser.chromium import Demo
+from tests.support.vector_files import load
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0"
 AT_HOME = {"X-Forwarded-For": "203.0.113.9"}

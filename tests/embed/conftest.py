@@ -6,7 +6,7 @@ import pytest
 
 from gatepass.embed import open_verifier
 from gatepass.verify.verifier import Verifier
-from issued import Issued, new_grant_file
+from tests.support.grants.grant_file_fixture import Issued, new_grant_file
 
 
 @pytest.fixture

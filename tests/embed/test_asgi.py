@@ -16,7 +16,7 @@ from gatepass.core.errors import GatepassError, Misconfigured, Unavailable
 from gatepass.core.routes import RouteError
 from gatepass.embed import GatepassMiddleware
 from gatepass.verify.verifier import Verifier
-from issued import Issued
+from tests.support.grants.grant_file_fixture import Issued
 
 PERMISSIONS = {
     "POST /charges": "charges:create",

@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from issued import Issued
-from running import free_port
-from scripted_feed import KEY, ScriptedFeed
-from world import World
+from tests.support.feed.scripted_feed import KEY, ScriptedFeed
+from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_fixtures import World
+from tests.support.processes.served_installation import free_port
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

@@ -14,10 +14,10 @@ from gatepass import GatepassMiddleware, Unavailable, Verifier
 from gatepass.embed.fastapi import Guard
 from gatepass.embed.wsgi import GatepassMiddleware as WSGIMiddleware
 from gatepass.verify.replica import following
-from running import free_port
-from scripted_feed import KEY, Connection, ScriptedFeed
-from shops import MIDDLEWARE, asgi_call, django_site, wsgi_call
-from world import World
+from tests.support.apps.framework_apps import MIDDLEWARE, asgi_call, django_site, wsgi_call
+from tests.support.feed.scripted_feed import KEY, Connection, ScriptedFeed
+from tests.support.grants.grant_fixtures import World
+from tests.support.processes.served_installation import free_port
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
 

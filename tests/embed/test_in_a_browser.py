@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from browsing import chromium
-from issued import new_grant_file
-from running import free_port
+from tests.support.browser.chromium import chromium
+from tests.support.grants.grant_file_fixture import new_grant_file
+from tests.support.processes.served_installation import free_port
 
 APPLICATION = """
 import os

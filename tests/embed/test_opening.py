@@ -13,7 +13,7 @@ import pytest
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.embed import open_verifier
 from gatepass.verify.grant_file import GrantFile, ddl
-from issued import Issued
+from tests.support.grants.grant_file_fixture import Issued
 
 
 def test_a_file_that_is_missing_or_something_else_stops_the_start(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from issued import Issued, new_grant_file
-from running import free_port
+from tests.support.grants.grant_file_fixture import Issued, new_grant_file
+from tests.support.processes.served_installation import free_port
 
 BIN = Path(sys.executable).parent
 APPLICATION = """

@@ -15,13 +15,13 @@ from typing import Any
 import httpx
 import pytest
 
-from children import finished, in_child
 from gatepass import Misconfigured, Unavailable, Verifier, open_verifier
 from gatepass.verify import forks
-from issued import Issued, new_grant_file
-from running import free_port
-from scripted_feed import KEY, ScriptedFeed
-from world import World
+from tests.support.feed.scripted_feed import KEY, ScriptedFeed
+from tests.support.grants.grant_file_fixture import Issued, new_grant_file
+from tests.support.grants.grant_fixtures import World
+from tests.support.processes.children import finished, in_child
+from tests.support.processes.served_installation import free_port
 
 UWSGI = Path(sys.executable).with_name("uwsgi")
 APPLICATION = """

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from ipaddress import ip_address
-from mailbox import Mailbox, free_port
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gatepass.mail.conversation import Conversation
 from gatepass.mail.delivery import Outcome, Smtp, ToLog
+from tests.support.mail.mailbox import Mailbox, free_port
 
 SENDER = "gatepass@example.com"
 RECIPIENT = "new@example.com"

@@ -5,14 +5,14 @@ import socket
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from email.message import EmailMessage
-from mailbox import free_port
 from typing import Any
 
 import pytest
 
 from gatepass.mail.conversation import Limits
 from gatepass.mail.delivery import Outcome, Smtp
-from scripted_smtp import GREETING, OK, ScriptedServer, Talk
+from tests.support.mail.mailbox import free_port
+from tests.support.mail.scripted_smtp import GREETING, OK, ScriptedServer, Talk
 
 BYE = b"221 bye\r\n"
 PASSWORD = "pässwörd ŁĲ"

@@ -9,8 +9,8 @@ from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
 from gatepass.node.node import open_node
 from gatepass.settings import Settings
-from installation import CATALOGUE, Installation
-from page_reader import Visit
+from tests.support.apps.installation import CATALOGUE, Installation
+from tests.support.browser.page_reader import Visit
 
 
 @pytest.fixture

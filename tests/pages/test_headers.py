@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from all_routes import page_routes
 from gatepass.web.pages.layout.static_files import _FILES, static
-from installation import Installation
-from page_reader import Page, Visit
+from tests.support.apps.all_routes import page_routes
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Page, Visit
 
 #: What is no page: files to keep, and files to have.
 NO_PAGES = {"/favicon.ico", "/static/{version}/{name}", "/audit-log/export"}

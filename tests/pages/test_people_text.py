@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from all_routes import page_routes
 from gatepass.registry.actor import Actor
 from gatepass.registry.membership import email_change_links, invitation_links, password_resets
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import Entry
 from gatepass.registry.storage import tables
-from installation import PASSWORD, Installation
-from page_reader import Page, Visit
+from tests.support.apps.all_routes import page_routes
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Page, Visit
 
 MARK = "אבג"
 #: Overrides the direction and closes the isolate that it may stand in.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from gatepass.registry.storage.database import Database
-from small_registry import SmallRegistry
+from tests.support.database.small_registry import SmallRegistry
 
 
 @pytest.fixture

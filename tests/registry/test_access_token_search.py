@@ -10,7 +10,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.storage.paging import Cursor, Page
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import AccessToken
-from small_registry import HOUR, NOW, SmallRegistry
+from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 
 #: As many as a large installation has; `make bench` measures what a page of them takes.
 MANY = 100_000

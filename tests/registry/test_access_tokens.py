@@ -14,7 +14,7 @@ from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage.tables import roles, users
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import etag
-from small_registry import HOUR, NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 
 
 def test_a_token_is_made_and_counts_at_once(registry: SmallRegistry) -> None:

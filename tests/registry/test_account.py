@@ -13,7 +13,13 @@ from gatepass.registry.authentication.reauthentication import Proving
 from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
-from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 NEW = "seven brass kettles sing"
 

@@ -21,7 +21,7 @@ from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import TRIAL_MS, Allowlist, Entry
 from gatepass.registry.storage.database import Database
-from small_registry import ADDRESS, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import ADDRESS, SmallRegistry, nothing_changes
 
 OFFICE = Entry("198.51.100.0/24", "Office")
 

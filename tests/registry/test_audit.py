@@ -19,7 +19,7 @@ from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import Entry
 from gatepass.registry.storage.tables import roles
 from gatepass.registry.tokens import access_tokens
-from small_registry import ADDRESS, HOUR, NOW, SmallRegistry
+from tests.support.database.small_registry import ADDRESS, HOUR, NOW, SmallRegistry
 
 
 def test_each_change_is_told_with_who_what_when_and_from_where(registry: SmallRegistry) -> None:

@@ -6,7 +6,7 @@ from gatepass.core.errors import Forbidden, NotFound
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.grants.publishing import published_grant
-from small_registry import HOUR, NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 
 
 def test_one_sees_ones_own_newest_first(registry: SmallRegistry) -> None:

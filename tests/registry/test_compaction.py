@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
-from followed_copy import published
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.grants import compaction
@@ -23,7 +22,8 @@ from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Position
 from gatepass.registry.storage.tables import email_changes, outgoing_mail, password_resets
 from gatepass.registry.tokens import access_tokens
-from small_registry import HOUR, MINUTE, SmallRegistry
+from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
+from tests.support.feed.followed_copy import published
 
 LIFETIME = 3 * HOUR
 

@@ -25,8 +25,8 @@ from gatepass.registry.storage.silent_server import Impatient
 from gatepass.registry.storage.tables import decision_counts
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import etag
-from postgresql import Cluster
-from small_registry import HASH, NOW, SmallRegistry, nothing_changes
+from tests.support.database.postgresql import Cluster
+from tests.support.database.small_registry import HASH, NOW, SmallRegistry, nothing_changes
 
 
 def test_revisions_are_without_gaps_and_commit_in_order(database: Database) -> None:

@@ -36,7 +36,14 @@ from gatepass.registry.network_policy.allowlist import Entry
 from gatepass.registry.storage.tables import outgoing_mail
 from gatepass.registry.storage.tables import password_resets as resets
 from gatepass.registry.storage.tables import users as users_table
-from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    ADDRESS,
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 NEW = "new@northwind.example"
 DAY = 24 * HOUR

@@ -10,7 +10,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from followed_copy import FollowedCopy, published
 from gatepass.core.errors import Unavailable
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import search, sentences
@@ -22,8 +21,9 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.storage.silent_server import Impatient
 from gatepass.registry.tokens import access_tokens
-from postgresql import Cluster
-from small_registry import NOW, SmallRegistry
+from tests.support.database.postgresql import Cluster
+from tests.support.database.small_registry import NOW, SmallRegistry
+from tests.support.feed.followed_copy import FollowedCopy, published
 
 NODE = Subject("node", "node_1", "a machine")
 

@@ -11,15 +11,15 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from followed_copy import FollowedCopy, published
 from gatepass.core.errors import Unavailable
 from gatepass.registry.replication import postgresql_feed
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import access_tokens
-from pooler import Pooler
-from postgresql import Cluster
-from small_registry import SmallRegistry
+from tests.support.database.pooler import Pooler
+from tests.support.database.postgresql import Cluster
+from tests.support.database.small_registry import SmallRegistry
+from tests.support.feed.followed_copy import FollowedCopy, published
 
 
 @pytest.fixture

@@ -32,7 +32,14 @@ from gatepass.registry.membership import (
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.tables import users as users_table
 from gatepass.registry.tokens import access_tokens
-from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    ADDRESS,
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 LIFETIME = 72 * HOUR
 NEW = "new@northwind.example"

@@ -12,7 +12,13 @@ from gatepass.registry.authentication.sign_in import sign_in
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import user_changes
 from gatepass.registry.storage.tables import companies, recovery_codes, users
-from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 
 def turn_off(registry: SmallRegistry, actor: Actor, user: str) -> User:

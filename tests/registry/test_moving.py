@@ -16,7 +16,6 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
 
-from full_registry import FullRegistry, measured
 from gatepass.core.errors import Conflict, Misconfigured, Unavailable
 from gatepass.registry.actor import Actor
 from gatepass.registry.backup import export_file, export_import
@@ -25,8 +24,9 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import EndedLog, Ending
 from gatepass.registry.storage.schema import schema_state
 from gatepass.registry.tokens import access_tokens
-from postgresql import Cluster
-from small_registry import NOW
+from tests.support.database.full_registry import FullRegistry, measured
+from tests.support.database.postgresql import Cluster
+from tests.support.database.small_registry import NOW
 
 QUIET = Progress()
 

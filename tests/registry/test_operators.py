@@ -13,7 +13,7 @@ from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import email_changes, user_changes
 from gatepass.registry.storage.database import Write
-from small_registry import SmallRegistry, nothing_changes
+from tests.support.database.small_registry import SmallRegistry, nothing_changes
 
 
 @pytest.fixture

@@ -15,7 +15,14 @@ from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.grants.publishing import publish, published_grant, published_rules
 from gatepass.registry.membership import account, password_resets
 from gatepass.registry.storage.tables import authentications, outgoing_mail, users
-from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    ADDRESS,
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 ADA = "ada@northwind.example"
 NEW = "a wholly new phrase"

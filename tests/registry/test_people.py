@@ -23,7 +23,13 @@ from gatepass.registry.grants.publishing import (
 )
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
-from small_registry import CATALOGUE, HASH, NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    CATALOGUE,
+    HASH,
+    NOW,
+    SmallRegistry,
+    nothing_changes,
+)
 
 
 def create(registry: SmallRegistry, actor: Actor | None = None, **changes: Any) -> User:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from full_registry import FullRegistry, measured
 from gatepass.core.credentials import parse
 from gatepass.core.decision import Call, Reason, decide
 from gatepass.core.errors import BrokenLink, Conflict, Misconfigured
@@ -40,8 +39,9 @@ from gatepass.registry.tokens import access_tokens
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
 from gatepass.verify.replica.database_follower import Follower, open_copy
-from postgresql import Cluster
-from small_registry import ADDRESS, HASHER, NOW, PASSWORD
+from tests.support.database.full_registry import FullRegistry, measured
+from tests.support.database.postgresql import Cluster
+from tests.support.database.small_registry import ADDRESS, HASHER, NOW, PASSWORD
 
 QUIET = Progress()
 OPERATOR = Actor.command_line()

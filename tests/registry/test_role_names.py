@@ -11,8 +11,8 @@ from gatepass.core.errors import Conflict
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.role_names import look_alike
 from gatepass.registry.directory.role_records import Role, built_in
-from small_registry import SmallRegistry, nothing_changes
-from vector_files import cases
+from tests.support.database.small_registry import SmallRegistry, nothing_changes
+from tests.support.vector_files import cases
 
 BUILT_IN = built_in(parse_catalogue("permissions: {}"))
 #: What leaves no ink, and so makes no other name.

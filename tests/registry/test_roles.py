@@ -15,7 +15,13 @@ from gatepass.registry.directory.roles import Role
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import user_changes
 from gatepass.registry.storage import tables
-from small_registry import CATALOGUE, HOUR, NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    CATALOGUE,
+    HOUR,
+    NOW,
+    SmallRegistry,
+    nothing_changes,
+)
 
 #: Whoever is to make tokens needs this too.
 MAKE = "access-tokens:create"

@@ -20,7 +20,7 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema, migrate, schema_state
 from gatepass.registry.storage.tables import companies, metadata, users
 from gatepass.verify.grant_file import TABLES
-from postgresql import Cluster
+from tests.support.database.postgresql import Cluster
 
 
 def test_the_migrations_make_the_tables_the_program_knows(database: Database) -> None:

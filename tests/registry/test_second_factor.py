@@ -30,7 +30,14 @@ from gatepass.registry.authentication.totp import STEP_MS, step_of
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
-from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    ADDRESS,
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 # RFC 6238, appendix B: the secret "12345678901234567890", SHA-1; the last six of its eight digits.
 RFC_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"

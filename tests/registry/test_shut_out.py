@@ -14,7 +14,7 @@ from gatepass.registry.storage.tables import token_use, token_use_addresses, use
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.registry.tokens.usage import DAY_MS
-from small_registry import ADDRESS, HOUR, NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import ADDRESS, HOUR, NOW, SmallRegistry, nothing_changes
 
 OFFICE = Entry("198.51.100.0/24", "Office")
 ELSEWHERE = "203.0.113.9"

@@ -23,7 +23,7 @@ from gatepass.registry.grants.publishing import publish
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import Entry
 from gatepass.registry.storage import tables
-from small_registry import (
+from tests.support.database.small_registry import (
     ADDRESS,
     HASHER,
     HOUR,

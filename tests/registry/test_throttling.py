@@ -11,7 +11,7 @@ from sqlalchemy import text
 from gatepass.registry.authentication import throttling
 from gatepass.registry.authentication.throttling import source_of
 from gatepass.registry.grants.compaction import compact
-from small_registry import ADDRESS, HOUR, MINUTE, SmallRegistry
+from tests.support.database.small_registry import ADDRESS, HOUR, MINUTE, SmallRegistry
 
 ADA = "ada@northwind.example"
 NOBODY = "nobody@northwind.example"

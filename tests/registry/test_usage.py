@@ -11,7 +11,7 @@ from sqlalchemy import text
 from gatepass.registry.tokens import usage
 from gatepass.registry.tokens.access_tokens import LastUse
 from gatepass.registry.tokens.usage import DAY_MS, AddressUse
-from small_registry import NOW, SmallRegistry
+from tests.support.database.small_registry import NOW, SmallRegistry
 
 
 @dataclass

@@ -17,7 +17,7 @@ from gatepass.registry.membership import user_changes
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.of_user import left
-from small_registry import NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import NOW, SmallRegistry, nothing_changes
 
 
 def change_role(

@@ -11,7 +11,7 @@ from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import search
 from gatepass.registry.directory import verifier_keys
 from gatepass.registry.grants.publishing import published_grant
-from small_registry import NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import NOW, SmallRegistry, nothing_changes
 
 
 def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> None:

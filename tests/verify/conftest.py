@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gatepass.verify.verifier import Verifier
-from world import Clocks, World
+from tests.support.grants.grant_fixtures import Clocks, World
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Misconfigured
 from gatepass.verify.clock import Clock
-from world import START_MS, Clocks, World, make_map
+from tests.support.grants.grant_fixtures import START_MS, Clocks, World, make_map
 
 HOUR_MS = 3_600_000
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from children import finished, in_child, killed_in_the_end
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Grant, Holder, encode
@@ -22,7 +21,8 @@ from gatepass.verify.replica import database_follower as follower_module
 from gatepass.verify.replica.database_follower import Follower, NodeLock
 from gatepass.verify.replica.grant_copy import ChangedRow, Position, open_copy, position
 from gatepass.verify.verifier import Verifier
-from world import Clocks, World
+from tests.support.grants.grant_fixtures import Clocks, World
+from tests.support.processes.children import finished, in_child, killed_in_the_end
 
 STALENESS_MS = 10_000
 

@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
-from children import finished, in_child, killed_in_the_end
 from gatepass import Misconfigured, Unavailable, Verifier
 from gatepass.core.credentials import make
 from gatepass.verify.freshness import SharedMap
 from gatepass.verify.replica import reporting
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.frames import Reached, encode, pack
-from scripted_feed import KEY, Connection, ScriptedFeed, boot_ns
-from world import World
+from tests.support.feed.scripted_feed import KEY, Connection, ScriptedFeed, boot_ns
+from tests.support.grants.grant_fixtures import World
+from tests.support.processes.children import finished, in_child, killed_in_the_end
 
 
 @pytest.fixture

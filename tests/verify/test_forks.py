@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from children import finished, in_child
 from gatepass.verify.grant_file import UPSERT, GrantFile, ddl
+from tests.support.processes.children import finished, in_child
 
 
 def write(path: Path, record: bytes) -> sqlite3.Connection:

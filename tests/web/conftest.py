@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from feeding import Feed, Loop, OpenFeed
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
 from gatepass.node.node import Node, open_node
 from gatepass.settings import Settings
-from installation import CATALOGUE, Installation
+from tests.support.apps.installation import CATALOGUE, Installation
+from tests.support.feed.asgi_feed import Feed, Loop, OpenFeed
 
 Open = Callable[..., Installation]
 

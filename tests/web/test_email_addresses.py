@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from mailbox import Mailbox, link_in
 from typing import Any
 
 import httpx
 import pytest
 
-from answers import fields, reasons
 from gatepass.core.errors import Unavailable
 from gatepass.registry.membership import email_changes
-from installation import PASSWORD, Installation
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.apps.problems import fields, reasons
+from tests.support.mail.mailbox import Mailbox, link_in
 
 Open = Callable[..., Installation]
 ADA = "ada@example.com"

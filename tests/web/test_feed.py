@@ -9,14 +9,14 @@ import pytest
 from msgspec import structs
 from sqlalchemy import select, text
 
-from deciders import meet
-from feeding import FOLLOWER, Feed, Loop, OpenFeed, here, registry
 from gatepass.registry.grants import publishing
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
 from gatepass.verify.replica.frames import Opening, Reached, Records
 from gatepass.web.feed import chunking, source
-from installation import Installation
+from tests.support.apps.installation import Installation
+from tests.support.feed.asgi_feed import FOLLOWER, Feed, Loop, OpenFeed, here, registry
+from tests.support.grants.fake_verifiers import meet
 
 ASKED = {"node": FOLLOWER, "name": "payments-1", "version": "0.1.0"}
 

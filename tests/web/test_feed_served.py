@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 from urllib.parse import urlencode
 
-from feeding import FOLLOWER
 from gatepass.verify.replica import frames
 from gatepass.verify.replica.frames import Frame, Frames, Opening, Reached
-from running import Running, new_token
+from tests.support.feed.asgi_feed import FOLLOWER
+from tests.support.processes.served_installation import Running, new_token
 
 ADDRESS = "/v1/feed?" + urlencode({"node": FOLLOWER, "name": "payments-1", "version": "0.1.0"})
 STALENESS_S = 1

@@ -26,8 +26,8 @@ from gatepass.registry.storage.schema import create_schema
 from gatepass.settings import Settings
 from gatepass.web.api import router
 from gatepass.web.openapi import openapi_document
-from installation import CATALOGUE, PASSWORD, Installation
-from postgresql import Cluster
+from tests.support.apps.installation import CATALOGUE, PASSWORD, Installation
+from tests.support.database.postgresql import Cluster
 
 CHECKS: Any = [
     not_a_server_error,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from mailbox import Mailbox
 from typing import Any
 
 import httpx
@@ -10,7 +9,8 @@ import pytest
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
-from installation import PASSWORD, Installation
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.mail.mailbox import Mailbox
 
 Open = Callable[..., Installation]
 NEW = "new@example.com"

@@ -5,9 +5,9 @@ import re
 import msgspec
 import pytest
 
-from deciders import acknowledge, complete, meet, rows
-from installation import Installation
-from small_registry import HOUR
+from tests.support.apps.installation import Installation
+from tests.support.database.small_registry import HOUR
+from tests.support.grants.fake_verifiers import acknowledge, complete, meet, rows
 
 
 def test_the_figures_are_in_prometheus_text_format(any_installation: Installation) -> None:

@@ -3,9 +3,9 @@
 import time
 from typing import Any
 
-from deciders import STALENESS, acknowledge, complete, meet
-from installation import Installation
-from small_registry import HOUR
+from tests.support.apps.installation import Installation
+from tests.support.database.small_registry import HOUR
+from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete, meet
 
 
 def nodes(installation: Installation) -> dict[str, dict[str, Any]]:

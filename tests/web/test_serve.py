@@ -22,8 +22,8 @@ from gatepass.verify.usage import spools
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY
 from gatepass.web.server import supervisor as serve_module
 from gatepass.web.server.supervisor import serve
-from workers import ask, free_port, wait_for_port, with_tests_on_the_path
-from world import CATALOGUE, World
+from tests.support.grants.grant_fixtures import CATALOGUE, World
+from tests.support.processes.workers import ask, free_port, wait_for_port, with_tests_on_the_path
 
 BACK_S = 8.0
 
@@ -56,11 +56,13 @@ def settings_of(world: World) -> Settings:
 class Supervisor:
     """A supervisor in a process of its own."""
 
-    def __init__(self, settings: Settings, application: str = "gateway_application:make") -> None:
+    def __init__(
+        self, settings: Settings, application: str = "tests.support.apps.gateway_application:make"
+    ) -> None:
         environ = {k: v for k, v in with_tests_on_the_path().items() if k[:9] != "GATEPASS_"}
         self.settings = settings
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "supervisor", application],
+            [sys.executable, "-m", "tests.support.processes.supervisor", application],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environ | settings.to_environ(),
@@ -365,7 +367,11 @@ def test_a_worker_that_cant_be_started_now_is_tried_again(
         os.kill(os.getpid(), signal.SIGTERM)
 
     code = serve(
-        settings, CATALOGUE, Clock(), application="gateway_application:make", when_ready=say
+        settings,
+        CATALOGUE,
+        Clock(),
+        application="tests.support.apps.gateway_application:make",
+        when_ready=say,
     )
     assert code == 0
     assert ready == [[True, True]]

@@ -1,7 +1,6 @@
 """Failed sign-ins over HTTP: whom they lock out, whom they don't, and what ends it."""
 
 from collections.abc import Callable
-from mailbox import Mailbox
 from typing import Any
 
 import httpx
@@ -11,8 +10,9 @@ from sqlalchemy import text
 from gatepass.core.errors import GatepassError
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import throttling
-from installation import PASSWORD, Installation
-from page_reader import Visit
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Visit
+from tests.support.mail.mailbox import Mailbox
 
 ADA = "ada@example.com"
 NOBODY = "nobody@example.com"

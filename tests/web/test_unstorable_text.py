@@ -10,16 +10,16 @@ from urllib.parse import quote, urlencode
 import httpx
 import pytest
 
-from all_routes import operations, page_routes, queries, routes
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
 from gatepass.node.node import open_node
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
 from gatepass.settings import Settings
-from installation import CATALOGUE, PASSWORD, Installation
-from page_reader import Page
-from postgresql import Cluster
+from tests.support.apps.all_routes import operations, page_routes, queries, routes
+from tests.support.apps.installation import CATALOGUE, PASSWORD, Installation
+from tests.support.browser.page_reader import Page
+from tests.support.database.postgresql import Cluster
 
 #: As text, and as bytes of an URL.
 NUL, HALF = "a\0b", "a\ud800b"

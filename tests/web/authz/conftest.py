@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from asking import Ask, asgi, plain
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.gateway.endpoints import Endpoints
-from workers import Worker, ask
-from world import Clocks, World
+from tests.support.apps.gateway_clients import Ask, asgi, plain
+from tests.support.grants.grant_fixtures import Clocks, World
+from tests.support.processes.workers import Worker, ask
 
 TRUSTED = ("127.0.0.0/8", "10.0.0.0/8")
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from asking import Ask, asgi, plain
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
@@ -19,8 +18,9 @@ from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints
-from workers import Answer, Worker, ask
-from world import World
+from tests.support.apps.gateway_clients import Ask, asgi, plain
+from tests.support.grants.grant_fixtures import World
+from tests.support.processes.workers import Answer, Worker, ask
 
 CALL = [("X-Original-URI", "/v1/charges/1"), ("X-Original-Method", "GET")]
 BODY = b'{"permission": "charges:get", "token": "%s"}'

@@ -17,7 +17,7 @@ from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.registry.tokens.usage import DAY_MS
-from small_registry import HOUR, NOW, SmallRegistry
+from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 
 
 class FullRegistry(SmallRegistry):

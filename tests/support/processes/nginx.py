@@ -11,7 +11,7 @@ from types import TracebackType
 
 import httpx
 
-_DOCS = Path(__file__).parents[1] / "docs"
+_DOCS = Path(__file__).parents[3] / "docs"
 _PROGRAM = shutil.which("nginx") or "/usr/sbin/nginx"
 # Its workers would else be nobody, who may not write into a test's directory.
 _AS_ROOT = "user root;\n" if os.geteuid() == 0 else ""

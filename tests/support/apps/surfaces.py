@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from installation import PASSWORD, Installation
+from tests.support.apps.installation import PASSWORD, Installation
 
 
 def sign_in(installation: Installation, **options: Any) -> tuple[int, str | None]:

@@ -8,7 +8,7 @@ from gatepass.core.errors import Misconfigured
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.web.server.supervisor import serve
-from world import CATALOGUE
+from tests.support.grants.grant_fixtures import CATALOGUE
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)

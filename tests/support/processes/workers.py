@@ -15,9 +15,9 @@ import msgspec
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.web.server.worker import StartOrder
-from world import CATALOGUE
+from tests.support.grants.grant_fixtures import CATALOGUE
 
-_TESTS = Path(__file__).parent
+_ROOT = Path(__file__).parents[3]
 _READY_S = 20.0
 
 Headers = Sequence[tuple[str, str | bytes]]
@@ -48,7 +48,7 @@ class Worker:
     """One worker process.
 
     Args:
-        role: ``main`` (with ``gateway_application`` for its application) or ``verify``.
+        role: ``main`` (with ``apps.gateway_application`` for its application) or ``verify``.
         settings: its settings.
     """
 
@@ -60,7 +60,7 @@ class Worker:
             environ=settings.to_environ(),
             catalogue=CATALOGUE,
             clock_offset_ns=(clock or Clock()).offset_ns,
-            application="gateway_application:make",
+            application="tests.support.apps.gateway_application:make",
             port=self.port,
             ready_descriptor=say_ready,
         )
@@ -99,7 +99,7 @@ class Worker:
 
 def with_tests_on_the_path() -> dict[str, str]:
     """This process's environment, for one that imports from the tests."""
-    path = [str(_TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    path = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(reversed(path))}
 
 

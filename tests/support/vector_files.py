@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-FOLDER = Path(__file__).parent / "vectors"
+FOLDER = Path(__file__).parents[1] / "vectors"
 
 
 def load(file: str) -> dict[str, Any]:

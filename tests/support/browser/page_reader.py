@@ -149,7 +149,7 @@ class Visit:
 
     def sign_in(self, email: str = "ada@example.com", password: str = "") -> None:
         """Sign in with the form."""
-        from installation import PASSWORD
+        from tests.support.apps.installation import PASSWORD
 
         fields = {"email": email, "password": password or PASSWORD, "next": "/"}
         assert self.send("/sign-in", fields).answer.status_code == 303

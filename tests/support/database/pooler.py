@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 
 import psycopg
-from tests.postgresql import Cluster, end_with_parent, free_port
+
+from tests.support.database.postgresql import Cluster, end_with_parent, free_port
 
 _START_SECONDS = 20
 
