@@ -18,11 +18,6 @@ NOBODY = "nobody@northwind.example"
 
 
 @pytest.fixture
-def registry(database: Database) -> SmallRegistry:
-    return SmallRegistry(database)
-
-
-@pytest.fixture
 def woken() -> list[str]:
     """One entry for each time that mail was enqueued."""
     return []

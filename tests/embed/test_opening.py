@@ -67,6 +67,7 @@ use(2)
 """
 
 
+@pytest.mark.processes
 def test_use_is_spooled_by_the_process_and_by_its_forks_each_for_itself(issued: Issued) -> None:
     token = issued.token()
     subprocess.run([sys.executable, "-c", PROGRAM, issued.path, token], check=True, timeout=30)

@@ -17,8 +17,7 @@ MANY = 100_000
 
 
 def find(registry: SmallRegistry, actor: Actor, **filters: Any) -> Page[AccessToken]:
-    with registry.read() as reading:
-        return access_tokens.list_(reading, actor, **filters)
+    return registry.ask(access_tokens.list_, actor, **filters)
 
 
 def labels(page: Page[AccessToken]) -> list[str]:
@@ -31,8 +30,7 @@ def test_filters(registry: SmallRegistry) -> None:
     registry.token(ada, label="Expiring", expires_at=NOW + HOUR, permissions=["charges:*"])
     registry.token(ada, label="Straße 100%_", kind="ui", permissions=["charges:get"])
     registry.token(registry.signed_in(registry.carl), label="Another company's")
-    with registry.write() as change:
-        access_tokens.deactivate(change, ada, ended.id)
+    registry.do(access_tokens.deactivate, ada, ended.id)
 
     def found(**filters: Any) -> set[str]:
         page = find(registry, ada, **filters)

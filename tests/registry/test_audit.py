@@ -350,8 +350,7 @@ def test_filters(registry: SmallRegistry) -> None:
     registry.now += 10
     token, _ = registry.token(bob, permissions=["access-tokens:deactivate"])
     registry.now += 10
-    with registry.write() as change:
-        access_tokens.deactivate(change, registry.with_token(token), token.id)
+    registry.do(access_tokens.deactivate, registry.with_token(token), token.id)
 
     def actions(**filters: object) -> list[str]:
         return [event.action for event in registry.events(registry.northwind, **filters)]

@@ -81,8 +81,7 @@ def count(registry: SmallRegistry, table: str) -> int:
 def test_a_login_tokens_grant_goes_a_day_after_its_end(registry: SmallRegistry) -> None:
     """By then it is refused like any text that isn't known; who signed in when stays listed."""
     ended = registry.signed_in(registry.ada)
-    with registry.write() as change:
-        sessions.sign_out(change, ended)
+    registry.do(sessions.sign_out, ended)
     token, _ = registry.token(registry.signed_in(registry.ada), expires_at=registry.now + HOUR)
     expiring = registry.signed_in(registry.carl)
     copy = Copy(registry)
@@ -231,13 +230,11 @@ def test_whatever_happens_a_copy_that_followed_is_the_registry(
 
     def end_token() -> None:
         if tokens:
-            with registry.write() as change:
-                access_tokens.deactivate(change, Actor.command_line(), tokens.pop())
+            registry.do(access_tokens.deactivate, Actor.command_line(), tokens.pop())
 
     def sign_out() -> None:
         if here:
-            with registry.write() as change:
-                sessions.sign_out(change, here.pop())
+            registry.do(sessions.sign_out, here.pop())
 
     def pass_time(ms: int) -> None:
         nonlocal ada

@@ -79,8 +79,7 @@ def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) ->
         # A repetition ends nothing.
         last = [ending for ending in log.read() if ending.revision == revision]
         assert len(last) == len(its)
-    with registry.write() as change:
-        access_tokens.deactivate(change, operator, registry.made.id)
+    registry.do(access_tokens.deactivate, operator, registry.made.id)
     assert ids(log) == expected
     first = next(iter(log.read()))
     assert (first.at, first.by, first.by_name) == (NOW, registry.ada.id, "Ada Lovelace")

@@ -288,8 +288,7 @@ def test_only_nodes_look_at_verifier_keys(registry: SmallRegistry) -> None:
     meet(registry.database, NOW, "node_a", kind="node")
     meet(registry.database, NOW, "node_b")
     operator = Actor.command_line()
-    with registry.write() as change:
-        key, _ = verifier_keys.create(change, operator, label="nginx")
+    key, _ = registry.do(verifier_keys.create, operator, label="nginx")
     found = begun(registry, lambda change: verifier_keys.deactivate(change, operator, key.id))
     assert found == [("verifier_key", key.id)]
     (receipt,) = rows(registry.database, "receipts")

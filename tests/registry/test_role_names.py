@@ -86,16 +86,14 @@ def test_a_look_alike_is_neither_made_nor_taken_on(registry: SmallRegistry, name
 
 def test_a_role_may_be_spelt_otherwise_than_before(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
-    with registry.write() as change:
-        made = roles.create(
-            change,
-            ada,
-            catalogue=registry.catalogue,
-            name="till",
-            permissions=["charges:get"],
-        )
-    with registry.write() as change:
-        renamed = roles.modify(
-            change, ada, made.id, catalogue=registry.catalogue, changes={"name": "TILL"}
-        )
+    made = registry.do(
+        roles.create,
+        ada,
+        catalogue=registry.catalogue,
+        name="till",
+        permissions=["charges:get"],
+    )
+    renamed = registry.do(
+        roles.modify, ada, made.id, catalogue=registry.catalogue, changes={"name": "TILL"}
+    )
     assert renamed.name == "TILL"

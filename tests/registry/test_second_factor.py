@@ -477,12 +477,10 @@ def test_a_company_can_require_it_of_everyone(registry: SmallRegistry, ada: Enro
     manager = registry.colleague("manager")
 
     def require(actor: Actor, wanted: bool = True) -> None:
-        with registry.write() as change:
-            totp_policy.require_of_everyone(change, actor, wanted)
+        registry.do(totp_policy.require_of_everyone, actor, wanted)
 
     def lacking(actor: Actor) -> bool:
-        with registry.read() as reading:
-            return totp_policy.lacking(reading, actor.user or "")
+        return registry.ask(totp_policy.lacking, actor.user or "")
 
     token = registry.with_token(registry.token(ada.actor)[0])
     with nothing_changes(registry):

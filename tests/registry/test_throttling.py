@@ -120,8 +120,7 @@ def test_failures_of_a_clock_a_little_ahead_count(registry: SmallRegistry) -> No
     that it waited for."""
     attempt = fail_until_refused(registry)
     registry.now -= 5_000
-    with registry.read() as reading:
-        refused = throttling.refusal(reading, attempt)
+    refused = registry.ask(throttling.refusal, attempt)
     assert refused is not None
     assert refused.retry_after <= WINDOW // 1000 + 5
 

@@ -26,8 +26,7 @@ def fold(registry: SmallRegistry, name: str, start: int, end: int, *batches: Bat
 
 
 def read(registry: SmallRegistry, question: Any, *arguments: Any, **named: Any) -> Any:
-    with registry.read() as reading:
-        return question(reading, *arguments, **named)
+    return registry.ask(question, *arguments, **named)
 
 
 def test_what_is_folded_shows_on_the_token(registry: SmallRegistry) -> None:

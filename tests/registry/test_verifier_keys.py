@@ -16,15 +16,13 @@ from tests.support.database.small_registry import NOW, SmallRegistry, nothing_ch
 
 def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> None:
     root = Actor.command_line()
-    with registry.write() as change:
-        key, text = verifier_keys.create(change, root, label="nginx")
+    key, text = registry.do(verifier_keys.create, root, label="nginx")
     assert key.id == text[:21]
     assert (key.label, key.status, key.created_at) == ("nginx", "active", NOW)
     assert key.created_by == Person(None, "the command line")
     assert _admitted(registry, text) is Reason.allowed
     registry.now += 1
-    with registry.write() as change:
-        ended = verifier_keys.deactivate(change, root, key.id)
+    ended = registry.do(verifier_keys.deactivate, root, key.id)
     assert (ended.status, ended.deactivated_at) == ("deactivated", NOW + 1)
     assert _admitted(registry, text) is Reason.token_deactivated
     registry.now += 1

@@ -6,7 +6,6 @@
 
 import asyncio
 import io
-import json
 import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ from starlette.routing import Route
 from gatepass import Decision, Verifier
 from gatepass.embed import asgi, wsgi
 from gatepass.embed.fastapi import Guard
+from tests.support.apps.answer import Answer
 
 # Nothing of the process is changed by this but Django's own settings.
 settings.configure(
@@ -52,29 +52,6 @@ PERMISSIONS = {
 EXEMPT = ["GET /health"]
 
 Lines = Iterable[tuple[str, str | bytes]]
-
-
-@dataclass
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def outcome(self) -> str:
-        """The reason of a refusal, or "allowed"."""
-        return "allowed" if self.status == 200 else str(self.json["reason"])
-
-    def header(self, name: str) -> str | None:
-        found = [value for key, value in self.headers if key.lower() == name]
-        assert len(found) <= 1, found
-        return found[0] if found else None
 
 
 @dataclass

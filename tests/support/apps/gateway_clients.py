@@ -8,9 +8,10 @@ import httpx
 from gatepass.web.bodies import Bodies
 from gatepass.web.gateway.asgi import GatewayPaths
 from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from tests.support.apps.answer import Answer
 from tests.support.apps.gateway_application import nothing
 from tests.support.grants.grant_fixtures import header_lines
-from tests.support.processes.workers import Answer, Headers
+from tests.support.processes.workers import Headers
 
 Ask = Callable[[str, str, Headers, bytes], Answer]
 

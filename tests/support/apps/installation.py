@@ -1,5 +1,6 @@
 """A whole installation behind its real HTTP surface."""
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -108,3 +109,6 @@ class Installation:
         )
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+
+Open = Callable[..., Installation]

@@ -67,10 +67,12 @@ class FullRegistry(SmallRegistry):
             )
         with self.database.auxiliary_write(self.now) as write:
             assert password_resets.request(write, "ada@northwind.example", None)
-        with self.write() as change:
-            email_changes.request(
-                change, self.signed, self.bob.user or "", email="robert@northwind.example"
-            )
+        self.do(
+            email_changes.request,
+            self.signed,
+            self.bob.user or "",
+            email="robert@northwind.example",
+        )
         return key.id, invitation
 
     def _fill(self) -> None:

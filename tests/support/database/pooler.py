@@ -7,11 +7,12 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 
 import psycopg
 
-from tests.support.database.postgresql import Cluster, end_with_parent, free_port
+from tests.support.database.postgresql import Cluster, end_with_parent
+from tests.support.needs import require
+from tests.support.processes.ports import free_port
 
 _START_SECONDS = 20
 
@@ -26,6 +27,7 @@ class Pooler:
     """
 
     def __init__(self, cluster: Cluster, connections: int = 3) -> None:
+        require("postgresql")
         self._root = Path(tempfile.mkdtemp(prefix="gatepass-pooler-"))
         self.port = free_port()
         settings = self._root / "pgbouncer.ini"
@@ -61,12 +63,7 @@ class Pooler:
     def __enter__(self) -> "Pooler":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(10)
         shutil.rmtree(self._root, ignore_errors=True)

@@ -5,16 +5,17 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psycopg
 from psycopg import sql
+
+from tests.support.needs import require
+from tests.support.processes.ports import free_port
 
 _START_SECONDS = 30
 _PR_SET_PDEATHSIG = 1
@@ -63,6 +64,7 @@ class Cluster:
     """
 
     def __init__(self, primary: "Cluster | None" = None, **settings: str) -> None:
+        require("postgresql")
         self._settings = _SETTINGS | settings
         self._root = Path(tempfile.mkdtemp(prefix="gatepass-postgresql-"))
         # The server refuses to run as root.
@@ -89,12 +91,7 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         shutil.rmtree(self._root, ignore_errors=True)
 
@@ -222,13 +219,6 @@ def _wheel() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent
-
-
-def free_port() -> int:
-    """A port on the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def end_with_parent() -> None:

@@ -1,11 +1,11 @@
 """A registry with two companies in it, for tests: time is set by hand, nothing is hashed twice."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from argon2 import PasswordHasher
 from sqlalchemy import text
@@ -27,6 +27,8 @@ from gatepass.registry.grants.publishing import published_grant, published_holde
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import AccessToken
+
+T = TypeVar("T")
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
@@ -69,25 +71,31 @@ class SmallRegistry:
     def read(self) -> Any:
         return self.database.read(self.now)
 
-    def company(self, name: str) -> Company:
+    def do(self, operation: Callable[..., T], *arguments: Any, **more: Any) -> T:
+        """Carry out one operation in a change of its own."""
         with self.write() as change:
-            return companies.create(
-                change, Actor.command_line(), catalogue=self.catalogue, name=name
-            )
+            return operation(change, *arguments, **more)
+
+    def ask(self, question: Callable[..., T], *arguments: Any, **more: Any) -> T:
+        """Ask one thing in a reading of its own."""
+        with self.read() as reading:
+            return question(reading, *arguments, **more)
+
+    def company(self, name: str) -> Company:
+        return self.do(companies.create, Actor.command_line(), catalogue=self.catalogue, name=name)
 
     def user(
         self, company: Company, email: str, name: str = "Someone", role: str = "admin"
     ) -> User:
-        with self.write() as change:
-            return users.create(
-                change,
-                Actor.command_line(),
-                company=company.id,
-                email=email,
-                name=name,
-                role=role,
-                password_hash=HASH,
-            )
+        return self.do(
+            users.create,
+            Actor.command_line(),
+            company=company.id,
+            email=email,
+            name=name,
+            role=role,
+            password_hash=HASH,
+        )
 
     def colleague(self, role: str, name: str = "Bob") -> Actor:
         """A new user of Northwind with that role, signed in."""
@@ -97,15 +105,14 @@ class SmallRegistry:
 
     def signed_in(self, user: User, address: str | None = ADDRESS) -> Actor:
         """The user with a login token of 3 hours, as the web would have it."""
-        with self.write() as change:
-            authentication = begin(
-                change,
-                user,
-                make(LOGIN_TOKEN),
-                lifetime_ms=3 * HOUR,
-                address=address,
-                user_agent="a browser",
-            )
+        authentication = self.do(
+            begin,
+            user,
+            make(LOGIN_TOKEN),
+            lifetime_ms=3 * HOUR,
+            address=address,
+            user_agent="a browser",
+        )
         return self._acting("user", authentication.id, user.name, address)
 
     def with_token(self, token: AccessToken, address: str | None = ADDRESS) -> Actor:
@@ -115,26 +122,21 @@ class SmallRegistry:
     def token(self, actor: Actor, **fields: Any) -> tuple[AccessToken, str]:
         """Make an access token; what isn't named is ordinary."""
         ordinary = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:create"]}
-        with self.write() as change:
-            return access_tokens.create(
-                change, actor, catalogue=self.catalogue, **(ordinary | fields)
-            )
+        return self.do(access_tokens.create, actor, catalogue=self.catalogue, **(ordinary | fields))
 
     def modify(self, actor: Actor, token: AccessToken, if_match: Any = None, **changes: Any) -> Any:
-        with self.write() as change:
-            return access_tokens.modify(
-                change,
-                actor,
-                token.id,
-                catalogue=self.catalogue,
-                changes=changes,
-                if_match=if_match,
-            )
+        return self.do(
+            access_tokens.modify,
+            actor,
+            token.id,
+            catalogue=self.catalogue,
+            changes=changes,
+            if_match=if_match,
+        )
 
     def get(self, token: AccessToken) -> AccessToken:
         """The token as the command line sees it."""
-        with self.read() as reading:
-            return access_tokens.get(reading, Actor.command_line(), token.id)
+        return self.ask(access_tokens.get, Actor.command_line(), token.id)
 
     def decide(self, token: str, permission: str = "charges:create", **call: Any) -> Decision:
         """What is decided by the rows that were published."""

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,6 +18,7 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.revisions import Position
 from gatepass.verify.replica import frames
 from gatepass.verify.replica.frames import Frame, Frames, Opening, Reached, Records
+from tests.support.waiting import until
 
 FOLLOWER = "node_0123456789ABCDEF"
 
@@ -32,12 +32,7 @@ class Loop:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         asyncio.run_coroutine_threadsafe(self._end(), self.loop).result(10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
@@ -141,9 +136,7 @@ class Feed:
 
     def ended(self) -> None:
         """Read to the end, which is near."""
-        deadline = time.monotonic() + 15
-        while self.next() is not None:
-            assert time.monotonic() < deadline, "the stream goes on"
+        until(lambda: self.next() is None, lambda: "the stream goes on")
 
     def pause(self) -> None:
         """Read no more: what is sent has to wait."""

@@ -2,11 +2,8 @@
 
 import sqlite3
 import threading
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
@@ -14,6 +11,7 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
 from gatepass.verify.replica.database_follower import Follower
 from gatepass.verify.replica.grant_copy import Position, open_copy
+from tests.support.waiting import until
 
 #: (table, id) -> (record, revision)
 Rows = dict[tuple[str, str], tuple[bytes, int]]
@@ -50,12 +48,7 @@ class FollowedCopy:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._thread.join(timeout=15)
         assert not self._thread.is_alive()
@@ -74,17 +67,9 @@ class FollowedCopy:
                 for key, record, revision in connection.execute(f"SELECT * FROM {table}")
             }
 
-    def until(self, holds: Callable[[], bool], seconds: float = 15) -> float:
-        """Wait until something holds; how long it took."""
-        began = time.monotonic()
-        while not holds():
-            assert time.monotonic() < began + seconds, "it doesn't come to that"
-            time.sleep(0.01)
-        return time.monotonic() - began
-
-    def until_at(self, revision: int, seconds: float = 15) -> float:
-        """Wait until it has reached a revision; how long it took."""
-        return self.until(lambda: self.file.shared.revision >= revision, seconds)
+    def until_at(self, revision: int) -> None:
+        """Wait until it has reached a revision."""
+        until(lambda: self.file.shared.revision >= revision)
 
 
 def published(database: Database) -> Rows:

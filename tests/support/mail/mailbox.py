@@ -1,15 +1,15 @@
 """A real SMTP server on loopback that keeps what it is sent, and can be told to misbehave."""
 
 import re
-import socket
 import threading
 from collections import deque
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from types import TracebackType
 from typing import Any
 
 from aiosmtpd.controller import Controller
+
+from tests.support.processes.ports import free_port
 
 _LINK = re.compile(
     r"^(https?://\S+/(?:invitations|password-resets|email-changes)/\S+)$", re.MULTILINE
@@ -47,12 +47,7 @@ class Mailbox:
         self._controller.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._controller.stop()
 
     def wait(self, messages: int = 1, *, seconds: float = 15) -> None:
@@ -99,10 +94,3 @@ def link_in(message: EmailMessage) -> str:
     found = _LINK.search("\n".join(part.get_content().splitlines()))
     assert found is not None
     return found[1]
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,7 +5,6 @@ import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 
 GREETING = b"220 scripted\r\n"
 OK = b"250 ok\r\n"
@@ -92,12 +91,7 @@ class ScriptedServer:
         self._threads[0].start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

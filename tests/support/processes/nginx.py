@@ -7,9 +7,10 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 import httpx
+
+from tests.support.needs import require
 
 _DOCS = Path(__file__).parents[3] / "docs"
 _PROGRAM = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -36,6 +37,7 @@ class Nginx:
         answering: str,
         more: str = "",
     ) -> None:
+        require("nginx")
         (block,) = re.findall(r"```nginx\n(.*?)```", (_DOCS / page).read_text(), re.S)
         for documented, real in addresses.items():
             assert documented in block
@@ -61,11 +63,6 @@ class Nginx:
     def __enter__(self) -> "Nginx":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(10)

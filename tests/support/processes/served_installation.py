@@ -4,19 +4,19 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import httpx
 
 from gatepass.registry.authentication.encryption import FILE_NAME, SealingKey
+from tests.support.apps.installation import PASSWORD
+from tests.support.needs import require
+from tests.support.processes.ports import free_port
 
-PASSWORD = "correct horse battery staple"
 EMAIL = "ada@example.com"
 CATALOGUE = """
 permissions:
@@ -24,13 +24,6 @@ permissions:
   charges:get:    {title: "See one charge", routes: ["GET /v1/charges/{id}"]}
   charges:search: {title: "List charges", routes: ["GET /v1/charges"]}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Running:
@@ -54,6 +47,7 @@ class Running:
         join: "Running | None" = None,
         **settings: str,
     ) -> None:
+        require("processes")
         directory.mkdir(parents=True, exist_ok=True)
         catalogue = directory / "catalogue.yaml"
         catalogue.write_text(CATALOGUE)
@@ -91,12 +85,7 @@ class Running:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _join(self, other: "Running", settings: dict[str, str]) -> None:

@@ -15,33 +15,15 @@ import msgspec
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.web.server.worker import StartOrder
+from tests.support.apps.answer import Answer
 from tests.support.grants.grant_fixtures import CATALOGUE
+from tests.support.needs import require
+from tests.support.processes.ports import free_port, wait_for_port
 
 _ROOT = Path(__file__).parents[3]
 _READY_S = 20.0
 
 Headers = Sequence[tuple[str, str | bytes]]
-
-
-class Answer(msgspec.Struct):
-    """What came back; header names in lower case."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    def header(self, name: str) -> str | None:
-        """The one value of a header, or None."""
-        values = [value for key, value in self.headers if key == name]
-        assert len(values) <= 1, f"{name} is there {len(values)} times"
-        return values[0] if values else None
-
-    @property
-    def json(self) -> dict[str, object]:
-        """The body, decoded."""
-        document = msgspec.json.decode(self.body)
-        assert isinstance(document, dict)
-        return document
 
 
 class Worker:
@@ -53,6 +35,7 @@ class Worker:
     """
 
     def __init__(self, role: str, settings: Settings, clock: Clock | None = None) -> None:
+        require("processes")
         self.port = free_port()
         ready, say_ready = os.pipe()
         order = StartOrder(
@@ -101,26 +84,6 @@ def with_tests_on_the_path() -> dict[str, str]:
     """This process's environment, for one that imports from the tests."""
     path = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(reversed(path))}
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_for_port(port: int, host: str = "127.0.0.1", seconds: float = _READY_S) -> None:
-    """Return once someone listens there."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection((host, port), timeout=1).close()
-            return
-        except OSError:
-            assert time.monotonic() < end, f"nobody listens on {port}"
-            time.sleep(0.02)
 
 
 def ask(

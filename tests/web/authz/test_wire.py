@@ -14,6 +14,8 @@ from gatepass.web.gateway.endpoints import GATEWAY, VERIFY
 from tests.support.grants.grant_fixtures import World
 from tests.support.processes.workers import Worker, ask, exchange
 
+pytestmark = pytest.mark.processes
+
 OUTSIDE_ASCII = [b"\xff", b"\x80", b"\xe4", b"\xc3\xa4", b"\xf0\x9f\x98\x80", b"\xed\xa0\x80"]
 
 
