@@ -28,7 +28,7 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
                 "description": "For embedded verifiers, with a verifier key (`gpvk_…`): a stream "
                 "of binary frames that goes on for minutes. First a snapshot, or what changed "
                 "since `revision` and `tag`; then each change as it happens, and a heartbeat every "
-                "second. The format is in the documentation (`feed.md`).",
+                "second. The format is in the documentation (`docs/reference/feed.md`).",
                 "security": _KEY,
                 "parameters": [
                     _parameter("node", "The follower's id.", {"pattern": "^node_[0-9A-Za-z]{16}$"}),
