@@ -27,6 +27,8 @@ from tests.support.grants.grant_fixtures import World
 from tests.support.processes.children import finished, in_child, killed_in_the_end
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:

@@ -130,6 +130,7 @@ def test_mapped_addresses_count_as_what_they_are(any_installation: Installation)
     assert attempt(installation, "::ffff:203.0.113.9", PASSWORD) == 429
 
 
+@pytest.mark.slow
 def test_a_completed_reset_clears_the_accounts_count(
     open_installation: Callable[..., Installation], database_url: str
 ) -> None:
