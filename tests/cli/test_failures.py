@@ -121,6 +121,8 @@ def test_a_fault_of_ours_is_one_line_without_what_was_typed(
     def broken(**_: object) -> None:
         raise RuntimeError("gpat_secret")
 
+    # The commands join the tree when the first of them is run.
+    gatepass("token", "list")
     monkeypatch.setattr(tree, "app", broken)
     said = gatepass("token", "list")
     assert (said.code, one_line(said)) == (
@@ -133,6 +135,8 @@ def test_an_interrupt_is_no_traceback(gatepass: Any, monkeypatch: pytest.MonkeyP
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
+    # The commands join the tree when the first of them is run.
+    gatepass("token", "list")
     monkeypatch.setattr(tree, "app", interrupted)
     assert one_line(gatepass("token", "list")) == "gatepass: stopped"
     monkeypatch.setattr("importlib.import_module", interrupted)
