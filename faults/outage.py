@@ -3,13 +3,12 @@
 import time
 from collections.abc import Iterator
 
-from benchmarks.servers import free_port
-
 from faults.answers import Answer, Watch, boot_ns
 from faults.experiments import Finding, Lab, Moment, Result, experiment
 from faults.installation import Installation, now
 from gatepass.registry.directory import users
 from gatepass.registry.tokens import access_tokens
+from tests.support.processes.ports import free_port
 
 _STALENESS = 3
 #: A decision that was made in time may take this long to be seen.
@@ -44,7 +43,7 @@ def outage(lab: Lab) -> Iterator[Result]:
             stopped = boot_ns()
             cluster.stop()
             time.sleep(0.2)
-            until = {node.name: node.shared().vouched_until_boot_ns() for node in nodes}
+            until = {node.name: node.shared().lease_until_boot_ns() for node in nodes}
             _sleep_until(stopped + lab.number(10, 4) * 10**9)
             ready = [node.ready(port) for node in nodes for port in (node.port, node.verify_port)]
             # Where no node finds it, so that they learn of it by coming back alone.

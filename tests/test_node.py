@@ -1,7 +1,6 @@
 """A node on PostgreSQL: what it does about its copy of the grants."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,8 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.settings import Settings
 from gatepass.verify.replica.database_follower import NodeLock
-from installation import CATALOGUE
+from tests.support.apps.installation import CATALOGUE
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -36,17 +36,10 @@ def stands(node: Node, name: str) -> bool:
         return companies.by_name(reading, name) is not None
 
 
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_change_that_this_node_does_not_hear_of_stands_unconfirmed(node: Node) -> None:
     """Whoever follows is stuck: it has the lock, and doesn't move on."""
     stuck = NodeLock(node.file.lock_path)
-    assert stuck.take()
+    assert stuck.acquire()
     assert not change(node, "Analytical Engines")
     stuck.close()
     # Where nothing follows nothing decides: the command line on a machine that serves no one.
@@ -58,7 +51,7 @@ def test_a_change_that_this_node_does_not_hear_of_stands_unconfirmed(node: Node)
 def test_a_copy_that_was_removed_is_built_anew(node: Node) -> None:
     """And until it is, nothing is decided by the empty one."""
     node.start()
-    until(lambda: node.not_ready() is None)
+    until(lambda: node.verifier.not_ready() is None)
     change(node, "Analytical Engines")
     before, rules = node.file.path.stat().st_ino, node.file.count("company_rules")
     assert rules == 1

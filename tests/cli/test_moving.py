@@ -23,9 +23,9 @@ from gatepass.registry.directory.users import create
 from gatepass.registry.membership import user_changes
 from gatepass.registry.storage.tables import companies, users
 from gatepass.verify.clock import Clock
+from tests.support.apps.installation import PASSWORD
 
 Gatepass = Callable[..., Any]
-PASSWORD = "correct horse battery staple"
 
 
 def test_whoever_decided_by_the_former_state_starts_anew(
@@ -35,16 +35,16 @@ def test_whoever_decided_by_the_former_state_starts_anew(
     installed("export", str(tmp_path / "backup"))
     with opened() as node:
         shared, clock = node.file.shared, Clock()
-        shared.vouch(clock.boot_ns(), clock.wall_ms(), 10_000)
+        shared.renew_lease(clock.boot_ns(), clock.wall_ms(), 10_000)
         shared.words[5] = 0
         before = shared.generation
-        assert shared.vouched(clock.boot_ns(), clock.wall_ms())
+        assert shared.is_fresh(clock.boot_ns(), clock.wall_ms())
     said = installed("restore", str(tmp_path / "backup"), "--json")
     assert said.code == 0, said.err
     with opened() as node:
         shared = node.file.shared
         assert shared.generation != before
-        assert not shared.vouched(clock.boot_ns(), clock.wall_ms())
+        assert not shared.is_fresh(clock.boot_ns(), clock.wall_ms())
         assert shared.latest_ms >= clock.wall_ms() - 60_000
 
 
@@ -112,6 +112,7 @@ def test_the_sealing_key_is_asked_for_where_it_is_needed(
     assert f"put the sealing-key that goes with the backup back to {key}" in said.err
 
 
+@pytest.mark.processes
 def test_on_a_terminal_it_shows_how_far_it_is(installed: Gatepass, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     done = subprocess.run(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import PASSWORD, Gatepass
 from gatepass.verify.replica.database_follower import NodeLock
+from tests.cli.conftest import PASSWORD, Gatepass
 
 WARNING = "gatepass: warning: the change was made, but this node has not caught up with it yet\n"
 INIT = ("init", "--company", "Acme", "--email", "ada@acme.example", "--password-stdin")
@@ -22,7 +22,7 @@ def lagging(
     monkeypatch.setattr("gatepass.node.copying.CONFIRM_SECONDS", 0.1)
     (tmp_path / "data").mkdir(mode=0o700)
     stuck = NodeLock(tmp_path / "data" / "grants.db-lock")
-    assert stuck.take()
+    assert stuck.acquire()
     yield gatepass
     stuck.close()
 

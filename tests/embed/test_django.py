@@ -15,8 +15,8 @@ from django.views.decorators.cache import cache_page
 from django.views.decorators.csrf import csrf_exempt
 
 from gatepass import Misconfigured, Verifier
-from issued import Issued
-from shops import MIDDLEWARE, PERMISSIONS, django_site
+from tests.support.apps.framework_apps import MIDDLEWARE, PERMISSIONS, django_site
+from tests.support.grants.grant_file_fixture import Issued
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
 
@@ -311,11 +311,11 @@ def test_a_call_is_decided_once_and_where_it_arrived(
     """One call is one use of its token, and a hop to another thread would cost more than all."""
     noted: list[int] = []
 
-    class Counting:
+    class Counter:
         def note(self, *_: Any) -> None:
             noted.append(threading.get_ident())
 
-    monkeypatch.setattr(verifier, "counting", Counting())
+    monkeypatch.setattr(verifier, "usage", Counter())
     needs = path("charges/<id>", requires("charges:get")(view_later))
     for settings in (gatepass, {**gatepass, "PERMISSIONS": PERMISSIONS}):
         with django_site(settings, needs, asynchronous=asynchronous) as call:

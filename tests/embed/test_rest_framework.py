@@ -12,8 +12,8 @@ from django.urls import include, path
 from django.utils.decorators import method_decorator
 
 from gatepass import Verifier
-from issued import Issued
-from shops import MIDDLEWARE, PERMISSIONS, django_site
+from tests.support.apps.framework_apps import MIDDLEWARE, PERMISSIONS, django_site
+from tests.support.grants.grant_file_fixture import Issued
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
 from rest_framework.decorators import action, api_view, permission_classes  # isort: skip
@@ -333,11 +333,11 @@ def test_a_call_counts_once_and_the_decision_is_the_frameworks_request_s_too(
 ) -> None:
     noted: list[str] = []
 
-    class Counting:
+    class Counter:
         def note(self, decision: Any, now: int) -> None:
             noted.append(decision.reason.value)
 
-    monkeypatch.setattr(verifier, "counting", Counting())
+    monkeypatch.setattr(verifier, "usage", Counter())
     router = SimpleRouter()
     router.register("charges", Charges, basename="charge")
     for middleware in ([], MIDDLEWARE):

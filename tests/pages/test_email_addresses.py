@@ -7,8 +7,8 @@ from sqlalchemy import select
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import email_change_links
 from gatepass.registry.storage.tables import authentications, email_changes, outgoing_mail
-from installation import PASSWORD, Installation
-from page_reader import Page, Visit
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Page, Visit
 
 NEW = "new@example.com"
 BOB = "bob@example.com"
@@ -72,7 +72,7 @@ def test_ones_own(installation: Installation, ada: Visit, stranger: Visit) -> No
 def test_what_is_wrong_stands_beside_its_field(installation: Installation, ada: Visit) -> None:
     page = ask_own(ada, "nonsense")
     assert page.answer.status_code == 422
-    assert "not an e-mail address" in page.text
+    assert "Must be an e-mail address" in page.text
     assert page.form(OWN).one("email") == "nonsense"
     page = ask_own(ada, NEW, "not the password at all")
     assert page.answer.status_code == 422

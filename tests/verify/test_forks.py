@@ -1,15 +1,16 @@
-"""Nothing of SQLite crosses a fork."""
+"""No SQLite connection crosses a fork."""
 
 import os
 import sqlite3
 import threading
-import time
+from operator import ne
 from pathlib import Path
 
 import pytest
 
-from children import finished, in_child
 from gatepass.verify.grant_file import UPSERT, GrantFile, ddl
+from tests.support.processes.children import finished, in_child
+from tests.support.waiting import until
 
 
 def write(path: Path, record: bytes) -> sqlite3.Connection:
@@ -32,8 +33,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_child_whose_parent_ended_reads_what_is_committed_later(path: Path) -> None:
-    """It used to rely on its parent's locks, and to go on reading a log that others had removed:
-    a deactivated token would have been allowed for ever."""
+    """A child that relied on its parent's locks would read a log that others have removed, and
+    allow a deactivated token for ever."""
     for_child, to_child = os.pipe()
     from_child, for_us = os.pipe()
 
@@ -62,7 +63,7 @@ def test_a_child_whose_parent_ended_reads_what_is_committed_later(path: Path) ->
 
 
 def test_threads_read_on_while_others_fork(path: Path) -> None:
-    """Each with a connection of its own, which is closed under it and opened again."""
+    """Each has its own connection, which a fork closes and the thread opens again."""
     file = GrantFile(path)
     running = True
     read = [0, 0]
@@ -83,10 +84,7 @@ def test_threads_read_on_while_others_fork(path: Path) -> None:
     for _ in range(20):
         before = list(read)
         assert finished(in_child(lambda: file.record("grants", "a") == b"first" or os._exit(2)))
-        deadline = time.monotonic() + 5
-        while any(now == then for now, then in zip(read, before, strict=True)):
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        until(lambda then=before: all(map(ne, read, then)))
     running = False
     for thread in threads:
         thread.join()

@@ -9,13 +9,13 @@ import pytest
 from msgspec import structs
 from sqlalchemy import text
 
-from feeding import Feed, OpenFeed, here, registry
 from gatepass.registry.grants import publishing
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Position
 from gatepass.verify.replica.frames import Opening, Reached, Records, unpack
 from gatepass.web.feed import slices, source
-from installation import Installation
+from tests.support.apps.installation import Installation
+from tests.support.feed.asgi_feed import Feed, OpenFeed, here, registry
 
 MANY = 700
 #: Positions, and what a follower had at each.
@@ -72,7 +72,7 @@ def test_what_is_held_of_changes_does_not_grow_with_those_that_lack_them(
         feed.reached()
         assert feed.position == here(any_installation.node.database)
         assert feed.copy == registry(any_installation.node.database)
-        assert [opening.anew for opening in feed.openings] == [False]
+        assert [opening.full for opening in feed.openings] == [False]
     assert max(held) <= 250
 
 

@@ -1,0 +1,23 @@
+"""The endpoints for gateways and services on the main port, and nothing behind them."""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gatepass.node.node import Node
+from gatepass.verify.http.client_address import TrustedProxies
+from gatepass.web.bodies import Bodies
+from gatepass.web.gateway.asgi import GatewayPaths
+from gatepass.web.gateway.endpoints import Endpoints
+
+
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers 418, so that a test can tell what was passed on."""
+    await send({"type": "http.response.start", "status": 418, "headers": []})
+    await send({"type": "http.response.body", "body": b"passed on"})
+
+
+def make(node: Node) -> ASGIApp:
+    """Made by a main worker."""
+    trusted = TrustedProxies.of(node.settings.trusted_proxies)
+    return GatewayPaths(
+        nothing, Endpoints(node.verifier, trusted, node.verifier.not_ready), Bodies()
+    )
