@@ -11,7 +11,7 @@ from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
 from gatepass.web.pages.access_tokens.form_page import form_page, refused_page, summary_part
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.form_state import Difference, changed_meanwhile
+from gatepass.web.pages.layout.form_state import Difference
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Form
@@ -75,8 +75,7 @@ def _changed_meanwhile(screen: Screen, token_id: str, form: TokenForm) -> HTMLRe
     token = _editable(screen, token_id)
     form.etag = access_tokens.etag(token)
     differences = _differences(token, form, screen.now())
-    with screen.read() as reading:
-        state = changed_meanwhile(reading, screen.visitor, token_id, differences)
+    state = screen.changed_meanwhile(token_id, differences)
     shown = _shown(screen, token) | {"meanwhile": state.meanwhile}
     return form_page(screen, _TEMPLATE, form, state.status, **shown)
 

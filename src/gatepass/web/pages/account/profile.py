@@ -5,13 +5,7 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.registry.membership import account
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.form_state import (
-    OPENED,
-    Difference,
-    FormState,
-    changed_meanwhile,
-    refused,
-)
+from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused
 from gatepass.web.pages.layout.navigation import MY_PROFILE
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
@@ -48,8 +42,7 @@ def send(screen: CurrentScreen, fields: Form) -> Response:
             raise
         saved = str(error.current)
         differences = [Difference("Name", saved, name)]
-        with screen.read() as reading:
-            state = changed_meanwhile(reading, screen.visitor, screen.actor.user or "", differences)
+        state = screen.changed_meanwhile(screen.actor.user or "", differences)
         return _page(screen, state, name, saved)
     return see_other(f"{MY_PROFILE.path}?done=saved", confirmed=change.confirmed)
 

@@ -7,13 +7,7 @@ from gatepass.registry.directory import companies
 from gatepass.registry.directory.figures import people_by_status, tokens_by_status
 from gatepass.web.pages.company.second_factor import rule_of
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.form_state import (
-    OPENED,
-    Difference,
-    FormState,
-    changed_meanwhile,
-    refused,
-)
+from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused
 from gatepass.web.pages.layout.navigation import PROFILE
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
@@ -57,10 +51,8 @@ def rename(screen: CurrentScreen, fields: Form) -> Response:
 def _changed_meanwhile(screen: Screen, name: str) -> FormState:
     with screen.read() as reading:
         company = companies.own(reading, screen.actor)
-        differences = [Difference("Name", company.name, name)] if company.name != name else []
-        return changed_meanwhile(
-            reading, screen.visitor, company.id, differences, ["company.modified"]
-        )
+    differences = [Difference("Name", company.name, name)] if company.name != name else []
+    return screen.changed_meanwhile(company.id, differences, ["company.modified"])
 
 
 def _page(

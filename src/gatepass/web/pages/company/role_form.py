@@ -12,13 +12,7 @@ from gatepass.registry.directory.roles import Role
 from gatepass.web.pages.company.role_grid import forgotten
 from gatepass.web.pages.company.roles import editable_role
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.form_state import (
-    OPENED,
-    Difference,
-    FormState,
-    changed_meanwhile,
-    not_saved,
-)
+from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, not_saved
 from gatepass.web.pages.layout.navigation import ROLES
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
@@ -154,8 +148,7 @@ def _changed_meanwhile(screen: Screen, id: str, form: RoleForm) -> HTMLResponse:
     if set(form.permissions) != set(role.permissions):
         saved, typed = (", ".join(sorted(each)) for each in (role.permissions, form.permissions))
         differences.append(Difference("Permissions", saved, typed or "None"))
-    with screen.read() as reading:
-        state = changed_meanwhile(reading, screen.visitor, id, differences)
+    state = screen.changed_meanwhile(id, differences)
     return _page(screen, form, role, state)
 
 

@@ -8,7 +8,7 @@ from gatepass.registry.directory import roles
 from gatepass.registry.directory.roles import Role
 from gatepass.web.pages.company.role_grid import role_grid
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.form_state import OPENED, FormState, changed_meanwhile, refused
+from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
 from gatepass.web.pages.layout.navigation import ROLES
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Form
@@ -79,8 +79,7 @@ def delete(screen: CurrentScreen, id: str, fields: Form) -> Response:
             )
     except Conflict as error:
         if error.reason == "changed_meanwhile":
-            with screen.read() as reading:
-                return _ask(screen, id, changed_meanwhile(reading, screen.visitor, id, []))
+            return _ask(screen, id, screen.changed_meanwhile(id, []))
         if error.reason == "role_in_use":
             return _ask(screen, id, refused(error))
         raise

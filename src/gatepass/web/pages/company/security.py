@@ -12,13 +12,7 @@ from gatepass.web.pages.company.allowlist_form import MOST_ROWS, AllowlistForm
 from gatepass.web.pages.company.allowlist_impact import Reach, reach_of
 from gatepass.web.pages.layout import navigation
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.form_state import (
-    OPENED,
-    Difference,
-    FormState,
-    changed_meanwhile,
-    not_saved,
-)
+from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, not_saved
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Form
@@ -110,8 +104,7 @@ def _changed_meanwhile(screen: Screen, form: AllowlistForm) -> HTMLResponse:
     current, reach = _look(screen, form)
     form.etag = allowlist.etag(current)
     differences = _differences(current, form.entries())
-    with screen.read() as reading:
-        state = changed_meanwhile(reading, screen.visitor, screen.company, differences, _ACTIONS)
+    state = screen.changed_meanwhile(screen.company, differences, _ACTIONS)
     return _page(screen, current, form, reach, state)
 
 

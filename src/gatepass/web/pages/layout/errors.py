@@ -1,4 +1,4 @@
-"""Error pages: what was refused, which rule refused it, what the visitor can do.
+"""Error pages: what was refused, which rule refused it, and what the visitor can do.
 
 Every page's route catches its own errors here (``PageRoute``), so that a browser never shows a
 problem document; ``/v1`` and the rest of the application use ``web.problems``.
@@ -73,7 +73,7 @@ class PageRoute(APIRoute):
     own_forms_only = True
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the endpoint, its parameters included."""
+        """Wrap the endpoint, including the parsing of its parameters."""
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
@@ -138,7 +138,7 @@ def error_page(
 
 
 def _authenticate_sender(request: Request) -> None:
-    """Authenticate the sender before reading a form larger than strangers may send."""
+    """Authenticate the sender before reading a form too large for unauthenticated senders."""
     if int(request.headers.get("content-length", STRANGERS_BODY_BYTES + 1)) > STRANGERS_BODY_BYTES:
         with suppress(Unavailable):
             admit(request, credential_of(request))

@@ -1,13 +1,10 @@
 """How a form is shown: as opened, or again with the reason why nothing was saved."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
-from gatepass.registry.audit import log
-from gatepass.registry.storage.database import Reading
-from gatepass.web.pages.layout.visitor import Visitor
 from gatepass.web.pages.text.wording import counted
 
 
@@ -83,20 +80,3 @@ def not_saved(error: Unavailable, *, button: str = "Save") -> str:
     if error.reason == "outcome_unknown":
         return error.message
     return f"Not saved: the server can't save changes right now. Press {button} again."
-
-
-def changed_meanwhile(
-    reading: Reading,
-    visitor: Visitor,
-    subject: str,
-    differences: Sequence[Difference],
-    actions: Collection[str] = (),
-) -> FormState:
-    """The state of a form whose record *subject* (an id) someone else changed first.
-
-    Args:
-        actions: the audit actions that change what the form edits; empty for all.
-    """
-    last = log.last_change(reading, visitor.actor.company, subject, actions)
-    by, at = (None, None) if last is None else (last.actor_name, last.at)
-    return FormState(409, meanwhile=Meanwhile(by, at, differences))

@@ -1,6 +1,7 @@
 """What a screen's endpoints work with: the visitor, the node that answers, and its answers."""
 
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -10,10 +11,11 @@ from starlette.responses import HTMLResponse
 
 from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
+from gatepass.registry.audit import log
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.web.caller import node_of
 from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.form_state import FormState
+from gatepass.web.pages.layout.form_state import Difference, FormState, Meanwhile
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visitor, visiting
 
@@ -55,6 +57,19 @@ class Screen:
         """
         self.actor.require_signed_in()
         self.actor.require(permission)
+
+    def changed_meanwhile(
+        self, subject: str, differences: Sequence[Difference], actions: Collection[str] = ()
+    ) -> FormState:
+        """The state of a form whose record *subject* (an id) someone else changed first.
+
+        Args:
+            actions: the audit actions that change what the form edits; empty for all.
+        """
+        with self.read() as reading:
+            last = log.last_change(reading, self.actor.company, subject, actions)
+        by, at = (None, None) if last is None else (last.actor_name, last.at)
+        return FormState(409, meanwhile=Meanwhile(by, at, differences))
 
     def render(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """The page of *template*; *context* is what else the template names."""

@@ -6,13 +6,7 @@ from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavai
 from gatepass.registry.directory import user_search
 from gatepass.registry.membership import email_changes, pending_email_changes, user_changes
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.form_state import (
-    OPENED,
-    Difference,
-    FormState,
-    changed_meanwhile,
-    refused,
-)
+from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused
 from gatepass.web.pages.layout.navigation import USERS
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
@@ -62,8 +56,7 @@ def cancel(screen: CurrentScreen, id: str) -> Response:
 def _changed_meanwhile(screen: Screen, user_id: str, email: str) -> FormState:
     with screen.read() as reading:
         user = user_search.find(reading, screen.actor, user_id)
-        differences = [Difference("E-mail address", user.email, email)]
-        return changed_meanwhile(reading, screen.visitor, user_id, differences)
+    return screen.changed_meanwhile(user_id, [Difference("E-mail address", user.email, email)])
 
 
 def _page(

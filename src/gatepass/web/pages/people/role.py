@@ -11,13 +11,7 @@ from gatepass.registry.membership import user_changes
 from gatepass.registry.tokens.of_user import left
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.form_state import (
-    OPENED,
-    Difference,
-    FormState,
-    changed_meanwhile,
-    refused,
-)
+from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused
 from gatepass.web.pages.layout.navigation import USERS
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
@@ -70,8 +64,7 @@ def _changed_meanwhile(screen: Screen, user_id: str, role: str) -> HTMLResponse:
     if role != user.role:
         saved, typed = (known[each].name if each in known else each for each in (user.role, role))
         differences.append(Difference("Role", saved, typed))
-    with screen.read() as reading:
-        state = changed_meanwhile(reading, screen.visitor, user_id, differences)
+    state = screen.changed_meanwhile(user_id, differences)
     return _page(screen, user, role, state=state)
 
 
