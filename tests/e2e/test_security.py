@@ -180,8 +180,8 @@ def test_mine_is_64_bits_of_an_ipv6_address(demo: Demo, person: Page, path: str)
     everyone_can_use(page)
 
 
-def test_the_pictures_are_drawn_as_the_server_reads(demo: Demo, person: Page) -> None:
-    """Each notation, held against the server's own picture; what is no network has none."""
+def test_scripts_draw_the_same_diagrams_as_the_server(demo: Demo, person: Page) -> None:
+    """Each notation, compared with the server's diagram; invalid networks have none."""
     page = person
     page.goto("/company/security")
     words = page.locator("[data-row] [data-bits]").first

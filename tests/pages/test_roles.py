@@ -1,4 +1,4 @@
-"""My Company > Roles: what each permits, as a picture, and roles of one's own."""
+"""My Company > Roles: the grid of what each permits, and roles of one's own."""
 
 from typing import Any
 

@@ -22,11 +22,11 @@ from gatepass.web.pages.text.times import DAY, HOUR, MINUTE, relative, worded_ti
         (-800 * DAY, "2 years ago"),
     ],
 )
-def test_distances(distance: int, words: str) -> None:
+def test_a_distance_is_worded_in_the_largest_unit_that_fits(distance: int, words: str) -> None:
     assert relative(distance) == words
 
 
-def test_an_instant_in_every_wording() -> None:
+def test_an_instant_is_worded_relative_exact_and_as_iso() -> None:
     seen = worded_time(1_798_122_600_000, 1_798_122_600_000 - 2 * DAY)
     assert seen.iso == "2026-12-24T14:30:00Z"
     assert seen.exact == "24 Dec 2026, 14:30 UTC"

@@ -1,4 +1,4 @@
-"""What a screen's endpoints work with: the visitor, the node that answers, and its answers."""
+"""The request of a signed-in visitor, the node that answers it, and its pages."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""/invitations/{token}: what the link in an invitation's mail opens."""
+"""/invitations/{token}: accept an invitation by its mailed link."""
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool

@@ -1,4 +1,4 @@
-"""/email-changes/{token}: what the link in the mail to a new e-mail address opens."""
+"""/email-changes/{token}: confirm a new e-mail address by its mailed link."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response

@@ -1,4 +1,4 @@
-"""What the pages behind mailed links share: routes, and the pages of links that don't work."""
+"""Routes and pages of mailed links, including links that don't work."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any

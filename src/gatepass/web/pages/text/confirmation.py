@@ -16,7 +16,7 @@ def is_confirmed(typed: str, text: str, id: str) -> bool:
 
 
 def confirmation_problem(what: str, text: str, id: str, typed: str) -> str:
-    """What is wrong with a confirmation, or "".
+    """The message for a wrong confirmation, or "".
 
     Args:
         what: the name of the field *text* ("label", "name").
