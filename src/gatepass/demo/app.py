@@ -10,8 +10,8 @@ from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.embed import GatepassMiddleware
 from gatepass.node.node import Node
 from gatepass.web import app as web
-from gatepass.web.bodies import MOST_BODY_BYTES, Bodies
-from gatepass.web.http_boundary import Edge
+from gatepass.web.body_limits import MOST_BODY_BYTES, Bodies
+from gatepass.web.http_boundary import HttpBoundary
 from gatepass.web.pages import styleguide_router
 
 SAMPLE_API = "/demo/v1"
@@ -35,7 +35,7 @@ def create_app(node: Node, page_token: str = "") -> ASGIApp:
     api = sample_api(SampleStore(node.settings.data_dir / FILE_NAME))
     guarded = GatepassMiddleware(
         # The guard has admitted whoever comes this far.
-        Edge(api, Bodies(), strangers=MOST_BODY_BYTES),
+        HttpBoundary(api, Bodies(), unauthenticated=MOST_BODY_BYTES),
         node.verifier,
         catalogue=node.catalogue,
         trusted_proxies=node.settings.trusted_proxies,

@@ -9,7 +9,7 @@ import pytest
 from asking import Ask, asgi, plain
 from gatepass.core.reason import STATUS, Reason
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.web.bodies import MOST_BODY_BYTES
+from gatepass.web.body_limits import MOST_BODY_BYTES
 from gatepass.web.gateway.endpoints import VERIFY, Endpoints
 from world import START_MS, Clocks, World
 

@@ -9,7 +9,7 @@ import pytest
 
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
-from gatepass.web.bodies import MOST_BODY_BYTES
+from gatepass.web.body_limits import MOST_BODY_BYTES
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY
 from workers import Worker, ask, exchange
 from world import World

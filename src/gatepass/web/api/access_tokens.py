@@ -7,8 +7,8 @@ from pydantic import Field
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.tokens import access_tokens
-from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.request_body import Fields, NoFields, body, takes
 from gatepass.web.api.shapes import (
     Limit,
     Listed,

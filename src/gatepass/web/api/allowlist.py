@@ -9,8 +9,8 @@ from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy import allowlist_impact as shut_out
-from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.confirmation import settled
+from gatepass.web.api.request_body import Fields, body, takes
 from gatepass.web.api.shapes import Record, Time, wanted_tags
 from gatepass.web.caller import Authenticated, OurNode, SignedIn
 

@@ -8,8 +8,8 @@ from pydantic import Field
 from gatepass.core.errors import NotConfirmed
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import companies
-from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.request_body import Fields, NoFields, body, takes
 from gatepass.web.api.shapes import (
     Limit,
     Listed,
@@ -23,7 +23,7 @@ from gatepass.web.api.shapes import (
 )
 from gatepass.web.caller import Calling, OurNode, SignedIn
 from gatepass.web.cookies import clear_login_cookie, login_cookie
-from gatepass.web.problem_response import problem_response
+from gatepass.web.http_boundary import problem_response
 from gatepass.web.problems import problem_of_error
 from gatepass.web.sign_in import sign_in
 

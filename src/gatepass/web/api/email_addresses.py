@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.directory import user_search, users
 from gatepass.registry.membership import email_changes, pending_email_changes
-from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.request_body import Fields, NoFields, body, takes
 from gatepass.web.api.shapes import Record, RecordId, Time, person_id, person_name, wanted_tags
 from gatepass.web.api.users import readable
 from gatepass.web.caller import OurNode, SignedIn

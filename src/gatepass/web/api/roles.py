@@ -7,8 +7,8 @@ from pydantic import Field
 
 from gatepass.core.errors import Conflict, NotConfirmed
 from gatepass.registry.directory import roles
-from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.request_body import Fields, body, takes
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, RecordId, wanted_tags
 from gatepass.web.caller import Authenticated, OurNode, SignedIn
 

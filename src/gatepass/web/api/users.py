@@ -8,8 +8,8 @@ from pydantic import Field
 from gatepass.core.errors import Conflict
 from gatepass.registry.directory import user_search, users
 from gatepass.registry.membership import user_changes
-from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.confirmation import settled
+from gatepass.web.api.request_body import Fields, NoFields, body, takes
 from gatepass.web.api.shapes import (
     Limit,
     Listed,

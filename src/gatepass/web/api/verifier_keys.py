@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Response
 
 from gatepass.registry.directory import verifier_keys
-from gatepass.web.api.body import NoFields, body, takes
 from gatepass.web.api.confirmation import settled
+from gatepass.web.api.request_body import NoFields, body, takes
 from gatepass.web.api.shapes import (
     Limit,
     Listed,

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from gatepass.registry.storage.revisions import Position
-from gatepass.web.feed import body
+from gatepass.web.feed import request_body
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,5 +23,5 @@ def read_acknowledgement(content: bytes) -> tuple[str, Position]:
     Raises:
         BrokenJSON, InvalidInput: it can't be read.
     """
-    said = body.read(content, Acknowledgement)
+    said = request_body.read(content, Acknowledgement)
     return said.node, (said.revision, said.tag)

@@ -23,32 +23,27 @@ from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.http.request_credentials import read_credential
 from gatepass.verify.replica.frames import MEDIA_TYPE
 from gatepass.verify.replica.identity import known_as
-from gatepass.web.bodies import (
+from gatepass.web.body_limits import (
     CLOSE,
     MOST_BODY_BYTES,
     Bodies,
     Body,
     BodyRefused,
-    announced_length,
-    discard_small,
+    content_length,
+    drain,
+    read,
 )
+from gatepass.web.close_socket import close_socket
 from gatepass.web.feed.acknowledgement import read_acknowledgement
-from gatepass.web.feed.close_socket import hang_up
 from gatepass.web.feed.heartbeat import Presences
 from gatepass.web.feed.source import Source
 from gatepass.web.feed.stream import Stream
 from gatepass.web.feed.subscribe_query import Question, read_question
 from gatepass.web.feed.usage_report import fold_use
-from gatepass.web.gateway.asgi import address_of, lines_of, pieces_of, read_body, send_reply
-from gatepass.web.gateway.endpoints import Reply
-from gatepass.web.gateway.rsgi import refusal
+from gatepass.web.gateway.asgi import address_of, lines_of, pieces_of, send_reply
+from gatepass.web.gateway.endpoints import Reply, refusal
 from gatepass.web.http_boundary import log_unhandled
-from gatepass.web.problems import (
-    Problem,
-    problem_of_error,
-    problem_of_reason,
-    problem_of_status,
-)
+from gatepass.web.problems import problem_of_error, problem_of_reason
 
 FEED = "/v1/feed"
 ACKNOWLEDGEMENT = "/v1/feed/acknowledgement"
@@ -97,12 +92,12 @@ class FeedPaths:
         try:
             reply = await self._answer(scope, receive, send)
         except GatepassError as error:
-            reply = _problem(problem_of_error(error))
+            reply = Reply.of(problem_of_error(error))
         except BodyRefused as refused:
             reply = refusal(refused.status, CLOSE, *refused.headers)
         except Exception as error:
             log_unhandled(error)
-            reply = _problem(problem_of_status(500))
+            reply = refusal(500)
         if reply is not None:
             await send_reply(send, reply, head=head)
 
@@ -111,8 +106,8 @@ class FeedPaths:
         key = read_credential(lines("authorization"), lines("x-access-token"))
         reason = self._node.verifier.verifier_key(key)
         if isinstance(key, Reason) or reason is not Reason.allowed:
-            whole = await discard_small(lines, pieces_of(receive))
-            return _problem(problem_of_reason(401, reason.value)).closing(not whole)
+            whole = await drain(lines, pieces_of(receive))
+            return Reply.of(problem_of_reason(401, reason.value)).closing(not whole)
         if scope["path"] == FEED:
             question = read_question(scope["query_string"])
             if scope["method"] == "HEAD":
@@ -120,8 +115,8 @@ class FeedPaths:
             await self._stream(scope, receive, send, question, key)
             return None
         with Body(self._bodies, MOST_BODY_BYTES, self._bodies.services, key[:ID_LENGTH]) as body:
-            body.expect(announced_length(lines("content-length")))
-            content = await read_body(receive, body)
+            body.expect(content_length(lines("content-length")))
+            content = await read(pieces_of(receive), body)
             if scope["path"] == USE:
                 folded_to = await self._source.run(fold_use, self._node, content)
                 return _json({"folded_to": folded_to})
@@ -188,7 +183,7 @@ class FeedPaths:
             log_unhandled(error)
         client = scope.get("client")
         if not hung_up and (error is not None or not ended) and client:
-            hang_up((client[0], int(client[1])))
+            close_socket((client[0], int(client[1])))
 
     async def _send(self, stream: Stream, send: Send) -> None:
         # What takes longer than this is worth nothing to a follower any more.
@@ -208,10 +203,6 @@ class FeedPaths:
     def _address(self, scope: Scope) -> str | None:
         address, _ = address_of(scope, self._trusted)
         return None if address is None else format_address(address)
-
-
-def _problem(problem: Problem) -> Reply:
-    return Reply(problem.status, problem.headers(), problem.body())
 
 
 def _json(value: object) -> Reply:

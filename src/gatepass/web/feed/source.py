@@ -250,7 +250,7 @@ def outage(error: Exception) -> GatepassError:
     if isinstance(error, GatepassError):
         return error
     log_unhandled(error)
-    return Unavailable("This can't be answered right now.")
+    return Unavailable("Gatepass can't answer this right now.")
 
 
 def _step(session: Session, after: Position, asked_ns: int | None) -> Step | None:

@@ -19,7 +19,7 @@ from gatepass.core.reason import Reason
 from gatepass.node.node import Node
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import usage
-from gatepass.web.feed import body
+from gatepass.web.feed import request_body
 
 #: Past this a moment or an offset is nobody's.
 _MOST = 1 << 53
@@ -69,7 +69,7 @@ def fold_use(node: Node, content: bytes) -> int:
         BrokenJSON, InvalidInput: it can't be read.
         Unavailable: the registry can't be written.
     """
-    sent = body.read(content, Use)
+    sent = request_body.read(content, Use)
     problem = _problem(sent)
     if problem is not None:
         raise InvalidInput([problem])

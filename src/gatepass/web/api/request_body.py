@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gatepass.core.errors import InvalidInput
 from gatepass.web.cookies import is_json
-from gatepass.web.strict_json import field_name, parse, refuse_half_characters
+from gatepass.web.strict_json import field_name, parse, refuse_unpaired_surrogates
 
 # What `curl -d` and urllib declare when nobody told them anything. No danger: the cookie counts
 # only where JSON is declared, so a form on another site can't act for anyone.
@@ -61,7 +61,7 @@ def body(model: type[Fields]) -> Any:
 
 def _read(model: type[Fields], content: bytes) -> Fields:
     value = parse(content, most_members=_MOST_MEMBERS)
-    refuse_half_characters(value)
+    refuse_unpaired_surrogates(value)
     return validated(model, value)
 
 

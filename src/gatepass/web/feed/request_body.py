@@ -5,7 +5,7 @@ from typing import TypeVar
 import msgspec
 
 from gatepass.core.errors import InvalidInput
-from gatepass.web.strict_json import field_name, parse, refuse_half_characters
+from gatepass.web.strict_json import field_name, parse, refuse_unpaired_surrogates
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
@@ -18,7 +18,7 @@ def read(content: bytes, kind: type[_Struct]) -> _Struct:
         InvalidInput: it says something else than *kind* does.
     """
     value = parse(content)
-    refuse_half_characters(value)
+    refuse_unpaired_surrogates(value)
     try:
         return msgspec.convert(value, type=kind)
     except msgspec.ValidationError as error:

@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 
 from gatepass.web.app import create_app
-from gatepass.web.own_address import opened_elsewhere
+from gatepass.web.public_origin import opened_elsewhere
 from installation import PASSWORD, Installation
 
 UNSET = "http://127.0.0.1:8787"

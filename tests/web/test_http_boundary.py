@@ -15,17 +15,17 @@ from starlette.types import Message
 
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.app import create_app
-from gatepass.web.bodies import (
+from gatepass.web.body_limits import (
     MOST_BODY_BYTES,
     SIGN_IN_BODY_BYTES,
-    STRANGERS_BODY_BYTES,
+    UNAUTHENTICATED_BODY_BYTES,
     Bodies,
     Body,
     BodyRefused,
-    body_may_be_large,
-    sender_is_known,
+    allow_large_body,
+    sender_authenticated,
 )
-from gatepass.web.http_boundary import Edge
+from gatepass.web.http_boundary import HttpBoundary
 from installation import Installation
 
 FORM = b"application/x-www-form-urlencoded"
@@ -40,7 +40,7 @@ def counting() -> TestClient:
     async def length(request: Request) -> int:
         return len(await request.body())
 
-    return TestClient(Edge(app, Bodies(), strangers=MOST_BODY_BYTES))
+    return TestClient(HttpBoundary(app, Bodies(), unauthenticated=MOST_BODY_BYTES))
 
 
 def trickle(length: int) -> Iterator[bytes]:
@@ -78,8 +78,8 @@ def test_a_sender_whom_nobody_knows_may_send_little(installation: Installation) 
         ("/sign-in", form, 401),
         ("/password-resets", form, 200),
     ):
-        assert post(stranger, path, STRANGERS_BODY_BYTES, media_type) == read, path
-        assert post(stranger, path, STRANGERS_BODY_BYTES + 1, media_type) == 413, path
+        assert post(stranger, path, UNAUTHENTICATED_BODY_BYTES, media_type) == read, path
+        assert post(stranger, path, UNAUTHENTICATED_BODY_BYTES + 1, media_type) == 413, path
     assert post(stranger, "/v1/roles", MOST_BODY_BYTES, json) == 401
     assert post(ada, "/v1/roles", MOST_BODY_BYTES, json) == 400
     assert post(stranger, "/company/roles/new", MOST_BODY_BYTES, form) == 401
@@ -127,13 +127,13 @@ def arriving_at_once(
         request = Request(scope, receive)
         _, _, name = request.url.path.partition("/of/")
         if name:
-            sender_is_known(scope, name)
+            sender_authenticated(scope, name)
         elif request.url.path == "/late":
-            body_may_be_large(scope)
+            allow_large_body(scope)
         await request.body()
 
     app = FastAPI(routes=[Mount("/", swallowing)])
-    edge = Edge(app, bodies, trusted=TrustedProxies.of(trusted))
+    boundary = HttpBoundary(app, bodies, trusted=TrustedProxies.of(trusted))
 
     async def arrive(path: str, length: int, address: str) -> Any:
         one = Arriving([b"x" * length], (b"content-length", str(length + 1).encode()))
@@ -141,7 +141,7 @@ def arriving_at_once(
         if forwarded:
             one.scope["headers"].append((b"x-forwarded-for", forwarded.encode()))
         one.scope |= {"path": path, "client": (peer, 4711)}
-        await edge(one.scope, one.receive, one.send)
+        await boundary(one.scope, one.receive, one.send)
         return one.sent[0]
 
     async def all_of_them() -> list[int]:
@@ -150,9 +150,9 @@ def arriving_at_once(
         return [start["status"] for start in found]
 
     statuses = asyncio.run(all_of_them())
-    for pot in (bodies.callers, bodies.services, bodies.strangers, bodies.sign_ins):
-        assert pot.held == 0
-        assert not pot._by_sender
+    for budget in (bodies.callers, bodies.services, bodies.unauthenticated, bodies.sign_ins):
+        assert budget.held == 0
+        assert not budget._by_sender
     return statuses
 
 
@@ -211,13 +211,13 @@ def test_services_have_room_of_their_own() -> None:
         one, other = (
             held.enter_context(Body(bodies, 1_000, bodies.services, key)) for key in ("a", "b")
         )
-        one.take(100)
+        one.receive(100)
         with pytest.raises(BodyRefused):
-            one.take(1)
-        other.take(100)
+            one.receive(1)
+        other.receive(100)
         with pytest.raises(BodyRefused):
-            held.enter_context(Body(bodies, 1_000, bodies.services, "c")).take(1)
-        held.enter_context(Body(bodies, 1_000, bodies.callers, "a")).take(50)
+            held.enter_context(Body(bodies, 1_000, bodies.services, "c")).receive(1)
+        held.enter_context(Body(bodies, 1_000, bodies.callers, "a")).receive(50)
     assert (bodies.services.held, bodies.callers.held) == (0, 0)
 
 
@@ -306,7 +306,7 @@ def test_nothing_of_the_body_is_sent_after_all() -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "HEAD", "path": "/", "headers": [], "query_string": b""}
-    asyncio.run(Edge(app, Bodies())(scope, receive, send))
+    asyncio.run(HttpBoundary(app, Bodies())(scope, receive, send))
     start, *bodies = sent
     assert dict(start["headers"])[b"content-length"] == b"6"
     assert b"".join(message["body"] for message in bodies) == b""
@@ -363,4 +363,4 @@ def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one() -> None:
         return StreamingResponse(parts())
 
     with pytest.raises(RuntimeError):
-        TestClient(Edge(app, Bodies())).get("/stream")
+        TestClient(HttpBoundary(app, Bodies())).get("/stream")

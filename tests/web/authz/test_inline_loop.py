@@ -5,12 +5,12 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
-from gatepass.web.gateway.inline_loop import InPlaceLoop, on_the_loop
+from gatepass.web.gateway.inline_loop import InlineLoop, switch_to_loop
 
 
 def handed_over(handler: Coroutine[Any, Any, None]) -> tuple[int, int]:
     """Hand *handler* to a loop from another thread, as Granian does; the two threads' idents."""
-    loop = InPlaceLoop()
+    loop = InlineLoop()
     bringing: list[int] = []
 
     def bring() -> None:
@@ -43,7 +43,7 @@ def test_what_has_to_wait_goes_on_on_the_loop() -> None:
 
     async def read() -> None:
         seen.append(threading.get_ident())
-        await on_the_loop()
+        await switch_to_loop()
         await asyncio.sleep(0)
         seen.append(threading.get_ident())
 
@@ -54,7 +54,7 @@ def test_any_other_loop_will_do() -> None:
     """The handler doesn't depend on the loop it runs on."""
 
     async def read() -> str:
-        await on_the_loop()
+        await switch_to_loop()
         return "read"
 
     assert asyncio.run(read()) == "read"
