@@ -138,11 +138,11 @@ def test_a_refusal_for_now_is_no_refusal(
     invite(registry, ada)
     ours.send_due()
     trouble = seen(registry, ada).delivery_trouble
-    assert trouble == "The mail server doesn't take the address for now (451)."
+    assert trouble == "The mail server doesn't accept the address for now (451)."
     registry.now += 30_000
     ours.send_due()
     assert seen(registry, ada).delivery_trouble == (
-        "The mail server doesn't take the mail for now (452)."
+        "The mail server doesn't accept the mail for now (452)."
     )
     registry.now += 2 * MINUTE
     ours.send_due()
@@ -182,8 +182,8 @@ def test_a_connection_lost_after_the_text_is_not_sent_again_by_itself(
     assert state(registry) == "handed_over"
     assert seen(registry, ada).delivered_at is None
     assert seen(registry, ada).delivery_trouble == (
-        "The mail server closed the connection before its answer to the mail. Nobody knows whether "
-        "it has the mail."
+        "The mail server closed the connection before its reply to the mail. It is unknown "
+        "whether the server accepted the mail."
     )
     for _ in range(80):
         registry.now += HOUR - 1
@@ -372,8 +372,8 @@ def test_a_mail_that_a_server_is_stuck_on_does_not_stop_the_others(
     assert after.delivered_at is not None
     assert stuck.delivered_at is None
     assert stuck.delivery_trouble == (
-        "The mail server didn't finish its answer to RCPT TO in time, so the conversation was cut "
-        "after 2 seconds."
+        "The mail server didn't finish its reply to RCPT TO in time, so Gatepass closed the "
+        "connection after 2 seconds."
     )
 
 

@@ -159,7 +159,7 @@ def test_tls_with_one_who_does_not_speak_it(mailbox: Mailbox) -> None:
     outcome = deliver(mailbox.url.replace("smtp:", "smtps:"))
     assert outcome == Outcome(
         "later",
-        "The mail server doesn't speak TLS on this port. Without TLS from the start, write smtp://.",
+        "The mail server doesn't speak TLS on this port. If it uses STARTTLS, use smtp:// instead.",
     )
 
 

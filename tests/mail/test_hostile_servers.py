@@ -61,7 +61,8 @@ def test_a_reply_without_end_is_cut_and_takes_no_memory(before: bytes, endless: 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert outcome == Outcome(
-        "later", "The mail server said more than 65,536 bytes, so the conversation was cut."
+        "later",
+        "The mail server sent more than 65,536 bytes of replies, so Gatepass closed the connection.",
     )
     assert peak < 8_000_000
 
@@ -86,10 +87,10 @@ def test_a_byte_now_and_then_is_cut(said_before: bytes) -> None:
             talk.say(b"2")
 
     outcome = deliver(script)
-    step = "answer to EHLO" if said_before else "greeting"
+    step = "reply to EHLO" if said_before else "greeting"
     assert outcome == Outcome(
         "later",
-        f"The mail server didn't finish its {step} in time, so the conversation was cut after "
+        f"The mail server didn't finish its {step} in time, so Gatepass closed the connection after "
         "2 seconds.",
     )
 
@@ -101,8 +102,8 @@ def test_one_who_never_answers_the_text_leaves_its_fate_unknown() -> None:
 
     outcome = deliver(script)
     assert outcome.fate == "unknown"
-    assert outcome.trouble.startswith("The mail server didn't finish its answer to the mail")
-    assert outcome.trouble.endswith("Nobody knows whether it has the mail.")
+    assert outcome.trouble.startswith("The mail server didn't finish its reply to the mail")
+    assert outcome.trouble.endswith("It is unknown whether the server accepted the mail.")
 
 
 def test_one_who_hangs_at_the_farewell_has_the_mail() -> None:
@@ -141,7 +142,7 @@ def test_421_in_the_middle_is_for_now(step: int) -> None:
 
     outcome = deliver(script)
     assert outcome.fate == "later"
-    assert "(421 4.3.2: it closes the conversation)" in outcome.trouble
+    assert "(421 4.3.2: it is closing the connection)" in outcome.trouble
 
 
 @pytest.mark.parametrize("step", range(5))
@@ -156,7 +157,7 @@ def test_one_who_leaves_in_the_middle(step: int) -> None:
 
     outcome = deliver(script)
     assert outcome.fate == ("unknown" if step == 4 else "later")
-    assert "closed the connection before its answer to" in outcome.trouble
+    assert "closed the connection before its reply to" in outcome.trouble
 
 
 def test_one_who_leaves_during_the_handshake() -> None:
@@ -178,8 +179,8 @@ def test_one_who_hangs_during_the_handshake() -> None:
 
     assert deliver(script) == Outcome(
         "later",
-        "The mail server didn't finish its part of the TLS handshake in time, so the conversation "
-        "was cut after 2 seconds.",
+        "The mail server didn't finish its part of the TLS handshake in time, so Gatepass closed the "
+        "connection after 2 seconds.",
     )
 
 
@@ -206,9 +207,7 @@ def test_one_who_speaks_something_else(answer: bytes) -> None:
     def script(talk: Talk) -> None:
         talk.say(answer)
 
-    assert deliver(script) == Outcome(
-        "later", "What answers in the mail server's place doesn't speak SMTP."
-    )
+    assert deliver(script) == Outcome("later", "The server that answers doesn't speak SMTP.")
 
 
 def test_a_code_that_makes_no_sense_delivers_nothing() -> None:

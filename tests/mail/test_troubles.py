@@ -1,4 +1,4 @@
-"""What is said of a mail server that doesn't take a mail: what it was, and no secrets."""
+"""Sentences for a mail server that refuses a mail: the cause, and no secrets."""
 
 import re
 import socket
@@ -126,18 +126,18 @@ def test_a_mechanism_that_is_offered_and_not_taken_is_followed_by_the_next() -> 
     [
         (
             "AUTH XOAUTH2",
-            "The mail server offers only XOAUTH2; Gatepass signs in with PLAIN or LOGIN (or "
-            "CRAM-MD5).",
+            "The mail server offers only XOAUTH2 to sign in; Gatepass supports PLAIN, LOGIN and "
+            "CRAM-MD5.",
         ),
         (
             "AUTH xoauth2 OAUTHBEARER \x1b[31m <b>",
-            "The mail server offers only XOAUTH2, OAUTHBEARER; Gatepass signs in with PLAIN or "
-            "LOGIN (or CRAM-MD5).",
+            "The mail server offers only XOAUTH2, OAUTHBEARER to sign in; Gatepass supports PLAIN, "
+            "LOGIN and CRAM-MD5.",
         ),
         (
             "SIZE 1000",
-            "GATEPASS_SMTP_URL names a user, but the mail server doesn't offer to sign in (AUTH). "
-            "Most servers do so only after STARTTLS, which it doesn't offer.",
+            "GATEPASS_SMTP_URL has a user, but the mail server doesn't offer AUTH. Most servers "
+            "offer it only after STARTTLS, which is missing too.",
         ),
     ],
 )
@@ -187,16 +187,16 @@ def at(step: int, reply: str) -> Callable[[Talk], None]:
             0,
             "421 4.7.0 later",
             "later",
-            "The mail server doesn't take the conversation for now (421 4.7.0: it closes the "
-            "conversation).",
+            "The mail server doesn't accept the conversation for now (421 4.7.0: it is closing the "
+            "connection).",
         ),
         (1, "550 no", "later", "The mail server refuses our greeting (550)."),
         (
             2,
             "530 5.7.0 Authentication required",
             "later",
-            "The mail server refuses our address as the sender (530 5.7.0: it wants encryption or "
-            "a sign-in first: see GATEPASS_SMTP_URL).",
+            "The mail server refuses our address as the sender (530 5.7.0: it requires encryption or "
+            "a sign-in: see GATEPASS_SMTP_URL).",
         ),
         (
             2,
@@ -215,13 +215,13 @@ def at(step: int, reply: str) -> Callable[[Talk], None]:
             3,
             "450 4.2.0 greylisted",
             "later",
-            "The mail server doesn't take the address for now (450 4.2.0).",
+            "The mail server doesn't accept the address for now (450 4.2.0).",
         ),
         (
             3,
             "452 4.2.2 over quota",
             "later",
-            "The mail server doesn't take the address for now (452 4.2.2: the mailbox is full).",
+            "The mail server doesn't accept the address for now (452 4.2.2: the mailbox is full).",
         ),
         (4, "554 no valid recipients", "never", "The mail server refuses the mail (554)."),
         (
@@ -240,7 +240,7 @@ def at(step: int, reply: str) -> Callable[[Talk], None]:
             5,
             "451 4.3.0 try again",
             "later",
-            "The mail server doesn't take the mail for now (451 4.3.0).",
+            "The mail server doesn't accept the mail for now (451 4.3.0).",
         ),
         (
             5,
@@ -263,7 +263,7 @@ def test_starttls_that_is_offered_and_refused() -> None:
 
     assert scripted(script) == Outcome(
         "later",
-        "The mail server doesn't take the STARTTLS that it offers for now (454 4.7.0).",
+        "The mail server doesn't accept the STARTTLS that it offers for now (454 4.7.0).",
     )
 
 
@@ -275,7 +275,7 @@ def test_an_address_that_no_plain_server_takes() -> None:
 
     assert scripted(script, recipient="jörg@example.com") == Outcome(
         "never",
-        "The mail server takes no addresses with letters beyond ASCII before the @ (SMTPUTF8).",
+        "The mail server doesn't support addresses with letters outside ASCII before the @ (SMTPUTF8).",
     )
 
 
@@ -291,10 +291,10 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
         return look_up
 
     for number, trouble in (
-        (socket.EAI_NONAME, "The mail server's name doesn't exist."),
+        (socket.EAI_NONAME, "The mail server's host name doesn't exist."),
         (
             socket.EAI_AGAIN,
-            "The mail server's name can't be looked up: no name server answers.",
+            "The mail server's host name can't be resolved: no name server answers.",
         ),
     ):
         monkeypatch.setattr(socket, "getaddrinfo", unknown(number))
@@ -303,7 +303,7 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70, "bücher..example"])
 def test_a_name_that_is_none(host: str) -> None:
-    assert deliver(f"smtp://{host}").trouble.startswith("The mail server's name ")
+    assert deliver(f"smtp://{host}").trouble.startswith("The mail server's host name ")
 
 
 def test_connecting_to_nowhere_times_out(monkeypatch: pytest.MonkeyPatch) -> None:

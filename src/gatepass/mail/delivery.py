@@ -1,8 +1,7 @@
-"""Getting a message to a mail server, and telling what became of it.
+"""Delivers a message to a mail server and reports the outcome.
 
-Certificates are always checked. A password never goes over the wire in the clear, but for a server
-on this very machine. What a server says is not passed on, only its codes: it may quote what it was
-sent.
+Certificates are always verified. A password is never sent unencrypted, except to a server on this
+machine. Only the codes of a server's replies are reported, because the text may quote the mail.
 """
 
 import email.policy
@@ -22,22 +21,22 @@ from gatepass.mail.messages import mail_domain, mailbox
 _log = logging.getLogger("gatepass.mail")
 
 Fate = Literal["delivered", "later", "never", "unknown", "withdrawn", "logged"]
-#: Where mail goes: to a mail server, to the log for want of one, or to a page of the demo.
+#: Where mail goes: to a mail server, to the log if there is none, or to a page of the demo.
 PostKind = Literal["server", "log", "page"]
-#: Called when the server is ready for the text: the message, or None if it shall not go out after
-#: all. From then on the message's fate is unknown until the server has answered.
+#: Called when the server is ready for the text; returns the message, or None if it must not be sent
+#: any more. From then on the message's fate is unknown until the server has replied.
 Write = Callable[[], EmailMessage | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a message.
+    """The outcome of a delivery.
 
     Attributes:
-        fate: ``delivered``; ``later`` and ``never``: it was not sent, and may be tried again, or
-            not; ``unknown``: the connection was lost while it was being sent; ``withdrawn``: it
-            was not to be sent any more; ``logged``: for want of a mail server.
-        trouble: what went wrong, in a sentence for whoever waits for it.
+        fate: ``delivered``; ``later``: not sent, to be retried; ``never``: not sent, not to be
+            retried; ``unknown``: the connection was lost while it was being sent; ``withdrawn``:
+            *write* returned no message; ``logged``: there is no mail server.
+        trouble: what went wrong, in a sentence for the sender.
     """
 
     fate: Fate
@@ -45,36 +44,35 @@ class Outcome:
 
 
 class Post(Protocol):
-    """A way for mail to go out.
+    """A way to deliver mail.
 
     Attributes:
-        kind: where it goes.
-        name: the same for the log, without credentials.
+        kind: where mail goes.
+        name: the destination for the log, without credentials.
     """
 
     kind: PostKind
     name: str
 
     def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
-        """Send what *write* returns. Whatever goes wrong with the server is in the outcome."""
+        """Deliver the message that *write* returns. Failures are in the outcome."""
         ...
 
 
 class ToLog:
-    """Without a mail server: the text goes to the log, its link included. That is the only place
-    where a log may hold one."""
+    """Writes mails to the log, for want of a mail server; the only log lines that have links."""
 
     kind: PostKind = "log"
     name = "the log"
 
     def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
-        """Log the message."""
+        """Log the message that *write* returns."""
         message = write()
         if message is None:
             return Outcome("withdrawn")
         part = message.get_body(("plain",))
         text = "" if part is None else "\n".join(part.get_content().splitlines())
-        _log.warning("no GATEPASS_SMTP_URL, so this mail to %s stays here:\n%s", recipient, text)
+        _log.warning("GATEPASS_SMTP_URL isn't set; mail to %s not sent:\n%s", recipient, text)
         return Outcome("logged", trouble.NO_SERVER)
 
 
@@ -84,9 +82,9 @@ class Smtp:
     Args:
         url: ``smtp://user:password@host:port`` (STARTTLS where it is offered; port 587, without a
             user 25) or ``smtps://…`` (TLS from the start; port 465).
-        name: what we call ourselves.
-        tls: how certificates are checked.
-        limits: how much one conversation may take.
+        name: the host name for EHLO.
+        tls: how certificates are verified.
+        limits: time and size of one conversation.
     """
 
     kind: PostKind = "server"
@@ -106,7 +104,7 @@ class Smtp:
         self.name = f"{parts.scheme}://{self._host}:{self._port}"
 
     def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
-        """Send what *write* returns, in one conversation."""
+        """Send the message that *write* returns, in one conversation."""
         try:
             conversation = Conversation(self._host, self._port, self._limits)
         except ConversationFailed as failure:
@@ -122,10 +120,10 @@ class Smtp:
         return outcome
 
     def _open(self, conversation: Conversation) -> None:
-        """Go as far as being let in.
+        """Greet the server, encrypt and sign in.
 
         Raises:
-            ConversationFailed: it doesn't come to that.
+            ConversationFailed: one of them failed.
         """
         if self._implicit:
             self._encrypt(conversation)
@@ -150,7 +148,7 @@ class Smtp:
             raise ConversationFailed(trouble.of_tls(error)) from None
 
     def _sign_in(self, conversation: Conversation) -> None:
-        # Whoever stands in between can take the offer of STARTTLS away.
+        # A man in the middle can remove STARTTLS from the server's offer.
         if not conversation.encrypted and not conversation.is_on_this_machine():
             raise ConversationFailed(trouble.NOT_ENCRYPTED)
         reply = authenticate(conversation, self._user, self._password)
@@ -163,7 +161,7 @@ class Smtp:
 
 
 class _Sending:
-    """One message's way from MAIL FROM to the answer to its text."""
+    """One message from MAIL FROM to the reply to its text."""
 
     def __init__(self, sender: str, recipient: str, write: Write) -> None:
         self._sender = "@".join(mailbox(sender))
@@ -177,7 +175,7 @@ class _Sending:
         options = " SMTPUTF8 BODY=8BITMIME" if international else ""
         reply = conversation.command(f"MAIL FROM:<{self._sender}>{options}", "MAIL FROM")
         if reply.code != 250:
-            # An operator mends that, and the mail goes out.
+            # An operator can fix this, so the mail is retried.
             return Outcome("later", trouble.of_refusal(reply, "our address as the sender"))
         reply = conversation.command(f"RCPT TO:<{self._recipient}>", "RCPT TO")
         if reply.code not in (250, 251):

@@ -1,6 +1,6 @@
-"""What went wrong between Gatepass and a mail server, as sentences.
+"""Sentences for delivery failures, shown beside invitations and in the log.
 
-They stand beside invitations and in the log. Of what a server says they hold its codes alone.
+They contain the mail server's reply codes, never its text, which may quote the mail.
 """
 
 import ssl
@@ -8,14 +8,14 @@ import ssl
 from gatepass.mail.conversation import Reply
 
 NO_SERVER = "No mail server was set up to send it."
-NOT_ENCRYPTED = "The mail server offers no encryption, and our password isn't sent without."
+NOT_ENCRYPTED = "The mail server offers no encryption, and our password isn't sent without it."
 NO_SMTPUTF8 = (
-    "The mail server takes no addresses with letters beyond ASCII before the @ (SMTPUTF8)."
+    "The mail server doesn't support addresses with letters outside ASCII before the @ (SMTPUTF8)."
 )
-TLS_FROM_THE_START = "Port 465 usually means TLS from the start: write smtps:// then."
-UNKNOWN = "Nobody knows whether it has the mail."
+TLS_FROM_THE_START = "Port 465 usually means TLS from the start: use smtps:// for it."
+UNKNOWN = "It is unknown whether the server accepted the mail."
 
-#: OpenSSL's numbers of what is wrong with a certificate.
+#: OpenSSL's error codes for certificates.
 _CERTIFICATE = {
     9: "isn't valid yet",
     10: "has expired",
@@ -26,7 +26,7 @@ _CERTIFICATE = {
     62: "is for another host name than the one in GATEPASS_SMTP_URL",
     64: "is for another address than the one in GATEPASS_SMTP_URL",
 }
-#: Without their first digit (RFC 3463 and its registry).
+#: Enhanced codes without their first digit (RFC 3463 and its registry).
 _ENHANCED = {
     "1.1": "there is no such mailbox",
     "1.2": "its domain takes no mail",
@@ -35,27 +35,27 @@ _ENHANCED = {
     "2.2": "the mailbox is full",
     "3.4": "too large",
     "7.1": "not permitted",
-    "7.9": "it wants an application password or another way to sign in",
+    "7.9": "it requires an application password or another way to sign in",
 }
 _PLAIN = {
-    421: "it closes the conversation",
+    421: "it is closing the connection",
     503: "a sign-in may be missing: see GATEPASS_SMTP_URL",
-    530: "it wants encryption or a sign-in first: see GATEPASS_SMTP_URL",
+    530: "it requires encryption or a sign-in: see GATEPASS_SMTP_URL",
     552: "too large, or the mailbox is full",
 }
 
 
 def of_refusal(reply: Reply, what: str) -> str:
-    """*what* the server refused, for good or for now, and why if it said so."""
+    """The sentence for a refusal of *what*, permanent or temporary, with the server's reason."""
     if reply.code >= 500:
         return f"The mail server refuses {what} ({_why(reply)})."
     if reply.code >= 400:
-        return f"The mail server doesn't take {what} for now ({_why(reply)})."
-    return f"The mail server answers {what} with {reply.code}, which makes no sense there."
+        return f"The mail server doesn't accept {what} for now ({_why(reply)})."
+    return f"The mail server answers {what} with {reply.code}, which isn't a valid reply there."
 
 
 def of_sign_in(reply: Reply) -> str:
-    """Why the server doesn't let us in."""
+    """The sentence for a failed sign-in."""
     if 400 <= reply.code < 500:
         return f"The mail server can't check our password for now ({_why(reply)})."
     return (
@@ -65,16 +65,16 @@ def of_sign_in(reply: Reply) -> str:
 
 
 def of_tls(error: ssl.SSLError) -> str:
-    """Why there is no encrypted connection."""
+    """The sentence for a failed TLS handshake."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        what = _CERTIFICATE.get(error.verify_code, "isn't good")
+        what = _CERTIFICATE.get(error.verify_code, "isn't valid")
         return f"The mail server's certificate can't be trusted: it {what}."
     if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
         return (
-            "The mail server doesn't speak TLS on this port. Without TLS from the start, write "
-            "smtp://."
+            "The mail server doesn't speak TLS on this port. If it uses STARTTLS, use smtp:// "
+            "instead."
         )
-    return "The mail server and Gatepass didn't agree on an encryption (TLS 1.2 or later)."
+    return "The mail server and Gatepass have no encryption in common (TLS 1.2 or later)."
 
 
 def _why(reply: Reply) -> str:

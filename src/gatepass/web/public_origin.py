@@ -1,7 +1,7 @@
 """Detects a dashboard that is open at another origin than ``GATEPASS_PUBLIC_URL``.
 
-Only explains refusals to people and in the log; nothing is admitted by it. On plain http browsers
-omit ``Sec-Fetch-Site``, so a form of our own page at another origin looks like another site's and is
+Only explains refusals to people and in the log; it admits nothing. On plain http browsers omit
+``Sec-Fetch-Site``, so a form of our own page at another origin looks like another site's and is
 refused.
 """
 

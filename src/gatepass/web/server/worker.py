@@ -38,8 +38,8 @@ from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.gateway.inline_loop import InlineLoop
 from gatepass.web.gateway.rsgi import GatewayPort
 
-#: Connections at a time. They cost little; at Granian's default of a thousand, an attacker who opens
-#: that many and sends nothing keeps everyone else out until they time out.
+#: Connections at a time. They cost little; at Granian's default of a thousand, an attacker who
+#: opens that many and sends nothing keeps everyone else out until they time out.
 _MOST_CONNECTIONS = 16_384
 #: Timeout of a request's head, and of an idle connection.
 _HEAD_SECONDS = 30
