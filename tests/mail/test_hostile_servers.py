@@ -62,7 +62,8 @@ def test_a_reply_without_end_is_cut_and_takes_no_memory(before: bytes, endless: 
     tracemalloc.stop()
     assert outcome == Outcome(
         "later",
-        "The mail server sent more than 65,536 bytes of replies, so Gatepass closed the connection.",
+        "The mail server sent more than 65,536 bytes of replies, so Gatepass closed the "
+        "connection.",
     )
     assert peak < 8_000_000
 
@@ -90,8 +91,8 @@ def test_a_byte_now_and_then_is_cut(said_before: bytes) -> None:
     step = "reply to EHLO" if said_before else "greeting"
     assert outcome == Outcome(
         "later",
-        f"The mail server didn't finish its {step} in time, so Gatepass closed the connection after "
-        "2 seconds.",
+        f"The mail server didn't finish its {step} in time, so Gatepass closed the connection "
+        "after 2 seconds.",
     )
 
 
@@ -179,8 +180,8 @@ def test_one_who_hangs_during_the_handshake() -> None:
 
     assert deliver(script) == Outcome(
         "later",
-        "The mail server didn't finish its part of the TLS handshake in time, so Gatepass closed the "
-        "connection after 2 seconds.",
+        "The mail server didn't finish its part of the TLS handshake in time, so Gatepass closed "
+        "the connection after 2 seconds.",
     )
 
 

@@ -195,8 +195,8 @@ def at(step: int, reply: str) -> Callable[[Talk], None]:
             2,
             "530 5.7.0 Authentication required",
             "later",
-            "The mail server refuses our address as the sender (530 5.7.0: it requires encryption or "
-            "a sign-in: see GATEPASS_SMTP_URL).",
+            "The mail server refuses our address as the sender (530 5.7.0: it requires encryption "
+            "or a sign-in: see GATEPASS_SMTP_URL).",
         ),
         (
             2,
@@ -275,7 +275,8 @@ def test_an_address_that_no_plain_server_takes() -> None:
 
     assert scripted(script, recipient="jörg@example.com") == Outcome(
         "never",
-        "The mail server doesn't support addresses with letters outside ASCII before the @ (SMTPUTF8).",
+        "The mail server doesn't support addresses with letters outside ASCII before the @ "
+        "(SMTPUTF8).",
     )
 
 

@@ -1,6 +1,8 @@
-"""The demo's application: the dashboard and API as always, and beside them a sample API that is
-guarded as anybody's would be, a page that calls it from a browser, a page with the mail that would
-go out, and the style guide."""
+"""The demo's application: the main port's, a guarded sample API, and pages.
+
+The pages are a website that calls the sample API from a browser, the mails of the demo, and the
+style guide.
+"""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,7 +23,7 @@ def create_app(node: Node, page_token: str = "") -> ASGIApp:
     """The main port's application in the demo.
 
     Args:
-        page_token: the demo page's access token, which is written nowhere.
+        page_token: the text of the demo page's access token, which is stored nowhere.
     """
     mail = mail_page.Mail(node.settings.data_dir / mail_page.DIRECTORY)
     node.mailing.post = mail
@@ -34,7 +36,7 @@ def create_app(node: Node, page_token: str = "") -> ASGIApp:
     dashboard = web.create_app(node, routers, beside=[SAMPLE_API])
     api = sample_api(SampleStore(node.settings.data_dir / FILE_NAME))
     guarded = GatepassMiddleware(
-        # The guard has admitted whoever comes this far.
+        # The guard has authenticated every request that gets here.
         HttpBoundary(api, Bodies(), unauthenticated=MOST_BODY_BYTES),
         node.verifier,
         catalogue=node.catalogue,

@@ -198,8 +198,8 @@ class Conversation:
         while b"\n" not in self._unread:
             if self._read >= self._limits.reply_bytes:
                 raise ConversationFailed(
-                    f"The mail server sent more than {self._limits.reply_bytes:,} bytes of replies, "
-                    "so Gatepass closed the connection."
+                    f"The mail server sent more than {self._limits.reply_bytes:,} bytes of "
+                    "replies, so Gatepass closed the connection."
                 )
             self._unread += self._receive(min(_BLOCK, self._limits.reply_bytes - self._read))
         line, _, rest = self._unread.partition(b"\n")

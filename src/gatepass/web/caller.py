@@ -1,7 +1,7 @@
 """Authenticates the caller of a request: credential, address, checks 1 to 8 of the rules.
 
-API endpoints take ``Authenticated`` or ``SignedIn`` as a parameter. Pages, which show a sign-in form
-where the API answers 401, call :func:`admit` and :func:`caller_of` themselves.
+API endpoints take ``Authenticated`` or ``SignedIn`` as a parameter. Pages, which show a sign-in
+form where the API answers 401, call :func:`admit` and :func:`caller_of` themselves.
 """
 
 from collections import Counter

@@ -22,7 +22,7 @@ _REMEMBERED_S = 24 * 3600
 
 
 def cookie_name(settings: Settings) -> str:
-    """The cookie's name. With ``__Host-`` (https only) browsers refuse one set by a sibling host."""
+    """The cookie's name. With ``__Host-`` (https only) browsers refuse one of a sibling host."""
     return "__Host-gatepass" if settings.is_https else "gatepass"
 
 
