@@ -1,4 +1,4 @@
-"""A follower's JSON, read strictly into a struct."""
+"""Strict parsing of a follower's JSON body into a struct."""
 
 from typing import TypeVar
 
@@ -11,11 +11,11 @@ _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
 def read(content: bytes, kind: type[_Struct]) -> _Struct:
-    """*content* as *kind*.
+    """Parse *content* as *kind*.
 
     Raises:
-        BrokenJSON: it is no JSON.
-        InvalidInput: it says something else than *kind* does.
+        BrokenJSON: no JSON.
+        InvalidInput: a field isn't valid.
     """
     value = parse(content)
     refuse_unpaired_surrogates(value)

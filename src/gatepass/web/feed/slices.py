@@ -13,7 +13,7 @@ from gatepass.node.node import Node
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Place
 from gatepass.verify.replica import frames
-from gatepass.web.feed.chunking import portions
+from gatepass.web.feed.chunking import chunks
 from gatepass.web.feed.limits import Limits
 
 _MOST_ROWS = 2_000
@@ -77,7 +77,7 @@ class Slices:
                 return None
             left = revisions.left(session, place)
             most = left % _MOST_ROWS or _MOST_ROWS
-            found = next(portions(revisions.read_on(session, place, most)), [])
+            found = next(chunks(revisions.read_on(session, place, most)), [])
         frame = frames.encode(frames.pack(limits.of(found)))
         if len(found) == left:
             return Slice(frame, None)

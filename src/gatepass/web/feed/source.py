@@ -29,7 +29,7 @@ from gatepass.node.node import Node
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Change, Place, Position
 from gatepass.verify.replica import frames
-from gatepass.web.feed.chunking import portions
+from gatepass.web.feed.chunking import chunks
 from gatepass.web.feed.limits import Limits
 from gatepass.web.feed.slices import Slice, Slices
 from gatepass.web.http_boundary import log_unhandled
@@ -80,7 +80,7 @@ class Step:
 
     def frames(self, limits: Limits) -> list[bytes]:
         """The changes' frames for those with these limits."""
-        return [frames.encode(frames.pack(some)) for some in portions(limits.of(self.changes))]
+        return [frames.encode(frames.pack(some)) for some in chunks(limits.of(self.changes))]
 
 
 class Source:

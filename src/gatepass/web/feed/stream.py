@@ -14,7 +14,7 @@ from gatepass.verify.replica.identity import identity
 from gatepass.web.feed.heartbeat import Present
 from gatepass.web.feed.pages import Pages
 from gatepass.web.feed.source import Source, Step
-from gatepass.web.feed.subscribe_query import Question
+from gatepass.web.feed.subscribe_query import Subscription
 
 # Followers spread over the nodes again now and then. Long streams also lose time: a thousandth of
 # a stream's age is taken off every stamp, for clocks that run at different speeds.
@@ -31,7 +31,7 @@ class Stream:
     Args:
         node: which serves it.
         source: what changes come from.
-        question: what the follower asked for.
+        subscription: what the follower asked for.
         present: what the registry knows of it.
         is_given: lets the registry know that it is about to be vouched for; may raise Unavailable.
         still_good: whether its key is; may raise Unavailable.
@@ -42,7 +42,7 @@ class Stream:
         self,
         node: Node,
         source: Source,
-        question: Question,
+        subscription: Subscription,
         present: Present,
         is_given: Callable[[], Awaitable[None]],
         still_good: Callable[[], bool],
@@ -50,8 +50,8 @@ class Stream:
     ) -> None:
         self._node = node
         self._source = source
-        self._limits = question.limits
-        self._asked_for = question.position
+        self._limits = subscription.limits
+        self._asked_for = subscription.position
         self._present = present
         self._is_given = is_given
         self._still_good = still_good
