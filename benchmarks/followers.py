@@ -132,14 +132,14 @@ def _meanwhile(bench: Bench, copy: Path) -> Iterator[Result]:
 
 
 def _verifier_key(registry: Database) -> str:
-    with registry.changing(_now()) as change:
-        return verifier_keys.create(change.session, Actor.command_line(), label="Benchmark")[1]
+    with registry.write(_now()) as change:
+        return verifier_keys.create(change, Actor.command_line(), label="Benchmark")[1]
 
 
 def _seconds_to_follow(node: Server, key: str, directory: Path, registry: Database) -> float:
     """Follow until the copy in *directory* is current, and end it."""
-    with registry.reading(_now()) as session:
-        there = revisions.here(session)
+    with registry.read(_now()) as reading:
+        there = revisions.here(reading)
     started = time.perf_counter()
     verifier = Verifier.follow(
         f"http://127.0.0.1:{node.port}", key=key, directory=directory, wait=_LONGEST_S
@@ -159,8 +159,8 @@ def _change(registry: Database, number: int, at_a_time: int = AT_A_TIME) -> None
     numbers = Random(number).sample(range(LARGE), number)
     for at in range(0, number, at_a_time):
         some = [decode_grant(sample_grants.record(each)) for each in numbers[at : at + at_a_time]]
-        with registry.changing(_now()) as change:
-            publish_grants(change.session, some)
+        with registry.write(_now()) as change:
+            publish_grants(change, some)
 
 
 def _now() -> int:

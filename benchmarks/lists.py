@@ -94,11 +94,11 @@ def _of_people(bench: Bench) -> Iterator[Result]:
 def _registry(path: Path, tokens: int) -> Database:
     database = Database(f"sqlite:///{path}")
     create_schema(database)
-    with database.changing(_NOW) as change:
+    with database.write(_NOW) as change:
         line = Actor.command_line()
-        company = companies.create(change.session, line, catalogue=CATALOGUE, name="Many")
+        company = companies.create(change, line, catalogue=CATALOGUE, name="Many")
         user = users.create(
-            change.session,
+            change,
             line,
             company=company.id,
             email="ada@example.com",
@@ -107,8 +107,8 @@ def _registry(path: Path, tokens: int) -> Database:
             password_hash="none",
         )
         access_tokens.create(
-            change.session,
-            users.on_behalf_of(change.session, user.id),
+            change,
+            users.on_behalf_of(change, user.id),
             catalogue=CATALOGUE,
             label="Settlement",
             kind="api",
@@ -121,7 +121,7 @@ def _registry(path: Path, tokens: int) -> Database:
 def _people(path: Path, number: int) -> Database:
     """A company of *number* users, each of whom signed in once, as the audit log tells."""
     database = _registry(path, 1)
-    with database.changing(_NOW) as change:
+    with database.write(_NOW) as change:
         ada = change.session.execute(select(tables.users)).one()._asdict()
         change.session.execute(
             insert(tables.users),
@@ -182,13 +182,13 @@ _LISTS: dict[str, Callable[..., object]] = {
 
 def _page_ms(database: Database, read: Callable[..., object]) -> float:
     times = []
-    with database.reading(_NOW) as session:
-        ada = users.by_email(session, "ada@example.com")
+    with database.read(_NOW) as reading:
+        ada = users.by_email(reading, "ada@example.com")
         assert ada is not None
-        actor = users.on_behalf_of(session, ada.id)
+        actor = users.on_behalf_of(reading, ada.id)
     for _ in range(_PAGES):
         started = time.perf_counter()
-        with database.reading(_NOW) as session:
-            read(session, actor, limit=50)
+        with database.read(_NOW) as reading:
+            read(reading, actor, limit=50)
         times.append(time.perf_counter() - started)
     return median(times) * 1000

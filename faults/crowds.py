@@ -35,9 +35,9 @@ def crowds(lab: Lab) -> Iterator[Result]:
     slow, sign_ins = lab.number(1_000, 100), lab.number(500, 6)
     installation = Installation(lab.directory)
     database = installation.open()
-    with database.changing(now()) as change:
+    with database.write(now()) as change:
         users.create(
-            change.session,
+            change,
             Actor.command_line(),
             company=installation.company,
             email=_EMAIL,

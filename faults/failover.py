@@ -155,8 +155,8 @@ def _deactivate(rest: Rest, waiting: "queue.SimpleQueue[str]", done: _Done) -> N
 def _reported(installation: Installation) -> int:
     """How often the audit log says that the database has lost changes."""
     database = installation.open()
-    with database.reading(now()) as session:
-        times = history.times_shortened(session)
+    with database.read(now()) as reading:
+        times = history.times_shortened(reading)
     database.close()
     return times
 

@@ -75,13 +75,11 @@ class Installation:
         # As safe as an experiment needs, and quick.
         hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         line = Actor.command_line()
-        with database.changing(now()) as change:
-            company = companies.create(
-                change.session, line, catalogue=CATALOGUE, name="Fault Lines"
-            )
+        with database.write(now()) as change:
+            company = companies.create(change, line, catalogue=CATALOGUE, name="Fault Lines")
             self.company = company.id
             ada = users.create(
-                change.session,
+                change,
                 line,
                 company=company.id,
                 email=EMAIL,
@@ -93,7 +91,7 @@ class Installation:
             self.user = ada.id
             credential = make(LOGIN_TOKEN)
             begin(
-                change.session,
+                change,
                 ada,
                 credential,
                 lifetime_ms=_DAY_MS,
@@ -101,7 +99,7 @@ class Installation:
                 user_agent="an experiment",
             )
             self.login = credential.text
-            self.key = verifier_keys.create(change.session, line, label="experiments")[1]
+            self.key = verifier_keys.create(change, line, label="experiments")[1]
         database.close()
 
     def open(self, url: str | None = None) -> Database:
@@ -118,25 +116,25 @@ class Installation:
         """
         ordinary = {"label": "a token", "kind": "api", "permissions": ["charges:*"]}
         database = self.open()
-        with database.changing(now()) as change:
-            actor = users.on_behalf_of(change.session, self.user)
+        with database.write(now()) as change:
+            actor = users.on_behalf_of(change, self.user)
             first, text = access_tokens.create(
-                change.session, actor, catalogue=CATALOGUE, **(ordinary | fields)
+                change, actor, catalogue=CATALOGUE, **(ordinary | fields)
             )
             found = select(tables.access_tokens).where(tables.access_tokens.c.id == first.id)
             row = change.session.execute(found).one()._asdict()
-            grant = publishing.published_grant(change.session, first.id)
+            grant = publishing.published_grant(change, first.id)
             assert grant is not None
         texts = [text]
         while len(texts) < count:
             made = [make(ACCESS_TOKEN) for _ in range(min(_AT_ONCE, count - len(texts)))]
-            with database.changing(now()) as change:
+            with database.write(now()) as change:
                 change.session.execute(
                     insert(tables.access_tokens),
                     [row | {"id": each.id, "digest": each.digest} for each in made],
                 )
                 publishing.publish_grants(
-                    change.session,
+                    change,
                     [replace(grant, id=each.id, digest=each.digest) for each in made],
                 )
             texts += [each.text for each in made]

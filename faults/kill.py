@@ -350,11 +350,11 @@ Rows = set[tuple[str, str, bytes]]
 def registry_rows(installation: Installation) -> Rows:
     """All grants, holders and company rules of the registry."""
     database = installation.open()
-    with database.reading(now()) as session:
+    with database.read(now()) as reading:
         found = {
             (table, row.id, bytes(row.record))
             for table in TABLES
-            for row in session.execute(text(f"SELECT id, record FROM {table}"))
+            for row in reading.session.execute(text(f"SELECT id, record FROM {table}"))
         }
     database.close()
     return found

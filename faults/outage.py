@@ -105,9 +105,9 @@ def _judged(
 
 def _deactivate(installation: Installation, url: str, text: str) -> None:
     database = installation.open(url)
-    with database.changing(now()) as change:
-        actor = users.on_behalf_of(change.session, installation.user)
-        access_tokens.deactivate(change.session, actor, text[:21])
+    with database.write(now()) as change:
+        actor = users.on_behalf_of(change, installation.user)
+        access_tokens.deactivate(change, actor, text[:21])
     database.close()
 
 

@@ -23,7 +23,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 from tests.postgresql import Cluster
 
 from faults.experiments import Finding, Lab, Result, experiment
@@ -42,7 +41,7 @@ from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage import revisions
-from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.database import Change, Database, Reading
 from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.storage.tables import metadata
 from gatepass.registry.tokens import access_tokens
@@ -50,7 +49,7 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
 from gatepass.verify.replica import frames
 from gatepass.verify.replica.database_follower import Feed, Follower
-from gatepass.verify.replica.grant_copy import Change, Position, open_copy, position
+from gatepass.verify.replica.grant_copy import ChangedRow, Position, open_copy, position
 from gatepass.verify.replica.streamed_copy import StreamedCopy
 
 _STALENESS_MS = 10_000
@@ -178,12 +177,12 @@ class _Schedule(RuleBasedStateMachine):
         """A company with three people."""
         self._did["schedules"] += 1
         line = Actor.command_line()
-        with self._database.changing(now()) as change:
-            company = companies.create(change.session, line, catalogue=CATALOGUE, name="Schedules")
+        with self._database.write(now()) as change:
+            company = companies.create(change, line, catalogue=CATALOGUE, name="Schedules")
             self._company = company.id
             for name in ("ada", "bob", "eve"):
                 user = users.create(
-                    change.session,
+                    change,
                     line,
                     company=company.id,
                     email=f"{name}@example.com",
@@ -198,10 +197,10 @@ class _Schedule(RuleBasedStateMachine):
     def make_token(self, who: int, permissions: list[str], networks: list[str]) -> None:
         """Someone makes a token, if they may."""
 
-        def make_one(session: Session) -> None:
+        def make_one(change: Change) -> None:
             made = access_tokens.create(
-                session,
-                users.on_behalf_of(session, self._one(self._users, who)),
+                change,
+                users.on_behalf_of(change, self._one(self._users, who)),
                 catalogue=CATALOGUE,
                 label="scheduled",
                 kind="api",
@@ -218,9 +217,9 @@ class _Schedule(RuleBasedStateMachine):
         """A token changes."""
         wanted = {"permissions": permissions, "networks": networks}
         self._change(
-            lambda session: access_tokens.modify(
-                session,
-                self._ada(session),
+            lambda change: access_tokens.modify(
+                change,
+                self._ada(change),
                 self._one(self._tokens, which),
                 catalogue=CATALOGUE,
                 changes=wanted,
@@ -232,8 +231,8 @@ class _Schedule(RuleBasedStateMachine):
     def end_token(self, which: int) -> None:
         """A token is deactivated."""
         self._change(
-            lambda session: access_tokens.deactivate(
-                session, self._ada(session), self._one(self._tokens, which)
+            lambda change: access_tokens.deactivate(
+                change, self._ada(change), self._one(self._tokens, which)
             )
         )
 
@@ -241,8 +240,8 @@ class _Schedule(RuleBasedStateMachine):
     def change_role(self, who: int, role: str) -> None:
         """Bob or Eve gets another role."""
         self._change(
-            lambda session: user_changes.change_role(
-                session, self._ada(session), self._one(self._users[1:], who), role=role
+            lambda change: user_changes.change_role(
+                change, self._ada(change), self._one(self._users[1:], who), role=role
             )
         )
 
@@ -250,9 +249,9 @@ class _Schedule(RuleBasedStateMachine):
     def shut_out(self, who: int, tokens: Any) -> None:
         """Bob's or Eve's account ends."""
         self._change(
-            lambda session: user_changes.deactivate(
-                session,
-                self._ada(session),
+            lambda change: user_changes.deactivate(
+                change,
+                self._ada(change),
                 self._one(self._users[1:], who),
                 access_tokens=tokens,
             )
@@ -262,11 +261,11 @@ class _Schedule(RuleBasedStateMachine):
     def sign_in(self, who: int) -> None:
         """Someone signs in."""
 
-        def sign_in(session: Session) -> None:
-            user = users.get(session, self._one(self._users, who))
+        def sign_in(change: Change) -> None:
+            user = users.get(change, self._one(self._users, who))
             credential = make(LOGIN_TOKEN)
             begin(
-                session,
+                change,
                 user,
                 credential,
                 lifetime_ms=10_000_000,
@@ -283,19 +282,19 @@ class _Schedule(RuleBasedStateMachine):
         """A sign-in ends, or is removed as one that ended long ago."""
         login = self._one(self._logins, which)
         if gone:
-            self._change(lambda session: publishing.withdraw_grants(session, [login]))
+            self._change(lambda change: publishing.withdraw_grants(change, [login]))
         else:
-            self._change(lambda session: sessions.deactivate(session, self._ada(session), login))
+            self._change(lambda change: sessions.deactivate(change, self._ada(change), login))
 
     @rule(permissions=st.sampled_from(_SETS), which=_picked)
     def change_roles(self, permissions: list[str], which: int) -> None:
         """A role of the company's own is made, or changed."""
 
-        def change(session: Session) -> None:
+        def make(change: Change) -> None:
             if len(self._roles) < 2:
                 made = roles.create(
-                    session,
-                    self._ada(session),
+                    change,
+                    self._ada(change),
                     catalogue=CATALOGUE,
                     name=f"role {len(self._roles)}",
                     permissions=permissions,
@@ -303,22 +302,22 @@ class _Schedule(RuleBasedStateMachine):
                 self._roles.append(made.id)
             else:
                 roles.modify(
-                    session,
-                    self._ada(session),
+                    change,
+                    self._ada(change),
                     self._one(self._roles, which),
                     catalogue=CATALOGUE,
                     changes={"permissions": permissions},
                 )
 
-        self._change(change)
+        self._change(make)
 
     @rule(networks=st.sampled_from(_NETWORKS))
     def change_allowlist(self, networks: list[str]) -> None:
         """The company's allowlist changes."""
         self._change(
-            lambda session: allowlist.replace(
-                session,
-                self._ada(session),
+            lambda change: allowlist.replace(
+                change,
+                self._ada(change),
                 self._company,
                 [Entry(network, "") for network in networks],
                 confirm=True,
@@ -329,14 +328,14 @@ class _Schedule(RuleBasedStateMachine):
     def change_keys(self, end: bool, which: int) -> None:
         """A verifier key is made, or ended."""
 
-        def change(session: Session) -> None:
+        def make(change: Change) -> None:
             line = Actor.command_line()
             if end and self._keys:
-                verifier_keys.deactivate(session, line, self._one(self._keys, which))
+                verifier_keys.deactivate(change, line, self._one(self._keys, which))
             else:
-                self._keys.append(verifier_keys.create(session, line, label="key")[0].id)
+                self._keys.append(verifier_keys.create(change, line, label="key")[0].id)
 
-        self._change(change)
+        self._change(make)
 
     @rule(days=st.sampled_from([2, 9]))
     def compact(self, days: int) -> None:
@@ -391,24 +390,24 @@ class _Schedule(RuleBasedStateMachine):
 
     def _compare(self, copy: "_Copy") -> None:
         self._did["compared"] += 1
-        with self._database.reading(now()) as session:
-            here = revisions.here(session)
+        with self._database.read(now()) as reading:
+            here = revisions.here(reading)
             registry = _digest(
                 tuple(row)
                 for table in TABLES
-                for row in session.execute(text(_ROWS.format(table=table)))
+                for row in reading.session.execute(text(_ROWS.format(table=table)))
             )
         if copy.digest() != (here, registry):
             raise AssertionError(f"{copy.path.name} differs from the registry")
 
-    def _change(self, make: Callable[[Session], object]) -> None:
+    def _change(self, make: Callable[[Change], object]) -> None:
         # What the rules refuse is no change, as in life.
-        with suppress(GatepassError), self._database.changing(now()) as change:
-            make(change.session)
+        with suppress(GatepassError), self._database.write(now()) as change:
+            make(change)
             self._did["changes"] += 1
 
-    def _ada(self, session: Session) -> Actor:
-        return users.on_behalf_of(session, self._users[0])
+    def _ada(self, reading: Reading) -> Actor:
+        return users.on_behalf_of(reading, self._users[0])
 
     @staticmethod
     def _one(those: list[_T], which: int) -> _T:
@@ -520,18 +519,18 @@ class _EmbeddedCopy(_Copy):
     def _stream(self, here: Position | None) -> bytes:
         """What the server would send."""
         boot_ns = self._clock.boot_ns()
-        with self._database.reading(now()) as session:
-            found = None if here is None else revisions.since(session, here)
-            rows: list[Change] = (
+        with self._database.read(now()) as reading:
+            found = None if here is None else revisions.since(reading, here)
+            rows: list[ChangedRow] = (
                 [
                     (table, key, record, revision)
                     for query in revisions.SNAPSHOT
-                    for table, key, record, revision in session.execute(text(query))
+                    for table, key, record, revision in reading.session.execute(text(query))
                 ]
                 if found is None
                 else found[1]
             )
-            there = revisions.here(session) if found is None else found[0]
+            there = revisions.here(reading) if found is None else found[0]
         opening = frames.Opening(
             protocol=frames.PROTOCOL,
             boot_ns=boot_ns,
@@ -563,12 +562,12 @@ class _Crashing:
         """As the feed does."""
         return self._feed.heartbeat()
 
-    def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:
+    def changes(self, after: Position) -> tuple[Position, Iterable[ChangedRow]] | None:
         """As the feed does, until the reader dies."""
         found = self._feed.changes(after)
         return None if found is None else (found[0], self._until(found[1]))
 
-    def snapshot(self) -> tuple[Position, Iterable[Change]]:
+    def snapshot(self) -> tuple[Position, Iterable[ChangedRow]]:
         """As the feed does, until the reader dies."""
         there, rows = self._feed.snapshot()
         return there, self._until(rows)
@@ -580,7 +579,7 @@ class _Crashing:
         """As the feed does."""
         self._feed.close()
 
-    def _until(self, rows: Iterable[Change]) -> Iterator[Change]:
+    def _until(self, rows: Iterable[ChangedRow]) -> Iterator[ChangedRow]:
         for number, row in enumerate(rows):
             if number == self._after:
                 raise _Crash
@@ -591,12 +590,14 @@ class _Crashing:
 
 def _empty(database: Database) -> None:
     """Leave the schema, and the beginning of a history of its own."""
-    with database.counting(now()) as session:
+    with database.auxiliary_write(now()) as write:
         for table in TABLES:
-            session.execute(text(f"DELETE FROM {table}"))
+            write.session.execute(text(f"DELETE FROM {table}"))
         for table in reversed(metadata.sorted_tables):
             if table.name not in ("revision", "alembic_version"):
-                session.execute(table.delete())
+                write.session.execute(table.delete())
         tag = {"tag": secrets.token_hex(8)}
-        session.execute(text("UPDATE revision SET number = 0, tag = :tag"), tag)
-        session.execute(text("INSERT INTO revisions (number, tag, at) VALUES (0, :tag, 0)"), tag)
+        write.session.execute(text("UPDATE revision SET number = 0, tag = :tag"), tag)
+        write.session.execute(
+            text("INSERT INTO revisions (number, tag, at) VALUES (0, :tag, 0)"), tag
+        )

@@ -29,31 +29,33 @@ def presence(id: str, kind: Literal["node", "embedded"] = "embedded", **more: An
 def meet(database: Database, now: int, *ids: str, copies: bool = True, **more: Any) -> None:
     """Embedded verifiers of these ids are there, and are about to be vouched for if *copies*."""
     for id in ids:
-        with database.counting(now) as session:
-            liveness.meet(session, presence(id, **more))
+        with database.auxiliary_write(now) as write:
+            liveness.meet(write, presence(id, **more))
             if copies:
-                assert liveness.report(session, id, None, now)
+                assert liveness.report(write, id, None, now)
 
 
 def acknowledge(database: Database, now: int, id: str) -> None:
     """It decides by all there is now."""
-    with database.counting(now) as session:
-        assert liveness.report(session, id, revisions.here(session), now)
+    with database.auxiliary_write(now) as write:
+        assert liveness.report(write, id, revisions.here(write), now)
 
 
 def complete(database: Database, now: int) -> int:
     """Complete what is ready, as a node's duty does."""
-    with database.counting(now) as session:
-        return receipts.complete(session)
+    with database.auxiliary_write(now) as write:
+        return receipts.complete(write)
 
 
 def rows(database: Database, table: str) -> list[dict[str, Any]]:
     """All of a table."""
-    with database.reading(0) as session:
-        return [dict(row._mapping) for row in session.execute(text(f"SELECT * FROM {table}"))]
+    with database.read(0) as reading:
+        return [
+            dict(row._mapping) for row in reading.session.execute(text(f"SELECT * FROM {table}"))
+        ]
 
 
 def by_the_sessions_time(patch: pytest.MonkeyPatch) -> None:
     """Let PostgreSQL's clock be what the test says it is."""
     for module in (liveness, receipts):
-        patch.setattr(module, "shared_now", lambda session: session.info["now"])
+        patch.setattr(module, "shared_now", lambda reading: reading.now)

@@ -218,12 +218,12 @@ OpenFeed = Callable[..., Feed]
 
 def here(database: Database) -> Position:
     """The registry's latest position."""
-    with database.reading(time.time_ns() // 1_000_000) as session:
-        return revisions.here(session)
+    with database.read(time.time_ns() // 1_000_000) as reading:
+        return revisions.here(reading)
 
 
 def registry(database: Database) -> dict[tuple[str, str], bytes]:
     """What a follower of everything should have."""
-    with database.reading(time.time_ns() // 1_000_000) as session:
-        rows = [row for query in revisions.SNAPSHOT for row in session.execute(text(query))]
+    with database.read(time.time_ns() // 1_000_000) as reading:
+        rows = [row for query in revisions.SNAPSHOT for row in reading.session.execute(text(query))]
     return {(table, key): bytes(record) for table, key, record, _ in rows if key[:4] != "gpvk"}

@@ -89,8 +89,8 @@ class FollowedCopy:
 
 def published(database: Database) -> Rows:
     """What a copy of the registry has to be."""
-    with database.reading(0) as session:
-        connection = session.connection()
+    with database.read(0) as reading:
+        connection = reading.session.connection()
         return {
             (table, key): (bytes(record), revision)
             for table in TABLES

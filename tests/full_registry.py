@@ -43,33 +43,33 @@ class FullRegistry(SmallRegistry):
         self._fill()
 
     def _hand_out(self) -> tuple[str, Invitation]:
-        with self.changing() as change:
-            key, _ = verifier_keys.create(change.session, Actor.command_line(), label="nginx")
+        with self.write() as change:
+            key, _ = verifier_keys.create(change, Actor.command_line(), label="nginx")
             invitation = invitations.create(
-                change.session,
+                change,
                 self.signed,
                 email="new@northwind.example",
                 role="reporting",
                 lifetime_ms=72 * HOUR,
             )
             roles.create(
-                change.session,
+                change,
                 self.signed,
                 catalogue=self.catalogue,
                 name="Desk",
                 permissions=["charges:get"],
             )
             allowlist.replace(
-                change.session,
+                change,
                 Actor.command_line(),
                 self.contoso.id,
                 [Entry("203.0.113.0/24", "office")],
             )
-        with self.database.counting(self.now) as session:
-            assert password_resets.request(session, "ada@northwind.example", None)
-        with self.changing() as change:
+        with self.database.auxiliary_write(self.now) as write:
+            assert password_resets.request(write, "ada@northwind.example", None)
+        with self.write() as change:
             email_changes.request(
-                change.session, self.signed, self.bob.user or "", email="robert@northwind.example"
+                change, self.signed, self.bob.user or "", email="robert@northwind.example"
             )
         return key.id, invitation
 
@@ -121,10 +121,10 @@ class FullRegistry(SmallRegistry):
                 "staleness_ms": 10_000,
             },
         }
-        with self.database.counting(self.now) as session:
+        with self.database.auxiliary_write(self.now) as write:
             for table, row in rows.items():
-                session.execute(insert(table), row)
-            session.execute(
+                write.session.execute(insert(table), row)
+            write.session.execute(
                 update(t.users)
                 .where(t.users.c.id == self.ada.id)
                 .values(totp_sealed=b"\x00\xffsealed", operator=True)
@@ -133,5 +133,5 @@ class FullRegistry(SmallRegistry):
 
 def measured(database: Database) -> Contents:
     """What a database holds."""
-    with database.reading(NOW) as session:
-        return contents.measure(session.connection(), lambda rows: None)
+    with database.read(NOW) as reading:
+        return contents.measure(reading.session.connection(), lambda rows: None)

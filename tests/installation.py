@@ -41,9 +41,9 @@ class Installation:
         self.ada = self.new_user("ada@example.com", "Ada Lovelace", operator=True)
 
     def new_company(self, name: str) -> Company:
-        with self.node.database.changing(self.node.clock.now()) as change:
+        with self.node.database.write(self.node.clock.now()) as change:
             return companies.create(
-                change.session, Actor.command_line(), catalogue=self.node.catalogue, name=name
+                change, Actor.command_line(), catalogue=self.node.catalogue, name=name
             )
 
     def new_user(
@@ -55,9 +55,9 @@ class Installation:
         company: Company | None = None,
         operator: bool = False,
     ) -> User:
-        with self.node.database.changing(self.node.clock.now()) as change:
+        with self.node.database.write(self.node.clock.now()) as change:
             return users.create(
-                change.session,
+                change,
                 Actor.command_line(),
                 company=(company or self.company).id,
                 email=email,
@@ -68,8 +68,8 @@ class Installation:
             )
 
     def verifier_key(self, label: str = "nginx") -> str:
-        with self.node.database.changing(self.node.clock.now()) as change:
-            return verifier_keys.create(change.session, Actor.command_line(), label=label)[1]
+        with self.node.database.write(self.node.clock.now()) as change:
+            return verifier_keys.create(change, Actor.command_line(), label=label)[1]
 
     def client(self, token: str | None = None, *, peer: str = "127.0.0.1") -> httpx.Client:
         """A client without cookies of its own; with *token*, it sends that as the bearer."""

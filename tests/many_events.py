@@ -25,5 +25,5 @@ def write_events(database: Database, company: str, number: int, *, at: int, **mo
         {"id": f"evt_{at}_{n}", "at": at - n, "subject_id": f"gplt_{at}_{n}", **ordinary, **more}
         for n in reversed(range(number))
     ]
-    with database.counting(at) as session:
-        session.execute(insert(audit_events), rows)
+    with database.auxiliary_write(at) as write:
+        write.session.execute(insert(audit_events), rows)

@@ -19,7 +19,7 @@ from gatepass.verify.freshness import BOOT_CLOCK
 from gatepass.verify.grant_file import TABLES
 from gatepass.verify.replica import frames
 from gatepass.verify.replica.frames import MEDIA_TYPE, PROTOCOL, Frame, Opening, Reached
-from gatepass.verify.replica.grant_copy import Change, Position
+from gatepass.verify.replica.grant_copy import ChangedRow, Position
 
 KEY = make("gpvk")
 HEARTBEAT_SECONDS = 0.1
@@ -141,7 +141,7 @@ class ScriptedFeed:
         """From now on it is another history."""
         self.history = {number: secrets.token_hex(8) for number in self.history}
 
-    def since(self, after: int) -> list[Change]:
+    def since(self, after: int) -> list[ChangedRow]:
         return [
             (table, key, record, revision)
             for (table, key), (record, revision) in self.rows.items()

@@ -9,7 +9,6 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.credentials import LOGIN_TOKEN, make, parse
@@ -64,24 +63,24 @@ class SmallRegistry:
         self.ada = self.user(self.northwind, "ada@northwind.example", "Ada Lovelace")
         self.carl = self.user(self.contoso, "carl@contoso.example", "Carl Gauss")
 
-    def changing(self) -> Any:
-        return self.database.changing(self.now)
+    def write(self) -> Any:
+        return self.database.write(self.now)
 
-    def reading(self) -> Any:
-        return self.database.reading(self.now)
+    def read(self) -> Any:
+        return self.database.read(self.now)
 
     def company(self, name: str) -> Company:
-        with self.changing() as change:
+        with self.write() as change:
             return companies.create(
-                change.session, Actor.command_line(), catalogue=self.catalogue, name=name
+                change, Actor.command_line(), catalogue=self.catalogue, name=name
             )
 
     def user(
         self, company: Company, email: str, name: str = "Someone", role: str = "admin"
     ) -> User:
-        with self.changing() as change:
+        with self.write() as change:
             return users.create(
-                change.session,
+                change,
                 Actor.command_line(),
                 company=company.id,
                 email=email,
@@ -98,9 +97,9 @@ class SmallRegistry:
 
     def signed_in(self, user: User, address: str | None = ADDRESS) -> Actor:
         """The user with a login token of 3 hours, as the web would have it."""
-        with self.changing() as change:
+        with self.write() as change:
             authentication = begin(
-                change.session,
+                change,
                 user,
                 make(LOGIN_TOKEN),
                 lifetime_ms=3 * HOUR,
@@ -116,15 +115,15 @@ class SmallRegistry:
     def token(self, actor: Actor, **fields: Any) -> tuple[AccessToken, str]:
         """Make an access token; what isn't named is ordinary."""
         ordinary = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:create"]}
-        with self.changing() as change:
+        with self.write() as change:
             return access_tokens.create(
-                change.session, actor, catalogue=self.catalogue, **(ordinary | fields)
+                change, actor, catalogue=self.catalogue, **(ordinary | fields)
             )
 
     def modify(self, actor: Actor, token: AccessToken, if_match: Any = None, **changes: Any) -> Any:
-        with self.changing() as change:
+        with self.write() as change:
             return access_tokens.modify(
-                change.session,
+                change,
                 actor,
                 token.id,
                 catalogue=self.catalogue,
@@ -134,8 +133,8 @@ class SmallRegistry:
 
     def get(self, token: AccessToken) -> AccessToken:
         """The token as the command line sees it."""
-        with self.reading() as session:
-            return access_tokens.get(session, Actor.command_line(), token.id)
+        with self.read() as reading:
+            return access_tokens.get(reading, Actor.command_line(), token.id)
 
     def decide(self, token: str, permission: str = "charges:create", **call: Any) -> Decision:
         """What is decided by the rows that were published."""
@@ -143,11 +142,11 @@ class SmallRegistry:
         assert credential is not None
         if "address" in call:
             call["address"] = parse_address(call["address"])
-        with self.reading() as session:
-            grant = published_grant(session, credential.id)
+        with self.read() as reading:
+            grant = published_grant(reading, credential.id)
             assert grant is not None
-            holder = published_holder(session, grant.user)
-            rules = published_rules(session, grant.company)
+            holder = published_holder(reading, grant.user)
+            rules = published_rules(reading, grant.company)
         return decide(grant, holder, rules, Call(credential, permission, **call), self.now)
 
     def reason(self, token: str, permission: str = "charges:create", **call: Any) -> Reason:
@@ -158,20 +157,20 @@ class SmallRegistry:
         actor = Actor.command_line()
         if company is not None:
             actor = replace(actor, company=company.id)
-        with self.reading() as session:
-            return search.list_(session, actor, limit=200, **filters).items[::-1]
+        with self.read() as reading:
+            return search.list_(reading, actor, limit=200, **filters).items[::-1]
 
     def revision(self) -> int:
-        with self.reading() as session:
-            number: int = session.execute(text("SELECT number FROM revision")).scalar_one()
+        with self.read() as reading:
+            number: int = reading.session.execute(text("SELECT number FROM revision")).scalar_one()
             return number
 
     def _acting(self, kind: Any, credential: str, name: str, address: str | None) -> Actor:
-        with self.reading() as session:
-            grant = published_grant(session, credential)
+        with self.read() as reading:
+            grant = published_grant(reading, credential)
             assert grant is not None
-            holder = published_holder(session, grant.user)
-            rules = published_rules(session, grant.company)
+            holder = published_holder(reading, grant.user)
+            rules = published_rules(reading, grant.company)
         return Actor(
             kind=kind,
             company=grant.company,
@@ -198,10 +197,9 @@ def _everything(registry: SmallRegistry, but: str) -> dict[str, list[Any]]:
         "authentications access_tokens verifier_keys audit_events grants holders company_rules "
         "invitations password_resets email_changes outgoing_mail"
     )
-    session: Session
-    with registry.reading() as session:
+    with registry.read() as reading:
         return {
-            name: sorted(map(repr, session.execute(text(f"SELECT * FROM {name}"))))
+            name: sorted(map(repr, reading.session.execute(text(f"SELECT * FROM {name}"))))
             for name in names.split()
             if name not in but.split()
         }

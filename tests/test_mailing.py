@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.grants import Holder
 from gatepass.mail.conversation import Limits
@@ -17,7 +16,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import publish, published_holder
 from gatepass.registry.membership import invitation_links, invitations, outbox, password_resets
 from gatepass.registry.membership.invitations import Invitation
-from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.database import Change, Database
 from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
 from gatepass.registry.storage.tables import users
 from gatepass.settings import Settings
@@ -55,23 +54,23 @@ def mailing(registry: SmallRegistry, port: int) -> Mailing:
 
 
 def invite(registry: SmallRegistry, actor: Actor, email: str = "new@example.com") -> Invitation:
-    with registry.changing() as change:
+    with registry.write() as change:
         return invitations.create(
-            change.session, actor, email=email, role="reporting", lifetime_ms=LIFETIME
+            change, actor, email=email, role="reporting", lifetime_ms=LIFETIME
         )
 
 
 def seen(registry: SmallRegistry, actor: Actor) -> Invitation:
     """The only invitation as the list shows it."""
-    with registry.reading() as session:
-        (one,) = invitations.list_(session, actor).items
+    with registry.read() as reading:
+        (one,) = invitations.list_(reading, actor).items
     return one
 
 
 def opens(registry: SmallRegistry, token: str) -> bool:
-    with registry.reading() as session:
+    with registry.read() as reading:
         try:
-            invitation_links.look(session, token, "198.51.100.7")
+            invitation_links.look(reading, token, "198.51.100.7")
         except invitation_links.BrokenLink:
             return False
     return True
@@ -105,8 +104,8 @@ def test_a_server_that_is_away_is_tried_again_ever_more_seldom_until_it_is_back(
     assert seen(registry, ada).delivery_trouble == "The mail server refuses connections."
     for pause in (30_000, 2 * MINUTE, 10 * MINUTE, HOUR, HOUR):
         registry.now += pause - 1
-        with registry.reading() as session:
-            assert not outbox.any_due(session)
+        with registry.read() as reading:
+            assert not outbox.any_due(reading)
         registry.now += 1
         ours.send_due()
     registry.now += HOUR
@@ -166,8 +165,8 @@ def test_a_refusal_for_good_is_given_up_and_told(
     ours.send_due()
     assert mailbox.tried == 1
     # A person can still have it sent again.
-    with registry.changing() as change:
-        invitations.resend(change.session, ada, seen(registry, ada).id, lifetime_ms=LIFETIME)
+    with registry.write() as change:
+        invitations.resend(change, ada, seen(registry, ada).id, lifetime_ms=LIFETIME)
     ours.send_due()
     assert seen(registry, ada).delivered_at == registry.now
 
@@ -204,8 +203,8 @@ def test_who_dies_before_handing_over_is_followed_by_another(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox
 ) -> None:
     invite(registry, ada)
-    with registry.database.counting(registry.now) as session:
-        claimed = outbox.claim(session)
+    with registry.database.auxiliary_write(registry.now) as write:
+        claimed = outbox.claim(write)
     assert claimed is not None
     ours = mailing(registry, mailbox.port)
     registry.now += outbox.LEASE_MS - 1
@@ -220,15 +219,15 @@ def test_who_was_slow_and_not_dead_comes_too_late(registry: SmallRegistry, ada: 
     invite(registry, ada)
     claims = []
     for _ in range(2):
-        with registry.database.counting(registry.now) as session:
-            claims.append(outbox.claim(session))
+        with registry.database.auxiliary_write(registry.now) as write:
+            claims.append(outbox.claim(write))
         registry.now += outbox.LEASE_MS
     slow, quick = claims
     assert slow is not None
     assert quick is not None
-    with registry.database.counting(registry.now) as session:
-        assert not outbox.hand_over(session, slow)
-        assert outbox.hand_over(session, quick)
+    with registry.database.auxiliary_write(registry.now) as write:
+        assert not outbox.hand_over(write, slow)
+        assert outbox.hand_over(write, quick)
 
 
 def test_of_two_who_claim_the_same_mail_the_second_gets_none(
@@ -238,12 +237,12 @@ def test_of_two_who_claim_the_same_mail_the_second_gets_none(
     seconds: list[object] = []
 
     def claim() -> None:
-        with registry.database.counting(registry.now) as session:
-            seconds.append(outbox.claim(session))
+        with registry.database.auxiliary_write(registry.now) as write:
+            seconds.append(outbox.claim(write))
 
     second = threading.Thread(target=claim)
-    with registry.database.counting(registry.now) as session:
-        assert outbox.claim(session) is not None
+    with registry.database.auxiliary_write(registry.now) as write:
+        assert outbox.claim(write) is not None
         second.start()
         # It has read what the first is about to change, and waits.
         second.join(0.3)
@@ -256,10 +255,10 @@ def test_who_dies_while_handing_over_is_not(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox
 ) -> None:
     invite(registry, ada)
-    with registry.database.counting(registry.now) as session:
-        claimed = outbox.claim(session)
+    with registry.database.auxiliary_write(registry.now) as write:
+        claimed = outbox.claim(write)
         assert claimed is not None
-        assert outbox.hand_over(session, claimed)
+        assert outbox.hand_over(write, claimed)
     for _ in range(5):
         registry.now += HOUR
         mailing(registry, mailbox.port).send_due()
@@ -303,18 +302,18 @@ def test_what_ended_meanwhile_is_not_sent(
     made = invite(registry, ada)
 
     def happens() -> None:
-        with registry.changing() as change:
+        with registry.write() as change:
             if what == "deactivated":
-                invitations.deactivate(change.session, ada, made.id)
+                invitations.deactivate(change, ada, made.id)
             elif what == "replaced":
-                invitations.resend(change.session, ada, made.id, lifetime_ms=LIFETIME)
+                invitations.resend(change, ada, made.id, lifetime_ms=LIFETIME)
             else:
-                end_user(change.session, registry.ada.id)
+                end_user(change, registry.ada.id)
 
     ours = mailing(registry, mailbox.port)
     ours.post = Meanwhile(mailbox.port, happens)
-    with registry.database.counting(registry.now) as session:
-        claimed = outbox.claim(session)
+    with registry.database.auxiliary_write(registry.now) as write:
+        claimed = outbox.claim(write)
     assert claimed is not None
     ours._send(claimed)
     assert mailbox.messages == []
@@ -341,8 +340,8 @@ def test_one_who_hangs_after_taking_a_mail_gets_it_once_and_the_others_too(
         registry.now += HOUR
         ours.send_due()
         assert len(server.talks) == 2
-    with registry.reading() as session:
-        page = invitations.list_(session, ada)
+    with registry.read() as reading:
+        page = invitations.list_(reading, ada)
     assert all(one.delivered_at is not None for one in page.items)
 
 
@@ -367,8 +366,8 @@ def test_a_mail_that_a_server_is_stuck_on_does_not_stop_the_others(
             registry.now += 1
             invite(registry, ada, f"{name}@example.com")
         ours.send_due()
-    with registry.reading() as session:
-        after, stuck = invitations.list_(session, ada).items
+    with registry.read() as reading:
+        after, stuck = invitations.list_(reading, ada).items
     assert after.delivered_at is not None
     assert stuck.delivered_at is None
     assert stuck.delivery_trouble == (
@@ -439,9 +438,9 @@ def test_a_link_that_somebody_took_ends_the_mail(
     tokens: list[str] = []
 
     def take() -> None:
-        with registry.changing() as change:
+        with registry.write() as change:
             _, token = invitations.take_link(
-                change.session, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
+                change, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
             )
         tokens.append(token)
 
@@ -461,14 +460,14 @@ def test_nothing_that_is_stored_is_a_link_and_nothing_else_either(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     invite(registry, ada)
-    with registry.database.counting(registry.now) as session:
-        assert password_resets.request(session, "carl@contoso.example", None)
+    with registry.database.auxiliary_write(registry.now) as write:
+        assert password_resets.request(write, "carl@contoso.example", None)
     caplog.set_level("DEBUG")
     mailing(registry, mailbox.port).send_due()
     secrets = [mailbox.token(number)[21:53] for number in (0, 1)]
-    with registry.reading() as session:
+    with registry.read() as reading:
         for table in ("invitations", "password_resets", "outgoing_mail", "audit_events"):
-            kept = repr(session.execute(text(f"SELECT * FROM {table}")).all())
+            kept = repr(reading.session.execute(text(f"SELECT * FROM {table}")).all())
             assert not any(secret in kept for secret in secrets)
     ours = [one.getMessage() for one in caplog.records if one.name.startswith("gatepass")]
     assert not any(secret in said for secret in secrets for said in ours)
@@ -477,23 +476,23 @@ def test_nothing_that_is_stored_is_a_link_and_nothing_else_either(
 def test_a_password_reset_arrives_for_those_it_is_for(
     registry: SmallRegistry, mailbox: Mailbox
 ) -> None:
-    with registry.database.counting(registry.now) as session:
-        assert password_resets.request(session, "ADA@northwind.example", "198.51.100.7")
+    with registry.database.auxiliary_write(registry.now) as write:
+        assert password_resets.request(write, "ADA@northwind.example", "198.51.100.7")
     mailing(registry, mailbox.port).send_due()
     assert mailbox.recipients == ["ada@northwind.example"]
     assert mailbox.link().startswith(f"{PUBLIC_URL}/password-resets/gprs_")
 
 
-def end_user(session: Session, user: str) -> None:
+def end_user(change: Change, user: str) -> None:
     """As ``users.deactivate`` leaves it, for what mail has to know of it."""
-    holder = published_holder(session, user)
+    holder = published_holder(change, user)
     assert holder is not None
-    session.execute(
-        update(users).where(users.c.id == user).values(deactivated_at=session.info["now"])
+    change.session.execute(
+        update(users).where(users.c.id == user).values(deactivated_at=change.now)
     )
-    publish(session, Holder(user, holder.company, False, holder.role))
+    publish(change, Holder(user, holder.company, False, holder.role))
 
 
 def state(registry: SmallRegistry) -> str:
-    with registry.reading() as session:
-        return str(session.execute(select(outgoing_mail_table.c.state)).scalar_one())
+    with registry.read() as reading:
+        return str(reading.session.execute(select(outgoing_mail_table.c.state)).scalar_one())

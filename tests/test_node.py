@@ -26,14 +26,14 @@ def node(tmp_path: Path, postgresql_url: str) -> Iterator[Node]:
 
 
 def change(node: Node, name: str) -> bool:
-    with node.database.changing(node.clock.now()) as change:
-        companies.create(change.session, Actor.command_line(), catalogue=node.catalogue, name=name)
+    with node.database.write(node.clock.now()) as change:
+        companies.create(change, Actor.command_line(), catalogue=node.catalogue, name=name)
     return change.confirmed
 
 
 def stands(node: Node, name: str) -> bool:
-    with node.database.reading(node.clock.now()) as session:
-        return companies.by_name(session, name) is not None
+    with node.database.read(node.clock.now()) as reading:
+        return companies.by_name(reading, name) is not None
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -45,8 +45,8 @@ def test_a_node_that_serves_is_known_and_keeps_up(node: Node) -> None:
     assert row["id"] == identity(node.settings.grant_path)
     assert (row["kind"], row["address"], row["key_id"]) == ("node", "127.0.0.1:8790", None)
     assert row["staleness_ms"] == 10_000
-    with node.database.changing(node.clock.now()) as change:
-        revision: int = change.session.info["revision"]
+    with node.database.write(node.clock.now()) as change:
+        revision = change.revision
     soon(lambda: rows(node.database, "nodes")[0]["revision"] >= revision)
 
 
@@ -58,9 +58,9 @@ def test_a_receipt_is_completed_by_itself(node: Node) -> None:
     assert ada.post(f"/v1/access-tokens/{token}/deactivate").status_code == 200
 
     def told() -> Any:
-        with node.database.reading(node.clock.now()) as session:
+        with node.database.read(node.clock.now()) as reading:
             return search.list_(
-                session, Actor.command_line(), action="access_token.refused_everywhere"
+                reading, Actor.command_line(), action="access_token.refused_everywhere"
             ).items
 
     (event,) = soon(told)
@@ -78,10 +78,10 @@ def test_an_address_that_stands_for_every_one_is_told_by_the_public_one(node: No
 
 def test_one_that_is_forgotten_is_met_again(node: Node) -> None:
     soon(lambda: rows(node.database, "nodes"))
-    with node.database.counting(node.clock.now()) as session:
-        session.execute(delete(tables.nodes))
+    with node.database.auxiliary_write(node.clock.now()) as write:
+        write.session.execute(delete(tables.nodes))
     # It finds out when it reports the next time.
-    with node.database.changing(node.clock.now()):
+    with node.database.write(node.clock.now()):
         pass
     assert soon(lambda: rows(node.database, "nodes"))
 

@@ -34,8 +34,8 @@ def requests(registry: SmallRegistry, woken: list[str]) -> ResetRequests:
 
 
 def count(registry: SmallRegistry, table: str) -> int:
-    with registry.reading() as session:
-        return session.scalar(text(f"SELECT count(*) FROM {table}")) or 0
+    with registry.read() as reading:
+        return reading.session.scalar(text(f"SELECT count(*) FROM {table}")) or 0
 
 
 class Watched:
@@ -89,7 +89,7 @@ def test_what_no_account_asks_for_writes_nothing(registry: SmallRegistry, woken:
         for email in ("", "no address", "\x00", "\ud800@x", "ü" * 400):
             requests.take(email, ADDRESS)
         requests.handle()
-    assert (watched.used, woken) == (["reading"], [])
+    assert (watched.used, woken) == (["read"], [])
 
 
 def test_asking_again_and_again_costs_three_mails_an_hour(
@@ -155,7 +155,7 @@ def test_an_outage_ends_nothing(
         raise Unavailable("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(registry.database, "reading", away)
+        patch.setattr(registry.database, "read", away)
         requests.take(ADA, ADDRESS)
         requests.handle()
     requests.take(ADA, ADDRESS)

@@ -34,11 +34,11 @@ def test_a_trial_is_shown_with_what_follows_it_and_cleared_with_it(
 
 
 def start_trial() -> None:
-    with opened() as node, node.database.changing(node.clock.now()) as change:
-        ada = users.by_email(change.session, "ada@acme.example")
+    with opened() as node, node.database.write(node.clock.now()) as change:
+        ada = users.by_email(change, "ada@acme.example")
         assert ada is not None
         login = begin(
-            change.session,
+            change,
             ada,
             make(LOGIN_TOKEN),
             lifetime_ms=60_000,
@@ -48,4 +48,4 @@ def start_trial() -> None:
         actor = Actor(
             "user", ada.company, ada.id, ada.name, frozenset({"*"}), login.id, login.address
         )
-        allowlist.replace(change.session, actor, ada.company, [OFFICE], confirm=True)
+        allowlist.replace(change, actor, ada.company, [OFFICE], confirm=True)

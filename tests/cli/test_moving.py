@@ -100,7 +100,7 @@ def test_the_sealing_key_is_asked_for_where_it_is_needed(
     backup = str(tmp_path / "backup")
     with opened() as node:
         node.sealing.make()
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             sealed = node.sealing.seal(b"x", owner="ada")
             change.session.execute(update(users).values(totp_sealed=sealed))
         key = node.sealing.path
@@ -139,13 +139,13 @@ def test_a_company_that_nobody_can_administer_any_more_gets_an_administrator(
     init = ("init", "--company", "ACME", "--email", "eve@acme.example", "--password-stdin")
     installed("export", backup)
     assert "A company named ACME already exists" in installed(*init, stdin=PASSWORD).err
-    with opened() as node, node.database.changing(node.clock.now()) as change:
+    with opened() as node, node.database.write(node.clock.now()) as change:
         ada = change.session.scalars(select(users.c.id)).one()
-        with node.database.reading(0) as reading:
-            acme = reading.scalars(select(companies.c.id)).one()
+        with node.database.read(0) as reading:
+            acme = reading.session.scalars(select(companies.c.id)).one()
         operator = Actor.command_line()
         create(
-            change.session,
+            change,
             operator,
             company=acme,
             email="bob@acme.example",
@@ -153,7 +153,7 @@ def test_a_company_that_nobody_can_administer_any_more_gets_an_administrator(
             role="admin",
             password_hash="-",
         )
-        user_changes.deactivate(change.session, operator, ada)
+        user_changes.deactivate(change, operator, ada)
     said = installed("restore", backup)
     assert "No active administrator is left in: Acme. Give it one: gatepass init" in said.err
     said = installed(*init, stdin=PASSWORD)

@@ -25,13 +25,13 @@ def token(installed: Any) -> str:
 def make(*labels: str, **fields: Any) -> str:
     """Make a token of each label, all in one moment; the last one's text."""
     text = ""
-    with opened() as node, node.database.changing(node.clock.now()) as change:
-        ada = users.by_email(change.session, "ada@acme.example")
+    with opened() as node, node.database.write(node.clock.now()) as change:
+        ada = users.by_email(change, "ada@acme.example")
         assert ada is not None
         for label in labels:
             _, text = access_tokens.create(
-                change.session,
-                users.on_behalf_of(change.session, ada.id),
+                change,
+                users.on_behalf_of(change, ada.id),
                 catalogue=node.catalogue,
                 label=label,
                 kind="api",
@@ -63,7 +63,7 @@ def test_a_token_is_listed_and_shown_without_its_text(installed: Any, token: str
 def test_no_label_reorders_the_terminal(installed: Any, token: str) -> None:
     """Older releases took labels with bidirectional controls; in JSON they stay, escaped."""
     id, label = token[:21], "x\u202eyl\u2066thgiN\x9b31m"
-    with opened() as node, node.database.changing(node.clock.now()) as change:
+    with opened() as node, node.database.write(node.clock.now()) as change:
         change.session.execute(update(tables.access_tokens).values(label=label))
     said = [installed("token", *arguments) for arguments in (("list",), ("show", id))]
     said += [installed("token", *arguments, "--json") for arguments in (("list",), ("show", id))]

@@ -17,11 +17,11 @@ ADA = "ada@acme.example"
 
 
 def enrol() -> None:
-    with opened() as node, node.database.changing(node.clock.now()) as change:
+    with opened() as node, node.database.write(node.clock.now()) as change:
         node.sealing.make()
-        ada = users.by_email(change.session, ADA)
+        ada = users.by_email(change, ADA)
         assert ada is not None
-        totp.put(change.session, ada.id, totp.new_secret(), 0, node.sealing)
+        totp.put(change, ada.id, totp.new_secret(), 0, node.sealing)
 
 
 def test_a_lost_second_factor_is_turned_off_at_once(installed: Callable[..., Any]) -> None:
@@ -32,9 +32,9 @@ def test_a_lost_second_factor_is_turned_off_at_once(installed: Callable[..., Any
         f"The second factor of {ADA} (ada, Acme) is turned off, and all their sign-ins have "
         "ended.\n"
     )
-    with opened() as node, node.database.reading(node.clock.now()) as session:
+    with opened() as node, node.database.read(node.clock.now()) as reading:
         (event,) = search.list_(
-            session, Actor.command_line(), action="user.second_factor_disabled"
+            reading, Actor.command_line(), action="user.second_factor_disabled"
         ).items
     assert event.actor_kind == "command line"
     again = installed("user", "second-factor-off", ADA)
@@ -55,18 +55,18 @@ def test_nobody_is_told_in_one_line(
 
 
 def test_somebody_locked_out_is_let_in_at_once(installed: Callable[..., Any]) -> None:
-    with opened() as node, node.database.counting(node.clock.now()) as session:
-        attempt = throttling.begin(session, ADA, "192.0.2.1")
-        while throttling.count_failure(session, attempt):
+    with opened() as node, node.database.auxiliary_write(node.clock.now()) as write:
+        attempt = throttling.begin(write, ADA, "192.0.2.1")
+        while throttling.count_failure(write, attempt):
             pass
     for _ in range(2):
         said = installed("user", "unlock", "ADA@acme.example")
         assert (said.code, said.out) == (0, "")
         assert said.err == f"The failed sign-ins of {ADA} (ada, Acme) no longer count.\n"
-        with opened() as node, node.database.reading(node.clock.now()) as session:
-            assert throttling.refusal(session, attempt) is None
-    with opened() as node, node.database.reading(node.clock.now()) as session:
-        event = search.list_(session, Actor.command_line(), action="user.unlocked").items[0]
+        with opened() as node, node.database.read(node.clock.now()) as reading:
+            assert throttling.refusal(reading, attempt) is None
+    with opened() as node, node.database.read(node.clock.now()) as reading:
+        event = search.list_(reading, Actor.command_line(), action="user.unlocked").items[0]
     assert (event.actor_kind, event.subject.name) == ("command line", "ada")
     record = json.loads(installed("user", "unlock", ADA, "--json").out)
     assert record["email"] == ADA
@@ -86,21 +86,21 @@ def test_a_link_that_is_handed_over_sets_a_new_password(installed: Callable[...,
     assert start == "http://127.0.0.1:8787/password-resets"
     told = json.loads(installed("user", "reset-link", ADA, "--json").out)
     assert set(told) == {"url", "expires_at"}
-    with opened() as node, node.database.reading(node.clock.now()) as session:
-        assert password_resets.look(session, token, "127.0.0.1").email == ADA
+    with opened() as node, node.database.read(node.clock.now()) as reading:
+        assert password_resets.look(reading, token, "127.0.0.1").email == ADA
         events = search.list_(
-            session, Actor.command_line(), action="user.password_reset_link_taken"
+            reading, Actor.command_line(), action="user.password_reset_link_taken"
         ).items
     assert [one.actor_kind for one in events] == ["command line"] * 2
     assert not any(token[21:53] in repr(one) for one in events)
 
 
 def test_no_link_for_a_deactivated_user(installed: Callable[..., Any]) -> None:
-    with opened() as node, node.database.changing(node.clock.now()) as change:
-        ada = users.by_email(change.session, ADA)
+    with opened() as node, node.database.write(node.clock.now()) as change:
+        ada = users.by_email(change, ADA)
         assert ada is not None
         bob = users.create(
-            change.session,
+            change,
             Actor.command_line(),
             company=ada.company,
             email="bob@acme.example",
@@ -108,7 +108,7 @@ def test_no_link_for_a_deactivated_user(installed: Callable[..., Any]) -> None:
             role="reporting",
             password_hash="x",
         )
-        user_changes.deactivate(change.session, users.on_behalf_of(change.session, ada.id), bob.id)
+        user_changes.deactivate(change, users.on_behalf_of(change, ada.id), bob.id)
     said = installed("user", "reset-link", bob.email)
     assert (said.code, said.out) == (1, "")
     assert said.err == "gatepass: There is no such user.\n"

@@ -16,8 +16,8 @@ DAY = 86_400_000
 
 
 def _tokens(demo: Any) -> list[AccessToken]:
-    with demo.node.database.reading(demo.node.clock.now()) as session:
-        return access_tokens.list_(session, Actor.command_line(), limit=200).items
+    with demo.node.database.read(demo.node.clock.now()) as reading:
+        return access_tokens.list_(reading, Actor.command_line(), limit=200).items
 
 
 def test_there_is_a_token_of_every_sort(demo: Any) -> None:
@@ -35,10 +35,10 @@ def test_there_is_a_token_of_every_sort(demo: Any) -> None:
 
 def test_the_past_is_told_in_order_and_ends_now(demo: Any) -> None:
     now = demo.node.clock.now()
-    with demo.node.database.reading(now) as session:
-        events = search.list_(session, Actor.command_line(), limit=200).items
+    with demo.node.database.read(now) as reading:
+        events = search.list_(reading, Actor.command_line(), limit=200).items
         latest = [token for token in _tokens(demo) if token.last_used]
-        busiest = usage.daily(session, [latest[-1].id, latest[0].id], days=30)
+        busiest = usage.daily(reading, [latest[-1].id, latest[0].id], days=30)
     assert [event.at for event in events] == sorted((e.at for e in events), reverse=True)
     assert {"company.created", "user.created", "access_token.deactivated"} <= {
         event.action for event in events
@@ -90,24 +90,24 @@ def test_the_page_s_token_is_made_anew_at_each_start(demo: Any) -> None:
     second = acme.new_page_token(demo.node, 9000)
     assert check(first, **call).reason == Reason.token_deactivated
     assert check(second, **call).allowed
-    with demo.node.database.reading(demo.node.clock.now()) as session:
-        ada = users.by_email(session, acme.OWNER_EMAIL)
+    with demo.node.database.read(demo.node.clock.now()) as reading:
+        ada = users.by_email(reading, acme.OWNER_EMAIL)
         assert ada is not None
-        named = access_tokens.list_(session, Actor.command_line(), q="Demo page", status="active")
+        named = access_tokens.list_(reading, Actor.command_line(), q="Demo page", status="active")
     assert [token.created_by.id for token in named.items] == [ada.id]
 
 
 def test_it_starts_again_after_its_owner_changed_their_address(demo: Any) -> None:
     node = demo.node
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        ada = acme.owner(session)
+    with node.database.read(now) as reading:
+        ada = acme.owner(reading)
     assert ada.email == acme.OWNER_EMAIL
     for email in ("countess@acme.example", acme.OWNER_EMAIL):
-        with node.database.changing(now) as change:
-            email_change_links.change_at_once(change.session, Actor.command_line(), ada.id, email)
+        with node.database.write(now) as change:
+            email_change_links.change_at_once(change, Actor.command_line(), ada.id, email)
         token = acme.new_page_token(node, 9000)
         call = {"permission": "charges:search", "origin": "http://localhost:9000"}
         assert node.verifier.check(token, **call).allowed
-        with node.database.reading(now) as session:
-            assert acme.owner(session).email == email
+        with node.database.read(now) as reading:
+            assert acme.owner(reading).email == email

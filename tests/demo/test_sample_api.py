@@ -22,12 +22,12 @@ def all_of_it(demo: Any) -> str:
 
 
 def make(demo: Any, permissions: list[str], **fields: Any) -> str:
-    with demo.node.database.changing(demo.node.clock.now()) as change:
-        owner = users.by_email(change.session, demo.credentials.email)
+    with demo.node.database.write(demo.node.clock.now()) as change:
+        owner = users.by_email(change, demo.credentials.email)
         assert owner is not None
         return access_tokens.create(
-            change.session,
-            users.on_behalf_of(change.session, owner.id),
+            change,
+            users.on_behalf_of(change, owner.id),
             catalogue=demo.node.catalogue,
             label="a test's",
             kind=fields.pop("kind", "api"),
@@ -150,12 +150,10 @@ def test_workers_share_what_was_made(demo: Any, all_of_it: str) -> None:
 def test_a_deactivated_token_is_refused_on_the_very_next_call(demo: Any) -> None:
     token = make(demo, ["charges:search"])
     assert demo.call("GET", "/demo/v1/charges", token).status_code == 200
-    with demo.node.database.changing(demo.node.clock.now()) as change:
-        owner = users.by_email(change.session, demo.credentials.email)
+    with demo.node.database.write(demo.node.clock.now()) as change:
+        owner = users.by_email(change, demo.credentials.email)
         assert owner is not None
-        access_tokens.deactivate(
-            change.session, users.on_behalf_of(change.session, owner.id), token[:21]
-        )
+        access_tokens.deactivate(change, users.on_behalf_of(change, owner.id), token[:21])
     answer = demo.call("GET", "/demo/v1/charges", token)
     assert (answer.status_code, answer.json()["reason"]) == (401, "token_deactivated")
 

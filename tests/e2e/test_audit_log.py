@@ -32,8 +32,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     directory: Path = tmp_path_factory.mktemp("demo")
     with Demo(directory) as running:
         database = Database(f"sqlite:///{directory}/gatepass.db")
-        with database.reading(0) as session:
-            company = session.execute(text("SELECT id FROM companies")).scalar_one()
+        with database.read(0) as reading:
+            company = reading.session.execute(text("SELECT id FROM companies")).scalar_one()
         write_events(
             database, company, EVENTS, at=1_700_000_000_000, subject_name='=HYPERLINK("evil")'
         )

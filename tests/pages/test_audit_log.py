@@ -28,13 +28,11 @@ def test_each_event_is_a_sentence_with_its_details(installation: Installation, a
     token = installation.access_token(
         "charges:get", networks=["10.0.0.1"], expires_at="2126-12-24T10:30:00Z"
     )[:21]
-    with installation.node.database.changing(now(installation)) as change:
+    with installation.node.database.write(now(installation)) as change:
         actor = Actor.command_line()
-        allowlist.replace(
-            change.session, actor, installation.company.id, [Entry("127.0.0.0/8", "Here")]
-        )
+        allowlist.replace(change, actor, installation.company.id, [Entry("127.0.0.0/8", "Here")])
         entries = [Entry("127.0.0.0/8", "Here"), Entry("198.51.100.0/24")]
-        allowlist.replace(change.session, actor, installation.company.id, entries)
+        allowlist.replace(change, actor, installation.company.id, entries)
     page = ada.get("/audit-log")
     assert said(page)[:3] == [
         "The command line changed the allowlist: 1 added, 2 networks in all",

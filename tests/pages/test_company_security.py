@@ -29,8 +29,8 @@ def save(visit: Visit, *typed: tuple[str, str, str], button: str = "save") -> Pa
 
 
 def put(installation: Installation, *entries: Entry) -> None:
-    with installation.node.database.changing(installation.node.clock.now()) as change:
-        allowlist.replace(change.session, Actor.command_line(), installation.company.id, entries)
+    with installation.node.database.write(installation.node.clock.now()) as change:
+        allowlist.replace(change, Actor.command_line(), installation.company.id, entries)
 
 
 def kept(visit: Visit, **options: Any) -> list[tuple[str, str, str]]:

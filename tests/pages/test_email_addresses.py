@@ -32,9 +32,9 @@ def admin(installation: Installation) -> Visit:
 def link(installation: Installation) -> str:
     """The path in the mail to the latest new address, as it goes out."""
     now = installation.node.clock.now()
-    with installation.node.database.counting(now) as session:
+    with installation.node.database.auxiliary_write(now) as write:
         latest = select(email_changes.c.id).order_by(email_changes.c.created_at.desc()).limit(1)
-        letter = email_change_links.make_link(session, session.scalars(latest).one())
+        letter = email_change_links.make_link(write, write.session.scalars(latest).one())
     assert letter is not None
     return f"/email-changes/{letter.token}"
 
@@ -141,8 +141,8 @@ def test_the_present_address_is_told_whatever_becomes_of_it(
 ) -> None:
     ask_own(ada)
     ada.send("/account/email/cancel", {})
-    with installation.node.database.reading(installation.node.clock.now()) as session:
-        rows = session.execute(select(outgoing_mail.c.kind, outgoing_mail.c.state)).all()
+    with installation.node.database.read(installation.node.clock.now()) as reading:
+        rows = reading.session.execute(select(outgoing_mail.c.kind, outgoing_mail.c.state)).all()
     assert {tuple(row) for row in rows} == {
         ("email_change", "dropped"),
         ("email_change_requested", "waiting"),
@@ -168,8 +168,8 @@ def test_an_operators_account_is_not_offered_to_who_is_none(
             assert ("gatepass user email" in refused.text) == (what == "email")
     sign_ins = admin.get("/authentications?user=all")
     assert "Only operators can end an operator’s sign-ins" in sign_ins.text
-    with installation.node.database.reading(installation.node.clock.now()) as session:
-        theirs = session.scalars(
+    with installation.node.database.read(installation.node.clock.now()) as reading:
+        theirs = reading.session.scalars(
             select(authentications.c.id).where(authentications.c.user_id == mine)
         ).all()
     assert theirs

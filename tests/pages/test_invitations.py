@@ -186,9 +186,9 @@ def test_a_good_link_from_where_the_account_is_not_reached(
     installation.node.mailing.send_due()
     paths = [link_in(one).removeprefix("http://127.0.0.1:8787") for one in mail.messages]
     assert len(paths) == 2
-    with installation.node.database.changing(installation.node.clock.now()) as change:
+    with installation.node.database.write(installation.node.clock.now()) as change:
         allowlist.replace(
-            change.session,
+            change,
             Actor.command_line(),
             company=installation.company.id,
             entries=[allowlist.Entry("203.0.113.0/24", "")],

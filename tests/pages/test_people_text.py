@@ -82,9 +82,9 @@ def rename_everything(installation: Installation, name: str) -> dict[str, str]:
     ).json()["id"]
     ada.patch("/v1/company", json={"name": "Another"})
     installation.verifier_key()
-    with installation.node.database.changing(installation.node.clock.now()) as change:
+    with installation.node.database.write(installation.node.clock.now()) as change:
         allowlist.replace(
-            change.session,
+            change,
             Actor.command_line(),
             installation.company.id,
             [Entry("127.0.0.0/8", MARK)],
@@ -179,11 +179,11 @@ def test_nor_does_a_page_behind_a_link_from_a_mail(installation: Installation) -
     asked = ada.post("/v1/me/email", json={"email": "ada2@example.com", "password": PASSWORD})
     assert asked.status_code == 202
     now = installation.node.clock.now()
-    with installation.node.database.counting(now) as session:
-        letter = invitation_links.make_link(session, invited)
-        change = session.scalars(select(tables.email_changes.c.id)).one()
-        to_new_address = email_change_links.make_link(session, change)
-        reset, _ = password_resets.take_link(session, Actor.command_line(), installation.ada)
+    with installation.node.database.auxiliary_write(now) as write:
+        letter = invitation_links.make_link(write, invited)
+        change = write.session.scalars(select(tables.email_changes.c.id)).one()
+        to_new_address = email_change_links.make_link(write, change)
+        reset, _ = password_resets.take_link(write, Actor.command_line(), installation.ada)
     assert letter
     assert to_new_address
     rename_everything(installation, HOSTILE)
@@ -202,8 +202,8 @@ def test_nor_does_a_page_behind_a_link_from_a_mail(installation: Installation) -
             assert found.seen or status == 410
         ada.post(f"/v1/invitations/{invited}/deactivate", json={})
         ada.post("/v1/me/email/cancel", json={})
-        with installation.node.database.counting(now) as session:
-            password_resets.end_links(session, Actor.command_line(), installation.ada.id)
+        with installation.node.database.auxiliary_write(now) as write:
+            password_resets.end_links(write, Actor.command_line(), installation.ada.id)
     assert read(anybody.get(links[0])).seen == 2
 
 
@@ -211,7 +211,7 @@ def test_nor_does_the_name_of_a_role_that_one_may_not_give(installation: Install
     role = {"name": "Till", "permissions": ["company:modify"]}
     assert installation.signed_in().post("/v1/roles", json=role).status_code == 201
     installation.new_user("mia@example.com", "Mia", role="manager")
-    with installation.node.database.changing(installation.node.clock.now()) as change:
+    with installation.node.database.write(installation.node.clock.now()) as change:
         change.session.execute(update(tables.roles).values(name=HOSTILE))
     mia = Visit(installation.client(installation.sign_in("mia@example.com")))
     found = read(mia.get("/company/users/invite"))
@@ -246,7 +246,7 @@ def test_what_is_in_use_and_has_no_label_is_ended_by_its_id(
     ids = rename_everything(installation, HOSTILE)
     token = ids["access-tokens"]
     now = installation.node.clock.now()
-    with installation.node.database.changing(now) as change:
+    with installation.node.database.write(now) as change:
         change.session.execute(
             insert(tables.token_use),
             {"token_id": token, "last_at": now, "last_address": "127.0.0.1", "total": 1},

@@ -114,9 +114,9 @@ def test_signing_out_ends_it_on_the_server_too(ada: Visit) -> None:
 
 
 def test_from_outside_the_allowlist_pages_say_so(installation: Installation, ada: Visit) -> None:
-    with installation.node.database.changing(installation.node.clock.now()) as change:
+    with installation.node.database.write(installation.node.clock.now()) as change:
         allowlist.replace(
-            change.session,
+            change,
             Actor.command_line(),
             company=installation.company.id,
             entries=[allowlist.Entry("203.0.113.0/24", "")],

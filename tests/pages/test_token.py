@@ -81,13 +81,13 @@ def test_what_its_makers_role_lost_is_struck_out(installation: Installation, ada
 def lose_permissions(installation: Installation, email: str) -> None:
     """Give a user the role Customer Service, which holds the file's permissions alone."""
     node = installation.node
-    with node.database.changing(node.clock.now()) as change:
-        user = users.by_email(change.session, email)
+    with node.database.write(node.clock.now()) as change:
+        user = users.by_email(change, email)
         assert user is not None
         change.session.execute(
             update(tables.users).where(tables.users.c.id == user.id).values(role="customer-service")
         )
-        publish(change.session, Holder(user.id, user.company, True, "customer-service"))
+        publish(change, Holder(user.id, user.company, True, "customer-service"))
 
 
 def test_it_can_be_edited_and_counts_at_once(

@@ -263,9 +263,9 @@ def test_a_lost_second_factor_is_turned_off_by_someone_else(
     assert ada.get(path).answer.status_code == 303
     node = installation.node
     node.sealing.make()
-    with node.database.changing(node.clock.now()) as change:
+    with node.database.write(node.clock.now()) as change:
         for user in (bob.id, installation.ada.id):
-            totp.put(change.session, user, totp.new_secret(), 0, node.sealing)
+            totp.put(change, user, totp.new_secret(), 0, node.sealing)
     html = ada.get("/company/users").html
     assert path in html
     assert f"/company/users/{installation.ada.id}/second-factor" not in html

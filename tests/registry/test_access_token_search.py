@@ -17,8 +17,8 @@ MANY = 100_000
 
 
 def find(registry: SmallRegistry, actor: Actor, **filters: Any) -> Page[AccessToken]:
-    with registry.reading() as session:
-        return access_tokens.list_(session, actor, **filters)
+    with registry.read() as reading:
+        return access_tokens.list_(reading, actor, **filters)
 
 
 def labels(page: Page[AccessToken]) -> list[str]:
@@ -31,8 +31,8 @@ def test_filters(registry: SmallRegistry) -> None:
     registry.token(ada, label="Expiring", expires_at=NOW + HOUR, permissions=["charges:*"])
     registry.token(ada, label="Straße 100%_", kind="ui", permissions=["charges:get"])
     registry.token(registry.signed_in(registry.carl), label="Another company's")
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, ada, ended.id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, ada, ended.id)
 
     def found(**filters: Any) -> set[str]:
         page = find(registry, ada, **filters)
@@ -174,7 +174,7 @@ def test_pages_follow_each_other_while_others_come_and_go(registry: SmallRegistr
 def test_a_hundred_thousand_tokens_are_searched(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     registry.token(ada, label="Settlement", networks=["203.0.113.0/24", "198.51.100.0/24"])
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(text(_COPIES), {"now": NOW, "copies": MANY - 1})
     if registry.database.dialect == "postgresql":
         with registry.database.administering() as connection:

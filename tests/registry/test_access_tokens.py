@@ -57,9 +57,9 @@ def test_a_token_is_made_and_counts_at_once(registry: SmallRegistry) -> None:
 def test_the_text_is_stored_nowhere(registry: SmallRegistry) -> None:
     token, text = registry.token(registry.signed_in(registry.ada))
     secret = text[21:53]
-    with registry.reading() as session:
+    with registry.read() as reading:
         for table in ("access_tokens", "audit_events", "grants"):
-            assert secret not in repr(session.execute(sql(f"SELECT * FROM {table}")).all())
+            assert secret not in repr(reading.session.execute(sql(f"SELECT * FROM {table}")).all())
     assert secret not in repr(token)
 
 
@@ -100,7 +100,7 @@ def test_fields_at_their_limits_stand(registry: SmallRegistry) -> None:
 )
 def test_nobody_grants_more_than_they_hold(registry: SmallRegistry, wanted: str) -> None:
     # A manager holds nearly every name, but by name alone: tomorrow's actions are not theirs.
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(
             insert(roles),
             {
@@ -165,20 +165,20 @@ def test_another_companys_token_does_not_exist(registry: SmallRegistry) -> None:
     token, _ = registry.token(registry.signed_in(registry.ada))
     carl = registry.signed_in(registry.carl)
     for token_id in (token.id, "gpat_0000000000000000", "", "\0", "\ud800"):
-        with registry.changing() as change:
+        with registry.write() as change:
             with pytest.raises(NotFound):
-                access_tokens.get(change.session, carl, token_id)
+                access_tokens.get(change, carl, token_id)
             with pytest.raises(NotFound):
-                access_tokens.deactivate(change.session, carl, token_id)
+                access_tokens.deactivate(change, carl, token_id)
             with pytest.raises(NotFound):
                 access_tokens.modify(
-                    change.session,
+                    change,
                     carl,
                     token_id,
                     catalogue=registry.catalogue,
                     changes={"label": "x"},
                 )
-            assert access_tokens.list_(change.session, carl).items == []
+            assert access_tokens.list_(change, carl).items == []
 
 
 def test_reading_needs_the_permissions(registry: SmallRegistry) -> None:
@@ -188,15 +188,15 @@ def test_reading_needs_the_permissions(registry: SmallRegistry) -> None:
     searcher = registry.with_token(
         registry.token(ada, permissions=["access-tokens:search", "access-tokens:get"])[0]
     )
-    with registry.reading() as session:
+    with registry.read() as reading:
         with pytest.raises(Forbidden) as refusal:
-            access_tokens.get(session, poor, token.id)
+            access_tokens.get(reading, poor, token.id)
         assert refusal.value.permission == "access-tokens:get"
         with pytest.raises(Forbidden) as refusal:
-            access_tokens.list_(session, poor)
+            access_tokens.list_(reading, poor)
         assert refusal.value.permission == "access-tokens:search"
-        assert access_tokens.get(session, searcher, token.id).id == token.id
-        assert len(access_tokens.list_(session, searcher).items) == 2
+        assert access_tokens.get(reading, searcher, token.id).id == token.id
+        assert len(access_tokens.list_(reading, searcher).items) == 2
 
 
 def test_every_editable_field_changes_and_counts(registry: SmallRegistry) -> None:
@@ -277,8 +277,8 @@ def test_ended_tokens_stay_as_they_are(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     expiring, _ = registry.token(ada, expires_at=NOW + 5)
     ended, _ = registry.token(ada)
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, ada, ended.id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, ada, ended.id)
     registry.now += 5
     for token, reason in ((expiring, "token_expired"), (ended, "token_deactivated")):
         with nothing_changes(registry), pytest.raises(Conflict) as refusal:
@@ -298,8 +298,8 @@ def test_an_edit_counts_only_from_the_version_it_was_made_from(registry: SmallRe
     with pytest.raises(Conflict):
         registry.modify(ada, token, if_match=[], label="Mine")
     assert registry.modify(ada, token, if_match=['"x"', etag(theirs)], label="Mine").label == "Mine"
-    with registry.changing() as change:
-        ended = access_tokens.deactivate(change.session, ada, token.id)
+    with registry.write() as change:
+        ended = access_tokens.deactivate(change, ada, token.id)
     with pytest.raises(Conflict) as refusal:
         registry.modify(ada, token, if_match=[etag(theirs)], label="Later")
     assert (refusal.value.reason, refusal.value.current) == ("changed_meanwhile", ended)
@@ -309,15 +309,15 @@ def test_deactivating_is_for_good_and_repeating_it_changes_nothing(registry: Sma
     ada = registry.signed_in(registry.ada)
     token, text = registry.token(ada)
     registry.now += 7
-    with registry.changing() as change:
-        ended = access_tokens.deactivate(change.session, ada, token.id)
+    with registry.write() as change:
+        ended = access_tokens.deactivate(change, ada, token.id)
     assert (ended.status, ended.deactivated_at) == ("deactivated", NOW + 7)
     assert ended.deactivated_by == Person(registry.ada.id, "Ada Lovelace")
     assert registry.reason(text) is Reason.token_deactivated
     registry.now += 7
     events = len(registry.events())
-    with registry.changing() as change:
-        assert access_tokens.deactivate(change.session, Actor.command_line(), token.id) == ended
+    with registry.write() as change:
+        assert access_tokens.deactivate(change, Actor.command_line(), token.id) == ended
     assert len(registry.events()) == events
     assert registry.get(token) == ended
 
@@ -330,8 +330,8 @@ def test_who_may_deactivate(registry: SmallRegistry) -> None:
     adas, _ = registry.token(ada)
 
     def end(actor: Actor, token_id: str) -> str:
-        with registry.changing() as change:
-            return access_tokens.deactivate(change.session, actor, token_id).status
+        with registry.write() as change:
+            return access_tokens.deactivate(change, actor, token_id).status
 
     with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
         end(bob, adas.id)
@@ -351,6 +351,6 @@ def test_who_may_deactivate(registry: SmallRegistry) -> None:
 def _set_role(registry: SmallRegistry, actor: Actor, role: str) -> None:
     assert actor.user is not None
     assert actor.company is not None
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(update(users).where(users.c.id == actor.user).values(role=role))
-        publish(change.session, Holder(actor.user, actor.company, True, role))
+        publish(change, Holder(actor.user, actor.company, True, role))

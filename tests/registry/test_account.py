@@ -30,14 +30,14 @@ def change(registry: SmallRegistry, actor: Actor, **changes: Any) -> int:
 
 
 def rename(registry: SmallRegistry, actor: Actor, name: str, former: str | None = None) -> None:
-    with registry.changing() as change:
-        account.rename(change.session, actor, name, former=former)
+    with registry.write() as change:
+        account.rename(change, actor, name, former=former)
 
 
 def kept(registry: SmallRegistry) -> str:
-    with registry.reading() as session:
+    with registry.read() as reading:
         return str(
-            session.execute(
+            reading.session.execute(
                 users.select()
                 .with_only_columns(users.c.password_hash)
                 .where(users.c.id == registry.ada.id)
@@ -51,8 +51,8 @@ def fits(registry: SmallRegistry, password: str) -> bool:
 
 def test_ones_own_name(registry: SmallRegistry, ada: Actor) -> None:
     rename(registry, ada, "Augusta Ada King", former="Ada Lovelace")
-    with registry.reading() as session:
-        mine = account.get(session, ada)
+    with registry.read() as reading:
+        mine = account.get(reading, ada)
     assert (mine.name, mine.email) == ("Augusta Ada King", "ada@northwind.example")
     assert (mine.second_factor, mine.second_factor_required) == (False, False)
     (event,) = registry.events(action="user.renamed")
@@ -83,12 +83,12 @@ def test_a_changed_password_ends_all_other_sign_ins(registry: SmallRegistry, ada
     assert change(registry, ada) == 3
     assert fits(registry, NEW)
     assert not fits(registry, PASSWORD)
-    with registry.reading() as session:
+    with registry.read() as reading:
         for actor, ended in [*((other, True) for other in others), (ada, False), (bob, False)]:
-            grant = published_grant(session, actor.credential or "")
+            grant = published_grant(reading, actor.credential or "")
             assert grant is not None
             assert grant.deactivated is ended
-        assert sessions.get(session, carl, carl.credential or "").status == "active"
+        assert sessions.get(reading, carl, carl.credential or "").status == "active"
     assert registry.reason(text) is Reason.allowed
     (event,) = registry.events(action="user.password_changed")
     assert event.after == {"authentications_ended": 3}
@@ -143,7 +143,7 @@ def test_of_two_who_change_it_the_second_is_refused(
     verify = passwords.verify
 
     def slowly(password: str, found: str | None, **how: Any) -> bool:
-        with registry.changing() as change:
+        with registry.write() as change:
             change.session.execute(update(users).values(password_hash="another"))
         return verify(password, found, **how)
 
@@ -155,8 +155,8 @@ def test_of_two_who_change_it_the_second_is_refused(
 
 
 def test_whoever_was_ended_meanwhile_changes_nothing(registry: SmallRegistry, ada: Actor) -> None:
-    with registry.changing() as ended:
-        sessions.sign_out(ended.session, ada)
+    with registry.write() as ended:
+        sessions.sign_out(ended, ada)
     with nothing_changes(registry):
         for attempt in (
             lambda: change(registry, ada),
@@ -171,12 +171,12 @@ def test_an_account_is_a_persons_alone(registry: SmallRegistry, ada: Actor) -> N
     token = registry.with_token(registry.token(ada)[0])
     with nothing_changes(registry):
         for actor in (token, Actor.command_line()):
-            with registry.reading() as session:
+            with registry.read() as reading:
                 reasons = []
                 for attempt in (
                     lambda actor=actor: change(registry, actor),
                     lambda actor=actor: rename(registry, actor, "Somebody"),
-                    lambda actor=actor, session=session: account.get(session, actor),
+                    lambda actor=actor, reading=reading: account.get(reading, actor),
                 ):
                     with pytest.raises(GatepassError) as refusal:
                         attempt()

@@ -27,16 +27,16 @@ OFFICE = Entry("198.51.100.0/24", "Office")
 
 
 def put(registry: SmallRegistry, actor: Actor, *entries: Entry, **options: Any) -> list[Entry]:
-    with registry.changing() as change:
+    with registry.write() as change:
         company = registry.northwind.id
-        answered = allowlist.replace(change.session, actor, company, entries, **options)
-        assert answered == allowlist.show(change.session, Actor.command_line(), company)
+        answered = allowlist.replace(change, actor, company, entries, **options)
+        assert answered == allowlist.show(change, Actor.command_line(), company)
     return list(answered.entries)
 
 
 def shown(registry: SmallRegistry) -> Allowlist:
-    with registry.reading() as session:
-        return allowlist.show(session, Actor.command_line(), registry.northwind.id)
+    with registry.read() as reading:
+        return allowlist.show(reading, Actor.command_line(), registry.northwind.id)
 
 
 def test_what_is_put_counts_at_once(registry: SmallRegistry) -> None:
@@ -81,19 +81,19 @@ def test_who_may(registry: SmallRegistry) -> None:
     rita = registry.colleague("customer-service", "Rita")
     token = registry.with_token(registry.token(ada, permissions=["company:*"])[0])
     put(registry, ada, OFFICE)
-    with nothing_changes(registry), registry.reading() as session:
+    with nothing_changes(registry), registry.read() as reading:
         for actor, wanted in ((bob, "permission_missing"), (token, "signed_in_user_required")):
-            assert allowlist.show(session, actor, registry.northwind.id).entries == (OFFICE,)
+            assert allowlist.show(reading, actor, registry.northwind.id).entries == (OFFICE,)
             with pytest.raises(Forbidden) as refusal:
-                allowlist.replace(session, actor, registry.northwind.id, [])
+                allowlist.replace(reading, actor, registry.northwind.id, [])
             assert refusal.value.reason == wanted
         with pytest.raises(Forbidden):
-            allowlist.show(session, rita, registry.northwind.id)
+            allowlist.show(reading, rita, registry.northwind.id)
         for company in (registry.northwind.id, "com_none"):
             with pytest.raises(NotFound):
-                allowlist.show(session, carl, company)
+                allowlist.show(reading, carl, company)
             with pytest.raises(NotFound):
-                allowlist.replace(session, carl, company, [])
+                allowlist.replace(reading, carl, company, [])
 
 
 def test_what_cannot_stand_is_named(registry: SmallRegistry) -> None:
@@ -186,8 +186,8 @@ def test_lifting_and_the_command_line_end_a_trial(registry: SmallRegistry) -> No
         put(registry, ada, HOME, confirm=True)
         put(registry, actor)
         assert shown(registry) == Allowlist((), None, ())
-        with registry.reading() as session:
-            rules = published_rules(session, registry.northwind.id)
+        with registry.read() as reading:
+            rules = published_rules(reading, registry.northwind.id)
         assert (rules.allowlist, rules.trial) == (None, None)
         assert registry.events()[-1].action == "allowlist.lifted"
 
@@ -198,11 +198,11 @@ def test_what_republishes_a_companys_rules_keeps_the_trial(registry: SmallRegist
     more = parse_catalogue(
         "permissions:\n  payouts:get: {title: See, routes: ['GET /v1/payouts/{id}']}"
     )
-    with registry.reading() as session:
-        before = published_rules(session, registry.northwind.id)
+    with registry.read() as reading:
+        before = published_rules(reading, registry.northwind.id)
     assert follow_catalogue(registry.database, more, registry.now)
-    with registry.reading() as session:
-        after = published_rules(session, registry.northwind.id)
+    with registry.read() as reading:
+        after = published_rules(reading, registry.northwind.id)
     assert after.roles != before.roles
     assert after.trial == before.trial
     assert after.trial is not None

@@ -80,15 +80,13 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
     token, _ = registry.token(ada, permissions=["charges:create", "access-tokens:deactivate"])
     registry.modify(ada, token, label="Hourly settlement", expires_at=NOW + HOUR)
     other, _ = registry.token(ada, label="Old {one}")
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, registry.with_token(token), other.id)
-        key, _ = verifier_keys.create(change.session, Actor.command_line(), label="nginx")
-        verifier_keys.deactivate(change.session, Actor.command_line(), key.id)
-        allowlist.replace(
-            change.session, ada, registry.northwind.id, [Entry("198.51.100.0/24", "Office")]
-        )
-        allowlist.replace(change.session, Actor.command_line(), registry.northwind.id, [])
-        sessions.deactivate(change.session, ada, str(ada.credential))
+    with registry.write() as change:
+        access_tokens.deactivate(change, registry.with_token(token), other.id)
+        key, _ = verifier_keys.create(change, Actor.command_line(), label="nginx")
+        verifier_keys.deactivate(change, Actor.command_line(), key.id)
+        allowlist.replace(change, ada, registry.northwind.id, [Entry("198.51.100.0/24", "Office")])
+        allowlist.replace(change, Actor.command_line(), registry.northwind.id, [])
+        sessions.deactivate(change, ada, str(ada.credential))
     assert [sentence(event) for event in registry.events()] == [
         "The command line created the company Northwind",
         "The command line created the company Contoso",
@@ -303,14 +301,14 @@ def test_every_action_that_is_recorded_is_of_a_kind() -> None:
 
 
 def test_a_role_is_told_by_its_name_of_that_time(registry: SmallRegistry) -> None:
-    with registry.changing() as change:
+    with registry.write() as change:
         role = {"id": "rol_1", "company_id": registry.northwind.id, "name": "Desk"}
         change.session.execute(
             insert(roles), role | {"name_folded": "desk", "permissions": [], "created_at": NOW}
         )
         ada = Subject("user", registry.ada.id, "Ada Lovelace")
         log.record(
-            change.session,
+            change,
             Actor.command_line(),
             "user.role_changed",
             ada,
@@ -327,10 +325,10 @@ def test_a_role_is_told_by_its_name_of_that_time(registry: SmallRegistry) -> Non
 def test_a_company_reads_its_own_log_alone(registry: SmallRegistry) -> None:
     ada, carl = registry.signed_in(registry.ada), registry.signed_in(registry.carl)
     registry.token(ada)
-    with registry.changing() as change:
-        verifier_keys.create(change.session, Actor.command_line(), label="nginx")
+    with registry.write() as change:
+        verifier_keys.create(change, Actor.command_line(), label="nginx")
         for actor, company in ((ada, registry.northwind), (carl, registry.contoso)):
-            events = search.list_(change.session, actor).items
+            events = search.list_(change, actor).items
             assert {event.company for event in events} == {company.id}
     assert None in {event.company for event in registry.events()}
 
@@ -339,11 +337,11 @@ def test_reading_it_needs_the_permission(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     blind = registry.with_token(registry.token(ada, permissions=["charges:get"])[0])
     auditor = registry.with_token(registry.token(ada, permissions=["audit:get"])[0])
-    with registry.reading() as session:
+    with registry.read() as reading:
         with pytest.raises(Forbidden) as refusal:
-            search.list_(session, blind)
+            search.list_(reading, blind)
         assert refusal.value.permission == "audit:get"
-        assert search.list_(session, auditor).items
+        assert search.list_(reading, auditor).items
 
 
 def test_filters(registry: SmallRegistry) -> None:
@@ -352,8 +350,8 @@ def test_filters(registry: SmallRegistry) -> None:
     registry.now += 10
     token, _ = registry.token(bob, permissions=["access-tokens:deactivate"])
     registry.now += 10
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, registry.with_token(token), token.id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, registry.with_token(token), token.id)
 
     def actions(**filters: object) -> list[str]:
         return [event.action for event in registry.events(registry.northwind, **filters)]
@@ -388,11 +386,11 @@ def test_filters(registry: SmallRegistry) -> None:
         actions(kind="nonsense")
     assert actions(action="\0", subject="\ud800") == []
     assert actions(people=["\0"]) == actions(tokens=["\ud800"]) == []
-    with registry.reading() as session:
+    with registry.read() as reading:
         auditor = registry.signed_in(registry.ada)
         for filters in ({}, {"tokens": [token.id]}, {"people": [str(bob.user)]}, {"kind": "users"}):
-            events = search.list_(session, auditor, **filters).items  # type: ignore[arg-type]  # a TypedDict
-            assert search.count(session, auditor, **filters) == len(events)  # type: ignore[arg-type]  # the same
+            events = search.list_(reading, auditor, **filters).items  # type: ignore[arg-type]  # a TypedDict
+            assert search.count(reading, auditor, **filters) == len(events)  # type: ignore[arg-type]  # the same
 
 
 def test_pages_follow_each_other_also_within_a_millisecond(registry: SmallRegistry) -> None:
@@ -400,16 +398,16 @@ def test_pages_follow_each_other_also_within_a_millisecond(registry: SmallRegist
     tokens = [registry.token(ada, label=f"T{n}")[0].id for n in range(7)]
     seen: list[str] = []
     cursor = None
-    with registry.reading() as session:
+    with registry.read() as reading:
         while True:
-            page = search.list_(session, ada, action="access_token.created", limit=3, cursor=cursor)
+            page = search.list_(reading, ada, action="access_token.created", limit=3, cursor=cursor)
             seen += [event.subject.id for event in page.items]
             cursor = page.next
             if cursor is None:
                 break
-        foreign = access_tokens.list_(session, ada, limit=1).next
+        foreign = access_tokens.list_(reading, ada, limit=1).next
         with pytest.raises(InvalidInput):
-            search.list_(session, ada, cursor=foreign)
+            search.list_(reading, ada, cursor=foreign)
         with pytest.raises(InvalidInput):
-            search.list_(session, ada, limit=0)
+            search.list_(reading, ada, limit=0)
     assert seen == tokens[::-1]

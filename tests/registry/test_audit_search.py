@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, insert, text
-from sqlalchemy.orm import Session
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.tables import audit_events
 from small_registry import NOW, SmallRegistry
 
@@ -36,10 +36,10 @@ class Work:
 
 
 @contextmanager
-def measured(session: Session) -> Iterator[Work]:
+def measured(reading: Reading) -> Iterator[Work]:
     work = Work()
-    if session.get_bind().dialect.name == "sqlite":
-        driver: Any = session.connection().connection.driver_connection
+    if reading.session.get_bind().dialect.name == "sqlite":
+        driver: Any = reading.session.connection().connection.driver_connection
 
         def step() -> int:
             work.amount += 10
@@ -54,12 +54,12 @@ def measured(session: Session) -> Iterator[Work]:
     def hear(connection: Any, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
         asked.append((statement, parameters))
 
-    event.listen(session.get_bind(), "before_cursor_execute", hear)
+    event.listen(reading.session.get_bind(), "before_cursor_execute", hear)
     yield work
-    event.remove(session.get_bind(), "before_cursor_execute", hear)
+    event.remove(reading.session.get_bind(), "before_cursor_execute", hear)
     for statement, parameters in asked:
         explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
-        (plan,) = session.connection().exec_driver_sql(explain, parameters).scalar_one()
+        (plan,) = reading.session.connection().exec_driver_sql(explain, parameters).scalar_one()
         work.amount += _rows(plan["Plan"])
 
 
@@ -90,16 +90,16 @@ def write(registry: SmallRegistry, rare: bool, first: int, number: int) -> None:
         }
         for n in range(first, first + number)
     ]
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(insert(audit_events), rows)
 
 
 def pages(registry: SmallRegistry, actor: Actor, filters: dict[str, Any]) -> tuple[int, int]:
     """How many events there are, and the work of reading the first page of them."""
-    with registry.reading() as session:
-        count = search.count(session, actor, **filters)
-        with measured(session) as work:
-            search.list_(session, actor, limit=RARE - 10, **filters)
+    with registry.read() as reading:
+        count = search.count(reading, actor, **filters)
+        with measured(reading) as work:
+            search.list_(reading, actor, limit=RARE - 10, **filters)
     return count, work.amount
 
 
@@ -126,11 +126,11 @@ def _analyze(registry: SmallRegistry) -> None:
 
 
 def test_the_newest_number_bounds_what_is_found(registry: SmallRegistry, actor: Actor) -> None:
-    with registry.reading() as session:
-        newest = search.newest_number(session)
-        before = search.count(session, actor)
+    with registry.read() as reading:
+        newest = search.newest_number(reading)
+        before = search.count(reading, actor)
     write(registry, False, 0, 3)
-    with registry.reading() as session:
-        assert search.count(session, actor) == before + 3
-        assert search.count(session, actor, newest=newest) == before
-        assert len(search.list_(session, actor, newest=newest).items) == before
+    with registry.read() as reading:
+        assert search.count(reading, actor) == before + 3
+        assert search.count(reading, actor, newest=newest) == before
+        assert len(search.list_(reading, actor, newest=newest).items) == before

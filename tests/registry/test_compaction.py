@@ -43,11 +43,11 @@ class Copy:
 
     def follow(self) -> None:
         """Read on, or begin anew."""
-        with self._registry.reading() as session:
-            ahead = None if self.at is None else revisions.since(session, self.at)
+        with self._registry.read() as reading:
+            ahead = None if self.at is None else revisions.since(reading, self.at)
             if ahead is None:
                 self.rebuilt += 1
-                self.at = revisions.here(session)
+                self.at = revisions.here(reading)
         if ahead is None:
             self.rows = published(self._registry.database)
             return
@@ -68,21 +68,21 @@ def run(registry: SmallRegistry, **how: Any) -> compaction.Compacted:
 
 def has_grant(registry: SmallRegistry, credential: str | None) -> bool:
     assert credential is not None
-    with registry.reading() as session:
-        return published_grant(session, credential) is not None
+    with registry.read() as reading:
+        return published_grant(reading, credential) is not None
 
 
 def count(registry: SmallRegistry, table: str) -> int:
-    with registry.reading() as session:
-        number: int = session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+    with registry.read() as reading:
+        number: int = reading.session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
         return number
 
 
 def test_a_login_tokens_grant_goes_a_day_after_its_end(registry: SmallRegistry) -> None:
     """By then it is refused like any text that isn't known; who signed in when stays listed."""
     ended = registry.signed_in(registry.ada)
-    with registry.changing() as change:
-        sessions.sign_out(change.session, ended)
+    with registry.write() as change:
+        sessions.sign_out(change, ended)
     token, _ = registry.token(registry.signed_in(registry.ada), expires_at=registry.now + HOUR)
     expiring = registry.signed_in(registry.carl)
     copy = Copy(registry)
@@ -101,8 +101,8 @@ def test_a_login_tokens_grant_goes_a_day_after_its_end(registry: SmallRegistry) 
     # An access token's past use is asked about: it goes on being "expired".
     assert has_grant(registry, token.id)
     assert has_grant(registry, current.credential)
-    with registry.reading() as session:
-        listed = sessions.list_(session, current).items
+    with registry.read() as reading:
+        listed = sessions.list_(reading, current).items
     assert ended.credential in [each.id for each in listed]
     copy.follow()
     copy.check()
@@ -169,7 +169,7 @@ def test_the_latest_revision_stays_however_old(registry: SmallRegistry) -> None:
     copy.follow()
     copy.check()
     assert copy.rebuilt == 1
-    with registry.changing():
+    with registry.write():
         pass
     copy.follow()
     assert copy.rebuilt == 1
@@ -177,12 +177,12 @@ def test_the_latest_revision_stays_however_old(registry: SmallRegistry) -> None:
 
 def test_mail_and_links_go_a_month_after_they_came_to_nothing(registry: SmallRegistry) -> None:
     made = {"created_at": registry.now, "expires_at": registry.now + HOUR}
-    with registry.database.counting(registry.now) as session:
-        session.execute(
+    with registry.database.auxiliary_write(registry.now) as write:
+        write.session.execute(
             insert(password_resets), [{"id": "rst_1", "user_id": registry.ada.id, **made}]
         )
         change = {"former_email": "a@b.example", "email": "c@d.example", "requested_by_name": "Ada"}
-        session.execute(
+        write.session.execute(
             insert(email_changes), [{"id": "eml_1", "user_id": registry.ada.id, **change, **made}]
         )
         mail = {
@@ -195,7 +195,7 @@ def test_mail_and_links_go_a_month_after_they_came_to_nothing(registry: SmallReg
             **made,
         }
         states = ("delivered", "given_up", "dropped", "handed_over")
-        session.execute(
+        write.session.execute(
             insert(outgoing_mail),
             [{"id": f"mail_{n}", "state": s, **mail} for n, s in enumerate(states)],
         )
@@ -231,13 +231,13 @@ def test_whatever_happens_a_copy_that_followed_is_the_registry(
 
     def end_token() -> None:
         if tokens:
-            with registry.changing() as change:
-                access_tokens.deactivate(change.session, Actor.command_line(), tokens.pop())
+            with registry.write() as change:
+                access_tokens.deactivate(change, Actor.command_line(), tokens.pop())
 
     def sign_out() -> None:
         if here:
-            with registry.changing() as change:
-                sessions.sign_out(change.session, here.pop())
+            with registry.write() as change:
+                sessions.sign_out(change, here.pop())
 
     def pass_time(ms: int) -> None:
         nonlocal ada

@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, event, insert, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Unavailable
-from gatepass.registry.actor import Actor
+from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.directory.users import create
-from gatepass.registry.storage.database import CHANGED_CHANNEL, Database
+from gatepass.registry.storage.database import CHANGED_CHANNEL, Change, Database, Reading, Write
+from gatepass.registry.storage.ended_log import Ending
 from gatepass.registry.storage.engines import CHANGING
 from gatepass.registry.storage.silent_server import Impatient
 from gatepass.registry.storage.tables import decision_counts
@@ -35,19 +35,21 @@ def test_revisions_are_without_gaps_and_commit_in_order(database: Database) -> N
     running = True
 
     def change(number: int) -> int:
-        with database.changing(NOW) as change:
+        with database.write(NOW) as change:
             # Nothing else was read or written before the revision was taken.
             time.sleep(0.002)
             change.session.execute(insert(decision_counts), {"reason": f"r{number}", "total": 1})
-            revision: int = change.session.info["revision"]
+            revision = change.revision
         return revision
 
     def watch() -> None:
         while running:
-            with database.reading(NOW) as session:
-                seen = session.scalars(text("SELECT number FROM revisions ORDER BY 1")).all()
-                last = session.scalar(text("SELECT number FROM revision"))
-                rows = session.scalar(text("SELECT count(*) FROM decision_counts"))
+            with database.read(NOW) as reading:
+                seen = reading.session.scalars(
+                    text("SELECT number FROM revisions ORDER BY 1")
+                ).all()
+                last = reading.session.scalar(text("SELECT number FROM revision"))
+                rows = reading.session.scalar(text("SELECT count(*) FROM decision_counts"))
             if list(seen) != list(range(len(seen))) or last != seen[-1] or rows != last:
                 gaps.append([*seen, -1, last or 0, rows or 0])
 
@@ -63,11 +65,11 @@ def test_revisions_are_without_gaps_and_commit_in_order(database: Database) -> N
 
 def test_every_revision_has_a_random_tag_that_is_kept(database: Database) -> None:
     for _ in range(3):
-        with database.changing(NOW):
+        with database.write(NOW):
             pass
-    with database.reading(NOW) as session:
-        history = session.execute(text("SELECT number, tag, at FROM revisions")).all()
-        current = session.execute(text("SELECT number, tag FROM revision")).one()
+    with database.read(NOW) as reading:
+        history = reading.session.execute(text("SELECT number, tag, at FROM revisions")).all()
+        current = reading.session.execute(text("SELECT number, tag FROM revision")).one()
     assert sorted(number for number, _, _ in history) == [0, 1, 2, 3]
     assert len({tag for _, tag, _ in history}) == 4
     assert tuple(current) in [(number, tag) for number, tag, _ in history]
@@ -79,9 +81,9 @@ def test_a_change_is_whole_or_not_at_all(registry: SmallRegistry) -> None:
     class Lightning(Exception):
         pass
 
-    def struck(session: Session) -> None:
+    def struck(change: Change) -> None:
         create(
-            session,
+            change,
             ada,
             company=registry.northwind.id,
             email="new@northwind.example",
@@ -91,10 +93,10 @@ def test_a_change_is_whole_or_not_at_all(registry: SmallRegistry) -> None:
         )
         raise Lightning
 
-    with nothing_changes(registry), pytest.raises(Lightning), registry.changing() as change:
-        struck(change.session)
+    with nothing_changes(registry), pytest.raises(Lightning), registry.write() as change:
+        struck(change)
     before = registry.revision()
-    with registry.changing():
+    with registry.write():
         pass
     assert registry.revision() == before + 1
 
@@ -108,10 +110,10 @@ def test_a_commit_that_fails_leaves_nothing(database_url: str) -> None:
         yield
 
     database = Database(database_url, writing=no_disk)
-    with pytest.raises(OSError, match="no space"), database.changing(NOW):
+    with pytest.raises(OSError, match="no space"), database.write(NOW):
         pass
-    with database.reading(NOW) as session:
-        assert session.scalar(text("SELECT number FROM revision")) == 0
+    with database.read(NOW) as reading:
+        assert reading.session.scalar(text("SELECT number FROM revision")) == 0
     database.close()
 
 
@@ -120,8 +122,8 @@ def test_the_commit_lies_within_writing_and_confirming_comes_after(database_url:
     other = Database(database_url)
 
     def committed() -> int | None:
-        with other.reading(NOW) as session:
-            return session.scalar(text("SELECT number FROM revision"))
+        with other.read(NOW) as reading:
+            return reading.session.scalar(text("SELECT number FROM revision"))
 
     @contextmanager
     def writing() -> Iterator[None]:
@@ -134,34 +136,81 @@ def test_the_commit_lies_within_writing_and_confirming_comes_after(database_url:
         return False
 
     database = Database(database_url, writing=writing, confirm=confirm)
-    with database.changing(NOW) as change:
-        log.append(("within", change.session.info["revision"]))
+    with database.write(NOW) as change:
+        log.append(("within", change.revision))
     assert not change.confirmed
     assert log == [("within", 1), ("before", 0), ("after", 1), ("confirmed", 1, 1)]
     database.close()
     other.close()
 
 
+def test_each_transaction_offers_what_it_may_do_and_no_more(database: Database) -> None:
+    """An operation says by its first parameter what it needs: a change is a write is a reading."""
+    with database.read(NOW) as reading:
+        assert reading.session.scalar(text("SELECT number FROM revision")) == 0
+    with database.auxiliary_write(NOW + 1) as write:
+        write.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
+    with database.write(NOW + 2) as change:
+        change.session.execute(text("DELETE FROM decision_counts"))
+        assert (change.revision, change.endings, change.confirmed) == (1, [], False)
+    assert change.confirmed
+    assert [reading.now, write.now, change.now] == [NOW, NOW + 1, NOW + 2]
+    assert isinstance(change, Write)
+    assert isinstance(write, Reading)
+    assert not isinstance(write, Change)
+    assert not isinstance(reading, Write)
+    for other in (reading, write):
+        for name in ("revision", "end", "endings", "confirmed"):
+            assert not hasattr(other, name)
+
+
+def test_what_a_change_ends_is_noted_under_its_revision_once_it_has_committed(
+    database_url: str,
+) -> None:
+    noted: list[Ending] = []
+    database = Database(database_url, ended=noted.extend)
+    subjects = [Subject("access_token", "gpat_1", "one"), Subject("user", "usr_1", "Ada")]
+
+    def struck(change: Change) -> None:
+        change.end(subjects, by=Actor.command_line())
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), database.write(NOW) as change:
+        struck(change)
+    assert noted == []
+    with database.write(NOW) as change:
+        change.end(subjects[:1], by=Actor.command_line())
+        change.end(subjects[1:], by=Actor.system())
+        assert noted == []
+    assert [(each.kind, each.id, each.revision, each.at) for each in noted] == [
+        ("access_token", "gpat_1", 1, NOW),
+        ("user", "usr_1", 1, NOW),
+    ]
+    database.close()
+
+
 def test_a_reading_is_one_moment(registry: SmallRegistry) -> None:
-    with registry.reading() as session:
-        before = session.scalar(text("SELECT count(*) FROM companies"))
+    with registry.read() as reading:
+        before = reading.session.scalar(text("SELECT count(*) FROM companies"))
         registry.company("Fabrikam")
-        assert session.scalar(text("SELECT count(*) FROM companies")) == before
-        assert session.scalar(text("SELECT number FROM revision")) == registry.revision() - 1
+        assert reading.session.scalar(text("SELECT count(*) FROM companies")) == before
+        assert (
+            reading.session.scalar(text("SELECT number FROM revision")) == registry.revision() - 1
+        )
 
 
 def test_counting_takes_no_revision(registry: SmallRegistry) -> None:
     before = registry.revision()
-    with registry.database.counting(NOW) as session:
-        session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
+    with registry.database.auxiliary_write(NOW) as write:
+        write.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
     assert registry.revision() == before
 
 
 def test_on_postgresql_counting_does_not_wait_for_a_change(postgresql_url: str) -> None:
     database = Database(postgresql_url)
     # If it waited, it would be told "unavailable" when the lock's timeout is over.
-    with database.changing(NOW), database.counting(NOW) as session:
-        session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
+    with database.write(NOW), database.auxiliary_write(NOW) as write:
+        write.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
     database.close()
 
 
@@ -171,9 +220,9 @@ def test_of_fifty_at_once_one_gets_the_address(registry: SmallRegistry) -> None:
 
     def attempt(email: str) -> str:
         try:
-            with registry.changing() as change:
+            with registry.write() as change:
                 create(
-                    change.session,
+                    change,
                     ada,
                     company=registry.northwind.id,
                     email=email,
@@ -212,11 +261,11 @@ def test_sqlite_writers_behind_a_frozen_one_are_told(
         "gatepass.registry.storage.engines._SQLITE_SETTINGS", ("PRAGMA busy_timeout = 500",)
     )
     frozen, other = Database(sqlite_url), Database(sqlite_url)
-    with frozen.changing(NOW), pytest.raises(Unavailable) as refusal, other.changing(NOW):
+    with frozen.write(NOW), pytest.raises(Unavailable) as refusal, other.write(NOW):
         pass
     assert refusal.value.reason == "unavailable"
-    with other.changing(NOW) as change:
-        assert change.session.info["revision"] == 2
+    with other.write(NOW) as change:
+        assert change.revision == 2
     frozen.close()
     other.close()
 
@@ -230,15 +279,15 @@ def test_threads_of_one_process_never_find_sqlite_busy(
     database = Database(sqlite_url)
 
     def change(_: int) -> None:
-        with database.changing(NOW):
+        with database.write(NOW):
             time.sleep(0.001)
-        with database.counting(NOW) as session:
-            session.execute(text("DELETE FROM decision_counts"))
+        with database.auxiliary_write(NOW) as write:
+            write.session.execute(text("DELETE FROM decision_counts"))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(change, range(40)))
-    with database.reading(NOW) as session:
-        assert session.scalar(text("SELECT number FROM revision")) == 40
+    with database.read(NOW) as reading:
+        assert reading.session.scalar(text("SELECT number FROM revision")) == 40
     database.close()
 
 
@@ -247,19 +296,19 @@ def test_postgresql_writers_behind_a_stuck_one_are_told(postgresql_url: str) -> 
     taken = threading.Event()
 
     def work() -> None:
-        with stuck.changing(NOW) as change:
+        with stuck.write(NOW) as change:
             taken.set()
             change.session.execute(text("SELECT pg_sleep(2.5)"))
 
     thread = threading.Thread(target=work)
     thread.start()
     taken.wait()
-    with pytest.raises(Unavailable) as refusal, other.changing(NOW):
+    with pytest.raises(Unavailable) as refusal, other.write(NOW):
         pass
     thread.join()
     assert refusal.value.reason == "unavailable"
-    with other.changing(NOW) as change:
-        assert change.session.info["revision"] == 2
+    with other.write(NOW) as change:
+        assert change.revision == 2
     stuck.close()
     other.close()
 
@@ -269,15 +318,15 @@ def test_postgresql_throws_a_frozen_writer_out(postgresql_url: str) -> None:
     frozen, other = Database(postgresql_url), Database(postgresql_url)
 
     def freeze() -> None:
-        with frozen.changing(NOW) as change:
+        with frozen.write(NOW) as change:
             change.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
             time.sleep(2.3)
             change.session.execute(text("SELECT 1"))
 
     with pytest.raises(Unavailable):
         freeze()
-    with other.changing(NOW) as change:
-        assert change.session.info["revision"] == 1
+    with other.write(NOW) as change:
+        assert change.revision == 1
         assert change.session.scalar(text("SELECT count(*) FROM decision_counts")) == 0
     frozen.close()
     other.close()
@@ -294,12 +343,12 @@ def test_a_frozen_postgresql_is_unavailable_and_carries_nothing_out_later(
     events = len(registry.events())
 
     def change_while_it_freezes() -> None:
-        with ExitStack() as frozen, registry.changing() as change:
+        with ExitStack() as frozen, registry.write() as change:
             for pid in postgresql.processes():
                 os.kill(pid, signal.SIGSTOP)
                 frozen.callback(os.kill, pid, signal.SIGCONT)
             access_tokens.create(
-                change.session,
+                change,
                 ada,
                 catalogue=registry.catalogue,
                 label="late",
@@ -317,7 +366,7 @@ def test_a_frozen_postgresql_is_unavailable_and_carries_nothing_out_later(
 
 def test_postgresql_sessions_are_set_as_the_protocol_wants(postgresql_url: str) -> None:
     database = Database(postgresql_url)
-    with database.changing(NOW) as change:
+    with database.write(NOW) as change:
         settings = {
             name: change.session.scalar(text(f"SHOW {name}"))
             for name in (
@@ -339,9 +388,9 @@ def test_postgresql_sessions_are_set_as_the_protocol_wants(postgresql_url: str) 
 
 def test_sqlite_connections_are_set_as_the_protocol_wants(sqlite_url: str) -> None:
     database = Database(sqlite_url)
-    with database.reading(NOW) as session:
+    with database.read(NOW) as reading:
         settings = {
-            name: session.scalar(text(f"PRAGMA {name}"))
+            name: reading.session.scalar(text(f"PRAGMA {name}"))
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         }
     assert settings == {
@@ -357,7 +406,7 @@ def test_a_change_wakes_followers_when_it_commits(postgresql_url: str) -> None:
     database = Database(postgresql_url)
     with psycopg.connect(postgresql_url, autocommit=True) as listener:
         listener.execute(f"LISTEN {CHANGED_CHANNEL}")
-        with database.changing(NOW):
+        with database.write(NOW):
             assert list(listener.notifies(timeout=0.1, stop_after=1)) == []
         assert len(list(listener.notifies(timeout=2, stop_after=1))) == 1
     database.close()
@@ -367,24 +416,24 @@ def test_several_hosts_are_tried_in_turn(postgresql_url: str) -> None:
     host, port = postgresql_url.rpartition("@")[2].partition("/")[0].split(":")
     url = postgresql_url.replace(f"{host}:{port}", f"{host}:1,{host}:{port}")
     database = Database(url)
-    with database.changing(NOW) as change:
-        assert change.session.info["revision"] == 1
+    with database.write(NOW) as change:
+        assert change.revision == 1
     database.close()
 
 
 def test_a_database_that_is_away_is_unavailable() -> None:
     database = Database("postgresql://postgres@127.0.0.1:1/none")
-    for transaction in (database.reading, database.changing, database.counting):
-        with pytest.raises(Unavailable) as refusal, transaction(NOW) as session:
-            session.execute(text("SELECT 1"))
+    for transaction in (database.read, database.write, database.auxiliary_write):
+        with pytest.raises(Unavailable) as refusal, transaction(NOW) as opened:
+            opened.session.execute(text("SELECT 1"))
         assert refusal.value.reason == "unavailable"
         assert "127.0.0.1" not in str(refusal.value)
 
 
 def test_errors_do_not_repeat_what_was_written(database: Database) -> None:
     twice = [{"reason": "hush-hush", "total": 654321}] * 2
-    with pytest.raises(IntegrityError) as refusal, database.counting(NOW) as session:
-        session.execute(insert(decision_counts), twice)
+    with pytest.raises(IntegrityError) as refusal, database.auxiliary_write(NOW) as write:
+        write.session.execute(insert(decision_counts), twice)
     assert "654321" not in str(refusal.value)
 
 
@@ -397,7 +446,7 @@ def test_what_was_acknowledged_survives_the_kill_of_its_process(database_url: st
         "from gatepass.registry.storage.tables import decision_counts\n"
         "database = Database(sys.argv[1])\n"
         "for number in range(100000):\n"
-        "    with database.changing(number) as change:\n"
+        "    with database.write(number) as change:\n"
         "        for half in 'ab':\n"
         "            row = {'reason': f'{number}{half}', 'total': 1}\n"
         "            change.session.execute(insert(decision_counts), row)\n"
@@ -410,9 +459,9 @@ def test_what_was_acknowledged_survives_the_kill_of_its_process(database_url: st
     acknowledged += [int(line) for line in child.stdout.read().splitlines() if line]
     child.wait()
     database = Database(database_url)
-    with database.reading(NOW) as session:
-        rows = set(session.scalars(text("SELECT reason FROM decision_counts")))
-        revision = session.scalar(text("SELECT number FROM revision"))
+    with database.read(NOW) as reading:
+        rows = set(reading.session.scalars(text("SELECT reason FROM decision_counts")))
+        revision = reading.session.scalar(text("SELECT number FROM revision"))
     assert revision in (len(acknowledged), len(acknowledged) + 1)
     assert rows == {f"{number}{half}" for number in range(revision) for half in "ab"}
     database.close()
@@ -420,7 +469,7 @@ def test_what_was_acknowledged_survives_the_kill_of_its_process(database_url: st
 
 def test_a_forked_child_opens_connections_of_its_own(database: Database) -> None:
     def connection() -> object:
-        with database.changing(NOW) as change:
+        with database.write(NOW) as change:
             return change.session.connection().connection.dbapi_connection
 
     inherited = connection()
@@ -442,10 +491,10 @@ def test_the_revision_is_taken_by_the_first_statement(database: Database) -> Non
 
     event.listen(Engine, "before_cursor_execute", listen)
     try:
-        with database.changing(NOW) as change:
+        with database.write(NOW) as change:
             change.session.execute(text("SELECT 1"))
-        with database.counting(NOW) as session:
-            session.execute(text("SELECT 2"))
+        with database.auxiliary_write(NOW) as write:
+            write.session.execute(text("SELECT 2"))
     finally:
         event.remove(Engine, "before_cursor_execute", listen)
     begin = ["BEGIN IMMEDIATE" if database.dialect == "sqlite" else CHANGING]
@@ -472,14 +521,14 @@ def test_an_actor_needs_its_company() -> None:
 def test_a_clock_that_is_off_changes_nothing(postgresql_url: str, apart_s: int) -> None:
     """A sign-in of three hours must not last seven because this node is four hours ahead."""
     database = Database(postgresql_url, tolerance_ms=5_000)
-    with pytest.raises(Unavailable) as refusal, database.changing(_wall_ms() + apart_s * 1_000):
+    with pytest.raises(Unavailable) as refusal, database.write(_wall_ms() + apart_s * 1_000):
         pass
     assert refusal.value.reason == "unavailable"
     for borne_s in (4, -4):
-        with database.changing(_wall_ms() + borne_s * 1_000):
+        with database.write(_wall_ms() + borne_s * 1_000):
             pass
-    with database.reading(NOW) as session:
-        assert session.scalar(text("SELECT number FROM revision")) == 2
+    with database.read(NOW) as reading:
+        assert reading.session.scalar(text("SELECT number FROM revision")) == 2
     database.close()
 
 

@@ -25,12 +25,12 @@ def write_and_read(url: str) -> None:
     """A company, by the registry's connections, and by the follower's."""
     database = Database(url)
     try:
-        with database.changing(NOW) as change:
+        with database.write(NOW) as change:
             made = companies.create(
-                change.session, Actor.command_line(), catalogue=parse_catalogue(""), name=NAME
+                change, Actor.command_line(), catalogue=parse_catalogue(""), name=NAME
             )
             users.create(
-                change.session,
+                change,
                 Actor.command_line(),
                 company=made.id,
                 email="ἀδά@acme.example",
@@ -39,8 +39,8 @@ def write_and_read(url: str) -> None:
                 password_hash="x",
                 operator=False,
             )
-        with database.reading(NOW) as session:
-            found = companies.by_name(session, NAME)
+        with database.read(NOW) as reading:
+            found = companies.by_name(reading, NAME)
             assert found is not None
             assert found.name == NAME
     finally:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy.orm import Session
 
 from children import finished, in_child
 from full_registry import FullRegistry
@@ -17,8 +16,8 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
 from gatepass.registry.membership import invitations, user_changes
-from gatepass.registry.storage.database import Database
-from gatepass.registry.storage.ended_log import EndedLog, Ending, Reading
+from gatepass.registry.storage.database import Change, Database
+from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Ending
 from gatepass.registry.tokens import access_tokens
 from small_registry import NOW, SmallRegistry
 
@@ -44,60 +43,56 @@ def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) ->
     assert bob.user is not None
     other, _ = registry.token(bob, permissions=["charges:get"])
     operator = Actor.command_line()
-    ends: list[tuple[Callable[[Session], object], list[tuple[str, str | None]]]] = [
+    ends: list[tuple[Callable[[Change], object], list[tuple[str, str | None]]]] = [
         (
-            lambda session: access_tokens.deactivate(session, registry.signed, registry.made.id),
+            lambda change: access_tokens.deactivate(change, registry.signed, registry.made.id),
             [("access_token", registry.made.id)],
         ),
         (
-            lambda session: invitations.deactivate(
-                session, registry.signed, registry.invitation.id
-            ),
+            lambda change: invitations.deactivate(change, registry.signed, registry.invitation.id),
             [("invitation", registry.invitation.id)],
         ),
         (
-            lambda session: verifier_keys.deactivate(session, operator, registry.key),
+            lambda change: verifier_keys.deactivate(change, operator, registry.key),
             [("verifier_key", registry.key)],
         ),
         (
-            lambda session: sessions.sign_out(session, bob),
+            lambda change: sessions.sign_out(change, bob),
             [("authentication", bob.credential)],
         ),
         (
-            lambda session: user_changes.deactivate(session, operator, bob.user or ""),
+            lambda change: user_changes.deactivate(change, operator, bob.user or ""),
             [("user", bob.user), ("access_token", other.id)],
         ),
         (
-            lambda session: sessions.deactivate(
-                session, operator, registry.signed.credential or ""
-            ),
+            lambda change: sessions.deactivate(change, operator, registry.signed.credential or ""),
             [("authentication", registry.signed.credential)],
         ),
     ]
     expected: list[tuple[str, str | None]] = []
     for end, its in ends:
-        with registry.changing() as change:
-            end(change.session)
-            revision = change.session.info["revision"]
+        with registry.write() as change:
+            end(change)
+            revision = change.revision
         expected += its
         assert ids(log) == expected
         # A repetition ends nothing.
         last = [ending for ending in log.read() if ending.revision == revision]
         assert len(last) == len(its)
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, operator, registry.made.id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, operator, registry.made.id)
     assert ids(log) == expected
     first = next(iter(log.read()))
     assert (first.at, first.by, first.by_name) == (NOW, registry.ada.id, "Ada Lovelace")
 
 
 def test_what_is_rolled_back_is_not(registry: FullRegistry, log: EndedLog) -> None:
-    def struck(session: Session) -> None:
-        access_tokens.deactivate(session, registry.signed, registry.made.id)
+    def struck(change: Change) -> None:
+        access_tokens.deactivate(change, registry.signed, registry.made.id)
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), registry.changing() as change:
-        struck(change.session)
+    with pytest.raises(ZeroDivisionError), registry.write() as change:
+        struck(change)
     assert not log.path.exists()
 
 
@@ -108,8 +103,8 @@ def test_it_is_there_before_a_node_has_caught_up(database_url: str, log: EndedLo
     database = Database(
         database_url, ended=log.append, confirm=lambda revision: not seen.append(len(ids(log)))
     )
-    with database.changing(NOW) as change:
-        access_tokens.deactivate(change.session, registry.signed, registry.made.id)
+    with database.write(NOW) as change:
+        access_tokens.deactivate(change, registry.signed, registry.made.id)
     assert seen == [1]
 
 
@@ -176,9 +171,9 @@ def test_a_file_that_is_no_log_is_not_taken_for_an_empty_one(tmp_path: Path) -> 
     other = tmp_path / "some.log"
     other.write_bytes(b"GET / 200\nGET / 404\n")
     with pytest.raises(Misconfigured, match="no line of it can be read"):
-        list(Reading(other))
+        list(EndedLogReader(other))
     other.write_bytes(b"")
-    assert list(Reading(other)) == []
+    assert list(EndedLogReader(other)) == []
 
 
 def test_a_full_disk_undoes_nothing_and_is_tried_again(
@@ -216,7 +211,7 @@ def _append(path: Path, process: int) -> None:
 def test_nothing_is_awaited_from_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(Misconfigured, match="is no file"):
-        list(Reading(tmp_path / "pipe"))
+        list(EndedLogReader(tmp_path / "pipe"))
 
 
 def test_processes_write_whole_lines_between_each_others(log: EndedLog) -> None:
@@ -230,6 +225,6 @@ def test_processes_write_whole_lines_between_each_others(log: EndedLog) -> None:
 def test_no_log_is_empty_but_one_that_was_named_is_missed(log: EndedLog, tmp_path: Path) -> None:
     assert list(log.read()) == []
     with pytest.raises(Misconfigured, match="No such file"):
-        list(Reading(tmp_path / "ended.log"))
+        list(EndedLogReader(tmp_path / "ended.log"))
     with pytest.raises(Misconfigured, match="can't be read"):
         list(EndedLog(tmp_path).read())

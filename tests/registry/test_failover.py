@@ -78,8 +78,8 @@ def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path)
             for token in tokens:
                 for _ in range(50):
                     try:
-                        with registry.changing() as change:
-                            access_tokens.deactivate(change.session, ada, token)
+                        with registry.write() as change:
+                            access_tokens.deactivate(change, ada, token)
                         ended.append(token)
                         break
                     except Unavailable:
@@ -96,9 +96,9 @@ def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path)
             copy.until_at(registry.revision())
             assert copy.rows() == published(registry.database)
             assert copy.parted == []
-        with registry.reading() as session:
+        with registry.read() as reading:
             for token in ended:
-                grant = published_grant(session, token)
+                grant = published_grant(reading, token)
                 assert grant is not None
                 assert grant.deactivated
 
@@ -150,8 +150,8 @@ def test_a_shortened_history_is_noticed_and_the_copy_built_anew(
         with FollowedCopy(tmp_path / "grants.db", installation.url, 3_000) as copy:
             copy.until_at(registry.revision())
             installation.replica.stop()
-            with registry.changing() as change:
-                access_tokens.deactivate(change.session, ada, token.id)
+            with registry.write() as change:
+                access_tokens.deactivate(change, ada, token.id)
             lost = registry.revision()
             copy.until_at(lost)
             installation.primary.stop()
@@ -165,11 +165,11 @@ def test_a_shortened_history_is_noticed_and_the_copy_built_anew(
         # It is reported, once it is told.
         for _ in range(3):
             registry.token(ada)
-        with registry.database.counting(NOW) as session:
-            assert history.note_parted(session, NODE, *known)
-        with registry.reading() as session:
-            told = search.list_(session, Actor.command_line(), action="history.shortened")
-            assert history.times_shortened(session) == 1
+        with registry.database.auxiliary_write(NOW) as write:
+            assert history.note_parted(write, NODE, *known)
+        with registry.read() as reading:
+            told = search.list_(reading, Actor.command_line(), action="history.shortened")
+            assert history.times_shortened(reading) == 1
         (event,) = told.items
         assert (event.subject.name, event.before) == ("a machine", {"revision": lost})
         assert sentences.sentence(event).startswith("The database lost changes: a machine had seen")
@@ -178,10 +178,10 @@ def test_a_shortened_history_is_noticed_and_the_copy_built_anew(
 
 def test_a_copy_older_than_what_is_kept_is_no_shortened_history(registry: SmallRegistry) -> None:
     position = (0, "0" * 16)
-    with registry.database.counting(NOW) as session:
-        session.execute(history.revisions.delete().where(history.revisions.c.number < 2))
-    with registry.database.counting(NOW) as session:
-        assert not history.note_parted(session, NODE, position, (9, "f" * 16))
+    with registry.database.auxiliary_write(NOW) as write:
+        write.session.execute(history.revisions.delete().where(history.revisions.c.number < 2))
+    with registry.database.auxiliary_write(NOW) as write:
+        assert not history.note_parted(write, NODE, position, (9, "f" * 16))
 
 
 def _in_step(installation: Installation) -> None:

@@ -44,9 +44,9 @@ def end_a_token(registry: SmallRegistry) -> int:
     """Make a token and deactivate it; the revision that ended it."""
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada)
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, ada, token.id)
-        revision: int = change.session.info["revision"]
+    with registry.write() as change:
+        access_tokens.deactivate(change, ada, token.id)
+        revision = change.revision
     return revision
 
 
@@ -189,13 +189,13 @@ def test_behind_a_pooler_each_transaction_is_set_as_the_protocol_wants(
             for _ in range(4):
                 # Somebody else holds a connection now and then, so that ours is now this, now that.
                 other.execute("SELECT 1")
-                with database.changing(registry.now) as change:
+                with database.write(registry.now) as change:
                     *found, pid = change.session.execute(text(settings[0])).one()
                     assert found == ["2s", "on", "2s", "read committed"]
                     servers.add(pid)
                 other.commit()
-                with database.reading(registry.now) as session:
-                    *found, pid = session.execute(text(settings[0])).one()
+                with database.read(registry.now) as reading:
+                    *found, pid = reading.session.execute(text(settings[0])).one()
                     assert found == ["2s", "on", "2s", "repeatable read"]
                     servers.add(pid)
         database.close()
@@ -210,12 +210,12 @@ def test_behind_a_pooler_a_frozen_writer_is_thrown_out(
         before = registry.revision()
 
         def freeze() -> None:
-            with database.changing(registry.now) as change:
+            with database.write(registry.now) as change:
                 time.sleep(2.3)
                 change.session.execute(text("SELECT 1"))
 
         with pytest.raises(Unavailable):
             freeze()
-        with database.changing(registry.now) as change:
-            assert change.session.info["revision"] == before + 1
+        with database.write(registry.now) as change:
+            assert change.revision == before + 1
         database.close()

@@ -46,23 +46,21 @@ def ada(registry: SmallRegistry) -> Actor:
 def invite(
     registry: SmallRegistry, actor: Actor, email: str = NEW, role: str = "reporting"
 ) -> Invitation:
-    with registry.changing() as change:
-        return invitations.create(
-            change.session, actor, email=email, role=role, lifetime_ms=LIFETIME
-        )
+    with registry.write() as change:
+        return invitations.create(change, actor, email=email, role=role, lifetime_ms=LIFETIME)
 
 
 def link(registry: SmallRegistry, invitation: Invitation) -> str:
     """The link, as the mail going out makes it."""
-    with registry.database.counting(registry.now) as session:
-        letter = invitation_links.make_link(session, invitation.id)
+    with registry.database.auxiliary_write(registry.now) as write:
+        letter = invitation_links.make_link(write, invitation.id)
     assert letter is not None
     return letter.token
 
 
 def look(registry: SmallRegistry, token: str, address: str | None = ADDRESS) -> Any:
-    with registry.reading() as session:
-        return invitation_links.look(session, token, address)
+    with registry.read() as reading:
+        return invitation_links.look(reading, token, address)
 
 
 def accept(registry: SmallRegistry, token: str, **fields: Any) -> User:
@@ -77,28 +75,28 @@ def accept(registry: SmallRegistry, token: str, **fields: Any) -> User:
 
 
 def resend(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
-    with registry.changing() as change:
-        return invitations.resend(change.session, actor, invitation.id, lifetime_ms=LIFETIME)
+    with registry.write() as change:
+        return invitations.resend(change, actor, invitation.id, lifetime_ms=LIFETIME)
 
 
 def take_link(
     registry: SmallRegistry, actor: Actor, invitation: Invitation, *, mail_server: bool = False
 ) -> str:
-    with registry.changing() as change:
+    with registry.write() as change:
         _, token = invitations.take_link(
-            change.session, actor, invitation.id, lifetime_ms=LIFETIME, mail_server=mail_server
+            change, actor, invitation.id, lifetime_ms=LIFETIME, mail_server=mail_server
         )
     return token
 
 
 def deactivate(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
-    with registry.changing() as change:
-        return invitations.deactivate(change.session, actor, invitation.id)
+    with registry.write() as change:
+        return invitations.deactivate(change, actor, invitation.id)
 
 
 def status(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> str:
-    with registry.reading() as session:
-        found = {one.id: one for one in invitations.list_(session, actor).items}
+    with registry.read() as reading:
+        found = {one.id: one for one in invitations.list_(reading, actor).items}
     return found[invitation.id].status
 
 
@@ -112,11 +110,11 @@ def broken(registry: SmallRegistry, token: str) -> BrokenLink:
 
 
 def end_user(registry: SmallRegistry, user: User) -> None:
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(
             update(users_table).where(users_table.c.id == user.id).values(deactivated_at=1)
         )
-        publish(change.session, Holder(user.id, user.company, False, user.role))
+        publish(change, Holder(user.id, user.company, False, user.role))
 
 
 def test_a_link_makes_a_user_once(registry: SmallRegistry, ada: Actor) -> None:
@@ -226,8 +224,8 @@ def test_it_counts_as_long_as_its_inviter_holds_what_it_grants(
     made = invite(registry, registry.signed_in(bob), role="customer-service")
     token = link(registry, made)
     look(registry, token)
-    with registry.changing() as change:
-        publish(change.session, Holder(bob.id, bob.company, True, "reporting"))
+    with registry.write() as change:
+        publish(change, Holder(bob.id, bob.company, True, "reporting"))
     broken(registry, token)
 
 
@@ -235,18 +233,18 @@ def test_it_counts_as_long_as_role_and_company_are_there(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     token = link(registry, invite(registry, ada))
-    with registry.reading() as session:
-        rules = published_rules(session, registry.northwind.id)
+    with registry.read() as reading:
+        rules = published_rules(reading, registry.northwind.id)
     without = {role: held for role, held in rules.roles.items() if role != "reporting"}
     for changed in (
         msgspec.structs.replace(rules, roles=without),
         msgspec.structs.replace(rules, active=False),
     ):
-        with registry.changing() as change:
-            publish(change.session, changed)
+        with registry.write() as change:
+            publish(change, changed)
         broken(registry, token)
-    with registry.changing() as change:
-        publish(change.session, rules)
+    with registry.write() as change:
+        publish(change, rules)
     accept(registry, token)
 
 
@@ -262,10 +260,10 @@ def test_from_outside_the_allowlist_a_good_link_says_so(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     token = link(registry, invite(registry, ada))
-    with registry.changing() as change:
-        rules = published_rules(change.session, registry.northwind.id)
+    with registry.write() as change:
+        rules = published_rules(change, registry.northwind.id)
         networks = Networks.of([parse_network("203.0.113.0/24")])
-        publish(change.session, msgspec.structs.replace(rules, allowlist=networks))
+        publish(change, msgspec.structs.replace(rules, allowlist=networks))
     for address in (ADDRESS, None):
         with pytest.raises(Forbidden) as refusal:
             look(registry, token, address)
@@ -337,8 +335,8 @@ def test_who_may_invite_whom(registry: SmallRegistry, ada: Actor) -> None:
         with pytest.raises(InvalidInput):
             invite(registry, ada, email, role)
     made = invite(registry, manager)
-    with pytest.raises(Forbidden), registry.reading() as session:
-        invitations.list_(session, clerk)
+    with pytest.raises(Forbidden), registry.read() as reading:
+        invitations.list_(reading, clerk)
     for act in (resend, deactivate):
         with pytest.raises(Forbidden):
             act(registry, clerk, made)
@@ -357,8 +355,8 @@ def test_an_access_token_only_reads(registry: SmallRegistry, ada: Actor) -> None
             act()
         assert refusal.value.reason == "signed_in_user_required"
     assert status(registry, program, made) == "pending"
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, ada, token.id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, ada, token.id)
 
 
 def test_another_companys_are_not_there(registry: SmallRegistry, ada: Actor) -> None:
@@ -367,8 +365,8 @@ def test_another_companys_are_not_there(registry: SmallRegistry, ada: Actor) -> 
     for act in (resend, deactivate):
         with nothing_changes(registry), pytest.raises(NotFound):
             act(registry, carl, made)
-    with registry.reading() as session:
-        assert invitations.list_(session, carl).items == []
+    with registry.read() as reading:
+        assert invitations.list_(reading, carl).items == []
     # Nor does another company's invitation stand in the way.
     invite(registry, carl)
 
@@ -382,22 +380,22 @@ def test_a_deactivated_colleague_can_come_back(registry: SmallRegistry, ada: Act
             invite(registry, ada)
         assert conflict.value.reason == "email_taken"
         registry.now += 1
-        with registry.changing() as change:
-            user_changes.deactivate(change.session, ada, first.id)
+        with registry.write() as change:
+            user_changes.deactivate(change, ada, first.id)
         again = accept(
             registry, link(registry, invite(registry, ada)), password="another harbour lantern"
         )
         assert again.id != first.id
         assert (again.email, again.status) == (NEW, "active")
-        with registry.reading() as session:
-            assert users.by_email(session, NEW) == again
-            assert users.get(session, first.id).status == "deactivated"
-            found = search_terms.people_called(session, ada, NEW)
+        with registry.read() as reading:
+            assert users.by_email(reading, NEW) == again
+            assert users.get(reading, first.id).status == "deactivated"
+            found = search_terms.people_called(reading, ada, NEW)
         assert [one.id for one in found][-2:] == [first.id, again.id]
         assert len(found) == gone + 2
         first = again
-    with pytest.raises(Forbidden) as refusal, registry.changing() as change:
-        account.rename(change.session, acting, "Nell again")
+    with pytest.raises(Forbidden) as refusal, registry.write() as change:
+        account.rename(change, acting, "Nell again")
     assert refusal.value.reason == "account_deactivated"
 
 
@@ -405,8 +403,8 @@ def test_the_password_of_whoever_came_back_counts_alone(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     first = accept(registry, link(registry, invite(registry, ada)))
-    with registry.changing() as change:
-        user_changes.deactivate(change.session, ada, first.id)
+    with registry.write() as change:
+        user_changes.deactivate(change, ada, first.id)
     again = accept(
         registry, link(registry, invite(registry, ada)), password="another harbour lantern"
     )
@@ -430,13 +428,13 @@ def test_the_password_of_whoever_came_back_counts_alone(
     assert signed_in("another harbour lantern") == again.id
     with pytest.raises(SignInFailed):
         signed_in(PASSWORD)
-    with registry.database.counting(registry.now) as session:
-        assert password_resets.request(session, NEW, ADDRESS)
+    with registry.database.auxiliary_write(registry.now) as write:
+        assert password_resets.request(write, NEW, ADDRESS)
     assert len(registry.events(subject=again.id, action="user.password_reset_requested")) == 1
     registry.now += 1
     # And an attempt at an account that is over is told to auditors as ever.
-    with registry.changing() as change:
-        user_changes.deactivate(change.session, ada, again.id)
+    with registry.write() as change:
+        user_changes.deactivate(change, ada, again.id)
     with pytest.raises(SignInFailed):
         signed_in("another harbour lantern")
     assert len(registry.events(subject=again.id, action="authentication.refused")) == 2
@@ -453,18 +451,18 @@ def test_another_companys_address_looks_like_any_other(registry: SmallRegistry, 
         with pytest.raises(Conflict) as conflict:
             invite(registry, ada, one.email)
         assert conflict.value.reason == "invitation_pending"
-    with registry.database.counting(registry.now) as session:
-        told = invitation_links.make_link(session, theirs.id)
-        ordinary = invitation_links.make_link(session, nobodys.id)
+    with registry.database.auxiliary_write(registry.now) as write:
+        told = invitation_links.make_link(write, theirs.id)
+        ordinary = invitation_links.make_link(write, nobodys.id)
         for one in (theirs, nobodys):
-            invitations.mail_delivered(session, one.id, demo=False)
+            invitations.mail_delivered(write, one.id, demo=False)
     assert told is not None
     assert ordinary is not None
     assert (told.address_taken, ordinary.address_taken) == (True, False)
     refusal = broken(registry, told.token)
     assert (refusal.address_taken, refusal.whom) == (True, "Ada Lovelace")
-    with registry.reading() as session:
-        listed = invitations.list_(session, ada).items
+    with registry.read() as reading:
+        listed = invitations.list_(reading, ada).items
     assert {replace(one, id="", email="") for one in listed} == {
         replace(listed[0], id="", email="")
     }
@@ -480,9 +478,9 @@ def test_a_link_that_was_handed_over_tells_no_more_than_that_it_is_broken(
 ) -> None:
     """It is in the inviter's hands, who must not be told about another company's customer."""
     made = invite(registry, ada, "carl@contoso.example")
-    with registry.changing() as change:
+    with registry.write() as change:
         _, token = invitations.take_link(
-            change.session, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
+            change, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
         )
     refusal = broken(registry, token)
     assert (refusal.address_taken, refusal.whom) == (False, "Ada Lovelace")
@@ -542,9 +540,9 @@ def test_pages_of_invitations(registry: SmallRegistry, ada: Actor) -> None:
         made.append(invite(registry, ada, f"new{number}@example.com").id)
     found: list[str] = []
     cursor = None
-    with registry.reading() as session:
+    with registry.read() as reading:
         while True:
-            page = invitations.list_(session, ada, limit=2, cursor=cursor)
+            page = invitations.list_(reading, ada, limit=2, cursor=cursor)
             found += [one.id for one in page.items]
             cursor = page.next
             if cursor is None:

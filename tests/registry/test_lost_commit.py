@@ -80,13 +80,13 @@ def relay(request: pytest.FixtureRequest, postgresql: Cluster) -> Iterator[Relay
 
 
 def count(database: Database) -> int | None:
-    with database.reading(NOW) as session:
-        total: int | None = session.scalar(select(decision_counts.c.total))
+    with database.read(NOW) as reading:
+        total: int | None = reading.session.scalar(select(decision_counts.c.total))
         return total
 
 
 def change(database: Database, relay: Relay) -> None:
-    with database.changing(NOW) as change:
+    with database.write(NOW) as change:
         relay.armed = True
         change.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
 
@@ -124,7 +124,7 @@ def test_nor_if_no_connection_is_free_to_ask_by(
     )
 
     def change_while_all_are_taken() -> None:
-        with busy.connect(), database.changing(NOW) as change:
+        with busy.connect(), database.write(NOW) as change:
             change.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
             relay.armed = True
             monkeypatch.setattr(database, "_changes", busy)

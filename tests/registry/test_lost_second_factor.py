@@ -16,16 +16,16 @@ from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_change
 
 
 def turn_off(registry: SmallRegistry, actor: Actor, user: str) -> User:
-    with registry.changing() as change:
-        return user_changes.turn_off_second_factor(change.session, actor, user)
+    with registry.write() as change:
+        return user_changes.turn_off_second_factor(change, actor, user)
 
 
 def enrol(registry: SmallRegistry, user: User) -> list[str]:
     """Give *user* a second factor; the recovery codes."""
     registry.sealing.make()
     secret = totp.new_secret()
-    with registry.changing() as change:
-        return totp.put(change.session, user.id, secret, 0, registry.sealing)
+    with registry.write() as change:
+        return totp.put(change, user.id, secret, 0, registry.sealing)
 
 
 def enter(registry: SmallRegistry, user: User, code: str | None = None) -> str:
@@ -66,9 +66,9 @@ def test_the_password_alone_is_enough_and_all_former_sign_ins_are_over(
     assert {registry.reason(login) for login in former} == {Reason.token_deactivated}
     assert registry.reason(access_token) is Reason.allowed
     assert registry.reason(enter(registry, grace)) is Reason.allowed
-    with registry.reading() as session:
-        row = session.execute(select(users).where(users.c.id == grace.id)).one()
-        left = session.execute(
+    with registry.read() as reading:
+        row = reading.session.execute(select(users).where(users.c.id == grace.id)).one()
+        left = reading.session.execute(
             select(func.count()).where(recovery_codes.c.user_id == grace.id)
         ).scalar_one()
     # The step of the last code stays: setting up anew doesn't make it good again.
@@ -118,8 +118,8 @@ def test_who_may_not(registry: SmallRegistry, grace: User) -> None:
     assert refused(registry.signed_in(grace), grace.id)[0] == "own_second_factor"
     # Nor the last administrator's, whom other changes let through to be told so.
     assert refused(manager, boss.id) == ("permission_missing", "*")
-    with registry.changing() as change:
-        user_changes.deactivate(change.session, ada, boss.id)
+    with registry.write() as change:
+        user_changes.deactivate(change, ada, boss.id)
     assert refused(manager, registry.ada.id) == ("permission_missing", "*")
     assert turn_off(registry, manager, grace.id).second_factor is False
 
@@ -129,8 +129,8 @@ def test_whoever_ended_meanwhile_changes_nothing(registry: SmallRegistry, grace:
     boss = registry.user(registry.northwind, "boss@northwind.example", "Boss")
     acting = registry.signed_in(boss)
     ada = registry.signed_in(registry.ada)
-    with registry.changing() as change:
-        user_changes.deactivate(change.session, ada, boss.id)
+    with registry.write() as change:
+        user_changes.deactivate(change, ada, boss.id)
     with nothing_changes(registry), pytest.raises(GatepassError) as refusal:
         turn_off(registry, acting, grace.id)
     assert refusal.value.reason == "account_deactivated"
@@ -138,11 +138,11 @@ def test_whoever_ended_meanwhile_changes_nothing(registry: SmallRegistry, grace:
 
 def test_a_company_that_requires_one_wants_a_new_one(registry: SmallRegistry, grace: User) -> None:
     enrol(registry, grace)
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(update(companies).values(second_factor_required=True))
     turn_off(registry, registry.signed_in(registry.ada), grace.id)
-    with registry.reading() as session:
-        assert totp_policy.lacking(session, grace.id)
+    with registry.read() as reading:
+        assert totp_policy.lacking(reading, grace.id)
 
 
 def test_the_command_line_helps_the_last_administrator(registry: SmallRegistry) -> None:

@@ -96,14 +96,14 @@ def test_a_round_trip_through_either_engine_changes_nothing(
 def test_it_goes_on_where_it_was(empty: Database, exported: Path) -> None:
     """Numbers that the database counts by itself are no exception."""
     import_(empty, exported)
-    with empty.reading(NOW) as session:
-        number = session.scalar(text("SELECT max(number) FROM audit_events"))
-        token = session.scalar(text("SELECT id FROM access_tokens"))
+    with empty.read(NOW) as reading:
+        number = reading.session.scalar(text("SELECT max(number) FROM audit_events"))
+        token = reading.session.scalar(text("SELECT id FROM access_tokens"))
     assert token is not None
-    with empty.changing(NOW) as change:
-        access_tokens.deactivate(change.session, Actor.command_line(), token)
-    with empty.reading(NOW) as session:
-        assert session.scalar(text("SELECT max(number) FROM audit_events")) == number + 1
+    with empty.write(NOW) as change:
+        access_tokens.deactivate(change, Actor.command_line(), token)
+    with empty.read(NOW) as reading:
+        assert reading.session.scalar(text("SELECT max(number) FROM audit_events")) == number + 1
 
 
 def test_the_file_is_private_whole_and_one(exported: Path) -> None:
@@ -150,9 +150,9 @@ def test_an_export_is_of_one_moment(registry: FullRegistry, tmp_path: Path) -> N
 
     class Busy(Progress):
         def begin(self, doing: str, rows: int) -> None:
-            with registry.changing() as change:
+            with registry.write() as change:
                 access_tokens.create(
-                    change.session,
+                    change,
                     registry.signed,
                     catalogue=registry.catalogue,
                     label=doing,
@@ -338,8 +338,8 @@ def test_an_export_with_an_older_schema_is_brought_up_to_date(
     before = old.read_bytes()
     import_(empty, old)
     assert schema_state(empty) == "current"
-    with empty.reading(NOW) as session:
-        assert session.execute(
+    with empty.read(NOW) as reading:
+        assert reading.session.execute(
             text("SELECT name, second_factor_required FROM companies")
         ).one() == ("Acme", False)
     assert old.read_bytes() == before
@@ -377,8 +377,8 @@ def test_what_has_ended_in_the_export_too_is_no_obstacle(
 ) -> None:
     log = EndedLog(tmp_path / "ended.log")
     database = Database(f"sqlite:///{on_sqlite.database.path}", ended=log.append)
-    with database.changing(NOW) as change:
-        access_tokens.deactivate(change.session, on_sqlite.signed, on_sqlite.made.id)
+    with database.write(NOW) as change:
+        access_tokens.deactivate(change, on_sqlite.signed, on_sqlite.made.id)
     import_(empty, export(database, tmp_path / "x"))
     assert len(list(log.read())) == 1
 

@@ -40,29 +40,29 @@ def test_who_is_met_is_known_with_all_that_they_said(database: Database) -> None
 def test_a_report_moves_forward_only_and_only_in_this_history(database: Database) -> None:
     meet(database, NOW, "node_a")
     for _ in range(2):
-        with database.changing(NOW):
+        with database.write(NOW):
             pass
-    with database.reading(NOW) as session:
-        number, tag = revisions.here(session)
+    with database.read(NOW) as reading:
+        number, tag = revisions.here(reading)
 
     def report(position: tuple[int, str] | None, vouched_at: int) -> tuple[int, int]:
-        with database.counting(NOW + 5) as session:
-            assert liveness.report(session, "node_a", position, vouched_at)
+        with database.auxiliary_write(NOW + 5) as write:
+            assert liveness.report(write, "node_a", position, vouched_at)
         (row,) = rows(database, "nodes")
         return row["revision"], row["vouched_at"]
 
     assert report((number, "0" * 16), NOW + 4) == (0, NOW + 4)
     assert report((number, tag), NOW + 3) == (number, NOW + 4)
     assert report(None, NOW + 99_999) == (number, NOW + 5), "nobody is vouched for ahead of time"
-    with database.counting(NOW) as session:
-        assert not liveness.report(session, "node_b", (number, tag), NOW)
+    with database.auxiliary_write(NOW) as write:
+        assert not liveness.report(write, "node_b", (number, tag), NOW)
 
 
 @pytest.mark.usefixtures("by_hand")
 def test_one_that_was_ahead_before_a_restore_is_where_it_is_now(database: Database) -> None:
     meet(database, NOW, "node_a")
-    with database.counting(NOW) as session:
-        session.execute(update(tables.nodes).values(revision=1_000))
+    with database.auxiliary_write(NOW) as write:
+        write.session.execute(update(tables.nodes).values(revision=1_000))
     acknowledge(database, NOW, "node_a")
     (row,) = rows(database, "nodes")
     assert row["revision"] == 0
@@ -73,8 +73,8 @@ def test_who_was_silent_for_a_day_is_forgotten(database: Database) -> None:
     meet(database, NOW, "node_a")
     meet(database, NOW + 20 * HOUR, "node_b")
     for now, left in ((NOW + 24 * HOUR, ["node_a", "node_b"]), (NOW + 25 * HOUR, ["node_b"])):
-        with database.counting(now) as session:
-            liveness.forget(session)
+        with database.auxiliary_write(now) as write:
+            liveness.forget(write)
         assert sorted(row["id"] for row in rows(database, "nodes")) == left
 
 
@@ -98,8 +98,8 @@ def test_who_was_silent_longest_makes_room(database: Database) -> None:
     meet(database, NOW, *[f"node_{number:03}" for number in range(liveness.MOST_PER_KEY)])
     later = NOW + 2 * STALENESS
     for id in ("node_000", "node_001"):
-        with database.counting(later - 1) as session:
-            assert liveness.report(session, id, None, later - 1)
+        with database.auxiliary_write(later - 1) as write:
+            assert liveness.report(write, id, None, later - 1)
     meet(database, later, "node_late", "node_later")
     known = {row["id"] for row in rows(database, "nodes")}
     assert len(known) == liveness.MOST_PER_KEY
@@ -112,13 +112,13 @@ def test_who_never_held_a_copy_is_in_no_receipt(database: Database) -> None:
     """Whoever has a key can say that they are there, and never take a grant."""
     meet(database, NOW, "node_follows")
     meet(database, NOW, "node_asked", copies=False)
-    with database.changing(NOW + 1) as change:
-        receipts.begin(change.session, [Subject("access_token", "gpat_1", "a")], company=None)
+    with database.write(NOW + 1) as change:
+        receipts.begin(change, [Subject("access_token", "gpat_1", "a")], company=None)
     assert [row["node_id"] for row in rows(database, "receipt_confirmations")] == ["node_follows"]
-    with database.counting(NOW + 2) as session:
-        assert liveness.report(session, "node_asked", None, NOW + 2)
-    with database.changing(NOW + 3) as change:
-        receipts.begin(change.session, [Subject("access_token", "gpat_2", "b")], company=None)
+    with database.auxiliary_write(NOW + 2) as write:
+        assert liveness.report(write, "node_asked", None, NOW + 2)
+    with database.write(NOW + 3) as change:
+        receipts.begin(change, [Subject("access_token", "gpat_2", "b")], company=None)
     assert len(rows(database, "receipt_confirmations")) == 3
 
 
@@ -131,30 +131,30 @@ def test_whoever_is_met_waits_for_the_change_under_way(postgresql_url: str) -> N
         meet(database, NOW, id)
         met.set()
 
-    with database.changing(NOW) as change:
-        receipts.begin(change.session, [Subject("access_token", "gpat_1", "One")], company="com_1")
+    with database.write(NOW) as change:
+        receipts.begin(change, [Subject("access_token", "gpat_1", "One")], company="com_1")
         thread = threading.Thread(target=meeting, args=["node_a"])
         thread.start()
         assert not met.wait(0.2)
     assert met.wait(5)
     thread.join()
     # So does one that is back after it was out of reach; the others needn't wait.
-    with database.counting(NOW) as session:
-        session.execute(update(tables.nodes).values(vouched_at=shared_now(session) - STALENESS))
+    with database.auxiliary_write(NOW) as write:
+        write.session.execute(update(tables.nodes).values(vouched_at=shared_now(write) - STALENESS))
     met.clear()
 
     def reporting() -> None:
         acknowledge(database, NOW, "node_a")
         met.set()
 
-    with database.changing(NOW):
+    with database.write(NOW):
         thread = threading.Thread(target=reporting)
         thread.start()
         assert not met.wait(0.2)
     assert met.wait(5)
     thread.join()
     met.clear()
-    with database.changing(NOW):
+    with database.write(NOW):
         thread = threading.Thread(target=reporting)
         thread.start()
         assert met.wait(5)
@@ -171,16 +171,16 @@ def test_a_nodes_own_heartbeat_says_that_it_is_there(postgresql_url: str) -> Non
     # Soon after there is nothing to write: receipts count it for long enough.
     feed.heartbeat()
     assert rows(database, "nodes") == [first]
-    with database.counting(NOW) as session:
-        session.execute(update(tables.nodes).values(vouched_at=first["vouched_at"] - 5_000))
+    with database.auxiliary_write(NOW) as write:
+        write.session.execute(update(tables.nodes).values(vouched_at=first["vouched_at"] - 5_000))
     feed.heartbeat()
     (second,) = rows(database, "nodes")
     assert first["vouched_at"] <= second["vouched_at"] == second["seen_at"]
     assert second["first_seen_at"] == first["first_seen_at"]
     # Out of reach for longer than it decides without being vouched for: it is met again.
     lapsed = second["vouched_at"] - STALENESS
-    with database.counting(NOW) as session:
-        session.execute(update(tables.nodes).values(vouched_at=lapsed, version="old"))
+    with database.auxiliary_write(NOW) as write:
+        write.session.execute(update(tables.nodes).values(vouched_at=lapsed, version="old"))
     feed.heartbeat()
     (third,) = rows(database, "nodes")
     assert third["version"] == "0.1.0"
@@ -200,7 +200,7 @@ def test_a_heartbeat_of_one_that_is_back_waits_for_the_change_under_way(
         feed.heartbeat()
         beaten.set()
 
-    with database.changing(NOW):
+    with database.write(NOW):
         thread = threading.Thread(target=beat)
         thread.start()
         assert not beaten.wait(0.2)
@@ -214,9 +214,9 @@ def test_many_machines_go_by_the_databases_clock(postgresql_url: str) -> None:
     """A node whose clock is hours ahead must not take the others for gone."""
     database = Database(postgresql_url)
     meet(database, NOW, "node_a")
-    with database.changing(NOW + 4 * HOUR) as change:
-        receipts.begin(change.session, [Subject("access_token", "gpat_1", "One")], company="com_1")
+    with database.write(NOW + 4 * HOUR) as change:
+        receipts.begin(change, [Subject("access_token", "gpat_1", "One")], company="com_1")
     assert [row["node_id"] for row in rows(database, "receipt_confirmations")] == ["node_a"]
-    with database.counting(NOW + 8 * HOUR) as session:
-        assert receipts.complete(session) == 0
+    with database.auxiliary_write(NOW + 8 * HOUR) as write:
+        assert receipts.complete(write) == 0
     database.close()

@@ -4,7 +4,6 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import GatepassError
 from gatepass.registry.actor import Actor
@@ -13,6 +12,7 @@ from gatepass.registry.authentication.session_records import Authentication
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import email_changes, user_changes
+from gatepass.registry.storage.database import Write
 from small_registry import SmallRegistry, nothing_changes
 
 
@@ -25,33 +25,29 @@ def olga(registry: SmallRegistry) -> User:
 
 
 def named(registry: SmallRegistry, user: User, *, operator: bool = True) -> User:
-    with registry.changing() as change:
-        return user_changes.name_operator(
-            change.session, Actor.command_line(), user.id, operator=operator
-        )
+    with registry.write() as change:
+        return user_changes.name_operator(change, Actor.command_line(), user.id, operator=operator)
 
 
 def changes(registry: SmallRegistry, user: User) -> dict[str, Any]:
     """All that can be done to a colleague's account."""
     sign_in = registry.signed_in(user).credential or ""
-    with registry.changing() as change:
+    with registry.write() as change:
         registry.sealing.make()
-        totp.put(change.session, user.id, totp.new_secret(), 0, registry.sealing)
+        totp.put(change, user.id, totp.new_secret(), 0, registry.sealing)
     return {
-        "role": lambda session, actor: user_changes.change_role(
-            session, actor, user.id, role="reporting"
+        "role": lambda change, actor: user_changes.change_role(
+            change, actor, user.id, role="reporting"
         ),
-        "end": lambda session, actor: user_changes.deactivate(session, actor, user.id),
-        "second factor": lambda session, actor: user_changes.turn_off_second_factor(
-            session, actor, user.id
+        "end": lambda change, actor: user_changes.deactivate(change, actor, user.id),
+        "second factor": lambda change, actor: user_changes.turn_off_second_factor(
+            change, actor, user.id
         ),
-        "e-mail address": lambda session, actor: email_changes.request(
-            session, actor, user.id, email="new@northwind.example"
+        "e-mail address": lambda change, actor: email_changes.request(
+            change, actor, user.id, email="new@northwind.example"
         ),
-        "e-mail address, again": lambda session, actor: email_changes.cancel(
-            session, actor, user.id
-        ),
-        "sign-in": lambda session, actor: sessions.deactivate(session, actor, sign_in),
+        "e-mail address, again": lambda change, actor: email_changes.cancel(change, actor, user.id),
+        "sign-in": lambda change, actor: sessions.deactivate(change, actor, sign_in),
     }
 
 
@@ -59,9 +55,9 @@ def refused(registry: SmallRegistry, actor: Actor, do: Any) -> GatepassError:
     with (
         nothing_changes(registry),
         pytest.raises(GatepassError) as refusal,
-        registry.changing() as change,
+        registry.write() as change,
     ):
-        do(change.session, actor)
+        do(change, actor)
     return refusal.value
 
 
@@ -83,10 +79,10 @@ def test_another_operator_does(registry: SmallRegistry, olga: User) -> None:
     for what in ("e-mail address", "e-mail address, again"):
         assert refused(registry, ada, todo.pop(what)).reason == "operator_required"
     for change_it in (*todo.values(), last):
-        with registry.changing() as change:
-            change_it(change.session, ada)
-    with registry.reading() as session:
-        assert users.get(session, olga.id).status == "deactivated"
+        with registry.write() as change:
+            change_it(change, ada)
+    with registry.read() as reading:
+        assert users.get(reading, olga.id).status == "deactivated"
 
 
 def test_who_is_no_operator_any_more_does_not(registry: SmallRegistry, olga: User) -> None:
@@ -101,8 +97,8 @@ def test_an_operator_ends_their_own_sign_ins(registry: SmallRegistry, olga: User
     here, there = registry.signed_in(olga), registry.signed_in(olga)
 
     def end(credential: str | None) -> Authentication:
-        with registry.changing() as change:
-            return sessions.deactivate(change.session, here, credential or "")
+        with registry.write() as change:
+            return sessions.deactivate(change, here, credential or "")
 
     assert end(there.credential).status == "deactivated"
     assert end(here.credential).status == "deactivated"
@@ -111,13 +107,13 @@ def test_an_operator_ends_their_own_sign_ins(registry: SmallRegistry, olga: User
 def test_the_last_one_stays(registry: SmallRegistry, olga: User) -> None:
     acting = registry.signed_in(olga)
     refusal = refused(
-        registry, acting, lambda session, actor: user_changes.deactivate(session, actor, olga.id)
+        registry, acting, lambda change, actor: user_changes.deactivate(change, actor, olga.id)
     )
     assert refusal.reason == "last_operator"
     # Whoever runs the server names another; one of another company does as well.
     named(registry, registry.carl)
-    with registry.changing() as change:
-        assert user_changes.deactivate(change.session, acting, olga.id).status == "deactivated"
+    with registry.write() as change:
+        assert user_changes.deactivate(change, acting, olga.id).status == "deactivated"
     # Where nobody can name one but the server, the server isn't kept from anything.
     assert not named(registry, registry.carl, operator=False).operator
 
@@ -137,8 +133,8 @@ def test_of_operators_who_end_themselves_at_once_one_stays(
     def leave(actor: Actor) -> None:
         begin.wait()
         try:
-            with registry.changing() as change:
-                user_changes.deactivate(change.session, actor, actor.user or "")
+            with registry.write() as change:
+                user_changes.deactivate(change, actor, actor.user or "")
             outcomes.append("left")
         except GatepassError as error:
             outcomes.append(error.reason)
@@ -149,16 +145,16 @@ def test_of_operators_who_end_themselves_at_once_one_stays(
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["last_operator"] + ["left"] * 4
-    with registry.reading() as session:
-        assert users.active_operators(session) == 1
+    with registry.read() as reading:
+        assert users.active_operators(reading) == 1
 
 
 def test_only_the_server_names_them(registry: SmallRegistry, olga: User) -> None:
     acting = registry.signed_in(olga)
     for operator in (True, False):
 
-        def name(session: Session, actor: Actor, operator: bool = operator) -> User:
-            return user_changes.name_operator(session, actor, registry.ada.id, operator=operator)
+        def name(write: Write, actor: Actor, operator: bool = operator) -> User:
+            return user_changes.name_operator(write, actor, registry.ada.id, operator=operator)
 
         assert refused(registry, acting, name).reason == "operator_required"
     said = registry.events(action="user.operator_named")

@@ -22,24 +22,24 @@ NEW = "a wholly new phrase"
 
 
 def request(registry: SmallRegistry, email: str = ADA) -> bool:
-    with registry.database.counting(registry.now) as session:
-        return password_resets.request(session, email, ADDRESS)
+    with registry.database.auxiliary_write(registry.now) as write:
+        return password_resets.request(write, email, ADDRESS)
 
 
 def link(registry: SmallRegistry) -> str:
     """The link of the latest request, as the mail going out makes it."""
-    with registry.database.counting(registry.now) as session:
+    with registry.database.auxiliary_write(registry.now) as write:
         latest = (
-            session.execute(
+            write.session.execute(
                 select(outgoing_mail.c.subject_id).where(outgoing_mail.c.state == "waiting")
             )
             .scalars()
             .all()[-1]
         )
-        letter = password_resets.make_link(session, latest)
+        letter = password_resets.make_link(write, latest)
     assert letter is not None
-    with registry.database.counting(registry.now) as session:
-        session.execute(
+    with registry.database.auxiliary_write(registry.now) as write:
+        write.session.execute(
             update(outgoing_mail)
             .where(outgoing_mail.c.subject_id == latest)
             .values(state="delivered")
@@ -48,8 +48,8 @@ def link(registry: SmallRegistry) -> str:
 
 
 def look(registry: SmallRegistry, token: str, address: str | None = ADDRESS) -> Any:
-    with registry.reading() as session:
-        return password_resets.look(session, token, address)
+    with registry.read() as reading:
+        return password_resets.look(reading, token, address)
 
 
 def complete(registry: SmallRegistry, token: str, **fields: Any) -> None:
@@ -71,13 +71,13 @@ def broken(registry: SmallRegistry, token: str) -> None:
 
 
 def change_ada(registry: SmallRegistry, **values: Any) -> None:
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(update(users).where(users.c.id == registry.ada.id).values(values))
 
 
 def password_is(registry: SmallRegistry, password: str) -> bool:
-    with registry.reading() as session:
-        kept = session.execute(
+    with registry.read() as reading:
+        kept = reading.session.execute(
             select(users.c.password_hash).where(users.c.id == registry.ada.id)
         ).scalar_one()
     return passwords.verify(password, kept, hasher=HASHER)
@@ -86,9 +86,9 @@ def password_is(registry: SmallRegistry, password: str) -> bool:
 def test_a_link_sets_a_password_once_and_ends_every_sign_in(registry: SmallRegistry) -> None:
     credentials = [make(LOGIN_TOKEN), make(LOGIN_TOKEN)]
     for credential in credentials:
-        with registry.changing() as change:
+        with registry.write() as change:
             begin(
-                change.session,
+                change,
                 registry.ada,
                 credential,
                 lifetime_ms=HOUR,
@@ -119,9 +119,9 @@ def test_others_sign_ins_go_on(registry: SmallRegistry) -> None:
     carl = registry.signed_in(registry.carl)
     request(registry)
     complete(registry, link(registry))
-    with registry.reading() as session:
-        grant = published_grant(session, carl.credential or "")
-        ended = session.execute(
+    with registry.read() as reading:
+        grant = published_grant(reading, carl.credential or "")
+        ended = reading.session.execute(
             select(authentications.c.id).where(authentications.c.deactivated_at.is_not(None))
         ).all()
     assert grant is not None
@@ -182,8 +182,8 @@ def test_setting_a_password_ends_the_other_links(registry: SmallRegistry) -> Non
     complete(registry, tokens[0])
     broken(registry, tokens[1])
     # Nor does the third mail go out any more.
-    with registry.reading() as session:
-        states = session.execute(select(outgoing_mail.c.state)).scalars().all()
+    with registry.read() as reading:
+        states = reading.session.execute(select(outgoing_mail.c.state)).scalars().all()
     assert sorted(states) == ["delivered", "delivered", "dropped"]
 
 
@@ -201,9 +201,9 @@ def test_a_link_whose_mail_is_still_waiting_is_not_made_for_somebody_deactivated
 ) -> None:
     request(registry)
     change_ada(registry, deactivated_at=registry.now)
-    with registry.database.counting(registry.now) as session:
-        (reset,) = session.execute(select(outgoing_mail.c.subject_id)).scalars()
-        assert password_resets.make_link(session, reset) is None
+    with registry.database.auxiliary_write(registry.now) as write:
+        (reset,) = write.session.execute(select(outgoing_mail.c.subject_id)).scalars()
+        assert password_resets.make_link(write, reset) is None
 
 
 def test_eight_characters_with_a_second_factor_which_stays(registry: SmallRegistry) -> None:
@@ -215,8 +215,8 @@ def test_eight_characters_with_a_second_factor_which_stays(registry: SmallRegist
     with pytest.raises(InvalidInput):
         complete(registry, token, password="seven c")
     complete(registry, token, password="nine char")
-    with registry.reading() as session:
-        sealed = session.execute(
+    with registry.read() as reading:
+        sealed = reading.session.execute(
             select(users.c.totp_sealed).where(users.c.id == registry.ada.id)
         ).scalar_one()
     assert sealed == b"sealed"
@@ -226,10 +226,10 @@ def test_eight_characters_with_a_second_factor_which_stays(registry: SmallRegist
 def test_from_outside_the_allowlist_a_good_link_says_so(registry: SmallRegistry) -> None:
     request(registry)
     token = link(registry)
-    with registry.changing() as change:
-        rules = published_rules(change.session, registry.northwind.id)
+    with registry.write() as change:
+        rules = published_rules(change, registry.northwind.id)
         networks = Networks.of([parse_network("203.0.113.0/24")])
-        publish(change.session, msgspec.structs.replace(rules, allowlist=networks))
+        publish(change, msgspec.structs.replace(rules, allowlist=networks))
     with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
         complete(registry, token)
     assert refusal.value.reason == "company_address_not_allowed"
@@ -245,6 +245,6 @@ def test_a_password_changed_by_other_means_ends_the_links_too(registry: SmallReg
     proving = Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
     account.change_password(proving, ada, current=PASSWORD, new=NEW)
     broken(registry, token)
-    with registry.reading() as session:
-        states = session.scalars(select(outgoing_mail.c.state)).all()
+    with registry.read() as reading:
+        states = reading.session.scalars(select(outgoing_mail.c.state)).all()
     assert sorted(states) == ["delivered", "dropped"]

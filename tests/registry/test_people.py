@@ -34,24 +34,24 @@ def create(registry: SmallRegistry, actor: Actor | None = None, **changes: Any) 
         "role": "reporting",
         "password_hash": HASH,
     }
-    with registry.changing() as change:
-        return users.create(change.session, actor or Actor.command_line(), **(given | changes))
+    with registry.write() as change:
+        return users.create(change, actor or Actor.command_line(), **(given | changes))
 
 
 def test_a_user_is_made_and_published(registry: SmallRegistry) -> None:
     grace = create(registry, operator=True)
     assert (grace.status, grace.role, grace.operator) == ("active", "reporting", True)
     assert grace.created_at == NOW
-    with registry.reading() as session:
-        assert users.get(session, grace.id) == grace
-        assert users.by_email(session, "GRACE@northwind.EXAMPLE") == grace
-        assert published_holder(session, grace.id) == Holder(
+    with registry.read() as reading:
+        assert users.get(reading, grace.id) == grace
+        assert users.by_email(reading, "GRACE@northwind.EXAMPLE") == grace
+        assert published_holder(reading, grace.id) == Holder(
             grace.id, registry.northwind.id, True, "reporting"
         )
         for nobody in ("usr_none", "\0", "\ud800"):
             with pytest.raises(NotFound):
-                users.get(session, nobody)
-            assert users.by_email(session, nobody) is None
+                users.get(reading, nobody)
+            assert users.by_email(reading, nobody) is None
     assert HASH not in repr(grace)
     assert HASH not in repr(registry.events())
 
@@ -102,12 +102,12 @@ def test_who_may_make_whom(registry: SmallRegistry) -> None:
 
 
 def test_company_names_are_unique_and_found_without_case(registry: SmallRegistry) -> None:
-    with registry.reading() as session:
-        assert companies.by_name(session, "NORTHWIND") == registry.northwind
-        assert companies.by_name(session, "\0") is None
-        assert companies.get(session, registry.northwind.id) == registry.northwind
+    with registry.read() as reading:
+        assert companies.by_name(reading, "NORTHWIND") == registry.northwind
+        assert companies.by_name(reading, "\0") is None
+        assert companies.get(reading, registry.northwind.id) == registry.northwind
         with pytest.raises(NotFound):
-            companies.get(session, "com_none")
+            companies.get(reading, "com_none")
     ada = registry.signed_in(registry.ada)
     with nothing_changes(registry):
         with pytest.raises(Conflict) as taken:
@@ -115,25 +115,25 @@ def test_company_names_are_unique_and_found_without_case(registry: SmallRegistry
         assert taken.value.reason == "name_taken"
         with pytest.raises(InvalidInput):
             registry.company("")
-        with pytest.raises(Forbidden) as refusal, registry.changing() as change:
-            companies.create(change.session, ada, catalogue=registry.catalogue, name="Fabrikam")
+        with pytest.raises(Forbidden) as refusal, registry.write() as change:
+            companies.create(change, ada, catalogue=registry.catalogue, name="Fabrikam")
         assert refusal.value.reason == "operator_required"
 
 
 def test_the_first_company_is_told_from_later_ones(database: Database) -> None:
-    with database.reading(NOW) as session:
-        assert not companies.any_exist(session)
+    with database.read(NOW) as reading:
+        assert not companies.any_exist(reading)
     registry = SmallRegistry(database)
-    with registry.reading() as session:
-        assert companies.any_exist(session)
+    with registry.read() as reading:
+        assert companies.any_exist(reading)
 
 
 def test_every_company_has_the_built_in_roles_and_its_own(registry: SmallRegistry) -> None:
     _own_role(registry, registry.northwind.id, ["charges:get"])
-    with registry.reading() as session:
-        found = roles.of_company(session, registry.catalogue, registry.northwind.id)
-        others = roles.of_company(session, registry.catalogue, registry.contoso.id)
-        published = published_rules(session, registry.contoso.id)
+    with registry.read() as reading:
+        found = roles.of_company(reading, registry.catalogue, registry.northwind.id)
+        others = roles.of_company(reading, registry.catalogue, registry.contoso.id)
+        published = published_rules(reading, registry.contoso.id)
     assert list(found) == ["admin", "manager", "customer-service", "reporting", "rol_1"]
     assert [role.built_in for role in found.values()] == [True] * 4 + [False]
     assert found["rol_1"].permissions == ("charges:get",)
@@ -172,17 +172,17 @@ def test_a_change_looks_at_its_actor_again(registry: SmallRegistry) -> None:
     """Whoever waited for the revision while their role or credential was taken is refused."""
     bob = registry.colleague("manager")
     token = registry.with_token(registry.token(bob, permissions=["access-tokens:deactivate"])[0])
-    with registry.changing() as change:
-        assert standing(change.session, bob) == bob
-        assert standing(change.session, token) == token
-        assert standing(change.session, Actor.command_line()) == Actor.command_line()
+    with registry.write() as change:
+        assert standing(change, bob) == bob
+        assert standing(change, token) == token
+        assert standing(change, Actor.command_line()) == Actor.command_line()
     overstated = replace(bob, permissions=frozenset({"*"}))
-    with registry.reading() as session:
-        assert standing(session, overstated).permissions == bob.permissions
+    with registry.read() as reading:
+        assert standing(reading, overstated).permissions == bob.permissions
 
     def reason(actor: Actor, now: int = NOW) -> str:
-        with registry.database.reading(now) as session, pytest.raises(Forbidden) as refusal:
-            standing(session, actor)
+        with registry.database.read(now) as reading, pytest.raises(Forbidden) as refusal:
+            standing(reading, actor)
         return refusal.value.reason
 
     assert reason(bob, NOW + 3 * 3_600_000) == "token_expired"
@@ -192,34 +192,34 @@ def test_a_change_looks_at_its_actor_again(registry: SmallRegistry) -> None:
         replace(bob, user=registry.ada.id),
     ):
         assert reason(forged) == "token_invalid"
-    with registry.changing() as change:
-        sessions.sign_out(change.session, bob)
+    with registry.write() as change:
+        sessions.sign_out(change, bob)
     assert reason(bob) == "token_deactivated"
     assert standing_of(registry, token) == token
-    with registry.changing() as change:
-        publish(change.session, Holder(str(bob.user), str(bob.company), False, "manager"))
+    with registry.write() as change:
+        publish(change, Holder(str(bob.user), str(bob.company), False, "manager"))
     assert reason(token) == "account_deactivated"
 
 
 def standing_of(registry: SmallRegistry, actor: Actor) -> Actor:
-    with registry.reading() as session:
-        return standing(session, actor)
+    with registry.read() as reading:
+        return standing(reading, actor)
 
 
 def test_the_command_line_can_act_for_a_user(registry: SmallRegistry) -> None:
-    with registry.reading() as session:
-        acting = users.on_behalf_of(session, registry.ada.id)
+    with registry.read() as reading:
+        acting = users.on_behalf_of(reading, registry.ada.id)
     token, _ = registry.token(acting)
     assert token.created_by.id == registry.ada.id
     assert registry.events(subject=token.id)[0].actor_kind == "command line"
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(update(tables.users).values(role="reporting"))
-        publish(change.session, Holder(registry.ada.id, registry.northwind.id, False, "admin"))
-        assert users.on_behalf_of(change.session, registry.ada.id).permissions == frozenset()
+        publish(change, Holder(registry.ada.id, registry.northwind.id, False, "admin"))
+        assert users.on_behalf_of(change, registry.ada.id).permissions == frozenset()
 
 
 def _own_role(registry: SmallRegistry, company: str, permissions: list[str]) -> None:
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(
             insert(tables.roles),
             {

@@ -42,9 +42,9 @@ def by_hand() -> Iterator[None]:
 
 def end(database: Database, now: int, *subjects: Subject, **more: Any) -> int:
     """Something ends; the revision it ended at."""
-    with database.changing(now) as change:
-        receipts.begin(change.session, subjects or [TOKEN], company="com_1", **more)
-        revision: int = change.session.info["revision"]
+    with database.write(now) as change:
+        receipts.begin(change, subjects or [TOKEN], company="com_1", **more)
+        revision = change.revision
         return revision
 
 
@@ -67,8 +67,8 @@ def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -
     acknowledge(database, NOW + 160, "node_b")
     assert complete(database, NOW + 170) == 0
     # Reading on, but not that far.
-    with database.counting(NOW + 180) as session:
-        liveness.report(session, "node_a", None, NOW + 180)
+    with database.auxiliary_write(NOW + 180) as write:
+        liveness.report(write, "node_a", None, NOW + 180)
     assert complete(database, NOW + 190) == 0
     acknowledge(database, NOW + 310, "node_a")
     assert expected(database) == {"node_a": NOW + 310, "node_b": NOW + 160}
@@ -76,8 +76,8 @@ def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -
     assert complete(database, NOW + 330) == 0
     (receipt,) = rows(database, "receipts")
     assert (receipt["revision"], receipt["completed_at"]) == (revision, NOW + 320)
-    with database.reading(NOW) as session:
-        (event,) = search.list_(session, Actor.command_line()).items
+    with database.read(NOW) as reading:
+        (event,) = search.list_(reading, Actor.command_line()).items
     assert (event.action, event.actor_kind) == ("access_token.refused_everywhere", "system")
     assert (event.company, event.subject) == ("com_1", TOKEN)
     assert event.after == {
@@ -102,8 +102,8 @@ def test_what_took_no_time_was_at_once(database: Database) -> None:
     end(database, NOW + 100)
     acknowledge(database, NOW + 109, "node_a")
     assert complete(database, NOW + 120) == 1
-    with database.reading(NOW) as session:
-        (event,) = search.list_(session, Actor.command_line()).items
+    with database.read(NOW) as reading:
+        (event,) = search.list_(reading, Actor.command_line()).items
     assert sentences.sentence(event).endswith(": refused by 1 of 1 verifier at once")
 
 
@@ -115,12 +115,12 @@ def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database)
     # Long in committing, it may be: what counts is when it was seen to have been.
     assert complete(database, NOW + 9_000) == 0
     silent_since = NOW + 9_000 + STALENESS + STALENESS // 10
-    with database.counting(silent_since - 1) as session:
-        liveness.report(session, "node_a", None, silent_since - 1)
+    with database.auxiliary_write(silent_since - 1) as write:
+        liveness.report(write, "node_a", None, silent_since - 1)
     assert complete(database, silent_since - 1) == 0
     assert complete(database, silent_since) == 1
-    with database.reading(NOW) as session:
-        (event,) = search.list_(session, Actor.command_line()).items
+    with database.read(NOW) as reading:
+        (event,) = search.list_(reading, Actor.command_line()).items
     assert event.after is not None
     assert (event.after["confirmed"], event.after["silent"]) == (1, 1)
     assert event.after["each"][0] == {
@@ -141,8 +141,8 @@ def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database)
 def test_where_nobody_was_there_nobody_could_have_allowed_it(database: Database) -> None:
     end(database, NOW)
     assert complete(database, NOW) == 1
-    with database.reading(NOW) as session:
-        (event,) = search.list_(session, Actor.command_line()).items
+    with database.read(NOW) as reading:
+        (event,) = search.list_(reading, Actor.command_line()).items
     assert sentences.sentence(event).endswith("no verifier was running that could have allowed it")
 
 
@@ -166,8 +166,8 @@ def test_on_many_machines_a_node_confirms_like_everyone(postgresql_url: str) -> 
 def test_nobody_confirms_what_another_history_says(database: Database) -> None:
     meet(database, NOW, "node_a")
     revision = end(database, NOW)
-    with database.counting(NOW) as session:
-        liveness.report(session, "node_a", (revision + 5, "f" * 16), NOW)
+    with database.auxiliary_write(NOW) as write:
+        liveness.report(write, "node_a", (revision + 5, "f" * 16), NOW)
     assert expected(database) == {"node_a": None}
 
 
@@ -205,8 +205,8 @@ def test_an_event_names_the_slowest_where_there_are_very_many(database: Database
     for place, id in enumerate(ids):
         acknowledge(database, NOW + place, id)
     complete(database, NOW + 100)
-    with database.reading(NOW) as session:
-        (event,) = search.list_(session, Actor.command_line()).items
+    with database.read(NOW) as reading:
+        (event,) = search.list_(reading, Actor.command_line()).items
     assert event.after is not None
     assert event.after["verifiers"] == len(ids)
     assert len(event.after["each"]) == receipts.NAMED
@@ -221,8 +221,8 @@ def test_details_are_kept_for_a_week_and_the_event_for_good(database: Database) 
     meet(database, NOW + DAY, "node_a")
     end(database, NOW + DAY, Subject("user", "usr_1", "Grace Hopper"))
     for now, left in ((NOW + 7 * DAY, 2), (NOW + 7 * DAY + 1, 1), (NOW + 99 * DAY, 1)):
-        with database.counting(now) as session:
-            receipts.prune(session)
+        with database.auxiliary_write(now) as write:
+            receipts.prune(write)
         assert len(rows(database, "receipts")) == left
         assert len(rows(database, "receipt_confirmations")) == left
     assert len(rows(database, "audit_events")) == 1
@@ -233,11 +233,11 @@ def test_details_are_kept_for_a_week_and_the_event_for_good(database: Database) 
 
 def begun(registry: SmallRegistry, make: Callable[[Any], object]) -> list[tuple[str, str]]:
     """What the receipts that *make* began are of."""
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(delete(tables.receipts))
-    with registry.changing() as change:
-        make(change.session)
-        revision = change.session.info["revision"]
+    with registry.write() as change:
+        make(change)
+        revision = change.revision
     found = rows(registry.database, "receipts")
     assert {row["revision"] for row in found} <= {revision}
     return sorted((row["subject_kind"], row["subject_id"]) for row in found)
@@ -246,7 +246,7 @@ def begun(registry: SmallRegistry, make: Callable[[Any], object]) -> list[tuple[
 def test_what_ends_begins_a_receipt_once(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada)
-    ending = lambda session: access_tokens.deactivate(session, ada, token.id)  # noqa: E731 - said twice
+    ending = lambda change: access_tokens.deactivate(change, ada, token.id)  # noqa: E731 - said twice
     assert begun(registry, ending) == [("access_token", token.id)]
     (receipt,) = rows(registry.database, "receipts")
     assert receipt["company_id"] == registry.northwind.id
@@ -258,7 +258,7 @@ def test_a_users_end_is_one_receipt_for_each_of_their_tokens_too(registry: Small
     ada = registry.signed_in(registry.ada)
     bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
     tokens = [registry.token(registry.signed_in(bob))[0] for _ in range(3)]
-    found = begun(registry, lambda session: user_changes.deactivate(session, ada, bob.id))
+    found = begun(registry, lambda change: user_changes.deactivate(change, ada, bob.id))
     assert found == sorted([("user", bob.id), *(("access_token", each.id) for each in tokens)])
 
 
@@ -268,7 +268,7 @@ def test_a_user_whose_tokens_are_kept_ends_alone(registry: SmallRegistry) -> Non
     registry.token(registry.signed_in(bob))
     found = begun(
         registry,
-        lambda session: user_changes.deactivate(session, ada, bob.id, access_tokens="keep"),
+        lambda change: user_changes.deactivate(change, ada, bob.id, access_tokens="keep"),
     )
     assert found == [("user", bob.id)]
 
@@ -279,20 +279,18 @@ def test_a_sign_in_that_is_deactivated_but_not_one_that_is_given_up(
     ada = registry.signed_in(registry.ada)
     other = registry.signed_in(registry.ada)
     assert other.credential is not None
-    found = begun(
-        registry, lambda session: sessions.deactivate(session, ada, str(other.credential))
-    )
+    found = begun(registry, lambda change: sessions.deactivate(change, ada, str(other.credential)))
     assert found == [("authentication", other.credential)]
-    assert begun(registry, lambda session: sessions.sign_out(session, ada)) == []
+    assert begun(registry, lambda change: sessions.sign_out(change, ada)) == []
 
 
 def test_only_nodes_look_at_verifier_keys(registry: SmallRegistry) -> None:
     meet(registry.database, NOW, "node_a", kind="node")
     meet(registry.database, NOW, "node_b")
     operator = Actor.command_line()
-    with registry.changing() as change:
-        key, _ = verifier_keys.create(change.session, operator, label="nginx")
-    found = begun(registry, lambda session: verifier_keys.deactivate(session, operator, key.id))
+    with registry.write() as change:
+        key, _ = verifier_keys.create(change, operator, label="nginx")
+    found = begun(registry, lambda change: verifier_keys.deactivate(change, operator, key.id))
     assert found == [("verifier_key", key.id)]
     (receipt,) = rows(registry.database, "receipts")
     assert receipt["company_id"] is None
@@ -317,7 +315,7 @@ class World:
         self.vouched_until: dict[str, int] = {}
         self.told: dict[str, int] = {}
         self.ended = 0
-        with database.changing(NOW) as change:
+        with database.write(NOW) as change:
             for table in (tables.nodes, tables.receipts, tables.receipt_confirmations):
                 change.session.execute(delete(table))
 
@@ -327,22 +325,22 @@ class World:
 
     def report(self, id: str) -> None:
         """It acknowledges what its copy has, which may be less than there is."""
-        with self.database.counting(self.now) as session:
-            tag = session.scalar(
+        with self.database.auxiliary_write(self.now) as write:
+            tag = write.session.scalar(
                 tables.revisions.select()
                 .with_only_columns(tables.revisions.c.tag)
                 .where(tables.revisions.c.number == self.copies.get(id, 0))
             )
             position = (self.copies[id], str(tag)) if id in self.copies else None
-            known = liveness.report(session, id, position, self.now)
+            known = liveness.report(write, id, position, self.now)
         if known:
             self.told[id] = self.now
 
     def vouch(self, id: str) -> None:
         """It reads on, and is vouched for, before the registry is told."""
         if id in self.told and self.now - self.told[id] < STALENESS:
-            with self.database.reading(self.now) as session:
-                self.copies[id] = revisions.here(session)[0]
+            with self.database.read(self.now) as reading:
+                self.copies[id] = revisions.here(reading)[0]
             self.vouched_until[id] = self.now + STALENESS
 
     def end(self, _: str) -> None:
@@ -353,8 +351,8 @@ class World:
         complete(self.database, self.now)
 
     def forget(self, _: str) -> None:
-        with self.database.counting(self.now) as session:
-            liveness.forget(session)
+        with self.database.auxiliary_write(self.now) as write:
+            liveness.forget(write)
 
     def check(self) -> None:
         """Nobody can say "allowed" to what is said to be refused everywhere."""

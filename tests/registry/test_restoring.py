@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
-from sqlalchemy.orm import Session
 
 from full_registry import FullRegistry, measured
 from gatepass.core.credentials import parse
@@ -35,8 +34,8 @@ from gatepass.registry.membership import (
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage import tables as t
-from gatepass.registry.storage.database import Database
-from gatepass.registry.storage.ended_log import EndedLog, Ending, Reading
+from gatepass.registry.storage.database import Change, Database
+from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Ending
 from gatepass.registry.tokens import access_tokens
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
@@ -89,7 +88,7 @@ def lost(database: Database, request: pytest.FixtureRequest, tmp_path: Path) -> 
 
 
 def restored(
-    database: Database, backup: Path, *logs: Reading, past_revision: int = 0, now: int = NOW
+    database: Database, backup: Path, *logs: EndedLogReader, past_revision: int = 0, now: int = NOW
 ) -> Restored:
     with export_file.opened(backup, QUIET) as file:
         return restore(database, file, logs, now=now, past_revision=past_revision, progress=QUIET)
@@ -100,28 +99,28 @@ def reason(database: Database, text: str) -> Reason:
     credential = parse(text)
     assert credential is not None
     call = Call(credential, "charges:create", address=parse_address(ADDRESS))
-    with database.reading(NOW) as session:
-        grant = published_grant(session, credential.id)
+    with database.read(NOW) as reading:
+        grant = published_grant(reading, credential.id)
         if grant is None:
             return decide(None, None, None, call, NOW).reason
-        holder = published_holder(session, grant.user)
-        return decide(grant, holder, published_rules(session, grant.company), call, NOW).reason
+        holder = published_holder(reading, grant.user)
+        return decide(grant, holder, published_rules(reading, grant.company), call, NOW).reason
 
 
-ENDS: dict[str, Callable[[Session, FullRegistry], object]] = {
-    "access_token": lambda session, registry: access_tokens.deactivate(
-        session, registry.signed, registry.made.id
+ENDS: dict[str, Callable[[Change, FullRegistry], object]] = {
+    "access_token": lambda change, registry: access_tokens.deactivate(
+        change, registry.signed, registry.made.id
     ),
-    "user": lambda session, registry: user_changes.deactivate(
-        session, OPERATOR, registry.bob.user or "", access_tokens="keep"
+    "user": lambda change, registry: user_changes.deactivate(
+        change, OPERATOR, registry.bob.user or "", access_tokens="keep"
     ),
-    "verifier_key": lambda session, registry: verifier_keys.deactivate(
-        session, OPERATOR, registry.key
+    "verifier_key": lambda change, registry: verifier_keys.deactivate(
+        change, OPERATOR, registry.key
     ),
-    "invitation": lambda session, registry: invitations.deactivate(
-        session, registry.signed, registry.invitation.id
+    "invitation": lambda change, registry: invitations.deactivate(
+        change, registry.signed, registry.invitation.id
     ),
-    "authentication": lambda session, registry: sessions.sign_out(session, registry.signed),
+    "authentication": lambda change, registry: sessions.sign_out(change, registry.signed),
 }
 
 
@@ -143,8 +142,8 @@ def test_what_had_ended_stays_ended(
 ) -> None:
     registry.now += 60_000
     for end in ENDS.values():
-        with registry.changing() as change:
-            end(change.session, registry)
+        with registry.write() as change:
+            end(change, registry)
     target = lost if known_from == "the log" else registry.database
     logs = [] if known_from == "the database" else [log.read()]
     result = restored(target, backup, *logs, now=registry.now + 1)
@@ -154,10 +153,10 @@ def test_what_had_ended_stays_ended(
     assert set(subjects.values()) <= {ending.id for ending in result.endings}
     for kind, subject in subjects.items():
         table = KINDS[kind]
-        with target.reading(NOW) as session:
-            row = session.execute(select(table).where(table.c.id == subject)).one()
-            grant, holder = published_grant(session, subject), published_holder(session, subject)
-            (event,) = session.execute(
+        with target.read(NOW) as reading:
+            row = reading.session.execute(select(table).where(table.c.id == subject)).one()
+            grant, holder = published_grant(reading, subject), published_holder(reading, subject)
+            (event,) = reading.session.execute(
                 select(t.audit_events.c.actor_name, t.audit_events.c.after).where(
                     t.audit_events.c.subject_id == subject,
                     t.audit_events.c.action == f"{kind}.deactivated",
@@ -178,8 +177,8 @@ def test_a_token_says_why_it_is_refused(
 ) -> None:
     later, text_ = registry.token(registry.signed)
     assert reason(registry.database, registry.text) == Reason.allowed
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, registry.signed, registry.made.id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, registry.signed, registry.made.id)
     result = restored(lost, backup, log.read())
     assert reason(lost, registry.text) == Reason.token_deactivated
     assert reason(lost, text_) == Reason.token_invalid
@@ -190,8 +189,8 @@ def test_a_token_says_why_it_is_refused(
 
 def test_without_either_it_comes_back(registry: FullRegistry, backup: Path, lost: Database) -> None:
     """That is what the log is for."""
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, registry.signed, registry.made.id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, registry.signed, registry.made.id)
     assert sum(restored(lost, backup).kept_ended.values()) == 0
     assert reason(lost, registry.text) == Reason.allowed
 
@@ -200,8 +199,8 @@ def test_what_was_made_after_the_backup_is_gone(registry: FullRegistry, backup: 
     active, text_ = registry.token(registry.signed)
     ended, _ = registry.token(registry.signed)
     registry.colleague("reporting", "Late")
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, registry.signed, ended.id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, registry.signed, ended.id)
     assert reason(registry.database, text_) == Reason.allowed
     result = restored(registry.database, backup)
     assert reason(registry.database, text_) == Reason.token_invalid
@@ -213,18 +212,18 @@ def test_what_was_made_after_the_backup_is_gone(registry: FullRegistry, backup: 
         "verifier_key": 0,
         "invitation": 0,
     }
-    with registry.reading() as session:
-        assert published_grant(session, active.id) is None
+    with registry.read() as reading:
+        assert published_grant(reading, active.id) is None
 
 
 def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> None:
     """Links in mail may have been followed, and sign-ins ended, on what is lost."""
-    with registry.database.counting(NOW) as session:
-        letter = invitation_links.make_link(session, registry.invitation.id)
-        reset = session.scalars(select(t.password_resets.c.id)).one()
-        link = password_resets.make_link(session, reset)
-        (change,) = session.scalars(select(t.email_changes.c.id)).all()
-        changing = email_change_links.make_link(session, change)
+    with registry.database.auxiliary_write(NOW) as write:
+        letter = invitation_links.make_link(write, registry.invitation.id)
+        reset = write.session.scalars(select(t.password_resets.c.id)).one()
+        link = password_resets.make_link(write, reset)
+        (change,) = write.session.scalars(select(t.email_changes.c.id)).all()
+        changing = email_change_links.make_link(write, change)
     assert letter is not None
     assert link is not None
     assert changing is not None
@@ -238,15 +237,15 @@ def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> 
     }
     # The present address, whose owner is to be told, as well.
     assert result.mail_dropped == 4
-    with registry.reading() as session:
+    with registry.read() as reading:
         with pytest.raises(BrokenLink):
-            invitation_links.look(session, letter.token, None)
+            invitation_links.look(reading, letter.token, None)
         with pytest.raises(BrokenLink):
-            password_resets.look(session, link.token, None)
+            password_resets.look(reading, link.token, None)
         with pytest.raises(BrokenLink):
-            email_change_links.look(session, changing.token, None)
-        grant = published_grant(session, registry.signed.credential or "")
-        states = set(session.scalars(select(t.outgoing_mail.c.state)))
+            email_change_links.look(reading, changing.token, None)
+        grant = published_grant(reading, registry.signed.credential or "")
+        states = set(reading.session.scalars(select(t.outgoing_mail.c.state)))
     assert grant is not None
     assert grant.deactivated
     assert states == {"dropped"}
@@ -256,32 +255,32 @@ def test_what_had_expired_stays_as_it_was(registry: FullRegistry, backup: Path) 
     week = NOW + 7 * 24 * 3_600_000
     result = restored(registry.database, backup, now=week)
     assert set(result.ended.values()) == {0}
-    with registry.reading() as session:
-        assert session.scalar(select(t.invitations.c.deactivated_at)) is None
+    with registry.read() as reading:
+        assert reading.session.scalar(select(t.invitations.c.deactivated_at)) is None
 
 
 def test_a_new_history_begins(registry: FullRegistry, backup: Path) -> None:
     for _ in range(3):
         registry.token(registry.signed)
-    with registry.reading() as session:
-        before = revisions.here(session)
+    with registry.read() as reading:
+        before = revisions.here(reading)
     result = restored(registry.database, backup)
     assert result.revision == before[0] + 1
-    with registry.reading() as session:
-        here = revisions.here(session)
+    with registry.read() as reading:
+        here = revisions.here(reading)
         assert here[0] == result.revision
         assert here[1] != before[1]
-        assert session.execute(text("SELECT number, tag, at FROM revisions")).all() == [
+        assert reading.session.execute(text("SELECT number, tag, at FROM revisions")).all() == [
             (*here, NOW)
         ]
-        assert not revisions.known(session, before)
+        assert not revisions.known(reading, before)
         for table in ("changed_records", "nodes", "receipts", "receipt_confirmations"):
-            assert session.scalar(text(f"SELECT count(*) FROM {table}")) == 0
+            assert reading.session.scalar(text(f"SELECT count(*) FROM {table}")) == 0
     registry.token(registry.signed_in(registry.ada))
     assert registry.revision() == result.revision + 2
     restored(registry.database, backup)
-    with registry.reading() as session:
-        assert revisions.here(session)[1] != here[1]
+    with registry.read() as reading:
+        assert revisions.here(reading)[1] != here[1]
 
 
 @pytest.mark.parametrize("higher", ["the backup's", "this machine's copy's", "the log's"])
@@ -298,8 +297,8 @@ def test_its_first_revision_is_past_all_that_are_known(
 
 
 def test_it_can_be_done_again(registry: FullRegistry, backup: Path, log: EndedLog) -> None:
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, registry.signed, registry.made.id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, registry.signed, registry.made.id)
     first = restored(registry.database, backup, log.read())
     second = restored(registry.database, backup, log.read())
     assert second.revision == first.revision + 1
@@ -311,7 +310,7 @@ def test_it_can_be_done_again(registry: FullRegistry, backup: Path, log: EndedLo
 
 def test_everything_else_is_the_backups(registry: FullRegistry, backup: Path) -> None:
     before = measured(registry.database)
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(update(t.companies).values(second_factor_required=True))
         change.session.execute(update(t.token_use).values(total=1))
     result = restored(registry.database, backup)
@@ -346,11 +345,13 @@ def test_a_copy_that_follows_is_built_anew(
         return sorted(rows)
 
     def published() -> list[Any]:
-        with registry.reading() as session:
+        with registry.read() as reading:
             return sorted(
                 (table, *row)
                 for table in TABLES
-                for row in session.execute(text(f"SELECT id, record, revision FROM {table}"))
+                for row in reading.session.execute(
+                    text(f"SELECT id, record, revision FROM {table}")
+                )
             )
 
     assert copied() == published()
@@ -364,8 +365,8 @@ def test_a_copy_that_follows_is_built_anew(
 
 
 def test_the_audit_log_tells_of_it(registry: FullRegistry, backup: Path) -> None:
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, registry.signed, registry.made.id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, registry.signed, registry.made.id)
     restored(registry.database, backup)
     its = [sentences.sentence(event) for event in registry.events(registry.northwind)]
     assert "The command line deactivated the access token Naïve — 日本" in its
@@ -384,28 +385,28 @@ def test_a_company_that_nobody_can_administer_is_named(
     assert restored(registry.database, backup).without_administrator == []
     other = registry.user(registry.contoso, "eve@contoso.example", "Eve")
     assert other.role == "admin"
-    with registry.changing() as change:
-        user_changes.deactivate(change.session, OPERATOR, registry.carl.id)
+    with registry.write() as change:
+        user_changes.deactivate(change, OPERATOR, registry.carl.id)
     assert restored(registry.database, backup).without_administrator == ["Contoso"]
-    with registry.reading() as session:
-        assert [one.id for one in companies.without_administrator(session)] == [registry.contoso.id]
+    with registry.read() as reading:
+        assert [one.id for one in companies.without_administrator(reading)] == [registry.contoso.id]
 
 
 def test_that_nobody_is_an_operator_is_told(registry: FullRegistry, backup: Path) -> None:
     """Whom one was named after the backup was made."""
     assert not restored(registry.database, backup).without_operator
-    with registry.changing() as change:
-        user_changes.name_operator(change.session, OPERATOR, registry.ada.id, operator=False)
-        user_changes.deactivate(change.session, OPERATOR, registry.bob.user or "")
+    with registry.write() as change:
+        user_changes.name_operator(change, OPERATOR, registry.ada.id, operator=False)
+        user_changes.deactivate(change, OPERATOR, registry.bob.user or "")
     assert not restored(registry.database, backup).without_operator, "the backup's word"
     grace = registry.user(registry.northwind, "grace@northwind.example", "Grace")
-    with registry.changing() as change:
-        user_changes.name_operator(change.session, OPERATOR, grace.id, operator=True)
-        user_changes.deactivate(change.session, OPERATOR, registry.ada.id)
+    with registry.write() as change:
+        user_changes.name_operator(change, OPERATOR, grace.id, operator=True)
+        user_changes.deactivate(change, OPERATOR, registry.ada.id)
     result = restored(registry.database, backup)
     assert result.without_operator
-    with registry.changing() as change:
-        bob = user_changes.name_operator(change.session, OPERATOR, registry.carl.id, operator=True)
+    with registry.write() as change:
+        bob = user_changes.name_operator(change, OPERATOR, registry.carl.id, operator=True)
     assert bob.operator
 
 
@@ -413,16 +414,16 @@ def test_an_address_that_another_had_by_then(registry: FullRegistry, tmp_path: P
     """What the backup has as two users' is one's again, and stays free when that one ended."""
     bob = registry.bob.user or ""
     export_import.export(registry.database, tmp_path / "before", now=NOW, progress=QUIET)
-    with registry.changing() as change:
-        user_changes.deactivate(change.session, OPERATOR, bob)
+    with registry.write() as change:
+        user_changes.deactivate(change, OPERATOR, bob)
     email = "bob.manager@northwind.example"
     again = registry.user(registry.northwind, email, "Bob again")
     export_import.export(registry.database, tmp_path / "after", now=NOW, progress=QUIET)
     for name, kept_ended in (("before", 1), ("after", 0)):
         result = restored(registry.database, tmp_path / name)
         assert result.kept_ended["user"] == kept_ended
-        with registry.reading() as session:
-            holder = users.by_email(session, email)
+        with registry.read() as reading:
+            holder = users.by_email(reading, email)
         if name == "before":
             assert holder is None
             continue
@@ -431,7 +432,7 @@ def test_an_address_that_another_had_by_then(registry: FullRegistry, tmp_path: P
 
 
 def test_a_deactivated_company_stays_so(registry: FullRegistry, backup: Path) -> None:
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(
             update(t.companies)
             .where(t.companies.c.id == registry.contoso.id)
@@ -440,8 +441,8 @@ def test_a_deactivated_company_stays_so(registry: FullRegistry, backup: Path) ->
     result = restored(registry.database, backup)
     assert result.kept_ended["company"] == 1
     assert result.without_administrator == []
-    with registry.reading() as session:
-        record = session.scalar(
+    with registry.read() as reading:
+        record = reading.session.scalar(
             text("SELECT record FROM company_rules WHERE id = :id"), {"id": registry.contoso.id}
         )
     assert not decode_company(record).active
@@ -465,8 +466,8 @@ def test_a_node_that_was_heard_of_is_in_the_way(registry: FullRegistry, backup: 
 
 
 def _heard_of(registry: FullRegistry, at: int) -> None:
-    with registry.database.counting(NOW) as session:
-        session.execute(update(t.nodes).values(seen_at=at, staleness_ms=5_000))
+    with registry.database.auxiliary_write(NOW) as write:
+        write.session.execute(update(t.nodes).values(seen_at=at, staleness_ms=5_000))
 
 
 def test_torn_lines_are_counted_and_a_log_that_is_missing_is_missed(
@@ -476,7 +477,7 @@ def test_torn_lines_are_counted_and_a_log_that_is_missing_is_missed(
     log.path.write_bytes(log.path.read_bytes() + b'\n{"at": 1, "ki')
     before = measured(registry.database)
     with pytest.raises(Misconfigured, match="No such file"):
-        restored(registry.database, backup, log.read(), Reading(tmp_path / "nowhere"))
+        restored(registry.database, backup, log.read(), EndedLogReader(tmp_path / "nowhere"))
     assert measured(registry.database) == before
     assert restored(registry.database, backup, log.read()).torn_lines == 1
     assert reason(registry.database, registry.text) == Reason.token_deactivated

@@ -66,36 +66,36 @@ def test_accents_make_other_words_of_ones_own_names_alone() -> None:
 def test_a_look_alike_is_neither_made_nor_taken_on(registry: SmallRegistry, name: str) -> None:
     ada = registry.signed_in(registry.ada)
     given: dict[str, Any] = {"catalogue": registry.catalogue, "permissions": ["charges:get"]}
-    with registry.changing() as change:
-        roles.create(change.session, ada, name="Till", **given)
-        other = roles.create(change.session, ada, name="Counter", **given)
+    with registry.write() as change:
+        roles.create(change, ada, name="Till", **given)
+        other = roles.create(change, ada, name="Counter", **given)
     for do in (
-        lambda session: roles.create(session, ada, name=name, **given),
-        lambda session: roles.modify(
-            session, ada, other.id, catalogue=registry.catalogue, changes={"name": name}
+        lambda change: roles.create(change, ada, name=name, **given),
+        lambda change: roles.modify(
+            change, ada, other.id, catalogue=registry.catalogue, changes={"name": name}
         ),
     ):
         with (
             nothing_changes(registry),
             pytest.raises(Conflict) as refusal,
-            registry.changing() as change,
+            registry.write() as change,
         ):
-            do(change.session)
+            do(change)
         assert refusal.value.reason == "name_taken"
 
 
 def test_a_role_may_be_spelt_otherwise_than_before(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
-    with registry.changing() as change:
+    with registry.write() as change:
         made = roles.create(
-            change.session,
+            change,
             ada,
             catalogue=registry.catalogue,
             name="till",
             permissions=["charges:get"],
         )
-    with registry.changing() as change:
+    with registry.write() as change:
         renamed = roles.modify(
-            change.session, ada, made.id, catalogue=registry.catalogue, changes={"name": "TILL"}
+            change, ada, made.id, catalogue=registry.catalogue, changes={"name": "TILL"}
         )
     assert renamed.name == "TILL"

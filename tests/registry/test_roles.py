@@ -23,18 +23,16 @@ MAKE = "access-tokens:create"
 
 def create(registry: SmallRegistry, actor: Actor, **changes: Any) -> Role:
     given: dict[str, Any] = {"name": "Till", "permissions": ["charges:create", "charges:get"]}
-    with registry.changing() as change:
-        return roles.create(
-            change.session, actor, catalogue=registry.catalogue, **(given | changes)
-        )
+    with registry.write() as change:
+        return roles.create(change, actor, catalogue=registry.catalogue, **(given | changes))
 
 
 def modify(
     registry: SmallRegistry, actor: Actor, role: str, if_match: Any = None, **changes: Any
 ) -> Role:
-    with registry.changing() as change:
+    with registry.write() as change:
         return roles.modify(
-            change.session,
+            change,
             actor,
             role,
             catalogue=registry.catalogue,
@@ -44,13 +42,13 @@ def modify(
 
 
 def delete(registry: SmallRegistry, actor: Actor, role: str, if_match: Any = None) -> None:
-    with registry.changing() as change:
-        roles.delete(change.session, actor, role, catalogue=registry.catalogue, if_match=if_match)
+    with registry.write() as change:
+        roles.delete(change, actor, role, catalogue=registry.catalogue, if_match=if_match)
 
 
 def get(registry: SmallRegistry, actor: Actor, role: str) -> Role:
-    with registry.reading() as session:
-        return roles.get(session, actor, role, catalogue=registry.catalogue)
+    with registry.read() as reading:
+        return roles.get(reading, actor, role, catalogue=registry.catalogue)
 
 
 def refused(registry: SmallRegistry, do: Any, *args: Any, **more: Any) -> tuple[str, Any]:
@@ -84,8 +82,8 @@ def test_a_role_is_made_changed_and_deleted(registry: SmallRegistry) -> None:
     modify(registry, ada, made.id, permissions=["charges:*"])
     assert registry.reason(string) is Reason.allowed, "a role that grows again restores it"
 
-    with registry.changing() as change:
-        user_changes.change_role(change.session, ada, bob.id, role="reporting")
+    with registry.write() as change:
+        user_changes.change_role(change, ada, bob.id, role="reporting")
     delete(registry, ada, made.id)
     with pytest.raises(NotFound):
         get(registry, ada, made.id)
@@ -208,9 +206,9 @@ def test_a_role_in_use_is_not_deleted(registry: SmallRegistry) -> None:
     made = create(registry, ada)
     bob = member(registry, made.id)
     assert refused(registry, delete, ada, made.id)[0] == "role_in_use"
-    with registry.changing() as change:
-        user_changes.deactivate(change.session, ada, bob.id)
-    with registry.changing() as change:
+    with registry.write() as change:
+        user_changes.deactivate(change, ada, bob.id)
+    with registry.write() as change:
         change.session.execute(
             insert(tables.invitations),
             {
@@ -278,8 +276,8 @@ def test_a_list_has_the_newest_first_and_the_built_in_ones_last(registry: SmallR
     assert found == names[::-1] + built_in
     paged, cursor = [], None
     while True:
-        with registry.reading() as session:
-            page = roles.list_(session, ada, catalogue=registry.catalogue, limit=2, cursor=cursor)
+        with registry.read() as reading:
+            page = roles.list_(reading, ada, catalogue=registry.catalogue, limit=2, cursor=cursor)
         paged += [role.name for role in page.items]
         cursor = page.next
         if cursor is None:
@@ -296,21 +294,23 @@ def test_a_changed_role_writes_a_handful_of_rows(registry: SmallRegistry) -> Non
         for number in range(5):
             registry.token(actor, label=str(number))
     modify(registry, ada, made.id, permissions=["charges:get"])
-    with registry.reading() as session:
-        now = session.execute(text("SELECT number FROM revision")).scalar_one()
+    with registry.read() as reading:
+        now = reading.session.execute(text("SELECT number FROM revision")).scalar_one()
         written = {
-            table: session.execute(
+            table: reading.session.execute(
                 text(f"SELECT count(*) FROM {table} WHERE revision = :now"), {"now": now}
             ).scalar_one()
             for table in ("grants", "holders", "company_rules")
         }
-        tokens = session.execute(text("SELECT count(*) FROM grants")).scalar_one()
+        tokens = reading.session.execute(text("SELECT count(*) FROM grants")).scalar_one()
     assert tokens > 10
     assert written == {"grants": 0, "holders": 0, "company_rules": 1}
     modify(registry, ada, made.id, name="Counter")
-    with registry.reading() as session:
+    with registry.read() as reading:
         again = text("SELECT count(*) FROM company_rules WHERE revision > :now")
-        assert session.execute(again, {"now": now}).scalar_one() == 0, "a name permits nothing"
+        assert reading.session.execute(again, {"now": now}).scalar_one() == 0, (
+            "a name permits nothing"
+        )
 
 
 def test_a_company_has_a_bounded_number_of_roles(
@@ -328,14 +328,14 @@ def test_the_people_of_each_role_are_counted(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     bob = member(registry, "reporting")
     member(registry, "reporting", "Rita")
-    with registry.changing() as change:
-        user_changes.deactivate(change.session, ada, bob.id)
-    with registry.reading() as session:
-        assert roles.people(session, ada) == {"admin": 1, "reporting": 1}
+    with registry.write() as change:
+        user_changes.deactivate(change, ada, bob.id)
+    with registry.read() as reading:
+        assert roles.people(reading, ada) == {"admin": 1, "reporting": 1}
         with pytest.raises(Forbidden):
-            roles.people(session, registry.colleague("customer-service", "Sam"))
+            roles.people(reading, registry.colleague("customer-service", "Sam"))
 
 
 def _listed(registry: SmallRegistry, actor: Actor) -> list[Role]:
-    with registry.reading() as session:
-        return roles.list_(session, actor, catalogue=registry.catalogue).items
+    with registry.read() as reading:
+        return roles.list_(reading, actor, catalogue=registry.catalogue).items

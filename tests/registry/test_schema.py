@@ -72,9 +72,9 @@ def test_a_registry_of_the_first_release_is_brought_up_to_date(
         assert schema_state(database) == "old"
         assert migrate(database) is True
         assert schema_state(database) == "current"
-        with database.reading(0) as session:
-            company = session.execute(select(companies)).one()
-            user = session.execute(select(users)).one()
+        with database.read(0) as reading:
+            company = reading.session.execute(select(companies)).one()
+            user = reading.session.execute(select(users)).one()
         assert (company.name, company.second_factor_required) == ("Acme", False)
         assert (user.name, user.last_sign_in_at, user.totp_sealed) == ("Ada", 7, None)
         database.close()
@@ -107,24 +107,26 @@ def test_addresses_of_the_third_version_become_free(tmp_path: Path, postgresql: 
             for statement in (*_FIRST_RELEASE, *_THIRD_VERSION):
                 connection.execute(text(statement))
         tables = ("users", "authentications", "access_tokens", "invitations", "recovery_codes")
-        with database.reading(0) as session:
+        with database.read(0) as reading:
             columns = {
-                table: sorted(session.execute(text(f"SELECT * FROM {table}")).keys())
+                table: sorted(reading.session.execute(text(f"SELECT * FROM {table}")).keys())
                 for table in tables
             }
         before = _contents(database, columns)
         assert migrate(database) is True
         assert _contents(database, columns) == before
         taken = _USER.format(id="usr_3", email="ada@example.com", ended="NULL")
-        with database.counting(0) as session:
-            session.execute(text(_USER.format(id="usr_4", email="bob@example.com", ended="NULL")))
+        with database.auxiliary_write(0) as write:
+            write.session.execute(
+                text(_USER.format(id="usr_4", email="bob@example.com", ended="NULL"))
+            )
         for refused in (
             taken,
             "DELETE FROM users WHERE id = 'usr_1'",
             "UPDATE users SET deactivated_at = NULL WHERE id = 'usr_2'",
         ):
-            with pytest.raises(IntegrityError), database.counting(0) as session:
-                session.execute(text(refused))
+            with pytest.raises(IntegrityError), database.auxiliary_write(0) as write:
+                write.session.execute(text(refused))
         with database.administering() as connection:
             differences = compare_metadata(MigrationContext.configure(connection), metadata)
             if database.dialect == "sqlite":
@@ -135,10 +137,10 @@ def test_addresses_of_the_third_version_become_free(tmp_path: Path, postgresql: 
 
 
 def _contents(database: Database, columns: dict[str, list[str]]) -> dict[str, list[str]]:
-    with database.reading(0) as session:
+    with database.read(0) as reading:
         return {
             table: sorted(
-                map(repr, session.execute(text(f"SELECT {', '.join(names)} FROM {table}")))
+                map(repr, reading.session.execute(text(f"SELECT {', '.join(names)} FROM {table}")))
             )
             for table, names in columns.items()
         }
@@ -187,8 +189,8 @@ def test_a_sqlite_file_is_made_on_purpose_and_private(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     database = Database(f"sqlite:///{path}")
     assert schema_state(database) == "empty"
-    with pytest.raises(Unavailable), database.reading(0) as session:
-        session.execute(text("SELECT 1"))
+    with pytest.raises(Unavailable), database.read(0) as reading:
+        reading.session.execute(text("SELECT 1"))
     assert not path.exists()
     create_schema(database)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -249,9 +251,9 @@ def test_an_upgrade_makes_no_address_unknown(tmp_path: Path, postgresql: Cluster
                 )
                 connection.execute(insert, {"id": f"gplt_{number}", "at": at, "address": address})
         assert migrate(database) is True
-        with database.reading(now) as session:
+        with database.read(now) as reading:
             known = [
-                throttling.begin(session, "ada@example.com", address).known
+                throttling.begin(reading, "ada@example.com", address).known
                 for address in ("198.51.100.7", "2001:db8:1:2::1", "203.0.113.9", None)
             ]
         assert known == [True, True, False, False]

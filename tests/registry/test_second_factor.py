@@ -141,8 +141,8 @@ def test_signing_in_takes_the_password_and_a_code(ada: Enrolled) -> None:
         assert ada.refused(code)
     record = ada.sign_in(ada.next_code())
     assert record.status == "active"
-    with ada.registry.reading() as session:
-        mine = account.get(session, ada.actor)
+    with ada.registry.read() as reading:
+        mine = account.get(reading, ada.actor)
     assert mine.last_sign_in_at == record.created_at == ada.registry.now
     wrong = {"email": ada.user.email, "password": "wrong", "code": ada.next_code()}
     with pytest.raises(SignInFailed):
@@ -282,8 +282,8 @@ def test_turning_it_off_takes_password_and_code(ada: Enrolled) -> None:
         totp_enrolment.disable(ada.proving, ada.actor, password="wrong", code=code)
     totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code=code)
     assert ada.sign_in(None).status == "active"
-    with ada.registry.reading() as session:
-        mine = account.get(session, ada.actor)
+    with ada.registry.read() as reading:
+        mine = account.get(reading, ada.actor)
     assert (mine.second_factor, mine.recovery_codes_left) == (False, 0)
     assert len(ada.registry.events(action="user.second_factor_disabled")) == 1
     with pytest.raises(Conflict) as gone:
@@ -346,8 +346,8 @@ def test_an_access_token_has_no_second_factor(registry: SmallRegistry, ada: Enro
 
 
 def test_the_database_holds_neither_secret_nor_codes(ada: Enrolled) -> None:
-    with ada.registry.reading() as session:
-        names = session.execute(
+    with ada.registry.read() as reading:
+        names = reading.session.execute(
             text(
                 "SELECT name FROM sqlite_master WHERE type = 'table'"
                 if ada.registry.database.dialect == "sqlite"
@@ -357,7 +357,7 @@ def test_the_database_holds_neither_secret_nor_codes(ada: Enrolled) -> None:
         dump = b"".join(
             value if isinstance(value, bytes) else str(value).encode()
             for name in names.all()
-            for row in session.execute(text(f'SELECT * FROM "{name}"'))
+            for row in reading.session.execute(text(f'SELECT * FROM "{name}"'))
             for value in row
         )
     key = ada.registry.sealing.path.read_bytes().strip()
@@ -369,15 +369,15 @@ def test_the_database_holds_neither_secret_nor_codes(ada: Enrolled) -> None:
 
 
 def sealed_of(registry: SmallRegistry, user: User) -> bytes:
-    with registry.reading() as session:
-        found: bytes = session.execute(
+    with registry.read() as reading:
+        found: bytes = reading.session.execute(
             select(users.c.totp_sealed).where(users.c.id == user.id)
         ).scalar_one()
         return bytes(found)
 
 
 def reseal(registry: SmallRegistry, user: User, sealed: bytes | None) -> None:
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(
             update(users).where(users.c.id == user.id).values(totp_sealed=sealed)
         )
@@ -470,12 +470,12 @@ def test_a_company_can_require_it_of_everyone(registry: SmallRegistry, ada: Enro
     manager = registry.colleague("manager")
 
     def require(actor: Actor, wanted: bool = True) -> None:
-        with registry.changing() as change:
-            totp_policy.require_of_everyone(change.session, actor, wanted)
+        with registry.write() as change:
+            totp_policy.require_of_everyone(change, actor, wanted)
 
     def lacking(actor: Actor) -> bool:
-        with registry.reading() as session:
-            return totp_policy.lacking(session, actor.user or "")
+        with registry.read() as reading:
+            return totp_policy.lacking(reading, actor.user or "")
 
     token = registry.with_token(registry.token(ada.actor)[0])
     with nothing_changes(registry):

@@ -21,8 +21,8 @@ ELSEWHERE = "203.0.113.9"
 
 
 def preview(registry: SmallRegistry, actor: Actor, *entries: Entry) -> ShutOut:
-    with registry.reading() as session:
-        return allowlist_impact.preview(session, actor, registry.northwind.id, entries)
+    with registry.read() as reading:
+        return allowlist_impact.preview(reading, actor, registry.northwind.id, entries)
 
 
 def used(registry: SmallRegistry, token: AccessToken, **addresses: int) -> None:
@@ -31,9 +31,9 @@ def used(registry: SmallRegistry, token: AccessToken, **addresses: int) -> None:
         {"token_id": token.id, "address": name[1:].replace("_", "."), "last_at": at, "uses": 1}
         for name, at in addresses.items()
     ]
-    with registry.database.counting(registry.now) as session:
-        session.execute(insert(token_use_addresses), rows)
-        session.execute(
+    with registry.database.auxiliary_write(registry.now) as write:
+        write.session.execute(insert(token_use_addresses), rows)
+        write.session.execute(
             insert(token_use),
             {"token_id": token.id, "last_at": max(addresses.values()), "total": len(rows)},
         )
@@ -60,7 +60,7 @@ def test_people_count_by_their_latest_address(registry: SmallRegistry) -> None:
     home = preview(registry, ada, Entry("192.0.2.0/24"))
     assert {one.name for one in home.users} == {"Ada Lovelace", "Bob", "Eve"}
     assert not home.includes_you
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(update(users).where(users.c.id == bob.id).values(deactivated_at=1))
     assert preview(registry, ada, OFFICE).user_count == 0
 
@@ -76,8 +76,8 @@ def test_tokens_count_by_their_latest_address(registry: SmallRegistry) -> None:
     used(registry, stayed, a198_51_100_7=NOW, a203_0_113_9=NOW - 1)
     used(registry, ended, a203_0_113_9=NOW)
     used(registry, expired, a203_0_113_9=NOW)
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, ada, ended.id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, ada, ended.id)
     registry.now += 1
     found = preview(registry, ada, OFFICE)
     assert found.tokens == [allowlist_impact.Caller(moved.id, "Moved", ELSEWHERE, NOW)]
@@ -90,8 +90,8 @@ def test_a_month_without_a_call_says_nothing_any_more(registry: SmallRegistry) -
     token, _ = registry.token(ada)
     used(registry, token, a203_0_113_9=NOW)
     # It is still used, but from where isn't known any more.
-    with registry.database.counting(registry.now) as session:
-        session.execute(update(token_use).values(last_at=NOW + 31 * DAY_MS))
+    with registry.database.auxiliary_write(registry.now) as write:
+        write.session.execute(update(token_use).values(last_at=NOW + 31 * DAY_MS))
     registry.now = NOW + 30 * DAY_MS
     found = preview(registry, registry.signed_in(registry.ada), OFFICE)
     assert (found.user_count, found.token_count) == (1, 1)
@@ -120,13 +120,13 @@ def test_ten_thousand_people_are_looked_up_by_index_and_a_hundred_named(
 ) -> None:
     """However often each of them came: no list of all sign-ins is ever read."""
     ada = registry.signed_in(registry.ada)
-    with registry.reading() as session:
+    with registry.read() as reading:
         for statement in (allowlist_impact._people, allowlist_impact._tokens):
-            query = statement(session, registry.northwind.id).compile(
-                session.get_bind(), compile_kwargs={"literal_binds": True}
+            query = statement(reading, registry.northwind.id).compile(
+                reading.session.get_bind(), compile_kwargs={"literal_binds": True}
             )
-            if session.get_bind().dialect.name == "sqlite":
-                plan = session.execute(text(f"EXPLAIN QUERY PLAN {query}")).all()
+            if reading.session.get_bind().dialect.name == "sqlite":
+                plan = reading.session.execute(text(f"EXPLAIN QUERY PLAN {query}")).all()
                 assert not any(row.detail.startswith("SCAN") for row in plan), plan
     for number in range(allowlist_impact.NAMED + 2):
         registry.now += HOUR

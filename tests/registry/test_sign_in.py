@@ -120,20 +120,20 @@ def test_strange_headers_do_no_harm(registry: SmallRegistry) -> None:
 
 
 def test_a_deactivated_user_or_company_cannot_sign_in(registry: SmallRegistry) -> None:
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(
             update(tables.users)
             .where(tables.users.c.id == registry.ada.id)
             .values(deactivated_at=NOW, deactivated_by_name="someone")
         )
-        publish(change.session, Holder(registry.ada.id, registry.northwind.id, False, "admin"))
+        publish(change, Holder(registry.ada.id, registry.northwind.id, False, "admin"))
     assert isinstance(refusal(registry), SignInFailed)
 
 
 def test_the_allowlist_counts(registry: SmallRegistry) -> None:
-    with registry.changing() as change:
+    with registry.write() as change:
         allowlist.replace(
-            change.session, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
+            change, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
         )
     for address in (ADDRESS, None, "garbage", "203.0.113.1 "):
         assert isinstance(refusal(registry, address=address), SignInFailed)
@@ -154,9 +154,9 @@ def test_the_same_work_is_done_whatever_is_wrong(
             return super().verify(hash, password)
 
     watched = Watched(time_cost=1, memory_cost=8, parallelism=1)
-    with registry.changing() as change:
+    with registry.write() as change:
         allowlist.replace(
-            change.session, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
+            change, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
         )
     for changes in (
         {"email": NOBODY},
@@ -282,18 +282,18 @@ def test_what_changed_while_hashing_counts(
 ) -> None:
     def meanwhile(make: Callable[[Any], None]) -> Callable[..., bool]:
         def verify(*arguments: Any, **named: Any) -> bool:
-            with registry.changing() as change:
-                make(change.session)
+            with registry.write() as change:
+                make(change)
             return True
 
         return verify
 
-    def other_password(session: Any) -> None:
-        session.execute(update(tables.users).values(password_hash="another"))
+    def other_password(write: Any) -> None:
+        write.session.execute(update(tables.users).values(password_hash="another"))
 
-    def closed(session: Any) -> None:
+    def closed(change: Any) -> None:
         allowlist.replace(
-            session, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
+            change, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
         )
 
     for make in (other_password, closed):
@@ -337,8 +337,8 @@ def test_a_failure_changes_no_grants_and_keeps_no_address_typed(registry: SmallR
     before = registry.revision()
     fail(registry, 1, email=NOBODY)
     assert registry.revision() == before
-    with registry.reading() as session:
-        keys = session.scalars(text("SELECT key FROM sign_in_failures")).all()
+    with registry.read() as reading:
+        keys = reading.session.scalars(text("SELECT key FROM sign_in_failures")).all()
     assert f"account:{hashlib.sha256(NOBODY.encode()).hexdigest()}" in keys
     assert not any("nobody" in key for key in keys)
 
@@ -347,8 +347,8 @@ def test_old_failures_are_removed(registry: SmallRegistry) -> None:
     fail(registry, 3)
     registry.now += 15 * MINUTE
     fail(registry, 1)
-    with registry.reading() as session:
-        assert session.scalar(text("SELECT count(*) FROM sign_in_failures")) == 3
+    with registry.read() as reading:
+        assert reading.session.scalar(text("SELECT count(*) FROM sign_in_failures")) == 3
 
 
 def test_a_throttled_attempt_writes_nothing(registry: SmallRegistry) -> None:

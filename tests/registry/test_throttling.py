@@ -76,23 +76,23 @@ def test_ten_fail_in_any_fifteen_minutes(
     known to one of them included."""
     registry = sqlite_registry
     registry.signed_in(registry.ada)
-    with registry.database.counting(registry.now) as session:
-        session.execute(text("DELETE FROM sign_in_failures"))
+    with registry.database.auxiliary_write(registry.now) as write:
+        write.session.execute(text("DELETE FROM sign_in_failures"))
     failed: dict[Any, list[int]] = defaultdict(list)
     for email, address, later in failures:
         registry.now += later
         known = (email, address) == (ADA, ADDRESS)
         key = (email, known)
         lately = [at for at in failed[key] if at > registry.now - WINDOW]
-        with registry.database.counting(registry.now) as session:
+        with registry.database.auxiliary_write(registry.now) as write:
             attempt = throttling.Attempt(
                 throttling._digest(email),
                 source_of(address),
-                throttling._is_known(session, email, source_of(address)),
+                throttling._is_known(write, email, source_of(address)),
             )
             assert attempt.known == known
-            counted = throttling.count_failure(session, attempt)
-            refused = throttling.refusal(session, attempt)
+            counted = throttling.count_failure(write, attempt)
+            refused = throttling.refusal(write, attempt)
         # The eleventh is counted, and refused like all that follow.
         assert counted == (len(lately) <= 10)
         assert (refused is not None) == (len(lately) >= 10)
@@ -109,8 +109,8 @@ def test_failures_of_a_clock_that_ran_ahead_refuse_nobody(
     registry.now += ahead
     attempt = fail_until_refused(registry)
     registry.now = corrected
-    with registry.reading() as session:
-        assert throttling.refusal(session, attempt) is None
+    with registry.read() as reading:
+        assert throttling.refusal(reading, attempt) is None
     # The limit itself holds.
     fail_until_refused(registry)
 
@@ -120,17 +120,17 @@ def test_failures_of_a_clock_a_little_ahead_count(registry: SmallRegistry) -> No
     that it waited for."""
     attempt = fail_until_refused(registry)
     registry.now -= 5_000
-    with registry.reading() as session:
-        refused = throttling.refusal(session, attempt)
+    with registry.read() as reading:
+        refused = throttling.refusal(reading, attempt)
     assert refused is not None
     assert refused.retry_after <= WINDOW // 1000 + 5
 
 
 def fail_until_refused(registry: SmallRegistry) -> throttling.Attempt:
-    with registry.database.counting(registry.now) as session:
-        attempt = throttling.begin(session, ADA, ADDRESS)
+    with registry.database.auxiliary_write(registry.now) as write:
+        attempt = throttling.begin(write, ADA, ADDRESS)
         counted = 0
-        while throttling.count_failure(session, attempt):
+        while throttling.count_failure(write, attempt):
             counted += 1
     assert counted == throttling.MOST_PER_ACCOUNT + 1
     return attempt
@@ -143,27 +143,27 @@ def test_what_opened_an_account_stays_known_however_much_is_compacted(
     for later, known in ((30 * 24 * HOUR - 1, True), (1, False)):
         registry.now += later
         compact(registry.database, lambda: registry.now)
-        with registry.reading() as session:
-            assert throttling.begin(session, ADA, ADDRESS).known == known
+        with registry.read() as reading:
+            assert throttling.begin(reading, ADA, ADDRESS).known == known
 
 
 def test_an_account_opens_nothing_for_others(registry: SmallRegistry) -> None:
     registry.signed_in(registry.ada)
-    with registry.reading() as session:
-        assert throttling.begin(session, f" {ADA.upper()} ", ADDRESS).known
+    with registry.read() as reading:
+        assert throttling.begin(reading, f" {ADA.upper()} ", ADDRESS).known
         for email in ("carl@contoso.example", NOBODY, "", "no address", "\0", "\ud800@x"):
-            assert not throttling.begin(session, email, ADDRESS).known
+            assert not throttling.begin(reading, email, ADDRESS).known
 
 
 def test_many_old_failures_are_removed_a_little_at_a_time(registry: SmallRegistry) -> None:
     def count() -> int:
-        with registry.reading() as session:
-            return session.scalar(text("SELECT count(*) FROM sign_in_failures")) or 0
+        with registry.read() as reading:
+            return reading.session.scalar(text("SELECT count(*) FROM sign_in_failures")) or 0
 
     def fail(number: int) -> None:
-        with registry.database.counting(registry.now) as session:
-            attempt = throttling.begin(session, f"user{number}@x.example", f"2001:db8:{number:x}::")
-            assert throttling.count_failure(session, attempt)
+        with registry.database.auxiliary_write(registry.now) as write:
+            attempt = throttling.begin(write, f"user{number}@x.example", f"2001:db8:{number:x}::")
+            assert throttling.count_failure(write, attempt)
 
     for number in range(50):
         fail(number)

@@ -21,13 +21,13 @@ class Batch:
 
 
 def fold(registry: SmallRegistry, name: str, start: int, end: int, *batches: Batch) -> bool:
-    with registry.database.counting(registry.now) as session:
-        return usage.fold(session, name, start, end, batches)
+    with registry.database.auxiliary_write(registry.now) as write:
+        return usage.fold(write, name, start, end, batches)
 
 
 def read(registry: SmallRegistry, question: Any, *arguments: Any, **named: Any) -> Any:
-    with registry.reading() as session:
-        return question(session, *arguments, **named)
+    with registry.read() as reading:
+        return question(reading, *arguments, **named)
 
 
 def test_what_is_folded_shows_on_the_token(registry: SmallRegistry) -> None:
@@ -74,8 +74,8 @@ def test_a_folder_that_dies_before_its_commit_counted_nothing(registry: SmallReg
         pass
 
     def die() -> None:
-        with registry.database.counting(registry.now) as session:
-            assert usage.fold(session, "1-a", 0, 10, [batch])
+        with registry.database.auxiliary_write(registry.now) as write:
+            assert usage.fold(write, "1-a", 0, 10, [batch])
             raise Killed
 
     with pytest.raises(Killed):
@@ -89,9 +89,9 @@ def test_a_folder_that_dies_before_its_commit_counted_nothing(registry: SmallReg
 
 def test_a_forgotten_spool_leaves_its_counts(registry: SmallRegistry) -> None:
     fold(registry, "1-a", 0, 10, Batch(decisions={"allowed": 1}))
-    with registry.database.counting(registry.now) as session:
-        usage.forget(session, "1-a")
-        usage.forget(session, "never-was")
+    with registry.database.auxiliary_write(registry.now) as write:
+        usage.forget(write, "1-a")
+        usage.forget(write, "never-was")
     assert read(registry, usage.folded_to, "1-a") == 0
     assert read(registry, usage.decision_counts) == {"allowed": 1}
 
@@ -124,18 +124,18 @@ def test_the_last_ten_addresses_are_kept(registry: SmallRegistry) -> None:
         f"192.0.2.{number}" for number in (7, 14, 13, 12, 11, 10, 9, 8, 6, 5)
     ]
     assert found[0].uses == 2
-    with registry.reading() as session:
-        assert session.scalar(text("SELECT count(*) FROM token_use_addresses")) == 10
+    with registry.read() as reading:
+        assert reading.session.scalar(text("SELECT count(*) FROM token_use_addresses")) == 10
 
 
 def test_counts_stop_at_the_most(registry: SmallRegistry) -> None:
     def counts() -> list[int]:
-        with registry.reading() as session:
+        with registry.read() as reading:
             return [
-                usage.total(session, "gpat_a"),
-                usage.daily(session, ["gpat_a"])["gpat_a"][-1],
-                usage.addresses(session, "gpat_a")[0].uses,
-                usage.decision_counts(session)["allowed"],
+                usage.total(reading, "gpat_a"),
+                usage.daily(reading, ["gpat_a"])["gpat_a"][-1],
+                usage.addresses(reading, "gpat_a")[0].uses,
+                usage.decision_counts(reading)["allowed"],
             ]
 
     def batch(count: int) -> Batch:

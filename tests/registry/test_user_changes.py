@@ -23,13 +23,13 @@ from small_registry import NOW, SmallRegistry, nothing_changes
 def change_role(
     registry: SmallRegistry, actor: Actor, user: str, role: str, if_match: Any = None
 ) -> User:
-    with registry.changing() as change:
-        return user_changes.change_role(change.session, actor, user, role=role, if_match=if_match)
+    with registry.write() as change:
+        return user_changes.change_role(change, actor, user, role=role, if_match=if_match)
 
 
 def deactivate(registry: SmallRegistry, actor: Actor, user: str, **how: Any) -> User:
-    with registry.changing() as change:
-        return user_changes.deactivate(change.session, actor, user, **how)
+    with registry.write() as change:
+        return user_changes.deactivate(change, actor, user, **how)
 
 
 def refused(registry: SmallRegistry, do: Any, *args: Any) -> tuple[str, str | None]:
@@ -55,11 +55,11 @@ def test_another_role_counts_on_the_next_call(registry: SmallRegistry) -> None:
     assert event.after == {"role": "reporting", "role_name": "Reporting"}
     assert change_role(registry, ada, bob.id, "reporting") == changed
     assert len(registry.events(subject=bob.id)) == 2, "the same role is no change"
-    with registry.reading() as session:
-        now = session.execute(text("SELECT number FROM revision")).scalar_one()
+    with registry.read() as reading:
+        now = reading.session.execute(text("SELECT number FROM revision")).scalar_one()
         written = "SELECT count(*) FROM {} WHERE revision >= :last"
         counts = [
-            session.execute(text(written.format(table)), {"last": now - 1}).scalar_one()
+            reading.session.execute(text(written.format(table)), {"last": now - 1}).scalar_one()
             for table in ("grants", "holders", "company_rules")
         ]
     assert counts == [0, 1, 0]
@@ -69,8 +69,8 @@ def test_an_account_ends_with_all_its_tokens(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     acting = registry.signed_in(bob)
     made = [registry.token(acting, label=f"Token {number}") for number in range(4)]
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, acting, made[0][0].id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, acting, made[0][0].id)
     mine, mine_text = registry.token(ada)
     registry.now += 1
     ended = deactivate(registry, ada, bob.id)
@@ -139,9 +139,9 @@ def test_the_last_administrator_stays(registry: SmallRegistry) -> None:
     deactivate(registry, ada, grace.id)
     assert refused(registry, deactivate, ada, registry.ada.id)[0] == "last_administrator"
     # Another company's administrators don't count, nor does a role that holds everything too.
-    with registry.changing() as change:
+    with registry.write() as change:
         everything = roles.create(
-            change.session, ada, catalogue=registry.catalogue, name="Owner", permissions=["*"]
+            change, ada, catalogue=registry.catalogue, name="Owner", permissions=["*"]
         )
     member(registry, everything.id, "Olga")
     assert refused(registry, change_role, ada, registry.ada.id, everything.id)[0] == (
@@ -176,8 +176,8 @@ def test_who_may_change_users_at_all(registry: SmallRegistry) -> None:
     ):
         assert refused(registry, change_role, actor, bob.id, "reporting") == reason
         assert refused(registry, deactivate, actor, bob.id) == reason
-    with registry.reading() as session:
-        assert user_search.get(session, rita, bob.id) == user_search.get(session, token, bob.id)
+    with registry.read() as reading:
+        assert user_search.get(reading, rita, bob.id) == user_search.get(reading, token, bob.id)
 
 
 def test_whoever_lost_their_role_while_they_waited_changes_nothing(
@@ -197,9 +197,9 @@ def test_whoever_lost_their_role_while_they_waited_changes_nothing(
 def test_what_cannot_be_changed(registry: SmallRegistry) -> None:
     ada, carl = registry.signed_in(registry.ada), registry.signed_in(registry.carl)
     bob = member(registry, "manager")
-    with registry.changing() as change:
+    with registry.write() as change:
         theirs = roles.create(
-            change.session,
+            change,
             carl,
             catalogue=registry.catalogue,
             name="Till",
@@ -210,8 +210,8 @@ def test_what_cannot_be_changed(registry: SmallRegistry) -> None:
     for nobody in (registry.carl.id, "usr_none", "\0", "\ud800"):
         assert refused(registry, change_role, ada, nobody, "manager")[0] == "not_found"
         assert refused(registry, deactivate, ada, nobody)[0] == "not_found"
-        with registry.reading() as session, pytest.raises(NotFound):
-            user_search.get(session, ada, nobody)
+        with registry.read() as reading, pytest.raises(NotFound):
+            user_search.get(reading, ada, nobody)
     deactivate(registry, ada, bob.id)
     assert refused(registry, change_role, ada, bob.id, "reporting")[0] == "user_deactivated"
 
@@ -219,7 +219,7 @@ def test_what_cannot_be_changed(registry: SmallRegistry) -> None:
 def test_who_comes_second_is_told(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     tag = user_changes.etag(bob)
-    with registry.changing() as change:
+    with registry.write() as change:
         change.session.execute(update(tables.users).values(last_sign_in_at=NOW))
     changed = change_role(registry, ada, bob.id, "reporting", [tag])
     with pytest.raises(Conflict) as conflict:
@@ -231,14 +231,14 @@ def test_two_administrators_who_demote_each_other_leave_one(registry: SmallRegis
     ada, grace = registry.ada, member(registry, "admin", "Grace")
     actors = [registry.signed_in(ada), registry.signed_in(grace)]
     for do in ("change_role", "deactivate"):
-        with registry.changing() as change:
+        with registry.write() as change:
             change.session.execute(
                 update(tables.users)
                 .where(tables.users.c.company_id == registry.northwind.id)
                 .values(role="admin")
             )
             for user in (ada, grace):
-                publish(change.session, Holder(user.id, registry.northwind.id, True, "admin"))
+                publish(change, Holder(user.id, registry.northwind.id, True, "admin"))
         reasons = _at_once(registry, do, list(zip(actors, (grace, ada), strict=True)))
         assert len(reasons) == 1, reasons
         assert reasons[0] in ("permission_missing", "account_deactivated", "last_administrator")
@@ -269,8 +269,8 @@ def _at_once(registry: SmallRegistry, do: str, pairs: list[tuple[Actor, User]]) 
 
 
 def _administrators(registry: SmallRegistry) -> int:
-    with registry.reading() as session:
-        found = user_search.list_(session, Actor.command_line(), status="active", limit=200).items
+    with registry.read() as reading:
+        found = user_search.list_(reading, Actor.command_line(), status="active", limit=200).items
     ours = [user for user in found if user.company == registry.northwind.id]
     return sum(user.role == "admin" for user in ours)
 
@@ -285,8 +285,8 @@ def test_a_list_is_paged_searched_and_one_companys(registry: SmallRegistry) -> N
     def listed(**how: Any) -> list[str]:
         found, cursor = [], None
         while True:
-            with registry.reading() as session:
-                page = user_search.list_(session, ada, cursor=cursor, **how)
+            with registry.read() as reading:
+                page = user_search.list_(reading, ada, cursor=cursor, **how)
             found += [user.name for user in page.items]
             cursor = page.next
             if cursor is None:
@@ -299,17 +299,17 @@ def test_a_list_is_paged_searched_and_one_companys(registry: SmallRegistry) -> N
     assert listed(q="northwind", limit=2) == everyone
     assert listed(q="carl") == listed(q="\0") == []
     assert listed(q="%") == []
-    with registry.reading() as session:
-        bob = user_search.list_(session, ada, q="bob").items[0]
-        assert user_search.list_(session, ada).count == 5
-        assert user_search.list_(session, ada, limit=2).count is None
+    with registry.read() as reading:
+        bob = user_search.list_(reading, ada, q="bob").items[0]
+        assert user_search.list_(reading, ada).count == 5
+        assert user_search.list_(reading, ada, limit=2).count is None
     deactivate(registry, ada, bob.id)
     assert listed(status="deactivated") == ["Bob"]
     assert listed(status="active") == [name for name in everyone if name != "Bob"]
     wrong: dict[str, Any]
     for wrong in ({"status": "gone"}, {"cursor": "x"}, {"limit": 0}):
-        with registry.reading() as session, pytest.raises(InvalidInput):
-            user_search.list_(session, ada, **wrong)
+        with registry.read() as reading, pytest.raises(InvalidInput):
+            user_search.list_(reading, ada, **wrong)
 
 
 def test_a_search_looks_through_everyone(
@@ -320,8 +320,8 @@ def test_a_search_looks_through_everyone(
     for number in range(5):
         member(registry, "reporting", f"User {number}".replace(" ", ""))
     ada = registry.signed_in(registry.ada)
-    with registry.reading() as session:
-        found = user_search.list_(session, ada, q="e", limit=200)
+    with registry.read() as reading:
+        found = user_search.list_(reading, ada, q="e", limit=200)
     assert (len(found.items), found.count) == (6, 6)
 
 
@@ -329,8 +329,8 @@ def test_what_a_user_would_leave_behind(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     acting = registry.signed_in(bob)
     made = [registry.token(acting, label=f"Token {number}")[0] for number in range(4)]
-    with registry.changing() as change:
-        access_tokens.deactivate(change.session, ada, made[0].id)
+    with registry.write() as change:
+        access_tokens.deactivate(change, ada, made[0].id)
         change.session.execute(
             tables.token_use.insert(),
             [
@@ -338,9 +338,9 @@ def test_what_a_user_would_leave_behind(registry: SmallRegistry) -> None:
                 for number in (2, 1)
             ],
         )
-    with registry.reading() as session:
-        found = left(session, ada, bob.id, limit=2)
-        theirs = left(session, registry.signed_in(registry.carl), bob.id, limit=2)
+    with registry.read() as reading:
+        found = left(reading, ada, bob.id, limit=2)
+        theirs = left(reading, registry.signed_in(registry.carl), bob.id, limit=2)
     assert found.count == 3
     assert [token.id for token in found.latest] == [made[1].id, made[2].id]
     assert (theirs.count, theirs.latest) == (0, [])

@@ -16,22 +16,22 @@ from small_registry import NOW, SmallRegistry, nothing_changes
 
 def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> None:
     root = Actor.command_line()
-    with registry.changing() as change:
-        key, text = verifier_keys.create(change.session, root, label="nginx")
+    with registry.write() as change:
+        key, text = verifier_keys.create(change, root, label="nginx")
     assert key.id == text[:21]
     assert (key.label, key.status, key.created_at) == ("nginx", "active", NOW)
     assert key.created_by == Person(None, "the command line")
     assert _admitted(registry, text) is Reason.allowed
     registry.now += 1
-    with registry.changing() as change:
-        ended = verifier_keys.deactivate(change.session, root, key.id)
+    with registry.write() as change:
+        ended = verifier_keys.deactivate(change, root, key.id)
     assert (ended.status, ended.deactivated_at) == ("deactivated", NOW + 1)
     assert _admitted(registry, text) is Reason.token_deactivated
     registry.now += 1
     events = len(registry.events())
-    with registry.changing() as change:
-        assert verifier_keys.deactivate(change.session, root, key.id) == ended
-        assert verifier_keys.list_(change.session, root).items == [ended]
+    with registry.write() as change:
+        assert verifier_keys.deactivate(change, root, key.id) == ended
+        assert verifier_keys.list_(change, root).items == [ended]
     assert len(registry.events()) == events
     assert text[21:53] not in repr(registry.events())
 
@@ -39,34 +39,34 @@ def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> 
 def test_they_are_for_operators(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     operator = replace(ada, operator=True)
-    with registry.changing() as change:
-        key, _ = verifier_keys.create(change.session, operator, label="nginx")
+    with registry.write() as change:
+        key, _ = verifier_keys.create(change, operator, label="nginx")
         assert key.created_by.id == registry.ada.id
-        assert search.list_(change.session, ada, subject=key.id).items == []
+        assert search.list_(change, ada, subject=key.id).items == []
     token = registry.with_token(registry.token(ada, permissions=["users:*"])[0])
-    with nothing_changes(registry), registry.reading() as session:
+    with nothing_changes(registry), registry.read() as reading:
         for actor, reason in (
             (ada, "operator_required"),
             (token, "signed_in_user_required"),
             (replace(token, operator=True), "signed_in_user_required"),
         ):
             with pytest.raises(Forbidden) as refusal:
-                verifier_keys.create(session, actor, label="x")
+                verifier_keys.create(reading, actor, label="x")
             assert refusal.value.reason == reason
             with pytest.raises(Forbidden) as refusal:
-                verifier_keys.deactivate(session, actor, key.id)
+                verifier_keys.deactivate(reading, actor, key.id)
             assert refusal.value.reason == reason
         with pytest.raises(Forbidden):
-            verifier_keys.list_(session, ada)
+            verifier_keys.list_(reading, ada)
         with pytest.raises(InvalidInput):
-            verifier_keys.create(session, operator, label="")
+            verifier_keys.create(reading, operator, label="")
         for nothing in ("gpvk_0000000000000000", "\0"):
             with pytest.raises(NotFound):
-                verifier_keys.deactivate(session, operator, nothing)
+                verifier_keys.deactivate(reading, operator, nothing)
 
 
 def _admitted(registry: SmallRegistry, text: str) -> Reason:
     credential = parse(text)
     assert credential is not None
-    with registry.reading() as session:
-        return admit_verifier(published_grant(session, credential.id), credential)
+    with registry.read() as reading:
+        return admit_verifier(published_grant(reading, credential.id), credential)

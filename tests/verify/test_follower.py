@@ -20,7 +20,7 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
 from gatepass.verify.replica import database_follower as follower_module
 from gatepass.verify.replica.database_follower import Follower, NodeLock
-from gatepass.verify.replica.grant_copy import Change, Position, open_copy, position
+from gatepass.verify.replica.grant_copy import ChangedRow, Position, open_copy, position
 from gatepass.verify.verifier import Verifier
 from world import Clocks, World
 
@@ -70,7 +70,7 @@ class Primary:
         if name in self.faults:
             raise Outage(name)
 
-    def _sent(self, name: str, rows: list[Change]) -> Iterator[Change]:
+    def _sent(self, name: str, rows: list[ChangedRow]) -> Iterator[ChangedRow]:
         for number, row in enumerate(rows):
             if number and number == len(rows) // 2:
                 self._ask(f"half of the {name}")
@@ -81,7 +81,7 @@ class Primary:
         self._ask("heartbeat")
         return told_ms
 
-    def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:
+    def changes(self, after: Position) -> tuple[Position, Iterable[ChangedRow]] | None:
         self._ask("changes")
         if self.history.get(after[0]) != after[1]:
             return None
@@ -92,7 +92,7 @@ class Primary:
         ]
         return self.position, self._sent("changes", sorted(rows, key=lambda row: (row[3], row[1])))
 
-    def snapshot(self) -> tuple[Position, Iterable[Change]]:
+    def snapshot(self) -> tuple[Position, Iterable[ChangedRow]]:
         self._ask("snapshot")
         rows = [(*name, *content) for name, content in self.rows.items()]
         return self.position, self._sent("snapshot", rows)

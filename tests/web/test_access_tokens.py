@@ -272,9 +272,9 @@ def test_ones_own_may_be_ended_without_the_permission(installation: Installation
     bob = installation.new_user("bob@example.com", role="manager")
     client = installation.signed_in("bob@example.com")
     own, adas = create(client)["id"], create(installation.signed_in())["id"]
-    with installation.node.database.changing(installation.node.clock.now()) as change:
+    with installation.node.database.write(installation.node.clock.now()) as change:
         change.session.execute(update(users).where(users.c.id == bob.id).values(role="reporting"))
-        publish(change.session, Holder(bob.id, bob.company, True, "reporting"))
+        publish(change, Holder(bob.id, bob.company, True, "reporting"))
     refused = client.post(f"/v1/access-tokens/{adas}/deactivate")
     assert reasons(refused) == (403, "permission_missing")
     assert client.post(f"/v1/access-tokens/{own}/deactivate").json()["status"] == "deactivated"

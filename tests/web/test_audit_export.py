@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy.orm import Session
 from starlette.responses import StreamingResponse
 
 from gatepass.core.errors import Forbidden
@@ -18,6 +17,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.directory import users
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens
 from gatepass.web.api import audit_export
 from installation import Installation
@@ -41,8 +41,8 @@ def test_both_forms_hold_all_that_the_log_does(any_installation: Installation) -
     lengthen(installation, 450)
     token = installation.access_token("audit:get", expires_at="2126-12-24T00:00:00Z")
     client = installation.client(token)
-    with installation.node.database.reading(0) as session:
-        total = search.count(session, reader(installation))
+    with installation.node.database.read(0) as reading:
+        total = search.count(reading, reader(installation))
     as_csv = client.get(PATH, params={"format": "csv"})
     as_lines = client.get(PATH, params={"format": "jsonl"})
     assert as_csv.headers["x-total-count"] == as_lines.headers["x-total-count"] == str(total)
@@ -131,8 +131,8 @@ def test_it_needs_audit_get(installation: Installation) -> None:
 
 
 def reader(installation: Installation, token: str | None = None) -> Actor:
-    with installation.node.database.reading(0) as session:
-        ada = users.on_behalf_of(session, installation.ada.id)
+    with installation.node.database.read(0) as reading:
+        ada = users.on_behalf_of(reading, installation.ada.id)
     if token is None:
         return ada
     return Actor("token", ada.company, ada.user, ada.name, ada.permissions, token[:21])
@@ -166,17 +166,17 @@ def test_no_transaction_is_open_between_pages(
     lengthen(installation, 450)
     actor = reader(installation)
     database = installation.node.database
-    reading, opened = database.reading, 0
+    open_reading, opened = database.read, 0
 
     @contextmanager
-    def watched(now: int) -> Iterator[Session]:
+    def watched(now: int) -> Iterator[Reading]:
         nonlocal opened
         opened += 1
-        with reading(now) as session:
-            yield session
+        with open_reading(now) as reading:
+            yield reading
         opened -= 1
 
-    monkeypatch.setattr(database, "reading", watched)
+    monkeypatch.setattr(database, "read", watched)
 
     async def read() -> None:
         async for _ in chunks(installation, actor):
@@ -192,8 +192,8 @@ def test_it_ends_with_the_right_to_read_it(installation: Installation) -> None:
     async def read() -> None:
         stream = chunks(installation, reader(installation, token))
         await anext(stream)
-        with installation.node.database.changing(installation.node.clock.now()) as change:
-            access_tokens.deactivate(change.session, Actor.command_line(), token[:21])
+        with installation.node.database.write(installation.node.clock.now()) as change:
+            access_tokens.deactivate(change, Actor.command_line(), token[:21])
         with pytest.raises(Forbidden):
             await anext(stream)
 

@@ -94,9 +94,9 @@ def test_whatever_is_wrong_the_answer_is_the_same(any_installation: Installation
         attempt(client, "a\0b@example.com", PASSWORD),
         attempt(client, "x" * 3_000, PASSWORD),
     ]
-    with installation.node.database.changing(installation.node.clock.now()) as change:
+    with installation.node.database.write(installation.node.clock.now()) as change:
         entries = [allowlist.Entry("203.0.113.0/24", "")]
-        allowlist.replace(change.session, Actor.command_line(), installation.company.id, entries)
+        allowlist.replace(change, Actor.command_line(), installation.company.id, entries)
     answers.append(attempt(client, "ada@example.com", PASSWORD))
     for answer in answers:
         assert answer.status_code == 401

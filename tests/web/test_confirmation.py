@@ -80,9 +80,9 @@ def test_creations_answer_with_what_they_made(installation: Installation, held: 
         # And the sign-in opens the account at once, by the registry.
         again = installation.client(signed_in.json()["token"])
         assert again.get("/v1/me").status_code == 200
-        with installation.node.database.counting(installation.node.clock.now()) as session:
-            letter = make_link(session, ada.get("/v1/invitations").json()["items"][0]["id"])
-            session.commit()
+        with installation.node.database.auxiliary_write(installation.node.clock.now()) as write:
+            letter = make_link(write, ada.get("/v1/invitations").json()["items"][0]["id"])
+            write.session.commit()
         assert letter is not None
         accepted = installation.client().post(
             "/v1/invitations/accept",
@@ -163,5 +163,5 @@ def test_pages_go_on_as_usual_and_say_so(installation: Installation, held: Held)
         signed_out = follow(visit, left)
         assert UNCONFIRMED in signed_out.text
         assert "You are signed out." in signed_out.text
-    with installation.node.database.reading(installation.node.clock.now()) as session:
-        assert users.get(session, installation.ada.id).name == "Ada L."
+    with installation.node.database.read(installation.node.clock.now()) as reading:
+        assert users.get(reading, installation.ada.id).name == "Ada L."

@@ -164,9 +164,9 @@ def test_from_outside_the_companys_list_a_good_credential_is_403_and_a_bad_one_4
 ) -> None:
     installation = any_installation
     text = installation.sign_in()
-    with installation.node.database.changing(installation.node.clock.now()) as change:
+    with installation.node.database.write(installation.node.clock.now()) as change:
         allowlist.replace(
-            change.session,
+            change,
             Actor.command_line(),
             installation.company.id,
             [allowlist.Entry("203.0.113.0/24", "office")],
@@ -229,14 +229,14 @@ def test_a_credential_that_ends_while_its_change_waits_is_not_carried_out(
 ) -> None:
     """Admitted, then ended by another request before the change got its turn."""
     database = installation.node.database
-    changing = database.changing
+    changing = database.write
 
     def ended_meanwhile(now: int) -> Any:
-        monkeypatch.setattr(database, "changing", changing)
+        monkeypatch.setattr(database, "write", changing)
         installation.client(text).post("/v1/sign-out")
         return changing(now)
 
-    monkeypatch.setattr(database, "changing", ended_meanwhile)
+    monkeypatch.setattr(database, "write", ended_meanwhile)
     refused = installation.client(text).post(
         "/v1/access-tokens", json={"label": "a", "kind": "api", "permissions": ["charges:get"]}
     )

@@ -149,7 +149,7 @@ def test_what_was_asked_for_is_told_although_nothing_can_be_read_any_more(
 
     def request_own_and_lose_the_database(*args: Any, **named: Any) -> Any:
         made = asked(*args, **named)
-        monkeypatch.setattr(installation.node.database, "reading", away)
+        monkeypatch.setattr(installation.node.database, "read", away)
         return made
 
     asked = email_changes.request_own

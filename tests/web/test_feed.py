@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 import pytest
 from msgspec import structs
 from sqlalchemy import select, text
-from sqlalchemy.orm import Session
 
 from deciders import meet
 from feeding import FOLLOWER, Feed, Loop, OpenFeed, here, registry
 from gatepass.registry.grants import publishing
 from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Reading
 from gatepass.verify.replica.frames import Opening, Reached, Records
 from gatepass.web.feed import chunking, source
 from installation import Installation
@@ -21,8 +21,8 @@ from installation import Installation
 ASKED = {"node": FOLLOWER, "name": "payments-1", "version": "0.1.0"}
 
 
-def changing(installation: Installation) -> Any:
-    return installation.node.database.changing(installation.node.clock.now())
+def write(installation: Installation) -> Any:
+    return installation.node.database.write(installation.node.clock.now())
 
 
 def test_a_new_follower_gets_everything_then_each_change_then_heartbeats(
@@ -104,8 +104,8 @@ def test_what_is_withdrawn_is_told_as_gone(
     token = any_installation.access_token("charges:get")
     feed = open_feed()
     feed.reached()
-    with changing(any_installation) as change:
-        publishing.withdraw_grants(change.session, [token[:21]])
+    with write(any_installation) as change:
+        publishing.withdraw_grants(change, [token[:21]])
     feed.reached(here(any_installation.node.database))
     assert ("grants", token[:21]) not in feed.copy
 
@@ -126,8 +126,8 @@ def test_a_follower_whose_place_is_unknown_or_far_behind_gets_everything_anew(
     elif why == "too much since":
         monkeypatch.setattr(source, "MOST_CHANGES", 2)
     else:
-        with database.counting(0) as session:
-            session.execute(
+        with database.auxiliary_write(0) as write:
+            write.session.execute(
                 text("DELETE FROM revisions WHERE number = :number"), {"number": position[0]}
             )
     feed = open_feed(position=position)
@@ -148,12 +148,12 @@ def test_what_changes_while_a_snapshot_is_read_is_in_it_in_the_end(
         feed.next()
     feed.pause()
     gone, ended = made[0], made[1]
-    with changing(any_installation) as change:
+    with write(any_installation) as change:
         # Both were read already.
-        publishing.withdraw_grants(change.session, [gone])
-        grant = publishing.published_grant(change.session, ended)
+        publishing.withdraw_grants(change, [gone])
+        grant = publishing.published_grant(change, ended)
         assert grant is not None
-        publishing.publish(change.session, structs.replace(grant, deactivated=True))
+        publishing.publish(change, structs.replace(grant, deactivated=True))
     _tokens(any_installation, 4)
     feed.go_on()
     feed.reached()
@@ -181,12 +181,14 @@ def test_a_history_that_is_replaced_ends_the_stream_without_vouching(
     feed = open_feed()
     feed.reached()
     former = feed.position
-    with node.database.counting(0) as session, node.file.writing():
+    with node.database.auxiliary_write(0) as write, node.file.writing():
         # As a restore leaves it: a tag of its own, and nothing known of the former ones.
-        session.execute(text("UPDATE revision SET number = number - 1, tag = 'aaaaaaaaaaaaaaaa'"))
-        session.execute(text("DELETE FROM revisions"))
-        session.execute(text("INSERT INTO revisions SELECT number, tag, 0 FROM revision"))
-        session.commit()
+        write.session.execute(
+            text("UPDATE revision SET number = number - 1, tag = 'aaaaaaaaaaaaaaaa'")
+        )
+        write.session.execute(text("DELETE FROM revisions"))
+        write.session.execute(text("INSERT INTO revisions SELECT number, tag, 0 FROM revision"))
+        write.session.commit()
     feed.ended()
     assert feed.position == former
     again = open_feed(position=former)
@@ -346,16 +348,16 @@ def test_nobody_takes_a_nodes_place(open_feed: OpenFeed, any_installation: Insta
     # Neither by the node's id nor by the one that is shown of itself.
     for name in (FOLLOWER, known_as):
         assert open_feed(node=name).status == 200
-    with database.reading(now) as session:
+    with database.read(now) as reading:
         found = select(tables.nodes).where(tables.nodes.c.id == FOLLOWER)
-        row = session.execute(found).one()
+        row = reading.session.execute(found).one()
     assert (row.kind, row.name, row.key_id) == ("node", f"{FOLLOWER}.internal", None)
 
 
 def _known(installation: Installation) -> Any:
-    with installation.node.database.reading(installation.node.clock.now()) as session:
+    with installation.node.database.read(installation.node.clock.now()) as reading:
         found = select(tables.nodes).where(tables.nodes.c.kind == "embedded")
-        return session.execute(found).one()
+        return reading.session.execute(found).one()
 
 
 def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(
@@ -364,7 +366,7 @@ def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(
     node = any_installation.node
     object.__setattr__(node.settings, "max_staleness", 1)
 
-    def full(session: Session, *_: Any) -> bool:
+    def full(reading: Reading, *_: Any) -> bool:
         raise OSError("no space left")
 
     feed = Feed(loop, any_installation.app, any_installation.verifier_key())

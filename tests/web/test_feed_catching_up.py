@@ -22,18 +22,18 @@ MANY = 700
 Behind = list[tuple[Position, dict[tuple[str, str], bytes]]]
 
 
-def changing(installation: Installation) -> Any:
-    return installation.node.database.changing(installation.node.clock.now())
+def write(installation: Installation) -> Any:
+    return installation.node.database.write(installation.node.clock.now())
 
 
 def many(installation: Installation, former: str) -> list[str]:
     """Publish many grants at one revision; their ids."""
     ids = [f"gpat_{number:016}" for number in range(MANY)]
-    with changing(installation) as change:
-        grant = publishing.published_grant(change.session, former)
+    with write(installation) as change:
+        grant = publishing.published_grant(change, former)
         assert grant is not None
         for id in ids:
-            publishing.publish(change.session, structs.replace(grant, id=id))
+            publishing.publish(change, structs.replace(grant, id=id))
     return ids
 
 
@@ -172,12 +172,12 @@ def test_what_changes_while_a_follower_catches_up_is_in_it_in_the_end(
 ) -> None:
     # The first of these were read, the last were not.
     for ends in ("gpat_0000000000000000", f"gpat_{MANY - 1:016}"):
-        with changing(any_installation) as change:
-            grant = publishing.published_grant(change.session, ends)
+        with write(any_installation) as change:
+            grant = publishing.published_grant(change, ends)
             assert grant is not None
-            publishing.publish(change.session, structs.replace(grant, deactivated=True))
-    with changing(any_installation) as change:
-        publishing.withdraw_grants(change.session, ["gpat_0000000000000001"])
+            publishing.publish(change, structs.replace(grant, deactivated=True))
+    with write(any_installation) as change:
+        publishing.withdraw_grants(change, ["gpat_0000000000000001"])
     paused.go_on()
     paused.feed.reached()
     assert paused.feed.position == here(any_installation.node.database)
@@ -195,13 +195,13 @@ def test_a_follower_that_cant_catch_up_any_more_is_not_vouched_for(
         answer = any_installation.signed_in().post(f"/v1/verifier-keys/{key}/deactivate", json={})
         assert answer.status_code == 200
     else:
-        with database.counting(0) as session:
+        with database.auxiliary_write(0) as write:
             if why == "forgotten":
-                session.execute(text("DELETE FROM changed_records"))
-                session.execute(text("DELETE FROM revisions"))
+                write.session.execute(text("DELETE FROM changed_records"))
+                write.session.execute(text("DELETE FROM revisions"))
             else:
-                session.execute(text("UPDATE revision SET tag = 'aaaaaaaaaaaaaaaa'"))
-                session.execute(
+                write.session.execute(text("UPDATE revision SET tag = 'aaaaaaaaaaaaaaaa'"))
+                write.session.execute(
                     text(
                         "UPDATE revisions SET tag = 'aaaaaaaaaaaaaaaa' "
                         "WHERE number = (SELECT number FROM revision)"
@@ -216,15 +216,15 @@ def test_a_position_beyond_reach_is_that_of_so_many_changes(any_installation: In
     database = any_installation.node.database
     first = here(database)
     any_installation.access_token("charges:get")
-    with database.reading(any_installation.node.clock.now()) as session:
-        found = revisions.since(session, first)
+    with database.read(any_installation.node.clock.now()) as reading:
+        found = revisions.since(reading, first)
         assert found is not None
-        number = session.execute(
+        number = reading.session.execute(
             text("SELECT count(*) FROM changed_records WHERE revision > :after"),
             {"after": first[0]},
         ).scalar_one()
-        assert revisions.beyond_reach(session, number) <= first[0]
-        assert revisions.beyond_reach(session, number - 1) > first[0]
-        assert revisions.more_than(session, first[0], number - 1)
-        assert not revisions.more_than(session, first[0], number)
+        assert revisions.beyond_reach(reading, number) <= first[0]
+        assert revisions.beyond_reach(reading, number - 1) > first[0]
+        assert revisions.more_than(reading, first[0], number - 1)
+        assert not revisions.more_than(reading, first[0], number)
     assert source.MOST_AT_ONCE < source.MOST_CHANGES

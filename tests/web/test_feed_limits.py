@@ -16,7 +16,7 @@ from gatepass.core.grants import (
     decode_holder,
     encode,
 )
-from gatepass.registry.storage.revisions import Change
+from gatepass.registry.storage.revisions import ChangedRow
 from gatepass.verify.replica import frames
 from gatepass.web.feed.chunking import chunks
 from gatepass.web.feed.limits import Limits
@@ -74,7 +74,7 @@ def test_a_limited_copy_is_the_limited_registry_after_whatever_changes(
         if copy is None and number >= min(joined, len(history)):
             rows = [(table, key, record, 0) for (table, key), record in registered.items()]
             copy = _sent({}, list(limited.only(rows)))
-        changed: dict[tuple[str, str], Change] = {}
+        changed: dict[tuple[str, str], ChangedRow] = {}
         for change in step:
             if isinstance(change, str):
                 place, record = ("grants", change), None
@@ -90,7 +90,7 @@ def test_a_limited_copy_is_the_limited_registry_after_whatever_changes(
     }
 
 
-def _sent(copy: Copy, changes: list[Change]) -> Copy:
+def _sent(copy: Copy, changes: list[ChangedRow]) -> Copy:
     """*copy* after *changes* have come through frames."""
     read = frames.Frames()
     there = dict(copy)
@@ -132,7 +132,7 @@ def _within(limited: Limits, place: tuple[str, str], record: bytes) -> bool:
 @pytest.mark.parametrize("record", [b"\xc1", b"\x97\xa2\xff\xff"], ids=["no", "no UTF-8"])
 def test_a_record_that_is_damaged_is_passed_on_not_hidden(record: bytes) -> None:
     limited = Limits(frozenset({"com_one"}), frozenset({"charges:get"}))
-    damaged: Change = ("grants", "gpat_1", record, 1)
+    damaged: ChangedRow = ("grants", "gpat_1", record, 1)
     assert limited.of([damaged]) == [damaged]
 
 

@@ -36,9 +36,9 @@ def post(any_installation: Installation, key: str, loop: Loop) -> Post:
 
 def known(installation: Installation, key: str) -> Any:
     """What the registry knows of the follower with that verifier key."""
-    with installation.node.database.reading(installation.node.clock.now()) as session:
+    with installation.node.database.read(installation.node.clock.now()) as reading:
         found = select(tables.nodes).where(tables.nodes.c.key_id == key[:ID_LENGTH])
-        return session.execute(found).one_or_none()
+        return reading.session.execute(found).one_or_none()
 
 
 # --- acknowledgements -----------------------------------------------------------------------------
@@ -184,8 +184,8 @@ def test_what_is_nobodys_counts_nowhere(any_installation: Installation, post: Po
 def test_a_spool_that_is_finished_is_forgotten(any_installation: Installation, post: Post) -> None:
     def spools() -> list[str]:
         node = any_installation.node
-        with node.database.reading(node.clock.now()) as session:
-            return list(session.scalars(select(tables.usage_spools.c.name)))
+        with node.database.read(node.clock.now()) as reading:
+            return list(reading.session.scalars(select(tables.usage_spools.c.name)))
 
     sent = {"spool": SPOOL, "start": 0, "end": 10, "batches": []}
     assert post("use", json=sent).json() == {"folded_to": 10}
@@ -246,11 +246,11 @@ def test_use_that_cant_be_read_is_refused(post: Post) -> None:
 
 def _counted(installation: Installation, token: str) -> dict[str, Any]:
     node = installation.node
-    with node.database.reading(node.clock.now()) as session:
+    with node.database.read(node.clock.now()) as reading:
         last = tables.token_use.c.last_at
         found = select(last).where(tables.token_use.c.token_id == token)
         return {
-            "total": usage.total(session, token),
-            "last_at": session.execute(found).scalar_one_or_none(),
-            "decisions": usage.decision_counts(session),
+            "total": usage.total(reading, token),
+            "last_at": reading.session.execute(found).scalar_one_or_none(),
+            "decisions": usage.decision_counts(reading),
         }

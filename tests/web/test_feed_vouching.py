@@ -52,9 +52,9 @@ class Driven:
     def change(self) -> None:
         """Change something elsewhere."""
         self.changes += 1
-        with self.database.changing(_now()) as change:
+        with self.database.write(_now()) as change:
             companies.create(
-                change.session,
+                change,
                 Actor.command_line(),
                 catalogue=self.node.catalogue,
                 name=f"Company {self.changes}",
@@ -76,8 +76,8 @@ class Driven:
 @pytest.fixture
 def driven(postgresql_url: str, tmp_path: Path, loop: Loop) -> Iterator[Driven]:
     database = Database(postgresql_url)
-    with database.changing(_now()) as change:
-        key = verifier_keys.create(change.session, Actor.command_line(), label="tests")[1]
+    with database.write(_now()) as change:
+        key = verifier_keys.create(change, Actor.command_line(), label="tests")[1]
     settings = Settings(
         data_dir=tmp_path / "data",
         database_url=postgresql_url,
@@ -237,13 +237,13 @@ def test_a_node_that_is_not_vouched_for_passes_nothing_on(driven: Driven) -> Non
 def test_a_history_that_parted_ends_the_stream_and_the_next_begins_anew(driven: Driven) -> None:
     feed = driven.open()
     feed.reached()
-    with driven.database.counting(0) as session:
+    with driven.database.auxiliary_write(0) as write:
         # The promoted replica lacked the last change, and went on otherwise.
         number = here(driven.database)[0]
         new = {"number": number, "tag": "e" * 16}
-        session.execute(text("DELETE FROM revisions WHERE number = :number"), new)
-        session.execute(text("INSERT INTO revisions VALUES (:number, :tag, 0)"), new)
-        session.execute(text("UPDATE revision SET tag = :tag"), new)
+        write.session.execute(text("DELETE FROM revisions WHERE number = :number"), new)
+        write.session.execute(text("INSERT INTO revisions VALUES (:number, :tag, 0)"), new)
+        write.session.execute(text("UPDATE revision SET tag = :tag"), new)
     stamp = driven.stamp
     driven.round()
     while (frame := feed.next()) is not None:

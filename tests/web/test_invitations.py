@@ -270,9 +270,9 @@ def test_from_where_the_account_is_not_reached(
 ) -> None:
     invite(installation.signed_in())
     token = sent(installation, mailbox)
-    with installation.node.database.changing(installation.node.clock.now()) as change:
+    with installation.node.database.write(installation.node.clock.now()) as change:
         allowlist.replace(
-            change.session,
+            change,
             Actor.command_line(),
             company=installation.company.id,
             entries=[allowlist.Entry("203.0.113.0/24", "")],

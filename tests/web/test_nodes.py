@@ -22,12 +22,12 @@ def test_operators_see_who_decides_and_how_far_each_has_come(installation: Insta
     meet(acting, now - 2 * HOUR, "node_gone")
     meet(acting, now - STALENESS - 1_000, "node_stale")
     meet(acting, now - 500, "node_behind", limits=limits)
-    with node.database.changing(now - 3_000):
+    with node.database.write(now - 3_000):
         pass
     meet(acting, now, "node_itself", kind="node")
     meet(acting, now, "node_late")
     acknowledge(acting, now, "node_late")
-    with node.database.changing(now):
+    with node.database.write(now):
         pass
     found = nodes(installation)
     assert {id: item["state"] for id, item in found.items()} == {

@@ -150,7 +150,7 @@ def test_an_outage_is_503_and_says_when_to_try_again(
     def out(now: int) -> None:
         raise Unavailable("The database can't be used right now.")
 
-    monkeypatch.setattr(installation.node.database, "changing", out)
+    monkeypatch.setattr(installation.node.database, "write", out)
     answer = ada.post("/v1/sign-out")
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
     assert answer.headers["retry-after"] == "1"

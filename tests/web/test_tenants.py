@@ -97,13 +97,15 @@ def other(installation: Installation) -> Tenant:
 
 def everything(installation: Installation) -> dict[str, list[str]]:
     """All that is stored, the audit log included."""
-    with installation.node.database.reading(0) as session:
+    with installation.node.database.read(0) as reading:
         stored = {
-            name: sorted(map(repr, session.execute(select(table)).all()))
+            name: sorted(map(repr, reading.session.execute(select(table)).all()))
             for name, table in metadata.tables.items()
         }
         for name in TABLES:
-            stored[name] = sorted(map(repr, session.execute(text(f"SELECT * FROM {name}")).all()))
+            stored[name] = sorted(
+                map(repr, reading.session.execute(text(f"SELECT * FROM {name}")).all())
+            )
     return stored
 
 

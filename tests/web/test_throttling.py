@@ -92,13 +92,13 @@ def test_an_address_is_known_for_thirty_days(
 ) -> None:
     installation = any_installation
     assert attempt(installation, HOME, PASSWORD) == 201
-    with installation.node.database.counting(installation.node.clock.now()) as session:
+    with installation.node.database.auxiliary_write(installation.node.clock.now()) as write:
         moved = text("UPDATE authentications SET created_at = created_at - :by")
-        session.execute(moved, {"by": 30 * DAY - 60_000})
+        write.session.execute(moved, {"by": 30 * DAY - 60_000})
     fail_from_anywhere(installation)
     assert attempt(installation, HOME) == 401
-    with installation.node.database.counting(installation.node.clock.now()) as session:
-        session.execute(moved, {"by": 60_000})
+    with installation.node.database.auxiliary_write(installation.node.clock.now()) as write:
+        write.session.execute(moved, {"by": 60_000})
     assert attempt(installation, HOME) == 429
 
 
@@ -201,9 +201,9 @@ def test_refused_attempts_write_nothing(any_installation: Installation) -> None:
 
 
 def rows(installation: Installation) -> list[int]:
-    with installation.node.database.reading(installation.node.clock.now()) as session:
+    with installation.node.database.read(installation.node.clock.now()) as reading:
         return [
-            session.scalar(text(f"SELECT count(*) FROM {table}")) or 0
+            reading.session.scalar(text(f"SELECT count(*) FROM {table}")) or 0
             for table in ("sign_in_failures", "audit_events", "authentications", "revisions")
         ]
 
@@ -245,17 +245,17 @@ def test_unlocking_lets_in_at_once(any_installation: Installation) -> None:
     fail_from_anywhere(installation)
     fail_from_anywhere(installation, NOBODY)
     now: Callable[[], int] = installation.node.clock.now
-    with installation.node.database.counting(now()) as session:
-        user = throttling.unlock(session, Actor.command_line(), "Ada@Example.com")
+    with installation.node.database.auxiliary_write(now()) as write:
+        user = throttling.unlock(write, Actor.command_line(), "Ada@Example.com")
     assert user.id == installation.ada.id
     assert attempt(installation, "203.0.113.1", PASSWORD) == 201
     assert attempt(installation, HOME, PASSWORD) == 201
     assert attempt(installation, "203.0.113.1", PASSWORD, NOBODY) == 429
     with (
         pytest.raises(GatepassError, match="no such user"),
-        installation.node.database.counting(now()) as session,
+        installation.node.database.auxiliary_write(now()) as write,
     ):
-        throttling.unlock(session, Actor.command_line(), NOBODY)
+        throttling.unlock(write, Actor.command_line(), NOBODY)
     events: Any = (
         at(installation, HOME)
         .get(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from sqlalchemy.orm import Session
 
 from gatepass.cli.installation import opened
 from gatepass.cli.output import (
@@ -23,6 +22,7 @@ from gatepass.registry.directory import companies
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.storage.database import Reading
 from gatepass.web.api.allowlist import Allowlist
 
 group = typer.Typer(help="A company's allowlist.", no_args_is_help=True)
@@ -34,8 +34,8 @@ CompanyName = Annotated[str, typer.Option("--company", help="The company's name.
 @group.command()
 def show(company: CompanyName, json: AsJson = False) -> None:
     """Show from which networks a company's account can be reached."""
-    with opened() as node, node.database.reading(node.clock.now()) as session:
-        found = allowlist.show(session, Actor.command_line(), _named(session, company).id)
+    with opened() as node, node.database.read(node.clock.now()) as reading:
+        found = allowlist.show(reading, Actor.command_line(), _named(reading, company).id)
     if json:
         print_json(as_sent(Allowlist.model_validate(found)))
     elif found.entries:
@@ -53,9 +53,9 @@ def show(company: CompanyName, json: AsJson = False) -> None:
 @group.command()
 def clear(company: CompanyName, json: AsJson = False) -> None:
     """Lift a company's allowlist, at once, and one that is on trial too."""
-    with opened(accept_clock=True) as node, node.database.changing(node.clock.now()) as change:
-        found = _named(change.session, company)
-        lifted = allowlist.replace(change.session, Actor.command_line(), found.id, [])
+    with opened(accept_clock=True) as node, node.database.write(node.clock.now()) as change:
+        found = _named(change, company)
+        lifted = allowlist.replace(change, Actor.command_line(), found.id, [])
     warn_unconfirmed(change)
     if json:
         print_json(as_sent(Allowlist.model_validate(lifted)))
@@ -63,8 +63,8 @@ def clear(company: CompanyName, json: AsJson = False) -> None:
         typer.echo(f"{printable(found.name)} can be reached from anywhere again.", err=True)
 
 
-def _named(session: Session, name: str) -> Company:
-    found = companies.by_name(session, name)
+def _named(reading: Reading, name: str) -> Company:
+    found = companies.by_name(reading, name)
     if found is None:
         raise NotFound(f"There is no company named {name!r}.")
     return found

@@ -146,14 +146,14 @@ def counted(found: Mapping[str, Content]) -> str:
 
 def key_is_needed(node: Node) -> bool:
     """Whether there are second factors: they are sealed with a key that is in no export."""
-    with node.database.reading(node.clock.now()) as session:
-        return totp.any_sealed(session) is not None
+    with node.database.read(node.clock.now()) as reading:
+        return totp.any_sealed(reading) is not None
 
 
 def key_fits(node: Node) -> bool:
     """Whether the second factors can be used with the key that this machine has."""
-    with node.database.reading(node.clock.now()) as session:
-        sealed = totp.any_sealed(session)
+    with node.database.read(node.clock.now()) as reading:
+        sealed = totp.any_sealed(reading)
     try:
         if sealed is not None:
             node.sealing.require(sealed)

@@ -6,7 +6,6 @@ import warnings
 from typing import Annotated, TextIO
 
 import typer
-from sqlalchemy.orm import Session
 
 from gatepass.cli.installation import opened
 from gatepass.cli.output import AsJson, print_json, printable, warn_unconfirmed
@@ -16,6 +15,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.companies import Company
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.schema import create_schema, require_utf8, schema_state
 
 _LONGEST_INPUT = 8_192
@@ -50,13 +50,13 @@ def init(
                 if schema_state(node.database) != "current":
                     raise
         actor = Actor.command_line()
-        with node.database.changing(node.clock.now()) as change:
-            first = not companies.any_exist(change.session)
-            made = _without_administrator(change.session, company) or companies.create(
-                change.session, actor, catalogue=node.catalogue, name=company
+        with node.database.write(node.clock.now()) as change:
+            first = not companies.any_exist(change)
+            made = _without_administrator(change, company) or companies.create(
+                change, actor, catalogue=node.catalogue, name=company
             )
             user = users.create(
-                change.session,
+                change,
                 actor,
                 company=made.id,
                 email=email,
@@ -74,10 +74,10 @@ def init(
     typer.echo("Next: gatepass serve", err=True)
 
 
-def _without_administrator(session: Session, name: str) -> Company | None:
+def _without_administrator(reading: Reading, name: str) -> Company | None:
     """The company of that name, if there is one that nobody can administer any more."""
-    named = companies.by_name(session, name)
-    return next((one for one in companies.without_administrator(session) if one == named), None)
+    named = companies.by_name(reading, name)
+    return next((one for one in companies.without_administrator(reading) if one == named), None)
 
 
 def _ask() -> str:

@@ -22,9 +22,9 @@ def _node() -> None:
 @group.command("list")
 def list_(json: AsJson = False) -> None:
     """List nodes and embedded verifiers, and how far each has come."""
-    with opened() as node, node.database.reading(node.clock.now()) as session:
+    with opened() as node, node.database.read(node.clock.now()) as reading:
         actor = Actor.command_line()
-        found = list(each(lambda cursor: node_status.list_(session, actor, cursor=cursor)))
+        found = list(each(lambda cursor: node_status.list_(reading, actor, cursor=cursor)))
     if json:
         items = [as_sent(Node.model_validate(known)) for known in found]
         print_json({"items": items, "next": None})

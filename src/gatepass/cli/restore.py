@@ -18,7 +18,7 @@ from gatepass.registry.backup import export_file
 from gatepass.registry.backup.export_file import ExportFile
 from gatepass.registry.backup.restore import Restored
 from gatepass.registry.backup.restore import restore as restore_backup
-from gatepass.registry.storage.ended_log import Reading
+from gatepass.registry.storage.ended_log import EndedLogReader
 from gatepass.registry.storage.schema import require_utf8
 from gatepass.settings import Settings
 from gatepass.verify.replica.database_follower import NodeLock
@@ -53,7 +53,7 @@ def restore(
 ) -> None:
     """Put a backup in the database's place; what had ended since stays ended."""
     with _installation() as node, progress_bars() as progress:
-        logs = [node.ended_log.read(), *map(Reading, ended_log or ())]
+        logs = [node.ended_log.read(), *map(EndedLogReader, ended_log or ())]
         with export_file.opened(file, progress) as backup:
             with node.file.writing():
                 restored = restore_backup(

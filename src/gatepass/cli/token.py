@@ -50,11 +50,11 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """List access tokens, newest first."""
-    with opened() as node, node.database.reading(node.clock.now()) as session:
+    with opened() as node, node.database.read(node.clock.now()) as reading:
         actor = Actor.command_line()
         tokens = each(
             lambda cursor: search(
-                session,
+                reading,
                 actor,
                 q=q or None,
                 status=None if status is None else status.value,
@@ -86,9 +86,9 @@ def list_(
 @group.command()
 def show(id: Id, json: AsJson = False) -> None:
     """Show one access token; never its text."""
-    with opened() as node, node.database.reading(node.clock.now()) as session:
-        token = access_tokens.get(session, Actor.command_line(), id)
-        company = companies.get(session, token.company)
+    with opened() as node, node.database.read(node.clock.now()) as reading:
+        token = access_tokens.get(reading, Actor.command_line(), id)
+        company = companies.get(reading, token.company)
     if json:
         print_json(as_sent(AccessToken.model_validate(token)))
         return
@@ -118,8 +118,8 @@ def show(id: Id, json: AsJson = False) -> None:
 @group.command()
 def deactivate(id: Id, json: AsJson = False) -> None:
     """End an access token for good, at once."""
-    with opened() as node, node.database.changing(node.clock.now()) as change:
-        token = access_tokens.deactivate(change.session, Actor.command_line(), id)
+    with opened() as node, node.database.write(node.clock.now()) as change:
+        token = access_tokens.deactivate(change, Actor.command_line(), id)
     warn_unconfirmed(change)
     if json:
         print_json(as_sent(AccessToken.model_validate(token)))

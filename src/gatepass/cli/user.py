@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from sqlalchemy.orm import Session
 
 from gatepass.cli.installation import opened
 from gatepass.cli.output import AsJson, as_sent, print_json, printable, warn_unconfirmed
@@ -14,7 +13,7 @@ from gatepass.registry.authentication import throttling
 from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.users import User as Found
 from gatepass.registry.membership import email_change_links, password_resets, user_changes
-from gatepass.registry.storage.database import Change
+from gatepass.registry.storage.database import Change, Reading
 from gatepass.web.api.users import User
 from gatepass.web.times import format_time
 
@@ -30,12 +29,12 @@ def second_factor_off(
     json: AsJson = False,
 ) -> None:
     """Turn off the second factor of someone who lost it, at once; all their sign-ins end."""
-    with opened() as node, node.database.changing(node.clock.now()) as change:
-        found = _active(change.session, email)
+    with opened() as node, node.database.write(node.clock.now()) as change:
+        found = _active(change, email)
         if not found.second_factor:
             raise Conflict(f"{found.email} has no second factor.", reason="second_factor_missing")
-        user = user_changes.turn_off_second_factor(change.session, Actor.command_line(), found.id)
-        whose = _who(change.session, user)
+        user = user_changes.turn_off_second_factor(change, Actor.command_line(), found.id)
+        whose = _who(change, user)
     _tell(
         change,
         user,
@@ -54,12 +53,10 @@ def email(
 
     The old address is told by mail, if a mail server is set up.
     """
-    with opened() as node, node.database.changing(node.clock.now()) as change:
-        found = _active(change.session, old)
-        user = email_change_links.change_at_once(
-            change.session, Actor.command_line(), found.id, new
-        )
-        who = _who(change.session, found)
+    with opened() as node, node.database.write(node.clock.now()) as change:
+        found = _active(change, old)
+        user = email_change_links.change_at_once(change, Actor.command_line(), found.id, new)
+        who = _who(change, found)
     _tell(change, user, f"Changed {who} to {user.email}. Sign-ins stay valid.", json)
 
 
@@ -70,12 +67,10 @@ def operator(
     json: AsJson = False,
 ) -> None:
     """Make someone an operator, who looks after the installation."""
-    with opened() as node, node.database.changing(node.clock.now()) as change:
-        found = _active(change.session, email)
-        user = user_changes.name_operator(
-            change.session, Actor.command_line(), found.id, operator=not off
-        )
-        who = _who(change.session, user)
+    with opened() as node, node.database.write(node.clock.now()) as change:
+        found = _active(change, email)
+        user = user_changes.name_operator(change, Actor.command_line(), found.id, operator=not off)
+        who = _who(change, user)
     _tell(change, user, f"{who} is {'no longer' if off else 'now'} an operator.", json)
 
 
@@ -83,10 +78,10 @@ def operator(
 def reset_link(email: _Email, json: AsJson = False) -> None:
     """Print a link with which someone sets a new password, where mail doesn't arrive; once."""
     with opened() as node:
-        with node.database.counting(node.clock.now()) as session:
-            user = _active(session, email)
-            token, expires_at = password_resets.take_link(session, Actor.command_line(), user)
-            who = _who(session, user)
+        with node.database.auxiliary_write(node.clock.now()) as write:
+            user = _active(write, email)
+            token, expires_at = password_resets.take_link(write, Actor.command_line(), user)
+            who = _who(write, user)
         url = f"{node.settings.public_url}/password-resets/{token}"
     if json:
         print_json({"url": url, "expires_at": format_time(expires_at)})
@@ -95,16 +90,16 @@ def reset_link(email: _Email, json: AsJson = False) -> None:
         typer.echo(f"Give it to {who} alone: it works once, for an hour.", err=True)
 
 
-def _active(session: Session, email: str) -> Found:
-    found = users.by_email(session, email)
+def _active(reading: Reading, email: str) -> Found:
+    found = users.by_email(reading, email)
     if found is None:
         raise NotFound("There is no such user.")
     return found
 
 
-def _who(session: Session, user: Found) -> str:
+def _who(reading: Reading, user: Found) -> str:
     """A user, with their company: the commands act on any company's."""
-    company = companies.get(session, user.company).name
+    company = companies.get(reading, user.company).name
     return f"{user.email} ({printable(user.name)}, {printable(company)})"
 
 
@@ -122,9 +117,9 @@ def unlock(
     json: AsJson = False,
 ) -> None:
     """Clear the failed sign-ins of someone who is locked out by them, at once."""
-    with opened() as node, node.database.counting(node.clock.now()) as session:
-        user = throttling.unlock(session, Actor.command_line(), email)
-        whose = _who(session, user)
+    with opened() as node, node.database.auxiliary_write(node.clock.now()) as write:
+        user = throttling.unlock(write, Actor.command_line(), email)
+        whose = _who(write, user)
     if json:
         print_json(as_sent(User.model_validate(user)))
     else:

@@ -31,8 +31,8 @@ def create(
     label: Annotated[str, typer.Option(help="Who will use it.")], json: AsJson = False
 ) -> None:
     """Create a verifier key and print it, this once."""
-    with opened() as node, node.database.changing(node.clock.now()) as change:
-        key, text = verifier_keys.create(change.session, Actor.command_line(), label=label)
+    with opened() as node, node.database.write(node.clock.now()) as change:
+        key, text = verifier_keys.create(change, Actor.command_line(), label=label)
     warn_unconfirmed(change)
     if json:
         print_json({**as_sent(VerifierKey.model_validate(key)), "key": text})
@@ -44,9 +44,9 @@ def create(
 @group.command("list")
 def list_(json: AsJson = False) -> None:
     """List all verifier keys, without their texts."""
-    with opened() as node, node.database.reading(node.clock.now()) as session:
+    with opened() as node, node.database.read(node.clock.now()) as reading:
         actor = Actor.command_line()
-        keys = list(each(lambda cursor: verifier_keys.list_(session, actor, cursor=cursor)))
+        keys = list(each(lambda cursor: verifier_keys.list_(reading, actor, cursor=cursor)))
     if json:
         items = [as_sent(VerifierKey.model_validate(key)) for key in keys]
         print_json({"items": items, "next": None})
@@ -60,8 +60,8 @@ def list_(json: AsJson = False) -> None:
 @group.command()
 def deactivate(id: Id, json: AsJson = False) -> None:
     """End a verifier key at once."""
-    with opened() as node, node.database.changing(node.clock.now()) as change:
-        key = verifier_keys.deactivate(change.session, Actor.command_line(), id)
+    with opened() as node, node.database.write(node.clock.now()) as change:
+        key = verifier_keys.deactivate(change, Actor.command_line(), id)
     warn_unconfirmed(change)
     if json:
         print_json(as_sent(VerifierKey.model_validate(key)))

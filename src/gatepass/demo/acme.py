@@ -8,7 +8,6 @@ import secrets
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import ADMIN
 from gatepass.node.node import Node
@@ -18,6 +17,7 @@ from gatepass.registry.directory import companies, roles, users, verifier_keys
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import user_changes
 from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens, usage
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.verify.usage import Batch
@@ -55,14 +55,14 @@ def new_page_token(node: Node, port: int) -> str:
     Made anew at each start, for nothing that is kept could bring a former one's text back; those
     are deactivated.
     """
-    with node.database.changing(node.clock.now()) as change:
-        actor = users.on_behalf_of(change.session, owner(change.session).id)
-        former = access_tokens.list_(change.session, actor, q=PAGE_TOKEN_LABEL, status="active")
+    with node.database.write(node.clock.now()) as change:
+        actor = users.on_behalf_of(change, owner(change).id)
+        former = access_tokens.list_(change, actor, q=PAGE_TOKEN_LABEL, status="active")
         for token in former.items:
             if token.label == PAGE_TOKEN_LABEL and token.kind == "ui":
-                access_tokens.deactivate(change.session, actor, token.id)
+                access_tokens.deactivate(change, actor, token.id)
         _, text = access_tokens.create(
-            change.session,
+            change,
             actor,
             catalogue=node.catalogue,
             label=PAGE_TOKEN_LABEL,
@@ -73,7 +73,7 @@ def new_page_token(node: Node, port: int) -> str:
     return text
 
 
-def owner(session: Session) -> User:
+def owner(reading: Reading) -> User:
     """Ada, even if her e-mail address has changed; or, if she was deactivated, the administrator
     who is left."""
     those, theirs = tables.users.c, tables.companies.c
@@ -84,7 +84,7 @@ def owner(session: Session) -> User:
         .order_by(theirs.created_at, those.created_at, those.id)
         .limit(1)
     )
-    return users.get(session, session.scalars(first).one())
+    return users.get(reading, reading.session.scalars(first).one())
 
 
 class _Story:
@@ -173,10 +173,8 @@ class _Story:
         )
         self._use(desk, "203.0.113.91", "charges:refund", a_day=11, until=26 * HOUR)
         self._hire("Priya Raman", "priya@acme.example", "manager", days_ago=14)
-        with self._node.database.changing(self._now - 12 * DAY) as change:
-            user_changes.deactivate(
-                change.session, users.on_behalf_of(change.session, ada.id), jonas.id
-            )
+        with self._node.database.write(self._now - 12 * DAY) as change:
+            user_changes.deactivate(change, users.on_behalf_of(change, ada.id), jonas.id)
         self._make(
             grace,
             days_ago=2,
@@ -185,10 +183,8 @@ class _Story:
             permissions=["webhooks:create", "webhooks:delete", "webhooks:search"],
             expires_at=self._now + 200 * DAY,
         )
-        with self._node.database.changing(self._now) as change:
-            key = verifier_keys.create(
-                change.session, Actor.command_line(), label="The demo's own"
-            )[1]
+        with self._node.database.write(self._now) as change:
+            key = verifier_keys.create(change, Actor.command_line(), label="The demo's own")[1]
         access_token = self._make_now(ada)
         self._count()
         return Credentials(OWNER_EMAIL, password, key, access_token)
@@ -197,14 +193,12 @@ class _Story:
         node, at = self._node, self._now - 96 * DAY
         passwords.check_rules(password, email=OWNER_EMAIL, company_name=COMPANY)
         password_hash = passwords.hash(password)
-        with node.database.changing(at) as change:
+        with node.database.write(at) as change:
             actor = Actor.command_line()
-            company = companies.create(
-                change.session, actor, catalogue=node.catalogue, name=COMPANY
-            )
+            company = companies.create(change, actor, catalogue=node.catalogue, name=COMPANY)
             self._company = company.id
             return users.create(
-                change.session,
+                change,
                 actor,
                 company=company.id,
                 email=OWNER_EMAIL,
@@ -217,9 +211,9 @@ class _Story:
     def _hire(self, name: str, email: str, role: str, *, days_ago: int) -> User:
         # Nobody knows this password: colleagues are there to be seen, not to sign in.
         password_hash = passwords.hash(secrets.token_urlsafe(32))
-        with self._node.database.changing(self._now - days_ago * DAY) as change:
+        with self._node.database.write(self._now - days_ago * DAY) as change:
             return users.create(
-                change.session,
+                change,
                 Actor.command_line(),
                 company=self._company,
                 email=email,
@@ -230,10 +224,10 @@ class _Story:
 
     def _role(self, maker: User, *, days_ago: int, name: str, permissions: list[str]) -> str:
         """The id of a role of the company's own."""
-        with self._node.database.changing(self._now - days_ago * DAY) as change:
+        with self._node.database.write(self._now - days_ago * DAY) as change:
             return roles.create(
-                change.session,
-                users.on_behalf_of(change.session, maker.id),
+                change,
+                users.on_behalf_of(change, maker.id),
                 catalogue=self._node.catalogue,
                 name=name,
                 permissions=permissions,
@@ -252,10 +246,10 @@ class _Story:
         expires_at: int | None = None,
     ) -> AccessToken:
         at = self._now - days_ago * DAY + self._chance.randrange(8 * HOUR)
-        with self._node.database.changing(at) as change:
+        with self._node.database.write(at) as change:
             return access_tokens.create(
-                change.session,
-                users.on_behalf_of(change.session, maker.id),
+                change,
+                users.on_behalf_of(change, maker.id),
                 catalogue=self._node.catalogue,
                 label=label,
                 kind=kind,
@@ -267,10 +261,10 @@ class _Story:
 
     def _make_now(self, maker: User) -> str:
         """The token of the ``curl`` line."""
-        with self._node.database.changing(self._now) as change:
+        with self._node.database.write(self._now) as change:
             return access_tokens.create(
-                change.session,
-                users.on_behalf_of(change.session, maker.id),
+                change,
+                users.on_behalf_of(change, maker.id),
                 catalogue=self._node.catalogue,
                 label="Try it",
                 kind="api",
@@ -278,10 +272,8 @@ class _Story:
             )[1]
 
     def _end(self, who: User, token: AccessToken, *, days_ago: int) -> None:
-        with self._node.database.changing(self._now - days_ago * DAY) as change:
-            access_tokens.deactivate(
-                change.session, users.on_behalf_of(change.session, who.id), token.id
-            )
+        with self._node.database.write(self._now - days_ago * DAY) as change:
+            access_tokens.deactivate(change, users.on_behalf_of(change, who.id), token.id)
 
     def _use(
         self, token: AccessToken, address: str, permission: str, *, a_day: int, until: int
@@ -299,6 +291,6 @@ class _Story:
 
     def _count(self) -> None:
         refused = {"permission_missing": 31, "address_not_allowed": 12, "token_expired": 64}
-        with self._node.database.counting(self._now) as session:
-            usage.fold(session, "demo", 0, 1, [*self._uses, Batch({}, refused)])
-            usage.forget(session, "demo")
+        with self._node.database.auxiliary_write(self._now) as write:
+            usage.fold(write, "demo", 0, 1, [*self._uses, Batch({}, refused)])
+            usage.forget(write, "demo")

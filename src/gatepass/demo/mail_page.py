@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.credentials import new_id
 from gatepass.demo.templating import environment
 from gatepass.mail.delivery import Outcome, PostKind, Write
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.headers import security_headers
 
@@ -67,11 +67,11 @@ def router(mail: Mail) -> APIRouter:
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
     @router.get("/demo/mail")
-    def show_all(node: OurNode) -> Response:
+    def show_all(node: CurrentNode) -> Response:
         return _page(node, "mail.html", mails=mail.arrived())
 
     @router.get("/demo/mail/{name}")
-    def show_one(node: OurNode, name: str) -> Response:
+    def show_one(node: CurrentNode, name: str) -> Response:
         found = next((one for one in mail.arrived() if one.name == name), None)
         if found is None:
             raise HTTPException(404)
@@ -80,7 +80,7 @@ def router(mail: Mail) -> APIRouter:
     return router
 
 
-def _page(node: OurNode, template: str, **context: object) -> Response:
+def _page(node: CurrentNode, template: str, **context: object) -> Response:
     text = environment.get_template(template).render(**context, visitor=None, now=node.clock.now())
     return security_headers(HTMLResponse(text))
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.demo.templating import environment
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.headers import CONTENT_SECURITY_POLICY, security_headers
 
@@ -30,7 +30,7 @@ def router(token: str) -> APIRouter:
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
     @router.get("/demo")
-    def show(request: Request, node: OurNode) -> Response:
+    def show(request: Request, node: CurrentNode) -> Response:
         port = node.settings.port
         text = environment.get_template("demo.html").render(token=token, port=port)
         response = security_headers(HTMLResponse(text))

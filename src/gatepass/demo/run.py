@@ -70,8 +70,8 @@ def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> in
         try:
             credentials = _make_unless_made(node)
             page_token = acme.new_page_token(node, port)
-            with node.database.reading(node.clock.now()) as session:
-                email = acme.owner(session).email
+            with node.database.read(node.clock.now()) as reading:
+                email = acme.owner(reading).email
         finally:
             node.database.close()
 

@@ -58,8 +58,8 @@ class Copying:
         def parted(copy: Position, there: Position) -> None:
             presence = presence_of(self._settings)
             node = Subject("node", presence.id, presence.name)
-            with database.counting(self._clock.now()) as session:
-                history.note_parted(session, node, copy, there)
+            with database.auxiliary_write(self._clock.now()) as write:
+                history.note_parted(write, node, copy, there)
 
         staleness_ms = self._settings.max_staleness * 1000
         follower = Follower(self._file, self._clock, staleness_ms, parted)

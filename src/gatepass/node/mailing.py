@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable
 from email.message import EmailMessage
 
-from sqlalchemy.orm import Session
-
 from gatepass.mail import messages
 from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
 from gatepass.mail.messages import Envelope
@@ -25,7 +23,7 @@ from gatepass.registry.membership import (
     password_resets,
 )
 from gatepass.registry.membership.outbox import OutgoingMail
-from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.database import Database, Reading, Write
 from gatepass.settings import Settings
 
 #: Another process's mail is found within so long.
@@ -78,11 +76,11 @@ class Mailing:
             Unavailable: the database can't be used.
         """
         while True:
-            with self._database.reading(self._now()) as session:
-                if not outbox.any_due(session):
+            with self._database.read(self._now()) as reading:
+                if not outbox.any_due(reading):
                     return
-            with self._database.counting(self._now()) as session:
-                mail = outbox.claim(session)
+            with self._database.auxiliary_write(self._now()) as write:
+                mail = outbox.claim(write)
             if mail is None:
                 return
             self._send(mail)
@@ -93,31 +91,31 @@ class Mailing:
         if outcome.trouble and outcome.fate != "logged":
             about = f"mail {mail.id}, attempt {mail.attempts}"
             self._troubles.log(f"{self.post.name}: {outcome.trouble}", about)
-        with self._database.counting(self._now()) as session:
-            self._settle(session, mail, outcome)
+        with self._database.auxiliary_write(self._now()) as write:
+            self._settle(write, mail, outcome)
 
-    def _settle(self, session: Session, mail: OutgoingMail, outcome: Outcome) -> None:
+    def _settle(self, write: Write, mail: OutgoingMail, outcome: Outcome) -> None:
         if outcome.fate == "delivered":
-            if outbox.delivered(session, mail) and mail.kind == invitations.MAIL_KIND:
-                invitations.mail_delivered(session, mail.subject, demo=self.post.kind == "page")
+            if outbox.delivered(write, mail) and mail.kind == invitations.MAIL_KIND:
+                invitations.mail_delivered(write, mail.subject, demo=self.post.kind == "page")
         elif outcome.fate == "later":
-            outbox.postpone(session, mail, outcome.trouble)
+            outbox.postpone(write, mail, outcome.trouble)
         elif outcome.fate in ("never", "logged"):
-            outbox.give_up(session, mail, outcome.trouble)
+            outbox.give_up(write, mail, outcome.trouble)
         elif outcome.fate == "unknown":
-            outbox.note(session, mail, outcome.trouble)
+            outbox.note(write, mail, outcome.trouble)
 
     def _write(self, mail: OutgoingMail) -> EmailMessage | None:
         now = self._now()
-        with self._database.counting(now) as session:
-            if not outbox.hand_over(session, mail):
+        with self._database.auxiliary_write(now) as write:
+            if not outbox.hand_over(write, mail):
                 return None
             envelope = Envelope(
                 mail.id, self._settings.mail_host, self._settings.sender, mail.recipient, now
             )
-            message = _WRITERS[mail.kind](session, mail.subject, envelope, self._settings)
+            message = _WRITERS[mail.kind](write, mail.subject, envelope, self._settings)
             if message is None:
-                outbox.drop(session, mail.subject)
+                outbox.drop(write, mail.subject)
             return message
 
 
@@ -143,13 +141,13 @@ class _Troubles:
 
 
 def _invitation(
-    session: Session, subject: str, envelope: Envelope, settings: Settings
+    write: Write, subject: str, envelope: Envelope, settings: Settings
 ) -> EmailMessage | None:
-    letter = invitation_links.make_link(session, subject)
+    letter = invitation_links.make_link(write, subject)
     if letter is None:
         return None
-    write = messages.invitation_to_taken_address if letter.address_taken else messages.invitation
-    return write(
+    compose = messages.invitation_to_taken_address if letter.address_taken else messages.invitation
+    return compose(
         envelope,
         company=letter.company_name,
         inviter=letter.inviter_name,
@@ -159,9 +157,9 @@ def _invitation(
 
 
 def _password_reset(
-    session: Session, subject: str, envelope: Envelope, settings: Settings
+    write: Write, subject: str, envelope: Envelope, settings: Settings
 ) -> EmailMessage | None:
-    letter = password_resets.make_link(session, subject)
+    letter = password_resets.make_link(write, subject)
     if letter is None:
         return None
     return messages.password_reset(
@@ -174,9 +172,9 @@ def _password_reset(
 
 
 def _email_change(
-    session: Session, subject: str, envelope: Envelope, settings: Settings
+    write: Write, subject: str, envelope: Envelope, settings: Settings
 ) -> EmailMessage | None:
-    made = email_change_links.make_link(session, subject)
+    made = email_change_links.make_link(write, subject)
     if made is None:
         return None
     letter, url = made.letter, f"{settings.public_url}/email-changes/{made.token}"
@@ -199,9 +197,9 @@ def _email_change(
 
 
 def _email_change_requested(
-    session: Session, subject: str, envelope: Envelope, settings: Settings
+    reading: Reading, subject: str, envelope: Envelope, settings: Settings
 ) -> EmailMessage | None:
-    letter = email_change_links.notice(session, subject)
+    letter = email_change_links.notice(reading, subject)
     if letter is None:
         return None
     return messages.email_change_requested(
@@ -215,9 +213,9 @@ def _email_change_requested(
 
 
 def _email_changed(
-    session: Session, subject: str, envelope: Envelope, settings: Settings
+    reading: Reading, subject: str, envelope: Envelope, settings: Settings
 ) -> EmailMessage | None:
-    letter = email_change_links.notice(session, subject)
+    letter = email_change_links.notice(reading, subject)
     if letter is None:
         return None
     return messages.email_changed(
@@ -230,7 +228,7 @@ def _email_changed(
     )
 
 
-_Writer = Callable[[Session, str, Envelope, Settings], EmailMessage | None]
+_Writer = Callable[[Write, str, Envelope, Settings], EmailMessage | None]
 _WRITERS: dict[str, _Writer] = {
     invitations.MAIL_KIND: _invitation,
     password_resets.MAIL_KIND: _password_reset,

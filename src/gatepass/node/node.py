@@ -224,16 +224,16 @@ class Node:
                 _log.warning("folding %s failed: %s", spool.name, type(error).__name__)
 
     def _fold(self, spool: Spool) -> None:
-        with self.database.counting(self.clock.now()) as session:
-            start = registry_usage.folded_to(session, spool.name)
+        with self.database.auxiliary_write(self.clock.now()) as write:
+            start = registry_usage.folded_to(write, spool.name)
             if start < spool.size:
                 batches = list(spool.batches(start))
-                registry_usage.fold(session, spool.name, start, spool.size, batches)
+                registry_usage.fold(write, spool.name, start, spool.size, batches)
         if spool.finished:
             # The file first: a name whose offset is forgotten must never be folded again.
             spool.remove()
-            with self.database.counting(self.clock.now()) as session:
-                registry_usage.forget(session, spool.name)
+            with self.database.auxiliary_write(self.clock.now()) as write:
+                registry_usage.forget(write, spool.name)
 
     def _admit_by_registry(
         self,
@@ -254,12 +254,12 @@ class Node:
         if credential is None:
             return admit(None, None, None, call, 0)
         now = self.clock.now()
-        with self.database.reading(now) as session:
-            grant = publishing.published_grant(session, credential.id)
+        with self.database.read(now) as reading:
+            grant = publishing.published_grant(reading, credential.id)
             if grant is None or not grant.company:
                 return admit(None, None, None, call, now)
-            holder = publishing.published_holder(session, grant.user)
-            rules = publishing.published_rules(session, grant.company)
+            holder = publishing.published_holder(reading, grant.user)
+            rules = publishing.published_rules(reading, grant.company)
             return admit(grant, holder, rules, call, now)
 
 

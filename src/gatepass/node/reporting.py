@@ -105,24 +105,24 @@ class Reporting:
         if place != self._reported or now - self._reported_at >= self._every:
             # At the start what is known of us may be of the version before.
             if not (self._met and self._report()):
-                with self._database.counting(self._clock.now()) as session:
-                    liveness.meet(session, presence_of(self._settings))
+                with self._database.auxiliary_write(self._clock.now()) as write:
+                    liveness.meet(write, presence_of(self._settings))
                 self._met = True
                 self._report()
             self._reported, self._reported_at = place, now
         self._complete()
         if now - self._tidied_at >= _TIDY_SECONDS:
-            with self._database.counting(self._clock.now()) as session:
-                receipts.prune(session)
-                liveness.forget(session)
+            with self._database.auxiliary_write(self._clock.now()) as write:
+                receipts.prune(write)
+                liveness.forget(write)
             self._tidied_at = now
 
     def _report(self) -> bool:
         position, vouched_at = self._reached()
-        with self._database.counting(self._clock.now()) as session:
+        with self._database.auxiliary_write(self._clock.now()) as write:
             if self._settings.is_sqlite:
-                position, vouched_at = revisions.here(session), session.info["now"]
-            known = liveness.report(session, identity(self._file.path), position, vouched_at)
+                position, vouched_at = revisions.here(write), write.now
+            known = liveness.report(write, identity(self._file.path), position, vouched_at)
         return known
 
     def _place(self) -> object:
@@ -143,14 +143,14 @@ class Reporting:
         return position, self._clock.now() - ago_ms
 
     def _complete(self) -> None:
-        with self._database.reading(self._clock.now()) as session:
-            self._open = receipts.open_count(session) > 0
-            to_do = self._open and receipts.any_to_do(session)
+        with self._database.read(self._clock.now()) as reading:
+            self._open = receipts.open_count(reading) > 0
+            to_do = self._open and receipts.any_to_do(reading)
         while to_do:
-            with self._database.counting(self._clock.now()) as session:
+            with self._database.auxiliary_write(self._clock.now()) as write:
                 # Now that it is our turn to write.
-                session.info["now"] = self._clock.now()
-                to_do = receipts.complete(session) > 0
+                write.now = self._clock.now()
+                to_do = receipts.complete(write) > 0
 
     def _wait(self, began: float, running: Callable[[], bool]) -> None:
         """Until it is time again, or the copy has moved on, or *running* says no."""

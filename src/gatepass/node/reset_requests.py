@@ -80,11 +80,11 @@ class ResetRequests:
     def _carry_out(self, taken: list[_Request]) -> None:
         if not taken:
             return
-        with self._database.reading(self._now()) as session:
-            due = [one for one in taken if password_resets.is_due(session, one.email)]
+        with self._database.read(self._now()) as reading:
+            due = [one for one in taken if password_resets.is_due(reading, one.email)]
         for one in due:
-            with self._database.counting(self._now()) as session:
-                password_resets.request(session, one.email, one.address)
+            with self._database.auxiliary_write(self._now()) as write:
+                password_resets.request(write, one.email, one.address)
         if due:
             self._enqueued()
 

@@ -112,9 +112,9 @@ def caller_of(request: Request, decision: Decision) -> Caller:
         raise Refused(decision)
     node = node_of(request)
     signed_in = grant.kind == "login"
-    with node.database.reading(node.clock.now()) as session:
-        user = users.get(session, grant.user)
-        lacking = signed_in and totp_policy.lacking(session, user.id)
+    with node.database.read(node.clock.now()) as reading:
+        user = users.get(reading, grant.user)
+        lacking = signed_in and totp_policy.lacking(reading, user.id)
     if lacking and request.url.path not in _WAY_TO_SECOND_FACTOR:
         raise Forbidden(
             "Your company requires a second factor. Set one up to go on.",
@@ -244,9 +244,9 @@ async def _signed_in(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
     return actor
 
 
-OurNode = Annotated[Node, Depends(_node)]
+CurrentNode = Annotated[Node, Depends(_node)]
 #: The caller, with the token's grant and owner.
-Calling = Annotated[Caller, Depends(_caller)]
+CurrentCaller = Annotated[Caller, Depends(_caller)]
 #: The caller's actor, with any token.
 Authenticated = Annotated[Actor, Depends(_actor)]
 #: The actor of a signed-in user; an access token is 403 ``signed_in_user_required``.

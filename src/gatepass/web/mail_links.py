@@ -5,7 +5,6 @@ from functools import partial
 from typing import TypeVar
 
 from fastapi import Request
-from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from gatepass.core.errors import Forbidden
@@ -13,7 +12,7 @@ from gatepass.core.networks import format_address
 from gatepass.node.node import Node
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import invitation_links, password_resets
-from gatepass.registry.storage.database import Committed
+from gatepass.registry.storage.database import Committed, Reading
 from gatepass.verify.http.refusals import FORWARDING_UNREADABLE
 from gatepass.web.caller import address_of, node_of
 from gatepass.web.hashing_pool import Place, hashing
@@ -82,6 +81,6 @@ async def reset_password(request: Request, token: str, password: str) -> bool:
     )
 
 
-def _look(node: Node, look: Callable[[Session, str, str], T], token: str, address: str) -> T:
-    with node.database.reading(node.clock.now()) as session:
-        return look(session, token, address)
+def _look(node: Node, look: Callable[[Reading, str, str], T], token: str, address: str) -> T:
+    with node.database.read(node.clock.now()) as reading:
+        return look(reading, token, address)

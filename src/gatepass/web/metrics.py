@@ -21,7 +21,7 @@ from gatepass.registry.replication import node_status, receipts
 from gatepass.registry.replication.node_status import STATES, KnownNode
 from gatepass.registry.storage import revisions
 from gatepass.registry.tokens import usage
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.openapi import VERSION
 
 router = APIRouter(include_in_schema=False)
@@ -32,7 +32,7 @@ _STARTED = time.time()
 
 
 @router.get("/metrics")
-def metrics(request: Request, node: OurNode) -> Response:
+def metrics(request: Request, node: CurrentNode) -> Response:
     """The figures, in the text format 0.0.4."""
     if not _speaks_for_itself(request):
         raise HTTPException(404)
@@ -49,12 +49,12 @@ def _speaks_for_itself(request: Request) -> bool:
 
 
 def _figures(node: Node) -> Iterator[str]:
-    with node.database.reading(node.clock.now()) as session:
-        decisions = usage.decision_counts(session)
-        revision, _ = revisions.here(session)
-        known = node_status.latest_seen(session)
-        receipts_open = receipts.open_count(session)
-        shortened = history.times_shortened(session)
+    with node.database.read(node.clock.now()) as reading:
+        decisions = usage.decision_counts(reading)
+        revision, _ = revisions.here(reading)
+        known = node_status.latest_seen(reading)
+        receipts_open = receipts.open_count(reading)
+        shortened = history.times_shortened(reading)
     yield from _family(
         "gatepass_decisions_total",
         "counter",

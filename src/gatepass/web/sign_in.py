@@ -48,5 +48,5 @@ async def sign_in(request: Request, email: str, password: str, code: str | None 
 
 
 def _begin(node: Node, email: str, address: str) -> throttling.Attempt:
-    with node.database.reading(node.clock.now()) as session:
-        return throttling.begin(session, email, address)
+    with node.database.read(node.clock.now()) as reading:
+        return throttling.begin(reading, email, address)

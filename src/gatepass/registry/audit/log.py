@@ -4,19 +4,19 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import insert, select
-from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import BUILT_IN_ROLES
 from gatepass.core.credentials import new_id
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit.events import STORED, AuditEvent, event_of
 from gatepass.registry.input.text import storable
-from gatepass.registry.storage.ended_log import ENDINGS, note
+from gatepass.registry.storage.database import Change, Reading, Write
+from gatepass.registry.storage.ended_log import ENDINGS
 from gatepass.registry.storage.tables import audit_events, roles
 
 
 def record(
-    session: Session,
+    write: Write,
     actor: Actor,
     action: str,
     subject: Subject,
@@ -32,11 +32,11 @@ def record(
         before, after: the fields that changed, as JSON; never a secret or a digest. A role is told
             by the name it has now, too: it may be called otherwise later, or be gone.
     """
-    record_each(session, actor, action, [subject], company=company, before=before, after=after)
+    record_each(write, actor, action, [subject], company=company, before=before, after=after)
 
 
 def record_each(
-    session: Session,
+    write: Write,
     actor: Actor,
     action: str,
     subjects: Sequence[Subject],
@@ -50,15 +50,17 @@ def record_each(
     What ended is noted for ``ended.log`` here, so that the two can't tell different things.
     """
     if action in ENDINGS:
-        note(session, actor, subjects)
-    before_told, after_told = _told(session, before), _told(session, after)
-    session.execute(
+        # ``ended.log`` names the revision, which only a change has.
+        assert isinstance(write, Change)
+        write.end(subjects, by=actor)
+    before_told, after_told = _told(write, before), _told(write, after)
+    write.session.execute(
         insert(audit_events),
         [
             {
                 "id": new_id("evt"),
                 "company_id": company,
-                "at": session.info["now"],
+                "at": write.now,
                 "actor_kind": actor.kind,
                 "actor_id": actor.user,
                 "actor_name": actor.name,
@@ -77,7 +79,7 @@ def record_each(
 
 
 def last_change(
-    session: Session, company: str | None, subject: str, actions: Collection[str] = ()
+    reading: Reading, company: str | None, subject: str, actions: Collection[str] = ()
 ) -> AuditEvent | None:
     """What happened last to the record *subject* (an id) of a company; None if nothing did.
 
@@ -90,16 +92,16 @@ def last_change(
     wanted = [table.company_id == company, table.subject_id == subject]
     if actions:
         wanted.append(table.action.in_(actions))
-    row = session.execute(
+    row = reading.session.execute(
         STORED.where(*wanted).order_by(table.at.desc(), table.number.desc()).limit(1)
     ).one_or_none()
     return None if row is None else event_of(row)
 
 
-def _told(session: Session, fields: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _told(reading: Reading, fields: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if fields is None or not isinstance(fields.get("role"), str):
         return None if fields is None else dict(fields)
-    name = _BUILT_IN.get(fields["role"]) or session.scalar(
+    name = _BUILT_IN.get(fields["role"]) or reading.session.scalar(
         select(roles.c.name).where(roles.c.id == fields["role"])
     )
     return {"role_name": name, **fields}

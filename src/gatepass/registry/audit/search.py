@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_, union_all
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit.events import STORED, AuditEvent, event_of
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.input.text import storable
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import audit_events
 
@@ -48,7 +48,7 @@ class Filters(TypedDict, total=False):
 
 
 def list_(
-    session: Session,
+    reading: Reading,
     actor: Actor,
     *,
     limit: int | None = None,
@@ -75,8 +75,8 @@ def list_(
     ]
     if not looks:
         return Page([], None)
-    found = session.scalars(_together(looks)).all()
-    rows = session.execute(
+    found = reading.session.scalars(_together(looks)).all()
+    rows = reading.session.execute(
         STORED.where(table.number.in_(found)).order_by(*newest).limit(limit + 1)
     ).all()
     page = rows[:limit]
@@ -84,7 +84,7 @@ def list_(
     return Page([event_of(row) for row in page], more)
 
 
-def count(session: Session, actor: Actor, **filters: Unpack[Filters]) -> int:
+def count(reading: Reading, actor: Actor, **filters: Unpack[Filters]) -> int:
     """How many events there are in all, counted in the indexes.
 
     Raises:
@@ -95,12 +95,12 @@ def count(session: Session, actor: Actor, **filters: Unpack[Filters]) -> int:
     if not looks:
         return 0
     counted = select(func.count()).select_from(_together(looks).subquery())
-    return session.execute(counted).scalar_one()
+    return reading.session.execute(counted).scalar_one()
 
 
-def newest_number(session: Session) -> int:
+def newest_number(reading: Reading) -> int:
     """The number of the event that was written last, in any company's log; 0 if there is none."""
-    return session.execute(select(func.max(audit_events.c.number))).scalar_one() or 0
+    return reading.session.execute(select(func.max(audit_events.c.number))).scalar_one() or 0
 
 
 def _together(looks: Sequence[Select[tuple[int]]]) -> Select[tuple[int]]:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.input.text import folded, storable
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import contains
 from gatepass.registry.storage.tables import access_tokens, users
 
@@ -32,7 +32,7 @@ def token_id(text: str) -> str | None:
     return start if fits and start[:5] in ("gpat_", "gplt_") else None
 
 
-def tokens_called(session: Session, actor: Actor, text: str) -> list[Named]:
+def tokens_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
     """The company's access tokens with *text* in their labels; or the one token, of any kind, whose
     id or whole text it is. Of a whole text the secret isn't looked at.
 
@@ -48,8 +48,8 @@ def tokens_called(session: Session, actor: Actor, text: str) -> list[Named]:
     if own_id is not None:
         wanted.append(access_tokens.c.id == own_id)
     else:
-        wanted.append(contains(session, access_tokens.c.label_folded, folded(text)))
-    rows = session.execute(
+        wanted.append(contains(reading, access_tokens.c.label_folded, folded(text)))
+    rows = reading.session.execute(
         select(access_tokens.c.id, access_tokens.c.label)
         .where(*wanted)
         .order_by(access_tokens.c.created_at.desc(), access_tokens.c.id.desc())
@@ -60,7 +60,7 @@ def tokens_called(session: Session, actor: Actor, text: str) -> list[Named]:
     return _few("token", [Named(row.id, row.label) for row in rows])
 
 
-def people_called(session: Session, actor: Actor, text: str) -> list[Named]:
+def people_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
     """The company's users with *text* in their names; or those whose id or e-mail address it is:
     an address may have been others' before, who are deactivated.
 
@@ -74,10 +74,10 @@ def people_called(session: Session, actor: Actor, text: str) -> list[Named]:
     ours = select(users.c.id, users.c.name).where(users.c.company_id == actor.company)
     ours = ours.order_by(users.c.created_at, users.c.id)
     exactly = (users.c.id == text) | (users.c.email_folded == fold_email(text))
-    those = session.execute(ours.where(exactly).limit(MOST + 1)).all()
+    those = reading.session.execute(ours.where(exactly).limit(MOST + 1)).all()
     if those:
         return _few("person", [Named(row.id, row.name) for row in those])
-    rows = session.execute(ours)
+    rows = reading.session.execute(ours)
     wanted = folded(text)
     return _few("person", [Named(row.id, row.name) for row in rows if wanted in folded(row.name)])
 

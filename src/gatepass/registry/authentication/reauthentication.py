@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from argon2 import PasswordHasher
 from sqlalchemy import Row, select
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.registry.actor import Actor
@@ -19,7 +18,7 @@ from gatepass.registry.authentication import passwords, throttling, totp
 from gatepass.registry.authentication.encryption import SealingKey
 from gatepass.registry.authentication.throttling import Attempt
 from gatepass.registry.grants.authorization import standing
-from gatepass.registry.storage.database import Committed, Database
+from gatepass.registry.storage.database import Change, Committed, Database, Write
 from gatepass.registry.storage.tables import users
 
 T = TypeVar("T")
@@ -46,7 +45,7 @@ class Proving:
     def proven(
         self,
         actor: Actor,
-        make: Callable[[Session, Actor, Row[Any]], T],
+        make: Callable[[Change, Actor, Row[Any]], T],
         *,
         password: str | None = None,
         code: str | None = None,
@@ -74,10 +73,10 @@ class Proving:
         wrong = ("current_password", WRONG_PASSWORD)
         if password is None or passwords.verify(password, row.password_hash, hasher=self.hasher):
             try:
-                with self.database.changing(self.now()) as change:
+                with self.database.write(self.now()) as change:
                     # Hashing took a while: what was true before it counts for nothing now.
-                    acting = standing(change.session, actor)
-                    throttling.check(change.session, attempt)
+                    acting = standing(change, actor)
+                    throttling.check(change, attempt)
                     current = change.session.execute(
                         select(users).where(users.c.id == row.id)
                     ).one()
@@ -86,14 +85,14 @@ class Proving:
                             "Your password was changed meanwhile.", reason="changed_meanwhile"
                         )
                     if code is not None:
-                        self._use(change.session, acting, current, code)
-                    made = make(change.session, acting, current)
+                        self._use(change, acting, current, code)
+                    made = make(change, acting, current)
                 return Committed(made, change.confirmed)
             except WrongCode:
                 wrong = ("code", WRONG_CODE)
-        with self.database.counting(self.now()) as session:
-            throttling.count_failure(session, attempt)
-            too_many = throttling.refusal(session, attempt)
+        with self.database.auxiliary_write(self.now()) as write:
+            throttling.count_failure(write, attempt)
+            too_many = throttling.refusal(write, attempt)
         raise too_many or InvalidInput([wrong])
 
     def begin(self, row: Row[Any], actor: Actor) -> Attempt:
@@ -102,8 +101,8 @@ class Proving:
         Raises:
             TooManyAttempts: too many were wrong lately.
         """
-        with self.database.reading(self.now()) as session:
-            return throttling.begin(session, row.email, actor.address)
+        with self.database.read(self.now()) as reading:
+            return throttling.begin(reading, row.email, actor.address)
 
     def own_row(self, actor: Actor) -> Row[Any]:
         """The actor's own row of the users table.
@@ -112,16 +111,16 @@ class Proving:
             Forbidden: ``signed_in_user_required`` for anything but a login token.
         """
         require_person(actor)
-        with self.database.reading(self.now()) as session:
-            return session.execute(select(users).where(users.c.id == actor.user)).one()
+        with self.database.read(self.now()) as reading:
+            return reading.session.execute(select(users).where(users.c.id == actor.user)).one()
 
-    def _use(self, session: Session, actor: Actor, user: Row[Any], code: str) -> None:
+    def _use(self, write: Write, actor: Actor, user: Row[Any], code: str) -> None:
         if user.totp_sealed is None:
             raise Conflict("No second factor is set up.", reason="second_factor_missing")
-        proof = totp.proof_of(session, user, code, self.sealing)
+        proof = totp.proof_of(write, user, code, self.sealing)
         if proof is None:
             raise WrongCode
-        totp.use(session, actor, user, proof)
+        totp.use(write, actor, user, proof)
 
 
 class WrongCode(Exception):

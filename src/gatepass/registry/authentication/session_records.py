@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Row, insert, select
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import NewCredential
 from gatepass.core.grants import Grant
@@ -13,6 +12,7 @@ from gatepass.registry.audit import log
 from gatepass.registry.authentication.throttling import source_of
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import publish
+from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import authentications, users
 
 _LONGEST_USER_AGENT = 300
@@ -47,7 +47,7 @@ class Authentication:
 
 
 def begin(
-    session: Session,
+    change: Change,
     user: User,
     credential: NewCredential,
     *,
@@ -61,7 +61,7 @@ def begin(
         credential: the login token.
         lifetime_ms: how long it is good for.
     """
-    now: int = session.info["now"]
+    now = change.now
     values: dict[str, Any] = {
         "id": credential.id,
         "company_id": user.company,
@@ -73,12 +73,12 @@ def begin(
         "source": source_of(address),
         "user_agent": _plain(user_agent),
     }
-    session.execute(insert(authentications), values)
-    row = session.execute(STORED.where(authentications.c.id == credential.id)).one()
-    publish(session, grant_of(row))
+    change.session.execute(insert(authentications), values)
+    row = change.session.execute(STORED.where(authentications.c.id == credential.id)).one()
+    publish(change, grant_of(row))
     actor = Actor("user", user.company, user.id, user.name, frozenset(), credential.id, address)
     log.record(
-        session,
+        change,
         actor,
         "authentication.created",
         Subject("authentication", credential.id, user.name),

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, select, tuple_, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Forbidden, NotFound
 from gatepass.registry.actor import Actor, Subject
@@ -20,6 +19,7 @@ from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import storable
 from gatepass.registry.replication import receipts
+from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import authentications
 
@@ -36,19 +36,17 @@ __all__ = [
 _DEACTIVATED = "authentication.deactivated"
 
 
-def get(session: Session, actor: Actor, authentication_id: str) -> Authentication:
+def get(reading: Reading, actor: Actor, authentication_id: str) -> Authentication:
     """One's own, or with ``users:manage`` anyone's of the company.
 
     Raises:
         NotFound: there is none, or it isn't the actor's to see.
     """
-    return authentication_of(
-        _visible(session, actor, authentication_id), session.info["now"], actor
-    )
+    return authentication_of(_visible(reading, actor, authentication_id), reading.now, actor)
 
 
 def list_(
-    session: Session,
+    reading: Reading,
     actor: Actor,
     *,
     user: str | None = None,
@@ -75,23 +73,23 @@ def list_(
     else:
         actor.require("users:manage")
         if user != "all":
-            _require_colleague(session, actor, user)
+            _require_colleague(reading, actor, user)
             wanted.append(authentications.c.user_id == user)
     key = tuple_(authentications.c.created_at, authentications.c.id)
     if after is not None:
         wanted.append(key < tuple_(after.number, after.id))
-    rows = session.execute(
+    rows = reading.session.execute(
         STORED.where(*wanted)
         .order_by(authentications.c.created_at.desc(), authentications.c.id.desc())
         .limit(limit + 1)
     ).all()
     page = rows[:limit]
     more = str(Cursor(page[-1].created_at, page[-1].id)) if len(rows) > limit else None
-    now = session.info["now"]
+    now = reading.now
     return Page([authentication_of(row, now, actor) for row in page], more)
 
 
-def deactivate(session: Session, actor: Actor, authentication_id: str) -> Authentication:
+def deactivate(change: Change, actor: Actor, authentication_id: str) -> Authentication:
     """End one's own, or with ``users:manage`` anyone's of the company, for good.
 
     Repeating it changes nothing.
@@ -102,46 +100,46 @@ def deactivate(session: Session, actor: Actor, authentication_id: str) -> Authen
         NotFound: there is none, or it isn't the actor's to end.
     """
     actor.require_signed_in()
-    actor = standing(session, actor)
-    whose: str = _visible(session, actor, authentication_id).user_id
+    actor = standing(change, actor)
+    whose: str = _visible(change, actor, authentication_id).user_id
     if whose != actor.user:
-        users.require_no_operator(session, actor, users.get(session, whose))
-    return _end(session, actor, authentication_id, _DEACTIVATED)
+        users.require_no_operator(change, actor, users.get(change, whose))
+    return _end(change, actor, authentication_id, _DEACTIVATED)
 
 
-def other_active(session: Session, actor: Actor) -> int:
+def other_active(reading: Reading, actor: Actor) -> int:
     """How many of the actor's own sign-ins are good besides the one in use.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for an access token.
     """
     actor.require_signed_in()
-    return len(_others(session, actor))
+    return len(_others(reading, actor))
 
 
-def deactivate_others(session: Session, actor: Actor) -> int:
+def deactivate_others(change: Change, actor: Actor) -> int:
     """End all of the actor's own sign-ins for good but the one in use; how many there were.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for an access token.
     """
     actor.require_signed_in()
-    return end_others(session, standing(session, actor))
+    return end_others(change, standing(change, actor))
 
 
-def end_others(session: Session, actor: Actor) -> int:
+def end_others(change: Change, actor: Actor) -> int:
     """End all of the actor's own sign-ins but the one in use, on the word of whoever calls: that
     the actor is who they are has been settled. How many there were."""
-    return _end_all(session, actor, _others(session, actor))
+    return _end_all(change, actor, _others(change, actor))
 
 
-def end_of_user(session: Session, actor: Actor, user_id: str) -> int:
+def end_of_user(change: Change, actor: Actor, user_id: str) -> int:
     """End all sign-ins of a user of the actor's company, on the word of whoever calls: that the
     actor may has been settled. How many there were."""
-    return _end_all(session, actor, _active(session, user_id))
+    return _end_all(change, actor, _active(change, user_id))
 
 
-def sign_out(session: Session, actor: Actor) -> Authentication:
+def sign_out(change: Change, actor: Actor) -> Authentication:
     """End the authentication in use.
 
     Raises:
@@ -150,44 +148,44 @@ def sign_out(session: Session, actor: Actor) -> Authentication:
     actor.require_signed_in()
     if actor.kind != "user" or actor.credential is None:
         raise Forbidden("Nobody is signed in.", reason="signed_in_user_required")
-    return _end(session, actor, actor.credential, "authentication.ended")
+    return _end(change, actor, actor.credential, "authentication.ended")
 
 
-def _others(session: Session, actor: Actor) -> list[str]:
-    return [each for each in _active(session, actor.user) if each != actor.credential]
+def _others(reading: Reading, actor: Actor) -> list[str]:
+    return [each for each in _active(reading, actor.user) if each != actor.credential]
 
 
-def _active(session: Session, user_id: str | None) -> Sequence[str]:
+def _active(reading: Reading, user_id: str | None) -> Sequence[str]:
     table = authentications.c
-    return session.scalars(
+    return reading.session.scalars(
         select(table.id).where(
             table.user_id == user_id,
             table.deactivated_at.is_(None),
-            table.expires_at > session.info["now"],
+            table.expires_at > reading.now,
         )
     ).all()
 
 
-def _end_all(session: Session, actor: Actor, authentication_ids: Sequence[str]) -> int:
+def _end_all(change: Change, actor: Actor, authentication_ids: Sequence[str]) -> int:
     for authentication_id in authentication_ids:
-        _end(session, actor, authentication_id, _DEACTIVATED)
+        _end(change, actor, authentication_id, _DEACTIVATED)
     return len(authentication_ids)
 
 
-def _end(session: Session, actor: Actor, authentication_id: str, action: str) -> Authentication:
-    now: int = session.info["now"]
-    row = _visible(session, actor, authentication_id)
+def _end(change: Change, actor: Actor, authentication_id: str, action: str) -> Authentication:
+    now = change.now
+    row = _visible(change, actor, authentication_id)
     if row.deactivated_at is None:
-        session.execute(
+        change.session.execute(
             update(authentications)
             .where(authentications.c.id == row.id)
             .values(deactivated_at=now, deactivated_by=actor.user, deactivated_by_name=actor.name)
         )
-        row = _visible(session, actor, authentication_id)
-        publish(session, grant_of(row))
+        row = _visible(change, actor, authentication_id)
+        publish(change, grant_of(row))
         subject = Subject("authentication", row.id, row.user_name)
         log.record(
-            session,
+            change,
             actor,
             action,
             subject,
@@ -197,11 +195,11 @@ def _end(session: Session, actor: Actor, authentication_id: str, action: str) ->
         )
         # Whoever signs out gives the token up, and nobody wonders about it any more.
         if action == _DEACTIVATED:
-            receipts.begin(session, [subject], company=row.company_id)
+            receipts.begin(change, [subject], company=row.company_id)
     return authentication_of(row, now, actor)
 
 
-def _visible(session: Session, actor: Actor, authentication_id: str) -> Row[Any]:
+def _visible(reading: Reading, actor: Actor, authentication_id: str) -> Row[Any]:
     wanted = [authentications.c.id == authentication_id]
     if actor.company is not None:
         wanted.append(authentications.c.company_id == actor.company)
@@ -209,12 +207,12 @@ def _visible(session: Session, actor: Actor, authentication_id: str) -> Row[Any]
         # Of colleagues' sign-ins one isn't even told that they exist.
         wanted.append(authentications.c.user_id == actor.user)
     fit = storable(authentication_id)
-    row = session.execute(STORED.where(*wanted)).one_or_none() if fit else None
+    row = reading.session.execute(STORED.where(*wanted)).one_or_none() if fit else None
     if row is None:
         raise NotFound("There is no such authentication.")
     return row
 
 
-def _require_colleague(session: Session, actor: Actor, user: str) -> None:
-    if actor.company not in (None, users.get(session, user).company):
+def _require_colleague(reading: Reading, actor: Actor, user: str) -> None:
+    if actor.company not in (None, users.get(reading, user).company):
         raise NotFound("There is no such user.")

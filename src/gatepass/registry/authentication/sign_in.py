@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from argon2 import PasswordHasher
 from sqlalchemy import Row, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import SignInFailed, Unavailable
@@ -24,7 +23,7 @@ from gatepass.registry.authentication.throttling import Attempt
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import user_of
 from gatepass.registry.grants.publishing import published_rules
-from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.database import Database, Reading, Write
 from gatepass.registry.storage.tables import users as users_table
 
 
@@ -69,13 +68,13 @@ def sign_in(
         TooManyAttempts: the account or the address has failed too often lately.
         Unavailable: the database or the sealing key can't be used, or too many sign in at once.
     """
-    with database.reading(now()) as session:
-        attempt = throttling.begin(session, email, address)
-        found = users.latest_row(session, email)
+    with database.read(now()) as reading:
+        attempt = throttling.begin(reading, email, address)
+        found = users.latest_row(reading, email)
         admitted = (
             found is not None
-            and _admits(session, found, address)
-            and _code_may_fit(session, found, code, sealing)
+            and _admits(reading, found, address)
+            and _code_may_fit(reading, found, code, sealing)
         )
     # Between transactions, always, and against a hash of nobody's if there is no such account.
     matched = passwords.verify(password, found and found.password_hash, hasher=hasher)
@@ -94,10 +93,10 @@ def sign_in(
             )
         except SignInFailed:
             pass
-    with database.counting(now()) as session:
-        if throttling.count_failure(session, attempt) and found is not None:
-            _record_refusal(session, found, address)
-        too_many = throttling.refusal(session, attempt)
+    with database.auxiliary_write(now()) as write:
+        if throttling.count_failure(write, attempt) and found is not None:
+            _record_refusal(write, found, address)
+        too_many = throttling.refusal(write, attempt)
     raise too_many or SignInFailed()
 
 
@@ -114,24 +113,24 @@ def _let_in(
     lifetime_ms: int,
 ) -> SignedIn:
     credential = make(LOGIN_TOKEN)
-    with database.changing(now) as change:
+    with database.write(now) as change:
         # Hashing took a while: what was true before it counts for nothing now.
-        throttling.check(change.session, attempt)
+        throttling.check(change, attempt)
         current = change.session.execute(
             select(users_table).where(users_table.c.id == found.id)
         ).one_or_none()
         if current is None or current.password_hash != found.password_hash:
             raise SignInFailed
-        if not _admits(change.session, current, address):
+        if not _admits(change, current, address):
             raise SignInFailed
         proof = None
         if current.totp_sealed is not None:
             # Found good and used up behind the lock: of many who send one code, one is let in.
-            proof = totp.proof_of(change.session, current, code or "", sealing)
+            proof = totp.proof_of(change, current, code or "", sealing)
             if proof is None:
                 raise SignInFailed
         record = begin(
-            change.session,
+            change,
             user_of(current),
             credential,
             lifetime_ms=lifetime_ms,
@@ -142,17 +141,17 @@ def _let_in(
             update(users_table).where(users_table.c.id == found.id).values(last_sign_in_at=now)
         )
         if proof is not None:
-            totp.use(change.session, _as(record, address), current, proof)
+            totp.use(change, _as(record, address), current, proof)
     return SignedIn(record, credential.text, change.confirmed)
 
 
-def _code_may_fit(session: Session, user: Row[Any], code: str | None, sealing: SealingKey) -> bool:
+def _code_may_fit(reading: Reading, user: Row[Any], code: str | None, sealing: SealingKey) -> bool:
     """Whether it is worth a change to find out. Asked whether or not the password is right, so that
     a wrong code takes the same way, and the same time, as a wrong password."""
     if user.totp_sealed is None:
         return True
     try:
-        return totp.proof_of(session, user, code or "", sealing) is not None
+        return totp.proof_of(reading, user, code or "", sealing) is not None
     except Unavailable:
         # Only whoever has the password is told.
         return True
@@ -170,10 +169,10 @@ def _as(record: Authentication, address: str | None) -> Actor:
     )
 
 
-def _admits(session: Session, user: Row[Any], address: str | None) -> bool:
+def _admits(reading: Reading, user: Row[Any], address: str | None) -> bool:
     """Whether user and company are active, and the company's allowlist lets the address in."""
-    rules = published_rules(session, user.company_id)
-    allowlist = rules.allowlist_at(session.info["now"])
+    rules = published_rules(reading, user.company_id)
+    allowlist = rules.allowlist_at(reading.now)
     packed = parse_address(address)
     return (
         user.deactivated_at is None
@@ -182,10 +181,10 @@ def _admits(session: Session, user: Row[Any], address: str | None) -> bool:
     )
 
 
-def _record_refusal(session: Session, found: Row[Any], address: str | None) -> None:
+def _record_refusal(write: Write, found: Row[Any], address: str | None) -> None:
     # Whoever it was, it wasn't shown to be this user: so they are the subject, not the actor.
     log.record(
-        session,
+        write,
         replace(Actor.system(), address=address),
         "authentication.refused",
         Subject("user", found.id, found.name),

@@ -17,7 +17,6 @@ import hashlib
 from dataclasses import dataclass
 
 from sqlalchemy import delete, exists, func, insert, or_, select
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import NotFound, TooManyAttempts
 from gatepass.core.networks import format_address, parse_address
@@ -27,7 +26,7 @@ from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.input.text import folded
-from gatepass.registry.storage.database import Turn, wait_for_turn
+from gatepass.registry.storage.database import Reading, Turn, Write, wait_for_turn
 from gatepass.registry.storage.database_time import AHEAD_MS
 from gatepass.registry.storage.tables import authentications, password_resets, sign_in_failures
 from gatepass.registry.storage.tables import users as users_table
@@ -94,7 +93,7 @@ def source_of(address: str | None) -> str | None:
     return f"{format_address(network)}/{8 * _V6_COUNTED_BYTES}"
 
 
-def begin(session: Session, email: str, address: str | None) -> Attempt:
+def begin(reading: Reading, email: str, address: str | None) -> Attempt:
     """Begin an attempt: what it counts against.
 
     The same statements run whether or not there is such an account, so that the time of a refusal
@@ -108,26 +107,26 @@ def begin(session: Session, email: str, address: str | None) -> Attempt:
         TooManyAttempts: too many have failed lately.
     """
     source = source_of(address)
-    attempt = Attempt(_digest(email), source, _is_known(session, email, source))
-    check(session, attempt)
+    attempt = Attempt(_digest(email), source, _is_known(reading, email, source))
+    check(reading, attempt)
     return attempt
 
 
-def check(session: Session, attempt: Attempt) -> None:
+def check(reading: Reading, attempt: Attempt) -> None:
     """Raise TooManyAttempts if more attempts have failed than may."""
-    refused = refusal(session, attempt)
+    refused = refusal(reading, attempt)
     if refused is not None:
         raise refused
 
 
-def refusal(session: Session, attempt: Attempt) -> TooManyAttempts | None:
+def refusal(reading: Reading, attempt: Attempt) -> TooManyAttempts | None:
     """The refusal of an attempt if more have failed than may, else None."""
-    now: int = session.info["now"]
+    now = reading.now
     table = sign_in_failures.c
     lately = (table.at > now - WINDOW_MS) & (table.at <= now + AHEAD_MS)
     for key, most in attempt.limits.items():
         # The failure that must age out before there is room for another.
-        at = session.execute(
+        at = reading.session.execute(
             select(table.at)
             .where(table.key == key, lately)
             .order_by(table.at.desc())
@@ -139,46 +138,48 @@ def refusal(session: Session, attempt: Attempt) -> TooManyAttempts | None:
     return None
 
 
-def count_failure(session: Session, attempt: Attempt) -> bool:
-    """Count a failed attempt, within ``counting``. ``refusal`` says afterwards if it was too many.
+def count_failure(write: Write, attempt: Attempt) -> bool:
+    """Count a failed attempt. ``refusal`` says afterwards if it was too many.
 
     Serialized by an advisory lock: concurrent attempts can't all read the same count.
 
     Returns:
         Whether it was counted. Not if others reached the limit meanwhile: nothing is written then.
     """
-    wait_for_turn(session, Turn.failed_sign_ins)
-    if refusal(session, attempt) is not None:
+    wait_for_turn(write, Turn.failed_sign_ins)
+    if refusal(write, attempt) is not None:
         return False
-    now: int = session.info["now"]
+    now = write.now
     table = sign_in_failures.c
     old = select(table.number).where(table.at <= now - WINDOW_MS).limit(_REMOVED_AT_ONCE)
-    session.execute(delete(sign_in_failures).where(table.number.in_(old)))
-    session.execute(insert(sign_in_failures), [{"key": key, "at": now} for key in attempt.keys])
+    write.session.execute(delete(sign_in_failures).where(table.number.in_(old)))
+    write.session.execute(
+        insert(sign_in_failures), [{"key": key, "at": now} for key in attempt.keys]
+    )
     return True
 
 
-def clear(session: Session, email: str) -> None:
+def clear(write: Write, email: str) -> None:
     """Forget an account's failures, those from its known addresses included. An address's own
     count, over all accounts, stays."""
     account = f"account:{_digest(email)}"
     key = sign_in_failures.c.key
     # A range, which an index serves: ";" is what follows ":".
-    session.execute(delete(sign_in_failures).where(key >= account, key < f"{account};"))
+    write.session.execute(delete(sign_in_failures).where(key >= account, key < f"{account};"))
 
 
-def unlock(session: Session, actor: Actor, email: str) -> User:
-    """Let somebody sign in again at once, within ``counting``. Performs no permission check.
+def unlock(write: Write, actor: Actor, email: str) -> User:
+    """Let somebody sign in again at once. Performs no permission check.
 
     Raises:
         NotFound: nobody has that e-mail address.
     """
-    user = users.by_email(session, email)
+    user = users.by_email(write, email)
     if user is None:
         raise NotFound("There is no such user.")
-    clear(session, user.email)
+    clear(write, user.email)
     log.record(
-        session, actor, "user.unlocked", Subject("user", user.id, user.name), company=user.company
+        write, actor, "user.unlocked", Subject("user", user.id, user.name), company=user.company
     )
     return user
 
@@ -188,7 +189,7 @@ def _digest(email: str) -> str:
     return hashlib.sha256(account.encode(errors="surrogatepass")).hexdigest()
 
 
-def _is_known(session: Session, email: str, source: str | None) -> bool:
+def _is_known(reading: Reading, email: str, source: str | None) -> bool:
     # One statement, which looks into the same indexes whether or not there is such a user.
     user = (
         select(func.coalesce(func.max(users_table.c.id), ""))
@@ -197,11 +198,11 @@ def _is_known(session: Session, email: str, source: str | None) -> bool:
         )
         .scalar_subquery()
     )
-    since, source = session.info["now"] - KNOWN_FOR_MS, source or ""
+    since, source = reading.now - KNOWN_FOR_MS, source or ""
     opened, reset = authentications.c, password_resets.c
     known = or_(
         exists().where(opened.user_id == user, opened.source == source, opened.created_at > since),
         # Clearing the count isn't enough: a stranger who goes on fills it again within seconds.
         exists().where(reset.user_id == user, reset.used_from == source, reset.used_at > since),
     )
-    return bool(session.execute(select(known)).scalar_one())
+    return bool(reading.session.execute(select(known)).scalar_one())

@@ -14,11 +14,11 @@ from typing import Any
 
 import pyotp
 from sqlalchemy import Row, delete, func, insert, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication.encryption import SealingKey
+from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.tables import recovery_codes, users
 
 STEP_MS = 30_000
@@ -70,7 +70,7 @@ def step_of(secret: str, code: str, *, now: int, after: int | None) -> int | Non
     return found
 
 
-def proof_of(session: Session, user: Row[Any], code: str, sealing: SealingKey) -> Proof | None:
+def proof_of(reading: Reading, user: Row[Any], code: str, sealing: SealingKey) -> Proof | None:
     """What *code* proves of *user* (a row of the users table, with a second factor); or None.
 
     Raises:
@@ -81,7 +81,7 @@ def proof_of(session: Session, user: Row[Any], code: str, sealing: SealingKey) -
         return None
     digest = _digest(code)
     table = recovery_codes.c
-    unused = session.execute(
+    unused = reading.session.execute(
         select(table.digest).where(
             table.user_id == user.id, table.digest == digest, table.used_at.is_(None)
         )
@@ -91,33 +91,33 @@ def proof_of(session: Session, user: Row[Any], code: str, sealing: SealingKey) -
     if not _without_spaces(code):
         return None
     secret = sealing.open(user.totp_sealed, owner=user.id).decode()
-    step = step_of(secret, code, now=session.info["now"], after=user.totp_last_step)
+    step = step_of(secret, code, now=reading.now, after=user.totp_last_step)
     return None if step is None else Proof(step=step)
 
 
-def use(session: Session, actor: Actor, user: Row[Any], proof: Proof) -> None:
+def use(write: Write, actor: Actor, user: Row[Any], proof: Proof) -> None:
     """Use up what was proved, in the transaction that found it so."""
     if proof.step is not None:
-        session.execute(
+        write.session.execute(
             update(users).where(users.c.id == user.id).values(totp_last_step=proof.step)
         )
     else:
-        session.execute(
+        write.session.execute(
             update(recovery_codes)
             .where(recovery_codes.c.user_id == user.id, recovery_codes.c.digest == proof.recovery)
-            .values(used_at=session.info["now"])
+            .values(used_at=write.now)
         )
         log.record(
-            session,
+            write,
             actor,
             "user.recovery_code_used",
             Subject("user", user.id, user.name),
             company=user.company_id,
-            after={"recovery_codes_left": recovery_codes_left(session, user.id)},
+            after={"recovery_codes_left": recovery_codes_left(write, user.id)},
         )
 
 
-def ready(session: Session, sealing: SealingKey) -> None:
+def ready(reading: Reading, sealing: SealingKey) -> None:
     """See to it that there is a sealing key, and that it is the one that is in use already.
 
     Only where nothing is sealed yet a key is made: a node that lacks the others' file must not
@@ -127,51 +127,51 @@ def ready(session: Session, sealing: SealingKey) -> None:
         Unavailable: there is another key, or none on this machine.
         Misconfigured: the key can't be made.
     """
-    sealed = any_sealed(session)
+    sealed = any_sealed(reading)
     if sealed is None:
         sealing.make()
     else:
         sealing.require(sealed)
 
 
-def any_sealed(session: Session) -> bytes | None:
+def any_sealed(reading: Reading) -> bytes | None:
     """Something that is sealed with the installation's key; None if nothing is."""
-    found: bytes | None = session.execute(
+    found: bytes | None = reading.session.execute(
         select(users.c.totp_sealed).where(users.c.totp_sealed.is_not(None)).limit(1)
     ).scalar_one_or_none()
     return found
 
 
-def put(session: Session, user: str, secret: str, step: int, sealing: SealingKey) -> list[str]:
+def put(write: Write, user: str, secret: str, step: int, sealing: SealingKey) -> list[str]:
     """Keep *secret*, one of whose codes (that of *step*) has been shown; the recovery codes."""
-    session.execute(
+    write.session.execute(
         update(users)
         .where(users.c.id == user)
         .values(totp_sealed=sealing.seal(secret.encode(), owner=user), totp_last_step=step)
     )
-    return put_recovery_codes(session, user)
+    return put_recovery_codes(write, user)
 
 
-def put_recovery_codes(session: Session, user: str) -> list[str]:
+def put_recovery_codes(write: Write, user: str) -> list[str]:
     """New recovery codes in place of all former ones; returned here and nowhere else, ever."""
     codes = [_new_recovery_code() for _ in range(RECOVERY_CODES)]
-    session.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user))
-    session.execute(
+    write.session.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user))
+    write.session.execute(
         insert(recovery_codes), [{"user_id": user, "digest": _digest(code)} for code in codes]
     )
     return codes
 
 
-def remove(session: Session, user: str) -> None:
+def remove(write: Write, user: str) -> None:
     """Forget the secret and the recovery codes."""
-    session.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user))
-    session.execute(update(users).where(users.c.id == user).values(totp_sealed=None))
+    write.session.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user))
+    write.session.execute(update(users).where(users.c.id == user).values(totp_sealed=None))
 
 
-def recovery_codes_left(session: Session, user: str) -> int:
+def recovery_codes_left(reading: Reading, user: str) -> int:
     """How many recovery codes are still good."""
     table = recovery_codes.c
-    return session.execute(
+    return reading.session.execute(
         select(func.count()).where(table.user_id == user, table.used_at.is_(None))
     ).scalar_one()
 

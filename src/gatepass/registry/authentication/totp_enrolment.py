@@ -3,14 +3,13 @@
 from typing import Any
 
 from sqlalchemy import Row
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import passwords, totp, totp_policy
 from gatepass.registry.authentication.reauthentication import Proving, WrongCode, require_person
-from gatepass.registry.storage.database import Committed
+from gatepass.registry.storage.database import Committed, Write
 
 _OWNER = "setup:"
 
@@ -25,8 +24,8 @@ def begin(proving: Proving, actor: Actor) -> tuple[str, bytes]:
         Unavailable, Misconfigured: there is no key to seal it with.
     """
     row = proving.own_row(actor)
-    with proving.database.reading(proving.now()) as session:
-        totp.ready(session, proving.sealing)
+    with proving.database.read(proving.now()) as reading:
+        totp.ready(reading, proving.sealing)
     secret = totp.new_secret()
     return secret, proving.sealing.seal(secret.encode(), owner=_OWNER + row.id)
 
@@ -61,21 +60,21 @@ def enable(
     """
     secret = secret_of(proving, actor, setup)
 
-    def change(session: Session, actor: Actor, row: Row[Any]) -> list[str]:
+    def make(write: Write, actor: Actor, row: Row[Any]) -> list[str]:
         if row.totp_sealed is not None:
             raise Conflict("A second factor is set up already.", reason="second_factor_present")
         # Once more, behind the lock: another node may have begun with another key.
-        totp.ready(session, proving.sealing)
+        totp.ready(write, proving.sealing)
         # Not even by turning it off and on again is a code good twice.
         after = row.totp_last_step
-        step = totp.step_of(secret, code, now=session.info["now"], after=after)
+        step = totp.step_of(secret, code, now=write.now, after=after)
         if step is None:
             raise WrongCode
-        codes = totp.put(session, row.id, secret, step, proving.sealing)
-        _record(session, actor, "second_factor_enabled", row)
+        codes = totp.put(write, row.id, secret, step, proving.sealing)
+        _record(write, actor, "second_factor_enabled", row)
         return codes
 
-    return proving.proven(actor, change, password=password)
+    return proving.proven(actor, make, password=password)
 
 
 def replace_recovery_codes(proving: Proving, actor: Actor, *, code: str) -> Committed[list[str]]:
@@ -85,12 +84,12 @@ def replace_recovery_codes(proving: Proving, actor: Actor, *, code: str) -> Comm
         Forbidden, InvalidInput, TooManyAttempts, Conflict, Unavailable: as ``Proving.proven`` says.
     """
 
-    def change(session: Session, actor: Actor, row: Row[Any]) -> list[str]:
-        codes = totp.put_recovery_codes(session, row.id)
-        _record(session, actor, "recovery_codes_replaced", row)
+    def make(write: Write, actor: Actor, row: Row[Any]) -> list[str]:
+        codes = totp.put_recovery_codes(write, row.id)
+        _record(write, actor, "recovery_codes_replaced", row)
         return codes
 
-    return proving.proven(actor, change, code=code)
+    return proving.proven(actor, make, code=code)
 
 
 def disable(proving: Proving, actor: Actor, *, password: str, code: str) -> bool:
@@ -102,8 +101,8 @@ def disable(proving: Proving, actor: Actor, *, password: str, code: str) -> bool
         Conflict: ``second_factor_required``: the company wants everyone to have one.
     """
 
-    def change(session: Session, actor: Actor, row: Row[Any]) -> None:
-        if totp_policy.required(session, row.company_id):
+    def make(write: Write, actor: Actor, row: Row[Any]) -> None:
+        if totp_policy.required(write, row.company_id):
             raise Conflict(
                 "Your company requires a second factor.", reason="second_factor_required"
             )
@@ -113,12 +112,12 @@ def disable(proving: Proving, actor: Actor, *, password: str, code: str) -> bool
                 "Change it first."
             )
             raise InvalidInput([("current_password", sentence)])
-        totp.remove(session, row.id)
-        _record(session, actor, "second_factor_disabled", row)
+        totp.remove(write, row.id)
+        _record(write, actor, "second_factor_disabled", row)
 
-    return proving.proven(actor, change, password=password, code=code).confirmed
+    return proving.proven(actor, make, password=password, code=code).confirmed
 
 
-def _record(session: Session, actor: Actor, what: str, row: Row[Any]) -> None:
+def _record(write: Write, actor: Actor, what: str, row: Row[Any]) -> None:
     subject = Subject("user", row.id, row.name)
-    log.record(session, actor, f"user.{what}", subject, company=row.company_id)
+    log.record(write, actor, f"user.{what}", subject, company=row.company_id)

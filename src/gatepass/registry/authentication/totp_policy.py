@@ -7,7 +7,6 @@ for others know nothing of it.
 from collections.abc import Collection
 
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor, Subject
@@ -17,20 +16,21 @@ from gatepass.registry.directory import companies
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Change, Reading
 
 users = tables.users
 
 
-def required(session: Session, company: str) -> bool:
+def required(reading: Reading, company: str) -> bool:
     """Whether the company with that id requires one."""
-    found: bool = session.execute(
+    found: bool = reading.session.execute(
         select(tables.companies.c.second_factor_required).where(tables.companies.c.id == company)
     ).scalar_one()
     return found
 
 
 def require_of_everyone(
-    session: Session, actor: Actor, wanted: bool, *, if_match: Collection[str] | None = None
+    change: Change, actor: Actor, wanted: bool, *, if_match: Collection[str] | None = None
 ) -> Company:
     """Say whether everyone of the actor's company needs a second factor. The same is no change.
 
@@ -43,24 +43,24 @@ def require_of_everyone(
             whoever requires it needs one themselves, or they would shut themselves out.
     """
     require_person(actor)
-    actor = standing(session, actor)
+    actor = standing(change, actor)
     actor.require("company:modify")
-    company = companies.get(session, actor.company or "")
+    company = companies.get(change, actor.company or "")
     companies.require_unchanged(company, if_match)
-    if wanted and not has_own(session, actor.user or ""):
+    if wanted and not has_own(change, actor.user or ""):
         raise Conflict(
             "Set up a second factor yourself before you require it of everyone.",
             reason="second_factor_missing",
         )
     if wanted == company.second_factor_required:
         return company
-    session.execute(
+    change.session.execute(
         update(tables.companies)
         .where(tables.companies.c.id == company.id)
         .values(second_factor_required=wanted)
     )
     log.record(
-        session,
+        change,
         actor,
         "company.modified",
         Subject("company", company.id, company.name),
@@ -68,18 +68,20 @@ def require_of_everyone(
         before={"second_factor_required": company.second_factor_required},
         after={"second_factor_required": wanted},
     )
-    return companies.get(session, company.id)
+    return companies.get(change, company.id)
 
 
-def has_own(session: Session, user: str) -> bool:
+def has_own(reading: Reading, user: str) -> bool:
     """Whether the user with that id has a second factor."""
-    found = session.execute(select(users.c.totp_sealed).where(users.c.id == user)).scalar_one()
+    found = reading.session.execute(
+        select(users.c.totp_sealed).where(users.c.id == user)
+    ).scalar_one()
     return found is not None
 
 
-def without(session: Session, company: str) -> int:
+def without(reading: Reading, company: str) -> int:
     """How many active people of the company with that id have no second factor."""
-    return session.execute(
+    return reading.session.execute(
         select(func.count()).where(
             users.c.company_id == company,
             users.c.deactivated_at.is_(None),
@@ -88,9 +90,9 @@ def without(session: Session, company: str) -> int:
     ).scalar_one()
 
 
-def lacking(session: Session, user: str) -> bool:
+def lacking(reading: Reading, user: str) -> bool:
     """Whether this user has no second factor although their company requires one."""
-    found = session.execute(
+    found = reading.session.execute(
         select(tables.companies.c.second_factor_required, users.c.totp_sealed)
         .join(tables.companies, tables.companies.c.id == users.c.company_id)
         .where(users.c.id == user)

@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, bindparam, literal, null, select, text, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.grants import decode_grant
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.backup.revocation_state import KINDS
 from gatepass.registry.grants import publishing
+from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import (
     access_tokens,
     authentications,
@@ -38,7 +38,7 @@ _TOLD: dict[str, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
 
 
 def end(
-    session: Session,
+    change: Change,
     actor: Actor,
     kind: str,
     which: list[ColumnElement[bool]],
@@ -62,15 +62,15 @@ def end(
         company.label("company"),
         (at if isinstance(at, ColumnElement) else literal(at)).label("at"),
     )
-    found = session.execute(told.where(*which).order_by(table.c.id)).all()
-    session.execute(update(table).where(*which).values(values))
-    _publish(session, kind, [row.id for row in found])
+    found = change.session.execute(told.where(*which).order_by(table.c.id)).all()
+    change.session.execute(update(table).where(*which).values(values))
+    _publish(change, kind, [row.id for row in found])
     subjects: dict[tuple[str | None, int], list[Subject]] = {}
     for row in found:
         subjects.setdefault((row.company, row.at), []).append(Subject(kind, row.id, row.name))
     for (its_company, its_end), ended in subjects.items():
         log.record_each(
-            session,
+            change,
             actor,
             f"{kind}.deactivated",
             ended,
@@ -81,23 +81,23 @@ def end(
     return len(found)
 
 
-def _publish(session: Session, kind: str, ids: Sequence[str]) -> None:
+def _publish(change: Change, kind: str, ids: Sequence[str]) -> None:
     if kind == "company":
         for company in ids:
-            rules = publishing.published_rules(session, company)
-            publishing.publish(session, msgspec.structs.replace(rules, active=False))
+            rules = publishing.published_rules(change, company)
+            publishing.publish(change, msgspec.structs.replace(rules, active=False))
     elif kind == "user":
         for user in ids:
-            holder = publishing.published_holder(session, user)
+            holder = publishing.published_holder(change, user)
             if holder is not None:
-                publishing.publish(session, msgspec.structs.replace(holder, active=False))
+                publishing.publish(change, msgspec.structs.replace(holder, active=False))
     elif kind != "invitation":
         for start in range(0, len(ids), _BATCH):
-            records = session.scalars(_GRANTS, {"ids": ids[start : start + _BATCH]})
+            records = change.session.scalars(_GRANTS, {"ids": ids[start : start + _BATCH]})
             grants = [
                 msgspec.structs.replace(decode_grant(one), deactivated=True) for one in records
             ]
-            publishing.publish_grants(session, grants)
+            publishing.publish_grants(change, grants)
 
 
 _GRANTS = text("SELECT record FROM grants WHERE id IN :ids").bindparams(

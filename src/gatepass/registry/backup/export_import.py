@@ -9,7 +9,7 @@ from gatepass.registry.backup import contents, export_file, revocation_state
 from gatepass.registry.backup.contents import Contents, Progress
 from gatepass.registry.backup.export_file import ExportFile
 from gatepass.registry.storage.database import Database
-from gatepass.registry.storage.ended_log import Reading
+from gatepass.registry.storage.ended_log import EndedLogReader
 from gatepass.registry.storage.schema import SchemaState, make_file, schema_state, state_of, upgrade
 from gatepass.registry.storage.silent_server import patient
 
@@ -26,11 +26,13 @@ def export(database: Database, path: Path, *, now: int, progress: Progress) -> C
         Misconfigured: there is such a file already, or it can't be written.
         Unavailable: the database can't be read.
     """
-    with database.reading(now) as session, patient(session.connection()):
-        return export_file.write(path, session.connection(), now, progress)
+    with database.read(now) as reading, patient(reading.session.connection()):
+        return export_file.write(path, reading.session.connection(), now, progress)
 
 
-def import_(database: Database, file: ExportFile, log: Reading, *, progress: Progress) -> Contents:
+def import_(
+    database: Database, file: ExportFile, log: EndedLogReader, *, progress: Progress
+) -> Contents:
     """Fill an empty database: all of it in one transaction, and read back before it commits.
 
     Args:

@@ -25,9 +25,9 @@ from gatepass.registry.backup.revocation_state import KINDS
 from gatepass.registry.directory import companies, users
 from gatepass.registry.membership import outbox
 from gatepass.registry.storage import tables
-from gatepass.registry.storage.database import CHANGED_CHANNEL, Database
+from gatepass.registry.storage.database import CHANGED_CHANNEL, Change, Database, Reading, Write
 from gatepass.registry.storage.database_time import shared_now
-from gatepass.registry.storage.ended_log import Ending, Reading
+from gatepass.registry.storage.ended_log import EndedLogReader, Ending
 from gatepass.registry.storage.schema import make_file, state_of, upgrade
 from gatepass.registry.storage.tables import (
     changed_records,
@@ -78,7 +78,7 @@ class Restored:
 def restore(
     database: Database,
     file: ExportFile,
-    logs: Sequence[Reading],
+    logs: Sequence[EndedLogReader],
     *,
     now: int,
     past_revision: int,
@@ -102,20 +102,20 @@ def restore(
     make_file(database)
     with database.administering() as connection:
         revocation_state.begin(connection)
-        session = Session(connection, info={"now": now})
-        before = _take_over(session)
+        session = Session(connection)
+        before = _take_over(Write(session, now))
         for log in logs:
             revocation_state.learn_from_log(connection, log)
         found = fill(connection, file, progress)
         backup = connection.execute(select(revision.c.number)).scalar_one()
         latest = max(before, backup, past_revision, *(log.latest_revision for log in logs))
-        session.info["revision"] = latest + 1
+        change = Change(session, now, latest + 1)
         actor = Actor.command_line()
-        kept_ended = {kind: _end_what_had_ended(session, actor, kind) for kind in KINDS}
-        mail_dropped = outbox.drop_all(session)
-        ended = _end_what_waits(session, actor)
-        _begin_history(session)
-        _tell(session, actor, file, kept_ended, ended)
+        kept_ended = {kind: _end_what_had_ended(change, actor, kind) for kind in KINDS}
+        mail_dropped = outbox.drop_all(change)
+        ended = _end_what_waits(change, actor)
+        _begin_history(change)
+        _tell(change, actor, file, kept_ended, ended)
         restored = Restored(
             found=found,
             kept_ended=kept_ended,
@@ -123,18 +123,18 @@ def restore(
             ended=ended,
             mail_dropped=mail_dropped,
             torn_lines=sum(log.torn for log in logs),
-            without_administrator=[one.name for one in companies.without_administrator(session)],
-            without_operator=not users.active_operators(session),
+            without_administrator=[one.name for one in companies.without_administrator(change)],
+            without_operator=not users.active_operators(change),
             revision=latest + 1,
-            endings=session.info.get("endings", ()),
+            endings=change.endings,
         )
         revocation_state.end(connection)
     return restored
 
 
-def _take_over(session: Session) -> int:
+def _take_over(write: Write) -> int:
     """Keep others out, and learn what there is; the latest revision, or 0."""
-    connection = session.connection()
+    connection = write.session.connection()
     state = state_of(connection)
     if state == "newer":
         raise Misconfigured("the database's schema is newer than this version of Gatepass")
@@ -144,7 +144,7 @@ def _take_over(session: Session) -> int:
     if state == "old":
         upgrade(connection)
     if connection.dialect.name == "postgresql":
-        _require_silence(session)
+        _require_silence(write)
         # Whoever reads still sees the former state until this commits.
         everything = ", ".join(contents.COLUMNS)
         connection.exec_driver_sql(f"LOCK TABLE {everything} IN EXCLUSIVE MODE")
@@ -153,12 +153,12 @@ def _take_over(session: Session) -> int:
     return number
 
 
-def _require_silence(session: Session) -> None:
-    now = shared_now(session)
+def _require_silence(reading: Reading) -> None:
+    now = shared_now(reading)
     silence = select(nodes.c.name, nodes.c.seen_at, nodes.c.staleness_ms)
     heard = [
         name
-        for name, seen_at, staleness_ms in session.execute(silence)
+        for name, seen_at, staleness_ms in reading.session.execute(silence)
         if seen_at + max(staleness_ms, SILENCE_MS) > now
     ]
     if heard:
@@ -169,11 +169,11 @@ def _require_silence(session: Session) -> None:
         )
 
 
-def _end_what_had_ended(session: Session, actor: Actor, kind: str) -> int:
+def _end_what_had_ended(change: Change, actor: Actor, kind: str) -> int:
     table = KINDS[kind]
     which = [table.c.id == revocation_state.known.c.id, revocation_state.known.c.kind == kind]
     return end(
-        session,
+        change,
         actor,
         kind,
         [*which, revocation_state.known.c.at.is_not(None)],
@@ -185,22 +185,22 @@ def _end_what_had_ended(session: Session, actor: Actor, kind: str) -> int:
     )
 
 
-def _end_what_waits(session: Session, actor: Actor) -> dict[str, int]:
+def _end_what_waits(change: Change, actor: Actor) -> dict[str, int]:
     """Nobody can tell who holds what was handed out: it may have been used up, or ended with
     something else, after the backup was made."""
-    now = session.info["now"]
+    now = change.now
     values = {
         "deactivated_at": now,
         "deactivated_by": actor.user,
         "deactivated_by_name": actor.name,
     }
     ended = {
-        kind: end(session, actor, kind, [KINDS[kind].c.expires_at > now], values)
+        kind: end(change, actor, kind, [KINDS[kind].c.expires_at > now], values)
         for kind in ("authentication", "invitation")
     }
     for kind, table in (("password_reset", password_resets), ("email_change", email_changes)):
         its = table.c
-        links = session.execute(
+        links = change.session.execute(
             update(table)
             .where(its.used_at.is_(None), its.deactivated_at.is_(None), its.expires_at > now)
             .values(values)
@@ -210,21 +210,21 @@ def _end_what_waits(session: Session, actor: Actor) -> dict[str, int]:
     return ended
 
 
-def _begin_history(session: Session) -> None:
+def _begin_history(change: Change) -> None:
     """Nobody's copy belongs to it: all are built anew. Who decided by the former one is forgotten,
     and with it what they had acknowledged."""
     for table in (revisions, changed_records, receipt_confirmations, receipts, nodes):
-        session.execute(delete(table))
-    position = {"number": session.info["revision"], "tag": secrets.token_hex(8)}
-    session.execute(insert(revisions), {**position, "at": session.info["now"]})
+        change.session.execute(delete(table))
+    position = {"number": change.revision, "tag": secrets.token_hex(8)}
+    change.session.execute(insert(revisions), {**position, "at": change.now})
     # Changed in place: whoever waits for it finds it.
-    session.execute(update(revision).values(position))
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')"))
+    change.session.execute(update(revision).values(position))
+    if change.session.get_bind().dialect.name == "postgresql":
+        change.session.execute(text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')"))
 
 
 def _tell(
-    session: Session,
+    write: Write,
     actor: Actor,
     file: ExportFile,
     kept_ended: dict[str, int],
@@ -232,18 +232,18 @@ def _tell(
 ) -> None:
     after = {"backup_at": file.at}
     audit_log.record(
-        session,
+        write,
         actor,
         "installation.restored",
         Subject("installation", "installation", "the installation"),
         company=None,
         after={**after, "kept_ended": kept_ended, "ended": ended},
     )
-    for company, name in session.execute(
+    for company, name in write.session.execute(
         select(tables.companies.c.id, tables.companies.c.name)
     ).all():
         audit_log.record(
-            session,
+            write,
             actor,
             "company.restored",
             Subject("company", company, name),

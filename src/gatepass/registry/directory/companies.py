@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy import Row, exists, insert, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import ADMIN, Catalogue
 from gatepass.core.credentials import new_id
@@ -18,6 +17,7 @@ from gatepass.registry.directory.published_roles import role_permissions
 from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import folded, read_label, storable
+from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import companies, users
 
@@ -37,7 +37,7 @@ class Company:
     second_factor_required: bool = False
 
 
-def create(session: Session, actor: Actor, *, catalogue: Catalogue, name: str) -> Company:
+def create(change: Change, actor: Actor, *, catalogue: Catalogue, name: str) -> Company:
     """Make a company. Operators only.
 
     Raises:
@@ -45,13 +45,13 @@ def create(session: Session, actor: Actor, *, catalogue: Catalogue, name: str) -
         Conflict: ``name_taken``; names are unique in an installation, compared without case.
     """
     actor.require_signed_in()
-    actor = standing(session, actor)
+    actor = standing(change, actor)
     actor.require_operator()
     read_label("name", name)
-    if by_name(session, name) is not None:
+    if by_name(change, name) is not None:
         raise Conflict(f"A company named {isolated(name)} already exists.", reason="name_taken")
-    company = Company(new_id("com"), name, "active", session.info["now"])
-    session.execute(
+    company = Company(new_id("com"), name, "active", change.now)
+    change.session.execute(
         insert(companies),
         {
             "id": company.id,
@@ -60,10 +60,10 @@ def create(session: Session, actor: Actor, *, catalogue: Catalogue, name: str) -
             "created_at": company.created_at,
         },
     )
-    permissions = role_permissions(session, catalogue, company.id)
-    publish(session, CompanyRules(company.id, True, None, permissions))
+    permissions = role_permissions(change, catalogue, company.id)
+    publish(change, CompanyRules(company.id, True, None, permissions))
     log.record(
-        session,
+        change,
         actor,
         "company.created",
         Subject("company", company.id, name),
@@ -73,14 +73,14 @@ def create(session: Session, actor: Actor, *, catalogue: Catalogue, name: str) -
     return company
 
 
-def get(session: Session, company_id: str) -> Company:
+def get(reading: Reading, company_id: str) -> Company:
     """One company.
 
     Raises:
         NotFound: there is none of that id.
     """
     found = select(companies).where(companies.c.id == company_id)
-    row = session.execute(found).one_or_none() if storable(company_id) else None
+    row = reading.session.execute(found).one_or_none() if storable(company_id) else None
     if row is None:
         raise NotFound("There is no such company.")
     return _company(row)
@@ -91,18 +91,18 @@ def etag(company: Company) -> str:
     return etag_of(company.id, company.name, company.second_factor_required)
 
 
-def own(session: Session, actor: Actor) -> Company:
+def own(reading: Reading, actor: Actor) -> Company:
     """The actor's company.
 
     Raises:
         Forbidden: without ``company:get``.
     """
     actor.require("company:get")
-    return get(session, actor.company or "")
+    return get(reading, actor.company or "")
 
 
 def rename(
-    session: Session, actor: Actor, *, name: str, if_match: Collection[str] | None = None
+    change: Change, actor: Actor, *, name: str, if_match: Collection[str] | None = None
 ) -> Company:
     """Give the actor's company another name. The same one again changes nothing.
 
@@ -115,23 +115,23 @@ def rename(
         Conflict: ``changed_meanwhile``, with the ``current`` record; ``name_taken``.
     """
     actor.require_signed_in()
-    actor = standing(session, actor)
+    actor = standing(change, actor)
     actor.require("company:modify")
-    company = get(session, actor.company or "")
+    company = get(change, actor.company or "")
     require_unchanged(company, if_match)
     read_label("name", name)
-    taken = by_name(session, name)
+    taken = by_name(change, name)
     if taken is not None and taken.id != company.id:
         raise Conflict(f"A company named {isolated(name)} already exists.", reason="name_taken")
     if name == company.name:
         return company
-    session.execute(
+    change.session.execute(
         update(companies)
         .where(companies.c.id == company.id)
         .values(name=name, name_folded=folded(name))
     )
     log.record(
-        session,
+        change,
         actor,
         "company.modified",
         Subject("company", company.id, name),
@@ -139,7 +139,7 @@ def rename(
         before={"name": company.name},
         after={"name": name},
     )
-    return get(session, company.id)
+    return get(change, company.id)
 
 
 def require_unchanged(company: Company, if_match: Collection[str] | None) -> None:
@@ -151,14 +151,14 @@ def require_unchanged(company: Company, if_match: Collection[str] | None) -> Non
         )
 
 
-def by_name(session: Session, name: str) -> Company | None:
+def by_name(reading: Reading, name: str) -> Company | None:
     """The company of that name, compared without case."""
     found = select(companies).where(companies.c.name_folded == folded(name))
-    row = session.execute(found).one_or_none() if storable(name) else None
+    row = reading.session.execute(found).one_or_none() if storable(name) else None
     return None if row is None else _company(row)
 
 
-def without_administrator(session: Session) -> list[Company]:
+def without_administrator(reading: Reading) -> list[Company]:
     """The active companies that nobody can administer: no active user of theirs is an Admin.
 
     Nobody inside can bring that about; a backup whose administrators have been deactivated since
@@ -170,12 +170,14 @@ def without_administrator(session: Session) -> list[Company]:
         users.c.deactivated_at.is_(None),
     )
     lost = select(companies).where(companies.c.deactivated_at.is_(None), ~administrator)
-    return [_company(row) for row in session.execute(lost.order_by(companies.c.name_folded))]
+    return [
+        _company(row) for row in reading.session.execute(lost.order_by(companies.c.name_folded))
+    ]
 
 
-def any_exist(session: Session) -> bool:
+def any_exist(reading: Reading) -> bool:
     """Whether there is a company at all; the first one's administrator looks after the whole."""
-    return session.execute(select(companies.c.id).limit(1)).first() is not None
+    return reading.session.execute(select(companies.c.id).limit(1)).first() is not None
 
 
 def _company(row: Row[tuple[object, ...]]) -> Company:

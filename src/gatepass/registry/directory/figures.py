@@ -1,15 +1,15 @@
 """How many people and access tokens a company has, by their status."""
 
 from sqlalchemy import case, func, select
-from sqlalchemy.orm import Session
 
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.tables import access_tokens, users
 
 
-def people_by_status(session: Session, company: str) -> dict[str, int]:
+def people_by_status(reading: Reading, company: str) -> dict[str, int]:
     """Active and deactivated users."""
     ended = users.c.deactivated_at.is_not(None)
-    rows = session.execute(
+    rows = reading.session.execute(
         select(ended.label("ended"), func.count().label("number"))
         .where(users.c.company_id == company)
         .group_by(ended)
@@ -19,17 +19,17 @@ def people_by_status(session: Session, company: str) -> dict[str, int]:
     }
 
 
-def tokens_by_status(session: Session, company: str) -> dict[str, int]:
-    """Active, expired and deactivated access tokens, at the session's time. Only an index is read,
+def tokens_by_status(reading: Reading, company: str) -> dict[str, int]:
+    """Active, expired and deactivated access tokens, at ``reading.now``. Only an index is read,
     which holds all that is asked."""
     table = access_tokens.c
     status = case(
         (table.deactivated_at.is_not(None), "deactivated"),
-        (table.expires_at <= session.info["now"], "expired"),
+        (table.expires_at <= reading.now, "expired"),
         else_="active",
     ).label("status")
     found = select(status).where(table.company_id == company).subquery()
-    rows = session.execute(
+    rows = reading.session.execute(
         select(found.c.status, func.count().label("number")).group_by(found.c.status)
     )
     return {"active": 0, "expired": 0, "deactivated": 0} | {row.status: row.number for row in rows}

@@ -2,7 +2,6 @@
 
 import msgspec
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.grants import CompanyRules
@@ -11,7 +10,7 @@ from gatepass.registry.audit import log
 from gatepass.registry.directory import role_records
 from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.storage import tables
-from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.database import Database, Reading
 
 
 def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
@@ -23,16 +22,16 @@ def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
     Args:
         now: Unix time in milliseconds.
     """
-    with database.reading(now) as session:
-        if not _outdated(session, catalogue):
+    with database.read(now) as reading:
+        if not _outdated(reading, catalogue):
             return 0
-    with database.changing(now) as change:
-        outdated = _outdated(change.session, catalogue)
+    with database.write(now) as change:
+        outdated = _outdated(change, catalogue)
         for company, name, rules in outdated:
-            before = published_rules(change.session, company)
-            publish(change.session, rules)
+            before = published_rules(change, company)
+            publish(change, rules)
             log.record(
-                change.session,
+                change,
                 Actor.system(),
                 "catalogue.changed",
                 Subject("company", company, name),
@@ -44,21 +43,23 @@ def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
 
 
 def role_permissions(
-    session: Session, catalogue: Catalogue, company: str
+    reading: Reading, catalogue: Catalogue, company: str
 ) -> dict[str, frozenset[str]]:
     """What each role of a company permits, as it is published."""
     return {
         role.id: role_records.permits(role, catalogue)
-        for role in role_records.of_company(session, catalogue, company).values()
+        for role in role_records.of_company(reading, catalogue, company).values()
     }
 
 
-def _outdated(session: Session, catalogue: Catalogue) -> list[tuple[str, str, CompanyRules]]:
-    companies = session.execute(select(tables.companies.c.id, tables.companies.c.name)).all()
+def _outdated(reading: Reading, catalogue: Catalogue) -> list[tuple[str, str, CompanyRules]]:
+    companies = reading.session.execute(
+        select(tables.companies.c.id, tables.companies.c.name)
+    ).all()
     found: list[tuple[str, str, CompanyRules]] = []
     for company, name in companies:
-        rules = published_rules(session, company)
-        permissions = role_permissions(session, catalogue, company)
+        rules = published_rules(reading, company)
+        permissions = role_permissions(reading, catalogue, company)
         if rules.roles != permissions:
             found.append((company, name, msgspec.structs.replace(rules, roles=permissions)))
     return found

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import BUILT_IN_ROLES, Catalogue, built_in_permissions
 from gatepass.core.permissions import EVERYTHING
 from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.etags import etag_of
 
 
@@ -40,9 +40,9 @@ def permits(role: Role, catalogue: Catalogue) -> frozenset[str]:
     )
 
 
-def of_company(session: Session, catalogue: Catalogue, company: str) -> dict[str, Role]:
+def of_company(reading: Reading, catalogue: Catalogue, company: str) -> dict[str, Role]:
     """A company's roles by id: the built-in ones first, then its own by name."""
-    own = session.execute(
+    own = reading.session.execute(
         select(tables.roles)
         .where(tables.roles.c.company_id == company)
         .order_by(tables.roles.c.name_folded)

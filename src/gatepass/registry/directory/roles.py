@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import delete as delete_from
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import new_id
@@ -26,6 +25,7 @@ from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.input.permissions import read_permissions
 from gatepass.registry.input.text import Problems, folded, label_problem
 from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 
 __all__ = [
@@ -48,7 +48,7 @@ MOST_ROLES = 200
 
 
 def list_(
-    session: Session,
+    reading: Reading,
     actor: Actor,
     *,
     catalogue: Catalogue,
@@ -63,7 +63,7 @@ def list_(
     """
     actor.require("roles:get")
     after, limit = read_cursor(cursor), read_limit(limit)
-    known = _all(session, actor, catalogue).values()
+    known = _all(reading, actor, catalogue).values()
     own = [((role.created_at or 0, role.id), role) for role in known if not role.built_in]
     own.sort(key=lambda each: each[0], reverse=True)
     ordered = own + [((-at, each.id), each) for at, each in enumerate(built_in(catalogue))]
@@ -74,7 +74,7 @@ def list_(
     return Page([role for _, role in page], more)
 
 
-def get(session: Session, actor: Actor, role_id: str, *, catalogue: Catalogue) -> Role:
+def get(reading: Reading, actor: Actor, role_id: str, *, catalogue: Catalogue) -> Role:
     """One role of the actor's company.
 
     Raises:
@@ -82,22 +82,22 @@ def get(session: Session, actor: Actor, role_id: str, *, catalogue: Catalogue) -
         NotFound: there is none, or it is another company's.
     """
     actor.require("roles:get")
-    return find(session, actor, role_id, catalogue)
+    return find(reading, actor, role_id, catalogue)
 
 
-def find(session: Session, actor: Actor, role_id: str, catalogue: Catalogue) -> Role:
+def find(reading: Reading, actor: Actor, role_id: str, catalogue: Catalogue) -> Role:
     """One role of the actor's company, whoever asks.
 
     Raises:
         NotFound: there is none, or it is another company's.
     """
-    role = _all(session, actor, catalogue).get(role_id)
+    role = _all(reading, actor, catalogue).get(role_id)
     if role is None:
         raise NotFound("There is no such role.")
     return role
 
 
-def people(session: Session, actor: Actor) -> dict[str, int]:
+def people(reading: Reading, actor: Actor) -> dict[str, int]:
     """How many active users have each of the company's roles, by the role's id; roles nobody has
     are left out.
 
@@ -107,7 +107,7 @@ def people(session: Session, actor: Actor) -> dict[str, int]:
     if not actor.may("roles:manage"):
         actor.require("roles:get")
     users = tables.users.c
-    rows = session.execute(
+    rows = reading.session.execute(
         select(users.role, func.count().label("number"))
         .where(users.company_id == actor.company, users.deactivated_at.is_(None))
         .group_by(users.role)
@@ -116,7 +116,7 @@ def people(session: Session, actor: Actor) -> dict[str, int]:
 
 
 def create(
-    session: Session,
+    change: Change,
     actor: Actor,
     *,
     catalogue: Catalogue,
@@ -137,19 +137,19 @@ def create(
             of its own.
     """
     actor.require_signed_in()
-    actor = standing(session, actor)
+    actor = standing(change, actor)
     actor.require("roles:manage")
     if actor.company is None:
         raise Forbidden("A role is one company's own.", reason="signed_in_user_required")
     found = _read({"name": name, "permissions": permissions}, catalogue)
     actor.require_held(found["permissions"])
-    known = _all(session, actor, catalogue)
+    known = _all(change, actor, catalogue)
     _require_free(known, name)
     if sum(not role.built_in for role in known.values()) >= MOST_ROLES:
         raise Conflict(f"A company has up to {MOST_ROLES} roles.", reason="too_many_roles")
-    now: int = session.info["now"]
+    now = change.now
     role = Role(new_id("rol"), name, tuple(found["permissions"]), False, now)
-    session.execute(
+    change.session.execute(
         insert(tables.roles),
         {
             "id": role.id,
@@ -160,12 +160,12 @@ def create(
             "created_at": now,
         },
     )
-    _settle(session, actor, catalogue, "created", role, after=found)
+    _settle(change, actor, catalogue, "created", role, after=found)
     return role
 
 
 def modify(
-    session: Session,
+    change: Change,
     actor: Actor,
     role_id: str,
     *,
@@ -186,28 +186,28 @@ def modify(
             ``name_taken``.
         InvalidInput: with all that is wrong with the fields.
     """
-    actor, role = _changeable(session, actor, role_id, catalogue, if_match)
+    actor, role = _changeable(change, actor, role_id, catalogue, if_match)
     found = _read(changes, catalogue)
-    actor.require_held([*_permits(session, actor, role), *found.get("permissions", ())])
+    actor.require_held([*_permits(change, actor, role), *found.get("permissions", ())])
     before = {"name": role.name, "permissions": list(role.permissions)}
     after = {name: value for name, value in found.items() if value != before[name]}
     if not after:
         return role
     values = dict(after)
     if "name" in after:
-        others = _all(session, actor, catalogue)
+        others = _all(change, actor, catalogue)
         del others[role.id]
         _require_free(others, after["name"])
         values["name_folded"] = _key(after["name"])
-    session.execute(update(tables.roles).where(tables.roles.c.id == role.id).values(values))
-    role = find(session, actor, role.id, catalogue)
+    change.session.execute(update(tables.roles).where(tables.roles.c.id == role.id).values(values))
+    role = find(change, actor, role.id, catalogue)
     changed = {name: before[name] for name in after}
-    _settle(session, actor, catalogue, "modified", role, before=changed, after=after)
+    _settle(change, actor, catalogue, "modified", role, before=changed, after=after)
     return role
 
 
 def delete(
-    session: Session,
+    change: Change,
     actor: Actor,
     role_id: str,
     *,
@@ -226,31 +226,31 @@ def delete(
         Conflict: ``built_in_role``; ``changed_meanwhile``, with the ``current`` record;
             ``role_in_use`` by an active user or an invitation that can still be accepted.
     """
-    actor, role = _changeable(session, actor, role_id, catalogue, if_match)
-    actor.require_held(_permits(session, actor, role))
-    if _in_use(session, role):
+    actor, role = _changeable(change, actor, role_id, catalogue, if_match)
+    actor.require_held(_permits(change, actor, role))
+    if _in_use(change, role):
         raise Conflict(
             f"{isolated(role.name)} is in use: give its people another role, and end its "
             "invitations, first.",
             reason="role_in_use",
             current=role,
         )
-    session.execute(delete_from(tables.roles).where(tables.roles.c.id == role.id))
+    change.session.execute(delete_from(tables.roles).where(tables.roles.c.id == role.id))
     before = {"name": role.name, "permissions": list(role.permissions)}
-    _settle(session, actor, catalogue, "deleted", role, before=before)
+    _settle(change, actor, catalogue, "deleted", role, before=before)
 
 
 def _changeable(
-    session: Session,
+    reading: Reading,
     actor: Actor,
     role_id: str,
     catalogue: Catalogue,
     if_match: Collection[str] | None,
 ) -> tuple[Actor, Role]:
     actor.require_signed_in()
-    actor = standing(session, actor)
+    actor = standing(reading, actor)
     actor.require("roles:manage")
-    role = find(session, actor, role_id, catalogue)
+    role = find(reading, actor, role_id, catalogue)
     if role.built_in:
         raise Conflict(
             f"{role.name} is built in: it stays as it is.", reason="built_in_role", current=role
@@ -262,13 +262,13 @@ def _changeable(
     return actor, role
 
 
-def _permits(session: Session, actor: Actor, role: Role) -> frozenset[str]:
+def _permits(reading: Reading, actor: Actor, role: Role) -> frozenset[str]:
     # Not what its record says: of a permission that the catalogue dropped nobody holds anything,
     # and it mustn't keep the role from being edited.
-    return published_rules(session, str(actor.company)).roles.get(role.id, frozenset())
+    return published_rules(reading, str(actor.company)).roles.get(role.id, frozenset())
 
 
-def _in_use(session: Session, role: Role) -> bool:
+def _in_use(reading: Reading, role: Role) -> bool:
     users, invitations = tables.users.c, tables.invitations.c
     someone = select(users.id).where(users.role == role.id, users.deactivated_at.is_(None)).limit(1)
     someone_invited = (
@@ -277,15 +277,17 @@ def _in_use(session: Session, role: Role) -> bool:
             invitations.role == role.id,
             invitations.accepted_at.is_(None),
             invitations.deactivated_at.is_(None),
-            invitations.expires_at > session.info["now"],
+            invitations.expires_at > reading.now,
         )
         .limit(1)
     )
-    return any(session.execute(each).first() is not None for each in (someone, someone_invited))
+    return any(
+        reading.session.execute(each).first() is not None for each in (someone, someone_invited)
+    )
 
 
-def _all(session: Session, actor: Actor, catalogue: Catalogue) -> dict[str, Role]:
-    return of_company(session, catalogue, actor.company or "")
+def _all(reading: Reading, actor: Actor, catalogue: Catalogue) -> dict[str, Role]:
+    return of_company(reading, catalogue, actor.company or "")
 
 
 def _read(given: Mapping[str, object], catalogue: Catalogue) -> dict[str, Any]:
@@ -319,7 +321,7 @@ def _key(name: str) -> str:
 
 
 def _settle(
-    session: Session,
+    change: Change,
     actor: Actor,
     catalogue: Catalogue,
     what: str,
@@ -330,12 +332,12 @@ def _settle(
 ) -> None:
     """Publish what the company's roles permit now, and tell of it."""
     company = str(actor.company)
-    rules = published_rules(session, company)
-    permissions = role_permissions(session, catalogue, company)
+    rules = published_rules(change, company)
+    permissions = role_permissions(change, catalogue, company)
     if permissions != rules.roles:
-        publish(session, msgspec.structs.replace(rules, roles=permissions))
+        publish(change, msgspec.structs.replace(rules, roles=permissions))
     log.record(
-        session,
+        change,
         actor,
         f"role.{what}",
         Subject("role", role.id, role.name),

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Row, select, tuple_
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import InvalidInput, NotFound
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.users import User, user_of
 from gatepass.registry.input.text import folded, search_text, storable
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import users
 
@@ -17,7 +17,7 @@ from gatepass.registry.storage.tables import users
 _STRIDE = 1_000
 
 
-def get(session: Session, actor: Actor, user_id: str) -> User:
+def get(reading: Reading, actor: Actor, user_id: str) -> User:
     """One user of the actor's company.
 
     Raises:
@@ -25,10 +25,10 @@ def get(session: Session, actor: Actor, user_id: str) -> User:
         NotFound: there is none, or it is another company's.
     """
     actor.require("users:get")
-    return find(session, actor, user_id)
+    return find(reading, actor, user_id)
 
 
-def find(session: Session, actor: Actor, user_id: str) -> User:
+def find(reading: Reading, actor: Actor, user_id: str) -> User:
     """One user of the actor's company, whoever asks.
 
     Raises:
@@ -37,14 +37,18 @@ def find(session: Session, actor: Actor, user_id: str) -> User:
     wanted = [users.c.id == user_id]
     if actor.company is not None:
         wanted.append(users.c.company_id == actor.company)
-    row = session.execute(select(users).where(*wanted)).one_or_none() if storable(user_id) else None
+    row = (
+        reading.session.execute(select(users).where(*wanted)).one_or_none()
+        if storable(user_id)
+        else None
+    )
     if row is None:
         raise NotFound("There is no such user.")
     return user_of(row)
 
 
 def list_(
-    session: Session,
+    reading: Reading,
     actor: Actor,
     *,
     q: str | None = None,
@@ -75,7 +79,7 @@ def list_(
     if not storable(q):
         return Page([], None, 0)
     found: list[Row[Any]] = []
-    for row in _newest(session, wanted, after, _STRIDE if q else limit + 1):
+    for row in _newest(reading, wanted, after, _STRIDE if q else limit + 1):
         if q and not _named(row, folded(q)):
             continue
         found.append(row)
@@ -89,12 +93,12 @@ def list_(
 
 
 def _newest(
-    session: Session, wanted: list[Any], after: Cursor | None, stride: int
+    reading: Reading, wanted: list[Any], after: Cursor | None, stride: int
 ) -> Iterator[Row[Any]]:
     key = tuple_(users.c.created_at, users.c.id)
     while True:
         rest = [] if after is None else [key < tuple_(after.number, after.id)]
-        rows = session.execute(
+        rows = reading.session.execute(
             select(users)
             .where(*wanted, *rest)
             .order_by(users.c.created_at.desc(), users.c.id.desc())

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Row, func, insert, select
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
@@ -16,6 +15,7 @@ from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish, published_holder, published_rules
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.input.text import read_label, storable
+from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.tables import companies, users
 
 
@@ -45,7 +45,7 @@ class User:
 
 
 def create(
-    session: Session,
+    change: Change,
     actor: Actor,
     *,
     company: str,
@@ -70,15 +70,15 @@ def create(
             compared without case.
     """
     actor.require_signed_in()
-    actor = standing(session, actor)
+    actor = standing(change, actor)
     actor.require("users:manage")
     if operator and actor.kind != "command line":
         raise Forbidden("Only the command line names operators.", reason="operator_required")
     if actor.company not in (None, company):
         raise NotFound("There is no such company.")
-    require_grantable(session, actor, company, role)
+    require_grantable(change, actor, company, role)
     return add(
-        session,
+        change,
         actor,
         company=company,
         email=email,
@@ -89,14 +89,14 @@ def create(
     )
 
 
-def require_grantable(session: Session, actor: Actor, company: str, role: str) -> None:
+def require_grantable(reading: Reading, actor: Actor, company: str, role: str) -> None:
     """Nobody grants more than they hold.
 
     Raises:
         InvalidInput: for ``role``; the company has none of that id.
         Forbidden: the role grants something that the actor doesn't hold.
     """
-    roles = published_rules(session, company).roles
+    roles = published_rules(reading, company).roles
     if role not in roles:
         raise InvalidInput([("role", "There is no such role.")])
     missing = next((held for held in sorted(roles[role]) if not actor.may(held)), None)
@@ -105,7 +105,7 @@ def require_grantable(session: Session, actor: Actor, company: str, role: str) -
 
 
 def add(
-    session: Session,
+    change: Change,
     actor: Actor,
     *,
     company: str,
@@ -127,13 +127,13 @@ def add(
     """
     email = read_email("email", email)
     read_label("name", name)
-    if by_email(session, email) is not None:
+    if by_email(change, email) is not None:
         raise Conflict(f"{email} has an account already.", reason="email_taken")
-    now: int = session.info["now"]
+    now = change.now
     user = User(
         user_id or new_id("usr"), company, email, name, role, "active", operator, created_at=now
     )
-    session.execute(
+    change.session.execute(
         insert(users),
         {
             "id": user.id,
@@ -147,9 +147,9 @@ def add(
             "created_at": user.created_at,
         },
     )
-    publish(session, Holder(user.id, company, True, role))
+    publish(change, Holder(user.id, company, True, role))
     log.record(
-        session,
+        change,
         actor,
         "user.created",
         Subject("user", user.id, name),
@@ -159,30 +159,30 @@ def add(
     return user
 
 
-def get(session: Session, user_id: str) -> User:
+def get(reading: Reading, user_id: str) -> User:
     """One user, of whatever company.
 
     Raises:
         NotFound: there is none of that id.
     """
     found = select(users).where(users.c.id == user_id)
-    row = session.execute(found).one_or_none() if storable(user_id) else None
+    row = reading.session.execute(found).one_or_none() if storable(user_id) else None
     if row is None:
         raise NotFound("There is no such user.")
     return user_of(row)
 
 
-def by_email(session: Session, email: str) -> User | None:
+def by_email(reading: Reading, email: str) -> User | None:
     """The active user with that address, compared without case."""
-    row = latest_row(session, email)
+    row = latest_row(reading, email)
     return None if row is None or row.deactivated_at is not None else user_of(row)
 
 
-def latest_row(session: Session, email: str) -> Row[Any] | None:
+def latest_row(reading: Reading, email: str) -> Row[Any] | None:
     """The row of the active user with that address; where there is none, of the one of those who
     had it that was deactivated last."""
     ended = users.c.deactivated_at
-    return session.execute(
+    return reading.session.execute(
         select(users)
         .where(users.c.email_folded == fold_email(email))
         .order_by(ended.is_not(None), ended.desc())
@@ -190,40 +190,42 @@ def latest_row(session: Session, email: str) -> Row[Any] | None:
     ).one_or_none()
 
 
-def on_behalf_of(session: Session, user_id: str) -> Actor:
+def on_behalf_of(reading: Reading, user_id: str) -> Actor:
     """The command line doing what this user could do: their company and permissions, their name.
 
     Raises:
         NotFound: there is none of that id.
     """
-    user = get(session, user_id)
-    holder, rules = published_holder(session, user.id), published_rules(session, user.company)
+    user = get(reading, user_id)
+    holder, rules = published_holder(reading, user.id), published_rules(reading, user.company)
     permissions = rules.roles.get(user.role, frozenset()) if holder and holder.active else ()
     return Actor("command line", user.company, user.id, user.name, frozenset(permissions))
 
 
-def require_no_operator(session: Session, actor: Actor, user: User) -> None:
+def require_no_operator(reading: Reading, actor: Actor, user: User) -> None:
     """Raise Forbidden (``operator_required``) if *user* is an operator and the actor is none: no
     role of a company covers what operators may do, so none may take their place either."""
     if not user.operator or actor.kind in ("command line", "system"):
         return
     # Asked now: it may have changed since the request was admitted.
-    if not session.execute(select(users.c.operator).where(users.c.id == actor.user)).scalar_one():
+    if not reading.session.execute(
+        select(users.c.operator).where(users.c.id == actor.user)
+    ).scalar_one():
         raise Forbidden(
             f"{isolated(user.name)} is an operator: only operators may change their account.",
             reason="operator_required",
         )
 
 
-def operators(session: Session, company: str) -> frozenset[str]:
+def operators(reading: Reading, company: str) -> frozenset[str]:
     """The ids of a company's users who are operators."""
     wanted = select(users.c.id).where(users.c.company_id == company, users.c.operator)
-    return frozenset(session.scalars(wanted))
+    return frozenset(reading.session.scalars(wanted))
 
 
-def active_operators(session: Session) -> int:
+def active_operators(reading: Reading) -> int:
     """How many active users of active companies are operators."""
-    return session.execute(
+    return reading.session.execute(
         select(func.count())
         .select_from(users.join(companies))
         .where(

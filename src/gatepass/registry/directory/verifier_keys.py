@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Row, insert, select, tuple_, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import VERIFIER_KEY, make
 from gatepass.core.errors import NotFound
@@ -15,6 +14,7 @@ from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import read_label, storable
 from gatepass.registry.replication import receipts
+from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import verifier_keys
 
@@ -36,35 +36,35 @@ class VerifierKey:
     deactivated_by: Person | None
 
 
-def create(session: Session, actor: Actor, *, label: str) -> tuple[VerifierKey, str]:
+def create(change: Change, actor: Actor, *, label: str) -> tuple[VerifierKey, str]:
     """Make a key; its text is returned here and nowhere else, ever.
 
     Raises:
         Forbidden: ``operator_required``, or ``signed_in_user_required`` for an access token.
         InvalidInput: for ``label``; 1–100 characters without control characters.
     """
-    actor = _operator(session, actor)
+    actor = _operator(change, actor)
     read_label("label", label)
     credential = make(VERIFIER_KEY)
-    session.execute(
+    change.session.execute(
         insert(verifier_keys),
         {
             "id": credential.id,
             "digest": credential.digest,
             "label": label,
-            "created_at": session.info["now"],
+            "created_at": change.now,
             "created_by": actor.user,
             "created_by_name": actor.name,
         },
     )
-    row = _find(session, credential.id)
-    publish(session, _grant(row))
-    _record(session, actor, "verifier_key.created", row, after={"label": label})
+    row = _find(change, credential.id)
+    publish(change, _grant(row))
+    _record(change, actor, "verifier_key.created", row, after={"label": label})
     return _key(row), credential.text
 
 
 def list_(
-    session: Session, actor: Actor, *, limit: int | None = None, cursor: str | None = None
+    reading: Reading, actor: Actor, *, limit: int | None = None, cursor: str | None = None
 ) -> Page[VerifierKey]:
     """The installation's keys, newest first.
 
@@ -79,62 +79,62 @@ def list_(
     found = select(verifier_keys).order_by(table.created_at.desc(), table.id.desc())
     if after is not None:
         found = found.where(key < tuple_(after.number, after.id))
-    rows = session.execute(found.limit(limit + 1)).all()
+    rows = reading.session.execute(found.limit(limit + 1)).all()
     page = rows[:limit]
     more = str(Cursor(page[-1].created_at, page[-1].id)) if len(rows) > limit else None
     return Page([_key(row) for row in page], more)
 
 
-def deactivate(session: Session, actor: Actor, key_id: str) -> VerifierKey:
+def deactivate(change: Change, actor: Actor, key_id: str) -> VerifierKey:
     """End a key at once, for good. Repeating it changes nothing.
 
     Raises:
         Forbidden: ``operator_required``, or ``signed_in_user_required`` for an access token.
         NotFound: there is none of that id.
     """
-    actor = _operator(session, actor)
-    row = _find(session, key_id)
+    actor = _operator(change, actor)
+    row = _find(change, key_id)
     if row.deactivated_at is not None:
         return _key(row)
-    session.execute(
+    change.session.execute(
         update(verifier_keys)
         .where(verifier_keys.c.id == key_id)
         .values(
-            deactivated_at=session.info["now"],
+            deactivated_at=change.now,
             deactivated_by=actor.user,
             deactivated_by_name=actor.name,
         )
     )
-    row = _find(session, key_id)
-    publish(session, _grant(row))
+    row = _find(change, key_id)
+    publish(change, _grant(row))
     _record(
-        session,
+        change,
         actor,
         "verifier_key.deactivated",
         row,
         before={"deactivated_at": None},
         after={"deactivated_at": row.deactivated_at},
     )
-    receipts.begin(session, [_subject(row)], company=None, embedded_too=False)
+    receipts.begin(change, [_subject(row)], company=None, embedded_too=False)
     return _key(row)
 
 
-def _operator(session: Session, actor: Actor) -> Actor:
+def _operator(reading: Reading, actor: Actor) -> Actor:
     actor.require_signed_in()
     actor.require_operator()
-    return standing(session, actor)
+    return standing(reading, actor)
 
 
-def _find(session: Session, key_id: str) -> Row[Any]:
+def _find(reading: Reading, key_id: str) -> Row[Any]:
     select_key = select(verifier_keys).where(verifier_keys.c.id == key_id)
-    row = session.execute(select_key).one_or_none() if storable(key_id) else None
+    row = reading.session.execute(select_key).one_or_none() if storable(key_id) else None
     if row is None:
         raise NotFound("There is no such verifier key.")
     return row
 
 
 def _record(
-    session: Session,
+    write: Write,
     actor: Actor,
     action: str,
     row: Row[Any],
@@ -143,7 +143,7 @@ def _record(
     after: dict[str, Any],
 ) -> None:
     # It belongs to the installation: no company reads of it in its own log.
-    log.record(session, actor, action, _subject(row), company=None, before=before, after=after)
+    log.record(write, actor, action, _subject(row), company=None, before=before, after=after)
 
 
 def _subject(row: Row[Any]) -> Subject:

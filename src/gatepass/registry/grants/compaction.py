@@ -16,11 +16,10 @@ from itertools import takewhile
 
 from sqlalchemy import ColumnClause, Table, column, delete, or_, select, table
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import LOGIN_TOKEN
 from gatepass.registry.grants.publishing import withdraw_grants
-from gatepass.registry.storage.database import Database, Turn, wait_for_turn
+from gatepass.registry.storage.database import Database, Reading, Turn, Write, wait_for_turn
 from gatepass.registry.storage.tables import (
     authentications,
     changed_records,
@@ -83,23 +82,23 @@ def _withdraw(database: Database, now: Callable[[], int], pause: Callable[[], bo
     going_on = True
     while going_on:
         # Looked for without holding anything up: what is over stays over.
-        with database.reading(now()) as session:
-            looked_at = session.scalars(
+        with database.read(now()) as reading:
+            looked_at = reading.session.scalars(
                 select(_grant_id)
                 .select_from(_grants)
                 .where(_grant_id > last, _grant_id < _LOGINS[1])
                 .order_by(_grant_id)
                 .limit(_LOOKED_AT)
             ).all()
-            over = _over(session, looked_at)
+            over = _over(reading, looked_at)
         for start in range(0, len(over), _GRANTS_AT_ONCE):
             batch = over[start : start + _GRANTS_AT_ONCE]
-            with database.changing(now()) as change:
+            with database.write(now()) as change:
                 # Another node may have been here meanwhile.
                 left = change.session.scalars(
                     select(_grant_id).select_from(_grants).where(_grant_id.in_(batch))
                 ).all()
-                withdraw_grants(change.session, left)
+                withdraw_grants(change, left)
             withdrawn += len(left)
             going_on = pause()
             if not going_on:
@@ -110,11 +109,11 @@ def _withdraw(database: Database, now: Callable[[], int], pause: Callable[[], bo
     return withdrawn
 
 
-def _over(session: Session, ids: Sequence[str]) -> list[str]:
+def _over(reading: Reading, ids: Sequence[str]) -> list[str]:
     those = authentications.c
-    before = session.info["now"] - GRANTS_KEPT_MS
+    before = reading.now - GRANTS_KEPT_MS
     return list(
-        session.scalars(
+        reading.session.scalars(
             select(those.id)
             .where(
                 those.id.in_(ids),
@@ -126,52 +125,52 @@ def _over(session: Session, ids: Sequence[str]) -> list[str]:
 
 
 def _repeat(
-    step: Callable[[Session], int],
+    step: Callable[[Write], int],
     database: Database,
     now: Callable[[], int],
     pause: Callable[[], bool],
 ) -> int:
     done = 0
     while True:
-        with database.counting(now()) as session:
-            wait_for_turn(session, Turn.compaction)
-            some = step(session)
+        with database.auxiliary_write(now()) as write:
+            wait_for_turn(write, Turn.compaction)
+            some = step(write)
         done += some
         if not some or not pause():
             return done
 
 
-def _forget_history(session: Session) -> int:
+def _forget_history(write: Write) -> int:
     """Forget some of the oldest revisions, and what changed at them, in one transaction: a position
     that is known always has all that came after it. The latest revision stays, however old."""
-    before = session.info["now"] - HISTORY_KEPT_MS
-    oldest = session.execute(
+    before = write.now - HISTORY_KEPT_MS
+    oldest = write.session.execute(
         select(revisions.c.number, revisions.c.at).order_by(revisions.c.number).limit(_AT_ONCE + 1)
     ).all()
     over = list(takewhile(lambda row: row.at <= before, oldest[:-1]))
     if over:
         last = over[-1].number
-        session.execute(delete(changed_records).where(changed_records.c.revision <= last))
-        session.execute(delete(revisions).where(revisions.c.number <= last))
+        write.session.execute(delete(changed_records).where(changed_records.c.revision <= last))
+        write.session.execute(delete(revisions).where(revisions.c.number <= last))
     return len(over)
 
 
-def _forget_mail(session: Session) -> int:
+def _forget_mail(write: Write) -> int:
     # Past its time, mail is sent no more, whatever became of it.
-    return _forget(session, outgoing_mail)
+    return _forget(write, outgoing_mail)
 
 
-def _forget_resets(session: Session) -> int:
-    return _forget(session, password_resets)
+def _forget_resets(write: Write) -> int:
+    return _forget(write, password_resets)
 
 
-def _forget_email_changes(session: Session) -> int:
-    return _forget(session, email_changes)
+def _forget_email_changes(write: Write) -> int:
+    return _forget(write, email_changes)
 
 
-def _forget(session: Session, records: Table) -> int:
-    before = session.info["now"] - MAIL_KEPT_MS
+def _forget(write: Write, records: Table) -> int:
+    before = write.now - MAIL_KEPT_MS
     some = select(records.c.id).where(records.c.expires_at <= before).limit(_AT_ONCE)
-    result = session.execute(delete(records).where(records.c.id.in_(some)))
+    result = write.session.execute(delete(records).where(records.c.id.in_(some)))
     assert isinstance(result, CursorResult)
     return result.rowcount

@@ -7,10 +7,10 @@ built anew by what is left; people have to be told.
 import logging
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.revisions import Position
 from gatepass.registry.storage.tables import audit_events, revisions
 
@@ -19,14 +19,13 @@ _ACTION = "history.shortened"
 _log = logging.getLogger("gatepass.history")
 
 
-def note_parted(session: Session, node: Subject, copy: Position, there: Position) -> bool:
-    """Report that *node*'s copy was at a position which the registry, now at *there*, doesn't know;
-    within ``counting``.
+def note_parted(write: Write, node: Subject, copy: Position, there: Position) -> bool:
+    """Report that *node*'s copy was at a position which the registry, now at *there*, doesn't know.
 
     Returns:
         Whether a history was shortened. A copy that is merely older than what is kept is no news.
     """
-    kept = session.execute(select(func.min(revisions.c.number))).scalar_one_or_none()
+    kept = write.session.execute(select(func.min(revisions.c.number))).scalar_one_or_none()
     if kept is None or copy[0] < kept:
         return False
     _log.error(
@@ -35,7 +34,7 @@ def note_parted(session: Session, node: Subject, copy: Position, there: Position
         *(*copy, *there),
     )
     log.record(
-        session,
+        write,
         Actor.system(),
         _ACTION,
         node,
@@ -46,9 +45,9 @@ def note_parted(session: Session, node: Subject, copy: Position, there: Position
     return True
 
 
-def times_shortened(session: Session) -> int:
+def times_shortened(reading: Reading) -> int:
     """How often that has been reported."""
     table = audit_events.c
-    return session.execute(
+    return reading.session.execute(
         select(func.count()).where(table.company_id.is_(None), table.action == _ACTION)
     ).scalar_one()

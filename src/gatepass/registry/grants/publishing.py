@@ -8,11 +8,11 @@ which revision is kept in ``changed_records``: followers read on from there.
 from collections.abc import Sequence
 
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from gatepass.core import grants
 from gatepass.core.errors import NotFound
 from gatepass.core.grants import CompanyRules, Grant, Holder
+from gatepass.registry.storage.database import Change, Reading
 from gatepass.verify.grant_file import REMOVE, UPSERT
 
 _UPSERT = {table: text(statement) for table, statement in UPSERT.items()}
@@ -27,73 +27,71 @@ _SELECT = {
 }
 
 
-def publish(session: Session, record: Grant | Holder | CompanyRules) -> None:
+def publish(change: Change, record: Grant | Holder | CompanyRules) -> None:
     """Put what follows from a change where decisions read it, as of this transaction's revision."""
-    _publish(session, _TABLES[type(record)], [record])
+    _publish(change, _TABLES[type(record)], [record])
 
 
-def publish_grants(session: Session, records: Sequence[Grant]) -> None:
+def publish_grants(change: Change, records: Sequence[Grant]) -> None:
     """Publish many grants at once."""
-    _publish(session, "grants", records)
+    _publish(change, "grants", records)
 
 
-def withdraw_grants(session: Session, ids: Sequence[str]) -> None:
+def withdraw_grants(change: Change, ids: Sequence[str]) -> None:
     """Remove grants, as of this transaction's revision: their texts are then unknown.
 
     For what can't be used any more and whose past use nobody asks about; what was deactivated by
     someone stays, so that it goes on being refused for that reason.
     """
     if ids:
-        session.execute(_REMOVE["grants"], [{"id": each} for each in ids])
-        _note(session, "grants", ids)
+        change.session.execute(_REMOVE["grants"], [{"id": each} for each in ids])
+        _note(change, "grants", ids)
 
 
-def published_grant(session: Session, credential: str) -> Grant | None:
+def published_grant(reading: Reading, credential: str) -> Grant | None:
     """The grant of a credential id as decisions read it."""
-    record = _record(session, "grants", credential)
+    record = _record(reading, "grants", credential)
     return None if record is None else grants.decode_grant(record)
 
 
-def published_holder(session: Session, user: str) -> Holder | None:
+def published_holder(reading: Reading, user: str) -> Holder | None:
     """A user's state and role as decisions read them."""
-    record = _record(session, "holders", user)
+    record = _record(reading, "holders", user)
     return None if record is None else grants.decode_holder(record)
 
 
-def published_rules(session: Session, company: str) -> CompanyRules:
+def published_rules(reading: Reading, company: str) -> CompanyRules:
     """A company's rules as decisions read them.
 
     Raises:
         NotFound: there is no such company.
     """
-    record = _record(session, "company_rules", company)
+    record = _record(reading, "company_rules", company)
     if record is None:
         raise NotFound("There is no such company.")
     return grants.decode_company(record)
 
 
-def _publish(
-    session: Session, table: str, records: Sequence[Grant | Holder | CompanyRules]
-) -> None:
+def _publish(change: Change, table: str, records: Sequence[Grant | Holder | CompanyRules]) -> None:
     if not records:
         return
-    revision = session.info["revision"]
-    session.execute(
+    revision = change.revision
+    change.session.execute(
         _UPSERT[table],
         [{"id": each.id, "record": grants.encode(each), "revision": revision} for each in records],
     )
-    _note(session, table, [each.id for each in records])
+    _note(change, table, [each.id for each in records])
 
 
-def _note(session: Session, table: str, ids: Sequence[str]) -> None:
-    revision = session.info["revision"]
-    session.execute(
+def _note(change: Change, table: str, ids: Sequence[str]) -> None:
+    revision = change.revision
+    change.session.execute(
         _CHANGED, [{"revision": revision, "record_table": table, "id": each} for each in ids]
     )
 
 
-def _record(session: Session, table: str, key: str) -> bytes | None:
-    found: bytes | None = session.execute(_SELECT[table], {"id": key}).scalar_one_or_none()
+def _record(reading: Reading, table: str, key: str) -> bytes | None:
+    found: bytes | None = reading.session.execute(_SELECT[table], {"id": key}).scalar_one_or_none()
     return found
 
 

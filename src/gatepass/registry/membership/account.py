@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor, Subject
@@ -21,7 +20,7 @@ from gatepass.registry.grants.authorization import standing
 from gatepass.registry.input.text import read_label
 from gatepass.registry.membership import password_resets, pending_email_changes
 from gatepass.registry.membership.pending_email_changes import EmailChange
-from gatepass.registry.storage.database import Committed
+from gatepass.registry.storage.database import Change, Committed, Reading, Write
 from gatepass.registry.storage.tables import users
 
 
@@ -45,27 +44,27 @@ class Account:
     email_change: EmailChange | None
 
 
-def get(session: Session, actor: Actor) -> Account:
+def get(reading: Reading, actor: Actor) -> Account:
     """The actor's own.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for anything but a login token.
     """
     require_person(actor)
-    row = _row(session, actor)
+    row = _row(reading, actor)
     return Account(
         id=row.id,
         name=row.name,
         email=row.email,
         last_sign_in_at=row.last_sign_in_at,
         second_factor=row.totp_sealed is not None,
-        recovery_codes_left=second_factor.recovery_codes_left(session, row.id),
-        second_factor_required=totp_policy.required(session, row.company_id),
-        email_change=pending_email_changes.pending(session, row.id),
+        recovery_codes_left=second_factor.recovery_codes_left(reading, row.id),
+        second_factor_required=totp_policy.required(reading, row.company_id),
+        email_change=pending_email_changes.pending(reading, row.id),
     )
 
 
-def rename(session: Session, actor: Actor, name: str, *, former: str | None = None) -> None:
+def rename(change: Change, actor: Actor, name: str, *, former: str | None = None) -> None:
     """Change one's own name. The same name is no change.
 
     Args:
@@ -77,17 +76,17 @@ def rename(session: Session, actor: Actor, name: str, *, former: str | None = No
         Conflict: ``changed_meanwhile``; ``current`` is the name as it is now.
     """
     require_person(actor)
-    actor = standing(session, actor)
+    actor = standing(change, actor)
     read_label("name", name)
-    row = _row(session, actor)
+    row = _row(change, actor)
     if former is not None and row.name != former:
         raise Conflict(
             "Your name was changed meanwhile.", reason="changed_meanwhile", current=row.name
         )
     if name == row.name:
         return
-    session.execute(update(users).where(users.c.id == row.id).values(name=name))
-    _record(session, actor, "renamed", row, name, before={"name": row.name}, after={"name": name})
+    change.session.execute(update(users).where(users.c.id == row.id).values(name=name))
+    _record(change, actor, "renamed", row, name, before={"name": row.name}, after={"name": name})
 
 
 def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -> Committed[int]:
@@ -101,42 +100,42 @@ def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -
         InvalidInput: for ``current_password``, or for ``password``, the new one.
     """
     require_person(actor)
-    with proving.database.reading(proving.now()) as session:
-        row = _row(session, actor)
-        _check_rules(session, row, new)
+    with proving.database.read(proving.now()) as reading:
+        row = _row(reading, actor)
+        _check_rules(reading, row, new)
     # Before hashing: else wrong passwords would keep the processors busy for as long as one likes.
     proving.begin(row, actor)
     kept = passwords.hash(new, hasher=proving.hasher)
 
-    def change(session: Session, actor: Actor, row: Row[Any]) -> int:
+    def make(change: Change, actor: Actor, row: Row[Any]) -> int:
         # The second factor that let a short one pass may be gone by now.
-        _check_rules(session, row, new)
-        session.execute(update(users).where(users.c.id == row.id).values(password_hash=kept))
-        ended = sessions.deactivate_others(session, actor)
-        password_resets.end_links(session, actor, row.id)
-        pending_email_changes.end_pending(session, actor, row.id)
+        _check_rules(change, row, new)
+        change.session.execute(update(users).where(users.c.id == row.id).values(password_hash=kept))
+        ended = sessions.deactivate_others(change, actor)
+        password_resets.end_links(change, actor, row.id)
+        pending_email_changes.end_pending(change, actor, row.id)
         after = {"authentications_ended": ended}
-        _record(session, actor, "password_changed", row, row.name, after=after)
+        _record(change, actor, "password_changed", row, row.name, after=after)
         return ended
 
-    return proving.proven(actor, change, password=current)
+    return proving.proven(actor, make, password=current)
 
 
-def _row(session: Session, actor: Actor) -> Row[Any]:
-    return session.execute(select(users).where(users.c.id == actor.user)).one()
+def _row(reading: Reading, actor: Actor) -> Row[Any]:
+    return reading.session.execute(select(users).where(users.c.id == actor.user)).one()
 
 
-def _check_rules(session: Session, row: Row[Any], password: str) -> None:
+def _check_rules(reading: Reading, row: Row[Any], password: str) -> None:
     passwords.check_rules(
         password,
         email=row.email,
-        company_name=companies.get(session, row.company_id).name,
+        company_name=companies.get(reading, row.company_id).name,
         second_factor=row.totp_sealed is not None,
     )
 
 
 def _record(
-    session: Session,
+    write: Write,
     actor: Actor,
     what: str,
     row: Row[Any],
@@ -144,7 +143,7 @@ def _record(
     **changed: dict[str, Any],
 ) -> None:
     log.record(
-        session,
+        write,
         actor,
         f"user.{what}",
         Subject("user", row.id, name),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import EMAIL_CHANGE
 from gatepass.core.display_text import isolated
@@ -22,6 +21,7 @@ from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.membership import email_changes, invitations, password_resets
 from gatepass.registry.membership.single_use_links import followed, new_link, require_admitted
+from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.tables import companies
 from gatepass.registry.storage.tables import email_changes as table
 from gatepass.registry.storage.tables import users as users_table
@@ -80,34 +80,34 @@ class Offer:
     expires_at: int
 
 
-def make_link(session: Session, change_id: str) -> LetterWithLink | None:
+def make_link(write: Write, change_id: str) -> LetterWithLink | None:
     """Make the link, as the mail goes out; None if the change isn't good any more."""
-    row = session.execute(_STORED.where(table.c.id == change_id)).one_or_none()
-    if row is None or not _stands(session, row):
+    row = write.session.execute(_STORED.where(table.c.id == change_id)).one_or_none()
+    if row is None or not _stands(write, row):
         return None
-    holder = by_email(session, row.email)
+    holder = by_email(write, row.email)
     if holder is not None and holder.id != row.user_id and holder.company == row.company_id:
         return None
     return LetterWithLink(
         letter=_letter(row),
         expires_at=row.expires_at,
-        token=new_link(session, table, row.id, EMAIL_CHANGE),
+        token=new_link(write, table, row.id, EMAIL_CHANGE),
         address_taken=holder is not None and holder.id != row.user_id,
     )
 
 
-def notice(session: Session, subject: str) -> Letter | None:
+def notice(reading: Reading, subject: str) -> Letter | None:
     """What the mail to the former address tells.
 
     Args:
         subject: as ``email_changes.tell_former_address`` named it.
     """
     change_id = subject.rpartition(":")[2]
-    row = session.execute(_STORED.where(table.c.id == change_id)).one_or_none()
+    row = reading.session.execute(_STORED.where(table.c.id == change_id)).one_or_none()
     return None if row is None else _letter(row)
 
 
-def look(session: Session, token: str, address: str | None) -> Offer:
+def look(reading: Reading, token: str, address: str | None) -> Offer:
     """See what a link does, without using it up: mail scanners open links too.
 
     Args:
@@ -117,11 +117,11 @@ def look(session: Session, token: str, address: str | None) -> Offer:
         BrokenLink: ``email_change_broken``, whatever is wrong with it.
         Forbidden: ``company_address_not_allowed``; it is good, but not from there.
     """
-    row = _good(session, token, address)
+    row = _good(reading, token, address)
     return Offer(_letter(row), row.expires_at)
 
 
-def use(session: Session, token: str, address: str | None) -> User:
+def use(write: Write, token: str, address: str | None) -> User:
     """Change the address, once. Sign-ins and the second factor stay; links to set a new password
     that went to the former address end.
 
@@ -132,15 +132,15 @@ def use(session: Session, token: str, address: str | None) -> User:
         BrokenLink: ``email_change_broken``, whatever is wrong with the link.
         Forbidden: ``company_address_not_allowed``.
     """
-    row = _good(session, token, address)
+    row = _good(write, token, address)
     # The link is the credential of whoever follows it.
     actor = Actor(
         "user", row.company_id, row.user_id, row.user_name, frozenset(), row.link_id, address
     )
-    return _change(session, actor, get(session, row.user_id), row.id, row.email)
+    return _change(write, actor, get(write, row.user_id), row.id, row.email)
 
 
-def change_at_once(session: Session, actor: Actor, user_id: str, email: str) -> User:
+def change_at_once(write: Write, actor: Actor, user_id: str, email: str) -> User:
     """Change an address without a link: on the server, for someone who reads no mail any more.
 
     The former address is told.
@@ -154,7 +154,7 @@ def change_at_once(session: Session, actor: Actor, user_id: str, email: str) -> 
     """
     if actor.kind != "command line":
         actor.require_operator()
-    user = get(session, user_id)
+    user = get(write, user_id)
     email = read_email("email", email)
     if user.status != "active":
         raise Conflict(
@@ -162,26 +162,24 @@ def change_at_once(session: Session, actor: Actor, user_id: str, email: str) -> 
             reason="user_deactivated",
         )
     email_changes.require_other(user, email)
-    holder = by_email(session, email)
+    holder = by_email(write, email)
     if holder is not None and holder.id != user.id:
         raise Conflict(f"{email} has an account already.", reason="email_taken")
-    invitations.require_free(session, user.company, email, user=user.id)
-    return _change(session, actor, user, email_changes.keep(session, actor, user, email), email)
+    invitations.require_free(write, user.company, email, user=user.id)
+    return _change(write, actor, user, email_changes.keep(write, actor, user, email), email)
 
 
-def _change(session: Session, actor: Actor, user: User, change_id: str, email: str) -> User:
-    session.execute(
-        update(table).where(table.c.id == change_id).values(used_at=session.info["now"])
-    )
-    session.execute(
+def _change(write: Write, actor: Actor, user: User, change_id: str, email: str) -> User:
+    write.session.execute(update(table).where(table.c.id == change_id).values(used_at=write.now))
+    write.session.execute(
         update(users_table)
         .where(users_table.c.id == user.id)
         .values(email=email, email_folded=fold_email(email))
     )
-    password_resets.end_links(session, actor, user.id)
-    email_changes.tell_former_address(session, CHANGED_MAIL, change_id, user)
+    password_resets.end_links(write, actor, user.id)
+    email_changes.tell_former_address(write, CHANGED_MAIL, change_id, user)
     log.record(
-        session,
+        write,
         actor,
         "user.email_changed",
         Subject("user", user.id, user.name),
@@ -189,15 +187,15 @@ def _change(session: Session, actor: Actor, user: User, change_id: str, email: s
         before={"email": user.email},
         after={"email": email},
     )
-    return get(session, user.id)
+    return get(write, user.id)
 
 
-def _good(session: Session, token: str, address: str | None) -> Row[Any]:
-    row = followed(session, _STORED, table, token)
+def _good(reading: Reading, token: str, address: str | None) -> Row[Any]:
+    row = followed(reading, _STORED, table, token)
     if row is None:
         raise BrokenLink(BROKEN, reason="email_change_broken")
-    stands = _stands(session, row)
-    holder = by_email(session, row.email)
+    stands = _stands(reading, row)
+    holder = by_email(reading, row.email)
     if not stands or (holder is not None and holder.id != row.user_id):
         raise BrokenLink(
             BROKEN,
@@ -205,29 +203,29 @@ def _good(session: Session, token: str, address: str | None) -> Row[Any]:
             company=row.company_name,
             address_taken=stands and holder is not None and holder.company != row.company_id,
         )
-    require_admitted(session, row.company_id, address)
+    require_admitted(reading, row.company_id, address)
     return row
 
 
-def _stands(session: Session, row: Row[Any]) -> bool:
+def _stands(reading: Reading, row: Row[Any]) -> bool:
     """Whether the change stands: all of it looked at now, whatever was true when it was made."""
-    user = get(session, row.user_id)
-    rules = published_rules(session, user.company)
+    user = get(reading, row.user_id)
+    rules = published_rules(reading, user.company)
     return (
         row.used_at is None
         and row.deactivated_at is None
-        and session.info["now"] < row.expires_at
+        and reading.now < row.expires_at
         and user.status == "active"
         and rules.active
         and user.email == row.former_email
-        and (row.requested_by == user.id or _still_may(session, row.requested_by, user))
+        and (row.requested_by == user.id or _still_may(reading, row.requested_by, user))
     )
 
 
-def _still_may(session: Session, requester: str, user: User) -> bool:
+def _still_may(reading: Reading, requester: str, user: User) -> bool:
     """Whether somebody may still have this colleague's address changed."""
-    granted = published_rules(session, user.company).roles.get(user.role, frozenset())
-    return not user.operator and still_holds(session, requester, {"users:manage", *granted})
+    granted = published_rules(reading, user.company).roles.get(user.role, frozenset())
+    return not user.operator and still_holds(reading, requester, {"users:manage", *granted})
 
 
 def _letter(row: Row[Any]) -> Letter:

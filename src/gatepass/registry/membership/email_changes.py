@@ -10,7 +10,6 @@ from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Row, func, insert, select
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
@@ -28,7 +27,7 @@ from gatepass.registry.membership.pending_email_changes import (
     pending,
     record,
 )
-from gatepass.registry.storage.database import Committed
+from gatepass.registry.storage.database import Change, Committed, Reading, Write
 from gatepass.registry.storage.database_time import AHEAD_MS
 from gatepass.registry.storage.tables import email_changes
 
@@ -64,14 +63,14 @@ def request_own(
     require_person(actor)
     email = read_email("email", email)
 
-    def begin(session: Session, actor: Actor, row: Row[Any]) -> EmailChange:
-        return _begin(session, actor, users.user_of(row), email)
+    def begin(write: Write, actor: Actor, row: Row[Any]) -> EmailChange:
+        return _begin(write, actor, users.user_of(row), email)
 
     return proving.proven(actor, begin, password=password)
 
 
 def request(
-    session: Session,
+    change: Change,
     actor: Actor,
     user_id: str,
     *,
@@ -95,25 +94,25 @@ def request(
             somebody of the company.
         TooManyAttempts: too many changes were asked for lately.
     """
-    actor, user = require_changeable(session, actor, user_id)
+    actor, user = require_changeable(change, actor, user_id)
     user_changes.require_unchanged(user, if_match)
-    return _begin(session, actor, user, read_email("email", email))
+    return _begin(change, actor, user, read_email("email", email))
 
 
-def require_changeable(session: Session, actor: Actor, user_id: str) -> tuple[Actor, User]:
+def require_changeable(reading: Reading, actor: Actor, user_id: str) -> tuple[Actor, User]:
     """The actor as of now, and the user, if the actor may have their address changed.
 
     Raises:
         Forbidden, NotFound, Conflict: as ``request`` says.
     """
-    actor, user = user_changes.changeable(session, actor, user_id)
+    actor, user = user_changes.changeable(reading, actor, user_id)
     if user.id == actor.user:
         raise Conflict(
             "Your own e-mail address is changed in My account, with your password.",
             reason="own_email",
             current=user,
         )
-    user_changes.require_not_above(session, actor, user)
+    user_changes.require_not_above(reading, actor, user)
     if user.operator:
         # Not even by another operator: who has the mailbox can set a new password.
         raise OperatorEmailForbidden(
@@ -129,7 +128,7 @@ def require_changeable(session: Session, actor: Actor, user_id: str) -> tuple[Ac
     return actor, user
 
 
-def cancel_own(session: Session, actor: Actor) -> User:
+def cancel_own(change: Change, actor: Actor) -> User:
     """End the change of one's own address that waits, whoever asked for it. Repeating it changes
     nothing.
 
@@ -137,28 +136,28 @@ def cancel_own(session: Session, actor: Actor) -> User:
         Forbidden: ``signed_in_user_required`` for anything but a login token.
     """
     require_person(actor)
-    actor = standing(session, actor)
-    end_pending(session, actor, str(actor.user))
-    return users.get(session, str(actor.user))
+    actor = standing(change, actor)
+    end_pending(change, actor, str(actor.user))
+    return users.get(change, str(actor.user))
 
 
-def cancel(session: Session, actor: Actor, user_id: str) -> User:
+def cancel(change: Change, actor: Actor, user_id: str) -> User:
     """End the change of a colleague's address that waits. Repeating it changes nothing.
 
     Raises:
         Forbidden, NotFound, Conflict: as ``request`` says.
     """
-    actor, user = require_changeable(session, actor, user_id)
-    end_pending(session, actor, user.id)
+    actor, user = require_changeable(change, actor, user_id)
+    end_pending(change, actor, user.id)
     return user
 
 
-def keep(session: Session, actor: Actor, user: User, email: str) -> str:
+def keep(write: Write, actor: Actor, user: User, email: str) -> str:
     """Keep what is to become of a user's address, in place of what waited; the record's id."""
-    end_pending(session, actor, user.id)
-    now: int = session.info["now"]
+    end_pending(write, actor, user.id)
+    now = write.now
     change_id = new_id("eml")
-    session.execute(
+    write.session.execute(
         insert(email_changes),
         {
             "id": change_id,
@@ -174,16 +173,16 @@ def keep(session: Session, actor: Actor, user: User, email: str) -> str:
     return change_id
 
 
-def tell_former_address(session: Session, kind: str, change_id: str, user: User) -> None:
+def tell_former_address(write: Write, kind: str, change_id: str, user: User) -> None:
     """Have mail sent to the address that *user* has now. Whatever becomes of the change, it goes
     out: so it isn't about the change's own id, like the link, but about *kind* and that."""
     outbox.enqueue(
-        session,
+        write,
         kind=kind,
         subject=f"{kind}:{change_id}",
         company=user.company,
         recipient=user.email,
-        expires_at=session.info["now"] + NOTICE_LIFETIME_MS,
+        expires_at=write.now + NOTICE_LIFETIME_MS,
     )
 
 
@@ -193,35 +192,35 @@ def require_other(user: User, email: str) -> None:
         raise InvalidInput([("email", "Must be another address than the present one.")])
 
 
-def _begin(session: Session, actor: Actor, user: User, email: str) -> EmailChange:
+def _begin(write: Write, actor: Actor, user: User, email: str) -> EmailChange:
     require_other(user, email)
-    invitations.require_free(session, user.company, email, user=user.id)
-    _require_few(session, user)
-    change_id = keep(session, actor, user, email)
+    invitations.require_free(write, user.company, email, user=user.id)
+    _require_few(write, user)
+    change_id = keep(write, actor, user, email)
     outbox.enqueue(
-        session,
+        write,
         kind=LINK_MAIL,
         subject=change_id,
         company=user.company,
         recipient=email,
-        expires_at=session.info["now"] + LIFETIME_MS,
+        expires_at=write.now + LIFETIME_MS,
     )
-    tell_former_address(session, REQUESTED_MAIL, change_id, user)
-    record(session, actor, "requested", user, email)
-    made = pending(session, user.id)
+    tell_former_address(write, REQUESTED_MAIL, change_id, user)
+    record(write, actor, "requested", user, email)
+    made = pending(write, user.id)
     assert made is not None
     return made
 
 
-def _require_few(session: Session, user: User) -> None:
-    now: int = session.info["now"]
+def _require_few(reading: Reading, user: User) -> None:
+    now = reading.now
     table = email_changes.c
     lately = select(func.count(), func.min(table.created_at)).where(
         table.user_id == user.id,
         table.created_at > now - _HOUR_MS,
         table.created_at <= now + AHEAD_MS,
     )
-    number, first = session.execute(lately).one()
+    number, first = reading.session.execute(lately).one()
     if number >= MOST_AN_HOUR:
         wait_s = max(1, -((now - _HOUR_MS - first) // 1000))
         raise TooManyAttempts(wait_s, "Too many changes were requested for this user.")

@@ -10,7 +10,6 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from sqlalchemy import Row, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import INVITATION, new_id
 from gatepass.core.errors import BrokenLink, InvalidInput
@@ -25,7 +24,7 @@ from gatepass.registry.input.text import Problems, label_problem
 from gatepass.registry.membership import outbox
 from gatepass.registry.membership.invitations import STORED, status_of
 from gatepass.registry.membership.single_use_links import followed, new_link, require_admitted
-from gatepass.registry.storage.database import Committed, Database
+from gatepass.registry.storage.database import Change, Committed, Database, Reading, Write
 from gatepass.registry.storage.tables import invitations
 from gatepass.registry.storage.tables import users as users_table
 
@@ -60,19 +59,19 @@ class Letter:
     address_taken: bool
 
 
-def make_link(session: Session, invitation_id: str) -> Letter | None:
+def make_link(write: Write, invitation_id: str) -> Letter | None:
     """Make the link, as the mail goes out; None if the invitation isn't good any more."""
-    row = session.execute(STORED.where(invitations.c.id == invitation_id)).one_or_none()
-    if row is None or not _stands(session, row):
+    row = write.session.execute(STORED.where(invitations.c.id == invitation_id)).one_or_none()
+    if row is None or not _stands(write, row):
         return None
-    holder = users.by_email(session, row.email)
+    holder = users.by_email(write, row.email)
     if holder is not None and holder.company == row.company_id:
         return None
-    token = new_link(session, invitations, row.id, INVITATION)
+    token = new_link(write, invitations, row.id, INVITATION)
     return Letter(row.company_name, row.inviter_name, row.expires_at, token, holder is not None)
 
 
-def look(session: Session, token: str, address: str | None) -> Offer:
+def look(reading: Reading, token: str, address: str | None) -> Offer:
     """See what a link offers, without using it up: mail scanners open links too.
 
     Args:
@@ -82,7 +81,7 @@ def look(session: Session, token: str, address: str | None) -> Offer:
         BrokenLink: ``invitation_broken``, whatever is wrong with it.
         Forbidden: ``company_address_not_allowed``; it is good, but not from there.
     """
-    return _offer(_good(session, token, address))
+    return _offer(_good(reading, token, address))
 
 
 def accept(
@@ -107,26 +106,26 @@ def accept(
         InvalidInput: for ``name`` or ``password``; the link stays good.
         Unavailable: the database can't be used, or too many passwords are being hashed.
     """
-    with database.reading(now()) as session:
-        offer = look(session, token, address)
+    with database.read(now()) as reading:
+        offer = look(reading, token, address)
     _check_fields(offer, name, password)
     password_hash = passwords.hash(password, hasher=hasher)
-    with database.changing(now()) as change:
+    with database.write(now()) as change:
         # Hashing took a while: what was true before it counts for nothing now.
-        row = _good(change.session, token, address)
-        user = _let_in(change.session, row, name, password_hash, address)
+        row = _good(change, token, address)
+        user = _let_in(change, row, name, password_hash, address)
     return Committed(user, change.confirmed)
 
 
 def _let_in(
-    session: Session, row: Row[Any], name: str, password_hash: str, address: str | None
+    change: Change, row: Row[Any], name: str, password_hash: str, address: str | None
 ) -> User:
-    outbox.drop(session, row.id)
+    outbox.drop(change, row.id)
     user_id = new_id("usr")
     # What a newcomer does first is to make themselves, with the link as their credential.
     newcomer = Actor("user", row.company_id, user_id, name, frozenset(), row.link_id, address)
     user = users.add(
-        session,
+        change,
         newcomer,
         company=row.company_id,
         email=row.email,
@@ -135,13 +134,13 @@ def _let_in(
         password_hash=password_hash,
         user_id=user_id,
     )
-    session.execute(
+    change.session.execute(
         update(invitations)
         .where(invitations.c.id == row.id)
-        .values(accepted_at=session.info["now"], accepted_by=user_id)
+        .values(accepted_at=change.now, accepted_by=user_id)
     )
     log.record(
-        session,
+        change,
         newcomer,
         "invitation.accepted",
         Subject("invitation", row.id, row.email),
@@ -163,12 +162,12 @@ def _check_fields(offer: Offer, name: str, password: str) -> None:
     problems.settle()
 
 
-def _good(session: Session, token: str, address: str | None) -> Row[Any]:
-    row = followed(session, STORED, invitations, token)
+def _good(reading: Reading, token: str, address: str | None) -> Row[Any]:
+    row = followed(reading, STORED, invitations, token)
     if row is None:
         raise BrokenLink(BROKEN, reason="invitation_broken")
-    stands = _stands(session, row)
-    holder = users.by_email(session, row.email)
+    stands = _stands(reading, row)
+    holder = users.by_email(reading, row.email)
     if not stands or holder is not None:
         elsewhere = holder is not None and holder.company != row.company_id
         # Told to the mailbox alone: a link that was handed over has been in the inviter's hands.
@@ -176,33 +175,33 @@ def _good(session: Session, token: str, address: str | None) -> Row[Any]:
         raise BrokenLink(
             BROKEN,
             reason="invitation_broken",
-            whom=_whom_to_ask(session, row),
+            whom=_whom_to_ask(reading, row),
             company=row.company_name,
             address_taken=told,
         )
-    require_admitted(session, row.company_id, address)
+    require_admitted(reading, row.company_id, address)
     return row
 
 
-def _stands(session: Session, row: Row[Any]) -> bool:
+def _stands(reading: Reading, row: Row[Any]) -> bool:
     """Whether the offer stands: all of it looked at now, whatever was true when it was made."""
-    rules = published_rules(session, row.company_id)
+    rules = published_rules(reading, row.company_id)
     granted = rules.roles.get(row.role)
     return (
-        status_of(row, session.info["now"]) == "pending"
+        status_of(row, reading.now) == "pending"
         and rules.active
         and granted is not None
-        and still_holds(session, row.invited_by, granted)
+        and still_holds(reading, row.invited_by, granted)
     )
 
 
-def _whom_to_ask(session: Session, row: Row[Any]) -> str | None:
+def _whom_to_ask(reading: Reading, row: Row[Any]) -> str | None:
     """The inviter, or an administrator if they have left."""
-    inviter = published_holder(session, row.invited_by)
+    inviter = published_holder(reading, row.invited_by)
     if inviter is not None and inviter.active:
         return str(row.inviter_name)
     table = users_table.c
-    name: str | None = session.execute(
+    name: str | None = reading.session.execute(
         select(table.name)
         .where(
             table.company_id == row.company_id,

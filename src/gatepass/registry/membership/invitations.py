@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Row, insert, select, tuple_, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import INVITATION, new_id
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -20,6 +19,7 @@ from gatepass.registry.input.text import storable
 from gatepass.registry.membership import outbox
 from gatepass.registry.membership.outbox import Undelivered
 from gatepass.registry.membership.single_use_links import new_link
+from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import companies, invitations
 from gatepass.registry.storage.tables import users as users_table
@@ -68,9 +68,7 @@ class Invitation:
         return None if self.mail is None else self.mail.trouble
 
 
-def create(
-    session: Session, actor: Actor, *, email: str, role: str, lifetime_ms: int
-) -> Invitation:
+def create(change: Change, actor: Actor, *, email: str, role: str, lifetime_ms: int) -> Invitation:
     """Invite *email* into the actor's company. The mail goes out afterwards.
 
     Args:
@@ -84,13 +82,13 @@ def create(
             ``invitation_pending``: it has invited it already. That another company has a user with
             that address is told to whoever gets the mail, and to nobody else.
     """
-    actor, inviter, company = _manager(session, actor)
+    actor, inviter, company = _manager(change, actor)
     email = read_email("email", email)
-    users.require_grantable(session, actor, company, role)
-    require_free(session, company, email)
-    now: int = session.info["now"]
+    users.require_grantable(change, actor, company, role)
+    require_free(change, company, email)
+    now = change.now
     invitation_id = new_id("inv")
-    session.execute(
+    change.session.execute(
         insert(invitations),
         {
             "id": invitation_id,
@@ -103,13 +101,13 @@ def create(
             "expires_at": now + lifetime_ms,
         },
     )
-    row = _find(session, actor, invitation_id)
-    _send(session, row)
-    _record(session, actor, "created", row, after={"email": email, "role": role})
-    return _invitation(session, row)
+    row = _find(change, actor, invitation_id)
+    _send(change, row)
+    _record(change, actor, "created", row, after={"email": email, "role": role})
+    return _invitation(change, row)
 
 
-def get(session: Session, actor: Actor, invitation_id: str) -> Invitation:
+def get(reading: Reading, actor: Actor, invitation_id: str) -> Invitation:
     """One invitation.
 
     Raises:
@@ -117,11 +115,11 @@ def get(session: Session, actor: Actor, invitation_id: str) -> Invitation:
         NotFound: there is none of that id in the company.
     """
     actor.require("users:manage")
-    return _invitation(session, _find(session, actor, invitation_id))
+    return _invitation(reading, _find(reading, actor, invitation_id))
 
 
 def list_(
-    session: Session, actor: Actor, *, limit: int | None = None, cursor: str | None = None
+    reading: Reading, actor: Actor, *, limit: int | None = None, cursor: str | None = None
 ) -> Page[Invitation]:
     """The company's invitations, newest first.
 
@@ -137,16 +135,16 @@ def list_(
         wanted.append(table.company_id == actor.company)
     if after is not None:
         wanted.append(tuple_(table.created_at, table.id) < tuple_(after.number, after.id))
-    rows = session.execute(
+    rows = reading.session.execute(
         STORED.where(*wanted).order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
     ).all()
     page = rows[:limit]
     more = str(Cursor(page[-1].created_at, page[-1].id)) if len(rows) > limit else None
-    waiting = outbox.undelivered(session, [row.id for row in page])
-    return Page([_record_of(row, session.info["now"], waiting.get(row.id)) for row in page], more)
+    waiting = outbox.undelivered(reading, [row.id for row in page])
+    return Page([_record_of(row, reading.now, waiting.get(row.id)) for row in page], more)
 
 
-def resend(session: Session, actor: Actor, invitation_id: str, *, lifetime_ms: int) -> Invitation:
+def resend(change: Change, actor: Actor, invitation_id: str, *, lifetime_ms: int) -> Invitation:
     """Send a new link, good for *lifetime_ms* from now. The old one is dead at once.
 
     Whoever sends it again vouches for it from now on: so an invitation whose inviter has left is
@@ -158,14 +156,14 @@ def resend(session: Session, actor: Actor, invitation_id: str, *, lifetime_ms: i
         Conflict: ``invitation_ended``: it was accepted or deactivated; ``role_gone``;
             ``email_taken`` and ``invitation_pending`` as for a new one.
     """
-    actor, before, row = _renew(session, actor, invitation_id, lifetime_ms)
-    _send(session, row)
-    _record(session, actor, "resent", row, before=before, after=_validity(row))
-    return _invitation(session, row)
+    actor, before, row = _renew(change, actor, invitation_id, lifetime_ms)
+    _send(change, row)
+    _record(change, actor, "resent", row, before=before, after=_validity(row))
+    return _invitation(change, row)
 
 
 def take_link(
-    session: Session, actor: Actor, invitation_id: str, *, lifetime_ms: int, mail_server: bool
+    change: Change, actor: Actor, invitation_id: str, *, lifetime_ms: int, mail_server: bool
 ) -> tuple[Invitation, str]:
     """Make a link for the actor to hand over, where there is no mail server to send one.
 
@@ -183,18 +181,18 @@ def take_link(
         Conflict: ``link_goes_by_mail``, with a mail server; and as for ``resend``.
         Forbidden, NotFound: as for ``resend``.
     """
-    actor, before, row = _renew(session, actor, invitation_id, lifetime_ms)
+    actor, before, row = _renew(change, actor, invitation_id, lifetime_ms)
     if mail_server:
         raise Conflict(
             "The link goes to the invited address by mail. Resend it.", reason="link_goes_by_mail"
         )
-    _send(session, row, in_person=True)
-    token = new_link(session, invitations, row.id, INVITATION)
-    _record(session, actor, "link_taken", row, before=before, after=_validity(row))
-    return _invitation(session, row), token
+    _send(change, row, in_person=True)
+    token = new_link(change, invitations, row.id, INVITATION)
+    _record(change, actor, "link_taken", row, before=before, after=_validity(row))
+    return _invitation(change, row), token
 
 
-def deactivate(session: Session, actor: Actor, invitation_id: str) -> Invitation:
+def deactivate(change: Change, actor: Actor, invitation_id: str) -> Invitation:
     """End an invitation for good; its link is dead at once. Repeating it changes nothing.
 
     Raises:
@@ -202,39 +200,39 @@ def deactivate(session: Session, actor: Actor, invitation_id: str) -> Invitation
         NotFound: there is none of that id in the company.
         Conflict: ``invitation_ended``: it was accepted; then there is a user to deactivate.
     """
-    actor, _, _ = _manager(session, actor)
-    row = _find(session, actor, invitation_id)
+    actor, _, _ = _manager(change, actor)
+    row = _find(change, actor, invitation_id)
     if row.accepted_at is not None:
         raise Conflict("This invitation is accepted already.", reason="invitation_ended")
     if row.deactivated_at is None:
-        now: int = session.info["now"]
-        outbox.drop(session, row.id)
-        session.execute(
+        now = change.now
+        outbox.drop(change, row.id)
+        change.session.execute(
             update(invitations)
             .where(invitations.c.id == row.id)
             .values(deactivated_at=now, deactivated_by=actor.user, deactivated_by_name=actor.name)
         )
-        row = _find(session, actor, invitation_id)
+        row = _find(change, actor, invitation_id)
         _record(
-            session,
+            change,
             actor,
             "deactivated",
             row,
             before={"deactivated_at": None},
             after={"deactivated_at": now},
         )
-    return _invitation(session, row)
+    return _invitation(change, row)
 
 
-def mail_delivered(session: Session, invitation_id: str, *, demo: bool) -> None:
+def mail_delivered(write: Write, invitation_id: str, *, demo: bool) -> None:
     """Note that the mail server has taken the mail with the link; in the demo, its mail page."""
-    now: int = session.info["now"]
-    session.execute(
+    now = write.now
+    write.session.execute(
         update(invitations).where(invitations.c.id == invitation_id).values(delivered_at=now)
     )
-    row = _find(session, Actor.system(), invitation_id)
+    row = _find(write, Actor.system(), invitation_id)
     after = {"delivered_at": now} | ({"demo": True} if demo else {})
-    _record(session, Actor.system(), "delivered", row, after=after)
+    _record(write, Actor.system(), "delivered", row, after=after)
 
 
 def status_of(row: Row[Any], now: int) -> Status:
@@ -247,29 +245,29 @@ def status_of(row: Row[Any], now: int) -> Status:
 
 
 def _renew(
-    session: Session, actor: Actor, invitation_id: str, lifetime_ms: int
+    change: Change, actor: Actor, invitation_id: str, lifetime_ms: int
 ) -> tuple[Actor, dict[str, Any], Row[Any]]:
     """Make the invitation good for *lifetime_ms* from now, on the actor's word and without a link.
 
     Returns:
         The actor as of now, the validity it had before, and its row.
     """
-    actor, inviter, _ = _manager(session, actor)
-    row = _find(session, actor, invitation_id)
-    now: int = session.info["now"]
+    actor, inviter, _ = _manager(change, actor)
+    row = _find(change, actor, invitation_id)
+    now = change.now
     status = status_of(row, now)
     if status in ("accepted", "deactivated"):
         raise Conflict(f"This invitation is {status} already.", reason="invitation_ended")
     try:
-        users.require_grantable(session, actor, row.company_id, row.role)
+        users.require_grantable(change, actor, row.company_id, row.role)
     except InvalidInput:
         raise Conflict(
             "The role it was for is gone. Make a new invitation.", reason="role_gone"
         ) from None
-    require_free(session, row.company_id, row.email, but=row.id)
+    require_free(change, row.company_id, row.email, but=row.id)
     before = _validity(row)
-    outbox.drop(session, row.id)
-    session.execute(
+    outbox.drop(change, row.id)
+    change.session.execute(
         update(invitations)
         .where(invitations.c.id == row.id)
         .values(
@@ -280,7 +278,7 @@ def _renew(
             delivered_at=None,
         )
     )
-    return actor, before, _find(session, actor, invitation_id)
+    return actor, before, _find(change, actor, invitation_id)
 
 
 def _validity(row: Row[Any]) -> dict[str, Any]:
@@ -288,7 +286,7 @@ def _validity(row: Row[Any]) -> dict[str, Any]:
 
 
 def require_free(
-    session: Session, company: str, email: str, *, but: str = "", user: str = ""
+    reading: Reading, company: str, email: str, *, but: str = "", user: str = ""
 ) -> None:
     """See to it that nobody of the company has *email*, or is invited to.
 
@@ -302,9 +300,9 @@ def require_free(
     Raises:
         Conflict: ``email_taken``, ``invitation_pending``.
     """
-    holder = users.by_email(session, email)
+    holder = users.by_email(reading, email)
     table = invitations.c
-    pending = session.execute(
+    pending = reading.session.execute(
         select(table.id)
         .where(
             table.email_folded == fold_email(email),
@@ -312,7 +310,7 @@ def require_free(
             table.id != but,
             table.accepted_at.is_(None),
             table.deactivated_at.is_(None),
-            table.expires_at > session.info["now"],
+            table.expires_at > reading.now,
         )
         .limit(1)
     ).first()
@@ -325,10 +323,10 @@ def require_free(
         )
 
 
-def _manager(session: Session, actor: Actor) -> tuple[Actor, str, str]:
+def _manager(reading: Reading, actor: Actor) -> tuple[Actor, str, str]:
     """The actor as of now, their id and their company's."""
     actor.require_signed_in()
-    actor = standing(session, actor)
+    actor = standing(reading, actor)
     actor.require("users:manage")
     if actor.user is None or actor.company is None:
         # An invitation is somebody's: it counts as long as that person holds what it grants.
@@ -336,9 +334,9 @@ def _manager(session: Session, actor: Actor) -> tuple[Actor, str, str]:
     return actor, actor.user, actor.company
 
 
-def _send(session: Session, row: Row[Any], *, in_person: bool = False) -> None:
+def _send(write: Write, row: Row[Any], *, in_person: bool = False) -> None:
     outbox.enqueue(
-        session,
+        write,
         kind=MAIL_KIND,
         subject=row.id,
         company=row.company_id,
@@ -348,19 +346,19 @@ def _send(session: Session, row: Row[Any], *, in_person: bool = False) -> None:
     )
 
 
-def _find(session: Session, actor: Actor, invitation_id: str) -> Row[Any]:
+def _find(reading: Reading, actor: Actor, invitation_id: str) -> Row[Any]:
     wanted = [invitations.c.id == invitation_id]
     if actor.company is not None:
         wanted.append(invitations.c.company_id == actor.company)
     fit = storable(invitation_id)
-    row = session.execute(STORED.where(*wanted)).one_or_none() if fit else None
+    row = reading.session.execute(STORED.where(*wanted)).one_or_none() if fit else None
     if row is None:
         raise NotFound("There is no such invitation.")
     return row
 
 
 def _record(
-    session: Session,
+    write: Write,
     actor: Actor,
     verb: str,
     row: Row[Any],
@@ -370,7 +368,7 @@ def _record(
 ) -> None:
     subject = Subject("invitation", row.id, row.email)
     log.record(
-        session,
+        write,
         actor,
         f"invitation.{verb}",
         subject,
@@ -380,9 +378,9 @@ def _record(
     )
 
 
-def _invitation(session: Session, row: Row[Any]) -> Invitation:
-    waiting = outbox.undelivered(session, [row.id])
-    return _record_of(row, session.info["now"], waiting.get(row.id))
+def _invitation(reading: Reading, row: Row[Any]) -> Invitation:
+    waiting = outbox.undelivered(reading, [row.id])
+    return _record_of(row, reading.now, waiting.get(row.id))
 
 
 def _record_of(row: Row[Any], now: int, waiting: Undelivered | None) -> Invitation:

@@ -17,9 +17,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, insert, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import new_id
+from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.tables import outgoing_mail
 
 #: Whoever sends a mail and isn't heard of for so long counts as dead, and another tries.
@@ -65,7 +65,7 @@ class Undelivered:
 
 
 def enqueue(
-    session: Session,
+    write: Write,
     *,
     kind: str,
     subject: str,
@@ -80,9 +80,9 @@ def enqueue(
         expires_at: from when on (Unix ms) it would be of no use.
         in_person: no mail goes out: somebody hands the link over. It is only written down.
     """
-    drop(session, subject)
-    now: int = session.info["now"]
-    session.execute(
+    drop(write, subject)
+    now = write.now
+    write.session.execute(
         insert(outgoing_mail),
         {
             "id": new_id("mail"),
@@ -100,22 +100,22 @@ def enqueue(
     )
 
 
-def drop(session: Session, subject: str) -> None:
+def drop(write: Write, subject: str) -> None:
     """Send nothing more about *subject*.
 
     Call it before the subject's own row is changed: whoever hands a mail over takes the rows in the
     same order.
     """
-    session.execute(
+    write.session.execute(
         update(outgoing_mail)
         .where(_table.subject_id == subject, _table.state.in_(_UNSETTLED))
         .values(state="dropped")
     )
 
 
-def drop_all(session: Session) -> int:
+def drop_all(write: Write) -> int:
     """Send nothing of what waits; how many mails there were."""
-    dropped = session.execute(
+    dropped = write.session.execute(
         update(outgoing_mail)
         .where(_table.state.in_((*_OPEN, "handed_over")))
         .values(state="dropped")
@@ -124,69 +124,72 @@ def drop_all(session: Session) -> int:
     return len(dropped.all())
 
 
-def any_due(session: Session) -> bool:
+def any_due(reading: Reading) -> bool:
     """Whether there is something to send now."""
-    return session.execute(select(_table.id).where(_is_due(session)).limit(1)).first() is not None
+    return (
+        reading.session.execute(select(_table.id).where(_is_due(reading)).limit(1)).first()
+        is not None
+    )
 
 
-def claim(session: Session) -> OutgoingMail | None:
-    """Take the mail that has been due for longest, within ``counting``; None if there is none.
+def claim(write: Write) -> OutgoingMail | None:
+    """Take the mail that has been due for longest; None if there is none.
 
     However many processes ask at once, each mail is taken by one: the others' conditions are looked
     at again behind that one's change. What is of no use any more is given up.
     """
-    now: int = session.info["now"]
-    session.execute(
+    now = write.now
+    write.session.execute(
         update(outgoing_mail)
-        .where(_is_due(session), _table.expires_at <= now)
+        .where(_is_due(write), _table.expires_at <= now)
         .values(state="given_up")
     )
-    first = select(_table.id).where(_is_due(session)).order_by(_table.due_at).limit(1)
-    row = session.execute(
+    first = select(_table.id).where(_is_due(write)).order_by(_table.due_at).limit(1)
+    row = write.session.execute(
         update(outgoing_mail)
-        .where(_table.id == first.scalar_subquery(), _is_due(session))
+        .where(_table.id == first.scalar_subquery(), _is_due(write))
         .values(state="sending", due_at=now + LEASE_MS, attempts=_table.attempts + 1)
         .returning(_table.id, _table.kind, _table.subject_id, _table.recipient, _table.attempts)
     ).one_or_none()
     return None if row is None else OutgoingMail(*row)
 
 
-def hand_over(session: Session, mail: OutgoingMail) -> bool:
+def hand_over(write: Write, mail: OutgoingMail) -> bool:
     """Note that the mail server is about to be given the text.
 
     Returns:
         Whether it may be: not if the claim ran out and another process took the mail, nor if it
         was dropped.
     """
-    return _move(session, mail, ("sending",), state="handed_over")
+    return _move(write, mail, ("sending",), state="handed_over")
 
 
-def delivered(session: Session, mail: OutgoingMail) -> bool:
+def delivered(write: Write, mail: OutgoingMail) -> bool:
     """Note that the mail server has taken it; False if it doesn't count any more."""
-    at = session.info["now"]
-    return _move(session, mail, ("handed_over",), state="delivered", delivered_at=at, trouble=None)
+    at = write.now
+    return _move(write, mail, ("handed_over",), state="delivered", delivered_at=at, trouble=None)
 
 
-def postpone(session: Session, mail: OutgoingMail, trouble: str) -> None:
+def postpone(write: Write, mail: OutgoingMail, trouble: str) -> None:
     """Try again later, ever more seldom."""
     pause = PAUSES_MS[min(mail.attempts, len(PAUSES_MS)) - 1]
-    due = session.info["now"] + pause
-    _move(session, mail, ("sending", "handed_over"), state="waiting", due_at=due, trouble=trouble)
+    due = write.now + pause
+    _move(write, mail, ("sending", "handed_over"), state="waiting", due_at=due, trouble=trouble)
 
 
-def give_up(session: Session, mail: OutgoingMail, trouble: str) -> None:
+def give_up(write: Write, mail: OutgoingMail, trouble: str) -> None:
     """Never try again: it was refused for good."""
-    _move(session, mail, ("sending", "handed_over"), state="given_up", trouble=trouble)
+    _move(write, mail, ("sending", "handed_over"), state="given_up", trouble=trouble)
 
 
-def note(session: Session, mail: OutgoingMail, trouble: str) -> None:
+def note(write: Write, mail: OutgoingMail, trouble: str) -> None:
     """Note why the fate of a mail that was handed over is unknown."""
-    _move(session, mail, ("handed_over",), trouble=trouble)
+    _move(write, mail, ("handed_over",), trouble=trouble)
 
 
-def undelivered(session: Session, subjects: Collection[str]) -> dict[str, Undelivered]:
+def undelivered(reading: Reading, subjects: Collection[str]) -> dict[str, Undelivered]:
     """By subject, the mail about it that isn't known to be delivered, where there is one."""
-    rows = session.execute(
+    rows = reading.session.execute(
         select(_table.subject_id, _table.state, _table.trouble, _table.due_at).where(
             _table.subject_id.in_(subjects), _table.state.in_(_UNSETTLED)
         )
@@ -194,14 +197,14 @@ def undelivered(session: Session, subjects: Collection[str]) -> dict[str, Undeli
     return {row.subject_id: Undelivered(row.state, row.trouble, row.due_at) for row in rows}
 
 
-def _is_due(session: Session) -> ColumnElement[bool]:
-    return and_(_table.state.in_(_OPEN), _table.due_at <= session.info["now"])
+def _is_due(reading: Reading) -> ColumnElement[bool]:
+    return and_(_table.state.in_(_OPEN), _table.due_at <= reading.now)
 
 
 def _move(
-    session: Session, mail: OutgoingMail, states: tuple[str, ...], **values: str | int | None
+    write: Write, mail: OutgoingMail, states: tuple[str, ...], **values: str | int | None
 ) -> bool:
-    moved = session.execute(
+    moved = write.session.execute(
         update(outgoing_mail)
         .where(_table.id == mail.id, _table.attempts == mail.attempts, _table.state.in_(states))
         .values(values)

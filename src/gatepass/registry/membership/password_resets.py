@@ -9,7 +9,6 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from sqlalchemy import Row, func, insert, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import PASSWORD_RESET, new_id
 from gatepass.core.errors import BrokenLink, Conflict
@@ -20,7 +19,7 @@ from gatepass.registry.directory.users import User, latest_row
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.membership import outbox, pending_email_changes
 from gatepass.registry.membership.single_use_links import followed, new_link, require_admitted
-from gatepass.registry.storage.database import Database, Turn, wait_for_turn
+from gatepass.registry.storage.database import Change, Database, Reading, Turn, Write, wait_for_turn
 from gatepass.registry.storage.database_time import AHEAD_MS
 from gatepass.registry.storage.tables import companies, password_resets, users
 
@@ -67,26 +66,26 @@ class Letter:
     token: str
 
 
-def request(session: Session, email: str, address: str | None) -> bool:
-    """Have a link sent to whoever has that address, within ``counting``.
+def request(write: Write, email: str, address: str | None) -> bool:
+    """Have a link sent to whoever has that address.
 
     Returns:
         Whether a mail will go out. Never to be told to whoever asked.
     """
     # One at a time: of many at once each finds those counted before it.
-    wait_for_turn(session, Turn.password_resets)
-    user = _recipient(session, email)
+    wait_for_turn(write, Turn.password_resets)
+    user = _recipient(write, email)
     if user is None:
         return False
-    now: int = session.info["now"]
+    now = write.now
     reset_id = new_id("rst")
     expires_at = now + LIFETIME_MS
-    session.execute(
+    write.session.execute(
         insert(password_resets),
         {"id": reset_id, "user_id": user.id, "created_at": now, "expires_at": expires_at},
     )
     outbox.enqueue(
-        session,
+        write,
         kind=MAIL_KIND,
         subject=reset_id,
         company=user.company_id,
@@ -95,7 +94,7 @@ def request(session: Session, email: str, address: str | None) -> bool:
     )
     # Whoever it was, they weren't shown to be this user: so the user is the subject.
     log.record(
-        session,
+        write,
         replace(Actor.system(), address=address),
         "user.password_reset_requested",
         Subject("user", user.id, user.name),
@@ -104,13 +103,13 @@ def request(session: Session, email: str, address: str | None) -> bool:
     return True
 
 
-def is_due(session: Session, email: str) -> bool:
+def is_due(reading: Reading, email: str) -> bool:
     """Whether ``request`` would have a mail sent; nothing is written to find out."""
-    return _recipient(session, email) is not None
+    return _recipient(reading, email) is not None
 
 
-def take_link(session: Session, actor: Actor, user: User) -> tuple[str, int]:
-    """Make a link for the command line to hand over, within ``counting``, where mail doesn't
+def take_link(write: Write, actor: Actor, user: User) -> tuple[str, int]:
+    """Make a link for the command line to hand over, where mail doesn't
     arrive. Anybody else who had it could take the account.
 
     Returns:
@@ -119,36 +118,36 @@ def take_link(session: Session, actor: Actor, user: User) -> tuple[str, int]:
     Raises:
         Conflict: ``user_deactivated``.
     """
-    if user.status != "active" or not published_rules(session, user.company).active:
+    if user.status != "active" or not published_rules(write, user.company).active:
         raise Conflict(f"{user.email} is deactivated.", reason="user_deactivated")
     reset_id = new_id("rst")
-    now: int = session.info["now"]
+    now = write.now
     expires_at = now + LIFETIME_MS
-    session.execute(
+    write.session.execute(
         insert(password_resets),
         {"id": reset_id, "user_id": user.id, "created_at": now, "expires_at": expires_at},
     )
     log.record(
-        session,
+        write,
         actor,
         "user.password_reset_link_taken",
         Subject("user", user.id, user.name),
         company=user.company,
         after={"expires_at": expires_at},
     )
-    return new_link(session, password_resets, reset_id, PASSWORD_RESET), expires_at
+    return new_link(write, password_resets, reset_id, PASSWORD_RESET), expires_at
 
 
-def make_link(session: Session, reset_id: str) -> Letter | None:
+def make_link(write: Write, reset_id: str) -> Letter | None:
     """Make the link, as the mail goes out; None if the request isn't good any more."""
-    row = session.execute(_STORED.where(password_resets.c.id == reset_id)).one_or_none()
-    if row is None or not _is_good(session, row):
+    row = write.session.execute(_STORED.where(password_resets.c.id == reset_id)).one_or_none()
+    if row is None or not _is_good(write, row):
         return None
-    token = new_link(session, password_resets, row.id, PASSWORD_RESET)
+    token = new_link(write, password_resets, row.id, PASSWORD_RESET)
     return Letter(row.user_name, row.company_name, row.expires_at, token)
 
 
-def look(session: Session, token: str, address: str | None) -> Account:
+def look(reading: Reading, token: str, address: str | None) -> Account:
     """Whose password the link sets, without using it up.
 
     Args:
@@ -158,7 +157,7 @@ def look(session: Session, token: str, address: str | None) -> Account:
         BrokenLink: ``password_reset_broken``, whatever is wrong with it.
         Forbidden: ``company_address_not_allowed``; it is good, but not from there.
     """
-    row = _good(session, token, address)
+    row = _good(reading, token, address)
     return Account(
         user=row.user_id,
         email=row.email,
@@ -195,8 +194,8 @@ def complete(
         InvalidInput: for ``password``; the link stays good.
         Unavailable: the database can't be used, or too many passwords are being hashed.
     """
-    with database.reading(now()) as session:
-        account = look(session, token, address)
+    with database.read(now()) as reading:
+        account = look(reading, token, address)
     passwords.check_rules(
         password,
         email=account.email,
@@ -204,78 +203,78 @@ def complete(
         second_factor=account.second_factor,
     )
     password_hash = passwords.hash(password, hasher=hasher)
-    with database.changing(now()) as change:
+    with database.write(now()) as change:
         # Hashing took a while: what was true before it counts for nothing now. A second factor
         # that is gone by now would leave a password too short on its own.
-        row = _good(change.session, token, address)
+        row = _good(change, token, address)
         passwords.check_rules(
             password,
             email=row.email,
             company_name=row.company_name,
             second_factor=row.totp_sealed is not None,
         )
-        _set_password(change.session, row, password_hash, address)
+        _set_password(change, row, password_hash, address)
     return change.confirmed
 
 
-def end_links(session: Session, actor: Actor, user_id: str) -> None:
+def end_links(write: Write, actor: Actor, user_id: str) -> None:
     """End every link of a user's that is still good: whoever has a new password, or another
     address, by other means has no use for one, but whoever reads their mail would."""
     table = password_resets.c
     good = (table.user_id == user_id) & table.used_at.is_(None) & table.deactivated_at.is_(None)
-    for reset in session.scalars(select(table.id).where(good)).all():
-        outbox.drop(session, reset)
-    session.execute(
+    for reset in write.session.scalars(select(table.id).where(good)).all():
+        outbox.drop(write, reset)
+    write.session.execute(
         update(password_resets)
         .where(good)
         .values(
-            deactivated_at=session.info["now"],
+            deactivated_at=write.now,
             deactivated_by=actor.user,
             deactivated_by_name=actor.name,
         )
     )
 
 
-def _recipient(session: Session, email: str) -> Row[Any] | None:
+def _recipient(reading: Reading, email: str) -> Row[Any] | None:
     """The user who may be mailed a link: not one who was deactivated, nor for the fourth time
     within an hour."""
-    user = latest_row(session, email)
+    user = latest_row(reading, email)
     if user is None or user.deactivated_at is not None:
         return None
-    if not published_rules(session, user.company_id).active:
+    if not published_rules(reading, user.company_id).active:
         return None
     table = password_resets.c
-    now: int = session.info["now"]
+    now = reading.now
     lately = select(func.count()).where(
         table.user_id == user.id,
         table.created_at > now - LIFETIME_MS,
         table.created_at <= now + AHEAD_MS,
     )
-    return user if session.execute(lately).scalar_one() < MOST_AN_HOUR else None
+    return user if reading.session.execute(lately).scalar_one() < MOST_AN_HOUR else None
 
 
-def _set_password(session: Session, row: Row[Any], password_hash: str, address: str | None) -> None:
-    now: int = session.info["now"]
+def _set_password(change: Change, row: Row[Any], password_hash: str, address: str | None) -> None:
+    now = change.now
     # The link is the credential of whoever follows it.
     actor = Actor(
         "user", row.company_id, row.user_id, row.user_name, frozenset(), row.link_id, address
     )
-    outbox.drop(session, row.id)
-    session.execute(
+    outbox.drop(change, row.id)
+    change.session.execute(
         update(password_resets)
         .where(password_resets.c.id == row.id)
         .values(used_at=now, used_from=throttling.source_of(address))
     )
-    end_links(session, actor, row.user_id)
-    pending_email_changes.end_pending(session, actor, row.user_id)
+    end_links(change, actor, row.user_id)
+    pending_email_changes.end_pending(change, actor, row.user_id)
     # Whoever reads the account's mail is its owner: the new password works at once.
-    throttling.clear(session, row.email)
-    session.execute(
+    throttling.clear(change, row.email)
+    change.session.execute(
         update(users).where(users.c.id == row.user_id).values(password_hash=password_hash)
     )
-    ended = sessions.end_others(session, actor)
+    ended = sessions.end_others(change, actor)
     log.record(
-        session,
+        change,
         actor,
         "user.password_reset",
         Subject("user", row.user_id, row.user_name),
@@ -284,19 +283,19 @@ def _set_password(session: Session, row: Row[Any], password_hash: str, address: 
     )
 
 
-def _good(session: Session, token: str, address: str | None) -> Row[Any]:
-    row = followed(session, _STORED, password_resets, token)
-    if row is None or not _is_good(session, row):
+def _good(reading: Reading, token: str, address: str | None) -> Row[Any]:
+    row = followed(reading, _STORED, password_resets, token)
+    if row is None or not _is_good(reading, row):
         raise BrokenLink(BROKEN, reason="password_reset_broken")
-    require_admitted(session, row.company_id, address)
+    require_admitted(reading, row.company_id, address)
     return row
 
 
-def _is_good(session: Session, row: Row[Any]) -> bool:
+def _is_good(reading: Reading, row: Row[Any]) -> bool:
     return (
         row.used_at is None
         and row.deactivated_at is None
-        and session.info["now"] < row.expires_at
+        and reading.now < row.expires_at
         and row.user_deactivated_at is None
-        and published_rules(session, row.company_id).active
+        and published_rules(reading, row.company_id).active
     )

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, Select, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import outbox
+from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.tables import email_changes
 
 
@@ -33,40 +33,40 @@ class EmailChange:
     expires_at: int
 
 
-def pending(session: Session, user_id: str) -> EmailChange | None:
+def pending(reading: Reading, user_id: str) -> EmailChange | None:
     """The change of a user's address that waits for its link to be used, whoever asks."""
-    row = session.execute(
-        _waiting(session).where(email_changes.c.user_id == user_id).limit(1)
+    row = reading.session.execute(
+        _waiting(reading).where(email_changes.c.user_id == user_id).limit(1)
     ).one_or_none()
     return None if row is None else _change_of(row)
 
 
-def end_pending(session: Session, actor: Actor, user_id: str) -> None:
+def end_pending(write: Write, actor: Actor, user_id: str) -> None:
     """End the change that waits, if one does. Performs no permission check."""
-    waiting = pending(session, user_id)
+    waiting = pending(write, user_id)
     if waiting is not None:
-        _end(session, actor, waiting)
+        _end(write, actor, waiting)
 
 
-def end_requested_by_others(session: Session, actor: Actor, user_id: str) -> None:
+def end_requested_by_others(write: Write, actor: Actor, user_id: str) -> None:
     """End the change that waits, if somebody else requested it. Performs no permission check."""
-    waiting = pending(session, user_id)
+    waiting = pending(write, user_id)
     if waiting is not None and waiting.requested_by.id != user_id:
-        _end(session, actor, waiting)
+        _end(write, actor, waiting)
 
 
-def end_requested_by(session: Session, actor: Actor, requester: str) -> None:
+def end_requested_by(write: Write, actor: Actor, requester: str) -> None:
     """End the changes that *requester* asked for and that wait, their own included. Performs no
     permission check."""
-    found = _waiting(session).where(email_changes.c.requested_by == requester)
-    for row in session.execute(found.order_by(email_changes.c.id)).all():
-        _end(session, actor, _change_of(row))
+    found = _waiting(write).where(email_changes.c.requested_by == requester)
+    for row in write.session.execute(found.order_by(email_changes.c.id)).all():
+        _end(write, actor, _change_of(row))
 
 
-def record(session: Session, actor: Actor, what: str, user: User, email: str) -> None:
+def record(write: Write, actor: Actor, what: str, user: User, email: str) -> None:
     """Record in the audit log that a change of *user*'s address to *email* was *what*."""
     log.record(
-        session,
+        write,
         actor,
         f"user.email_change_{what}",
         Subject("user", user.id, user.name),
@@ -76,12 +76,12 @@ def record(session: Session, actor: Actor, what: str, user: User, email: str) ->
     )
 
 
-def _waiting(session: Session) -> Select[Any]:
+def _waiting(reading: Reading) -> Select[Any]:
     table = email_changes.c
     return select(email_changes).where(
         table.used_at.is_(None),
         table.deactivated_at.is_(None),
-        table.expires_at > session.info["now"],
+        table.expires_at > reading.now,
     )
 
 
@@ -97,15 +97,15 @@ def _change_of(row: Row[Any]) -> EmailChange:
     )
 
 
-def _end(session: Session, actor: Actor, waiting: EmailChange) -> None:
-    outbox.drop(session, waiting.id)
-    session.execute(
+def _end(write: Write, actor: Actor, waiting: EmailChange) -> None:
+    outbox.drop(write, waiting.id)
+    write.session.execute(
         update(email_changes)
         .where(email_changes.c.id == waiting.id)
         .values(
-            deactivated_at=session.info["now"],
+            deactivated_at=write.now,
             deactivated_by=actor.user,
             deactivated_by_name=actor.name,
         )
     )
-    record(session, actor, "cancelled", users.get(session, waiting.user), waiting.email)
+    record(write, actor, "cancelled", users.get(write, waiting.user), waiting.email)

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import ADMIN
 from gatepass.core.display_text import isolated
@@ -24,6 +23,7 @@ from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish, published_holder, published_rules
 from gatepass.registry.membership import pending_email_changes
 from gatepass.registry.replication import receipts
+from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import users
 from gatepass.registry.tokens.of_user import deactivate_all
@@ -35,7 +35,7 @@ def etag(user: User) -> str:
 
 
 def change_role(
-    session: Session,
+    change: Change,
     actor: Actor,
     user_id: str,
     *,
@@ -56,7 +56,7 @@ def change_role(
             ``last_administrator``.
         InvalidInput: for ``role``; the company has none of that id.
     """
-    actor, user = changeable(session, actor, user_id)
+    actor, user = changeable(change, actor, user_id)
     require_unchanged(user, if_match)
     if user.status != "active":
         raise Conflict(
@@ -64,24 +64,24 @@ def change_role(
             reason="user_deactivated",
             current=user,
         )
-    permitted = published_rules(session, user.company).roles
+    permitted = published_rules(change, user.company).roles
     if role not in permitted:
         raise InvalidInput([("role", "There is no such role.")])
     if role != ADMIN.id:
-        _require_another_administrator(session, user)
-    require_not_above(session, actor, user)
-    require_no_operator(session, actor, user)
+        _require_another_administrator(change, user)
+    require_not_above(change, actor, user)
+    require_no_operator(change, actor, user)
     actor.require_held(permitted[role])
     if role == user.role:
         return user
-    session.execute(update(users).where(users.c.id == user.id).values(role=role))
-    publish(session, msgspec.structs.replace(_holder(session, user), role=role))
-    _record(session, actor, "role_changed", user, before={"role": user.role}, after={"role": role})
-    return find(session, actor, user.id)
+    change.session.execute(update(users).where(users.c.id == user.id).values(role=role))
+    publish(change, msgspec.structs.replace(_holder(change, user), role=role))
+    _record(change, actor, "role_changed", user, before={"role": user.role}, after={"role": role})
+    return find(change, actor, user.id)
 
 
 def deactivate(
-    session: Session,
+    change: Change,
     actor: Actor,
     user_id: str,
     *,
@@ -101,16 +101,16 @@ def deactivate(
         Conflict: ``last_administrator``, ``last_operator``.
         InvalidInput: for ``access_tokens``.
     """
-    actor, user = changeable(session, actor, user_id)
+    actor, user = changeable(change, actor, user_id)
     if access_tokens not in ("deactivate", "keep"):
         raise InvalidInput([("access_tokens", 'This is "deactivate" or "keep".')])
     if user.status != "active":
         return user
-    _require_another_administrator(session, user)
-    require_not_above(session, actor, user)
-    require_no_operator(session, actor, user)
+    _require_another_administrator(change, user)
+    require_not_above(change, actor, user)
+    require_no_operator(change, actor, user)
     # Whoever runs the server can name another at any time.
-    if actor.kind != "command line" and is_last_operator(session, user):
+    if actor.kind != "command line" and is_last_operator(change, user):
         raise Conflict(
             f"{isolated(user.name)} is the last operator: make someone else one first, on the "
             "server.",
@@ -118,30 +118,30 @@ def deactivate(
             current=user,
         )
     ended = {
-        "deactivated_at": session.info["now"],
+        "deactivated_at": change.now,
         "deactivated_by": actor.user,
         "deactivated_by_name": actor.name,
     }
-    session.execute(update(users).where(users.c.id == user.id).values(ended))
-    publish(session, msgspec.structs.replace(_holder(session, user), active=False))
+    change.session.execute(update(users).where(users.c.id == user.id).values(ended))
+    publish(change, msgspec.structs.replace(_holder(change, user), active=False))
     _record(
-        session,
+        change,
         actor,
         "deactivated",
         user,
         before={"deactivated_at": None},
-        after={"deactivated_at": session.info["now"], "access_tokens": access_tokens},
+        after={"deactivated_at": change.now, "access_tokens": access_tokens},
     )
     # Their links open nothing any more, so the changes must not be shown as waiting.
-    pending_email_changes.end_pending(session, actor, user.id)
-    pending_email_changes.end_requested_by(session, actor, user.id)
-    receipts.begin(session, [_subject(user)], company=user.company)
+    pending_email_changes.end_pending(change, actor, user.id)
+    pending_email_changes.end_requested_by(change, actor, user.id)
+    receipts.begin(change, [_subject(user)], company=user.company)
     if access_tokens == "deactivate":
-        deactivate_all(session, actor, user.id)
-    return find(session, actor, user.id)
+        deactivate_all(change, actor, user.id)
+    return find(change, actor, user.id)
 
 
-def turn_off_second_factor(session: Session, actor: Actor, user_id: str) -> User:
+def turn_off_second_factor(change: Change, actor: Actor, user_id: str) -> User:
     """Let someone who lost both phone and recovery codes sign in with the password alone.
 
     Whoever made people believe that they had lost them must not go on with a sign-in that they got
@@ -154,19 +154,19 @@ def turn_off_second_factor(session: Session, actor: Actor, user_id: str) -> User
         Conflict: ``own_second_factor``: one's own takes the password and a code, or whoever got
             hold of a session could take the account over with it.
     """
-    actor, user = changeable(session, actor, user_id)
+    actor, user = changeable(change, actor, user_id)
     require_of_someone_else(actor, user)
-    require_not_above(session, actor, user)
-    require_no_operator(session, actor, user)
+    require_not_above(change, actor, user)
+    require_no_operator(change, actor, user)
     if not user.second_factor:
         return user
-    totp.remove(session, user.id)
-    ended = sessions.end_of_user(session, actor, user.id)
-    _record(session, actor, "second_factor_disabled", user, after={"authentications_ended": ended})
-    return find(session, actor, user.id)
+    totp.remove(change, user.id)
+    ended = sessions.end_of_user(change, actor, user.id)
+    _record(change, actor, "second_factor_disabled", user, after={"authentications_ended": ended})
+    return find(change, actor, user.id)
 
 
-def name_operator(session: Session, actor: Actor, user_id: str, *, operator: bool) -> User:
+def name_operator(write: Write, actor: Actor, user_id: str, *, operator: bool) -> User:
     """Make someone an operator, or no operator any more. On the server alone; so the last one may
     go, too: whoever runs it can name another.
 
@@ -177,16 +177,16 @@ def name_operator(session: Session, actor: Actor, user_id: str, *, operator: boo
     """
     if actor.kind != "command line":
         raise Forbidden("Only the command line names operators.", reason="operator_required")
-    user = find(session, actor, user_id)
+    user = find(write, actor, user_id)
     if user.status != "active":
         raise Conflict(
             f"{isolated(user.name)} is deactivated.", reason="user_deactivated", current=user
         )
     if user.operator == operator:
         return user
-    session.execute(update(users).where(users.c.id == user.id).values(operator=operator))
+    write.session.execute(update(users).where(users.c.id == user.id).values(operator=operator))
     _record(
-        session,
+        write,
         actor,
         "operator_named" if operator else "operator_removed",
         user,
@@ -195,8 +195,8 @@ def name_operator(session: Session, actor: Actor, user_id: str, *, operator: boo
     )
     if operator:
         # No colleague changes an operator's address. Ended, it doesn't come back with --off either.
-        pending_email_changes.end_requested_by_others(session, actor, user.id)
-    return find(session, actor, user.id)
+        pending_email_changes.end_requested_by_others(write, actor, user.id)
+    return find(write, actor, user.id)
 
 
 def require_of_someone_else(actor: Actor, user: User) -> None:
@@ -209,11 +209,11 @@ def require_of_someone_else(actor: Actor, user: User) -> None:
         )
 
 
-def is_last_administrator(session: Session, user: User) -> bool:
+def is_last_administrator(reading: Reading, user: User) -> bool:
     """Whether nobody else of the company is an active user with the built-in role Admin."""
     if user.role != ADMIN.id or user.status != "active":
         return False
-    administrators = session.execute(
+    administrators = reading.session.execute(
         select(func.count()).where(
             users.c.company_id == user.company,
             users.c.role == ADMIN.id,
@@ -223,23 +223,23 @@ def is_last_administrator(session: Session, user: User) -> bool:
     return administrators < 2
 
 
-def is_last_operator(session: Session, user: User) -> bool:
+def is_last_operator(reading: Reading, user: User) -> bool:
     """Whether nobody else of the installation is an active operator."""
-    return user.operator and user.status == "active" and active_operators(session) < 2
+    return user.operator and user.status == "active" and active_operators(reading) < 2
 
 
-def require_not_above(session: Session, actor: Actor, user: User) -> None:
+def require_not_above(reading: Reading, actor: Actor, user: User) -> None:
     """Raise Forbidden (``permission_missing``) if *user*'s role holds something that the actor
     doesn't: a Manager must not be able to take an Admin's place."""
-    actor.require_held(published_rules(session, user.company).roles.get(user.role, ()))
+    actor.require_held(published_rules(reading, user.company).roles.get(user.role, ()))
 
 
-def require_changeable(session: Session, actor: Actor, user: User) -> None:
+def require_changeable(reading: Reading, actor: Actor, user: User) -> None:
     """Both of these, but the last administrator is let through: what is true of them is told before
     anything about privileges."""
-    if not is_last_administrator(session, user):
-        require_not_above(session, actor, user)
-        require_no_operator(session, actor, user)
+    if not is_last_administrator(reading, user):
+        require_not_above(reading, actor, user)
+        require_no_operator(reading, actor, user)
 
 
 def require_unchanged(user: User, if_match: Collection[str] | None) -> None:
@@ -251,7 +251,7 @@ def require_unchanged(user: User, if_match: Collection[str] | None) -> None:
         )
 
 
-def changeable(session: Session, actor: Actor, user_id: str) -> tuple[Actor, User]:
+def changeable(reading: Reading, actor: Actor, user_id: str) -> tuple[Actor, User]:
     """The actor as of now, who manages users, and a user of their company.
 
     Raises:
@@ -259,15 +259,15 @@ def changeable(session: Session, actor: Actor, user_id: str) -> tuple[Actor, Use
         NotFound: there is none, or it is another company's.
     """
     actor.require_signed_in()
-    actor = standing(session, actor)
+    actor = standing(reading, actor)
     actor.require("users:manage")
-    return actor, find(session, actor, user_id)
+    return actor, find(reading, actor, user_id)
 
 
-def _require_another_administrator(session: Session, user: User) -> None:
+def _require_another_administrator(reading: Reading, user: User) -> None:
     # Behind the lock of all changes: two administrators who demote each other at the same moment
     # come one after the other, and the second is told.
-    if is_last_administrator(session, user):
+    if is_last_administrator(reading, user):
         raise Conflict(
             f"{isolated(user.name)} is the last administrator: make someone else one first.",
             reason="last_administrator",
@@ -275,8 +275,8 @@ def _require_another_administrator(session: Session, user: User) -> None:
         )
 
 
-def _holder(session: Session, user: User) -> Holder:
-    return published_holder(session, user.id) or Holder(user.id, user.company, True, user.role)
+def _holder(reading: Reading, user: User) -> Holder:
+    return published_holder(reading, user.id) or Holder(user.id, user.company, True, user.role)
 
 
 def _subject(user: User) -> Subject:
@@ -284,7 +284,7 @@ def _subject(user: User) -> Subject:
 
 
 def _record(
-    session: Session,
+    write: Write,
     actor: Actor,
     what: str,
     user: User,
@@ -293,7 +293,7 @@ def _record(
     after: dict[str, Any],
 ) -> None:
     log.record(
-        session,
+        write,
         actor,
         f"user.{what}",
         _subject(user),

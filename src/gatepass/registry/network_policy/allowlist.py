@@ -8,7 +8,6 @@ nothing has to run for it.
 from collections.abc import Collection, Sequence
 
 import msgspec
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, NotFound
 from gatepass.core.grants import Trial
@@ -20,6 +19,7 @@ from gatepass.registry.grants.authorization import standing
 from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.network_policy import allowlist_entries as kept
 from gatepass.registry.network_policy.allowlist_entries import MOST_ENTRIES, Allowlist, Entry, etag
+from gatepass.registry.storage.database import Change, Reading
 
 __all__ = ["MOST_ENTRIES", "TRIAL_MS", "Allowlist", "Entry", "etag", "replace", "show"]
 
@@ -27,7 +27,7 @@ __all__ = ["MOST_ENTRIES", "TRIAL_MS", "Allowlist", "Entry", "etag", "replace", 
 TRIAL_MS = 600_000
 
 
-def show(session: Session, actor: Actor, company: str) -> Allowlist:
+def show(reading: Reading, actor: Actor, company: str) -> Allowlist:
     """What counts now, and during a trial also what it will fall back to.
 
     Raises:
@@ -35,12 +35,12 @@ def show(session: Session, actor: Actor, company: str) -> Allowlist:
         NotFound: there is no such company, or it isn't the actor's.
     """
     actor.require("company:get")
-    own_company(session, actor, company)
-    return kept.load(session, company)
+    own_company(reading, actor, company)
+    return kept.load(reading, company)
 
 
 def replace(
-    session: Session,
+    change: Change,
     actor: Actor,
     company: str,
     entries: Sequence[Entry],
@@ -66,10 +66,10 @@ def replace(
             lacks the actor's own address, and it wasn't confirmed.
     """
     actor.require_signed_in()
-    actor = standing(session, actor)
+    actor = standing(change, actor)
     actor.require("company:modify")
-    name = own_company(session, actor, company)
-    before = kept.load(session, company)
+    name = own_company(change, actor, company)
+    before = kept.load(change, company)
     if if_match is not None and etag(before) not in if_match:
         raise Conflict(
             "Someone changed the allowlist meanwhile.", reason="changed_meanwhile", current=before
@@ -78,7 +78,7 @@ def replace(
     if not put or admits(networks, actor):
         after = Allowlist(put, None, put)
     elif confirm:
-        after = Allowlist(put, session.info["now"] + TRIAL_MS, before.settled)
+        after = Allowlist(put, change.now + TRIAL_MS, before.settled)
     else:
         raise Conflict(
             f"This list lacks your own address, {actor.address}: it would lock you out.",
@@ -86,16 +86,16 @@ def replace(
         )
     if before == after:
         return after
-    rules = published_rules(session, company)
+    rules = published_rules(change, company)
     if after.trial_until is None:
-        kept.settle(session, company, put)
+        kept.settle(change, company, put)
         rules = msgspec.structs.replace(rules, allowlist=networks if put else None, trial=None)
     else:
-        kept.try_out(session, company, put, after.trial_until)
+        kept.try_out(change, company, put, after.trial_until)
         rules = msgspec.structs.replace(rules, trial=Trial(networks, after.trial_until))
-    publish(session, rules)
+    publish(change, rules)
     log.record(
-        session,
+        change,
         actor,
         _action(after),
         Subject("company", company, name),
@@ -115,7 +115,7 @@ def admits(networks: Networks, actor: Actor) -> bool:
     return own is not None and networks.contains(own)
 
 
-def own_company(session: Session, actor: Actor, company: str) -> str:
+def own_company(reading: Reading, actor: Actor, company: str) -> str:
     """The name of the actor's own company.
 
     Raises:
@@ -123,7 +123,7 @@ def own_company(session: Session, actor: Actor, company: str) -> str:
     """
     if actor.company not in (None, company):
         raise NotFound("There is no such company.")
-    return companies.get(session, company).name
+    return companies.get(reading, company).name
 
 
 def _action(after: Allowlist) -> str:

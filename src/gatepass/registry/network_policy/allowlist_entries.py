@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Table, delete, insert, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.networks import InvalidNetwork, Networks, parse_network
 from gatepass.registry.input.text import LONGEST_LABEL, Problems, bidi_problem, storable
+from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.tables import allowlist_entries, allowlist_trial_entries, companies
 
 MOST_ENTRIES = 10_000
@@ -94,33 +94,33 @@ def read(entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], Networks]:
     return tuple(found.values()), Networks.of(networks)
 
 
-def load(session: Session, company: str) -> Allowlist:
+def load(reading: Reading, company: str) -> Allowlist:
     """What counts for a company (an id) now. A trial that is over is as if it had never been."""
-    settled = _rows(session, allowlist_entries, company)
-    until: int | None = session.execute(
+    settled = _rows(reading, allowlist_entries, company)
+    until: int | None = reading.session.execute(
         select(companies.c.allowlist_trial_until).where(companies.c.id == company)
     ).scalar_one()
-    if until is None or session.info["now"] >= until:
+    if until is None or reading.now >= until:
         return Allowlist(settled, None, settled)
-    return Allowlist(_rows(session, allowlist_trial_entries, company), until, settled)
+    return Allowlist(_rows(reading, allowlist_trial_entries, company), until, settled)
 
 
-def settle(session: Session, company: str, entries: Sequence[Entry]) -> None:
+def settle(write: Write, company: str, entries: Sequence[Entry]) -> None:
     """Keep *entries* as what counts, and no trial."""
-    _replace(session, allowlist_entries, company, entries)
-    try_out(session, company, (), None)
+    _replace(write, allowlist_entries, company, entries)
+    try_out(write, company, (), None)
 
 
-def try_out(session: Session, company: str, entries: Sequence[Entry], until: int | None) -> None:
+def try_out(write: Write, company: str, entries: Sequence[Entry], until: int | None) -> None:
     """Keep *entries* as what counts until *until* (Unix ms), beside what is settled."""
-    _replace(session, allowlist_trial_entries, company, entries)
-    session.execute(
+    _replace(write, allowlist_trial_entries, company, entries)
+    write.session.execute(
         update(companies).where(companies.c.id == company).values(allowlist_trial_until=until)
     )
 
 
-def _rows(session: Session, table: Table, company: str) -> tuple[Entry, ...]:
-    rows = session.execute(
+def _rows(reading: Reading, table: Table, company: str) -> tuple[Entry, ...]:
+    rows = reading.session.execute(
         select(table.c.network, table.c.note)
         .where(table.c.company_id == company)
         .order_by(table.c.position)
@@ -128,10 +128,10 @@ def _rows(session: Session, table: Table, company: str) -> tuple[Entry, ...]:
     return tuple(Entry(row.network, row.note) for row in rows)
 
 
-def _replace(session: Session, table: Table, company: str, entries: Sequence[Entry]) -> None:
-    session.execute(delete(table).where(table.c.company_id == company))
+def _replace(write: Write, table: Table, company: str, entries: Sequence[Entry]) -> None:
+    write.session.execute(delete(table).where(table.c.company_id == company))
     if entries:
-        session.execute(
+        write.session.execute(
             insert(table),
             [
                 {

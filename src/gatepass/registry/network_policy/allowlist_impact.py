@@ -11,13 +11,13 @@ from heapq import nlargest
 from typing import Any
 
 from sqlalchemy import Select, or_, select
-from sqlalchemy.orm import Session
 
 from gatepass.core.networks import Networks, parse_address
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist_entries
 from gatepass.registry.network_policy.allowlist import admits, own_company
 from gatepass.registry.network_policy.allowlist_entries import Entry
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.tables import (
     access_tokens,
     authentications,
@@ -63,7 +63,7 @@ class ShutOut:
     includes_you: bool
 
 
-def preview(session: Session, actor: Actor, company: str, entries: Sequence[Entry]) -> ShutOut:
+def preview(reading: Reading, actor: Actor, company: str, entries: Sequence[Entry]) -> ShutOut:
     """Whom of the last 30 days' callers the list *entries* would shut out.
 
     Users and tokens that are not active are left out.
@@ -76,25 +76,25 @@ def preview(session: Session, actor: Actor, company: str, entries: Sequence[Entr
     """
     actor.require_signed_in()
     actor.require("company:modify")
-    own_company(session, actor, company)
+    own_company(reading, actor, company)
     put, networks = allowlist_entries.read(entries)
     if not put:
         return ShutOut([], 0, [], 0, True)
-    people, user_count = _outside(session, _people(session, company), networks)
-    tokens, token_count = _outside(session, _tokens(session, company), networks)
+    people, user_count = _outside(reading, _people(reading, company), networks)
+    tokens, token_count = _outside(reading, _tokens(reading, company), networks)
     return ShutOut(people, user_count, tokens, token_count, admits(networks, actor))
 
 
 # One look into an index for each user or token, however often they came.
 
 
-def _people(session: Session, company: str) -> Select[Any]:
+def _people(reading: Reading, company: str) -> Select[Any]:
     signed_in = authentications.alias()
     latest = (
         select(signed_in.c.id)
         .where(
             signed_in.c.user_id == users.c.id,
-            signed_in.c.created_at >= _since(session),
+            signed_in.c.created_at >= _since(reading),
             signed_in.c.address.is_not(None),
         )
         .order_by(signed_in.c.created_at.desc(), signed_in.c.id.desc())
@@ -115,8 +115,8 @@ def _people(session: Session, company: str) -> Select[Any]:
     )
 
 
-def _tokens(session: Session, company: str) -> Select[Any]:
-    since = _since(session)
+def _tokens(reading: Reading, company: str) -> Select[Any]:
+    since = _since(reading)
     used = token_use_addresses.alias()
     latest = (
         select(used.c.address)
@@ -144,7 +144,7 @@ def _tokens(session: Session, company: str) -> Select[Any]:
         .where(
             access_tokens.c.company_id == company,
             access_tokens.c.deactivated_at.is_(None),
-            or_(expires_at.is_(None), expires_at > session.info["now"]),
+            or_(expires_at.is_(None), expires_at > reading.now),
             token_use.c.last_at >= since,
             table.last_at >= since,
         )
@@ -152,12 +152,12 @@ def _tokens(session: Session, company: str) -> Select[Any]:
 
 
 def _outside(
-    session: Session, callers: Select[Any], networks: Networks
+    reading: Reading, callers: Select[Any], networks: Networks
 ) -> tuple[list[Caller], int]:
     """The latest of those who came from outside *networks*, and how many there are."""
     admitted: dict[str, bool] = {}
     outside = []
-    for found in session.execute(callers):
+    for found in reading.session.execute(callers):
         address = found[2]
         if address not in admitted:
             packed = parse_address(address)
@@ -168,6 +168,6 @@ def _outside(
     return [Caller(*found) for found in named], len(outside)
 
 
-def _since(session: Session) -> int:
-    now: int = session.info["now"]
+def _since(reading: Reading) -> int:
+    now = reading.now
     return now - DAYS * DAY_MS

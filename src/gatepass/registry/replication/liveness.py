@@ -22,11 +22,11 @@ from typing import Any, Literal
 
 from sqlalchemy import case, delete, func, or_, select, text, update
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage import revisions
+from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.database_time import POSTGRESQL_NOW, shared_now
 from gatepass.registry.storage.revisions import Position
 from gatepass.registry.storage.tables import nodes, revision
@@ -72,7 +72,7 @@ class Presence:
         }
 
 
-def meet(session: Session, presence: Presence) -> None:
+def meet(write: Write, presence: Presence) -> None:
     """Note that someone is there, before any grant is given to them.
 
     A node may say "allowed" from then on. An embedded verifier has no copy yet, or one that nobody
@@ -82,53 +82,53 @@ def meet(session: Session, presence: Presence) -> None:
     Raises:
         Conflict: ``too_many_followers``: its key has ``MOST_PER_KEY`` others in reach.
     """
-    _wait_for_changes(session)
-    now = shared_now(session)
+    _wait_for_changes(write)
+    now = shared_now(write)
     vouched_at = now
     if presence.key_id is not None:
-        _make_room(session, presence, now)
+        _make_room(write, presence, now)
         vouched_at = now - 2 * presence.staleness_ms
-    session.execute(_MEET, {**presence.row(), "now": now, "vouched_at": vouched_at})
+    write.session.execute(_MEET, {**presence.row(), "now": now, "vouched_at": vouched_at})
 
 
-def _make_room(session: Session, presence: Presence, now: int) -> None:
+def _make_room(write: Write, presence: Presence, now: int) -> None:
     """Forget as many of a key's followers as have to make room: of those that can't say "allowed"
     any more, the ones that have been silent for longest."""
     table = nodes.c
     others = (table.key_id == presence.key_id, table.id != presence.id)
-    known = session.scalars(select(table.id).where(table.id == presence.id)).first()
-    count = session.scalar(select(func.count()).where(*others)) or 0
+    known = write.session.scalars(select(table.id).where(table.id == presence.id)).first()
+    count = write.session.scalar(select(func.count()).where(*others)) or 0
     if known is not None or count < MOST_PER_KEY:
         return
     silent = (table.vouched_at + 2 * table.staleness_ms <= now) & (
         table.seen_at + 2 * table.staleness_ms <= now
     )
     some = select(table.id).where(*others, silent).order_by(table.seen_at, table.id)
-    gone = session.scalars(some.limit(count - MOST_PER_KEY + 1)).all()
+    gone = write.session.scalars(some.limit(count - MOST_PER_KEY + 1)).all()
     if len(gone) <= count - MOST_PER_KEY:
         raise Conflict(
             f"The verifier key {presence.key_id} has {MOST_PER_KEY} followers already; give this "
             "one another key.",
             reason="too_many_followers",
         )
-    session.execute(delete(nodes).where(table.id.in_(gone)))
+    write.session.execute(delete(nodes).where(table.id.in_(gone)))
 
 
-def report(session: Session, node_id: str, position: Position | None, vouched_at: int) -> bool:
+def report(write: Write, node_id: str, position: Position | None, vouched_at: int) -> bool:
     """Note how far someone has come, and confirm what that means has reached them.
 
     Args:
         position: the (revision, tag) they have acknowledged; None if they have none. One that
             this history doesn't know confirms nothing.
         vouched_at: the latest moment they may have been vouched for, Unix ms by the reporter's
-            clock, as ``session.info["now"]`` is.
+            clock, as ``write.now`` is.
 
     Returns:
         Whether they are known. If not, they have to be met.
     """
-    now = shared_now(session)
+    now = shared_now(write)
     # How long ago is a length of time, and the same by any clock.
-    vouched_at = now - max(0, session.info["now"] - vouched_at)
+    vouched_at = now - max(0, write.now - vouched_at)
     table = nodes.c
     seen = (
         update(nodes)
@@ -138,36 +138,36 @@ def report(session: Session, node_id: str, position: Position | None, vouched_at
             vouched_at=case((table.vouched_at < vouched_at, vouched_at), else_=table.vouched_at),
         )
     )
-    if not _done(session, seen.where(table.vouched_at + table.staleness_ms > now)):
-        _wait_for_changes(session)
-        if not _done(session, seen):
+    if not _done(write, seen.where(table.vouched_at + table.staleness_ms > now)):
+        _wait_for_changes(write)
+        if not _done(write, seen):
             return False
-    if position is None or not revisions.known(session, position):
+    if position is None or not revisions.known(write, position):
         return True
     latest = select(revision.c.number).scalar_subquery()
-    session.execute(
+    write.session.execute(
         update(nodes)
         # One that is ahead of us is of another history, before a restore.
         .where(table.id == node_id, or_(table.revision < position[0], table.revision > latest))
         .values(revision=position[0])
     )
-    receipts.confirm(session, node_id, position[0])
+    receipts.confirm(write, node_id, position[0])
     return True
 
 
-def forget(session: Session, unseen_ms: int = 86_400_000) -> None:
+def forget(write: Write, unseen_ms: int = 86_400_000) -> None:
     """Drop those of whom nothing was heard for *unseen_ms*. Receipts know their names."""
-    session.execute(delete(nodes).where(nodes.c.seen_at < shared_now(session) - unseen_ms))
+    write.session.execute(delete(nodes).where(nodes.c.seen_at < shared_now(write) - unseen_ms))
 
 
-def _wait_for_changes(session: Session) -> None:
+def _wait_for_changes(write: Write) -> None:
     # Shared: several may be met at once. SQLite has one writer at a time anyway.
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(_WAIT)
+    if write.session.get_bind().dialect.name == "postgresql":
+        write.session.execute(_WAIT)
 
 
-def _done(session: Session, statement: Any) -> bool:
-    result = session.execute(statement)
+def _done(reading: Reading, statement: Any) -> bool:
+    result = reading.session.execute(statement)
     assert isinstance(result, CursorResult)
     return result.rowcount > 0
 

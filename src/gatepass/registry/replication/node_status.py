@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Row, select, tuple_
-from sqlalchemy.orm import Session
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.replication.receipts import on_one_machine
 from gatepass.registry.storage import revisions as changes
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import nodes, revisions
@@ -65,7 +65,7 @@ class KnownNode:
 
 
 def list_(
-    session: Session, actor: Actor, *, limit: int | None = None, cursor: str | None = None
+    reading: Reading, actor: Actor, *, limit: int | None = None, cursor: str | None = None
 ) -> Page[KnownNode]:
     """Who is known, those that came last first.
 
@@ -80,30 +80,30 @@ def list_(
     if after is not None:
         key = tuple_(table.first_seen_at, table.id)
         found = found.where(key < tuple_(after.number, after.id))
-    rows = session.execute(found.limit(limit + 1)).all()
+    rows = reading.session.execute(found.limit(limit + 1)).all()
     page = rows[:limit]
     more = str(Cursor(page[-1].first_seen_at, page[-1].id)) if len(rows) > limit else None
-    return Page(_known(session, page), more)
+    return Page(_known(reading, page), more)
 
 
-def latest_seen(session: Session, *, within_ms: int = HOUR_MS) -> list[KnownNode]:
+def latest_seen(reading: Reading, *, within_ms: int = HOUR_MS) -> list[KnownNode]:
     """Who was heard of within *within_ms*, the latest first; ``MOST`` at most."""
-    since = shared_now(session) - within_ms
+    since = shared_now(reading) - within_ms
     found = select(nodes).where(nodes.c.seen_at >= since).order_by(nodes.c.seen_at.desc())
-    return _known(session, session.execute(found.limit(MOST)).all())
+    return _known(reading, reading.session.execute(found.limit(MOST)).all())
 
 
-def _known(session: Session, rows: Sequence[Row[Any]]) -> list[KnownNode]:
-    now = shared_now(session)
-    latest, _ = changes.here(session)
-    due = session.scalar(
+def _known(reading: Reading, rows: Sequence[Row[Any]]) -> list[KnownNode]:
+    now = shared_now(reading)
+    latest, _ = changes.here(reading)
+    due = reading.session.scalar(
         select(revisions.c.number)
         # Their times are of the nodes' clocks, close enough for this.
         .where(revisions.c.at <= now - _KEEPING_UP_MS)
         .order_by(revisions.c.number.desc())
         .limit(1)
     )
-    one_machine = on_one_machine(session)
+    one_machine = on_one_machine(reading)
     return [_node(row, now, latest, due or 0, one_machine and row.kind == "node") for row in rows]
 
 

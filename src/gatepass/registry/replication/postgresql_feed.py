@@ -21,7 +21,7 @@ from gatepass.registry.replication.liveness import (
 )
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import CHANGED_CHANNEL
-from gatepass.registry.storage.revisions import Change, Position
+from gatepass.registry.storage.revisions import ChangedRow, Position
 from gatepass.registry.storage.silent_server import connect
 
 # In one round trip with what is asked. Whatever the server's own limits are, a follower that
@@ -109,7 +109,7 @@ class DatabaseFeed:
                 connection.execute("COMMIT")
             return told_ms
 
-    def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:
+    def changes(self, after: Position) -> tuple[Position, Iterable[ChangedRow]] | None:
         """All that changed after *after*, or None if this history doesn't know that position.
 
         One snapshot: a row that changed twice meanwhile is seen as it is at the position returned.
@@ -125,14 +125,14 @@ class DatabaseFeed:
                 return here, cursor.execute(_CHANGES, {"after": after[0]}).fetchall()
         return self._streamed([_CHANGES], after)
 
-    def snapshot(self) -> tuple[Position, Iterable[Change]]:
+    def snapshot(self) -> tuple[Position, Iterable[ChangedRow]]:
         """Every row, and the position it leads to. The rows come as they are asked for, within one
         transaction; ask for nothing else meanwhile."""
         return self._streamed(revisions.SNAPSHOT)
 
     def _streamed(
         self, queries: Sequence[str], after: Position | None = None
-    ) -> tuple[Position, Iterable[Change]]:
+    ) -> tuple[Position, Iterable[ChangedRow]]:
         rows = self._rows(queries, after)
         here = next(rows)
         assert isinstance(here[0], int)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Row, select
-from sqlalchemy.orm import Session
 
 from gatepass.registry.replication.receipts import on_one_machine, silent_since
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.tables import receipt_confirmations, receipts
 
@@ -72,9 +72,9 @@ class Receipt:
         return sum(each.state == state for each in self.verifiers)
 
 
-def find(session: Session, subject_id: str) -> Receipt | None:
+def find(reading: Reading, subject_id: str) -> Receipt | None:
     """The receipt of the end of the record of that id; None if there is none."""
-    row = session.execute(
+    row = reading.session.execute(
         select(receipts)
         .where(receipts.c.subject_id == subject_id)
         .order_by(receipts.c.revision.desc())
@@ -82,10 +82,10 @@ def find(session: Session, subject_id: str) -> Receipt | None:
     ).one_or_none()
     if row is None:
         return None
-    rows = session.execute(
+    rows = reading.session.execute(
         select(receipt_confirmations).where(receipt_confirmations.c.revision == row.revision)
     ).all()
-    now, one_machine = shared_now(session), on_one_machine(session)
+    now, one_machine = shared_now(reading), on_one_machine(reading)
     found = [_confirmation(each, row, now, one_machine) for each in rows]
     found.sort(
         key=lambda each: (each.state == "refusing", -(each.after_ms or 0), each.name, each.id)

@@ -18,11 +18,10 @@ from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, text, update
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Session
 
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.storage.database import Turn, wait_for_turn
+from gatepass.registry.storage.database import Change, Reading, Turn, Write, wait_for_turn
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.tables import receipt_confirmations, receipts
 
@@ -39,7 +38,7 @@ _AT_ONCE = 200
 
 
 def begin(
-    session: Session,
+    change: Change,
     subjects: Sequence[Subject],
     *,
     company: str | None,
@@ -55,7 +54,7 @@ def begin(
     """
     if not subjects:
         return
-    now, revision = shared_now(session), session.info["revision"]
+    now, revision = shared_now(change), change.revision
     rows: list[dict[str, Any]] = [
         {
             "revision": revision,
@@ -67,63 +66,63 @@ def begin(
         }
         for subject in subjects
     ]
-    session.execute(insert(receipts), rows)
-    session.execute(
+    change.session.execute(insert(receipts), rows)
+    change.session.execute(
         _EXPECTED,
         {
             "revision": revision,
             "now": now,
-            "itself": "node" if on_one_machine(session) else "",
+            "itself": "node" if on_one_machine(change) else "",
             "embedded_too": embedded_too,
         },
     )
 
 
-def confirm(session: Session, node_id: str, revision: int) -> None:
+def confirm(write: Write, node_id: str, revision: int) -> None:
     """Note that *node_id* refuses whatever was ended up to *revision*."""
     table = receipt_confirmations.c
-    session.execute(
+    write.session.execute(
         update(receipt_confirmations)
         .where(table.node_id == node_id, table.confirmed_at.is_(None), table.revision <= revision)
-        .values(confirmed_at=shared_now(session))
+        .values(confirmed_at=shared_now(write))
     )
 
 
-def open_count(session: Session) -> int:
+def open_count(reading: Reading) -> int:
     """How many receipts aren't complete."""
     unfinished = select(func.count()).where(receipts.c.completed_at.is_(None))
-    return session.execute(unfinished).scalar_one()
+    return reading.session.execute(unfinished).scalar_one()
 
 
-def any_to_do(session: Session) -> bool:
+def any_to_do(reading: Reading) -> bool:
     """Whether there is something for ``complete`` to do."""
-    ready = session.execute(_READY, {"now": shared_now(session), "most": 1}).first()
-    return ready is not None or bool(_not_seen_yet(session))
+    ready = reading.session.execute(_READY, {"now": shared_now(reading), "most": 1}).first()
+    return ready is not None or bool(_not_seen_yet(reading))
 
 
-def complete(session: Session) -> int:
+def complete(write: Write) -> int:
     """Complete what is ready, each receipt once, with its audit event; how many there were.
 
-    Call it within ``counting``, at a time (``session.info["now"]``) that was read within it.
+    Read ``write.now`` within the transaction.
     Several hundred at most; call it again for more.
     """
     # Behind the turn: several nodes notice at once.
-    wait_for_turn(session, Turn.receipts)
-    now = shared_now(session)
-    ready = session.execute(_READY, {"now": now, "most": _AT_ONCE}).all()
+    wait_for_turn(write, Turn.receipts)
+    now = shared_now(write)
+    ready = write.session.execute(_READY, {"now": now, "most": _AT_ONCE}).all()
     told: dict[int, dict[str, Any]] = {}
     completed = 0
     for row in ready:
         if row.revision not in told:
-            told[row.revision] = _figures(session, row)
-        completed += _complete(session, row, now, told[row.revision])
+            told[row.revision] = _figures(write, row)
+        completed += _complete(write, row, now, told[row.revision])
     # The time after the look: whatever was seen had been committed by then.
-    seen = _not_seen_yet(session)
+    seen = _not_seen_yet(write)
     table = receipts.c
-    session.execute(
+    write.session.execute(
         update(receipts)
         .where(table.revision.in_(seen), table.committed_at.is_(None))
-        .values(committed_at=shared_now(session))
+        .values(committed_at=shared_now(write))
     )
     return completed
 
@@ -133,19 +132,23 @@ def silent_since(committed_at: int, staleness_ms: int) -> int:
     return committed_at + staleness_ms + staleness_ms // 10
 
 
-def prune(session: Session) -> None:
+def prune(write: Write) -> None:
     """Drop the details of receipts that have been complete for ``KEPT_MS``."""
-    session.execute(delete(receipts).where(receipts.c.completed_at < shared_now(session) - KEPT_MS))
+    write.session.execute(
+        delete(receipts).where(receipts.c.completed_at < shared_now(write) - KEPT_MS)
+    )
     theirs = receipts.c.revision == receipt_confirmations.c.revision
-    session.execute(delete(receipt_confirmations).where(~select(receipts).where(theirs).exists()))
+    write.session.execute(
+        delete(receipt_confirmations).where(~select(receipts).where(theirs).exists())
+    )
 
 
-def on_one_machine(session: Session) -> bool:
+def on_one_machine(reading: Reading) -> bool:
     """Whether nodes decide by the database itself."""
-    return session.get_bind().dialect.name == "sqlite"
+    return reading.session.get_bind().dialect.name == "sqlite"
 
 
-def _not_seen_yet(session: Session) -> Sequence[int]:
+def _not_seen_yet(reading: Reading) -> Sequence[int]:
     table = receipts.c
     unseen = (
         select(table.revision)
@@ -154,12 +157,12 @@ def _not_seen_yet(session: Session) -> Sequence[int]:
         .order_by(table.revision)
         .limit(_AT_ONCE)
     )
-    return session.scalars(unseen).all()
+    return reading.session.scalars(unseen).all()
 
 
-def _complete(session: Session, row: Row[Any], now: int, figures: dict[str, Any]) -> bool:
+def _complete(write: Write, row: Row[Any], now: int, figures: dict[str, Any]) -> bool:
     table = receipts.c
-    result = session.execute(
+    result = write.session.execute(
         update(receipts)
         .where(
             table.revision == row.revision,
@@ -172,7 +175,7 @@ def _complete(session: Session, row: Row[Any], now: int, figures: dict[str, Any]
     if not result.rowcount:
         return False
     log.record(
-        session,
+        write,
         Actor.system(),
         f"{row.subject_kind}.refused_everywhere",
         Subject(row.subject_kind, row.subject_id, row.subject_name),
@@ -182,10 +185,10 @@ def _complete(session: Session, row: Row[Any], now: int, figures: dict[str, Any]
     return True
 
 
-def _figures(session: Session, receipt: Row[Any]) -> dict[str, Any]:
+def _figures(reading: Reading, receipt: Row[Any]) -> dict[str, Any]:
     """Who refused it after how long: what the audit log keeps."""
     table = receipt_confirmations.c
-    rows = session.execute(
+    rows = reading.session.execute(
         select(receipt_confirmations)
         .where(table.revision == receipt.revision)
         .order_by(table.confirmed_at.desc(), table.node_name, table.node_id)

@@ -1,10 +1,10 @@
 """The registry's database: connections, and the three kinds of transaction.
 
-* ``reading``: a consistent look at everything.
-* ``changing``: what people change. Its first statement takes the revision row, which is the lock
+* ``read``: a consistent look at everything.
+* ``write``: what people change. Its first statement takes the revision row, which is the lock
   of all changes: so revisions commit in order without gaps, and nothing is built on an old reading.
   Never hash a password, send mail or use the network inside one.
-* ``counting``: small writes that are no change of grants (use, failed sign-ins). It never takes the
+* ``auxiliary_write``: small writes beside the grants (use, failed sign-ins). It never takes the
   revision, so counting can't hold up a deactivation.
 """
 
@@ -25,6 +25,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Unavailable
+from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.storage.ended_log import Ending
 from gatepass.registry.storage.engines import (
     BUSY_TIMEOUT_MS,
@@ -127,17 +128,17 @@ class Database:
         os.register_at_fork(after_in_child=start_anew)
 
     @contextmanager
-    def reading(self, now: int) -> Iterator[Session]:
-        """A consistent reading at time *now* (Unix ms), found in ``session.info["now"]``.
+    def read(self, now: int) -> Iterator["Reading"]:
+        """A consistent reading at time *now* (Unix ms).
 
         Raises:
             Unavailable: the database can't be read.
         """
-        with _outage_as_unavailable(), Session(self._reads, info={"now": now}) as session:
-            yield session
+        with _outage_as_unavailable(), Session(self._reads) as session:
+            yield Reading(session, now)
 
     @contextmanager
-    def changing(self, now: int) -> Iterator["Change"]:
+    def write(self, now: int) -> Iterator["Change"]:
         """A change at time *now* (Unix ms): it commits as a whole at the end, or not at all.
 
         Nothing is raised once it has committed: whether this node decides by it already is
@@ -150,31 +151,29 @@ class Database:
         """
         tag = secrets.token_hex(8)
         began = time.monotonic()
-        with self._write(now) as session:
+        with self._session_in_turn() as session:
             take = _TAKE_REVISION[self.dialect]
             number, told_ms = session.execute(take, {"tag": tag}).one()
             self._require_time(now, told_ms, began)
-            session.info["revision"] = number
-            change = Change(session)
+            change = Change(session, now, number)
             yield change
             session.execute(_KEEP_REVISION, {"number": number, "tag": tag, "at": now})
             if self.dialect == "postgresql":
                 session.execute(_WAKE_FOLLOWERS)
             self._commit(session, number, tag)
-            endings = session.info.get("endings")
-        if self._ended is not None and endings:
-            self._ended(endings)
+        if self._ended is not None and change.endings:
+            self._ended(change.endings)
         change.confirmed = self._confirm is None or self._confirm(number)
 
     @contextmanager
-    def counting(self, now: int) -> Iterator[Session]:
+    def auxiliary_write(self, now: int) -> Iterator["Write"]:
         """A small write at time *now* (Unix ms) that never takes the revision.
 
         Raises:
             Unavailable: the database can't be written now.
         """
-        with self._write(now) as session:
-            yield session
+        with self._session_in_turn() as session:
+            yield Write(session, now)
             session.commit()
 
     @contextmanager
@@ -198,13 +197,13 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def _write(self, now: int) -> Iterator[Session]:
+    def _session_in_turn(self) -> Iterator[Session]:
         # Those who wait for SQLite's one writer try again at random moments, and with dozens of
         # threads some never hit one. So of each process one at a time tries.
         if self.path is not None and not self._turn.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
             raise Unavailable(_AWAY)
         try:
-            with _outage_as_unavailable(), Session(self._changes, info={"now": now}) as session:
+            with _outage_as_unavailable(), Session(self._changes) as session:
                 yield session
         finally:
             if self.path is not None:
@@ -253,17 +252,44 @@ class Database:
         self._turn = threading.Lock()
 
 
-class Change:
-    """One change, as ``Database.changing`` hands it out.
+class Reading:
+    """A consistent reading of the registry, as ``Database.read`` opens it.
 
     Attributes:
-        session: of its transaction.
+        session: of the transaction.
+        now: the transaction's time, Unix ms.
+    """
+
+    def __init__(self, session: Session, now: int) -> None:
+        self.session = session
+        self.now = now
+
+
+class Write(Reading):
+    """A small write that takes no revision, as ``Database.auxiliary_write`` opens it."""
+
+
+class Change(Write):
+    """A change of what the registry grants, as ``Database.write`` opens it.
+
+    Attributes:
+        revision: of this change; it commits with it.
+        endings: what this change ends for good, so far.
         confirmed: whether this node decides by it already; known once the transaction has ended.
     """
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, session: Session, now: int, revision: int) -> None:
+        super().__init__(session, now)
+        self.revision = revision
+        self.endings: list[Ending] = []
         self.confirmed = False
+
+    def end(self, subjects: Sequence[Subject], *, by: Actor) -> None:
+        """Note that *subjects* end for good; ``ended.log`` lists them once this has committed."""
+        self.endings += [
+            Ending(self.now, subject.kind, subject.id, self.revision, by.user, by.name)
+            for subject in subjects
+        ]
 
 
 class Committed(NamedTuple, Generic[T]):
@@ -289,13 +315,13 @@ class Turn(IntEnum):
     compaction = 7305808869231655
 
 
-def wait_for_turn(session: Session, turn: Turn) -> None:
-    """Within ``counting``: be the only transaction that has *turn* until this one ends.
+def wait_for_turn(write: Write, turn: Turn) -> None:
+    """Be the only transaction that has *turn* until this one ends.
 
     SQLite has one writer at a time anyway.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(_LOCK, {"lock": turn.value})
+    if write.session.get_bind().dialect.name == "postgresql":
+        write.session.execute(_LOCK, {"lock": turn.value})
 
 
 @contextmanager

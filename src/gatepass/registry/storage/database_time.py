@@ -5,7 +5,8 @@ say "allowed". So where there are several machines, the database's clock is the 
 """
 
 from sqlalchemy import text
-from sqlalchemy.orm import Session
+
+from gatepass.registry.storage.database import Reading
 
 #: A row dated further ahead was written by a clock that has been corrected since, and no limit
 #: counts it. Not 0: nodes' clocks differ by seconds, and a request takes its time before it waits
@@ -16,11 +17,11 @@ AHEAD_MS = 60_000
 POSTGRESQL_NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 
 
-def shared_now(session: Session) -> int:
-    """Unix ms by the database's clock; on one machine (SQLite) that is the session's time."""
-    if session.get_bind().dialect.name == "postgresql":
-        return int(session.execute(_NOW).scalar_one())
-    now: int = session.info["now"]
+def shared_now(reading: Reading) -> int:
+    """Unix ms by the database's clock; on one machine (SQLite) that is ``reading.now``."""
+    if reading.session.get_bind().dialect.name == "postgresql":
+        return int(reading.session.execute(_NOW).scalar_one())
+    now = reading.now
     return now
 
 

@@ -16,10 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Misconfigured
-from gatepass.registry.actor import Actor, Subject
 
 FILE_NAME = "ended.log"
 
@@ -59,15 +57,6 @@ class Ending(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     by_name: str = ""
 
 
-def note(session: Session, actor: Actor, subjects: Sequence[Subject]) -> None:
-    """Within a change: *subjects* end with it. They are written down once it has committed."""
-    now, revision = session.info["now"], session.info["revision"]
-    session.info.setdefault("endings", []).extend(
-        Ending(now, subject.kind, subject.id, revision, actor.user, actor.name)
-        for subject in subjects
-    )
-
-
 class EndedLog:
     """The file *path*, made with the first thing that ends, mode 0600.
 
@@ -104,9 +93,9 @@ class EndedLog:
             else:
                 self._waiting.clear()
 
-    def read(self) -> "Reading":
+    def read(self) -> "EndedLogReader":
         """What it holds so far; nothing if there is no file."""
-        return Reading(self.path, needed=False)
+        return EndedLogReader(self.path, needed=False)
 
     def _write(self, lines: bytes) -> None:
         descriptor, new = _open(self.path)
@@ -121,7 +110,7 @@ class EndedLog:
             _sync_directory(self.path.parent)
 
 
-class Reading:
+class EndedLogReader:
     """The endings in a log, in order. Iterate it to its end; then it tells what it came across.
 
     Attributes:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, func
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import InvalidInput
+from gatepass.registry.storage.database import Reading
 
 LARGEST_PAGE = 200
 DEFAULT_PAGE = 50
@@ -108,8 +108,8 @@ def read_limit(limit: int | None) -> int:
     return limit
 
 
-def contains(session: Session, text: ColumnElement[Any], part: str) -> ColumnElement[bool]:
+def contains(reading: Reading, text: ColumnElement[Any], part: str) -> ColumnElement[bool]:
     """Whether *part* is in *text*, character by character."""
     # Not LIKE: it would read % and _ in what people type, and folds case on SQLite alone.
-    position = func.instr if session.get_bind().dialect.name == "sqlite" else func.strpos
+    position = func.instr if reading.session.get_bind().dialect.name == "sqlite" else func.strpos
     return position(text, part) > 0

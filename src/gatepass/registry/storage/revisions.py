@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
+from gatepass.registry.storage.database import Reading
 from gatepass.verify.grant_file import TABLES
 
 #: A place in the one history: (revision, tag). The tag is random for each revision.
 Position = tuple[int, str]
 #: One record as it is now: (table, id, record or None if it is gone, revision of its last change).
-Change = tuple[str, str, bytes | None, int]
+ChangedRow = tuple[str, str, bytes | None, int]
 
 
 class Place(NamedTuple):
@@ -62,64 +62,64 @@ def changes_sql(after: str) -> str:
     )
 
 
-def here(session: Session) -> Position:
+def here(reading: Reading) -> Position:
     """The latest position."""
-    number, tag = session.execute(_HERE).one()
+    number, tag = reading.session.execute(_HERE).one()
     return number, tag
 
 
-def known(session: Session, position: Position) -> bool:
+def known(reading: Reading, position: Position) -> bool:
     """Whether this history has been at *position*, and what changed since is still kept."""
     number, tag = position
-    found = session.execute(_KNOWN, {"number": number, "tag": tag}).one_or_none()
+    found = reading.session.execute(_KNOWN, {"number": number, "tag": tag}).one_or_none()
     return found is not None
 
 
-def since(session: Session, after: Position) -> tuple[Position, list[Change]] | None:
+def since(reading: Reading, after: Position) -> tuple[Position, list[ChangedRow]] | None:
     """All that changed after *after*, and the position it leads to; None if *after* is unknown.
 
     Call it within one consistent reading: a record that changed twice is seen as it is at the
     position returned.
     """
-    there = here(session)
+    there = here(reading)
     if there == after:
         return there, []
-    if not known(session, after):
+    if not known(reading, after):
         return None
-    rows = session.execute(_CHANGES, {"after": after[0]}).all()
+    rows = reading.session.execute(_CHANGES, {"after": after[0]}).all()
     return there, [(table, key, record, revision) for table, key, record, revision in rows]
 
 
-def more_than(session: Session, after: int, number: int) -> bool:
+def more_than(reading: Reading, after: int, number: int) -> bool:
     """Whether more than *number* records changed after the revision *after*, those that changed
     twice counted twice."""
     asked = {"after": after, "number": number}
-    return bool(session.execute(_MORE_THAN, asked).all())
+    return bool(reading.session.execute(_MORE_THAN, asked).all())
 
 
-def beyond_reach(session: Session, number: int) -> int:
+def beyond_reach(reading: Reading, number: int) -> int:
     """More than *number* records changed after every revision before this one, and no more than
     that after any other."""
-    return session.execute(_BEYOND_REACH, {"number": number}).scalar_one_or_none() or 0
+    return reading.session.execute(_BEYOND_REACH, {"number": number}).scalar_one_or_none() or 0
 
 
-def is_whole(session: Session, place: Place) -> bool:
+def is_whole(reading: Reading, place: Place) -> bool:
     """Whether this history leads to where *place* does, and all that comes after it is kept."""
-    return known(session, place.to) and bool(
-        session.execute(_KEPT, {"revision": place.revision}).all()
+    return known(reading, place.to) and bool(
+        reading.session.execute(_KEPT, {"revision": place.revision}).all()
     )
 
 
-def left(session: Session, place: Place) -> int:
+def left(reading: Reading, place: Place) -> int:
     """How many rows :func:`read_on` has after *place*."""
-    number: int = session.execute(_LEFT, _asked(place)).scalar_one()
+    number: int = reading.session.execute(_LEFT, _asked(place)).scalar_one()
     return number
 
 
-def read_on(session: Session, place: Place, most: int) -> Iterator[Change]:
+def read_on(reading: Reading, place: Place, most: int) -> Iterator[ChangedRow]:
     """What changed after *place*, as it is now, not as it was at ``place.to``: only with all that
     changed after that position it is exact. A record that changed twice may come twice."""
-    rows = session.execute(_READ_ON, {**_asked(place), "most": most})
+    rows = reading.session.execute(_READ_ON, {**_asked(place), "most": most})
     return ((table, key, record, revision) for table, key, record, revision in rows)
 
 

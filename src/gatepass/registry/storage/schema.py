@@ -25,8 +25,8 @@ def schema_state(database: Database) -> SchemaState:
     """
     if database.path is not None and not database.path.exists():
         return "empty"
-    with database.reading(now=0) as session:
-        return state_of(session.connection())
+    with database.read(now=0) as reading:
+        return state_of(reading.session.connection())
 
 
 def require_utf8(database: Database) -> None:
@@ -38,8 +38,8 @@ def require_utf8(database: Database) -> None:
     """
     if database.dialect != "postgresql":
         return
-    with database.reading(now=0) as session:
-        encoding = session.execute(text("SHOW server_encoding")).scalar_one()
+    with database.read(now=0) as reading:
+        encoding = reading.session.execute(text("SHOW server_encoding")).scalar_one()
     if encoding != "UTF8":
         raise Misconfigured(
             f"the database's encoding is {encoding} and must be UTF8: create another one with "

@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, make
@@ -16,6 +15,7 @@ from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import folded, storable
 from gatepass.registry.replication import receipt_status, receipts
 from gatepass.registry.replication.receipt_status import Receipt
+from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.records import (
@@ -46,7 +46,7 @@ _LONGEST_FORM_ID = 100
 
 
 def create(
-    session: Session,
+    change: Change,
     actor: Actor,
     *,
     catalogue: Catalogue,
@@ -71,13 +71,13 @@ def create(
         Conflict: ``form_already_used``; ``current`` is the id of the token it made.
     """
     actor.require_signed_in()
-    actor = standing(session, actor)
+    actor = standing(change, actor)
     actor.require("access-tokens:create")
     if actor.user is None or actor.company is None:
         raise Forbidden("A token is a user's own.", reason="signed_in_user_required")
     if form_id is not None:
-        _require_fresh_form(session, actor.user, form_id)
-    now: int = session.info["now"]
+        _require_fresh_form(change, actor.user, form_id)
+    now = change.now
     found = fields.read(
         {
             "label": label,
@@ -103,14 +103,14 @@ def create(
         "form_id": form_id,
         **found,
     }
-    session.execute(insert(access_tokens), values)
-    row = _find(session, actor, credential.id)
-    publish(session, grant_of(row))
-    _record(session, actor, "created", row, after={**found, "kind": kind})
-    return _token(session, row), credential.text
+    change.session.execute(insert(access_tokens), values)
+    row = _find(change, actor, credential.id)
+    publish(change, grant_of(row))
+    _record(change, actor, "created", row, after={**found, "kind": kind})
+    return _token(change, row), credential.text
 
 
-def get(session: Session, actor: Actor, token_id: str) -> AccessToken:
+def get(reading: Reading, actor: Actor, token_id: str) -> AccessToken:
     """One token of the actor's company.
 
     Raises:
@@ -118,11 +118,11 @@ def get(session: Session, actor: Actor, token_id: str) -> AccessToken:
         NotFound: there is none, or it is another company's.
     """
     actor.require("access-tokens:get")
-    return _token(session, _find(session, actor, token_id))
+    return _token(reading, _find(reading, actor, token_id))
 
 
 def modify(
-    session: Session,
+    change: Change,
     actor: Actor,
     token_id: str,
     *,
@@ -146,10 +146,10 @@ def modify(
         InvalidInput: with all that is wrong with the fields.
     """
     actor.require_signed_in()
-    actor = standing(session, actor)
+    actor = standing(change, actor)
     actor.require("access-tokens:modify")
-    row = _find(session, actor, token_id)
-    token = _token(session, row)
+    row = _find(change, actor, token_id)
+    token = _token(change, row)
     if if_match is not None and etag(token) not in if_match:
         raise Conflict(
             "Someone changed this token meanwhile.", reason="changed_meanwhile", current=token
@@ -160,7 +160,7 @@ def modify(
             reason=f"token_{token.status}",
             current=token,
         )
-    found = fields.read(changes, kind=row.kind, catalogue=catalogue, now=session.info["now"])
+    found = fields.read(changes, kind=row.kind, catalogue=catalogue, now=change.now)
     actor.require_held([*row.permissions, *found.get("permissions", ())])
     before = {name: getattr(row, name) for name in found}
     after = {name: value for name, value in found.items() if value != before[name]}
@@ -169,16 +169,16 @@ def modify(
     values = dict(after)
     if "label" in after:
         values["label_folded"] = folded(after["label"])
-    session.execute(update(access_tokens).where(access_tokens.c.id == row.id).values(values))
-    row = _find(session, actor, row.id)
-    publish(session, grant_of(row))
+    change.session.execute(update(access_tokens).where(access_tokens.c.id == row.id).values(values))
+    row = _find(change, actor, row.id)
+    publish(change, grant_of(row))
     _record(
-        session, actor, "modified", row, before={name: before[name] for name in after}, after=after
+        change, actor, "modified", row, before={name: before[name] for name in after}, after=after
     )
-    return _token(session, row)
+    return _token(change, row)
 
 
-def deactivate(session: Session, actor: Actor, token_id: str) -> AccessToken:
+def deactivate(change: Change, actor: Actor, token_id: str) -> AccessToken:
     """End a token for good. Repeating it changes nothing.
 
     Whoever signed in may end their own; an access token needs the permission for any.
@@ -187,33 +187,33 @@ def deactivate(session: Session, actor: Actor, token_id: str) -> AccessToken:
         Forbidden: without ``access-tokens:deactivate``, where it isn't one's own.
         NotFound: there is none, or it is another company's.
     """
-    actor = standing(session, actor)
-    row = _find(session, actor, token_id)
+    actor = standing(change, actor)
+    row = _find(change, actor, token_id)
     if actor.kind == "token" or row.created_by != actor.user:
         actor.require("access-tokens:deactivate")
     if row.deactivated_at is not None:
-        return _token(session, row)
+        return _token(change, row)
     ended = {
-        "deactivated_at": session.info["now"],
+        "deactivated_at": change.now,
         "deactivated_by": actor.user,
         "deactivated_by_name": actor.name,
     }
-    session.execute(update(access_tokens).where(access_tokens.c.id == row.id).values(ended))
-    row = _find(session, actor, row.id)
-    publish(session, grant_of(row))
+    change.session.execute(update(access_tokens).where(access_tokens.c.id == row.id).values(ended))
+    row = _find(change, actor, row.id)
+    publish(change, grant_of(row))
     _record(
-        session,
+        change,
         actor,
         "deactivated",
         row,
         before={"deactivated_at": None},
         after={"deactivated_at": row.deactivated_at},
     )
-    receipts.begin(session, [_subject(row)], company=row.company_id)
-    return _token(session, row)
+    receipts.begin(change, [_subject(row)], company=row.company_id)
+    return _token(change, row)
 
 
-def receipt(session: Session, actor: Actor, token_id: str) -> Receipt:
+def receipt(reading: Reading, actor: Actor, token_id: str) -> Receipt:
     """The receipt of an access token's end.
 
     Raises:
@@ -221,18 +221,20 @@ def receipt(session: Session, actor: Actor, token_id: str) -> Receipt:
         NotFound: there is no such token, it hasn't ended, or that is so long ago that the audit log
             alone knows of it.
     """
-    token = get(session, actor, token_id)
-    found = receipt_status.find(session, token.id)
+    token = get(reading, actor, token_id)
+    found = receipt_status.find(reading, token.id)
     if found is None:
         raise NotFound("There is no receipt of this access token's end.")
     return found
 
 
-def _find(session: Session, actor: Actor, token_id: str) -> Row[Any]:
+def _find(reading: Reading, actor: Actor, token_id: str) -> Row[Any]:
     wanted = [access_tokens.c.id == token_id]
     if actor.company is not None:
         wanted.append(access_tokens.c.company_id == actor.company)
-    row = session.execute(STORED.where(*wanted)).one_or_none() if storable(token_id) else None
+    row = (
+        reading.session.execute(STORED.where(*wanted)).one_or_none() if storable(token_id) else None
+    )
     if row is None:
         raise NotFound("There is no such access token.")
     return row
@@ -242,14 +244,14 @@ def _subject(row: Row[Any]) -> Subject:
     return Subject("access_token", row.id, row.label)
 
 
-def _token(session: Session, row: Row[Any]) -> AccessToken:
-    return tokens_of(session, [row])[0]
+def _token(reading: Reading, row: Row[Any]) -> AccessToken:
+    return tokens_of(reading, [row])[0]
 
 
-def _require_fresh_form(session: Session, user: str, form_id: str) -> None:
+def _require_fresh_form(reading: Reading, user: str, form_id: str) -> None:
     if not 1 <= len(form_id) <= _LONGEST_FORM_ID or not storable(form_id):
         raise InvalidInput([("form_id", "This is not a form that we have shown.")])
-    made = session.execute(
+    made = reading.session.execute(
         select(access_tokens.c.id).where(
             access_tokens.c.created_by == user, access_tokens.c.form_id == form_id
         )
@@ -261,7 +263,7 @@ def _require_fresh_form(session: Session, user: str, form_id: str) -> None:
 
 
 def _record(
-    session: Session,
+    write: Write,
     actor: Actor,
     what: str,
     row: Row[Any],
@@ -270,7 +272,7 @@ def _record(
     after: dict[str, Any],
 ) -> None:
     log.record(
-        session,
+        write,
         actor,
         f"access_token.{what}",
         _subject(row),

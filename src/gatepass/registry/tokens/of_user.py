@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
 
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.publishing import publish_grants
 from gatepass.registry.replication import receipts
+from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.tables import access_tokens, token_use
 from gatepass.registry.tokens.records import STORED, AccessToken, grant_of, tokens_of
 
@@ -28,7 +28,7 @@ class Left:
     count: int
 
 
-def left(session: Session, actor: Actor, user_id: str, *, limit: int) -> Left:
+def left(reading: Reading, actor: Actor, user_id: str, *, limit: int) -> Left:
     """What *user_id* would leave behind, in the actor's company.
 
     Raises:
@@ -40,8 +40,8 @@ def left(session: Session, actor: Actor, user_id: str, *, limit: int) -> Left:
         access_tokens.c.company_id == actor.company,
         access_tokens.c.deactivated_at.is_(None),
     )
-    count = session.execute(select(func.count()).where(*wanted)).scalar_one()
-    rows = session.execute(
+    count = reading.session.execute(select(func.count()).where(*wanted)).scalar_one()
+    rows = reading.session.execute(
         STORED.where(*wanted)
         .order_by(
             func.coalesce(token_use.c.last_at, 0).desc(),
@@ -50,21 +50,21 @@ def left(session: Session, actor: Actor, user_id: str, *, limit: int) -> Left:
         )
         .limit(limit)
     ).all()
-    return Left(tokens_of(session, list(rows)), count)
+    return Left(tokens_of(reading, list(rows)), count)
 
 
-def deactivate_all(session: Session, actor: Actor, user_id: str) -> int:
+def deactivate_all(change: Change, actor: Actor, user_id: str) -> int:
     """End all of a user's, each with an event of its own; how many there were.
 
     It is part of the user's own end, which has settled that the actor may. Thousands of them are
     written by the hundred, in the one transaction.
     """
-    ids = session.scalars(
+    ids = change.session.scalars(
         select(access_tokens.c.id)
         .where(access_tokens.c.created_by == user_id, access_tokens.c.deactivated_at.is_(None))
         .order_by(access_tokens.c.created_at, access_tokens.c.id)
     ).all()
-    now: int = session.info["now"]
+    now = change.now
     ended = {
         "deactivated_at": now,
         "deactivated_by": actor.user,
@@ -72,15 +72,15 @@ def deactivate_all(session: Session, actor: Actor, user_id: str) -> int:
     }
     for start in range(0, len(ids), _BATCH):
         batch = access_tokens.c.id.in_(ids[start : start + _BATCH])
-        session.execute(update(access_tokens).where(batch).values(ended))
-        rows = session.execute(
+        change.session.execute(update(access_tokens).where(batch).values(ended))
+        rows = change.session.execute(
             STORED.where(batch).order_by(access_tokens.c.created_at, access_tokens.c.id)
         ).all()
-        publish_grants(session, [grant_of(row) for row in rows])
+        publish_grants(change, [grant_of(row) for row in rows])
         subjects = [Subject("access_token", row.id, row.label) for row in rows]
-        receipts.begin(session, subjects, company=rows[0].company_id)
+        receipts.begin(change, subjects, company=rows[0].company_id)
         log.record_each(
-            session,
+            change,
             actor,
             "access_token.deactivated",
             subjects,

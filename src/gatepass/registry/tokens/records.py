@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Row, select
-from sqlalchemy.orm import Session
 
 from gatepass.core.grants import Grant
 from gatepass.core.networks import Networks, parse_network
 from gatepass.core.permissions import effective
 from gatepass.registry.actor import Person
 from gatepass.registry.grants.publishing import published_rules
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import access_tokens, token_use, users
 
@@ -84,11 +84,11 @@ def etag(token: AccessToken) -> str:
     )
 
 
-def tokens_of(session: Session, rows: list[Row[Any]]) -> list[AccessToken]:
-    """Rows of ``STORED`` as records, at the session's time and under the roles of now."""
-    rules = {company: published_rules(session, company) for company in {r.company_id for r in rows}}
+def tokens_of(reading: Reading, rows: list[Row[Any]]) -> list[AccessToken]:
+    """Rows of ``STORED`` as records, at ``reading.now`` and under the roles of now."""
+    rules = {company: published_rules(reading, company) for company in {r.company_id for r in rows}}
     return [
-        _token(row, session.info["now"], rules[row.company_id].roles.get(row.maker_role, ()))
+        _token(row, reading.now, rules[row.company_id].roles.get(row.maker_role, ()))
         for row in rows
     ]
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Text, and_, func, literal, or_, select, tuple_, type_coerce
-from sqlalchemy.orm import Session
 
 from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH
 from gatepass.core.errors import InvalidInput
 from gatepass.core.permissions import is_permission, is_wildcard, resource_wildcard
 from gatepass.registry.actor import Actor
 from gatepass.registry.input.text import folded, search_text, storable
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import (
     COUNT_LIMIT,
     Cursor,
@@ -26,7 +26,7 @@ _PREFIX = f"{ACCESS_TOKEN}_"
 
 
 def list_(
-    session: Session,
+    reading: Reading,
     actor: Actor,
     *,
     q: str | None = None,
@@ -41,7 +41,7 @@ def list_(
     Args:
         q: part of the label, in any case, or the beginning of the id, with or without ``gpat_``;
             outer spaces don't count.
-        status: ``active``, ``expired`` or ``deactivated``, at the session's time.
+        status: ``active``, ``expired`` or ``deactivated``, at ``reading.now``.
         permission: only tokens that this was chosen for, by name or within ``resource:*``.
         kind: ``api`` or ``ui``.
 
@@ -51,14 +51,14 @@ def list_(
     """
     actor.require("access-tokens:search")
     after, limit = read_cursor(cursor), read_limit(limit)
-    wanted = [*_filters(session, status, permission, kind)]
+    wanted = [*_filters(reading, status, permission, kind)]
     if actor.company is not None:
         wanted.append(access_tokens.c.company_id == actor.company)
     q = search_text(q)
     if q:
         if not storable(q):
             return Page([], None, 0)
-        wanted.append(_named(session, q))
+        wanted.append(_named(reading, q))
     rest = list(wanted)
     if after is not None:
         key = tuple_(access_tokens.c.created_at, access_tokens.c.id)
@@ -66,26 +66,28 @@ def list_(
     newest = (access_tokens.c.created_at.desc(), access_tokens.c.id.desc())
     # The index alone finds the ids; only the page's own rows are read whole.
     ids = select(access_tokens.c.id).where(*rest).order_by(*newest).limit(limit + 1)
-    rows = session.execute(
-        STORED.where(access_tokens.c.id.in_(session.scalars(ids).all())).order_by(*newest)
+    rows = reading.session.execute(
+        STORED.where(access_tokens.c.id.in_(reading.session.scalars(ids).all())).order_by(*newest)
     ).all()
     page, more = list(rows[:limit]), None
     if len(rows) > limit:
         more = str(Cursor(page[-1].created_at, page[-1].id))
     whole = after is None and more is None
-    count = len(page) if whole else _count(session, wanted)
-    return Page(tokens_of(session, page), more, count)
+    count = len(page) if whole else _count(reading, wanted)
+    return Page(tokens_of(reading, page), more, count)
 
 
-def _count(session: Session, wanted: Sequence[ColumnElement[bool]]) -> int:
+def _count(reading: Reading, wanted: Sequence[ColumnElement[bool]]) -> int:
     matching = select(literal(1)).select_from(access_tokens).where(*wanted).limit(COUNT_LIMIT)
-    return session.execute(select(func.count()).select_from(matching.subquery())).scalar_one()
+    return reading.session.execute(
+        select(func.count()).select_from(matching.subquery())
+    ).scalar_one()
 
 
 def _filters(
-    session: Session, status: str | None, permission: str | None, kind: str | None
+    reading: Reading, status: str | None, permission: str | None, kind: str | None
 ) -> list[ColumnElement[bool]]:
-    now: int = session.info["now"]
+    now = reading.now
     table = access_tokens.c
     wanted: list[ColumnElement[bool]] = []
     if status is not None:
@@ -107,7 +109,7 @@ def _filters(
         # A JSON list of names without quotes in them: a name in quotes is found as a whole only.
         stored = type_coerce(table.permissions, Text)
         names = {permission, resource_wildcard(permission)}
-        wanted.append(or_(*(contains(session, stored, f'"{name}"') for name in sorted(names))))
+        wanted.append(or_(*(contains(reading, stored, f'"{name}"') for name in sorted(names))))
     if kind is not None:
         if kind not in KINDS:
             raise InvalidInput([("kind", "This is api or ui.")])
@@ -115,8 +117,8 @@ def _filters(
     return wanted
 
 
-def _named(session: Session, q: str) -> ColumnElement[bool]:
-    by_label = contains(session, access_tokens.c.label_folded, folded(q))
+def _named(reading: Reading, q: str) -> ColumnElement[bool]:
+    by_label = contains(reading, access_tokens.c.label_folded, folded(q))
     start = id_start(q)
     if start is None:
         return by_label

@@ -12,10 +12,9 @@ from typing import Any, Protocol
 
 from sqlalchemy import Table, case, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
 
 from gatepass.registry.storage import tables
-from gatepass.registry.storage.database import Turn, wait_for_turn
+from gatepass.registry.storage.database import Reading, Turn, Write, wait_for_turn
 from gatepass.registry.storage.tables import (
     token_use,
     token_use_addresses,
@@ -56,24 +55,24 @@ class AddressUse:
     uses: int
 
 
-def folded_to(session: Session, name: str) -> int:
+def folded_to(reading: Reading, name: str) -> int:
     """How many bytes of the spool *name* have been counted."""
-    found: int | None = session.execute(
+    found: int | None = reading.session.execute(
         select(usage_spools.c.folded_to).where(usage_spools.c.name == name)
     ).scalar_one_or_none()
     return found or 0
 
 
-def fold(session: Session, name: str, start: int, end: int, batches: Iterable[Batch]) -> bool:
-    """Count what a spool holds from byte *start* to *end*; call it within ``counting``.
+def fold(write: Write, name: str, start: int, end: int, batches: Iterable[Batch]) -> bool:
+    """Count what a spool holds from byte *start* to *end*.
 
     Returns:
         Whether it was counted. False, and nothing changed, if the spool has been folded to
         elsewhere than *start*: someone else was quicker.
     """
     # One folder at a time: nodes that count the same tokens at once would only block each other.
-    wait_for_turn(session, Turn.counted_use)
-    if not _move(session, name, start, end):
+    wait_for_turn(write, Turn.counted_use)
+    if not _move(write, name, start, end):
         return False
     uses: dict[str, _Use] = {}
     decisions: Counter[str] = Counter()
@@ -81,32 +80,34 @@ def fold(session: Session, name: str, start: int, end: int, batches: Iterable[Ba
         decisions.update(batch.decisions)
         for token, counted in batch.tokens.items():
             uses.setdefault(token, _Use()).add(*counted)
-    _add_uses(session, uses)
+    _add_uses(write, uses)
     _add(
-        session,
+        write,
         tables.decision_counts,
         [{"reason": reason, "total": min(total, MOST)} for reason, total in decisions.items()],
     )
-    today = session.info["now"] // DAY_MS
-    session.execute(delete(token_use_days).where(token_use_days.c.day < today - DAYS_KEPT))
+    today = write.now // DAY_MS
+    write.session.execute(delete(token_use_days).where(token_use_days.c.day < today - DAYS_KEPT))
     return True
 
 
-def forget(session: Session, name: str) -> None:
+def forget(write: Write, name: str) -> None:
     """Forget a spool whose file is removed; its name is never used again."""
-    session.execute(delete(usage_spools).where(usage_spools.c.name == name))
+    write.session.execute(delete(usage_spools).where(usage_spools.c.name == name))
 
 
-def decision_counts(session: Session) -> dict[str, int]:
+def decision_counts(reading: Reading) -> dict[str, int]:
     """How many decisions there were, by reason, on all nodes, as far as they are folded."""
-    return {row.reason: row.total for row in session.execute(select(tables.decision_counts))}
+    return {
+        row.reason: row.total for row in reading.session.execute(select(tables.decision_counts))
+    }
 
 
-def daily(session: Session, tokens: Collection[str], *, days: int = 7) -> dict[str, list[int]]:
+def daily(reading: Reading, tokens: Collection[str], *, days: int = 7) -> dict[str, list[int]]:
     """How often each token was used on each of the last *days* days (UTC), today last."""
-    today: int = session.info["now"] // DAY_MS
+    today: int = reading.now // DAY_MS
     counts = {token: [0] * days for token in tokens}
-    rows = session.execute(
+    rows = reading.session.execute(
         select(token_use_days).where(
             token_use_days.c.token_id.in_(counts), token_use_days.c.day > today - days
         )
@@ -117,17 +118,17 @@ def daily(session: Session, tokens: Collection[str], *, days: int = 7) -> dict[s
     return counts
 
 
-def total(session: Session, token: str) -> int:
+def total(reading: Reading, token: str) -> int:
     """How often a token was allowed something, ever."""
-    found: int | None = session.execute(
+    found: int | None = reading.session.execute(
         select(token_use.c.total).where(token_use.c.token_id == token)
     ).scalar_one_or_none()
     return found or 0
 
 
-def addresses(session: Session, token: str) -> list[AddressUse]:
+def addresses(reading: Reading, token: str) -> list[AddressUse]:
     """The addresses a token was used from last, latest first."""
-    rows = session.execute(
+    rows = reading.session.execute(
         select(token_use_addresses)
         .where(token_use_addresses.c.token_id == token)
         .order_by(token_use_addresses.c.last_at.desc(), token_use_addresses.c.address)
@@ -155,9 +156,9 @@ class _Use:
             self.addresses[address] = (max(at, latest), before + count)
 
 
-def _add_uses(session: Session, uses: dict[str, _Use]) -> None:
+def _add_uses(write: Write, uses: dict[str, _Use]) -> None:
     _add(
-        session,
+        write,
         token_use,
         [
             {
@@ -171,7 +172,7 @@ def _add_uses(session: Session, uses: dict[str, _Use]) -> None:
         ],
     )
     _add(
-        session,
+        write,
         token_use_days,
         [
             {"token_id": token, "day": day, "uses": min(count, MOST)}
@@ -180,7 +181,7 @@ def _add_uses(session: Session, uses: dict[str, _Use]) -> None:
         ],
     )
     _add(
-        session,
+        write,
         token_use_addresses,
         [
             {"token_id": token, "address": address, "last_at": at, "uses": min(count, MOST)}
@@ -188,14 +189,14 @@ def _add_uses(session: Session, uses: dict[str, _Use]) -> None:
             for address, (at, count) in use.addresses.items()
         ],
     )
-    _drop_old_addresses(session, [token for token, use in uses.items() if use.addresses])
+    _drop_old_addresses(write, [token for token, use in uses.items() if use.addresses])
 
 
-def _add(session: Session, table: Table, rows: list[dict[str, Any]]) -> None:
+def _add(write: Write, table: Table, rows: list[dict[str, Any]]) -> None:
     """Add counts to what is there, up to ``MOST``; of two last uses the later one stays."""
     if not rows:
         return
-    dialect = session.get_bind().dialect.name
+    dialect = write.session.get_bind().dialect.name
     # The two dialects have the same clause in classes of their own.
     new = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     excluded = new.excluded
@@ -212,36 +213,36 @@ def _add(session: Session, table: Table, rows: list[dict[str, Any]]) -> None:
             later = excluded["last_at"] >= table.c.last_at
             changes[column.name] = case((later, excluded[column.name]), else_=column)
     keys = [column.name for column in table.primary_key]
-    session.execute(new.on_conflict_do_update(index_elements=keys, set_=changes), rows)
+    write.session.execute(new.on_conflict_do_update(index_elements=keys, set_=changes), rows)
 
 
-def _drop_old_addresses(session: Session, tokens: Sequence[str]) -> None:
+def _drop_old_addresses(write: Write, tokens: Sequence[str]) -> None:
     table = token_use_addresses.c
     for start in range(0, len(tokens), _TOKENS_AT_ONCE):
-        crowded = session.scalars(
+        crowded = write.session.scalars(
             select(table.token_id)
             .where(table.token_id.in_(tokens[start : start + _TOKENS_AT_ONCE]))
             .group_by(table.token_id)
             .having(func.count() > ADDRESSES_KEPT)
         ).all()
         for token in crowded:
-            kept = [used.address for used in addresses(session, token)]
-            session.execute(
+            kept = [used.address for used in addresses(write, token)]
+            write.session.execute(
                 delete(token_use_addresses).where(
                     table.token_id == token, table.address.not_in(kept)
                 )
             )
 
 
-def _move(session: Session, name: str, start: int, end: int) -> bool:
+def _move(write: Write, name: str, start: int, end: int) -> bool:
     """Move a spool's place from *start* to *end*; False if it wasn't at *start*."""
-    if folded_to(session, name) != start:
+    if folded_to(write, name) != start:
         return False
     if start == 0:
-        session.execute(delete(usage_spools).where(usage_spools.c.name == name))
-        session.execute(insert(usage_spools), {"name": name, "folded_to": end})
+        write.session.execute(delete(usage_spools).where(usage_spools.c.name == name))
+        write.session.execute(insert(usage_spools), {"name": name, "folded_to": end})
     else:
-        session.execute(
+        write.session.execute(
             update(usage_spools).where(usage_spools.c.name == name).values(folded_to=end)
         )
     return True

@@ -29,7 +29,7 @@ from gatepass.verify.freshness import in_place, inode, open_own_file
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica.clock_agreement import SharedTime
 from gatepass.verify.replica.grant_copy import (
-    Change,
+    ChangedRow,
     Move,
     Position,
     open_copy,
@@ -52,11 +52,11 @@ class Feed(Protocol):
         """Commit something at the primary; raise if it isn't one, or can't. Its Unix time in
         milliseconds, read on the way."""
 
-    def changes(self, after: Position) -> tuple[Position, Iterable[Change]] | None:
+    def changes(self, after: Position) -> tuple[Position, Iterable[ChangedRow]] | None:
         """All that changed after *after*, by (revision, id), and the position it leads to, in one
         snapshot; None if the primary doesn't know that position."""
 
-    def snapshot(self) -> tuple[Position, Iterable[Change]]:
+    def snapshot(self) -> tuple[Position, Iterable[ChangedRow]]:
         """Every row, in one snapshot, and its position."""
 
     def wait(self, seconds: float) -> None:

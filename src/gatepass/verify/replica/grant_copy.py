@@ -18,7 +18,7 @@ from gatepass.verify.grant_file import TABLES, GrantFile, ddl
 #: A place in one history: (revision, tag). The tag is random for each revision.
 Position = tuple[int, str]
 #: One row as it is after a revision: (table, id, record, revision). Without a record it is gone.
-Change = tuple[str, str, bytes | None, int]
+ChangedRow = tuple[str, str, bytes | None, int]
 
 # By place, the table's name left out: a million rows are written from the tuples they came as.
 _PUT = {
@@ -120,7 +120,7 @@ class Move:
             self.undo()
             raise
 
-    def put(self, changes: Iterable[Change]) -> None:
+    def put(self, changes: Iterable[ChangedRow]) -> None:
         """Write some rows, in their order."""
         for (table, gone), rows in groupby(changes, _kind):
             if gone:
@@ -143,5 +143,5 @@ class Move:
             self._connection.execute("ROLLBACK")
 
 
-def _kind(change: Change) -> tuple[str, bool]:
+def _kind(change: ChangedRow) -> tuple[str, bool]:
     return change[0], change[2] is None

@@ -23,7 +23,7 @@ from gatepass.web.api.shapes import (
     person_name,
     wanted_tags,
 )
-from gatepass.web.caller import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = APIRouter(tags=["Access tokens"])
 
@@ -112,14 +112,14 @@ class CreatedAccessToken(AccessToken):
 )
 def create(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     new: Annotated[NewAccessToken, body(NewAccessToken)],
 ) -> CreatedAccessToken:
     """Needs `access-tokens:create`. The answer holds the token's text, this once."""
-    with node.database.changing(node.clock.now()) as change:
+    with node.database.write(node.clock.now()) as change:
         token, text = access_tokens.create(
-            change.session,
+            change,
             actor,
             catalogue=node.catalogue,
             label=new.label,
@@ -137,7 +137,7 @@ def create(
 
 @router.get("/access-tokens", summary="The company's access tokens")
 def search(
-    node: OurNode,
+    node: CurrentNode,
     actor: Authenticated,
     q: Term | None = None,
     status: Status | None = None,
@@ -148,9 +148,9 @@ def search(
 ) -> Listed[AccessToken]:
     """Needs `access-tokens:search`. `q` is looked for in labels, without case, and at the
     beginning of ids, with or without `gpat_`."""
-    with node.database.reading(node.clock.now()) as session:
+    with node.database.read(node.clock.now()) as reading:
         page = access_tokens.list_(
-            session,
+            reading,
             actor,
             q=q or None,
             status=status,
@@ -164,10 +164,10 @@ def search(
 
 
 @router.get("/access-tokens/{id}", summary="One access token")
-def get(response: Response, node: OurNode, actor: Authenticated, id: RecordId) -> AccessToken:
+def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordId) -> AccessToken:
     """Needs `access-tokens:get`."""
-    with node.database.reading(node.clock.now()) as session:
-        return _sent(access_tokens.get(session, actor, id), response)
+    with node.database.read(node.clock.now()) as reading:
+        return _sent(access_tokens.get(reading, actor, id), response)
 
 
 @router.patch(
@@ -177,7 +177,7 @@ def get(response: Response, node: OurNode, actor: Authenticated, id: RecordId) -
 )
 def modify(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     changes: Annotated[AccessTokenChanges, body(AccessTokenChanges)],
@@ -186,9 +186,9 @@ def modify(
     """Needs `access-tokens:modify`, and all that the token has and gets. Ended tokens stay as they
     are (409). With `If-Match`, only the version it names is changed (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             token = access_tokens.modify(
-                change.session,
+                change,
                 actor,
                 id,
                 catalogue=node.catalogue,
@@ -210,14 +210,14 @@ def modify(
 )
 def deactivate(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: Authenticated,
     id: RecordId,
     _: Annotated[NoFields, body(NoFields)],
 ) -> AccessToken:
     """Needs `access-tokens:deactivate`, or that it is one's own. Repeating it changes nothing."""
-    with node.database.changing(node.clock.now()) as change:
-        token = access_tokens.deactivate(change.session, actor, id)
+    with node.database.write(node.clock.now()) as change:
+        token = access_tokens.deactivate(change, actor, id)
     return settled(change.confirmed, _sent(token, response))
 
 

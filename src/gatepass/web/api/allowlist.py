@@ -12,7 +12,7 @@ from gatepass.registry.network_policy import allowlist_impact as shut_out
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.request_body import Fields, body, takes
 from gatepass.web.api.shapes import Record, Time, wanted_tags
-from gatepass.web.caller import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = APIRouter(tags=["Company"])
 
@@ -100,10 +100,10 @@ class Preview(Record):
 
 
 @router.get("/company/allowlist", summary="The company's allowlist")
-def get(response: Response, node: OurNode, actor: Authenticated) -> Allowlist:
+def get(response: Response, node: CurrentNode, actor: Authenticated) -> Allowlist:
     """Needs `company:get`."""
-    with node.database.reading(node.clock.now()) as session:
-        return _sent(allowlist.show(session, actor, _company(actor)), response)
+    with node.database.read(node.clock.now()) as reading:
+        return _sent(allowlist.show(reading, actor, _company(actor)), response)
 
 
 @router.put(
@@ -113,7 +113,7 @@ def get(response: Response, node: OurNode, actor: Authenticated) -> Allowlist:
 )
 def put(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     new: Annotated[NewAllowlist, body(NewAllowlist)],
     if_match: Annotated[list[str] | None, Header()] = None,
@@ -124,9 +124,9 @@ def put(
     unless it is put again from an address it admits. With `If-Match`, only the version it names is
     changed (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             changed = allowlist.replace(
-                change.session,
+                change,
                 actor,
                 _company(actor),
                 new.typed(),
@@ -146,11 +146,11 @@ def put(
     summary="Whom a list would shut out",
     openapi_extra=takes(Entries),
 )
-def preview(node: OurNode, actor: SignedIn, wanted: Annotated[Entries, body(Entries)]) -> Preview:
+def preview(node: CurrentNode, actor: SignedIn, wanted: Annotated[Entries, body(Entries)]) -> Preview:
     """Needs `company:modify`. Changes nothing: it names the active users and tokens whose latest
     address of the last 30 days the list lacks."""
-    with node.database.reading(node.clock.now()) as session:
-        found = shut_out.preview(session, actor, _company(actor), wanted.typed())
+    with node.database.read(node.clock.now()) as reading:
+        found = shut_out.preview(reading, actor, _company(actor), wanted.typed())
     return Preview(shut_out=ShutOut.model_validate(found), includes_you=found.includes_you)
 
 

@@ -9,7 +9,7 @@ from gatepass.core.credentials import ID_LENGTH
 from gatepass.registry.audit import events, sentences
 from gatepass.registry.audit import search as audit_search
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, TakenTime, Term, Time
-from gatepass.web.caller import Authenticated, OurNode
+from gatepass.web.caller import Authenticated, CurrentNode
 from gatepass.web.times import format_time
 
 router = APIRouter(tags=["Audit"])
@@ -95,15 +95,15 @@ Wanted = Annotated[audit_search.Filters, Depends(wanted)]
 
 @router.get("/audit-events", summary="Who did what, when, from where")
 def search(
-    node: OurNode,
+    node: CurrentNode,
     actor: Authenticated,
     filters: Wanted,
     limit: Limit | None = None,
     cursor: PageCursor = None,
 ) -> Listed[AuditEvent]:
     """Needs `audit:get`."""
-    with node.database.reading(node.clock.now()) as session:
-        page = audit_search.list_(session, actor, limit=limit, cursor=cursor, **filters)
+    with node.database.read(node.clock.now()) as reading:
+        page = audit_search.list_(reading, actor, limit=limit, cursor=cursor, **filters)
     return Listed[AuditEvent](items=[sent(event) for event in page.items], next=page.next)
 
 

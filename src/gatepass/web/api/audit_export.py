@@ -22,7 +22,7 @@ from gatepass.registry.grants.authorization import standing
 from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.api.audit_events import Wanted, sent, with_times
 from gatepass.web.api.csv_cells import csv_cell
-from gatepass.web.caller import Authenticated, OurNode
+from gatepass.web.caller import Authenticated, CurrentNode
 from gatepass.web.times import format_time
 
 router = APIRouter(tags=["Audit"])
@@ -57,7 +57,7 @@ _COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
     responses={200: {"content": {"text/csv": {}, "application/x-ndjson": {}}}},
 )
 def export(
-    node: OurNode,
+    node: CurrentNode,
     actor: Authenticated,
     format: Annotated[FileFormat, Query(description="CSV for spreadsheets, or JSON Lines.")],
     filters: Wanted,
@@ -76,9 +76,9 @@ def exported(node: Node, actor: Actor, format: FileFormat, filters: search.Filte
         InvalidInput: for ``kind``.
     """
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        filters = {**filters, "newest": search.newest_number(session)}
-        total = search.count(session, actor, **filters)
+    with node.database.read(now) as reading:
+        filters = {**filters, "newest": search.newest_number(reading)}
+        total = search.count(reading, actor, **filters)
     day = datetime.fromtimestamp(now / 1000, UTC).date()
     return StreamingResponse(
         _FORMATS[format](_pages(node, actor, filters)),
@@ -94,10 +94,10 @@ def exported(node: Node, actor: Actor, format: FileFormat, filters: search.Filte
 def _pages(node: Node, actor: Actor, filters: search.Filters) -> Iterator[list[AuditEvent]]:
     cursor = None
     while True:
-        with node.database.reading(node.clock.now()) as session:
+        with node.database.read(node.clock.now()) as reading:
             # Whoever loses the right to the log meanwhile gets no further.
-            reader = standing(session, actor)
-            page = search.list_(session, reader, limit=LARGEST_PAGE, cursor=cursor, **filters)
+            reader = standing(reading, actor)
+            page = search.list_(reading, reader, limit=LARGEST_PAGE, cursor=cursor, **filters)
         yield page.items
         cursor = page.next
         if cursor is None:

@@ -21,7 +21,7 @@ from gatepass.web.api.shapes import (
     person_id,
     person_name,
 )
-from gatepass.web.caller import Calling, OurNode, SignedIn
+from gatepass.web.caller import CurrentCaller, CurrentNode, SignedIn
 from gatepass.web.cookies import clear_login_cookie, login_cookie
 from gatepass.web.http_boundary import problem_response
 from gatepass.web.problems import problem_of_error
@@ -105,15 +105,15 @@ async def create(
 
 @router.get("/authentications", summary="Recent authentications")
 def recent(
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     user: Annotated[str | None, Query(description="A user's id, or `all`.")] = None,
     limit: Limit | None = None,
     cursor: PageCursor = None,
 ) -> Listed[Authentication]:
     """One's own; others' with `users:manage`."""
-    with node.database.reading(node.clock.now()) as session:
-        page = sessions.list_(session, actor, user=user, limit=limit, cursor=cursor)
+    with node.database.read(node.clock.now()) as reading:
+        page = sessions.list_(reading, actor, user=user, limit=limit, cursor=cursor)
     items = [Authentication.model_validate(one) for one in page.items]
     return Listed[Authentication](items=items, next=page.next)
 
@@ -125,15 +125,15 @@ def recent(
 )
 def deactivate(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     _: Annotated[NoFields, body(NoFields)],
 ) -> Authentication:
     """One's own; others' with `users:manage`, an operator's by operators alone (403
     `operator_required`). Repeating it changes nothing."""
-    with node.database.changing(node.clock.now()) as change:
-        ended = sessions.deactivate(change.session, actor, id)
+    with node.database.write(node.clock.now()) as change:
+        ended = sessions.deactivate(change, actor, id)
     return settled(change.confirmed, _sent(ended, response))
 
 
@@ -143,11 +143,11 @@ def deactivate(
     openapi_extra=takes(NoFields),
 )
 def deactivate_others(
-    node: OurNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
+    node: CurrentNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
 ) -> DeactivatedOthers:
     """Whoever else is signed in as this user is out with their next call."""
-    with node.database.changing(node.clock.now()) as change:
-        ended = sessions.deactivate_others(change.session, actor)
+    with node.database.write(node.clock.now()) as change:
+        ended = sessions.deactivate_others(change, actor)
     return settled(change.confirmed, DeactivatedOthers(deactivated=ended))
 
 
@@ -159,11 +159,11 @@ def deactivate_others(
     openapi_extra=takes(NoFields),
 )
 def sign_out(
-    request: Request, node: OurNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
+    request: Request, node: CurrentNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
 ) -> Response:
     """Deactivates the authentication in use. A browser forgets its cookie."""
-    with node.database.changing(node.clock.now()) as change:
-        ended = sessions.sign_out(change.session, actor)
+    with node.database.write(node.clock.now()) as change:
+        ended = sessions.sign_out(change, actor)
     response = Response(status_code=204)
     if not change.confirmed:
         current = Authentication.model_validate(ended).model_dump(mode="json")
@@ -174,10 +174,10 @@ def sign_out(
 
 
 @router.get("/me", summary="The credential in use")
-def me(node: OurNode, caller: Calling) -> Me:
+def me(node: CurrentNode, caller: CurrentCaller) -> Me:
     """Any token may ask who it is, what it may do and from where it comes."""
-    with node.database.reading(node.clock.now()) as session:
-        company = companies.get(session, caller.grant.company)
+    with node.database.read(node.clock.now()) as reading:
+        company = companies.get(reading, caller.grant.company)
     return Me.model_validate(
         {
             "kind": caller.grant.kind,

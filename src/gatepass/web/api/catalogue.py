@@ -6,7 +6,7 @@ from pydantic import Field
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.storage.paging import Cursor, read_cursor
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record
-from gatepass.web.caller import OurNode, SignedIn
+from gatepass.web.caller import CurrentNode, SignedIn
 
 router = APIRouter(tags=["Permissions"])
 
@@ -22,7 +22,7 @@ class Permission(Record):
 
 @router.get("/permissions", summary="The catalogue")
 async def permissions(
-    node: OurNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
+    node: CurrentNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
 ) -> Listed[Permission]:
     """Gatepass's own permissions, then the catalogue file's; all of it where no limit is named."""
     known = node.catalogue.permissions

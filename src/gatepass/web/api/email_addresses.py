@@ -5,16 +5,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 from pydantic import Field
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.directory import user_search, users
 from gatepass.registry.membership import email_changes, pending_email_changes
+from gatepass.registry.storage.database import Reading
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.request_body import Fields, NoFields, body, takes
 from gatepass.web.api.shapes import Record, RecordId, Time, person_id, person_name, wanted_tags
 from gatepass.web.api.users import readable
-from gatepass.web.caller import OurNode, SignedIn
+from gatepass.web.caller import CurrentNode, SignedIn
 from gatepass.web.hashing_pool import Place, hashing
 
 router = APIRouter(tags=["Users"])
@@ -54,10 +54,10 @@ class EmailAddress(Record):
 
 
 @router.get("/me/email", summary="Your e-mail address, and its change that waits")
-def own(node: OurNode, actor: SignedIn) -> EmailAddress:
+def own(node: CurrentNode, actor: SignedIn) -> EmailAddress:
     """For a signed-in user."""
-    with node.database.reading(node.clock.now()) as session:
-        return _address(session, str(actor.user))
+    with node.database.read(node.clock.now()) as reading:
+        return _address(reading, str(actor.user))
 
 
 @router.post(
@@ -68,7 +68,7 @@ def own(node: OurNode, actor: SignedIn) -> EmailAddress:
 )
 async def request_own(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     new: Annotated[OwnNewEmail, body(OwnNewEmail)],
 ) -> EmailAddress:
@@ -101,22 +101,22 @@ async def request_own(
     openapi_extra=takes(NoFields),
 )
 def cancel_own(
-    node: OurNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
+    node: CurrentNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
 ) -> EmailAddress:
     """Whoever asked for it. Its link is dead at once; the address stays. Repeating it changes
     nothing."""
-    with node.database.changing(node.clock.now()) as change:
-        user = email_changes.cancel_own(change.session, actor)
-        address = _address(change.session, user.id)
+    with node.database.write(node.clock.now()) as change:
+        user = email_changes.cancel_own(change, actor)
+        address = _address(change, user.id)
     return settled(change.confirmed, address)
 
 
 @router.get("/users/{id}/email", summary="A user's e-mail address, and its change that waits")
-def get(node: OurNode, actor: SignedIn, id: RecordId) -> EmailAddress:
+def get(node: CurrentNode, actor: SignedIn, id: RecordId) -> EmailAddress:
     """Needs `users:manage`."""
-    with node.database.reading(node.clock.now()) as session:
+    with node.database.read(node.clock.now()) as reading:
         actor.require("users:manage")
-        return _address(session, user_search.find(session, actor, id).id)
+        return _address(reading, user_search.find(reading, actor, id).id)
 
 
 @router.post(
@@ -127,7 +127,7 @@ def get(node: OurNode, actor: SignedIn, id: RecordId) -> EmailAddress:
 )
 def request(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     new: Annotated[NewEmail, body(NewEmail)],
@@ -139,11 +139,11 @@ def request(
     (`own_email`), and for deactivated users. With `If-Match`, only the version of the user that it
     names is changed (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             email_changes.request(
-                change.session, actor, id, email=new.email, if_match=wanted_tags(if_match)
+                change, actor, id, email=new.email, if_match=wanted_tags(if_match)
             )
-            address = _address(change.session, id)
+            address = _address(change, id)
     except Conflict as conflict:
         raise readable(conflict) from None
     node.mailing.wake()
@@ -157,22 +157,22 @@ def request(
     openapi_extra=takes(NoFields),
 )
 def cancel(
-    node: OurNode, actor: SignedIn, id: RecordId, _: Annotated[NoFields, body(NoFields)]
+    node: CurrentNode, actor: SignedIn, id: RecordId, _: Annotated[NoFields, body(NoFields)]
 ) -> EmailAddress:
     """Needs what changing it needs. Repeating it changes nothing."""
     try:
-        with node.database.changing(node.clock.now()) as change:
-            user = email_changes.cancel(change.session, actor, id)
-            address = _address(change.session, user.id)
+        with node.database.write(node.clock.now()) as change:
+            user = email_changes.cancel(change, actor, id)
+            address = _address(change, user.id)
     except Conflict as conflict:
         raise readable(conflict) from None
     return settled(change.confirmed, address)
 
 
-def _address(session: Session, user_id: str) -> EmailAddress:
-    waiting = pending_email_changes.pending(session, user_id)
+def _address(reading: Reading, user_id: str) -> EmailAddress:
+    waiting = pending_email_changes.pending(reading, user_id)
     return EmailAddress(
         user=user_id,
-        email=users.get(session, user_id).email,
+        email=users.get(reading, user_id).email,
         pending=None if waiting is None else WaitingChange.model_validate(waiting),
     )

@@ -18,7 +18,7 @@ from gatepass.web.api.shapes import (
     person_id,
     person_name,
 )
-from gatepass.web.caller import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 from gatepass.web.mail_links import accept_invitation
 
 router = APIRouter(tags=["Invitations"])
@@ -83,15 +83,15 @@ class Newcomer(Record):
 )
 def create(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     new: Annotated[NewInvitation, body(NewInvitation)],
 ) -> Invitation:
     """Needs `users:manage`, and all that the role grants. The mail goes out afterwards; trouble
     with it doesn't undo the invitation."""
-    with node.database.changing(node.clock.now()) as change:
+    with node.database.write(node.clock.now()) as change:
         invitation = invitations.create(
-            change.session,
+            change,
             actor,
             email=new.email,
             role=new.role,
@@ -104,11 +104,11 @@ def create(
 
 @router.get("/invitations", summary="The company's invitations")
 def list_(
-    node: OurNode, actor: Authenticated, limit: Limit | None = None, cursor: PageCursor = None
+    node: CurrentNode, actor: Authenticated, limit: Limit | None = None, cursor: PageCursor = None
 ) -> Listed[Invitation]:
     """Needs `users:manage`."""
-    with node.database.reading(node.clock.now()) as session:
-        page = invitations.list_(session, actor, limit=limit, cursor=cursor)
+    with node.database.read(node.clock.now()) as reading:
+        page = invitations.list_(reading, actor, limit=limit, cursor=cursor)
     items = [Invitation.model_validate(one) for one in page.items]
     return Listed[Invitation](items=items, next=page.next)
 
@@ -140,16 +140,16 @@ async def accept(
 )
 def resend(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     _: Annotated[NoFields, body(NoFields)],
 ) -> Invitation:
     """Needs `users:manage`, and all that the role grants. A new link, good for the full time; the
     old one is dead at once. Accepted and deactivated ones: 409."""
-    with node.database.changing(node.clock.now()) as change:
+    with node.database.write(node.clock.now()) as change:
         invitation = invitations.resend(
-            change.session, actor, id, lifetime_ms=node.settings.invitation_lifetime * 1000
+            change, actor, id, lifetime_ms=node.settings.invitation_lifetime * 1000
         )
     node.mailing.wake()
     return settled(change.confirmed, _sent(invitation, response))
@@ -163,7 +163,7 @@ def resend(
 )
 def take_link(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     _: Annotated[NoFields, body(NoFields)],
@@ -171,9 +171,9 @@ def take_link(
     """For an installation without a mail server; with one: 409 `link_goes_by_mail`. Needs
     `users:manage`, and all that the role grants. A new link, good for the full time; the old one
     is dead at once. Accepted and deactivated ones: 409."""
-    with node.database.changing(node.clock.now()) as change:
+    with node.database.write(node.clock.now()) as change:
         invitation, token = invitations.take_link(
-            change.session,
+            change,
             actor,
             id,
             lifetime_ms=node.settings.invitation_lifetime * 1000,
@@ -192,14 +192,14 @@ def take_link(
 )
 def deactivate(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     _: Annotated[NoFields, body(NoFields)],
 ) -> Invitation:
     """Needs `users:manage`. Repeating it changes nothing; an accepted one: 409."""
-    with node.database.changing(node.clock.now()) as change:
-        invitation = invitations.deactivate(change.session, actor, id)
+    with node.database.write(node.clock.now()) as change:
+        invitation = invitations.deactivate(change, actor, id)
     return settled(change.confirmed, _sent(invitation, response))
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from gatepass.registry.replication import node_status
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, Time
-from gatepass.web.caller import OurNode, SignedIn
+from gatepass.web.caller import CurrentNode, SignedIn
 
 router = APIRouter(tags=["Nodes"])
 
@@ -42,10 +42,10 @@ class Node(Record):
 
 @router.get("/nodes", summary="Nodes and embedded verifiers")
 def search(
-    node: OurNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
+    node: CurrentNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
 ) -> Listed[Node]:
     """For operators. Who decides by these grants, and how far each has come."""
-    with node.database.reading(node.clock.now()) as session:
-        page = node_status.list_(session, actor, limit=limit, cursor=cursor)
+    with node.database.read(node.clock.now()) as reading:
+        page = node_status.list_(reading, actor, limit=limit, cursor=cursor)
     items = [Node.model_validate(each) for each in page.items]
     return Listed[Node](items=items, next=page.next)

@@ -8,7 +8,7 @@ from pydantic import Field
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.tokens import access_tokens
 from gatepass.web.api.shapes import Record, RecordId, Time
-from gatepass.web.caller import Authenticated, OurNode
+from gatepass.web.caller import Authenticated, CurrentNode
 
 router = APIRouter(tags=["Access tokens"])
 
@@ -40,8 +40,8 @@ class Receipt(Record):
 
 
 @router.get("/access-tokens/{id}/receipt", summary="Who refuses a token that ended")
-def get(node: OurNode, actor: Authenticated, id: RecordId) -> Receipt:
+def get(node: CurrentNode, actor: Authenticated, id: RecordId) -> Receipt:
     """Needs `access-tokens:get`. There is none for a token that hasn't been deactivated, and none
     a week after everyone refused it: the audit log keeps what came of it."""
-    with node.database.reading(node.clock.now()) as session:
-        return Receipt.model_validate(access_tokens.receipt(session, actor, id))
+    with node.database.read(node.clock.now()) as reading:
+        return Receipt.model_validate(access_tokens.receipt(reading, actor, id))

@@ -10,7 +10,7 @@ from gatepass.registry.directory import roles
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.request_body import Fields, body, takes
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, RecordId, wanted_tags
-from gatepass.web.caller import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = APIRouter(tags=["Roles"])
 
@@ -52,26 +52,26 @@ class Role(Record):
 
 @router.get("/roles", summary="The company's roles")
 def search(
-    node: OurNode,
+    node: CurrentNode,
     actor: Authenticated,
     limit: Limit | None = None,
     cursor: PageCursor = None,
 ) -> Listed[Role]:
     """Needs `roles:get`. The company's own, newest first, then the four built-in ones."""
-    with node.database.reading(node.clock.now()) as session:
-        page = roles.list_(session, actor, catalogue=node.catalogue, limit=limit, cursor=cursor)
+    with node.database.read(node.clock.now()) as reading:
+        page = roles.list_(reading, actor, catalogue=node.catalogue, limit=limit, cursor=cursor)
     return Listed[Role](items=[Role.model_validate(role) for role in page.items], next=page.next)
 
 
 @router.post("/roles", status_code=201, summary="Create a role", openapi_extra=takes(NewRole))
 def create(
-    response: Response, node: OurNode, actor: SignedIn, new: Annotated[NewRole, body(NewRole)]
+    response: Response, node: CurrentNode, actor: SignedIn, new: Annotated[NewRole, body(NewRole)]
 ) -> Role:
     """Needs `roles:manage`, and all that the role shall permit. A company has up to 200 of its own;
     names are unique, compared without case (else 409)."""
-    with node.database.changing(node.clock.now()) as change:
+    with node.database.write(node.clock.now()) as change:
         role = roles.create(
-            change.session,
+            change,
             actor,
             catalogue=node.catalogue,
             name=new.name,
@@ -83,16 +83,16 @@ def create(
 
 
 @router.get("/roles/{id}", summary="One role")
-def get(response: Response, node: OurNode, actor: Authenticated, id: RecordId) -> Role:
+def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordId) -> Role:
     """Needs `roles:get`."""
-    with node.database.reading(node.clock.now()) as session:
-        return _sent(roles.get(session, actor, id, catalogue=node.catalogue), response)
+    with node.database.read(node.clock.now()) as reading:
+        return _sent(roles.get(reading, actor, id, catalogue=node.catalogue), response)
 
 
 @router.patch("/roles/{id}", summary="Change a role", openapi_extra=takes(RoleChanges))
 def modify(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     changes: Annotated[RoleChanges, body(RoleChanges)],
@@ -102,9 +102,9 @@ def modify(
     call of everyone who has it. Built-in ones stay as they are (409). With `If-Match`, only the
     version it names is changed (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             role = roles.modify(
-                change.session,
+                change,
                 actor,
                 id,
                 catalogue=node.catalogue,
@@ -120,7 +120,7 @@ def modify(
     "/roles/{id}", status_code=204, response_class=Response, summary="Delete a role that nobody has"
 )
 def delete(
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     if_match: Annotated[list[str] | None, Header()] = None,
@@ -129,9 +129,9 @@ def delete(
     invitation has is not deleted, nor is a built-in one (409). With `If-Match`, only the version
     it names is deleted (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             roles.delete(
-                change.session, actor, id, catalogue=node.catalogue, if_match=wanted_tags(if_match)
+                change, actor, id, catalogue=node.catalogue, if_match=wanted_tags(if_match)
             )
     except Conflict as conflict:
         raise _readable(conflict) from None

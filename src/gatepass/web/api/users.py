@@ -22,7 +22,7 @@ from gatepass.web.api.shapes import (
     person_name,
     wanted_tags,
 )
-from gatepass.web.caller import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = APIRouter(tags=["Users"])
 
@@ -63,7 +63,7 @@ class User(Record):
 
 @router.get("/users", summary="The company's users")
 def search(
-    node: OurNode,
+    node: CurrentNode,
     actor: Authenticated,
     q: Term | None = None,
     status: UserStatus | None = None,
@@ -71,24 +71,24 @@ def search(
     cursor: PageCursor = None,
 ) -> Listed[User]:
     """Needs `users:get`. `q` is looked for in names and e-mail addresses."""
-    with node.database.reading(node.clock.now()) as session:
+    with node.database.read(node.clock.now()) as reading:
         page = user_search.list_(
-            session, actor, q=q or None, status=status, limit=limit, cursor=cursor
+            reading, actor, q=q or None, status=status, limit=limit, cursor=cursor
         )
     return Listed[User](items=[User.model_validate(user) for user in page.items], next=page.next)
 
 
 @router.get("/users/{id}", summary="One user")
-def get(response: Response, node: OurNode, actor: Authenticated, id: RecordId) -> User:
+def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordId) -> User:
     """Needs `users:get`."""
-    with node.database.reading(node.clock.now()) as session:
-        return _sent(user_search.get(session, actor, id), response)
+    with node.database.read(node.clock.now()) as reading:
+        return _sent(user_search.get(reading, actor, id), response)
 
 
 @router.patch("/users/{id}", summary="Give a user another role", openapi_extra=takes(UserChanges))
 def change_role(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     changes: Annotated[UserChanges, body(UserChanges)],
@@ -99,9 +99,9 @@ def change_role(
     administrator and for deactivated users. With `If-Match`, only the version it names is changed
     (else 409)."""
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             user = user_changes.change_role(
-                change.session, actor, id, role=changes.role, if_match=wanted_tags(if_match)
+                change, actor, id, role=changes.role, if_match=wanted_tags(if_match)
             )
     except Conflict as conflict:
         raise readable(conflict) from None
@@ -113,7 +113,7 @@ def change_role(
 )
 def deactivate(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     end: Annotated[UserEnd, body(UserEnd)],
@@ -123,10 +123,8 @@ def deactivate(
     address may be invited again. Repeating it changes nothing. 409 for the last administrator
     (`last_administrator`) and the installation's last operator (`last_operator`)."""
     try:
-        with node.database.changing(node.clock.now()) as change:
-            user = user_changes.deactivate(
-                change.session, actor, id, access_tokens=end.access_tokens
-            )
+        with node.database.write(node.clock.now()) as change:
+            user = user_changes.deactivate(change, actor, id, access_tokens=end.access_tokens)
     except Conflict as conflict:
         raise readable(conflict) from None
     return settled(change.confirmed, _sent(user, response))
@@ -139,7 +137,7 @@ def deactivate(
 )
 def turn_off_second_factor(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     _: Annotated[NoFields, body(NoFields)],
@@ -149,8 +147,8 @@ def turn_off_second_factor(
     takes the password alone. Repeating it changes nothing. 409 (`own_second_factor`) for one's
     own."""
     try:
-        with node.database.changing(node.clock.now()) as change:
-            user = user_changes.turn_off_second_factor(change.session, actor, id)
+        with node.database.write(node.clock.now()) as change:
+            user = user_changes.turn_off_second_factor(change, actor, id)
     except Conflict as conflict:
         raise readable(conflict) from None
     return settled(change.confirmed, _sent(user, response))

@@ -17,7 +17,7 @@ from gatepass.web.api.shapes import (
     person_id,
     person_name,
 )
-from gatepass.web.caller import OurNode, SignedIn
+from gatepass.web.caller import CurrentNode, SignedIn
 
 router = APIRouter(tags=["Verifier keys"])
 
@@ -38,11 +38,11 @@ class VerifierKey(Record):
 
 @router.get("/verifier-keys", summary="The installation's verifier keys")
 def search(
-    node: OurNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
+    node: CurrentNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
 ) -> Listed[VerifierKey]:
     """For operators."""
-    with node.database.reading(node.clock.now()) as session:
-        page = verifier_keys.list_(session, actor, limit=limit, cursor=cursor)
+    with node.database.read(node.clock.now()) as reading:
+        page = verifier_keys.list_(reading, actor, limit=limit, cursor=cursor)
     items = [VerifierKey.model_validate(key) for key in page.items]
     return Listed[VerifierKey](items=items, next=page.next)
 
@@ -54,14 +54,14 @@ def search(
 )
 def deactivate(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     _: Annotated[NoFields, body(NoFields)],
 ) -> VerifierKey:
     """For operators. Repeating it changes nothing."""
-    with node.database.changing(node.clock.now()) as change:
-        key = verifier_keys.deactivate(change.session, actor, id)
+    with node.database.write(node.clock.now()) as change:
+        key = verifier_keys.deactivate(change, actor, id)
     sent = VerifierKey.model_validate(key)
     response.headers["ETag"] = sent.entity_tag()
     return settled(change.confirmed, sent)

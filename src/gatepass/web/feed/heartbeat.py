@@ -212,17 +212,15 @@ class Presences:
         vouched = dict.fromkeys(positions, now_ms)
         positions |= {node_id: each.position for node_id, each in batch.acknowledged.items()}
         refusals: dict[_Written, GatepassError] = {}
-        with self._node.database.counting(now_ms) as session:
+        with self._node.database.auxiliary_write(now_ms) as write:
             # In one order everywhere, so that no two of these ever wait for each other.
             for presence, written in sorted(batch.met, key=lambda each: each[0].id):
                 try:
-                    liveness.meet(session, presence)
+                    liveness.meet(write, presence)
                 except Conflict as error:
                     refusals[written] = error
             for node_id in sorted(positions):
-                if not liveness.report(
-                    session, node_id, positions[node_id], vouched.get(node_id, 0)
-                ):
+                if not liveness.report(write, node_id, positions[node_id], vouched.get(node_id, 0)):
                     batch.unknown.add(node_id)
         unknown = NotFound("Nobody of that id has opened a feed with this key.")
         for node_id in batch.unknown & batch.acknowledged.keys():

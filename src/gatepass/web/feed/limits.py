@@ -7,7 +7,7 @@ import msgspec
 
 from gatepass.core.credentials import LOGIN_TOKEN, VERIFIER_KEY
 from gatepass.core.permissions import covers, is_wildcard, resource_wildcard
-from gatepass.registry.storage.revisions import Change
+from gatepass.registry.storage.revisions import ChangedRow
 
 #: How many companies, and how many permissions, a follower may name.
 MOST_NAMED = 200
@@ -26,7 +26,7 @@ class Limits:
     companies: frozenset[str] = frozenset()
     permissions: frozenset[str] = frozenset()
 
-    def of(self, changes: Iterable[Change]) -> list[Change]:
+    def of(self, changes: Iterable[ChangedRow]) -> list[ChangedRow]:
         """*changes* for this follower: a record outside the limits is sent as deleted."""
         return [
             (table, key, record, revision)
@@ -35,7 +35,7 @@ class Limits:
             for table, key, record, revision in changes
         ]
 
-    def only(self, rows: Iterable[tuple[str, str, bytes, int]]) -> Iterator[Change]:
+    def only(self, rows: Iterable[tuple[str, str, bytes, int]]) -> Iterator[ChangedRow]:
         """The rows of a snapshot that are within the limits."""
         return (row for row in rows if self._holds(row[0], row[1], row[2]))
 

@@ -72,12 +72,12 @@ class Slices:
             raise
 
     def _read(self, place: Place, limits: Limits) -> Slice | None:
-        with self._node.database.reading(self._node.clock.now()) as session:
-            if not revisions.is_whole(session, place):
+        with self._node.database.read(self._node.clock.now()) as reading:
+            if not revisions.is_whole(reading, place):
                 return None
-            left = revisions.left(session, place)
+            left = revisions.left(reading, place)
             most = left % _MOST_ROWS or _MOST_ROWS
-            found = next(chunks(revisions.read_on(session, place, most)), [])
+            found = next(chunks(revisions.read_on(reading, place, most)), [])
         frame = frames.encode(frames.pack(limits.of(found)))
         if len(found) == left:
             return Slice(frame, None)

@@ -22,12 +22,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy.orm import Session
-
 from gatepass.core.errors import GatepassError, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.storage import revisions
-from gatepass.registry.storage.revisions import Change, Place, Position
+from gatepass.registry.storage.database import Reading
+from gatepass.registry.storage.revisions import ChangedRow, Place, Position
 from gatepass.verify.replica import frames
 from gatepass.web.feed.chunking import chunks
 from gatepass.web.feed.limits import Limits
@@ -67,7 +66,7 @@ class Step:
     def __init__(
         self,
         to: Position,
-        found: list[Change],
+        found: list[ChangedRow],
         asked_ns: int | None,
         unread: Place | None = None,
     ) -> None:
@@ -215,27 +214,27 @@ class Source:
         # In this order: the stamp vouches for the position it is read before, or an earlier one.
         asked_ns = self._own_stamp() if self._copy else self._node.clock.boot_ns()
         own = self._shared.position
-        with self._node.database.reading(self._node.clock.now()) as session:
-            if self._copy and not revisions.known(session, own):
+        with self._node.database.read(self._node.clock.now()) as reading:
+            if self._copy and not revisions.known(reading, own):
                 asked_ns = None
-            there = revisions.here(session)
+            there = revisions.here(reading)
             # Nothing new there, and this node is elsewhere: then whoever stays waits for it.
             stays_ns = None if self._copy and there != own else asked_ns
             at_once = min(MOST_AT_ONCE, MOST_CHANGES)
             long = {
                 after
                 for after in wanted
-                if after != there and revisions.more_than(session, after[0], at_once)
+                if after != there and revisions.more_than(reading, after[0], at_once)
             }
-            reach = revisions.beyond_reach(session, MOST_CHANGES) if long else 0
+            reach = revisions.beyond_reach(reading, MOST_CHANGES) if long else 0
             found: dict[Position, Step | None] = {}
             for after in wanted:
                 if after in long:
-                    is_near = after[0] >= reach and revisions.known(session, after)
+                    is_near = after[0] >= reach and revisions.known(reading, after)
                     unread = Place(there, after[0])
                     found[after] = Step(there, [], asked_ns, unread) if is_near else None
                 else:
-                    found[after] = _step(session, after, stays_ns if after == there else asked_ns)
+                    found[after] = _step(reading, after, stays_ns if after == there else asked_ns)
             return found
 
     def _own_stamp(self) -> int | None:
@@ -253,6 +252,6 @@ def outage(error: Exception) -> GatepassError:
     return Unavailable("Gatepass can't answer this right now.")
 
 
-def _step(session: Session, after: Position, asked_ns: int | None) -> Step | None:
-    found = revisions.since(session, after)
+def _step(reading: Reading, after: Position, asked_ns: int | None) -> Step | None:
+    found = revisions.since(reading, after)
     return None if found is None else Step(*found, asked_ns)

@@ -10,7 +10,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, structs
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import InvalidInput
 from gatepass.core.networks import parse_address
@@ -18,6 +17,7 @@ from gatepass.core.permissions import is_permission
 from gatepass.core.reason import Reason
 from gatepass.node.node import Node
 from gatepass.registry.storage import tables
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import usage
 from gatepass.web.feed import request_body
 
@@ -74,14 +74,14 @@ def fold_use(node: Node, content: bytes) -> int:
     if problem is not None:
         raise InvalidInput([problem])
     name, now = _PREFIX + sent.spool, node.clock.now()
-    with node.database.counting(now) as session:
-        known = _known(session, {token for batch in sent.batches for token in batch.tokens})
+    with node.database.auxiliary_write(now) as write:
+        known = _known(write, {token for batch in sent.batches for token in batch.tokens})
         if sent.start < sent.end:
             counted = [_counted(batch, known, now) for batch in sent.batches]
-            usage.fold(session, name, sent.start, sent.end, counted)
-        folded_to = usage.folded_to(session, name)
+            usage.fold(write, name, sent.start, sent.end, counted)
+        folded_to = usage.folded_to(write, name)
         if sent.finished and folded_to == sent.end:
-            usage.forget(session, name)
+            usage.forget(write, name)
     return folded_to
 
 
@@ -112,9 +112,9 @@ def _counted(batch: UseBatch, known: set[str], now: int) -> UseBatch:
     )
 
 
-def _known(session: Session, tokens: set[str]) -> set[str]:
+def _known(reading: Reading, tokens: set[str]) -> set[str]:
     ids, column, found = sorted(tokens), tables.access_tokens.c.id, set[str]()
     for start in range(0, len(ids), _IDS_AT_ONCE):
         some = ids[start : start + _IDS_AT_ONCE]
-        found.update(session.scalars(select(column).where(column.in_(some))))
+        found.update(reading.session.scalars(select(column).where(column.in_(some))))
     return found

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
-from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from gatepass.registry.audit import search
 from gatepass.registry.replication import receipt_status
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens, usage
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render
@@ -43,14 +43,14 @@ class Use:
 
 @router.get("/access-tokens/{id}")
 def show(
-    request: Request, visitor: Visiting, node: OurNode, id: str, done: str = "", part: str = ""
+    request: Request, visitor: Visiting, node: CurrentNode, id: str, done: str = "", part: str = ""
 ) -> Response:
     """One token; with ``part=receipt`` only who refuses it, once it has ended."""
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        token = access_tokens.get(session, visitor.actor, id)
+    with node.database.read(now) as reading:
+        token = access_tokens.get(reading, visitor.actor, id)
         ended = token.status == "deactivated"
-        receipt = receipt_status.find(session, token.id) if ended else None
+        receipt = receipt_status.find(reading, token.id) if ended else None
         if part == "receipt" and receipt is not None:
             return render(
                 "access_tokens/receipt.html",
@@ -59,10 +59,10 @@ def show(
                 token=token,
                 receipt=receipt,
             )
-        use = _use(session, token.id, now)
+        use = _use(reading, token.id, now)
         history = None
         if visitor.actor.may("audit:get"):
-            history = search.list_(session, visitor.actor, subject=token.id, limit=_HISTORY).items
+            history = search.list_(reading, visitor.actor, subject=token.id, limit=_HISTORY).items
     return render(
         "access_tokens/show.html",
         visitor=visitor,
@@ -84,17 +84,17 @@ def show(
 
 
 @router.get("/access-tokens/{id}/deactivate")
-def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
+def ask(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """What deactivating means, as a page of its own."""
     return _ask(visitor, node, id)
 
 
 @router.post("/access-tokens/{id}/deactivate")
-def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def deactivate(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """End the token for good. While calls come in, only with its label typed."""
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        token = access_tokens.get(session, visitor.actor, id)
+    with node.database.read(now) as reading:
+        token = access_tokens.get(reading, visitor.actor, id)
     confirmed = True
     if token.status != "deactivated":
         typed = fields.one("label").strip()
@@ -104,17 +104,17 @@ def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respo
                 f"That is not its {what}." if typed else f"It was used just now: type its {what}."
             )
             return _ask(visitor, node, id, problem)
-        with node.database.changing(now) as change:
-            access_tokens.deactivate(change.session, visitor.actor, id)
+        with node.database.write(now) as change:
+            access_tokens.deactivate(change, visitor.actor, id)
         confirmed = change.confirmed
     return see_other(f"/access-tokens/{token.id}", confirmed=confirmed)
 
 
-def _use(session: Session, token_id: str, now: int) -> Use:
+def _use(reading: Reading, token_id: str, now: int) -> Use:
     return Use(
-        total=usage.total(session, token_id),
-        days=days_until(now, usage.daily(session, [token_id], days=_DAYS)[token_id]),
-        addresses=tuple(usage.addresses(session, token_id)),
+        total=usage.total(reading, token_id),
+        days=days_until(now, usage.daily(reading, [token_id], days=_DAYS)[token_id]),
+        addresses=tuple(usage.addresses(reading, token_id)),
     )
 
 
@@ -123,10 +123,10 @@ def in_use(token: AccessToken, now: int) -> bool:
     return token.last_used is not None and now - token.last_used.at < HOUR
 
 
-def _ask(visitor: Visiting, node: OurNode, id: str, problem: str | None = None) -> Response:
+def _ask(visitor: Visiting, node: CurrentNode, id: str, problem: str | None = None) -> Response:
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        token = access_tokens.get(session, visitor.actor, id)
+    with node.database.read(now) as reading:
+        token = access_tokens.get(reading, visitor.actor, id)
     if not visitor.may_deactivate(token):
         visitor.actor.require("access-tokens:deactivate")
     if token.status == "deactivated":

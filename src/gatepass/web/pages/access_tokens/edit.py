@@ -9,7 +9,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
@@ -25,7 +25,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/access-tokens/{id}/edit")
-def show_form(visitor: Visiting, node: OurNode, id: str) -> Response:
+def show_form(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """The form with the token's settings."""
     token = _editable(node, visitor, id)
     form = TokenForm.of(token)
@@ -36,7 +36,7 @@ def show_form(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 @router.post("/access-tokens/{id}/edit")
 @resumable
-def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def send_form(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """Save what changed; or do what another button says, and show the form again."""
     token = _editable(node, visitor, id)
     form = TokenForm.read(fields)
@@ -55,9 +55,9 @@ def _save(node: Node, visitor: Visitor, token: AccessToken, form: TokenForm) -> 
     now = node.clock.now()
     try:
         changed = changes(token, form.chosen(now))
-        with node.database.changing(now) as change:
+        with node.database.write(now) as change:
             access_tokens.modify(
-                change.session,
+                change,
                 visitor.actor,
                 token.id,
                 catalogue=node.catalogue,
@@ -89,8 +89,8 @@ def _changed_meanwhile(
     version if it is sent again."""
     token = _editable(node, visitor, token_id)
     form.etag = access_tokens.etag(token)
-    with node.database.reading(node.clock.now()) as session:
-        first = meanwhile(session, visitor, token_id, _differences(node, token, form))
+    with node.database.read(node.clock.now()) as reading:
+        first = meanwhile(reading, visitor, token_id, _differences(node, token, form))
     return _page(node, visitor, token, form, 409, first)
 
 
@@ -125,8 +125,8 @@ def _editable(node: Node, visitor: Visitor, token_id: str) -> AccessToken:
     """
     visitor.actor.require_signed_in()
     visitor.actor.require("access-tokens:modify")
-    with node.database.reading(node.clock.now()) as session:
-        token = access_tokens.get(session, visitor.actor, token_id)
+    with node.database.read(node.clock.now()) as reading:
+        token = access_tokens.get(reading, visitor.actor, token_id)
     if token.status != "active":
         raise Conflict(f"This token is {token.status}, so it stays as it is.", reason="ended")
     for name in token.permissions:

@@ -13,7 +13,7 @@ from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.paging import COUNT_LIMIT, Page
 from gatepass.registry.tokens import access_tokens, usage
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting
@@ -52,7 +52,7 @@ class Filters:
 @router.get(PATH)
 def show_list(
     visitor: Visiting,
-    node: OurNode,
+    node: CurrentNode,
     q: Annotated[str, Query()] = "",
     status: Annotated[str, Query()] = "active",
     kind: Annotated[str, Query()] = "any",
@@ -67,11 +67,11 @@ def show_list(
     )
     problem = ""
     nothing_at_all = False
-    with node.database.reading(now) as session:
+    with node.database.read(now) as reading:
 
         def page_of(status: str, cursor: str, limit: int | None = None) -> Page[AccessToken]:
             return access_tokens.list_(
-                session,
+                reading,
                 visitor.actor,
                 q=filters.q or None,
                 status=None if status == "any" else status,
@@ -88,7 +88,7 @@ def show_list(
             page = Page([], None, 0)
             problem = "This page of the list can't be found any more." if cursor else ""
         used = [token.id for token in page.items if token.last_used]
-        use = usage.daily(session, used, days=_DAYS) if used else {}
+        use = usage.daily(reading, used, days=_DAYS) if used else {}
     return render(
         "access_tokens/list.html",
         422 if problem else 200,

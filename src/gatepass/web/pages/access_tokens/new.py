@@ -16,7 +16,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Un
 from gatepass.node.node import Node
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import TokenForm
 from gatepass.web.pages.layout.after_change import not_saved
 from gatepass.web.pages.layout.errors import PageRoute
@@ -36,7 +36,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(PATH)
-def show_form(visitor: Visiting, node: OurNode, replace: Annotated[str, Query()] = "") -> Response:
+def show_form(visitor: Visiting, node: CurrentNode, replace: Annotated[str, Query()] = "") -> Response:
     """The form, empty or with the settings of the token that is to be replaced."""
     _require(visitor)
     now = node.clock.now()
@@ -51,7 +51,7 @@ def show_form(visitor: Visiting, node: OurNode, replace: Annotated[str, Query()]
 
 @router.post(PATH)
 @resumable
-def send_form(request: Request, visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def send_form(request: Request, visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Make the token; or do what another button says, and show the form again."""
     _require(visitor)
     form = TokenForm.read(fields)
@@ -80,9 +80,9 @@ def _create(request: Request, node: Node, visitor: Visitor, form: TokenForm) -> 
     now = node.clock.now()
     try:
         chosen = form.chosen(now)
-        with node.database.changing(now) as change:
+        with node.database.write(now) as change:
             token, text = access_tokens.create(
-                change.session,
+                change,
                 visitor.actor,
                 catalogue=node.catalogue,
                 label=chosen.label,
@@ -164,5 +164,5 @@ def _may_offer(node: Node, visitor: Visitor, permission: str) -> bool:
 
 
 def _token(node: Node, visitor: Visitor, token_id: str) -> AccessToken:
-    with node.database.reading(node.clock.now()) as session:
-        return access_tokens.get(session, visitor.actor, token_id)
+    with node.database.read(node.clock.now()) as reading:
+        return access_tokens.get(reading, visitor.actor, token_id)

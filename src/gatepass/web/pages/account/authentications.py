@@ -10,7 +10,7 @@ from gatepass.core.errors import InvalidInput
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import users
 from gatepass.registry.storage.paging import Page
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout import navigation
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
@@ -31,7 +31,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get(PATH)
 def show_list(
     visitor: Visiting,
-    node: OurNode,
+    node: CurrentNode,
     user: Annotated[str, Query()] = "",
     cursor: Annotated[str, Query()] = "",
     done: str = "",
@@ -39,18 +39,18 @@ def show_list(
     """One's own sign-ins; with ``users:manage`` also everyone's (``user=all``) or one person's."""
     now = node.clock.now()
     problem = ""
-    with node.database.reading(now) as session:
+    with node.database.read(now) as reading:
         try:
-            page = sessions.list_(session, visitor.actor, user=user or None, cursor=cursor or None)
+            page = sessions.list_(reading, visitor.actor, user=user or None, cursor=cursor or None)
         except InvalidInput:
             page = Page([], None)
             problem = "This page of the list can't be found any more."
         operators = frozenset[str]()
         if user and not visitor.actor.operator:
-            operators = users.operators(session, visitor.actor.company or "")
-        others = sessions.other_active(session, visitor.actor)
+            operators = users.operators(reading, visitor.actor.company or "")
+        others = sessions.other_active(reading, visitor.actor)
         # Whoever may see the list of someone's sign-ins may see whose it is.
-        whose = users.get(session, user) if user not in ("", "all") else None
+        whose = users.get(reading, user) if user not in ("", "all") else None
     return render(
         "authentications/list.html",
         422 if problem else 200,
@@ -71,28 +71,28 @@ def show_list(
 
 
 @router.get(PATH + "/deactivate-others")
-def ask(visitor: Visiting, node: OurNode) -> Response:
+def ask(visitor: Visiting, node: CurrentNode) -> Response:
     """What it means, as a page of its own."""
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        others = sessions.other_active(session, visitor.actor)
+    with node.database.read(now) as reading:
+        others = sessions.other_active(reading, visitor.actor)
     return render("authentications/others.html", visitor=visitor, now=now, others=others)
 
 
 @router.post(PATH + "/deactivate-others")
-def deactivate_others(visitor: Visiting, node: OurNode) -> Response:
+def deactivate_others(visitor: Visiting, node: CurrentNode) -> Response:
     """End all of one's own but the one in use."""
-    with node.database.changing(node.clock.now()) as change:
-        sessions.deactivate_others(change.session, visitor.actor)
+    with node.database.write(node.clock.now()) as change:
+        sessions.deactivate_others(change, visitor.actor)
     return see_other(address("", done="others"), confirmed=change.confirmed)
 
 
 @router.post(PATH + "/{id}/deactivate")
-def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def deactivate(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """End one of them, and show the list it was in."""
     user = fields.one("user")
-    with node.database.changing(node.clock.now()) as change:
-        sessions.deactivate(change.session, visitor.actor, id)
+    with node.database.write(node.clock.now()) as change:
+        sessions.deactivate(change, visitor.actor, id)
     return see_other(address(user, done="deactivated"), confirmed=change.confirmed)
 
 

@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.membership import account
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.layout.errors import PageRoute
@@ -28,31 +28,31 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(MY_PROFILE.path)
-def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
+def show(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
     """The profile."""
     return _page(node, visitor, flash=_DONE.get(done, ""))
 
 
 @router.post(MY_PROFILE.path)
 @resumable
-def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Save the name."""
     name, former = fields.one("name").strip(), fields.one("former")
     if fields.one("do") == RESUME:
         return _page(node, visitor, typed=name, former=former)
     now = node.clock.now()
     try:
-        with node.database.changing(now) as change:
-            account.rename(change.session, visitor.actor, name, former=former)
+        with node.database.write(now) as change:
+            account.rename(change, visitor.actor, name, former=former)
     except InvalidInput as error:
         return _page(node, visitor, 422, typed=name, former=former, problems=dict(error.errors))
     except Conflict as error:
         if error.reason != "changed_meanwhile":
             raise
         saved = str(error.current)
-        with node.database.reading(now) as session:
+        with node.database.read(now) as reading:
             first = meanwhile(
-                session, visitor, visitor.actor.user or "", [Difference("Name", saved, name)]
+                reading, visitor, visitor.actor.user or "", [Difference("Name", saved, name)]
             )
         return _page(node, visitor, 409, typed=name, former=saved, first=first)
     except Unavailable as error:
@@ -73,8 +73,8 @@ def _page(
     first: Meanwhile | None = None,
 ) -> HTMLResponse:
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        mine = account.get(session, visitor.actor)
+    with node.database.read(now) as reading:
+        mine = account.get(reading, visitor.actor)
     return render(
         "account/profile.html",
         status,

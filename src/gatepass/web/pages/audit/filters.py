@@ -5,13 +5,13 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import Query
-from sqlalchemy.orm import Session
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import log, search, search_terms
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.audit.search_terms import Named
+from gatepass.registry.storage.database import Reading
 from gatepass.web.pages.text.local_times import instant, written
 from gatepass.web.times import format_time
 
@@ -104,7 +104,7 @@ def asked(
     )
 
 
-def narrow(session: Session, actor: Actor, asked: Asked) -> Narrowed:
+def narrow(reading: Reading, actor: Actor, asked: Asked) -> Narrowed:
     """Look up whom and what the words mean.
 
     Raises:
@@ -113,15 +113,15 @@ def narrow(session: Session, actor: Actor, asked: Asked) -> Narrowed:
     found = Narrowed({"kind": asked.kind or None, "subject": asked.subject or None})
     try:
         if asked.person:
-            found.people = search_terms.people_called(session, actor, asked.person)
+            found.people = search_terms.people_called(reading, actor, asked.person)
             found.filters["people"] = [each.id for each in found.people]
         if asked.token:
-            found.tokens = search_terms.tokens_called(session, actor, asked.token)
+            found.tokens = search_terms.tokens_called(reading, actor, asked.token)
             found.filters["tokens"] = [each.id for each in found.tokens]
     except InvalidInput as error:
         found.errors.update(error.errors)
     if asked.subject:
-        last = log.last_change(session, actor.company, asked.subject)
+        last = log.last_change(reading, actor.company, asked.subject)
         found.subject = asked.subject if last is None else last.subject.name
     for name, typed, offset in (
         ("since", asked.since, asked.since_offset),

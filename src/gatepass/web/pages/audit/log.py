@@ -11,7 +11,7 @@ from gatepass.registry.audit.events import AuditEvent
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.storage.paging import Page
 from gatepass.web.api.audit_export import FileFormat, exported
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.audit.details import rows
 from gatepass.web.pages.audit.filters import PATH, Asked, asked, narrow
 from gatepass.web.pages.layout.after_change import see_other
@@ -27,20 +27,20 @@ Wanted = Annotated[Asked, Depends(asked)]
 
 
 @router.get(PATH)
-def show_log(visitor: Visiting, node: OurNode, wanted: Wanted, cursor: str = "") -> Response:
+def show_log(visitor: Visiting, node: CurrentNode, wanted: Wanted, cursor: str = "") -> Response:
     """The company's events."""
     if wanted.without_secret != wanted:
         return see_other(wanted.without_secret.address())
     now = node.clock.now()
     problem = ""
-    with node.database.reading(now) as session:
+    with node.database.read(now) as reading:
         # Asked first: whoever may not read the log learns nothing of what is in it.
         visitor.actor.require("audit:get")
-        found = narrow(session, visitor.actor, wanted)
+        found = narrow(reading, visitor.actor, wanted)
         page: Page[AuditEvent] = Page([], None)
         if not found.errors:
             try:
-                page = search.list_(session, visitor.actor, cursor=cursor or None, **found.filters)
+                page = search.list_(reading, visitor.actor, cursor=cursor or None, **found.filters)
             except InvalidInput:
                 problem = "This page of the log can't be found any more."
     return render(
@@ -61,11 +61,11 @@ def show_log(visitor: Visiting, node: OurNode, wanted: Wanted, cursor: str = "")
 
 
 @router.get(f"{PATH}/export")
-def export(visitor: Visiting, node: OurNode, wanted: Wanted, format: FileFormat) -> Response:
+def export(visitor: Visiting, node: CurrentNode, wanted: Wanted, format: FileFormat) -> Response:
     """The same events as a file."""
     visitor.actor.require("audit:get")
-    with node.database.reading(node.clock.now()) as session:
-        found = narrow(session, visitor.actor, wanted)
+    with node.database.read(node.clock.now()) as reading:
+        found = narrow(reading, visitor.actor, wanted)
     if found.errors:
         raise InvalidInput(list(found.errors.items()))
     return security_headers(exported(node, visitor.actor, format, found.filters))

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
-
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist_impact as shut_out
 from gatepass.registry.network_policy.allowlist import Allowlist, Entry
 from gatepass.registry.network_policy.allowlist_impact import ShutOut
+from gatepass.registry.storage.database import Reading
 from gatepass.web.pages.text.wording import counted
 
 
@@ -45,14 +44,14 @@ class Reach:
 
 
 def reach_of(
-    session: Session, actor: Actor, company: str, current: Allowlist, typed: Sequence[Entry]
+    reading: Reading, actor: Actor, company: str, current: Allowlist, typed: Sequence[Entry]
 ) -> Reach:
     """What the list *typed* would make true where *current* counts.
 
     Raises:
         InvalidInput: for what can't stand.
     """
-    found = shut_out.preview(session, actor, company, typed)
+    found = shut_out.preview(reading, actor, company, typed)
     # Of the same network twice the first counts, as the registry has it.
     entries = {entry.network: entry for entry in reversed(typed)}
     return Reach(

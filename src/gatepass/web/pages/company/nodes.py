@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from fastapi import APIRouter
-from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from gatepass.core.errors import NotFound
@@ -11,8 +10,9 @@ from gatepass.registry.directory import companies
 from gatepass.registry.replication import node_status
 from gatepass.registry.replication.node_status import KnownNode
 from gatepass.registry.storage import revisions
+from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import LARGEST_PAGE
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.navigation import NODES
 from gatepass.web.pages.layout.templating import render
@@ -26,13 +26,13 @@ _MOST_COMPANIES = 50
 
 
 @router.get(NODES.path)
-def show(visitor: Visiting, node: OurNode, part: str = "") -> Response:
+def show(visitor: Visiting, node: CurrentNode, part: str = "") -> Response:
     """The page; with ``part=table`` only what changes from moment to moment."""
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        page = node_status.list_(session, visitor.actor, limit=LARGEST_PAGE)
-        revision, _ = revisions.here(session)
-        company_names = _company_names(session, page.items)
+    with node.database.read(now) as reading:
+        page = node_status.list_(reading, visitor.actor, limit=LARGEST_PAGE)
+        revision, _ = revisions.here(reading)
+        company_names = _company_names(reading, page.items)
     known = sorted(
         page.items, key=lambda each: (each.state == "gone", _ORDER[each.kind], each.name, each.id)
     )
@@ -76,12 +76,12 @@ def in_words(known: Sequence[KnownNode]) -> str:
     return f"{listed(parts)}, all deciding by all that has changed."
 
 
-def _company_names(session: Session, known: Sequence[KnownNode]) -> dict[str, str]:
+def _company_names(reading: Reading, known: Sequence[KnownNode]) -> dict[str, str]:
     ids = [id_ for each in known for id_ in (each.limits or {}).get("companies", ())]
     names: dict[str, str] = {}
     for id_ in list(dict.fromkeys(ids))[:_MOST_COMPANIES]:
         try:
-            names[id_] = companies.get(session, id_).name
+            names[id_] = companies.get(reading, id_).name
         except NotFound:
             continue
     return names

@@ -7,7 +7,7 @@ from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.directory import companies
 from gatepass.registry.directory.figures import people_by_status, tokens_by_status
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.second_factor import rule_of
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
@@ -31,21 +31,21 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(PROFILE.path)
-def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
+def show(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
     """The company's profile."""
     return _page(node, visitor, flash=_DONE.get(done, ""), warning=_NOT_DONE.get(done, ""))
 
 
 @router.post(PROFILE.path)
 @resumable
-def rename(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def rename(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Give the company another name."""
     name, etag = fields.one("name").strip(), fields.one("etag")
     if fields.one("do") == RESUME:
         return _page(node, visitor, name, etag)
     try:
-        with node.database.changing(node.clock.now()) as change:
-            companies.rename(change.session, visitor.actor, name=name, if_match=[etag])
+        with node.database.write(node.clock.now()) as change:
+            companies.rename(change, visitor.actor, name=name, if_match=[etag])
     except InvalidInput as error:
         return _page(node, visitor, name, etag, error.errors[0][1], 422)
     except Conflict as error:
@@ -58,10 +58,10 @@ def rename(visitor: Visiting, node: OurNode, fields: Form) -> Response:
 
 
 def _changed_meanwhile(node: Node, visitor: Visitor, name: str) -> HTMLResponse:
-    with node.database.reading(node.clock.now()) as session:
-        company = companies.own(session, visitor.actor)
+    with node.database.read(node.clock.now()) as reading:
+        company = companies.own(reading, visitor.actor)
         differences = [Difference("Name", company.name, name)] if company.name != name else []
-        first = meanwhile(session, visitor, company.id, differences, ["company.modified"])
+        first = meanwhile(reading, visitor, company.id, differences, ["company.modified"])
     return _page(node, visitor, name, status=409, first=first)
 
 
@@ -78,11 +78,11 @@ def _page(
 ) -> HTMLResponse:
     now = node.clock.now()
     may = visitor.actor.may
-    with node.database.reading(now) as session:
-        company = companies.own(session, visitor.actor)
-        second_factor = rule_of(session, visitor, company)
-        people = people_by_status(session, company.id) if may("users:get") else None
-        tokens = tokens_by_status(session, company.id) if may("access-tokens:search") else None
+    with node.database.read(now) as reading:
+        company = companies.own(reading, visitor.actor)
+        second_factor = rule_of(reading, visitor, company)
+        people = people_by_status(reading, company.id) if may("users:get") else None
+        tokens = tokens_by_status(reading, company.id) if may("access-tokens:search") else None
     return render(
         "company/profile.html",
         status,

@@ -11,7 +11,7 @@ from gatepass.core.permissions import EVERYTHING
 from gatepass.node.node import Node
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.roles import Role
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.role_grid import forgotten
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
@@ -65,7 +65,7 @@ class RoleForm:
 
 
 @router.get("/company/roles/new")
-def new(visitor: Visiting, node: OurNode) -> Response:
+def new(visitor: Visiting, node: CurrentNode) -> Response:
     """The empty form."""
     _require(visitor)
     return _page(node, visitor, RoleForm())
@@ -73,16 +73,16 @@ def new(visitor: Visiting, node: OurNode) -> Response:
 
 @router.post("/company/roles/new")
 @resumable
-def create(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def create(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Make the role, or show the sentence of what it would permit."""
     _require(visitor)
     form = RoleForm.read(fields)
     if fields.one("do") != "save":
         return _sentence_or_page(node, visitor, form, fields.one("do"))
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             role = roles.create(
-                change.session,
+                change,
                 visitor.actor,
                 catalogue=node.catalogue,
                 name=form.name,
@@ -94,7 +94,7 @@ def create(visitor: Visiting, node: OurNode, fields: Form) -> Response:
 
 
 @router.get("/company/roles/{id}/edit")
-def edit(visitor: Visiting, node: OurNode, id: str) -> Response:
+def edit(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """The form with what the role is."""
     role = _editable(node, visitor, id)
     kept = sorted(roles.permits(role, node.catalogue))
@@ -103,7 +103,7 @@ def edit(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 @router.post("/company/roles/{id}/edit")
 @resumable
-def save(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def save(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """Save what changed."""
     role = _editable(node, visitor, id)
     form = RoleForm.read(fields)
@@ -114,9 +114,9 @@ def save(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
     if set(form.permissions) != set(role.permissions):
         changes["permissions"] = form.permissions
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             roles.modify(
-                change.session,
+                change,
                 visitor.actor,
                 id,
                 catalogue=node.catalogue,
@@ -159,8 +159,8 @@ def _changed_meanwhile(node: Node, visitor: Visitor, id: str, form: RoleForm) ->
     if set(form.permissions) != set(role.permissions):
         saved, typed = (", ".join(sorted(each)) for each in (role.permissions, form.permissions))
         differences.append(Difference("Permissions", saved, typed or "None"))
-    with node.database.reading(node.clock.now()) as session:
-        first = meanwhile(session, visitor, id, differences)
+    with node.database.read(node.clock.now()) as reading:
+        first = meanwhile(reading, visitor, id, differences)
     return _page(node, visitor, form, role, 409, first)
 
 
@@ -204,8 +204,8 @@ def _sentence(node: Node, visitor: Visitor, form: RoleForm, role: Role | None) -
     sentence = f"People with this role may {may(form.permissions)}."
     if role is None:
         return sentence + " Nobody has it until you give it to them."
-    with node.database.reading(node.clock.now()) as session:
-        people = roles.people(session, visitor.actor).get(role.id, 0)
+    with node.database.read(node.clock.now()) as reading:
+        people = roles.people(reading, visitor.actor).get(role.id, 0)
     if not people:
         return sentence + " Nobody has it at the moment."
     has = "person has" if people == 1 else "people have"
@@ -223,8 +223,8 @@ def _editable(node: Node, visitor: Visitor, id: str) -> Role:
         Conflict: it is built in.
     """
     _require(visitor)
-    with node.database.reading(node.clock.now()) as session:
-        role = roles.find(session, visitor.actor, id, node.catalogue)
+    with node.database.read(node.clock.now()) as reading:
+        role = roles.find(reading, visitor.actor, id, node.catalogue)
     if role.built_in:
         raise Conflict(f"{role.name} is built in: it stays as it is.", reason="built_in_role")
     visitor.actor.require_held(roles.permits(role, node.catalogue))

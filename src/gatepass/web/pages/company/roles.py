@@ -8,7 +8,7 @@ from gatepass.node.node import Node
 from gatepass.registry.audit import search
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.roles import Role
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.role_grid import role_grid
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.differences import Meanwhile, meanwhile
@@ -29,12 +29,12 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(ROLES.path)
-def show_list(visitor: Visiting, node: OurNode, done: str = "") -> Response:
+def show_list(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
     """The built-in roles, then the company's own by name."""
     visitor.actor.require("roles:get")
-    with node.database.reading(node.clock.now()) as session:
-        known = roles.of_company(session, node.catalogue, visitor.actor.company or "")
-        people = roles.people(session, visitor.actor)
+    with node.database.read(node.clock.now()) as reading:
+        known = roles.of_company(reading, node.catalogue, visitor.actor.company or "")
+        people = roles.people(reading, visitor.actor)
     return render(
         "company/roles.html",
         visitor=visitor,
@@ -47,14 +47,14 @@ def show_list(visitor: Visiting, node: OurNode, done: str = "") -> Response:
 
 
 @router.get("/company/roles/{id}")
-def show(visitor: Visiting, node: OurNode, id: str, done: str = "") -> Response:
+def show(visitor: Visiting, node: CurrentNode, id: str, done: str = "") -> Response:
     """One role, as a table of resources and actions."""
-    with node.database.reading(node.clock.now()) as session:
-        role = roles.get(session, visitor.actor, id, catalogue=node.catalogue)
-        people = roles.people(session, visitor.actor).get(role.id, 0)
+    with node.database.read(node.clock.now()) as reading:
+        role = roles.get(reading, visitor.actor, id, catalogue=node.catalogue)
+        people = roles.people(reading, visitor.actor).get(role.id, 0)
         history = None
         if visitor.actor.may("audit:get") and not role.built_in:
-            history = search.list_(session, visitor.actor, subject=role.id, limit=_HISTORY).items
+            history = search.list_(reading, visitor.actor, subject=role.id, limit=_HISTORY).items
     return render(
         "company/role.html",
         visitor=visitor,
@@ -69,18 +69,18 @@ def show(visitor: Visiting, node: OurNode, id: str, done: str = "") -> Response:
 
 
 @router.get("/company/roles/{id}/delete")
-def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
+def ask(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """What deleting it means."""
     return _ask(node, visitor, id)
 
 
 @router.post("/company/roles/{id}/delete")
-def delete(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def delete(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """Delete it, if nobody has it and it is still the role that was shown."""
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             roles.delete(
-                change.session,
+                change,
                 visitor.actor,
                 id,
                 catalogue=node.catalogue,
@@ -88,8 +88,8 @@ def delete(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
             )
     except Conflict as error:
         if error.reason == "changed_meanwhile":
-            with node.database.reading(node.clock.now()) as session:
-                first = meanwhile(session, visitor, id, [])
+            with node.database.read(node.clock.now()) as reading:
+                first = meanwhile(reading, visitor, id, [])
             return _ask(node, visitor, id, first=first, status=409)
         if error.reason == "role_in_use":
             return _ask(node, visitor, id, problem=error.message, status=409)
@@ -112,9 +112,9 @@ def _ask(
 ) -> HTMLResponse:
     visitor.actor.require_signed_in()
     visitor.actor.require("roles:manage")
-    with node.database.reading(node.clock.now()) as session:
-        role = roles.find(session, visitor.actor, id, node.catalogue)
-        people = roles.people(session, visitor.actor).get(role.id, 0)
+    with node.database.read(node.clock.now()) as reading:
+        role = roles.find(reading, visitor.actor, id, node.catalogue)
+        people = roles.people(reading, visitor.actor).get(role.id, 0)
     if role.built_in:
         raise Conflict(f"{role.name} is built in: it stays as it is.", reason="built_in_role")
     return render(

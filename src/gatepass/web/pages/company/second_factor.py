@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from fastapi import APIRouter
-from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory.companies import Company
-from gatepass.web.caller import OurNode
+from gatepass.registry.storage.database import Reading
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.navigation import PROFILE
@@ -36,12 +36,12 @@ class Rule:
     own: bool
 
 
-def rule_of(session: Session, visitor: Visitor, company: Company) -> Rule:
+def rule_of(reading: Reading, visitor: Visitor, company: Company) -> Rule:
     """The rule as *visitor* meets it."""
     return Rule(
         required=company.second_factor_required,
-        without=totp_policy.without(session, company.id),
-        own=totp_policy.has_own(session, visitor.actor.user or ""),
+        without=totp_policy.without(reading, company.id),
+        own=totp_policy.has_own(reading, visitor.actor.user or ""),
     )
 
 
@@ -52,14 +52,14 @@ def show() -> Response:
 
 
 @router.post(PATH)
-def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Require it of everyone, or lift that."""
     done, confirmed = _DONE.get(fields.one("do"), ""), True
     if done:
         try:
-            with node.database.changing(node.clock.now()) as change:
+            with node.database.write(node.clock.now()) as change:
                 totp_policy.require_of_everyone(
-                    change.session, visitor.actor, done == "required", if_match=[fields.one("etag")]
+                    change, visitor.actor, done == "required", if_match=[fields.one("etag")]
                 )
         except Conflict as error:
             # Whoever came second is shown how it is now, and can press again.

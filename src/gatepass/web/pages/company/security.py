@@ -10,7 +10,7 @@ from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import Allowlist, Entry
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.allowlist_form import MOST_ROWS, AllowlistForm
 from gatepass.web.pages.company.allowlist_impact import Reach, reach_of
 from gatepass.web.pages.layout import navigation
@@ -34,10 +34,10 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(PATH)
-def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
+def show(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
     """The list; a form for those who may change it."""
-    with node.database.reading(node.clock.now()) as session:
-        current = allowlist.show(session, visitor.actor, _company(visitor))
+    with node.database.read(node.clock.now()) as reading:
+        current = allowlist.show(reading, visitor.actor, _company(visitor))
     form = AllowlistForm.of(current.entries, allowlist.etag(current))
     reach = Reach(networks=tuple(entry.network for entry in current.entries))
     return _page(node, visitor, current, form, reach, flash=_DONE.get(done, ""))
@@ -45,7 +45,7 @@ def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
 
 @router.post(PATH)
 @resumable
-def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Save the list; or do what another button says, and show the form again."""
     visitor.actor.require_signed_in()
     visitor.actor.require("company:modify")
@@ -73,9 +73,9 @@ def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
 
 def _save(node: Node, visitor: Visitor, form: AllowlistForm, *, confirm: bool) -> Response:
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             saved = allowlist.replace(
-                change.session,
+                change,
                 visitor.actor,
                 _company(visitor),
                 form.entries(),
@@ -117,20 +117,20 @@ def _changed_meanwhile(node: Node, visitor: Visitor, form: AllowlistForm) -> HTM
     """Both versions; what was typed stays in the form, and replaces the new one if sent again."""
     current, reach = _look(node, visitor, form)
     form.etag = allowlist.etag(current)
-    with node.database.reading(node.clock.now()) as session:
+    with node.database.read(node.clock.now()) as reading:
         first = meanwhile(
-            session, visitor, _company(visitor), _differences(current, form.entries()), _ACTIONS
+            reading, visitor, _company(visitor), _differences(current, form.entries()), _ACTIONS
         )
     return _page(node, visitor, current, form, reach, 409, first=first)
 
 
 def _look(node: Node, visitor: Visitor, form: AllowlistForm) -> tuple[Allowlist, Reach]:
     """What counts, and what the form would make of it; ``form.errors`` has what can't be read."""
-    with node.database.reading(node.clock.now()) as session:
-        current = allowlist.show(session, visitor.actor, _company(visitor))
+    with node.database.read(node.clock.now()) as reading:
+        current = allowlist.show(reading, visitor.actor, _company(visitor))
         try:
             typed = form.entries()
-            return current, reach_of(session, visitor.actor, _company(visitor), current, typed)
+            return current, reach_of(reading, visitor.actor, _company(visitor), current, typed)
         except InvalidInput as error:
             form.accept_errors(error.errors)
             return current, Reach(form.errors.get("") or form.unread())

@@ -3,9 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
-
 from gatepass.registry.audit import log
+from gatepass.registry.storage.database import Reading
 from gatepass.web.pages.layout.visitor import Visitor
 
 
@@ -33,7 +32,7 @@ class Meanwhile:
 
 
 def meanwhile(
-    session: Session,
+    reading: Reading,
     visitor: Visitor,
     subject: str,
     differences: Sequence[Difference],
@@ -44,6 +43,6 @@ def meanwhile(
     Args:
         actions: those that change what is edited, where not every change of the record does.
     """
-    last = log.last_change(session, visitor.actor.company, subject, actions)
+    last = log.last_change(reading, visitor.actor.company, subject, actions)
     by, at = (None, None) if last is None else (last.actor_name, last.at)
     return Meanwhile(by, at, differences)

@@ -98,9 +98,9 @@ def visiting(request: Request) -> Visitor:
     caller = caller_of(request, admit(request, presented(request)))
     node = node_of(request)
     user = caller.user
-    with node.database.reading(node.clock.now()) as session:
-        company = companies.get(session, user.company)
-        role = roles.of_company(session, node.catalogue, user.company).get(user.role)
+    with node.database.read(node.clock.now()) as reading:
+        company = companies.get(reading, user.company)
+        role = roles.of_company(reading, node.catalogue, user.company).get(user.role)
     return Visitor(
         actor=caller.actor,
         name=user.name,

@@ -8,7 +8,7 @@ from gatepass.registry.directory import user_search
 from gatepass.registry.membership import user_changes
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.registry.tokens.of_user import left
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.detail import in_use
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
@@ -24,20 +24,20 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/company/users/{id}/deactivate")
-def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
+def ask(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """What it means, and what becomes of their access tokens."""
     return _ask(visitor, node, id)
 
 
 @router.post("/company/users/{id}/deactivate")
-def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def deactivate(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """End the account. While calls with its tokens come in, only with its name typed."""
     now = node.clock.now()
     tokens = "keep" if fields.one("access_tokens") == "keep" else "deactivate"
     visitor.actor.require_signed_in()
-    with node.database.reading(now) as session:
-        user = user_search.find(session, visitor.actor, id)
-        theirs = left(session, visitor.actor, user.id, limit=1).latest
+    with node.database.read(now) as reading:
+        user = user_search.find(reading, visitor.actor, id)
+        theirs = left(reading, visitor.actor, user.id, limit=1).latest
     typed = fields.one("name").strip()
     if (
         user.status == "active"
@@ -49,9 +49,9 @@ def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respo
             f"That is not their {what}." if typed else f"Their tokens are in use: type the {what}."
         )
         return _ask(visitor, node, id, tokens, problem)
-    with node.database.changing(now) as change:
+    with node.database.write(now) as change:
         user_changes.deactivate(
-            change.session,
+            change,
             visitor.actor,
             id,
             access_tokens="keep" if tokens == "keep" else "deactivate",
@@ -70,12 +70,12 @@ def _ask(
     now = node.clock.now()
     visitor.actor.require_signed_in()
     visitor.actor.require("users:manage")
-    with node.database.reading(now) as session:
-        user = user_search.find(session, visitor.actor, id)
-        user_changes.require_changeable(session, visitor.actor, user)
-        is_last = user_changes.is_last_administrator(session, user)
-        is_last_operator = user_changes.is_last_operator(session, user)
-        theirs = left(session, visitor.actor, user.id, limit=_SHOWN)
+    with node.database.read(now) as reading:
+        user = user_search.find(reading, visitor.actor, id)
+        user_changes.require_changeable(reading, visitor.actor, user)
+        is_last = user_changes.is_last_administrator(reading, user)
+        is_last_operator = user_changes.is_last_operator(reading, user)
+        theirs = left(reading, visitor.actor, user.id, limit=_SHOWN)
     if user.status != "active":
         return see_other(USERS.path)
     return render(

@@ -10,7 +10,7 @@ from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavai
 from gatepass.node.node import Node
 from gatepass.registry.directory import user_search
 from gatepass.registry.membership import email_changes, pending_email_changes, user_changes
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.account.password import too_many, wait
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
@@ -25,21 +25,21 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/company/users/{id}/email")
-def show(visitor: Visiting, node: OurNode, id: str) -> Response:
+def show(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """The form."""
     return _page(node, visitor, id)
 
 
 @router.post("/company/users/{id}/email")
 @resumable
-def send(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def send(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """Have the link sent."""
     email, etag = fields.one("email").strip(), fields.one("etag")
     if fields.one("do") == RESUME:
         return _page(node, visitor, id, email=email, etag=etag)
     try:
-        with node.database.changing(node.clock.now()) as change:
-            email_changes.request(change.session, visitor.actor, id, email=email, if_match=[etag])
+        with node.database.write(node.clock.now()) as change:
+            email_changes.request(change, visitor.actor, id, email=email, if_match=[etag])
     except InvalidInput as error:
         return _page(node, visitor, id, 422, email=email, etag=etag, problems=dict(error.errors))
     except TooManyAttempts as error:
@@ -61,18 +61,18 @@ def send(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
 
 
 @router.post("/company/users/{id}/email/cancel")
-def cancel(visitor: Visiting, node: OurNode, id: str) -> Response:
+def cancel(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """Leave the address as it is."""
-    with node.database.changing(node.clock.now()) as change:
-        email_changes.cancel(change.session, visitor.actor, id)
+    with node.database.write(node.clock.now()) as change:
+        email_changes.cancel(change, visitor.actor, id)
     return see_other(f"{USERS.path}?done=email-stays", confirmed=change.confirmed)
 
 
 def _changed_meanwhile(node: Node, visitor: Visitor, user_id: str, email: str) -> HTMLResponse:
-    with node.database.reading(node.clock.now()) as session:
-        user = user_search.find(session, visitor.actor, user_id)
+    with node.database.read(node.clock.now()) as reading:
+        user = user_search.find(reading, visitor.actor, user_id)
         differences = [Difference("E-mail address", user.email, email)]
-        first = meanwhile(session, visitor, user_id, differences)
+        first = meanwhile(reading, visitor, user_id, differences)
     return _page(node, visitor, user_id, 409, email=email, first=first)
 
 
@@ -88,9 +88,9 @@ def _page(
     first: Meanwhile | None = None,
 ) -> HTMLResponse:
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        _, user = email_changes.require_changeable(session, visitor.actor, user_id)
-        waiting = pending_email_changes.pending(session, user.id)
+    with node.database.read(now) as reading:
+        _, user = email_changes.require_changeable(reading, visitor.actor, user_id)
+        waiting = pending_email_changes.pending(reading, user.id)
     return render(
         "company/user_email.html",
         status,

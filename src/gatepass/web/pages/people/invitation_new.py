@@ -11,7 +11,7 @@ from gatepass.node.node import Node
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.roles import Role
 from gatepass.registry.membership import invitations
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.resuming import resumable
@@ -27,7 +27,7 @@ _PATH = "/company/users/invite"
 
 
 @router.get(_PATH)
-def show_form(visitor: Visiting, node: OurNode) -> Response:
+def show_form(visitor: Visiting, node: CurrentNode) -> Response:
     """The form."""
     visitor.actor.require_signed_in()
     visitor.actor.require("users:manage")
@@ -36,7 +36,7 @@ def show_form(visitor: Visiting, node: OurNode) -> Response:
 
 @router.post(_PATH)
 @resumable
-def send_form(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def send_form(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Invite them; or say what is wrong, and keep what was typed."""
     email, role = fields.one("email").strip(), fields.one("role")
     if fields.one("do") == RESUME:
@@ -44,9 +44,9 @@ def send_form(visitor: Visiting, node: OurNode, fields: Form) -> Response:
         visitor.actor.require("users:manage")
         return _page(node, visitor, email, role)
     try:
-        with node.database.changing(node.clock.now()) as change:
+        with node.database.write(node.clock.now()) as change:
             invitations.create(
-                change.session,
+                change,
                 visitor.actor,
                 email=email,
                 role=role,
@@ -81,8 +81,8 @@ def _page(
     problems: Mapping[str, str] = {},
 ) -> HTMLResponse:
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        all_roles = roles.of_company(session, node.catalogue, visitor.actor.company or "")
+    with node.database.read(now) as reading:
+        all_roles = roles.of_company(reading, node.catalogue, visitor.actor.company or "")
     offered = [one for one in all_roles.values() if all(map(visitor.actor.may, one.permissions))]
     return render(
         "company/invite.html",

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from fastapi import APIRouter
-from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from gatepass.core.errors import Conflict
@@ -12,7 +11,8 @@ from gatepass.node.node import Node
 from gatepass.registry.directory import roles
 from gatepass.registry.membership import invitations
 from gatepass.registry.membership.invitations import Invitation
-from gatepass.web.caller import OurNode
+from gatepass.registry.storage.database import Reading
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render
@@ -45,14 +45,14 @@ class Section:
 
 
 def section(
-    session: Session, node: Node, visitor: Visitor, *, limit: int, cursor: str | None = None
+    reading: Reading, node: Node, visitor: Visitor, *, limit: int, cursor: str | None = None
 ) -> Section | None:
     """The visitor's company's invitations; None for someone who has no business with them."""
     actor = visitor.actor
     if not actor.may("users:manage"):
         return None
-    page = invitations.list_(session, actor, limit=limit, cursor=cursor)
-    known = roles.of_company(session, node.catalogue, actor.company or "")
+    page = invitations.list_(reading, actor, limit=limit, cursor=cursor)
+    known = roles.of_company(reading, node.catalogue, actor.company or "")
     names = {role.id: role.name for role in known.values()}
     post, now = node.mailing.post.kind, node.clock.now()
     items = [(one, mail_state(one, post, now)) for one in page.items]
@@ -61,13 +61,13 @@ def section(
 
 @router.get(BACK)
 def show_list(
-    visitor: Visiting, node: OurNode, cursor: str | None = None, done: str = ""
+    visitor: Visiting, node: CurrentNode, cursor: str | None = None, done: str = ""
 ) -> Response:
     """All of them, a page at a time."""
     visitor.actor.require("users:manage")
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        found = section(session, node, visitor, limit=50, cursor=cursor or None)
+    with node.database.read(now) as reading:
+        found = section(reading, node, visitor, limit=50, cursor=cursor or None)
     return render(
         "company/invitations.html",
         visitor=visitor,
@@ -79,11 +79,11 @@ def show_list(
 
 
 @router.post("/company/users/invitations/{id}/resend")
-def resend(visitor: Visiting, node: OurNode, id: str) -> Response:
+def resend(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """Send a new link."""
-    with node.database.changing(node.clock.now()) as change:
+    with node.database.write(node.clock.now()) as change:
         invitations.resend(
-            change.session,
+            change,
             visitor.actor,
             id,
             lifetime_ms=node.settings.invitation_lifetime * 1000,
@@ -93,11 +93,11 @@ def resend(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 
 @router.post("/company/users/invitations/{id}/link")
-def take_link(visitor: Visiting, node: OurNode, id: str) -> Response:
+def take_link(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """Make a link to hand over, and show it this once."""
-    with node.database.changing(node.clock.now()) as change:
+    with node.database.write(node.clock.now()) as change:
         invitation, token = invitations.take_link(
-            change.session,
+            change,
             visitor.actor,
             id,
             lifetime_ms=node.settings.invitation_lifetime * 1000,
@@ -115,12 +115,12 @@ def take_link(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 
 @router.get("/company/users/invitations/{id}/deactivate")
-def ask_to_deactivate(visitor: Visiting, node: OurNode, id: str) -> Response:
+def ask_to_deactivate(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """What deactivating means."""
     visitor.actor.require_signed_in()
     now = node.clock.now()
-    with node.database.reading(now) as session:
-        invitation = invitations.get(session, visitor.actor, id)
+    with node.database.read(now) as reading:
+        invitation = invitations.get(reading, visitor.actor, id)
     if invitation.status == "accepted":
         raise Conflict("This invitation is accepted already.", reason="invitation_ended")
     return render(
@@ -129,8 +129,8 @@ def ask_to_deactivate(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 
 @router.post("/company/users/invitations/{id}/deactivate")
-def deactivate(visitor: Visiting, node: OurNode, id: str) -> Response:
+def deactivate(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """End it for good."""
-    with node.database.changing(node.clock.now()) as change:
-        invitations.deactivate(change.session, visitor.actor, id)
+    with node.database.write(node.clock.now()) as change:
+        invitations.deactivate(change, visitor.actor, id)
     return see_other(f"{BACK}?done=ended", confirmed=change.confirmed)

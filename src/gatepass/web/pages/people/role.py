@@ -11,7 +11,7 @@ from gatepass.registry.directory.roles import Role
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import user_changes
 from gatepass.registry.tokens.of_user import left
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
@@ -27,14 +27,14 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/company/users/{id}/role")
-def show_form(visitor: Visiting, node: OurNode, id: str) -> Response:
+def show_form(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """The roles to choose from."""
     return _page(node, visitor, _user(node, visitor, id))
 
 
 @router.post("/company/users/{id}/role")
 @resumable
-def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def send_form(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """Give the user the role that was chosen, or show what would be true then."""
     user = _user(node, visitor, id)
     role, etag = fields.one("role"), fields.one("etag")
@@ -49,8 +49,8 @@ def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respon
     if pressed != "save":
         return _page(node, visitor, user, role, etag)
     try:
-        with node.database.changing(node.clock.now()) as change:
-            user_changes.change_role(change.session, visitor.actor, id, role=role, if_match=[etag])
+        with node.database.write(node.clock.now()) as change:
+            user_changes.change_role(change, visitor.actor, id, role=role, if_match=[etag])
     except InvalidInput:
         problem = "Choose a role." if not role else "There is no such role any more."
         return _page(node, visitor, user, role, etag, problem, 422)
@@ -74,8 +74,8 @@ def _changed_meanwhile(node: Node, visitor: Visitor, user_id: str, role: str) ->
     if role != user.role:
         saved, typed = (known[each].name if each in known else each for each in (user.role, role))
         differences.append(Difference("Role", saved, typed))
-    with node.database.reading(node.clock.now()) as session:
-        first = meanwhile(session, visitor, user_id, differences)
+    with node.database.read(node.clock.now()) as reading:
+        first = meanwhile(reading, visitor, user_id, differences)
     return _page(node, visitor, user, role, status=409, first=first)
 
 
@@ -90,8 +90,8 @@ def _page(
     first: Meanwhile | None = None,
 ) -> HTMLResponse:
     known = _roles(node, visitor)
-    with node.database.reading(node.clock.now()) as session:
-        is_last = user_changes.is_last_administrator(session, user)
+    with node.database.read(node.clock.now()) as reading:
+        is_last = user_changes.is_last_administrator(reading, user)
     offered = [each for each in known.values() if may_hold(node, visitor, each)]
     chosen = role or user.role
     return render(
@@ -119,8 +119,8 @@ def _sentence(node: Node, visitor: Visitor, user: User, role: str) -> str:
         return "Choose a role."
     if role == user.role:
         return f"{marked(user.name)} stays {marked(chosen.name)}: nothing changes."
-    with node.database.reading(node.clock.now()) as session:
-        tokens = left(session, visitor.actor, user.id, limit=0).count
+    with node.database.read(node.clock.now()) as reading:
+        tokens = left(reading, visitor.actor, user.id, limit=0).count
     sentence = f"From their next request on, {marked(user.name)} may {may(chosen.permissions)}."
     if tokens:
         sentence += f" Their {counted(tokens, 'access token')} may do no more than that, either."
@@ -128,8 +128,8 @@ def _sentence(node: Node, visitor: Visitor, user: User, role: str) -> str:
 
 
 def _roles(node: Node, visitor: Visitor) -> dict[str, Role]:
-    with node.database.reading(node.clock.now()) as session:
-        return roles.of_company(session, node.catalogue, visitor.actor.company or "")
+    with node.database.read(node.clock.now()) as reading:
+        return roles.of_company(reading, node.catalogue, visitor.actor.company or "")
 
 
 def _user(node: Node, visitor: Visitor, user_id: str) -> User:
@@ -141,9 +141,9 @@ def _user(node: Node, visitor: Visitor, user_id: str) -> User:
     """
     visitor.actor.require_signed_in()
     visitor.actor.require("users:manage")
-    with node.database.reading(node.clock.now()) as session:
-        user = user_search.find(session, visitor.actor, user_id)
-        user_changes.require_changeable(session, visitor.actor, user)
+    with node.database.read(node.clock.now()) as reading:
+        user = user_search.find(reading, visitor.actor, user_id)
+        user_changes.require_changeable(reading, visitor.actor, user)
     if user.status != "active":
         raise Conflict(
             f"{isolated(user.name)} is deactivated: their role stays as it is.",

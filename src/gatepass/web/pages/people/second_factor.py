@@ -6,7 +6,7 @@ from starlette.responses import Response
 from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import user_search, users
 from gatepass.registry.membership import user_changes
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.navigation import USERS
@@ -17,16 +17,16 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/company/users/{id}/second-factor")
-def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
+def ask(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """What it means."""
     visitor.actor.require_signed_in()
     visitor.actor.require("users:manage")
-    with node.database.reading(node.clock.now()) as session:
-        user = user_search.find(session, visitor.actor, id)
+    with node.database.read(node.clock.now()) as reading:
+        user = user_search.find(reading, visitor.actor, id)
         user_changes.require_of_someone_else(visitor.actor, user)
-        user_changes.require_not_above(session, visitor.actor, user)
-        users.require_no_operator(session, visitor.actor, user)
-        required = totp_policy.required(session, user.company)
+        user_changes.require_not_above(reading, visitor.actor, user)
+        users.require_no_operator(reading, visitor.actor, user)
+        required = totp_policy.required(reading, user.company)
     if not user.second_factor:
         return see_other(USERS.path)
     return render(
@@ -39,8 +39,8 @@ def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 
 @router.post("/company/users/{id}/second-factor")
-def turn_off(visitor: Visiting, node: OurNode, id: str) -> Response:
+def turn_off(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """Turn it off, and end their sign-ins."""
-    with node.database.changing(node.clock.now()) as change:
-        user_changes.turn_off_second_factor(change.session, visitor.actor, id)
+    with node.database.write(node.clock.now()) as change:
+        user_changes.turn_off_second_factor(change, visitor.actor, id)
     return see_other(f"{USERS.path}?done=second-factor", confirmed=change.confirmed)

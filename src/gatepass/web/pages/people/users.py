@@ -12,7 +12,7 @@ from gatepass.registry.directory import roles, user_search
 from gatepass.registry.directory.users import User
 from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.paging import Page
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.navigation import USERS
@@ -56,7 +56,7 @@ class Filters:
 @router.get(PATH)
 def show_list(
     visitor: Visiting,
-    node: OurNode,
+    node: CurrentNode,
     q: Annotated[str, Query()] = "",
     status: Annotated[str, Query()] = "any",
     cursor: Annotated[str, Query()] = "",
@@ -67,13 +67,13 @@ def show_list(
     filters = Filters(search_text(q), status if status in ("active", "deactivated") else "any")
     problem = ""
     invited = None
-    with node.database.reading(now) as session:
-        known = roles.of_company(session, node.catalogue, visitor.actor.company or "")
+    with node.database.read(now) as reading:
+        known = roles.of_company(reading, node.catalogue, visitor.actor.company or "")
         if not cursor:
-            invited = section(session, node, visitor, limit=_INVITATIONS)
+            invited = section(reading, node, visitor, limit=_INVITATIONS)
         try:
             page = user_search.list_(
-                session,
+                reading,
                 visitor.actor,
                 q=filters.q or None,
                 status=None if filters.status == "any" else filters.status,

@@ -8,7 +8,7 @@ from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import roles
 from gatepass.registry.membership import invitation_links
-from gatepass.web.caller import OurNode, node_of
+from gatepass.web.caller import CurrentNode, node_of
 from gatepass.web.mail_links import accept_invitation, address_text_of
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
@@ -27,7 +27,7 @@ _ACCEPTED = "/invitations/accepted"
 
 
 @_afterwards.get(_ACCEPTED)
-def accepted(request: Request, node: OurNode) -> Response:
+def accepted(request: Request, node: CurrentNode) -> Response:
     """The way on, for someone who has just got an account."""
     return render(
         "links/done.html",
@@ -68,9 +68,9 @@ def _page(
 ) -> HTMLResponse:
     node = node_of(request)
     try:
-        with node.database.reading(node.clock.now()) as session:
-            offer = invitation_links.look(session, token, address_text_of(request))
-            role = roles.of_company(session, node.catalogue, offer.company)[offer.role]
+        with node.database.read(node.clock.now()) as reading:
+            offer = invitation_links.look(reading, token, address_text_of(request))
+            role = roles.of_company(reading, node.catalogue, offer.company)[offer.role]
     except BrokenLink as error:
         return broken_page(request, error)
     except Forbidden as error:

@@ -5,7 +5,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden
 from gatepass.registry.membership import email_change_links
-from gatepass.web.caller import OurNode, node_of
+from gatepass.web.caller import CurrentNode, node_of
 from gatepass.web.mail_links import address_text_of
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
@@ -23,7 +23,7 @@ _CHANGED = "/email-changes/done"
 
 
 @_afterwards.get(_CHANGED)
-def changed(request: Request, node: OurNode) -> Response:
+def changed(request: Request, node: CurrentNode) -> Response:
     """The way on, for someone whose address has just changed."""
     return render(
         "links/done.html",
@@ -41,8 +41,8 @@ def show(request: Request, token: str) -> Response:
     """What it does, as long as the link is good; looking doesn't use it up."""
     node = node_of(request)
     try:
-        with node.database.reading(node.clock.now()) as session:
-            offer = email_change_links.look(session, token, address_text_of(request))
+        with node.database.read(node.clock.now()) as reading:
+            offer = email_change_links.look(reading, token, address_text_of(request))
     except (BrokenLink, Forbidden) as error:
         return _refused(request, error)
     return render(
@@ -55,8 +55,8 @@ def confirm(request: Request, token: str) -> Response:
     """Change the address, once."""
     node = node_of(request)
     try:
-        with node.database.changing(node.clock.now()) as change:
-            email_change_links.use(change.session, token, address_text_of(request))
+        with node.database.write(node.clock.now()) as change:
+            email_change_links.use(change, token, address_text_of(request))
     except (BrokenLink, Forbidden) as error:
         return _refused(request, error)
     node.mailing.wake()

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts
 from gatepass.registry.authentication import sessions
-from gatepass.web.caller import OurNode, Refused, admit, caller_of
+from gatepass.web.caller import CurrentNode, Refused, admit, caller_of
 from gatepass.web.cookies import clear_login_cookie, set_login_cookie
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
@@ -37,7 +37,7 @@ def home(request: Request) -> Response:
 @router.get("/sign-in")
 def show_sign_in(
     request: Request,
-    node: OurNode,
+    node: CurrentNode,
     next: Annotated[str, Query()] = HOME,
     left: str = "",
     again: str = "",
@@ -58,7 +58,7 @@ def show_sign_in(
 
 
 @router.post("/sign-in")
-async def send_sign_in(request: Request, node: OurNode, form: Form) -> Response:
+async def send_sign_in(request: Request, node: CurrentNode, form: Form) -> Response:
     """Open the account, or say once and for all cases that it doesn't open."""
     path, email, kept = own_path(form.one("next")), form.one("email").strip(), carried_by(form)
     try:
@@ -90,15 +90,15 @@ async def send_sign_in(request: Request, node: OurNode, form: Form) -> Response:
 
 
 @router.post("/sign-out")
-def sign_out(request: Request, node: OurNode) -> Response:
+def sign_out(request: Request, node: CurrentNode) -> Response:
     """End this sign-in, in this browser and on the server."""
     confirmed = True
     credential = presented(request)
     if not isinstance(credential, Reason):
         try:
             caller = caller_of(request, admit(request, credential))
-            with node.database.changing(node.clock.now()) as change:
-                sessions.sign_out(change.session, caller.actor)
+            with node.database.write(node.clock.now()) as change:
+                sessions.sign_out(change, caller.actor)
             confirmed = change.confirmed
         except Refused as refused:
             # Whoever isn't signed in any more is out already; one who may not be from here isn't.
