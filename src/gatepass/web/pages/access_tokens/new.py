@@ -36,7 +36,9 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(PATH)
-def show_form(visitor: Visiting, node: CurrentNode, replace: Annotated[str, Query()] = "") -> Response:
+def show_form(
+    visitor: Visiting, node: CurrentNode, replace: Annotated[str, Query()] = ""
+) -> Response:
     """The form, empty or with the settings of the token that is to be replaced."""
     _require(visitor)
     now = node.clock.now()
