@@ -21,10 +21,10 @@ check: dev-env  ## style, types and the arrows between packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: dev-env  ## the figures, as a table and as docs/figures.svg
+bench: dev-env  ## the figures, as a table and as docs/explanation/figures.svg
 	$(BIN)/python -m benchmarks $(ARGS)
 
-faults: dev-env  ## the promise under faults, as a table and as docs/faults.md
+faults: dev-env  ## the promise under faults, as a table and as docs/explanation/faults.md
 	$(BIN)/python -m faults $(ARGS)
 
 server-env: $(VENV)/.server

@@ -1,4 +1,5 @@
-"""``python -m benchmarks``: runs the scenarios, prints the table, writes docs/figures.*.
+"""``python -m benchmarks``: runs the scenarios, prints the table, writes
+docs/explanation/figures.*.
 
 The exit code is 0 also where a bar isn't met; the table says so.
 """
@@ -25,7 +26,7 @@ _REGISTERED_BY = (
     "followers",
     "many",
 )
-_DOCS = Path(__file__).parent.parent / "docs"
+_DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> int:
         (_DOCS / "figures.md").write_text(markdown_page(results))
         drawn = [result for result in results if isinstance(result, Figure)]
         (_DOCS / "figures.svg").write_text(svg(drawn))
-        print("\nWritten to docs/figures.md and docs/figures.svg.")
+        print("\nWritten to docs/explanation/figures.md and docs/explanation/figures.svg.")
     return 0
 
 

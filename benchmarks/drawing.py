@@ -1,4 +1,4 @@
-"""docs/figures.svg: each ratio against its bar, for light pages and for dark ones."""
+"""docs/explanation/figures.svg: each ratio against its bar, for light pages and for dark ones."""
 
 from collections.abc import Sequence
 from html import escape

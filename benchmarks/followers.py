@@ -61,7 +61,7 @@ def followers(bench: Bench) -> Iterator[Result]:
         unit="/s",
         detail=(
             f"`Verifier.follow` over HTTP from one main worker into a new copy, until it is "
-            f"vouched for: {LARGE / median(snapshots):.1f} s; {on_the_wire:.0f} bytes a grant"
+            f"fresh: {LARGE / median(snapshots):.1f} s; {on_the_wire:.0f} bytes a grant"
         ),
     )
     yield Figure(

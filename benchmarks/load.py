@@ -59,7 +59,7 @@ def write_requests(population: Population, path: Path, bearer: list[str] | None 
 
 
 def request_bytes(call: SampleCall, text: str) -> bytes:
-    """One request as nginx sends it on, configured as docs/nginx.md says."""
+    """One request as nginx sends it on, configured as docs/how-to/gateways/nginx.md says."""
     return (
         f"GET {TARGET} HTTP/1.1\r\n"
         "Host: 127.0.0.1\r\n"

@@ -1,4 +1,4 @@
-"""The figures as text: a table for the terminal, and docs/figures.md."""
+"""The figures as text: a table for the terminal, and docs/explanation/figures.md."""
 
 import os
 import platform
@@ -19,40 +19,54 @@ _HEAD = ("what", "ratio", "rounds", "bar", "")
 _INTRODUCTION = """\
 # Figures
 
-Written by `make bench`. Every figure is a ratio within one run: what is compared is measured in
-alternating rounds, never two loads at once. The median of the rounds counts; beside it stand the
-lowest and the highest. This run was on {machine}.
+`make bench` writes this page.
+Every figure is a ratio within one run: both sides are measured in alternating rounds, never two
+loads at once.
+The median of the rounds counts; beside it stand the lowest and the highest.
+This run was on {machine}.
 
 ![Ratios against their bars](figures.svg)
 """
 _METHOD = f"""\
 ## How it is measured
 
-- **Data.** A registry file with so many grants, {NETWORKS_PER_GRANT} networks and
-  {PERMISSIONS_PER_GRANT} permissions each, {GRANTS_PER_USER} to a user and {GRANTS_PER_COMPANY:,}
-  to a company. Ids are random, so what is used together doesn't lie together. Calls are of tokens
-  chosen at random from all; their paths carry {PATH_IDS} different ids.
-- **Embedded.** `Verifier.check` with token, method, path and address, in one thread, use counted.
-  Texts are decoded from bytes right before the clock runs, as a server has just read them. Cached
-  means that the tokens in use fit the verifier's cache; nothing is believed for longer than a
-  second, so reading each of them again every second is part of the mean.
-- **Over HTTP.** wrk with one thread and {CONNECTIONS} connections rotates over {REQUESTS:,}
-  prepared requests, each with a token of its own; both sides get the same. Gatepass runs one worker
-  of the verify port, started as `gatepass serve` starts it; nginx one worker; uvicorn one, with
-  uvloop. Load generator and server share the machine, and the shares of a core in the notes tell
-  which of them was the limit.
-- **Ten million.** Files are read once before, so that decisions are measured and no disk. Memory is
-  what a worker holds of its own (anonymous), after it has served {REQUESTS:,} tokens.
-- **Followers.** A main worker serves the feed, this process follows it by `Verifier.follow`, on the
-  same cores. Rates are of whole streams: from asking until the copy is vouched for. Beside
-  decisions, changes are applied by another process, from frames made before.
-- **By hand.** What teams write for one service, written to be quick: prepared statements, a pool,
-  one indexed look-up ([by_hand_apps.py](../benchmarks/by_hand_apps.py)). They check less than
-  Gatepass does: that a key is known and in force, and one scope.
+**Data.**
+A registry file with so many grants: {NETWORKS_PER_GRANT} networks and {PERMISSIONS_PER_GRANT}
+permissions each, {GRANTS_PER_USER} to a user and {GRANTS_PER_COMPANY:,} to a company.
+Ids are random, so tokens that are used together don't lie together.
+Calls are of tokens chosen at random from all; their paths carry {PATH_IDS} different ids.
 
-`python -m benchmarks --list` names the scenarios, `--only NAME` runs one, and `--quick` shows in a
-few minutes whether all of it works. nginx and wrk are Debian's packages; what can't run without
-them is listed as such.
+**Embedded.**
+`Verifier.check` with token, method, path and address, in one thread, use counted.
+Texts are decoded from bytes right before the clock runs, as a server has just read them.
+Cached means that the tokens in use fit the verifier's cache.
+No entry is older than a second, so reading each token again every second is part of the mean.
+
+**Over HTTP.**
+wrk with one thread and {CONNECTIONS} connections rotates over {REQUESTS:,} prepared requests, each
+with a token of its own; both sides get the same.
+Gatepass runs one worker of the verify port, started as `gatepass serve` starts it; nginx one
+worker; uvicorn one, with uvloop.
+Load generator and server share the machine; the notes say which of them was the limit, by their
+shares of a core.
+
+**Ten million.**
+Files are read once before, so that decisions are measured and no disk.
+Memory is a worker's own (anonymous), after it has served {REQUESTS:,} tokens.
+
+**Followers.**
+A main worker serves the feed, this process follows it by `Verifier.follow`, on the same cores.
+Rates are of whole streams: from asking until the copy is fresh.
+Beside decisions, another process applies changes, from frames made before.
+
+**By hand.**
+What teams write for one service, written to be quick: prepared statements, a pool, one indexed
+look-up ([by_hand_apps.py](../../benchmarks/by_hand_apps.py)).
+They check less than Gatepass does: that a key is known and in force, and one scope.
+
+`python -m benchmarks --list` names the scenarios.
+`--only NAME` runs one, and `--quick` shows in a few minutes whether all of it works.
+nginx and wrk are Debian's packages; the page lists every scenario that can't run without them.
 """
 
 
@@ -78,7 +92,7 @@ def notes(results: Iterable[Result]) -> list[str]:
 
 
 def markdown_page(results: Sequence[Result]) -> str:
-    """docs/figures.md."""
+    """docs/explanation/figures.md."""
     rows = [_HEAD, ("---", "---:", "---:", "---:", "---"), *map(_row, results)]
     table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     remarks = "".join(f"- {note}\n" for note in notes(results))

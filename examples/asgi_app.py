@@ -10,7 +10,7 @@ from gatepass import GatepassMiddleware, Verifier
 
 
 async def charge(request):
-    """One charge, for whoever may see it."""
+    """One charge, for callers that may see it."""
     decision = request.scope["gatepass"]
     return JSONResponse({"id": request.path_params["id"], "asked_by": decision.grant.label})
 

@@ -13,7 +13,7 @@ from gatepass.embed.django import requires
 
 @requires("charges:get")
 def charge(request, id):
-    """One charge, for whoever may see it."""
+    """One charge, for callers that may see it."""
     return JsonResponse({"id": id, "asked_by": request.gatepass.grant.label})
 
 

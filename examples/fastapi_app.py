@@ -19,5 +19,5 @@ app = FastAPI(dependencies=[Depends(guard)], exception_handlers=guard.exception_
 
 @app.get("/charges/{id}")
 def charge(id: str, decision: Annotated[Decision, Depends(guard.requires("charges:get"))]):
-    """One charge, for whoever may see it."""
+    """One charge, for callers that may see it."""
     return {"id": id, "asked_by": decision.grant.label}

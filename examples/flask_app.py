@@ -12,7 +12,7 @@ app = Flask(__name__)
 
 @app.get("/charges/<id>")
 def charge(id):
-    """One charge, for whoever may see it."""
+    """One charge, for callers that may see it."""
     decision = request.environ["gatepass.decision"]
     return {"id": id, "asked_by": decision.grant.label}
 

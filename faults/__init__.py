@@ -1,4 +1,5 @@
 """Experiments that break things around a running Gatepass, and look whether its promises hold.
 
-``make faults`` runs them; docs/faults.md says what each does, what passes, and what was measured.
+``make faults`` runs them; docs/explanation/faults.md says what each does, what passes, and what was
+measured.
 """

@@ -1,4 +1,5 @@
-"""``python -m faults``: runs the experiments, prints the table, writes docs/faults.*.
+"""``python -m faults``: runs the experiments, prints the table, writes
+docs/explanation/faults.*.
 
 The exit code is 1 if anything promised wasn't so.
 """
@@ -27,7 +28,7 @@ REGISTERED_BY = (
     "disk",
     "schedules",
 )
-_DOCS = Path(__file__).parent.parent / "docs"
+_DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 
 
 def main(arguments: list[str]) -> int:
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
     if not options.only and not options.short:
         (_DOCS / "faults.md").write_text(markdown_page(found))
         (_DOCS / "faults.svg").write_text(svg(lab))
-        print("\nWritten to docs/faults.md and docs/faults.svg.")
+        print("\nWritten to docs/explanation/faults.md and docs/explanation/faults.svg.")
     return 0 if all_met(found) else 1
 
 

@@ -27,15 +27,15 @@ _LONGEST_SECONDS = 400.0
 def deactivations(lab: Lab) -> Iterator[Result]:
     """Three nodes with two main workers and a verify worker each on one PostgreSQL, and two
     embedded verifiers following over HTTP. Keep-alive clients deactivate 10,000 tokens over all
-    nodes, and right after each 200 ask the same node. From processes of their own every verifier
-    is asked about each of these tokens, from before its deactivation until it is refused and now
-    and then for good, and about tokens that live. Meanwhile other tokens are made, used at once,
-    and changed. The oracle knows for each token when the request was sent and when it was
+    nodes, and right after each 200 ask the same node. Processes of their own ask every verifier
+    about each of these tokens, from before its deactivation until it is refused and now and then
+    afterwards, and about active tokens. Meanwhile clients create other tokens, use them at once,
+    and change them. The oracle knows for each token when the request was sent and when it was
     answered. A verifier's delay runs from that answer to its first refusal as a caller sees it,
     waiting for the next question included.
 
-    Passes when no answer is wrong, the same node never allows what it said is deactivated, every
-    other verifier refuses it within 1 s, and no verifier allows what it once refused.
+    Passes when no answer is wrong, the same node never allows a token after its 200, every other
+    verifier refuses it within 1 s, and no verifier allows a token that it once refused.
     """
     count, nodes_count = lab.number(10_000, 50), lab.number(3, 2)
     with lab.cluster() as cluster:

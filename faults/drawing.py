@@ -1,4 +1,5 @@
-"""docs/faults.svg: how long ended tokens were still allowed, and answers around an outage.
+"""docs/explanation/faults.svg: how long ended tokens were still allowed, and answers around an
+outage.
 
 For light pages and for dark ones.
 """

@@ -22,13 +22,13 @@ _LONGEST_SECONDS = 60.0
 @experiment(4, "failover", "A replica promoted during deactivations")
 def failover(lab: Lab) -> Iterator[Result]:
     """Two nodes on a primary and its streaming replica, both named in the URL. In the middle of
-    1,000 deactivations over both nodes the primary is gone and the replica is promoted; whatever
-    wasn't acknowledged is asked for again. Once with a synchronous replica; once with an
-    asynchronous one that gets nothing of what the last deactivations before the failover were.
+    1,000 deactivations over both nodes the primary disappears and the replica is promoted; clients
+    repeat the deactivations that weren't acknowledged. Once with a synchronous replica; once with
+    an asynchronous one that never received the last deactivations before the failover.
 
     Passes when with the synchronous replica no acknowledged deactivation is lost; when with the
-    asynchronous one the shortened history is noticed, reported in the audit log, and the copies
-    are built anew: equal to what is left; and when both go on by themselves.
+    asynchronous one the shortened history is detected, reported in the audit log, and the copies
+    are rebuilt, equal to the new primary; and when both recover by themselves.
     """
     for synchronous in (False,) if lab.short else (True, False):
         kind = "synchronous" if synchronous else "asynchronous"

@@ -35,13 +35,13 @@ _PAUSE = 0.05
 @experiment(2, "kill", "Kill -9 of workers, supervisors and followers")
 def kill(lab: Lab) -> Iterator[Result]:
     """One node on SQLite, then three on one PostgreSQL, with two main workers and two verify
-    workers each. While clients make and end tokens, a hundred times each on random nodes: kill -9
-    of a main worker, a verify worker, the holder of the lock (who follows, folds use, and writes
-    the file), the supervisor alone (then started again, as a service manager does), or everything
-    of the node at once. The next kill of a node comes once it is whole again.
+    workers each. While clients create and deactivate tokens, kill -9 hits a random node a hundred
+    times: a main worker, a verify worker, the holder of the lock (which follows, adds use counts,
+    and writes the file), the supervisor alone (then restarted, as a service manager does), or
+    every process of the node at once. The next kill of a node comes once it is complete again.
 
     Passes when every acknowledged change is there with exactly one audit event, no grant file is
-    damaged or differs from the registry, nothing that was ended is allowed, another worker follows
+    damaged or differs from the registry, no deactivated token is allowed, another worker follows
     within 2 s of a follower's death, and killed workers are back within 10 s.
     """
     if not lab.short:

@@ -65,14 +65,13 @@ _T = TypeVar("_T")
 
 @experiment(9, "schedules", "Random schedules of changes, crashes, restarts and compaction")
 def schedules(lab: Lab) -> Iterator[Result]:
-    """hypothesis draws schedules: tokens are made, changed and ended, people get other roles or
-    are shut out, sign-ins begin, end and are removed, roles and the allowlist change, what changed
-    is compacted away; and two kinds of copies follow whenever the schedule says so (a node's, from
-    PostgreSQL; an embedded verifier's, through the frames of the feed), crash in the middle of
-    applying, and are opened anew. On both engines.
+    """hypothesis draws schedules of changes: to tokens, users, roles, sign-ins and the allowlist,
+    and garbage collection. Two kinds of copies follow when the schedule says so: a node's, from
+    PostgreSQL, and an embedded verifier's, through the frames of the feed. They crash in the
+    middle of applying, and are reopened. On both engines.
 
     Passes when after each following the copy equals the registry by digest, a crash leaves the
-    copy as it was, and in the end all copies are equal to the registry.
+    copy unchanged, and in the end all copies are equal to the registry.
     """
     examples = lab.number(1_000, 30)
     for engine, share in (("SQLite", examples - examples // 3), ("PostgreSQL", examples // 3)):

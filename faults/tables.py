@@ -1,4 +1,4 @@
-"""What was found as text: a table for the terminal, and docs/faults.md."""
+"""What was found as text: a table for the terminal, and docs/explanation/faults.md."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,9 +10,12 @@ _HEAD = ("experiment", "what", "measured", "promised", "")
 _INTRODUCTION = """\
 # Faults
 
-Written by `make faults`: real processes on loopback, a real PostgreSQL, and faults made on purpose.
-The experiments are in [`faults/`](../faults); the test suite runs them with smaller numbers. What
-they prove is listed sentence by sentence in [promises.md](promises.md). This run was on {machine}.
+`make faults` writes this page.
+It runs real processes on loopback and a real PostgreSQL, and makes faults on purpose.
+The experiments are in [`faults/`](../../faults).
+The test suite runs them with smaller numbers.
+What they prove is listed sentence by sentence in [promises.md](promises.md).
+This run was on {machine}.
 
 ![Delays until ended tokens are refused, and a timeline of an outage](faults.svg)
 """
@@ -41,7 +44,7 @@ def notes(found: Mapping[str, Sequence[Result]]) -> Iterator[str]:
 
 
 def markdown_page(found: Mapping[str, Sequence[Result]]) -> str:
-    """docs/faults.md."""
+    """docs/explanation/faults.md."""
     sections = [_INTRODUCTION.format(machine=machine())]
     for name, results in found.items():
         known = experiments()[name]
@@ -50,16 +53,22 @@ def markdown_page(found: Mapping[str, Sequence[Result]]) -> str:
         table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
         remarks = "".join(f"- {note}\n" for note in notes({name: results}))
         sections.append(
-            f"## {known.title}\n\n{known.text}\n\n{table}" + (f"\n{remarks}" if remarks else "")
+            f"## {known.title}\n\n{_one_a_line(known.text)}\n\n{table}"
+            + (f"\n{remarks}" if remarks else "")
         )
     sections.append(_END)
     return "\n".join(sections)
 
 
 _END = """\
-`make faults ARGS=--list` names the experiments, and `make faults ARGS="--only kill --short"` runs
-one of them with small numbers.
+`make faults ARGS=--list` names the experiments.
+`make faults ARGS="--only kill --short"` runs one of them with small numbers.
 """
+
+
+def _one_a_line(text: str) -> str:
+    """*text* with one sentence a line, as all our pages have it."""
+    return text.replace(". ", ".\n")
 
 
 def _cells(result: Result) -> tuple[str, str, str, str]:

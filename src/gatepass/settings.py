@@ -1,7 +1,7 @@
 """The settings, read once from the environment.
 
-The settings reference in the docs has names, defaults and meanings. A setting that can't be read
-stops the start with one line that names it.
+Names, defaults and meanings are in docs/reference/settings.md. A setting that can't be read stops
+the start with one line that names it.
 """
 
 import ipaddress

@@ -1,5 +1,5 @@
-"""Two nodes on one PostgreSQL behind a real nginx, as docs/many-nodes.md says: whichever is asked
-knows, and either may go."""
+"""Two nodes on one PostgreSQL behind a real nginx, as docs/how-to/many-nodes.md says: whichever is
+asked knows, and either may go."""
 
 import contextlib
 import signal
@@ -50,7 +50,7 @@ def nodes(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "127.0.0.1:8090": decisions,
             "127.0.0.1:8091": front,
         }
-        with Nginx(directory, "many-nodes.md", addresses, front):
+        with Nginx(directory, "how-to/many-nodes.md", addresses, front):
             yield Nodes(first, second, f"http://{front}", f"http://{decisions}")
 
 

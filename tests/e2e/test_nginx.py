@@ -1,4 +1,4 @@
-"""docs/nginx.md, run as it stands there, with a real nginx in front of real APIs."""
+"""docs/how-to/gateways/nginx.md, run as it stands there, with a real nginx before real APIs."""
 
 import base64
 import hashlib
@@ -109,7 +109,8 @@ def gateway(
         "127.0.0.1:8081": f"127.0.0.1:{dashboard}",
         **changed,
     }
-    with Nginx(directory, "nginx.md", addresses, f"127.0.0.1:{front}", more) as nginx:
+    page = "how-to/gateways/nginx.md"
+    with Nginx(directory, page, addresses, f"127.0.0.1:{front}", more) as nginx:
         yield {
             "api": f"http://127.0.0.1:{front}",
             "dashboard": f"http://127.0.0.1:{dashboard}",

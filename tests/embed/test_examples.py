@@ -21,7 +21,7 @@ from world import World
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-PAGE = ROOT / "docs" / "embedding.md"
+PAGES = sorted((ROOT / "docs" / "how-to" / "embed").glob("*.md"))
 SERVERS = {
     "asgi_app": ("uvicorn", "--log-level", "warning"),
     "fastapi_app": ("uvicorn", "--log-level", "warning"),
@@ -119,9 +119,10 @@ def test_an_example_is_short() -> None:
 def test_the_documentation_shows_the_examples_as_they_are_and_its_other_lines_run(
     issued: Issued, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody copies something from the page that isn't tested here."""
+    """Nobody copies something from the pages that isn't tested here."""
     token = issued.token(permissions=frozenset({"charges:get"}))
-    shown = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+    pages = "\n".join(page.read_text() for page in PAGES)
+    shown = re.findall(r"```python\n(.*?)```", pages, re.S)
     examples = [path.read_text() for path in EXAMPLES.glob("*.py")]
     assert len(examples) == len(SERVERS)
     for code in examples:

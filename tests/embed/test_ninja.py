@@ -120,7 +120,7 @@ def test_a_decorator_that_would_guard_nothing_is_refused() -> None:
 def test_what_the_documentation_shows_is_guarded_as_it_says(
     gatepass: dict[str, Any], issued: Issued
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/how-to/embed/django.md").read_text()
     (shown,) = (code for code in re.findall(r"```py\n(.*?)```", page, re.S) if "ninja" in code)
     names: dict[str, Any] = {"__name__": "shown"}
     exec(shown, names)

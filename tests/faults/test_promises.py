@@ -1,4 +1,4 @@
-"""docs/promises.md names tests and experiments that there are."""
+"""docs/explanation/promises.md names tests and experiments that there are."""
 
 import ast
 import importlib
@@ -9,7 +9,7 @@ from faults.__main__ import REGISTERED_BY
 from faults.experiments import experiments
 
 _ROOT = Path(__file__).parents[2]
-_TEXT = (_ROOT / "docs/promises.md").read_text()
+_TEXT = (_ROOT / "docs/explanation/promises.md").read_text()
 
 
 def test_every_test_named_exists() -> None:

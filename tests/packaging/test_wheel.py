@@ -27,7 +27,7 @@ ENVIRON = {
 DECIDE = """
 import importlib.util, json, sys
 from gatepass import open_verifier
-import gatepass.verify.following  # what Verifier.follow needs
+import gatepass.verify.replica.following  # what Verifier.follow needs
 decision = open_verifier(sys.argv[1]).check(sys.argv[2], permission="charges:get")
 server = ("fastapi", "starlette", "sqlalchemy", "granian", "argon2", "jinja2", "typer", "pydantic")
 found = [name for name in server if importlib.util.find_spec(name) is not None]

@@ -404,11 +404,11 @@ import os, signal, sys
 from pathlib import Path
 from random import Random
 from gatepass.registry.actor import Actor
-from gatepass.registry.database import Database
-from gatepass.registry.ended_log import EndedLog
-from gatepass.registry.moving import export_file, whole
-from gatepass.registry.moving.contents import Progress
-from gatepass.registry.moving.restoring import restore
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.ended_log import EndedLog
+from gatepass.registry.backup import export_file, export_import
+from gatepass.registry.backup.contents import Progress
+from gatepass.registry.backup.restore import restore
 
 class Killed(Progress):
     def begin(self, doing, rows):
@@ -419,10 +419,10 @@ what, url, path = sys.argv[1:]
 database = Database(url)
 log = EndedLog(Path(path).with_name("ended.log"))
 if what == "export":
-    whole.export(database, Path(path), now=1_800_000_000_000, progress=Killed())
+    export_import.export(database, Path(path), now=1_800_000_000_000, progress=Killed())
 with export_file.opened(Path(path), Progress()) as file:
     if what == "import":
-        whole.import_(database, file, log.read(), progress=Killed())
+        export_import.import_(database, file, log.read(), progress=Killed())
     else:
         now, logs = 1_800_000_000_000, [log.read()]
         restore(database, file, logs, now=now, past_revision=0, progress=Killed())

@@ -11,7 +11,7 @@ import pytest
 from gatepass.core.decision import Decision, Reason, decide
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Holder
-from gatepass.verify import verifier as verifier_module
+from gatepass.verify import decider as decider_module
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.verifier import Verifier
 from world import Clocks, World, networks
@@ -110,7 +110,7 @@ def test_a_verifier_key_that_a_change_overtakes_is_judged_again(
     """The same holds for the keys that services ask with, cached or not."""
     key = world.texts["verifier"]
     assert verifier.verifier_key(key) is Reason.allowed
-    admit = verifier_module.admit_verifier
+    admit = decider_module.admit_verifier
     rounds = []
 
     def overtaken(*facts: Any) -> Reason:
@@ -119,7 +119,7 @@ def test_a_verifier_key_that_a_change_overtakes_is_judged_again(
             world.change("verifier", deactivated=True)
         return rounds[-1]
 
-    monkeypatch.setattr(verifier_module, "admit_verifier", overtaken)
+    monkeypatch.setattr(decider_module, "admit_verifier", overtaken)
     assert verifier.verifier_key(key) is Reason.token_deactivated
     assert rounds == [Reason.allowed, Reason.token_deactivated]
 
@@ -192,7 +192,7 @@ def test_a_wrong_secret_is_not_remembered_and_displaces_nothing(
     world: World, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guesses are read anew each time, and can't push real tokens out of the cache."""
-    monkeypatch.setattr(verifier_module, "CACHE_SIZE", 4)
+    monkeypatch.setattr(decider_module, "CACHE_SIZE", 4)
     read = spied(verifier, monkeypatch)
     assert reason(verifier, world.texts["good"]) is Reason.allowed
     read.clear()
@@ -215,7 +215,7 @@ def test_the_cache_is_bounded(
     world: World, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many tokens, holders and companies are seen, only so many are kept."""
-    monkeypatch.setattr(verifier_module, "CACHE_SIZE", 8)
+    monkeypatch.setattr(decider_module, "CACHE_SIZE", 8)
     world.put(*(CompanyRules(f"cmp_{n}", True, None, {}) for n in range(30)))
     world.put(*(Holder(f"usr_{n}", f"cmp_{n}", True, "developer") for n in range(30)))
     for number in range(30):

@@ -44,7 +44,7 @@ def open_installation(tmp_path: Path) -> Iterator[Open]:
 def time_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The node's time is moved by hand, and a database server's isn't: both have to bear it."""
     monkeypatch.setattr("gatepass.verify.clock.TOLERANCE_MS", 10**12)
-    monkeypatch.setattr("gatepass.node.TOLERANCE_MS", 10**12)
+    monkeypatch.setattr("gatepass.node.node.TOLERANCE_MS", 10**12)
 
 
 @pytest.fixture

@@ -91,8 +91,8 @@ def decide(
 ) -> Decision:
     """Decide whether *call* may proceed.
 
-    The checks run in the order of docs/rules.md and stop at the first refusal. Status is looked at
-    only after the secret matched, so that a guesser learns nothing about a token.
+    The checks run in the order of docs/reference/rules.md and stop at the first refusal. Status is
+    looked at only after the secret matched, so that a guesser learns nothing about a token.
 
     Args:
         grant: what is stored for the token id, or None if the id is unknown.

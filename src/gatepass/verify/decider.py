@@ -8,7 +8,7 @@ The road of a token, all of it on this screen:
 4. take the generation again, and where the file is a copy, look whether it is still vouched for;
    if the generation moved, repeat.
 
-No network, no lock, no write, no await. See docs/one-request.md.
+No network, no lock, no write, no await. See docs/explanation/one-request.md.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Keeps a node's copy of the grants current from a feed, and vouches for it.
 
 One process per node follows (whoever holds the lock file); the others only read. The protocol, and
-why each step is as it is, stands in docs/architecture.md; in short:
+why each step is as it is, stands in docs/explanation/architecture.md; in short:
 
 1. Read both clocks, then ask the primary by committing a heartbeat: an isolated or demoted primary
    can't answer that, and time lost on the way counts against the copy.

@@ -1,1 +1,2 @@
-"""The feed over HTTP: how an embedded verifier keeps its copy of the grants (docs/feed.md)."""
+"""The feed over HTTP: how an embedded verifier keeps its copy of the grants
+(docs/reference/feed.md)."""

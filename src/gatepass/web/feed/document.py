@@ -28,7 +28,7 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
                 "description": "For embedded verifiers, with a verifier key (`gpvk_…`): a stream "
                 "of binary frames that stays open for minutes. It begins with a snapshot, or with "
                 "the changes since `revision` and `tag`; then come changes as they happen, and a "
-                "heartbeat every second. The documentation (`feed.md`) has the format.",
+                "heartbeat every second. The format is in `docs/reference/feed.md`.",
                 "security": _KEY,
                 "parameters": [
                     _parameter("node", "The follower's id.", {"pattern": "^node_[0-9A-Za-z]{16}$"}),

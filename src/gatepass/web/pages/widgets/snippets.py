@@ -157,7 +157,8 @@ def _nginx(settings: Settings) -> str:
     port = settings.verify_port or settings.port
     return f"""\
 # In the server that stands before the API: nginx asks Gatepass before it passes a call on.
-# What else belongs there (who called, refusals that say why, browsers, WebSockets): docs/nginx.md.
+# What else belongs there (who called, refusals that say why, browsers, WebSockets):
+# docs/how-to/gateways/nginx.md.
 auth_request /_gatepass;
 location / {{
     proxy_pass http://api;
@@ -166,7 +167,7 @@ location / {{
     proxy_set_header X-HTTP-Method-Override "";
     proxy_set_header X-Method-Override "";
     proxy_set_header X-HTTP-Method "";
-    # Set these from the answer (docs/nginx.md) before the API believes them.
+    # Set these from the answer (docs/how-to/gateways/nginx.md) before the API believes them.
     proxy_set_header X-Gatepass-Token "";
     proxy_set_header X-Gatepass-Company "";
     proxy_set_header X-Gatepass-User "";
