@@ -16,9 +16,9 @@ from gatepass.core.domains import (
 from vector_files import cases
 
 SENTENCES = {
-    "wildcard port": "A wildcard has no port",
-    "host": "not a domain name",
-    "port": "A port is",
+    "wildcard port": "A wildcard must have no port",
+    "host": "Must be a domain name",
+    "port": "A port must be",
     "suffix": "would cover sites of other people",
     "path": "Leave out https://",
     "scheme": "must have the scheme capacitor",

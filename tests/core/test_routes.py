@@ -14,12 +14,12 @@ from gatepass.core.routes import Route, RouteError, Routes
 from vector_files import cases, load
 
 SENTENCES = {
-    "form": "is not a route",
-    "head": "write GET",
-    "query": "query is never looked at",
+    "form": "must be a route",
+    "head": "must be GET",
+    "query": "must not have a query",
     "path": "could never match",
-    "parameter": "a parameter is a whole segment, such as",
-    "foreign": "a parameter is a whole segment in braces",
+    "parameter": "a parameter must be a whole segment, such as",
+    "foreign": "a parameter must be a whole segment in braces",
     "shape": "same shape",
 }
 VECTORS = load("routes.yaml")

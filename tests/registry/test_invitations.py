@@ -152,7 +152,7 @@ def test_to_the_millisecond(registry: SmallRegistry, ada: Actor) -> None:
     assert status(registry, registry.signed_in(registry.ada), made) == "pending"
     registry.now += 1
     assert status(registry, registry.signed_in(registry.ada), made) == "expired"
-    assert broken(registry, token).whom == "Ada Lovelace"
+    assert broken(registry, token).contact == "Ada Lovelace"
     resend(registry, registry.signed_in(registry.ada), made)
     registry.now += LIFETIME - 1
     accept(registry, link(registry, made))
@@ -166,7 +166,7 @@ def test_a_tampered_link_tells_nothing(registry: SmallRegistry, ada: Actor) -> N
     body = token[:21] + other[21:53]
     for text in ("", "gpiv_", token[:-1], token + "x", body + _checksum(body.encode()), "ü" * 59):
         error = broken(registry, text)
-        assert (error.whom, error.company) == (None, None)
+        assert (error.contact, error.company) == (None, None)
 
 
 def test_a_link_of_another_kind_opens_nothing(registry: SmallRegistry, ada: Actor) -> None:
@@ -211,7 +211,7 @@ def test_it_counts_as_long_as_its_inviter_is_active(registry: SmallRegistry, ada
     token = link(registry, made)
     look(registry, token)
     end_user(registry, bob)
-    assert broken(registry, token).whom == "Ada Lovelace"
+    assert broken(registry, token).contact == "Ada Lovelace"
     # Whoever sends it again vouches for it from now on.
     assert resend(registry, ada, made).invited_by.id == registry.ada.id
     accept(registry, link(registry, made))
@@ -460,7 +460,7 @@ def test_another_companys_address_looks_like_any_other(registry: SmallRegistry, 
     assert ordinary is not None
     assert (told.address_taken, ordinary.address_taken) == (True, False)
     refusal = broken(registry, told.token)
-    assert (refusal.address_taken, refusal.whom) == (True, "Ada Lovelace")
+    assert (refusal.address_taken, refusal.contact) == (True, "Ada Lovelace")
     with registry.read() as reading:
         listed = invitations.list_(reading, ada).items
     assert {replace(one, id="", email="") for one in listed} == {
@@ -483,7 +483,7 @@ def test_a_link_that_was_handed_over_tells_no_more_than_that_it_is_broken(
             change, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
         )
     refusal = broken(registry, token)
-    assert (refusal.address_taken, refusal.whom) == (False, "Ada Lovelace")
+    assert (refusal.address_taken, refusal.contact) == (False, "Ada Lovelace")
 
 
 def test_it_opens_once_the_other_account_has_ended(registry: SmallRegistry, ada: Actor) -> None:

@@ -1,13 +1,13 @@
-"""Method and path to the permission they need.
+"""Maps a method and a path to the permission that they need.
 
-A route is ``METHOD /path/{param}``; ``{param}`` stands for one non-empty segment. A literal beats a
-parameter, left to right, and a literal that leads nowhere falls back to the parameter. A route may
-be ``/`` or end in ``/``, and then matches exactly that.
+A route is ``METHOD /path/{param}``; ``{param}`` matches one non-empty segment. A literal beats a
+parameter, left to right, and a literal without a match further on falls back to the parameter. A
+route may be ``/`` or end in ``/``, and then matches exactly that.
 
-A path that two programs could read differently is refused: the classic way round a gateway is a
-path that the gateway and the service behind it don't split alike. A parameter's segment is an id to
-both, so it may hold more than a literal one: an encoded ``#``, ``;`` or ``%``, and where the
-catalogue says that the service takes it for a part of the id, an encoded slash.
+An ambiguous path is refused: the classic bypass of a gateway is a path that the gateway and the
+service behind it parse differently. A parameter's segment is an id to both, so it may hold more
+than a literal one: an encoded ``#``, ``;`` or ``%``. It may hold an encoded slash where the
+catalogue says that the service treats it as part of the id.
 """
 
 import re
@@ -24,35 +24,35 @@ _MEMO_LONGEST = 512
 
 _template = re.compile(r"([A-Z]+(?:-[A-Z]+)*) (/\S*)").fullmatch
 _parameter = re.compile(r"\{[A-Za-z_][A-Za-z0-9_-]*\}").fullmatch
-# How other programs write parameters and wildcards.
+# Parameters and wildcards in the syntax of other programs.
 _foreign_parameter = re.compile(r"\*|^:[A-Za-z_]|<[^<>]*>").search
 _names = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*").findall
 
-# As it came: what some servers fold or cut a path at, controls, malformed escapes.
+# As received: characters at which some servers fold or cut a path, controls, malformed escapes.
 _ambiguous_raw = re.compile(r"[\\;#\x00-\x1f\x7f]|%(?![0-9A-Fa-f]{2})").search
-# Decoded: what no segment may hold, and what only a parameter's may.
+# Decoded: characters that no segment may hold, and those that only a parameter's may.
 _ambiguous = re.compile(r"[\\\x00-\x1f\x7f-\x9f]").search
 _opaque = re.compile(r"[/#;%]").search
-# Within a parameter's segment: what would be an empty or dot segment to a server that takes an
-# encoded slash for a slash, or cuts at ";" or "#".
+# Within a parameter's segment: an empty or dot segment for a server that decodes the slash, or cuts
+# at ";" or "#".
 _climbing = re.compile(r"(?:^|/)(?:(?:\.\.?)?(?:/|\Z)|\.\.?[;#])").search
-# What a server that decodes twice would come upon; the surrogates are bytes that are no UTF-8, but
-# a control or the beginning of an overlong "/" or "." to a careless decoder.
+# What a server that decodes twice would find. The surrogates are bytes that are no UTF-8, but a
+# control or the start of an overlong "/" or "." to a careless decoder.
 _escapes = re.compile(r"(?:%[0-9A-Fa-f]{2})+").finditer
 _hidden = re.compile(r"[/\\.%;?#\x00-\x1f\x7f-\x9f\udc80-\udc9f\udcc0\udcc1]").search
 
 
 class RouteError(ValueError):
-    """The text is not a route, or clashes with another one; the message is a sentence about it."""
+    """The text isn't a route, or conflicts with another one; the message is a sentence."""
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
-    """One route as it matches.
+    """One parsed route.
 
     Attributes:
-        method: upper case; GET stands for HEAD too.
-        shape: the decoded segments, None where there is a parameter. Two routes with equal method
-            and shape would match the same calls.
+        method: upper case; GET matches HEAD as well.
+        shape: the decoded segments, None for a parameter. Two routes with equal method and shape
+            would match the same calls.
     """
 
     method: str
@@ -60,37 +60,37 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def parse(cls, text: str) -> "Route":
-        """Read ``METHOD /path/{param}``. Raises RouteError."""
+        """Parse ``METHOD /path/{param}``. Raises RouteError."""
         match = _template(text)
         if match is None:
             raise RouteError(
-                f"{text!r} is not a route. Write an upper-case method, one space and a path "
-                "that begins with a slash, like GET /v1/charges/{id}."
+                f"{text!r} must be a route: an upper-case method, one space and a path that begins "
+                "with a slash, like GET /v1/charges/{id}."
             )
         method, path = match.groups()
         if method == "HEAD":
-            raise RouteError(f"{text!r}: HEAD counts as GET, so write GET.")
+            raise RouteError(f"{text!r}: the method must be GET, which matches HEAD as well.")
         if "?" in path:
-            raise RouteError(f"{text!r}: a query is never looked at; leave out '?' and the rest.")
+            raise RouteError(f"{text!r} must not have a query, which is never matched.")
         raw = path[1:].split("/")
         if any(map(_foreign_parameter, raw)):
             written = "/".join(map(_braced, raw))
             raise RouteError(
-                f"{text!r}: a parameter is a whole segment in braces, and stands for one segment "
-                f"alone. Write {method} /{written}."
+                f"{text!r}: a parameter must be a whole segment in braces, and matches one "
+                f"segment. Write {method} /{written}."
             )
         split = _split(path)
         if split is None or any(map(_opaque, split.segments)):
             raise RouteError(
-                f"{text!r} could never match: its path has an empty segment before the end, a '.' "
-                "or '..' segment, a character outside ASCII that isn't percent-encoded, or one of "
-                "/ \\ ; # % within a segment."
+                f"{text!r} could never match: its path must have no empty segment before the end, "
+                "no '.' or '..' segment, no character outside ASCII that isn't percent-encoded, "
+                "and none of / \\ ; # % within a segment."
             )
         return cls(method, tuple(map(partial(_shape, text), raw, split.segments)))
 
 
 class _Node:
-    """A place in the tree of one method's routes."""
+    """A node in the tree of one method's routes."""
 
     __slots__ = ("encoded_slash", "literals", "parameter", "permission")
 
@@ -105,8 +105,8 @@ class _Split(msgspec.Struct, frozen=True, gc=False):
     """A path's decoded segments.
 
     Attributes:
-        unusual: it ends in a slash, or a segment holds what only a parameter's may: it can be read
-            in more than one way unless a route says that it can't.
+        unusual: it ends in a slash, or a segment holds characters that only a parameter's may. It
+            is ambiguous unless a route matches.
         encoded_slash: a segment holds a slash.
     """
 
@@ -121,13 +121,13 @@ class Routes:
     def __init__(
         self, pairs: Iterable[tuple[str, str]], encoded_slash: Collection[str] = ()
     ) -> None:
-        """Take ``("GET /v1/charges/{id}", "charges:get")`` pairs.
+        """Build the tree of ``("GET /v1/charges/{id}", "charges:get")`` pairs.
 
         Args:
-            encoded_slash: those of the routes whose parameters may hold an encoded slash.
+            encoded_slash: the routes whose parameters may hold an encoded slash.
 
         Raises:
-            RouteError: one of them is no route, or two have the same method and shape.
+            RouteError: one isn't a route, or two have the same method and shape.
         """
         self._methods: dict[str, _Node] = {}
         self._memos: dict[str, dict[str, str | Reason]] = {}
@@ -140,8 +140,7 @@ class Routes:
 
         Args:
             method: compared exactly, in upper case; HEAD counts as GET.
-            path: as it came over the wire, still percent-encoded; from the first ``?`` on it is
-                not looked at.
+            path: as received, still percent-encoded; ignored from the first ``?``.
 
         Returns:
             The permission, or ``Reason.path_ambiguous``, or ``Reason.route_unknown``.
@@ -170,8 +169,8 @@ class Routes:
         found = None if root is None else _find(root, split.segments)
         if found is None or found.permission is None:
             return Reason.path_ambiguous if split.unusual else Reason.route_unknown
-        # The route that the service takes is the first that matches, whatever its parameters hold:
-        # that one has to let the slash stand, and no other stands in for it.
+        # The service selects the first route that matches, whatever its parameters hold. So that
+        # route must allow the slash; no other may replace it.
         if split.encoded_slash and not found.encoded_slash:
             return Reason.path_ambiguous
         return found.permission
@@ -188,14 +187,14 @@ class Routes:
             else:
                 node = node.literals.setdefault(literal, _Node())
         if node.permission is not None:
-            raise RouteError(f"{text!r} has the same shape as another route.")
+            raise RouteError(f"{text!r} must not have the same shape as another route.")
         node.permission = permission
         node.encoded_slash = route in slashed
 
 
 def _find(root: _Node, segments: list[str]) -> _Node | None:
-    # A node has one place in the tree and is tried at most once for a path, so falling back can't
-    # cost more than the catalogue has segments. The last one put down is the first one taken up.
+    # A node is tried at most once for a path, so falling back can't cost more than the catalogue's
+    # number of segments. Depth first: the last node pushed is the first one popped.
     untried = [(root, 0)]
     while untried:
         node, at = untried.pop()
@@ -203,7 +202,7 @@ def _find(root: _Node, segments: list[str]) -> _Node | None:
             if node.permission is not None:
                 return node
             continue
-        # What follows a trailing slash is empty, and no parameter.
+        # The segment after a trailing slash is empty, and matches no parameter.
         if node.parameter is not None and segments[at]:
             untried.append((node.parameter, at + 1))
         literal = node.literals.get(segments[at])
@@ -213,7 +212,7 @@ def _find(root: _Node, segments: list[str]) -> _Node | None:
 
 
 def _split(path: str) -> _Split | None:
-    """Split and decode *path*; None if it can be read in more than one way."""
+    """Split and decode *path*; None if it is ambiguous."""
     if path[:1] != "/" or not path.isascii() or _ambiguous_raw(path):
         return None
     segments = path[1:].split("/")
@@ -234,7 +233,7 @@ def _split(path: str) -> _Split | None:
 
 
 def _hides(segment: str) -> bool:
-    """Whether decoding *segment* once more would bring about what splits or folds a path."""
+    """Whether decoding *segment* again would yield characters that split or fold a path."""
     return any(
         _hidden(unquote_to_bytes(run[0]).decode("utf-8", "surrogateescape"))
         for run in _escapes(segment)
@@ -242,20 +241,20 @@ def _hides(segment: str) -> bool:
 
 
 def _shape(text: str, raw: str, decoded: str) -> str | None:
-    """None for a parameter, else the literal. An encoded brace is a literal one."""
+    """None for a parameter, else the literal. An encoded brace is a literal brace."""
     if _parameter(raw) is not None:
         return None
     if "{" in raw or "}" in raw:
         raise RouteError(
-            f"{text!r}: a parameter is a whole segment, such as {{id}}, named with letters, "
+            f"{text!r}: a parameter must be a whole segment, such as {{id}}, named with letters, "
             "digits, '-' and '_'."
         )
     return decoded
 
 
 def _braced(raw: str) -> str:
-    """A segment with another program's parameter, as it is written here."""
+    """A segment with another program's parameter, in this module's syntax."""
     if _foreign_parameter(raw) is None:
         return raw
-    # The last name is the parameter's own: <int:id>, *path, :id.
+    # The last name is the parameter's: <int:id>, *path, :id.
     return f"{{{(_names(raw) or ['name'])[-1]}}}"

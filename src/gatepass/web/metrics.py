@@ -75,7 +75,7 @@ def _figures(node: Node) -> Iterator[str]:
         "How often a node found that the database had lost changes.",
         shortened,
     )
-    ready = 1 if node.not_ready() is None else 0
+    ready = 1 if node.verifier.not_ready() is None else 0
     yield from _one("gatepass_ready", "gauge", "Whether this node can decide now.", ready)
     info = ((f'{{version="{VERSION}"}}', 1),)
     yield from _family("gatepass_build_info", "gauge", "What is running.", info)

@@ -175,7 +175,7 @@ def _good(reading: Reading, token: str, address: str | None) -> Row[Any]:
         raise BrokenLink(
             BROKEN,
             reason="invitation_broken",
-            whom=_whom_to_ask(reading, row),
+            contact=_contact(reading, row),
             company=row.company_name,
             address_taken=told,
         )
@@ -195,7 +195,7 @@ def _stands(reading: Reading, row: Row[Any]) -> bool:
     )
 
 
-def _whom_to_ask(reading: Reading, row: Row[Any]) -> str | None:
+def _contact(reading: Reading, row: Row[Any]) -> str | None:
     """The inviter, or an administrator if they have left."""
     inviter = published_holder(reading, row.invited_by)
     if inviter is not None and inviter.active:
