@@ -22,7 +22,7 @@ from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web import api, metrics, pages
 from gatepass.web.api.request_body import field_errors
 from gatepass.web.body_limits import Bodies
-from gatepass.web.caller import Refused, refuse_from_outside
+from gatepass.web.caller import NotAdmitted, refuse_from_outside
 from gatepass.web.cookies import cookie_name, login_cookie
 from gatepass.web.feed.paths import FeedPaths
 from gatepass.web.gateway.asgi import GatewayPaths
@@ -84,7 +84,7 @@ def create_app(
     return StrictTransportSecurity(application) if https else application
 
 
-async def _refused(request: Request, refused: Refused) -> Response:
+async def _refused(request: Request, refused: NotAdmitted) -> Response:
     problem = problem_of_decision(refused.decision)
     return problem_response(_with_ignored_cookie(request, problem))
 
@@ -136,7 +136,7 @@ async def _our_fault(request: Request, error: Exception) -> Response:
 
 
 _HANDLERS: dict[type[Exception], Any] = {
-    Refused: _refused,
+    NotAdmitted: _refused,
     GatepassError: _failed,
     RequestValidationError: _not_valid,
     HTTPException: _http_fault,

@@ -14,6 +14,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+from gatepass.verify.http.header_lines import Lines
+
 #: The largest body that anyone may send.
 MOST_BODY_BYTES = 1 << 20
 #: The largest body of a sender without a known credential.
@@ -39,8 +41,6 @@ Sender = str | bytes
 #: Reads the next piece of a body until a deadline by the loop's clock; returns it and whether more
 #: follows. Raises BodyRefused: 408, or 400 if the body broke off.
 NextPiece = Callable[[float], Awaitable[tuple[bytes, bool]]]
-#: The values of one header's lines in order; None for a line whose bytes can't be read.
-Lines = Callable[[str], Sequence[str | None]]
 
 
 class BodyRefused(Exception):

@@ -5,7 +5,6 @@ form where the API answers 401, call :func:`admit` and :func:`caller_of` themsel
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,10 +22,10 @@ from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.verify.http.client_address import client_address
+from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.verify.http.request_credentials import read_credential, read_single
 from gatepass.web.body_limits import allow_large_body, sender_authenticated
 from gatepass.web.cookies import cookie_counts, login_cookie
-from gatepass.web.gateway.asgi import lines_of
 from gatepass.web.misconfiguration import Fault
 from gatepass.web.strict_json import field_name
 
@@ -37,7 +36,7 @@ _UNKNOWN = "There is no such parameter."
 _MOST_ERRORS = 20
 
 
-class Refused(Exception):
+class NotAdmitted(Exception):
     """The caller isn't admitted.
 
     Attributes:
@@ -75,23 +74,25 @@ def address_of(request: Request) -> bytes | None:
     return _address(request)[0]
 
 
-def lines(request: Request, name: str) -> Sequence[str | None]:
-    """The values of a header's lines in order, as ``lines_of``."""
-    return lines_of(request.scope)(name)
+def header_credential(request: Request) -> str | Reason:
+    """The credential in the request's headers, or why there is none."""
+    lines = asgi_lines(request.scope)
+    return read_credential(lines("authorization"), lines("x-access-token"))
 
 
-def admit(request: Request, presented: str | Reason) -> Decision:
+def admit(request: Request, credential: str | Reason) -> Decision:
     """Decide checks 1 to 8 of the rules for a credential of the request.
 
     Raises:
         Unavailable: this node can't decide now.
     """
     address, garbage = _address(request)
+    lines = asgi_lines(request.scope)
     decision = node_of(request).admit(
-        presented,
+        credential,
         address=address,
-        origin=read_single(lines(request, "origin")),
-        referer=read_single(lines(request, "referer")),
+        origin=read_single(lines("origin")),
+        referer=read_single(lines("referer")),
         address_garbage=garbage,
     )
     _note_sender(request, decision)
@@ -102,14 +103,14 @@ def caller_of(request: Request, decision: Decision) -> Caller:
     """The caller that *decision* admitted.
 
     Raises:
-        Refused: the decision is a refusal.
+        NotAdmitted: the decision is a refusal.
         Forbidden: ``second_factor_required``: the company requires one, and this user has none.
             Never for access tokens.
         Unavailable: the registry can't be read now.
     """
     grant = decision.grant
     if not decision.allowed or grant is None:
-        raise Refused(decision)
+        raise NotAdmitted(decision)
     node = node_of(request)
     signed_in = grant.kind == "login"
     with node.database.read(node.clock.now()) as reading:
@@ -152,7 +153,7 @@ def unlisted_proxy_of(request: Request) -> str | None:
     peer = _peer(request)
     if peer is None or request.app.state.trusted.contains(peer):
         return None
-    return format_address(peer) if lines(request, "x-forwarded-for") else None
+    return format_address(peer) if asgi_lines(request.scope)("x-forwarded-for") else None
 
 
 def _address(request: Request) -> tuple[bytes | None, bool]:
@@ -169,7 +170,7 @@ def _read_address(request: Request) -> tuple[bytes | None, bool]:
     if peer is None:
         return None, True
     state = request.app.state
-    found = client_address(peer, lines(request, "x-forwarded-for"), state.trusted)
+    found = client_address(peer, asgi_lines(request.scope)("x-forwarded-for"), state.trusted)
     unlisted = unlisted_proxy_of(request)
     if unlisted is not None:
         state.misconfigurations.note(Fault.forwarded_by_untrusted, unlisted)
@@ -183,28 +184,28 @@ def _peer(request: Request) -> bytes | None:
     return parse_address(client[0]) if client else None
 
 
-def _presented(request: Request) -> str | Reason:
+def _credential(request: Request) -> str | Reason:
     """The request's credential. The cookie is used only without a credential in the headers."""
-    presented = read_credential(lines(request, "authorization"), lines(request, "x-access-token"))
-    if presented is Reason.token_missing and cookie_counts(request):
-        return login_cookie(request) or presented
-    return presented
+    credential = header_credential(request)
+    if credential is Reason.token_missing and cookie_counts(request):
+        return login_cookie(request) or credential
+    return credential
 
 
 def refuse_from_outside(request: Request) -> None:
     """Refuse a valid credential from outside its company's allowlist, on a public endpoint.
 
     Raises:
-        Refused: the request has such a credential.
+        NotAdmitted: the request has such a credential.
         Unavailable: this node can't decide now.
     """
-    decision = admit(request, _presented(request))
+    decision = admit(request, _credential(request))
     if decision.reason is Reason.company_address_not_allowed:
-        raise Refused(decision)
+        raise NotAdmitted(decision)
 
 
 def _caller(request: Request) -> Caller:
-    caller = caller_of(request, admit(request, _presented(request)))
+    caller = caller_of(request, admit(request, _credential(request)))
     # After the credential, so that an unauthenticated caller gets 401 before any 422.
     _refuse_unknown_parameters(request)
     return caller

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatepass.verify.http.client_address import TrustedProxies
+from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.web.body_limits import (
     MOST_BODY_BYTES,
     SIGN_IN_BODY_BYTES,
@@ -23,7 +24,7 @@ from gatepass.web.body_limits import (
     drain,
     source_of,
 )
-from gatepass.web.gateway.asgi import address_of, lines_of, pieces_of
+from gatepass.web.gateway.asgi import address_of, pieces_of
 from gatepass.web.problems import Problem, problem_of_status
 
 _SIGN_IN = "/v1/authentications"
@@ -146,7 +147,7 @@ def log_unhandled(error: BaseException) -> None:
 def _is_sign_in(scope: Scope) -> bool:
     if scope["path"] != _SIGN_IN_PAGE:
         return bool(scope["path"] == _SIGN_IN)
-    announced = content_length(lines_of(scope)("content-length"))
+    announced = content_length(asgi_lines(scope)("content-length"))
     return announced is not None and 0 < announced <= SIGN_IN_BODY_BYTES
 
 
@@ -160,7 +161,7 @@ class _Exchange:
         self._body = body
         self._body_ended = False
         self._refused: int | None = None
-        self._lines = lines_of(scope)
+        self._lines = asgi_lines(scope)
         self.announced = content_length(self._lines("content-length"))
         self.head = scope["method"] == "HEAD"
         self.started = False

@@ -20,6 +20,7 @@ from gatepass.core.networks import format_address
 from gatepass.node.node import Node
 from gatepass.registry.replication.liveness import Presence
 from gatepass.verify.http.client_address import TrustedProxies
+from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.verify.http.request_credentials import read_credential
 from gatepass.verify.replica.frames import MEDIA_TYPE
 from gatepass.verify.replica.identity import follower_id
@@ -40,7 +41,7 @@ from gatepass.web.feed.source import Source
 from gatepass.web.feed.stream import Stream
 from gatepass.web.feed.subscribe_query import Subscription, read_subscription
 from gatepass.web.feed.usage_report import fold_use
-from gatepass.web.gateway.asgi import address_of, lines_of, pieces_of, send_reply
+from gatepass.web.gateway.asgi import address_of, pieces_of, send_reply
 from gatepass.web.gateway.endpoints import Reply, refusal
 from gatepass.web.http_boundary import log_unhandled
 from gatepass.web.problems import problem_of_error, problem_of_reason
@@ -102,7 +103,7 @@ class FeedPaths:
             await send_reply(send, reply, head=head)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
-        lines = lines_of(scope)
+        lines = asgi_lines(scope)
         key = read_credential(lines("authorization"), lines("x-access-token"))
         reason = self._node.verifier.verifier_key(key)
         if isinstance(key, Reason) or reason is not Reason.allowed:

@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatepass.core.networks import parse_address
 from gatepass.verify.http.client_address import TrustedProxies, client_address
-from gatepass.web.body_limits import Bodies, BodyRefused, Lines, NextPiece, drain
+from gatepass.verify.http.header_lines import asgi_lines
+from gatepass.web.body_limits import Bodies, BodyRefused, NextPiece, drain
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints, Reply, refusal
 
 #: Paths that are answered in their plain spelling only.
@@ -41,7 +41,7 @@ class GatewayPaths:
             await self._app(scope, receive, send)
             return
         path, method = scope["path"], scope["method"]
-        lines, next_piece = lines_of(scope), pieces_of(receive)
+        lines, next_piece = asgi_lines(scope), pieces_of(receive)
         if b"%" in (scope.get("raw_path") or b"") and _disguised(path, scope["raw_path"]):
             reply = refusal(404)
         elif path == GATEWAY:
@@ -67,24 +67,6 @@ def _disguised(path: str, raw_path: bytes) -> bool:
     return path.startswith(_PLAIN) and _needless_escape(raw_path) is not None
 
 
-def lines_of(scope: Scope) -> Lines:
-    """The header lines of a request: values by lower-case name.
-
-    A value with bytes outside ASCII is None: it is garbage, and never "absent".
-    """
-    raw: list[tuple[bytes, bytes]] = scope["headers"]
-
-    def lines(name: str) -> Sequence[str | None]:
-        wanted = name.encode()
-        return [
-            value.decode("ascii") if value.isascii() else None
-            for key, value in raw
-            if key == wanted
-        ]
-
-    return lines
-
-
 def address_of(scope: Scope, trusted: TrustedProxies) -> tuple[bytes | None, bool]:
     """The packed client address, and whether X-Forwarded-For is garbage, as ``client_address``.
 
@@ -94,7 +76,7 @@ def address_of(scope: Scope, trusted: TrustedProxies) -> tuple[bytes | None, boo
     peer = parse_address(client[0]) if client else None
     if peer is None:
         return None, True
-    return client_address(peer, lines_of(scope)("x-forwarded-for"), trusted)
+    return client_address(peer, asgi_lines(scope)("x-forwarded-for"), trusted)
 
 
 def pieces_of(receive: Receive) -> NextPiece:

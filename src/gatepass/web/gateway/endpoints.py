@@ -19,6 +19,7 @@ from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
 from gatepass.verify.decider import CachedToken
 from gatepass.verify.http.client_address import TrustedProxies, client_address
+from gatepass.verify.http.header_lines import Lines
 from gatepass.verify.http.refusals import sentence
 from gatepass.verify.http.request_credentials import read_credential, read_origin, read_single
 from gatepass.verify.verifier import Verifier
@@ -28,7 +29,6 @@ from gatepass.web.body_limits import (
     Bodies,
     Body,
     BodyRefused,
-    Lines,
     NextPiece,
     content_length,
     drain,

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from gatepass.web.body_limits import Bodies, BodyRefused, Lines, NextPiece, drain
+from gatepass.verify.http.header_lines import Lines
+from gatepass.web.body_limits import Bodies, BodyRefused, NextPiece, drain
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints, Reply, refusal
 from gatepass.web.gateway.inline_loop import switch_to_loop
 

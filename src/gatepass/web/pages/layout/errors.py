@@ -20,7 +20,7 @@ from starlette.responses import Response
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Forbidden, GatepassError, OperatorEmailForbidden, Unavailable
 from gatepass.web.body_limits import UNAUTHENTICATED_BODY_BYTES
-from gatepass.web.caller import Refused, admit, node_of
+from gatepass.web.caller import NotAdmitted, admit, node_of
 from gatepass.web.cookies import same_site
 from gatepass.web.http_boundary import log_unhandled
 from gatepass.web.misconfiguration import Fault
@@ -148,7 +148,7 @@ async def _typed(request: Request) -> list[tuple[str, str]]:
 
 
 def _problem(error: Exception) -> Problem:
-    if isinstance(error, Refused):
+    if isinstance(error, NotAdmitted):
         return problem_of_decision(error.decision)
     if isinstance(error, GatepassError):
         return problem_of_error(error)
@@ -182,7 +182,7 @@ def _visitor(request: Request) -> Visitor | None:
     """Whoever looks, if that can be told while things go wrong."""
     try:
         return visiting(request)
-    except (Refused, GatepassError):
+    except (NotAdmitted, GatepassError):
         return None
 
 

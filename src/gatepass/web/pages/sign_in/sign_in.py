@@ -9,7 +9,7 @@ from starlette.responses import Response
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts
 from gatepass.registry.authentication import sessions
-from gatepass.web.caller import CurrentNode, Refused, admit, caller_of
+from gatepass.web.caller import CurrentNode, NotAdmitted, admit, caller_of
 from gatepass.web.cookies import clear_login_cookie, set_login_cookie
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
@@ -100,7 +100,7 @@ def sign_out(request: Request, node: CurrentNode) -> Response:
             with node.database.write(node.clock.now()) as change:
                 sessions.sign_out(change, caller.actor)
             confirmed = change.confirmed
-        except Refused as refused:
+        except NotAdmitted as refused:
             # Whoever isn't signed in any more is out already; one who may not be from here isn't.
             if refused.decision.status == 403:
                 raise
@@ -128,12 +128,12 @@ def _decision(request: Request) -> Decision | None:
     """What is decided of the login token the request came with; None if it has none.
 
     Raises:
-        Refused: it is good, but not from here. No page opens then, not even the way to one.
+        NotAdmitted: it is good, but not from here. No page opens then, not even the way to one.
     """
     credential = presented(request)
     if isinstance(credential, Reason):
         return None
     decision = admit(request, credential)
     if decision.status == 403:
-        raise Refused(decision)
+        raise NotAdmitted(decision)
     return decision
