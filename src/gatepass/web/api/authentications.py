@@ -23,9 +23,9 @@ from gatepass.web.api.shapes import (
 )
 from gatepass.web.caller import CurrentCaller, CurrentNode, SignedIn
 from gatepass.web.cookies import clear_login_cookie, login_cookie
+from gatepass.web.credentials import sign_in
 from gatepass.web.http_boundary import problem_response
 from gatepass.web.problems import problem_of_error
-from gatepass.web.sign_in import sign_in
 
 router = APIRouter(tags=["Authentications"])
 

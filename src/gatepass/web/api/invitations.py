@@ -19,7 +19,7 @@ from gatepass.web.api.shapes import (
     sent,
 )
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
-from gatepass.web.mail_links import accept_invitation
+from gatepass.web.credentials import accept_invitation
 
 router = APIRouter(tags=["Invitations"])
 

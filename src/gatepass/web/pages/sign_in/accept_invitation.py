@@ -9,7 +9,7 @@ from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import roles
 from gatepass.registry.membership import invitation_links
 from gatepass.web.caller import CurrentNode, node_of
-from gatepass.web.mail_links import accept_invitation, address_text_of
+from gatepass.web.credentials import accept_invitation, address_text_of
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render

@@ -6,7 +6,7 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import BrokenLink, Forbidden
 from gatepass.registry.membership import email_change_links
 from gatepass.web.caller import CurrentNode, node_of
-from gatepass.web.mail_links import address_text_of
+from gatepass.web.credentials import address_text_of
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render

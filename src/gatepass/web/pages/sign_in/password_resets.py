@@ -10,7 +10,7 @@ from gatepass.node.node import Node
 from gatepass.registry.authentication import passwords
 from gatepass.registry.membership import password_resets
 from gatepass.web.caller import CurrentNode, node_of
-from gatepass.web.mail_links import address_text_of, reset_password
+from gatepass.web.credentials import address_text_of, reset_password
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render

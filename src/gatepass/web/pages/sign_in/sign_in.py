@@ -11,6 +11,7 @@ from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts
 from gatepass.registry.authentication import sessions
 from gatepass.web.caller import CurrentNode, NotAdmitted, admit, caller_of
 from gatepass.web.cookies import clear_login_cookie, set_login_cookie
+from gatepass.web.credentials import sign_in
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.resuming import HOME, carried_by
@@ -19,7 +20,6 @@ from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import presented
 from gatepass.web.pages.text.forms import Form
 from gatepass.web.pages.text.wording import counted
-from gatepass.web.sign_in import sign_in
 
 _LONGEST_PATH = 2_000
 _AGAIN = "Sign in again here, then go back to the tab you came from: it goes on as it is."
