@@ -7,7 +7,7 @@ import msgspec
 from gatepass.verify.replica.frames import MEDIA_TYPE
 from gatepass.web.feed.acknowledgement import Acknowledgement
 from gatepass.web.feed.limits import MOST_NAMED
-from gatepass.web.feed.usage_report import Use
+from gatepass.web.feed.usage_report import UsageReport
 
 _KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"x-access-token": []}]
 
@@ -73,7 +73,7 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
                 "summary": "Report the follower's usage counts",
                 "description": "Idempotent: a report that is sent twice counts once.",
                 "security": _KEY,
-                "requestBody": _body(Use),
+                "requestBody": _body(UsageReport),
                 "responses": {
                     "200": _json(
                         "The offset up to which this spool is counted; continue from there.",
@@ -92,7 +92,8 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
 
 def feed_schemas() -> dict[str, Any]:
     """The schemas of the request bodies."""
-    return msgspec.json.schema_components([Acknowledgement, Use], ref_template=_REFERENCE)[1]
+    kinds = [Acknowledgement, UsageReport]
+    return msgspec.json.schema_components(kinds, ref_template=_REFERENCE)[1]
 
 
 _REFERENCE = "#/components/schemas/{name}"

@@ -36,11 +36,11 @@ from gatepass.web.body_limits import (
 )
 from gatepass.web.close_socket import close_socket
 from gatepass.web.feed.acknowledgement import read_acknowledgement
-from gatepass.web.feed.heartbeat import Presences
+from gatepass.web.feed.heartbeat import Heartbeats
 from gatepass.web.feed.source import Source
 from gatepass.web.feed.stream import Stream
 from gatepass.web.feed.subscribe_query import Subscription, read_subscription
-from gatepass.web.feed.usage_report import fold_use
+from gatepass.web.feed.usage_report import fold_report
 from gatepass.web.gateway.asgi import address_of, pieces_of, send_reply
 from gatepass.web.gateway.endpoints import Reply, refusal
 from gatepass.web.http_boundary import log_unhandled
@@ -78,7 +78,7 @@ class FeedPaths:
         self._bodies = bodies
         self._trusted = TrustedProxies.of(node.settings.trusted_proxies)
         self._source = Source(node)
-        self._presences = Presences(node, self._source)
+        self._heartbeats = Heartbeats(node, self._source)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -119,10 +119,10 @@ class FeedPaths:
             body.expect(content_length(lines("content-length")))
             content = await read(pieces_of(receive), body)
             if scope["path"] == USE:
-                folded_to = await self._source.run(fold_use, self._node, content)
+                folded_to = await self._source.run(fold_report, self._node, content)
                 return _json({"folded_to": folded_to})
         node_id, position = read_acknowledgement(content)
-        await self._presences.acknowledge(follower_id(node_id, key[:ID_LENGTH]), position)
+        await self._heartbeats.acknowledge(follower_id(node_id, key[:ID_LENGTH]), position)
         return _json({})
 
     async def _stream(
@@ -140,14 +140,20 @@ class FeedPaths:
             staleness_ms=self._node.settings.max_staleness * 1000,
         )
 
-        def still_good() -> bool:
+        def key_is_valid() -> bool:
             return verifier.verifier_key(key) is Reason.allowed
 
-        with self._source.watched():
-            async with self._presences.meet(presence) as present:
-                is_given = partial(self._presences.is_given, present)
+        with self._source.watching():
+            async with self._heartbeats.register(presence) as follower:
+                record_lease = partial(self._heartbeats.record_lease, follower)
                 stream = Stream(
-                    self._node, self._source, subscription, present, is_given, still_good, _VERSION
+                    self._node,
+                    self._source,
+                    subscription,
+                    follower,
+                    record_lease,
+                    key_is_valid,
+                    _VERSION,
                 )
                 try:
                     await stream.begin()
