@@ -18,9 +18,9 @@ from vector_files import cases
 SENTENCES = {
     "wildcard port": "A wildcard must have no port",
     "host": "Must be a domain name",
-    "port": "A port must be",
-    "suffix": "would cover sites of other people",
-    "path": "Leave out https://",
+    "port": "The port must be",
+    "suffix": "Must not cover other people's sites",
+    "path": "Must have no https://",
     "scheme": "must have the scheme capacitor",
     "loopback": "must have a port",
 }

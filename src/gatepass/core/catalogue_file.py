@@ -65,9 +65,9 @@ def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Pro
     except yaml.MarkedYAMLError as error:
         # PyYAML reports a missing end one line after the last.
         line = min(_line(error.problem_mark), text.count("\n") + 1)
-        return Contents(), [(line, f"not YAML: {error.problem or error.context}")]
+        return Contents(), [(line, f"must be YAML: {error.problem or error.context}")]
     except (yaml.YAMLError, UnicodeError):
-        return Contents(), [(1, "not YAML: the file has characters that YAML doesn't allow")]
+        return Contents(), [(1, "must be YAML: the file has characters that YAML does not allow")]
     reader = _Reader(taken)
     contents = reader.document(root)
     return contents, sorted(reader.problems, key=itemgetter(0))
@@ -130,7 +130,7 @@ class _Reader:
         title = self._text(node, f"the title of {name}")
         if title is not None and not (title.isprintable() and 1 <= len(title) <= _LONGEST_TITLE):
             self._note(
-                node, f"the title of {name} must be 1 to {_LONGEST_TITLE} printable characters"
+                node, f"the title of {name} must have 1 to {_LONGEST_TITLE} printable characters"
             )
         return title or name
 
@@ -178,14 +178,14 @@ class _Reader:
         if node is None or node.tag == _NOTHING:
             return
         if not isinstance(node, yaml.MappingNode):
-            self._note(node, f"{where} must have fields, like 'name: value'")
+            self._note(node, f"{where}: must have fields, like 'name: value'")
             return
         seen = set()
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self._note(key, f"{where}: a field's name must be plain text")
             elif key.value in seen:
-                self._note(key, f"{key.value!r} must be there once")
+                self._note(key, f"{key.value!r} must be given only once")
             elif allowed is not None and key.value not in allowed:
                 known = " and ".join(allowed)
                 self._note(key, f"{where}: unknown field {key.value!r}; known: {known}")
@@ -208,11 +208,11 @@ def _unbounded(text: str) -> Problem | None:
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
-            return _line(event.start_mark), "aliases (*name) must not be used"
+            return _line(event.start_mark), "must not use aliases (*name)"
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _DEEPEST:
-                return _line(event.start_mark), f"must be nested at most {_DEEPEST} levels deep"
+                return _line(event.start_mark), "must not be nested so deeply"
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
     return None

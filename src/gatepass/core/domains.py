@@ -69,7 +69,7 @@ def parse_domain(text: object) -> str:
             would match sites of other people.
     """
     if not isinstance(text, str):
-        raise InvalidDomain("A domain must be text such as shop.example.com.")
+        raise InvalidDomain("Must be a domain such as shop.example.com.")
     if _is_app_origin(text):
         return text
     scheme, separator, _ = text.partition("://")
@@ -79,7 +79,7 @@ def parse_domain(text: object) -> str:
             "ionic, moz-extension, safari-web-extension or tauri, and no path."
         )
     if "/" in text:
-        raise InvalidDomain("Leave out https:// and the path: shop.example.com is enough.")
+        raise InvalidDomain("Must have no https:// and no path, like shop.example.com.")
     loopback = _loopback(text)
     if loopback is not None:
         return loopback
@@ -96,11 +96,11 @@ def parse_domain(text: object) -> str:
         )
     port = _parse_port(port_text) if colon else None
     if colon and port is None:
-        raise InvalidDomain("A port must be a whole number from 1 to 65535.")
+        raise InvalidDomain("The port must be a whole number from 1 to 65535.")
     if port == 443 and not _is_local(host):
         port = None
     if wildcard and not _is_local(host) and _public_suffixes().publicsuffix(host) == host:
-        raise InvalidDomain(f"*.{host} would cover sites of other people; name your own domain.")
+        raise InvalidDomain(f"Must not cover other people's sites, as *.{host} would.")
     return ("*." if wildcard else "") + (host if port is None else f"{host}:{port}")
 
 

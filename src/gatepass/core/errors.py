@@ -84,8 +84,8 @@ class Conflict(GatepassError):
 
 
 class BrokenLink(GatepassError):
-    """A link from a mail that isn't valid: used, replaced, expired, altered, or no longer valid
-    because the inviter lost the right to grant it.
+    """A link from a mail that no longer works: used, replaced, expired, tampered with, or no longer
+    valid because the inviter lost the right to grant it.
 
     Attributes:
         contact: the name of a person who can help. None unless the link's secret was right, so that

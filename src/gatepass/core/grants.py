@@ -6,6 +6,7 @@ arrays. New fields are only appended, with a default, so that nodes of two versi
 other's rows.
 """
 
+from functools import lru_cache
 from sys import intern
 
 import msgspec
@@ -113,7 +114,7 @@ def decode_grant(record: bytes) -> Grant:
     force_setattr(grant, "kind", intern(grant.kind))
     force_setattr(grant, "company", intern(grant.company))
     force_setattr(grant, "user", intern(grant.user))
-    force_setattr(grant, "permissions", _one_for_all(grant.permissions))
+    force_setattr(grant, "permissions", _shared(grant.permissions))
     return grant
 
 
@@ -129,22 +130,18 @@ def decode_holder(record: bytes) -> Holder:
 def decode_company(record: bytes) -> CompanyRules:
     """Decode a company's rules. Raises ``msgspec.DecodeError`` if the bytes aren't those."""
     company = _company.decode(record)
-    roles = {intern(role): _one_for_all(names) for role, names in company.roles.items()}
+    roles = {intern(role): _shared(names) for role, names in company.roles.items()}
     force_setattr(company, "id", intern(company.id))
     force_setattr(company, "roles", roles)
     return company
 
 
-_sets: dict[frozenset[str], frozenset[str]] = {}
-
-
-def _one_for_all(names: frozenset[str]) -> frozenset[str]:
-    known = _sets.get(names)
-    if known is not None:
-        return known
+def _shared(names: frozenset[str]) -> frozenset[str]:
     # Bounded in number and in size: companies choose the sets of their tokens.
-    if len(names) <= _LARGEST_SET_KEPT:
-        if len(_sets) >= _SETS_KEPT:
-            _sets.clear()
-        _sets[names] = names
+    return _first_equal(names) if len(names) <= _LARGEST_SET_KEPT else names
+
+
+@lru_cache(_SETS_KEPT)
+def _first_equal(names: frozenset[str]) -> frozenset[str]:
+    """*names*, or the equal set that came first."""
     return names

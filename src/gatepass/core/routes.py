@@ -11,8 +11,8 @@ catalogue says that the service treats it as part of the id.
 """
 
 import re
-from collections.abc import Collection, Iterable
-from functools import partial
+from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache, partial
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -64,27 +64,27 @@ class Route(msgspec.Struct, frozen=True, gc=False):
         match = _template(text)
         if match is None:
             raise RouteError(
-                f"{text!r} must be a route: an upper-case method, one space and a path that begins "
-                "with a slash, like GET /v1/charges/{id}."
+                f"{text!r} must be an upper-case method, one space and a path that begins with "
+                "a slash, like GET /v1/charges/{id}."
             )
         method, path = match.groups()
         if method == "HEAD":
             raise RouteError(f"{text!r}: the method must be GET, which matches HEAD as well.")
         if "?" in path:
-            raise RouteError(f"{text!r} must not have a query, which is never matched.")
+            raise RouteError(f"{text!r} must have no query: leave out '?' and the rest.")
         raw = path[1:].split("/")
         if any(map(_foreign_parameter, raw)):
             written = "/".join(map(_braced, raw))
             raise RouteError(
-                f"{text!r}: a parameter must be a whole segment in braces, and matches one "
-                f"segment. Write {method} /{written}."
+                f"{text!r}: a parameter must be a whole segment in braces, and stands for one "
+                f"segment alone. Write {method} /{written}."
             )
         split = _split(path)
         if split is None or any(map(_opaque, split.segments)):
             raise RouteError(
-                f"{text!r} could never match: its path must have no empty segment before the end, "
-                "no '.' or '..' segment, no character outside ASCII that isn't percent-encoded, "
-                "and none of / \\ ; # % within a segment."
+                f"{text!r} could never match: its path must have no empty segment before the "
+                "end, no '.' or '..' segment, no character outside ASCII that isn't "
+                "percent-encoded, and none of / \\ ; # % within a segment."
             )
         return cls(method, tuple(map(partial(_shape, text), raw, split.segments)))
 
@@ -130,7 +130,7 @@ class Routes:
             RouteError: one isn't a route, or two have the same method and shape.
         """
         self._methods: dict[str, _Node] = {}
-        self._memos: dict[str, dict[str, str | Reason]] = {}
+        self._memos: dict[str, Callable[[str], str | Reason]] = {}
         slashed = frozenset(map(Route.parse, encoded_slash))
         for text, permission in pairs:
             self._add(text, permission, slashed)
@@ -148,38 +148,17 @@ class Routes:
         if "?" in path:
             path = path[: path.index("?")]
         memo = self._memos.get(method)
-        if memo is None:
-            return self._match(method, path)
-        known = memo.get(path)
-        if known is not None:
-            return known
-        outcome = self._match(method, path)
         # Bounded in number and in size, so that a stranger's paths can't fill the memory.
-        if len(path) <= _MEMO_LONGEST:
-            if len(memo) >= _MEMO_ENTRIES:
-                memo.clear()
-            memo[path] = outcome
-        return outcome
-
-    def _match(self, method: str, path: str) -> str | Reason:
-        split = _split(path)
-        if split is None:
-            return Reason.path_ambiguous
-        root = self._methods.get("GET" if method == "HEAD" else method)
-        found = None if root is None else _find(root, split.segments)
-        if found is None or found.permission is None:
-            return Reason.path_ambiguous if split.unusual else Reason.route_unknown
-        # The service selects the first route that matches, whatever its parameters hold. So that
-        # route must allow the slash; no other may replace it.
-        if split.encoded_slash and not found.encoded_slash:
-            return Reason.path_ambiguous
-        return found.permission
+        if memo is not None and len(path) <= _MEMO_LONGEST:
+            return memo(path)
+        return _needed(self._methods.get("GET" if method == "HEAD" else method), path)
 
     def _add(self, text: str, permission: str, slashed: Collection[Route]) -> None:
         route = Route.parse(text)
         node = self._methods.setdefault(route.method, _Node())
-        # Only the catalogue's methods: a stranger's own get no memo.
-        self._memos.setdefault(route.method, {})
+        # Only for the catalogue's methods, so that strangers can't add caches.
+        if route.method not in self._memos:
+            self._memos[route.method] = lru_cache(_MEMO_ENTRIES)(partial(_needed, node))
         for literal in route.shape:
             if literal is None:
                 node.parameter = node.parameter or _Node()
@@ -190,6 +169,20 @@ class Routes:
             raise RouteError(f"{text!r} must not have the same shape as another route.")
         node.permission = permission
         node.encoded_slash = route in slashed
+
+
+def _needed(root: _Node | None, path: str) -> str | Reason:
+    split = _split(path)
+    if split is None:
+        return Reason.path_ambiguous
+    found = None if root is None else _find(root, split.segments)
+    if found is None or found.permission is None:
+        return Reason.path_ambiguous if split.unusual else Reason.route_unknown
+    # The service selects the first route that matches, whatever its parameters hold. So that route
+    # must allow the slash; no other may replace it.
+    if split.encoded_slash and not found.encoded_slash:
+        return Reason.path_ambiguous
+    return found.permission
 
 
 def _find(root: _Node, segments: list[str]) -> _Node | None:

@@ -126,12 +126,16 @@ class Node:
     def start(self) -> None:
         """Start the background tasks, and the node's duties once this process has the lock."""
         self._maintenance.start()
-        self._start("revocation_log", self.ended_log.append, "writing the revocation log failed")
-        self._start("password_resets", self.reset_requests.handle, "resetting passwords failed")
+        self._start(
+            "revocation_log", self.ended_log.append, failure="writing the revocation log failed"
+        )
+        self._start(
+            "password_resets", self.reset_requests.handle, failure="resetting passwords failed"
+        )
         self._start(
             "duties",
             self._take_duties,
-            "acquiring the node's lock failed",
+            failure="acquiring the node's lock failed",
             interval_s=_QUICK_INTERVAL_SECONDS,
         )
 
@@ -159,8 +163,8 @@ class Node:
         self,
         name: str,
         work: Callable[[], object],
-        failure: str,
         *,
+        failure: str,
         interval_s: float = _INTERVAL_SECONDS,
         first_s: float = 0.0,
     ) -> None:
@@ -188,18 +192,18 @@ class Node:
             self._start(
                 "following",
                 follow,
-                "the copy of the grants can't be created",
+                failure="the copy of the grants can't be created",
                 interval_s=_QUICK_INTERVAL_SECONDS,
             )
         self._start_task(self.reporting.task)
         self._start(
             "compaction",
             self._compact,
-            "compaction failed, retrying in an hour",
+            failure="compaction failed, retrying in an hour",
             interval_s=_COMPACTION_SECONDS,
             first_s=_FIRST_COMPACTION_SECONDS,
         )
-        self._start("folding", self.fold, "folding counts failed")
+        self._start("folding", self.fold, failure="folding counts failed")
 
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.

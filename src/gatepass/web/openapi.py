@@ -32,9 +32,10 @@ _PROBLEMS = {
     405: "The address doesn't support this method.",
     408: "The body must be complete within 15 seconds.",
     409: "The record's state, or a concurrent change, doesn't allow it.",
-    410: "The link is broken: used, replaced, too old, or meanwhile without ground.",
+    410: "The link is broken: used, replaced, expired, or no longer valid because the inviter "
+    "lost the right to grant it.",
     413: "The body must be at most 1 MiB; 16 KiB without a credential, 4 KiB to sign in.",
-    415: "The body has to be application/json.",
+    415: "The body must be application/json.",
     422: "Some fields or parameters aren't valid; `errors` lists them.",
     429: "Too many attempts; `Retry-After` says when to try again.",
     500: "An internal error.",

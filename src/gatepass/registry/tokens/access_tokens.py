@@ -10,7 +10,7 @@ from gatepass.core.credentials import ACCESS_TOKEN, make
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import folded, storable
 from gatepass.registry.replication import receipt_status, receipts
@@ -70,11 +70,11 @@ def create(
         InvalidInput: with all that is wrong with the fields.
         Conflict: ``form_already_used``; ``current`` is the id of the token it made.
     """
-    actor.require_signed_in()
-    actor = standing(change, actor)
-    actor.require("access-tokens:create")
+    actor = acting(change, actor, "access-tokens:create", person=True)
     if actor.user is None or actor.company is None:
-        raise Forbidden("A token is a user's own.", reason="signed_in_user_required")
+        raise Forbidden(
+            "Only a signed-in user can create an access token.", reason="signed_in_user_required"
+        )
     if form_id is not None:
         _require_fresh_form(change, actor.user, form_id)
     now = change.now
@@ -145,9 +145,7 @@ def modify(
             ``token_expired``: ended ones stay as they are.
         InvalidInput: with all that is wrong with the fields.
     """
-    actor.require_signed_in()
-    actor = standing(change, actor)
-    actor.require("access-tokens:modify")
+    actor = acting(change, actor, "access-tokens:modify", person=True)
     row = _find(change, actor, token_id)
     token = _token(change, row)
     if if_match is not None and etag(token) not in if_match:
@@ -187,7 +185,7 @@ def deactivate(change: Change, actor: Actor, token_id: str) -> AccessToken:
         Forbidden: without ``access-tokens:deactivate``, where it isn't one's own.
         NotFound: there is none, or it is another company's.
     """
-    actor = standing(change, actor)
+    actor = acting(change, actor)
     row = _find(change, actor, token_id)
     if actor.kind == "token" or row.created_by != actor.user:
         actor.require("access-tokens:deactivate")
@@ -250,7 +248,7 @@ def _token(reading: Reading, row: Row[Any]) -> AccessToken:
 
 def _require_fresh_form(reading: Reading, user: str, form_id: str) -> None:
     if not 1 <= len(form_id) <= _LONGEST_FORM_ID or not storable(form_id):
-        raise InvalidInput([("form_id", "This is not a form that we have shown.")])
+        raise InvalidInput([("form_id", "Must be the id of a form from this installation.")])
     made = reading.session.execute(
         select(access_tokens.c.id).where(
             access_tokens.c.created_by == user, access_tokens.c.form_id == form_id

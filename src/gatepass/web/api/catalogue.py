@@ -29,7 +29,7 @@ async def permissions(node: CurrentNode, actor: SignedIn, paging: Paging) -> Lis
     if after is not None:
         start = after.number + 1
         if not 0 < start <= len(known) or known[after.number].name != after.id:
-            raise InvalidInput([("cursor", "This cursor is of another catalogue.")])
+            raise InvalidInput([("cursor", "Must be a cursor of this catalogue.")])
     page = known[start:] if limit is None else known[start : start + limit]
     end = start + len(page)
     more = str(Cursor(end - 1, known[end - 1].name)) if end < len(known) else None

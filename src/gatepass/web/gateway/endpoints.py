@@ -326,24 +326,26 @@ def _identity(known: CachedToken, decision: Decision) -> list[tuple[str, str]]:
 
 def _question(value: object) -> dict[str, str | None]:
     if not isinstance(value, dict):
-        raise InvalidInput([("body", "an object is expected")])
+        raise InvalidInput([("body", "must be an object")])
     # At most _MOST_ERRORS, because the names are repeated and may take up a megabyte.
     unknown = [name for name in value if name not in _FIELDS][:_MOST_ERRORS]
-    errors = [(field_name((name,)), "this field isn't known") for name in unknown]
+    errors = [(field_name((name,)), "must be left out: there is no such field") for name in unknown]
     question: dict[str, str | None] = {}
     for name in _FIELDS:
         text = value.get(name)
         if text is not None and not isinstance(text, str):
-            errors.append((name, "a string is expected"))
+            errors.append((name, "must be a string"))
             text = None
         question[name] = text
     permission, method, path = question["permission"], question["method"], question["path"]
     if permission is not None and not is_permission(permission):
-        errors.append(("permission", "a permission is resource:action, such as charges:create"))
+        errors.append(("permission", "must be a permission such as charges:create"))
     if (method is None) != (path is None):
-        errors.append(("path" if path is None else "method", "method and path go together"))
+        errors.append(
+            ("path" if path is None else "method", "must be given: method and path go together")
+        )
     if permission is None and method is None and path is None:
-        errors.append(("permission", "say what is attempted: a permission, or method and path"))
+        errors.append(("permission", "must be given, or method and path"))
     if errors:
         raise InvalidInput(errors)
     return question
