@@ -11,7 +11,8 @@ from sqlalchemy import select, text, update
 from gatepass.core.grants import Holder
 from gatepass.mail.conversation import Limits
 from gatepass.mail.delivery import Outcome, PostKind, Smtp, Write
-from gatepass.node.mailing import Mailing, _Troubles
+from gatepass.node.log_limit import LogLimit
+from gatepass.node.mailing import Mailing
 from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import publish, published_holder
 from gatepass.registry.membership import invitation_links, invitations, outbox, password_resets
@@ -388,7 +389,7 @@ def test_the_log_says_what_is_wrong_once_a_minute_and_without_credentials(
     with ScriptedServer(script) as server:
         ours = mailing(registry, server.port)
         ours.post = Smtp(server.url_for("user", "hunter2"), "localhost")
-        ours._troubles = _Troubles(lambda: passed[0])
+        ours._log_limit = LogLimit(lambda: passed[0])
         for number in range(3):
             invite(registry, ada, f"new{number}@example.com")
         ours.send_due()
