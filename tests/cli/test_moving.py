@@ -104,7 +104,10 @@ def test_the_sealing_key_is_asked_for_where_it_is_needed(
             sealed = node.sealing.seal(b"x", owner="ada")
             change.session.execute(update(users).values(totp_sealed=sealed))
         key = node.sealing.path
-    assert f"There are second factors: copy {key} too" in installed("export", backup).err
+    assert (
+        f"Second factors are encrypted with a key of their own: copy {key} too"
+        in installed("export", backup).err
+    )
     assert "second factors" not in installed("restore", backup).err
     key.unlink()
     said = installed("restore", backup)
@@ -155,7 +158,7 @@ def test_a_company_that_nobody_can_administer_any_more_gets_an_administrator(
         )
         user_changes.deactivate(change, operator, ada)
     said = installed("restore", backup)
-    assert "No active administrator is left in: Acme. Give it one: gatepass init" in said.err
+    assert "No active administrator is left in: Acme. Create one: gatepass init" in said.err
     said = installed(*init, stdin=PASSWORD)
     assert (said.code, said.out) == (0, "")
     assert "Acme is set up. eve@acme.example is its administrator." in said.err

@@ -9,7 +9,7 @@ import pytest
 from cli.conftest import PASSWORD, Gatepass
 from gatepass.verify.replica.database_follower import NodeLock
 
-WARNING = "gatepass: warning: the change was made, but this node has not caught up with it yet\n"
+WARNING = "gatepass: warning: the change was made, but this node's copy doesn't include it yet\n"
 INIT = ("init", "--company", "Acme", "--email", "ada@acme.example", "--password-stdin")
 
 
