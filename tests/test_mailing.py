@@ -1,8 +1,6 @@
 """From the registry's outgoing mail to a real SMTP server, on both engines."""
 
 import threading
-from collections.abc import Iterator
-from mailbox import Mailbox, free_port
 from pathlib import Path
 
 import pytest
@@ -17,31 +15,22 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import publish, published_holder
 from gatepass.registry.membership import invitation_links, invitations, outbox, password_resets
 from gatepass.registry.membership.invitations import Invitation
-from gatepass.registry.storage.database import Change, Database
+from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
 from gatepass.registry.storage.tables import users
 from gatepass.settings import Settings
-from scripted_smtp import GREETING, OK, ScriptedServer, Talk
-from small_registry import HOUR, MINUTE, SmallRegistry
+from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
+from tests.support.mail.mailbox import Mailbox
+from tests.support.mail.scripted_smtp import GREETING, OK, ScriptedServer, Talk
+from tests.support.processes.ports import free_port
 
 PUBLIC_URL = "https://tokens.example.com"
 LIFETIME = 72 * HOUR
 
 
 @pytest.fixture
-def registry(database: Database) -> SmallRegistry:
-    return SmallRegistry(database)
-
-
-@pytest.fixture
 def ada(registry: SmallRegistry) -> Actor:
     return registry.signed_in(registry.ada)
-
-
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    with Mailbox() as server:
-        yield server
 
 
 def mailing(registry: SmallRegistry, port: int) -> Mailing:
@@ -55,10 +44,9 @@ def mailing(registry: SmallRegistry, port: int) -> Mailing:
 
 
 def invite(registry: SmallRegistry, actor: Actor, email: str = "new@example.com") -> Invitation:
-    with registry.write() as change:
-        return invitations.create(
-            change, actor, email=email, role="reporting", lifetime_ms=LIFETIME
-        )
+    return registry.do(
+        invitations.create, actor, email=email, role="reporting", lifetime_ms=LIFETIME
+    )
 
 
 def seen(registry: SmallRegistry, actor: Actor) -> Invitation:
@@ -138,11 +126,11 @@ def test_a_refusal_for_now_is_no_refusal(
     invite(registry, ada)
     ours.send_due()
     trouble = seen(registry, ada).delivery_trouble
-    assert trouble == "The mail server doesn't accept the address for now (451)."
+    assert trouble == "The mail server temporarily rejected the address (451)."
     registry.now += 30_000
     ours.send_due()
     assert seen(registry, ada).delivery_trouble == (
-        "The mail server doesn't accept the mail for now (452)."
+        "The mail server temporarily rejected the mail (452)."
     )
     registry.now += 2 * MINUTE
     ours.send_due()
@@ -166,8 +154,7 @@ def test_a_refusal_for_good_is_given_up_and_told(
     ours.send_due()
     assert mailbox.tried == 1
     # A person can still have it sent again.
-    with registry.write() as change:
-        invitations.resend(change, ada, seen(registry, ada).id, lifetime_ms=LIFETIME)
+    registry.do(invitations.resend, ada, seen(registry, ada).id, lifetime_ms=LIFETIME)
     ours.send_due()
     assert seen(registry, ada).delivered_at == registry.now
 
@@ -182,8 +169,8 @@ def test_a_connection_lost_after_the_text_is_not_sent_again_by_itself(
     assert state(registry) == "handed_over"
     assert seen(registry, ada).delivered_at is None
     assert seen(registry, ada).delivery_trouble == (
-        "The mail server closed the connection before its reply to the mail. It is unknown "
-        "whether the server accepted the mail."
+        "The mail server closed the connection before its reply to the mail. It may or may not "
+        "have accepted the mail."
     )
     for _ in range(80):
         registry.now += HOUR - 1
@@ -341,8 +328,7 @@ def test_one_who_hangs_after_taking_a_mail_gets_it_once_and_the_others_too(
         registry.now += HOUR
         ours.send_due()
         assert len(server.talks) == 2
-    with registry.read() as reading:
-        page = invitations.list_(reading, ada)
+    page = registry.ask(invitations.list_, ada)
     assert all(one.delivered_at is not None for one in page.items)
 
 
@@ -372,8 +358,8 @@ def test_a_mail_that_a_server_is_stuck_on_does_not_stop_the_others(
     assert after.delivered_at is not None
     assert stuck.delivered_at is None
     assert stuck.delivery_trouble == (
-        "The mail server didn't finish its reply to RCPT TO in time, so Gatepass closed the "
-        "connection after 2 seconds."
+        "The mail server didn't finish its reply to RCPT TO in time, so the connection was closed "
+        "after 2 seconds."
     )
 
 
@@ -402,7 +388,7 @@ def test_the_log_says_what_is_wrong_once_a_minute_and_without_credentials(
         ours.send_due()
     assert [one.levelname for one in caplog.records] == ["WARNING"] * 2
     trouble = (
-        f"smtp://127.0.0.1:{server.port}: The mail server doesn't accept the user and password in "
+        f"smtp://127.0.0.1:{server.port}: The mail server rejected the user and password in "
         "GATEPASS_SMTP_URL (535 5.7.8)."
     )
     first, second = (one.getMessage() for one in caplog.records)
@@ -420,7 +406,7 @@ def test_without_a_server_nothing_is_delivered(
     Mailing(settings, registry.database, lambda: registry.now).send_due()
     shown = seen(registry, ada)
     assert shown.delivered_at is None
-    assert shown.delivery_trouble == "No mail server was set up to send it."
+    assert shown.delivery_trouble == "No mail server was configured to send it."
     assert state(registry) == "given_up"
     assert [event.action for event in registry.events(registry.northwind)][-1] == (
         "invitation.created"
@@ -439,10 +425,9 @@ def test_a_link_that_somebody_took_ends_the_mail(
     tokens: list[str] = []
 
     def take() -> None:
-        with registry.write() as change:
-            _, token = invitations.take_link(
-                change, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
-            )
+        _, token = registry.do(
+            invitations.take_link, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
+        )
         tokens.append(token)
 
     ours = mailing(registry, mailbox.port)

@@ -2,7 +2,6 @@ import re
 from dataclasses import replace
 from email import message_from_bytes, message_from_string, policy
 from email.message import EmailMessage
-from mailbox import link_in
 
 import pytest
 from hypothesis import given
@@ -12,6 +11,7 @@ from gatepass.core.errors import InvalidInput
 from gatepass.mail import messages
 from gatepass.mail.messages import Envelope, exactly, invitation, mailbox, password_reset
 from gatepass.registry.input.emails import read_email
+from tests.support.mail.mailbox import link_in
 
 URL = "https://tokens.example.com/invitations/gpiv_" + "a" * 54
 ENVELOPE = Envelope(
@@ -143,12 +143,12 @@ def test_what_to_do_about_a_change_of_address(requester: str | None) -> None:
         ENVELOPE, company="Northwind", name="Bob", requester=requester, new="x@y.example", url=URL
     )
     text = " ".join(parts(arrived(made))[0].split())
-    assert f"{'Ada' if requester else 'Somebody who is signed in as you'}" in text
-    assert "If you expected this, you don't need to do anything. Otherwise " in text
+    assert f"{'Ada' if requester else 'Someone who is signed in as you'}" in text
+    assert "If you expected this, you don't need to do anything. Otherwise, " in text
     assert "cancels the change and ends every sign-in." in text
     # Where somebody else knows the password, to cancel the change is not enough.
     assert ("cancel the change in My account > Profile, or" in text) == (requester is not None)
-    assert "After the change, password resets no longer go to this address." in text
+    assert "After the change, password resets are no longer sent to this address." in text
 
 
 def test_sentences_begin_with_a_capital() -> None:

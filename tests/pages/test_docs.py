@@ -5,8 +5,8 @@ from typing import Any
 from gatepass.web import pages
 from gatepass.web.app import create_app
 from gatepass.web.pages.reference.api_reference import reference
-from installation import Installation
-from page_reader import Visit
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Visit
 
 DOCUMENT: dict[str, Any] = {
     "info": {"version": "1", "description": "All of it."},
@@ -111,8 +111,8 @@ def test_the_style_guide_is_there_only_where_it_is_mounted(
         "Expired",
         "Deactivated",
         "No access tokens yet",
-        "No token matches",
-        "3 things have to change",
+        "No matching tokens",
+        "Not saved: 3 fields need your attention",
         "Deactivate Permanently",
         "permission_missing",
     ):

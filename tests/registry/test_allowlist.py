@@ -21,7 +21,7 @@ from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import TRIAL_MS, Allowlist, Entry
 from gatepass.registry.storage.database import Database
-from small_registry import ADDRESS, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import ADDRESS, SmallRegistry, nothing_changes
 
 OFFICE = Entry("198.51.100.0/24", "Office")
 
@@ -35,8 +35,7 @@ def put(registry: SmallRegistry, actor: Actor, *entries: Entry, **options: Any) 
 
 
 def shown(registry: SmallRegistry) -> Allowlist:
-    with registry.read() as reading:
-        return allowlist.show(reading, Actor.command_line(), registry.northwind.id)
+    return registry.ask(allowlist.show, Actor.command_line(), registry.northwind.id)
 
 
 def test_what_is_put_counts_at_once(registry: SmallRegistry) -> None:
@@ -186,8 +185,7 @@ def test_lifting_and_the_command_line_end_a_trial(registry: SmallRegistry) -> No
         put(registry, ada, HOME, confirm=True)
         put(registry, actor)
         assert shown(registry) == Allowlist((), None, ())
-        with registry.read() as reading:
-            rules = published_rules(reading, registry.northwind.id)
+        rules = registry.ask(published_rules, registry.northwind.id)
         assert (rules.allowlist, rules.trial) == (None, None)
         assert registry.events()[-1].action == "allowlist.lifted"
 
@@ -198,11 +196,9 @@ def test_what_republishes_a_companys_rules_keeps_the_trial(registry: SmallRegist
     more = parse_catalogue(
         "permissions:\n  payouts:get: {title: See, routes: ['GET /v1/payouts/{id}']}"
     )
-    with registry.read() as reading:
-        before = published_rules(reading, registry.northwind.id)
+    before = registry.ask(published_rules, registry.northwind.id)
     assert follow_catalogue(registry.database, more, registry.now)
-    with registry.read() as reading:
-        after = published_rules(reading, registry.northwind.id)
+    after = registry.ask(published_rules, registry.northwind.id)
     assert after.roles != before.roles
     assert after.trial == before.trial
     assert after.trial is not None

@@ -36,15 +36,17 @@ from gatepass.registry.network_policy.allowlist import Entry
 from gatepass.registry.storage.tables import outgoing_mail
 from gatepass.registry.storage.tables import password_resets as resets
 from gatepass.registry.storage.tables import users as users_table
-from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    ADDRESS,
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 NEW = "new@northwind.example"
 DAY = 24 * HOUR
-
-
-@pytest.fixture
-def ada(registry: SmallRegistry) -> Actor:
-    return registry.signed_in(registry.ada)
 
 
 @pytest.fixture
@@ -53,8 +55,7 @@ def bob(registry: SmallRegistry) -> User:
 
 
 def request(registry: SmallRegistry, actor: Actor, user: str, email: str = NEW) -> EmailChange:
-    with registry.write() as change:
-        return email_changes.request(change, actor, user, email=email)
+    return registry.do(email_changes.request, actor, user, email=email)
 
 
 def proving(registry: SmallRegistry) -> Proving:
@@ -81,8 +82,7 @@ def link(registry: SmallRegistry, made: EmailChange) -> str:
 
 
 def use(registry: SmallRegistry, token: str, address: str | None = ADDRESS) -> User:
-    with registry.write() as change:
-        return email_change_links.use(change, token, address)
+    return registry.do(email_change_links.use, token, address)
 
 
 def broken(registry: SmallRegistry, token: str) -> BrokenLink:
@@ -104,8 +104,7 @@ def mailed(registry: SmallRegistry) -> list[tuple[str, str]]:
 
 
 def waiting(registry: SmallRegistry, user: str) -> EmailChange | None:
-    with registry.read() as reading:
-        return pending_email_changes.pending(reading, user)
+    return registry.ask(pending_email_changes.pending, user)
 
 
 def signs_in(registry: SmallRegistry, email: str) -> bool:
@@ -144,8 +143,7 @@ def test_ones_own_takes_the_password_and_the_link(registry: SmallRegistry, ada: 
     assert not signs_in(registry, NEW), "it doesn't count yet"
     token = link(registry, made)
     for _ in range(2):
-        with registry.read() as reading:
-            offer = email_change_links.look(reading, token, ADDRESS)
+        offer = registry.ask(email_change_links.look, token, ADDRESS)
         assert (offer.letter.email, offer.letter.requester_name) == (NEW, None)
     assert use(registry, token).email == NEW
     assert signs_in(registry, NEW.upper())
@@ -163,8 +161,7 @@ def test_ones_own_takes_the_password_and_the_link(registry: SmallRegistry, ada: 
         assert event.after == {"email": NEW}
     assert not any(token[21:] in repr(event) for event in registry.events())
     # Whoever is signed in stays so.
-    with registry.write() as change:
-        account.rename(change, ada, "Ada King")
+    registry.do(account.rename, ada, "Ada King")
 
 
 def test_a_wrong_password_changes_nothing_and_counts(registry: SmallRegistry, ada: Actor) -> None:
@@ -234,8 +231,7 @@ def test_only_from_the_version_that_was_seen(
     registry: SmallRegistry, ada: Actor, bob: User
 ) -> None:
     seen = user_changes.etag(bob)
-    with registry.write() as change:
-        user_changes.change_role(change, ada, bob.id, role="reporting")
+    registry.do(user_changes.change_role, ada, bob.id, role="reporting")
     with registry.write() as change, pytest.raises(Conflict) as conflict:
         email_changes.request(change, ada, bob.id, email=NEW, if_match=[seen])
     assert conflict.value.reason == "changed_meanwhile"
@@ -244,8 +240,7 @@ def test_only_from_the_version_that_was_seen(
 def test_a_link_is_good_for_a_day_to_the_millisecond(registry: SmallRegistry, ada: Actor) -> None:
     token = link(registry, request_own(registry, ada))
     registry.now += DAY - 1
-    with registry.read() as reading:
-        email_change_links.look(reading, token, ADDRESS)
+    registry.ask(email_change_links.look, token, ADDRESS)
     registry.now += 1
     broken(registry, token)
     assert waiting(registry, registry.ada.id) is None
@@ -264,12 +259,10 @@ def test_a_new_request_ends_the_former(registry: SmallRegistry, ada: Actor) -> N
 def test_cancelled_by_either(registry: SmallRegistry, ada: Actor, bob: User) -> None:
     acting = registry.signed_in(bob)
     token = link(registry, request(registry, ada, bob.id))
-    with registry.write() as change:
-        email_changes.cancel_own(change, acting)
+    registry.do(email_changes.cancel_own, acting)
     broken(registry, token)
     token = link(registry, request(registry, ada, bob.id))
-    with registry.write() as change:
-        email_changes.cancel(change, ada, bob.id)
+    registry.do(email_changes.cancel, ada, bob.id)
     broken(registry, token)
     cancelled = registry.events(subject=bob.id, action="user.email_change_cancelled")
     assert [event.actor_name for event in cancelled] == ["Bob", "Ada Lovelace"]
@@ -322,10 +315,9 @@ def test_resets_that_went_to_the_former_address_end(registry: SmallRegistry, ada
 
 
 def test_taken_by_somebody_of_the_company(registry: SmallRegistry, ada: Actor, bob: User) -> None:
-    with registry.write() as change:
-        invitations.create(
-            change, ada, email="asked@northwind.example", role="reporting", lifetime_ms=HOUR
-        )
+    registry.do(
+        invitations.create, ada, email="asked@northwind.example", role="reporting", lifetime_ms=HOUR
+    )
     for email, reason in (
         ("ADA@northwind.example", "email_taken"),
         ("asked@northwind.example", "invitation_pending"),
@@ -333,8 +325,7 @@ def test_taken_by_somebody_of_the_company(registry: SmallRegistry, ada: Actor, b
         assert refused(lambda email=email: request(registry, ada, bob.id, email)) == reason
     assert refused(lambda: request_own(registry, ada, bob.email)) == "email_taken"
     # A deactivated colleague's is free.
-    with registry.write() as change:
-        user_changes.deactivate(change, ada, bob.id)
+    registry.do(user_changes.deactivate, ada, bob.id)
     assert use(registry, link(registry, request_own(registry, ada, bob.email))).email == bob.email
 
 
@@ -383,25 +374,21 @@ def test_fifty_changes_to_one_address_make_one(registry: SmallRegistry, ada: Act
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["changed"] + ["email_change_broken"] * 49
-    with registry.read() as reading:
-        holder = users.by_email(reading, NEW)
+    holder = registry.ask(users.by_email, NEW)
     assert holder is not None
     assert holder.id in {each.id for each in people}
 
 
 def end(registry: SmallRegistry, user: User) -> None:
-    with registry.write() as change:
-        user_changes.deactivate(change, Actor.command_line(), user.id)
+    registry.do(user_changes.deactivate, Actor.command_line(), user.id)
 
 
 def demote(registry: SmallRegistry, user: User) -> None:
-    with registry.write() as change:
-        user_changes.change_role(change, Actor.command_line(), user.id, role="customer-service")
+    registry.do(user_changes.change_role, Actor.command_line(), user.id, role="customer-service")
 
 
 def promote_bob(registry: SmallRegistry, bob: User) -> None:
-    with registry.write() as change:
-        user_changes.name_operator(change, Actor.command_line(), bob.id, operator=True)
+    registry.do(user_changes.name_operator, Actor.command_line(), bob.id, operator=True)
 
 
 @pytest.mark.parametrize(
@@ -442,8 +429,7 @@ def test_what_cannot_be_confirmed_any_more_does_not_wait(
     (event,) = registry.events(subject=bob.id, action="user.email_change_cancelled")
     assert (event.actor_kind, event.after) == ("command line", {"email": NEW})
     if what == "user became an operator":
-        with registry.write() as change:
-            user_changes.name_operator(change, Actor.command_line(), bob.id, operator=False)
+        registry.do(user_changes.name_operator, Actor.command_line(), bob.id, operator=False)
         broken(registry, token)
 
 
@@ -452,10 +438,9 @@ def test_an_operator_keeps_the_change_that_they_asked_for(
 ) -> None:
     made = request_own(registry, ada)
     for operator in (True, False):
-        with registry.write() as change:
-            user_changes.name_operator(
-                change, Actor.command_line(), registry.ada.id, operator=operator
-            )
+        registry.do(
+            user_changes.name_operator, Actor.command_line(), registry.ada.id, operator=operator
+        )
         assert waiting(registry, registry.ada.id) == made
     assert use(registry, link(registry, made)).email == NEW
 
@@ -466,21 +451,19 @@ def test_never_an_operators_not_even_by_another_operator(
     promote_bob(registry, bob)
     with nothing_changes(registry):
         assert refused(lambda: request(registry, ada, bob.id)) == "operator_required"
-    with registry.write() as change:
-        user_changes.name_operator(change, Actor.command_line(), registry.ada.id, operator=True)
+    registry.do(user_changes.name_operator, Actor.command_line(), registry.ada.id, operator=True)
     with nothing_changes(registry):
         assert refused(lambda: request(registry, ada, bob.id)) == "operator_required"
 
 
 def test_from_where_the_account_cannot_be_reached(registry: SmallRegistry, ada: Actor) -> None:
     token = link(registry, request_own(registry, ada))
-    with registry.write() as change:
-        allowlist.replace(
-            change,
-            Actor.command_line(),
-            registry.northwind.id,
-            [Entry("203.0.113.0/24", "")],
-        )
+    registry.do(
+        allowlist.replace,
+        Actor.command_line(),
+        registry.northwind.id,
+        [Entry("203.0.113.0/24", "")],
+    )
     for address in (ADDRESS, None):
         with pytest.raises(Forbidden) as refusal:
             use(registry, token, address)
@@ -522,10 +505,9 @@ def test_on_the_server_at_once(registry: SmallRegistry, ada: Actor, bob: User) -
     token = link(registry, request(registry, ada, bob.id, "other@northwind.example"))
 
     def change_to(email: str, actor: Actor | None = None) -> User:
-        with registry.write() as change:
-            return email_change_links.change_at_once(
-                change, actor or Actor.command_line(), bob.id, email
-            )
+        return registry.do(
+            email_change_links.change_at_once, actor or Actor.command_line(), bob.id, email
+        )
 
     assert change_to(NEW).email == NEW
     broken(registry, token)
@@ -549,18 +531,16 @@ def test_the_former_address_is_free_at_once(registry: SmallRegistry, ada: Actor)
 def test_a_narrowed_role_of_the_requester_ends_it(
     registry: SmallRegistry, ada: Actor, bob: User
 ) -> None:
-    with registry.write() as change:
-        everything = roles.create(
-            change, ada, catalogue=registry.catalogue, name="Owner", permissions=["*"]
-        )
+    everything = registry.do(
+        roles.create, ada, catalogue=registry.catalogue, name="Owner", permissions=["*"]
+    )
     olga = registry.user(registry.northwind, "olga@northwind.example", "Olga", everything.id)
     token = link(registry, request(registry, registry.signed_in(olga), bob.id))
-    with registry.write() as change:
-        roles.modify(
-            change,
-            ada,
-            everything.id,
-            catalogue=registry.catalogue,
-            changes={"permissions": ["users:manage"]},
-        )
+    registry.do(
+        roles.modify,
+        ada,
+        everything.id,
+        catalogue=registry.catalogue,
+        changes={"permissions": ["users:manage"]},
+    )
     broken(registry, token)

@@ -32,22 +32,23 @@ from gatepass.registry.membership import (
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.tables import users as users_table
 from gatepass.registry.tokens import access_tokens
-from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    ADDRESS,
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 LIFETIME = 72 * HOUR
 NEW = "new@northwind.example"
 
 
-@pytest.fixture
-def ada(registry: SmallRegistry) -> Actor:
-    return registry.signed_in(registry.ada)
-
-
 def invite(
     registry: SmallRegistry, actor: Actor, email: str = NEW, role: str = "reporting"
 ) -> Invitation:
-    with registry.write() as change:
-        return invitations.create(change, actor, email=email, role=role, lifetime_ms=LIFETIME)
+    return registry.do(invitations.create, actor, email=email, role=role, lifetime_ms=LIFETIME)
 
 
 def link(registry: SmallRegistry, invitation: Invitation) -> str:
@@ -59,8 +60,7 @@ def link(registry: SmallRegistry, invitation: Invitation) -> str:
 
 
 def look(registry: SmallRegistry, token: str, address: str | None = ADDRESS) -> Any:
-    with registry.read() as reading:
-        return invitation_links.look(reading, token, address)
+    return registry.ask(invitation_links.look, token, address)
 
 
 def accept(registry: SmallRegistry, token: str, **fields: Any) -> User:
@@ -75,23 +75,20 @@ def accept(registry: SmallRegistry, token: str, **fields: Any) -> User:
 
 
 def resend(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
-    with registry.write() as change:
-        return invitations.resend(change, actor, invitation.id, lifetime_ms=LIFETIME)
+    return registry.do(invitations.resend, actor, invitation.id, lifetime_ms=LIFETIME)
 
 
 def take_link(
     registry: SmallRegistry, actor: Actor, invitation: Invitation, *, mail_server: bool = False
 ) -> str:
-    with registry.write() as change:
-        _, token = invitations.take_link(
-            change, actor, invitation.id, lifetime_ms=LIFETIME, mail_server=mail_server
-        )
+    _, token = registry.do(
+        invitations.take_link, actor, invitation.id, lifetime_ms=LIFETIME, mail_server=mail_server
+    )
     return token
 
 
 def deactivate(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
-    with registry.write() as change:
-        return invitations.deactivate(change, actor, invitation.id)
+    return registry.do(invitations.deactivate, actor, invitation.id)
 
 
 def status(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> str:
@@ -224,8 +221,7 @@ def test_it_counts_as_long_as_its_inviter_holds_what_it_grants(
     made = invite(registry, registry.signed_in(bob), role="customer-service")
     token = link(registry, made)
     look(registry, token)
-    with registry.write() as change:
-        publish(change, Holder(bob.id, bob.company, True, "reporting"))
+    registry.do(publish, Holder(bob.id, bob.company, True, "reporting"))
     broken(registry, token)
 
 
@@ -233,18 +229,15 @@ def test_it_counts_as_long_as_role_and_company_are_there(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     token = link(registry, invite(registry, ada))
-    with registry.read() as reading:
-        rules = published_rules(reading, registry.northwind.id)
+    rules = registry.ask(published_rules, registry.northwind.id)
     without = {role: held for role, held in rules.roles.items() if role != "reporting"}
     for changed in (
         msgspec.structs.replace(rules, roles=without),
         msgspec.structs.replace(rules, active=False),
     ):
-        with registry.write() as change:
-            publish(change, changed)
+        registry.do(publish, changed)
         broken(registry, token)
-    with registry.write() as change:
-        publish(change, rules)
+    registry.do(publish, rules)
     accept(registry, token)
 
 
@@ -355,8 +348,7 @@ def test_an_access_token_only_reads(registry: SmallRegistry, ada: Actor) -> None
             act()
         assert refusal.value.reason == "signed_in_user_required"
     assert status(registry, program, made) == "pending"
-    with registry.write() as change:
-        access_tokens.deactivate(change, ada, token.id)
+    registry.do(access_tokens.deactivate, ada, token.id)
 
 
 def test_another_companys_are_not_there(registry: SmallRegistry, ada: Actor) -> None:
@@ -380,8 +372,7 @@ def test_a_deactivated_colleague_can_come_back(registry: SmallRegistry, ada: Act
             invite(registry, ada)
         assert conflict.value.reason == "email_taken"
         registry.now += 1
-        with registry.write() as change:
-            user_changes.deactivate(change, ada, first.id)
+        registry.do(user_changes.deactivate, ada, first.id)
         again = accept(
             registry, link(registry, invite(registry, ada)), password="another harbour lantern"
         )
@@ -403,8 +394,7 @@ def test_the_password_of_whoever_came_back_counts_alone(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     first = accept(registry, link(registry, invite(registry, ada)))
-    with registry.write() as change:
-        user_changes.deactivate(change, ada, first.id)
+    registry.do(user_changes.deactivate, ada, first.id)
     again = accept(
         registry, link(registry, invite(registry, ada)), password="another harbour lantern"
     )
@@ -433,8 +423,7 @@ def test_the_password_of_whoever_came_back_counts_alone(
     assert len(registry.events(subject=again.id, action="user.password_reset_requested")) == 1
     registry.now += 1
     # And an attempt at an account that is over is told to auditors as ever.
-    with registry.write() as change:
-        user_changes.deactivate(change, ada, again.id)
+    registry.do(user_changes.deactivate, ada, again.id)
     with pytest.raises(SignInFailed):
         signed_in("another harbour lantern")
     assert len(registry.events(subject=again.id, action="authentication.refused")) == 2
@@ -478,10 +467,9 @@ def test_a_link_that_was_handed_over_tells_no_more_than_that_it_is_broken(
 ) -> None:
     """It is in the inviter's hands, who must not be told about another company's customer."""
     made = invite(registry, ada, "carl@contoso.example")
-    with registry.write() as change:
-        _, token = invitations.take_link(
-            change, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
-        )
+    _, token = registry.do(
+        invitations.take_link, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
+    )
     refusal = broken(registry, token)
     assert (refusal.address_taken, refusal.contact) == (False, "Ada Lovelace")
 

@@ -12,20 +12,24 @@ from gatepass.registry.authentication.sign_in import sign_in
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import user_changes
 from gatepass.registry.storage.tables import companies, recovery_codes, users
-from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 
 def turn_off(registry: SmallRegistry, actor: Actor, user: str) -> User:
-    with registry.write() as change:
-        return user_changes.turn_off_second_factor(change, actor, user)
+    return registry.do(user_changes.turn_off_second_factor, actor, user)
 
 
 def enrol(registry: SmallRegistry, user: User) -> list[str]:
     """Give *user* a second factor; the recovery codes."""
     registry.sealing.make()
     secret = totp.new_secret()
-    with registry.write() as change:
-        return totp.put(change, user.id, secret, 0, registry.sealing)
+    return registry.do(totp.put, user.id, secret, 0, registry.sealing)
 
 
 def enter(registry: SmallRegistry, user: User, code: str | None = None) -> str:
@@ -118,8 +122,7 @@ def test_who_may_not(registry: SmallRegistry, grace: User) -> None:
     assert refused(registry.signed_in(grace), grace.id)[0] == "own_second_factor"
     # Nor the last administrator's, whom other changes let through to be told so.
     assert refused(manager, boss.id) == ("permission_missing", "*")
-    with registry.write() as change:
-        user_changes.deactivate(change, ada, boss.id)
+    registry.do(user_changes.deactivate, ada, boss.id)
     assert refused(manager, registry.ada.id) == ("permission_missing", "*")
     assert turn_off(registry, manager, grace.id).second_factor is False
 
@@ -129,8 +132,7 @@ def test_whoever_ended_meanwhile_changes_nothing(registry: SmallRegistry, grace:
     boss = registry.user(registry.northwind, "boss@northwind.example", "Boss")
     acting = registry.signed_in(boss)
     ada = registry.signed_in(registry.ada)
-    with registry.write() as change:
-        user_changes.deactivate(change, ada, boss.id)
+    registry.do(user_changes.deactivate, ada, boss.id)
     with nothing_changes(registry), pytest.raises(GatepassError) as refusal:
         turn_off(registry, acting, grace.id)
     assert refusal.value.reason == "account_deactivated"

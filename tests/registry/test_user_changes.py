@@ -17,19 +17,17 @@ from gatepass.registry.membership import user_changes
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.of_user import left
-from small_registry import NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import NOW, SmallRegistry, nothing_changes
 
 
 def change_role(
     registry: SmallRegistry, actor: Actor, user: str, role: str, if_match: Any = None
 ) -> User:
-    with registry.write() as change:
-        return user_changes.change_role(change, actor, user, role=role, if_match=if_match)
+    return registry.do(user_changes.change_role, actor, user, role=role, if_match=if_match)
 
 
 def deactivate(registry: SmallRegistry, actor: Actor, user: str, **how: Any) -> User:
-    with registry.write() as change:
-        return user_changes.deactivate(change, actor, user, **how)
+    return registry.do(user_changes.deactivate, actor, user, **how)
 
 
 def refused(registry: SmallRegistry, do: Any, *args: Any) -> tuple[str, str | None]:
@@ -69,8 +67,7 @@ def test_an_account_ends_with_all_its_tokens(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     acting = registry.signed_in(bob)
     made = [registry.token(acting, label=f"Token {number}") for number in range(4)]
-    with registry.write() as change:
-        access_tokens.deactivate(change, acting, made[0][0].id)
+    registry.do(access_tokens.deactivate, acting, made[0][0].id)
     mine, mine_text = registry.token(ada)
     registry.now += 1
     ended = deactivate(registry, ada, bob.id)
@@ -139,10 +136,9 @@ def test_the_last_administrator_stays(registry: SmallRegistry) -> None:
     deactivate(registry, ada, grace.id)
     assert refused(registry, deactivate, ada, registry.ada.id)[0] == "last_administrator"
     # Another company's administrators don't count, nor does a role that holds everything too.
-    with registry.write() as change:
-        everything = roles.create(
-            change, ada, catalogue=registry.catalogue, name="Owner", permissions=["*"]
-        )
+    everything = registry.do(
+        roles.create, ada, catalogue=registry.catalogue, name="Owner", permissions=["*"]
+    )
     member(registry, everything.id, "Olga")
     assert refused(registry, change_role, ada, registry.ada.id, everything.id)[0] == (
         "last_administrator"
@@ -197,14 +193,13 @@ def test_whoever_lost_their_role_while_they_waited_changes_nothing(
 def test_what_cannot_be_changed(registry: SmallRegistry) -> None:
     ada, carl = registry.signed_in(registry.ada), registry.signed_in(registry.carl)
     bob = member(registry, "manager")
-    with registry.write() as change:
-        theirs = roles.create(
-            change,
-            carl,
-            catalogue=registry.catalogue,
-            name="Till",
-            permissions=["charges:get"],
-        )
+    theirs = registry.do(
+        roles.create,
+        carl,
+        catalogue=registry.catalogue,
+        name="Till",
+        permissions=["charges:get"],
+    )
     for role in ("emperor", "", theirs.id):
         assert refused(registry, change_role, ada, bob.id, role)[0] == "invalid"
     for nobody in (registry.carl.id, "usr_none", "\0", "\ud800"):
@@ -285,8 +280,7 @@ def test_a_list_is_paged_searched_and_one_companys(registry: SmallRegistry) -> N
     def listed(**how: Any) -> list[str]:
         found, cursor = [], None
         while True:
-            with registry.read() as reading:
-                page = user_search.list_(reading, ada, cursor=cursor, **how)
+            page = registry.ask(user_search.list_, ada, cursor=cursor, **how)
             found += [user.name for user in page.items]
             cursor = page.next
             if cursor is None:
@@ -320,8 +314,7 @@ def test_a_search_looks_through_everyone(
     for number in range(5):
         member(registry, "reporting", f"User {number}".replace(" ", ""))
     ada = registry.signed_in(registry.ada)
-    with registry.read() as reading:
-        found = user_search.list_(reading, ada, q="e", limit=200)
+    found = registry.ask(user_search.list_, ada, q="e", limit=200)
     assert (len(found.items), found.count) == (6, 6)
 
 

@@ -36,7 +36,7 @@ def create_app(node: Node, page_token: str = "") -> ASGIApp:
     dashboard = web.create_app(node, routers, beside=[SAMPLE_API])
     api = sample_api(SampleStore(node.settings.data_dir / FILE_NAME))
     guarded = GatepassMiddleware(
-        # The guard has authenticated every request that gets here.
+        # The guard has admitted every call that gets here.
         HttpBoundary(api, Bodies(), unauthenticated=MOST_BODY_BYTES),
         node.verifier,
         catalogue=node.catalogue,

@@ -1,7 +1,7 @@
-"""Delivers a message to a mail server and reports the outcome.
+"""Sending a mail to a mail server, and reporting the outcome.
 
-Certificates are always verified. A password is never sent unencrypted, except to a server on this
-machine. Only the codes of a server's replies are reported, because the text may quote the mail.
+Certificates are always verified. A password is never sent in the clear, except to a server on this
+machine. Of a server's reply only the codes are passed on, because it may quote what it was sent.
 """
 
 import email.policy
@@ -21,22 +21,22 @@ from gatepass.mail.messages import mail_domain, mailbox
 _log = logging.getLogger("gatepass.mail")
 
 Fate = Literal["delivered", "later", "never", "unknown", "withdrawn", "logged"]
-#: Where mail goes: to a mail server, to the log if there is none, or to a page of the demo.
+#: How mail is sent: to a mail server, to the log if none is configured, or to the demo's mail page.
 PostKind = Literal["server", "log", "page"]
-#: Called when the server is ready for the text; returns the message, or None if it must not be sent
-#: any more. From then on the message's fate is unknown until the server has replied.
+#: Called when the server is ready for the text: the message, or None to withdraw it. From then on
+#: the outcome is unknown until the server has replied.
 Write = Callable[[], EmailMessage | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a delivery.
+    """The outcome of sending a message.
 
     Attributes:
-        fate: ``delivered``; ``later``: not sent, to be retried; ``never``: not sent, not to be
-            retried; ``unknown``: the connection was lost while it was being sent; ``withdrawn``:
-            *write* returned no message; ``logged``: there is no mail server.
-        trouble: what went wrong, in a sentence for the sender.
+        fate: ``delivered``; ``later`` and ``never``: it was not sent, and may be tried again, or
+            not; ``unknown``: the connection was lost while it was being sent; ``withdrawn``: it
+            was not to be sent any more; ``logged``: for want of a mail server.
+        trouble: the error, as a sentence for the sender.
     """
 
     fate: Fate
@@ -44,23 +44,23 @@ class Outcome:
 
 
 class Post(Protocol):
-    """A way to deliver mail.
+    """A way to send mail.
 
     Attributes:
-        kind: where mail goes.
-        name: the destination for the log, without credentials.
+        kind: its destination.
+        name: the same for the log, without credentials.
     """
 
     kind: PostKind
     name: str
 
     def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
-        """Deliver the message that *write* returns. Failures are in the outcome."""
+        """Send what *write* returns. The outcome holds the server's errors."""
         ...
 
 
 class ToLog:
-    """Writes mails to the log, for want of a mail server; the only log lines that have links."""
+    """Writes mail to the log if no mail server is configured. No other log line contains a link."""
 
     kind: PostKind = "log"
     name = "the log"
@@ -82,9 +82,9 @@ class Smtp:
     Args:
         url: ``smtp://user:password@host:port`` (STARTTLS where it is offered; port 587, without a
             user 25) or ``smtps://…`` (TLS from the start; port 465).
-        name: the host name for EHLO.
+        name: our host name in EHLO.
         tls: how certificates are verified.
-        limits: time and size of one conversation.
+        limits: the time and bytes one conversation may take.
     """
 
     kind: PostKind = "server"
@@ -120,24 +120,24 @@ class Smtp:
         return outcome
 
     def _open(self, conversation: Conversation) -> None:
-        """Greet the server, encrypt and sign in.
+        """Connect, encrypt and sign in.
 
         Raises:
-            ConversationFailed: one of them failed.
+            ConversationFailed: one of these failed.
         """
         if self._implicit:
             self._encrypt(conversation)
         try:
-            self._require(conversation.greeting(), 220, "the conversation")
+            self._require(conversation.greeting(), 220, "the connection")
         except ConversationFailed as failure:
             if self._port == 465 and not self._implicit:
                 raise ConversationFailed(f"{failure} {trouble.TLS_FROM_THE_START}") from None
             raise
-        self._require(conversation.greet(self._own_name), 250, "our greeting")
+        self._require(conversation.greet(self._own_name), 250, "the greeting")
         if not self._implicit and "STARTTLS" in conversation.extensions:
-            self._require(conversation.command("STARTTLS"), 220, "the STARTTLS that it offers")
+            self._require(conversation.command("STARTTLS"), 220, "STARTTLS")
             self._encrypt(conversation)
-            self._require(conversation.greet(self._own_name), 250, "our greeting")
+            self._require(conversation.greet(self._own_name), 250, "the greeting")
         if self._user:
             self._sign_in(conversation)
 
@@ -148,7 +148,7 @@ class Smtp:
             raise ConversationFailed(trouble.of_tls(error)) from None
 
     def _sign_in(self, conversation: Conversation) -> None:
-        # A man in the middle can remove STARTTLS from the server's offer.
+        # An attacker in between can strip the STARTTLS offer.
         if not conversation.encrypted and not conversation.is_on_this_machine():
             raise ConversationFailed(trouble.NOT_ENCRYPTED)
         reply = authenticate(conversation, self._user, self._password)
@@ -161,7 +161,7 @@ class Smtp:
 
 
 class _Sending:
-    """One message from MAIL FROM to the reply to its text."""
+    """The transaction of one message, from MAIL FROM to the reply to its text."""
 
     def __init__(self, sender: str, recipient: str, write: Write) -> None:
         self._sender = "@".join(mailbox(sender))
@@ -175,8 +175,8 @@ class _Sending:
         options = " SMTPUTF8 BODY=8BITMIME" if international else ""
         reply = conversation.command(f"MAIL FROM:<{self._sender}>{options}", "MAIL FROM")
         if reply.code != 250:
-            # An operator can fix this, so the mail is retried.
-            return Outcome("later", trouble.of_refusal(reply, "our address as the sender"))
+            # An operator can fix that; then the mail can be sent.
+            return Outcome("later", trouble.of_refusal(reply, "the sender address"))
         reply = conversation.command(f"RCPT TO:<{self._recipient}>", "RCPT TO")
         if reply.code not in (250, 251):
             return _refused(reply, "the address")
