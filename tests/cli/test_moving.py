@@ -31,7 +31,7 @@ Gatepass = Callable[..., Any]
 def test_whoever_decided_by_the_former_state_starts_anew(
     installed: Gatepass, tmp_path: Path
 ) -> None:
-    """What was cached or vouched for is void, and the clock may not fall behind the backup."""
+    """Caches and leases are void, and the clock must not fall behind the backup."""
     installed("export", str(tmp_path / "backup"))
     with opened() as node:
         shared, clock = node.file.shared, Clock()
@@ -138,7 +138,7 @@ def test_on_a_terminal_it_shows_how_far_it_is(installed: Gatepass, tmp_path: Pat
 def test_a_company_that_nobody_can_administer_any_more_gets_an_administrator(
     installed: Gatepass, tmp_path: Path
 ) -> None:
-    """The backup's has left, and whoever came after isn't in it."""
+    """The backup's administrator has left, and the later one isn't in the backup."""
     backup = str(tmp_path / "backup")
     init = ("init", "--company", "ACME", "--email", "eve@acme.example", "--password-stdin")
     installed("export", backup)

@@ -178,7 +178,7 @@ def test_one_who_hangs_during_the_handshake() -> None:
 
 
 def test_what_is_said_before_the_handshake_counts_for_nothing_after_it() -> None:
-    """Whoever stands in between could put replies there, and offers to take passwords."""
+    """A man in the middle could inject replies, and offers to sign in with a password."""
     offer = b"250-hello\r\n250 AUTH PLAIN\r\n"
 
     def script(talk: Talk) -> None:

@@ -206,7 +206,7 @@ def test_others_are_answered_while_one_worker_is_away(common: tuple[World, Super
     assert found[True] >= 90
 
 
-def test_a_second_installation_doesnt_share_the_firsts_port(
+def test_a_second_installation_cant_share_the_port(
     common: tuple[World, Supervisor],
 ) -> None:
     """It would get half of the other's calls."""
@@ -304,7 +304,7 @@ def test_one_port_isnt_two(settings: Settings) -> None:
 @pytest.mark.parametrize(
     "host", ["203.0.113.9", "2001:db8::9"], ids=["an address we don't have", "one by IPv6"]
 )
-def test_an_address_that_cant_be_had_is_one_line(settings: Settings, host: str) -> None:
+def test_an_unusable_address_is_a_one_line_error(settings: Settings, host: str) -> None:
     """Nobody starts who couldn't be reached."""
     with pytest.raises(Misconfigured, match="can't listen on"):
         serve(settings.with_(host=host), CATALOGUE, Clock())

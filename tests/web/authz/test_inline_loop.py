@@ -1,4 +1,4 @@
-"""What waits for nothing is answered on the thread that brings it; the rest goes by the loop."""
+"""Handlers that don't wait run inline on the receiving thread; others continue on the loop."""
 
 import asyncio
 import threading
@@ -26,7 +26,7 @@ def handed_over(handler: Coroutine[Any, Any, None]) -> tuple[int, int]:
     return bringing[0], threading.get_ident()
 
 
-def test_a_decision_is_made_where_it_arrives() -> None:
+def test_a_decision_runs_inline_on_the_receiving_thread() -> None:
     """No hand-over, and nothing is left for the loop to do."""
     seen = []
 
@@ -37,7 +37,7 @@ def test_a_decision_is_made_where_it_arrives() -> None:
     assert seen == [bringing]
 
 
-def test_what_has_to_wait_goes_on_on_the_loop() -> None:
+def test_a_handler_that_waits_continues_on_the_loop() -> None:
     """A body is awaited on the loop's thread, where awaiting works, and what follows runs there."""
     seen = []
 
@@ -50,7 +50,7 @@ def test_what_has_to_wait_goes_on_on_the_loop() -> None:
     assert handed_over(read()) == tuple(seen)
 
 
-def test_any_other_loop_will_do() -> None:
+def test_handlers_run_on_any_other_loop() -> None:
     """The handler doesn't depend on the loop it runs on."""
 
     async def read() -> str:
