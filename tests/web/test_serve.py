@@ -331,10 +331,10 @@ def test_a_file_of_another_users_ends_it(world: World, settings: Settings, tmp_p
 def test_a_worker_that_cant_be_started_now_is_tried_again(
     world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without memory or processes to be had, the supervisor waits; it doesn't fall. And whoever
-    called it has its descriptors and its signal handlers back in the end."""
+    """Out of memory or processes, the supervisor retries instead of failing. In the end its caller
+    has its descriptors and signal handlers back."""
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(serve_module, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(serve_module, "_LONGEST_BACKOFF", 0.05)
     start = subprocess.Popen
     failures = []
 

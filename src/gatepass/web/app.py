@@ -86,7 +86,7 @@ def create_app(
 
 @cache
 def _document(cookie: str) -> dict[str, Any]:
-    # Once, and when somebody asks: it takes as long as everything else at a worker's start.
+    # Generated once, on first use: it takes as long as the rest of a worker's start.
     return openapi_document(api.router, cookie)
 
 
