@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from gatepass.core.networks import InvalidNetwork
@@ -19,6 +19,9 @@ from gatepass.web.pages.widgets.network_rows import joined
 from gatepass.web.pages.widgets.sparkline import sparkline
 from gatepass.web.pages.widgets.sync_status import lease_bar, receipt_row
 from gatepass.web.times import format_time
+
+#: The dashboard's templates.
+PAGES = PackageLoader("gatepass.web.pages")
 
 # The context of every page, unless it is given.
 _DEFAULTS: dict[str, Any] = {"own_search": False, "unconfirmed": False}
@@ -48,9 +51,10 @@ def _with_bits(address: str, bits: str) -> str:
         return ""
 
 
-def _environment_of_pages() -> Environment:
+def page_environment(loader: BaseLoader) -> Environment:
+    """A Jinja environment with what the dashboard's templates use."""
     environment = Environment(
-        loader=PackageLoader("gatepass.web.pages"),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -80,4 +84,4 @@ def _environment_of_pages() -> Environment:
     return environment
 
 
-_environment = _environment_of_pages()
+_environment = page_environment(PAGES)

@@ -10,13 +10,12 @@ from gatepass.core.networks import format_address, parse_network
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, roles
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.verify.http.request_credentials import read_credential
 from gatepass.web.caller import (
-    Refused,
+    NotAdmitted,
     address_of,
     admit,
     caller_of,
-    lines,
+    header_credential,
     node_of,
     unlisted_proxy_of,
 )
@@ -92,7 +91,7 @@ def visiting(request: Request) -> Visitor:
     """The visitor of *request*.
 
     Raises:
-        Refused: the visitor isn't signed in, or may not be from this address; the decision says
+        NotAdmitted: the visitor isn't signed in, or may not be from this address; the decision says
             why.
         Unavailable: the registry can't be read now.
     """
@@ -119,12 +118,12 @@ def require_allowed_address(request: Request) -> None:
     pages that are open to everyone.
 
     Raises:
-        Refused: the address isn't allowed.
+        NotAdmitted: the address isn't allowed.
         Unavailable: the credential can't be checked now.
     """
     decision = admit(request, credential_of(request))
     if decision.reason is Reason.company_address_not_allowed:
-        raise Refused(decision)
+        raise NotAdmitted(decision)
 
 
 def credential_of(request: Request) -> str | Reason:
@@ -133,7 +132,7 @@ def credential_of(request: Request) -> str | Reason:
     Links from other sites send the cookie too, so that they can lead into the dashboard. Requests
     that change something are refused across sites before the credential is read.
     """
-    found = read_credential(lines(request, "authorization"), lines(request, "x-access-token"))
+    found = header_credential(request)
     return (login_cookie(request) or found) if found is Reason.token_missing else found
 
 

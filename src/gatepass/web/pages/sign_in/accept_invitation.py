@@ -9,7 +9,7 @@ from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import roles
 from gatepass.registry.membership import invitation_links
 from gatepass.web.caller import node_of
-from gatepass.web.mail_links import accept_invitation, address_text_of
+from gatepass.web.credentials import accept_invitation, address_text_of
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.sign_in.links import done_page, link_routers, render_open
 from gatepass.web.pages.text.forms import Form

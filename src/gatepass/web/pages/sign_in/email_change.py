@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from gatepass.registry.membership import email_change_links
 from gatepass.web.caller import node_of
-from gatepass.web.mail_links import address_text_of
+from gatepass.web.credentials import address_text_of
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.sign_in.links import done_page, link_routers, render_open
 

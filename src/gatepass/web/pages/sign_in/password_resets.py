@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.authentication import passwords
 from gatepass.registry.membership import password_resets
-from gatepass.web.caller import OurNode, node_of
-from gatepass.web.mail_links import address_text_of, reset_password
+from gatepass.web.caller import CurrentNode, node_of
+from gatepass.web.credentials import address_text_of, reset_password
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.sign_in.links import done_page, link_routers, render_open
 from gatepass.web.pages.text.forms import Form
@@ -28,7 +28,7 @@ def show_request(request: Request) -> Response:
 
 
 @_open.post("/password-resets")
-async def send_request(request: Request, node: OurNode, fields: Form) -> Response:
+async def send_request(request: Request, node: CurrentNode, fields: Form) -> Response:
     """The same answer for every address."""
     email = fields.one("email").strip()[:_LONGEST]
     node.reset_requests.take(email, address_text_of(request))
