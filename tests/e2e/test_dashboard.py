@@ -228,8 +228,8 @@ def test_what_scripts_draw_is_what_the_server_draws(demo: Demo, person: Page) ->
         drawn = network_diagram(network)
         assert drawn is not None
         expect(page.locator(".network-diagram p")).to_have_text(drawn.words)
-        assert page.locator(".bits .kept").get_attribute("d") == drawn.kept
-        assert page.locator(".bits .free").get_attribute("d") == drawn.free
+        assert page.locator(".network-diagram .kept").get_attribute("d") == drawn.kept
+        assert page.locator(".network-diagram .free").get_attribute("d") == drawn.free
     for nonsense in ("300.1.1.1", "01.2.3.4", "1.2.3", "::g", "::ffff:1.2.3.4%eth0", "<b>"):
         page.locator("[data-address]").fill(nonsense)
         expect(page.locator(".network-diagram p")).to_have_count(0)
