@@ -12,6 +12,8 @@ from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import RESUME, Form
 
+_ADDRESS_CONFLICTS = ("email_taken", "invitation_pending")
+
 router = page_router()
 
 
@@ -34,10 +36,7 @@ def send(screen: CurrentScreen, id: str, fields: Form) -> Response:
     except (InvalidInput, TooManyAttempts, Conflict, Unavailable) as error:
         if error.reason == "changed_meanwhile":
             return _page(screen, id, _changed_meanwhile(screen, id, email), email)
-        if isinstance(error, Conflict) and error.reason not in (
-            "email_taken",
-            "invitation_pending",
-        ):
+        if isinstance(error, Conflict) and error.reason not in _ADDRESS_CONFLICTS:
             raise
         state = refused(error, button="Send link", conflict_at="email")
         return _page(screen, id, state, email, etag)
