@@ -15,7 +15,7 @@ from all_routes import page_routes
 from gatepass.registry.actor import Actor
 from gatepass.registry.membership import email_change_links, invitation_links, password_resets
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables
 from installation import PASSWORD, Installation
 from page_reader import Page, Visit

@@ -9,7 +9,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, TooManyAttempts
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords, sessions
-from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
@@ -25,7 +25,7 @@ def ada(registry: SmallRegistry) -> Actor:
 
 def change(registry: SmallRegistry, actor: Actor, **changes: Any) -> int:
     given = {"current": PASSWORD, "new": NEW} | changes
-    own = Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
+    own = Reauthentication(registry.database, registry.encryption_key, lambda: registry.now, HASHER)
     return account.change_password(own, actor, **given).made
 
 

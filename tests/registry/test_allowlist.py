@@ -18,8 +18,9 @@ from gatepass.core.networks import parse_network
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.grants.publishing import published_rules
-from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import TRIAL_MS, Allowlist, Entry
+from gatepass.registry.network_policy import allowlist, allowlist_entries
+from gatepass.registry.network_policy.allowlist import TRIAL_MS
+from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
 from gatepass.registry.storage.database import Database
 from small_registry import ADDRESS, SmallRegistry, nothing_changes
 
@@ -136,7 +137,7 @@ def test_a_list_without_ones_own_address_counts_on_trial_and_falls_back(
     assert registry.reason(token, address=AT_HOME) is Reason.company_address_not_allowed
     assert registry.reason(token, address=ADDRESS) is Reason.allowed
     assert shown(registry) == settled
-    assert allowlist.etag(shown(registry)) == allowlist.etag(settled)
+    assert allowlist_entries.etag(shown(registry)) == allowlist_entries.etag(settled)
     last = registry.events()[-1]
     assert (last.action, last.before) == ("allowlist.trial_started", settled.readable())
     assert last.after == {
@@ -210,19 +211,19 @@ def test_what_republishes_a_companys_rules_keeps_the_trial(registry: SmallRegist
 
 def test_the_second_of_two_people_is_told(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
-    seen = [allowlist.etag(shown(registry))]
+    seen = [allowlist_entries.etag(shown(registry))]
     put(registry, ada, OFFICE, if_match=seen)
     with nothing_changes(registry), pytest.raises(Conflict) as refusal:
         put(registry, ada, if_match=seen)
     assert refusal.value.reason == "changed_meanwhile"
     assert refusal.value.current == shown(registry)
-    seen = [allowlist.etag(shown(registry))]
+    seen = [allowlist_entries.etag(shown(registry))]
     put(registry, ada, Entry(OFFICE.network, "another note"), if_match=seen)
     with pytest.raises(Conflict):
         put(registry, ada, HOME, confirm=True, if_match=seen)
-    seen = [allowlist.etag(shown(registry))]
+    seen = [allowlist_entries.etag(shown(registry))]
     put(registry, ada, HOME, confirm=True, if_match=seen)
-    assert allowlist.etag(shown(registry)) not in seen
+    assert allowlist_entries.etag(shown(registry)) not in seen
 
 
 def test_whoever_was_shut_out_meanwhile_changes_nothing_more(registry: SmallRegistry) -> None:

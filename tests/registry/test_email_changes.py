@@ -17,22 +17,23 @@ from gatepass.core.errors import (
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sign_in
-from gatepass.registry.authentication.reauthentication import Proving
-from gatepass.registry.directory import roles, users
+from gatepass.registry.authentication.reauthentication import Reauthentication
+from gatepass.registry.directory import roles, user_roles, users
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import (
     account,
     email_change_links,
     email_changes,
     invitations,
+    offboarding,
+    operators,
     password_resets,
     pending_email_changes,
-    user_changes,
 )
 from gatepass.registry.membership.email_change_links import LetterWithLink
 from gatepass.registry.membership.pending_email_changes import EmailChange
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage.tables import outgoing_mail
 from gatepass.registry.storage.tables import password_resets as resets
 from gatepass.registry.storage.tables import users as users_table
@@ -57,14 +58,18 @@ def request(registry: SmallRegistry, actor: Actor, user: str, email: str = NEW) 
         return email_changes.request(change, actor, user, email=email)
 
 
-def proving(registry: SmallRegistry) -> Proving:
-    return Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
+def reauthentication(registry: SmallRegistry) -> Reauthentication:
+    return Reauthentication(
+        registry.database, registry.encryption_key, lambda: registry.now, HASHER
+    )
 
 
 def request_own(
     registry: SmallRegistry, actor: Actor, email: str = NEW, password: str = PASSWORD
 ) -> EmailChange:
-    return email_changes.request_own(proving(registry), actor, email=email, password=password).made
+    return email_changes.request_own(
+        reauthentication(registry), actor, email=email, password=password
+    ).made
 
 
 def letter(registry: SmallRegistry, made: EmailChange) -> LetterWithLink | None:
@@ -112,7 +117,7 @@ def signs_in(registry: SmallRegistry, email: str) -> bool:
     try:
         sign_in.sign_in(
             registry.database,
-            registry.sealing,
+            registry.encryption_key,
             email=email,
             password=PASSWORD,
             address=ADDRESS,
@@ -233,9 +238,9 @@ def test_a_colleagues_takes_all_that_their_role_grants(
 def test_only_from_the_version_that_was_seen(
     registry: SmallRegistry, ada: Actor, bob: User
 ) -> None:
-    seen = user_changes.etag(bob)
+    seen = users.etag(bob)
     with registry.write() as change:
-        user_changes.change_role(change, ada, bob.id, role="reporting")
+        user_roles.change_role(change, ada, bob.id, role="reporting")
     with registry.write() as change, pytest.raises(Conflict) as conflict:
         email_changes.request(change, ada, bob.id, email=NEW, if_match=[seen])
     assert conflict.value.reason == "changed_meanwhile"
@@ -301,7 +306,7 @@ def test_a_new_password_ends_a_change_that_waits(
         )
     else:
         account.change_password(
-            proving(registry), acting, current=PASSWORD, new="another harbour lantern"
+            reauthentication(registry), acting, current=PASSWORD, new="another harbour lantern"
         )
     broken(registry, token)
 
@@ -334,7 +339,7 @@ def test_taken_by_somebody_of_the_company(registry: SmallRegistry, ada: Actor, b
     assert refused(lambda: request_own(registry, ada, bob.email)) == "email_taken"
     # A deactivated colleague's is free.
     with registry.write() as change:
-        user_changes.deactivate(change, ada, bob.id)
+        offboarding.deactivate(change, ada, bob.id)
     assert use(registry, link(registry, request_own(registry, ada, bob.email))).email == bob.email
 
 
@@ -391,17 +396,17 @@ def test_fifty_changes_to_one_address_make_one(registry: SmallRegistry, ada: Act
 
 def end(registry: SmallRegistry, user: User) -> None:
     with registry.write() as change:
-        user_changes.deactivate(change, Actor.command_line(), user.id)
+        offboarding.deactivate(change, Actor.command_line(), user.id)
 
 
 def demote(registry: SmallRegistry, user: User) -> None:
     with registry.write() as change:
-        user_changes.change_role(change, Actor.command_line(), user.id, role="customer-service")
+        user_roles.change_role(change, Actor.command_line(), user.id, role="customer-service")
 
 
 def promote_bob(registry: SmallRegistry, bob: User) -> None:
     with registry.write() as change:
-        user_changes.name_operator(change, Actor.command_line(), bob.id, operator=True)
+        operators.name_operator(change, Actor.command_line(), bob.id, operator=True)
 
 
 @pytest.mark.parametrize(
@@ -443,7 +448,7 @@ def test_what_cannot_be_confirmed_any_more_does_not_wait(
     assert (event.actor_kind, event.after) == ("command line", {"email": NEW})
     if what == "user became an operator":
         with registry.write() as change:
-            user_changes.name_operator(change, Actor.command_line(), bob.id, operator=False)
+            operators.name_operator(change, Actor.command_line(), bob.id, operator=False)
         broken(registry, token)
 
 
@@ -453,7 +458,7 @@ def test_an_operator_keeps_the_change_that_they_asked_for(
     made = request_own(registry, ada)
     for operator in (True, False):
         with registry.write() as change:
-            user_changes.name_operator(
+            operators.name_operator(
                 change, Actor.command_line(), registry.ada.id, operator=operator
             )
         assert waiting(registry, registry.ada.id) == made
@@ -467,7 +472,7 @@ def test_never_an_operators_not_even_by_another_operator(
     with nothing_changes(registry):
         assert refused(lambda: request(registry, ada, bob.id)) == "operator_required"
     with registry.write() as change:
-        user_changes.name_operator(change, Actor.command_line(), registry.ada.id, operator=True)
+        operators.name_operator(change, Actor.command_line(), registry.ada.id, operator=True)
     with nothing_changes(registry):
         assert refused(lambda: request(registry, ada, bob.id)) == "operator_required"
 

@@ -26,8 +26,8 @@ from gatepass.registry.membership import (
     account,
     invitation_links,
     invitations,
+    offboarding,
     password_resets,
-    user_changes,
 )
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.tables import users as users_table
@@ -381,7 +381,7 @@ def test_a_deactivated_colleague_can_come_back(registry: SmallRegistry, ada: Act
         assert conflict.value.reason == "email_taken"
         registry.now += 1
         with registry.write() as change:
-            user_changes.deactivate(change, ada, first.id)
+            offboarding.deactivate(change, ada, first.id)
         again = accept(
             registry, link(registry, invite(registry, ada)), password="another harbour lantern"
         )
@@ -404,7 +404,7 @@ def test_the_password_of_whoever_came_back_counts_alone(
 ) -> None:
     first = accept(registry, link(registry, invite(registry, ada)))
     with registry.write() as change:
-        user_changes.deactivate(change, ada, first.id)
+        offboarding.deactivate(change, ada, first.id)
     again = accept(
         registry, link(registry, invite(registry, ada)), password="another harbour lantern"
     )
@@ -413,7 +413,7 @@ def test_the_password_of_whoever_came_back_counts_alone(
         return (
             sign_in.sign_in(
                 registry.database,
-                registry.sealing,
+                registry.encryption_key,
                 email=NEW,
                 password=password,
                 address=ADDRESS,
@@ -434,7 +434,7 @@ def test_the_password_of_whoever_came_back_counts_alone(
     registry.now += 1
     # And an attempt at an account that is over is told to auditors as ever.
     with registry.write() as change:
-        user_changes.deactivate(change, ada, again.id)
+        offboarding.deactivate(change, ada, again.id)
     with pytest.raises(SignInFailed):
         signed_in("another harbour lantern")
     assert len(registry.events(subject=again.id, action="authentication.refused")) == 2

@@ -7,31 +7,31 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
-from gatepass.registry.authentication import totp, totp_policy
+from gatepass.registry.authentication import totp, totp_policy, totp_reset
 from gatepass.registry.authentication.sign_in import sign_in
 from gatepass.registry.directory.users import User
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.storage.tables import companies, recovery_codes, users
 from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
 
 
 def turn_off(registry: SmallRegistry, actor: Actor, user: str) -> User:
     with registry.write() as change:
-        return user_changes.turn_off_second_factor(change, actor, user)
+        return totp_reset.turn_off_second_factor(change, actor, user)
 
 
 def enrol(registry: SmallRegistry, user: User) -> list[str]:
     """Give *user* a second factor; the recovery codes."""
-    registry.sealing.make()
+    registry.encryption_key.create()
     secret = totp.new_secret()
     with registry.write() as change:
-        return totp.put(change, user.id, secret, 0, registry.sealing)
+        return totp.enable(change, user.id, secret, 0, registry.encryption_key)
 
 
 def enter(registry: SmallRegistry, user: User, code: str | None = None) -> str:
     return sign_in(
         registry.database,
-        registry.sealing,
+        registry.encryption_key,
         email=user.email,
         password=PASSWORD,
         code=code,
@@ -119,7 +119,7 @@ def test_who_may_not(registry: SmallRegistry, grace: User) -> None:
     # Nor the last administrator's, whom other changes let through to be told so.
     assert refused(manager, boss.id) == ("permission_missing", "*")
     with registry.write() as change:
-        user_changes.deactivate(change, ada, boss.id)
+        offboarding.deactivate(change, ada, boss.id)
     assert refused(manager, registry.ada.id) == ("permission_missing", "*")
     assert turn_off(registry, manager, grace.id).second_factor is False
 
@@ -130,7 +130,7 @@ def test_whoever_ended_meanwhile_changes_nothing(registry: SmallRegistry, grace:
     acting = registry.signed_in(boss)
     ada = registry.signed_in(registry.ada)
     with registry.write() as change:
-        user_changes.deactivate(change, ada, boss.id)
+        offboarding.deactivate(change, ada, boss.id)
     with nothing_changes(registry), pytest.raises(GatepassError) as refusal:
         turn_off(registry, acting, grace.id)
     assert refusal.value.reason == "account_deactivated"
@@ -155,6 +155,6 @@ def test_the_command_line_helps_the_last_administrator(registry: SmallRegistry) 
 
 def test_a_lost_sealing_key_is_no_hindrance(registry: SmallRegistry, grace: User) -> None:
     enrol(registry, grace)
-    registry.sealing.path.unlink()
+    registry.encryption_key.path.unlink()
     turn_off(registry, registry.signed_in(registry.ada), grace.id)
     assert registry.reason(enter(registry, grace)) is Reason.allowed

@@ -10,7 +10,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.core.networks import Networks, parse_network
 from gatepass.registry.authentication import passwords
-from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.grants.publishing import publish, published_grant, published_rules
 from gatepass.registry.membership import account, password_resets
@@ -242,8 +242,10 @@ def test_a_password_changed_by_other_means_ends_the_links_too(registry: SmallReg
     token = link(registry)
     request(registry)
     ada = registry.signed_in(registry.ada)
-    proving = Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
-    account.change_password(proving, ada, current=PASSWORD, new=NEW)
+    reauthentication = Reauthentication(
+        registry.database, registry.encryption_key, lambda: registry.now, HASHER
+    )
+    account.change_password(reauthentication, ada, current=PASSWORD, new=NEW)
     broken(registry, token)
     with registry.read() as reading:
         states = reading.session.scalars(select(outgoing_mail.c.state)).all()

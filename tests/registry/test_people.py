@@ -12,7 +12,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
-from gatepass.registry.directory import companies, roles, users
+from gatepass.registry.directory import companies, role_records, users
 from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import reauthorize
@@ -131,8 +131,8 @@ def test_the_first_company_is_told_from_later_ones(database: Database) -> None:
 def test_every_company_has_the_built_in_roles_and_its_own(registry: SmallRegistry) -> None:
     _own_role(registry, registry.northwind.id, ["charges:get"])
     with registry.read() as reading:
-        found = roles.of_company(reading, registry.catalogue, registry.northwind.id)
-        others = roles.of_company(reading, registry.catalogue, registry.contoso.id)
+        found = role_records.of_company(reading, registry.catalogue, registry.northwind.id)
+        others = role_records.of_company(reading, registry.catalogue, registry.contoso.id)
         published = published_rules(reading, registry.contoso.id)
     assert list(found) == ["admin", "manager", "customer-service", "reporting", "rol_1"]
     assert [role.built_in for role in found.values()] == [True] * 4 + [False]

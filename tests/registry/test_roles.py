@@ -9,11 +9,11 @@ from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, NotFound
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory import roles
+from gatepass.registry.directory import role_records, roles, user_roles
 from gatepass.registry.directory.published_roles import follow_catalogue
-from gatepass.registry.directory.roles import Role
+from gatepass.registry.directory.role_records import Role
 from gatepass.registry.directory.users import User
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
 from small_registry import CATALOGUE, HOUR, NOW, SmallRegistry, nothing_changes
 
@@ -83,7 +83,7 @@ def test_a_role_is_made_changed_and_deleted(registry: SmallRegistry) -> None:
     assert registry.reason(string) is Reason.allowed, "a role that grows again restores it"
 
     with registry.write() as change:
-        user_changes.change_role(change, ada, bob.id, role="reporting")
+        user_roles.change_role(change, ada, bob.id, role="reporting")
     delete(registry, ada, made.id)
     with pytest.raises(NotFound):
         get(registry, ada, made.id)
@@ -207,7 +207,7 @@ def test_a_role_in_use_is_not_deleted(registry: SmallRegistry) -> None:
     bob = member(registry, made.id)
     assert refused(registry, delete, ada, made.id)[0] == "role_in_use"
     with registry.write() as change:
-        user_changes.deactivate(change, ada, bob.id)
+        offboarding.deactivate(change, ada, bob.id)
     with registry.write() as change:
         change.session.execute(
             insert(tables.invitations),
@@ -230,14 +230,14 @@ def test_a_role_in_use_is_not_deleted(registry: SmallRegistry) -> None:
 def test_who_comes_second_is_told(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     made = create(registry, ada)
-    tag = roles.etag(made)
+    tag = role_records.etag(made)
     modify(registry, ada, made.id, if_match=[tag], name="Counter")
     assert refused(registry, modify, ada, made.id, [tag], name="X")[0] == "changed_meanwhile"
     assert refused(registry, delete, ada, made.id, [tag])[0] == "changed_meanwhile"
     with pytest.raises(Conflict) as conflict:
         delete(registry, ada, made.id, [tag])
     assert conflict.value.current == get(registry, ada, made.id)
-    delete(registry, ada, made.id, [roles.etag(get(registry, ada, made.id))])
+    delete(registry, ada, made.id, [role_records.etag(get(registry, ada, made.id))])
 
 
 def test_a_dropped_permission_permits_nothing_and_keeps_no_role_from_being_edited(
@@ -329,7 +329,7 @@ def test_the_people_of_each_role_are_counted(registry: SmallRegistry) -> None:
     bob = member(registry, "reporting")
     member(registry, "reporting", "Rita")
     with registry.write() as change:
-        user_changes.deactivate(change, ada, bob.id)
+        offboarding.deactivate(change, ada, bob.id)
     with registry.read() as reading:
         assert roles.people(reading, ada) == {"admin": 1, "reporting": 1}
         with pytest.raises(Forbidden):

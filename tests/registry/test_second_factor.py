@@ -22,8 +22,8 @@ from gatepass.core.errors import (
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp, totp_enrolment, totp_policy
-from gatepass.registry.authentication.encryption import SealingKey
-from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.authentication.encryption import EncryptionKey
+from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.authentication.sign_in import SignedIn
 from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
 from gatepass.registry.authentication.totp import STEP_MS, step_of
@@ -48,7 +48,7 @@ def sign_in(registry: SmallRegistry, **changes: Any) -> SignedIn:
     given = {"email": registry.ada.email, "password": PASSWORD} | changes
     return sign_in_to(
         registry.database,
-        registry.sealing,
+        registry.encryption_key,
         address=ADDRESS,
         user_agent=None,
         now=lambda: registry.now,
@@ -58,8 +58,10 @@ def sign_in(registry: SmallRegistry, **changes: Any) -> SignedIn:
     )
 
 
-def proving(registry: SmallRegistry) -> Proving:
-    return Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
+def reauthentication(registry: SmallRegistry) -> Reauthentication:
+    return Reauthentication(
+        registry.database, registry.encryption_key, lambda: registry.now, HASHER
+    )
 
 
 def code_of(registry: SmallRegistry, secret: str, steps: int = 0) -> str:
@@ -72,10 +74,10 @@ class Enrolled:
     def __init__(self, registry: SmallRegistry, user: User) -> None:
         self.registry, self.user = registry, user
         self.actor = registry.signed_in(user)
-        self.proving = proving(registry)
-        self.secret, setup = totp_enrolment.begin(self.proving, self.actor)
+        self.reauthentication = reauthentication(registry)
+        self.secret, setup = totp_enrolment.begin(self.reauthentication, self.actor)
         self.recovery = totp_enrolment.enable(
-            self.proving, self.actor, setup=setup, password=PASSWORD, code=self.code()
+            self.reauthentication, self.actor, setup=setup, password=PASSWORD, code=self.code()
         ).made
 
     def code(self, steps: int = 0) -> str:
@@ -202,7 +204,9 @@ def test_recovery_codes_count_once_each(ada: Enrolled) -> None:
     assert event.after == {"recovery_codes_left": 9}
     assert (event.actor_id, event.subject.id) == (ada.user.id, ada.user.id)
     assert ada.sign_in(f" {second.upper().replace('-', ' ')} ").status == "active"
-    new = totp_enrolment.replace_recovery_codes(ada.proving, ada.actor, code=ada.next_code()).made
+    new = totp_enrolment.replace_recovery_codes(
+        ada.reauthentication, ada.actor, code=ada.next_code()
+    ).made
     assert ada.refused(ada.recovery[2])
     assert ada.sign_in(new[0]).status == "active"
     assert len(ada.registry.events(action="user.recovery_codes_replaced")) == 1
@@ -225,7 +229,7 @@ def test_wrong_codes_are_throttled_like_wrong_passwords(ada: Enrolled) -> None:
     with pytest.raises(TooManyAttempts):
         ada.sign_in(ada.code())
     with pytest.raises(TooManyAttempts):
-        totp_enrolment.replace_recovery_codes(ada.proving, ada.actor, code=ada.code())
+        totp_enrolment.replace_recovery_codes(ada.reauthentication, ada.actor, code=ada.code())
     ada.registry.now += 16 * 60_000
     assert ada.sign_in(ada.code()).status == "active"
 
@@ -234,10 +238,14 @@ def test_a_session_cant_guess_codes_either(ada: Enrolled) -> None:
     with nothing_changes(ada.registry):
         for _ in range(10):
             with pytest.raises(InvalidInput) as refusal:
-                totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code="000000")
+                totp_enrolment.disable(
+                    ada.reauthentication, ada.actor, password=PASSWORD, code="000000"
+                )
             assert refusal.value.errors[0][0] == "code"
         with pytest.raises(TooManyAttempts):
-            totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code="000000")
+            totp_enrolment.disable(
+                ada.reauthentication, ada.actor, password=PASSWORD, code="000000"
+            )
     with pytest.raises(TooManyAttempts):
         ada.sign_in(ada.next_code())
 
@@ -245,7 +253,7 @@ def test_a_session_cant_guess_codes_either(ada: Enrolled) -> None:
 def test_setting_up_takes_a_code_of_the_new_secret_and_the_password(
     registry: SmallRegistry,
 ) -> None:
-    actor, own = registry.signed_in(registry.ada), proving(registry)
+    actor, own = registry.signed_in(registry.ada), reauthentication(registry)
     secret, setup = totp_enrolment.begin(own, actor)
     right = code_of(registry, secret)
 
@@ -279,29 +287,33 @@ def test_setting_up_takes_a_code_of_the_new_secret_and_the_password(
 def test_turning_it_off_takes_password_and_code(ada: Enrolled) -> None:
     code = ada.next_code()
     with pytest.raises(InvalidInput):
-        totp_enrolment.disable(ada.proving, ada.actor, password="wrong", code=code)
-    totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code=code)
+        totp_enrolment.disable(ada.reauthentication, ada.actor, password="wrong", code=code)
+    totp_enrolment.disable(ada.reauthentication, ada.actor, password=PASSWORD, code=code)
     assert ada.sign_in(None).status == "active"
     with ada.registry.read() as reading:
         mine = account.get(reading, ada.actor)
     assert (mine.second_factor, mine.recovery_codes_left) == (False, 0)
     assert len(ada.registry.events(action="user.second_factor_disabled")) == 1
     with pytest.raises(Conflict) as gone:
-        totp_enrolment.replace_recovery_codes(ada.proving, ada.actor, code=code)
+        totp_enrolment.replace_recovery_codes(ada.reauthentication, ada.actor, code=code)
     assert gone.value.reason == "second_factor_missing"
 
 
 def test_a_code_is_good_once_even_if_it_is_turned_off_and_on_between(ada: Enrolled) -> None:
-    secret, setup = totp_enrolment.begin(ada.proving, ada.actor)
+    secret, setup = totp_enrolment.begin(ada.reauthentication, ada.actor)
     code = ada.next_code()
-    totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code=code)
+    totp_enrolment.disable(ada.reauthentication, ada.actor, password=PASSWORD, code=code)
     used = code_of(ada.registry, secret)
     with pytest.raises(InvalidInput) as refusal:
-        totp_enrolment.enable(ada.proving, ada.actor, setup=setup, password=PASSWORD, code=used)
+        totp_enrolment.enable(
+            ada.reauthentication, ada.actor, setup=setup, password=PASSWORD, code=used
+        )
     assert refusal.value.errors[0][0] == "code"
     ada.registry.now += 2 * STEP_MS
     later = code_of(ada.registry, secret)
-    totp_enrolment.enable(ada.proving, ada.actor, setup=setup, password=PASSWORD, code=later)
+    totp_enrolment.enable(
+        ada.reauthentication, ada.actor, setup=setup, password=PASSWORD, code=later
+    )
 
 
 def test_what_anyone_can_send_is_no_alarm_about_the_key(
@@ -309,15 +321,17 @@ def test_what_anyone_can_send_is_no_alarm_about_the_key(
 ) -> None:
     for rubbish in (b"", b"\x01", b"rubbish" * 20, bytes(100)):
         with pytest.raises(InvalidInput):
-            totp_enrolment.secret_of(ada.proving, ada.actor, rubbish)
+            totp_enrolment.secret_of(ada.reauthentication, ada.actor, rubbish)
     assert caplog.records == []
 
 
 def test_a_short_password_suffices_only_with_a_second_factor(ada: Enrolled) -> None:
     short = "vivid-9x"
-    account.change_password(ada.proving, ada.actor, current=PASSWORD, new=short)
+    account.change_password(ada.reauthentication, ada.actor, current=PASSWORD, new=short)
     with pytest.raises(InvalidInput) as refusal:
-        totp_enrolment.disable(ada.proving, ada.actor, password=short, code=ada.next_code())
+        totp_enrolment.disable(
+            ada.reauthentication, ada.actor, password=short, code=ada.next_code()
+        )
     assert refusal.value.errors[0][0] == "current_password"
     assert sign_in(ada.registry, password=short, code=ada.next_code())[0].status == "active"
 
@@ -326,15 +340,15 @@ def test_an_access_token_has_no_second_factor(registry: SmallRegistry, ada: Enro
     made, _ = registry.token(ada.actor)
     token = registry.with_token(made)
     attempts: list[Callable[[Actor], Any]] = [
-        lambda actor: totp_enrolment.begin(ada.proving, actor),
+        lambda actor: totp_enrolment.begin(ada.reauthentication, actor),
         lambda actor: totp_enrolment.enable(
-            ada.proving, actor, setup=b"", password=PASSWORD, code=""
+            ada.reauthentication, actor, setup=b"", password=PASSWORD, code=""
         ),
         lambda actor: totp_enrolment.replace_recovery_codes(
-            ada.proving, actor, code=ada.recovery[0]
+            ada.reauthentication, actor, code=ada.recovery[0]
         ),
         lambda actor: totp_enrolment.disable(
-            ada.proving, actor, password=PASSWORD, code=ada.recovery[0]
+            ada.reauthentication, actor, password=PASSWORD, code=ada.recovery[0]
         ),
     ]
     with nothing_changes(registry):
@@ -360,7 +374,7 @@ def test_the_database_holds_neither_secret_nor_codes(ada: Enrolled) -> None:
             for row in reading.session.execute(text(f'SELECT * FROM "{name}"'))
             for value in row
         )
-    key = ada.registry.sealing.path.read_bytes().strip()
+    key = ada.registry.encryption_key.path.read_bytes().strip()
     plain = [code.replace("-", "") for code in ada.recovery]
     for secret in (ada.secret, *ada.recovery, *plain, key.decode(), PASSWORD):
         assert secret.encode() not in dump
@@ -413,12 +427,12 @@ def test_another_key_is_an_outage_and_never_no_second_factor(
     registry: SmallRegistry, ada: Enrolled, tmp_path: Path
 ) -> None:
     """As on a second node that was set up without the first one's file."""
-    for key in (SealingKey(tmp_path / "none"), SealingKey(tmp_path / "other")):
+    for key in (EncryptionKey(tmp_path / "none"), EncryptionKey(tmp_path / "other")):
         if key.path.name == "other":
             key.make()
-        registry.sealing = key
+        registry.encryption_key = key
         code = ada.next_code()
-        with pytest.raises(Unavailable, match="sealing key"):
+        with pytest.raises(Unavailable, match="encryption key"):
             ada.sign_in(code)
         # Only whoever has the password learns of it.
         with pytest.raises(SignInFailed):
@@ -426,7 +440,7 @@ def test_another_key_is_an_outage_and_never_no_second_factor(
         assert ada.refused(None)
         carl = registry.signed_in(registry.carl)
         with pytest.raises(Unavailable):
-            totp_enrolment.begin(proving(registry), carl)
+            totp_enrolment.begin(reauthentication(registry), carl)
         assert not (tmp_path / "none").exists()
         # Recovery codes need no key: they are the way back when it is lost.
         assert ada.sign_in(ada.recovery.pop()).status == "active"
@@ -437,7 +451,9 @@ def test_a_key_that_appeared_meanwhile_is_found_out(
 ) -> None:
     """Two nodes begin with a key each; the second to finish is refused."""
     actor = registry.signed_in(registry.carl)
-    other = Proving(registry.database, SealingKey(tmp_path / "other"), lambda: registry.now, HASHER)
+    other = Reauthentication(
+        registry.database, EncryptionKey(tmp_path / "other"), lambda: registry.now, HASHER
+    )
     secret, setup = totp_enrolment.begin(other, actor)
     Enrolled(registry, registry.ada)
     with pytest.raises(Unavailable):
@@ -448,21 +464,21 @@ def test_a_key_that_appeared_meanwhile_is_found_out(
 
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "sealing-key"
-    at_once(8, SealingKey(path).make)
+    at_once(8, EncryptionKey(path).create)
     assert [each.name for each in tmp_path.iterdir()] == ["sealing-key"]
     assert path.stat().st_mode & 0o777 == 0o600
     key = path.read_text()
-    SealingKey(path).make()
+    EncryptionKey(path).create()
     assert path.read_text() == key
-    assert key.strip() not in repr(SealingKey(path))
-    sealed = SealingKey(path).seal(b"secret", owner="usr_1")
-    assert SealingKey(path).open(sealed, owner="usr_1") == b"secret"
+    assert key.strip() not in repr(EncryptionKey(path))
+    sealed = EncryptionKey(path).encrypt(b"secret", owner="usr_1")
+    assert EncryptionKey(path).decrypt(sealed, owner="usr_1") == b"secret"
     for content in ("", "zz", "00" * 31, "ü" * 64):
         path.write_text(content)
         with pytest.raises(Unavailable):
-            SealingKey(path).open(sealed, owner="usr_1")
+            EncryptionKey(path).decrypt(sealed, owner="usr_1")
     with pytest.raises(Misconfigured):
-        SealingKey(tmp_path / "no" / "where").make()
+        EncryptionKey(tmp_path / "no" / "where").create()
 
 
 def test_a_company_can_require_it_of_everyone(registry: SmallRegistry, ada: Enrolled) -> None:
@@ -498,7 +514,9 @@ def test_a_company_can_require_it_of_everyone(registry: SmallRegistry, ada: Enro
     carl = registry.signed_in(registry.carl)
     assert [lacking(each) for each in (ada.actor, bob, carl)] == [False, True, False]
     with pytest.raises(Conflict) as kept:
-        totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code=ada.next_code())
+        totp_enrolment.disable(
+            ada.reauthentication, ada.actor, password=PASSWORD, code=ada.next_code()
+        )
     assert kept.value.reason == "second_factor_required"
     require(grace, wanted=False)
     assert not lacking(bob)

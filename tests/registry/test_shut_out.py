@@ -8,8 +8,8 @@ from sqlalchemy import insert, text, update
 from gatepass.core.errors import Forbidden, InvalidInput, NotFound
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist_impact
-from gatepass.registry.network_policy.allowlist import Entry
-from gatepass.registry.network_policy.allowlist_impact import ShutOut
+from gatepass.registry.network_policy.allowlist_entries import Entry
+from gatepass.registry.network_policy.allowlist_impact import AllowlistImpact
 from gatepass.registry.storage.tables import token_use, token_use_addresses, users
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import AccessToken
@@ -20,7 +20,7 @@ OFFICE = Entry("198.51.100.0/24", "Office")
 ELSEWHERE = "203.0.113.9"
 
 
-def preview(registry: SmallRegistry, actor: Actor, *entries: Entry) -> ShutOut:
+def preview(registry: SmallRegistry, actor: Actor, *entries: Entry) -> AllowlistImpact:
     with registry.read() as reading:
         return allowlist_impact.preview(reading, actor, registry.northwind.id, entries)
 

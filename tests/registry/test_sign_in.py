@@ -21,7 +21,7 @@ from gatepass.registry.authentication.sign_in import SignedIn
 from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables
 from small_registry import (
     ADDRESS,
@@ -48,7 +48,7 @@ def sign_in(registry: SmallRegistry, **changes: Any) -> SignedIn:
     }
     return sign_in_to(
         registry.database,
-        registry.sealing,
+        registry.encryption_key,
         **(given | changes),
         now=lambda: registry.now,
         lifetime_ms=3 * HOUR,

@@ -10,10 +10,10 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, GatepassError, InvalidInput, NotFound
 from gatepass.core.grants import Holder
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory import roles, user_search
+from gatepass.registry.directory import roles, user_roles, user_search, users
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import publish
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.of_user import left
@@ -24,12 +24,12 @@ def change_role(
     registry: SmallRegistry, actor: Actor, user: str, role: str, if_match: Any = None
 ) -> User:
     with registry.write() as change:
-        return user_changes.change_role(change, actor, user, role=role, if_match=if_match)
+        return user_roles.change_role(change, actor, user, role=role, if_match=if_match)
 
 
 def deactivate(registry: SmallRegistry, actor: Actor, user: str, **how: Any) -> User:
     with registry.write() as change:
-        return user_changes.deactivate(change, actor, user, **how)
+        return offboarding.deactivate(change, actor, user, **how)
 
 
 def refused(registry: SmallRegistry, do: Any, *args: Any) -> tuple[str, str | None]:
@@ -218,7 +218,7 @@ def test_what_cannot_be_changed(registry: SmallRegistry) -> None:
 
 def test_who_comes_second_is_told(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
-    tag = user_changes.etag(bob)
+    tag = users.etag(bob)
     with registry.write() as change:
         change.session.execute(update(tables.users).values(last_sign_in_at=NOW))
     changed = change_role(registry, ada, bob.id, "reporting", [tag])

@@ -11,7 +11,7 @@ from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import search
 from gatepass.registry.directory import verifier_keys
 from gatepass.registry.grants.publishing import published_grant
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import operators
 from small_registry import NOW, SmallRegistry, nothing_changes
 
 
@@ -41,7 +41,7 @@ def test_they_are_for_operators(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     olga = registry.user(registry.northwind, "olga@northwind.example", "Olga Operator")
     with registry.write() as change:
-        user_changes.name_operator(change, Actor.command_line(), olga.id, operator=True)
+        operators.name_operator(change, Actor.command_line(), olga.id, operator=True)
     operator = registry.signed_in(olga)
     with registry.write() as change:
         key, _ = verifier_keys.create(change, operator, label="nginx")

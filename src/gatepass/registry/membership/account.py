@@ -14,7 +14,7 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import passwords, sessions, totp_policy
 from gatepass.registry.authentication import totp as second_factor
-from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.directory import companies
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.input.text import read_label
@@ -88,23 +88,25 @@ def rename(change: Change, actor: Actor, name: str, *, former: str | None = None
     _record(change, actor, "renamed", row, name, before={"name": row.name}, after={"name": name})
 
 
-def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -> Committed[int]:
+def change_password(
+    reauthentication: Reauthentication, actor: Actor, *, current: str, new: str
+) -> Committed[int]:
     """Change one's own password, which ends all other sign-ins; how many those were.
 
     Whoever else knows the former password may have signed in with it, or have had a link sent to
     an address of theirs.
 
     Raises:
-        Forbidden, TooManyAttempts, Conflict, Unavailable: as ``Proving.proven`` says.
+        Forbidden, TooManyAttempts, Conflict, Unavailable: as ``Reauthentication.change`` says.
         InvalidInput: for ``current_password``, or for ``password``, the new one.
     """
     actor.require_user()
-    with proving.database.read(proving.now()) as reading:
+    with reauthentication.database.read(reauthentication.now()) as reading:
         row = _row(reading, actor)
         _check_rules(reading, row, new)
     # Before hashing: else wrong passwords would keep the processors busy for as long as one likes.
-    proving.begin(row, actor)
-    kept = passwords.hash(new, hasher=proving.hasher)
+    reauthentication.begin(row, actor)
+    kept = passwords.hash(new, hasher=reauthentication.hasher)
 
     def make(change: Change, actor: Actor, row: Row[Any]) -> int:
         # The second factor that let a short one pass may be gone by now.
@@ -117,7 +119,7 @@ def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -
         _record(change, actor, "password_changed", row, row.name, after=after)
         return ended
 
-    return proving.proven(actor, make, password=current)
+    return reauthentication.change(actor, make, password=current)
 
 
 def _row(reading: Reading, actor: Actor) -> Row[Any]:

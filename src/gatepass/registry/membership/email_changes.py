@@ -15,12 +15,12 @@ from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, InvalidInput, OperatorEmailForbidden, TooManyAttempts
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication.reauthentication import Proving
-from gatepass.registry.directory import user_search, users
+from gatepass.registry.authentication.reauthentication import Reauthentication
+from gatepass.registry.directory import user_privileges, user_search, users
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.input.emails import read_email
-from gatepass.registry.membership import invitations, outbox, user_changes
+from gatepass.registry.membership import invitations, outbox
 from gatepass.registry.membership.pending_email_changes import (
     EmailChange,
     end_pending,
@@ -43,7 +43,7 @@ _HOUR_MS = 3_600_000
 
 
 def request_own(
-    proving: Proving, actor: Actor, *, email: str, password: str
+    reauthentication: Reauthentication, actor: Actor, *, email: str, password: str
 ) -> Committed[EmailChange]:
     """Have one's own address changed, once the link that is mailed to the new one was used.
 
@@ -66,7 +66,7 @@ def request_own(
     def begin(write: Write, actor: Actor, row: Row[Any]) -> EmailChange:
         return _begin(write, actor, users.user_of(row), email)
 
-    return proving.proven(actor, begin, password=password)
+    return reauthentication.change(actor, begin, password=password)
 
 
 def request(
@@ -82,7 +82,7 @@ def request(
     A change that waits already ends.
 
     Args:
-        if_match: the versions (``user_changes.etag``) it may be changed from; None is any.
+        if_match: the versions (``users.etag``) it may be changed from; None is any.
 
     Raises:
         Forbidden: ``signed_in_user_required``; without ``users:manage``, or without something that
@@ -96,7 +96,7 @@ def request(
     """
     actor = acting(change, actor, "users:manage", person=True)
     user = changeable(change, actor, user_id)
-    user_changes.require_unchanged(user, if_match)
+    users.require_unchanged(user, if_match)
     return _begin(change, actor, user, read_email("email", email))
 
 
@@ -115,7 +115,7 @@ def changeable(reading: Reading, actor: Actor, user_id: str) -> User:
             reason="own_email",
             current=user,
         )
-    user_changes.require_not_above(reading, actor, user)
+    user_privileges.require_not_above(reading, actor, user)
     if user.operator:
         # Not even by another operator: who has the mailbox can set a new password.
         raise OperatorEmailForbidden(
