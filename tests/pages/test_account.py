@@ -71,7 +71,7 @@ def test_a_name_that_is_none_is_said_beside_the_field(ada: Visit) -> None:
     form = ada.get("/account").form("/account")
     page = ada.send("/account", form.filled(name="x" * 101, do="save"))
     assert page.answer.status_code == 422
-    assert "From 1 to 100 characters." in page.text
+    assert "Must have 1 to 100 characters." in page.text
     assert page.form("/account").one("name") == "x" * 101
 
 
@@ -92,9 +92,9 @@ def test_a_changed_password_ends_the_other_sign_ins(
     ("current", "new", "words"),
     [
         ("wrong", NEW, "This isn't your current password."),
-        (PASSWORD, "fourteen signs", "From 15 to 256 characters."),
+        (PASSWORD, "fourteen signs", "Must have 15 to 256 characters."),
         (PASSWORD, "never cut 38 " * 23, "Must have at most 256 characters."),
-        (PASSWORD, "the analytical engines", "It must not contain the company's name."),
+        (PASSWORD, "the analytical engines", "Must not contain the company's name."),
     ],
 )
 def test_a_password_that_is_refused(ada: Visit, current: str, new: str, words: str) -> None:

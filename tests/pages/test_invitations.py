@@ -71,7 +71,7 @@ def test_from_the_form_to_an_account(
     assert "Ada Lovelace invited you, with the role Reporting" in page.text
     wrong = stranger.send(path, {"name": "", "password": "short"})
     assert wrong.answer.status_code == 422
-    assert "From 15 to 256 characters." in wrong.text
+    assert "Must have 15 to 256 characters." in wrong.text
     assert 'value="short"' not in wrong.html
     accepted = stranger.send(path, {"name": "Nell", "password": PASSWORD}, follow=True)
     assert "Your account is ready" in accepted.text
@@ -135,8 +135,8 @@ def test_resending_and_deactivating(
 
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(ada: Visit) -> None:
     for email, role, status, problem in (
-        ("nobody", "reporting", 422, "This is not an e-mail address."),
-        (NEW, "", 422, "There is no such role."),
+        ("nobody", "reporting", 422, "Must be an e-mail address such as"),
+        (NEW, "", 422, "Must be the id of a role."),
         ("ADA@example.com", "reporting", 409, "ADA@example.com has an account already."),
     ):
         page = invite(ada, email, role)

@@ -166,7 +166,7 @@ def _of_kind(kind: str | None) -> Collection[str] | None:
     if kind is None:
         return None
     if kind not in KINDS:
-        raise InvalidInput([("kind", f"This is one of {', '.join(KINDS)}.")])
+        raise InvalidInput([("kind", f"Must be one of {', '.join(KINDS)}.")])
     return KINDS[kind].actions
 
 
@@ -176,5 +176,5 @@ def _storable(values: Collection[str] | None) -> list[str] | None:
 
 def _number(after: Cursor) -> int:
     if not after.id.isdecimal() or len(after.id) > 18:
-        raise InvalidInput([("cursor", "This cursor is of another list.")])
+        raise InvalidInput([("cursor", "Must be a cursor of this list.")])
     return int(after.id)

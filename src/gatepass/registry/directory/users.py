@@ -99,7 +99,7 @@ def require_grantable(reading: Reading, actor: Actor, company: str, role: str) -
     """
     roles = published_rules(reading, company).roles
     if role not in roles:
-        raise InvalidInput([("role", "There is no such role.")])
+        raise InvalidInput([("role", "Must be the id of a role.")])
     actor.require_held(roles[role])
 
 

@@ -32,9 +32,9 @@ class Problems:
 def label_problem(value: object, *, longest: int = LONGEST_LABEL) -> str | None:
     """What is wrong with a label or name, in a sentence; None if it is good."""
     if not isinstance(value, str):
-        return "This is text."
+        return "Must be text."
     if not 1 <= len(value) <= longest:
-        return f"From 1 to {longest} characters."
+        return f"Must have 1 to {longest} characters."
     if not storable(value):
         return "Must not have control characters or line separators."
     if not has_visible(value):
@@ -65,10 +65,10 @@ def read_label(field: str, value: str) -> str:
 def read_items(field: str, value: object, most: int, problems: Problems) -> list[object]:
     """The items of a list of at most *most*; none, and a problem noted, if it isn't one."""
     if not isinstance(value, list | tuple):
-        problems.add(field, "This is a list.")
+        problems.add(field, "Must be a list.")
         return []
     if len(value) > most:
-        problems.add(field, f"At most {most}.")
+        problems.add(field, f"Must have at most {most} entries.")
         return []
     return list(value)
 

@@ -57,7 +57,7 @@ def sqlite_path(url: str) -> Path:
     database = url.removeprefix("sqlite:///")
     if database == url or not os.path.isabs(database):
         raise Misconfigured(
-            "GATEPASS_DATABASE_URL can't be read: for SQLite it names a file, as in "
+            "GATEPASS_DATABASE_URL: for SQLite it must name a file, as in "
             "sqlite:////var/lib/gatepass/gatepass.db"
         )
     return Path(database)
@@ -100,9 +100,7 @@ def postgresql_engine(url: str) -> Engine:
         Misconfigured: the URL can't be read. The message doesn't repeat it: it may hold a password.
     """
     if not url.startswith(("postgresql://", "postgres://")):
-        raise Misconfigured(
-            "GATEPASS_DATABASE_URL can't be read: it begins with sqlite:/// or postgresql://"
-        )
+        raise Misconfigured("GATEPASS_DATABASE_URL: must begin with sqlite:/// or postgresql://")
     try:
         given = conninfo_to_dict(url)
         # Else it would be found out by the first connection, as a fault of the program's.
@@ -111,8 +109,7 @@ def postgresql_engine(url: str) -> Engine:
         given = {}
     if not given:
         raise Misconfigured(
-            "GATEPASS_DATABASE_URL can't be read: it has a parameter or a spelling that PostgreSQL "
-            "doesn't know"
+            "GATEPASS_DATABASE_URL: must have only parameters and spellings that PostgreSQL knows"
         )
     engine = create_engine(
         "postgresql+psycopg://",

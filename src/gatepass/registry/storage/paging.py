@@ -74,9 +74,7 @@ def read_cursor(text: str | None) -> Cursor | None:
         if not isinstance(identifier, str) or not identifier.isascii() or "\0" in identifier:
             raise ValueError("not ours")
     except (ValueError, TypeError, RecursionError, binascii.Error):
-        raise InvalidInput(
-            [("cursor", "This is not a cursor that a list has handed out.")]
-        ) from None
+        raise InvalidInput([("cursor", "Must be a cursor that a list has returned.")]) from None
     return cursor
 
 
@@ -104,7 +102,7 @@ def read_limit(limit: int | None) -> int:
     if limit is None:
         return DEFAULT_PAGE
     if type(limit) is not int or not 1 <= limit <= LARGEST_PAGE:
-        raise InvalidInput([("limit", f"A whole number from 1 to {LARGEST_PAGE}.")])
+        raise InvalidInput([("limit", f"Must be a whole number from 1 to {LARGEST_PAGE}.")])
     return limit
 
 

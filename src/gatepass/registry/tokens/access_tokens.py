@@ -72,7 +72,9 @@ def create(
     """
     actor = acting(change, actor, "access-tokens:create", person=True)
     if actor.user is None or actor.company is None:
-        raise Forbidden("A token is a user's own.", reason="signed_in_user_required")
+        raise Forbidden(
+            "Only a signed-in user can create an access token.", reason="signed_in_user_required"
+        )
     if form_id is not None:
         _require_fresh_form(change, actor.user, form_id)
     now = change.now
@@ -246,7 +248,7 @@ def _token(reading: Reading, row: Row[Any]) -> AccessToken:
 
 def _require_fresh_form(reading: Reading, user: str, form_id: str) -> None:
     if not 1 <= len(form_id) <= _LONGEST_FORM_ID or not storable(form_id):
-        raise InvalidInput([("form_id", "This is not a form that we have shown.")])
+        raise InvalidInput([("form_id", "Must be the id of a form from this installation.")])
     made = reading.session.execute(
         select(access_tokens.c.id).where(
             access_tokens.c.created_by == user, access_tokens.c.form_id == form_id

@@ -34,7 +34,7 @@ def read(
     """
     problems = Problems()
     if kind not in KINDS:
-        problems.add("kind", 'This is "api" or "ui".')
+        problems.add("kind", 'Must be "api" or "ui".')
     readers: dict[str, Callable[[object], object]] = {
         "label": lambda value: _label(value, problems),
         "permissions": lambda value: read_permissions(value, catalogue, problems, of_role=False),
@@ -46,7 +46,7 @@ def read(
     for field, value in given.items():
         reader = readers.get(field)
         if reader is None:
-            problems.add(field, "This can't be set.")
+            problems.add(field, "Must be left out: it can't be set.")
         else:
             found[field] = reader(value)
     problems.settle()
@@ -74,7 +74,7 @@ def _domains(value: object, kind: object, problems: Problems) -> list[str]:
     found: dict[str, None] = {}
     items = read_items("domains", value, MOST_DOMAINS, problems)
     if items and kind == "api":
-        problems.add("domains", "Only a token for UI access is limited to domains.")
+        problems.add("domains", "Must be empty, unless the token is for UI access.")
         return []
     for number, text in enumerate(items):
         try:
@@ -88,11 +88,11 @@ def _expiry(value: object, now: int, problems: Problems) -> int | None:
     if value is None:
         return None
     if type(value) is not int:
-        problems.add("expires_at", "This is a time.")
+        problems.add("expires_at", "Must be a time.")
     elif value <= now:
-        problems.add("expires_at", "This lies in the past.")
+        problems.add("expires_at", "Must be in the future.")
     elif value > LATEST_EXPIRY:
-        problems.add("expires_at", "At most the end of the year 9999.")
+        problems.add("expires_at", "Must be before the year 10000.")
     else:
         return value
     return None

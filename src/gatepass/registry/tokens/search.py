@@ -101,18 +101,18 @@ def _filters(
             "deactivated": table.deactivated_at.is_not(None),
         }
         if status not in by_status:
-            raise InvalidInput([("status", "This is active, expired or deactivated.")])
+            raise InvalidInput([("status", "Must be active, expired or deactivated.")])
         wanted.append(by_status[status])
     if permission is not None:
         if not (is_permission(permission) or is_wildcard(permission)):
-            raise InvalidInput([("permission", "A permission is written resource:action.")])
+            raise InvalidInput([("permission", "Must be a permission such as charges:create.")])
         # A JSON list of names without quotes in them: a name in quotes is found as a whole only.
         stored = type_coerce(table.permissions, Text)
         names = {permission, resource_wildcard(permission)}
         wanted.append(or_(*(contains(reading, stored, f'"{name}"') for name in sorted(names))))
     if kind is not None:
         if kind not in KINDS:
-            raise InvalidInput([("kind", "This is api or ui.")])
+            raise InvalidInput([("kind", "Must be api or ui.")])
         wanted.append(table.kind == kind)
     return wanted
 

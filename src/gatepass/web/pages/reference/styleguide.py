@@ -205,8 +205,8 @@ def _form() -> TokenForm:
         networks=[("203.0.113.77", "24"), ("2001:db8:40::", "48"), ("300.1.2.3", "")],
         domains=["shop.example.com", "https://shop.example.com/"],
         errors={
-            "label": "From 1 to 100 characters.",
-            "networks.2": "This is not an IP address. Write it like 203.0.113.0 or 2001:db8::.",
-            "domains.1": "Leave out https:// and the path: shop.example.com is enough.",
+            "label": "Must have 1 to 100 characters.",
+            "networks.2": "Must be an IP address such as 203.0.113.0 or 2001:db8::.",
+            "domains.1": "Must have no https:// and no path, like shop.example.com.",
         },
     )
