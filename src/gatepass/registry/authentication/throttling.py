@@ -20,8 +20,7 @@ from sqlalchemy import delete, exists, func, insert, or_, select
 
 from gatepass.core.errors import NotFound, TooManyAttempts
 from gatepass.core.networks import format_address, parse_address
-from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.audit import log
+from gatepass.registry.actor import Actor
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.input.emails import fold_email
@@ -184,9 +183,7 @@ def unlock(write: Write, actor: Actor, email: str) -> User:
     if user is None:
         raise NotFound("There is no such user.")
     clear(write, user.email)
-    log.record(
-        write, actor, "user.unlocked", Subject("user", user.id, user.name), company=user.company
-    )
+    users.record(write, actor, "unlocked", user)
     return user
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import pyotp
 from sqlalchemy import Row, delete, func, insert, select, update
 
-from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.audit import log
+from gatepass.registry.actor import Actor
 from gatepass.registry.authentication.encryption import EncryptionKey
+from gatepass.registry.directory.users import record, user_of
 from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.tables import recovery_codes, users
 
@@ -110,14 +110,8 @@ def use(write: Write, actor: Actor, user: Row[Any], proof: Proof) -> None:
             .where(recovery_codes.c.user_id == user.id, recovery_codes.c.digest == proof.recovery)
             .values(used_at=write.now)
         )
-        log.record(
-            write,
-            actor,
-            "user.recovery_code_used",
-            Subject("user", user.id, user.name),
-            company=user.company_id,
-            after={"recovery_codes_left": recovery_codes_left(write, user.id)},
-        )
+        after = {"recovery_codes_left": recovery_codes_left(write, user.id)}
+        record(write, actor, "recovery_code_used", user_of(user), after=after)
 
 
 def ensure_key(reading: Reading, key: EncryptionKey) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 from sqlalchemy import Row
 
 from gatepass.core.errors import Conflict, InvalidInput
-from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.audit import log
+from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords, totp, totp_policy
 from gatepass.registry.authentication.reauthentication import Reauthentication, WrongCode
+from gatepass.registry.directory.users import record, user_of
 from gatepass.registry.storage.database import Committed, Write
 
 _OWNER = "setup:"
@@ -79,7 +79,7 @@ def enable(
         if step is None:
             raise WrongCode
         codes = totp.enable(write, row.id, secret, step, reauthentication.encryption_key)
-        _record(write, actor, "second_factor_enabled", row)
+        record(write, actor, "second_factor_enabled", user_of(row))
         return codes
 
     return reauthentication.change(actor, make, password=password)
@@ -91,12 +91,13 @@ def replace_recovery_codes(
     """Replace the recovery codes. The new ones are returned only here.
 
     Raises:
-        Forbidden, InvalidInput, TooManyAttempts, Conflict, Unavailable: as ``Reauthentication.change`` says.
+        Forbidden, InvalidInput, TooManyAttempts, Conflict, Unavailable: as
+            ``Reauthentication.change`` says.
     """
 
     def make(write: Write, actor: Actor, row: Row[Any]) -> list[str]:
         codes = totp.replace_recovery_codes(write, row.id)
-        _record(write, actor, "recovery_codes_replaced", row)
+        record(write, actor, "recovery_codes_replaced", user_of(row))
         return codes
 
     return reauthentication.change(actor, make, code=code)
@@ -126,11 +127,6 @@ def disable(reauthentication: Reauthentication, actor: Actor, *, password: str, 
             )
             raise InvalidInput([("current_password", sentence)])
         totp.remove(write, row.id)
-        _record(write, actor, "second_factor_disabled", row)
+        record(write, actor, "second_factor_disabled", user_of(row))
 
     return reauthentication.change(actor, make, password=password, code=code).confirmed
-
-
-def _record(write: Write, actor: Actor, what: str, row: Row[Any]) -> None:
-    subject = Subject("user", row.id, row.name)
-    log.record(write, actor, f"user.{what}", subject, company=row.company_id)
