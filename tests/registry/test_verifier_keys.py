@@ -1,4 +1,4 @@
-"""Verifier keys: made and ended by operators alone, and no company's business."""
+"""Verifier keys: created and deactivated by operators only, and outside all companies."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from gatepass.registry.membership import operators
 from small_registry import NOW, SmallRegistry, nothing_changes
 
 
-def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> None:
+def test_a_key_is_created_shown_once_and_deactivated_at_once(registry: SmallRegistry) -> None:
     root = Actor.command_line()
     with registry.write() as change:
         key, text = verifier_keys.create(change, root, label="nginx")
@@ -37,7 +37,7 @@ def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> 
     assert text[21:53] not in repr(registry.events())
 
 
-def test_they_are_for_operators(registry: SmallRegistry) -> None:
+def test_only_operators_manage_keys(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     olga = registry.user(registry.northwind, "olga@northwind.example", "Olga Operator")
     with registry.write() as change:

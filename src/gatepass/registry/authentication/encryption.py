@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gatepass.core.errors import Misconfigured, Unavailable
-from gatepass.registry.storage.directories import sync_directory
+from gatepass.registry.storage.fsync import fsync
 
 FILE_NAME = "sealing-key"
 
@@ -108,7 +108,7 @@ class EncryptionKey:
                 # Linking is atomic and never replaces a key that another process created first.
                 with suppress(FileExistsError):
                     os.link(made, self.path)
-                sync_directory(self.path.parent)
+                fsync(self.path.parent)
             finally:
                 os.unlink(made)
         except OSError as error:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 WRONG_PASSWORD = "This isn't your current password."  # noqa: S105 - a sentence
 WRONG_CODE = (
-    "This code doesn't count. Each code is good once; wait for the next, or use a recovery code."
+    "This code is wrong or was already used. Wait for the next one, or use a recovery code."
 )
 
 

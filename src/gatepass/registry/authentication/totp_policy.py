@@ -56,14 +56,9 @@ def require_of_everyone(
         .where(tables.companies.c.id == company.id)
         .values(second_factor_required=wanted)
     )
-    companies.record(
-        change,
-        actor,
-        "modified",
-        company,
-        {"second_factor_required": wanted},
-        before={"second_factor_required": company.second_factor_required},
-    )
+    before = {"second_factor_required": company.second_factor_required}
+    after = {"second_factor_required": wanted}
+    companies.record(change, actor, "modified", company, before=before, after=after)
     return replace(company, second_factor_required=wanted)
 
 

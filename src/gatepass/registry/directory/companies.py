@@ -60,7 +60,7 @@ def create(change: Change, actor: Actor, *, catalogue: Catalogue, name: str) -> 
     )
     permissions = role_permissions(change, catalogue, company.id)
     publish(change, CompanyRules(company.id, True, None, permissions))
-    record(change, actor, "created", company, {"name": name})
+    record(change, actor, "created", company, after={"name": name})
     return company
 
 
@@ -115,7 +115,8 @@ def rename(
         .values(name=name, name_folded=folded(name))
     )
     renamed = replace(company, name=name)
-    record(change, actor, "modified", renamed, {"name": name}, before={"name": company.name})
+    before, after = {"name": company.name}, {"name": name}
+    record(change, actor, "modified", renamed, before=before, after=after)
     return renamed
 
 
@@ -153,25 +154,11 @@ def any_exist(reading: Reading) -> bool:
 
 
 def record(
-    change: Change,
-    actor: Actor,
-    what: str,
-    company: Company,
-    after: dict[str, Any],
-    *,
-    before: dict[str, Any] | None = None,
+    change: Change, actor: Actor, what: str, company: Company, **fields: dict[str, Any]
 ) -> None:
-    """Write the audit event ``company.{what}``; *before* and *after* as ``log.record`` says."""
+    """Write the audit event ``company.{what}``; *fields* are ``before`` and ``after``."""
     subject = Subject("company", company.id, company.name)
-    log.record(
-        change,
-        actor,
-        f"company.{what}",
-        subject,
-        company=company.id,
-        before=before,
-        after=after,
-    )
+    log.record(change, actor, f"company.{what}", subject, company=company.id, **fields)
 
 
 def _require_free(reading: Reading, name: str, *, but: str = "") -> None:

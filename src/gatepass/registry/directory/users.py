@@ -211,20 +211,9 @@ def subject_of(user: User) -> Subject:
     return Subject("user", user.id, user.name)
 
 
-def record(
-    write: Write,
-    actor: Actor,
-    what: str,
-    user: User,
-    *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-) -> None:
-    """Write the audit event ``user.{what}``; *before* and *after* as ``log.record`` says."""
-    subject = subject_of(user)
-    log.record(
-        write, actor, f"user.{what}", subject, company=user.company, before=before, after=after
-    )
+def record(write: Write, actor: Actor, what: str, user: User, **fields: Mapping[str, Any]) -> None:
+    """Write the audit event ``user.{what}``; *fields* are ``before`` and ``after``."""
+    log.record(write, actor, f"user.{what}", subject_of(user), company=user.company, **fields)
 
 
 def publish_holder(change: Change, user: User, **changed: Any) -> None:

@@ -62,7 +62,7 @@ def create(change: Change, actor: Actor, *, label: str) -> tuple[VerifierKey, st
     )
     row = _find(change, credential.id)
     publish(change, _grant(row))
-    _record(change, actor, "verifier_key.created", row, after={"label": label})
+    _record(change, actor, "created", row, after={"label": label})
     return _key(row), credential.text
 
 
@@ -100,14 +100,8 @@ def deactivate(change: Change, actor: Actor, key_id: str) -> VerifierKey:
     )
     row = _find(change, key_id)
     publish(change, _grant(row))
-    _record(
-        change,
-        actor,
-        "verifier_key.deactivated",
-        row,
-        before={"deactivated_at": None},
-        after={"deactivated_at": row.deactivated_at},
-    )
+    before, after = {"deactivated_at": None}, {"deactivated_at": row.deactivated_at}
+    _record(change, actor, "deactivated", row, before=before, after=after)
     receipts.begin(change, [_subject(row)], company=None, embedded_too=False)
     return _key(row)
 
@@ -117,17 +111,9 @@ def _find(reading: Reading, key_id: str) -> Row[Any]:
     return find(reading, rows, key_id, "verifier key")
 
 
-def _record(
-    write: Write,
-    actor: Actor,
-    action: str,
-    row: Row[Any],
-    *,
-    before: dict[str, Any] | None = None,
-    after: dict[str, Any],
-) -> None:
+def _record(write: Write, actor: Actor, verb: str, row: Row[Any], **fields: dict[str, Any]) -> None:
     # Keys belong to the installation, so no company sees these events in its log.
-    log.record(write, actor, action, _subject(row), company=None, before=before, after=after)
+    log.record(write, actor, f"verifier_key.{verb}", _subject(row), company=None, **fields)
 
 
 def _subject(row: Row[Any]) -> Subject:

@@ -196,14 +196,8 @@ def deactivate(change: Change, actor: Actor, invitation_id: str) -> Invitation:
     if row.deactivated_at is None:
         INVITATIONS.end(change, actor, invitations.c.id == row.id)
         row = _find(change, actor, invitation_id)
-        _record(
-            change,
-            actor,
-            "deactivated",
-            row,
-            before={"deactivated_at": None},
-            after={"deactivated_at": change.now},
-        )
+        before, after = {"deactivated_at": None}, {"deactivated_at": change.now}
+        _record(change, actor, "deactivated", row, before=before, after=after)
     return _invitation(change, row)
 
 
@@ -318,25 +312,9 @@ def _find(reading: Reading, actor: Actor, invitation_id: str) -> Row[Any]:
     return find(reading, INVITATIONS.rows.where(*wanted), invitation_id, "invitation")
 
 
-def _record(
-    write: Write,
-    actor: Actor,
-    verb: str,
-    row: Row[Any],
-    *,
-    before: dict[str, Any] | None = None,
-    after: dict[str, Any],
-) -> None:
+def _record(write: Write, actor: Actor, verb: str, row: Row[Any], **fields: dict[str, Any]) -> None:
     subject = Subject("invitation", row.id, row.email)
-    log.record(
-        write,
-        actor,
-        f"invitation.{verb}",
-        subject,
-        company=row.company_id,
-        before=before,
-        after=after,
-    )
+    log.record(write, actor, f"invitation.{verb}", subject, company=row.company_id, **fields)
 
 
 def _invitation(reading: Reading, row: Row[Any]) -> Invitation:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from argon2 import PasswordHasher
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, update
 
 from gatepass.core.credentials import PASSWORD_RESET
 from gatepass.core.errors import BrokenLink, Conflict
@@ -17,9 +17,9 @@ from gatepass.registry.authentication import passwords, sessions, throttling
 from gatepass.registry.directory.users import User, get, latest_row, record, user_of
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.membership import pending_email_changes
-from gatepass.registry.membership.single_use_links import HOUR_MS, LinkKind, follower
+from gatepass.registry.membership.single_use_links import HOUR_MS, LinkKind, follower, rows_of_users
 from gatepass.registry.storage.database import Change, Database, Reading, Turn, Write, wait_for_turn
-from gatepass.registry.storage.tables import companies, password_resets, users
+from gatepass.registry.storage.tables import password_resets, users
 
 LIFETIME_MS = HOUR_MS
 #: Mails that one account gets within an hour, however often someone requests a reset.
@@ -27,17 +27,12 @@ MOST_AN_HOUR = 3
 
 PASSWORD_RESETS = LinkKind(
     table=password_resets,
-    rows=select(
+    rows=rows_of_users(
         password_resets,
-        users.c.company_id,
         users.c.email,
-        users.c.name.label("user_name"),
         users.c.totp_sealed,
         users.c.deactivated_at.label("user_deactivated_at"),
-        companies.c.name.label("company_name"),
-    )
-    .join(users, users.c.id == password_resets.c.user_id)
-    .join(companies, companies.c.id == users.c.company_id),
+    ),
     id_prefix="rst",
     token_prefix=PASSWORD_RESET,
     mail="password_reset",

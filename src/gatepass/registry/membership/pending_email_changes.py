@@ -3,27 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import ColumnElement, Row
 
 from gatepass.core.credentials import EMAIL_CHANGE
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
-from gatepass.registry.membership.single_use_links import LinkKind
+from gatepass.registry.membership.single_use_links import LinkKind, rows_of_users
 from gatepass.registry.storage.database import Reading, Write
-from gatepass.registry.storage.tables import companies, email_changes
-from gatepass.registry.storage.tables import users as users_table
+from gatepass.registry.storage.tables import email_changes
 
 EMAIL_CHANGES = LinkKind(
     table=email_changes,
-    rows=select(
-        email_changes,
-        users_table.c.company_id,
-        users_table.c.name.label("user_name"),
-        companies.c.name.label("company_name"),
-    )
-    .join(users_table, users_table.c.id == email_changes.c.user_id)
-    .join(companies, companies.c.id == users_table.c.company_id),
+    rows=rows_of_users(email_changes),
     id_prefix="eml",
     token_prefix=EMAIL_CHANGE,
     mail="email_change",

@@ -21,6 +21,7 @@ from gatepass.registry.membership import outbox
 from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.database_time import AHEAD_MS
 from gatepass.registry.storage.rows import deactivation
+from gatepass.registry.storage.tables import companies, users
 
 HOUR_MS = 3_600_000
 
@@ -169,6 +170,21 @@ class LinkKind:
 def follower(row: Row[Any], user_id: str, name: str, address: str | None) -> Actor:
     """The actor of a change that a followed link makes: the link is their credential."""
     return Actor("user", row.company_id, user_id, name, frozenset(), row.link_id, address)
+
+
+def rows_of_users(table: Table, *columns: ColumnElement[Any]) -> Select[Any]:
+    """The rows of *table*, each with its user's name and company, and *columns* of the user."""
+    return (
+        select(
+            table,
+            users.c.company_id,
+            users.c.name.label("user_name"),
+            companies.c.name.label("company_name"),
+            *columns,
+        )
+        .join(users, users.c.id == table.c.user_id)
+        .join(companies, companies.c.id == users.c.company_id)
+    )
 
 
 def other_holder(reading: Reading, row: Row[Any], user_id: str = "") -> User | None:

@@ -18,7 +18,6 @@ from pathlib import Path
 import msgspec
 
 from gatepass.core.errors import Misconfigured
-from gatepass.registry.storage.directories import sync_directory
 
 FILE_NAME = "ended.log"
 
@@ -108,7 +107,7 @@ class EndedLog:
         finally:
             os.close(descriptor)
         if new:
-            sync_directory(self.path.parent)
+            _sync_directory(self.path.parent)
 
 
 class EndedLogReader:
@@ -169,6 +168,14 @@ def _open(path: Path) -> tuple[int, bool]:
         os.close(descriptor)
         raise Misconfigured("it belongs to another user, or isn't a plain file")
     return descriptor, new
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 _encode = msgspec.json.Encoder().encode

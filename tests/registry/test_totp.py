@@ -1,4 +1,4 @@
-"""The second factor: which codes count, once each, and what the database gives away."""
+"""TOTP and recovery codes: validity, single use, encryption, throttling."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -69,7 +69,7 @@ def code_of(registry: SmallRegistry, secret: str, steps: int = 0) -> str:
 
 
 class Enrolled:
-    """Somebody with a second factor, who has just set it up."""
+    """A user who has just enabled a second factor."""
 
     def __init__(self, registry: SmallRegistry, user: User) -> None:
         self.registry, self.user = registry, user
@@ -120,25 +120,25 @@ def test_codes_are_rfc_6238s(seconds: int, code: str) -> None:
         (90_000, False),
     ],
 )
-def test_a_code_counts_one_step_either_way(late: int, counts: bool) -> None:
+def test_a_code_is_valid_one_step_either_way(late: int, counts: bool) -> None:
     """The step of 1,111,111,110 begins at that second."""
     begins = 1_111_111_110_000
     assert (step_of(RFC_SECRET, "050471", now=begins + late, after=None) is not None) == counts
 
 
 @pytest.mark.parametrize("typed", ["050 471", " 050471 ", "05 04 71", "050\u00a0471", "0\t5\n0471"])
-def test_spaces_in_a_code_are_fine(typed: str) -> None:
+def test_spaces_in_a_code_are_ignored(typed: str) -> None:
     assert step_of(RFC_SECRET, typed, now=1_111_111_111_000, after=None) is not None
 
 
 @pytest.mark.parametrize(
     "typed", ["", "05047", "0504711", "٠٥٠٤٧١", "050471x", "-50471", "+50471", "\ud800"]
 )
-def test_what_is_no_code_is_none(typed: str) -> None:
+def test_malformed_codes_are_refused(typed: str) -> None:
     assert step_of(RFC_SECRET, typed, now=1_111_111_111_000, after=None) is None
 
 
-def test_signing_in_takes_the_password_and_a_code(ada: Enrolled) -> None:
+def test_signing_in_requires_the_password_and_a_code(ada: Enrolled) -> None:
     for code in (None, "", "000000", "x" * 5000, "\0", "\ud800"):
         assert ada.refused(code)
     record = ada.sign_in(ada.next_code())
@@ -149,17 +149,17 @@ def test_signing_in_takes_the_password_and_a_code(ada: Enrolled) -> None:
     wrong = {"email": ada.user.email, "password": "wrong", "code": ada.next_code()}
     with pytest.raises(SignInFailed):
         sign_in(ada.registry, **wrong)
-    # The wrong password used nothing up.
+    # The wrong password didn't use up the code.
     assert ada.sign_in(wrong["code"]).status == "active"
 
 
-def test_without_a_second_factor_a_code_is_not_looked_at(registry: SmallRegistry) -> None:
+def test_without_a_second_factor_a_code_is_ignored(registry: SmallRegistry) -> None:
     for code in (None, "", "000000", "rubbish"):
         assert sign_in(registry, code=code)[0].status == "active"
 
 
-def test_no_code_counts_twice_nor_one_before_it(ada: Enrolled) -> None:
-    # The one that it was set up with.
+def test_used_and_earlier_codes_are_refused(ada: Enrolled) -> None:
+    # The code that enabled it.
     assert ada.refused(ada.code())
     ada.registry.now += 10 * STEP_MS
     used, before, after = ada.code(), ada.code(-1), ada.code(1)
@@ -172,7 +172,7 @@ def test_no_code_counts_twice_nor_one_before_it(ada: Enrolled) -> None:
 
 
 def at_once(times: int, attempt: Callable[[], Any]) -> int:
-    """How many of so many at the same time succeed."""
+    """How many of *times* concurrent attempts succeed."""
     together = Barrier(times)
 
     def one() -> bool:
@@ -187,7 +187,7 @@ def at_once(times: int, attempt: Callable[[], Any]) -> int:
         return sum(pool.map(lambda _: one(), range(times)))
 
 
-def test_of_many_at_once_one_code_signs_in_once(ada: Enrolled) -> None:
+def test_one_code_signs_in_once_under_concurrency(ada: Enrolled) -> None:
     code, recovery = ada.next_code(), ada.recovery[0]
     assert at_once(8, lambda: ada.sign_in(code)) == 1
     ada.registry.now += 16 * 60_000
@@ -195,7 +195,7 @@ def test_of_many_at_once_one_code_signs_in_once(ada: Enrolled) -> None:
     assert len(ada.registry.events(action="user.recovery_code_used")) == 1
 
 
-def test_recovery_codes_count_once_each(ada: Enrolled) -> None:
+def test_recovery_codes_are_single_use(ada: Enrolled) -> None:
     assert len(set(ada.recovery)) == 10
     first, second = ada.recovery[:2]
     assert ada.sign_in(first).status == "active"
@@ -212,7 +212,7 @@ def test_recovery_codes_count_once_each(ada: Enrolled) -> None:
     assert len(ada.registry.events(action="user.recovery_codes_replaced")) == 1
 
 
-def test_another_persons_codes_open_nothing(registry: SmallRegistry, ada: Enrolled) -> None:
+def test_another_users_codes_are_refused(registry: SmallRegistry, ada: Enrolled) -> None:
     carl = Enrolled(registry, registry.carl)
     registry.now += STEP_MS
     assert ada.refused(carl.code())
@@ -234,7 +234,7 @@ def test_wrong_codes_are_throttled_like_wrong_passwords(ada: Enrolled) -> None:
     assert ada.sign_in(ada.code()).status == "active"
 
 
-def test_a_session_cant_guess_codes_either(ada: Enrolled) -> None:
+def test_a_session_cannot_guess_codes(ada: Enrolled) -> None:
     with nothing_changes(ada.registry):
         for _ in range(10):
             with pytest.raises(InvalidInput) as refusal:
@@ -250,7 +250,7 @@ def test_a_session_cant_guess_codes_either(ada: Enrolled) -> None:
         ada.sign_in(ada.next_code())
 
 
-def test_setting_up_takes_a_code_of_the_new_secret_and_the_password(
+def test_enabling_requires_a_code_of_the_new_secret_and_the_password(
     registry: SmallRegistry,
 ) -> None:
     actor, own = registry.signed_in(registry.ada), reauthentication(registry)
@@ -284,7 +284,7 @@ def test_setting_up_takes_a_code_of_the_new_secret_and_the_password(
     assert again.value.reason == "second_factor_present"
 
 
-def test_turning_it_off_takes_password_and_code(ada: Enrolled) -> None:
+def test_disabling_requires_password_and_code(ada: Enrolled) -> None:
     code = ada.next_code()
     with pytest.raises(InvalidInput):
         totp_enrolment.disable(ada.reauthentication, ada.actor, password="wrong", code=code)
@@ -299,7 +299,7 @@ def test_turning_it_off_takes_password_and_code(ada: Enrolled) -> None:
     assert gone.value.reason == "second_factor_missing"
 
 
-def test_a_code_is_good_once_even_if_it_is_turned_off_and_on_between(ada: Enrolled) -> None:
+def test_a_used_code_stays_used_after_disabling_and_enabling(ada: Enrolled) -> None:
     secret, setup = totp_enrolment.begin(ada.reauthentication, ada.actor)
     code = ada.next_code()
     totp_enrolment.disable(ada.reauthentication, ada.actor, password=PASSWORD, code=code)
@@ -316,7 +316,7 @@ def test_a_code_is_good_once_even_if_it_is_turned_off_and_on_between(ada: Enroll
     )
 
 
-def test_what_anyone_can_send_is_no_alarm_about_the_key(
+def test_garbage_submitted_as_setup_logs_no_key_error(
     ada: Enrolled, caplog: pytest.LogCaptureFixture
 ) -> None:
     for rubbish in (b"", b"\x01", b"rubbish" * 20, bytes(100)):
@@ -336,7 +336,9 @@ def test_a_short_password_suffices_only_with_a_second_factor(ada: Enrolled) -> N
     assert sign_in(ada.registry, password=short, code=ada.next_code())[0].status == "active"
 
 
-def test_an_access_token_has_no_second_factor(registry: SmallRegistry, ada: Enrolled) -> None:
+def test_access_tokens_cannot_manage_a_second_factor(
+    registry: SmallRegistry, ada: Enrolled
+) -> None:
     made, _ = registry.token(ada.actor)
     token = registry.with_token(made)
     attempts: list[Callable[[Actor], Any]] = [
@@ -382,7 +384,7 @@ def test_the_database_holds_neither_secret_nor_codes(ada: Enrolled) -> None:
     assert ada.user.email.encode() in dump
 
 
-def sealed_of(registry: SmallRegistry, user: User) -> bytes:
+def encrypted_of(registry: SmallRegistry, user: User) -> bytes:
     with registry.read() as reading:
         found: bytes = reading.session.execute(
             select(users.c.totp_sealed).where(users.c.id == user.id)
@@ -390,18 +392,16 @@ def sealed_of(registry: SmallRegistry, user: User) -> bytes:
         return bytes(found)
 
 
-def reseal(registry: SmallRegistry, user: User, sealed: bytes | None) -> None:
+def overwrite(registry: SmallRegistry, user: User, sealed: bytes | None) -> None:
     with registry.write() as change:
         change.session.execute(
             update(users).where(users.c.id == user.id).values(totp_sealed=sealed)
         )
 
 
-def test_a_sealed_secret_that_was_touched_is_refused(
-    registry: SmallRegistry, ada: Enrolled
-) -> None:
+def test_a_tampered_ciphertext_is_refused(registry: SmallRegistry, ada: Enrolled) -> None:
     carl = Enrolled(registry, registry.carl)
-    good = sealed_of(registry, registry.ada)
+    good = encrypted_of(registry, registry.ada)
     registry.now += STEP_MS
     flipped = [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(len(good))]
     for sealed in (
@@ -410,23 +410,23 @@ def test_a_sealed_secret_that_was_touched_is_refused(
         good[:-1],
         good[:10],
         b"",
-        sealed_of(registry, carl.user),
+        encrypted_of(registry, carl.user),
     ):
-        reseal(registry, registry.ada, sealed)
+        overwrite(registry, registry.ada, sealed)
         for code in (ada.code(), carl.code(), None):
             # None isn't even looked at: it is a failed sign-in, as any.
             with pytest.raises((Unavailable, SignInFailed)) as refusal:
                 ada.sign_in(code)
             assert isinstance(refusal.value, SignInFailed) == (code is None)
         registry.now += HOUR
-    reseal(registry, registry.ada, good)
+    overwrite(registry, registry.ada, good)
     assert ada.sign_in(ada.code()).status == "active"
 
 
 def test_another_key_is_an_outage_and_never_no_second_factor(
     registry: SmallRegistry, ada: Enrolled, tmp_path: Path
 ) -> None:
-    """As on a second node that was set up without the first one's file."""
+    """As on a second node without the first node's key file."""
     for key in (EncryptionKey(tmp_path / "none"), EncryptionKey(tmp_path / "other")):
         if key.path.name == "other":
             key.make()
@@ -446,10 +446,8 @@ def test_another_key_is_an_outage_and_never_no_second_factor(
         assert ada.sign_in(ada.recovery.pop()).status == "active"
 
 
-def test_a_key_that_appeared_meanwhile_is_found_out(
-    registry: SmallRegistry, tmp_path: Path
-) -> None:
-    """Two nodes begin with a key each; the second to finish is refused."""
+def test_a_key_created_meanwhile_is_detected(registry: SmallRegistry, tmp_path: Path) -> None:
+    """Two nodes create a key each; the second to finish is refused."""
     actor = registry.signed_in(registry.carl)
     other = Reauthentication(
         registry.database, EncryptionKey(tmp_path / "other"), lambda: registry.now, HASHER
@@ -462,7 +460,7 @@ def test_a_key_that_appeared_meanwhile_is_found_out(
         )
 
 
-def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+def test_the_key_is_created_once_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "sealing-key"
     at_once(8, EncryptionKey(path).create)
     assert [each.name for each in tmp_path.iterdir()] == ["sealing-key"]
@@ -481,7 +479,7 @@ def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
         EncryptionKey(tmp_path / "no" / "where").create()
 
 
-def test_a_company_can_require_it_of_everyone(registry: SmallRegistry, ada: Enrolled) -> None:
+def test_a_company_can_require_it_of_every_user(registry: SmallRegistry, ada: Enrolled) -> None:
     bob = registry.colleague("reporting")
     manager = registry.colleague("manager")
 
@@ -522,14 +520,14 @@ def test_a_company_can_require_it_of_everyone(registry: SmallRegistry, ada: Enro
     assert not lacking(bob)
 
 
-def test_events_tell_no_secrets(ada: Enrolled) -> None:
+def test_audit_events_hold_no_secrets(ada: Enrolled) -> None:
     ada.sign_in(ada.recovery[0])
     told = repr(ada.registry.events())
     assert ada.secret not in told
     assert not [code for code in ada.recovery if code in told]
 
 
-def test_provisioning_is_what_apps_expect() -> None:
+def test_the_provisioning_uri() -> None:
     uri = totp.provisioning_uri(RFC_SECRET, "ada+x@northwind.example")
     parsed = pyotp.parse_uri(uri)
     assert isinstance(parsed, pyotp.TOTP)
