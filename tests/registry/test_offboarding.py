@@ -194,7 +194,7 @@ def test_an_actor_whose_role_changed_while_waiting_is_refused(
     assert refused(registry, deactivate, acting, bob.id)[0] == "account_deactivated"
 
 
-def test_deactivated_users_cannot_be_changed(registry: SmallRegistry) -> None:
+def test_invalid_roles_and_unknown_users_are_refused(registry: SmallRegistry) -> None:
     ada, carl = registry.signed_in(registry.ada), registry.signed_in(registry.carl)
     bob = member(registry, "manager")
     with registry.write() as change:

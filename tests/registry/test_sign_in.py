@@ -144,8 +144,8 @@ def test_addresses_outside_the_allowlist_are_refused(registry: SmallRegistry) ->
 def test_every_refusal_does_the_same_work(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Timing discloses nothing: one hash is verified, whether or not there is an account, whether or not
-    it is active or may be reached from here, before anything is said."""
+    """Timing discloses nothing: every attempt verifies one hash before it is refused, whether or not
+    the account exists, is active, and admits the address."""
     verified: list[str] = []
 
     class Watched(PasswordHasher):
@@ -322,7 +322,7 @@ def test_at_most_two_passwords_are_hashed_at_once(monkeypatch: pytest.MonkeyPatc
         list(pool.map(lambda _: passwords.verify("x", "y", hasher=hasher), range(16)))
     assert most == [2]
     monkeypatch.setattr(passwords, "_LONGEST_WAIT_S", 0.01)
-    monkeypatch.setattr(passwords, "_turns", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(passwords, "_slots", threading.BoundedSemaphore(1))
     with passwords._turn(), pytest.raises(Unavailable):
         passwords.verify("x", "y", hasher=hasher)
 

@@ -429,7 +429,7 @@ def test_another_key_is_an_outage_and_never_no_second_factor(
     """As on a second node without the first node's key file."""
     for key in (EncryptionKey(tmp_path / "none"), EncryptionKey(tmp_path / "other")):
         if key.path.name == "other":
-            key.make()
+            key.create()
         registry.encryption_key = key
         code = ada.next_code()
         with pytest.raises(Unavailable, match="encryption key"):
