@@ -14,7 +14,7 @@ from sqlalchemy import Boolean, text
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import Unavailable
-from gatepass.core.set_digest import RollingDigest
+from gatepass.core.set_digest import SetDigest
 from gatepass.registry.storage.tables import metadata
 from gatepass.verify import grant_file
 
@@ -102,7 +102,7 @@ def measure(connection: Connection, told: Told) -> Contents:
 
 def measured(batches: Batches, told: Told) -> Content:
     """The content of a table that holds these rows."""
-    digest = RollingDigest()
+    digest = SetDigest()
     # Whoever is told may break it off: what is read is closed before its connection is.
     with closing(batches):
         for batch in batches:

@@ -40,7 +40,7 @@ class Presence:
     """Who it is that decides.
 
     Attributes:
-        id: ``verify.replica.identity``; of an embedded one, ``known_as`` there.
+        id: ``verify.replica.identity``; of an embedded one, ``follower_id`` there.
         kind: ``node`` serves and has people's traffic; ``embedded`` is in someone's application.
         name: of the machine, as people know it.
         address: where it was last heard from; None for this machine's own.

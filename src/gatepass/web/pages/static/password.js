@@ -1,7 +1,6 @@
-// What a new password still lacks, in words, while it is typed into a [data-password] field. The
-// rules are those of passwords.py and common_passwords.py. The server also has a list of leaked
-// passwords that is too long for a browser, so it alone says whether a password is accepted.
-// data-shortest (15), data-email and data-company say what it is held against.
+// Checks a new password while it is typed into a [data-password] field, by the rules of passwords.py
+// and common_passwords.py. Only the server accepts it: its list of leaked passwords is too long for a
+// browser. data-shortest (default 15), data-email and data-company are what it is checked against.
 const LONGEST = 256, SHORTEST_PART = 4, SHORTEST_PADDED = 4, PAUSE_MS = 300;
 let list;
 
@@ -16,7 +15,7 @@ for (const field of document.querySelectorAll("[data-password]")) {
   field.addEventListener("input", () => {
     list ??= common();
     clearTimeout(pause);
-    // Not at every key: a screen reader would never finish.
+    // Not at every key press, which would interrupt screen readers.
     pause = setTimeout(async () => show(words, field.value, lacks(field, await list)), PAUSE_MS);
   });
 }
@@ -29,12 +28,12 @@ function show(words, typed, lacking) {
 function lacks(field, words) {
   const typed = folded(field.value), { email = "", company = "" } = field.dataset;
   const length = [...field.value].length, missing = Number(field.dataset.shortest ?? 15) - length;
-  if (isCommon(typed, words)) return "A common word, or one repeated or padded: these are tried first.";
-  if (email && typed.includes(folded(email))) return "Contains your e-mail address.";
+  if (isCommon(typed, words)) return "Must not be a common password, or one repeated or padded.";
+  if (email && typed.includes(folded(email))) return "Must not contain your e-mail address.";
   for (const [part, name] of [[email.slice(0, email.lastIndexOf("@")), "the first part of your e-mail address"], [company, "the company's name"]])
-    if ([...part].length >= SHORTEST_PART && typed.includes(folded(part))) return `Contains ${name}.`;
-  if (missing > 0) return `${missing} more character${missing === 1 ? "" : "s"}.`;
-  return length > LONGEST ? `At most ${LONGEST} characters.` : "";
+    if ([...part].length >= SHORTEST_PART && typed.includes(folded(part))) return `Must not contain ${name}.`;
+  if (missing > 0) return `${missing} more character${missing === 1 ? "" : "s"} needed.`;
+  return length > LONGEST ? `Must be at most ${LONGEST} characters.` : "";
 }
 
 function isCommon(typed, words) {
