@@ -323,7 +323,7 @@ def test_at_most_two_passwords_are_hashed_at_once(monkeypatch: pytest.MonkeyPatc
     assert most == [2]
     monkeypatch.setattr(passwords, "_LONGEST_WAIT_S", 0.01)
     monkeypatch.setattr(passwords, "_slots", threading.BoundedSemaphore(1))
-    with passwords._turn(), pytest.raises(Unavailable):
+    with passwords._slot(), pytest.raises(Unavailable):
         passwords.verify("x", "y", hasher=hasher)
 
 

@@ -7,6 +7,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.node.node import Node
+from gatepass.registry.directory import role_records
 from gatepass.registry.membership import invitations
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.layout.after_change import see_other
