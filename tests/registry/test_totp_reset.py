@@ -29,7 +29,7 @@ def enrol(registry: SmallRegistry, user: User) -> list[str]:
     """Enable *user*'s second factor; returns the recovery codes."""
     registry.encryption_key.create()
     secret = totp.new_secret()
-    return registry.do(totp.put, user.id, secret, 0, registry.encryption_key)
+    return registry.do(totp.enable, user.id, secret, 0, registry.encryption_key)
 
 
 def enter(registry: SmallRegistry, user: User, code: str | None = None) -> str:
