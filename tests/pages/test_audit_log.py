@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit
 from tests.support.database.audit_events import write_events

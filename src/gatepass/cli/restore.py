@@ -69,7 +69,7 @@ def restore(
             node.ended_log.append(restored.endings)
             # With a clock behind that time, expired tokens would be valid again.
             node.file.shared.record_time(backup.at)
-        key_fitting, key = key_fits(node), node.sealing.path
+        key_fitting, key = key_fits(node), node.encryption_key.path
     if json:
         _print_json(file, backup, restored)
         return
