@@ -171,6 +171,7 @@ class SmallRegistry:
             assert grant is not None
             holder = published_holder(reading, grant.user)
             rules = published_rules(reading, grant.company)
+            operator = kind == "user" and users.get(reading, grant.user).operator
         return Actor(
             kind=kind,
             company=grant.company,
@@ -179,6 +180,7 @@ class SmallRegistry:
             permissions=frozenset(held(grant, holder, rules)),
             credential=credential,
             address=address,
+            operator=operator,
         )
 
 

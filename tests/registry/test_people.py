@@ -15,7 +15,7 @@ from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import companies, roles, users
 from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.directory.users import User
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import reauthorize
 from gatepass.registry.grants.publishing import (
     publish,
     published_holder,
@@ -173,16 +173,16 @@ def test_a_change_looks_at_its_actor_again(registry: SmallRegistry) -> None:
     bob = registry.colleague("manager")
     token = registry.with_token(registry.token(bob, permissions=["access-tokens:deactivate"])[0])
     with registry.write() as change:
-        assert standing(change, bob) == bob
-        assert standing(change, token) == token
-        assert standing(change, Actor.command_line()) == Actor.command_line()
+        assert reauthorize(change, bob) == bob
+        assert reauthorize(change, token) == token
+        assert reauthorize(change, Actor.command_line()) == Actor.command_line()
     overstated = replace(bob, permissions=frozenset({"*"}))
     with registry.read() as reading:
-        assert standing(reading, overstated).permissions == bob.permissions
+        assert reauthorize(reading, overstated).permissions == bob.permissions
 
     def reason(actor: Actor, now: int = NOW) -> str:
         with registry.database.read(now) as reading, pytest.raises(Forbidden) as refusal:
-            standing(reading, actor)
+            reauthorize(reading, actor)
         return refusal.value.reason
 
     assert reason(bob, NOW + 3 * 3_600_000) == "token_expired"
@@ -195,15 +195,15 @@ def test_a_change_looks_at_its_actor_again(registry: SmallRegistry) -> None:
     with registry.write() as change:
         sessions.sign_out(change, bob)
     assert reason(bob) == "token_deactivated"
-    assert standing_of(registry, token) == token
+    assert reauthorized(registry, token) == token
     with registry.write() as change:
         publish(change, Holder(str(bob.user), str(bob.company), False, "manager"))
     assert reason(token) == "account_deactivated"
 
 
-def standing_of(registry: SmallRegistry, actor: Actor) -> Actor:
+def reauthorized(registry: SmallRegistry, actor: Actor) -> Actor:
     with registry.read() as reading:
-        return standing(reading, actor)
+        return reauthorize(reading, actor)
 
 
 def test_the_command_line_can_act_for_a_user(registry: SmallRegistry) -> None:

@@ -11,6 +11,7 @@ from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import search
 from gatepass.registry.directory import verifier_keys
 from gatepass.registry.grants.publishing import published_grant
+from gatepass.registry.membership import user_changes
 from small_registry import NOW, SmallRegistry, nothing_changes
 
 
@@ -38,10 +39,13 @@ def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> 
 
 def test_they_are_for_operators(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
-    operator = replace(ada, operator=True)
+    olga = registry.user(registry.northwind, "olga@northwind.example", "Olga Operator")
+    with registry.write() as change:
+        user_changes.name_operator(change, Actor.command_line(), olga.id, operator=True)
+    operator = registry.signed_in(olga)
     with registry.write() as change:
         key, _ = verifier_keys.create(change, operator, label="nginx")
-        assert key.created_by.id == registry.ada.id
+        assert key.created_by.id == olga.id
         assert search.list_(change, ada, subject=key.id).items == []
     token = registry.with_token(registry.token(ada, permissions=["users:*"])[0])
     with nothing_changes(registry), registry.read() as reading:

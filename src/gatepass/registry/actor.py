@@ -102,6 +102,13 @@ class Actor:
                 reason="signed_in_user_required",
             )
 
+    def require_user(self) -> None:
+        """Raise Forbidden (``signed_in_user_required``) for anyone but a signed-in user: only one
+        has an account and sign-ins of their own."""
+        self.require_signed_in()
+        if self.kind != "user":
+            raise Forbidden("Nobody is signed in.", reason="signed_in_user_required")
+
     def require_operator(self) -> None:
         """Raise Forbidden (``operator_required``) for anyone who isn't an operator."""
         if not self.operator:

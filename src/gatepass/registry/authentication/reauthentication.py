@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 from argon2 import PasswordHasher
 from sqlalchemy import Row, select
 
-from gatepass.core.errors import Conflict, Forbidden, InvalidInput
+from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords, throttling, totp
 from gatepass.registry.authentication.encryption import SealingKey
 from gatepass.registry.authentication.throttling import Attempt
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.storage.database import Change, Committed, Database, Write
 from gatepass.registry.storage.tables import users
 
@@ -75,7 +75,7 @@ class Proving:
             try:
                 with self.database.write(self.now()) as change:
                     # Hashing took a while: what was true before it counts for nothing now.
-                    acting = standing(change, actor)
+                    actor = acting(change, actor, own_account=True)
                     throttling.check(change, attempt)
                     current = change.session.execute(
                         select(users).where(users.c.id == row.id)
@@ -85,8 +85,8 @@ class Proving:
                             "Your password was changed meanwhile.", reason="changed_meanwhile"
                         )
                     if code is not None:
-                        self._use(change, acting, current, code)
-                    made = make(change, acting, current)
+                        self._use(change, actor, current, code)
+                    made = make(change, actor, current)
                 return Committed(made, change.confirmed)
             except WrongCode:
                 wrong = ("code", WRONG_CODE)
@@ -110,7 +110,7 @@ class Proving:
         Raises:
             Forbidden: ``signed_in_user_required`` for anything but a login token.
         """
-        require_person(actor)
+        actor.require_user()
         with self.database.read(self.now()) as reading:
             return reading.session.execute(select(users).where(users.c.id == actor.user)).one()
 
@@ -125,10 +125,3 @@ class Proving:
 
 class WrongCode(Exception):
     """A code didn't count; whatever the transaction did is undone, and the failure counted."""
-
-
-def require_person(actor: Actor) -> None:
-    """Raise Forbidden (``signed_in_user_required``) for anyone who didn't sign in."""
-    actor.require_signed_in()
-    if actor.kind != "user":
-        raise Forbidden("Nobody is signed in.", reason="signed_in_user_required")

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row, select, tuple_, update
 
-from gatepass.core.errors import Forbidden, NotFound
+from gatepass.core.errors import NotFound
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication.session_records import (
@@ -15,7 +15,7 @@ from gatepass.registry.authentication.session_records import (
     grant_of,
 )
 from gatepass.registry.directory import users
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import storable
 from gatepass.registry.replication import receipts
@@ -99,11 +99,10 @@ def deactivate(change: Change, actor: Actor, authentication_id: str) -> Authenti
             someone else's who is an operator.
         NotFound: there is none, or it isn't the actor's to end.
     """
-    actor.require_signed_in()
-    actor = standing(change, actor)
+    actor = acting(change, actor, person=True)
     whose: str = _visible(change, actor, authentication_id).user_id
     if whose != actor.user:
-        users.require_no_operator(change, actor, users.get(change, whose))
+        users.require_no_operator(actor, users.get(change, whose))
     return _end(change, actor, authentication_id, _DEACTIVATED)
 
 
@@ -123,8 +122,8 @@ def deactivate_others(change: Change, actor: Actor) -> int:
     Raises:
         Forbidden: ``signed_in_user_required`` for an access token.
     """
-    actor.require_signed_in()
-    return end_others(change, standing(change, actor))
+    actor = acting(change, actor, person=True)
+    return end_others(change, actor)
 
 
 def end_others(change: Change, actor: Actor) -> int:
@@ -145,10 +144,8 @@ def sign_out(change: Change, actor: Actor) -> Authentication:
     Raises:
         Forbidden: ``signed_in_user_required`` for anything but a login token.
     """
-    actor.require_signed_in()
-    if actor.kind != "user" or actor.credential is None:
-        raise Forbidden("Nobody is signed in.", reason="signed_in_user_required")
-    return _end(change, actor, actor.credential, "authentication.ended")
+    actor.require_user()
+    return _end(change, actor, str(actor.credential), "authentication.ended")
 
 
 def _others(reading: Reading, actor: Actor) -> list[str]:

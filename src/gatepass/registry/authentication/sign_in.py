@@ -23,7 +23,7 @@ from gatepass.registry.authentication.throttling import Attempt
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import user_of
 from gatepass.registry.grants.publishing import published_rules
-from gatepass.registry.storage.database import Database, Reading, Write
+from gatepass.registry.storage.database import Change, Database, Reading, Write
 from gatepass.registry.storage.tables import users as users_table
 
 
@@ -80,17 +80,18 @@ def sign_in(
     matched = passwords.verify(password, found and found.password_hash, hasher=hasher)
     if found is not None and matched and admitted:
         try:
-            return _let_in(
-                database,
-                sealing,
-                found,
-                attempt,
-                code=code,
-                address=address,
-                user_agent=user_agent,
-                now=now(),
-                lifetime_ms=lifetime_ms,
-            )
+            with database.write(now()) as change:
+                record, text = _let_in(
+                    change,
+                    sealing,
+                    found,
+                    attempt,
+                    code=code,
+                    address=address,
+                    user_agent=user_agent,
+                    lifetime_ms=lifetime_ms,
+                )
+            return SignedIn(record, text, change.confirmed)
         except SignInFailed:
             pass
     with database.auxiliary_write(now()) as write:
@@ -101,7 +102,7 @@ def sign_in(
 
 
 def _let_in(
-    database: Database,
+    change: Change,
     sealing: SealingKey,
     found: Row[Any],
     attempt: Attempt,
@@ -109,40 +110,38 @@ def _let_in(
     code: str | None,
     address: str | None,
     user_agent: str | None,
-    now: int,
     lifetime_ms: int,
-) -> SignedIn:
+) -> tuple[Authentication, str]:
+    # Hashing took a while: what was true before it counts for nothing now.
+    throttling.check(change, attempt)
+    current = change.session.execute(
+        select(users_table).where(users_table.c.id == found.id)
+    ).one_or_none()
+    if current is None or current.password_hash != found.password_hash:
+        raise SignInFailed
+    if not _admits(change, current, address):
+        raise SignInFailed
+    proof = None
+    if current.totp_sealed is not None:
+        # Found good and used up behind the lock: of many who send one code, one is let in.
+        proof = totp.proof_of(change, current, code or "", sealing)
+        if proof is None:
+            raise SignInFailed
     credential = make(LOGIN_TOKEN)
-    with database.write(now) as change:
-        # Hashing took a while: what was true before it counts for nothing now.
-        throttling.check(change, attempt)
-        current = change.session.execute(
-            select(users_table).where(users_table.c.id == found.id)
-        ).one_or_none()
-        if current is None or current.password_hash != found.password_hash:
-            raise SignInFailed
-        if not _admits(change, current, address):
-            raise SignInFailed
-        proof = None
-        if current.totp_sealed is not None:
-            # Found good and used up behind the lock: of many who send one code, one is let in.
-            proof = totp.proof_of(change, current, code or "", sealing)
-            if proof is None:
-                raise SignInFailed
-        record = begin(
-            change,
-            user_of(current),
-            credential,
-            lifetime_ms=lifetime_ms,
-            address=address,
-            user_agent=user_agent,
-        )
-        change.session.execute(
-            update(users_table).where(users_table.c.id == found.id).values(last_sign_in_at=now)
-        )
-        if proof is not None:
-            totp.use(change, _as(record, address), current, proof)
-    return SignedIn(record, credential.text, change.confirmed)
+    record = begin(
+        change,
+        user_of(current),
+        credential,
+        lifetime_ms=lifetime_ms,
+        address=address,
+        user_agent=user_agent,
+    )
+    change.session.execute(
+        update(users_table).where(users_table.c.id == found.id).values(last_sign_in_at=change.now)
+    )
+    if proof is not None:
+        totp.use(change, _as(record, address), current, proof)
+    return record, credential.text
 
 
 def _code_may_fit(reading: Reading, user: Row[Any], code: str | None, sealing: SealingKey) -> bool:

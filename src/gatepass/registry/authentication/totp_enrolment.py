@@ -8,7 +8,7 @@ from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import passwords, totp, totp_policy
-from gatepass.registry.authentication.reauthentication import Proving, WrongCode, require_person
+from gatepass.registry.authentication.reauthentication import Proving, WrongCode
 from gatepass.registry.storage.database import Committed, Write
 
 _OWNER = "setup:"
@@ -37,7 +37,7 @@ def secret_of(proving: Proving, actor: Actor, setup: bytes) -> str:
         Forbidden: ``signed_in_user_required`` for anything but a login token.
         InvalidInput: for ``setup``: it was sealed for someone else, or not by us.
     """
-    require_person(actor)
+    actor.require_user()
     secret = proving.sealing.brought_back(setup, owner=f"{_OWNER}{actor.user}")
     if secret is None:
         raise InvalidInput([("setup", "This form has lost its secret. Scan the new one.")])

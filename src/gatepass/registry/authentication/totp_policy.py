@@ -11,10 +11,9 @@ from sqlalchemy import func, select, update
 from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.authentication.reauthentication import require_person
 from gatepass.registry.directory import companies
 from gatepass.registry.directory.companies import Company
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Change, Reading
 
@@ -42,9 +41,7 @@ def require_of_everyone(
         Conflict: ``changed_meanwhile``, with the ``current`` record; ``second_factor_missing``:
             whoever requires it needs one themselves, or they would shut themselves out.
     """
-    require_person(actor)
-    actor = standing(change, actor)
-    actor.require("company:modify")
+    actor = acting(change, actor, "company:modify", own_account=True)
     company = companies.get(change, actor.company or "")
     companies.require_unchanged(company, if_match)
     if wanted and not has_own(change, actor.user or ""):

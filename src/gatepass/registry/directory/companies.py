@@ -14,7 +14,7 @@ from gatepass.core.grants import CompanyRules
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory.published_roles import role_permissions
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import folded, read_label, storable
 from gatepass.registry.storage.database import Change, Reading
@@ -44,9 +44,7 @@ def create(change: Change, actor: Actor, *, catalogue: Catalogue, name: str) -> 
         InvalidInput: for ``name``; 1–100 characters without control characters.
         Conflict: ``name_taken``; names are unique in an installation, compared without case.
     """
-    actor.require_signed_in()
-    actor = standing(change, actor)
-    actor.require_operator()
+    actor = acting(change, actor, person=True, operator=True)
     read_label("name", name)
     if by_name(change, name) is not None:
         raise Conflict(f"A company named {isolated(name)} already exists.", reason="name_taken")
@@ -114,9 +112,7 @@ def rename(
         InvalidInput: for ``name``.
         Conflict: ``changed_meanwhile``, with the ``current`` record; ``name_taken``.
     """
-    actor.require_signed_in()
-    actor = standing(change, actor)
-    actor.require("company:modify")
+    actor = acting(change, actor, "company:modify", person=True)
     company = get(change, actor.company or "")
     require_unchanged(company, if_match)
     read_label("name", name)

@@ -20,7 +20,7 @@ from gatepass.registry.audit import log
 from gatepass.registry.directory.published_roles import role_permissions
 from gatepass.registry.directory.role_names import look_alike
 from gatepass.registry.directory.role_records import Role, built_in, etag, of_company, permits
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.input.permissions import read_permissions
 from gatepass.registry.input.text import Problems, folded, label_problem
@@ -136,9 +136,7 @@ def create(
             the built-in ones included (``role_names``). ``too_many_roles``: a company has up to 200
             of its own.
     """
-    actor.require_signed_in()
-    actor = standing(change, actor)
-    actor.require("roles:manage")
+    actor = acting(change, actor, "roles:manage", person=True)
     if actor.company is None:
         raise Forbidden("A role is one company's own.", reason="signed_in_user_required")
     found = _read({"name": name, "permissions": permissions}, catalogue)
@@ -186,7 +184,8 @@ def modify(
             ``name_taken``.
         InvalidInput: with all that is wrong with the fields.
     """
-    actor, role = _changeable(change, actor, role_id, catalogue, if_match)
+    actor = acting(change, actor, "roles:manage", person=True)
+    role = _changeable(change, actor, role_id, catalogue, if_match)
     found = _read(changes, catalogue)
     actor.require_held([*_permits(change, actor, role), *found.get("permissions", ())])
     before = {"name": role.name, "permissions": list(role.permissions)}
@@ -226,7 +225,8 @@ def delete(
         Conflict: ``built_in_role``; ``changed_meanwhile``, with the ``current`` record;
             ``role_in_use`` by an active user or an invitation that can still be accepted.
     """
-    actor, role = _changeable(change, actor, role_id, catalogue, if_match)
+    actor = acting(change, actor, "roles:manage", person=True)
+    role = _changeable(change, actor, role_id, catalogue, if_match)
     actor.require_held(_permits(change, actor, role))
     if _in_use(change, role):
         raise Conflict(
@@ -246,10 +246,7 @@ def _changeable(
     role_id: str,
     catalogue: Catalogue,
     if_match: Collection[str] | None,
-) -> tuple[Actor, Role]:
-    actor.require_signed_in()
-    actor = standing(reading, actor)
-    actor.require("roles:manage")
+) -> Role:
     role = find(reading, actor, role_id, catalogue)
     if role.built_in:
         raise Conflict(
@@ -259,7 +256,7 @@ def _changeable(
         raise Conflict(
             "Someone changed this role meanwhile.", reason="changed_meanwhile", current=role
         )
-    return actor, role
+    return role
 
 
 def _permits(reading: Reading, actor: Actor, role: Role) -> frozenset[str]:

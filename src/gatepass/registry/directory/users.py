@@ -11,7 +11,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish, published_holder, published_rules
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.input.text import read_label, storable
@@ -69,9 +69,7 @@ def create(
         Conflict: ``email_taken``; the addresses of active users are unique in an installation,
             compared without case.
     """
-    actor.require_signed_in()
-    actor = standing(change, actor)
-    actor.require("users:manage")
+    actor = acting(change, actor, "users:manage", person=True)
     if operator and actor.kind != "command line":
         raise Forbidden("Only the command line names operators.", reason="operator_required")
     if actor.company not in (None, company):
@@ -202,15 +200,10 @@ def on_behalf_of(reading: Reading, user_id: str) -> Actor:
     return Actor("command line", user.company, user.id, user.name, frozenset(permissions))
 
 
-def require_no_operator(reading: Reading, actor: Actor, user: User) -> None:
+def require_no_operator(actor: Actor, user: User) -> None:
     """Raise Forbidden (``operator_required``) if *user* is an operator and the actor is none: no
     role of a company covers what operators may do, so none may take their place either."""
-    if not user.operator or actor.kind in ("command line", "system"):
-        return
-    # Asked now: it may have changed since the request was admitted.
-    if not reading.session.execute(
-        select(users.c.operator).where(users.c.id == actor.user)
-    ).scalar_one():
+    if user.operator and not actor.operator and actor.kind not in ("command line", "system"):
         raise Forbidden(
             f"{isolated(user.name)} is an operator: only operators may change their account.",
             reason="operator_required",

@@ -10,7 +10,7 @@ from gatepass.core.errors import NotFound
 from gatepass.core.grants import Grant
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import read_label, storable
 from gatepass.registry.replication import receipts
@@ -43,7 +43,7 @@ def create(change: Change, actor: Actor, *, label: str) -> tuple[VerifierKey, st
         Forbidden: ``operator_required``, or ``signed_in_user_required`` for an access token.
         InvalidInput: for ``label``; 1–100 characters without control characters.
     """
-    actor = _operator(change, actor)
+    actor = acting(change, actor, person=True, operator=True)
     read_label("label", label)
     credential = make(VERIFIER_KEY)
     change.session.execute(
@@ -92,7 +92,7 @@ def deactivate(change: Change, actor: Actor, key_id: str) -> VerifierKey:
         Forbidden: ``operator_required``, or ``signed_in_user_required`` for an access token.
         NotFound: there is none of that id.
     """
-    actor = _operator(change, actor)
+    actor = acting(change, actor, person=True, operator=True)
     row = _find(change, key_id)
     if row.deactivated_at is not None:
         return _key(row)
@@ -117,12 +117,6 @@ def deactivate(change: Change, actor: Actor, key_id: str) -> VerifierKey:
     )
     receipts.begin(change, [_subject(row)], company=None, embedded_too=False)
     return _key(row)
-
-
-def _operator(reading: Reading, actor: Actor) -> Actor:
-    actor.require_signed_in()
-    actor.require_operator()
-    return standing(reading, actor)
 
 
 def _find(reading: Reading, key_id: str) -> Row[Any]:

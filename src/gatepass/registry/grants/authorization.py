@@ -1,12 +1,14 @@
-"""What an actor may do at the moment of a change.
+"""Re-checks, under the lock of all changes, what an actor may do.
 
-A request is admitted before its change gets its turn, and may wait for seconds behind others. If
-one of those ended its credential, or took its role away, it must not be carried out any more: so a
-change looks at its actor once more, behind the lock.
+A request is admitted before its change gets the lock, and may wait for seconds behind others. If
+one of those revoked its credential, or took its role away, it must be refused: so a change checks
+its actor again once it has the lock.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
+
+from sqlalchemy import select
 
 from gatepass.core.decision import held
 from gatepass.core.errors import Forbidden, NotFound
@@ -14,11 +16,47 @@ from gatepass.core.networks import parse_address
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
-from gatepass.registry.storage.database import Reading
+from gatepass.registry.storage.database import Change, Reading
+from gatepass.registry.storage.tables import users
 
 
-def standing(reading: Reading, actor: Actor) -> Actor:
-    """*actor* with what it may do now; call it first in whatever changes something.
+def acting(
+    change: Change,
+    actor: Actor,
+    *permissions: str,
+    person: bool = False,
+    own_account: bool = False,
+    operator: bool = False,
+) -> Actor:
+    """The actor, checked again under the lock: the first statement of each changing operation.
+
+    Args:
+        permissions: the actor must hold all of them.
+        person: refuse an access token.
+        own_account: refuse all but a signed-in user, whose own account is changed.
+        operator: require an operator.
+
+    Returns:
+        The actor, with the permissions it holds now.
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; as ``reauthorize`` says; ``permission_missing``;
+            ``operator_required``. In this order.
+    """
+    if own_account:
+        actor.require_user()
+    elif person:
+        actor.require_signed_in()
+    actor = reauthorize(change, actor)
+    for permission in permissions:
+        actor.require(permission)
+    if operator:
+        actor.require_operator()
+    return actor
+
+
+def reauthorize(reading: Reading, actor: Actor) -> Actor:
+    """The actor, with the permissions it holds at the time of this reading.
 
     The command line and the system stay as they are.
 
@@ -48,7 +86,11 @@ def standing(reading: Reading, actor: Actor) -> Actor:
         raise Forbidden(
             "The company's allowlist lacks this address.", reason="company_address_not_allowed"
         )
-    return replace(actor, permissions=frozenset(held(grant, holder, rules)))
+    return replace(
+        actor,
+        permissions=frozenset(held(grant, holder, rules)),
+        operator=actor.operator and _is_operator(reading, grant.user),
+    )
 
 
 def still_holds(reading: Reading, user: str, permissions: Iterable[str]) -> bool:
@@ -59,3 +101,7 @@ def still_holds(reading: Reading, user: str, permissions: Iterable[str]) -> bool
         return False
     held = published_rules(reading, holder.company).roles.get(holder.role, frozenset())
     return all(covers(held, permission) for permission in permissions)
+
+
+def _is_operator(reading: Reading, user: str) -> bool:
+    return bool(reading.session.scalar(select(users.c.operator).where(users.c.id == user)))

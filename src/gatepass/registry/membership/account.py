@@ -14,9 +14,9 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import passwords, sessions, totp_policy
 from gatepass.registry.authentication import totp as second_factor
-from gatepass.registry.authentication.reauthentication import Proving, require_person
+from gatepass.registry.authentication.reauthentication import Proving
 from gatepass.registry.directory import companies
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.input.text import read_label
 from gatepass.registry.membership import password_resets, pending_email_changes
 from gatepass.registry.membership.pending_email_changes import EmailChange
@@ -50,7 +50,7 @@ def get(reading: Reading, actor: Actor) -> Account:
     Raises:
         Forbidden: ``signed_in_user_required`` for anything but a login token.
     """
-    require_person(actor)
+    actor.require_user()
     row = _row(reading, actor)
     return Account(
         id=row.id,
@@ -75,8 +75,7 @@ def rename(change: Change, actor: Actor, name: str, *, former: str | None = None
         InvalidInput: for ``name``; 1–100 characters without control characters.
         Conflict: ``changed_meanwhile``; ``current`` is the name as it is now.
     """
-    require_person(actor)
-    actor = standing(change, actor)
+    actor = acting(change, actor, own_account=True)
     read_label("name", name)
     row = _row(change, actor)
     if former is not None and row.name != former:
@@ -99,7 +98,7 @@ def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -
         Forbidden, TooManyAttempts, Conflict, Unavailable: as ``Proving.proven`` says.
         InvalidInput: for ``current_password``, or for ``password``, the new one.
     """
-    require_person(actor)
+    actor.require_user()
     with proving.database.read(proving.now()) as reading:
         row = _row(reading, actor)
         _check_rules(reading, row, new)
@@ -111,7 +110,7 @@ def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -
         # The second factor that let a short one pass may be gone by now.
         _check_rules(change, row, new)
         change.session.execute(update(users).where(users.c.id == row.id).values(password_hash=kept))
-        ended = sessions.deactivate_others(change, actor)
+        ended = sessions.end_others(change, actor)
         password_resets.end_links(change, actor, row.id)
         pending_email_changes.end_pending(change, actor, row.id)
         after = {"authentications_ended": ended}

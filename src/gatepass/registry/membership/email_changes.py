@@ -15,10 +15,10 @@ from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, InvalidInput, OperatorEmailForbidden, TooManyAttempts
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication.reauthentication import Proving, require_person
-from gatepass.registry.directory import users
+from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.directory import user_search, users
 from gatepass.registry.directory.users import User
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.input.emails import read_email
 from gatepass.registry.membership import invitations, outbox, user_changes
 from gatepass.registry.membership.pending_email_changes import (
@@ -60,7 +60,7 @@ def request_own(
         TooManyAttempts: too many passwords were wrong lately, or too many changes asked for.
         Unavailable: the database can't be used now.
     """
-    require_person(actor)
+    actor.require_user()
     email = read_email("email", email)
 
     def begin(write: Write, actor: Actor, row: Row[Any]) -> EmailChange:
@@ -94,18 +94,21 @@ def request(
             somebody of the company.
         TooManyAttempts: too many changes were asked for lately.
     """
-    actor, user = require_changeable(change, actor, user_id)
+    actor = acting(change, actor, "users:manage", person=True)
+    user = changeable(change, actor, user_id)
     user_changes.require_unchanged(user, if_match)
     return _begin(change, actor, user, read_email("email", email))
 
 
-def require_changeable(reading: Reading, actor: Actor, user_id: str) -> tuple[Actor, User]:
-    """The actor as of now, and the user, if the actor may have their address changed.
+def changeable(reading: Reading, actor: Actor, user_id: str) -> User:
+    """The colleague, if the actor may have their address changed.
 
     Raises:
         Forbidden, NotFound, Conflict: as ``request`` says.
     """
-    actor, user = user_changes.changeable(reading, actor, user_id)
+    actor.require_signed_in()
+    actor.require("users:manage")
+    user = user_search.find(reading, actor, user_id)
     if user.id == actor.user:
         raise Conflict(
             "Your own e-mail address is changed in My account, with your password.",
@@ -125,7 +128,7 @@ def require_changeable(reading: Reading, actor: Actor, user_id: str) -> tuple[Ac
             reason="user_deactivated",
             current=user,
         )
-    return actor, user
+    return user
 
 
 def cancel_own(change: Change, actor: Actor) -> User:
@@ -135,8 +138,7 @@ def cancel_own(change: Change, actor: Actor) -> User:
     Raises:
         Forbidden: ``signed_in_user_required`` for anything but a login token.
     """
-    require_person(actor)
-    actor = standing(change, actor)
+    actor = acting(change, actor, own_account=True)
     end_pending(change, actor, str(actor.user))
     return users.get(change, str(actor.user))
 
@@ -147,7 +149,8 @@ def cancel(change: Change, actor: Actor, user_id: str) -> User:
     Raises:
         Forbidden, NotFound, Conflict: as ``request`` says.
     """
-    actor, user = require_changeable(change, actor, user_id)
+    actor = acting(change, actor, "users:manage", person=True)
+    user = changeable(change, actor, user_id)
     end_pending(change, actor, user.id)
     return user
 

@@ -13,7 +13,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory import users
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.input.text import storable
 from gatepass.registry.membership import outbox
@@ -82,7 +82,8 @@ def create(change: Change, actor: Actor, *, email: str, role: str, lifetime_ms: 
             ``invitation_pending``: it has invited it already. That another company has a user with
             that address is told to whoever gets the mail, and to nobody else.
     """
-    actor, inviter, company = _manager(change, actor)
+    actor = acting(change, actor, "users:manage", person=True)
+    inviter, company = _inviter(actor)
     email = read_email("email", email)
     users.require_grantable(change, actor, company, role)
     require_free(change, company, email)
@@ -156,7 +157,8 @@ def resend(change: Change, actor: Actor, invitation_id: str, *, lifetime_ms: int
         Conflict: ``invitation_ended``: it was accepted or deactivated; ``role_gone``;
             ``email_taken`` and ``invitation_pending`` as for a new one.
     """
-    actor, before, row = _renew(change, actor, invitation_id, lifetime_ms)
+    actor = acting(change, actor, "users:manage", person=True)
+    before, row = _renew(change, actor, invitation_id, lifetime_ms)
     _send(change, row)
     _record(change, actor, "resent", row, before=before, after=_validity(row))
     return _invitation(change, row)
@@ -181,7 +183,8 @@ def take_link(
         Conflict: ``link_goes_by_mail``, with a mail server; and as for ``resend``.
         Forbidden, NotFound: as for ``resend``.
     """
-    actor, before, row = _renew(change, actor, invitation_id, lifetime_ms)
+    actor = acting(change, actor, "users:manage", person=True)
+    before, row = _renew(change, actor, invitation_id, lifetime_ms)
     if mail_server:
         raise Conflict(
             "The link goes to the invited address by mail. Resend it.", reason="link_goes_by_mail"
@@ -200,7 +203,8 @@ def deactivate(change: Change, actor: Actor, invitation_id: str) -> Invitation:
         NotFound: there is none of that id in the company.
         Conflict: ``invitation_ended``: it was accepted; then there is a user to deactivate.
     """
-    actor, _, _ = _manager(change, actor)
+    actor = acting(change, actor, "users:manage", person=True)
+    _inviter(actor)
     row = _find(change, actor, invitation_id)
     if row.accepted_at is not None:
         raise Conflict("This invitation is accepted already.", reason="invitation_ended")
@@ -246,13 +250,13 @@ def status_of(row: Row[Any], now: int) -> Status:
 
 def _renew(
     change: Change, actor: Actor, invitation_id: str, lifetime_ms: int
-) -> tuple[Actor, dict[str, Any], Row[Any]]:
+) -> tuple[dict[str, Any], Row[Any]]:
     """Make the invitation good for *lifetime_ms* from now, on the actor's word and without a link.
 
     Returns:
-        The actor as of now, the validity it had before, and its row.
+        The validity it had before, and its row.
     """
-    actor, inviter, _ = _manager(change, actor)
+    inviter, _ = _inviter(actor)
     row = _find(change, actor, invitation_id)
     now = change.now
     status = status_of(row, now)
@@ -278,7 +282,7 @@ def _renew(
             delivered_at=None,
         )
     )
-    return actor, before, _find(change, actor, invitation_id)
+    return before, _find(change, actor, invitation_id)
 
 
 def _validity(row: Row[Any]) -> dict[str, Any]:
@@ -323,15 +327,12 @@ def require_free(
         )
 
 
-def _manager(reading: Reading, actor: Actor) -> tuple[Actor, str, str]:
-    """The actor as of now, their id and their company's."""
-    actor.require_signed_in()
-    actor = standing(reading, actor)
-    actor.require("users:manage")
+def _inviter(actor: Actor) -> tuple[str, str]:
+    """The actor's id and their company's."""
     if actor.user is None or actor.company is None:
         # An invitation is somebody's: it counts as long as that person holds what it grants.
         raise Forbidden("Only a person invites.", reason="signed_in_user_required")
-    return actor, actor.user, actor.company
+    return actor.user, actor.company
 
 
 def _send(write: Write, row: Row[Any], *, in_person: bool = False) -> None:

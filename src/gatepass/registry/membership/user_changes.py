@@ -19,7 +19,7 @@ from gatepass.registry.audit import log
 from gatepass.registry.authentication import sessions, totp
 from gatepass.registry.directory.user_search import find
 from gatepass.registry.directory.users import User, active_operators, require_no_operator
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish, published_holder, published_rules
 from gatepass.registry.membership import pending_email_changes
 from gatepass.registry.replication import receipts
@@ -56,7 +56,8 @@ def change_role(
             ``last_administrator``.
         InvalidInput: for ``role``; the company has none of that id.
     """
-    actor, user = changeable(change, actor, user_id)
+    actor = acting(change, actor, "users:manage", person=True)
+    user = find(change, actor, user_id)
     require_unchanged(user, if_match)
     if user.status != "active":
         raise Conflict(
@@ -70,7 +71,7 @@ def change_role(
     if role != ADMIN.id:
         _require_another_administrator(change, user)
     require_not_above(change, actor, user)
-    require_no_operator(change, actor, user)
+    require_no_operator(actor, user)
     actor.require_held(permitted[role])
     if role == user.role:
         return user
@@ -101,14 +102,15 @@ def deactivate(
         Conflict: ``last_administrator``, ``last_operator``.
         InvalidInput: for ``access_tokens``.
     """
-    actor, user = changeable(change, actor, user_id)
+    actor = acting(change, actor, "users:manage", person=True)
+    user = find(change, actor, user_id)
     if access_tokens not in ("deactivate", "keep"):
         raise InvalidInput([("access_tokens", 'This is "deactivate" or "keep".')])
     if user.status != "active":
         return user
     _require_another_administrator(change, user)
     require_not_above(change, actor, user)
-    require_no_operator(change, actor, user)
+    require_no_operator(actor, user)
     # Whoever runs the server can name another at any time.
     if actor.kind != "command line" and is_last_operator(change, user):
         raise Conflict(
@@ -154,10 +156,11 @@ def turn_off_second_factor(change: Change, actor: Actor, user_id: str) -> User:
         Conflict: ``own_second_factor``: one's own takes the password and a code, or whoever got
             hold of a session could take the account over with it.
     """
-    actor, user = changeable(change, actor, user_id)
+    actor = acting(change, actor, "users:manage", person=True)
+    user = find(change, actor, user_id)
     require_of_someone_else(actor, user)
     require_not_above(change, actor, user)
-    require_no_operator(change, actor, user)
+    require_no_operator(actor, user)
     if not user.second_factor:
         return user
     totp.remove(change, user.id)
@@ -239,7 +242,7 @@ def require_changeable(reading: Reading, actor: Actor, user: User) -> None:
     anything about privileges."""
     if not is_last_administrator(reading, user):
         require_not_above(reading, actor, user)
-        require_no_operator(reading, actor, user)
+        require_no_operator(actor, user)
 
 
 def require_unchanged(user: User, if_match: Collection[str] | None) -> None:
@@ -249,19 +252,6 @@ def require_unchanged(user: User, if_match: Collection[str] | None) -> None:
         raise Conflict(
             "Someone changed this user meanwhile.", reason="changed_meanwhile", current=user
         )
-
-
-def changeable(reading: Reading, actor: Actor, user_id: str) -> tuple[Actor, User]:
-    """The actor as of now, who manages users, and a user of their company.
-
-    Raises:
-        Forbidden: ``signed_in_user_required``; without ``users:manage``.
-        NotFound: there is none, or it is another company's.
-    """
-    actor.require_signed_in()
-    actor = standing(reading, actor)
-    actor.require("users:manage")
-    return actor, find(reading, actor, user_id)
 
 
 def _require_another_administrator(reading: Reading, user: User) -> None:

@@ -15,7 +15,7 @@ from gatepass.core.networks import Networks, parse_address
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory import companies
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.network_policy import allowlist_entries as kept
 from gatepass.registry.network_policy.allowlist_entries import MOST_ENTRIES, Allowlist, Entry, etag
@@ -65,9 +65,7 @@ def replace(
         Conflict: ``changed_meanwhile``, with the ``current`` list; ``would_lock_you_out``: the list
             lacks the actor's own address, and it wasn't confirmed.
     """
-    actor.require_signed_in()
-    actor = standing(change, actor)
-    actor.require("company:modify")
+    actor = acting(change, actor, "company:modify", person=True)
     name = own_company(change, actor, company)
     before = kept.load(change, company)
     if if_match is not None and etag(before) not in if_match:

@@ -10,7 +10,7 @@ from gatepass.core.credentials import ACCESS_TOKEN, make
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import folded, storable
 from gatepass.registry.replication import receipt_status, receipts
@@ -70,9 +70,7 @@ def create(
         InvalidInput: with all that is wrong with the fields.
         Conflict: ``form_already_used``; ``current`` is the id of the token it made.
     """
-    actor.require_signed_in()
-    actor = standing(change, actor)
-    actor.require("access-tokens:create")
+    actor = acting(change, actor, "access-tokens:create", person=True)
     if actor.user is None or actor.company is None:
         raise Forbidden("A token is a user's own.", reason="signed_in_user_required")
     if form_id is not None:
@@ -145,9 +143,7 @@ def modify(
             ``token_expired``: ended ones stay as they are.
         InvalidInput: with all that is wrong with the fields.
     """
-    actor.require_signed_in()
-    actor = standing(change, actor)
-    actor.require("access-tokens:modify")
+    actor = acting(change, actor, "access-tokens:modify", person=True)
     row = _find(change, actor, token_id)
     token = _token(change, row)
     if if_match is not None and etag(token) not in if_match:
@@ -187,7 +183,7 @@ def deactivate(change: Change, actor: Actor, token_id: str) -> AccessToken:
         Forbidden: without ``access-tokens:deactivate``, where it isn't one's own.
         NotFound: there is none, or it is another company's.
     """
-    actor = standing(change, actor)
+    actor = acting(change, actor)
     row = _find(change, actor, token_id)
     if actor.kind == "token" or row.created_by != actor.user:
         actor.require("access-tokens:deactivate")

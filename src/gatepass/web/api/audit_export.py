@@ -18,7 +18,7 @@ from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search, sentences
 from gatepass.registry.audit.events import AuditEvent
-from gatepass.registry.grants.authorization import standing
+from gatepass.registry.grants.authorization import reauthorize
 from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.api.audit_events import Wanted, sent, with_times
 from gatepass.web.api.csv_cells import csv_cell
@@ -96,7 +96,7 @@ def _pages(node: Node, actor: Actor, filters: search.Filters) -> Iterator[list[A
     while True:
         with node.database.read(node.clock.now()) as reading:
             # Whoever loses the right to the log meanwhile gets no further.
-            reader = standing(reading, actor)
+            reader = reauthorize(reading, actor)
             page = search.list_(reading, reader, limit=LARGEST_PAGE, cursor=cursor, **filters)
         yield page.items
         cursor = page.next

@@ -89,7 +89,7 @@ def _page(
 ) -> HTMLResponse:
     now = node.clock.now()
     with node.database.read(now) as reading:
-        _, user = email_changes.require_changeable(reading, visitor.actor, user_id)
+        user = email_changes.changeable(reading, visitor.actor, user_id)
         waiting = pending_email_changes.pending(reading, user.id)
     return render(
         "company/user_email.html",

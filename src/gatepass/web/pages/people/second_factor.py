@@ -25,7 +25,7 @@ def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
         user = user_search.find(reading, visitor.actor, id)
         user_changes.require_of_someone_else(visitor.actor, user)
         user_changes.require_not_above(reading, visitor.actor, user)
-        users.require_no_operator(reading, visitor.actor, user)
+        users.require_no_operator(visitor.actor, user)
         required = totp_policy.required(reading, user.company)
     if not user.second_factor:
         return see_other(USERS.path)
