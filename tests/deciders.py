@@ -6,14 +6,16 @@ import pytest
 from sqlalchemy import text
 
 from gatepass.registry.replication import liveness, receipts
-from gatepass.registry.replication.liveness import Presence
+from gatepass.registry.replication.liveness import Registration
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
 
 STALENESS = 10_000
 
 
-def presence(id: str, kind: Literal["node", "embedded"] = "embedded", **more: Any) -> Presence:
+def registration(
+    id: str, kind: Literal["node", "embedded"] = "embedded", **more: Any
+) -> Registration:
     """Somebody of that id."""
     ordinary: dict[str, Any] = {
         "name": f"{id}.internal",
@@ -23,14 +25,14 @@ def presence(id: str, kind: Literal["node", "embedded"] = "embedded", **more: An
         "limits": None,
         "staleness_ms": STALENESS,
     }
-    return Presence(id=id, kind=kind, **(ordinary | more))
+    return Registration(id=id, kind=kind, **(ordinary | more))
 
 
-def meet(database: Database, now: int, *ids: str, copies: bool = True, **more: Any) -> None:
+def register(database: Database, now: int, *ids: str, copies: bool = True, **more: Any) -> None:
     """Embedded verifiers of these ids are there, and are about to be vouched for if *copies*."""
     for id in ids:
         with database.auxiliary_write(now) as write:
-            liveness.meet(write, presence(id, **more))
+            liveness.register(write, registration(id, **more))
             if copies:
                 assert liveness.report(write, id, None, now)
 
@@ -38,7 +40,7 @@ def meet(database: Database, now: int, *ids: str, copies: bool = True, **more: A
 def acknowledge(database: Database, now: int, id: str) -> None:
     """It decides by all there is now."""
     with database.auxiliary_write(now) as write:
-        assert liveness.report(write, id, revisions.here(write), now)
+        assert liveness.report(write, id, revisions.latest(write), now)
 
 
 def complete(database: Database, now: int) -> int:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import delete
 
 from browsing import Demo
-from deciders import acknowledge, meet
+from deciders import acknowledge, register
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
 
@@ -63,12 +63,12 @@ def test_refused_by_all_fills_up_before_ones_eyes(
         if not by_itself:
             page.get_by_role("link", name="Look again").click()
 
-    meet(registry, now(), "node_a", "node_b")
+    register(registry, now(), "node_a", "node_b")
     page.goto("/company/nodes")
     table = page.locator("#nodes")
     expect(table).to_contain_text("1 node and 2 embedded verifiers")
     # One more turns up while somebody looks.
-    meet(registry, now(), "node_c")
+    register(registry, now(), "node_c")
     look_again()
     expect(table).to_contain_text("1 node and 3 embedded verifiers")
     expect(table).to_contain_text("node_c.internal")

@@ -71,7 +71,7 @@ def test_a_name_that_is_none_is_said_beside_the_field(ada: Visit) -> None:
     form = ada.get("/account").form("/account")
     page = ada.send("/account", form.filled(name="x" * 101, do="save"))
     assert page.answer.status_code == 422
-    assert "From 1 to 100 characters." in page.text
+    assert "Must be 1 to 100 characters long." in page.text
     assert page.form("/account").one("name") == "x" * 101
 
 

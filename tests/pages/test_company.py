@@ -35,7 +35,7 @@ def test_what_cannot_be_a_name(installation: Installation, ada: Visit) -> None:
     installation.new_company("Difference Engines")
     form = ada.get("/company").form("/company")
     for name, status, words in (
-        ("", 422, "From 1 to 100 characters."),
+        ("", 422, "Must be 1 to 100 characters long."),
         ("difference engines", 409, "A company named difference engines already exists."),
     ):
         page = ada.send("/company", form.filled(name=name))

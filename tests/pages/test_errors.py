@@ -50,12 +50,12 @@ def test_what_may_have_been_saved_is_not_sent_again(
     """Loading the page again would send the form a second time."""
 
     def lost(*_: object, **__: object) -> None:
-        raise Unavailable("Look whether it was made.", reason="outcome_unknown")
+        raise Unavailable("Check whether it was made.", reason="outcome_unknown")
 
     monkeypatch.setattr(email_changes, "cancel_own", lost)
     page = ada.send("/account/email/cancel", {})
     assert page.answer.status_code == 503
-    assert "Look whether it was made." in page.text
+    assert "Check whether it was made." in page.text
     assert "Don't reload this page" in page.text
     assert "Load the page again" not in page.text
     assert "nothing was half done" not in page.text

@@ -135,7 +135,7 @@ def test_resending_and_deactivating(
 
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(ada: Visit) -> None:
     for email, role, status, problem in (
-        ("nobody", "reporting", 422, "This is not an e-mail address."),
+        ("nobody", "reporting", 422, "Must be an e-mail address, such as ada@example.com."),
         (NEW, "", 422, "There is no such role."),
         ("ADA@example.com", "reporting", 409, "ADA@example.com has an account already."),
     ):
@@ -294,7 +294,7 @@ def test_without_a_mail_server_nothing_is_called_delivered_and_the_link_is_shown
     assert stranger.get(links[0]).answer.status_code == 410
     assert stranger.get(links[1]).answer.status_code == 200
     log = ada.get("/audit-log").text
-    assert "Ada Lovelace took the link of the invitation to new@example.com to hand it over" in log
+    assert "Ada Lovelace created a new link for the invitation to new@example.com" in log
     assert "went out by mail" not in log
 
 

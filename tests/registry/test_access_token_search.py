@@ -9,7 +9,8 @@ from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.storage.paging import Cursor, Page
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.records import AccessToken
 from small_registry import HOUR, NOW, SmallRegistry
 
 #: As many as a large installation has; `make bench` measures what a page of them takes.
@@ -18,7 +19,7 @@ MANY = 100_000
 
 def find(registry: SmallRegistry, actor: Actor, **filters: Any) -> Page[AccessToken]:
     with registry.read() as reading:
-        return access_tokens.list_(reading, actor, **filters)
+        return token_search.list_(reading, actor, **filters)
 
 
 def labels(page: Page[AccessToken]) -> list[str]:
@@ -177,7 +178,7 @@ def test_a_hundred_thousand_tokens_are_searched(registry: SmallRegistry) -> None
     with registry.write() as change:
         change.session.execute(text(_COPIES), {"now": NOW, "copies": MANY - 1})
     if registry.database.dialect == "postgresql":
-        with registry.database.administering() as connection:
+        with registry.database.administrative_write() as connection:
             connection.execute(text("ANALYZE"))
     far = str(Cursor(NOW - 99_000, "gpat_"))
     questions: dict[str, tuple[int, dict[str, Any]]] = {

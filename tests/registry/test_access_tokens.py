@@ -13,7 +13,8 @@ from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage.tables import roles, users
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import etag
+from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.records import etag
 from small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 
 
@@ -178,7 +179,7 @@ def test_another_companys_token_does_not_exist(registry: SmallRegistry) -> None:
                     catalogue=registry.catalogue,
                     changes={"label": "x"},
                 )
-            assert access_tokens.list_(change, carl).items == []
+            assert token_search.list_(change, carl).items == []
 
 
 def test_reading_needs_the_permissions(registry: SmallRegistry) -> None:
@@ -193,10 +194,10 @@ def test_reading_needs_the_permissions(registry: SmallRegistry) -> None:
             access_tokens.get(reading, poor, token.id)
         assert refusal.value.permission == "access-tokens:get"
         with pytest.raises(Forbidden) as refusal:
-            access_tokens.list_(reading, poor)
+            token_search.list_(reading, poor)
         assert refusal.value.permission == "access-tokens:search"
         assert access_tokens.get(reading, searcher, token.id).id == token.id
-        assert len(access_tokens.list_(reading, searcher).items) == 2
+        assert len(token_search.list_(reading, searcher).items) == 2
 
 
 def test_every_editable_field_changes_and_counts(registry: SmallRegistry) -> None:

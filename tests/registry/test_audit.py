@@ -19,6 +19,7 @@ from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import Entry
 from gatepass.registry.storage.tables import roles
 from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens import search as token_search
 from small_registry import ADDRESS, HOUR, NOW, SmallRegistry
 
 
@@ -173,14 +174,14 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
             "invitation.link_taken",
             None,
             None,
-            "took the link of the invitation to Grace Hopper to hand it over; the old one no "
+            "created a new link for the invitation to Grace Hopper; the old link no "
             "longer works",
         ),
         (
             "user.password_reset_link_taken",
             None,
             None,
-            "took a link to reset the password of Grace Hopper, to hand it over",
+            "created a link to reset the password of Grace Hopper",
         ),
         ("invitation.accepted", None, None, "accepted the invitation to Grace Hopper"),
         ("role.created", None, {"permissions": []}, "created the role Grace Hopper"),
@@ -265,7 +266,7 @@ def test_what_people_do_to_themselves(
         ("invitation.delivered", "The invitation to Grace Hopper went out by mail"),
         (
             "user.password_reset_requested",
-            "A link to reset the password of Grace Hopper was asked for",
+            "A link to reset the password of Grace Hopper was requested",
         ),
         (
             "user.password_reset",
@@ -405,7 +406,7 @@ def test_pages_follow_each_other_also_within_a_millisecond(registry: SmallRegist
             cursor = page.next
             if cursor is None:
                 break
-        foreign = access_tokens.list_(reading, ada, limit=1).next
+        foreign = token_search.list_(reading, ada, limit=1).next
         with pytest.raises(InvalidInput):
             search.list_(reading, ada, cursor=foreign)
         with pytest.raises(InvalidInput):

@@ -121,7 +121,7 @@ def test_a_page_takes_the_same_work_in_a_long_log(registry: SmallRegistry, actor
 def _analyze(registry: SmallRegistry) -> None:
     # As the engine does by itself in time; SQLite's plans have to be good without.
     if registry.database.dialect == "postgresql":
-        with registry.database.administering() as connection:
+        with registry.database.administrative_write() as connection:
             connection.execute(text("ANALYZE audit_events"))
 
 

@@ -44,10 +44,10 @@ class Copy:
     def follow(self) -> None:
         """Read on, or begin anew."""
         with self._registry.read() as reading:
-            ahead = None if self.at is None else revisions.since(reading, self.at)
+            ahead = None if self.at is None else revisions.changes_since(reading, self.at)
             if ahead is None:
                 self.rebuilt += 1
-                self.at = revisions.here(reading)
+                self.at = revisions.latest(reading)
         if ahead is None:
             self.rows = published(self._registry.database)
             return

@@ -19,12 +19,12 @@ from gatepass.core.errors import Conflict, Unavailable
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.directory.users import create
 from gatepass.registry.storage.database import CHANGED_CHANNEL, Change, Database, Reading, Write
-from gatepass.registry.storage.ended_log import Ending
-from gatepass.registry.storage.engines import CHANGING
-from gatepass.registry.storage.silent_server import Impatient
+from gatepass.registry.storage.ended_log import Revocation
+from gatepass.registry.storage.engines import BEGIN_WRITE
+from gatepass.registry.storage.silent_server import ResponseTimeoutConnection
 from gatepass.registry.storage.tables import decision_counts
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import etag
+from gatepass.registry.tokens.records import etag
 from postgresql import Cluster
 from small_registry import HASH, NOW, SmallRegistry, nothing_changes
 
@@ -152,7 +152,7 @@ def test_each_transaction_offers_what_it_may_do_and_no_more(database: Database) 
         write.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
     with database.write(NOW + 2) as change:
         change.session.execute(text("DELETE FROM decision_counts"))
-        assert (change.revision, change.endings, change.confirmed) == (1, [], False)
+        assert (change.revision, change.revocations, change.confirmed) == (1, [], False)
     assert change.confirmed
     assert [reading.now, write.now, change.now] == [NOW, NOW + 1, NOW + 2]
     assert isinstance(change, Write)
@@ -160,15 +160,15 @@ def test_each_transaction_offers_what_it_may_do_and_no_more(database: Database) 
     assert not isinstance(write, Change)
     assert not isinstance(reading, Write)
     for other in (reading, write):
-        for name in ("revision", "end", "endings", "confirmed"):
+        for name in ("revision", "end", "revocations", "confirmed"):
             assert not hasattr(other, name)
 
 
 def test_what_a_change_ends_is_noted_under_its_revision_once_it_has_committed(
     database_url: str,
 ) -> None:
-    noted: list[Ending] = []
-    database = Database(database_url, ended=noted.extend)
+    noted: list[Revocation] = []
+    database = Database(database_url, revoked=noted.extend)
     subjects = [Subject("access_token", "gpat_1", "one"), Subject("user", "usr_1", "Ada")]
 
     def struck(change: Change) -> None:
@@ -337,7 +337,7 @@ def test_a_frozen_postgresql_is_unavailable_and_carries_nothing_out_later(
 ) -> None:
     """Its kernel goes on acknowledging, so no timeout of the network's ends the wait, and its own
     limits are frozen with it."""
-    monkeypatch.setattr(Impatient, "patience_s", 0.5)
+    monkeypatch.setattr(ResponseTimeoutConnection, "response_timeout_s", 0.5)
     registry = SmallRegistry(Database(postgresql_url))
     ada = registry.signed_in(registry.ada)
     events = len(registry.events())
@@ -497,7 +497,7 @@ def test_the_revision_is_taken_by_the_first_statement(database: Database) -> Non
             write.session.execute(text("SELECT 2"))
     finally:
         event.remove(Engine, "before_cursor_execute", listen)
-    begin = ["BEGIN IMMEDIATE" if database.dialect == "sqlite" else CHANGING]
+    begin = ["BEGIN IMMEDIATE" if database.dialect == "sqlite" else BEGIN_WRITE]
     taken = statements.index("SELECT 1")
     assert statements[:taken] == [*begin, statements[taken - 1]]
     assert statements[taken - 1].startswith("UPDATE revision SET number = number + 1")

@@ -17,11 +17,11 @@ from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
 from gatepass.registry.membership import invitations, user_changes
 from gatepass.registry.storage.database import Change, Database
-from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Ending
+from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Revocation
 from gatepass.registry.tokens import access_tokens
 from small_registry import NOW, SmallRegistry
 
-ENDING = Ending(NOW, "access_token", "gpat_1", 7, "usr_1", "Ada")
+REVOCATION = Revocation(NOW, "access_token", "gpat_1", 7, "usr_1", "Ada")
 
 
 @pytest.fixture
@@ -31,11 +31,11 @@ def log(tmp_path: Path) -> EndedLog:
 
 @pytest.fixture
 def registry(database_url: str, log: EndedLog) -> SmallRegistry:
-    return FullRegistry(Database(database_url, ended=log.append))
+    return FullRegistry(Database(database_url, revoked=log.append))
 
 
 def ids(log: EndedLog) -> list[tuple[str, str]]:
-    return [(ending.kind, ending.id) for ending in log.read()]
+    return [(revocation.kind, revocation.id) for revocation in log.read()]
 
 
 def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) -> None:
@@ -77,7 +77,7 @@ def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) ->
         expected += its
         assert ids(log) == expected
         # A repetition ends nothing.
-        last = [ending for ending in log.read() if ending.revision == revision]
+        last = [revocation for revocation in log.read() if revocation.revision == revision]
         assert len(last) == len(its)
     with registry.write() as change:
         access_tokens.deactivate(change, operator, registry.made.id)
@@ -101,7 +101,7 @@ def test_it_is_there_before_a_node_has_caught_up(database_url: str, log: EndedLo
     registry = FullRegistry(Database(database_url))
     seen: list[int] = []
     database = Database(
-        database_url, ended=log.append, confirm=lambda revision: not seen.append(len(ids(log)))
+        database_url, revoked=log.append, confirm=lambda revision: not seen.append(len(ids(log)))
     )
     with database.write(NOW) as change:
         access_tokens.deactivate(change, registry.signed, registry.made.id)
@@ -109,7 +109,7 @@ def test_it_is_there_before_a_node_has_caught_up(database_url: str, log: EndedLo
 
 
 def test_the_file_is_private_and_plain(log: EndedLog, tmp_path: Path) -> None:
-    log.append([ENDING])
+    log.append([REVOCATION])
     assert stat.S_IMODE(log.path.stat().st_mode) == 0o600
     (line,) = [line for line in log.path.read_text().splitlines() if line]
     assert json.loads(line) == {
@@ -123,7 +123,7 @@ def test_the_file_is_private_and_plain(log: EndedLog, tmp_path: Path) -> None:
     link, elsewhere = tmp_path / "link.log", tmp_path / "elsewhere"
     elsewhere.write_text("mine")
     link.symlink_to(elsewhere)
-    EndedLog(link).append([ENDING])
+    EndedLog(link).append([REVOCATION])
     assert elsewhere.read_text() == "mine"
 
 
@@ -138,31 +138,31 @@ def test_it_is_on_the_disk_before_it_counts_as_written(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
-    log.append([ENDING])
+    log.append([REVOCATION])
     # The first time its name, too.
     assert synced == [log.path.stat().st_ino, log.path.parent.stat().st_ino]
-    log.append([ENDING])
+    log.append([REVOCATION])
     assert synced[2:] == [log.path.stat().st_ino]
 
 
 def test_torn_lines_are_passed_over_and_counted(log: EndedLog) -> None:
-    log.append([ENDING])
+    log.append([REVOCATION])
     whole = log.path.read_bytes()
     log.path.write_bytes(whole + whole[: len(whole) // 2])
-    log.append([Ending(NOW, "user", "usr_2", 9)])
+    log.append([Revocation(NOW, "user", "usr_2", 9)])
     log.path.write_bytes(log.path.read_bytes() + whole[:-1])
     read = log.read()
-    assert [ending.id for ending in read] == ["gpat_1", "usr_2"]
+    assert [revocation.id for revocation in read] == ["gpat_1", "usr_2"]
     assert (read.torn, read.latest_revision) == (2, 9)
 
 
 @pytest.mark.parametrize("torn", [b'{"at": 1, "ki', b'{"at": 1, "kind": "\xff\xfe"}'])
 def test_a_line_is_torn_however_it_came_to_be(log: EndedLog, torn: bytes) -> None:
     """A power cut can leave anything, also what is no UTF-8."""
-    log.append([ENDING])
+    log.append([REVOCATION])
     log.path.write_bytes(log.path.read_bytes() + b"\n" + torn)
     read = log.read()
-    assert [ending.id for ending in read] == ["gpat_1"]
+    assert [revocation.id for revocation in read] == ["gpat_1"]
     assert read.torn == 1
 
 
@@ -184,7 +184,7 @@ def test_a_full_disk_undoes_nothing_and_is_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
-        log.append([ENDING])
+        log.append([REVOCATION])
     assert "No space left" in caplog.text
     assert ids(log) == []
     log.append()
@@ -198,14 +198,14 @@ def test_a_write_that_breaks_off_is_completed(
 ) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
-    log.append([ENDING, ENDING])
+    log.append([REVOCATION, REVOCATION])
     assert len(ids(log)) == 2
 
 
 def _append(path: Path, process: int) -> None:
     log = EndedLog(path)
     for number in range(50):
-        log.append([Ending(NOW, "user", f"{process}-{number}", number)] * 3)
+        log.append([Revocation(NOW, "user", f"{process}-{number}", number)] * 3)
 
 
 def test_nothing_is_awaited_from_a_pipe(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_processes_write_whole_lines_between_each_others(log: EndedLog) -> None:
     children = [in_child(partial(_append, log.path, each)) for each in range(3)]
     assert {finished(child) for child in children} == {True}
     read = log.read()
-    assert len({ending.id for ending in read}) == 150
+    assert len({revocation.id for revocation in read}) == 150
     assert read.torn == 0
 
 

@@ -20,7 +20,7 @@ from gatepass.registry.replication import postgresql_feed
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
-from gatepass.registry.storage.silent_server import Impatient
+from gatepass.registry.storage.silent_server import ResponseTimeoutConnection
 from gatepass.registry.tokens import access_tokens
 from postgresql import Cluster
 from small_registry import NOW, SmallRegistry
@@ -63,8 +63,8 @@ def installed(*, synchronous: bool) -> Iterator[Installation]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers that are silent for a second count as away."""
-    monkeypatch.setattr(Impatient, "patience_s", 1.0)
-    monkeypatch.setattr(postgresql_feed, "_PATIENCE_S", 1.0)
+    monkeypatch.setattr(ResponseTimeoutConnection, "response_timeout_s", 1.0)
+    monkeypatch.setattr(postgresql_feed, "_RESPONSE_TIMEOUT_S", 1.0)
 
 
 def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
@@ -166,10 +166,10 @@ def test_a_shortened_history_is_noticed_and_the_copy_built_anew(
         for _ in range(3):
             registry.token(ada)
         with registry.database.auxiliary_write(NOW) as write:
-            assert history.note_parted(write, NODE, *known)
+            assert history.report_divergence(write, NODE, *known)
         with registry.read() as reading:
             told = search.list_(reading, Actor.command_line(), action="history.shortened")
-            assert history.times_shortened(reading) == 1
+            assert history.divergence_count(reading) == 1
         (event,) = told.items
         assert (event.subject.name, event.before) == ("a machine", {"revision": lost})
         assert sentences.sentence(event).startswith("The database lost changes: a machine had seen")
@@ -181,7 +181,7 @@ def test_a_copy_older_than_what_is_kept_is_no_shortened_history(registry: SmallR
     with registry.database.auxiliary_write(NOW) as write:
         write.session.execute(history.revisions.delete().where(history.revisions.c.number < 2))
     with registry.database.auxiliary_write(NOW) as write:
-        assert not history.note_parted(write, NODE, position, (9, "f" * 16))
+        assert not history.report_divergence(write, NODE, position, (9, "f" * 16))
 
 
 def _in_step(installation: Installation) -> None:

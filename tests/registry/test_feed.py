@@ -123,7 +123,7 @@ def test_a_frozen_server_is_given_up_and_following_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The connection is half-open for whoever waits on it; a new one finds the server thawed."""
-    monkeypatch.setattr(postgresql_feed, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(postgresql_feed, "_RESPONSE_TIMEOUT_S", 0.5)
     monkeypatch.setitem(postgresql_feed._PARAMETERS, "connect_timeout", 2)
     with closing(DatabaseFeed(postgresql_url)) as asked:
         asked.heartbeat()

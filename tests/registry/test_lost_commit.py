@@ -111,7 +111,7 @@ def test_if_it_cannot_be_asked_nobody_is_told_that_it_failed(
     with pytest.raises(Unavailable) as refusal:
         change(database, relay)
     assert refusal.value.reason == "outcome_unknown"
-    assert "Look whether it was made" in refusal.value.message
+    assert "Check whether it was made" in refusal.value.message
     database.close()
 
 

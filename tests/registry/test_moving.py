@@ -22,7 +22,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.backup import export_file, export_import
 from gatepass.registry.backup.contents import Contents, Progress
 from gatepass.registry.storage.database import Database
-from gatepass.registry.storage.ended_log import EndedLog, Ending
+from gatepass.registry.storage.ended_log import EndedLog, Revocation
 from gatepass.registry.storage.schema import schema_state
 from gatepass.registry.tokens import access_tokens
 from postgresql import Cluster
@@ -123,7 +123,7 @@ def test_no_text_of_a_credential_is_in_it(on_sqlite: FullRegistry, exported: Pat
 def test_nothing_is_overwritten(registry: FullRegistry, tmp_path: Path) -> None:
     exported = export(registry.database, tmp_path / "exported")
     content = exported.read_bytes()
-    with pytest.raises(Misconfigured, match="is there already"):
+    with pytest.raises(Misconfigured, match="exists already"):
         export(registry.database, exported)
     assert exported.read_bytes() == content
     before = measured(registry.database)
@@ -139,7 +139,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(
         def begin(self, doing: str, rows: int) -> None:
             (tmp_path / "x").write_text("mine")
 
-    with pytest.raises(Misconfigured, match="is there already"):
+    with pytest.raises(Misconfigured, match="exists already"):
         export(on_sqlite.database, tmp_path / "x", Quicker())
     assert (tmp_path / "x").read_text() == "mine"
     assert not list(tmp_path.glob(".*"))
@@ -236,63 +236,63 @@ def _endless_pages(path: Path) -> None:
         (_sql("INSERT INTO exported_tables VALUES ('(SELECT 1 AS id)', 1, 'x')"), "is damaged"),
         (_sql("CREATE TABLE more (id INTEGER)"), "is damaged"),
         (_sql("ALTER TABLE users ADD COLUMN more TEXT"), "is damaged"),
-        (_sql(f"CREATE VIEW more AS {ENDLESS} x FROM n"), "is no export, or it is damaged"),
+        (_sql(f"CREATE VIEW more AS {ENDLESS} x FROM n"), "isn't an export, or it is damaged"),
         (
             _in_place_of("token_use", f"CREATE VIEW token_use AS {ENDLESS} x AS id FROM n"),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (
             _in_place_of(
                 "export", f"CREATE VIEW export AS {ENDLESS} 1 AS at, '' AS version FROM n"
             ),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (
             _in_place_of(
                 "alembic_version",
                 f"CREATE VIEW alembic_version AS {ENDLESS} x AS version_num FROM n",
             ),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (
             _sql("CREATE TRIGGER t AFTER DELETE ON users BEGIN DELETE FROM grants; END"),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (
             _in_place_of("export", "CREATE VIRTUAL TABLE export USING fts5(at, version)"),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (
             _in_place_of(
                 "export",
                 "CREATE TABLE export (at INTEGER, version TEXT AS (printf('%.*c', 900000000, '')))",
             ),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (
             _in_place_of("export", "CREATE TABLE export (at INTEGER, version TEXT)"),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (_sql("UPDATE export SET version = char(27) || '[2J'"), "is damaged"),
         (_sql("UPDATE exported_tables SET rows = 'x'"), "is damaged"),
         (_endless_pages, "is damaged"),
         (_flip, "is damaged"),
-        (_pages, "is no export, or it is damaged|is damaged"),
+        (_pages, "isn't an export, or it is damaged|is damaged"),
         (_sql("DELETE FROM audit_events WHERE number = 1"), "is damaged"),
         (_sql("DROP TABLE token_use"), "is damaged"),
         (_sql("DELETE FROM exported_tables"), "is damaged"),
-        (_sql("DROP TABLE export"), "is no export, or it is damaged"),
+        (_sql("DROP TABLE export"), "isn't an export, or it is damaged"),
         (_sql("DELETE FROM exported_tables WHERE name = 'export'"), "is damaged"),
         (_sql("UPDATE export SET at = at + 1099511627776"), "is damaged"),
         (_sql("UPDATE export SET at = 9000000000000000000"), "is damaged"),
         (_sql("UPDATE export SET at = -1"), "is damaged"),
         (_sql("UPDATE export SET version = '99.0'"), "is damaged"),
-        (_sql("PRAGMA application_id = 0"), "is no export: gatepass export makes them"),
-        (lambda path: os.truncate(path, path.stat().st_size // 2), "is no export, or"),
-        (lambda path: os.truncate(path, 0), "is no export"),
-        (lambda path: path.write_text("Dear reader, " * 400), "is no export"),
+        (_sql("PRAGMA application_id = 0"), "isn't an export: gatepass export writes them"),
+        (lambda path: os.truncate(path, path.stat().st_size // 2), "isn't an export, or"),
+        (lambda path: os.truncate(path, 0), "isn't an export"),
+        (lambda path: path.write_text("Dear reader, " * 400), "isn't an export"),
         (lambda path: path.unlink(), "can't be read: No such file"),
-        (lambda path: path.unlink() or path.mkdir(), "is no export"),
+        (lambda path: path.unlink() or path.mkdir(), "isn't an export"),
         (_sql("UPDATE alembic_version SET version_num = '9999'"), "made by a newer version .*0.1"),
     ],
 )
@@ -312,7 +312,7 @@ def test_an_export_with_an_older_schema_is_brought_up_to_date(
     old = tmp_path / "old"
     old.touch(mode=0o600)
     database = Database(f"sqlite:///{old}")
-    with database.administering() as connection:
+    with database.administrative_write() as connection:
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", "gatepass.registry.storage:migrations")
         command.upgrade(config, "0001")
@@ -366,7 +366,7 @@ def test_an_import_is_no_way_around_what_has_ended_since(
 ) -> None:
     """Whoever lost the database and takes this for a way to restore it is told of the right one."""
     log = EndedLog(exported.with_name("ended.log"))
-    log.append([Ending(NOW, "access_token", on_sqlite.made.id, 99)])
+    log.append([Revocation(NOW, "access_token", on_sqlite.made.id, 99)])
     with pytest.raises(Conflict, match="gatepass restore keeps them ended"):
         import_(empty, exported)
     assert schema_state(empty) == "empty"
@@ -376,7 +376,7 @@ def test_what_has_ended_in_the_export_too_is_no_obstacle(
     on_sqlite: FullRegistry, empty: Database, tmp_path: Path
 ) -> None:
     log = EndedLog(tmp_path / "ended.log")
-    database = Database(f"sqlite:///{on_sqlite.database.path}", ended=log.append)
+    database = Database(f"sqlite:///{on_sqlite.database.path}", revoked=log.append)
     with database.write(NOW) as change:
         access_tokens.deactivate(change, on_sqlite.signed, on_sqlite.made.id)
     import_(empty, export(database, tmp_path / "x"))

@@ -14,7 +14,7 @@ from deciders import (
     acknowledge,
     by_the_sessions_time,
     complete,
-    meet,
+    register,
     rows,
 )
 from gatepass.registry.actor import Actor, Subject
@@ -54,7 +54,7 @@ def expected(database: Database) -> dict[str, int | None]:
 
 
 def test_everyone_who_may_be_vouched_for_is_expected(database: Database) -> None:
-    meet(database, NOW, "node_a", "node_b", "node_c")
+    register(database, NOW, "node_a", "node_b", "node_c")
     acknowledge(database, NOW + 2 * STALENESS, "node_b")
     acknowledge(database, NOW + 1, "node_c")
     end(database, NOW + 2 * STALENESS)
@@ -62,7 +62,7 @@ def test_everyone_who_may_be_vouched_for_is_expected(database: Database) -> None
 
 
 def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -> None:
-    meet(database, NOW, "node_a", "node_b")
+    register(database, NOW, "node_a", "node_b")
     revision = end(database, NOW + 100)
     acknowledge(database, NOW + 160, "node_b")
     assert complete(database, NOW + 170) == 0
@@ -98,7 +98,7 @@ def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -
 
 
 def test_what_took_no_time_was_at_once(database: Database) -> None:
-    meet(database, NOW, "node_a")
+    register(database, NOW, "node_a")
     end(database, NOW + 100)
     acknowledge(database, NOW + 109, "node_a")
     assert complete(database, NOW + 120) == 1
@@ -109,7 +109,7 @@ def test_what_took_no_time_was_at_once(database: Database) -> None:
 
 def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database) -> None:
     """Even if its connection swallows heartbeats, as a frozen one's does."""
-    meet(database, NOW, "node_a", "node_b")
+    register(database, NOW, "node_a", "node_b")
     end(database, NOW)
     acknowledge(database, NOW + 50, "node_b")
     # Long in committing, it may be: what counts is when it was seen to have been.
@@ -148,8 +148,8 @@ def test_where_nobody_was_there_nobody_could_have_allowed_it(database: Database)
 
 def test_on_one_machine_the_node_has_confirmed_as_the_change_commits(sqlite_url: str) -> None:
     database = Database(sqlite_url)
-    meet(database, NOW, "node_a", kind="node")
-    meet(database, NOW, "node_b")
+    register(database, NOW, "node_a", kind="node")
+    register(database, NOW, "node_b")
     end(database, NOW + 1)
     assert expected(database) == {"node_a": NOW + 1, "node_b": None}
     database.close()
@@ -157,14 +157,14 @@ def test_on_one_machine_the_node_has_confirmed_as_the_change_commits(sqlite_url:
 
 def test_on_many_machines_a_node_confirms_like_everyone(postgresql_url: str) -> None:
     database = Database(postgresql_url)
-    meet(database, NOW, "node_a", kind="node")
+    register(database, NOW, "node_a", kind="node")
     end(database, NOW + 1)
     assert expected(database) == {"node_a": None}
     database.close()
 
 
 def test_nobody_confirms_what_another_history_says(database: Database) -> None:
-    meet(database, NOW, "node_a")
+    register(database, NOW, "node_a")
     revision = end(database, NOW)
     with database.auxiliary_write(NOW) as write:
         liveness.report(write, "node_a", (revision + 5, "f" * 16), NOW)
@@ -174,7 +174,7 @@ def test_nobody_confirms_what_another_history_says(database: Database) -> None:
 def test_several_that_notice_at_once_complete_a_receipt_once(
     database: Database, database_url: str
 ) -> None:
-    meet(database, NOW, "node_a")
+    register(database, NOW, "node_a")
     others = [Database(database_url) for _ in range(4)]
     for number in range(10):
         end(database, NOW, Subject("access_token", f"gpat_{number}", "One"))
@@ -200,7 +200,7 @@ def test_several_that_notice_at_once_complete_a_receipt_once(
 
 def test_an_event_names_the_slowest_where_there_are_very_many(database: Database) -> None:
     ids = [f"node_{number:03}" for number in range(receipts.NAMED + 10)]
-    meet(database, NOW, *ids)
+    register(database, NOW, *ids)
     end(database, NOW)
     for place, id in enumerate(ids):
         acknowledge(database, NOW + place, id)
@@ -214,11 +214,11 @@ def test_an_event_names_the_slowest_where_there_are_very_many(database: Database
 
 
 def test_details_are_kept_for_a_week_and_the_event_for_good(database: Database) -> None:
-    meet(database, NOW, "node_a")
+    register(database, NOW, "node_a")
     end(database, NOW)
     acknowledge(database, NOW, "node_a")
     complete(database, NOW)
-    meet(database, NOW + DAY, "node_a")
+    register(database, NOW + DAY, "node_a")
     end(database, NOW + DAY, Subject("user", "usr_1", "Grace Hopper"))
     for now, left in ((NOW + 7 * DAY, 2), (NOW + 7 * DAY + 1, 1), (NOW + 99 * DAY, 1)):
         with database.auxiliary_write(now) as write:
@@ -285,8 +285,8 @@ def test_a_sign_in_that_is_deactivated_but_not_one_that_is_given_up(
 
 
 def test_only_nodes_look_at_verifier_keys(registry: SmallRegistry) -> None:
-    meet(registry.database, NOW, "node_a", kind="node")
-    meet(registry.database, NOW, "node_b")
+    register(registry.database, NOW, "node_a", kind="node")
+    register(registry.database, NOW, "node_b")
     operator = Actor.command_line()
     with registry.write() as change:
         key, _ = verifier_keys.create(change, operator, label="nginx")
@@ -319,8 +319,8 @@ class World:
             for table in (tables.nodes, tables.receipts, tables.receipt_confirmations):
                 change.session.execute(delete(table))
 
-    def meet(self, id: str) -> None:
-        meet(self.database, self.now, id)
+    def register(self, id: str) -> None:
+        register(self.database, self.now, id)
         self.told[id] = self.now
 
     def report(self, id: str) -> None:
@@ -340,7 +340,7 @@ class World:
         """It reads on, and is vouched for, before the registry is told."""
         if id in self.told and self.now - self.told[id] < STALENESS:
             with self.database.read(self.now) as reading:
-                self.copies[id] = revisions.here(reading)[0]
+                self.copies[id] = revisions.latest(reading)[0]
             self.vouched_until[id] = self.now + STALENESS
 
     def end(self, _: str) -> None:
@@ -366,7 +366,7 @@ class World:
                 assert not able, receipt
 
 
-STEPS = ("meet", "report", "vouch", "end", "complete", "forget")
+STEPS = ("register", "report", "vouch", "end", "complete", "forget")
 
 
 @settings(
@@ -386,12 +386,12 @@ STEPS = ("meet", "report", "vouch", "end", "complete", "forget")
 )
 @example(
     # Vouched for as late after the registry was told as may be.
-    schedule=[("meet", "node_a", STALENESS - 1), ("vouch", "node_a", 1), ("end", "node_a", 0)]
+    schedule=[("register", "node_a", STALENESS - 1), ("vouch", "node_a", 1), ("end", "node_a", 0)]
 )
 @example(
     # Silent from the moment of the end on, and still vouched for.
     schedule=[
-        ("meet", "node_a", 0),
+        ("register", "node_a", 0),
         ("vouch", "node_a", 0),
         ("end", "node_a", STALENESS - 1),
         ("complete", "node_a", 0),
@@ -400,13 +400,13 @@ STEPS = ("meet", "report", "vouch", "end", "complete", "forget")
 @example(
     # Out of reach for long, and back.
     schedule=[
-        ("meet", "node_a", 0),
+        ("register", "node_a", 0),
         ("vouch", "node_a", 2 * STALENESS),
         ("end", "node_a", 2 * DAY),
         ("forget", "node_a", 0),
         ("report", "node_a", 0),
         ("vouch", "node_a", 0),
-        ("meet", "node_a", 0),
+        ("register", "node_a", 0),
         ("vouch", "node_a", 0),
         ("end", "node_a", 0),
     ]

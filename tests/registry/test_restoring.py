@@ -35,7 +35,7 @@ from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Change, Database
-from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Ending
+from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Revocation
 from gatepass.registry.tokens import access_tokens
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
@@ -54,7 +54,7 @@ def log(tmp_path: Path) -> EndedLog:
 
 @pytest.fixture
 def database(database_url: str, log: EndedLog) -> Iterator[Database]:
-    database = Database(database_url, ended=log.append)
+    database = Database(database_url, revoked=log.append)
     yield database
     database.close()
 
@@ -147,10 +147,10 @@ def test_what_had_ended_stays_ended(
     target = lost if known_from == "the log" else registry.database
     logs = [] if known_from == "the database" else [log.read()]
     result = restored(target, backup, *logs, now=registry.now + 1)
-    assert result.kept_ended == {"company": 0, **dict.fromkeys(ENDS, 1)}
+    assert result.revoked_again == {"company": 0, **dict.fromkeys(ENDS, 1)}
     # All is on record once more, for a restore that has neither this database nor that log.
     subjects = {kind: _subject(registry, kind) for kind in ENDS}
-    assert set(subjects.values()) <= {ending.id for ending in result.endings}
+    assert set(subjects.values()) <= {revocation.id for revocation in result.revocations}
     for kind, subject in subjects.items():
         table = KINDS[kind]
         with target.read(NOW) as reading:
@@ -184,14 +184,14 @@ def test_a_token_says_why_it_is_refused(
     assert reason(lost, text_) == Reason.token_invalid
     # Of what was made later and lives on, a log knows nothing.
     assert result.gone["access_token"] == 0
-    assert later.id not in {ending.id for ending in result.endings}
+    assert later.id not in {revocation.id for revocation in result.revocations}
 
 
 def test_without_either_it_comes_back(registry: FullRegistry, backup: Path, lost: Database) -> None:
     """That is what the log is for."""
     with registry.write() as change:
         access_tokens.deactivate(change, registry.signed, registry.made.id)
-    assert sum(restored(lost, backup).kept_ended.values()) == 0
+    assert sum(restored(lost, backup).revoked_again.values()) == 0
     assert reason(lost, registry.text) == Reason.allowed
 
 
@@ -229,7 +229,7 @@ def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> 
     assert changing is not None
     export_import.export(registry.database, tmp_path / "x", now=NOW, progress=QUIET)
     result = restored(registry.database, tmp_path / "x")
-    assert result.ended == {
+    assert result.revoked == {
         "authentication": 2,
         "invitation": 1,
         "password_reset": 1,
@@ -254,7 +254,7 @@ def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> 
 def test_what_had_expired_stays_as_it_was(registry: FullRegistry, backup: Path) -> None:
     week = NOW + 7 * 24 * 3_600_000
     result = restored(registry.database, backup, now=week)
-    assert set(result.ended.values()) == {0}
+    assert set(result.revoked.values()) == {0}
     with registry.read() as reading:
         assert reading.session.scalar(select(t.invitations.c.deactivated_at)) is None
 
@@ -263,24 +263,24 @@ def test_a_new_history_begins(registry: FullRegistry, backup: Path) -> None:
     for _ in range(3):
         registry.token(registry.signed)
     with registry.read() as reading:
-        before = revisions.here(reading)
+        before = revisions.latest(reading)
     result = restored(registry.database, backup)
     assert result.revision == before[0] + 1
     with registry.read() as reading:
-        here = revisions.here(reading)
+        here = revisions.latest(reading)
         assert here[0] == result.revision
         assert here[1] != before[1]
         assert reading.session.execute(text("SELECT number, tag, at FROM revisions")).all() == [
             (*here, NOW)
         ]
-        assert not revisions.known(reading, before)
+        assert not revisions.is_known(reading, before)
         for table in ("changed_records", "nodes", "receipts", "receipt_confirmations"):
             assert reading.session.scalar(text(f"SELECT count(*) FROM {table}")) == 0
     registry.token(registry.signed_in(registry.ada))
     assert registry.revision() == result.revision + 2
     restored(registry.database, backup)
     with registry.read() as reading:
-        assert revisions.here(reading)[1] != here[1]
+        assert revisions.latest(reading)[1] != here[1]
 
 
 @pytest.mark.parametrize("higher", ["the backup's", "this machine's copy's", "the log's"])
@@ -292,7 +292,7 @@ def test_its_first_revision_is_past_all_that_are_known(
         past = latest = 5_000
     elif higher == "the log's":
         latest = 6_000
-        log.append([Ending(NOW, "user", "usr_unknown", latest)])
+        log.append([Revocation(NOW, "user", "usr_unknown", latest)])
     assert restored(lost, backup, log.read(), past_revision=past).revision == latest + 1
 
 
@@ -302,9 +302,9 @@ def test_it_can_be_done_again(registry: FullRegistry, backup: Path, log: EndedLo
     first = restored(registry.database, backup, log.read())
     second = restored(registry.database, backup, log.read())
     assert second.revision == first.revision + 1
-    assert second.kept_ended["access_token"] == 1
+    assert second.revoked_again["access_token"] == 1
     # What the first one ended had ended, too.
-    assert second.ended["authentication"] == 0
+    assert second.revoked["authentication"] == 0
     assert reason(registry.database, registry.text) == Reason.token_deactivated
 
 
@@ -421,7 +421,7 @@ def test_an_address_that_another_had_by_then(registry: FullRegistry, tmp_path: P
     export_import.export(registry.database, tmp_path / "after", now=NOW, progress=QUIET)
     for name, kept_ended in (("before", 1), ("after", 0)):
         result = restored(registry.database, tmp_path / name)
-        assert result.kept_ended["user"] == kept_ended
+        assert result.revoked_again["user"] == kept_ended
         with registry.read() as reading:
             holder = users.by_email(reading, email)
         if name == "before":
@@ -439,7 +439,7 @@ def test_a_deactivated_company_stays_so(registry: FullRegistry, backup: Path) ->
             .values(deactivated_at=NOW, deactivated_by_name="someone")
         )
     result = restored(registry.database, backup)
-    assert result.kept_ended["company"] == 1
+    assert result.revoked_again["company"] == 1
     assert result.without_administrator == []
     with registry.read() as reading:
         record = reading.session.scalar(
@@ -473,7 +473,7 @@ def _heard_of(registry: FullRegistry, at: int) -> None:
 def test_torn_lines_are_counted_and_a_log_that_is_missing_is_missed(
     registry: FullRegistry, backup: Path, log: EndedLog, tmp_path: Path
 ) -> None:
-    log.append([Ending(NOW, "access_token", registry.made.id, 1)])
+    log.append([Revocation(NOW, "access_token", registry.made.id, 1)])
     log.path.write_bytes(log.path.read_bytes() + b'\n{"at": 1, "ki')
     before = measured(registry.database)
     with pytest.raises(Misconfigured, match="No such file"):
@@ -486,7 +486,7 @@ def test_torn_lines_are_counted_and_a_log_that_is_missing_is_missed(
 def test_a_damaged_backup_changes_nothing(registry: FullRegistry, backup: Path) -> None:
     backup.write_bytes(backup.read_bytes()[:-4096])
     before = measured(registry.database)
-    with pytest.raises(Misconfigured, match="is no export, or it is damaged"):
+    with pytest.raises(Misconfigured, match="isn't an export, or it is damaged"):
         restored(registry.database, backup)
     assert measured(registry.database) == before
 

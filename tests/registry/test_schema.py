@@ -24,7 +24,7 @@ from postgresql import Cluster
 
 
 def test_the_migrations_make_the_tables_the_program_knows(database: Database) -> None:
-    with database.administering() as connection:
+    with database.administrative_write() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
     # What belongs to the grant file isn't in tables.py, and nothing else is missing or left over.
     tables = {item.name for kind, item in differences if kind == "remove_table"}
@@ -63,7 +63,7 @@ def test_a_registry_of_the_first_release_is_brought_up_to_date(
     path.touch(mode=0o600)
     for url in (f"sqlite:///{path}", postgresql.create("test_old")):
         database = Database(url)
-        with database.administering() as connection:
+        with database.administrative_write() as connection:
             config = Config(attributes={"connection": connection})
             config.set_main_option("script_location", "gatepass.registry.storage:migrations")
             command.upgrade(config, "0001")
@@ -100,7 +100,7 @@ def test_addresses_of_the_third_version_become_free(tmp_path: Path, postgresql: 
     path.touch(mode=0o600)
     for url in (f"sqlite:///{path}", postgresql.create("test_third")):
         database = Database(url)
-        with database.administering() as connection:
+        with database.administrative_write() as connection:
             config = Config(attributes={"connection": connection})
             config.set_main_option("script_location", "gatepass.registry.storage:migrations")
             command.upgrade(config, "0003")
@@ -127,7 +127,7 @@ def test_addresses_of_the_third_version_become_free(tmp_path: Path, postgresql: 
         ):
             with pytest.raises(IntegrityError), database.auxiliary_write(0) as write:
                 write.session.execute(text(refused))
-        with database.administering() as connection:
+        with database.administrative_write() as connection:
             differences = compare_metadata(MigrationContext.configure(connection), metadata)
             if database.dialect == "sqlite":
                 assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
@@ -176,7 +176,7 @@ def test_an_empty_postgresql_database(postgresql: Cluster) -> None:
 
 def test_someone_elses_database_is_left_alone(postgresql: Cluster) -> None:
     database = Database(postgresql.create("test_other"))
-    with database.administering() as connection:
+    with database.administrative_write() as connection:
         connection.execute(text("CREATE TABLE other (id INTEGER)"))
     for attempt in (schema_state, create_schema, migrate):
         with pytest.raises(Misconfigured, match="aren't Gatepass's"):
@@ -231,7 +231,7 @@ def test_an_upgrade_makes_no_address_unknown(tmp_path: Path, postgresql: Cluster
     now = int(time.time() * 1000)
     for url in (f"sqlite:///{path}", postgresql.create("test_sources")):
         database = Database(url)
-        with database.administering() as connection:
+        with database.administrative_write() as connection:
             config = Config(attributes={"connection": connection})
             config.set_main_option("script_location", "gatepass.registry.storage:migrations")
             command.upgrade(config, "0003")

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from gatepass.registry.tokens import usage
-from gatepass.registry.tokens.access_tokens import LastUse
+from gatepass.registry.tokens.records import LastUse
 from gatepass.registry.tokens.usage import DAY_MS, AddressUse
 from small_registry import NOW, SmallRegistry
 

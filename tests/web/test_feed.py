@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 from sqlalchemy import select, text
 
-from deciders import meet
+from deciders import register
 from feeding import FOLLOWER, Feed, Loop, OpenFeed, here, registry
 from gatepass.registry.grants import publishing
 from gatepass.registry.storage import tables
@@ -344,7 +344,7 @@ def test_nobody_takes_a_nodes_place(open_feed: OpenFeed, any_installation: Insta
     known_as = _known(any_installation).id
     first.leave()
     database, now = any_installation.node.database, any_installation.node.clock.now()
-    meet(database, now, FOLLOWER, kind="node")
+    register(database, now, FOLLOWER, kind="node")
     # Neither by the node's id nor by the one that is shown of itself.
     for name in (FOLLOWER, known_as):
         assert open_feed(node=name).status == 200
@@ -383,7 +383,10 @@ def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(
 
 @pytest.mark.parametrize(
     "place",
-    ["gatepass.registry.storage.revisions.since", "gatepass.registry.replication.liveness.meet"],
+    [
+        "gatepass.registry.storage.revisions.changes_since",
+        "gatepass.registry.replication.liveness.register",
+    ],
 )
 def test_what_nobody_expected_is_an_outage_and_leaves_nobody_waiting(
     open_feed: OpenFeed,

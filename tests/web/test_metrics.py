@@ -5,7 +5,7 @@ import re
 import msgspec
 import pytest
 
-from deciders import acknowledge, complete, meet, rows
+from deciders import acknowledge, complete, register, rows
 from installation import Installation
 from small_registry import HOUR
 
@@ -80,9 +80,9 @@ def test_nodes_and_embedded_verifiers_each_have_their_figures(
 ) -> None:
     node = installation.node
     now = node.clock.now()
-    meet(node.database, now - 2 * HOUR, "node_gone")
-    meet(node.database, now - 15_000, "node_stale", name='a "quoted" \\\n{name}')
-    meet(node.database, now - 2_000, "node_good")
+    register(node.database, now - 2 * HOUR, "node_gone")
+    register(node.database, now - 15_000, "node_stale", name='a "quoted" \\\n{name}')
+    register(node.database, now - 2_000, "node_good")
     acknowledge(node.database, now, "node_good")
     revision = rows(node.database, "revision")[0]["number"]
     text = installation.client().get("/metrics").text
@@ -98,7 +98,7 @@ def test_nodes_and_embedded_verifiers_each_have_their_figures(
 
 def test_open_receipts_are_counted(installation: Installation) -> None:
     node = installation.node
-    meet(node.database, node.clock.now(), "node_a")
+    register(node.database, node.clock.now(), "node_a")
     token = installation.access_token("charges:get")[:21]
     installation.signed_in().post(f"/v1/access-tokens/{token}/deactivate")
     assert "\ngatepass_receipts_open 1\n" in installation.client().get("/metrics").text

@@ -66,7 +66,7 @@ def restore(
                 )
             # This machine's copy, where it has one, is of a history that has ended.
             node.file.shared.withdraw()
-            node.ended_log.append(restored.endings)
+            node.ended_log.append(restored.revocations)
             # A clock behind that moment would revive what has expired.
             node.file.shared.saw(backup.at)
         key_fitting, key = key_fits(node), node.sealing.path
@@ -113,9 +113,9 @@ def _sentences(file: Path, backup: ExportFile, restored: Restored) -> Iterator[s
         f"Restored from {file}, made {when(backup.at)} by Gatepass {backup.version}, and read "
         f"back: {counted(restored.found)}."
     )
-    yield _sentence("Ended since then, and ended again", restored.kept_ended)
+    yield _sentence("Ended since then, and ended again", restored.revoked_again)
     yield _sentence("Made after the backup, and gone", restored.gone)
-    waiting = {**restored.ended, "mail": restored.mail_dropped}
+    waiting = {**restored.revoked, "mail": restored.mail_dropped}
     yield _sentence("Ended now, because nobody can tell who holds them", waiting)
     if restored.torn_lines:
         yield f"Lines of ended.log that can't be read: {restored.torn_lines:,}."
@@ -142,9 +142,9 @@ def _print_json(file: Path, backup: ExportFile, restored: Restored) -> None:
             "version": backup.version,
             "revision": restored.revision,
             "tables": as_told(restored.found),
-            "kept_ended": restored.kept_ended,
+            "kept_ended": restored.revoked_again,
             "gone": restored.gone,
-            "ended": restored.ended,
+            "ended": restored.revoked,
             "mail_dropped": restored.mail_dropped,
             "torn_lines": restored.torn_lines,
             "without_administrator": restored.without_administrator,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from gatepass.node.reporting import presence_of
+from gatepass.node.reporting import registration_of
 from gatepass.registry.actor import Subject
 from gatepass.registry.grants import history
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
@@ -56,10 +56,10 @@ class Copying:
         """Follow for as long as *running*, whatever happens to the copy or the database."""
 
         def parted(copy: Position, there: Position) -> None:
-            presence = presence_of(self._settings)
-            node = Subject("node", presence.id, presence.name)
+            registration = registration_of(self._settings)
+            node = Subject("node", registration.id, registration.name)
             with database.auxiliary_write(self._clock.now()) as write:
-                history.note_parted(write, node, copy, there)
+                history.report_divergence(write, node, copy, there)
 
         staleness_ms = self._settings.max_staleness * 1000
         follower = Follower(self._file, self._clock, staleness_ms, parted)
@@ -73,7 +73,7 @@ class Copying:
     def _follow(self, follower: Follower, running: Callable[[], bool]) -> None:
         self.make()
         known = inode(os.stat(self._file.path))
-        feed = DatabaseFeed(self._settings.database_url, presence_of(self._settings))
+        feed = DatabaseFeed(self._settings.database_url, registration_of(self._settings))
         # A copy in place of one that was removed or replaced is another node's: it has an id of
         # its own.
         follower.follow(feed, lambda: running() and in_place(self._file.path, known))

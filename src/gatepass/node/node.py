@@ -74,7 +74,7 @@ class Node:
             writing=self.file.writing if on_one_machine else nullcontext,
             confirm=None if on_one_machine else self._copying.confirm,
             tolerance_ms=TOLERANCE_MS,
-            ended=self.ended_log.append,
+            revoked=self.ended_log.append,
         )
         self.sealing = SealingKey(settings.data_dir / FILE_NAME)
         self.proving = Proving(self.database, self.sealing, clock.now)

@@ -13,7 +13,7 @@ from math import inf
 from urllib.parse import urlsplit
 
 from gatepass.registry.replication import liveness, receipts
-from gatepass.registry.replication.liveness import Presence
+from gatepass.registry.replication.liveness import Registration
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.revisions import Position
@@ -37,13 +37,13 @@ _TIDY_SECONDS = 3600.0
 _log = logging.getLogger("gatepass.node.reporting")
 
 
-def presence_of(settings: Settings) -> Presence:
+def registration_of(settings: Settings) -> Registration:
     """Who this node is.
 
     Raises:
         OSError: its grant file isn't there yet.
     """
-    return Presence(
+    return Registration(
         id=identity(settings.grant_path),
         kind="node",
         name=socket.gethostname(),
@@ -106,7 +106,7 @@ class Reporting:
             # At the start what is known of us may be of the version before.
             if not (self._met and self._report()):
                 with self._database.auxiliary_write(self._clock.now()) as write:
-                    liveness.meet(write, presence_of(self._settings))
+                    liveness.register(write, registration_of(self._settings))
                 self._met = True
                 self._report()
             self._reported, self._reported_at = place, now
@@ -121,7 +121,7 @@ class Reporting:
         position, vouched_at = self._reached()
         with self._database.auxiliary_write(self._clock.now()) as write:
             if self._settings.is_sqlite:
-                position, vouched_at = revisions.here(write), write.now
+                position, vouched_at = revisions.latest(write), write.now
             known = liveness.report(write, identity(self._file.path), position, vouched_at)
         return known
 

@@ -51,10 +51,10 @@ def _speaks_for_itself(request: Request) -> bool:
 def _figures(node: Node) -> Iterator[str]:
     with node.database.read(node.clock.now()) as reading:
         decisions = usage.decision_counts(reading)
-        revision, _ = revisions.here(reading)
+        revision, _ = revisions.latest(reading)
         known = node_status.latest_seen(reading)
         receipts_open = receipts.open_count(reading)
-        shortened = history.times_shortened(reading)
+        shortened = history.divergence_count(reading)
     yield from _family(
         "gatepass_decisions_total",
         "counter",
@@ -125,7 +125,7 @@ def _nodes(known: list[KnownNode]) -> Iterator[str]:
         "gatepass_node_vouched_seconds",
         "gauge",
         "How long ago each is known to have been vouched for.",
-        ((labels, each.vouched_ms / 1000) for labels, each in labelled),
+        ((labels, each.synced_ms / 1000) for labels, each in labelled),
     )
 
 

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.registry.storage.fsync import fsync
 
 FILE_NAME = "sealing-key"
 
@@ -106,7 +107,7 @@ class SealingKey:
                 # Whole at once, and never over another's: whoever comes second keeps the first's.
                 with suppress(FileExistsError):
                     os.link(made, self.path)
-                _make_durable(self.path.parent)
+                fsync(self.path.parent)
             finally:
                 os.unlink(made)
         except OSError as error:
@@ -143,11 +144,3 @@ def _decrypted(key: bytes, sealed: bytes, owner: str) -> bytes | None:
         return AESGCM(key).decrypt(nonce, sealed[_HEAD_BYTES:], owner.encode())
     except InvalidTag:
         return None
-
-
-def _make_durable(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,7 +19,14 @@ from gatepass.registry.directory.users import User, latest_row
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.membership import outbox, pending_email_changes
 from gatepass.registry.membership.single_use_links import followed, new_link, require_admitted
-from gatepass.registry.storage.database import Change, Database, Reading, Turn, Write, wait_for_turn
+from gatepass.registry.storage.database import (
+    AdvisoryLock,
+    Change,
+    Database,
+    Reading,
+    Write,
+    take_advisory_lock,
+)
 from gatepass.registry.storage.database_time import AHEAD_MS
 from gatepass.registry.storage.tables import companies, password_resets, users
 
@@ -73,7 +80,7 @@ def request(write: Write, email: str, address: str | None) -> bool:
         Whether a mail will go out. Never to be told to whoever asked.
     """
     # One at a time: of many at once each finds those counted before it.
-    wait_for_turn(write, Turn.password_resets)
+    take_advisory_lock(write, AdvisoryLock.password_resets)
     user = _recipient(write, email)
     if user is None:
         return False

@@ -1,7 +1,5 @@
 """The entries of an allowlist: how they are read, kept and compared."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +9,7 @@ from sqlalchemy import Table, delete, insert, select, update
 from gatepass.core.networks import InvalidNetwork, Networks, parse_network
 from gatepass.registry.input.text import LONGEST_LABEL, Problems, bidi_problem, storable
 from gatepass.registry.storage.database import Reading, Write
+from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import allowlist_entries, allowlist_trial_entries, companies
 
 MOST_ENTRIES = 10_000
@@ -54,12 +53,11 @@ class Allowlist:
 
 def etag(allowlist: Allowlist) -> str:
     """Names what counts and what it falls back to, quoted as the ETag header has it."""
-    content = [
+    return etag_of(
         [[entry.network, entry.note] for entry in allowlist.entries],
         allowlist.trial_until,
         [[entry.network, entry.note] for entry in allowlist.settled],
-    ]
-    return f'"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]}"'
+    )
 
 
 def read(entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], Networks]:

@@ -1,7 +1,7 @@
-"""Lists, a page at a time: newest first, continued where the page before ended.
+"""Keyset pagination of lists, newest first.
 
-A page is found by key, never by counting off rows, so the thousandth is as quick as the first, and
-records that come or go in between neither repeat nor hide others.
+A page is found by key, not by offset. So the thousandth page is as fast as the first, and records
+created or deleted between two pages neither repeat nor hide others.
 """
 
 import base64
@@ -18,8 +18,11 @@ from gatepass.registry.storage.database import Reading
 
 LARGEST_PAGE = 200
 DEFAULT_PAGE = 50
-#: Counting stops here: "100,000 or more" says enough, and stays quick.
+#: Counting stops here: "100,000 or more" is precise enough, and fast.
 COUNT_LIMIT = 100_000
+
+#: The error of a cursor that no page of the list returned.
+NO_CURSOR = "Must be a cursor that this list returned."
 
 _LONGEST_CURSOR = 200
 _BIGGEST_NUMBER = 2**63 - 1
@@ -29,12 +32,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some records, newest first.
+    """A page of records, newest first.
 
     Attributes:
-        next: hand it in as ``cursor`` for the records after these; None at the end.
-        count: how many match in all, over every page; ``COUNT_LIMIT`` means that many or more.
-            None where it isn't counted.
+        next: the ``cursor`` of the next page; None on the last page.
+        count: number of matches over all pages; ``COUNT_LIMIT`` means that many or more. None if
+            not counted.
     """
 
     items: list[T]
@@ -44,7 +47,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The sort key of the last record of a page: a time or number, and the id that breaks ties."""
+    """The sort key of the last record of a page: a time or number, and the id to break ties."""
 
     number: int
     id: str
@@ -55,10 +58,10 @@ class Cursor:
 
 
 def read_cursor(text: str | None) -> Cursor | None:
-    """The cursor that a page handed out.
+    """Parse the ``next`` cursor of a page.
 
     Raises:
-        InvalidInput: for field ``cursor``; it isn't one of ours.
+        InvalidInput: for field ``cursor``; it isn't one.
     """
     if text is None:
         return None
@@ -68,23 +71,21 @@ def read_cursor(text: str | None) -> Cursor | None:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         number, identifier = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         cursor = Cursor(number, identifier)
-        # Also refuses what only looks like ours: one page, one cursor, one spelling.
+        # Also refuses other spellings: each cursor has exactly one.
         if type(number) is not int or abs(number) > _BIGGEST_NUMBER or str(cursor) != text:
             raise ValueError("not ours")
         if not isinstance(identifier, str) or not identifier.isascii() or "\0" in identifier:
             raise ValueError("not ours")
     except (ValueError, TypeError, RecursionError, binascii.Error):
-        raise InvalidInput(
-            [("cursor", "This is not a cursor that a list has handed out.")]
-        ) from None
+        raise InvalidInput([("cursor", NO_CURSOR)]) from None
     return cursor
 
 
 def each(page_after: Callable[[str | None], Page[T]]) -> Iterator[T]:
-    """All records of a list, page after page.
+    """All records of a list, over all pages.
 
     Args:
-        page_after: the page that a cursor begins; None is the first.
+        page_after: returns the page after a cursor; None means the first page.
     """
     cursor: str | None = None
     while True:
@@ -96,7 +97,7 @@ def each(page_after: Callable[[str | None], Page[T]]) -> Iterator[T]:
 
 
 def read_limit(limit: int | None) -> int:
-    """How many records a page holds.
+    """Parse the page size.
 
     Raises:
         InvalidInput: for field ``limit``; it isn't a whole number from 1 to 200.
@@ -104,12 +105,12 @@ def read_limit(limit: int | None) -> int:
     if limit is None:
         return DEFAULT_PAGE
     if type(limit) is not int or not 1 <= limit <= LARGEST_PAGE:
-        raise InvalidInput([("limit", f"A whole number from 1 to {LARGEST_PAGE}.")])
+        raise InvalidInput([("limit", f"Must be a whole number from 1 to {LARGEST_PAGE}.")])
     return limit
 
 
 def contains(reading: Reading, text: ColumnElement[Any], part: str) -> ColumnElement[bool]:
-    """Whether *part* is in *text*, character by character."""
-    # Not LIKE: it would read % and _ in what people type, and folds case on SQLite alone.
+    """A condition: *text* contains *part*, compared exactly."""
+    # Not LIKE: it would interpret % and _ in user input, and ignores case on SQLite only.
     position = func.instr if reading.session.get_bind().dialect.name == "sqlite" else func.strpos
     return position(text, part) > 0

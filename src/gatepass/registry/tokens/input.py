@@ -1,4 +1,4 @@
-"""What people say of an access token, read strictly and brought into its one spelling."""
+"""Strict parsing of access token fields into their canonical form."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,9 @@ from gatepass.registry.input.permissions import read_permissions
 from gatepass.registry.input.text import Problems, label_problem, read_items
 
 KINDS = ("api", "ui")
-#: What may be changed later; a token's kind stays what it is.
+#: The error of any other kind.
+MUST_BE_KIND = "Must be api or ui."
+#: The fields that can be changed later; a token's kind can't.
 CHANGEABLE = ("label", "permissions", "networks", "domains", "expires_at")
 
 MOST_NETWORKS = 500
@@ -22,19 +24,19 @@ LATEST_EXPIRY = 253_402_300_799_999
 def read(
     given: Mapping[str, object], *, kind: object, catalogue: Catalogue, now: int
 ) -> dict[str, Any]:
-    """The fields of *given*, canonical and without duplicates.
+    """Parse the fields of *given* into their canonical form, without duplicates.
 
     Args:
         given: some or all of ``CHANGEABLE``.
-        kind: the token's.
-        now: Unix ms; expiry lies after it.
+        kind: of the token.
+        now: Unix ms; the expiry must be later.
 
     Raises:
-        InvalidInput: with everything that is wrong, at paths such as ``permissions.3``.
+        InvalidInput: with all errors, at paths such as ``permissions.3``.
     """
     problems = Problems()
     if kind not in KINDS:
-        problems.add("kind", 'This is "api" or "ui".')
+        problems.add("kind", MUST_BE_KIND)
     readers: dict[str, Callable[[object], object]] = {
         "label": lambda value: _label(value, problems),
         "permissions": lambda value: read_permissions(value, catalogue, problems, of_role=False),
@@ -46,7 +48,7 @@ def read(
     for field, value in given.items():
         reader = readers.get(field)
         if reader is None:
-            problems.add(field, "This can't be set.")
+            problems.add(field, "Must be absent: this field can't be set.")
         else:
             found[field] = reader(value)
     problems.settle()
@@ -74,7 +76,7 @@ def _domains(value: object, kind: object, problems: Problems) -> list[str]:
     found: dict[str, None] = {}
     items = read_items("domains", value, MOST_DOMAINS, problems)
     if items and kind == "api":
-        problems.add("domains", "Only a token for UI access is limited to domains.")
+        problems.add("domains", "Must be empty: only a token for UI access is limited to domains.")
         return []
     for number, text in enumerate(items):
         try:
@@ -88,11 +90,11 @@ def _expiry(value: object, now: int, problems: Problems) -> int | None:
     if value is None:
         return None
     if type(value) is not int:
-        problems.add("expires_at", "This is a time.")
+        problems.add("expires_at", "Must be a time.")
     elif value <= now:
-        problems.add("expires_at", "This lies in the past.")
+        problems.add("expires_at", "Must be in the future.")
     elif value > LATEST_EXPIRY:
-        problems.add("expires_at", "At most the end of the year 9999.")
+        problems.add("expires_at", "Must be before the year 10000.")
     else:
         return value
     return None

@@ -1,4 +1,4 @@
-"""Finding access tokens: quick with a hundred thousand of them, on both engines."""
+"""Search of access tokens, fast with a hundred thousand of them on both engines."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ from gatepass.registry.storage.paging import (
     read_limit,
 )
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens.input import KINDS
+from gatepass.registry.tokens.input import KINDS, MUST_BE_KIND
 from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
 
 _PREFIX = f"{ACCESS_TOKEN}_"
@@ -36,13 +36,13 @@ def list_(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Page[AccessToken]:
-    """The company's tokens, newest first, and how many match; the command line sees all companies'.
+    """The company's tokens, newest first, and how many match; the command line sees all companies.
 
     Args:
         q: part of the label, in any case, or the beginning of the id, with or without ``gpat_``;
-            outer spaces don't count.
+            surrounding space is ignored.
         status: ``active``, ``expired`` or ``deactivated``, at ``reading.now``.
-        permission: only tokens that this was chosen for, by name or within ``resource:*``.
+        permission: only tokens with this permission, by name or within ``resource:*``.
         kind: ``api`` or ``ui``.
 
     Raises:
@@ -64,7 +64,7 @@ def list_(
         key = tuple_(access_tokens.c.created_at, access_tokens.c.id)
         rest.append(key < tuple_(after.number, after.id))
     newest = (access_tokens.c.created_at.desc(), access_tokens.c.id.desc())
-    # The index alone finds the ids; only the page's own rows are read whole.
+    # The index alone finds the ids; only the rows of the page are read from the table.
     ids = select(access_tokens.c.id).where(*rest).order_by(*newest).limit(limit + 1)
     rows = reading.session.execute(
         STORED.where(access_tokens.c.id.in_(reading.session.scalars(ids).all())).order_by(*newest)
@@ -101,18 +101,18 @@ def _filters(
             "deactivated": table.deactivated_at.is_not(None),
         }
         if status not in by_status:
-            raise InvalidInput([("status", "This is active, expired or deactivated.")])
+            raise InvalidInput([("status", "Must be active, expired or deactivated.")])
         wanted.append(by_status[status])
     if permission is not None:
         if not (is_permission(permission) or is_wildcard(permission)):
-            raise InvalidInput([("permission", "A permission is written resource:action.")])
-        # A JSON list of names without quotes in them: a name in quotes is found as a whole only.
+            raise InvalidInput([("permission", "Must be written resource:action.")])
+        # The JSON list holds names without quotes in them, so a quoted name matches as a whole.
         stored = type_coerce(table.permissions, Text)
         names = {permission, resource_wildcard(permission)}
         wanted.append(or_(*(contains(reading, stored, f'"{name}"') for name in sorted(names))))
     if kind is not None:
         if kind not in KINDS:
-            raise InvalidInput([("kind", "This is api or ui.")])
+            raise InvalidInput([("kind", MUST_BE_KIND)])
         wanted.append(table.kind == kind)
     return wanted
 
@@ -126,16 +126,16 @@ def _named(reading: Reading, q: str) -> ColumnElement[bool]:
 
 
 def id_start(q: str) -> str | None:
-    """The beginning of a token id that *q* is, with or without ``gpat_``; None if it is none.
+    """*q* as the beginning of a token id, with or without ``gpat_``; None if it can't be one.
 
-    Not a part from its middle: every id has "pat" in it. Whoever pastes a whole token text finds it
-    by its id, and its secret isn't even looked at; what a list shows of an id ends in an ellipsis.
+    Ids aren't searched in the middle: every id contains "pat". A pasted token text matches by its
+    id; its secret isn't read. A pasted id may end in the ellipsis of a list.
     """
     text = q.strip().rstrip("\u2026")
     whole = text if text.startswith(_PREFIX) else f"{_PREFIX}{text}"
     rest = whole.removeprefix(_PREFIX)
     if not rest.isascii() or not (rest.isalnum() or text == _PREFIX):
         return None
-    # Longer than an id it can only be a whole text.
+    # Longer than an id, it can only be a token's text.
     fits = len(whole) <= ID_LENGTH or text.startswith(_PREFIX)
     return whole[:ID_LENGTH] if fits else None

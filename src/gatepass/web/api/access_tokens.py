@@ -6,7 +6,8 @@ from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
 from gatepass.core.errors import Conflict
-from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens import access_tokens, records
+from gatepass.registry.tokens import search as token_search
 from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.shapes import (
@@ -149,7 +150,7 @@ def search(
     """Needs `access-tokens:search`. `q` is looked for in labels, without case, and at the
     beginning of ids, with or without `gpat_`."""
     with node.database.read(node.clock.now()) as reading:
-        page = access_tokens.list_(
+        page = token_search.list_(
             reading,
             actor,
             q=q or None,
@@ -196,7 +197,7 @@ def modify(
                 if_match=wanted_tags(if_match),
             )
     except Conflict as conflict:
-        if isinstance(conflict.current, access_tokens.AccessToken):
+        if isinstance(conflict.current, records.AccessToken):
             current = AccessToken.model_validate(conflict.current)
             conflict.current = current.model_dump(mode="json")
         raise
@@ -221,6 +222,6 @@ def deactivate(
     return settled(change.confirmed, _sent(token, response))
 
 
-def _sent(token: access_tokens.AccessToken, response: Response) -> AccessToken:
-    response.headers["ETag"] = access_tokens.etag(token)
+def _sent(token: records.AccessToken, response: Response) -> AccessToken:
+    response.headers["ETag"] = records.etag(token)
     return AccessToken.model_validate(token)

@@ -31,10 +31,13 @@ class Node(Record):
     limits: Limits | None = Field(description="What its copy is limited to; null: nothing.")
     first_seen_at: Time
     seen_at: Time
-    vouched_at: Time = Field(description="The latest moment it is known to have been vouched for.")
+    vouched_at: Time = Field(
+        validation_alias="synced_at",
+        description="The latest time it is known to have been in sync with the registry.",
+    )
     state: node_status.NodeStatus = Field(
-        description="`current`; `behind`: it lacks what changed more than a second ago; `stale`: "
-        "not vouched for, it answers 503; `gone`: not heard of for a minute."
+        description="`current`; `behind`: it lacks changes older than a second; `stale`: out of "
+        "sync for too long, it answers 503; `gone`: no heartbeat for a minute."
     )
     revision: int = Field(description="The latest change it has acknowledged.")
     behind_by: int = Field(description="How many changes are later.")

@@ -1,6 +1,5 @@
 """What the resources have in common: times, people, lists, ids, entity tags, problems."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from gatepass.registry.input.text import storable
+from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.times import format_time, parse_time
 
@@ -31,8 +31,7 @@ class Record(BaseModel):
 
     def entity_tag(self) -> str:
         """A strong ETag of the record as it is sent."""
-        digest = hashlib.sha256(self.model_dump_json().encode())
-        return f'"{digest.hexdigest()[:32]}"'
+        return etag_of(self.model_dump_json())
 
 
 class Listed(BaseModel, Generic[T]):

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from gatepass.core.errors import Conflict, GatepassError, NotFound
 from gatepass.node.node import Node
 from gatepass.registry.replication import liveness
-from gatepass.registry.replication.liveness import Presence
+from gatepass.registry.replication.liveness import Registration
 from gatepass.registry.storage.revisions import Position
 from gatepass.web.feed.source import Source, outage
 
@@ -80,7 +80,7 @@ class _Batch:
         unknown: whom of both the registry turned out not to know, or not any more.
     """
 
-    met: list[tuple[Presence, _Written]] = field(default_factory=list)
+    met: list[tuple[Registration, _Written]] = field(default_factory=list)
     given: dict[Present, _Written] = field(default_factory=dict)
     acknowledged: dict[str, _Acknowledgement] = field(default_factory=dict)
     due: list[Present] = field(default_factory=list)
@@ -113,7 +113,7 @@ class Presences:
         self._silent_until = 0.0
 
     @asynccontextmanager
-    async def meet(self, presence: Presence) -> AsyncIterator[Present]:
+    async def meet(self, registration: Registration) -> AsyncIterator[Present]:
         """Let the registry know of a follower, and keep it up to date meanwhile.
 
         Raises:
@@ -121,9 +121,9 @@ class Presences:
             Unavailable: the registry can't be written.
         """
         written: _Written = asyncio.get_running_loop().create_future()
-        self._next.met.append((presence, written))
+        self._next.met.append((registration, written))
         await self._wait_for(written)
-        present = Present(presence.id, presence.staleness_ms)
+        present = Present(registration.id, registration.staleness_ms)
         self._present.add(present)
         self._begin()
         try:
@@ -214,9 +214,9 @@ class Presences:
         refusals: dict[_Written, GatepassError] = {}
         with self._node.database.auxiliary_write(now_ms) as write:
             # In one order everywhere, so that no two of these ever wait for each other.
-            for presence, written in sorted(batch.met, key=lambda each: each[0].id):
+            for registration, written in sorted(batch.met, key=lambda each: each[0].id):
                 try:
-                    liveness.meet(write, presence)
+                    liveness.register(write, registration)
                 except Conflict as error:
                     refusals[written] = error
             for node_id in sorted(positions):

@@ -18,7 +18,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError
 from gatepass.core.networks import format_address
 from gatepass.node.node import Node
-from gatepass.registry.replication.liveness import Presence
+from gatepass.registry.replication.liveness import Registration
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.http.request_credentials import read_credential
 from gatepass.verify.replica.frames import MEDIA_TYPE
@@ -133,7 +133,7 @@ class FeedPaths:
         self, scope: Scope, receive: Receive, send: Send, question: Question, key: str
     ) -> None:
         verifier = self._node.verifier
-        presence = Presence(
+        registration = Registration(
             id=known_as(question.node, key[:ID_LENGTH]),
             kind="embedded",
             name=question.name,
@@ -148,7 +148,7 @@ class FeedPaths:
             return verifier.verifier_key(key) is Reason.allowed
 
         with self._source.watched():
-            async with self._presences.meet(presence) as present:
+            async with self._presences.meet(registration) as present:
                 is_given = partial(self._presences.is_given, present)
                 stream = Stream(
                     self._node, self._source, question, present, is_given, still_good, _VERSION

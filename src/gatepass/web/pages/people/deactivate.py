@@ -6,8 +6,8 @@ from starlette.responses import Response
 from gatepass.node.node import Node
 from gatepass.registry.directory import user_search
 from gatepass.registry.membership import user_changes
-from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.registry.tokens.of_user import left
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.access_tokens.detail import in_use
 from gatepass.web.pages.layout.after_change import see_other

@@ -52,9 +52,9 @@ class Row:
     words: str
 
 
-def vouching_bar(vouched_ms: int, staleness_ms: int) -> Bar:
-    """The bar of someone who was vouched for *vouched_ms* ago, which counts for *staleness_ms*."""
-    left_ms = max(0, staleness_ms - vouched_ms)
+def vouching_bar(synced_ms: int, staleness_ms: int) -> Bar:
+    """The bar of someone who was vouched for *synced_ms* ago, which counts for *staleness_ms*."""
+    left_ms = max(0, staleness_ms - synced_ms)
     share = left_ms / staleness_ms
     if not left_ms:
         return Bar(0, "none", "It isn't vouched for any more.")
