@@ -113,7 +113,7 @@ def test_grants_go_in_small_changes_with_pauses(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "_GRANTS_AT_ONCE", 2)
-    monkeypatch.setattr(compaction, "_LOOKED_AT", 3)
+    monkeypatch.setattr(compaction, "_SCANNED_AT_ONCE", 3)
     for _ in range(7):
         registry.signed_in(registry.ada)
     registry.now += LIFETIME + GRANTS_KEPT_MS

@@ -210,7 +210,7 @@ def _append(path: Path, process: int) -> None:
 
 def test_nothing_is_awaited_from_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(Misconfigured, match="is no file"):
+    with pytest.raises(Misconfigured, match="must be a plain file"):
         list(EndedLogReader(tmp_path / "pipe"))
 
 

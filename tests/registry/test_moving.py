@@ -293,7 +293,7 @@ def _endless_pages(path: Path) -> None:
         (lambda path: path.write_text("Dear reader, " * 400), "isn't an export"),
         (lambda path: path.unlink(), "can't be read: No such file"),
         (lambda path: path.unlink() or path.mkdir(), "isn't an export"),
-        (_sql("UPDATE alembic_version SET version_num = '9999'"), "made by a newer version .*0.1"),
+        (_sql("UPDATE alembic_version SET version_num = '9999'"), "written by a newer version .*0.1"),
     ],
 )
 def test_what_is_no_whole_export_is_refused_before_anything_is_written(
@@ -367,7 +367,7 @@ def test_an_import_is_no_way_around_what_has_ended_since(
     """Whoever lost the database and takes this for a way to restore it is told of the right one."""
     log = EndedLog(exported.with_name("ended.log"))
     log.append([Revocation(NOW, "access_token", on_sqlite.made.id, 99)])
-    with pytest.raises(Conflict, match="gatepass restore keeps them ended"):
+    with pytest.raises(Conflict, match="gatepass restore deactivates them"):
         import_(empty, exported)
     assert schema_state(empty) == "empty"
 

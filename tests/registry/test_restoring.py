@@ -457,7 +457,7 @@ def test_a_node_that_was_heard_of_is_in_the_way(registry: FullRegistry, backup: 
     if registry.database.dialect == "sqlite":
         restored(registry.database, backup)
         return
-    with pytest.raises(Conflict, match=r"web-1 was heard of a moment ago") as refused:
+    with pytest.raises(Conflict, match=r"web-1 sent a heartbeat a moment ago") as refused:
         restored(registry.database, backup)
     assert refused.value.reason == "serving"
     assert measured(registry.database) == before
