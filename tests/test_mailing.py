@@ -137,11 +137,11 @@ def test_a_refusal_for_now_is_no_refusal(
     invite(registry, ada)
     ours.send_due()
     trouble = seen(registry, ada).delivery_trouble
-    assert trouble == "The mail server doesn't take the address for now (451)."
+    assert trouble == "The mail server temporarily rejected the address (451)."
     registry.now += 30_000
     ours.send_due()
     assert seen(registry, ada).delivery_trouble == (
-        "The mail server doesn't take the mail for now (452)."
+        "The mail server temporarily rejected the mail (452)."
     )
     registry.now += 2 * MINUTE
     ours.send_due()
@@ -181,8 +181,8 @@ def test_a_connection_lost_after_the_text_is_not_sent_again_by_itself(
     assert state(registry) == "handed_over"
     assert seen(registry, ada).delivered_at is None
     assert seen(registry, ada).delivery_trouble == (
-        "The mail server closed the connection before its answer to the mail. Nobody knows whether "
-        "it has the mail."
+        "The mail server closed the connection before its answer to the mail. It may or may not "
+        "have accepted the mail."
     )
     for _ in range(80):
         registry.now += HOUR - 1
@@ -371,7 +371,7 @@ def test_a_mail_that_a_server_is_stuck_on_does_not_stop_the_others(
     assert after.delivered_at is not None
     assert stuck.delivered_at is None
     assert stuck.delivery_trouble == (
-        "The mail server didn't finish its answer to RCPT TO in time, so the conversation was cut "
+        "The mail server didn't finish its answer to RCPT TO in time, so the connection was closed "
         "after 2 seconds."
     )
 
@@ -401,7 +401,7 @@ def test_the_log_says_what_is_wrong_once_a_minute_and_without_credentials(
         ours.send_due()
     assert [one.levelname for one in caplog.records] == ["WARNING"] * 2
     trouble = (
-        f"smtp://127.0.0.1:{server.port}: The mail server doesn't accept the user and password in "
+        f"smtp://127.0.0.1:{server.port}: The mail server rejected the user and password in "
         "GATEPASS_SMTP_URL (535 5.7.8)."
     )
     first, second = (one.getMessage() for one in caplog.records)
@@ -419,7 +419,7 @@ def test_without_a_server_nothing_is_delivered(
     Mailing(settings, registry.database, lambda: registry.now).send_due()
     shown = seen(registry, ada)
     assert shown.delivered_at is None
-    assert shown.delivery_trouble == "No mail server was set up to send it."
+    assert shown.delivery_trouble == "No mail server was configured to send it."
     assert state(registry) == "given_up"
     assert [event.action for event in registry.events(registry.northwind)][-1] == (
         "invitation.created"

@@ -296,14 +296,16 @@ def test_a_data_directory_is_the_one_that_was_named(path: str) -> None:
 
 
 def test_bytes_that_are_no_text_are_no_directory() -> None:
-    with pytest.raises(Misconfigured, match="GATEPASS_DATA_DIR: a path of printable characters"):
+    with pytest.raises(
+        Misconfigured, match="GATEPASS_DATA_DIR: must be a path of printable characters"
+    ):
         read(DATA_DIR="/a\udcffb")
 
 
 @pytest.mark.parametrize("port", ["notaport", "54 32", "٥", "123456"])
 def test_a_port_of_postgresql_is_a_number(port: str) -> None:
     for hosts in (f"h:{port}", f"u:p@h:{port}", f"a:1,b:{port}", f"[::1]:{port},b"):
-        with pytest.raises(Misconfigured, match="GATEPASS_DATABASE_URL: a port is a whole number"):
+        with pytest.raises(Misconfigured, match="DATABASE_URL: a port must be a whole number"):
             read(DATABASE_URL=f"postgresql://{hosts}/x?connect_timeout=1")
     for hosts in ("", "h", "h:1", "u:p:q@h:1", "a:1,b:2", "[::1]", "[::1]:5432,b", "%2Fsocket"):
         assert read(DATABASE_URL=f"postgresql://{hosts}/x").database_url.endswith("/x")

@@ -167,7 +167,7 @@ def _user_data_dir() -> Path:
 def _path(text: str) -> Path:
     # Bytes that are no text arrive as halves of surrogate pairs, which fail wherever they are told.
     if not text.isprintable():
-        raise ValueError("a path of printable characters")
+        raise ValueError("must be a path of printable characters")
     if text != text.strip() or text.strip(QUOTES) != text:
         raise ValueError("must have no space or quote at its beginning or end")
     if text.startswith("$"):
@@ -185,7 +185,7 @@ def _directory(text: str) -> Path:
 
 def _whole(text: str, what: str, least: int, most: int) -> int:
     if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII) or not least <= int(text) <= most:
-        raise ValueError(f"{what} is a whole number from {least} to {most}, not {text!r}")
+        raise ValueError(f"{what} must be a whole number from {least} to {most}, not {text!r}")
     return int(text)
 
 
@@ -223,7 +223,7 @@ def _host(text: str) -> str:
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
-        raise ValueError(f"an IP address to listen on, not {text!r}") from None
+        raise ValueError(f"must be an IP address to listen on, not {text!r}") from None
 
 
 def _database_url(data_dir: Path, text: str) -> str:
@@ -234,7 +234,7 @@ def _database_url(data_dir: Path, text: str) -> str:
         file = str(data_dir / _path(path))
         if path == rest or not Path(path).name or "?" in path or path == ":memory:":
             raise ValueError(
-                "write sqlite:///file-in-the-data-directory or sqlite:////absolute/path"
+                "must be sqlite:///file-in-the-data-directory or sqlite:////absolute/path"
             )
         return f"sqlite:///{file}"
     if separator and scheme in ("postgresql", "postgres") and rest:
@@ -248,16 +248,16 @@ def _database_url(data_dir: Path, text: str) -> str:
         hosts = before.rpartition("@")[2]
         ports = re.findall(r":([^:,\]]*)(?=,|$)", hosts)
         if any(port and not re.fullmatch("[0-9]{1,5}", port, re.ASCII) for port in ports):
-            raise ValueError("a port is a whole number from 1 to 65535")
+            raise ValueError("a port must be a whole number from 1 to 65535")
         return f"postgresql://{rest}"
     # The URL may carry a password: it is never repeated.
-    raise ValueError("a sqlite:///… or postgresql://… URL")
+    raise ValueError("must be a sqlite:///… or postgresql://… URL")
 
 
 def _public_url(text: str) -> str:
     found = _ORIGIN.fullmatch(text.lower())
     if found is None or not 1 <= int(found["port"] or 1) <= 65_535:
-        raise ValueError("http://host or https://host, with a port if need be and no path")
+        raise ValueError("must be http://host or https://host, with a port if need be and no path")
     return found["origin"]
 
 
@@ -275,7 +275,7 @@ def _smtp_url(text: str) -> str:
     # would be replaced.
     if not good or re.search(r"[\s\x00-\x1f\x7f]", text) or not user.isprintable():
         # Not even the library's own complaint is repeated: it quotes the password.
-        raise ValueError("an URL such as smtp://user:password@host:587")
+        raise ValueError("must be a URL such as smtp://user:password@host:587")
     return text
 
 
@@ -285,5 +285,7 @@ def _mail_from(text: str) -> str:
     local, _, host = address.rpartition("@")
     plain = text.isprintable() and re.fullmatch(r"[^\s<>,;:\"()]+", address)
     if not (local and host and plain and address.isascii()) or parseaddr(text)[1] != address:
-        raise ValueError(f"one address such as Gatepass <gatepass@example.com>, not {text!r}")
+        raise ValueError(
+            f"must be one address such as Gatepass <gatepass@example.com>, not {text!r}"
+        )
     return text

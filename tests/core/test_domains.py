@@ -16,11 +16,11 @@ from gatepass.core.domains import (
 from vector_files import cases
 
 SENTENCES = {
-    "wildcard port": "A wildcard has no port",
-    "host": "not a domain name",
-    "port": "A port is",
-    "suffix": "would cover sites of other people",
-    "path": "Leave out https://",
+    "wildcard port": "A wildcard must have no port",
+    "host": "Must be a domain name",
+    "port": "The port must be",
+    "suffix": "Must not cover other people's sites",
+    "path": "Must have no https://",
     "scheme": "must have the scheme capacitor",
     "loopback": "must have a port",
 }

@@ -19,9 +19,9 @@ from gatepass.core.networks import (
 from vector_files import cases
 
 SENTENCES = {
-    "address": "not an IP address",
+    "address": "Must be an IP address",
     "bits": "number of bits",
-    "mapped": "IPv4 address written as IPv6",
+    "mapped": "must not be written as IPv6",
 }
 anything = st.text(st.characters(), max_size=60)
 addresses = st.ip_addresses()

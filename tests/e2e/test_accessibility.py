@@ -210,7 +210,7 @@ def test_the_keyboard_alone_makes_and_ends_a_token(person: Page) -> None:
     dialog = page.get_by_role("dialog")
     reach(page, dialog.get_by_role("button", name="Deactivate Permanently"))
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Deactivated for good.")).to_be_visible()
+    expect(page.get_by_text("Deactivated permanently")).to_be_visible()
 
 
 def test_the_keyboard_alone_searches_the_log(person: Page) -> None:
@@ -218,7 +218,7 @@ def test_the_keyboard_alone_searches_the_log(person: Page) -> None:
     page.goto("/audit-log")
     reach(page, page.get_by_label("Person"))
     page.keyboard.type("grace")
-    expect(page.locator("#results")).to_contain_text("By or about Grace Hopper.")
+    expect(page.locator("#results")).to_contain_text("Events by or about Grace Hopper.")
     reach(page, page.locator(".log summary").first)
     page.keyboard.press("Enter")
     expect(page.locator(".log dl").first).to_be_visible()

@@ -82,7 +82,7 @@ def test_a_form_that_outlives_its_sign_in_comes_back(demo: Demo, browser: Browse
     expect(page.get_by_text("Your sign-in has ended.")).to_be_visible()
     end_sign_ins(demo)
     page.get_by_role("button", name="Create", exact=True).click()
-    expect(page.get_by_text("You were signed out before this was saved")).to_be_visible()
+    expect(page.get_by_text("Not saved: your sign-in had ended")).to_be_visible()
     assert barriers(page) == []
     sign_in(page, demo.email, demo.password)
     shown_again(page)
@@ -98,7 +98,7 @@ def test_without_scripts_too(demo: Demo, browser: Browser) -> None:
     end_sign_ins(demo)
     page.get_by_role("button", name="Create", exact=True).click()
     sign_in(page, demo.email, demo.password)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     shown_again(page)
     context.close()
 
@@ -116,7 +116,7 @@ def test_signing_in_on_another_tab_is_enough(demo: Demo, browser: Browser) -> No
     expect(other).to_have_url(re.compile("/access-tokens"))
     assert other.evaluate("Number(document.body.dataset.signedInUntil)") > before
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Your name is saved.")).to_be_visible()
+    expect(page.get_by_text("Name saved.")).to_be_visible()
     context.close()
 
 
@@ -146,16 +146,17 @@ def test_two_factor_and_a_new_password(demo: Demo, browser: Browser) -> None:
     assert barriers(page) == []
     field = page.get_by_label("New password")
     for typed, words in (
-        ("brass", "3 more characters."),
-        ("passwordpassword", "A common word"),
-        ("my ada@acme.example", "Contains your e-mail address."),
-        (NEW, "Long enough, and not a common one."),
+        ("brass", "3 more characters needed."),
+        ("passwordpassword", "Must not be a common password"),
+        ("my ada@acme.example", "Must not contain your e-mail address."),
+        ("Summer2024!!!!!!!", "repeated or padded"),
+        (NEW, "Long enough."),
     ):
         field.fill(typed)
         expect(page.locator(".strength")).to_contain_text(words)
     page.get_by_label("Current password").fill(demo.password)
     page.get_by_role("button", name="Change password").click()
-    expect(page.get_by_text("Your password is changed")).to_be_visible()
+    expect(page.get_by_text("Password changed")).to_be_visible()
     page.goto("/sign-in?again=1")
     sign_in(page, demo.email, NEW, codes[1])
     expect(page).to_have_url(re.compile("/access-tokens"))

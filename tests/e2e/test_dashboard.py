@@ -96,13 +96,13 @@ def test_from_sign_in_to_the_end_of_a_token(demo: Demo, person: Page) -> None:
     """Steps 1, 2 and 5 of a token's life; in between it opens the real API."""
     page = person
     fill_in(page, "Walked by a browser")
-    assert "You will see the token once" in main_text(page)
+    assert "The token is shown only once" in main_text(page)
     page.get_by_label("Filter permissions").fill("one charge")
     expect(permission(page, "customers:get")).to_be_hidden()
     permission(page, "charges:get").check()
     page.get_by_label("Filter permissions").fill("")
     permission(page, "charges:search").check()
-    expect(page.locator("[data-tally]")).to_have_text("2 permissions chosen")
+    expect(page.locator("[data-tally]")).to_have_text("2 permissions selected")
     page.get_by_text("30 days").click()
     page.get_by_role("button", name="Add an address").click()
     page.keyboard.type("127.0.0.1/8")
@@ -110,7 +110,9 @@ def test_from_sign_in_to_the_end_of_a_token(demo: Demo, person: Page) -> None:
         "127.0.0.0 – 127.255.255.255 · 16,777,216 addresses"
     )
     sentence = page.locator("#sentence")
-    expect(sentence).to_contain_text("It may see and search charges, from 127.0.0.0/8, until ")
+    expect(sentence).to_contain_text(
+        "It can read and search charges. It works from 127.0.0.0/8 until "
+    )
     page.get_by_role("button", name="Create", exact=True).click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Created: Walked by a browser")
@@ -145,33 +147,33 @@ def test_from_sign_in_to_the_end_of_a_token(demo: Demo, person: Page) -> None:
     for words in ("charges:get", "charges:search", "127.0.0.0/8", "in 30 days", "Ada Lovelace"):
         expect(row).to_contain_text(words)
     row.get_by_role("link", name="Walked by a browser").click()
-    assert "It may see and search charges, from 127.0.0.0/8, until " in main_text(page)
+    assert "It can read and search charges. It works from 127.0.0.0/8 until " in main_text(page)
 
     page.get_by_role("link", name="Edit").first.click()
     permission(page, "charges:search").uncheck()
-    expect(page.locator("#sentence")).to_contain_text("It may see charges, from")
+    expect(page.locator("#sentence")).to_contain_text("It can read charges. It works from")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_role("status")).to_contain_text("Saved. It counts from now on.")
+    expect(page.get_by_role("status")).to_contain_text("Saved. The changes are in effect.")
     assert call(demo, text).json()["reason"] == "permission_missing"
 
     page.get_by_role("button", name="Actions").click()
     page.get_by_role("link", name="Deactivate Permanently…").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("There is no way back")
-    dialog.get_by_role("link", name="Keep it").click()
+    expect(dialog).to_contain_text("This can't be undone")
+    dialog.get_by_role("link", name="Cancel").click()
     expect(dialog).to_be_hidden()
     page.goto(f"/access-tokens/{text[:21]}/deactivate")
-    label = page.get_by_label("To confirm, type its label")
+    label = page.get_by_label("To confirm, type the label")
     if label.count():
         # The calls above may have been counted by now: then it is in use.
         label.fill("Walked by a browser")
     page.get_by_role("button", name="Deactivate Permanently").click()
-    expect(page.get_by_text("Deactivated for good.")).to_be_visible()
+    expect(page.get_by_text("Deactivated permanently")).to_be_visible()
     assert call(demo, text).json()["reason"] == "token_deactivated"
     assert "Ada Lovelace deactivated the access token Walked by a browser" in main_text(page)
 
     page.goto("/access-tokens?q=walked")
-    expect(page.locator("main")).to_contain_text("No token matches")
+    expect(page.locator("main")).to_contain_text("No matching tokens")
     page.get_by_label("Status").select_option("Deactivated")
     expect(page.get_by_role("row").filter(has_text="Walked by a browser")).to_be_visible()
 
@@ -187,7 +189,7 @@ def test_going_back_to_the_text_from_memory_finds_none(demo: Demo, person: Page)
     expect(page).to_have_url(re.compile("/access-tokens/gpat_"))
     page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
     assert text not in page.content()
-    expect(page.get_by_text("The token's text was shown once")).to_be_visible()
+    expect(page.get_by_text("The token was shown once")).to_be_visible()
     expect(page.get_by_role("link", name="Create a replacement")).to_be_visible()
 
 
@@ -283,11 +285,11 @@ def test_everything_works_without_scripts(demo: Demo, without_scripts: Page) -> 
     page.get_by_text("For UI").click()
     page.get_by_role("button", name="Add a domain").click()
     page.get_by_label("Domain", exact=True).fill("localhost")
-    page.get_by_role("button", name="Add mine, 127.0.0.1").click()
+    page.get_by_role("button", name="Add my address, 127.0.0.1").click()
     expect(page.get_by_label("Number of bits to check")).to_have_value("")
-    page.get_by_role("button", name="Update this sentence").click()
+    page.get_by_role("button", name="Update summary").click()
     expect(page.locator("#sentence")).to_have_text(
-        "It may search charges, on localhost, from 127.0.0.1/32, until someone deactivates it."
+        "It can search charges. It works on localhost, from 127.0.0.1/32 and never expires."
     )
     page.get_by_role("button", name="Remove this address").click()
     expect(page.get_by_role("textbox", name="Label")).to_have_value("By hand")
@@ -312,7 +314,7 @@ def test_everything_works_without_scripts(demo: Demo, without_scripts: Page) -> 
     page.get_by_role("link", name="Deactivate Permanently…").click()
     expect(page).to_have_url(re.compile("/deactivate$"))
     page.get_by_role("button", name="Deactivate Permanently").click()
-    expect(page.get_by_text("Deactivated for good.")).to_be_visible()
+    expect(page.get_by_text("Deactivated permanently")).to_be_visible()
     page.goto("/access-tokens?q=by+hand&status=any")
     expect(page.locator("#count")).to_have_text("2 tokens")
     expect(page.get_by_role("row").filter(has_text="By hand again")).to_contain_text("Deactivated")
@@ -322,7 +324,7 @@ def test_the_keyboard_alone_is_enough(demo: Demo, person: Page) -> None:
     page = person
     page.goto("/access-tokens")
     page.keyboard.press("Tab")
-    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    expect(page.get_by_text("Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Create New")).to_be_focused()

@@ -50,7 +50,7 @@ def test_from_localhost_the_token_works_across_origins(demo: Demo, page: Page) -
     assert answer is not None
     assert answer.request.all_headers()["origin"] == f"http://localhost:{port_of(demo)}"
     page.get_by_role("button", name="Open a checkout").click()
-    expect(page.locator("#told")).to_contain_text("is open")
+    expect(page.locator("#told")).to_contain_text("Opened checkout")
 
 
 def test_from_127_0_0_1_it_is_refused_and_the_page_says_why(demo: Demo, page: Page) -> None:
@@ -102,4 +102,4 @@ def test_refusals_of_every_sort_are_explained(demo: Demo, page: Page) -> None:
     token.fill(text)
     page.get_by_role("button", name="List charges").click()
     expect(page.get_by_role("heading", name="401 token_deactivated")).to_be_visible()
-    expect(page.locator("#told")).to_contain_text("make a new token")
+    expect(page.locator("#told")).to_contain_text("Create a new token")

@@ -79,8 +79,8 @@ def test_from_an_invitation_to_a_sign_in_and_a_forgotten_password(
     nell = person(demo, browser, complaints, scripts=False)
     open_mail(nell, "Ada Lovelace invited you", NEW)
     first = nell.url
-    row.get_by_role("button", name=f"Resend the invitation of {NEW}").click()
-    expect(ada.get_by_role("status")).to_contain_text("The mail with the link appears on")
+    row.get_by_role("button", name=f"Resend the invitation to {NEW}").click()
+    expect(ada.get_by_role("status")).to_contain_text("The mail appears on")
     nell.reload()
     expect(nell.get_by_role("heading")).to_have_text("This invitation link is broken")
     while nell.url == first:
@@ -97,8 +97,8 @@ def test_from_an_invitation_to_a_sign_in_and_a_forgotten_password(
     forgetful.goto("/sign-in")
     forgetful.get_by_role("link", name="Forgot your password?").click()
     forgetful.get_by_label("E-mail address").fill(NEW)
-    forgetful.get_by_role("button", name="Mail me a link").click()
-    expect(forgetful.get_by_role("heading")).to_have_text("Look on the demo's mail page")
+    forgetful.get_by_role("button", name="Send link").click()
+    expect(forgetful.get_by_role("heading")).to_have_text("Check the demo's mail page")
     open_mail(forgetful, "Set a new password", NEW)
     forgetful.get_by_label("New password").fill(ANOTHER)
     forgetful.get_by_role("button", name="Set password").click()

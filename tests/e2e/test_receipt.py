@@ -61,7 +61,7 @@ def test_refused_by_all_fills_up_before_ones_eyes(
 
     def look_again() -> None:
         if not by_itself:
-            page.get_by_role("link", name="Look again").click()
+            page.get_by_role("link", name="Refresh").click()
 
     register(registry, now(), "node_a", "node_b")
     page.goto("/company/nodes")
@@ -77,21 +77,21 @@ def test_refused_by_all_fills_up_before_ones_eyes(
     page.locator("#results .title").first.click()
     page.goto(f"{page.url}/deactivate")
     # It is asked for where the token was used within the last hour.
-    label = page.get_by_label("Type its label", exact=False)
+    label = page.get_by_label("To confirm, type the label", exact=False)
     if label.count():
-        label.fill(page.get_by_role("main").locator("strong").first.text_content() or "")
+        label.fill(page.get_by_role("main").locator("strong").last.text_content() or "")
     page.get_by_role("button", name="Deactivate Permanently").click()
     card = page.locator("#receipt")
-    expect(card.get_by_role("heading")).to_have_text("Refused by 1 of 4")
-    expect(card).to_contain_text("Waiting for 3 of 4.")
+    expect(card.get_by_role("heading")).to_have_text("Refused by 1 of 4 verifiers")
+    expect(card).to_contain_text("Waiting for 3 of 4 verifiers to confirm.")
     for number, id in enumerate(("node_b", "node_a", "node_c"), 2):
         acknowledge(registry, now(), id)
         look_again()
-        expect(card.get_by_role("heading")).to_have_text(f"Refused by {number} of 4")
-    expect(card).to_contain_text(re.compile(r"node_c\.internal Embedded\s+after \d"))
-    expect(card.get_by_role("status")).to_contain_text("In force everywhere")
+        expect(card.get_by_role("heading")).to_have_text(f"Refused by {number} of 4 verifiers")
+    expect(card).to_contain_text(re.compile(r"node_c\.internal Embedded\s+confirmed after \d"))
+    expect(card.get_by_role("status")).to_contain_text("Every verifier has stopped accepting it")
     if by_itself:
         # The node completes it a moment later, and then nothing more is asked for.
         expect(card).not_to_have_attribute("data-live", re.compile("."))
         page.reload()
-        expect(page.get_by_role("main")).to_contain_text("refused by 4 of 4 verifiers")
+        expect(page.get_by_role("main")).to_contain_text("refused by 4 of 4 servers")

@@ -86,25 +86,25 @@ def test_a_list_is_typed_seen_tried_and_kept(demo: Demo, person: Page) -> None:
     expect(bits.locator("p")).to_have_text("203.0.0.0 – 203.0.255.255 · 65,536 addresses")
     page.get_by_role("textbox", name="Note").first.fill("Home")
 
-    expect(reach).to_contain_text("Of the last 30 days’ callers this list would shut out 1 person")
-    reach.get_by_text("Show whom").click()
+    expect(reach).to_contain_text("This list would lock out 1 person")
+    reach.get_by_text("Show details").click()
     expect(reach).to_contain_text("Ada Lovelace signed in from 127.0.0.1")
-    expect(reach).to_contain_text("This list shuts you out")
+    expect(reach).to_contain_text("This list locks you out")
     expect(page.get_by_role("button", name="Save", exact=True)).to_have_count(0)
     everyone_can_use(page)
 
-    page.get_by_role("button", name="Add mine, 127.0.0.1").click()
+    page.get_by_role("button", name="Add my address, 127.0.0.1").click()
     expect(page.get_by_role("button", name="Save", exact=True)).to_be_visible()
     expect(reach).not_to_contain_text("Ada Lovelace")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_role("status")).to_have_text("Saved. It counts from now on.")
+    expect(page.get_by_role("status")).to_have_text("Saved. The list is in effect.")
 
     page.get_by_role("button", name="Remove this address").nth(1).click()
     page.get_by_role("button", name="Save on trial for 10 minutes").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("On trial until")
     expect(page.locator("main")).to_contain_text("127.0.0.1/32")
     page.goto("/company/security")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Not from here")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Address not allowed")
     question = {"Authorization": f"Bearer {demo.access_token}"}
     assert httpx.get(f"{demo.url}/v1/me", headers=question).status_code == 403
 
@@ -113,14 +113,14 @@ def test_a_list_is_typed_seen_tried_and_kept(demo: Demo, person: Page) -> None:
     expect(page.locator("main")).to_contain_text("This list is on trial until")
     everyone_can_use(page)
     page.get_by_role("button", name="Keep this list").click()
-    expect(page.get_by_role("status")).to_have_text("Saved. It counts from now on.")
+    expect(page.get_by_role("status")).to_have_text("Saved. The list is in effect.")
 
     page.get_by_role("button", name="Edit as text").click()
-    expect(page.get_by_label("One network a line")).to_have_value("203.0.0.0/16 Home")
-    page.get_by_label("One network a line").fill("")
-    expect(reach).to_contain_text("Saving this lifts the list")
-    page.get_by_role("button", name="Lift the list").click()
-    expect(page.get_by_role("status")).to_contain_text("can be reached from anywhere")
+    expect(page.get_by_label("One network per line")).to_have_value("203.0.0.0/16 Home")
+    page.get_by_label("One network per line").fill("")
+    expect(reach).to_contain_text("Saving removes the list")
+    page.get_by_role("button", name="Remove the list").click()
+    expect(page.get_by_role("status")).to_contain_text("can be reached from any address")
     assert httpx.get(f"{demo.url}/v1/me", headers=question).status_code == 200
 
 
@@ -150,7 +150,7 @@ def test_lines_that_are_pasted_into_a_row_are_rows(demo: Demo, person: Page) -> 
     assert values(page, "Note") == ["Here", "Office", "", "", ""]
     drawn = page.locator("[data-row] [data-bits]")
     expect(drawn.nth(3).locator("p")).to_have_text("192.0.2.0 – 192.0.2.255 · 256 addresses")
-    expect(page.locator("#reach")).to_contain_text("One address can't be read yet.")
+    expect(page.locator("#reach")).to_contain_text("1 address isn't valid yet.")
     page.get_by_role("button", name="Remove this address").last.click()
     expect(page.get_by_role("button", name="Save", exact=True)).to_be_visible()
     everyone_can_use(page)
@@ -159,22 +159,22 @@ def test_lines_that_are_pasted_into_a_row_are_rows(demo: Demo, person: Page) -> 
     paste(page, address.last, "\n".join(f"10.0.{at}.0/24" for at in range(100)))
     assert len(values(page, "IP address")) == 4
     said = address.last.evaluate("field => field.validationMessage")
-    assert said == "Must be at most 100 rows; these are 100 lines. Edit as text takes more."
+    assert said == "Must be at most 100 rows; these are 100 lines. To add more, use Edit as text."
     address.last.fill("192.0.2.0 - 192.0.2.255")
 
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_role("status")).to_have_text("Saved. It counts from now on.")
+    expect(page.get_by_role("status")).to_have_text("Saved. The list is in effect.")
     page.get_by_role("button", name="Edit as text").click()
-    expect(page.get_by_label("One network a line")).to_have_value(
+    expect(page.get_by_label("One network per line")).to_have_value(
         "127.0.0.0/8 Here\n203.0.113.0/24 Office\n198.51.100.4/32\n192.0.2.0/24"
     )
-    page.get_by_label("One network a line").fill("127.0.0.0/8\n203.0.113.0 198.51.100.0")
+    page.get_by_label("One network per line").fill("127.0.0.0/8\n203.0.113.0 198.51.100.0")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Line 2: Must be one network")
     everyone_can_use(page)
-    page.get_by_label("One network a line").fill("")
-    page.get_by_role("button", name="Lift the list").click()
-    expect(page.get_by_role("status")).to_contain_text("can be reached from anywhere")
+    page.get_by_label("One network per line").fill("")
+    page.get_by_role("button", name="Remove the list").click()
+    expect(page.get_by_role("status")).to_contain_text("can be reached from any address")
 
 
 def test_one_network_that_is_pasted_fills_its_row(demo: Demo, person: Page) -> None:
@@ -195,10 +195,10 @@ def test_mine_is_64_bits_of_an_ipv6_address(demo: Demo, person: Page, path: str)
     page = person
     page.set_extra_http_headers({"X-Forwarded-For": "2001:db8:1:2:aaaa:bbbb:cccc:dddd"})
     page.goto(path)
-    page.get_by_role("button", name="Add mine, 2001:db8:1:2::/64").click()
+    page.get_by_role("button", name="Add my network, 2001:db8:1:2::/64").click()
     assert values(page, "IP address")[-1] == "2001:db8:1:2::"
     assert values(page, "Number of bits to check")[-1] == "64"
-    expect(page.get_by_text("Yours fills 64 bits")).to_be_visible()
+    expect(page.get_by_text("Your network is the first 64 bits")).to_be_visible()
     everyone_can_use(page)
 
 
@@ -222,17 +222,17 @@ def test_sign_ins_are_seen_and_ended(demo: Demo, person: Page) -> None:
     page = person
     others = [sign_in(demo, agent) for agent in (FIREFOX, "curl/8.5.0", "curl/8.5.0")]
     by_menu(page, "Access Tokens", "Recent Authentications")
-    expect(page.get_by_role("row").filter(has_text="this one")).to_contain_text("Chrome on Linux")
+    expect(page.get_by_role("row").filter(has_text="Current")).to_contain_text("Chrome on Linux")
     everyone_can_use(page)
     firefox = page.get_by_role("row").filter(has_text="Firefox on Linux")
     expect(firefox).to_contain_text("198.51.100.40")
     firefox.get_by_role("button", name=re.compile("^Deactivate")).click()
-    expect(page.get_by_role("status")).to_contain_text("out with their next call")
+    expect(page.get_by_role("status")).to_contain_text("Its next request is refused")
     assert [ask(demo, login) for login in others] == [401, 200, 200]
     page.get_by_role("link", name="Deactivate all others").click()
     expect(page.get_by_role("dialog")).to_contain_text("You stay signed in here")
     page.get_by_role("button", name="Deactivate all others").click()
-    expect(page.get_by_role("status")).to_contain_text("Only this sign-in is left")
+    expect(page.get_by_role("status")).to_contain_text("All other sign-ins are deactivated")
     assert [ask(demo, login) for login in others] == [401, 401, 401]
     expect(page.get_by_role("link", name="Deactivate all others")).to_have_count(0)
 

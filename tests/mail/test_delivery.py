@@ -141,7 +141,7 @@ def test_tls_from_the_start(certificate: Path) -> None:
 
 def test_a_certificate_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     for address, days, trouble in (
-        ("192.0.2.1", 1, "it is for another address than the one in GATEPASS_SMTP_URL."),
+        ("192.0.2.1", 1, "it is for a different address than the one in GATEPASS_SMTP_URL."),
         ("127.0.0.1", -1, "it has expired."),
     ):
         path = make_certificate(tmp_path / "certificate.pem", address, days=days)
@@ -159,7 +159,8 @@ def test_tls_with_one_who_does_not_speak_it(mailbox: Mailbox) -> None:
     outcome = deliver(mailbox.url.replace("smtp:", "smtps:"))
     assert outcome == Outcome(
         "later",
-        "The mail server doesn't speak TLS on this port. Without TLS from the start, write smtp://.",
+        "The mail server doesn't support TLS on this port. Use smtp:// for a port without TLS from "
+        "the start.",
     )
 
 
@@ -185,20 +186,19 @@ def test_a_password_goes_in_the_clear_to_this_machine_alone(
         wrong = server.url.replace("smtp://", "smtp://user:wrong@")
         assert deliver(wrong) == Outcome(
             "later",
-            "The mail server doesn't accept the user and password in GATEPASS_SMTP_URL "
-            "(535 5.7.8).",
+            "The mail server rejected the user and password in GATEPASS_SMTP_URL (535 5.7.8).",
         )
         # As if the server were elsewhere.
         monkeypatch.setattr(Conversation, "is_on_this_machine", lambda _: False)
         door.said.clear()
-        assert "isn't sent without" in deliver(url).trouble
+        assert "so the password can't be sent" in deliver(url).trouble
         assert door.said == []
 
 
 def test_without_a_server_the_log_has_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "gatepass.mail")
     assert ToLog().deliver(SENDER, RECIPIENT, message) == Outcome(
-        "logged", "No mail server was set up to send it."
+        "logged", "No mail server was configured to send it."
     )
     assert "Text\n.\nwith a dot" in caplog.text
     assert RECIPIENT in caplog.text

@@ -143,12 +143,12 @@ def test_what_to_do_about_a_change_of_address(requester: str | None) -> None:
         ENVELOPE, company="Northwind", name="Bob", requester=requester, new="x@y.example", url=URL
     )
     text = " ".join(parts(arrived(made))[0].split())
-    assert f"{'Ada' if requester else 'Somebody who is signed in as you'}" in text
-    assert "If you expected this, you don't need to do anything. Otherwise " in text
+    assert f"{'Ada' if requester else 'Someone who is signed in as you'}" in text
+    assert "If you expected this, you don't need to do anything. Otherwise, " in text
     assert "cancels the change and ends every sign-in." in text
     # Where somebody else knows the password, to cancel the change is not enough.
     assert ("cancel the change in My account > Profile, or" in text) == (requester is not None)
-    assert "After the change, password resets no longer go to this address." in text
+    assert "After the change, password resets are no longer sent to this address." in text
 
 
 def test_sentences_begin_with_a_capital() -> None:

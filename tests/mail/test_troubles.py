@@ -157,8 +157,7 @@ def test_a_wrong_password_is_not_repeated(mechanisms: str) -> None:
     with ScriptedServer(Door(mechanisms)) as server:
         assert deliver(server.url_for("user", "hunter2")) == Outcome(
             "later",
-            "The mail server doesn't accept the user and password in GATEPASS_SMTP_URL "
-            "(535 5.7.8).",
+            "The mail server rejected the user and password in GATEPASS_SMTP_URL (535 5.7.8).",
         )
 
 
@@ -182,71 +181,71 @@ def at(step: int, reply: str) -> Callable[[Talk], None]:
 @pytest.mark.parametrize(
     ("step", "reply", "fate", "trouble"),
     [
-        (0, "554 no", "later", "The mail server refuses the conversation (554)."),
+        (0, "554 no", "later", "The mail server rejected the connection (554)."),
         (
             0,
             "421 4.7.0 later",
             "later",
-            "The mail server doesn't take the conversation for now (421 4.7.0: it closes the "
-            "conversation).",
+            "The mail server temporarily rejected the connection (421 4.7.0: it closed the "
+            "connection).",
         ),
-        (1, "550 no", "later", "The mail server refuses our greeting (550)."),
+        (1, "550 no", "later", "The mail server rejected the greeting (550)."),
         (
             2,
             "530 5.7.0 Authentication required",
             "later",
-            "The mail server refuses our address as the sender (530 5.7.0: it wants encryption or "
+            "The mail server rejected the sender address (530 5.7.0: it requires encryption or "
             "a sign-in first: see GATEPASS_SMTP_URL).",
         ),
         (
             2,
             "553 5.7.1 <gatepass@example.com>: not owned by user",
             "later",
-            "The mail server refuses our address as the sender (553 5.7.1: not permitted).",
+            "The mail server rejected the sender address (553 5.7.1: not permitted).",
         ),
         (
             3,
             "550 5.1.1 <new@example.com>: unknown",
             "never",
-            "The mail server refuses the address (550 5.1.1: there is no such mailbox).",
+            "The mail server rejected the address (550 5.1.1: there is no such mailbox).",
         ),
-        (3, "550 gpiv_echoed", "never", "The mail server refuses the address (550)."),
+        (3, "550 gpiv_echoed", "never", "The mail server rejected the address (550)."),
         (
             3,
             "450 4.2.0 greylisted",
             "later",
-            "The mail server doesn't take the address for now (450 4.2.0).",
+            "The mail server temporarily rejected the address (450 4.2.0).",
         ),
         (
             3,
             "452 4.2.2 over quota",
             "later",
-            "The mail server doesn't take the address for now (452 4.2.2: the mailbox is full).",
+            "The mail server temporarily rejected the address (452 4.2.2: the mailbox is full).",
         ),
-        (4, "554 no valid recipients", "never", "The mail server refuses the mail (554)."),
+        (4, "554 no valid recipients", "never", "The mail server rejected the mail (554)."),
         (
             5,
             "552 5.3.4 too big",
             "never",
-            "The mail server refuses the mail (552 5.3.4: too large).",
+            "The mail server rejected the mail (552 5.3.4: too large).",
         ),
         (
             5,
             "552 too big",
             "never",
-            "The mail server refuses the mail (552: too large, or the mailbox is full).",
+            "The mail server rejected the mail (552: too large, or the mailbox is full).",
         ),
         (
             5,
             "451 4.3.0 try again",
             "later",
-            "The mail server doesn't take the mail for now (451 4.3.0).",
+            "The mail server temporarily rejected the mail (451 4.3.0).",
         ),
         (
             5,
             "550 5.7.99999 \x1b[2J\u202e",
             "never",
-            "The mail server refuses the mail (550).",
+            "The mail server rejected the mail (550).",
         ),
     ],
 )
@@ -263,7 +262,7 @@ def test_starttls_that_is_offered_and_refused() -> None:
 
     assert scripted(script) == Outcome(
         "later",
-        "The mail server doesn't take the STARTTLS that it offers for now (454 4.7.0).",
+        "The mail server temporarily rejected STARTTLS (454 4.7.0).",
     )
 
 
@@ -275,7 +274,7 @@ def test_an_address_that_no_plain_server_takes() -> None:
 
     assert scripted(script, recipient="jörg@example.com") == Outcome(
         "never",
-        "The mail server takes no addresses with letters beyond ASCII before the @ (SMTPUTF8).",
+        "The mail server doesn't support non-ASCII characters before the @ (SMTPUTF8).",
     )
 
 
@@ -312,7 +311,7 @@ def test_connecting_to_nowhere_times_out(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     assert deliver("smtp://127.0.0.1") == Outcome(
-        "later", "The mail server doesn't answer: connecting timed out."
+        "later", "The mail server doesn't respond: connecting timed out."
     )
 
 

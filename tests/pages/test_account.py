@@ -56,12 +56,12 @@ def test_the_profile_says_who_one_is(ada: Visit) -> None:
     saved = ada.send("/account", page.form("/account").filled(name="Augusta", do="save"))
     assert saved.answer.headers["location"] == "/account?done=saved"
     again = ada.get("/account?done=saved")
-    assert "Your name is saved." in again.text
+    assert "Name saved." in again.text
     assert again.form("/account").one("name") == "Augusta"
     # The first page's form is of a name that isn't hers any more.
     second = ada.send("/account", page.form("/account").filled(name="Countess", do="save"))
     assert second.answer.status_code == 409
-    assert "It was changed while you were editing" in second.text
+    assert "Someone else changed this while you were editing" in second.text
     assert second.form("/account").one("name") == "Countess"
     ada.send("/account", second.form("/account").filled(do="save"))
     assert ada.get("/account").form("/account").one("name") == "Countess"
@@ -71,7 +71,7 @@ def test_a_name_that_is_none_is_said_beside_the_field(ada: Visit) -> None:
     form = ada.get("/account").form("/account")
     page = ada.send("/account", form.filled(name="x" * 101, do="save"))
     assert page.answer.status_code == 422
-    assert "Must be 1 to 100 characters long." in page.text
+    assert "Must have 1 to 100 characters." in page.text
     assert page.form("/account").one("name") == "x" * 101
 
 
@@ -82,7 +82,7 @@ def test_a_changed_password_ends_the_other_sign_ins(
     form = ada.get("/account/password").form("/account/password")
     fields = form.filled(current_password=PASSWORD, password=NEW, do="change")
     done = ada.send("/account/password", fields, follow=True)
-    assert "Your password is changed" in done.text
+    assert "Password changed" in done.text
     assert stranger.get("/account").answer.status_code == 303
     assert ada.get("/account").answer.status_code == 200
     Visit(installation.client()).sign_in(password=NEW)
@@ -92,9 +92,9 @@ def test_a_changed_password_ends_the_other_sign_ins(
     ("current", "new", "words"),
     [
         ("wrong", NEW, "This isn't your current password."),
-        (PASSWORD, "fourteen signs", "From 15 to 256 characters."),
+        (PASSWORD, "fourteen signs", "Must have 15 to 256 characters."),
         (PASSWORD, "never cut 38 " * 23, "Must have at most 256 characters."),
-        (PASSWORD, "the analytical engines", "It must not contain the company's name."),
+        (PASSWORD, "the analytical engines", "Must not contain the company's name."),
     ],
 )
 def test_a_password_that_is_refused(ada: Visit, current: str, new: str, words: str) -> None:
@@ -188,7 +188,7 @@ def test_required_of_everyone_it_is_the_one_page_that_opens(
     phone, _ = set_up(installation, ada)
     assert ada.get("/access-tokens").answer.status_code == 200
     page = ada.get(TWO_FACTOR)
-    assert "so yours stays on" in page.text
+    assert "so you can't turn yours off" in page.text
     off = {"current_password": PASSWORD, "code": phone.code(), "do": "disable"}
     assert ada.send(TWO_FACTOR, off).answer.status_code == 409
     assert "You are signed out." in rita.send("/sign-out", {}, follow=True).text
@@ -198,7 +198,7 @@ def test_an_administrator_requires_it_of_everyone(
     installation: Installation, ada: Visit, rita: Visit
 ) -> None:
     path = "/company/second-factor"
-    assert "set up two-factor first" in ada.get("/company").text
+    assert "set up two-factor for yourself first" in ada.get("/company").text
     etag = ada.get("/company").form(path).one("etag")
     refused = ada.send(path, {"etag": etag, "do": "require"})
     assert refused.answer.status_code == 409
@@ -206,14 +206,14 @@ def test_an_administrator_requires_it_of_everyone(
     set_up(installation, ada)
     form = ada.get("/company").form(path)
     stale = ada.send(path, {**dict(form.fields), "etag": '"old"', "do": "require"}, follow=True)
-    assert "nothing was saved" in stale.text
+    assert "Not saved: someone else changed the company." in stale.text
     assert rita.send(path, {**dict(form.fields), "do": "require"}).answer.status_code == 403
     done = ada.send(path, form.filled(do="require"), follow=True)
-    assert "Everyone who signs in needs a second factor now." in done.text
-    assert "For 1 user without one, nothing else opens" in done.text
+    assert "Second factor required for everyone." in done.text
+    assert "1 user without one must set it up" in done.text
     assert rita.get("/access-tokens").answer.headers["location"] == TWO_FACTOR
     lifted = ada.send(path, done.form(path).filled(do="lift"), follow=True)
-    assert "A second factor is up to each person now." in lifted.text
+    assert "Second factor no longer required." in lifted.text
     assert rita.get("/access-tokens").answer.status_code == 200
     assert ada.get(path).answer.headers["location"] == "/company"
 
@@ -224,7 +224,7 @@ def test_an_access_token_has_no_account(installation: Installation) -> None:
         assert visit.get(path).answer.status_code == 403
         button = "codes" if path == TWO_FACTOR else "save"
         page = visit.send(path, {"do": button, "name": "Somebody", "password": NEW})
-        assert (page.answer.status_code, "This needs a person" in page.text) == (403, True), path
+        assert (page.answer.status_code, "Sign in to do this" in page.text) == (403, True), path
     for button in ("enable", "codes", "disable"):
         assert visit.send(TWO_FACTOR, {"do": button}).answer.status_code == 403
 

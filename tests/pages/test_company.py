@@ -25,7 +25,7 @@ def test_the_name_is_changed_and_the_second_of_two_is_told(
     assert "Engines Ltd" in ada.get("/access-tokens").text
     late = ada.send("/company", form.filled(name="Engines & Sons"))
     assert late.answer.status_code == 409
-    for words in ("Changed by Ada Lovelace", "Engines Ltd", "Engines & Sons"):
+    for words in ("Ada Lovelace saved changes", "Engines Ltd", "Engines & Sons"):
         assert words in late.text, words
     ada.send("/company", late.form("/company").filled())
     assert "Engines & Sons" in ada.get("/company").text
@@ -35,7 +35,7 @@ def test_what_cannot_be_a_name(installation: Installation, ada: Visit) -> None:
     installation.new_company("Difference Engines")
     form = ada.get("/company").form("/company")
     for name, status, words in (
-        ("", 422, "Must be 1 to 100 characters long."),
+        ("", 422, "Must have 1 to 100 characters."),
         ("difference engines", 409, "A company named difference engines already exists."),
     ):
         page = ada.send("/company", form.filled(name=name))

@@ -43,7 +43,7 @@ def test_rows_come_and_go_and_are_saved(ada: Visit) -> None:
     page = ada.get(PATH)
     assert "You are at 127.0.0.1" in page.text
     assert "There is no list" in page.text
-    assert "People on VPNs or changing addresses can be shut out" in page.text
+    assert "Users on VPNs or with dynamic IP addresses may be locked out" in page.text
     assert "gatepass allowlist clear --company 'Analytical Engines'" in page.text
     page = press(ada, page, "add_network", **rows(OFFICE))
     assert page.form(PATH).all("network_address") == ["203.0.113.77", ""]
@@ -55,7 +55,7 @@ def test_rows_come_and_go_and_are_saved(ada: Visit) -> None:
     saved = press(ada, page, "save")
     assert saved.answer.headers["location"] == f"{PATH}?done=saved"
     page = ada.get(saved.answer.headers["location"])
-    assert "Saved. It counts from now on." in page.text
+    assert "Saved. The list is in effect." in page.text
     assert "work only from 203.0.113.0/24 and 127.0.0.1/32" in page.text
     assert kept(ada) == [("203.0.113.0", "24", "Office"), ("127.0.0.1", "32", "")]
 
@@ -63,8 +63,8 @@ def test_rows_come_and_go_and_are_saved(ada: Visit) -> None:
 def test_lifting_says_what_that_means(ada: Visit) -> None:
     save(ada, HERE)
     page = press(ada, ada.get(PATH), "check", **rows(("", "", "")))
-    assert "Saving this lifts the list" in page.text
-    assert "Lift the list" in page.text
+    assert "Saving removes the list" in page.text
+    assert "Remove the list" in page.text
     lifted = press(ada, page, "save")
     assert lifted.answer.headers["location"] == f"{PATH}?done=lifted"
     assert "There is no list" in ada.get(PATH).text
@@ -77,7 +77,7 @@ def test_what_cannot_be_read_is_told_beside_its_row(ada: Visit) -> None:
         value["id"]: value for tag, value in page.elements if value.get("class") == "problem"
     }
     assert set(problems) == {f"network-{at}-problem" for at in (0, 2, 3)}
-    assert page.text.count("3 addresses can't be read yet.") == 2
+    assert page.text.count("3 addresses aren't valid yet.") == 2
     assert page.form(PATH).all("network_note") == ["Nowhere", "This machine", "", "x"]
     page = save(ada, ("", "", ""), ("127.0.0.1", "", "x" * 101))
     assert page.answer.status_code == 422
@@ -92,14 +92,14 @@ def test_before_saving_it_names_whom_the_list_would_shut_out(
     installation.new_user("bob@example.com", "Bob Builder")
     installation.signed_in("bob@example.com", peer="198.51.100.1")
     page = press(ada, ada.get(PATH), "check", **rows(HERE))
-    assert "would shut out 1 person. Show whom" in page.text
+    assert "would lock out 1 person active in the last 30 days. Show details" in page.text
     assert "Bob Builder signed in from 198.51.100.1" in page.text
     assert "Ada Lovelace signed in" not in page.text
     assert ("do", "save") in page.form(PATH).buttons
     part = press(ada, page, "reach", **rows(HERE, ("198.51.100.1", "", "")))
-    assert "shuts out nobody" in part.text
+    assert "No one active in the last 30 days would be locked out" in part.text
     assert "<html" not in part.html
-    assert "One address can't be read yet." in press(ada, page, "reach", **rows(("x", "", ""))).text
+    assert "1 address isn't valid yet." in press(ada, page, "reach", **rows(("x", "", ""))).text
     assert kept(ada) == [("", "", "")]
 
 
@@ -109,22 +109,22 @@ def test_a_list_without_ones_own_address_is_only_saved_on_trial(
     save(ada, HERE)
     refused = save(ada, OFFICE)
     assert refused.answer.status_code == 409
-    assert "This list shuts you out. You are at 127.0.0.1" in refused.text
-    assert "it falls back by itself to the list before, 127.0.0.0/8." in refused.text
+    assert "This list locks you out. Your address, 127.0.0.1" in refused.text
+    assert "it reverts to the previous list, 127.0.0.0/8." in refused.text
     assert ("do", "save") not in refused.form(PATH).buttons
     assert kept(ada) == [HERE]
 
     started = press(ada, refused, "trial")
     assert started.answer.status_code == 200
     assert "On trial until" in started.text
-    assert "no page opens any more" in started.text
-    assert "Do nothing: in 10 min" in started.text
-    assert "it falls back by itself to the list before, 127.0.0.0/8." in started.text
+    assert "No page opens from your current address" in started.text
+    assert "Do nothing. The list reverts in 10 min" in started.text
+    assert "to the previous list, 127.0.0.0/8." in started.text
     assert ada.get(PATH).answer.status_code == 403
 
     inside = ada.get(PATH, headers=FROM_OFFICE)
     assert "This list is on trial until" in inside.text
-    assert "to the list before, 127.0.0.0/8." in inside.text
+    assert "to the previous list, 127.0.0.0/8." in inside.text
     assert "Keep this list" in inside.text
     installation.node.clock.offset_ns += TRIAL_MS * 1_000_000
     assert ada.get(PATH, headers=FROM_OFFICE).answer.status_code == 403
@@ -148,8 +148,8 @@ def test_the_second_of_two_people_sees_both_versions(
     put(installation, Entry("127.0.0.0/8", "First"), Entry("10.0.0.0/8"))
     refused = press(ada, page, "save", **rows(HERE, ("10.0.0.0", "8", "")))
     assert refused.answer.status_code == 409
-    assert "Changed by the command line" in refused.text
-    assert "In this version only 127.0.0.0/8 First 127.0.0.0/8 This machine" in refused.text
+    assert "the command line saved changes" in refused.text
+    assert "Only in this version 127.0.0.0/8 First 127.0.0.0/8 This machine" in refused.text
     assert kept(ada)[0] == ("127.0.0.0", "8", "First")
     assert press(ada, refused, "save").answer.status_code == 303
     assert kept(ada)[0] == HERE
@@ -167,7 +167,10 @@ def test_past_a_hundred_networks_it_is_a_text(installation: Installation, ada: V
     assert page.form(PATH).all("network_address") == []
     assert "10.39.14.0/24 # No 9998" in page.html
     text = "\n".join(["127.0.0.0/8 Here", *(f"{one.network}\t# {one.note}" for one in many)])
-    assert "Rows show up to 100 networks" in press(ada, page, "as_rows", text=text).text
+    assert (
+        "Must be at most 100 networks to edit as rows"
+        in press(ada, page, "as_rows", text=text).text
+    )
     wrong = press(ada, page, "save", text=text.replace("10.0.2.0/24", "10.0.2.0/99"))
     assert wrong.answer.status_code == 422
     assert "Line 4: The number of bits to check" in wrong.text
@@ -263,7 +266,7 @@ def test_lines_pasted_into_a_row_are_rows(ada: Visit) -> None:
     wanted.append(("192.0.2.0 - 192.0.2.255", "", "Home"))
     shown = save(ada, HERE, (" ".join(lines), "", ""))
     assert shown.answer.status_code == 422
-    assert "One row held several networks" in shown.text
+    assert "One row contained several networks" in shown.text
     form = shown.form(PATH)
     names = ("network_address", "network_bits", "network_note")
     assert list(zip(*map(form.all, names), strict=True)) == [HERE, *wanted]
@@ -285,8 +288,8 @@ def test_mine_is_64_bits_of_an_ipv6_address(installation: Installation, ada: Vis
     here = {"X-Forwarded-For": "2001:db8:1:2:aaaa:bbbb:cccc:dddd"}
     tomorrow = {"X-Forwarded-For": "2001:db8:1:2:1111:2222:3333:4444"}
     page = ada.get(PATH, headers=here)
-    assert "Add mine, 2001:db8:1:2::/64" in page.text
-    assert "Yours fills 64 bits" in page.text
+    assert "Add my network, 2001:db8:1:2::/64" in page.text
+    assert "Your network is the first 64 bits" in page.text
     page = ada.send(PATH, [*page.form(PATH).fields, ("do", "add_my_network")], headers=here)
     assert page.form(PATH).all("network_address")[-1] == "2001:db8:1:2::"
     assert page.form(PATH).all("network_bits")[-1] == "64"
@@ -296,8 +299,8 @@ def test_mine_is_64_bits_of_an_ipv6_address(installation: Installation, ada: Vis
     assert saved.answer.status_code == 303
     assert ada.get(PATH, headers=tomorrow).answer.status_code == 200
     page = ada.get("/access-tokens/new", headers=here)
-    assert "Add mine, 2001:db8:1:2::/64" in page.text
-    assert "Yours fills 64 bits" in page.text
+    assert "Add my network, 2001:db8:1:2::/64" in page.text
+    assert "Your network is the first 64 bits" in page.text
     # Beside an IPv4 address there is nothing to explain.
     ada.send(
         PATH, [*ada.get(PATH, headers=here).form(PATH).fields[:1], ("do", "save")], headers=here

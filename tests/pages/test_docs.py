@@ -111,8 +111,8 @@ def test_the_style_guide_is_there_only_where_it_is_mounted(
         "Expired",
         "Deactivated",
         "No access tokens yet",
-        "No token matches",
-        "3 things have to change",
+        "No matching tokens",
+        "Not saved: 3 fields need your attention",
         "Deactivate Permanently",
         "permission_missing",
     ):

@@ -41,7 +41,7 @@ def test_an_outage_is_a_page_and_says_when_to_come_back(
     page = ada.get("/access-tokens")
     assert page.answer.status_code == 503
     assert page.answer.headers["retry-after"] == "1"
-    assert "Not right now" in page.text
+    assert "Temporarily unavailable" in page.text
 
 
 def test_what_may_have_been_saved_is_not_sent_again(
@@ -57,8 +57,8 @@ def test_what_may_have_been_saved_is_not_sent_again(
     assert page.answer.status_code == 503
     assert "Check whether it was made." in page.text
     assert "Don't reload this page" in page.text
-    assert "Load the page again" not in page.text
-    assert "nothing was half done" not in page.text
+    assert "reload the page" not in page.text
+    assert "partly saved" not in page.text
 
 
 def test_an_outage_while_nobody_can_be_told_apart(
@@ -86,7 +86,7 @@ def test_an_outage_on_create_keeps_what_was_typed(
 
 
 def test_a_node_on_sqlite_never_says_that_it_lags(ada: Visit) -> None:
-    assert "has not caught up" not in ada.get("/access-tokens?unconfirmed=1").text
+    assert "hasn't applied the change yet" not in ada.get("/access-tokens?unconfirmed=1").text
 
 
 def test_a_token_that_stands_is_shown_though_not_confirmed(
@@ -101,19 +101,19 @@ def test_a_token_that_stands_is_shown_though_not_confirmed(
     page = ada.send(path, fields)
     assert page.answer.status_code == 200
     assert "Created: Late" in page.text
-    assert "has not caught up" in page.text
+    assert "hasn't applied the change yet" in page.text
 
 
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
-        (NotFound("There is no such thing."), 404, "There is nothing here"),
+        (NotFound("There is no such thing."), 404, "Page not found"),
         (Conflict("It has ended.", reason="ended"), 409, "It has ended."),
         (TooManyAttempts(61), 429, "Try again in 61 seconds."),
         (HTTPException(410), 410, "This link is broken"),
         (HTTPException(408), 408, "within 15 seconds"),
         (HTTPException(413), 413, "at most 1 MiB"),
-        (HTTPException(418), 418, "That didn't work"),
+        (HTTPException(418), 418, "Something went wrong"),
         (Forbidden("Only operators may do this.", reason="operator_required"), 403, "operators"),
     ],
 )
@@ -135,7 +135,7 @@ def test_every_error_has_its_words(
 def test_astray_with_a_browser(ada: Visit, path: str) -> None:
     page = ada.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
     assert page.answer.status_code == 404
-    assert "There is nothing here" in page.text
+    assert "Page not found" in page.text
     assert page.links["Access Tokens"] == "/access-tokens"
 
 
@@ -143,7 +143,7 @@ def test_a_path_used_the_wrong_way(ada: Visit) -> None:
     page = ada.send("/access-tokens", {}, headers={"Accept": "text/html"})
     assert page.answer.status_code == 405
     assert "GET" in page.answer.headers["allow"]
-    assert "Not this way" in page.text
+    assert "Method not allowed" in page.text
     assert ada.client.head("/access-tokens").status_code == 200
 
 

@@ -18,7 +18,7 @@ def test_an_empty_list_says_what_would_be_there(ada: Visit, rita: Visit) -> None
     assert "0 tokens" in page.text
     others = rita.get("/access-tokens")
     assert "Create New" not in others.links
-    assert "Your role, Reporting, can't create them." in others.text
+    assert "Your role, Reporting, can't create access tokens." in others.text
 
 
 def test_a_row_tells_what_matters(installation: Installation, ada: Visit) -> None:
@@ -52,7 +52,7 @@ def test_search_by_label_and_id(installation: Installation, ada: Visit) -> None:
     assert labels(ada.get(f"/access-tokens?q={one[:21]}")) == ["Nightly Settlement"]
     assert labels(ada.get("/access-tokens?q=+settle+")) == ["Nightly Settlement"]
     nothing = ada.get("/access-tokens?q=%3Cb%3E")
-    assert "No token matches" in nothing.text
+    assert "No matching tokens" in nothing.text
     assert "“<b>”" in nothing.text
     assert "<b>" not in nothing.html
 
@@ -71,7 +71,7 @@ def test_nothing_active_is_not_nothing_at_all(installation: Installation, ada: V
     ended = installation.access_token("charges:get")[:21]
     ada.send(f"/access-tokens/{ended}/deactivate", {})
     page = ada.get("/access-tokens")
-    assert "There is no active token." in page.text
+    assert "There are no active tokens." in page.text
     assert page.links["Show all tokens"] == "/access-tokens?status=any"
 
 
@@ -94,7 +94,7 @@ def test_pages_go_on_where_the_one_before_ended(installation: Installation, ada:
 def test_a_page_that_was_never_there(ada: Visit, query: str) -> None:
     page = ada.get(f"/access-tokens?{query}")
     assert page.answer.status_code == 422
-    assert "can't be found any more" in page.text
+    assert "no longer exists" in page.text
 
 
 @pytest.mark.parametrize(

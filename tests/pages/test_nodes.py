@@ -7,7 +7,7 @@ import pytest
 
 from deciders import STALENESS, acknowledge, complete, register
 from gatepass.registry.replication.receipt_status import Confirmation, ConfirmationState, Receipt
-from gatepass.web.pages.widgets.sync_status import MOST_PARTS, receipt_row, vouching_bar
+from gatepass.web.pages.widgets.sync_status import MOST_PARTS, lease_bar, receipt_row
 from installation import Installation
 from page_reader import Page, Visit
 
@@ -31,15 +31,15 @@ def test_operators_see_everyone_with_where_they_stand(installation: Installation
     acknowledge(node.database, node.clock.now(), "node_a")
     page = ada.get("/company/nodes")
     assert page.answer.status_code == 200
-    assert "1 node and 2 embedded verifiers; 1 not vouched for." in page.text
+    assert "1 node and 2 embedded verifiers; 1 stale." in page.text
     for words in (
         "node_itself.internal Node gatepass.example.com",
-        "The database itself",
+        "Reads the database",
         "node_a.internal Embedded 10.0.0.7",
         "Analytical Engines",
         "node_stale.internal Embedded",
-        "Not vouched for allows nothing",
-        "Gone not heard of since 1 h ago",
+        "Stale allows nothing",
+        "Gone last seen 1 h ago",
     ):
         assert words in page.text, words
     assert page.links["Nodes"] == "/company/nodes"
@@ -53,7 +53,7 @@ def test_operators_see_everyone_with_where_they_stand(installation: Installation
 
 def test_before_anybody_was_there(installation: Installation) -> None:
     page = operator(installation).get("/company/nodes")
-    assert "Nobody decides by these grants at the moment." in page.text
+    assert "No node or embedded verifier is running." in page.text
     assert "gatepass serve" in page.text
 
 
@@ -70,7 +70,7 @@ def test_nobody_else_is_led_or_let_there(installation: Installation) -> None:
     for address in ("/company/nodes", "/company/nodes?part=table"):
         page = bob.get(address)
         assert page.answer.status_code == 403
-        assert "For operators" in page.text
+        assert "Operators only" in page.text
         assert "operator_required" in page.text
 
 
@@ -98,23 +98,50 @@ def test_a_tokens_end_is_seen_to_reach_everyone(installation: Installation, toke
     register(node.database, now, "node_a", "node_b")
     page = end(ada, token)
     assert "Refused by 1 of 3" in page.text
-    assert "Waiting for 2 of 3." in page.text
-    assert "node_a.internal Embedded not heard of it yet" in page.text
+    assert (
+        "Waiting for 2 of 3 verifiers to confirm. "
+        "A verifier we can't reach stops allowing anything within 10 seconds." in page.text
+    )
+    assert "node_a.internal Embedded not confirmed yet" in page.text
     address = f"/access-tokens/{token}?part=receipt"
     assert live(page) == [address]
     acknowledge(node.database, node.clock.now(), "node_a")
     part = ada.get(address)
     assert "<html" not in part.html
     assert "Refused by 2 of 3" in part.text
-    assert re.search(r"node_a\.internal Embedded after [0-9.]+ s", part.text)
+    assert re.search(r"node_a\.internal Embedded confirmed after [0-9.]+ s", part.text)
     acknowledge(node.database, node.clock.now(), "node_b")
     complete(node.database, node.clock.now())
     part = ada.get(address)
     assert "Refused by 3 of 3" in part.text
-    assert re.search(r"In force everywhere: the last one refused it after [0-9.]+ s", part.text)
+    assert re.search(
+        r"Every verifier has stopped accepting it, the last after [0-9.]+ s\.", part.text
+    )
     assert live(part) == [], "there is nothing to wait for any more"
     page = ada.get(f"/access-tokens/{token}")
-    assert "is in force everywhere: refused by 3 of 3 verifiers" in page.text
+    assert "is complete: refused by 3 of 3 servers" in page.text
+    log = ada.get("/audit-log").text
+    assert re.search(r"By server .*node_a\.internal: [0-9.]+ s", log)
+
+
+def test_administrators_read_of_servers(installation: Installation, token: str) -> None:
+    node = installation.node
+    installation.new_user("bob@example.com")
+    bob = Visit(installation.client())
+    bob.sign_in("bob@example.com")
+    register(node.database, node.clock.now(), "node_a")
+    page = end(bob, token)
+    assert "Refused by 0 of 1 server" in page.text
+    assert "Waiting for 1 of 1 server to confirm." in page.text
+    assert "A server we can't reach stops allowing anything within 10 seconds." in page.text
+    assert "node_a.internal not confirmed yet" in page.text
+    assert "revision" not in page.text
+    acknowledge(node.database, node.clock.now(), "node_a")
+    complete(node.database, node.clock.now())
+    part = bob.get(f"/access-tokens/{token}?part=receipt")
+    assert re.search(
+        r"Every server has stopped accepting it, the last after [0-9.]+ s\.", part.text
+    )
 
 
 def test_one_that_stays_silent_is_told_apart(installation: Installation, token: str) -> None:
@@ -126,8 +153,8 @@ def test_one_that_stays_silent_is_told_apart(installation: Installation, token: 
         complete(node.database, node.clock.now() - ago)
     page = ada.get(f"/access-tokens/{token}")
     assert "Refused by 0 of 1" in page.text
-    assert "1 was silent for too long to allow anything." in page.text
-    assert "silent: can't have allowed anything since" in page.text
+    assert "1 verifier was unreachable for too long to allow anything." in page.text
+    assert "unreachable, can't have allowed anything since" in page.text
 
 
 def test_on_one_machine_the_database_itself_is_enough(
@@ -137,26 +164,26 @@ def test_on_one_machine_the_database_itself_is_enough(
     register(node.database, node.clock.now(), "node_itself", kind="node")
     page = end(operator(installation), token)
     assert "Refused by 1 of 1" in page.text
-    assert "This node decides by the database itself" in page.text
+    assert "This server reads the database directly" in page.text
 
 
 def test_where_nothing_ran_there_is_nothing_to_wait_for(
     installation: Installation, token: str
 ) -> None:
     page = end(operator(installation), token)
-    assert "No node was running when it was deactivated" in page.text
+    assert "No verifier was running when it was deactivated" in page.text
 
 
 # --- the drawings --------------------------------------------------------------------------------
 
 
 def test_the_bar_empties_until_it_doesnt_count() -> None:
-    assert vouching_bar(0, 10_000).left == 96
-    assert (vouching_bar(4_000, 10_000).left, vouching_bar(4_000, 10_000).level) == (58, "good")
-    assert vouching_bar(6_000, 10_000).level == "low"
-    assert vouching_bar(9_999, 10_000).left == 2, "while it counts there is something to see"
-    assert (vouching_bar(10_000, 10_000).left, vouching_bar(99_000, 10_000).level) == (0, "none")
-    assert vouching_bar(4_000, 10_000).words == "Counts for another 6.00 s, of 10.0 s."
+    assert lease_bar(0, 10_000).left == 96
+    assert (lease_bar(4_000, 10_000).left, lease_bar(4_000, 10_000).level) == (58, "good")
+    assert lease_bar(6_000, 10_000).level == "low"
+    assert lease_bar(9_999, 10_000).left == 2, "while it counts there is something to see"
+    assert (lease_bar(10_000, 10_000).left, lease_bar(99_000, 10_000).level) == (0, "none")
+    assert lease_bar(4_000, 10_000).words == "6.00 s of 10.0 s left"
 
 
 def receipt(**counts: int) -> Receipt:
@@ -177,7 +204,7 @@ def receipt(**counts: int) -> Receipt:
 def test_each_has_a_part_of_the_row_and_very_many_share() -> None:
     few = receipt_row(receipt(refusing=5, silent=1, waiting=1))
     assert [part.state for part in few.parts] == ["refusing"] * 5 + ["silent", "waiting"]
-    assert few.words == "5 refusing, 1 silent, 1 waited for"
+    assert few.words == "5 confirmed, 1 unreachable, 1 pending"
     many = receipt_row(receipt(refusing=MOST_PARTS, waiting=1))
     assert [part.state for part in many.parts] == ["refusing", "waiting"]
     for row in (few, many, receipt_row(receipt(refusing=MOST_PARTS))):

@@ -40,7 +40,7 @@ def test_a_name_that_is_too_long_is_refused_whole(
     given = {field: "x" * 101, "permissions": "charges:get"}
     answer = ada.send(form.action, [*form.filled(**given), ("do", pressed)])
     assert answer.answer.status_code == 422
-    assert "Must be 1 to 100 characters long." in answer.text
+    assert "Must have 1 to 100 characters." in answer.text
     assert answer.form(form.action).one(field) == "x" * 101
 
 

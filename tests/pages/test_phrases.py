@@ -1,26 +1,62 @@
 import pytest
 
-from gatepass.web.pages.text.wording import counted, listed, may, where
+from gatepass.core.catalogue import parse_catalogue
+from gatepass.registry.directory.role_records import Role, built_in
+from gatepass.web.pages.text.wording import can, counted, listed, role_can, sentence_case, where
+
+_MANAGED = ("create", "get", "search", "modify", "deactivate")
 
 
 @pytest.mark.parametrize(
     ("permissions", "words"),
     [
-        ([], ""),
-        (["charges:get"], "see charges"),
-        (["charges:create", "charges:get"], "create and see charges"),
-        (["charges:refund", "charges:get", "charges:create"], "create, see and refund charges"),
+        ([], "do nothing"),
+        (["*"], "do everything"),
+        (["charges:get"], "read charges"),
+        (["charges:search"], "search charges"),
+        (["charges:get", "charges:search"], "read and search charges"),
+        (["charges:create", "charges:get"], "read and create charges"),
+        (["charges:refund", "charges:get", "charges:create"], "read, create and refund charges"),
+        (["charges:get", "charges:update", "charges:delete"], "read, edit and delete charges"),
         (["charges:*"], "do everything with charges"),
         (["charges:*", "charges:get"], "do everything with charges"),
-        (["access-tokens:modify", "audit:get"], "change access tokens, and see audit"),
+        (["charges:get", "payouts:get"], "read charges and payouts"),
+        (["charges:get", "payouts:search"], "read charges; search payouts"),
+        (["access-tokens:modify", "audit:get"], "edit access tokens; read the audit log"),
+        (["company:get", "company:modify"], "read and edit company settings"),
+        (
+            [
+                *("charges:get", "charges:refund"),
+                *(f"access-tokens:{each}" for each in _MANAGED),
+            ],
+            "read and refund charges; manage access tokens",
+        ),
+        ([f"a:{each}" for each in _MANAGED[1:]], "read, search, edit and deactivate a"),
+        (["users:get", "users:manage"], "read and manage users"),
         (
             ["a:get", "b:get", "c:get", "d:get", "e:get"],
-            "see a, see b, see c, and use 2 more resources",
+            "read a, b and 3 more",
+        ),
+        (
+            ["a:get", "b:b", "c:c", "d:d", "e:e", "f:e"],
+            "read a; b b; c c; use 3 more resources",
         ),
     ],
 )
-def test_permissions_as_a_sentence(permissions: list[str], words: str) -> None:
-    assert may(permissions) == words
+def test_permissions_as_people_say_them(permissions: list[str], words: str) -> None:
+    assert can(permissions) == words
+
+
+def test_built_in_roles_are_one_line_each() -> None:
+    roles = {role.id: role_can(role) for role in built_in(parse_catalogue(None))}
+    assert roles == {
+        "admin": "do everything in this company",
+        "manager": "do everything except change roles and company settings",
+        "customer-service": "do everything in your product; read access tokens",
+        "reporting": "read everything",
+    }
+    own = Role("rol_1", "Admin", ("charges:get",), built_in=False)
+    assert sentence_case(role_can(own)) == "Read charges"
 
 
 def test_where_it_may_be_used() -> None:

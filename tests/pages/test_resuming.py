@@ -34,7 +34,7 @@ def late(visit: Visit, path: str = NEW, fields: list[tuple[str, str]] | None = N
     page = visit.send(path, typed(visit) if fields is None else fields)
     assert page.answer.status_code == 401
     assert page.answer.headers["www-authenticate"] == 'Bearer realm="gatepass"'
-    assert "You were signed out before this was saved" in page.text
+    assert "Not saved: your sign-in had ended" in page.text
     return page
 
 
@@ -216,7 +216,7 @@ def test_a_forged_form_goes_nowhere_else(installation: Installation, stranger: V
 def test_signing_in_again_before_the_end(ada: Visit) -> None:
     page = ada.get("/sign-in?again=1")
     assert page.answer.status_code == 200
-    assert "go back to the tab you came from" in page.text
+    assert "return to your other tab" in page.text
     assert ada.get("/sign-in").answer.status_code == 303
 
 

@@ -28,7 +28,7 @@ def test_the_list_tells_what_each_permits_and_who_has_it(
 ) -> None:
     installation.new_user("dora@example.com", "Dora", role=desk)
     page = ada.get("/company/roles")
-    for words in ("Admin", "do everything", "Desk", "see charges, and do everything with refunds"):
+    for words in ("Admin", "Do everything", "Desk", "Read charges; do everything with refunds"):
         assert words in page.text, words
     assert page.links["Desk"] == f"/company/roles/{desk}"
     assert page.links["Create a role"] == "/company/roles/new"
@@ -37,10 +37,10 @@ def test_the_list_tells_what_each_permits_and_who_has_it(
 
 def test_a_role_is_shown_as_a_grid(ada: Visit, desk: str) -> None:
     page = ada.get(f"/company/roles/{desk}")
-    assert "People with this role may see charges, and do everything with refunds." in page.text
+    assert "People with this role can read charges; do everything with refunds." in page.text
     assert "Charges yes no" in page.text, "get is held, create is not"
-    assert "Refunds all, also later ones yes" in page.text
-    assert "0 people have it." in page.text
+    assert "Refunds all, now and later yes" in page.text
+    assert "0 people have this role." in page.text
     assert "Ada Lovelace created the role Desk" in page.text
     built_in = ada.get("/company/roles/admin")
     assert "Built in" in built_in.text
@@ -75,10 +75,10 @@ def test_a_role_is_made_with_what_it_means(installation: Installation, ada: Visi
     form = ada.get(path).form(path)
     assert {"*", "charges:*", "charges:get", "users:manage"} <= set(form.offered["permissions"])
     shown = ada.send(path, form.filled(permissions=["charges:get"], do="sentence"))
-    assert "People with this role may see charges. Nobody has it until you" in shown.text
+    assert "People with this role can read charges. Assign it to users" in shown.text
     wrong = ada.send(path, form.filled(name="", do="save"))
     assert wrong.answer.status_code == 422
-    assert "2 things have to change" in wrong.text
+    assert "Not saved: 2 fields need your attention" in wrong.text
     chosen = ["charges:*", "charges:get", "users:get"]
     made = ada.send(path, form.filled(name="Desk", permissions=chosen, do="save"))
     assert made.answer.status_code == 303
@@ -103,12 +103,12 @@ def test_a_role_is_edited_and_the_second_of_two_is_told(
     form = page.form(path)
     assert form.one("name") == "Desk"
     assert set(form.all("permissions")) == {"charges:get", "refunds:*"}
-    assert "1 person has it: it counts from their next request on" in page.text
+    assert "1 person has it. The change applies from their next request" in page.text
     first = ada.send(path, form.filled(name="Front desk", do="save"), follow=True)
-    assert "Saved. It counts from the next request" in first.text
+    assert "Saved. The change applies from the next request" in first.text
     late = ada.send(path, form.filled(permissions=["charges:get"], do="save"))
     assert late.answer.status_code == 409
-    for words in ("Changed by Ada Lovelace", "Front desk", "charges:get, refunds:*"):
+    for words in ("Ada Lovelace saved changes", "Front desk", "charges:get, refunds:*"):
         assert words in late.text, words
     assert saved(installation, desk)["permissions"] == ["charges:get", "refunds:*"]
     ada.send(path, late.form(path).filled(do="save"))
@@ -135,9 +135,9 @@ def test_a_role_is_deleted_once_nobody_has_it(
     installation.signed_in().patch(f"/v1/roles/{desk}", json={"name": "Front desk"})
     late = ada.send(path, form.filled())
     assert late.answer.status_code == 409
-    assert "Changed by Ada Lovelace" in late.text
+    assert "Ada Lovelace saved changes" in late.text
     done = ada.send(path, late.form(path).filled(), follow=True)
-    assert "The role is deleted." in done.text
+    assert "Role deleted." in done.text
     assert ada.get(f"/company/roles/{desk}").answer.status_code == 404
 
 

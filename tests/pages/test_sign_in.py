@@ -134,7 +134,7 @@ def test_from_outside_the_allowlist_pages_say_so(installation: Installation, ada
         page = ada.get(path)
         assert page.answer.status_code == 403, path
         assert "company_address_not_allowed" in page.text
-        assert "127.0.0.1 is not among them" in page.text
+        assert "127.0.0.1 isn't one of them" in page.text
     inside = ada.get("/access-tokens", headers={"X-Forwarded-For": "203.0.113.9"})
     assert inside.answer.status_code == 200
     bearer = {"Authorization": f"Bearer {ada.client.cookies['gatepass']}"}
@@ -154,7 +154,7 @@ def test_signing_out_ends_the_credential_the_request_came_with(installation: Ins
 def test_a_form_that_is_too_large_is_told_so_by_a_page(ada: Visit) -> None:
     page = ada.send("/access-tokens/new", {"label": "x" * (1 << 20)})
     assert page.answer.status_code == 413
-    assert "That is too much" in page.text
+    assert "Form too large" in page.text
     assert "frame-ancestors 'none'" in page.answer.headers["content-security-policy"]
 
 

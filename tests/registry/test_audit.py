@@ -101,8 +101,8 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
         "Old {one}",
         "The command line created the verifier key nginx",
         "The command line deactivated the verifier key nginx",
-        "Ada Lovelace limited the account to 1 network",
-        "The command line lifted the allowlist",
+        "Ada Lovelace restricted the account to 1 network",
+        "The command line removed the allowlist",
         "Ada Lovelace deactivated a sign-in of Ada Lovelace",
     ]
 
@@ -139,7 +139,7 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
             "user.deactivated",
             None,
             {"access_tokens": "keep"},
-            "deactivated the user Grace Hopper; their access tokens stay, but are refused",
+            "deactivated the user Grace Hopper; their access tokens were kept, but are refused",
         ),
         ("user.renamed", {"name": "G"}, {"name": "H"}, "renamed the user G to H"),
         (
@@ -155,7 +155,7 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
             "user.recovery_codes_replaced",
             None,
             None,
-            "replaced Grace Hopper's recovery codes; the former ones no longer work",
+            "replaced Grace Hopper's recovery codes; the old ones no longer work",
         ),
         (
             "invitation.created",
@@ -167,15 +167,14 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
             "invitation.resent",
             None,
             None,
-            "renewed the invitation to Grace Hopper; its old link no longer works",
+            "resent the invitation to Grace Hopper; its old link no longer works",
         ),
         ("invitation.deactivated", None, None, "deactivated the invitation to Grace Hopper"),
         (
             "invitation.link_taken",
             None,
             None,
-            "created a new link for the invitation to Grace Hopper; the old link no "
-            "longer works",
+            "copied the link of the invitation to Grace Hopper; its old link no longer works",
         ),
         (
             "user.password_reset_link_taken",
@@ -208,7 +207,7 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
             "allowlist.trial_started",
             {"entries": []},
             {"entries": [{"network": f"192.0.2.{n}/32", "note": ""} for n in range(3)]},
-            "put an allowlist of 3 networks on trial",
+            "started a trial of an allowlist with 3 networks",
         ),
         (
             "company.modified",
@@ -262,8 +261,11 @@ def test_what_people_do_to_themselves(
     ("action", "said"),
     [
         ("authentication.refused", "A sign-in as Grace Hopper failed"),
-        ("catalogue.changed", "The roles of Grace Hopper follow a new catalogue"),
-        ("invitation.delivered", "The invitation to Grace Hopper went out by mail"),
+        ("catalogue.changed", "The catalogue changed the roles of Grace Hopper"),
+        (
+            "invitation.delivered",
+            "The mail server accepted the mail with the invitation to Grace Hopper",
+        ),
         (
             "user.password_reset_requested",
             "A link to reset the password of Grace Hopper was requested",
@@ -274,8 +276,8 @@ def test_what_people_do_to_themselves(
         ),
         (
             "user.email_changed",
-            "The e-mail address of Grace Hopper changed from a@x.example to b@x.example, through "
-            "its link",
+            "The e-mail address of Grace Hopper changed from a@x.example to b@x.example, "
+            "confirmed by its link",
         ),
     ],
 )

@@ -293,7 +293,10 @@ def _endless_pages(path: Path) -> None:
         (lambda path: path.write_text("Dear reader, " * 400), "isn't an export"),
         (lambda path: path.unlink(), "can't be read: No such file"),
         (lambda path: path.unlink() or path.mkdir(), "isn't an export"),
-        (_sql("UPDATE alembic_version SET version_num = '9999'"), "written by a newer version .*0.1"),
+        (
+            _sql("UPDATE alembic_version SET version_num = '9999'"),
+            "written by a newer version .*0.1",
+        ),
     ],
 )
 def test_what_is_no_whole_export_is_refused_before_anything_is_written(

@@ -92,8 +92,8 @@ def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -
         ],
     }
     assert sentences.sentence(event) == (
-        "The deactivation of the access token Nightly settlement is in force everywhere: "
-        "refused by 2 of 2 verifiers, the last after 0.21 s"
+        "The deactivation of the access token Nightly settlement is complete: "
+        "refused by 2 of 2 servers, the last after 0.21 s"
     )
 
 
@@ -104,7 +104,7 @@ def test_what_took_no_time_was_at_once(database: Database) -> None:
     assert complete(database, NOW + 120) == 1
     with database.read(NOW) as reading:
         (event,) = search.list_(reading, Actor.command_line()).items
-    assert sentences.sentence(event).endswith(": refused by 1 of 1 verifier at once")
+    assert sentences.sentence(event).endswith(": refused by 1 of 1 server at once")
 
 
 def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database) -> None:
@@ -129,8 +129,8 @@ def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database)
         "silent_since": silent_since,
     }
     assert sentences.sentence(event).endswith(
-        "refused by 1 of 2 verifiers, the last after 0.05 s; "
-        "1 has been silent for too long to allow anything"
+        "refused by 1 of 2 servers, the last after 0.05 s; "
+        "1 was unreachable for too long to allow anything"
     )
     # It is back, and confirms what it missed; what was complete stays so.
     acknowledge(database, silent_since + 5, "node_a")
@@ -143,7 +143,7 @@ def test_where_nobody_was_there_nobody_could_have_allowed_it(database: Database)
     assert complete(database, NOW) == 1
     with database.read(NOW) as reading:
         (event,) = search.list_(reading, Actor.command_line()).items
-    assert sentences.sentence(event).endswith("no verifier was running that could have allowed it")
+    assert sentences.sentence(event).endswith("no server was running that could have allowed it")
 
 
 def test_on_one_machine_the_node_has_confirmed_as_the_change_commits(sqlite_url: str) -> None:
@@ -246,12 +246,12 @@ def begun(registry: SmallRegistry, make: Callable[[Any], object]) -> list[tuple[
 def test_what_ends_begins_a_receipt_once(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada)
-    ending = lambda change: access_tokens.deactivate(change, ada, token.id)  # noqa: E731 - said twice
-    assert begun(registry, ending) == [("access_token", token.id)]
+    revocation = lambda change: access_tokens.deactivate(change, ada, token.id)  # noqa: E731 - said twice
+    assert begun(registry, revocation) == [("access_token", token.id)]
     (receipt,) = rows(registry.database, "receipts")
     assert receipt["company_id"] == registry.northwind.id
     assert receipt["subject_name"] == token.label
-    assert begun(registry, ending) == [], "repeating it ends nothing"
+    assert begun(registry, revocation) == [], "repeating it ends nothing"
 
 
 def test_a_users_end_is_one_receipt_for_each_of_their_tokens_too(registry: SmallRegistry) -> None:

@@ -110,9 +110,9 @@ def test_json_that_says_the_wrong_thing_is_refused_by_field(text: str, field: st
 def test_every_wrong_field_is_named_at_once() -> None:
     found = dict(errors('{"label": 1, "kind": "x", "permissions": [true, "b", {}], "other": 0}'))
     assert set(found) == {"label", "kind", "permissions.0", "permissions.2", "other"}
-    assert found["label"] == "This must be a string."
-    assert found["kind"] == "This must be 'api' or 'ui'."
-    assert found["other"] == "There is no such field."
+    assert found["label"] == "Must be a string."
+    assert found["kind"] == "Must be 'api' or 'ui'."
+    assert found["other"] == "Must be left out: there is no such field."
 
 
 def test_an_answer_lists_few_errors_however_many_there_are() -> None:
@@ -138,10 +138,10 @@ def test_an_error_late_in_a_long_list_has_its_place() -> None:
     names: list[Any] = ["a:b"] * 1_000
     names[777] = 1
     assert errors(json.dumps({"label": 2, "permissions": names})) == [
-        ("label", "This must be a string.")
+        ("label", "Must be a string.")
     ]
     assert errors(json.dumps({"label": "a", "permissions": names})) == [
-        ("permissions.777", "This must be a string.")
+        ("permissions.777", "Must be a string.")
     ]
 
 

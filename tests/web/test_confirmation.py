@@ -15,7 +15,7 @@ from installation import PASSWORD, Installation
 from page_reader import Page, Visit
 
 Held = Callable[[], Any]
-UNCONFIRMED = "has not caught up with it yet"
+UNCONFIRMED = "hasn't applied the change yet"
 TOKEN = {"label": "Nightly", "kind": "api", "permissions": ["charges:get"]}
 
 

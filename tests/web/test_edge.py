@@ -94,7 +94,7 @@ def test_a_form_whose_sign_in_has_ended_may_be_a_large_one(installation: Install
     dashboard.cookies["gatepass"] = login
     shown = dashboard.post("/company/roles/new", data={"name": "x" * 100_000})
     assert shown.status_code == 401
-    assert "What you typed is there again" in shown.text
+    assert "your input is kept" in shown.text
     # The sign-in form carries it along.
     assert dashboard.post("/sign-in", data={"typed.name": "x" * 100_000}).status_code == 401
 

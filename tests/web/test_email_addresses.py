@@ -86,7 +86,7 @@ def test_ones_own_from_the_request_to_the_sign_in(
     assert ada.get("/v1/me/email").json() == said
     told = mails(installation, mailbox, 2)
     assert set(told) == {ADA, NEW}
-    assert "Otherwise reset your password; that cancels the change" in told[ADA]
+    assert "Otherwise, reset your password, which cancels the change" in told[ADA]
     assert NEW in told[ADA]
     assert ADA not in told[NEW], "a mistyped address is a stranger's"
     path = path_of_link(mailbox)

@@ -316,7 +316,7 @@ def test_without_a_mail_server_a_link_can_be_taken(
     installation.node.mailing.send_due()
     (listed,) = ada.get("/v1/invitations").json()["items"]
     assert listed["delivered_at"] is None
-    assert listed["delivery_trouble"] in (None, "No mail server was set up to send it.")
+    assert listed["delivery_trouble"] in (None, "No mail server was configured to send it.")
     tokens = []
     for _ in range(2):
         answer = ada.post(f"/v1/invitations/{made['id']}/link", json={})

@@ -95,7 +95,7 @@ def test_whatever_a_label_may_hold_can_be_searched_for(installation: Installatio
         found = ada.get("/v1/access-tokens", params={"q": label})
         assert [token["id"] for token in found.json()["items"]] == [made["id"]]
     long = ada.get("/v1/access-tokens", params={"q": "x" * 201}).json()
-    assert long["errors"] == [{"field": "q", "message": "At most 200 characters."}]
+    assert long["errors"] == [{"field": "q", "message": "Must have at most 200 characters."}]
 
 
 def test_a_list_continues_where_it_ended_newest_first(any_installation: Installation) -> None:
@@ -193,7 +193,8 @@ def test_a_parameter_that_no_route_knows_is_refused_by_name(
     refused = installation.signed_in().request(method, address, params=query)
     assert refused.status_code == 422
     assert refused.json()["errors"] == [
-        {"field": name, "message": "There is no such parameter."} for name in query
+        {"field": name, "message": "Must be left out: there is no such parameter."}
+        for name in query
     ]
 
 

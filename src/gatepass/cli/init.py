@@ -95,7 +95,7 @@ def _ask() -> str:
         except EOFError:
             raise typer.Abort from None
     if password != again:
-        raise InvalidInput([("password", "The two differ.")])
+        raise InvalidInput([("password", "Must be the same both times.")])
     return password
 
 
@@ -105,5 +105,5 @@ def _read(stdin: TextIO) -> str:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        raise InvalidInput([("password", "It is not UTF-8 text.")]) from None
+        raise InvalidInput([("password", "Must be UTF-8 text.")]) from None
     return text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")

@@ -47,10 +47,10 @@ def read_file(path: Path, what: str) -> str:
         with path.open("rb") as file:
             content = file.read(_LARGEST_CATALOGUE + 1)
         if len(content) > _LARGEST_CATALOGUE:
-            raise Misconfigured(f"{what}: {path} is larger than 1 MiB")
+            raise Misconfigured(f"{what}: {path} must not be larger than 1 MiB")
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        raise Misconfigured(f"{what}: {path} is not UTF-8 text") from None
+        raise Misconfigured(f"{what}: {path} must be UTF-8 text") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a file name"
         raise Misconfigured(f"{what}: {path} can't be read: {reason}") from None

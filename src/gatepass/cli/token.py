@@ -101,7 +101,7 @@ def show(id: Id, json: AsJson = False) -> None:
             ("Kind", token.kind),
             ("Status", token.status),
             ("Permissions", " ".join(token.permissions)),
-            ("What counts", " ".join(token.effective_permissions) or "nothing"),
+            ("Effective permissions", " ".join(token.effective_permissions) or "nothing"),
             ("Networks", " ".join(token.networks) or "any"),
             ("Domains", " ".join(token.domains) or ("any" if token.kind == "ui" else "-")),
             ("Created", f"{when(token.created_at)} by {token.created_by.name}"),

@@ -56,7 +56,7 @@ def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Pro
         The contents, and the (line, message) of each problem; contents count only without problems.
     """
     if len(text) > _LARGEST:
-        return Contents(), [(1, "the file is larger than 1 MiB")]
+        return Contents(), [(1, "the file must not be larger than 1 MiB")]
     try:
         unbounded = _unbounded(text)
         if unbounded is not None:
@@ -65,9 +65,9 @@ def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Pro
     except yaml.MarkedYAMLError as error:
         # What is missing at the end is noticed one line after the last.
         line = min(_line(error.problem_mark), text.count("\n") + 1)
-        return Contents(), [(line, f"not YAML: {error.problem or error.context}")]
+        return Contents(), [(line, f"must be YAML: {error.problem or error.context}")]
     except (yaml.YAMLError, UnicodeError):
-        return Contents(), [(1, "not YAML: the file has characters that no YAML file may have")]
+        return Contents(), [(1, "must be YAML: the file has characters that YAML does not allow")]
     reader = _Reader(taken)
     contents = reader.document(root)
     return contents, sorted(reader.problems, key=itemgetter(0))
@@ -92,9 +92,9 @@ class _Reader:
         entries = []
         for name, key, definition in self._fields(node, "permissions"):
             if not is_permission(name):
-                self._note(key, f"{name!r} is not a permission; write it like charges:create")
+                self._note(key, f"{name!r} must be a permission such as charges:create")
             elif name in self._taken:
-                self._note(key, f"{name} is one of the control plane's own permissions")
+                self._note(key, f"{name} must not be one of the control plane's own permissions")
             entries.append(self._entry(name, definition))
         return tuple(entries)
 
@@ -131,7 +131,9 @@ class _Reader:
     def _title(self, name: str, node: yaml.Node) -> str:
         title = self._text(node, f"the title of {name}")
         if title is not None and not (title.isprintable() and 1 <= len(title) <= _LONGEST_TITLE):
-            self._note(node, f"the title of {name} is 1 to {_LONGEST_TITLE} printable characters")
+            self._note(
+                node, f"the title of {name} must have 1 to {_LONGEST_TITLE} printable characters"
+            )
         return title or name
 
     def _routes(self, name: str, node: yaml.Node) -> tuple[str, ...]:
@@ -146,7 +148,9 @@ class _Reader:
         if node.tag == _NOTHING:
             return
         if not isinstance(node, yaml.SequenceNode):
-            self._note(node, f'the routes of {where} are a list, like ["GET /v1/charges/{{id}}"]')
+            self._note(
+                node, f'the routes of {where} must be a list, like ["GET /v1/charges/{{id}}"]'
+            )
             return
         for item in node.value:
             text = self._text(item, f"a route of {where}")
@@ -160,7 +164,7 @@ class _Reader:
             self._note(node, str(error))
             return
         if route in self._shapes:
-            self._note(node, f"{text!r} has the same shape as {self._shapes[route]}")
+            self._note(node, f"{text!r} must not have the same shape as {self._shapes[route]}")
         else:
             self._shapes[route] = f"{text!r} on line {_line(node.start_mark)}"
 
@@ -171,14 +175,14 @@ class _Reader:
         if node is None or node.tag == _NOTHING:
             return
         if not isinstance(node, yaml.MappingNode):
-            self._note(node, f"{where}: expected fields here, like 'name: value'")
+            self._note(node, f"{where}: must have fields, like 'name: value'")
             return
         seen = set()
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                self._note(key, f"{where}: a field's name is plain text")
+                self._note(key, f"{where}: a field's name must be plain text")
             elif key.value in seen:
-                self._note(key, f"{key.value!r} is there twice")
+                self._note(key, f"{key.value!r} must be given only once")
             elif allowed is not None and key.value not in allowed:
                 known = " and ".join(allowed)
                 self._note(key, f"{where}: unknown field {key.value!r}; known: {known}")
@@ -189,7 +193,7 @@ class _Reader:
     def _text(self, node: yaml.Node, what: str) -> str | None:
         if isinstance(node, yaml.ScalarNode) and node.tag == _TEXT:
             return str(node.value)
-        self._note(node, f"{what} is text; put it in quotes")
+        self._note(node, f"{what} must be text; put it in quotes")
         return None
 
     def _note(self, node: yaml.Node, message: str) -> None:
@@ -201,11 +205,11 @@ def _unbounded(text: str) -> Problem | None:
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
-            return _line(event.start_mark), "aliases (*name) are not allowed"
+            return _line(event.start_mark), "must not use aliases (*name)"
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _DEEPEST:
-                return _line(event.start_mark), "nested too deeply"
+                return _line(event.start_mark), "must not be nested so deeply"
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
     return None

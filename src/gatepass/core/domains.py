@@ -70,7 +70,7 @@ def parse_domain(text: object) -> str:
             such as ``*.co.uk``.
     """
     if not isinstance(text, str):
-        raise InvalidDomain("A domain is text such as shop.example.com.")
+        raise InvalidDomain("Must be a domain such as shop.example.com.")
     if _is_app_origin(text):
         return text
     scheme, separator, _ = text.partition("://")
@@ -80,7 +80,7 @@ def parse_domain(text: object) -> str:
             "ionic, moz-extension, safari-web-extension or tauri, and no path."
         )
     if "/" in text:
-        raise InvalidDomain("Leave out https:// and the path: shop.example.com is enough.")
+        raise InvalidDomain("Must have no https:// and no path, like shop.example.com.")
     loopback = _loopback(text)
     if loopback is not None:
         return loopback
@@ -90,18 +90,18 @@ def parse_domain(text: object) -> str:
     if host is None:
         if _loopback_address(text):
             raise InvalidDomain("A loopback address must have a port, like 127.0.0.1:3000.")
-        raise InvalidDomain("This is not a domain name. Write it like shop.example.com.")
+        raise InvalidDomain("Must be a domain name such as shop.example.com.")
     if wildcard and colon:
         raise InvalidDomain(
-            "A wildcard has no port: write *.example.com, or each host with its port."
+            "A wildcard must have no port: write *.example.com, or each host with its port."
         )
     port = _parse_port(port_text) if colon else None
     if colon and port is None:
-        raise InvalidDomain("A port is a whole number from 1 to 65535.")
+        raise InvalidDomain("The port must be a whole number from 1 to 65535.")
     if port == 443 and not _is_local(host):
         port = None
     if wildcard and not _is_local(host) and _public_suffixes().publicsuffix(host) == host:
-        raise InvalidDomain(f"*.{host} would cover sites of other people; name one of your own.")
+        raise InvalidDomain(f"Must not cover other people's sites, as *.{host} would.")
     return ("*." if wildcard else "") + (host if port is None else f"{host}:{port}")
 
 

@@ -84,8 +84,8 @@ class Conflict(GatepassError):
 
 
 class BrokenLink(GatepassError):
-    """A link from a mail that opens nothing: used, replaced, too old, tampered with, or meanwhile
-    without ground.
+    """A link from a mail that no longer works: used, replaced, expired, tampered with, or no longer
+    valid because the inviter lost the right to grant it.
 
     Attributes:
         whom: who can help, by name; None unless the link's secret was right: names are nothing for

@@ -5,6 +5,7 @@ allowlist is one row, however many tokens it concerns. The bytes are MessagePack
 only ever added at the end, with a default, so that nodes of two versions read each other's rows.
 """
 
+from functools import lru_cache
 from sys import intern
 
 import msgspec
@@ -132,16 +133,12 @@ def decode_company(record: bytes) -> CompanyRules:
     return company
 
 
-_sets: dict[frozenset[str], frozenset[str]] = {}
-
-
 def _one_for_all(names: frozenset[str]) -> frozenset[str]:
-    known = _sets.get(names)
-    if known is not None:
-        return known
     # Bounded in number and in size: companies choose the sets of their tokens.
-    if len(names) <= _LARGEST_SET_KEPT:
-        if len(_sets) >= _SETS_KEPT:
-            _sets.clear()
-        _sets[names] = names
+    return _kept(names) if len(names) <= _LARGEST_SET_KEPT else names
+
+
+@lru_cache(_SETS_KEPT)
+def _kept(names: frozenset[str]) -> frozenset[str]:
+    """*names*, or the equal set that came first."""
     return names

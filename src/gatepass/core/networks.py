@@ -119,21 +119,23 @@ def parse_network(text: object) -> Network:
         InvalidNetwork: it is neither, or lies in the IPv4-mapped range, where it would never match.
     """
     if not isinstance(text, str):
-        raise InvalidNetwork("A network is text such as 203.0.113.0/24.")
+        raise InvalidNetwork("Must be a network such as 203.0.113.0/24.")
     address_text, slash, bits_text = text.partition("/")
     if ":" in address_text:
         address = _parse_v6(address_text)
         if address is not None and address[:12] == _MAPPED:
             plain = format_address(address[12:])
-            raise InvalidNetwork(f"This is an IPv4 address written as IPv6; write it as {plain}.")
+            raise InvalidNetwork(f"An IPv4 address must not be written as IPv6: write {plain}.")
     else:
         address = parse_address(address_text)
     if address is None:
-        raise InvalidNetwork("This is not an IP address. Write it like 203.0.113.0 or 2001:db8::.")
+        raise InvalidNetwork("Must be an IP address such as 203.0.113.0 or 2001:db8::.")
     width = 8 * len(address)
     bits = _BITS.get(bits_text, 0) if slash else width
     if not 1 <= bits <= width:
-        raise InvalidNetwork(f"The number of bits to check is a whole number from 1 to {width}.")
+        raise InvalidNetwork(
+            f"The number of bits to check must be a whole number from 1 to {width}."
+        )
     number = int.from_bytes(address, "big") >> (width - bits) << (width - bits)
     return Network(number.to_bytes(len(address), "big"), bits)
 

@@ -11,8 +11,8 @@ catalogue says that the service takes it for a part of the id, an encoded slash.
 """
 
 import re
-from collections.abc import Collection, Iterable
-from functools import partial
+from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache, partial
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -64,27 +64,27 @@ class Route(msgspec.Struct, frozen=True, gc=False):
         match = _template(text)
         if match is None:
             raise RouteError(
-                f"{text!r} is not a route. Write an upper-case method, one space and a path "
-                "that begins with a slash, like GET /v1/charges/{id}."
+                f"{text!r} must be an upper-case method, one space and a path that begins with "
+                "a slash, like GET /v1/charges/{id}."
             )
         method, path = match.groups()
         if method == "HEAD":
             raise RouteError(f"{text!r}: HEAD counts as GET, so write GET.")
         if "?" in path:
-            raise RouteError(f"{text!r}: a query is never looked at; leave out '?' and the rest.")
+            raise RouteError(f"{text!r} must have no query: leave out '?' and the rest.")
         raw = path[1:].split("/")
         if any(map(_foreign_parameter, raw)):
             written = "/".join(map(_braced, raw))
             raise RouteError(
-                f"{text!r}: a parameter is a whole segment in braces, and stands for one segment "
-                f"alone. Write {method} /{written}."
+                f"{text!r}: a parameter must be a whole segment in braces, and stands for one "
+                f"segment alone. Write {method} /{written}."
             )
         split = _split(path)
         if split is None or any(map(_opaque, split.segments)):
             raise RouteError(
-                f"{text!r} could never match: its path has an empty segment before the end, a '.' "
-                "or '..' segment, a character outside ASCII that isn't percent-encoded, or one of "
-                "/ \\ ; # % within a segment."
+                f"{text!r} could never match: its path must have no empty segment before the "
+                "end, no '.' or '..' segment, no character outside ASCII that isn't "
+                "percent-encoded, and none of / \\ ; # % within a segment."
             )
         return cls(method, tuple(map(partial(_shape, text), raw, split.segments)))
 
@@ -130,7 +130,7 @@ class Routes:
             RouteError: one of them is no route, or two have the same method and shape.
         """
         self._methods: dict[str, _Node] = {}
-        self._memos: dict[str, dict[str, str | Reason]] = {}
+        self._memos: dict[str, Callable[[str], str | Reason]] = {}
         slashed = frozenset(map(Route.parse, encoded_slash))
         for text, permission in pairs:
             self._add(text, permission, slashed)
@@ -149,38 +149,17 @@ class Routes:
         if "?" in path:
             path = path[: path.index("?")]
         memo = self._memos.get(method)
-        if memo is None:
-            return self._match(method, path)
-        known = memo.get(path)
-        if known is not None:
-            return known
-        outcome = self._match(method, path)
         # Bounded in number and in size, so that a stranger's paths can't fill the memory.
-        if len(path) <= _MEMO_LONGEST:
-            if len(memo) >= _MEMO_ENTRIES:
-                memo.clear()
-            memo[path] = outcome
-        return outcome
-
-    def _match(self, method: str, path: str) -> str | Reason:
-        split = _split(path)
-        if split is None:
-            return Reason.path_ambiguous
-        root = self._methods.get("GET" if method == "HEAD" else method)
-        found = None if root is None else _find(root, split.segments)
-        if found is None or found.permission is None:
-            return Reason.path_ambiguous if split.unusual else Reason.route_unknown
-        # The route that the service takes is the first that matches, whatever its parameters hold:
-        # that one has to let the slash stand, and no other stands in for it.
-        if split.encoded_slash and not found.encoded_slash:
-            return Reason.path_ambiguous
-        return found.permission
+        if memo is not None and len(path) <= _MEMO_LONGEST:
+            return memo(path)
+        return _needed(self._methods.get("GET" if method == "HEAD" else method), path)
 
     def _add(self, text: str, permission: str, slashed: Collection[Route]) -> None:
         route = Route.parse(text)
         node = self._methods.setdefault(route.method, _Node())
         # Only the catalogue's methods: a stranger's own get no memo.
-        self._memos.setdefault(route.method, {})
+        if route.method not in self._memos:
+            self._memos[route.method] = lru_cache(_MEMO_ENTRIES)(partial(_needed, node))
         for literal in route.shape:
             if literal is None:
                 node.parameter = node.parameter or _Node()
@@ -188,9 +167,23 @@ class Routes:
             else:
                 node = node.literals.setdefault(literal, _Node())
         if node.permission is not None:
-            raise RouteError(f"{text!r} has the same shape as another route.")
+            raise RouteError(f"{text!r} must not have the same shape as another route.")
         node.permission = permission
         node.encoded_slash = route in slashed
+
+
+def _needed(root: _Node | None, path: str) -> str | Reason:
+    split = _split(path)
+    if split is None:
+        return Reason.path_ambiguous
+    found = None if root is None else _find(root, split.segments)
+    if found is None or found.permission is None:
+        return Reason.path_ambiguous if split.unusual else Reason.route_unknown
+    # The route that the service takes is the first that matches, whatever its parameters hold:
+    # that one has to let the slash stand, and no other stands in for it.
+    if split.encoded_slash and not found.encoded_slash:
+        return Reason.path_ambiguous
+    return found.permission
 
 
 def _find(root: _Node, segments: list[str]) -> _Node | None:
@@ -247,7 +240,7 @@ def _shape(text: str, raw: str, decoded: str) -> str | None:
         return None
     if "{" in raw or "}" in raw:
         raise RouteError(
-            f"{text!r}: a parameter is a whole segment, such as {{id}}, named with letters, "
+            f"{text!r}: a parameter must be a whole segment, such as {{id}}, named with letters, "
             "digits, '-' and '_'."
         )
     return decoded

@@ -49,10 +49,10 @@ def furnish(node: Node) -> Credentials:
 
 
 def new_page_token(node: Node, port: int) -> str:
-    """A token for UI access that counts on ``localhost`` and *port* alone; its text.
+    """The text of a token for UI access that works only on ``localhost`` and *port*.
 
-    Made anew at each start, for nothing that is kept could bring a former one's text back; those
-    are deactivated.
+    Created at each start, because the text of an earlier one can't be recovered; earlier ones are
+    deactivated.
     """
     with node.database.write(node.clock.now()) as change:
         actor = users.on_behalf_of(change, owner(change).id)

@@ -34,7 +34,7 @@ def create_app(node: Node, page_token: str = "") -> ASGIApp:
     dashboard = web.create_app(node, routers, beside=[SAMPLE_API])
     api = sample_api(SampleStore(node.settings.data_dir / FILE_NAME))
     guarded = GatepassMiddleware(
-        # The guard has admitted whoever comes this far.
+        # The guard has admitted every call that gets here.
         Edge(api, Bodies(), strangers=MOST_BODY_BYTES),
         node.verifier,
         catalogue=node.catalogue,

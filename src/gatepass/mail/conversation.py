@@ -172,8 +172,8 @@ class Conversation:
         if isinstance(last, ConnectionRefusedError):
             raise ConversationFailed("The mail server refuses connections.") from None
         if isinstance(last, TimeoutError):
-            raise ConversationFailed("The mail server doesn't answer: connecting timed out.")
-        raise ConversationFailed("There is no way to the mail server: connecting failed.")
+            raise ConversationFailed("The mail server doesn't respond: connecting timed out.")
+        raise ConversationFailed("The mail server can't be reached: connecting failed.")
 
     def _send(self, content: bytes) -> None:
         rest = memoryview(content)
@@ -189,9 +189,7 @@ class Conversation:
         while True:
             found = _reply_line(self._line())
             if found is None:
-                raise ConversationFailed(
-                    "What answers in the mail server's place doesn't speak SMTP."
-                )
+                raise ConversationFailed("The server at this address doesn't speak SMTP.")
             lines.append((found[3] or b"").decode("ascii", "replace"))
             if found[2] != b"-":
                 return Reply(int(found[1]), tuple(lines))
@@ -201,7 +199,7 @@ class Conversation:
             if self._read >= self._limits.reply_bytes:
                 raise ConversationFailed(
                     f"The mail server said more than {self._limits.reply_bytes:,} bytes, so the "
-                    "conversation was cut."
+                    "connection was closed."
                 )
             self._unread += self._receive(min(_BLOCK, self._limits.reply_bytes - self._read))
         line, _, rest = self._unread.partition(b"\n")
@@ -230,8 +228,8 @@ class Conversation:
     def _failed(self, error: OSError) -> ConversationFailed:
         if isinstance(error, TimeoutError):
             return ConversationFailed(
-                f"The mail server didn't finish its {self._step} in time, so the conversation was "
-                f"cut after {self._limits.seconds:g} seconds."
+                f"The mail server didn't finish its {self._step} in time, so the connection was "
+                f"closed after {self._limits.seconds:g} seconds."
             )
         return ConversationFailed(
             f"The connection to the mail server was lost before its {self._step}."

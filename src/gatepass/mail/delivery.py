@@ -1,8 +1,7 @@
-"""Getting a message to a mail server, and telling what became of it.
+"""Sending a mail to a mail server, and reporting the outcome.
 
-Certificates are always checked. A password never goes over the wire in the clear, but for a server
-on this very machine. What a server says is not passed on, only its codes: it may quote what it was
-sent.
+Certificates are always verified. A password is never sent in the clear, except to a server on this
+machine. Of a server's reply only the codes are passed on, because it may quote what it was sent.
 """
 
 import email.policy
@@ -22,22 +21,22 @@ from gatepass.mail.messages import mail_domain, mailbox
 _log = logging.getLogger("gatepass.mail")
 
 Fate = Literal["delivered", "later", "never", "unknown", "withdrawn", "logged"]
-#: Where mail goes: to a mail server, to the log for want of one, or to a page of the demo.
+#: How mail is sent: to a mail server, to the log if none is configured, or to the demo's mail page.
 PostKind = Literal["server", "log", "page"]
-#: Called when the server is ready for the text: the message, or None if it shall not go out after
-#: all. From then on the message's fate is unknown until the server has answered.
+#: Called when the server is ready for the text: the message, or None to withdraw it. From then on
+#: the outcome is unknown until the server has replied.
 Write = Callable[[], EmailMessage | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a message.
+    """The outcome of sending a message.
 
     Attributes:
         fate: ``delivered``; ``later`` and ``never``: it was not sent, and may be tried again, or
             not; ``unknown``: the connection was lost while it was being sent; ``withdrawn``: it
             was not to be sent any more; ``logged``: for want of a mail server.
-        trouble: what went wrong, in a sentence for whoever waits for it.
+        trouble: the error, as a sentence for the sender.
     """
 
     fate: Fate
@@ -45,10 +44,10 @@ class Outcome:
 
 
 class Post(Protocol):
-    """A way for mail to go out.
+    """A way to send mail.
 
     Attributes:
-        kind: where it goes.
+        kind: its destination.
         name: the same for the log, without credentials.
     """
 
@@ -56,13 +55,12 @@ class Post(Protocol):
     name: str
 
     def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
-        """Send what *write* returns. Whatever goes wrong with the server is in the outcome."""
+        """Send what *write* returns. The outcome holds the server's errors."""
         ...
 
 
 class ToLog:
-    """Without a mail server: the text goes to the log, its link included. That is the only place
-    where a log may hold one."""
+    """Writes mail to the log if no mail server is configured. No other log line contains a link."""
 
     kind: PostKind = "log"
     name = "the log"
@@ -84,9 +82,9 @@ class Smtp:
     Args:
         url: ``smtp://user:password@host:port`` (STARTTLS where it is offered; port 587, without a
             user 25) or ``smtps://…`` (TLS from the start; port 465).
-        name: what we call ourselves.
-        tls: how certificates are checked.
-        limits: how much one conversation may take.
+        name: our host name in EHLO.
+        tls: how certificates are verified.
+        limits: the time and bytes one conversation may take.
     """
 
     kind: PostKind = "server"
@@ -122,24 +120,24 @@ class Smtp:
         return outcome
 
     def _open(self, conversation: Conversation) -> None:
-        """Go as far as being let in.
+        """Connect, encrypt and sign in.
 
         Raises:
-            ConversationFailed: it doesn't come to that.
+            ConversationFailed: one of these failed.
         """
         if self._implicit:
             self._encrypt(conversation)
         try:
-            self._require(conversation.greeting(), 220, "the conversation")
+            self._require(conversation.greeting(), 220, "the connection")
         except ConversationFailed as failure:
             if self._port == 465 and not self._implicit:
                 raise ConversationFailed(f"{failure} {trouble.TLS_FROM_THE_START}") from None
             raise
-        self._require(conversation.greet(self._own_name), 250, "our greeting")
+        self._require(conversation.greet(self._own_name), 250, "the greeting")
         if not self._implicit and "STARTTLS" in conversation.extensions:
-            self._require(conversation.command("STARTTLS"), 220, "the STARTTLS that it offers")
+            self._require(conversation.command("STARTTLS"), 220, "STARTTLS")
             self._encrypt(conversation)
-            self._require(conversation.greet(self._own_name), 250, "our greeting")
+            self._require(conversation.greet(self._own_name), 250, "the greeting")
         if self._user:
             self._sign_in(conversation)
 
@@ -150,7 +148,7 @@ class Smtp:
             raise ConversationFailed(trouble.of_tls(error)) from None
 
     def _sign_in(self, conversation: Conversation) -> None:
-        # Whoever stands in between can take the offer of STARTTLS away.
+        # An attacker in between can strip the STARTTLS offer.
         if not conversation.encrypted and not conversation.is_on_this_machine():
             raise ConversationFailed(trouble.NOT_ENCRYPTED)
         reply = authenticate(conversation, self._user, self._password)
@@ -163,7 +161,7 @@ class Smtp:
 
 
 class _Sending:
-    """One message's way from MAIL FROM to the answer to its text."""
+    """The transaction of one message, from MAIL FROM to the reply to its text."""
 
     def __init__(self, sender: str, recipient: str, write: Write) -> None:
         self._sender = "@".join(mailbox(sender))
@@ -177,8 +175,8 @@ class _Sending:
         options = " SMTPUTF8 BODY=8BITMIME" if international else ""
         reply = conversation.command(f"MAIL FROM:<{self._sender}>{options}", "MAIL FROM")
         if reply.code != 250:
-            # An operator mends that, and the mail goes out.
-            return Outcome("later", trouble.of_refusal(reply, "our address as the sender"))
+            # An operator can fix that; then the mail can be sent.
+            return Outcome("later", trouble.of_refusal(reply, "the sender address"))
         reply = conversation.command(f"RCPT TO:<{self._recipient}>", "RCPT TO")
         if reply.code not in (250, 251):
             return _refused(reply, "the address")

@@ -1,8 +1,8 @@
-"""What the mails say, as plain text and as HTML.
+"""The mails, as plain text and HTML.
 
-Names and addresses come from people, so they can hold anything. In a header nothing but printable
-characters is left of them, so no line can be added to it; in HTML they are escaped; and the only
-link is ours. No pictures, no tracking, nothing loaded from anywhere.
+Names and addresses are user input. In headers only their printable characters are kept, which
+prevents header injection; in HTML they are escaped; the only link is ours. No images, no tracking,
+no remote content.
 """
 
 import email.policy
@@ -37,11 +37,11 @@ _SMALL = "margin:0 0 16px;color:#545d6c;font-size:14px;line-height:20px;word-bre
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """From whom to whom.
+    """Sender and recipient of a mail.
 
     Attributes:
-        mail_id: the same for each attempt, so that a mail that arrives twice is seen to be one.
-        host: of our public address, for the message's own id.
+        mail_id: the same for each attempt, so that duplicates can be recognised.
+        host: the host of our public address, for the Message-ID.
         sender: name and address.
         now: Unix ms.
     """
@@ -56,7 +56,7 @@ class Envelope:
 def invitation(
     envelope: Envelope, *, company: str, inviter: str, url: str, expires_at: int
 ) -> EmailMessage:
-    """The mail with an invitation's link. *expires_at* is Unix ms."""
+    """The mail with an invitation link. *expires_at* is Unix ms."""
     company, inviter = _person(company), _person(inviter)
     return _message(
         envelope,
@@ -67,8 +67,8 @@ def invitation(
         after=[
             f"The link works once, until {exactly(expires_at)}. After that, {inviter} can send you "
             "a new one.",
-            "If you didn't expect this, do nothing: no account is made unless somebody opens the "
-            "link and chooses a password.",
+            "If you didn't expect this, ignore this mail: no account is created unless someone "
+            "opens the link and chooses a password.",
         ],
     )
 
@@ -76,8 +76,7 @@ def invitation(
 def invitation_to_taken_address(
     envelope: Envelope, *, company: str, inviter: str, url: str, expires_at: int
 ) -> EmailMessage:
-    """The mail of an invitation to an address that another company's user has. *expires_at* is Unix
-    ms."""
+    """The invitation mail to an address used at another company. *expires_at* is Unix ms."""
     company, inviter = _person(company), _person(inviter)
     address = _one_line(envelope.recipient)
     return _message(
@@ -85,16 +84,16 @@ def invitation_to_taken_address(
         subject=f"{inviter} invited you to {company}",
         before=[
             f"{inviter} invited you, {address}, to {company}.",
-            "This address belongs to an account at another company already, and an address can "
-            f"belong to one only. To join {company}, ask {inviter} to invite you at another "
-            "address. They are not told that you have that account.",
+            "This address already belongs to an account at another company, and each address can "
+            f"have only one. To join {company}, ask {inviter} to invite you at another address. "
+            "We don't tell them about your other account.",
         ],
         call="About this invitation",
         url=url,
         after=[
-            f"If you close the other account before {exactly(expires_at)}, this link opens the "
-            "invitation after all. Until then it says that it is broken.",
-            "If you didn't expect this, do nothing.",
+            f"If you close the other account before {exactly(expires_at)}, this link will open the "
+            "invitation. Until then, it is reported as broken.",
+            "If you didn't expect this, ignore this mail.",
         ],
     )
 
@@ -108,12 +107,12 @@ def email_change(
     url: str,
     expires_at: int,
 ) -> EmailMessage:
-    """The mail to a new address, with the link that makes it count. *expires_at* is Unix ms.
+    """The mail to a new address, with the link that confirms it. *expires_at* is Unix ms.
 
-    It doesn't name the present address: a new one that was mistyped is a stranger's.
+    It doesn't name the current address: a mistyped new one belongs to a stranger.
 
     Args:
-        requester: who asked for it; None for the account's owner.
+        requester: who requested it; None for the account's owner.
     """
     company, name = _person(company), _person(name)
     who = "You" if requester is None else _person(requester)
@@ -128,9 +127,9 @@ def email_change(
         call="Confirm this address",
         url=url,
         after=[
-            f"The link works once, until {exactly(expires_at)}. Until you confirm, the old address "
-            "stays.",
-            "If you don't know what this is about, do nothing: nothing changes.",
+            f"The link works once, until {exactly(expires_at)}. Until you confirm, your old "
+            "address stays in use.",
+            "If you don't recognise this request, ignore this mail: nothing changes.",
         ],
     )
 
@@ -138,24 +137,24 @@ def email_change(
 def email_change_to_taken_address(
     envelope: Envelope, *, company: str, name: str, url: str, expires_at: int
 ) -> EmailMessage:
-    """The mail to a new address that another company's user has. *expires_at* is Unix ms."""
+    """The mail to a new address that a user of another company has. *expires_at* is Unix ms."""
     company, name = _person(company), _person(name)
     return _message(
         envelope,
         subject=f"This address can't be used for {company}",
         before=[
-            f"The account of {name} at {company} was to have this e-mail address, "
+            f"Someone asked to change the e-mail address of {name}'s account at {company} to "
             f"{_one_line(envelope.recipient)}.",
-            "It belongs to an account at another company already, and an address can belong to one "
-            f"only. Choose another address for {company}. Nobody there is told that you have that "
-            "account.",
+            "This address already belongs to an account at another company, and each address can "
+            f"have only one. Choose another address for {company}. We don't tell anyone there "
+            "about your other account.",
         ],
         call="About this change",
         url=url,
         after=[
-            f"If you close the other account before {exactly(expires_at)}, this link confirms the "
-            "address after all. Until then it says that it is broken.",
-            "If you don't know what this is about, do nothing: nothing changes.",
+            f"If you close the other account before {exactly(expires_at)}, this link will confirm "
+            "the address. Until then, it is reported as broken.",
+            "If you don't recognise this request, ignore this mail: nothing changes.",
         ],
     )
 
@@ -163,34 +162,35 @@ def email_change_to_taken_address(
 def email_change_requested(
     envelope: Envelope, *, company: str, name: str, requester: str | None, new: str, url: str
 ) -> EmailMessage:
-    """The mail to the present address, at once.
+    """The mail that notifies the current address of a requested change.
 
     Args:
-        requester: who asked for it; None for the account's owner.
-        url: where a new password is asked for.
+        requester: who requested it; None for the account's owner.
+        url: the page to request a password reset.
     """
     company, name, new = _person(company), _person(name), _one_line(new)
     address = _one_line(envelope.recipient)
     if requester is None:
-        # To cancel it isn't enough: the password is known to somebody else.
-        who = "Somebody who is signed in as you, and knows your password,"
-        otherwise = "reset your password; that"
+        # Cancelling isn't enough: someone else knows the password.
+        who = "Someone who is signed in as you and knows your password"
+        otherwise = "reset your password, which"
     else:
         who = _person(requester)
-        otherwise = "cancel the change in My account > Profile, or reset your password; a reset"
+        otherwise = "cancel the change in My account > Profile, or reset your password, which"
     return _message(
         envelope,
-        subject=f"Your e-mail address at {company} is to change",
+        subject=f"Request to change your e-mail address at {company}",
         before=[
             f"Hello {name},",
             f"{who} asked to change the e-mail address of your account at {company} from {address} "
-            f"to {new}. It changes once the link in the mail to the new address is confirmed.",
-            f"If you expected this, you don't need to do anything. Otherwise {otherwise} cancels "
+            f"to {new}. The address changes once the link in the mail to the new address is "
+            "confirmed.",
+            f"If you expected this, you don't need to do anything. Otherwise, {otherwise} cancels "
             "the change and ends every sign-in. Then tell an administrator.",
         ],
         call="Set a new password",
         url=url,
-        after=["After the change, password resets no longer go to this address."],
+        after=["After the change, password resets are no longer sent to this address."],
     )
 
 
@@ -203,29 +203,33 @@ def email_changed(
     by_command_line: bool,
     url: str,
 ) -> EmailMessage:
-    """The mail to the former address once the new one counts.
+    """The mail to the previous address after the change.
 
     Args:
-        by_command_line: whether whoever runs the server changed it.
-        url: where one signs in.
+        by_command_line: whether it was changed on the server.
+        url: the sign-in page.
     """
     company, name, new = _person(company), _person(name), _one_line(new)
-    how = "on the server" if by_command_line else "through the link in the mail to the new address"
+    how = (
+        "on the server"
+        if by_command_line
+        else "confirmed by the link in the mail to the new address"
+    )
     return _message(
         envelope,
         subject=f"Your e-mail address at {company} has changed",
         before=[
             f"Hello {name},",
             f"The e-mail address of your account at {company} was changed from "
-            f"{_one_line(envelope.recipient)} to {new}, {how}. From now on you sign in with the "
-            "new one.",
+            f"{_one_line(envelope.recipient)} to {new}, {how}. Sign in with the new address from "
+            "now on.",
         ],
         call="Sign in",
         url=url,
         after=[
-            "If you didn't expect this, tell an administrator of your company at once: unless you "
-            "are an operator, they can end the account's sign-ins and request another change of "
-            "address. The administrator of this Gatepass server can change the address back.",
+            "If you didn't expect this, tell an administrator of your company immediately. Unless "
+            "you are an operator, they can end the account's sign-ins and request another change "
+            "of address. The people who run this Gatepass server can change the address back.",
         ],
     )
 
@@ -233,40 +237,39 @@ def email_changed(
 def password_reset(
     envelope: Envelope, *, company: str, name: str, url: str, expires_at: int
 ) -> EmailMessage:
-    """The mail with a password reset's link. *expires_at* is Unix ms."""
+    """The mail with a password reset link. *expires_at* is Unix ms."""
     company, name = _person(company), _person(name)
     return _message(
         envelope,
         subject=f"Set a new password for {company}",
         before=[
             f"Hello {name},",
-            f"Somebody, most likely you, asked for a new password for your account at {company}.",
+            f"Someone, most likely you, requested a new password for your account at {company}.",
         ],
         call="Set a new password",
         url=url,
         after=[
-            f"The link works once, until {exactly(expires_at)}. Setting a new password ends every "
-            "sign-in there is.",
-            "If it wasn't you, do nothing: your password stays as it is.",
+            f"The link works once, until {exactly(expires_at)}. Setting a new password signs "
+            "you out everywhere.",
+            "If you didn't request this, ignore this mail: your password doesn't change.",
         ],
     )
 
 
 def exactly(at: int) -> str:
-    """A time (Unix ms) to the second, for a reader in whatever zone."""
+    """A time (Unix ms) in UTC, to the second."""
     instant = datetime.fromtimestamp(at // 1000, UTC)
     return f"{instant.day} {_MONTHS[instant.month - 1]} {instant:%Y, %H:%M:%S} UTC"
 
 
 def mailbox(address: str) -> tuple[str, str]:
-    """Local part and host of an address as mail servers take it: an international host by its
-    A-labels."""
+    """Local part and host of an address for mail servers: an international host by its A-labels."""
     local, _, host = address.rpartition("@")
     return local, mail_domain(host)
 
 
 def mail_domain(host: str) -> str:
-    """A host as mail and name servers take it: by its A-labels where it is international."""
+    """A host for mail and name servers: an international one by its A-labels."""
     try:
         return parse_domain(host)
     except InvalidDomain:
@@ -299,7 +302,7 @@ def _message(
 
 
 def _text(before: Sequence[str], call: str, url: str, after: Sequence[str]) -> str:
-    # The link stands on a line of its own, whole: a broken one is the usual trouble with mail.
+    # The link has a line of its own, because mail programs break links in running text.
     paragraphs = [_wrapped(one) for one in before] + [f"{call}:", url]
     return "\n\n".join(paragraphs + [_wrapped(one) for one in after]) + "\n"
 
@@ -323,16 +326,16 @@ def _html(before: Sequence[str], call: str, url: str, after: Sequence[str]) -> s
 
 
 def _encoding(text: str) -> str:
-    """As readable as any server allows: bare where it is ASCII with short enough lines."""
+    """The most readable encoding that any server accepts: 7bit for ASCII with short lines."""
     bare = text.isascii() and all(len(line) <= 900 for line in text.splitlines())
     return "7bit" if bare else "quoted-printable"
 
 
 def _person(name: str) -> str:
-    """A person's or company's name for a sentence, which it can't turn round."""
+    """A person's or company's name, isolated so that it can't reorder the sentence around it."""
     return isolated(" ".join(_one_line(name).split()))
 
 
 def _one_line(text: str) -> str:
-    """*text* without what could end a header's line, or couldn't be encoded at all."""
+    """*text* without characters that could end a header line or can't be encoded."""
     return "".join(sign if sign.isprintable() else " " for sign in text)

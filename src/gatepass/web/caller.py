@@ -32,7 +32,7 @@ from gatepass.web.strict_json import field_name
 # All that a person reaches who has no second factor although their company requires one.
 _WAY_TO_SECOND_FACTOR = frozenset(("/account/two-factor", "/sign-out", "/v1/me", "/v1/sign-out"))
 
-_UNKNOWN = "There is no such parameter."
+_UNKNOWN = "Must be left out: there is no such parameter."
 _MOST_ERRORS = 20
 
 

@@ -1,8 +1,8 @@
 """``/metrics``, for Prometheus.
 
 Only a trusted peer that speaks for itself is answered: a scraper on the machine or in the cluster.
-A request that a proxy passed on may come from anyone, so whatever names another address makes it
-404, as if there were nothing here.
+Any client may be behind a request that a proxy passed on, so a header that names another address
+makes it 404, as if there were nothing here.
 """
 
 import os
@@ -10,9 +10,12 @@ import re
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from gatepass.core.networks import parse_address
 from gatepass.node.node import Node
@@ -33,10 +36,13 @@ _STARTED = time.time()
 
 @router.get("/metrics")
 def metrics(request: Request, node: OurNode) -> Response:
-    """The figures, in the text format 0.0.4."""
+    """The metrics, in the text format 0.0.4 whatever the scraper accepts: every scraper reads it,
+    and no metric has an exemplar or a creation time that needs OpenMetrics.
+    """
     if not _speaks_for_itself(request):
         raise HTTPException(404)
-    return Response("".join(_figures(node)), media_type="text/plain; version=0.0.4; charset=utf-8")
+    content = generate_latest(_NodeMetrics(node))
+    return Response(content, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 def _speaks_for_itself(request: Request) -> bool:
@@ -48,103 +54,101 @@ def _speaks_for_itself(request: Request) -> bool:
     return peer is not None and request.app.state.trusted.contains(peer)
 
 
-def _figures(node: Node) -> Iterator[str]:
-    with node.database.read(node.clock.now()) as reading:
-        decisions = usage.decision_counts(reading)
-        revision, _ = revisions.latest(reading)
-        known = node_status.latest_seen(reading)
-        receipts_open = receipts.open_count(reading)
-        shortened = history.divergence_count(reading)
-    yield from _family(
-        "gatepass_decisions_total",
-        "counter",
-        "Decisions of this installation, by reason.",
-        ((f'{{reason="{reason}"}}', total) for reason, total in sorted(decisions.items())),
+@dataclass(frozen=True, slots=True)
+class _NodeMetrics:
+    """A ``prometheus_client`` collector that reads the registry at each scrape.
+
+    No metric is kept between scrapes, nor registered in the package's global registry: processes
+    of a node would each count for themselves, and several nodes may live in one process.
+    """
+
+    node: Node
+
+    def collect(self) -> Iterator[Metric]:
+        with self.node.database.read(self.node.clock.now()) as reading:
+            decisions = usage.decision_counts(reading)
+            revision, _ = revisions.latest(reading)
+            known = node_status.latest_seen(reading)
+            receipts_open = receipts.open_count(reading)
+            shortened = history.divergence_count(reading)
+        by_reason = CounterMetricFamily(
+            "gatepass_decisions_total",
+            "Decisions of this installation, by reason.",
+            None,
+            ["reason"],
+        )
+        for reason, total in sorted(decisions.items()):
+            by_reason.add_metric([reason], total)
+        yield by_reason
+        yield GaugeMetricFamily("gatepass_revision", "The latest change to grants.", revision)
+        yield from _verifiers(known)
+        yield GaugeMetricFamily(
+            "gatepass_receipts_open",
+            "Deactivations that not every node and verifier has acknowledged.",
+            receipts_open,
+        )
+        yield CounterMetricFamily(
+            "gatepass_history_shortened_total",
+            "How often a node found that the database had lost changes.",
+            shortened,
+        )
+        ready = self.node.not_ready() is None
+        yield GaugeMetricFamily("gatepass_ready", "1 if this node can decide now, else 0.", ready)
+        build = GaugeMetricFamily("gatepass_build_info", "The running version.", None, ["version"])
+        build.add_metric([VERSION], 1)
+        yield build
+        yield from _process()
+
+
+def _verifiers(known: list[KnownNode]) -> Iterator[Metric]:
+    """Nodes and embedded verifiers that reported within the last hour."""
+    states = Counter(each.state for each in known)
+    by_state = GaugeMetricFamily(
+        "gatepass_nodes", "Nodes and embedded verifiers, by state.", None, ["state"]
     )
-    yield from _one("gatepass_revision", "gauge", "The latest change to grants.", revision)
-    yield from _nodes(known)
-    yield from _one(
-        "gatepass_receipts_open",
-        "gauge",
-        "Deactivations that not everyone is known to refuse yet.",
-        receipts_open,
+    for state in STATES:
+        by_state.add_metric([state], states[state])
+    yield by_state
+    labels = ["id", "kind", "name"]
+    revision = GaugeMetricFamily(
+        "gatepass_node_revision", "The latest revision that each has acknowledged.", None, labels
     )
-    yield from _one(
-        "gatepass_history_shortened_total",
-        "counter",
-        "How often a node found that the database had lost changes.",
-        shortened,
+    vouched = GaugeMetricFamily(
+        "gatepass_node_vouched_seconds", "Seconds since each was last synced.", None, labels
     )
-    ready = 1 if node.not_ready() is None else 0
-    yield from _one("gatepass_ready", "gauge", "Whether this node can decide now.", ready)
-    info = ((f'{{version="{VERSION}"}}', 1),)
-    yield from _family("gatepass_build_info", "gauge", "What is running.", info)
+    for each in known:
+        values = [each.id, each.kind, _printable(each.name)]
+        revision.add_metric(values, each.revision)
+        vouched.add_metric(values, each.synced_ms / 1000)
+    yield revision
+    yield vouched
+
+
+def _printable(name: str) -> str:
+    # An embedded verifier chooses its own name: control characters must not reach a dashboard.
+    return "".join(character if character.isprintable() else "?" for character in name)
+
+
+def _process() -> Iterator[Metric]:
+    """The worker process that answers. The package's own collector knows Linux alone."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    yield from _one(
+    yield CounterMetricFamily(
         "process_cpu_seconds_total",
-        "counter",
         "CPU time of the worker process that answered.",
         used.ru_utime + used.ru_stime,
     )
-    yield from _one(
+    yield GaugeMetricFamily(
         "process_start_time_seconds",
-        "gauge",
-        "When the worker process that answered was started.",
+        "Unix time at which the worker process that answered started.",
         _STARTED,
     )
     resident = _resident_bytes()
     if resident is not None:
-        yield from _one(
+        yield GaugeMetricFamily(
             "process_resident_memory_bytes",
-            "gauge",
             "Memory of the worker process that answered.",
             resident,
         )
-
-
-def _nodes(known: list[KnownNode]) -> Iterator[str]:
-    """Nodes and embedded verifiers; those of whom nothing was heard for an hour drop out."""
-    states = Counter(each.state for each in known)
-    yield from _family(
-        "gatepass_nodes",
-        "gauge",
-        "Nodes and embedded verifiers, by state.",
-        ((f'{{state="{state}"}}', states[state]) for state in STATES),
-    )
-    labelled = [
-        (f'{{id="{_text(each.id)}",kind="{each.kind}",name="{_text(each.name)}"}}', each)
-        for each in known
-    ]
-    yield from _family(
-        "gatepass_node_revision",
-        "gauge",
-        "The latest change that each has acknowledged.",
-        ((labels, each.revision) for labels, each in labelled),
-    )
-    yield from _family(
-        "gatepass_node_vouched_seconds",
-        "gauge",
-        "How long ago each is known to have been vouched for.",
-        ((labels, each.synced_ms / 1000) for labels, each in labelled),
-    )
-
-
-def _text(value: str) -> str:
-    # The one that names itself is an application somewhere: it writes no lines of its own here.
-    plain = "".join(character if character.isprintable() else "?" for character in value)
-    return plain.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _one(name: str, kind: str, meaning: str, value: float) -> Iterator[str]:
-    return _family(name, kind, meaning, (("", value),))
-
-
-def _family(
-    name: str, kind: str, meaning: str, values: Iterable[tuple[str, float]]
-) -> Iterator[str]:
-    yield f"# HELP {name} {meaning}\n# TYPE {name} {kind}\n"
-    for labels, value in values:
-        yield f"{name}{labels} {value}\n"
 
 
 def _resident_bytes() -> int | None:

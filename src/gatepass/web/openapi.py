@@ -32,9 +32,10 @@ _PROBLEMS = {
     405: "The address doesn't answer this method.",
     408: "The body must be complete within 15 seconds.",
     409: "Its state, or another change, doesn't allow it.",
-    410: "The link is broken: used, replaced, too old, or meanwhile without ground.",
+    410: "The link is broken: used, replaced, expired, or no longer valid because the inviter "
+    "lost the right to grant it.",
     413: "The body must be at most 1 MiB; 16 KiB without a credential, 4 KiB to sign in.",
-    415: "The body has to be application/json.",
+    415: "The body must be application/json.",
     422: "What was sent can't be accepted as it stands; `errors` says what.",
     429: "Too many attempts; `Retry-After` says when to try again.",
     500: "A fault of ours.",

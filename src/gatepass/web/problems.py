@@ -54,7 +54,7 @@ SENTENCES: dict[str, str] = {
     "body_too_large": "The body must be at most 1 MiB; 16 KiB without a credential, 4 KiB to sign "
     "in.",
     "request_timeout": "The body must be complete within 15 seconds.",
-    "unsupported_media_type": "The body has to be application/json.",
+    "unsupported_media_type": "The body must be application/json.",
     "internal_error": "Something went wrong on our side. It has been logged.",
     "unavailable": "This can't be answered right now.",
 }

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from gatepass.core.errors import GatepassError, InvalidInput
 
 _LONGEST_NAME = 100
-_TOO_DEEP = "This is nested too deeply."
+_TOO_DEEP = "Must not be nested so deeply."
 _DEEPEST_FIELD = 3
 _MOST_LOOKED_AT = 1_000
 
@@ -56,7 +56,7 @@ def parse(content: bytes, *, most_members: int | None = None) -> Any:
         raise InvalidInput([("body", _TOO_DEEP)]) from None
     except ValueError:
         # Python refuses to read integers of more than 4,300 digits.
-        raise InvalidInput([("body", "A number has too many digits.")]) from None
+        raise InvalidInput([("body", "Numbers must have fewer digits.")]) from None
 
 
 def refuse_half_characters(value: Any) -> None:
@@ -74,7 +74,7 @@ def refuse_half_characters(value: Any) -> None:
         # What could just be read need not be writable.
         raise InvalidInput([("body", _TOO_DEEP)]) from None
     if not whole:
-        raise InvalidInput([(field_name(place), "This is not valid Unicode.")])
+        raise InvalidInput([(field_name(place), "Must be valid Unicode.")])
 
 
 def field_name(path: tuple[str | int, ...]) -> str:
@@ -114,11 +114,11 @@ def _object(most_members: int | None, pairs: list[tuple[str, Any]]) -> dict[str,
 
 
 def _no_number(text: str) -> NoReturn:
-    raise InvalidInput([("body", f"{text} is not a number that JSON has.")])
+    raise InvalidInput([("body", f"Numbers must be ones that JSON has, not {text}.")])
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not isfinite(number):
-        raise InvalidInput([("body", "A number is too large.")])
+        raise InvalidInput([("body", "Numbers must be smaller.")])
     return number

@@ -29,7 +29,7 @@ def parse_time(text: str) -> int:
     """
     found = _RFC_3339.fullmatch(text)
     if found is None:
-        raise ValueError("Write an RFC 3339 time with an offset, such as 2026-12-24T00:00:00Z.")
+        raise ValueError("Must be an RFC 3339 time with an offset, such as 2026-12-24T00:00:00Z.")
     year, month, day, hour, minute, second = (int(found[i]) for i in range(1, 7))
     offset_hours, offset_minutes = int(found[10] or 0), int(found[11] or 0)
     leap = second == 60
@@ -38,14 +38,14 @@ def parse_time(text: str) -> int:
             raise ValueError
         local = datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=UTC)
     except ValueError:
-        raise ValueError("There is no such date and time.") from None
+        raise ValueError("Must be a date and time that exist.") from None
     offset = (offset_hours * 60 + offset_minutes) * 60_000 * (-1 if found[9] == "-" else 1)
     milliseconds = (local - _EPOCH) // timedelta(milliseconds=1) - offset
     milliseconds += 999 if leap else int((found[7] or "")[:3].ljust(3, "0"))
     if leap and milliseconds % 86_400_000 != 86_399_999:
-        raise ValueError("There is no leap second at that time.")
+        raise ValueError("Must be a time that exists: there is no leap second then.")
     if not _FIRST <= milliseconds <= _LAST:
-        raise ValueError("The years are 1 to 9999.")
+        raise ValueError("The year must be from 1 to 9999.")
     return milliseconds
 
 

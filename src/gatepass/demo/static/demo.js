@@ -12,24 +12,24 @@ const calls = {
   list: () => ask("GET", "/demo/v1/charges?limit=8", (charges) => table(charges.items)),
   checkout: () =>
     ask("POST", "/demo/v1/checkouts", (made) =>
-      line(`Checkout ${made.id} over ${money(made)} is open.`), { amount: 4900, currency: "AUD" }),
-  // Which charge doesn't matter: the token's permissions end before that question.
-  refund: () => ask("POST", "/demo/v1/charges/ch_latest/refund", (made) => line(`Refund ${made.id}.`)),
+      line(`Opened checkout ${made.id} for ${money(made)}.`), { amount: 4900, currency: "AUD" }),
+  // Any charge will do: the token lacks the permission.
+  refund: () => ask("POST", "/demo/v1/charges/ch_latest/refund", (made) => line(`Refunded: ${made.id}.`)),
 };
 
-// What would allow a refused call, in words for whoever made the token.
+// How to fix a refused call.
 const remedies = {
   origin_not_allowed: location.hostname === "localhost"
-    ? `Use the token on one of its domains, or make one whose domain is ${location.host}.`
-    : "Open this page on localhost, the token's domain. (An address such as 127.0.0.1 is never one.)",
-  origin_missing: "Call from a page: browsers name its origin by themselves.",
-  permission_missing: "Make a token that holds this permission, if a page should be allowed to do that at all.",
+    ? `Use the token on one of its domains, or create one with the domain ${location.host}.`
+    : "Open this page on localhost, the token's domain. IP addresses such as 127.0.0.1 can't be domains.",
+  origin_missing: "Call from a web page: browsers send its origin automatically.",
+  permission_missing: "Create a token with this permission, if a web page should be allowed to do this.",
   token_missing: "Paste a token into the field above.",
-  token_invalid: "Copy the whole text of the token, as it was shown when it was made.",
-  token_deactivated: "Nothing brings it back: make a new token in the dashboard.",
-  token_expired: "Make a new token in the dashboard, or move the expiry of one that is still active.",
+  token_invalid: "Copy the full text of the token, as shown when it was created.",
+  token_deactivated: "Create a new token in the dashboard. A deactivated one can't be restored.",
+  token_expired: "Create a new token in the dashboard.",
   account_deactivated: "Ask an administrator of the company.",
-  address_not_allowed: "Call from one of the token's networks, or add this address to them.",
+  address_not_allowed: "Call from one of the token's networks, or add this address to the token.",
   company_address_not_allowed: "Ask an administrator of the company to allow this address.",
 };
 
@@ -66,8 +66,8 @@ async function ask(method, path, show, body) {
   const took = Math.round(performance.now() - started);
   byId("asked").textContent = `${method} ${there}${path} · ${took} ms`;
   if (!said) {
-    outcome("No answer", "denied");
-    told(line("The browser got no answer that it may show. Has the demo been stopped?"));
+    outcome("No response", "denied");
+    told(line("The browser received no readable response. Is the demo still running?"));
   } else if (said.ok) {
     outcome(`${said.status} allowed`, "allowed");
     told(show(said.value));
@@ -75,7 +75,7 @@ async function ask(method, path, show, body) {
     outcome(`${said.status} ${said.value.reason}`, "denied");
     told(facts([
       ["Why", said.value.detail],
-      ["What would allow it", remedies[said.value.reason]],
+      ["What you can do", remedies[said.value.reason]],
       ["Where the call came from", `Origin: ${here}`],
     ]));
   }
@@ -121,7 +121,7 @@ function money({ amount, currency }) {
 function table(charges) {
   const table = make("table");
   const head = table.createTHead().insertRow();
-  for (const [name, className] of [["Charge"], ["Made", "made"], ["Status"], ["Amount", "amount"]]) {
+  for (const [name, className] of [["Charge"], ["Created", "made"], ["Status"], ["Amount", "amount"]]) {
     const cell = make("th", name, className);
     cell.scope = "col";
     head.append(cell);

@@ -16,7 +16,7 @@ from gatepass.registry.audit.events import STORED, AuditEvent, event_of
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.storage.paging import NO_CURSOR, Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import audit_events
 
 _Conditions = tuple[ColumnElement[bool], ...]
@@ -176,5 +176,5 @@ def _storable(values: Collection[str] | None) -> list[str] | None:
 
 def _number(after: Cursor) -> int:
     if not after.id.isdecimal() or len(after.id) > 18:
-        raise InvalidInput([("cursor", NO_CURSOR)])
+        raise InvalidInput([("cursor", "Must be a cursor of this list.")])
     return int(after.id)

@@ -137,7 +137,7 @@ def _role_changed(event: AuditEvent) -> str:
 def _user_deactivated(event: AuditEvent) -> str:
     also = {
         "deactivate": " and their access tokens",
-        "keep": "; their access tokens stay, but are refused",
+        "keep": "; their access tokens were kept, but are refused",
     }
     return (
         f"deactivated the user {event.subject.name}{also.get(_after(event, 'access_tokens'), '')}"
@@ -151,8 +151,9 @@ def _user_renamed(event: AuditEvent) -> str:
 
 
 def _invitation_delivered(event: AuditEvent) -> str:
-    how = "appeared on the demo's mail page" if _after(event, "demo") else "went out by mail"
-    return f"The invitation to {event.subject.name} {how}"
+    if _after(event, "demo"):
+        return f"The invitation to {event.subject.name} appeared on the demo's mail page"
+    return f"The mail server accepted the mail with the invitation to {event.subject.name}"
 
 
 def _email_change_requested(event: AuditEvent) -> str:
@@ -164,7 +165,7 @@ def _email_changed(event: AuditEvent) -> str:
     addresses = f"from {_before(event, 'email')} to {_after(event, 'email')}"
     if event.actor_kind == "command line":
         return f"The command line changed the e-mail address of {event.subject.name} {addresses}"
-    return f"The e-mail address of {event.subject.name} changed {addresses}, through its link"
+    return f"The e-mail address of {event.subject.name} changed {addresses}, confirmed by its link"
 
 
 def _role_modified(event: AuditEvent) -> str:
@@ -191,14 +192,14 @@ def _networks(fields: dict[str, Any] | None) -> list[str]:
 def _allowlist_changed(event: AuditEvent) -> str:
     before, after = (_networks(fields) for fields in (event.before, event.after))
     if not before:
-        return f"limited the account to {_counted(len(after), 'network')}"
+        return f"restricted the account to {_counted(len(after), 'network')}"
     difference = _difference(before, after) or "other notes"
     return f"changed the allowlist: {difference}, {_counted(len(after), 'network')} in all"
 
 
 def _trial_started(event: AuditEvent) -> str:
     number = len(_networks(event.after))
-    return f"put an allowlist of {_counted(number, 'network')} on trial"
+    return f"started a trial of an allowlist with {_counted(number, 'network')}"
 
 
 def _company_modified(event: AuditEvent) -> str:
@@ -231,16 +232,16 @@ def _refused_everywhere(what: str) -> Callable[[AuditEvent], str]:
         verifiers, confirmed, silent, slowest = (
             _after(event, name) or 0 for name in ("verifiers", "confirmed", "silent", "slowest_ms")
         )
-        how = f"refused by {confirmed:,} of {_counted(verifiers, 'verifier')}"
+        how = f"refused by {confirmed:,} of {_counted(verifiers, 'server')}"
         if not verifiers:
-            how = "no verifier was running that could have allowed it"
+            how = "no server was running that could have allowed it"
         elif confirmed:
             how += " at once" if slowest < _AT_ONCE_MS else f", the last after {elapsed(slowest)}"
         if silent:
-            have = "has" if silent == 1 else "have"
-            how += f"; {silent:,} {have} been silent for too long to allow anything"
+            was = "was" if silent == 1 else "were"
+            how += f"; {silent:,} {was} unreachable for too long to allow anything"
         ended = what.format(event.subject.name)
-        return f"The deactivation of {ended} is in force everywhere: {how}"
+        return f"The deactivation of {ended} is complete: {how}"
 
     return said
 
@@ -258,7 +259,7 @@ def elapsed(ms: int) -> str:
 _SAID: dict[str, Callable[[AuditEvent], str]] = {
     "access_token.modified": _token_modified,
     "allowlist.changed": _allowlist_changed,
-    "allowlist.lifted": lambda event: "lifted the allowlist",
+    "allowlist.lifted": lambda event: "removed the allowlist",
     "allowlist.trial_started": _trial_started,
     "authentication.created": lambda event: "signed in",
     "authentication.ended": lambda event: "signed out",
@@ -268,11 +269,10 @@ _SAID: dict[str, Callable[[AuditEvent], str]] = {
     "installation.restored": _restored,
     "invitation.created": lambda event: f"invited {event.subject.name}{_as_role(event)}",
     "invitation.resent": lambda event: (
-        f"renewed the invitation to {event.subject.name}; its old link no longer works"
+        f"resent the invitation to {event.subject.name}; its old link no longer works"
     ),
     "invitation.link_taken": lambda event: (
-        f"created a new link for the invitation to {event.subject.name}; the old link no longer "
-        "works"
+        f"copied the link of the invitation to {event.subject.name}; its old link no longer works"
     ),
     "invitation.accepted": lambda event: f"accepted the invitation to {event.subject.name}",
     "invitation.deactivated": lambda event: f"deactivated the invitation to {event.subject.name}",
@@ -297,7 +297,7 @@ _SAID: dict[str, Callable[[AuditEvent], str]] = {
     "user.second_factor_disabled": lambda event: f"turned off {_whose(event, 'second factor')}",
     "user.recovery_code_used": lambda event: f"used one of {_whose(event, 'recovery codes')}",
     "user.recovery_codes_replaced": lambda event: (
-        f"replaced {_whose(event, 'recovery codes')}; the former ones no longer work"
+        f"replaced {_whose(event, 'recovery codes')}; the old ones no longer work"
     ),
     "user.unlocked": lambda event: f"cleared {_whose(event, 'failed sign-ins')}",
 }
@@ -308,7 +308,7 @@ _WITHOUT_ACTOR: dict[str, Callable[[AuditEvent], str]] = {
     "user.refused_everywhere": _refused_everywhere("the user {}"),
     "verifier_key.refused_everywhere": _refused_everywhere("the verifier key {}"),
     "authentication.refused": lambda event: f"A sign-in as {event.subject.name} failed",
-    "catalogue.changed": lambda event: f"The roles of {event.subject.name} follow a new catalogue",
+    "catalogue.changed": lambda event: f"The catalogue changed the roles of {event.subject.name}",
     "history.shortened": _history_shortened,
     "invitation.delivered": _invitation_delivered,
     "user.email_changed": _email_changed,

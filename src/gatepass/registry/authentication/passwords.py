@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
-from importlib.resources import files
 
 import argon2
 from argon2 import PasswordHasher
 
 from gatepass.core.errors import InvalidInput, Unavailable
+from gatepass.registry.authentication.common_passwords import is_common
 from gatepass.registry.input.text import folded
 
 SHORTEST = 15
@@ -99,38 +99,23 @@ def verify(password: str, kept: str | None, *, hasher: PasswordHasher = HASHER) 
 def _problem(password: str, email: str, company_name: str, second_factor: bool) -> str | None:
     shortest = SHORTEST_WITH_SECOND_FACTOR if second_factor else SHORTEST
     if len(password) < shortest:
-        return f"From {shortest} to {LONGEST} characters."
+        return f"Must have {shortest} to {LONGEST} characters."
     if len(password) > LONGEST:
         return _TOO_LONG
     if _bytes(password) is None:
-        return f"At most {LONGEST_BYTES} bytes of ordinary text."
+        return f"Must have at most {LONGEST_BYTES} bytes of UTF-8 text."
+    if is_common(password):
+        return "Must not be a common password, nor one repeated or padded with digits and signs."
     lower = folded(password)
-    if _is_common(lower):
-        return "This is one of the passwords that are tried first. Choose another."
     if email and folded(email) in lower:
-        return "It must not contain your e-mail address."
+        return "Must not contain your e-mail address."
     for part, name in (
         (email.rpartition("@")[0], "the first part of your e-mail address"),
         (company_name, "the company's name"),
     ):
         if len(part) >= SHORTEST_FORBIDDEN_PART and folded(part) in lower:
-            return f"It must not contain {name}."
+            return f"Must not contain {name}."
     return None
-
-
-def _is_common(lower: str) -> bool:
-    words = _common_words()
-    length = len(lower)
-    return lower in words or any(
-        length % size == 0 and lower[:size] in words and lower[:size] * (length // size) == lower
-        for size in range(1, length // 2 + 1)
-    )
-
-
-@cache
-def _common_words() -> frozenset[str]:
-    lines = files(__package__).joinpath("common-passwords.txt").read_text("utf-8").splitlines()
-    return frozenset(folded(line) for line in lines if not line.startswith("# "))
 
 
 def _bytes(password: str) -> bytes | None:

@@ -138,7 +138,9 @@ def create(
     """
     actor = acting(change, actor, "roles:manage", person=True)
     if actor.company is None:
-        raise Forbidden("A role is one company's own.", reason="signed_in_user_required")
+        raise Forbidden(
+            "Only a signed-in user can create a role.", reason="signed_in_user_required"
+        )
     found = _read({"name": name, "permissions": permissions}, catalogue)
     actor.require_held(found["permissions"])
     known = _all(change, actor, catalogue)
@@ -299,7 +301,7 @@ def _read(given: Mapping[str, object], catalogue: Catalogue) -> dict[str, Any]:
         elif field == "permissions":
             found["permissions"] = read_permissions(value, catalogue, problems, of_role=True)
         else:
-            problems.add(field, "This can't be set.")
+            problems.add(field, "Must be left out: it can't be set.")
     problems.settle()
     return found
 

@@ -74,7 +74,7 @@ def list_(
     elif status == "deactivated":
         wanted.append(users.c.deactivated_at.is_not(None))
     elif status is not None:
-        raise InvalidInput([("status", "This is active or deactivated.")])
+        raise InvalidInput([("status", "Must be active or deactivated.")])
     q = search_text(q)
     if not storable(q):
         return Page([], None, 0)

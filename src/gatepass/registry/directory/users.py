@@ -96,7 +96,7 @@ def require_grantable(reading: Reading, actor: Actor, company: str, role: str) -
     """
     roles = published_rules(reading, company).roles
     if role not in roles:
-        raise InvalidInput([("role", "There is no such role.")])
+        raise InvalidInput([("role", "Must be the id of a role.")])
     missing = next((held for held in sorted(roles[role]) if not actor.may(held)), None)
     if missing is not None:
         raise Forbidden("Nobody grants more than they hold.", permission=missing)

@@ -24,7 +24,7 @@ def read_email(field: str, text: str) -> str:
     """
     email = unicodedata.normalize("NFC", text).strip()
     if _split(email) is None:
-        raise InvalidInput([(field, "Must be an e-mail address, such as ada@example.com.")])
+        raise InvalidInput([(field, "Must be an e-mail address such as ada@example.com.")])
     return email
 
 

@@ -25,14 +25,13 @@ def read_permissions(
         else:
             problems.add(f"permissions.{number}", problem)
     if value in ([], ()):
-        what = "role" if of_role else "token"
-        problems.add("permissions", f"Must not be empty: a {what} needs a permission.")
+        problems.add("permissions", "Must have at least one permission.")
     return list(found)
 
 
 def _problem(name: object, catalogue: Catalogue, of_role: bool) -> str | None:
     if name == EVERYTHING:
-        return None if of_role else "Must not be *: only a role can hold all permissions."
+        return None if of_role else "Must not be *: only a role can hold everything."
     if not isinstance(name, str) or not (is_permission(name) or is_wildcard(name)):
-        return "Must be written resource:action, such as charges:create."
+        return "Must be a permission such as charges:create."
     return None if catalogue.knows(name) else "Must be a permission of the catalogue."

@@ -34,7 +34,7 @@ def label_problem(value: object, *, longest: int = LONGEST_LABEL) -> str | None:
     if not isinstance(value, str):
         return "Must be text."
     if not 1 <= len(value) <= longest:
-        return f"Must be 1 to {longest} characters long."
+        return f"Must have 1 to {longest} characters."
     if not storable(value):
         return "Must not have control characters or line separators."
     if not has_visible(value):
@@ -69,7 +69,7 @@ def read_items(field: str, value: object, most: int, problems: Problems) -> list
         problems.add(field, "Must be a list.")
         return []
     if len(value) > most:
-        problems.add(field, f"Must have at most {most} items.")
+        problems.add(field, f"Must have at most {most} entries.")
         return []
     return list(value)
 

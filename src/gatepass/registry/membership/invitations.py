@@ -331,7 +331,9 @@ def _inviter(actor: Actor) -> tuple[str, str]:
     """The actor's id and their company's."""
     if actor.user is None or actor.company is None:
         # An invitation is somebody's: it counts as long as that person holds what it grants.
-        raise Forbidden("Only a person invites.", reason="signed_in_user_required")
+        raise Forbidden(
+            "Only a signed-in user can send invitations.", reason="signed_in_user_required"
+        )
     return actor.user, actor.company
 
 

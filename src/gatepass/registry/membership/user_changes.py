@@ -67,7 +67,7 @@ def change_role(
         )
     permitted = published_rules(change, user.company).roles
     if role not in permitted:
-        raise InvalidInput([("role", "There is no such role.")])
+        raise InvalidInput([("role", "Must be the id of a role.")])
     if role != ADMIN.id:
         _require_another_administrator(change, user)
     require_not_above(change, actor, user)
@@ -105,7 +105,7 @@ def deactivate(
     actor = acting(change, actor, "users:manage", person=True)
     user = find(change, actor, user_id)
     if access_tokens not in ("deactivate", "keep"):
-        raise InvalidInput([("access_tokens", 'This is "deactivate" or "keep".')])
+        raise InvalidInput([("access_tokens", 'Must be "deactivate" or "keep".')])
     if user.status != "active":
         return user
     _require_another_administrator(change, user)

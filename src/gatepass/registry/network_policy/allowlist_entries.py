@@ -68,7 +68,7 @@ def read(entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], Networks]:
     """
     problems = Problems()
     if len(entries) > MOST_ENTRIES:
-        problems.add("entries", f"At most {MOST_ENTRIES:,} networks.")
+        problems.add("entries", f"Must have at most {MOST_ENTRIES:,} networks.")
         problems.settle()
     found: dict[str, Entry] = {}
     networks = []

@@ -57,7 +57,7 @@ def sqlite_path(url: str) -> Path:
     database = url.removeprefix("sqlite:///")
     if database == url or not os.path.isabs(database):
         raise Misconfigured(
-            "GATEPASS_DATABASE_URL must name an absolute file for SQLite, as in "
+            "GATEPASS_DATABASE_URL: for SQLite it must name a file, as in "
             "sqlite:////var/lib/gatepass/gatepass.db"
         )
     return Path(database)
@@ -104,7 +104,7 @@ def postgresql_engine(url: str) -> Engine:
         Misconfigured: the URL is invalid. The message doesn't repeat it: it may hold a password.
     """
     if not url.startswith(("postgresql://", "postgres://")):
-        raise Misconfigured("GATEPASS_DATABASE_URL must begin with sqlite:/// or postgresql://")
+        raise Misconfigured("GATEPASS_DATABASE_URL: must begin with sqlite:/// or postgresql://")
     try:
         given = conninfo_to_dict(url)
         # Otherwise the first connection would fail, like a fault of the program.
@@ -113,8 +113,7 @@ def postgresql_engine(url: str) -> Engine:
         given = {}
     if not given:
         raise Misconfigured(
-            "GATEPASS_DATABASE_URL must be a PostgreSQL URL: it has a parameter or a syntax that "
-            "PostgreSQL doesn't know"
+            "GATEPASS_DATABASE_URL: must have only parameters and spellings that PostgreSQL knows"
         )
     engine = create_engine(
         "postgresql+psycopg://",

@@ -21,9 +21,6 @@ DEFAULT_PAGE = 50
 #: Counting stops here: "100,000 or more" is precise enough, and fast.
 COUNT_LIMIT = 100_000
 
-#: The error of a cursor that no page of the list returned.
-NO_CURSOR = "Must be a cursor that this list returned."
-
 _LONGEST_CURSOR = 200
 _BIGGEST_NUMBER = 2**63 - 1
 
@@ -77,7 +74,7 @@ def read_cursor(text: str | None) -> Cursor | None:
         if not isinstance(identifier, str) or not identifier.isascii() or "\0" in identifier:
             raise ValueError("not ours")
     except (ValueError, TypeError, RecursionError, binascii.Error):
-        raise InvalidInput([("cursor", NO_CURSOR)]) from None
+        raise InvalidInput([("cursor", "Must be a cursor that a list has returned.")]) from None
     return cursor
 
 

@@ -255,7 +255,7 @@ def _token(reading: Reading, row: Row[Any]) -> AccessToken:
 
 def _require_unused_form(reading: Reading, user: str, form_id: str) -> None:
     if not 1 <= len(form_id) <= _LONGEST_FORM_ID or not storable(form_id):
-        raise InvalidInput([("form_id", "Must be the id of a form of this page.")])
+        raise InvalidInput([("form_id", "Must be the id of a form from this installation.")])
     created = reading.session.execute(
         select(access_tokens.c.id).where(
             access_tokens.c.created_by == user, access_tokens.c.form_id == form_id

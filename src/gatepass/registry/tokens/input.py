@@ -10,8 +10,6 @@ from gatepass.registry.input.permissions import read_permissions
 from gatepass.registry.input.text import Problems, label_problem, read_items
 
 KINDS = ("api", "ui")
-#: The error of any other kind.
-MUST_BE_KIND = "Must be api or ui."
 #: The fields that can be changed later; a token's kind can't.
 CHANGEABLE = ("label", "permissions", "networks", "domains", "expires_at")
 
@@ -36,7 +34,7 @@ def read(
     """
     problems = Problems()
     if kind not in KINDS:
-        problems.add("kind", MUST_BE_KIND)
+        problems.add("kind", 'Must be "api" or "ui".')
     readers: dict[str, Callable[[object], object]] = {
         "label": lambda value: _label(value, problems),
         "permissions": lambda value: read_permissions(value, catalogue, problems, of_role=False),
@@ -48,7 +46,7 @@ def read(
     for field, value in given.items():
         reader = readers.get(field)
         if reader is None:
-            problems.add(field, "Must be absent: this field can't be set.")
+            problems.add(field, "Must be left out: it can't be set.")
         else:
             found[field] = reader(value)
     problems.settle()
@@ -76,7 +74,7 @@ def _domains(value: object, kind: object, problems: Problems) -> list[str]:
     found: dict[str, None] = {}
     items = read_items("domains", value, MOST_DOMAINS, problems)
     if items and kind == "api":
-        problems.add("domains", "Must be empty: only a token for UI access is limited to domains.")
+        problems.add("domains", "Must be empty, unless the token is for UI access.")
         return []
     for number, text in enumerate(items):
         try:

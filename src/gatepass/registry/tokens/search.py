@@ -19,7 +19,7 @@ from gatepass.registry.storage.paging import (
     read_limit,
 )
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens.input import KINDS, MUST_BE_KIND
+from gatepass.registry.tokens.input import KINDS
 from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
 
 _PREFIX = f"{ACCESS_TOKEN}_"
@@ -105,14 +105,14 @@ def _filters(
         wanted.append(by_status[status])
     if permission is not None:
         if not (is_permission(permission) or is_wildcard(permission)):
-            raise InvalidInput([("permission", "Must be written resource:action.")])
+            raise InvalidInput([("permission", "Must be a permission such as charges:create.")])
         # The JSON list holds names without quotes in them, so a quoted name matches as a whole.
         stored = type_coerce(table.permissions, Text)
         names = {permission, resource_wildcard(permission)}
         wanted.append(or_(*(contains(reading, stored, f'"{name}"') for name in sorted(names))))
     if kind is not None:
         if kind not in KINDS:
-            raise InvalidInput([("kind", MUST_BE_KIND)])
+            raise InvalidInput([("kind", "Must be api or ui.")])
         wanted.append(table.kind == kind)
     return wanted
 

@@ -136,22 +136,22 @@ def field_errors(errors: Iterable[Any]) -> list[tuple[str, str]]:
 
 
 _MESSAGES = {
-    "missing": "This is required.",
-    "extra_forbidden": "There is no such field.",
-    "string_type": "This must be a string.",
-    "bool_type": "This must be true or false.",
-    "int_type": "This must be a whole number.",
-    "list_type": "This must be a list.",
-    "model_type": "This must be an object.",
+    "missing": "Must be given.",
+    "extra_forbidden": "Must be left out: there is no such field.",
+    "string_type": "Must be a string.",
+    "bool_type": "Must be true or false.",
+    "int_type": "Must be a whole number.",
+    "list_type": "Must be a list.",
+    "model_type": "Must be an object.",
 }
 
 
 def _message(error: Any) -> str:
     if error["type"] == "literal_error":
-        return f"This must be {error['ctx']['expected']}."
+        return f"Must be {error['ctx']['expected']}."
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     if error["type"] == "too_long" and isinstance(error["input"], str):
-        return f"At most {error['ctx']['max_length']} characters."
+        return f"Must have at most {error['ctx']['max_length']} characters."
     known = _MESSAGES.get(error["type"])
     return known if known is not None else error["msg"] + "."

@@ -31,7 +31,7 @@ async def permissions(
     if after is not None:
         start = after.number + 1
         if not 0 < start <= len(known) or known[after.number].name != after.id:
-            raise InvalidInput([("cursor", "This cursor is of another catalogue.")])
+            raise InvalidInput([("cursor", "Must be a cursor of this catalogue.")])
     page = known[start:] if limit is None else known[start : start + limit]
     items = [Permission.model_validate(each) for each in page]
     end = start + len(page)

@@ -67,7 +67,7 @@ class ProblemDocument(BaseModel):
 
 def _taken_time(value: Any) -> int:
     if not isinstance(value, str):
-        raise ValueError("This must be a string.")
+        raise ValueError("Must be a string.")
     return parse_time(value)
 
 
@@ -98,7 +98,7 @@ def _plain(value: str) -> str:
 def _whole_number(value: Any) -> Any:
     # Pydantic would take " 5", "5.0" and "1_0" too.
     if isinstance(value, str) and not re.fullmatch("[0-9]{1,9}", value):
-        raise ValueError(f"A whole number from 1 to {LARGEST_PAGE}.")
+        raise ValueError(f"Must be a whole number from 1 to {LARGEST_PAGE}.")
     return value
 
 

@@ -21,17 +21,17 @@ _tag = re.compile(r"[0-9a-f]{16}").fullmatch
 _company = re.compile(r"[0-9A-Za-z_-]{1,64}").fullmatch
 
 _ONCE: dict[str, tuple[Callable[[str], object], str]] = {
-    "node": (_node, "This is node_ and 16 letters or digits."),
-    "name": (_name, "This is 1 to 253 visible ASCII characters."),
-    "version": (_version, "This is a version, such as 1.2.0."),
-    "revision": (_revision, "This is a whole number."),
-    "tag": (_tag, "This is 16 hexadecimal digits."),
+    "node": (_node, "Must be node_ and 16 letters or digits."),
+    "name": (_name, "Must be 1 to 253 visible ASCII characters."),
+    "version": (_version, "Must be a version, such as 1.2.0."),
+    "revision": (_revision, "Must be a whole number."),
+    "tag": (_tag, "Must be 16 hexadecimal digits."),
 }
 _MANY: dict[str, tuple[Callable[[str], object], str]] = {
-    "company": (_company, "This is a company's id."),
+    "company": (_company, "Must be a company's id."),
     "permission": (
         lambda name: is_permission(name) or is_wildcard(name),
-        "This is a permission, such as charges:create or charges:*.",
+        "Must be a permission, such as charges:create or charges:*.",
     ),
 }
 
@@ -70,16 +70,16 @@ def read_question(query: bytes) -> Question:
         once, many = _ONCE.get(name), _MANY.get(name)
         valid, says = once or many or (None, "")
         if valid is None:
-            errors.append((name[:100], "There is no such parameter."))
+            errors.append((name[:100], "Must be left out: there is no such parameter."))
         elif once and len(found) > 1:
             errors.append((name, "Must be given only once."))
         elif len(found) > MOST_NAMED:
-            errors.append((name, f"At most {MOST_NAMED} of these."))
+            errors.append((name, f"Must be given at most {MOST_NAMED} times."))
         elif not all(valid(value) for value in found):
             errors.append((name, says))
-    errors += [(name, "This is required.") for name in _REQUIRED if name not in values]
+    errors += [(name, "Must be given.") for name in _REQUIRED if name not in values]
     if ("revision" in values) != ("tag" in values):
-        errors.append(("tag", "revision and tag go together."))
+        errors.append(("tag", "Must be given together with revision."))
     if errors:
         raise InvalidInput(errors)
     position = (int(values["revision"][0]), values["tag"][0]) if "tag" in values else None
@@ -97,7 +97,9 @@ def _parameters(query: bytes) -> dict[str, list[str]]:
             max_num_fields=_MOST_PARAMETERS,
         )
     except ValueError:
-        raise InvalidInput([("query", "The parameters can't be read, or are too many.")]) from None
+        raise InvalidInput(
+            [("query", f"Must be at most {_MOST_PARAMETERS} well-formed parameters.")]
+        ) from None
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)

@@ -87,14 +87,14 @@ def fold_use(node: Node, content: bytes) -> int:
 
 def _problem(sent: Use) -> tuple[str, str] | None:
     if sent.end < sent.start or (sent.batches and sent.end == sent.start):
-        return "end", "This is where the batches end: after start."
+        return "end", "Must be after start, and equal to it without batches."
     for number, batch in enumerate(sent.batches):
         for token, (_, _, address, permission) in batch.tokens.items():
             field = f"batches.{number}.tokens.{token}"
             if address is not None and parse_address(address) is None:
-                return field, "This has no address."
+                return field, "Must have an IP address."
             if permission and not is_permission(permission):
-                return field, "This has no permission."
+                return field, "Must have a permission."
     return None
 
 

@@ -7,6 +7,7 @@ framework on the main port (ASGI), ``web.server.worker`` serves it alone on the 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -80,7 +81,8 @@ class Endpoints:
         self._trusted = trusted
         self._not_ready = not_ready
         self._misconfigurations = misconfigurations or Misconfigurations()
-        self._peers: dict[str, tuple[bytes, bool] | None] = {}
+        # Bounded; gateways keep their connections, so few addresses are asked about.
+        self._peer = lru_cache(_PEERS_KEPT)(partial(_read_peer, trusted))
         self._refusals: dict[tuple[Reason, str], Reply] = {}
 
     # --- gateways -----------------------------------------------------------------------------
@@ -150,17 +152,6 @@ class Endpoints:
             if len(self._refusals) < _PEERS_KEPT:
                 self._refusals[decision.reason, detail] = reply
         return reply
-
-    def _peer(self, peer: str) -> tuple[bytes, bool] | None:
-        try:
-            return self._peers[peer]
-        except KeyError:
-            packed = parse_address(peer)
-            known = None if packed is None else (packed, self._trusted.contains(packed))
-            if len(self._peers) >= _PEERS_KEPT:
-                self._peers.clear()
-            self._peers[peer] = known
-            return known
 
     # --- services -----------------------------------------------------------------------------
 
@@ -257,6 +248,12 @@ class Endpoints:
         return Reply(200, headers, b'{"status":"live"}')
 
 
+def _read_peer(trusted: TrustedProxies, peer: str) -> tuple[bytes, bool] | None:
+    """The packed address of a socket peer and whether it is trusted; None if it is no address."""
+    packed = parse_address(peer)
+    return None if packed is None else (packed, trusted.contains(packed))
+
+
 def _is_handshake(lines: Lines, method: Sequence[str | None]) -> bool:
     """Whether the call asks for a WebSocket: the gateway passes it on as one, or not at all."""
     upgrade = read_single(lines("upgrade"))
@@ -284,24 +281,26 @@ def _identity(known: Known, decision: Decision) -> list[tuple[str, str]]:
 
 def _question(value: object) -> dict[str, str | None]:
     if not isinstance(value, dict):
-        raise InvalidInput([("body", "an object is expected")])
+        raise InvalidInput([("body", "must be an object")])
     # Cut short: what was sent is repeated here, and may be a megabyte of it.
     unknown = [name for name in value if name not in _FIELDS][:_MOST_ERRORS]
-    errors = [(field_name((name,)), "this field isn't known") for name in unknown]
+    errors = [(field_name((name,)), "must be left out: there is no such field") for name in unknown]
     question: dict[str, str | None] = {}
     for name in _FIELDS:
         text = value.get(name)
         if text is not None and not isinstance(text, str):
-            errors.append((name, "a string is expected"))
+            errors.append((name, "must be a string"))
             text = None
         question[name] = text
     permission, method, path = question["permission"], question["method"], question["path"]
     if permission is not None and not is_permission(permission):
-        errors.append(("permission", "a permission is resource:action, such as charges:create"))
+        errors.append(("permission", "must be a permission such as charges:create"))
     if (method is None) != (path is None):
-        errors.append(("path" if path is None else "method", "method and path go together"))
+        errors.append(
+            ("path" if path is None else "method", "must be given: method and path go together")
+        )
     if permission is None and method is None and path is None:
-        errors.append(("permission", "say what is attempted: a permission, or method and path"))
+        errors.append(("permission", "must be given, or method and path"))
     if errors:
         raise InvalidInput(errors)
     return question

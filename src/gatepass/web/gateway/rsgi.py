@@ -7,7 +7,7 @@ here. (An unreadable line behind a readable one of the same name can't be seen t
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from gatepass.web.bodies import (
@@ -39,7 +39,6 @@ class GatewayPort:
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
         self._bodies = Bodies()
-        self._peers: dict[str, str] = {}
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request; called by Granian."""
@@ -49,7 +48,7 @@ class GatewayPort:
         path = scope.path
         if path == GATEWAY:
             headers = scope.headers
-            reply = self._endpoints.gateway(self._peer(scope.client), partial(_lines, headers))
+            reply = self._endpoints.gateway(_address(scope.client), partial(_lines, headers))
         else:
             await on_the_loop()
             reply = await self._other(path, scope, protocol)
@@ -57,16 +56,6 @@ class GatewayPort:
             protocol.response_bytes(reply.status, reply.headers, reply.body)
         else:
             protocol.response_empty(reply.status, reply.headers)
-
-    def _peer(self, client: str) -> str:
-        """The address of ``address:port``; gateways keep their connections, so few are asked."""
-        peer = self._peers.get(client)
-        if peer is None:
-            peer = client.rpartition(":")[0].strip("[]")
-            if len(self._peers) >= _PEERS_KEPT:
-                self._peers.clear()
-            self._peers[client] = peer
-        return peer
 
     async def _other(self, path: str, scope: Any, protocol: Any) -> Reply:
         lines: Lines = partial(_lines, scope.headers)
@@ -106,6 +95,12 @@ def refusal(status: int, *more_headers: tuple[str, str]) -> Reply:
     """A problem document for a fault of the request itself."""
     problem = problem_of_status(status, more_headers)
     return Reply(status, problem.headers(), problem.body())
+
+
+@lru_cache(_PEERS_KEPT)
+def _address(client: str) -> str:
+    """The address of ``address:port``; gateways keep their connections, so few are asked."""
+    return client.rpartition(":")[0].strip("[]")
 
 
 def _lines(headers: Any, name: str) -> Sequence[str | None]:

@@ -1,4 +1,4 @@
-"""/access-tokens/{id}: what a token can do, where it was used, what happened to it; and its end."""
+"""/access-tokens/{id}: a token's settings, use and history, and its deactivation."""
 
 from dataclasses import dataclass
 
@@ -25,8 +25,8 @@ from gatepass.web.pages.widgets.sparkline import DayOfUse, days_until
 _HISTORY = 50
 _DAYS = 30
 _DONE = {
-    "saved": "Saved. It counts from now on.",
-    "created": "This token was created. Its text was shown once and can't be shown again.",
+    "saved": "Saved. The changes are in effect.",
+    "created": "Token created. Its text was shown once and can't be shown again.",
 }
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -45,7 +45,7 @@ class Use:
 def show(
     request: Request, visitor: Visiting, node: OurNode, id: str, done: str = "", part: str = ""
 ) -> Response:
-    """One token; with ``part=receipt`` only who refuses it, once it has ended."""
+    """One token; with ``part=receipt`` only the receipt of its deactivation."""
     now = node.clock.now()
     with node.database.read(now) as reading:
         token = access_tokens.get(reading, visitor.actor, id)
@@ -58,6 +58,7 @@ def show(
                 now=now,
                 token=token,
                 receipt=receipt,
+                staleness=node.settings.max_staleness,
             )
         use = _use(reading, token.id, now)
         history = None
@@ -75,6 +76,7 @@ def show(
         reduced=set(token.permissions) != set(token.effective_permissions),
         use=use,
         receipt=receipt,
+        staleness=node.settings.max_staleness,
         history=history,
         snippets=snippets(
             token, None, catalogue=node.catalogue, settings=node.settings, serves=serves(request)
@@ -85,13 +87,13 @@ def show(
 
 @router.get("/access-tokens/{id}/deactivate")
 def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
-    """What deactivating means, as a page of its own."""
+    """The confirmation page."""
     return _ask(visitor, node, id)
 
 
 @router.post("/access-tokens/{id}/deactivate")
 def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
-    """End the token for good. While calls come in, only with its label typed."""
+    """Deactivate the token. One in use needs its label typed."""
     now = node.clock.now()
     with node.database.read(now) as reading:
         token = access_tokens.get(reading, visitor.actor, id)
@@ -101,7 +103,7 @@ def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respo
         if in_use(token, now) and not is_typed(typed, token.label, token.id):
             what = "label" if to_type(token.label, token.id) != token.id else "id"
             problem = (
-                f"That is not its {what}." if typed else f"It was used just now: type its {what}."
+                f"Must be the {what} shown above." if typed else f"Type the {what} to confirm."
             )
             return _ask(visitor, node, id, problem)
         with node.database.write(now) as change:

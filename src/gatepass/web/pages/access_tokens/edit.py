@@ -1,4 +1,4 @@
-"""/access-tokens/{id}/edit: change what may be changed, without losing anybody's changes."""
+"""/access-tokens/{id}/edit: change a token; concurrent edits are detected."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ def show_form(visitor: Visiting, node: OurNode, id: str) -> Response:
 @router.post("/access-tokens/{id}/edit")
 @resumable
 def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
-    """Save what changed; or do what another button says, and show the form again."""
+    """Save the changes, or apply another button and show the form again."""
     token = _editable(node, visitor, id)
     form = TokenForm.read(fields)
     form.kind = token.kind
@@ -74,7 +74,9 @@ def _save(node: Node, visitor: Visitor, token: AccessToken, form: TokenForm) -> 
     except Forbidden as error:
         if error.permission is None:
             raise
-        form.errors["permissions"] = f"You don't hold {error.permission} yourself."
+        form.errors["permissions"] = (
+            f"You can't add {error.permission}: your role doesn't include it."
+        )
         return _page(node, visitor, token, form, 403)
     except Unavailable as error:
         form.errors[""] = not_saved(error)
@@ -128,11 +130,11 @@ def _editable(node: Node, visitor: Visitor, token_id: str) -> AccessToken:
     with node.database.read(node.clock.now()) as reading:
         token = access_tokens.get(reading, visitor.actor, token_id)
     if token.status != "active":
-        raise Conflict(f"This token is {token.status}, so it stays as it is.", reason="ended")
+        raise Conflict(f"This token is {token.status} and can't be changed.", reason="ended")
     for name in token.permissions:
         if not visitor.actor.may(name):
             raise Forbidden(
-                "Only someone who holds everything this token was given can change it.",
+                "Only a user with all of this token's permissions can change it.",
                 permission=name,
             )
     return token

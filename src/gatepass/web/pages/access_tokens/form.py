@@ -194,9 +194,9 @@ class TokenForm:
         except ValueError as error:
             self.errors["expires_at"] = str(error)
         if not self.label:
-            self.errors["label"] = "Give it a label."
+            self.errors["label"] = "Must have a label."
         if not self.permissions:
-            self.errors["permissions"] = "Choose at least one permission."
+            self.errors["permissions"] = "Must have at least one permission."
         return Chosen(self.label, self.kind, tuple(self.permissions), networks, domains, expires_at)
 
     def _networks(self) -> tuple[str, ...]:
@@ -248,9 +248,9 @@ def _missing(errors: Mapping[str, str]) -> str:
         wrong = sum(name.startswith(root + ".") for name in errors)
         if wrong:
             said = f"One {singular}" if wrong == 1 else f"{wrong} {plural}"
-            return f"{said} above can't be read yet."
+            return f"{said} above {'is' if wrong == 1 else 'are'} not valid yet."
     if "permissions" in errors:
-        first = "Give it a label and choose" if "label" in errors else "Choose"
+        first = "Enter a label and choose" if "label" in errors else "Choose"
         return f"{first} at least one permission."
     return errors.get("expires_at", "")
 

@@ -87,7 +87,7 @@ def show_list(
                 nothing_at_all = not page_of("any", "", 1).items
         except InvalidInput:
             page = Page([], None, 0)
-            problem = "This page of the list can't be found any more." if cursor else ""
+            problem = "This page of the list no longer exists." if cursor else ""
         used = [token.id for token in page.items if token.last_used]
         use = usage.daily(reading, used, days=_DAYS) if used else {}
     return render(
@@ -119,4 +119,4 @@ def _no_match(filters: Filters) -> str:
     status = "" if filters.status == "any" else f"{filters.status} "
     if filters.q:
         return f"No {status}{kind}token has “{marked(filters.q, filters.q)}” in its label or id."
-    return f"There is no {status}{kind}token."
+    return f"There are no {status}{kind}tokens."

@@ -1,4 +1,4 @@
-"""/access-tokens/new: make a token, and show its text this once.
+"""/access-tokens/new: create a token and show its text once.
 
 Three things keep the text from showing twice or a second token from being made: the form carries a
 one-time id, which the registry takes once; nothing is stored by browsers; and a script clears the
@@ -52,7 +52,7 @@ def show_form(visitor: Visiting, node: OurNode, replace: Annotated[str, Query()]
 @router.post(PATH)
 @resumable
 def send_form(request: Request, visitor: Visiting, node: OurNode, fields: Form) -> Response:
-    """Make the token; or do what another button says, and show the form again."""
+    """Create the token, or apply another button and show the form again."""
     _require(visitor)
     form = TokenForm.read(fields)
     replaces = fields.one("replaces")
@@ -63,7 +63,7 @@ def send_form(request: Request, visitor: Visiting, node: OurNode, fields: Form) 
         return render("sentence.html", visitor=visitor, now=node.clock.now(), summary=summary)
     if not _form_id(form.form_id):
         form.form_id = new_form_id()
-        form.errors[""] = "This form had lost its number. Look it over and press Create again."
+        form.errors[""] = "The form was incomplete. Check it and press Create again."
         return _page(node, visitor, form, 422)
     if pressed != "create":
         form.press(pressed, visitor.own_network)
@@ -104,7 +104,7 @@ def _create(request: Request, node: Node, visitor: Visitor, form: TokenForm) -> 
         if error.permission is None:
             raise
         form.errors["permissions"] = (
-            f"You don't hold {error.permission}, so you can't put it into a token."
+            f"You can't add {error.permission}: your role doesn't include it."
         )
         return _page(node, visitor, form, 403)
     except Unavailable as error:

@@ -21,8 +21,8 @@ from gatepass.web.pages.text.forms import Form
 
 PATH = navigation.AUTHENTICATIONS.path
 _DONE = {
-    "deactivated": "Deactivated. Whoever used that sign-in is out with their next call.",
-    "others": "All others are deactivated. Only this sign-in is left.",
+    "deactivated": "Sign-in deactivated. Its next request is refused.",
+    "others": "All other sign-ins are deactivated.",
 }
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -44,12 +44,12 @@ def show_list(
             page = sessions.list_(reading, visitor.actor, user=user or None, cursor=cursor or None)
         except InvalidInput:
             page = Page([], None)
-            problem = "This page of the list can't be found any more."
+            problem = "This page of the list no longer exists."
         operators = frozenset[str]()
         if user and not visitor.actor.operator:
             operators = users.operators(reading, visitor.actor.company or "")
         others = sessions.other_active(reading, visitor.actor)
-        # Whoever may see the list of someone's sign-ins may see whose it is.
+        # Permission to list a user's sign-ins includes seeing the user's name.
         whose = users.get(reading, user) if user not in ("", "all") else None
     return render(
         "authentications/list.html",

@@ -1,4 +1,4 @@
-"""/account/password: change one's own."""
+"""/account/password: change the user's own password."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from gatepass.web.pages.layout.visitor import Visiting, Visitor
 from gatepass.web.pages.text.forms import Fields, Form
 from gatepass.web.pages.text.wording import counted
 
-_DONE = {"changed": "Your password is changed, and all your other sign-ins have ended."}
+_DONE = {"changed": "Password changed. You are signed out everywhere else."}
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

@@ -1,4 +1,4 @@
-"""/account: who one is here, and the name by which others see one."""
+"""/account: the user's own profile and name."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ from gatepass.web.pages.layout.visitor import Visiting, Visitor
 from gatepass.web.pages.text.forms import RESUME, Form
 
 _DONE = {
-    "saved": "Your name is saved.",
-    "email-stays": "The change is cancelled. Your e-mail address stays as it is.",
+    "saved": "Name saved.",
+    "email-stays": "Change cancelled. Your e-mail address stays the same.",
 }
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

@@ -1,7 +1,7 @@
 """/account/two-factor: set up a second factor, make new recovery codes, turn it off.
 
-All of it under one path, for it is the one page that opens for someone who needs a second factor
-and has none yet. Recovery codes are shown as a token's text is: once, and stored by no browser.
+All of it has one path, the only page that opens for a user who must set up a second factor first.
+Recovery codes are shown once, like a token's text, and browsers don't store them.
 """
 
 import base64
@@ -152,8 +152,8 @@ def _page(
 
 
 def _setup(node: Node, visitor: Visitor, sealed: str) -> Setup:
-    """The secret that the form was sent with, so that whoever mistyped a code needn't scan anew; a
-    new one where that can't be read.
+    """The secret of the submitted form, so that a mistyped code doesn't require another scan; a new
+    secret if that one can't be read.
 
     Raises:
         Unavailable: there is no key to seal it with.

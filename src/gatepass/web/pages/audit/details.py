@@ -1,27 +1,34 @@
-"""What an event changed, as a small table in words: times as times, lists as what came and went."""
+"""The fields an event changed, as table rows: times as times, lists as additions and removals."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from gatepass.registry.audit.events import AuditEvent
+from gatepass.registry.audit.sentences import elapsed
 
-#: No table shows more of a list; the file holds all of it.
+#: The longest list a table shows; exports contain all of it.
 MOST_ITEMS = 20
 _NAMES = {
     "accepted_at": "Accepted",
     "authentications_ended": "Sign-ins ended",
     "backup_at": "Backup of",
     "deactivated_at": "Deactivated",
-    "delivered_at": "Delivered",
+    "confirmed": "Confirmed by",
+    "delivered_at": "Mail accepted",
+    "each": "By server",
     "email": "E-mail address",
     "entries": "Networks",
     "expires_at": "Expires",
+    "median_ms": "Median",
+    "slowest_ms": "Slowest",
+    "silent": "Unreachable",
+    "verifiers": "Servers",
     "networks": "IP addresses",
     "restored": "By restoring a backup",
     "role_name": "Role",
     "trial_until": "On trial until",
 }
-# Told by the sentence, or by a name beside it.
+# Shown by the sentence, or by another field.
 _LEFT_OUT = frozenset(("role", "accepted_by"))
 _WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"}
 _ANYTHING = frozenset(("networks", "domains"))
@@ -56,7 +63,7 @@ class Row:
 
 
 def rows(event: AuditEvent) -> list[Row]:
-    """A row for each field that changed, in the order in which the event tells of them."""
+    """A row for each field that changed, in the event's order."""
     before, after = event.before or {}, event.after or {}
     return [
         _row(field, before, after)
@@ -96,6 +103,8 @@ def _shown(field: str, told: bool, value: Any) -> Shown:
         return Shown("Yes" if value else "No")
     if type(value) is int and field.endswith(("_at", "_until")):
         return Shown(at=value)
+    if type(value) is int and field.endswith("_ms"):
+        return Shown(elapsed(value))
     if field in ("kind", "access_tokens"):
         return Shown(_WORDS.get(value, str(value)))
     return Shown(str(value))
@@ -107,7 +116,7 @@ def _list(field: str, entries: list[str], *, empty: bool, kept: int = 0) -> Show
 
 
 def _flat(value: Any) -> Any:
-    """Lists of words out of what holds others: networks with notes, permissions by role."""
+    """*value*, or a list of texts if it is nested: networks with notes, permissions by role."""
     if isinstance(value, dict):
         return [f"{key}: {entry}" for key, entries in value.items() for entry in entries]
     if isinstance(value, list):
@@ -119,4 +128,7 @@ def _entry(entry: Any) -> str:
     if isinstance(entry, dict) and "network" in entry:
         note = entry.get("note")
         return f"{entry['network']} ({note})" if note else str(entry["network"])
+    if isinstance(entry, dict) and "name" in entry:
+        took = entry.get("after_ms")
+        return f"{entry['name']}: {'unreachable' if took is None else elapsed(took)}"
     return str(entry)

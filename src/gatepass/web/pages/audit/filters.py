@@ -1,4 +1,4 @@
-"""What the audit log is narrowed to: as it stands in the address, and as the registry knows it."""
+"""The audit log's filters: as written in the address, and as the registry takes them."""
 
 from dataclasses import dataclass, field, replace
 from typing import Annotated
@@ -20,7 +20,7 @@ PATH = "/audit-log"
 
 @dataclass(frozen=True)
 class Asked:
-    """The words of the address. A kind that isn't known means any."""
+    """The filters as written in the address. An unknown kind means any."""
 
     person: str
     kind: str
@@ -50,25 +50,25 @@ class Asked:
 
     @property
     def narrowed(self) -> bool:
-        """Whether anything is left out."""
+        """Whether any filter is set."""
         return any((self.person, self.kind, self.token, self.subject, self.since, self.until))
 
     @property
     def without_secret(self) -> "Asked":
-        """The same with a whole token text cut to its id: a secret must not stay in an address."""
+        """The same with a full token text cut to its id: addresses must not contain secrets."""
         return replace(self, token=search_terms.token_id(self.token) or self.token)
 
 
 @dataclass
 class Narrowed:
-    """What the words mean.
+    """The resolved filters.
 
     Attributes:
         filters: for the registry.
-        people, tokens: who and which are meant; None where nobody was asked for.
-        subject: the record's name, as the log knows it.
+        people, tokens: the matches; None without that filter.
+        subject: the record's name in the log.
         times: ``since`` and ``until``: in UTC for the fields, and as instants for the script.
-        errors: what is wrong with which field; then nothing is to be shown.
+        errors: a message per invalid field; then no events are shown.
     """
 
     filters: search.Filters
@@ -105,7 +105,7 @@ def asked(
 
 
 def narrow(reading: Reading, actor: Actor, asked: Asked) -> Narrowed:
-    """Look up whom and what the words mean.
+    """Resolve the filters to users, tokens and times.
 
     Raises:
         Forbidden: without ``audit:get``.

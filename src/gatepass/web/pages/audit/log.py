@@ -34,7 +34,7 @@ def show_log(visitor: Visiting, node: OurNode, wanted: Wanted, cursor: str = "")
     now = node.clock.now()
     problem = ""
     with node.database.read(now) as reading:
-        # Asked first: whoever may not read the log learns nothing of what is in it.
+        # Checked first, so that an unauthorised visitor learns nothing about the log.
         visitor.actor.require("audit:get")
         found = narrow(reading, visitor.actor, wanted)
         page: Page[AuditEvent] = Page([], None)
@@ -42,7 +42,7 @@ def show_log(visitor: Visiting, node: OurNode, wanted: Wanted, cursor: str = "")
             try:
                 page = search.list_(reading, visitor.actor, cursor=cursor or None, **found.filters)
             except InvalidInput:
-                problem = "This page of the log can't be found any more."
+                problem = "This page of the log no longer exists."
     return render(
         "audit_log.html",
         422 if problem or found.errors else 200,

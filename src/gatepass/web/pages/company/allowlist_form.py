@@ -129,9 +129,7 @@ class AllowlistForm:
         )
         said = [f"Line {at + 1}: {message}" for at, message in wrong[:_MOST_PROBLEMS]]
         if len(wrong) > _MOST_PROBLEMS:
-            said.append(
-                f"{counted(len(wrong) - _MOST_PROBLEMS, 'more line')} can't be read either."
-            )
+            said.append(f"{counted(len(wrong) - _MOST_PROBLEMS, 'more line')} with errors.")
         return said
 
     def unread(self) -> str:
@@ -139,8 +137,8 @@ class AllowlistForm:
         wrong = sum(1 for name in self.errors if name)
         what = "line" if self.as_text else "address"
         if wrong == 1:
-            return f"One {what} can't be read yet."
-        return f"{wrong} {what}{'s' if self.as_text else 'es'} can't be read yet."
+            return f"1 {what} isn't valid yet."
+        return f"{wrong} {what}{'s' if self.as_text else 'es'} aren't valid yet."
 
     @property
     def _regrouped(self) -> bool:
@@ -186,7 +184,9 @@ class AllowlistForm:
     def _to_rows(self) -> None:
         lines = [line.strip() for line in line_breaks.split(self.text) if line.strip()]
         if len(lines) > MOST_ROWS:
-            self.errors[""] = f"Rows show up to {MOST_ROWS} networks; this list has {len(lines):,}."
+            self.errors[""] = (
+                f"Must be at most {MOST_ROWS} networks to edit as rows, not {len(lines):,}."
+            )
             return
         self.as_text = False
         rows = [_row_of_line(line) for line in lines] or [Row("", "", "")]

@@ -1,4 +1,4 @@
-"""What an allowlist that is being typed would make true: the sentence before its form's end."""
+"""The effect of an allowlist before it is saved: its networks, and who would be locked out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,49 +13,49 @@ from gatepass.web.pages.text.wording import counted
 
 @dataclass(frozen=True)
 class Reach:
-    """From where the account could be reached.
+    """The effect of a list.
 
     Attributes:
-        problem: why that can't be told yet; the rest says nothing then.
-        networks: what would be let in; none is everything.
-        changed: it isn't what counts already.
-        shut_out: whom it would shut out; None where that wasn't asked.
+        problem: why the list can't be read yet; the other attributes are empty then.
+        networks: the networks allowed; () allows any address.
+        changed: whether it differs from the list in effect.
+        impact: the users and tokens that would be locked out; None if that wasn't looked up.
     """
 
     problem: str = ""
     networks: tuple[str, ...] = ()
     changed: bool = False
-    shut_out: ShutOut | None = None
+    impact: ShutOut | None = None
 
     @property
-    def whom(self) -> str:
-        """``2 people and 1 token``; empty for nobody."""
-        if self.shut_out is None:
+    def locked_out(self) -> str:
+        """``2 people and 1 token``; "" for none."""
+        if self.impact is None:
             return ""
-        users, tokens = self.shut_out.user_count, self.shut_out.token_count
+        users, tokens = self.impact.user_count, self.impact.token_count
         people = "1 person" if users == 1 else f"{users:,} people"
         said = [people] * bool(users) + [counted(tokens, "token")] * bool(tokens)
         return " and ".join(said)
 
     @property
     def excludes_you(self) -> bool:
-        """Whether whoever is typing would be shut out."""
-        return self.shut_out is not None and not self.shut_out.includes_you
+        """Whether the visitor would be locked out."""
+        return self.impact is not None and not self.impact.includes_you
 
 
 def reach_of(
     reading: Reading, actor: Actor, company: str, current: Allowlist, typed: Sequence[Entry]
 ) -> Reach:
-    """What the list *typed* would make true where *current* counts.
+    """The effect of saving the list *typed* in place of *current*.
 
     Raises:
-        InvalidInput: for what can't stand.
+        InvalidInput: an entry is invalid.
     """
     found = shut_out.preview(reading, actor, company, typed)
-    # Of the same network twice the first counts, as the registry has it.
+    # The registry keeps the first of two equal networks.
     entries = {entry.network: entry for entry in reversed(typed)}
     return Reach(
         networks=tuple(dict.fromkeys(entry.network for entry in typed)),
         changed=entries != {entry.network: entry for entry in current.entries},
-        shut_out=found,
+        impact=found,
     )

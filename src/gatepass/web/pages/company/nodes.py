@@ -1,4 +1,4 @@
-"""/company/nodes: who decides by the grants, and how far each has come. For operators."""
+"""/company/nodes: nodes and embedded verifiers with their replication status. For operators."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ _MOST_COMPANIES = 50
 
 @router.get(NODES.path)
 def show(visitor: Visiting, node: OurNode, part: str = "") -> Response:
-    """The page; with ``part=table`` only what changes from moment to moment."""
+    """The page; with ``part=table`` only the table, which refreshes itself."""
     now = node.clock.now()
     with node.database.read(now) as reading:
         page = node_status.list_(reading, visitor.actor, limit=LARGEST_PAGE)
@@ -49,10 +49,10 @@ def show(visitor: Visiting, node: OurNode, part: str = "") -> Response:
 
 
 def in_words(known: Sequence[KnownNode]) -> str:
-    """How all of them are, in one sentence; those that are gone are no longer among them."""
+    """The state of all verifiers in one sentence; those that are gone don't count."""
     there = [each for each in known if each.state != "gone"]
     if not there:
-        return "Nobody decides by these grants at the moment."
+        return "No node or embedded verifier is running."
     parts = [
         counted(count, noun)
         for noun, count in (
@@ -65,15 +65,15 @@ def in_words(known: Sequence[KnownNode]) -> str:
         f"{number:,} {words}"
         for words, number in (
             ("behind", sum(each.state == "behind" for each in there)),
-            ("not vouched for", sum(each.state == "stale" for each in there)),
+            ("stale", sum(each.state == "stale" for each in there)),
         )
         if number
     ]
     if troubles:
         return f"{listed(parts)}; {listed(troubles)}."
     if len(there) == 1:
-        return f"{listed(parts)}, deciding by all that has changed."
-    return f"{listed(parts)}, all deciding by all that has changed."
+        return f"{listed(parts)}, up to date."
+    return f"{listed(parts)}, all up to date."
 
 
 def _company_names(reading: Reading, known: Sequence[KnownNode]) -> dict[str, str]:

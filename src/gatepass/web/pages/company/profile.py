@@ -20,11 +20,11 @@ from gatepass.web.pages.text.forms import RESUME, Form
 
 _DONE = {
     "saved": "Saved.",
-    "required": "Everyone who signs in needs a second factor now.",
-    "lifted": "A second factor is up to each person now.",
+    "required": "Second factor required for everyone.",
+    "lifted": "Second factor no longer required.",
 }
 _NOT_DONE = {
-    "changed": "Someone changed the company meanwhile, so nothing was saved. It is now as below.",
+    "changed": "Not saved: someone else changed the company. The current settings are below.",
 }
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

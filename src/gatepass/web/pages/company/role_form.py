@@ -21,7 +21,7 @@ from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
 from gatepass.web.pages.text.forms import Fields, Form
-from gatepass.web.pages.text.wording import may
+from gatepass.web.pages.text.wording import can
 from gatepass.web.pages.widgets.permission_groups import offered, without_covered
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -60,7 +60,7 @@ class RoleForm:
         for name, message in error.errors:
             root = name.partition(".")[0]
             if root == "permissions" and not self.permissions:
-                message = "Choose at least one permission."
+                message = "Must have at least one permission."
             self.errors.setdefault(root if root in ("name", "permissions") else "", message)
 
 
@@ -198,20 +198,20 @@ def _page(
 
 
 def _sentence(node: Node, visitor: Visitor, form: RoleForm, role: Role | None) -> str:
-    """What will be true once the form is saved."""
+    """The summary beside the form."""
     if not form.permissions:
         return "Choose at least one permission."
-    sentence = f"People with this role may {may(form.permissions)}."
+    sentence = f"People with this role can {can(form.permissions)}."
     if role is None:
-        return sentence + " Nobody has it until you give it to them."
+        return sentence + " Assign it to users after you create it."
     with node.database.read(node.clock.now()) as reading:
         people = roles.people(reading, visitor.actor).get(role.id, 0)
     if not people:
-        return sentence + " Nobody has it at the moment."
+        return sentence + " No one has it yet."
     has = "person has" if people == 1 else "people have"
     return (
-        f"{sentence} {people:,} {has} it: it counts from their next request on, and their access "
-        "tokens may do no more than that."
+        f"{sentence} {people:,} {has} it. The change applies from their next request, and limits "
+        "their access tokens too."
     )
 
 
@@ -226,7 +226,7 @@ def _editable(node: Node, visitor: Visitor, id: str) -> Role:
     with node.database.read(node.clock.now()) as reading:
         role = roles.find(reading, visitor.actor, id, node.catalogue)
     if role.built_in:
-        raise Conflict(f"{role.name} is built in: it stays as it is.", reason="built_in_role")
+        raise Conflict(f"{role.name} is built in and can't be changed.", reason="built_in_role")
     visitor.actor.require_held(roles.permits(role, node.catalogue))
     return role
 

@@ -20,9 +20,9 @@ from gatepass.web.pages.text.forms import Form
 
 _HISTORY = 20
 _DONE = {
-    "created": "The role is there. Give it to people under Users.",
-    "saved": "Saved. It counts from the next request of everyone who has it.",
-    "deleted": "The role is deleted.",
+    "created": "Role created. Assign it under Users.",
+    "saved": "Saved. The change applies from the next request of everyone with this role.",
+    "deleted": "Role deleted.",
 }
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -116,7 +116,7 @@ def _ask(
         role = roles.find(reading, visitor.actor, id, node.catalogue)
         people = roles.people(reading, visitor.actor).get(role.id, 0)
     if role.built_in:
-        raise Conflict(f"{role.name} is built in: it stays as it is.", reason="built_in_role")
+        raise Conflict(f"{role.name} is built in and can't be changed.", reason="built_in_role")
     return render(
         "company/role_delete.html",
         status,

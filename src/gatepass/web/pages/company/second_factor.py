@@ -62,7 +62,7 @@ def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
                     change, visitor.actor, done == "required", if_match=[fields.one("etag")]
                 )
         except Conflict as error:
-            # Whoever came second is shown how it is now, and can press again.
+            # Show the current state to the second of two administrators, who can try again.
             if error.reason != "changed_meanwhile":
                 raise
             done = "changed"

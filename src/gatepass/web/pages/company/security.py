@@ -26,8 +26,8 @@ PATH = navigation.SECURITY.path
 _ACTIONS = ("allowlist.changed", "allowlist.lifted", "allowlist.trial_started")
 _MOST_DIFFERENCES = 20
 _DONE = {
-    "saved": "Saved. It counts from now on.",
-    "lifted": "Lifted. The account can be reached from anywhere.",
+    "saved": "Saved. The list is in effect.",
+    "lifted": "List removed. The account can be reached from any address.",
 }
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -140,7 +140,7 @@ def _differences(current: Allowlist, typed: list[Entry]) -> list[Difference]:
     saved, yours = set(current.entries), set(typed)
     saved_only = [entry for entry in current.entries if entry not in yours]
     typed_only = [entry for entry in typed if entry not in saved]
-    found = [Difference("In this version only", _listed(saved_only), _listed(typed_only))]
+    found = [Difference("Only in this version", _listed(saved_only), _listed(typed_only))]
     if current.trial_until is not None:
         found.append(Difference("On trial", "Yes", "No"))
     return found

@@ -1,7 +1,7 @@
-"""What went wrong, as a page: what was asked, which rule refused it, what would allow it.
+"""Error pages: what was refused, which rule refused it, what the visitor can do.
 
-Every page's route catches its own errors here (``PageRoute``), so that a person never meets a
-problem document; ``/v1`` and the rest of the application have ``web.problems``.
+Every page's route catches its own errors here (``PageRoute``), so that a browser never shows a
+problem document; ``/v1`` and the rest of the application use ``web.problems``.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
@@ -34,7 +34,7 @@ from gatepass.web.pages.layout.visitor import Visitor, address_text, presented, 
 from gatepass.web.pages.text.forms import read_form
 from gatepass.web.problems import Problem, problem_of_decision, problem_of_error, problem_of_status
 
-#: Reasons that mean "nobody is signed in (any more)": a sign-in would help.
+#: Reasons that mean that the visitor has to sign in.
 _SIGNED_OUT = frozenset(
     ("token_missing", "token_invalid", "token_deactivated", "token_expired", "account_deactivated")
 )
@@ -43,12 +43,12 @@ _HOME = ("Access Tokens", "/access-tokens")
 
 @dataclass(frozen=True)
 class Explained:
-    """An error page's words.
+    """The texts of an error page.
 
     Attributes:
-        what: what was asked, or happened.
-        rule: which rule refused it; remedy: what would allow it, and whom to ask.
-        ways: (name, path) of where to go from here.
+        what: what was refused or failed.
+        rule: which rule refused it; remedy: what would allow it, and who to ask.
+        ways: (name, path) of the links to offer.
     """
 
     status: int
@@ -61,8 +61,8 @@ class Explained:
 
 
 class PageRoute(APIRoute):
-    """A route whose errors are pages, which no other site can post to, and which does nothing for
-    ``do=resume`` (see ``resuming``)."""
+    """A route whose errors are pages. No other site can post to it, and ``do=resume`` changes
+    nothing (see ``resuming``)."""
 
     #: Whether a form must come from one of our own pages.
     own_forms_only = True
@@ -97,16 +97,16 @@ def _require_own_form(request: Request) -> None:
         fault = Fault.form_from_elsewhere if refused else Fault.opened_elsewhere
         request.app.state.misconfigurations.note(fault, elsewhere.origin, elsewhere.expected)
     if refused:
-        raise Forbidden("This came from another site.", reason="cross_site")
+        raise Forbidden("This request came from another site.", reason="cross_site")
 
 
 def error_page(
     request: Request, error: Exception, typed: Sequence[tuple[str, str]] = ()
 ) -> Response:
-    """The page for *error*; for someone who isn't signed in, the way to the sign-in form.
+    """The page for *error*, or the sign-in form if the visitor has to sign in.
 
     Args:
-        typed: the fields of the form that was sent, to be shown again after signing in.
+        typed: the fields of the submitted form, to be shown again after signing in.
     """
     problem = _problem(error)
     if problem.reason in _SIGNED_OUT and problem.status in (401, 403):
@@ -127,7 +127,7 @@ def error_page(
 
 
 def _look_at_sender(request: Request) -> None:
-    """See whether it is someone we know, whose form may be a large one, before it is read."""
+    """Authenticate the sender before reading a form larger than strangers may send."""
     if int(request.headers.get("content-length", STRANGERS_BODY_BYTES + 1)) > STRANGERS_BODY_BYTES:
         with suppress(Unavailable):
             admit(request, presented(request))
@@ -139,7 +139,7 @@ async def _typed(request: Request) -> list[tuple[str, str]]:
     try:
         fields = await read_form(request)
     except Exception:
-        # It is what went wrong, or the connection is gone: there is nothing to keep.
+        # Reading the form is what failed, or the connection is gone: there is nothing to keep.
         return []
     return fields.pairs
 
@@ -150,7 +150,7 @@ def _problem(error: Exception) -> Problem:
     if isinstance(error, GatepassError):
         return problem_of_error(error)
     if isinstance(error, RequestValidationError):
-        # An address that none of our pages has.
+        # No page has this address.
         return problem_of_status(404)
     if isinstance(error, HTTPException):
         return problem_of_status(error.status_code, tuple((error.headers or {}).items()))
@@ -163,20 +163,20 @@ def _sign_in_first(request: Request, typed: Sequence[tuple[str, str]]) -> Respon
         path = quote(path_of(request), safe="/")
         return see_other(f"/sign-in?next={path}")
     kept = typed_into(request, typed)
-    what = "What you typed is there again once you have signed in."
+    what = "Sign in to continue: your input is kept."
     if kept is None:
-        what = "Sign in to begin anew."
+        what = "Sign in and start again."
     return sign_in_form(
         node_of(request),
         path_that_opens(request) if kept is None else path_of(request),
         401,
-        notice=f"You were signed out before this was saved, and nothing was changed. {what}",
+        notice=f"Not saved: your sign-in had ended. {what}",
         kept=kept,
     )
 
 
 def _visitor(request: Request) -> Visitor | None:
-    """Whoever looks, if that can be told while things go wrong."""
+    """The visitor; None if an error keeps us from identifying them."""
     try:
         return visiting(request)
     except (Refused, GatepassError):
@@ -186,38 +186,38 @@ def _visitor(request: Request) -> Visitor | None:
 def _explained(request: Request, problem: Problem, visitor: Visitor | None) -> Explained:
     status, reason = problem.status, problem.reason
     if reason in ("company_address_not_allowed", "address_not_allowed"):
-        return _shut_out(problem, address_text(request))
+        return _address_refused(problem, address_text(request))
     if reason == "permission_missing":
         return _not_permitted(problem, visitor)
     if reason == "signed_in_user_required":
         return Explained(
             status,
             reason,
-            "This needs a person",
-            "You asked for it with an access token.",
-            "A token that leaked must not be able to make others, or to widen what it may do.",
-            "Sign in with your e-mail address and password, and do it there.",
+            "Sign in to do this",
+            "You sent this request with an access token.",
+            "Access tokens can't make changes here, so a leaked one can't gain more access.",
+            "Sign in with your e-mail address and password.",
             (("Sign in", "/sign-in"),),
         )
     if reason == "operator_required":
         return Explained(
             status,
             reason,
-            "For operators",
+            "Operators only",
             problem.detail,
-            "Operators look after the whole installation; no role of a company includes that.",
-            "Whoever runs this Gatepass names operators on the server, with the command line.",
+            "Operators manage the whole installation. No role includes that.",
+            "Ask the people who run this Gatepass server to make you an operator.",
         )
     if reason == "cross_site":
         elsewhere = opened_elsewhere(request, node_of(request).settings.public_url)
         return _from_elsewhere(problem, elsewhere)
-    title, what = _WORDS.get(status, ("That didn't work", problem.detail))
+    title, what = _WORDS.get(status, ("Something went wrong", problem.detail))
     if status in (403, 409, 429, 503) and problem.detail:
         what = problem.detail
     ways = (_HOME,) if visitor else (("Sign in", "/sign-in"),)
     remedy = _REMEDIES.get(status, "")
     if reason == "outcome_unknown":
-        remedy = "Don't reload this page, which would send the form again. Open the page it was on."
+        remedy = "Don't reload this page, which would submit the form again. Check what was saved."
     return Explained(status, reason, title, what, remedy=remedy, ways=ways)
 
 
@@ -228,8 +228,8 @@ def _operators_email(problem: Problem) -> Explained:
         "An operator's e-mail address",
         problem.detail,
         "Password resets go to the e-mail address, so changing it could take over the account.",
-        "They can change it themselves in My account. If they can't sign in, an administrator of "
-        "the server can change it with “gatepass user email”.",
+        "They can change it in My account. If they can't sign in, the people who run this server "
+        "can change it with “gatepass user email”.",
     )
 
 
@@ -240,49 +240,48 @@ def _from_elsewhere(problem: Problem, elsewhere: Elsewhere | None) -> Explained:
             status,
             reason,
             "Opened at another address",
-            f"This dashboard was opened at {elsewhere.origin}, and its address is "
+            f"You opened this dashboard at {elsewhere.origin}, but its address is "
             f"{elsewhere.expected}. Nothing was changed.",
-            "Changes count only when they are sent from a page at its own address.",
-            f"Open {elsewhere.expected} and do it there. If {elsewhere.origin} is right, whoever "
-            "runs this Gatepass must set GATEPASS_PUBLIC_URL to it.",
+            "Changes are accepted only from a page at the dashboard's own address.",
+            f"Open {elsewhere.expected} and try again. If {elsewhere.origin} is right, ask the "
+            "people who run this server to set GATEPASS_PUBLIC_URL to it.",
             (("Open the dashboard", "/"),),
         )
-    remedy = "Open the dashboard and do it there."
+    remedy = "Open the dashboard and try again."
     if elsewhere is not None:
-        # Which address it came from is not told: it may be a trap's.
+        # Don't show the address it came from: it may be an attacker's.
         remedy += (
             " If you were using the dashboard, you opened it at an address that Gatepass isn't "
-            "configured for. Ask its administrator to set GATEPASS_PUBLIC_URL; the log names both "
-            "addresses."
+            "configured for. Ask the people who run this server to set GATEPASS_PUBLIC_URL; its "
+            "log names both addresses."
         )
     return Explained(
         status,
         reason,
-        "This came from another site",
-        "A page that isn't part of this Gatepass asked for a change in your name. Nothing was "
-        "changed.",
-        "Changes count only when they are sent from the dashboard itself.",
+        "Request from another site",
+        "A page outside this dashboard tried to make a change in your name. Nothing was changed.",
+        "Changes are accepted only from the dashboard itself.",
         remedy,
         (("Open the dashboard", "/"),),
     )
 
 
-def _shut_out(problem: Problem, address: str | None) -> Explained:
+def _address_refused(problem: Problem, address: str | None) -> Explained:
     if address is None:
-        rule = "What your network says about where you are can't be read, so it counts as nowhere."
-        remedy = "Whoever runs the proxy in front of Gatepass can correct its X-Forwarded-For."
+        rule = "Your IP address couldn't be determined, so it matches no listed network."
+        remedy = "Ask the people who run this server to correct the proxy's X-Forwarded-For header."
     else:
-        rule = f"Your company admits listed IP addresses only, and {address} is not among them."
+        rule = f"Your company allows only listed IP addresses, and {address} isn't one of them."
         remedy = (
-            "Come from an address that is listed, or ask an administrator of your company to list "
-            "this one. If nobody can get in any more, whoever runs this Gatepass can lift the "
-            "list on the server with “gatepass allowlist clear”."
+            "Use a listed address, or ask an administrator of your company to add this one. If no "
+            "one can get in, the people who run this server can remove the list with “gatepass "
+            "allowlist clear”."
         )
     return Explained(
         problem.status,
         problem.reason,
-        "Not from here",
-        "Your sign-in is good, but this account can't be reached from where you are.",
+        "Address not allowed",
+        "You are signed in, but this account can't be reached from your address.",
         rule,
         remedy,
         (("Try again", "/"),),
@@ -290,7 +289,7 @@ def _shut_out(problem: Problem, address: str | None) -> Explained:
 
 
 def _not_permitted(problem: Problem, visitor: Visitor | None) -> Explained:
-    needed = problem.scope or "a permission you don't hold"
+    needed = problem.scope or "a permission you don't have"
     if visitor is None:
         return Explained(problem.status, problem.reason, "Not permitted", problem.detail)
     return Explained(
@@ -298,8 +297,8 @@ def _not_permitted(problem: Problem, visitor: Visitor | None) -> Explained:
         problem.reason,
         "Your role doesn't allow this",
         problem.detail,
-        f"It needs {needed}, and your role, {isolated(visitor.role_name)}, doesn't hold that.",
-        f"An administrator of {isolated(visitor.company_name)} can give you a role that does.",
+        f"It requires {needed}, which your role, {isolated(visitor.role_name)}, doesn't include.",
+        f"Ask an administrator of {isolated(visitor.company_name)} for a role that does.",
     )
 
 
@@ -308,30 +307,30 @@ def _now(request: Request) -> int:
 
 
 _WORDS = {
-    400: ("That request can't be read", "What your browser sent is not a form of ours."),
+    400: ("Bad request", "The form couldn't be read."),
     403: ("Not allowed", ""),
     404: (
-        "There is nothing here",
-        "It doesn't exist, or belongs to another company: from outside the two look the same.",
+        "Page not found",
+        "It doesn't exist, or it belongs to another company.",
     ),
-    405: ("Not this way", "This address can't be used like that."),
-    409: ("That can't be done now", ""),
-    410: ("This link is broken", "It was used already, has been replaced, or is too old."),
-    408: ("That took too long", "What your browser sent didn't arrive within 15 seconds."),
+    405: ("Method not allowed", "This address doesn't support that request."),
+    409: ("Not possible now", ""),
+    410: ("This link is broken", "It was already used, was replaced, or has expired."),
+    408: ("Request timed out", "Your request didn't arrive within 15 seconds."),
     413: (
-        "That is too much",
-        "A form must be at most 1 MiB large, and 16 KiB while you are signed out.",
+        "Form too large",
+        "A form must be at most 1 MiB, or 16 KiB while you are signed out.",
     ),
-    415: ("That request can't be read", "What your browser sent is not a form of ours."),
-    422: ("That can't be accepted", "What was sent can't be accepted as it stands."),
-    429: ("Too many attempts", "Wait a little, then try again."),
+    415: ("Bad request", "The form couldn't be read."),
+    422: ("Invalid input", "The form has invalid fields."),
+    429: ("Too many attempts", "Wait a moment, then try again."),
     500: (
         "Something went wrong on our side",
-        "It has been logged. What you did may not have been done: look before you repeat it.",
+        "The error was logged. Your change may not have been saved: check before you repeat it.",
     ),
-    503: ("Not right now", "This can't be answered at the moment."),
+    503: ("Temporarily unavailable", "The server can't answer right now."),
 }
 _REMEDIES = {
-    503: "Usually seconds are enough. Load the page again; nothing was half done.",
-    500: "If it happens again, tell whoever runs this Gatepass when it was.",
+    503: "Wait a few seconds, then reload the page. No change was partly saved.",
+    500: "If it happens again, report the time to the people who run this server.",
 }

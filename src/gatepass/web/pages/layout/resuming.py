@@ -1,14 +1,14 @@
-"""Going on with a form whose sign-in ended while it was being filled in.
+"""Resuming a form whose sign-in ended while it was being filled in.
 
-Whoever sends a form too late is shown the sign-in form, which carries what was typed along. Once
-they have signed in, a page posts it back to where it was going, with ``do=resume``: the form is
-shown again as it was typed, and nothing is done until the person presses its own button.
+A form submitted too late is answered with the sign-in form, which carries the input in hidden
+fields. After signing in, a page posts the input back with ``do=resume``: the form is shown again
+with the input, and nothing is changed until the user presses its own button.
 
-* A form that can be shown again as typed says so with ``@resumable``. Of any other, that page opens
-  as it would by a link, without what was typed: ``do=resume`` never reaches what would act on it.
+* Endpoints that can show their form again are marked ``@resumable``. For any other, its page opens
+  as by a link, without the input: ``do=resume`` never reaches an endpoint that would act on it.
 * Passwords, codes and other secrets are never carried along (``is_secret``).
-* What was typed is shown to whom it came from alone. That is told by the login token, which still
-  says whose it was after it has ended.
+* The input is shown only to the user who typed it, identified by the login token, which names its
+  user even after it has ended.
 """
 
 import re

@@ -69,5 +69,5 @@ def static_file(version: str, name: str) -> Response:
 
 @router.get("/favicon.ico")
 def favicon() -> Response:
-    """For whoever asks without reading the page's ``<link rel="icon">``."""
+    """For clients that ignore the page's ``<link rel="icon">``."""
     return RedirectResponse(static("mark.svg"), 308)

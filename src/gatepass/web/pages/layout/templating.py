@@ -16,7 +16,7 @@ from gatepass.web.pages.text.times import moment
 from gatepass.web.pages.widgets.network_diagram import picture
 from gatepass.web.pages.widgets.network_rows import joined
 from gatepass.web.pages.widgets.sparkline import sparkline
-from gatepass.web.pages.widgets.sync_status import receipt_row, vouching_bar
+from gatepass.web.pages.widgets.sync_status import lease_bar, receipt_row
 from gatepass.web.times import format_time
 
 # What a page has unless it says otherwise.
@@ -40,7 +40,7 @@ def render(name: str, status: int = 200, *, visitor: Any, now: int, **context: A
 
 
 def _with_bits(address: str, bits: str) -> str:
-    """What two fields of a row say together; nothing that can be read where both have bits."""
+    """The network in a row's two fields; "" if both contain bits."""
     try:
         return joined(address, bits)
     except InvalidNetwork:
@@ -56,13 +56,15 @@ def _environment_of_pages() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update(FILTERS)
+    environment.filters.update(FILTERS, sentence_case=wording.sentence_case)
     environment.globals.update(
-        may=wording.may,
+        can=wording.can,
+        role_can=wording.role_can,
         where=wording.where,
         counted=wording.counted,
         elapsed=elapsed,
         some=wording.some,
+        lease_bar=lease_bar,
         moment=moment,
         picture=picture,
         places=navigation,
@@ -72,7 +74,6 @@ def _environment_of_pages() -> Environment:
         static=static,
         to_type=to_type,
         told=told,
-        vouching_bar=vouching_bar,
         address_with_bits=_with_bits,
     )
     return environment

@@ -45,9 +45,7 @@ def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respo
         and not is_typed(typed, user.name, user.id)
     ):
         what = "name" if to_type(user.name, user.id) != user.id else "id"
-        problem = (
-            f"That is not their {what}." if typed else f"Their tokens are in use: type the {what}."
-        )
+        problem = f"Must be the {what} shown above." if typed else f"Type the {what} to confirm."
         return _ask(visitor, node, id, tokens, problem)
     with node.database.write(now) as change:
         user_changes.deactivate(

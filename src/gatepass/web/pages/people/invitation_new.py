@@ -6,10 +6,8 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
-from gatepass.core.permissions import EVERYTHING
 from gatepass.node.node import Node
 from gatepass.registry.directory import roles
-from gatepass.registry.directory.roles import Role
 from gatepass.registry.membership import invitations
 from gatepass.web.caller import OurNode
 from gatepass.web.pages.layout.after_change import see_other
@@ -19,7 +17,7 @@ from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
 from gatepass.web.pages.people.invitations import BACK
 from gatepass.web.pages.text.forms import RESUME, Form
-from gatepass.web.pages.text.wording import duration, may
+from gatepass.web.pages.text.wording import duration
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -37,7 +35,7 @@ def show_form(visitor: Visiting, node: OurNode) -> Response:
 @router.post(_PATH)
 @resumable
 def send_form(visitor: Visiting, node: OurNode, fields: Form) -> Response:
-    """Invite them; or say what is wrong, and keep what was typed."""
+    """Send the invitation, or show the form again with its errors."""
     email, role = fields.one("email").strip(), fields.one("role")
     if fields.one("do") == RESUME:
         visitor.actor.require_signed_in()
@@ -59,17 +57,10 @@ def send_form(visitor: Visiting, node: OurNode, fields: Form) -> Response:
     except Forbidden as error:
         if error.permission in (None, "users:manage"):
             raise
-        problem = f"This role grants {error.permission}, which you don't hold yourself."
+        problem = f"This role includes {error.permission}, which you don't have."
         return _page(node, visitor, email, role, 403, {"role": problem})
     node.mailing.wake()
     return see_other(f"{BACK}?done=invited", confirmed=change.confirmed)
-
-
-def grants(role: Role) -> str:
-    """What a role is for, in a few words."""
-    if EVERYTHING in role.permissions:
-        return "May do everything in this company"
-    return f"May {may(role.permissions)}" if role.permissions else "May do nothing"
 
 
 def _page(
@@ -91,7 +82,7 @@ def _page(
         now=now,
         email=email,
         role=role,
-        offered=[(one, grants(one)) for one in offered],
+        offered=offered,
         withheld=[one.name for one in all_roles.values() if one not in offered],
         problems=problems,
         lifetime=duration(node.settings.invitation_lifetime),

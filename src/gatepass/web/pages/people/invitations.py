@@ -122,7 +122,7 @@ def ask_to_deactivate(visitor: Visiting, node: OurNode, id: str) -> Response:
     with node.database.read(now) as reading:
         invitation = invitations.get(reading, visitor.actor, id)
     if invitation.status == "accepted":
-        raise Conflict("This invitation is accepted already.", reason="invitation_ended")
+        raise Conflict("This invitation was already accepted.", reason="invitation_ended")
     return render(
         "company/invitation_deactivate.html", visitor=visitor, now=now, invitation=invitation
     )

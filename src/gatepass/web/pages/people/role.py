@@ -1,4 +1,4 @@
-"""/company/users/{id}/role: another role, and what its bearer may do then."""
+"""/company/users/{id}/role: change a user's role."""
 
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
@@ -21,7 +21,7 @@ from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting, Visitor
 from gatepass.web.pages.text.forms import Form
-from gatepass.web.pages.text.wording import counted, may
+from gatepass.web.pages.text.wording import counted, role_can
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -35,7 +35,7 @@ def show_form(visitor: Visiting, node: OurNode, id: str) -> Response:
 @router.post("/company/users/{id}/role")
 @resumable
 def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
-    """Give the user the role that was chosen, or show what would be true then."""
+    """Save the chosen role, or show what it would change."""
     user = _user(node, visitor, id)
     role, etag = fields.one("role"), fields.one("etag")
     pressed = fields.one("do")
@@ -52,7 +52,7 @@ def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Respon
         with node.database.write(node.clock.now()) as change:
             user_changes.change_role(change, visitor.actor, id, role=role, if_match=[etag])
     except InvalidInput:
-        problem = "Choose a role." if not role else "There is no such role any more."
+        problem = "Choose a role." if not role else "This role no longer exists. Choose another."
         return _page(node, visitor, user, role, etag, problem, 422)
     except Forbidden as error:
         if error.permission is None:
@@ -113,17 +113,17 @@ def _page(
 
 
 def _sentence(node: Node, visitor: Visitor, user: User, role: str) -> str:
-    """What will be true once *role* is saved."""
+    """The summary of saving *role*."""
     chosen = _roles(node, visitor).get(role)
     if chosen is None:
         return "Choose a role."
     if role == user.role:
-        return f"{marked(user.name)} stays {marked(chosen.name)}: nothing changes."
+        return f"{marked(user.name)} already has the role {marked(chosen.name)}."
     with node.database.read(node.clock.now()) as reading:
         tokens = left(reading, visitor.actor, user.id, limit=0).count
-    sentence = f"From their next request on, {marked(user.name)} may {may(chosen.permissions)}."
+    sentence = f"From their next request, {marked(user.name)} can {role_can(chosen)}."
     if tokens:
-        sentence += f" Their {counted(tokens, 'access token')} may do no more than that, either."
+        sentence += f" This also limits their {counted(tokens, 'access token')}."
     return sentence
 
 
@@ -146,7 +146,7 @@ def _user(node: Node, visitor: Visitor, user_id: str) -> User:
         user_changes.require_changeable(reading, visitor.actor, user)
     if user.status != "active":
         raise Conflict(
-            f"{isolated(user.name)} is deactivated: their role stays as it is.",
+            f"{isolated(user.name)} is deactivated, so their role can't be changed.",
             reason="user_deactivated",
         )
     return user

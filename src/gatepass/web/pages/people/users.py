@@ -25,11 +25,11 @@ PATH = USERS.path
 #: The newest of them stand under the people; all of them have a page of their own.
 _INVITATIONS = 10
 _DONE = {
-    "role": "The role is changed. It counts from their next request on.",
-    "second-factor": "The second factor is turned off, and all their sign-ins have ended.",
-    "email": "The address changes when the link to the new one is used.",
-    "email-stays": "The change is cancelled. The e-mail address stays as it is.",
-    "deactivated": "The account is deactivated. Everything of it is refused from now on.",
+    "role": "Role changed. It applies from their next request.",
+    "second-factor": "Second factor turned off, and all their sign-ins ended.",
+    "email": "The address changes when the link in the mail to the new address is used.",
+    "email-stays": "Change cancelled. The e-mail address stays the same.",
+    "deactivated": "Account deactivated. Its sign-ins and access tokens are refused from now on.",
 }
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -81,7 +81,7 @@ def show_list(
             )
         except InvalidInput:
             page = Page([], None, 0)
-            problem = "This page of the list can't be found any more." if cursor else ""
+            problem = "This page of the list no longer exists." if cursor else ""
     return render(
         "company/users.html",
         422 if problem else 200,

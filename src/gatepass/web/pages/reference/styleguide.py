@@ -1,10 +1,10 @@
-"""/styleguide: every component in every state, with made-up data. Only the demo mounts it."""
+"""/styleguide: every component in every state, with sample data. Only the demo mounts it."""
 
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from gatepass.core.catalogue import CataloguePermission
@@ -46,7 +46,7 @@ _GRACE = Person("usr_grace", "Grace Hopper")
 
 
 @router.get("/styleguide")
-def show_styleguide(request: Request, node: OurNode) -> Response:
+def show_styleguide(node: OurNode) -> Response:
     """The page."""
     now = node.clock.now()
     tokens = _tokens(now)
@@ -63,7 +63,7 @@ def show_styleguide(request: Request, node: OurNode) -> Response:
         summary=Summary(
             "", ("charges:create", "charges:get"), ("203.0.113.0/24",), (), now + 30 * DAY
         ),
-        unfinished=Summary("Give it a label and choose at least one permission."),
+        unfinished=Summary("Enter a label and choose at least one permission."),
         snippets=[
             Snippet("curl", "curl http://127.0.0.1:8787/v1/me"),
             Snippet("Python", "import urllib.request"),
@@ -74,15 +74,16 @@ def show_styleguide(request: Request, node: OurNode) -> Response:
             403,
             "permission_missing",
             "Your role doesn't allow this",
-            "This needs the permission access-tokens:create.",
-            "It needs access-tokens:create, and your role, Reporting, doesn't hold that.",
-            "An administrator of Acme Payments can give you a role that does.",
+            "This requires the permission access-tokens:create.",
+            "It requires access-tokens:create, which your role, Reporting, doesn't include.",
+            "Ask an administrator of Acme Payments for a role that does.",
         ),
         allowlist=_allowlist(),
         reaches=_reaches(now),
         nodes=sample_nodes(now),
         company_names={"com_sample": "Acme Payments"},
         receipts=sample_receipts(now),
+        staleness=node.settings.max_staleness,
         history=[
             SimpleNamespace(words="Ada Lovelace changed the label of Settlement", at=now - DAY),
             SimpleNamespace(words="Ada Lovelace created Settlement", at=now - 9 * DAY),
@@ -172,7 +173,7 @@ def _reaches(now: int) -> list[Reach]:
     token = Caller("gpat_7HqXw2Lk90aZbYcT", "Nightly settlement", "198.51.100.23", now - DAY)
     networks = ("203.0.113.0/24", "2001:db8::/32")
     return [
-        Reach("One address can't be read yet."),
+        Reach("1 address isn't valid yet."),
         Reach("", networks, True, ShutOut([], 0, [], 0, True)),
         Reach("", networks[1:], True, ShutOut([ada], 2, [token], 1, False)),
         Reach("", (), True, ShutOut([], 0, [], 0, True)),
@@ -205,8 +206,8 @@ def _form() -> TokenForm:
         networks=[("203.0.113.77", "24"), ("2001:db8:40::", "48"), ("300.1.2.3", "")],
         domains=["shop.example.com", "https://shop.example.com/"],
         errors={
-            "label": "From 1 to 100 characters.",
-            "networks.2": "This is not an IP address. Write it like 203.0.113.0 or 2001:db8::.",
-            "domains.1": "Leave out https:// and the path: shop.example.com is enough.",
+            "label": "Must have 1 to 100 characters.",
+            "networks.2": "Must be an IP address such as 203.0.113.0 or 2001:db8::.",
+            "domains.1": "Must have no https:// and no path, like shop.example.com.",
         },
     )

@@ -1,4 +1,4 @@
-"""Made-up nodes and receipts in every state, for the style guide."""
+"""Sample nodes and receipts in every state, for the style guide."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def sample_nodes(now: int) -> list[KnownNode]:
 
 
 def sample_receipts(now: int) -> list[Receipt]:
-    """Filling, complete, with one that is silent, of many, on one machine, and of nobody."""
+    """Receipts that are pending, complete, unreachable in part, large, local and empty."""
     done = tuple(
         Confirmation(
             id=f"node_{number}",

@@ -35,7 +35,7 @@ def accepted(request: Request, node: OurNode) -> Response:
         now=node.clock.now(),
         unconfirmed=is_unconfirmed(request),
         title="Your account is ready",
-        what="Sign in with your e-mail address and the password you have just chosen.",
+        what="Sign in with your e-mail address and new password.",
         here=signed_in_here(request),
     )
 

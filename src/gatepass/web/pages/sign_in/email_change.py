@@ -31,7 +31,7 @@ def changed(request: Request, node: OurNode) -> Response:
         now=node.clock.now(),
         unconfirmed=is_unconfirmed(request),
         title="Your e-mail address has changed",
-        what="From now on you sign in with the new one, and your password as before.",
+        what="Sign in with your new address and your existing password.",
         here=None,
     )
 

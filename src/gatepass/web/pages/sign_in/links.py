@@ -1,4 +1,4 @@
-"""What the pages behind links in mail have in common."""
+"""What the pages behind mailed links share."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,10 +14,10 @@ from gatepass.web.pages.layout.visitor import address_text, visiting
 
 
 class LinkRoute(PageRoute):
-    """A route whose address is a secret: it tells nobody where the visitor comes from.
+    """A route whose address is a secret; its pages send ``Referrer-Policy: no-referrer``.
 
-    A browser that tells nobody doesn't tell us either that a form is one of ours. None needs to be:
-    whoever has the address has all there is to have, and no cookie counts here.
+    Browsers then send ``Origin: null`` with its forms, so their origin can't be checked. It needn't
+    be: the address is the credential here, and cookies are ignored.
     """
 
     own_forms_only = False
@@ -35,22 +35,22 @@ class LinkRoute(PageRoute):
 
 
 def broken_page(request: Request, error: BrokenLink) -> HTMLResponse:
-    """The page of a link that opens nothing, and whom to ask."""
+    """The page of a broken link, with who to ask for a new one."""
     now = node_of(request).clock.now()
     return render("links/broken.html", 410, visitor=None, now=now, error=error)
 
 
 def shut_out_page(request: Request, error: Forbidden) -> HTMLResponse:
-    """The page of a good link that is followed from where the account can't be reached."""
+    """The page of a valid link opened from an address that isn't allowed."""
     explained = Explained(
         403,
         error.reason,
-        "Not from here",
-        "The link is good, and stays so, but the account can't be reached from where you are.",
-        f"The company admits listed IP addresses only, and {address_text(request)} is not among "
+        "Address not allowed",
+        "Your link is valid and keeps working, but it can't be used from your address.",
+        f"The company allows only listed IP addresses, and {address_text(request)} isn't one of "
         "them.",
-        "Open the link from an address that is listed, such as your office's, or ask the company "
-        "to list this one.",
+        "Open the link from a listed address, such as your office's, or ask the company to add "
+        "this one.",
         (),
     )
     now = node_of(request).clock.now()
@@ -58,7 +58,7 @@ def shut_out_page(request: Request, error: Forbidden) -> HTMLResponse:
 
 
 def signed_in_here(request: Request) -> str | None:
-    """The name of whoever is signed in at this browser; None if nobody is."""
+    """The name of the user signed in on this browser; None if there is none."""
     try:
         return visiting(request).name
     except (Refused, GatepassError):

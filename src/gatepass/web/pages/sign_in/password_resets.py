@@ -1,5 +1,5 @@
-"""/password-resets: a forgotten password. Whoever asks learns nothing about accounts, from the
-answer or from how long this one and the next take: see ``reset_requests``."""
+"""/password-resets: a forgotten password. Neither the response nor its timing, or that of the next,
+reveals whether an account exists: see ``reset_requests``."""
 
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
@@ -51,7 +51,7 @@ def done(request: Request, node: OurNode) -> Response:
         now=node.clock.now(),
         unconfirmed=is_unconfirmed(request),
         title="Your new password is set",
-        what="Every sign-in there was has ended. Sign in with your new password.",
+        what="You are signed out everywhere. Sign in with your new password.",
         here=signed_in_here(request),
     )
 

@@ -22,7 +22,7 @@ from gatepass.web.pages.text.wording import counted
 from gatepass.web.sign_in import sign_in
 
 _LONGEST_PATH = 2_000
-_AGAIN = "Sign in again here, then go back to the tab you came from: it goes on as it is."
+_AGAIN = "Sign in here, then return to your other tab: your work there is kept."
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -53,7 +53,7 @@ def show_sign_in(
     notice = "You are signed out." if left else ""
     unconfirmed = is_unconfirmed(request)
     if decision is not None and not left:
-        notice = "Your sign-in has ended. Sign in again to go on where you were."
+        notice = "Your sign-in has ended. Sign in to continue."
     return sign_in_form(node, path, notice=notice, unconfirmed=unconfirmed)
 
 
@@ -74,7 +74,7 @@ async def send_sign_in(request: Request, node: OurNode, form: Form) -> Response:
     if kept is None:
         response: Response = see_other(path, confirmed=made.confirmed)
     elif kept.by != made.authentication.user.id:
-        # Someone else took over at this browser: what was typed wasn't theirs, nor may the page be.
+        # Another user signed in on this browser: neither the input nor the page is theirs.
         response = see_other(HOME, confirmed=made.confirmed)
     else:
         response = render(
@@ -101,11 +101,11 @@ def sign_out(request: Request, node: OurNode) -> Response:
                 sessions.sign_out(change, caller.actor)
             confirmed = change.confirmed
         except Refused as refused:
-            # Whoever isn't signed in any more is out already; one who may not be from here isn't.
+            # An ended sign-in is signed out already; one refused for its address (403) is not.
             if refused.decision.status == 403:
                 raise
         except GatepassError as error:
-            # Forgetting the cookie alone would leave a token alive that a person believes ended.
+            # Clearing the cookie alone would leave a valid token that the user believes ended.
             if error.reason not in ("token_deactivated", "token_expired", "account_deactivated"):
                 raise
     response = see_other("/sign-in?left=1", confirmed=confirmed)

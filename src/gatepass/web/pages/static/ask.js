@@ -1,6 +1,6 @@
-// What the server says of a form that is being typed: the part of the page with this id, as the
-// same form would show it if its button `pressed` were sent.
-import { localise } from "./times.js";
+// Live previews: posts the form as if its button `pressed` were clicked, and replaces the element with
+// this id by the one in the response.
+import { fragments, update } from "./fragments.js";
 
 export function asking(form, pressed, id, delay) {
   let waiting, under;
@@ -14,15 +14,10 @@ export function asking(form, pressed, id, delay) {
     part.ariaBusy = "true";
     try {
       const answer = await fetch(form.action, { method: "POST", body: fields, signal: under.signal });
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
-      if (fresh && fresh.textContent !== part.textContent) {
-        localise(fresh);
-        const open = part.querySelector("details")?.open;
-        part.replaceChildren(...fresh.childNodes);
-        if (open && part.querySelector("details")) part.querySelector("details").open = true;
-      }
+      const [fresh] = await fragments(answer, id);
+      if (fresh && fresh.textContent !== part.textContent) update(part, fresh);
     } catch {
-      // Offline, or typed on meanwhile: it stays as it was; the server checks when it is sent.
+      // Offline, or superseded by further input: keep the preview; the server validates on submit.
       return;
     }
     part.ariaBusy = "false";
@@ -34,7 +29,7 @@ export function asking(form, pressed, id, delay) {
   };
 }
 
-// Typed or chosen before the script was here, or kept by the browser over a reload.
+// Whether a field was changed before this script loaded, or restored by the browser after a reload.
 export const typedMeanwhile = (form) =>
   [...form.querySelectorAll("input:not([type=hidden]), textarea")].some(
     (field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked,

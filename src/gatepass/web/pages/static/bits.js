@@ -1,5 +1,5 @@
-// The picture of a network while it is typed: the drawing and the words of bits.py. The server reads
-// the address again; what isn't understood here only has no picture.
+// Draws a network while it is typed, like bits.py. The server parses the address again; notations not
+// supported here only lack a drawing.
 import { network } from "./networks.js";
 
 const LAYOUTS = {

@@ -1,4 +1,4 @@
-// A long export shows how far it is, and can be cancelled. Without scripts its link downloads.
+// Shows the progress of an export and lets it be cancelled. Without scripts, the link downloads.
 const dialog = document.querySelector("[data-export-dialog]");
 const [told, bar, save, close] = ["[data-told]", "progress", "[data-save]", "[data-closes]"].map((each) => dialog.querySelector(each));
 const number = new Intl.NumberFormat("en-GB");
@@ -10,7 +10,7 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   fetchFile(link.href);
 });
-// Closed by whatever means, Escape included: nothing goes on, nothing is kept.
+// However the dialog is closed, Escape included: abort the download and release the file.
 dialog.addEventListener("close", () => {
   asking.abort();
   URL.revokeObjectURL(save.href);
@@ -25,7 +25,7 @@ async function fetchFile(address) {
   try {
     const answer = await fetch(address, { signal: asking.signal });
     const name = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition"))?.[1];
-    // Signed out meanwhile, or an error: that page tells more than we could.
+    // Signed out or an error: show the server's page.
     if (!answer.ok || !name) return location.assign(address);
     const total = Number(answer.headers.get("X-Total-Count"));
     const file = await read(answer, total, name.endsWith(".csv") ? 1 : 0);
@@ -36,7 +36,7 @@ async function fetchFile(address) {
     save.click();
     save.focus();
   } catch (error) {
-    if (error.name !== "AbortError") show("It broke off, and nothing was saved. Close this and try again.", "Close");
+    if (error.name !== "AbortError") show("The export was interrupted, and nothing was saved. Close this and try again.", "Close");
   }
 }
 
@@ -46,12 +46,12 @@ async function read(answer, total, header) {
   for (let chunk; !(chunk = await stream.read()).done; ) {
     parts.push(chunk.value);
     for (const byte of chunk.value) if (byte === 10) lines++;
-    // Blobs may lie on disk; a thousand pieces in memory may not.
+    // Browsers may keep blobs on disk; chunks stay in memory.
     if (parts.length > 100) parts = [new Blob(parts)];
     bar.value = total ? Math.max(0, lines) / total : 1;
     show(`${number.format(Math.max(0, lines))} of ${counted(total)}`, "Cancel");
   }
-  if (lines < total) throw new Error("broken off");
+  if (lines < total) throw new Error("incomplete");
   return new Blob(parts, { type: answer.headers.get("Content-Type") });
 }
 

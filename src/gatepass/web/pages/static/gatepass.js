@@ -1,5 +1,5 @@
-// What every page gets: local times, copying, the / key, dialogs, one submit per form. Pages work
-// without any of it. What only some pages need, those name as scripts of their own.
+// Loaded by every page: local times, copy buttons, the / key, dialogs, one submit per form. Pages work
+// without it. Modules that only some pages need are loaded by those pages.
 import { localise } from "./times.js";
 
 const find = (selector) => document.querySelector(selector);
@@ -30,11 +30,11 @@ document.addEventListener("keydown", (event) => {
   field.select();
 });
 
-// On a small screen the tab that is open may be beyond the edge.
+// On small screens, the current tab may be outside the view.
 find(".places [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
-// A double click must not send a form twice: its first answer, which may hold a token, would be
-// thrown away by the browser.
+// A double click must not submit a form twice: the browser would discard the first response, which may
+// contain a token.
 document.addEventListener("submit", (event) => {
   if (event.defaultPrevented || event.target.method !== "post") return;
   if (event.target.dataset.sent) event.preventDefault();
@@ -53,7 +53,7 @@ async function copy(button) {
   try {
     await navigator.clipboard.writeText(source.textContent);
   } catch {
-    // Beyond https and localhost browsers know no clipboard; the old command still works there.
+    // Browsers offer the clipboard only on https and localhost; the old command works elsewhere.
     getSelection().selectAllChildren(source);
     done = document.execCommand("copy");
   }
@@ -61,7 +61,7 @@ async function copy(button) {
   setTimeout(() => (words.textContent = before), 2000);
 }
 
-// Signed in again in the midst of a form: shown again at once. Back leads to it, not to here.
+// After signing in again while editing a form: resubmit it at once. Back returns to the form, not here.
 const resumed = find("form[data-resume]");
 if (resumed) {
   history.replaceState(null, "", resumed.getAttribute("action"));

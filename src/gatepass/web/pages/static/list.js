@@ -1,4 +1,5 @@
-// Searching as you type: the results are those of the same address without scripts.
+// Live search: fetches the address that the form would open without scripts.
+import { fragments } from "./fragments.js";
 import { localise } from "./times.js";
 
 const form = document.querySelector("[data-filter-form]");
@@ -14,7 +15,7 @@ form.addEventListener("submit", (event) => {
   show();
 });
 
-// Typed before this script was here.
+// Typed before this script loaded.
 if ([...form.elements].some((field) => field.type === "search" && field.value !== field.defaultValue)) show();
 
 async function show() {
@@ -25,9 +26,8 @@ async function show() {
   results.ariaBusy = "true";
   try {
     const answer = await fetch(address, { signal: asking.signal });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const [fresh, count] = ["results", "count"].map((id) => page.getElementById(id));
-    // Signed out meanwhile, or an error: that page tells more than we could.
+    const [fresh, count] = await fragments(answer, "results", "count");
+    // Signed out or an error: show the server's page.
     if (!fresh || answer.redirected) return location.assign(address);
     localise(fresh);
     results.replaceChildren(...fresh.childNodes);

@@ -1,5 +1,6 @@
-// Parts of a page that go on by themselves: each is fetched anew from the address it names, as often
-// as it says, while somebody looks; until the server doesn't name one any more.
+// Polling: refreshes each [data-live] element from its address every `data-every` milliseconds while the
+// page is visible, until the server stops sending an address.
+import { fragments, update } from "./fragments.js";
 import { localise } from "./times.js";
 
 for (const part of document.querySelectorAll("[data-live]")) follow(part);
@@ -10,8 +11,8 @@ async function follow(part) {
     if (document.hidden) await looking();
     try {
       const answer = await fetch(part.dataset.live);
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
-      // Signed out meanwhile, or an outage: what is there stays, and is asked for again.
+      const [fresh] = await fragments(answer, part.id);
+      // Signed out or an outage: keep the content and try again.
       if (fresh && !answer.redirected) show(part, fresh);
       else if (answer.redirected) return;
     } catch {
@@ -21,8 +22,8 @@ async function follow(part) {
 }
 
 function show(part, fresh) {
+  // Announce the status only if it changed, times in the same zone.
   localise(fresh);
-  // Read aloud only when it says something else.
   const said = part.querySelector("[role=status]"), says = fresh.querySelector("[role=status]");
   if (said && says) {
     if (said.textContent !== says.textContent) said.replaceChildren(...says.childNodes);
@@ -31,8 +32,7 @@ function show(part, fresh) {
   for (const each of fresh.querySelectorAll("[data-key]")) {
     if (!part.querySelector(`[data-key="${CSS.escape(each.dataset.key)}"]`)) each.classList.add("arrives");
   }
-  if (part.querySelector("details")?.open && fresh.querySelector("details")) fresh.querySelector("details").open = true;
-  part.replaceChildren(...fresh.childNodes);
+  update(part, fresh);
   part.dataset.live = fresh.dataset.live ?? "";
 }
 

@@ -1,5 +1,5 @@
-// The notations of networks that typed_networks.py reads, as far as a picture of one is drawn while
-// it is typed. The server reads all of it again; what isn't understood here only has no picture.
+// Parses network notations like typed_networks.py, for drawing them while they are typed. The server
+// parses them again; notations not supported here only lack a drawing.
 const DASH = /\s*[-\u2010-\u2015\u2212]\s*/;
 
 // {width: 32 or 128, value: BigInt} or null.
@@ -23,7 +23,7 @@ export function address(text) {
   return value >> 32n === 0xffffn ? null : { width: 128, value };
 }
 
-// {width, value, bits} or null: of what a row's two fields say.
+// {width, value, bits} of a row's two fields, or null.
 export function network(text, bitText) {
   text = text.trim().replace(/[\u2044\u2215\uff0f]/g, "/");
   bitText = bitText.trim().replace(/^\//, "");
@@ -41,8 +41,8 @@ export function network(text, bitText) {
   return bits > 0 && bits <= one.width ? { ...one, bits } : null;
 }
 
-// The fields of a line such as "203.0.113.0/24 Office", whose note is words without a number; null for
-// whatever says more than that: the server then says what of it can't be.
+// The fields of a line such as "203.0.113.0/24 Office", whose note has no numbers; null for any other
+// line, which the server parses or rejects.
 export function fields(line) {
   const found = line.match(/^([\da-f.:]+)(?:\/(\d{1,3}))?(?:\s+(\p{L}[^\p{N}#*:/\\]*))?$/iu);
   if (!found || !network(found[1], found[2] ?? "")) return null;

@@ -1,8 +1,7 @@
-// A token's text leaves the page with the person: what the back button may bring back from memory
-// has none.
+// Removes the secret when the page is left, so that the back button can't restore it from memory.
 const page = document.querySelector("[data-shown-once]");
 
-// Reloading shows the token's own page instead of asking whether to send the form again.
+// Reloading opens the token's page instead of offering to resubmit the form.
 history.replaceState(null, "", page.dataset.shownOnce);
 
 addEventListener("pagehide", () => {

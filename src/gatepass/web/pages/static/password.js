@@ -1,7 +1,7 @@
-// What a new password still lacks, in words, while it is typed into a [data-password] field. The
-// rules, and the list, are those of passwords.py; whether it counts, the server says.
-// data-shortest (15), data-email and data-company say what it is held against.
-const LONGEST = 256, SHORTEST_PART = 4, PAUSE_MS = 300;
+// Checks a new password while it is typed into a [data-password] field, by the rules of passwords.py
+// and common_passwords.py. Only the server accepts it: its list of leaked passwords is too long for a
+// browser. data-shortest (default 15), data-email and data-company are what it is checked against.
+const LONGEST = 256, SHORTEST_PART = 4, SHORTEST_PADDED = 4, PAUSE_MS = 300;
 let list;
 
 for (const field of document.querySelectorAll("[data-password]")) {
@@ -15,34 +15,41 @@ for (const field of document.querySelectorAll("[data-password]")) {
   field.addEventListener("input", () => {
     list ??= common();
     clearTimeout(pause);
-    // Not at every key: a screen reader would never finish.
+    // Not at every key press, which would interrupt screen readers.
     pause = setTimeout(async () => show(words, field.value, lacks(field, await list)), PAUSE_MS);
   });
 }
 
 function show(words, typed, lacking) {
   words.classList.toggle("good", typed !== "" && !lacking);
-  words.textContent = typed === "" ? "" : lacking || "Long enough, and not a common one.";
+  words.textContent = typed === "" ? "" : lacking || "Long enough.";
 }
 
 function lacks(field, words) {
   const typed = folded(field.value), { email = "", company = "" } = field.dataset;
   const length = [...field.value].length, missing = Number(field.dataset.shortest ?? 15) - length;
-  if (isCommon(typed, words)) return "A common word, or one repeated: these are tried first.";
-  if (email && typed.includes(folded(email))) return "Contains your e-mail address.";
+  if (isCommon(typed, words)) return "Must not be a common password, or one repeated or padded.";
+  if (email && typed.includes(folded(email))) return "Must not contain your e-mail address.";
   for (const [part, name] of [[email.slice(0, email.lastIndexOf("@")), "the first part of your e-mail address"], [company, "the company's name"]])
-    if ([...part].length >= SHORTEST_PART && typed.includes(folded(part))) return `Contains ${name}.`;
-  if (missing > 0) return `${missing} more character${missing === 1 ? "" : "s"}.`;
-  return length > LONGEST ? `At most ${LONGEST} characters.` : "";
+    if ([...part].length >= SHORTEST_PART && typed.includes(folded(part))) return `Must not contain ${name}.`;
+  if (missing > 0) return `${missing} more character${missing === 1 ? "" : "s"} needed.`;
+  return length > LONGEST ? `Must be at most ${LONGEST} characters.` : "";
 }
 
 function isCommon(typed, words) {
-  if (words.has(typed)) return true;
-  for (let size = 1; size <= typed.length / 2; size++) {
-    const part = typed.slice(0, size);
-    if (typed.length % size === 0 && words.has(part) && part.repeat(typed.length / size) === typed) return true;
-  }
-  return false;
+  return [typed, unit(typed), core(typed), core(unit(typed)), unit(core(typed))].some((text) => words.has(text));
+}
+
+// The shortest beginning that repeated, and cut off at the end, gives the text.
+function unit(text) {
+  for (let size = 1; size <= text.length / 2; size++) if (text.slice(size) === text.slice(0, -size)) return text.slice(0, size);
+  return text;
+}
+
+// The text without the digits and signs around its letters.
+function core(text) {
+  const [letters = ""] = /\p{L}(?:.*\p{L})?/su.exec(text) ?? [];
+  return [...letters].length >= SHORTEST_PADDED ? letters : text;
 }
 
 function folded(text) {
@@ -52,7 +59,8 @@ function folded(text) {
 async function common() {
   try {
     const lines = await (await fetch(new URL("common-passwords.txt", import.meta.url))).text();
-    return new Set(lines.split("\n").filter((line) => line && !line.startsWith("# ")).map(folded));
+    const listed = lines.split("\n").filter((line) => line && !line.startsWith("# ")).map(folded);
+    return new Set([...listed, ...listed.map(unit)]);
   } catch {
     return new Set();
   }

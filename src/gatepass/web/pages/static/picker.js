@@ -1,4 +1,4 @@
-// Choosing permissions: the running count, what "all of" and "everything" cover, and the filter.
+// The permission picker: the count, what "all of" and "everything" cover, and the filter.
 export function pick(form) {
   const all = (selector, root = form) => [...root.querySelectorAll(selector)];
   const tally = form.querySelector("[data-tally]");
@@ -12,7 +12,7 @@ export function pick(form) {
       for (const single of all(".group-list input", group)) single.disabled = everything || wildcard?.checked;
     }
     const chosen = all("[name=permissions]:checked:not(:disabled)").length;
-    tally.value = everything ? "Everything chosen" : `${chosen} permission${chosen === 1 ? "" : "s"} chosen`;
+    tally.value = everything ? "Everything selected" : `${chosen} permission${chosen === 1 ? "" : "s"} selected`;
     tally.classList.toggle("some", chosen > 0);
   }
 
@@ -44,6 +44,6 @@ export function pick(form) {
 
   form.addEventListener("input", count);
   count();
-  // Typed before this script was here.
+  // Typed before this script loaded.
   if (filter.value) narrow();
 }

@@ -1,4 +1,4 @@
-// Roles, and who has which: the sentence before the form's end follows what is chosen.
+// The forms of roles and of a user's role: a live summary.
 import { asking, typedMeanwhile } from "./ask.js";
 import { pick } from "./picker.js";
 

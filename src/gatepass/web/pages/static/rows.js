@@ -1,5 +1,5 @@
-// Rows that grow and shrink without a round trip, the picture of each row's network, and a row for
-// each line that is pasted.
+// Adds and removes rows without a round trip, draws each row's network, and splits pasted lines into
+// rows.
 import { draw } from "./bits.js";
 import { fields } from "./networks.js";
 
@@ -34,7 +34,7 @@ export function growRows(form) {
   for (const row of form.querySelectorAll("[data-row]")) drawRow(row);
 }
 
-// A browser would make one line of several, and one network of it.
+// Browsers join pasted lines into one, which would be read as one network.
 function pasteLines(event) {
   const field = event.target.closest("[data-address]");
   const lines = (event.clipboardData?.getData("text") ?? "").split(/\r\n|\r|\n/).map((line) => line.trim()).filter(Boolean);

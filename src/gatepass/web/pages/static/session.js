@@ -1,5 +1,5 @@
-// Before the sign-in ends, a quiet word at the foot of the page, said once. By wall time, so that a
-// computer that slept says it on waking; as the server's clock has it, so that a wrong one doesn't.
+// Warns once at the foot of the page before the sign-in ends. It uses wall-clock time, so that a computer
+// that slept warns on waking, corrected by the server's clock.
 const WARN_MS = 5 * 60_000;
 const box = document.querySelector("[data-ending]");
 const { user, now } = document.body.dataset;
@@ -7,7 +7,7 @@ const ahead = Date.now() - Number(now);
 let until = Number(document.body.dataset.signedInUntil) + ahead;
 let said = "";
 
-// A sign-in on another tab is this tab's too, if it is the same person's.
+// A new sign-in of the same user in another tab applies to this tab too.
 const tabs = new BroadcastChannel("gatepass-signed-in");
 tabs.addEventListener("message", ({ data }) => {
   if (data.user !== user || data.until <= until) return;
@@ -29,8 +29,8 @@ function say(what) {
   const words = document.createElement("p");
   const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" }).format(until);
   words.textContent = what === "soon"
-    ? `Your sign-in ends at ${time}. What you are typing stays, also if you are late.`
-    : "Your sign-in has ended. What you have typed stays: sign in again, or send it and sign in then.";
+    ? `Your sign-in ends at ${time}. Your input is kept, even if you submit it later.`
+    : "Your sign-in has ended. Your input is kept: sign in again, or submit it and sign in then.";
   const link = document.createElement("a");
   Object.assign(link, { href: "/sign-in?again=1", target: "_blank", rel: "noopener", className: "button compact", textContent: "Sign in again" });
   box.append(words, link);

@@ -1,4 +1,4 @@
-// Times in the viewer's own zone. The wording is that of moments.py.
+// Times in the viewer's time zone, worded like moments.py.
 const exact = new Intl.DateTimeFormat("en-GB", {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
 });
@@ -10,7 +10,7 @@ export function localise(root) {
     const at = new Date(element.dateTime);
     const words = { exact: exact.format(at), relative: relative(at - now) };
     const shown = "relative" in element.dataset ? "relative" : "exact";
-    // The text to read is the first node; the exact time for screen readers follows it.
+    // The visible text is the first node; the exact time for screen readers follows it.
     put(element.firstChild, "nodeValue", words[shown]);
     put(element, "title", shown === "exact" ? words.relative : words.exact);
     if (element.lastElementChild) put(element.lastElementChild, "textContent", ` (${words.exact})`);
@@ -35,3 +35,7 @@ function amount(length, up) {
 function put(node, property, value) {
   if (node[property] !== value) node[property] = value;
 }
+
+// The viewer's time zone, and a time as <input type="datetime-local"> takes it.
+export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone.replaceAll("_", " ");
+export const fieldValue = (date) => new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);

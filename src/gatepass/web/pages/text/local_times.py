@@ -29,9 +29,9 @@ def instant(date_and_time: str, offset: str) -> int:
         year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
         local = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
-        raise ValueError("This is not a date and time that exists.") from None
+        raise ValueError("Must be a valid date and time.") from None
     if offset and (_offset(offset) is None or abs(int(offset)) > _LARGEST_OFFSET):
-        raise ValueError("Your time zone could not be read; choose the moment again.")
+        raise ValueError("Your time zone couldn't be read. Enter the date and time again.")
     return int(local.timestamp() * 1000) - int(offset or 0) * MINUTE
 
 

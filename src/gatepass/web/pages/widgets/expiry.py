@@ -37,13 +37,13 @@ def read_expiry(choice: str, date_and_time: str, offset: str, now: int) -> int |
     if choice == NEVER or (choice == AT and not date_and_time):
         return None
     if choice != AT:
-        raise ValueError("Choose one of these.")
+        raise ValueError("Must be one of these.")
     at = instant(date_and_time, offset)
     if at <= now:
-        raise ValueError("That moment has already passed. Choose one in the future.")
+        raise ValueError("Must be in the future.")
     if at > LATEST_EXPIRY:
         # West of Greenwich the year 9999 ends later than any time that could be shown.
-        raise ValueError("At most the end of the year 9999.")
+        raise ValueError("Must be before the end of the year 9999.")
     return at
 
 

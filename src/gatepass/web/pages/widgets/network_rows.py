@@ -9,9 +9,7 @@ from gatepass.web.pages.text.forms import Fields
 from gatepass.web.pages.widgets.typed_networks import is_network, listed_in, read_line
 
 #: What is said where one line held several networks: such a line may have meant a range, too.
-SPLIT = (
-    "One row held several networks; each has a row of its own now. Check them, then save once more."
-)
+SPLIT = "One row contained several networks. Each now has its own row: check them and save again."
 #: What ends a line in a form, and nothing else: U+2028 and U+0085 are refused with their note.
 line_breaks = re.compile(r"\r\n|\r|\n")
 
@@ -81,7 +79,7 @@ def joined(address: str, bits: str) -> str:
     """
     bits = bits.removeprefix("/").strip()
     if bits and "/" in address:
-        raise InvalidNetwork("The number of bits is there twice; write it once.")
+        raise InvalidNetwork("Must have the number of bits only once.")
     return f"{address}/{bits}" if bits else address
 
 

@@ -76,9 +76,7 @@ def permission_rows(
     for name in sorted(chosen):
         if is_wildcard(name):
             resource = _words(name.partition(":")[0])
-            rows.append(
-                PermissionRow(name, f"All of {resource}, also later ones", name in effective)
-            )
+            rows.append(PermissionRow(name, f"All of {resource}, now and later", name in effective))
             if name not in effective:
                 rows += [
                     PermissionRow(part, titles.get(part, ""), True)

@@ -1,5 +1,4 @@
-"""How long ago someone was vouched for, as a bar that empties; and who refuses what ended, as a row
-that fills."""
+"""Drawings of replication: a verifier's lease, and the confirmations of a deactivation."""
 
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ from gatepass.registry.replication.receipt_status import ConfirmationState, Rece
 
 BAR_WIDTH = 96
 BAR_HEIGHT = 6
-#: Past so many, parts stand for shares of them all.
+#: With more verifiers, each part of the row is a state's share of all.
 MOST_PARTS = 48
 
 _ROW_WIDTH = 640
@@ -20,12 +19,12 @@ _ORDER: tuple[ConfirmationState, ...] = ("refusing", "silent", "waiting")
 
 @dataclass(frozen=True)
 class Bar:
-    """What is left of the time that being vouched for lasts.
+    """What is left of a verifier's lease.
 
     Attributes:
         left: the filled part's width, of ``BAR_WIDTH``.
         level: ``good``, ``low`` or ``none``.
-        words: the same for those who can't see it.
+        words: the text for screen readers.
     """
 
     left: int
@@ -35,7 +34,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Part:
-    """One stretch of a row."""
+    """One part of a row."""
 
     x: int
     width: int
@@ -44,7 +43,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Row:
-    """A receipt's drawing, and what it shows in words."""
+    """A receipt's drawing and its text for screen readers."""
 
     width: int
     height: int
@@ -52,25 +51,25 @@ class Row:
     words: str
 
 
-def vouching_bar(synced_ms: int, staleness_ms: int) -> Bar:
-    """The bar of someone who was vouched for *synced_ms* ago, which counts for *staleness_ms*."""
-    left_ms = max(0, staleness_ms - synced_ms)
-    share = left_ms / staleness_ms
+def lease_bar(synced_ms: int, lease_ms: int) -> Bar:
+    """The bar of a verifier that last synced *synced_ms* ago and whose lease lasts *lease_ms*."""
+    left_ms = max(0, lease_ms - synced_ms)
+    share = left_ms / lease_ms
     if not left_ms:
-        return Bar(0, "none", "It isn't vouched for any more.")
-    words = f"Counts for another {elapsed(left_ms)}, of {elapsed(staleness_ms)}."
+        return Bar(0, "none", "Lease expired")
+    words = f"{elapsed(left_ms)} of {elapsed(lease_ms)} left"
     return Bar(max(2, round(share * BAR_WIDTH)), "good" if share > 0.5 else "low", words)
 
 
 def receipt_row(receipt: Receipt) -> Row:
-    """One part for each verifier, those that refuse it first."""
+    """One part per verifier, those that refuse it first."""
     counts = {state: receipt.count(state) for state in _ORDER}
     words = ", ".join(
         f"{number:,} {said}"
         for number, said in (
-            (counts["refusing"], "refusing"),
-            (counts["silent"], "silent"),
-            (counts["waiting"], "waited for"),
+            (counts["refusing"], "confirmed"),
+            (counts["silent"], "unreachable"),
+            (counts["waiting"], "pending"),
         )
         if number
     )

@@ -66,7 +66,7 @@ def read_network(text: str) -> Network:
     ``203.0.113.*``. Host bits may be typed in, but for the ends of a range.
 
     Raises:
-        InvalidNetwork: it is none; the message is a sentence for whoever typed it.
+        InvalidNetwork: it is none; the message is for the person who typed it.
     """
     if len(text) > _LONGEST_LINE:
         raise InvalidNetwork(_TOO_LONG)
@@ -135,8 +135,8 @@ def listed_in(text: str) -> list[tuple[str, str]]:
     """The networks that one line lists, each with the note behind it: what browsers make of several
     lines pasted into one field. None unless there are two or more, all of which can be read.
 
-    Such a line may as well have meant something else, a range perhaps: whoever typed it must see
-    what became of it.
+    Such a line may have meant something else, such as a range, so the result must be shown to the
+    person who typed it.
     """
     if len(text) > _LONGEST_LIST:
         return []
