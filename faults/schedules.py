@@ -33,10 +33,10 @@ from gatepass.core.set_digest import RollingDigest
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.authentication.session_records import begin
-from gatepass.registry.directory import companies, roles, users, verifier_keys
+from gatepass.registry.directory import companies, roles, user_roles, users, verifier_keys
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
@@ -239,7 +239,7 @@ class _Schedule(RuleBasedStateMachine):
     def change_role(self, who: int, role: str) -> None:
         """Bob or Eve gets another role."""
         self._change(
-            lambda change: user_changes.change_role(
+            lambda change: user_roles.change_role(
                 change, self._ada(change), self._one(self._users[1:], who), role=role
             )
         )
@@ -248,7 +248,7 @@ class _Schedule(RuleBasedStateMachine):
     def shut_out(self, who: int, tokens: Any) -> None:
         """Bob's or Eve's account ends."""
         self._change(
-            lambda change: user_changes.deactivate(
+            lambda change: offboarding.deactivate(
                 change,
                 self._ada(change),
                 self._one(self._users[1:], who),

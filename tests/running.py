@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from gatepass.registry.authentication.encryption import FILE_NAME, SealingKey
+from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 
 PASSWORD = "correct horse battery staple"
 EMAIL = "ada@example.com"
@@ -38,7 +38,7 @@ class Running:
 
     Args:
         join: be another node of that installation, which is on PostgreSQL: the same database,
-            sealing key and public URL, its own data directory and ports.
+            encryption key and public URL, its own data directory and ports.
 
     Attributes:
         url: of the main port.
@@ -105,7 +105,7 @@ class Running:
                 self.environ[name] = other.environ[name]
         data = Path(self.environ["GATEPASS_DATA_DIR"])
         data.mkdir(mode=0o700)
-        key = SealingKey(Path(other.environ["GATEPASS_DATA_DIR"]) / FILE_NAME)
+        key = EncryptionKey(Path(other.environ["GATEPASS_DATA_DIR"]) / FILE_NAME)
         key.make()
         shutil.copy(key.path, data)
         self.verifier_key = other.verifier_key

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from installation import Installation
 from many_events import write_events
 from page_reader import Page, Visit

@@ -16,7 +16,7 @@ from gatepass.registry.audit.sentences import sentence
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage.tables import roles
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens import search as token_search

@@ -15,7 +15,7 @@ from gatepass.core.errors import Misconfigured
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
-from gatepass.registry.membership import invitations, user_changes
+from gatepass.registry.membership import invitations, offboarding
 from gatepass.registry.storage.database import Change, Database
 from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Revocation
 from gatepass.registry.tokens import access_tokens
@@ -61,7 +61,7 @@ def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) ->
             [("authentication", bob.credential)],
         ),
         (
-            lambda change: user_changes.deactivate(change, operator, bob.user or ""),
+            lambda change: offboarding.deactivate(change, operator, bob.user or ""),
             [("user", bob.user), ("access_token", other.id)],
         ),
         (

@@ -21,7 +21,7 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import search, sentences
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.replication import liveness, receipts
 from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Database
@@ -258,7 +258,7 @@ def test_a_users_end_is_one_receipt_for_each_of_their_tokens_too(registry: Small
     ada = registry.signed_in(registry.ada)
     bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
     tokens = [registry.token(registry.signed_in(bob))[0] for _ in range(3)]
-    found = begun(registry, lambda change: user_changes.deactivate(change, ada, bob.id))
+    found = begun(registry, lambda change: offboarding.deactivate(change, ada, bob.id))
     assert found == sorted([("user", bob.id), *(("access_token", each.id) for each in tokens)])
 
 
@@ -268,7 +268,7 @@ def test_a_user_whose_tokens_are_kept_ends_alone(registry: SmallRegistry) -> Non
     registry.token(registry.signed_in(bob))
     found = begun(
         registry,
-        lambda change: user_changes.deactivate(change, ada, bob.id, access_tokens="keep"),
+        lambda change: offboarding.deactivate(change, ada, bob.id, access_tokens="keep"),
     )
     assert found == [("user", bob.id)]
 

@@ -28,8 +28,9 @@ from gatepass.registry.membership import (
     email_change_links,
     invitation_links,
     invitations,
+    offboarding,
+    operators,
     password_resets,
-    user_changes,
 )
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage import revisions
@@ -111,7 +112,7 @@ ENDS: dict[str, Callable[[Change, FullRegistry], object]] = {
     "access_token": lambda change, registry: access_tokens.deactivate(
         change, registry.signed, registry.made.id
     ),
-    "user": lambda change, registry: user_changes.deactivate(
+    "user": lambda change, registry: offboarding.deactivate(
         change, OPERATOR, registry.bob.user or "", access_tokens="keep"
     ),
     "verifier_key": lambda change, registry: verifier_keys.deactivate(
@@ -386,7 +387,7 @@ def test_a_company_that_nobody_can_administer_is_named(
     other = registry.user(registry.contoso, "eve@contoso.example", "Eve")
     assert other.role == "admin"
     with registry.write() as change:
-        user_changes.deactivate(change, OPERATOR, registry.carl.id)
+        offboarding.deactivate(change, OPERATOR, registry.carl.id)
     assert restored(registry.database, backup).without_administrator == ["Contoso"]
     with registry.read() as reading:
         assert [one.id for one in companies.without_administrator(reading)] == [registry.contoso.id]
@@ -396,17 +397,17 @@ def test_that_nobody_is_an_operator_is_told(registry: FullRegistry, backup: Path
     """Whom one was named after the backup was made."""
     assert not restored(registry.database, backup).without_operator
     with registry.write() as change:
-        user_changes.name_operator(change, OPERATOR, registry.ada.id, operator=False)
-        user_changes.deactivate(change, OPERATOR, registry.bob.user or "")
+        operators.name_operator(change, OPERATOR, registry.ada.id, operator=False)
+        offboarding.deactivate(change, OPERATOR, registry.bob.user or "")
     assert not restored(registry.database, backup).without_operator, "the backup's word"
     grace = registry.user(registry.northwind, "grace@northwind.example", "Grace")
     with registry.write() as change:
-        user_changes.name_operator(change, OPERATOR, grace.id, operator=True)
-        user_changes.deactivate(change, OPERATOR, registry.ada.id)
+        operators.name_operator(change, OPERATOR, grace.id, operator=True)
+        offboarding.deactivate(change, OPERATOR, registry.ada.id)
     result = restored(registry.database, backup)
     assert result.without_operator
     with registry.write() as change:
-        bob = user_changes.name_operator(change, OPERATOR, registry.carl.id, operator=True)
+        bob = operators.name_operator(change, OPERATOR, registry.carl.id, operator=True)
     assert bob.operator
 
 
@@ -415,7 +416,7 @@ def test_an_address_that_another_had_by_then(registry: FullRegistry, tmp_path: P
     bob = registry.bob.user or ""
     export_import.export(registry.database, tmp_path / "before", now=NOW, progress=QUIET)
     with registry.write() as change:
-        user_changes.deactivate(change, OPERATOR, bob)
+        offboarding.deactivate(change, OPERATOR, bob)
     email = "bob.manager@northwind.example"
     again = registry.user(registry.northwind, email, "Bob again")
     export_import.export(registry.database, tmp_path / "after", now=NOW, progress=QUIET)
@@ -497,7 +498,7 @@ def test_people_sign_in_again_with_the_backups_password(
     restored(registry.database, backup)
     again, _, _ = sign_in(
         registry.database,
-        registry.sealing,
+        registry.encryption_key,
         email=registry.carl.email,
         password=PASSWORD,
         address="203.0.113.9",

@@ -69,7 +69,7 @@ def restore(
             node.ended_log.append(restored.revocations)
             # A clock behind that moment would revive what has expired.
             node.file.shared.saw(backup.at)
-        key_fitting, key = key_fits(node), node.sealing.path
+        key_fitting, key = key_fits(node), node.encryption_key.path
     if json:
         _print_json(file, backup, restored)
         return

@@ -13,7 +13,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import companies, roles, users, verifier_keys
 from gatepass.registry.directory.users import User
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens, usage
@@ -173,7 +173,7 @@ class _Story:
         self._use(desk, "203.0.113.91", "charges:refund", a_day=11, until=26 * HOUR)
         self._hire("Priya Raman", "priya@acme.example", "manager", days_ago=14)
         with self._node.database.write(self._now - 12 * DAY) as change:
-            user_changes.deactivate(change, users.on_behalf_of(change, ada.id), jonas.id)
+            offboarding.deactivate(change, users.on_behalf_of(change, ada.id), jonas.id)
         self._make(
             grace,
             days_ago=2,

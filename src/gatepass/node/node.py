@@ -18,8 +18,8 @@ from gatepass.node.copying import Copying
 from gatepass.node.mailing import Mailing
 from gatepass.node.reporting import Reporting
 from gatepass.node.reset_requests import ResetRequests
-from gatepass.registry.authentication.encryption import FILE_NAME, SealingKey
-from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
+from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
 from gatepass.registry.storage.database import Database
@@ -49,8 +49,8 @@ class Node:
         file: the local grant file.
         ended_log: where what is ended is written down a second time.
         database: the registry.
-        sealing: the key that second factors are sealed with.
-        proving: what lets people show once more that it is them.
+        encryption_key: encrypts second-factor secrets.
+        reauthentication: re-authenticates users before sensitive account changes.
         usage: this process's counts.
         reset_requests: carries out requests for password resets that this process took.
         mailing: sends mail, where the node's duties are this process's.
@@ -76,8 +76,8 @@ class Node:
             tolerance_ms=TOLERANCE_MS,
             revoked=self.ended_log.append,
         )
-        self.sealing = SealingKey(settings.data_dir / FILE_NAME)
-        self.proving = Proving(self.database, self.sealing, clock.now)
+        self.encryption_key = EncryptionKey(settings.data_dir / FILE_NAME)
+        self.reauthentication = Reauthentication(self.database, self.encryption_key, clock.now)
         self.usage = Usage(self.file.use_directory)
         self.mailing = Mailing(settings, self.database, clock.now)
         self.reset_requests = ResetRequests(self.database, clock.now, self.mailing.wake)

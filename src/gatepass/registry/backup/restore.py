@@ -22,7 +22,7 @@ from gatepass.registry.backup.contents import Contents, Progress
 from gatepass.registry.backup.export_file import ExportFile
 from gatepass.registry.backup.export_import import fill
 from gatepass.registry.backup.revocation_state import KINDS
-from gatepass.registry.directory import companies, users
+from gatepass.registry.directory import companies, user_privileges
 from gatepass.registry.membership import outbox
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import CHANGED_CHANNEL, Change, Database, Reading, Write
@@ -126,7 +126,7 @@ def restore(
             mail_dropped=mail_dropped,
             torn_lines=sum(log.torn for log in logs),
             without_administrator=[one.name for one in companies.without_administrator(change)],
-            without_operator=not users.active_operators(change),
+            without_operator=not user_privileges.active_operators(change),
             revision=latest + 1,
             revocations=change.revocations,
         )

@@ -7,11 +7,11 @@ created or deleted between two pages neither repeat nor hide others.
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, Row, Select, Table, func, tuple_
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.storage.database import Reading
@@ -111,3 +111,24 @@ def contains(reading: Reading, text: ColumnElement[Any], part: str) -> ColumnEle
     # Not LIKE: it would interpret % and _ in user input, and ignores case on SQLite only.
     position = func.instr if reading.session.get_bind().dialect.name == "sqlite" else func.strpos
     return position(text, part) > 0
+
+
+def newest_first(
+    reading: Reading, rows: Select[Any], table: Table, *, limit: int | None, cursor: str | None
+) -> tuple[Sequence[Row[Any]], str | None]:
+    """One page of *rows*, by ``created_at`` and ``id`` of *table*, newest first.
+
+    Returns:
+        The rows, and the cursor of the next page; None at the end.
+
+    Raises:
+        InvalidInput: for ``cursor`` or ``limit``.
+    """
+    after, limit = read_cursor(cursor), read_limit(limit)
+    at, key = table.c.created_at, table.c.id
+    if after is not None:
+        rows = rows.where(tuple_(at, key) < tuple_(after.number, after.id))
+    found = reading.session.execute(rows.order_by(at.desc(), key.desc()).limit(limit + 1)).all()
+    page = found[:limit]
+    more = str(Cursor(page[-1].created_at, page[-1].id)) if len(found) > limit else None
+    return page, more

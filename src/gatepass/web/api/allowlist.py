@@ -7,8 +7,7 @@ from pydantic import Field
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy import allowlist_impact as shut_out
+from gatepass.registry.network_policy import allowlist, allowlist_entries, allowlist_impact
 from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.shapes import Record, Time, wanted_tags
@@ -16,7 +15,7 @@ from gatepass.web.caller import Authenticated, OurNode, SignedIn
 
 router = APIRouter(tags=["Company"])
 
-_MOST: dict[str, Any] = {"maxItems": allowlist.MOST_ENTRIES}
+_MOST: dict[str, Any] = {"maxItems": allowlist_entries.MOST_ENTRIES}
 
 
 class NewEntry(Fields):
@@ -31,9 +30,9 @@ class Entries(Fields):
 
     entries: list[NewEntry] = Field(json_schema_extra=_MOST, description="None: no restriction.")
 
-    def typed(self) -> list[allowlist.Entry]:
+    def typed(self) -> list[allowlist_entries.Entry]:
         """As the registry takes them."""
-        return [allowlist.Entry(entry.network, entry.note) for entry in self.entries]
+        return [allowlist_entries.Entry(entry.network, entry.note) for entry in self.entries]
 
 
 class NewAllowlist(Entries):
@@ -134,7 +133,7 @@ def put(
                 if_match=wanted_tags(if_match),
             )
     except Conflict as conflict:
-        if isinstance(conflict.current, allowlist.Allowlist):
+        if isinstance(conflict.current, allowlist_entries.Allowlist):
             current = Allowlist.model_validate(conflict.current)
             conflict.current = current.model_dump(mode="json")
         raise
@@ -150,7 +149,7 @@ def preview(node: OurNode, actor: SignedIn, wanted: Annotated[Entries, body(Entr
     """Needs `company:modify`. Changes nothing: it names the active users and tokens whose latest
     address of the last 30 days the list lacks."""
     with node.database.read(node.clock.now()) as reading:
-        found = shut_out.preview(reading, actor, _company(actor), wanted.typed())
+        found = allowlist_impact.preview(reading, actor, _company(actor), wanted.typed())
     return Preview(shut_out=ShutOut.model_validate(found), includes_you=found.includes_you)
 
 
@@ -159,6 +158,6 @@ def _company(actor: Actor) -> str:
     return actor.company or ""
 
 
-def _sent(found: allowlist.Allowlist, response: Response) -> Allowlist:
-    response.headers["ETag"] = allowlist.etag(found)
+def _sent(found: allowlist_entries.Allowlist, response: Response) -> Allowlist:
+    response.headers["ETag"] = allowlist_entries.etag(found)
     return Allowlist.model_validate(found)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from gatepass.core.errors import NotConfirmed
-from gatepass.registry.authentication import sessions
+from gatepass.registry.authentication import session_records, sessions
 from gatepass.registry.directory import companies
 from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.confirmation import mark, settled
@@ -190,7 +190,7 @@ def me(node: OurNode, caller: Calling) -> Me:
     )
 
 
-def _sent(made: sessions.Authentication, response: Response) -> Authentication:
+def _sent(made: session_records.Authentication, response: Response) -> Authentication:
     sent = Authentication.model_validate(made)
     response.headers["ETag"] = sent.entity_tag()
     return sent

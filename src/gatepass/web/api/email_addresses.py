@@ -78,7 +78,11 @@ async def request_own(
     (`invitation_pending`)."""
 
     prove_and_request = partial(
-        email_changes.request_own, node.proving, actor, email=new.email, password=new.password
+        email_changes.request_own,
+        node.reauthentication,
+        actor,
+        email=new.email,
+        password=new.password,
     )
     try:
         made, confirmed = await hashing(Place.of_actor(actor), prove_and_request)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
 from gatepass.core.errors import Conflict, NotConfirmed
-from gatepass.registry.directory import roles
+from gatepass.registry.directory import role_records, roles
 from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, RecordId, wanted_tags
@@ -141,11 +141,11 @@ def delete(
 
 
 def _readable(conflict: Conflict) -> Conflict:
-    if isinstance(conflict.current, roles.Role):
+    if isinstance(conflict.current, role_records.Role):
         conflict.current = Role.model_validate(conflict.current).model_dump(mode="json")
     return conflict
 
 
-def _sent(role: roles.Role, response: Response) -> Role:
-    response.headers["ETag"] = roles.etag(role)
+def _sent(role: role_records.Role, response: Response) -> Role:
+    response.headers["ETag"] = role_records.etag(role)
     return Role.model_validate(role)

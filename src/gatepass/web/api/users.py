@@ -6,8 +6,9 @@ from fastapi import APIRouter, Header, Response
 from pydantic import Field
 
 from gatepass.core.errors import Conflict
-from gatepass.registry.directory import user_search, users
-from gatepass.registry.membership import user_changes
+from gatepass.registry.authentication import totp_reset
+from gatepass.registry.directory import user_roles, user_search, users
+from gatepass.registry.membership import offboarding
 from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.shapes import (
@@ -100,7 +101,7 @@ def change_role(
     (else 409)."""
     try:
         with node.database.write(node.clock.now()) as change:
-            user = user_changes.change_role(
+            user = user_roles.change_role(
                 change, actor, id, role=changes.role, if_match=wanted_tags(if_match)
             )
     except Conflict as conflict:
@@ -124,7 +125,7 @@ def deactivate(
     (`last_administrator`) and the installation's last operator (`last_operator`)."""
     try:
         with node.database.write(node.clock.now()) as change:
-            user = user_changes.deactivate(change, actor, id, access_tokens=end.access_tokens)
+            user = offboarding.deactivate(change, actor, id, access_tokens=end.access_tokens)
     except Conflict as conflict:
         raise readable(conflict) from None
     return settled(change.confirmed, _sent(user, response))
@@ -148,7 +149,7 @@ def turn_off_second_factor(
     own."""
     try:
         with node.database.write(node.clock.now()) as change:
-            user = user_changes.turn_off_second_factor(change, actor, id)
+            user = totp_reset.turn_off_second_factor(change, actor, id)
     except Conflict as conflict:
         raise readable(conflict) from None
     return settled(change.confirmed, _sent(user, response))
@@ -162,5 +163,5 @@ def readable(conflict: Conflict) -> Conflict:
 
 
 def _sent(user: users.User, response: Response) -> User:
-    response.headers["ETag"] = user_changes.etag(user)
+    response.headers["ETag"] = users.etag(user)
     return User.model_validate(user)
