@@ -28,6 +28,7 @@ from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import CHANGED_CHANNEL, Change, Database, Reading, Write
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.ended_log import EndedLogReader, Revocation
+from gatepass.registry.storage.rows import deactivation
 from gatepass.registry.storage.schema import make_file, state_of, upgrade
 from gatepass.registry.storage.tables import (
     changed_records,
@@ -188,12 +189,7 @@ def _revoke_again(change: Change, actor: Actor, kind: str) -> int:
 
 def _revoke_pending(change: Change, actor: Actor) -> dict[str, int]:
     """Revoke sign-ins and links: after the backup they may have been used or revoked."""
-    now = change.now
-    values = {
-        "deactivated_at": now,
-        "deactivated_by": actor.user,
-        "deactivated_by_name": actor.name,
-    }
+    now, values = change.now, deactivation(change, actor)
     revoked = {
         kind: revoke(change, actor, kind, [KINDS[kind].c.expires_at > now], values)
         for kind in ("authentication", "invitation")

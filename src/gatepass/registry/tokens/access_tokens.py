@@ -16,6 +16,7 @@ from gatepass.registry.input.text import folded, storable
 from gatepass.registry.replication import receipt_status, receipts
 from gatepass.registry.replication.receipt_status import Receipt
 from gatepass.registry.storage.database import Change, Reading
+from gatepass.registry.storage.rows import deactivation, find, require_unchanged
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.records import STORED, AccessToken, etag, grant_of, tokens_of
@@ -133,10 +134,7 @@ def modify(
     actor = acting(change, actor, "access-tokens:modify", person=True)
     row = _find(change, actor, token_id)
     token = _token(change, row)
-    if if_match is not None and etag(token) not in if_match:
-        raise Conflict(
-            "Someone changed this token meanwhile.", reason="changed_meanwhile", current=token
-        )
+    require_unchanged(token, etag(token), if_match, "this token")
     if token.status != "active":
         raise Conflict(
             f"This token is {token.status} and can't be changed.",
@@ -192,15 +190,7 @@ def revoke(change: Change, actor: Actor, ids: Sequence[str]) -> None:
     Performs no permission check; the caller must have done it.
     """
     these = access_tokens.c.id.in_(ids)
-    change.session.execute(
-        update(access_tokens)
-        .where(these)
-        .values(
-            deactivated_at=change.now,
-            deactivated_by=actor.user,
-            deactivated_by_name=actor.name,
-        )
-    )
+    change.session.execute(update(access_tokens).where(these).values(deactivation(change, actor)))
     rows = change.session.execute(
         STORED.where(these).order_by(access_tokens.c.created_at, access_tokens.c.id)
     ).all()
@@ -237,12 +227,7 @@ def _find(reading: Reading, actor: Actor, token_id: str) -> Row[Any]:
     wanted = [access_tokens.c.id == token_id]
     if actor.company is not None:
         wanted.append(access_tokens.c.company_id == actor.company)
-    row = (
-        reading.session.execute(STORED.where(*wanted)).one_or_none() if storable(token_id) else None
-    )
-    if row is None:
-        raise NotFound("There is no such access token.")
-    return row
+    return find(reading, STORED.where(*wanted), token_id, "access token")
 
 
 def _subject(row: Row[Any]) -> Subject:
