@@ -64,7 +64,7 @@ def _run(told: Connection, path: Path, size: int) -> None:
         position = copy.begin()
         assert position is not None
         began_ns = clock.boot_ns()
-        copy.take(Opening(PROTOCOL, began_ns, _STALENESS_MS, False, "", "", clock.now()))
+        copy.apply(Opening(PROTOCOL, began_ns, _STALENESS_MS, False, "", "", clock.now()))
         every = int(PER_SECOND * REST_SECONDS)
         frames = _frames(size, every)
         told.send("ready")
@@ -76,8 +76,8 @@ def _run(told: Connection, path: Path, size: int) -> None:
                 while not told.poll(max(0.0, started + applied / PER_SECOND - time.monotonic())):
                     revision += 1
                     frame: Frame = frames[revision % len(frames)]
-                    copy.take(frame)
-                    copy.take(Reached(revision, f"{revision:016x}", clock.boot_ns()))
+                    copy.apply(frame)
+                    copy.apply(Reached(revision, f"{revision:016x}", clock.boot_ns()))
                     applied += every
                 told.recv()
                 told.send(applied / (time.monotonic() - started))

@@ -35,7 +35,7 @@ class Forgetful(Verifier):
 
     def forget(self) -> None:
         """Empty the cache of texts; holders and companies stay."""
-        self._texts.clear()
+        self._tokens.clear()
 
 
 class Subject:
@@ -45,7 +45,7 @@ class Subject:
         file = GrantFile(population.path)
         self._population = population
         self._usage = Usage(file.use_directory)
-        self._verifier = Forgetful(file, Clock(), CATALOGUE.routes, counting=self._usage)
+        self._verifier = Forgetful(file, Clock(), CATALOGUE.routes, usage=self._usage)
         self._random = Random(population.size)
         self._calls = _raw(population.calls(min(WORKING_SET, population.size)))
         for token, method, path, address in map(_fresh, self._calls):

@@ -319,7 +319,7 @@ class Node:
     def follower_asked_ns(self, shared: SharedMap) -> int:
         """When its follower last asked the primary, by the boot clock; 0 if that doesn't count."""
         staleness = int(self.environ.get("GATEPASS_MAX_STALENESS", "10")) * 10**9
-        return max(0, shared.vouched_until_boot_ns() - staleness)
+        return max(0, shared.lease_until_boot_ns() - staleness)
 
 
 def children(process: int) -> list[int]:

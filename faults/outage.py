@@ -44,7 +44,7 @@ def outage(lab: Lab) -> Iterator[Result]:
             stopped = boot_ns()
             cluster.stop()
             time.sleep(0.2)
-            until = {node.name: node.shared().vouched_until_boot_ns() for node in nodes}
+            until = {node.name: node.shared().lease_until_boot_ns() for node in nodes}
             _sleep_until(stopped + lab.number(10, 4) * 10**9)
             ready = [node.ready(port) for node in nodes for port in (node.port, node.verify_port)]
             # Where no node finds it, so that they learn of it by coming back alone.

@@ -29,7 +29,7 @@ from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import CATALOGUE, now
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import GatepassError
-from gatepass.core.set_digest import RollingDigest
+from gatepass.core.set_digest import SetDigest
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.authentication.session_records import begin
@@ -431,8 +431,8 @@ class _Copy(ABC):
     def follow(self) -> None:
         """One round."""
         self._round(None)
-        if not self._file.shared.vouched(self._clock.boot_ns(), self._clock.wall_ms()):
-            raise AssertionError(f"{self.path.name} isn't vouched for")
+        if not self._file.shared.is_fresh(self._clock.boot_ns(), self._clock.wall_ms()):
+            raise AssertionError(f"{self.path.name} is stale")
 
     def follow_until_crash(self, at: int) -> bool:
         """One round that dies once *at* records have come, or before its end; whether it did: where
@@ -482,7 +482,7 @@ class _NodesCopy(_Copy):
             self._connection = open_copy(self.path)
             self._follower = Follower(self._file, self._clock, _STALENESS_MS)
         feed: Feed = self._feed if crash_at is None else _Crashing(self._feed, crash_at)
-        self._follower.round(self._connection, feed)
+        self._follower.sync(self._connection, feed)
 
 
 class _EmbeddedCopy(_Copy):
@@ -513,7 +513,7 @@ class _EmbeddedCopy(_Copy):
                     if records and (records > crash_at or isinstance(frame, frames.Reached)):
                         raise _Crash
                     records += isinstance(frame, frames.Records)
-                self._copy.take(frame)
+                self._copy.apply(frame)
 
     def _stream(self, here: Position | None) -> bytes:
         """What the server would send."""
@@ -534,7 +534,7 @@ class _EmbeddedCopy(_Copy):
             protocol=frames.PROTOCOL,
             boot_ns=boot_ns,
             staleness_ms=_STALENESS_MS,
-            anew=found is None,
+            full=found is None,
             node="node_0000000000000000",
             version="0",
             wall_ms=self._clock.now(),
@@ -545,7 +545,7 @@ class _EmbeddedCopy(_Copy):
 
 
 def _digest(rows: Iterable[tuple[str, bytes, int]]) -> str:
-    digest = RollingDigest()
+    digest = SetDigest()
     digest.add(rows)
     return f"{digest} of {digest.rows}"
 

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from all_routes import page_routes
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables
 from installation import Installation
 

@@ -176,7 +176,7 @@ class Feed:
     def _take(self, frame: Frame) -> None:
         if isinstance(frame, Opening):
             self.openings.append(frame)
-            if frame.anew:
+            if frame.full:
                 self.copy, self.position = {}, None
         elif isinstance(frame, Records):
             self._pending += frames.unpack(frame)

@@ -24,24 +24,24 @@ class FollowedCopy:
 
     Args:
         path: of the copy.
-        staleness_ms: how long it counts without being vouched for.
+        staleness_ms: the length of its lease.
 
     Attributes:
-        parted: the positions the primary didn't know, each with the one it was at.
+        divergences: the positions the primary didn't know, each with the one it was at.
     """
 
     def __init__(self, path: Path, url: str, staleness_ms: int = 10_000) -> None:
         self.file = GrantFile(path)
         open_copy(path).close()
         self.clock = Clock()
-        self.parted: list[tuple[Position, Position]] = []
+        self.divergences: list[tuple[Position, Position]] = []
         self._stopped = threading.Event()
         self._thread = threading.Thread(
             target=Follower(
                 self.file,
                 self.clock,
                 staleness_ms,
-                lambda copy, there: self.parted.append((copy, there)),
+                lambda copy, there: self.divergences.append((copy, there)),
             ).follow,
             args=(DatabaseFeed(url), lambda: not self._stopped.is_set()),
         )
@@ -61,9 +61,9 @@ class FollowedCopy:
         assert not self._thread.is_alive()
 
     @property
-    def vouched(self) -> bool:
-        """Whether decisions may be made by it."""
-        return self.file.shared.vouched(self.clock.boot_ns(), self.clock.wall_ms())
+    def fresh(self) -> bool:
+        """Whether its lease runs."""
+        return self.file.shared.is_fresh(self.clock.boot_ns(), self.clock.wall_ms())
 
     def rows(self) -> Rows:
         """All that is in it."""

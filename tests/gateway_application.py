@@ -18,4 +18,6 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
 def make(node: Node) -> ASGIApp:
     """Made by a main worker."""
     trusted = TrustedProxies.of(node.settings.trusted_proxies)
-    return GatewayPaths(nothing, Endpoints(node.verifier, trusted, node.not_ready), Bodies())
+    return GatewayPaths(
+        nothing, Endpoints(node.verifier, trusted, node.verifier.not_ready), Bodies()
+    )

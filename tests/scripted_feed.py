@@ -148,12 +148,12 @@ class ScriptedFeed:
             if revision > after and (after >= 0 or record is not None)
         ]
 
-    def opening(self, *, anew: bool) -> Opening:
+    def opening(self, *, full: bool) -> Opening:
         return Opening(
             PROTOCOL,
             boot_ns(),
             self.staleness_ms,
-            anew,
+            full,
             "node_scripted",
             "0.1.0",
             time.time_ns() // 1_000_000 + self.ahead_ms,
@@ -164,7 +164,7 @@ class ScriptedFeed:
         connection.begin()
         here = connection.position
         known = here is not None and self.history.get(here[0]) == here[1]
-        connection.frame(self.opening(anew=not known))
+        connection.frame(self.opening(full=not known))
         after = here[0] if here is not None and known else -1
         while not self._stopped:
             asked = boot_ns()

@@ -46,7 +46,7 @@ def until(holds: Callable[[], bool]) -> None:
 def test_a_change_that_this_node_does_not_hear_of_stands_unconfirmed(node: Node) -> None:
     """Whoever follows is stuck: it has the lock, and doesn't move on."""
     stuck = NodeLock(node.file.lock_path)
-    assert stuck.take()
+    assert stuck.acquire()
     assert not change(node, "Analytical Engines")
     stuck.close()
     # Where nothing follows nothing decides: the command line on a machine that serves no one.
@@ -58,7 +58,7 @@ def test_a_change_that_this_node_does_not_hear_of_stands_unconfirmed(node: Node)
 def test_a_copy_that_was_removed_is_built_anew(node: Node) -> None:
     """And until it is, nothing is decided by the empty one."""
     node.start()
-    until(lambda: node.not_ready() is None)
+    until(lambda: node.verifier.not_ready() is None)
     change(node, "Analytical Engines")
     before, rules = node.file.path.stat().st_ino, node.file.count("company_rules")
     assert rules == 1

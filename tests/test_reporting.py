@@ -97,7 +97,7 @@ def test_an_unreachable_database_is_tried_again_quietly(
         rounds += 1
         raise ConnectionError
 
-    monkeypatch.setattr(node.reporting, "round", fail)
+    monkeypatch.setattr(node.reporting, "report_and_complete", fail)
     monkeypatch.setattr(node.reporting, "_every", 0.01)
     soon(lambda: rounds > 3)
     said = [each for each in caplog.records if "reporting" in each.getMessage()]

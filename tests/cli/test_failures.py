@@ -39,7 +39,7 @@ def one_line(said: Any) -> str:
 def test_a_clock_that_is_behind_stops_the_server_and_no_command(installed: Any) -> None:
     """The remedy is a start with --accept-clock, and then the command line has work to do."""
     with opened() as node:
-        node.file.shared.saw(node.clock.now() + 86_400_000)
+        node.file.shared.record_time(node.clock.now() + 86_400_000)
     assert "--accept-clock" in one_line(installed("serve"))
     for arguments in (
         ("token", "list"),

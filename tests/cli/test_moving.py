@@ -35,16 +35,16 @@ def test_whoever_decided_by_the_former_state_starts_anew(
     installed("export", str(tmp_path / "backup"))
     with opened() as node:
         shared, clock = node.file.shared, Clock()
-        shared.vouch(clock.boot_ns(), clock.wall_ms(), 10_000)
+        shared.renew_lease(clock.boot_ns(), clock.wall_ms(), 10_000)
         shared.words[5] = 0
         before = shared.generation
-        assert shared.vouched(clock.boot_ns(), clock.wall_ms())
+        assert shared.is_fresh(clock.boot_ns(), clock.wall_ms())
     said = installed("restore", str(tmp_path / "backup"), "--json")
     assert said.code == 0, said.err
     with opened() as node:
         shared = node.file.shared
         assert shared.generation != before
-        assert not shared.vouched(clock.boot_ns(), clock.wall_ms())
+        assert not shared.is_fresh(clock.boot_ns(), clock.wall_ms())
         assert shared.latest_ms >= clock.wall_ms() - 60_000
 
 

@@ -22,7 +22,7 @@ def lagging(
     monkeypatch.setattr("gatepass.node.copying.CONFIRM_SECONDS", 0.1)
     (tmp_path / "data").mkdir(mode=0o700)
     stuck = NodeLock(tmp_path / "data" / "grants.db-lock")
-    assert stuck.take()
+    assert stuck.acquire()
     yield gatepass
     stuck.close()
 

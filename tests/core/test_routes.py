@@ -15,7 +15,7 @@ from vector_files import cases, load
 
 SENTENCES = {
     "form": "must be an upper-case method, one space and a path",
-    "head": "write GET",
+    "head": "must be GET",
     "query": "must have no query",
     "path": "could never match",
     "parameter": "a parameter must be a whole segment, such as",

@@ -127,6 +127,12 @@ def _logged() -> Iterator[str]:
                 line = _text(node.args[0])
                 assert line is not None, ast.unparse(node)
                 yield re.sub(r"%[\d.]*[sdrf]", "…", line).replace("\n", "")
+        elif isinstance(node, ast.Call):
+            # Periodic tasks log their failures.
+            for one in node.keywords:
+                text = _text(one.value) if one.arg == "failure" else None
+                if text is not None:
+                    yield f"{text}: …"
         elif isinstance(node, ast.ClassDef) and node.name == "Fault":
             values = [_text(one.value) for one in node.body if isinstance(one, ast.Assign)]
             yield from (value.replace("{}", "…") for value in values if value)

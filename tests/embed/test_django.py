@@ -311,11 +311,11 @@ def test_a_call_is_decided_once_and_where_it_arrived(
     """One call is one use of its token, and a hop to another thread would cost more than all."""
     noted: list[int] = []
 
-    class Counting:
+    class Counter:
         def note(self, *_: Any) -> None:
             noted.append(threading.get_ident())
 
-    monkeypatch.setattr(verifier, "counting", Counting())
+    monkeypatch.setattr(verifier, "usage", Counter())
     needs = path("charges/<id>", requires("charges:get")(view_later))
     for settings in (gatepass, {**gatepass, "PERMISSIONS": PERMISSIONS}):
         with django_site(settings, needs, asynchronous=asynchronous) as call:

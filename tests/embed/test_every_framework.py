@@ -164,11 +164,11 @@ def test_a_call_counts_as_one_use(
 ) -> None:
     noted: list[Any] = []
 
-    class Counting:
+    class Counter:
         def note(self, decision: Any, now: int) -> None:
             noted.append(decision.reason.value)
 
-    monkeypatch.setattr(verifier, "counting", Counting())
+    monkeypatch.setattr(verifier, "usage", Counter())
     shop, token = make(), issued.token()
     shop.call("POST", "/charges", [bearer(token)])
     shop.call("GET", "/charges/1", [bearer(token)])

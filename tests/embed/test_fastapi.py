@@ -103,11 +103,11 @@ def test_one_permission_is_asked_for_once_a_call(
     """Or one call would count as two uses of its token."""
     app, noted = guarded_app(guard), []
 
-    class Counting:
+    class Counter:
         def note(self, decision: Decision, now: int) -> None:
             noted.append(decision)
 
-    monkeypatch.setattr(verifier, "counting", Counting())
+    monkeypatch.setattr(verifier, "usage", Counter())
     router = APIRouter(dependencies=[Depends(guard.requires("charges:get"))])
 
     @router.get("/x")

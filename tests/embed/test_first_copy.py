@@ -26,7 +26,7 @@ ROUTES = {"permissions": {"GET /charges": "charges:get"}, "exempt": ["GET /healt
 
 @pytest.fixture(autouse=True)
 def for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waited when nobody should would do so for the rest of the day."""
+    """A wait that must not happen would last a day."""
     monkeypatch.setattr(following, "FIRST_COPY_SECONDS", 86_400.0)
 
 

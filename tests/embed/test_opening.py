@@ -26,7 +26,7 @@ def test_a_file_that_is_missing_or_something_else_stops_the_start(tmp_path: Path
     assert not (tmp_path / "missing.db").exists()
 
 
-def test_a_copy_counts_only_while_it_is_vouched_for(tmp_path: Path) -> None:
+def test_a_copy_decides_only_while_its_lease_runs(tmp_path: Path) -> None:
     """A follower's file that nobody keeps current must not be believed for ever."""
     path = tmp_path / "grants.db"
     with closing(sqlite3.connect(path)) as connection:
@@ -36,7 +36,7 @@ def test_a_copy_counts_only_while_it_is_vouched_for(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as caught:
         verifier.check("gpat_x", permission="charges:get")
     assert caught.value.reason == "stale"
-    GrantFile(path).shared.vouch(verifier.clock.boot_ns(), verifier.clock.wall_ms(), 10_000)
+    GrantFile(path).shared.renew_lease(verifier.clock.boot_ns(), verifier.clock.wall_ms(), 10_000)
     assert verifier.check("gpat_x", permission="charges:get").reason == "token_invalid"
 
 
@@ -79,7 +79,7 @@ def test_use_is_spooled_by_the_process_and_by_its_forks_each_for_itself(issued: 
     assert uses[0][0][2:] == ["203.0.113.9", "charges:get"]
 
 
-def test_a_verifier_that_is_let_go_of_takes_its_thread_along(issued: Issued) -> None:
+def test_a_garbage_collected_verifier_stops_its_thread(issued: Issued) -> None:
     before = set(threading.enumerate())
     verifier = open_verifier(issued.path)
     (thread,) = set(threading.enumerate()) - before

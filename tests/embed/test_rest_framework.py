@@ -333,11 +333,11 @@ def test_a_call_counts_once_and_the_decision_is_the_frameworks_request_s_too(
 ) -> None:
     noted: list[str] = []
 
-    class Counting:
+    class Counter:
         def note(self, decision: Any, now: int) -> None:
             noted.append(decision.reason.value)
 
-    monkeypatch.setattr(verifier, "counting", Counting())
+    monkeypatch.setattr(verifier, "usage", Counter())
     router = SimpleRouter()
     router.register("charges", Charges, basename="charge")
     for middleware in ([], MIDDLEWARE):

@@ -236,7 +236,7 @@ def test_an_untrusted_one_speaks_for_nobody(name: str, issued: Issued, tmp_path:
 def test_to_trust_unix_sockets_is_to_trust_no_peer_over_tcp(
     name: str, issued: Issued, tmp_path: Path
 ) -> None:
-    """Whoever can connect to a port could write any address into the header."""
+    """Anybody who can connect to a port could write any address into the header."""
     token = issued.token(networks=("198.51.100.0/24",))
     local = issued.token(networks=("127.0.0.0/8",))
     with served(name, tmp_path, issued.path, '["unix:"]', socket=False) as client:

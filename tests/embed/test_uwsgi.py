@@ -240,10 +240,10 @@ def test_a_child_that_was_forked_without_pythons_knowledge_never_reads(issued: I
     verifier.close()
 
 
-def test_outside_of_uwsgi_nothing_is_put_off(feed: ScriptedFeed, tmp_path: Path) -> None:
+def test_outside_of_uwsgi_everything_starts_at_once(feed: ScriptedFeed, tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    assert forks.begun()
+    assert forks.may_start()
     verifier = Verifier.follow(feed.url, key=KEY.text, directory=tmp_path / "copy")
     names = {thread.name for thread in set(threading.enumerate()) - before}
-    assert {"gatepass_rounds", "gatepass_following"} <= names
+    assert {"gatepass_maintenance", "gatepass_following"} <= names
     verifier.close()

@@ -72,7 +72,7 @@ def test_ones_own(installation: Installation, ada: Visit, stranger: Visit) -> No
 def test_what_is_wrong_stands_beside_its_field(installation: Installation, ada: Visit) -> None:
     page = ask_own(ada, "nonsense")
     assert page.answer.status_code == 422
-    assert "not an e-mail address" in page.text
+    assert "Must be an e-mail address" in page.text
     assert page.form(OWN).one("email") == "nonsense"
     page = ask_own(ada, NEW, "not the password at all")
     assert page.answer.status_code == 422

@@ -95,7 +95,7 @@ def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path)
             assert sorted(ended) == sorted(tokens)
             copy.until_at(registry.revision())
             assert copy.rows() == published(registry.database)
-            assert copy.parted == []
+            assert copy.divergences == []
         with registry.read() as reading:
             for token in ended:
                 grant = published_grant(reading, token)
@@ -111,15 +111,15 @@ def test_an_isolated_primary_with_a_synchronous_replica_vouches_for_nothing(
         installed(synchronous=True) as installation,
         FollowedCopy(tmp_path / "grants.db", installation.url, 2_000) as copy,
     ):
-        copy.until(lambda: copy.vouched)
+        copy.until(lambda: copy.fresh)
         installation.replica.stop()
         with closing(DatabaseFeed(installation.primary.url("registry"))) as asked:
             with pytest.raises(psycopg.OperationalError):
                 asked.heartbeat()
             assert asked.changes((0, "0" * 16)) is None
-        copy.until(lambda: not copy.vouched)
+        copy.until(lambda: not copy.fresh)
         installation.replica.start()
-        copy.until(lambda: copy.vouched)
+        copy.until(lambda: copy.fresh)
 
 
 @pytest.mark.parametrize("connectable", [False, True])
@@ -155,13 +155,13 @@ def test_a_shortened_history_is_noticed_and_the_copy_built_anew(
             lost = registry.revision()
             copy.until_at(lost)
             installation.primary.stop()
-            copy.until(lambda: not copy.vouched)
+            copy.until(lambda: not copy.fresh)
             installation.replica.start()
             installation.replica.promote()
-            copy.until(lambda: copy.vouched)
-            assert [number for (number, _), _ in copy.parted] == [lost]
+            copy.until(lambda: copy.fresh)
+            assert [number for (number, _), _ in copy.divergences] == [lost]
             assert copy.rows() == published(registry.database)
-            (known,) = copy.parted
+            (known,) = copy.divergences
         # It is reported, once it is told.
         for _ in range(3):
             registry.token(ada)

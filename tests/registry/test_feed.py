@@ -136,10 +136,10 @@ def test_a_frozen_server_is_given_up_and_following_goes_on(
             assert time.monotonic() - began < 5
         asked.heartbeat()
     with FollowedCopy(tmp_path / "grants.db", postgresql_url, 1_500) as copy:
-        copy.until(lambda: copy.vouched)
+        copy.until(lambda: copy.fresh)
         with frozen(postgresql):
-            copy.until(lambda: not copy.vouched)
-        copy.until(lambda: copy.vouched)
+            copy.until(lambda: not copy.fresh)
+        copy.until(lambda: copy.fresh)
         copy.until_at(end_a_token(registry))
         assert copy.rows() == published(registry.database)
 

@@ -152,7 +152,7 @@ def test_a_link_expires_to_the_millisecond(registry: SmallRegistry, ada: Actor) 
     assert status(registry, registry.signed_in(registry.ada), made) == "pending"
     registry.now += 1
     assert status(registry, registry.signed_in(registry.ada), made) == "expired"
-    assert broken(registry, token).whom == "Ada Lovelace"
+    assert broken(registry, token).contact == "Ada Lovelace"
     resend(registry, registry.signed_in(registry.ada), made)
     registry.now += LIFETIME - 1
     accept(registry, link(registry, made))
@@ -166,7 +166,7 @@ def test_a_tampered_link_discloses_nothing(registry: SmallRegistry, ada: Actor) 
     body = token[:21] + other[21:53]
     for text in ("", "gpiv_", token[:-1], token + "x", body + _checksum(body.encode()), "ü" * 59):
         error = broken(registry, text)
-        assert (error.whom, error.company) == (None, None)
+        assert (error.contact, error.company) == (None, None)
 
 
 def test_a_link_of_another_kind_is_refused(registry: SmallRegistry, ada: Actor) -> None:
@@ -213,7 +213,7 @@ def test_a_link_is_broken_once_its_inviter_is_deactivated(
     token = link(registry, made)
     look(registry, token)
     end_user(registry, bob)
-    assert broken(registry, token).whom == "Ada Lovelace"
+    assert broken(registry, token).contact == "Ada Lovelace"
     # Resending makes the actor the inviter.
     assert resend(registry, ada, made).invited_by.id == registry.ada.id
     accept(registry, link(registry, made))
@@ -456,7 +456,7 @@ def test_another_companys_address_looks_like_any_other(registry: SmallRegistry, 
     assert ordinary is not None
     assert (told.address_taken, ordinary.address_taken) == (True, False)
     refusal = broken(registry, told.token)
-    assert (refusal.address_taken, refusal.whom) == (True, "Ada Lovelace")
+    assert (refusal.address_taken, refusal.contact) == (True, "Ada Lovelace")
     with registry.read() as reading:
         listed = invitations.list_(reading, ada).items
     assert {replace(one, id="", email="") for one in listed} == {
@@ -479,7 +479,7 @@ def test_a_handed_over_link_discloses_only_that_it_is_broken(
             change, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
         )
     refusal = broken(registry, token)
-    assert (refusal.address_taken, refusal.whom) == (False, "Ada Lovelace")
+    assert (refusal.address_taken, refusal.contact) == (False, "Ada Lovelace")
 
 
 def test_a_link_is_valid_once_the_other_account_is_deactivated(

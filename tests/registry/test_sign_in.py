@@ -144,8 +144,8 @@ def test_addresses_outside_the_allowlist_are_refused(registry: SmallRegistry) ->
 def test_every_refusal_does_the_same_work(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Timing discloses nothing: every attempt verifies one hash before it is refused, whether or
-    not the account exists, is active, and admits the address."""
+    """Timing discloses nothing: every attempt verifies one hash before it is refused, whether the
+    account exists or not, is active or not, and admits the address or not."""
     verified: list[str] = []
 
     class Watched(PasswordHasher):
@@ -323,7 +323,7 @@ def test_at_most_two_passwords_are_hashed_at_once(monkeypatch: pytest.MonkeyPatc
     assert most == [2]
     monkeypatch.setattr(passwords, "_LONGEST_WAIT_S", 0.01)
     monkeypatch.setattr(passwords, "_slots", threading.BoundedSemaphore(1))
-    with passwords._turn(), pytest.raises(Unavailable):
+    with passwords._slot(), pytest.raises(Unavailable):
         passwords.verify("x", "y", hasher=hasher)
 
 

@@ -91,7 +91,7 @@ def test_it_is_the_peer_or_an_entry_or_garbage(forwarded: list[str | None], peer
 
 
 @given(lines, addresses.filter(lambda text: not TRUSTED.contains(packed(text))))
-def test_whom_nobody_trusts_comes_from_where_it_comes(
+def test_the_address_of_an_untrusted_peer_is_its_own(
     forwarded: list[str | None], peer: str
 ) -> None:
     """Whatever it writes into the header."""

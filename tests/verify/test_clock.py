@@ -1,4 +1,4 @@
-"""The time decisions go by never goes back."""
+"""The clock that decisions use never goes back."""
 
 import logging
 import time
@@ -144,7 +144,7 @@ def test_the_latest_time_seen_is_kept_for_the_next_start(clocks: Clocks, tmp_pat
 
 
 def test_a_worker_carries_on_its_supervisors_time(clocks: Clocks) -> None:
-    """A process that is started anew goes by the node's time, not by the wall clock now."""
+    """A respawned process uses the node's time, not the wall clock."""
     supervisor = clocks.clock()
     clocks.wall_ms -= HOUR_MS
     clocks.advance(10)

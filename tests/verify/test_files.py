@@ -49,7 +49,7 @@ def test_a_copy_of_the_grants_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_map_and_lock_lie_beside_the_file_and_are_named_after_it(world: World) -> None:
-    """Whoever sees one knows what it belongs to."""
+    """Their names show what they belong to."""
     NodeLock(world.file.lock_path)
     names = {path.name for path in world.path.parent.iterdir()}
     assert {"gatepass.db", "gatepass.db-map", "gatepass.db-lock"} <= names
@@ -71,8 +71,8 @@ def test_map_and_lock_are_made_once(tmp_path: Path, opener: Callable[[Path], obj
 def test_a_generation_outlives_the_process_that_wrote_it(tmp_path: Path) -> None:
     """A process that starts later maps the words that are there."""
     first = SharedMap(tmp_path / "map")
-    first.move()
-    first.saw(123_456)
+    first.change_generation()
+    first.record_time(123_456)
     later = SharedMap(tmp_path / "map")
     assert (later.generation, later.latest_ms) == (first.generation, 123_456)
     assert later.generation
@@ -129,7 +129,7 @@ def test_another_users_map_or_lock_is_refused(
 def test_a_symbolic_link_is_refused(
     tmp_path: Path, opener: Callable[[Path], object], target: str
 ) -> None:
-    """A link would let whoever may write in the directory have any file of ours written."""
+    """Otherwise a user who can write to the directory could have any of our files written."""
     (tmp_path / "there").write_bytes(b"precious")
     (tmp_path / "file").symlink_to(tmp_path / target)
     with pytest.raises(Misconfigured, match="can't be opened") as refused:
@@ -340,7 +340,7 @@ def test_each_thread_reads_by_a_connection_of_its_own(world: World, clocks: Cloc
                 wrong.append("denied")
             if verifier.check(world.texts["deactivated"], permission="charges:get").allowed:
                 wrong.append("allowed")
-            verifier.file.shared.move()
+            verifier.file.shared.change_generation()
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""A copy of the grants is kept current, and vouched for only while it is."""
+"""A follower keeps a copy of the grants current, and renews its lease only while it is."""
 
 import os
 import secrets
@@ -126,8 +126,8 @@ class Copy:
         self.follower = Follower(self.file, self.clock, STALENESS_MS)
         self.verifier = Verifier(GrantFile(path), clocks.clock(), Routes([]), copy=True)
 
-    def round(self, primary: Primary) -> None:
-        self.follower.round(self.connection, primary)
+    def sync(self, primary: Primary) -> None:
+        self.follower.sync(self.connection, primary)
 
     def reason(self, text: str) -> str:
         try:
@@ -153,10 +153,12 @@ def copy(tmp_path: Path, clocks: Clocks) -> Iterator[Copy]:
     copy.connection.close()
 
 
-def test_an_empty_copy_is_built_and_vouched_for(world: World, primary: Primary, copy: Copy) -> None:
-    """Nothing is decided before; everything after the first round."""
+def test_an_empty_copy_is_filled_and_gets_a_lease(
+    world: World, primary: Primary, copy: Copy
+) -> None:
+    """It decides nothing before the first sync, and everything after it."""
     assert copy.reason(world.texts["good"]) == "stale"
-    copy.round(primary)
+    copy.sync(primary)
     assert primary.asked == ["heartbeat", "snapshot", "half of the snapshot"]
     assert copy.rows() == primary.rows
     assert position(copy.connection) == primary.position
@@ -165,13 +167,13 @@ def test_an_empty_copy_is_built_and_vouched_for(world: World, primary: Primary, 
 
 
 def test_what_changed_is_followed(world: World, primary: Primary, copy: Copy) -> None:
-    """Only what changed is asked for, and it counts at once, whatever was cached."""
-    copy.round(primary)
+    """It requests only changes, which take effect at once, whatever was cached."""
+    copy.sync(primary)
     primary.asked.clear()
     for deactivated in (True, False, True):
         assert copy.reason(world.texts["good"]) is not None
         primary.commit(world.changed("good", deactivated=deactivated))
-        copy.round(primary)
+        copy.sync(primary)
         expected = Reason.token_deactivated if deactivated else Reason.allowed
         assert copy.reason(world.texts["good"]) is expected
         assert copy.file.shared.revision == primary.position[0]
@@ -179,9 +181,9 @@ def test_what_changed_is_followed(world: World, primary: Primary, copy: Copy) ->
     assert copy.rows() == primary.rows
 
 
-def test_revisions_are_applied_whole(world: World, primary: Primary, copy: Copy) -> None:
-    """While half of a change is written, readers see nothing of it; then all of it."""
-    copy.round(primary)
+def test_revisions_are_applied_atomically(world: World, primary: Primary, copy: Copy) -> None:
+    """Readers see nothing of a half-written change, then all of it."""
+    copy.sync(primary)
     before = copy.rows()
     primary.commit(
         world.changed("good", deactivated=True),
@@ -196,33 +198,33 @@ def test_revisions_are_applied_whole(world: World, primary: Primary, copy: Copy)
             seen.append((copy.rows(), copy.reason(world.texts["good"])))
 
     primary.during = look
-    copy.round(primary)
+    copy.sync(primary)
     assert seen == [(before, Reason.allowed)]
     assert copy.rows() == primary.rows
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
 
 
 def test_nothing_new_writes_nothing(world: World, primary: Primary, copy: Copy) -> None:
-    """A quiet round vouches, and moves no generation: caches stay warm."""
-    copy.round(primary)
+    """A sync without changes renews the lease and keeps the generation: caches stay warm."""
+    copy.sync(primary)
     generation = copy.file.shared.generation
     copy.clocks.advance(9)
-    copy.round(primary)
+    copy.sync(primary)
     copy.clocks.advance(9)
     assert copy.file.shared.generation == generation
     assert copy.reason(world.texts["good"]) is Reason.allowed
 
 
-def test_a_copy_goes_on_from_where_it_stood(
+def test_a_copy_continues_from_its_position(
     world: World, primary: Primary, copy: Copy, clocks: Clocks
 ) -> None:
-    """After a restart it isn't built anew: it knows its revision and tag."""
-    copy.round(primary)
+    """A restart needs no rebuild: the copy has its revision and tag."""
+    copy.sync(primary)
     copy.connection.close()
     primary.commit(world.changed("good", deactivated=True))
     primary.asked.clear()
     later = Copy(copy.file.path, clocks)
-    later.round(primary)
+    later.sync(primary)
     later.connection.close()
     assert "snapshot" not in primary.asked
     assert later.reason(world.texts["good"]) is Reason.token_deactivated
@@ -240,19 +242,19 @@ def part(primary: Primary) -> None:
         del primary.rows[name]
 
 
-def test_a_copy_of_another_history_is_built_anew_in_place(
+def test_a_copy_of_another_history_is_rebuilt_in_place(
     world: World, primary: Primary, copy: Copy
 ) -> None:
-    """Same revision, other tag: what the primary lost is removed, what it has is there, and the
+    """Same revision, other tag: rows that the primary lost are deleted, its own are added, and the
     file is the same file."""
     primary.commit(world.grants["unknown"])
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["unknown"]) is Reason.allowed
     inode = copy.file.path.stat().st_ino
     part(primary)
     primary.commit(world.changed("good", deactivated=True))
     primary.asked.clear()
-    copy.round(primary)
+    copy.sync(primary)
     assert primary.asked == ["heartbeat", "changes", "snapshot", "half of the snapshot"]
     assert copy.reason(world.texts["unknown"]) is Reason.token_invalid
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
@@ -266,23 +268,23 @@ def test_a_primary_that_fell_back_is_another_history(
 ) -> None:
     """A restored backup doesn't know the copy's revision at all."""
     primary.commit(world.grants["unknown"])
-    copy.round(primary)
+    copy.sync(primary)
     part(primary)
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.rows() == primary.rows
     assert copy.file.shared.revision == primary.position[0]
 
 
-def test_a_copy_of_another_history_is_withdrawn_at_once(
+def test_the_lease_of_another_historys_copy_ends_at_once(
     world: World, primary: Primary, copy: Copy
 ) -> None:
-    """Before the snapshot is asked for, and all the while it is loaded, nothing is decided."""
-    copy.round(primary)
+    """Before the snapshot is requested. Nothing is decided until it is complete."""
+    copy.sync(primary)
     part(primary)
     primary.commit(world.grants["unknown"])
     seen = []
     primary.during = lambda step: seen.append((step, copy.reason(world.texts["good"])))
-    copy.round(primary)
+    copy.sync(primary)
     assert seen == [
         ("heartbeat", "allowed"),
         ("changes", "allowed"),
@@ -293,35 +295,35 @@ def test_a_copy_of_another_history_is_withdrawn_at_once(
 
 
 @pytest.mark.parametrize("fault", ["snapshot", "half of the snapshot"])
-def test_a_half_loaded_snapshot_is_never_vouched_for(
+def test_a_half_loaded_snapshot_never_gets_a_lease(
     world: World, primary: Primary, copy: Copy, fault: str
 ) -> None:
-    """It rolls back whole; nothing is decided until one was loaded to its end."""
+    """It is rolled back. Nothing is decided until a snapshot is complete."""
     primary.commit(world.grants["unknown"])
-    copy.round(primary)
+    copy.sync(primary)
     before = copy.rows()
     part(primary)
     primary.commit(world.changed("good", deactivated=True))
     primary.faults.add(fault)
     for _ in range(3):
         with pytest.raises(Outage):
-            copy.round(primary)
+            copy.sync(primary)
         assert copy.reason(world.texts["good"]) == "stale"
         assert copy.rows() == before
         assert not copy.connection.in_transaction
     primary.faults.clear()
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
     assert copy.rows() == primary.rows
 
 
-def test_a_first_snapshot_that_breaks_off_is_never_vouched_for(
+def test_a_first_snapshot_that_breaks_off_never_gets_a_lease(
     world: World, primary: Primary, copy: Copy
 ) -> None:
-    """Half the tokens, without their limits' other half, decide nothing."""
+    """A part of the rows decides nothing."""
     primary.faults.add("half of the snapshot")
     with pytest.raises(Outage):
-        copy.round(primary)
+        copy.sync(primary)
     assert copy.rows() == {}
     assert position(copy.connection) is None
     assert copy.reason(world.texts["good"]) == "stale"
@@ -331,9 +333,8 @@ def test_a_first_snapshot_that_breaks_off_is_never_vouched_for(
 def test_changes_that_break_off_leave_the_copy_as_it_was(
     world: World, primary: Primary, copy: Copy, fault: str
 ) -> None:
-    """It stands at its former revision, whole; and since nobody vouches for it any more, its
-    stamp runs out."""
-    copy.round(primary)
+    """It stays at its previous revision, and its lease runs out."""
+    copy.sync(primary)
     before, stood = copy.rows(), position(copy.connection)
     primary.commit(
         world.changed("good", deactivated=True),
@@ -344,43 +345,43 @@ def test_changes_that_break_off_leave_the_copy_as_it_was(
     for _ in range(9):
         copy.clocks.advance(1)
         with pytest.raises(Outage):
-            copy.round(primary)
+            copy.sync(primary)
         assert (copy.rows(), position(copy.connection)) == (before, stood)
         assert copy.reason(world.texts["good"]) is Reason.allowed
         assert not copy.connection.in_transaction
     copy.clocks.advance(1)
     assert copy.reason(world.texts["good"]) == "stale"
     primary.faults.clear()
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
 
 
-# --- vouching -------------------------------------------------------------------------------------
+# --- lease ----------------------------------------------------------------------------------------
 
 
-def test_a_primary_that_cant_commit_vouches_for_nothing(
+def test_a_primary_that_cant_commit_renews_no_lease(
     world: World, primary: Primary, copy: Copy
 ) -> None:
-    """An isolated or demoted primary fails its heartbeat; it isn't even asked for changes."""
-    copy.round(primary)
+    """An isolated or demoted primary fails the heartbeat. The follower requests no changes."""
+    copy.sync(primary)
     primary.asked.clear()
     primary.faults.add("heartbeat")
     with pytest.raises(Outage):
-        copy.round(primary)
+        copy.sync(primary)
     assert primary.asked == ["heartbeat"]
     copy.clocks.advance(10)
     assert copy.reason(world.texts["good"]) == "stale"
 
 
 @pytest.mark.parametrize("step", ["heartbeat", "changes", "half of the changes"])
-def test_time_lost_on_the_way_counts_against_the_copy(
+def test_time_lost_on_the_way_shortens_the_lease(
     world: World, primary: Primary, copy: Copy, step: str
 ) -> None:
-    """The stamp runs from before the question was sent, not from when the answer was there."""
-    copy.round(primary)
+    """The lease runs from before the request was sent, not from the answer."""
+    copy.sync(primary)
     primary.commit(world.changed("login", deactivated=True), world.grants["good"])
     primary.during = lambda now: copy.clocks.advance(6) if now == step else None
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.allowed
     copy.clocks.advance(3.999)
     assert copy.reason(world.texts["good"]) is Reason.allowed
@@ -388,21 +389,21 @@ def test_time_lost_on_the_way_counts_against_the_copy(
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-def test_an_answer_that_took_too_long_vouches_for_nothing(
+def test_an_answer_that_took_too_long_renews_no_lease(
     world: World, primary: Primary, copy: Copy
 ) -> None:
-    """A follower that was suspended over its own question."""
+    """The follower was suspended after it sent the request."""
     primary.during = lambda step: copy.clocks.advance(11) if step == "heartbeat" else None
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-def test_a_follower_that_lost_its_lock_puts_nothing_back(
+def test_a_follower_that_lost_its_lock_takes_nothing_back(
     world: World, primary: Primary, copy: Copy, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Suspended between its answer and its writing, while another process went on: what it was
-    told is too old to be written or vouched for."""
-    copy.round(primary)
+    """Suspended between the answer and the write while another process advanced the copy: the
+    answer is too old to be written or to renew the lease."""
+    copy.sync(primary)
     primary.commit(world.changed("login", deactivated=True))
     other = Copy(copy.file.path, clocks)
     answered = primary.changes
@@ -411,13 +412,13 @@ def test_a_follower_that_lost_its_lock_puts_nothing_back(
         answer = answered(after)
         monkeypatch.undo()
         primary.commit(world.changed("good", deactivated=True))
-        other.round(primary)
-        other.file.shared.withdraw()
+        other.sync(primary)
+        other.file.shared.end_lease()
         return answer
 
     monkeypatch.setattr(primary, "changes", dozing)
     with pytest.raises(Unavailable):
-        copy.round(primary)
+        copy.sync(primary)
     assert copy.rows() == primary.rows
     assert copy.file.shared.revision == primary.position[0]
     assert copy.reason(world.texts["good"]) == "stale"
@@ -430,28 +431,30 @@ HOURS_MS = 4 * 3_600_000
 
 
 @pytest.mark.parametrize("apart_ms", [HOURS_MS, 5_001, -5_001, -HOURS_MS])
-def test_a_node_whose_clock_is_off_is_not_vouched_for(
+def test_a_node_whose_clock_is_wrong_gets_no_lease(
     world: World, primary: Primary, copy: Copy, apart_ms: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Behind it would allow what has expired, ahead refuse what hasn't: it says "stale", at once
-    and for as long as that is so."""
-    copy.round(primary)
+    """A node that is behind would allow expired tokens, one that is ahead refuse valid ones. It is
+    "stale" at once, for as long as the clocks differ."""
+    copy.sync(primary)
     primary.now_ms = lambda: copy.clocks.wall_ms + apart_ms
     primary.commit(world.changed("login", deactivated=True))
     for _ in range(3):
-        copy.round(primary)
+        copy.sync(primary)
         assert copy.reason(world.texts["good"]) == "stale"
     assert copy.rows() == primary.rows
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
     primary.now_ms = lambda: copy.clocks.wall_ms
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.allowed
 
 
 @pytest.mark.parametrize("apart_ms", [5_000, -5_000])
-def test_five_seconds_are_borne(world: World, primary: Primary, copy: Copy, apart_ms: int) -> None:
+def test_a_difference_of_five_seconds_is_tolerated(
+    world: World, primary: Primary, copy: Copy, apart_ms: int
+) -> None:
     primary.now_ms = lambda: copy.clocks.wall_ms + apart_ms
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.allowed
 
 
@@ -459,37 +462,37 @@ def test_a_wall_clock_that_jumped_ahead_is_noticed_before_it_is_followed(
     world: World, primary: Primary, copy: Copy
 ) -> None:
     """Another process of the node may follow it first."""
-    copy.round(primary)
+    copy.sync(primary)
     right = copy.clocks.wall_ms
     primary.now_ms = lambda: right
     copy.clocks.wall_ms += 6_000
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-def test_an_answer_that_took_too_long_tells_nothing_about_clocks(
+def test_an_answer_that_took_too_long_proves_nothing_about_clocks(
     world: World, primary: Primary, copy: Copy
 ) -> None:
-    """Neither is the copy vouched for by it, nor what was vouched for before withdrawn."""
-    copy.round(primary)
+    """It neither renews the lease nor ends it."""
+    copy.sync(primary)
     copy.clocks.advance(1)
     primary.during = lambda step: copy.clocks.advance(6) if step == "heartbeat" else None
-    copy.round(primary)
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.allowed
     copy.clocks.advance(3)
     assert copy.reason(world.texts["good"]) == "stale"
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["open before", "opened now"])
-def test_a_copy_that_is_not_where_it_is_vouched_for_decides_nothing(
+def test_a_copy_behind_the_position_of_its_lease_decides_nothing(
     world: World, primary: Primary, copy: Copy, fresh: bool
 ) -> None:
-    """Should one process read another state of the copy than the one that is kept current, because
-    somebody removed SQLite's files beside it, the stamp isn't for what it reads."""
-    copy.round(primary)
+    """If SQLite's side files were removed, a process may read another state of the copy than the
+    follower writes. The lease doesn't cover that state."""
+    copy.sync(primary)
     assert copy.reason(world.texts["good"]) is Reason.allowed
     # What the follower wrote, and this reader doesn't see.
-    copy.file.shared.reached(primary.position[0] + 1, secrets.token_hex(8))
+    copy.file.shared.set_position(primary.position[0] + 1, secrets.token_hex(8))
     if fresh:
         copy.verifier = Verifier(
             GrantFile(copy.file.path), copy.clocks.clock(), Routes([]), copy=True
@@ -500,9 +503,9 @@ def test_a_copy_that_is_not_where_it_is_vouched_for_decides_nothing(
     assert copy.reason(world.texts["good"]) == "unavailable"
 
 
-def test_another_tag_is_another_place(world: World, primary: Primary, copy: Copy) -> None:
-    copy.round(primary)
-    copy.file.shared.reached(primary.position[0], secrets.token_hex(8))
+def test_another_tag_is_another_position(world: World, primary: Primary, copy: Copy) -> None:
+    copy.sync(primary)
+    copy.file.shared.set_position(primary.position[0], secrets.token_hex(8))
     copy.verifier.file.watch()
     assert copy.reason(world.texts["good"]) == "unavailable"
 
@@ -548,10 +551,10 @@ class Following:
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
-def test_a_copy_that_lost_a_file_beside_it_is_built_anew(
+def test_a_copy_that_lost_a_side_file_is_rebuilt(
     world: World, primary: Primary, tmp_path: Path, end: str
 ) -> None:
-    """What is left of it is another state, which whoever opens it now would read."""
+    """What is left of it is another state, which a process that opens it now would read."""
     with Following(tmp_path / "grants.db", primary) as following:
         following.until(world.texts["good"], Reason.allowed)
         Path(f"{following.file.path}{end}").unlink()
@@ -577,11 +580,10 @@ def test_a_change_travels_within_a_second(world: World, primary: Primary, tmp_pa
 
 
 @pytest.mark.parametrize("fault", ["heartbeat", "changes", "wait", "close"])
-def test_an_outage_is_waited_out(
+def test_the_follower_retries_during_an_outage(
     world: World, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    """Whatever fails, the follower tries again; connections are let go of in between, and one that
-    can't even be let go of doesn't end it either."""
+    """Whatever fails, the follower closes its connections and retries, even if closing fails."""
     monkeypatch.setattr(follower_module, "_RETRY_SECONDS", 0.05)
     with Following(tmp_path / "grants.db", primary) as following:
         following.until(world.texts["good"], "allowed")
@@ -594,10 +596,10 @@ def test_an_outage_is_waited_out(
         following.until(world.texts["good"], "token_deactivated")
 
 
-def test_a_copy_that_cant_be_opened_is_tried_again(
+def test_opening_the_copy_is_retried(
     world: World, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk at the start, or an error that outlasts a connection, ends no following."""
+    """A full disk at the start, or an error that a connection keeps, doesn't stop the follower."""
     monkeypatch.setattr(follower_module, "_RETRY_SECONDS", 0.05)
     opened = []
 
@@ -613,7 +615,7 @@ def test_a_copy_that_cant_be_opened_is_tried_again(
     assert len(opened) == 4
 
 
-def test_a_broken_connection_to_the_copy_is_opened_anew(
+def test_a_broken_connection_to_the_copy_is_replaced(
     world: World, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not used again and again."""
@@ -649,14 +651,14 @@ def test_no_secret_is_logged_by_an_outage(
     assert "hunter2" not in caplog.text
 
 
-def test_a_follower_killed_half_way_leaves_a_whole_copy(
+def test_a_follower_killed_half_way_leaves_a_consistent_copy(
     world: World, primary: Primary, tmp_path: Path, clocks: Clocks
 ) -> None:
-    """kill -9 in the midst of a rebuild: the former rows stand, unvouched for; the next follower
-    goes on at once."""
+    """kill -9 during a rebuild leaves the previous rows, without a lease. The next follower
+    continues at once."""
     path = tmp_path / "grants.db"
     copy = Copy(path, clocks)
-    copy.round(primary)
+    copy.sync(primary)
     before = copy.rows()
     copy.connection.close()
     part(primary)
@@ -666,13 +668,13 @@ def test_a_follower_killed_half_way_leaves_a_whole_copy(
         primary.during = lambda step: (
             os.kill(os.getpid(), signal.SIGKILL) if step.startswith("half") else None
         )
-        Copy(path, clocks).round(primary)
+        Copy(path, clocks).sync(primary)
 
     assert not finished(in_child(rebuild_and_die))
     later = Copy(path, clocks)
     assert later.rows() == before
     assert later.reason(world.texts["good"]) == "stale"
-    later.round(primary)
+    later.sync(primary)
     assert later.rows() == primary.rows
     assert later.reason(world.texts["good"]) is Reason.token_deactivated
     later.connection.close()
@@ -682,36 +684,36 @@ def test_a_follower_killed_half_way_leaves_a_whole_copy(
 
 
 def test_one_process_of_a_node_holds_the_lock(tmp_path: Path) -> None:
-    """Two of them never follow, or fold counts, at once; asking for it doesn't wait."""
+    """Two of them never follow, or fold counts, at once; acquiring doesn't wait."""
     mine = NodeLock(tmp_path / "grants.db-lock")
     other = NodeLock(tmp_path / "grants.db-lock")
     assert not mine.held
-    assert mine.take()
-    assert mine.take()
-    assert not other.take()
+    assert mine.acquire()
+    assert mine.acquire()
+    assert not other.acquire()
     assert (mine.held, other.held) == (True, False)
     mine.close()
     assert not mine.held
-    assert other.take()
+    assert other.acquire()
     other.close()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_dead_holders_lock_can_be_had_at_once(tmp_path: Path, how: signal.Signals) -> None:
-    """However it died."""
+def test_a_dead_holders_lock_can_be_acquired_at_once(tmp_path: Path, how: signal.Signals) -> None:
+    """Whatever killed it."""
     path = tmp_path / "grants.db-lock"
     ready, said = os.pipe()
 
     def hold() -> None:
         lock = NodeLock(path)
-        os.write(said, b"1" if lock.take() else b"0")
+        os.write(said, b"1" if lock.acquire() else b"0")
         signal.pause()
 
     mine = NodeLock(path)
     with killed_in_the_end(hold, how):
         assert os.read(ready, 1) == b"1"
-        assert not mine.take()
-    assert mine.take()
+        assert not mine.acquire()
+    assert mine.acquire()
     mine.close()
     os.close(ready)
     os.close(said)

@@ -99,7 +99,7 @@ def test_a_service_decides_by_its_own_copy_and_a_deactivation_counts_within_a_se
     assert reason(verifier, world.texts["login"]) == "token_invalid"
 
 
-def test_it_acknowledges_what_it_has_reached(
+def test_it_acknowledges_the_position_it_has_reached(
     world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     verifier = follow()
@@ -146,7 +146,7 @@ def test_what_was_folded_before_is_not_sent_again(
     directory: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever follows next asks where to go on; a killed one may have sent it and not said so."""
+    """The next follower asks the server for the offset: a killed one may have sent more."""
     monkeypatch.setattr(reporting, "USE_SECONDS", 0.1)
     use = directory / "followed.db-use"
     use.mkdir(parents=True, mode=0o700)
@@ -159,7 +159,7 @@ def test_what_was_folded_before_is_not_sent_again(
     assert [(said["start"], len(said["batches"])) for said in sent] == [(2 * len(line), 1)]
 
 
-def test_counts_that_are_never_taken_dont_stop_what_comes_after(
+def test_counts_that_the_server_refuses_dont_block_later_ones(
     feed: ScriptedFeed,
     follow: Callable[..., Verifier],
     directory: Path,
@@ -182,7 +182,7 @@ def test_counts_that_are_never_taken_dont_stop_what_comes_after(
     until(lambda: not list(use.glob("*.spool")))
 
 
-def test_limits_are_asked_for_and_others_begin_anew(
+def test_limits_are_requested_and_other_limits_start_over(
     world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     limits = {"companies": ["cmp_2", "cmp_1"], "permissions": {"charges:get"}}
@@ -196,10 +196,10 @@ def test_limits_are_asked_for_and_others_begin_anew(
     assert asked[2] == [("company", "cmp_1")]
 
 
-def test_a_copy_that_is_limited_otherwise_decides_nothing(
+def test_a_copy_with_other_limits_decides_nothing(
     world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
-    """Neither what was left by other limits, nor what another process follows by them now."""
+    """Neither a copy that was left with other limits, nor one that another process follows now."""
     follow().close()
     serve, feed.script = feed.script, lambda connection: connection.answer("503 Stale", b"{}")
     narrow = follow(companies=["cmp_1"], wait=0.2)
@@ -217,7 +217,7 @@ def test_a_copy_that_is_limited_otherwise_decides_nothing(
     assert reason(narrow, world.texts["good"]) == "unavailable"
 
 
-def test_who_is_refused_lets_another_follow(
+def test_a_refused_process_lets_another_follow(
     world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     """A key that was replaced in one process of a service must not stop the others."""
@@ -246,7 +246,7 @@ def test_a_catalogue_lets_one_ask_by_method_and_path(
     assert verifier.check(world.texts["good"], method="GET", path="/charges/1").allowed
 
 
-def test_closed_it_ends_and_lets_another_follow(
+def test_a_closed_verifier_lets_another_process_follow(
     follow: Callable[..., Verifier], directory: Path
 ) -> None:
     before = set(threading.enumerate())
@@ -254,11 +254,13 @@ def test_closed_it_ends_and_lets_another_follow(
     verifier.close()
     assert not at_work(before)
     lock = NodeLock(directory / "followed.db-lock")
-    assert lock.take()
+    assert lock.acquire()
     lock.close()
 
 
-def test_a_verifier_that_is_let_go_of_ends_by_itself(feed: ScriptedFeed, directory: Path) -> None:
+def test_a_garbage_collected_verifier_stops_its_threads(
+    feed: ScriptedFeed, directory: Path
+) -> None:
     verifier = Verifier.follow(feed.url, key=KEY.text, directory=directory)
     del verifier
 
@@ -276,7 +278,7 @@ def test_without_a_server_the_wait_ends_and_nothing_is_decided_until_there_is_on
     until_decided(verifier, world.texts["good"], "allowed")
 
 
-def test_a_lost_connection_is_made_again_before_the_stamp_runs_out(
+def test_a_lost_connection_is_replaced_before_the_lease_ends(
     world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     verifier = follow()
@@ -292,10 +294,10 @@ def test_a_lost_connection_is_made_again_before_the_stamp_runs_out(
 
 
 @pytest.mark.parametrize("how", ["silent", "half a frame", "refused", "the key is deactivated"])
-def test_what_isnt_vouched_for_any_more_is_not_believed(
+def test_a_copy_is_stale_once_its_lease_ends(
     world: World, feed: ScriptedFeed, follow: Callable[..., Verifier], how: str
 ) -> None:
-    """Whatever goes wrong: a second after the last heartbeat (as it is set here) it is stale."""
+    """Whatever fails: a second (in this test) after the last heartbeat."""
     feed.staleness_ms = 1_000
     verifier = follow()
     good = feed.script
@@ -323,10 +325,10 @@ def test_what_isnt_vouched_for_any_more_is_not_believed(
     until_decided(verifier, world.texts["good"], "token_deactivated")
 
 
-def test_old_heartbeats_that_come_late_vouch_no_longer_than_is_true(
+def test_late_heartbeats_renew_the_lease_no_longer_than_is_true(
     world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
-    """A frozen server or a full buffer on the way lets go of what it held: all of it is old."""
+    """A frozen server or a full buffer releases old heartbeats."""
     feed.staleness_ms = 1_000
     verifier = follow()
     held: list[bytes] = []
@@ -334,7 +336,7 @@ def test_old_heartbeats_that_come_late_vouch_no_longer_than_is_true(
 
     def late(connection: Connection) -> None:
         connection.begin()
-        connection.frame(feed.opening(anew=False))
+        connection.frame(feed.opening(full=False))
         for _ in range(5):
             held.append(encode(Reached(*feed.position, boot_ns())))
             time.sleep(0.01)
@@ -354,10 +356,10 @@ def test_old_heartbeats_that_come_late_vouch_no_longer_than_is_true(
         time.sleep(0.002)
 
 
-def test_another_history_begins_anew(
+def test_a_copy_of_another_history_is_rebuilt(
     world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
-    """A restored registry: what it doesn't know is gone here too."""
+    """A restored registry: tokens that it lost are deleted here, too."""
     verifier = follow()
     feed.part()
     del feed.rows["grants", world.grants["login"].id]
@@ -366,18 +368,18 @@ def test_another_history_begins_anew(
     assert reason(verifier, world.texts["good"]) == "allowed"
 
 
-def test_a_server_that_cant_vouch_is_left_for_another(
+def test_a_stale_server_is_left_for_another(
     world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
-    """Its heartbeats come, and say that it last asked too long ago."""
+    """Its heartbeats arrive, but with an old time of its last request to the primary."""
     feed.staleness_ms = 300
     verifier = follow()
     good = feed.script
-    asked = feed.opening(anew=False)
+    asked = feed.opening(full=False)
 
     def cut_off(connection: Connection) -> None:
         connection.begin()
-        connection.frame(feed.opening(anew=False))
+        connection.frame(feed.opening(full=False))
         while True:
             connection.frame(Reached(*feed.position, asked.boot_ns))
             time.sleep(0.1)
@@ -389,7 +391,7 @@ def test_a_server_that_cant_vouch_is_left_for_another(
     until_decided(verifier, world.texts["good"], "allowed")
 
 
-def test_what_is_wrong_is_said_once_and_never_with_the_key(
+def test_an_outage_is_logged_once_and_never_with_the_key(
     world: World,
     feed: ScriptedFeed,
     follow: Callable[..., Verifier],
@@ -420,7 +422,7 @@ def test_what_is_wrong_is_said_once_and_never_with_the_key(
     "what",
     [".", *(f"followed.db{end}" for end in ("", "-map", "-lock", "-wal", "-shm"))],
 )
-def test_removed_files_are_made_anew_without_a_restart(
+def test_removed_files_are_replaced_without_a_restart(
     world: World,
     feed: ScriptedFeed,
     follow: Callable[..., Verifier],
@@ -441,7 +443,7 @@ def test_removed_files_are_made_anew_without_a_restart(
     until_decided(verifier, world.texts["good"], "allowed")
 
 
-def test_a_directory_that_cant_be_made_again_is_said_so_until_it_can(
+def test_a_directory_that_cant_be_created_is_logged_once(
     world: World,
     follow: Callable[..., Verifier],
     directory: Path,
@@ -450,18 +452,16 @@ def test_a_directory_that_cant_be_made_again_is_said_so_until_it_can(
     verifier = follow()
     shutil.rmtree(directory)
     directory.write_text("in the way")
-    until(lambda: "isn't a directory" in caplog.text)
+    until(lambda: "must be a directory" in caplog.text)
     time.sleep(0.5)
-    assert caplog.text.count("isn't a directory") == 1
+    assert caplog.text.count("must be a directory") == 1
     directory.unlink()
     until(lambda: verifier.file.shared.in_place())
     until_decided(verifier, world.texts["good"], "allowed")
 
 
-def test_a_full_disk_stops_no_answers_while_they_are_vouched_for(
-    world: World, directory: Path
-) -> None:
-    """And is recovered from without a restart. (A process's own limit stands in for the disk's.)"""
+def test_a_full_disk_stops_no_answers_while_the_lease_runs(world: World, directory: Path) -> None:
+    """The service recovers without a restart. (A process limit simulates the full disk.)"""
 
     def service() -> None:
         logged: list[str] = []
@@ -487,16 +487,16 @@ def test_a_full_disk_stops_no_answers_while_they_are_vouched_for(
     assert finished(in_child(service))
 
 
-def test_directories_that_cant_be_used_are_said_so(
+def test_unusable_directories_are_refused(
     feed: ScriptedFeed, tmp_path: Path, directory: Path
 ) -> None:
     def follow(path: Path) -> None:
         Verifier.follow(feed.url, key=KEY.text, directory=path, wait=0)
 
     (tmp_path / "file").write_text("")
-    with pytest.raises(Misconfigured, match="isn't a directory"):
+    with pytest.raises(Misconfigured, match="must be a directory"):
         follow(tmp_path / "file")
-    with pytest.raises(Misconfigured, match="can't be made"):
+    with pytest.raises(Misconfigured, match="can't be created"):
         follow(tmp_path / "file" / "below")
     directory.mkdir()
     directory.chmod(0o777)
@@ -525,7 +525,7 @@ def test_directories_that_cant_be_used_are_said_so(
         {"companies": [f"cmp_{number}" for number in range(201)]},
     ],
 )
-def test_limits_that_cant_be_are_said_so(follow: Callable[..., Verifier], limits: Any) -> None:
+def test_invalid_limits_are_refused(follow: Callable[..., Verifier], limits: Any) -> None:
     """A text is no list: its characters would be the companies."""
     with pytest.raises(Misconfigured):
         follow(**limits)
@@ -535,7 +535,7 @@ def test_a_clock_behind_the_latest_time_seen_stops_the_start(
     follow: Callable[..., Verifier], directory: Path
 ) -> None:
     follow().close()
-    SharedMap(directory / "followed.db-map").saw(time.time_ns() // 1_000_000 + 60_000)
+    SharedMap(directory / "followed.db-map").record_time(time.time_ns() // 1_000_000 + 60_000)
     with pytest.raises(Misconfigured, match="clock"):
         follow()
 
@@ -605,7 +605,7 @@ def test_one_process_follows_for_all_and_another_takes_over_when_it_is_killed(
 
 
 @pytest.mark.parametrize("survivors", [1, 2])
-def test_loaded_first_and_forked_later_it_is_followed_by_one_whoever_dies(
+def test_with_preloading_one_process_follows_whichever_dies(
     world: World, feed: ScriptedFeed, directory: Path, survivors: int
 ) -> None:
     """As gunicorn's ``preload_app`` does. A child that kept the lock it inherited would hold it
@@ -644,7 +644,7 @@ def test_loaded_first_and_forked_later_it_is_followed_by_one_whoever_dies(
                     os.kill(each, signal.SIGKILL)
 
 
-def test_a_fork_that_ends_disturbs_nobody(
+def test_a_fork_that_ends_disturbs_no_other_process(
     world: World, feed: ScriptedFeed, follow: Callable[..., Verifier], directory: Path
 ) -> None:
     """Neither the lock nor the stream of its parent ends with it; and it could decide."""
@@ -654,7 +654,7 @@ def test_a_fork_that_ends_disturbs_nobody(
             in_child(lambda: reason(verifier, world.texts["good"]) == "allowed" or os._exit(2))
         )
     other = NodeLock(directory / "followed.db-lock")
-    assert not other.take()
+    assert not other.acquire()
     other.close()
     assert len(feed.asked) == 1
     feed.commit(world.changed("good", deactivated=True))
@@ -671,7 +671,7 @@ def test_a_fork_in_the_midst_of_a_snapshot_only_delays_it(
     def slowly(connection: Connection) -> None:
         feed.script = good
         connection.begin()
-        connection.frame(feed.opening(anew=True))
+        connection.frame(feed.opening(full=True))
         connection.frame(pack(feed.since(-1)[:5]))
         half_sent.set()
         forked.wait(5)

@@ -1,4 +1,4 @@
-"""Nothing of SQLite crosses a fork."""
+"""No SQLite connection crosses a fork."""
 
 import os
 import sqlite3
@@ -32,8 +32,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_child_whose_parent_ended_reads_what_is_committed_later(path: Path) -> None:
-    """It used to rely on its parent's locks, and to go on reading a log that others had removed:
-    a deactivated token would have been allowed for ever."""
+    """A child that relied on its parent's locks would read a log that others have removed, and
+    allow a deactivated token for ever."""
     for_child, to_child = os.pipe()
     from_child, for_us = os.pipe()
 
@@ -62,7 +62,7 @@ def test_a_child_whose_parent_ended_reads_what_is_committed_later(path: Path) ->
 
 
 def test_threads_read_on_while_others_fork(path: Path) -> None:
-    """Each with a connection of its own, which is closed under it and opened again."""
+    """Each has its own connection, which a fork closes and the thread opens again."""
     file = GrantFile(path)
     running = True
     read = [0, 0]

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.verify.replica import frames
-from gatepass.verify.replica.frames import BrokenFeed, Frames, Opening, Reached, Records, asked_here
+from gatepass.verify.replica.frames import (
+    BrokenFeed,
+    Frames,
+    Opening,
+    Reached,
+    Records,
+    asked_boot_ns_here,
+)
 
 TABLES = ("grants", "holders", "company_rules")
 numbers = st.integers(0, 2**63 - 1)
@@ -53,7 +60,7 @@ def test_a_stream_cut_anywhere_gives_the_same_frames(
     reader = Frames()
     got = [frame for start, end in pairwise(places) for frame in reader.feed(data[start:end])]
     assert got == sent
-    assert not reader.begun
+    assert not reader.incomplete
 
 
 @given(st.lists(records, max_size=20))
@@ -113,7 +120,7 @@ def raw(*fields: object) -> bytes:
     ],
 )
 def test_what_has_no_place_in_a_copy_is_no_feeds(frame: bytes) -> None:
-    """Positions that can't be kept, and stamps that would never run out."""
+    """Positions that can't be stored, and leases that would never end."""
     with pytest.raises(BrokenFeed):
         list(Frames().feed(frame))
 
@@ -142,7 +149,7 @@ def test_a_frame_that_would_fill_the_memory_is_refused_before_it_does() -> None:
         list(Frames().feed(struct.pack(">I", frames.MOST_FRAME_BYTES + 1)))
     bomb = zlib.compress(bytes(frames.MOST_RECORDS_BYTES + 1), 9)
     assert len(bomb) < 100_000
-    with pytest.raises(BrokenFeed, match="too much"):
+    with pytest.raises(BrokenFeed, match="too large"):
         frames.unpack(Records(bomb))
 
 
@@ -157,7 +164,7 @@ def test_a_frame_that_would_fill_the_memory_is_refused_before_it_does() -> None:
 def test_the_primary_was_never_asked_earlier_than_the_follower_believes(
     sent: int, server: int, way_there: int, asked_after: int, way_back: int, drift: float
 ) -> None:
-    """Whatever the network delayed and the server's clock says, the stamp counts from a moment that
+    """Whatever the network delayed and the server's clock says, the lease counts from a time that
     isn't later than the true one, by the follower's own clock.
 
     Also where the server passes on what it asked before the follower came (*asked_after* is
@@ -169,7 +176,7 @@ def test_the_primary_was_never_asked_earlier_than_the_follower_believes(
     reached = Reached(1, "0" * 16, opening.boot_ns + passed)
     asked = arrived + asked_after
     now = max(asked, arrived) + way_back
-    believed = asked_here(sent, opening, reached, now)
+    believed = asked_boot_ns_here(sent, opening, reached, now)
     assert believed <= asked
     # And it is told nothing worse than the way there and a thousandth.
     assert believed >= min(asked, now) - way_there - abs(asked_after) // 500 - 1

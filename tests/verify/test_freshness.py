@@ -1,4 +1,4 @@
-"""Until when a copy of the grants is believed."""
+"""The lease of a copy of the grants: until when it is fresh."""
 
 from pathlib import Path
 
@@ -19,69 +19,69 @@ def shared(tmp_path: Path) -> SharedMap:
     return make_map(tmp_path)
 
 
-def vouched(shared: SharedMap, clocks: Clocks) -> bool:
-    return shared.vouched(clocks.boot_ns, clocks.wall_ms)
+def is_fresh(shared: SharedMap, clocks: Clocks) -> bool:
+    return shared.is_fresh(clocks.boot_ns, clocks.wall_ms)
 
 
-def vouch(shared: SharedMap, clocks: Clocks) -> None:
-    shared.vouch(clocks.boot_ns, clocks.wall_ms, STALENESS_MS)
+def renew(shared: SharedMap, clocks: Clocks) -> None:
+    shared.renew_lease(clocks.boot_ns, clocks.wall_ms, STALENESS_MS)
 
 
-def test_an_empty_map_vouches_for_nothing(shared: SharedMap, clocks: Clocks) -> None:
-    """Not even at the beginning of time."""
-    assert not vouched(shared, clocks)
-    assert not shared.vouched(0, 0)
+def test_an_empty_map_has_no_lease(shared: SharedMap, clocks: Clocks) -> None:
+    """Not even by clocks at zero."""
+    assert not is_fresh(shared, clocks)
+    assert not shared.is_fresh(0, 0)
 
 
-def test_a_stamp_lasts_as_long_as_it_says(shared: SharedMap, clocks: Clocks) -> None:
-    """Up to its last moment, and not beyond."""
-    vouch(shared, clocks)
+def test_a_lease_lasts_exactly_as_long_as_it_says(shared: SharedMap, clocks: Clocks) -> None:
+    """To the millisecond."""
+    renew(shared, clocks)
     clocks.advance(9.999)
-    assert vouched(shared, clocks)
+    assert is_fresh(shared, clocks)
     clocks.advance(0.001)
-    assert not vouched(shared, clocks)
+    assert not is_fresh(shared, clocks)
 
 
-def test_a_stamp_ends_when_the_boot_clock_is_past_it(shared: SharedMap, clocks: Clocks) -> None:
+def test_a_lease_ends_when_the_boot_clock_is_past_it(shared: SharedMap, clocks: Clocks) -> None:
     """A wall clock that was set back doesn't make a copy younger."""
-    vouch(shared, clocks)
+    renew(shared, clocks)
     clocks.boot_ns += STALENESS_MS * 1_000_000
-    assert not vouched(shared, clocks)
+    assert not is_fresh(shared, clocks)
     clocks.wall_ms -= 3_600_000
-    assert not vouched(shared, clocks)
+    assert not is_fresh(shared, clocks)
 
 
-def test_a_stamp_ends_when_the_wall_clock_is_past_it(shared: SharedMap, clocks: Clocks) -> None:
-    """A machine that was frozen and resumed has a boot clock that stood still."""
-    vouch(shared, clocks)
+def test_a_lease_ends_when_the_wall_clock_is_past_it(shared: SharedMap, clocks: Clocks) -> None:
+    """The boot clock of a machine that was frozen and resumed has stopped meanwhile."""
+    renew(shared, clocks)
     clocks.wall_ms += STALENESS_MS
-    assert not vouched(shared, clocks)
+    assert not is_fresh(shared, clocks)
 
 
-def test_a_stamp_outlives_no_boot(
+def test_a_lease_outlives_no_boot(
     shared: SharedMap, clocks: Clocks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a restart of the machine the boot clock begins anew, and every old stamp would seem
-    to last; it belongs to another boot."""
-    vouch(shared, clocks)
+    """A restart resets the boot clock, by which every old lease would seem to run. It belongs to
+    another boot."""
+    renew(shared, clocks)
     monkeypatch.setattr(freshness, "boot_word", lambda: boot_word() ^ 1)
     after = make_map(tmp_path)
     clocks.boot_ns = 0
-    assert not vouched(after, clocks)
-    vouch(after, clocks)
-    assert vouched(after, clocks)
-    assert not vouched(shared, clocks)
+    assert not is_fresh(after, clocks)
+    renew(after, clocks)
+    assert is_fresh(after, clocks)
+    assert not is_fresh(shared, clocks)
 
 
-def test_a_stamp_that_ran_out_before_this_boot_is_none(shared: SharedMap, clocks: Clocks) -> None:
-    """What was asked before the machine was started: not a number that a word can't hold."""
-    vouch(shared, clocks)
-    shared.vouch(-20_000_000_000, -20_000, 10_000)
-    assert not vouched(shared, clocks)
+def test_a_lease_that_ended_before_this_boot_is_none(shared: SharedMap, clocks: Clocks) -> None:
+    """Its end is negative, which a word can't hold."""
+    renew(shared, clocks)
+    shared.renew_lease(-20_000_000_000, -20_000, 10_000)
+    assert not is_fresh(shared, clocks)
 
 
 def test_each_boot_has_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same all through one boot; never zero, which is an empty map's."""
+    """The same for one boot; never zero, as in an empty map."""
     assert boot_word() == boot_word() != 0
 
     def no_such_file(*_: object) -> str:
@@ -91,32 +91,32 @@ def test_each_boot_has_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     assert boot_word() != 0
 
 
-def test_a_stamp_is_withdrawn_at_once(shared: SharedMap, clocks: Clocks) -> None:
-    """Where the primary doesn't know this copy's history, nothing of it counts from now on."""
-    vouch(shared, clocks)
-    shared.withdraw()
-    assert not vouched(shared, clocks)
+def test_a_lease_can_be_ended_at_once(shared: SharedMap, clocks: Clocks) -> None:
+    """For a copy whose history the primary doesn't know."""
+    renew(shared, clocks)
+    shared.end_lease()
+    assert not is_fresh(shared, clocks)
 
 
-def test_a_stamp_is_every_processs(shared: SharedMap, clocks: Clocks, tmp_path: Path) -> None:
-    """One follows, all of them know."""
+def test_all_processes_share_a_lease(shared: SharedMap, clocks: Clocks, tmp_path: Path) -> None:
+    """One process follows, all of them decide."""
     other = make_map(tmp_path)
-    vouch(shared, clocks)
-    assert vouched(other, clocks)
-    other.withdraw()
-    assert not vouched(shared, clocks)
+    renew(shared, clocks)
+    assert is_fresh(other, clocks)
+    other.end_lease()
+    assert not is_fresh(shared, clocks)
 
 
-def test_words_survive_each_other(shared: SharedMap, clocks: Clocks) -> None:
-    """Each has its own eight bytes."""
-    shared.move()
+def test_each_value_has_its_own_word(shared: SharedMap, clocks: Clocks) -> None:
+    """Writing one leaves the others unchanged."""
+    shared.change_generation()
     generation = shared.generation
-    shared.saw(START_MS)
-    shared.reached(2**40, "00000000deadbeef")
-    vouch(shared, clocks)
+    shared.record_time(START_MS)
+    shared.set_position(2**40, "00000000deadbeef")
+    renew(shared, clocks)
     assert (shared.generation, shared.latest_ms) == (generation, START_MS)
     assert shared.position == (2**40, "00000000deadbeef")
-    assert vouched(shared, clocks)
+    assert is_fresh(shared, clocks)
     assert shared.path.stat().st_size == SIZE
 
 
@@ -132,27 +132,27 @@ NAMES = ("good", "deactivated", "unknown", "wrong secret", "bad checksum", "empt
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_copy_that_nobody_vouches_for_decides_nothing(
+def test_a_copy_without_a_lease_decides_nothing(
     world: World, copy_verifier: Verifier, name: str
 ) -> None:
-    """Neither "allowed" nor a denial: it says "stale", whatever was asked."""
+    """Neither "allowed" nor a denial: it raises "stale" for every call."""
     with pytest.raises(Unavailable) as refused:
         copy_verifier.check(world.texts[name], permission="charges:get")
     assert refused.value.reason == "stale"
     assert not copy_verifier.fresh()
-    with pytest.raises(Unavailable, match="vouched"):
+    with pytest.raises(Unavailable, match="lease"):
         copy_verifier.verifier_key(world.texts["verifier"])
-    with pytest.raises(Unavailable, match="vouched"):
+    with pytest.raises(Unavailable, match="lease"):
         copy_verifier.admit(world.texts["login"], address=None, origin=None)
 
 
-def test_a_copy_decides_while_it_is_vouched_for(
+def test_a_copy_decides_while_its_lease_runs(
     world: World, copy_verifier: Verifier, clocks: Clocks
 ) -> None:
-    """On its own, also with what is cached; past it it doesn't, until it is vouched for again."""
+    """Also from the cache. After the lease it doesn't, until the lease is renewed."""
     text = world.texts["good"]
     for _ in range(2):
-        vouch(world.file.shared, clocks)
+        renew(world.file.shared, clocks)
         for _ in range(10):
             assert copy_verifier.check(text, permission="charges:get").reason is Reason.allowed
             clocks.advance(0.999)
@@ -163,11 +163,11 @@ def test_a_copy_decides_while_it_is_vouched_for(
         assert not copy_verifier.fresh()
 
 
-def test_freshness_is_looked_at_after_the_decision(
+def test_freshness_is_checked_after_the_decision(
     world: World, copy_verifier: Verifier, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that is suspended between its rows and its answer doesn't answer by them."""
-    vouch(world.file.shared, clocks)
+    """A process that is suspended after reading its rows doesn't answer by them."""
+    renew(world.file.shared, clocks)
     record = copy_verifier.file.record
 
     def slow(table: str, key: str) -> bytes | None:
@@ -179,7 +179,7 @@ def test_freshness_is_looked_at_after_the_decision(
         copy_verifier.check(world.texts["good"], permission="charges:get")
 
 
-def test_the_database_itself_needs_nobody_to_vouch_for_it(world: World, verifier: Verifier) -> None:
+def test_the_database_itself_needs_no_lease(world: World, verifier: Verifier) -> None:
     """On one machine it is always fresh."""
     assert verifier.fresh()
     assert verifier.check(world.texts["good"], permission="charges:get").allowed

@@ -71,17 +71,17 @@ def test_a_call_that_a_change_overtakes_is_decided_again(
     """A reader repeats when the generation moves between its rows and its decision."""
     if cached:
         assert reason(verifier, world.texts["good"]) is Reason.allowed
-    rounds = []
+    reasons = []
 
     def overtaken(*facts: Any) -> Decision:
         decision = decide(*facts)
-        rounds.append(decision.reason)
-        if len(rounds) == 1:
+        reasons.append(decision.reason)
+        if len(reasons) == 1:
             CHANGES[expected](world)
         return decision
 
     decision, _ = verifier.judge(world.texts["good"], "charges:get", rule=overtaken)
-    assert rounds == [Reason.allowed, expected]
+    assert reasons == [Reason.allowed, expected]
     assert decision.reason == expected
 
 
@@ -111,24 +111,24 @@ def test_a_verifier_key_that_a_change_overtakes_is_judged_again(
     key = world.texts["verifier"]
     assert verifier.verifier_key(key) is Reason.allowed
     admit = decider_module.admit_verifier
-    rounds = []
+    reasons = []
 
     def overtaken(*facts: Any) -> Reason:
-        rounds.append(admit(*facts))
-        if len(rounds) == 1:
+        reasons.append(admit(*facts))
+        if len(reasons) == 1:
             world.change("verifier", deactivated=True)
-        return rounds[-1]
+        return reasons[-1]
 
     monkeypatch.setattr(decider_module, "admit_verifier", overtaken)
     assert verifier.verifier_key(key) is Reason.token_deactivated
-    assert rounds == [Reason.allowed, Reason.token_deactivated]
+    assert reasons == [Reason.allowed, Reason.token_deactivated]
 
 
 def test_a_generation_that_never_rests_is_an_outage(world: World, verifier: Verifier) -> None:
     """A reader gives up, with "unavailable", rather than decide by rows that may be old."""
 
     def moving(*facts: Any) -> Decision:
-        world.file.shared.move()
+        world.file.shared.change_generation()
         return decide(*facts)
 
     with pytest.raises(Unavailable) as refused:
@@ -139,7 +139,7 @@ def test_a_generation_that_never_rests_is_an_outage(world: World, verifier: Veri
 def die_after_commit(world: World, verifier: Verifier, *records: Any) -> None:
     """A writer moves the generation, is read meanwhile, commits and dies before moving it again."""
     world.begin(*records)
-    world.file.shared.move()
+    world.file.shared.change_generation()
     assert reason(verifier, world.texts["good"]) is Reason.allowed
     world.connection.execute("COMMIT")
 
@@ -191,7 +191,7 @@ def test_an_unknown_id_is_not_remembered(world: World, verifier: Verifier) -> No
 def test_a_wrong_secret_is_not_remembered_and_displaces_nothing(
     world: World, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guesses are read anew each time, and can't push real tokens out of the cache."""
+    """Guesses aren't cached, so they can't evict real tokens."""
     monkeypatch.setattr(decider_module, "CACHE_SIZE", 4)
     read = spied(verifier, monkeypatch)
     assert reason(verifier, world.texts["good"]) is Reason.allowed
@@ -222,10 +222,10 @@ def test_the_cache_is_bounded(
         world.put(world.token(f"t{number}", user=f"usr_{number}", company=f"cmp_{number}"))
     for number in range(30):
         assert reason(verifier, world.texts[f"t{number}"]) is Reason.permission_missing
-        assert len(verifier._texts) <= 8
+        assert len(verifier._tokens) <= 8
         assert len(verifier._holders) <= 8
         assert len(verifier._companies) <= 8
-    assert verifier._texts
+    assert verifier._tokens
 
 
 def test_a_cached_decision_reads_nothing(
@@ -258,11 +258,11 @@ def test_what_tokens_have_in_common_is_read_once(
 def test_rows_that_stayed_the_same_are_read_but_not_decoded_again(
     world: World, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new generation has every row read anew; what is cached goes on where none has changed."""
+    """A new generation reads every row again, but keeps decoded rows whose bytes are the same."""
     _, first = verifier.judge(world.texts["good"], "charges:get")
     assert first is not None
     read = spied(verifier, monkeypatch)
-    world.file.shared.move()
+    world.file.shared.change_generation()
     _, second = verifier.judge(world.texts["good"], "charges:get")
     assert [table for table, _ in read] == ["grants", "holders", "company_rules"]
     assert second is first
@@ -285,7 +285,7 @@ def test_reading_pins_no_snapshot(world: World, verifier: Verifier) -> None:
     assert reason(verifier, world.texts["good"]) is Reason.allowed
 
 
-def test_the_generation_is_written_anew_before_and_after_each_commit(world: World) -> None:
+def test_each_commit_changes_the_generation_before_and_after(world: World) -> None:
     """Eight random bytes, never the same and never counted up, also where the commit fails."""
     shared = world.file.shared
     seen = [shared.generation]
@@ -306,5 +306,5 @@ def test_every_process_sees_the_generation_move(world: World) -> None:
     """Two maps of one file are the same words."""
     other = GrantFile(world.path).shared
     assert other.generation == world.file.shared.generation
-    world.file.shared.move()
+    world.file.shared.change_generation()
     assert other.generation == world.file.shared.generation

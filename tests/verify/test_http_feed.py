@@ -1,4 +1,4 @@
-"""Reading a feed over HTTP: whom the key is shown to, and what is noticed of a broken line."""
+"""The feed's HTTP client: where it sends the key, and how it detects broken connections."""
 
 import ssl
 import time
@@ -17,7 +17,7 @@ from gatepass.core.credentials import make
 from gatepass.core.errors import Misconfigured
 from gatepass.verify.replica import frames, http_feed
 from gatepass.verify.replica.frames import MEDIA_TYPE, BrokenFeed, Opening, Reached
-from gatepass.verify.replica.http_feed import FeedServer, Refused, Stream
+from gatepass.verify.replica.http_feed import FeedRefused, FeedServer, Stream
 from scripted_feed import KEY, Connection, ScriptedFeed
 
 QUERY = [("node", "node_1234567890123456"), ("permission", "charges:*")]
@@ -33,7 +33,7 @@ def asked(feed: ScriptedFeed) -> Stream:
     return FeedServer(feed.url, KEY.text).stream(QUERY)
 
 
-# --- whom the key is shown to ---------------------------------------------------------------------
+# --- where the key is sent ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def asked(feed: ScriptedFeed) -> Stream:
         "",
     ],
 )
-def test_what_isnt_a_url_is_said_so(url: str) -> None:
+def test_a_malformed_url_is_refused(url: str) -> None:
     with pytest.raises(Misconfigured, match="URL"):
         FeedServer(url, KEY.text)
 
@@ -70,16 +70,16 @@ def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
     ["", "gpvk_x", make("gpat").text, KEY.text + " ", KEY.text[:-1]],
     ids=["empty", "short", "another kind", "with a space", "cut off"],
 )
-def test_what_isnt_a_verifier_key_is_said_so_and_not_repeated(key: str) -> None:
-    """An access token is no verifier key; and whatever it is, it isn't shown."""
+def test_a_malformed_key_is_refused_and_not_repeated(key: str) -> None:
+    """An access token is no verifier key. The message never contains the text."""
     with pytest.raises(Misconfigured, match="verifier key") as refused:
         FeedServer("https://gatepass.internal", key)
     assert not key or key not in refused.value.message
 
 
 @pytest.mark.parametrize("host", ["gatepass.internal", "10.0.0.1", "[2001:db8::1]", "localhost.x"])
-def test_in_clear_the_key_goes_nowhere_but_to_this_machine(host: str) -> None:
-    with pytest.raises(Misconfigured, match="in clear"):
+def test_in_clear_text_the_key_goes_only_to_this_machine(host: str) -> None:
+    with pytest.raises(Misconfigured, match="clear text"):
         FeedServer(f"http://{host}:8787", KEY.text)
     FeedServer(f"http://{host}:8787", KEY.text, allow_http=True)
     FeedServer(f"https://{host}", KEY.text)
@@ -97,12 +97,12 @@ def test_a_redirect_is_not_followed(feed: ScriptedFeed) -> None:
             f"HTTP/1.1 302 Found\r\nLocation: {elsewhere.url}/v1/feed\r\n"
             "Content-Length: 0\r\n\r\n".encode()
         )
-        with pytest.raises(Refused, match="302"):
+        with pytest.raises(FeedRefused, match="302"):
             asked(feed)
         assert elsewhere.asked == []
 
 
-def test_the_key_is_nowhere_but_in_its_header(feed: ScriptedFeed) -> None:
+def test_the_key_is_only_in_its_header(feed: ScriptedFeed) -> None:
     server = FeedServer(feed.url + "/gatepass/", KEY.text)
     stream = server.stream(QUERY)
     (connection,) = feed.asked
@@ -148,7 +148,7 @@ class Certificate:
         self.context.load_cert_chain(self.path, secret)
 
 
-def test_over_tls_a_server_is_proved_before_it_sees_anything(tmp_path: Path) -> None:
+def test_a_server_is_authenticated_before_it_receives_anything(tmp_path: Path) -> None:
     certificate = Certificate(tmp_path, x509.IPAddress(ip_address("127.0.0.1")))
     with ScriptedFeed(tls=certificate.context) as feed:
         with pytest.raises(ssl.SSLCertVerificationError):
@@ -161,7 +161,7 @@ def test_over_tls_a_server_is_proved_before_it_sees_anything(tmp_path: Path) -> 
         FeedServer(feed.url, KEY.text, context=own).stream(QUERY).close()
 
 
-def test_a_certificate_for_another_name_proves_nothing(tmp_path: Path) -> None:
+def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
     certificate = Certificate(tmp_path, x509.DNSName("gatepass.internal"))
     with (
         ScriptedFeed(tls=certificate.context) as feed,
@@ -170,7 +170,7 @@ def test_a_certificate_for_another_name_proves_nothing(tmp_path: Path) -> None:
         FeedServer(feed.url, KEY.text, cafile=certificate.path).stream(QUERY)
 
 
-def test_certificates_that_cant_be_read_are_said_so(tmp_path: Path) -> None:
+def test_unreadable_certificates_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.pem").write_text("Dear diary")
     for name in ("text.pem", "nowhere.pem"):
         with pytest.raises(Misconfigured, match=name):
@@ -180,7 +180,7 @@ def test_certificates_that_cant_be_read_are_said_so(tmp_path: Path) -> None:
 # --- what comes -----------------------------------------------------------------------------------
 
 
-def test_frames_come_as_they_are_sent(feed: ScriptedFeed) -> None:
+def test_frames_are_yielded_as_they_arrive(feed: ScriptedFeed) -> None:
     stream = asked(feed)
     coming = stream.frames()
     assert isinstance(next(coming), Opening)
@@ -193,7 +193,7 @@ def test_frames_come_as_they_are_sent(feed: ScriptedFeed) -> None:
 def test_a_stream_that_ends_well_ends(feed: ScriptedFeed) -> None:
     def end(connection: Connection) -> None:
         connection.begin()
-        connection.frame(feed.opening(anew=True))
+        connection.frame(feed.opening(full=True))
         connection.send(b"")
 
     feed.script = end
@@ -202,11 +202,11 @@ def test_a_stream_that_ends_well_ends(feed: ScriptedFeed) -> None:
 
 @pytest.mark.parametrize("orderly", [True, False])
 def test_a_stream_that_ends_within_a_frame_is_broken(feed: ScriptedFeed, orderly: bool) -> None:
-    """Whether the server says it ends, or the line is cut."""
+    """Whether the server ends it, or the connection breaks."""
 
     def cut(connection: Connection) -> None:
         connection.begin()
-        connection.send(frames.encode(feed.opening(anew=True))[:-3])
+        connection.send(frames.encode(feed.opening(full=True))[:-3])
         if orderly:
             connection.send(b"")
 
@@ -229,15 +229,15 @@ def test_a_stream_that_ends_within_a_frame_is_broken(feed: ScriptedFeed, orderly
 def test_a_refusal_says_its_status_and_at_most_a_word(
     feed: ScriptedFeed, status: str, body: bytes, says: str
 ) -> None:
-    """Not what a server chooses to write into somebody's log."""
+    """A server must not be able to write into the service's log."""
     feed.script = lambda connection: connection.answer(status, body)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(FeedRefused) as refused:
         asked(feed)
     assert refused.value.message == f"the server answers {says}"
     assert refused.value.status == int(status[:3])
 
 
-def test_what_isnt_a_feed_is_said_so(feed: ScriptedFeed) -> None:
+def test_a_response_that_isnt_a_feed_is_refused(feed: ScriptedFeed) -> None:
     """A captive portal, or the wrong port."""
     feed.script = lambda connection: connection.answer("200 OK", b"<html>", "text/html")
     with pytest.raises(BrokenFeed):
@@ -245,10 +245,10 @@ def test_what_isnt_a_feed_is_said_so(feed: ScriptedFeed) -> None:
 
 
 @pytest.mark.parametrize("before", ["nothing", "head", "opening"])
-def test_silence_is_noticed(
+def test_a_silent_stream_times_out(
     feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
-    """A half-open connection, a frozen server: no packet says so."""
+    """A half-open connection or a frozen server sends no packet."""
     monkeypatch.setattr(http_feed, "SILENCE_SECONDS", 0.3)
     monkeypatch.setattr(http_feed, "CONNECT_SECONDS", 0.5)
 
@@ -256,7 +256,7 @@ def test_silence_is_noticed(
         if before != "nothing":
             connection.begin()
         if before == "opening":
-            connection.frame(feed.opening(anew=True))
+            connection.frame(feed.opening(full=True))
         time.sleep(1.5)
 
     feed.script = freeze
@@ -264,19 +264,19 @@ def test_silence_is_noticed(
         list(asked(feed).frames())
 
 
-def test_a_byte_now_and_then_is_no_sign_of_life(
+def test_single_bytes_are_no_sign_of_life(
     feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_feed, "LONGEST_FRAME_SECONDS", 0.3)
 
     def dribble(connection: Connection) -> None:
         connection.begin()
-        for byte in frames.encode(feed.opening(anew=True)):
+        for byte in frames.encode(feed.opening(full=True)):
             connection.send(bytes([byte]))
             time.sleep(0.05)
 
     feed.script = dribble
-    with pytest.raises(BrokenFeed, match="end"):
+    with pytest.raises(BrokenFeed, match="cut off"):
         list(asked(feed).frames())
 
 
@@ -316,10 +316,10 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
         "trailers",
     ],
 )
-def test_what_http_allows_without_end_is_cut(
+def test_endless_http_is_cut_off(
     feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, begin: tuple[bytes, ...], again: bytes
 ) -> None:
-    """It would keep a core of the service busy, or fill its memory, for as long as it comes."""
+    """It would keep a core of the service busy, or fill its memory."""
     monkeypatch.setattr(http_feed, "_MOST_BYTES_A_FRAME", 1 << 20)
     feed.script = lambda connection: endless(connection, *begin, again=again)
     with pytest.raises((BrokenFeed, HTTPException)):
@@ -327,8 +327,10 @@ def test_what_http_allows_without_end_is_cut(
 
 
 @pytest.mark.parametrize("place", ["head", "trailers", "answer to a report"])
-def test_what_drips_is_cut(feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    """Something comes all the time, so no silence is noticed."""
+def test_a_dripping_response_is_cut_off(
+    feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Bytes arrive all the time, so the silence timeout doesn't apply."""
     monkeypatch.setattr(http_feed, "CONNECT_SECONDS", 0.3)
     monkeypatch.setattr(http_feed, "LONGEST_FRAME_SECONDS", 0.3)
 
@@ -345,7 +347,7 @@ def test_what_drips_is_cut(feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, 
 
     def talk() -> None:
         if place == "answer to a report":
-            FeedServer(feed.url, KEY.text).line().post("use", b"{}")
+            FeedServer(feed.url, KEY.text).report_connection().post("use", b"{}")
         else:
             list(asked(feed).frames())
 
@@ -353,26 +355,26 @@ def test_what_drips_is_cut(feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, 
         talk()
 
 
-# --- what is told ---------------------------------------------------------------------------------
+# --- reports --------------------------------------------------------------------------------------
 
 
-def test_what_is_told_goes_over_one_connection_and_a_new_one_once_that_is_gone(
+def test_reports_share_one_connection_and_replace_a_lost_one(
     feed: ScriptedFeed,
 ) -> None:
-    line = FeedServer(feed.url, KEY.text).line()
+    reports = FeedServer(feed.url, KEY.text).report_connection()
     for number in range(3):
-        assert line.post("acknowledgement", b'{"n": %d}' % number) == b"{}"
+        assert reports.post("acknowledgement", b'{"n": %d}' % number) == b"{}"
     assert len(feed.connections) == 1
     feed.cut()
-    assert line.post("acknowledgement", b'{"n": 3}') == b"{}"
+    assert reports.post("acknowledgement", b'{"n": 3}') == b"{}"
     assert len(feed.connections) == 2
     assert [said["n"] for _, said in feed.told] == [0, 1, 2, 3]
-    line.close()
+    reports.close()
 
 
-def test_what_isnt_taken_is_said_so(feed: ScriptedFeed) -> None:
+def test_a_refused_report_raises_its_status(feed: ScriptedFeed) -> None:
     feed.post = lambda connection, what, body: connection.answer("413 Too Large", b"")
-    line = FeedServer(feed.url, KEY.text).line()
-    with pytest.raises(Refused, match="413"):
-        line.post("use", b"{}")
-    line.close()
+    reports = FeedServer(feed.url, KEY.text).report_connection()
+    with pytest.raises(FeedRefused, match="413"):
+        reports.post("use", b"{}")
+    reports.close()

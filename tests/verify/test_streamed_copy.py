@@ -1,4 +1,4 @@
-"""A copy is moved on by a stream's frames, and vouched for no longer than is true."""
+"""A stream's frames advance a copy, and renew its lease for no longer than is true."""
 
 import shutil
 import sqlite3
@@ -43,34 +43,34 @@ class Copy:
     def __init__(self, path: Path, clocks: Clocks, scope: str = "") -> None:
         self.clocks = clocks
         self.file = GrantFile(path)
-        self.at_rest = threading.Lock()
+        self.sqlite_lock = threading.Lock()
         open_copy(path).close()
-        self.copy = StreamedCopy(self.file, clocks.clock(), scope, self.at_rest)
+        self.copy = StreamedCopy(self.file, clocks.clock(), scope, self.sqlite_lock)
         self.verifier = Verifier(GrantFile(path), clocks.clock(), Routes([]), copy=True)
-        self.take = self.copy.take
+        self.apply = self.copy.apply
 
-    def opening(self, *, anew: bool, **other: int) -> Opening:
+    def opening(self, *, full: bool, **other: int) -> Opening:
         facts = {
             "protocol": 1,
             "boot_ns": self.clocks.boot_ns + SERVER_NS,
             "staleness_ms": STALENESS_MS,
             "wall_ms": self.clocks.wall_ms,
         } | other
-        return Opening(anew=anew, node="node_x", version="1", **facts)
+        return Opening(full=full, node="node_x", version="1", **facts)
 
     def reached(self, there: Position, asked_ago_s: float = 0) -> Reached:
         ago = round(asked_ago_s * 1_000_000_000)
         return Reached(*there, self.clocks.boot_ns + SERVER_NS - ago)
 
-    def begin(self, *, anew: bool) -> Position | None:
+    def begin(self, *, full: bool) -> Position | None:
         here = self.copy.begin()
-        assert self.take(self.opening(anew=anew)) is None
+        assert self.apply(self.opening(full=full)) is None
         return here
 
     def build(self, world: World, there: Position = ONE) -> None:
-        assert self.begin(anew=True) is None
-        assert self.take(records(*world.records)) is None
-        assert self.take(self.reached(there)) == there
+        assert self.begin(full=True) is None
+        assert self.apply(records(*world.records)) is None
+        assert self.apply(self.reached(there)) == there
 
     def reason(self, text: str) -> str:
         try:
@@ -96,7 +96,7 @@ def copy(tmp_path: Path, clocks: Clocks) -> Iterator[Copy]:
     copy.copy.close()
 
 
-def test_an_empty_copy_is_built_and_vouched_for(world: World, copy: Copy) -> None:
+def test_an_empty_copy_is_filled_and_gets_a_lease(world: World, copy: Copy) -> None:
     assert copy.reason(world.texts["good"]) == "stale"
     copy.build(world)
     assert copy.reason(world.texts["good"]) is Reason.allowed
@@ -106,76 +106,74 @@ def test_an_empty_copy_is_built_and_vouched_for(world: World, copy: Copy) -> Non
 
 def test_what_changes_and_what_goes_is_followed(world: World, copy: Copy) -> None:
     copy.build(world)
-    copy.take(records(world.changed("good", deactivated=True)))
-    copy.take(records(removed=(world.grants["login"].id,)))
-    assert copy.take(copy.reached(TWO)) == TWO
+    copy.apply(records(world.changed("good", deactivated=True)))
+    copy.apply(records(removed=(world.grants["login"].id,)))
+    assert copy.apply(copy.reached(TWO)) == TWO
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
     assert copy.reason(world.texts["login"]) is Reason.token_invalid
 
 
 def test_a_record_that_is_sent_twice_is_as_it_was_sent_last(world: World, copy: Copy) -> None:
-    """A snapshot is read page by page; what changed meanwhile comes after it, or goes."""
-    copy.begin(anew=True)
-    copy.take(records(*world.records, world.changed("good", deactivated=True)))
-    copy.take(records(world.grants["login"], removed=(world.grants["login"].id,)))
-    copy.take(copy.reached(ONE))
+    """A snapshot is read page by page; concurrent changes and deletions follow it."""
+    copy.begin(full=True)
+    copy.apply(records(*world.records, world.changed("good", deactivated=True)))
+    copy.apply(records(world.grants["login"], removed=(world.grants["login"].id,)))
+    copy.apply(copy.reached(ONE))
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
     assert copy.reason(world.texts["login"]) is Reason.token_invalid
 
 
 def test_frames_up_to_a_position_are_applied_as_one(world: World, copy: Copy) -> None:
-    """Readers see nothing of it before its end, however many frames it takes."""
+    """Readers see nothing of it before the last frame."""
     copy.build(world)
     before = copy.rows()
-    copy.take(records(world.changed("good", deactivated=True)))
-    copy.take(records(Holder("usr_dev", "cmp_1", False, "developer")))
+    copy.apply(records(world.changed("good", deactivated=True)))
+    copy.apply(records(Holder("usr_dev", "cmp_1", False, "developer")))
     assert copy.rows() == before
     assert copy.reason(world.texts["good"]) is Reason.allowed
-    copy.take(copy.reached(TWO))
+    copy.apply(copy.reached(TWO))
     assert copy.rows() != before
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
 
 
-def test_a_heartbeat_vouches_and_writes_nothing(world: World, copy: Copy) -> None:
+def test_a_heartbeat_renews_the_lease_and_writes_nothing(world: World, copy: Copy) -> None:
     copy.build(world)
     generation = copy.file.shared.generation
     for _ in range(3):
         copy.clocks.advance(9)
-        assert copy.take(copy.reached(ONE)) == ONE
+        assert copy.apply(copy.reached(ONE)) == ONE
     copy.clocks.advance(9)
     assert copy.reason(world.texts["good"]) is Reason.allowed
     assert copy.file.shared.generation == generation
 
 
-def test_a_copy_of_another_history_is_withdrawn_at_once_and_replaced_whole(
-    world: World, copy: Copy
-) -> None:
+def test_a_copy_of_another_history_is_stale_at_once_and_rebuilt(world: World, copy: Copy) -> None:
     copy.build(world)
-    assert copy.begin(anew=True) == ONE
+    assert copy.begin(full=True) == ONE
     assert copy.reason(world.texts["good"]) == "stale"
-    copy.take(records(*[each for each in world.records if each is not world.grants["login"]]))
+    copy.apply(records(*[each for each in world.records if each is not world.grants["login"]]))
     assert copy.reason(world.texts["good"]) == "stale"
-    copy.take(copy.reached(TWO))
+    copy.apply(copy.reached(TWO))
     assert copy.reason(world.texts["good"]) is Reason.allowed
     assert copy.reason(world.texts["login"]) is Reason.token_invalid
 
 
 def test_a_history_without_any_grants_leaves_none(world: World, copy: Copy) -> None:
     copy.build(world)
-    copy.begin(anew=True)
-    copy.take(copy.reached(ONE))
+    copy.begin(full=True)
+    copy.apply(copy.reached(ONE))
     assert copy.rows() == set()
     assert copy.reason(world.texts["good"]) is Reason.token_invalid
 
 
 @pytest.mark.parametrize("how", ["begin", "close"])
-def test_a_snapshot_that_breaks_off_leaves_the_old_copy_unvouched_for(
+def test_a_snapshot_that_breaks_off_leaves_the_old_copy_stale(
     world: World, copy: Copy, how: str
 ) -> None:
     copy.build(world)
     before = copy.rows()
-    copy.begin(anew=True)
-    copy.take(records(*world.records[:5]))
+    copy.begin(full=True)
+    copy.apply(records(*world.records[:5]))
     getattr(copy.copy, how)()
     assert copy.rows() == before
     assert copy.reason(world.texts["good"]) == "stale"
@@ -183,48 +181,46 @@ def test_a_snapshot_that_breaks_off_leaves_the_old_copy_unvouched_for(
 
 
 def test_changes_that_break_off_leave_the_copy_as_it_was(world: World, copy: Copy) -> None:
-    """Whole, at its position; its stamp runs out."""
+    """At its position, until its lease runs out."""
     copy.build(world)
-    copy.take(records(world.changed("good", deactivated=True)))
+    copy.apply(records(world.changed("good", deactivated=True)))
     assert copy.copy.begin() == ONE
     assert copy.reason(world.texts["good"]) is Reason.allowed
     copy.clocks.advance(10)
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-# --- vouching -------------------------------------------------------------------------------------
+# --- lease ----------------------------------------------------------------------------------------
 
 
-def test_a_frame_that_lay_about_is_an_old_one(world: World, copy: Copy) -> None:
-    """A heartbeat that comes four seconds late vouches for six, not for ten."""
+def test_a_delayed_frame_counts_as_old(world: World, copy: Copy) -> None:
+    """A heartbeat that arrives four seconds late renews the lease for six, not for ten."""
     copy.build(world)
     beat = copy.reached(ONE)
     copy.clocks.advance(4)
-    copy.take(beat)
+    copy.apply(beat)
     copy.clocks.advance(5.9)
     assert copy.reason(world.texts["good"]) is Reason.allowed
     copy.clocks.advance(0.1)
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-def test_an_old_stamp_that_is_passed_on_stays_old(world: World, copy: Copy) -> None:
-    """A node that can't reach its database says when it last could."""
+def test_an_old_lease_that_is_passed_on_stays_old(world: World, copy: Copy) -> None:
+    """A node that can't reach its database sends the time when it last could."""
     copy.build(world)
     copy.clocks.advance(3)
-    copy.take(copy.reached(ONE, asked_ago_s=3))
+    copy.apply(copy.reached(ONE, asked_ago_s=3))
     copy.clocks.advance(7)
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-def test_time_lost_on_the_way_to_the_server_counts_against_the_copy(
-    world: World, copy: Copy
-) -> None:
-    """The stamp counts from when the request was sent, though the server was asked later."""
+def test_time_lost_on_the_way_to_the_server_shortens_the_lease(world: World, copy: Copy) -> None:
+    """The lease counts from when the request was sent, though the server received it later."""
     copy.copy.begin()
     copy.clocks.advance(4)
-    copy.take(copy.opening(anew=True))
-    copy.take(records(*world.records))
-    copy.take(copy.reached(ONE))
+    copy.apply(copy.opening(full=True))
+    copy.apply(records(*world.records))
+    copy.apply(copy.reached(ONE))
     copy.clocks.advance(5.9)
     assert copy.reason(world.texts["good"]) is Reason.allowed
     copy.clocks.advance(0.2)
@@ -233,18 +229,18 @@ def test_time_lost_on_the_way_to_the_server_counts_against_the_copy(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(there=st.floats(0, 6), asked=st.floats(0, 30), back=st.floats(0, 12), before=st.floats(0, 3))
-def test_no_delay_makes_a_stamp_last_longer_than_is_true(
+def test_no_delay_makes_a_lease_last_longer_than_is_true(
     world: World, copy: Copy, there: float, asked: float, back: float, before: float
 ) -> None:
-    """By either clock: MAX_STALENESS after the primary was asked it is over."""
+    """By either clock it ends MAX_STALENESS after the primary was asked."""
     copy.copy.begin()
     copy.clocks.advance(there)
-    copy.take(copy.opening(anew=True))
-    copy.take(records(*world.records))
+    copy.apply(copy.opening(full=True))
+    copy.apply(records(*world.records))
     copy.clocks.advance(asked)
     beat = copy.reached(ONE, asked_ago_s=before)
     copy.clocks.advance(back)
-    copy.take(beat)
+    copy.apply(beat)
     boot_ns, wall_ms = copy.clocks.boot_ns, copy.clocks.wall_ms
     left_s = STALENESS_MS / 1_000 - back - before
     copy.clocks.advance(left_s + 0.002)
@@ -255,141 +251,139 @@ def test_no_delay_makes_a_stamp_last_longer_than_is_true(
     copy.clocks.wall_ms = wall_ms
 
 
-def test_a_server_that_goes_by_another_time_vouches_for_nothing(world: World, copy: Copy) -> None:
-    copy.begin(anew=True)
-    copy.take(records(*world.records))
-    copy.take(copy.reached(ONE))
+def test_a_server_with_another_time_renews_no_lease(world: World, copy: Copy) -> None:
+    copy.begin(full=True)
+    copy.apply(records(*world.records))
+    copy.apply(copy.reached(ONE))
     assert copy.reason(world.texts["good"]) is Reason.allowed
     copy.copy.begin()
-    copy.take(copy.opening(anew=False, wall_ms=copy.clocks.wall_ms + 6_000))
-    copy.take(copy.reached(ONE))
+    copy.apply(copy.opening(full=False, wall_ms=copy.clocks.wall_ms + 6_000))
+    copy.apply(copy.reached(ONE))
     assert copy.reason(world.texts["good"]) == "stale"
 
 
-# --- what makes no sense --------------------------------------------------------------------------
+# --- invalid frames -------------------------------------------------------------------------------
 
 
 def test_a_stream_begins_with_one_opening(world: World, copy: Copy) -> None:
     copy.copy.begin()
     for frame in (records(), copy.reached(ONE)):
         with pytest.raises(BrokenFeed):
-            copy.take(frame)
-    copy.take(copy.opening(anew=True))
+            copy.apply(frame)
+    copy.apply(copy.opening(full=True))
     with pytest.raises(BrokenFeed):
-        copy.take(copy.opening(anew=True))
+        copy.apply(copy.opening(full=True))
 
 
 def test_another_versions_protocol_is_not_guessed_at(copy: Copy) -> None:
     copy.copy.begin()
     with pytest.raises(BrokenFeed, match="version 2"):
-        copy.take(copy.opening(anew=True, protocol=2))
+        copy.apply(copy.opening(full=True, protocol=2))
 
 
-def test_an_empty_copy_takes_a_snapshot_alone(copy: Copy) -> None:
-    """Changes after nothing would be vouched for as the whole."""
+def test_an_empty_copy_accepts_only_a_snapshot(copy: Copy) -> None:
+    """Changes alone would get a lease as if they were complete."""
     assert copy.copy.begin() is None
     with pytest.raises(BrokenFeed):
-        copy.take(copy.opening(anew=False))
+        copy.apply(copy.opening(full=False))
 
 
 # --- scope, other processes, files ----------------------------------------------------------------
 
 
-def test_a_copy_of_another_scope_counts_as_none(
+def test_a_copy_of_another_scope_counts_as_empty(
     world: World, copy: Copy, clocks: Clocks, tmp_path: Path
 ) -> None:
-    """A service that asks for more, or less, than before begins anew; meanwhile the old copy isn't
-    believed: its unknown tokens may be good ones."""
+    """A service with other limits than before rebuilds its copy. Until then the old one is stale: a
+    token that it lacks may be valid."""
     copy.build(world)
     later = Copy(tmp_path / "followed.db", clocks, scope="company cmp_1")
     assert later.copy.begin() is None
     assert later.reason(world.texts["good"]) == "stale"
-    later.take(later.opening(anew=True))
-    later.take(records(*world.records[:6]))
-    later.take(later.reached(TWO))
+    later.apply(later.opening(full=True))
+    later.apply(records(*world.records[:6]))
+    later.apply(later.reached(TWO))
     assert later.copy.begin() == TWO
     assert copy.copy.begin() is None
     later.copy.close()
 
 
-def test_who_lost_the_lock_while_asleep_puts_nothing_back(
+def test_a_process_that_lost_the_lock_while_asleep_takes_nothing_back(
     world: World, copy: Copy, clocks: Clocks, tmp_path: Path
 ) -> None:
     copy.build(world)
     other = Copy(tmp_path / "followed.db", clocks)
-    other.begin(anew=False)
-    other.take(records(world.changed("good", deactivated=True)))
-    other.take(other.reached(TWO))
+    other.begin(full=False)
+    other.apply(records(world.changed("good", deactivated=True)))
+    other.apply(other.reached(TWO))
     other.copy.close()
     with pytest.raises(Unavailable):
-        copy.take(copy.reached(ONE))
+        copy.apply(copy.reached(ONE))
     with pytest.raises(Unavailable):
-        copy.take(records(world.grants["good"]))
+        copy.apply(records(world.grants["good"]))
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_file_that_was_removed_is_not_vouched_for(
-    world: World, copy: Copy, replaced: bool
-) -> None:
+def test_a_removed_file_gets_no_lease(world: World, copy: Copy, replaced: bool) -> None:
     copy.build(world)
     for path in copy.file.path.parent.glob("followed.db*"):
         if path != copy.file.shared.path:
             path.unlink()
     if replaced:
         open_copy(copy.file.path).close()
-    copy.take(records(world.changed("good", deactivated=True)))
+    copy.apply(records(world.changed("good", deactivated=True)))
     with pytest.raises(CopyRemoved):
-        copy.take(copy.reached(TWO))
+        copy.apply(copy.reached(TWO))
     copy.copy.close()
-    # Nor is a new one by the old one's map: someone may still read the old one.
+    # A new file must not get a lease in the old one's map: a process may still read the old file.
     with pytest.raises(CopyRemoved):
         copy.copy.begin()
 
 
-def test_closed_at_rest_a_stream_goes_on(world: World, copy: Copy) -> None:
-    """As it is for a fork."""
+def test_a_stream_closed_between_changes_continues(world: World, copy: Copy) -> None:
+    """As for a fork."""
     copy.build(world)
     copy.copy.close()
-    assert copy.take(copy.reached(ONE)) == ONE
+    assert copy.apply(copy.reached(ONE)) == ONE
     copy.copy.close()
-    copy.take(records(world.changed("good", deactivated=True)))
-    assert copy.take(copy.reached(TWO)) == TWO
+    copy.apply(records(world.changed("good", deactivated=True)))
+    assert copy.apply(copy.reached(TWO)) == TWO
     assert copy.reason(world.texts["good"]) is Reason.token_deactivated
 
 
-def test_closed_in_the_midst_of_a_change_a_stream_is_broken_off(world: World, copy: Copy) -> None:
-    """Else the second half would be taken for the whole."""
+def test_a_stream_closed_within_a_change_is_ended(world: World, copy: Copy) -> None:
+    """Otherwise the second half would be committed as a complete change."""
     copy.build(world)
-    copy.take(records(world.changed("good", deactivated=True)))
+    copy.apply(records(world.changed("good", deactivated=True)))
     copy.copy.close()
     for frame in (records(world.grants["login"]), copy.reached(TWO)):
         with pytest.raises(Unavailable):
-            copy.take(frame)
+            copy.apply(frame)
     assert copy.copy.begin() == ONE
 
 
-# --- what doesn't come to its end -----------------------------------------------------------------
+# --- records without end --------------------------------------------------------------------------
 
 
-def take_for(seconds: float, copy: Copy, portion: Records) -> None:
+def apply_for(seconds: float, copy: Copy, portion: Records) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        copy.take(portion)
+        copy.apply(portion)
 
 
-@pytest.mark.parametrize("anew", [True, False])
-def test_records_without_end_are_cut(
-    copy: Copy, world: World, monkeypatch: pytest.MonkeyPatch, anew: bool
+@pytest.mark.parametrize("full", [True, False])
+def test_records_without_end_are_cut_off(
+    copy: Copy, world: World, monkeypatch: pytest.MonkeyPatch, full: bool
 ) -> None:
     """The copy stays as it was."""
     copy.build(world)
     before = copy.rows()
-    copy.begin(anew=anew)
-    limit = "LONGEST_SNAPSHOT_SECONDS" if anew else "LONGEST_CHANGE_SECONDS"
+    copy.begin(full=full)
+    limit = "LONGEST_SNAPSHOT_SECONDS" if full else "LONGEST_CHANGE_SECONDS"
     monkeypatch.setattr(streamed_copy, limit, 0.2)
     with pytest.raises(BrokenFeed, match="cut"):
-        take_for(60, copy, records(*world.records))
+        apply_for(60, copy, records(*world.records))
     copy.copy.close()
     assert copy.rows() == before
     assert copy.copy.begin() == ONE
@@ -402,10 +396,10 @@ def test_records_leave_some_of_the_disk_free(
     copy.build(world)
     full = type("Disk", (), {"total": 100 << 30, "free": 100 << 20})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-    copy.begin(anew=True)
+    copy.begin(full=True)
     portion = frames.pack([("grants", f"gpat_{n:016}", bytes(4_000), 1) for n in range(1_000)])
     with pytest.raises(BrokenFeed, match="would fill the disk"):
-        take_for(60, copy, portion)
-    copy.begin(anew=False)
-    copy.take(records(*world.records))
-    assert copy.take(copy.reached(TWO)) == TWO
+        apply_for(60, copy, portion)
+    copy.begin(full=False)
+    copy.apply(records(*world.records))
+    assert copy.apply(copy.reached(TWO)) == TWO

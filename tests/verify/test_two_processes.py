@@ -82,7 +82,7 @@ def test_a_child_after_a_fork_decides_by_a_connection_of_its_own(world: World) -
     text = world.texts["good"]
     assert verifier.check(text, permission="charges:get").allowed
     before = verifier.file._local.reader.cursor
-    world.file.shared.move()
+    world.file.shared.change_generation()
 
     def decide() -> None:
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
@@ -110,7 +110,7 @@ def test_a_child_that_forks_and_dies_leaves_the_parent_deciding(world: World) ->
             lambda: (verifier.check(text, permission="charges:get"), signal.pause()), how
         ):
             assert verifier.check(text, permission="charges:get").allowed
-        world.file.shared.move()
+        world.file.shared.change_generation()
     assert verifier.check(text, permission="charges:get").allowed
     assert world.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
 

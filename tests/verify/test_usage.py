@@ -37,7 +37,7 @@ def usage(directory: Path) -> Usage:
 @pytest.fixture
 def counting(world: World, clocks: Clocks, usage: Usage) -> Verifier:
     """A verifier whose decisions are counted."""
-    return world.verifier(clocks.clock(), counting=usage)
+    return world.verifier(clocks.clock(), usage=usage)
 
 
 class Folder:
@@ -107,7 +107,7 @@ def test_a_use_is_a_line_of_a_spool(
 def test_no_secret_is_spooled(
     world: World, counting: Verifier, usage: Usage, directory: Path
 ) -> None:
-    """Ids alone: whoever reads the spools can't call anything."""
+    """Only ids, with which a reader of the spools can't call anything."""
     for text in world.texts.values():
         counting.check(text, permission="charges:get", origin="https://shop.example.com")
     counting.verifier_key(world.texts["verifier"])
@@ -359,7 +359,7 @@ def test_a_spool_has_its_name_only_once_it_is_locked(
     assert len(list(directory.glob("*.spool"))) == 1
 
 
-def test_a_spool_that_someone_removed_is_begun_anew(usage: Usage, directory: Path) -> None:
+def test_a_removed_spool_is_replaced(usage: Usage, directory: Path) -> None:
     """Nobody would ever read what is written to a file without a name."""
     note(usage, 1)
     usage.flush()

@@ -146,7 +146,7 @@ def test_verifier_key(world: World, verifier: Verifier, name: str, reason: str) 
 
 
 @pytest.mark.parametrize("absent", [Reason.token_missing, Reason.token_invalid])
-def test_what_isnt_presented_is_no_verifier_key(verifier: Verifier, absent: Reason) -> None:
+def test_a_missing_credential_is_no_verifier_key(verifier: Verifier, absent: Reason) -> None:
     """The reason stays what it was."""
     assert verifier.verifier_key(absent) is absent
     assert verifier.admit(absent, address=None, origin=None)[0].reason is absent
@@ -184,7 +184,7 @@ def test_a_strangers_long_texts_are_not_kept(world: World, verifier: Verifier) -
         verifier.check(world.texts["good"], **GET, address=f"{number}" + "x" * 100_000)
         verifier.check("gpat_" + "0" * 100_000 + str(number), **GET)
     assert client_address._parsed.cache_info().currsize == before
-    assert len(verifier._texts) == 1
+    assert len(verifier._tokens) == 1
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_a_new_follower_gets_everything_then_each_change_then_heartbeats(
     assert feed.headers["x-accel-buffering"] == "no"
     opening = feed.next()
     assert isinstance(opening, Opening)
-    assert opening.anew
+    assert opening.full
     assert opening.staleness_ms == 10_000
     first = feed.reached()
     assert feed.position == here(database)
@@ -66,7 +66,7 @@ def test_a_follower_that_was_there_gets_what_changed_since(
     again = open_feed(position=feed.position, former=feed.copy)
     opening, records, reached = again.next(), again.next(), again.next()
     assert isinstance(opening, Opening)
-    assert not opening.anew
+    assert not opening.full
     assert isinstance(records, Records)
     assert isinstance(reached, Reached)
     assert again.copy == registry(any_installation.node.database)
@@ -133,7 +133,7 @@ def test_a_follower_whose_place_is_unknown_or_far_behind_gets_everything_anew(
     feed = open_feed(position=position)
     opening = feed.next()
     assert isinstance(opening, Opening)
-    assert opening.anew
+    assert opening.full
     feed.reached()
     assert feed.copy == registry(database)
 
@@ -193,7 +193,7 @@ def test_a_history_that_is_replaced_ends_the_stream_without_vouching(
     assert feed.position == former
     again = open_feed(position=former)
     again.reached()
-    assert again.openings[0].anew
+    assert again.openings[0].full
     assert again.position == here(node.database)
 
 
@@ -341,12 +341,12 @@ def test_a_follower_is_known_before_anything_is_read_for_it(
 
 def test_nobody_takes_a_nodes_place(open_feed: OpenFeed, any_installation: Installation) -> None:
     first = open_feed()
-    known_as = _known(any_installation).id
+    follower_id = _known(any_installation).id
     first.leave()
     database, now = any_installation.node.database, any_installation.node.clock.now()
     register(database, now, FOLLOWER, kind="node")
     # Neither by the node's id nor by the one that is shown of itself.
-    for name in (FOLLOWER, known_as):
+    for name in (FOLLOWER, follower_id):
         assert open_feed(node=name).status == 200
     with database.read(now) as reading:
         found = select(tables.nodes).where(tables.nodes.c.id == FOLLOWER)

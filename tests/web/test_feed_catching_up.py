@@ -72,7 +72,7 @@ def test_what_is_held_of_changes_does_not_grow_with_those_that_lack_them(
         feed.reached()
         assert feed.position == here(any_installation.node.database)
         assert feed.copy == registry(any_installation.node.database)
-        assert [opening.anew for opening in feed.openings] == [False]
+        assert [opening.full for opening in feed.openings] == [False]
     assert max(held) <= 250
 
 

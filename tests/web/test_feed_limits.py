@@ -145,9 +145,9 @@ def test_portions_are_short_where_records_are_long() -> None:
     assert list(portions([])) == []
 
 
-@pytest.mark.parametrize("anew", [True, False])
+@pytest.mark.parametrize("full", [True, False])
 def test_a_feed_of_one_company_holds_what_that_company_has(
-    open_feed: OpenFeed, any_installation: Installation, anew: bool
+    open_feed: OpenFeed, any_installation: Installation, full: bool
 ) -> None:
     database = any_installation.node.database
     ours = any_installation.company.id
@@ -156,7 +156,7 @@ def test_a_feed_of_one_company_holds_what_that_company_has(
     any_installation.new_user("charles@example.com", company=other)
     theirs = any_installation.access_token("charges:get", maker="charles@example.com")[:21]
     token = any_installation.access_token("charges:get")[:21]
-    feed = open_feed(companies=(ours,), position=None if anew else before)
+    feed = open_feed(companies=(ours,), position=None if full else before)
     feed.reached()
     assert ("grants", token) in feed.copy
     _is_ours(feed.copy, ours)
@@ -167,7 +167,7 @@ def test_a_feed_of_one_company_holds_what_that_company_has(
     any_installation.signed_in().post(f"/v1/access-tokens/{token}/deactivate", json={})
     feed.reached(here(database))
     _is_ours(feed.copy, ours)
-    if anew:
+    if full:
         assert feed.copy == {
             place: record
             for place, record in registry(database).items()

@@ -62,12 +62,12 @@ class Driven:
 
     def round(self) -> int:
         """Let the node follow; the moment before which it asked for what it then vouches for."""
-        self.follower.round(self.copy, self.feed)
+        self.follower.sync(self.copy, self.feed)
         return self.stamp
 
     @property
     def stamp(self) -> int:
-        return self.node.file.shared.vouched_until_boot_ns() - STALENESS_NS
+        return self.node.file.shared.lease_until_boot_ns() - STALENESS_NS
 
     def open(self, **options: object) -> Feed:
         return Feed(self.loop, self.app, self.key, **options)  # type: ignore[arg-type]  # passed on
@@ -119,7 +119,7 @@ def test_heartbeats_are_the_nodes_own(driven: Driven) -> None:
     driven.round()
     again = driven.open(position=feed.position, former=feed.copy)
     assert again.reached().asked_boot_ns == driven.stamp
-    assert not again.openings[0].anew
+    assert not again.openings[0].full
 
 
 def test_nothing_is_vouched_for_that_the_node_has_not_come_to(driven: Driven) -> None:
@@ -130,7 +130,7 @@ def test_nothing_is_vouched_for_that_the_node_has_not_come_to(driven: Driven) ->
     assert feed.reached().asked_boot_ns == stamp
     assert feed.position == here(driven.database)
     assert feed.copy == registry(driven.database)
-    driven.node.file.shared.vouch(driven.node.clock.boot_ns(), _now(), STALENESS_S * 1000)
+    driven.node.file.shared.renew_lease(driven.node.clock.boot_ns(), _now(), STALENESS_S * 1000)
     assert driven.stamp > stamp
     # Vouched for once more, as far as the node had come; the follower is elsewhere.
     _silent(feed, 1.2)
@@ -181,8 +181,8 @@ def test_a_registry_that_lags_behind_the_node_vouches_for_nothing(driven: Driven
     feed = driven.open()
     feed.reached()
     driven.copy.execute("UPDATE followed SET revision = 1000000, tag = 'ffffffffffffffff'")
-    driven.node.file.shared.reached(1_000_000, "f" * 16)
-    driven.node.file.shared.vouch(driven.node.clock.boot_ns(), _now(), STALENESS_S * 1000)
+    driven.node.file.shared.set_position(1_000_000, "f" * 16)
+    driven.node.file.shared.renew_lease(driven.node.clock.boot_ns(), _now(), STALENESS_S * 1000)
     assert driven.open(position=feed.position).status == 503
     assert driven.open().status == 503
     # What it has to tell is told, and vouched for no further than before.
@@ -230,7 +230,7 @@ def test_a_node_that_is_not_vouched_for_passes_nothing_on(driven: Driven) -> Non
         return None if step is None else step.asked_ns
 
     assert asyncio.run(passed_on()) == driven.stamp
-    driven.node.file.shared.withdraw()
+    driven.node.file.shared.end_lease()
     assert asyncio.run(passed_on()) is None
 
 
@@ -251,7 +251,7 @@ def test_a_history_that_parted_ends_the_stream_and_the_next_begins_anew(driven: 
         assert frame.asked_boot_ns <= stamp
     again = driven.open(position=feed.position, former=feed.copy)
     again.reached()
-    assert again.openings[0].anew
+    assert again.openings[0].full
     assert again.copy == registry(driven.database)
 
 

@@ -131,7 +131,7 @@ def test_on_postgresql_the_node_itself_confirms_within_moments(
     installation = any_installation
     node = installation.node
     if node.settings.is_sqlite:
-        node.reporting.round()
+        node.reporting.report_and_complete()
     ada = installation.signed_in()
     token = installation.access_token("charges:get")[:21]
     ada.post(f"/v1/access-tokens/{token}/deactivate")

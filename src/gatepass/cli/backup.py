@@ -62,7 +62,7 @@ def import_(file: File, json: AsJson = False) -> None:
                 node.database, read, node.ended_log.read(), progress=progress
             )
             # A clock behind that moment would revive what has expired.
-            node.file.shared.saw(read.at)
+            node.file.shared.record_time(read.at)
             at = read.at
         key_fitting, key = key_fits(node), node.encryption_key.path
     if json:

@@ -65,10 +65,10 @@ def restore(
                     progress=progress,
                 )
             # This machine's copy, where it has one, is of a history that has ended.
-            node.file.shared.withdraw()
+            node.file.shared.end_lease()
             node.ended_log.append(restored.revocations)
             # A clock behind that moment would revive what has expired.
-            node.file.shared.saw(backup.at)
+            node.file.shared.record_time(backup.at)
         key_fitting, key = key_fits(node), node.encryption_key.path
     if json:
         _print_json(file, backup, restored)
@@ -88,7 +88,7 @@ def _installation() -> Iterator[Node]:
             require_utf8(node.database)
             lock = NodeLock(node.file.lock_path)
             try:
-                if not lock.take():
+                if not lock.acquire():
                     raise Conflict(
                         "Gatepass is running here: stop gatepass serve first.", reason="serving"
                     )

@@ -1,6 +1,6 @@
-"""The catalogue: all permissions an installation knows, with the routes that need them.
+"""The catalogue: all permissions of an installation, with the routes that need them.
 
-The control plane's own permissions are always in it. A YAML file adds those of the product that
+It always has the control plane's own permissions. A YAML file adds those of the product that
 Gatepass guards::
 
     permissions:
@@ -20,7 +20,7 @@ from gatepass.core.routes import Routes
 
 
 class CataloguePermission(msgspec.Struct, frozen=True, gc=False):
-    """One permission. ``built_in`` ones are the control plane's and have no routes here."""
+    """One permission. ``built_in`` ones belong to the control plane and have no routes here."""
 
     name: str
     title: str
@@ -48,10 +48,10 @@ CONTROL_PLANE = tuple(
 
 
 class CatalogueError(GatepassError):
-    """The catalogue file can't be used.
+    """The catalogue file is invalid.
 
     Attributes:
-        problems: (line, message) of everything that is wrong, in the order of the lines.
+        problems: (line, message) of every problem, in the order of the lines.
     """
 
     reason = "catalogue_invalid"
@@ -65,7 +65,7 @@ class CatalogueError(GatepassError):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All permissions, the control plane's first, and the routes of the file's."""
+    """All permissions, the control plane's first, and the file's routes."""
 
     permissions: tuple[CataloguePermission, ...]
     routes: Routes
@@ -77,7 +77,7 @@ class Catalogue:
 
     @cached_property
     def from_file(self) -> tuple[str, ...]:
-        """The names of those that the file added."""
+        """The names of the file's permissions."""
         return tuple(known.name for known in self.permissions if not known.built_in)
 
     def knows(self, name: str) -> bool:
@@ -90,10 +90,10 @@ class Catalogue:
 
 
 def parse_catalogue(text: str | None) -> Catalogue:
-    """Read a catalogue file's text; None or an empty one adds nothing to the control plane's own.
+    """Parse a catalogue file's text; None or an empty text adds no permissions.
 
     Raises:
-        CatalogueError: with all that is wrong, each with its line.
+        CatalogueError: with every problem and its line.
     """
     taken = frozenset(permission.name for permission in CONTROL_PLANE)
     contents, problems = read_contents(text or "", taken)
@@ -121,16 +121,16 @@ BUILT_IN_ROLES = (ADMIN, MANAGER, CUSTOMER_SERVICE, REPORTING)
 
 
 def built_in_permissions(role_id: str, catalogue: Catalogue) -> tuple[str, ...]:
-    """What a built-in role permits under *catalogue*.
+    """The permissions of a built-in role under *catalogue*.
 
     Raises:
-        KeyError: *role_id* is not a built-in role's.
+        KeyError: *role_id* isn't a built-in role.
     """
     if role_id == ADMIN.id:
         return (EVERYTHING,)
     if role_id == MANAGER.id:
-        kept_back = ("roles:manage", "company:modify")
-        return tuple(name for name in catalogue.names if name not in kept_back)
+        withheld = ("roles:manage", "company:modify")
+        return tuple(name for name in catalogue.names if name not in withheld)
     if role_id == CUSTOMER_SERVICE.id:
         return ("access-tokens:search", "access-tokens:get", *catalogue.from_file)
     if role_id == REPORTING.id:

@@ -1,8 +1,8 @@
-"""A catalogue's YAML, read with the line of everything that is wrong with it.
+"""Parser of a catalogue's YAML that reports every problem with its line.
 
-The file is read as YAML nodes, not as values: nodes know their lines, keep duplicate keys, and make
-no dates or numbers out of what looks like one. Aliases are refused, as a few lines of them can
-unfold into gigabytes.
+The file is parsed into YAML nodes, not values: nodes know their lines, keep duplicate keys, and
+don't turn texts into dates or numbers. Aliases are refused, because a few lines of them can expand
+to gigabytes.
 """
 
 from collections.abc import Collection, Iterator
@@ -20,7 +20,7 @@ _NOTHING = "tag:yaml.org,2002:null"
 _LARGEST = 1_048_576
 _DEEPEST = 8
 _LONGEST_TITLE = 200
-# libyaml where PyYAML was built with it; the same nodes, ten times as fast.
+# libyaml, if PyYAML was built with it: the same nodes, ten times as fast.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Problem = tuple[int, str]
@@ -35,7 +35,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Contents(msgspec.Struct, frozen=True, gc=False):
-    """What a file says.
+    """The contents of a file.
 
     Attributes:
         encoded_slash: the routes whose parameters may hold an encoded slash.
@@ -46,14 +46,14 @@ class Contents(msgspec.Struct, frozen=True, gc=False):
 
 
 def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Problem]]:
-    """Read a catalogue file.
+    """Parse a catalogue file.
 
     Args:
-        text: the whole file.
-        taken: names that the file may not define.
+        text: the complete file.
+        taken: names that the file must not define.
 
     Returns:
-        The contents, and the (line, message) of each problem; contents count only without problems.
+        The contents, and the (line, message) of each problem. Ignore the contents if there is one.
     """
     if len(text) > _LARGEST:
         return Contents(), [(1, "the file must not be larger than 1 MiB")]
@@ -63,7 +63,7 @@ def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Pro
             return Contents(), [unbounded]
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        # What is missing at the end is noticed one line after the last.
+        # PyYAML reports a missing end one line after the last.
         line = min(_line(error.problem_mark), text.count("\n") + 1)
         return Contents(), [(line, f"must be YAML: {error.problem or error.context}")]
     except (yaml.YAMLError, UnicodeError):
@@ -74,7 +74,7 @@ def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Pro
 
 
 class _Reader:
-    """Reads the nodes and notes each problem as it comes upon it."""
+    """Walks the nodes and collects the problems."""
 
     def __init__(self, taken: Collection[str]) -> None:
         self.problems: list[Problem] = []
@@ -84,7 +84,7 @@ class _Reader:
     def document(self, root: yaml.Node | None) -> Contents:
         known = ("permissions", "options")
         fields = {key: value for key, _, value in self._fields(root, "the file", known)}
-        # Options name routes, wherever in the file these stand.
+        # Permissions first: options refer to their routes.
         entries = self._permissions(fields.get("permissions"))
         return Contents(entries, self._options(fields.get("options")))
 
@@ -108,15 +108,13 @@ class _Reader:
         return ()
 
     def _check_encoded_slash(self, node: yaml.Node, text: str) -> None:
-        try:
-            route = Route.parse(text)
-        except RouteError as error:
-            self._note(node, str(error))
+        route = self._route(node, text)
+        if route is None:
             return
         if route not in self._shapes:
             self._note(node, f"{text!r} must be a route of one of the permissions")
         elif None not in route.shape:
-            self._note(node, f"{text!r} must have a parameter, where the encoded slash may stand")
+            self._note(node, f"{text!r} must have a parameter, which may hold the encoded slash")
 
     def _entry(self, name: str, node: yaml.Node) -> Entry:
         title = name
@@ -144,7 +142,7 @@ class _Reader:
         return tuple(routes)
 
     def _texts(self, where: str, node: yaml.Node) -> Iterator[tuple[yaml.Node, str]]:
-        """The texts of a list of routes, with their nodes."""
+        """Yield the routes in a list, each with its node."""
         if node.tag == _NOTHING:
             return
         if not isinstance(node, yaml.SequenceNode):
@@ -158,20 +156,25 @@ class _Reader:
                 yield item, text
 
     def _check_route(self, node: yaml.Node, text: str) -> None:
-        try:
-            route = Route.parse(text)
-        except RouteError as error:
-            self._note(node, str(error))
+        route = self._route(node, text)
+        if route is None:
             return
         if route in self._shapes:
             self._note(node, f"{text!r} must not have the same shape as {self._shapes[route]}")
         else:
             self._shapes[route] = f"{text!r} on line {_line(node.start_mark)}"
 
+    def _route(self, node: yaml.Node, text: str) -> Route | None:
+        try:
+            return Route.parse(text)
+        except RouteError as error:
+            self._note(node, str(error))
+            return None
+
     def _fields(
         self, node: yaml.Node | None, where: str, allowed: Collection[str] | None = None
     ) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
-        """The fields of a mapping, each key once, with its node and its value's."""
+        """Yield the fields of a mapping once each: the key, its node and the value's node."""
         if node is None or node.tag == _NOTHING:
             return
         if not isinstance(node, yaml.MappingNode):
@@ -201,7 +204,7 @@ class _Reader:
 
 
 def _unbounded(text: str) -> Problem | None:
-    """The first place where the file could unfold or nest without bounds, if there is one."""
+    """The first alias or too deep nesting, which could expand without bounds; None without one."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
@@ -216,7 +219,7 @@ def _unbounded(text: str) -> Problem | None:
 
 
 class _Mark(Protocol):
-    """A place in the file, as either of PyYAML's loaders notes it."""
+    """A position in the file, as both PyYAML loaders provide it."""
 
     line: int
 

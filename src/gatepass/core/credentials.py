@@ -1,8 +1,8 @@
-"""Credential texts: made, read and digested.
+"""Credential texts: create, parse and digest them.
 
-A text is ``PREFIX_``, then 16 characters id, 32 characters secret and 6 characters checksum, all
-base62. Prefix and id name it in lists and logs; the secret never leaves the text. The checksum
-lets a mistyped text be told from a real one without a look-up; it proves nothing.
+A text is ``PREFIX_``, an id of 16 characters, a secret of 32 and a checksum of 6, all base62.
+Prefix and id identify it in lists and logs; the secret is only in the text. The checksum detects a
+mistyped text without a look-up; it proves nothing.
 """
 
 import hashlib
@@ -31,15 +31,15 @@ _PREFIXES = frozenset(
 ID_LENGTH = 5 + 16
 _SECRET_END = ID_LENGTH + 32
 LENGTH = _SECRET_END + 6
-# All two-digit numbers in base 62: three look-ups write a checksum, where six divisions would.
+# All two-digit numbers in base 62: a checksum takes three look-ups instead of six divisions.
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 
 
 class Credential(msgspec.Struct, frozen=True, gc=False):
-    """What is known of a well-formed text: nothing of it is looked up yet.
+    """A parsed, well-formed text. Nothing of it has been looked up.
 
     Attributes:
-        id: the first 21 characters, prefix included; may be shown and logged.
+        id: the first 21 characters, with the prefix; may be shown and logged.
         digest: SHA-256 of the secret's 32 characters.
     """
 
@@ -48,7 +48,7 @@ class Credential(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def prefix(self) -> str:
-        """The four letters that say what kind of credential it is."""
+        """The four letters of the kind of credential."""
         return self.id[:4]
 
     def __repr__(self) -> str:
@@ -56,7 +56,7 @@ class Credential(msgspec.Struct, frozen=True, gc=False):
 
 
 class NewCredential(msgspec.Struct, frozen=True, gc=False):
-    """A credential just made: ``text`` goes to its owner once, ``id`` and ``digest`` are kept."""
+    """A new credential: its owner gets ``text`` once; ``id`` and ``digest`` are stored."""
 
     text: str
     id: str
@@ -67,10 +67,10 @@ class NewCredential(msgspec.Struct, frozen=True, gc=False):
 
 
 def make(prefix: str) -> NewCredential:
-    """Make a credential with 190 bits of secret from the system's generator.
+    """Create a credential with a secret of 190 bits from the system's generator.
 
     Raises:
-        ValueError: *prefix* is none of this module's prefixes.
+        ValueError: *prefix* isn't one of this module's prefixes.
     """
     if prefix + "_" not in _PREFIXES:
         raise ValueError(f"unknown credential prefix {prefix!r}")
@@ -81,14 +81,13 @@ def make(prefix: str) -> NewCredential:
 
 
 def parse(text: object) -> Credential | None:
-    """Read a credential text exactly as it stands; None if it is not one.
+    """Parse a credential text; None for anything else, of any type.
 
-    Anything may be handed in, also what came out of JSON. Nothing is trimmed or folded: a text
-    that differs in one character is another text, so every credential has exactly one spelling.
+    Nothing is trimmed or case-folded, so every credential has exactly one spelling.
     """
     if not isinstance(text, str) or len(text) != LENGTH or text[:5] not in _PREFIXES:
         return None
-    # isalnum alone would let other scripts' letters and digits in.
+    # isalnum alone accepts letters and digits of other scripts.
     if not text.isascii() or not text[5:].isalnum():
         return None
     body = text[:_SECRET_END]
@@ -98,12 +97,12 @@ def parse(text: object) -> Credential | None:
 
 
 def matches(credential: Credential, digest: bytes) -> bool:
-    """Whether the credential's secret is the one behind *digest*, compared in constant time."""
+    """Whether *digest* is of the credential's secret, compared in constant time."""
     return hmac.compare_digest(credential.digest, digest)
 
 
 def new_id(prefix: str) -> str:
-    """A fresh record id such as ``usr_4fT0…``: the prefix and 16 random characters (95 bits)."""
+    """A new record id such as ``usr_4fT0…``: the prefix and 16 random characters (95 bits)."""
     return f"{prefix}_{_random(16)}"
 
 

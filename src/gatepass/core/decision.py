@@ -1,4 +1,4 @@
-"""When a call is allowed: the one rule that dashboard, API, gateways and embedders share."""
+"""The decision whether a call is allowed, for dashboard, API, gateways and embedding apps."""
 
 from hmac import compare_digest
 
@@ -16,8 +16,8 @@ __all__ = ["STATUS", "Call", "Decision", "Reason", "admit", "admit_verifier", "d
 _PREFIXES = {"api": ACCESS_TOKEN + "_", "ui": ACCESS_TOKEN + "_", "login": LOGIN_TOKEN + "_"}
 _NO_PREFIX = "\0"
 _NOTHING: frozenset[str] = frozenset()
-# Bound once: an enumeration looks its members up anew at each use. Asking whether something is an
-# instance of one is dear, too; below it is asked the other way round where calls pass.
+# Bound once: an enumeration looks up its members at each use. isinstance(x, Reason) is slow, too,
+# so the hot path tests for the non-enum type.
 _ALLOWED = Reason.allowed
 _TOKEN_MISSING = Reason.token_missing
 _TOKEN_INVALID = Reason.token_invalid
@@ -28,14 +28,14 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """What is being attempted.
 
     Attributes:
-        credential: what was presented; ``token_missing`` if nothing was, ``token_invalid`` if it
-            was malformed.
-        permission: the permission asked for by name, if one was.
-        route: what ``Routes.match`` said of method and path, if they were given.
+        credential: of the request; ``token_missing`` if there is none, ``token_invalid`` if it is
+            malformed.
+        permission: the permission asked for by name, if any.
+        route: the result of ``Routes.match`` for method and path, if they were given.
         address: as ``parse_address`` returned it; None if absent or unreadable.
-        address_garbage: a trusted gateway named an address that can't be read.
-        origin: the Origin header; None only if there is none.
-        referer: the Referer header; None only if there is none.
+        address_garbage: a trusted gateway forwarded an unreadable address.
+        origin: the Origin header; None only if it is absent.
+        referer: the Referer header; None only if it is absent.
     """
 
     credential: Credential | Reason
@@ -51,9 +51,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """Allowed or denied, and exactly one reason.
 
     Attributes:
-        grant: the token's facts, known only once its secret matched.
-        role: what the user's role permits now.
-        call: what was decided on.
+        grant: the token's grant; None unless the token's secret matched.
+        role: the current permissions of the user's role.
+        call: the decided call.
     """
 
     reason: Reason
@@ -68,12 +68,12 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def status(self) -> int:
-        """The HTTP status that an endpoint answers with."""
+        """The HTTP status of the answer."""
         return STATUS[self.reason]
 
     @property
     def effective(self) -> tuple[str, ...]:
-        """What the token may do now, sorted; nothing while its secret hasn't matched."""
+        """The token's current permissions, sorted; empty unless its secret matched."""
         return () if self.grant is None else _effective(self.grant, self.role)
 
     @property
@@ -95,20 +95,20 @@ def decide(
     looked at only after the secret matched, so that a guesser learns nothing about a token.
 
     Args:
-        grant: what is stored for the token id, or None if the id is unknown.
+        grant: of the token id; None if the id is unknown.
         holder: the state and role of the grant's user.
         company: the rules of the grant's company.
-        call: what was presented and what is attempted.
+        call: the credential and what it is used for.
         now: Unix time in milliseconds, by the caller's clock.
 
     Returns:
-        A Decision with exactly one Reason. A call that names no permission and no route is denied:
-        there would be nothing to check.
+        A Decision with exactly one Reason. A call with neither permission nor route is denied, as
+        there is nothing to check.
     """
     role = _admitted_role(grant, holder, company, call, now)
     if not isinstance(role, frozenset):
         return _refused(role, grant, holder, company, call)
-    assert grant is not None  # or check 2 would have refused
+    assert grant is not None  # check 2
     permission = call.permission
     route = call.route
 
@@ -130,9 +130,9 @@ def decide(
 def admit(
     grant: Grant | None, holder: Holder | None, company: CompanyRules | None, call: Call, now: int
 ) -> Decision:
-    """Decide as ``decide`` does, but for routes and permissions.
+    """Decide as ``decide`` does, without routes and permissions.
 
-    For the control plane alone, which then checks each operation's permission itself.
+    Only for the control plane, which then checks each operation's permission.
     """
     role = _admitted_role(grant, holder, company, call, now)
     if not isinstance(role, frozenset):
@@ -157,25 +157,25 @@ def admit_verifier(grant: Grant | None, credential: Credential | Reason | None) 
 def held(
     grant: Grant | None, holder: Holder | None, company: CompanyRules | None
 ) -> tuple[str, ...]:
-    """The effective permissions: the token's, within its user's role now. Sorted."""
+    """The effective permissions, sorted: the token's that its user's role has now."""
     return () if grant is None else _effective(grant, _role(grant, holder, company))
 
 
 def _admitted_role(
     grant: Grant | None, holder: Holder | None, company: CompanyRules | None, call: Call, now: int
 ) -> frozenset[str] | Reason:
-    """Checks 1 to 8: is this token good, here, now?
+    """Checks 1 to 8: whether the token is valid here and now.
 
     Returns:
-        What its user's role permits if so, else the first refusal.
+        The permissions of its user's role if so, else the first refusal.
     """
-    # 1. A token was presented.
+    # 1. There is a token.
     credential = call.credential
     if not isinstance(credential, Credential):
         return _TOKEN_MISSING if credential is _TOKEN_MISSING else _TOKEN_INVALID
 
-    # 2. It is a token, known, and its secret is the right one. (One and the same digest needn't be
-    # compared with itself: that is what a verifier remembers of a text whose secret matched.)
+    # 2. It is a token, known, and its secret is the right one. (A digest needn't be compared with
+    # itself: a verifier's cache has the grant's digest for a text whose secret matched.)
     if (
         grant is None
         or (
@@ -192,7 +192,7 @@ def _admitted_role(
     if grant.expires_at is not None and not now < grant.expires_at:
         return Reason.token_expired
 
-    # 5. Its user and company are active. Facts that belong to someone else count as none.
+    # 5. Its user and company are active. Rows of another user or company count as missing.
     if (
         holder is None
         or company is None
@@ -214,7 +214,7 @@ def _admitted_role(
     if grant.networks is not None and (address is None or not grant.networks.contains(address)):
         return Reason.address_not_allowed
 
-    # 8. A token for the browser says where it is used, and is used where it may be.
+    # 8. A token for UI access has an origin, and one of its domains.
     if grant.kind == "ui":
         refusal = _origin_refusal(grant.domains, call)
         if refusal is not None:
@@ -230,14 +230,14 @@ def _origin_refusal(domains: tuple[str, ...], call: Call) -> Reason | None:
         origin = origin_of_referer(call.referer)
     if origin is None:
         return Reason.origin_not_allowed
-    # Without domains any origin will do, but an origin it must be: "null" is anyone's.
+    # Without domains any origin is allowed, but not "null", which any page can send.
     good = origin_allowed(domains, origin) if domains else parse_origin(origin) is not None
     return None if good else Reason.origin_not_allowed
 
 
 def _may(grant: Grant, role: frozenset[str], name: str) -> bool:
     """Whether token and role both hold *name*."""
-    # The usual case, without reading the name; "*" is no permission that could be asked for.
+    # The usual case, without parsing the name; "*" can't be asked for.
     if name in grant.permissions and name != EVERYTHING and (name in role or EVERYTHING in role):
         return True
     if not (is_permission(name) or is_wildcard(name)) or not covers(role, name):
@@ -252,14 +252,14 @@ def _effective(grant: Grant, role: frozenset[str]) -> tuple[str, ...]:
 
 
 def _chosen(grant: Grant) -> frozenset[str]:
-    # Only a role may hold everything; in a token the asterisk means nothing.
+    # Only a role may hold "*"; in a token it has no meaning.
     return grant.permissions - {EVERYTHING}
 
 
 def _role(
     grant: Grant | None, holder: Holder | None, company: CompanyRules | None
 ) -> frozenset[str]:
-    """What the role of the grant's user permits; nothing if the facts don't belong together."""
+    """The permissions of the user's role; empty if the rows don't belong together."""
     if (
         grant is None
         or holder is None
@@ -278,7 +278,7 @@ def _refused(
     company: CompanyRules | None,
     call: Call,
 ) -> Decision:
-    """A refusal in checks 1 to 8. What is stored stays untold until the secret matched."""
+    """A refusal in checks 1 to 8. It reveals nothing of the grant until the secret matched."""
     if refusal is _TOKEN_MISSING or refusal is _TOKEN_INVALID:
         return Decision(refusal, None, _NOTHING, call)
     return Decision(refusal, grant, _role(grant, holder, company), call)

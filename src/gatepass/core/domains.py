@@ -1,10 +1,9 @@
-"""Domain entries, and whether a call's Origin is one of them.
+"""Domain entries, and whether a call's Origin matches one of them.
 
-An entry is ``host``, ``host:port`` or ``*.host``, kept in one canonical spelling: lower-case
-A-labels (UTS #46), no trailing dot, no port where it is the scheme's own. ``https`` is meant.
-Names of this machine, ``localhost`` and all below it, match ``http`` and ``https``, and so does a
-loopback address, which has a port. An entry may also be the whole origin of an app or a browser
-extension.
+An entry is ``host``, ``host:port`` or ``*.host`` in one canonical spelling: lower-case A-labels
+(UTS #46), no trailing dot, no default port. It matches ``https`` origins. Names of this machine,
+``localhost`` and all below it, match ``http`` and ``https``, and so does a loopback address, which
+must have a port. An entry may also be the complete origin of an app or a browser extension.
 """
 
 import re
@@ -24,13 +23,13 @@ _LONGEST_ORIGIN = 320
 _LOOPBACK = Networks.of(map(parse_network, ("127.0.0.0/8", "::1/128")))
 
 _label = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?").fullmatch
-# What the URL standard reads as the end of an IPv4 address, in any of its old notations.
+# Hosts that the URL standard parses as an IPv4 address, in any of its old notations.
 _ends_in_number = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)").fullmatch
 _origin = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]+))?"
 ).fullmatch
-# Origins of apps and browser extensions: the operating system or the browser sees to it that no web
-# page has one. They name no host of the DNS, and are compared as they stand.
+# Origins of apps and browser extensions, which the operating system or the browser denies to web
+# pages. They name no DNS host, and are compared literally.
 _app_origin = re.compile(
     r"(?:capacitor|chrome-extension|ionic|moz-extension|safari-web-extension|tauri)"
     r"://[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::([1-9][0-9]{0,4}))?"
@@ -42,7 +41,7 @@ _unprintable = re.compile(r"[\s\x00-\x1f\x7f-\x9f]").search
 
 
 class InvalidDomain(ValueError):
-    """The text is not a domain entry; the message is a sentence for whoever typed it."""
+    """The text isn't a domain entry; the message is a sentence for the person who typed it."""
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
@@ -54,7 +53,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def authority(self) -> str:
-        """Host and port as an entry writes them."""
+        """Host and port, spelt as in an entry."""
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
@@ -62,12 +61,12 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
 
 
 def parse_domain(text: object) -> str:
-    """Read a domain entry as a person types it and return its canonical spelling.
+    """Parse a domain entry as typed; return its canonical spelling.
 
     Raises:
-        InvalidDomain: it is no host name, is an IP address (of a loopback one: without a port), or
-            is a wildcard that would take in other people's sites: one directly over a public suffix
-            such as ``*.co.uk``.
+        InvalidDomain: it isn't a host name, it is an IP address (or a loopback address without a
+            port), or it is a wildcard directly below a public suffix, such as ``*.co.uk``, which
+            would match sites of other people.
     """
     if not isinstance(text, str):
         raise InvalidDomain("Must be a domain such as shop.example.com.")
@@ -106,9 +105,9 @@ def parse_domain(text: object) -> str:
 
 
 def origin_allowed(entries: Collection[str], origin: str) -> bool:
-    """Whether *origin* is one of *entries*, which ``parse_domain`` returned."""
-    # What browsers send is canonical already. An asterisk is no host, so it can't name its entry,
-    # and neither can a slash, which only whole origins have.
+    """Whether *origin* matches one of *entries*, which ``parse_domain`` returned."""
+    # Browsers send canonical origins. A host has no asterisk or slash, so an origin with one must
+    # not match a wildcard or a complete origin literally.
     authority = origin[8:]
     if origin[:8] == "https://" and authority in entries and not _no_host(authority):
         return True
@@ -119,7 +118,7 @@ def origin_allowed(entries: Collection[str], origin: str) -> bool:
         return False
     authority = parsed.authority
     if _is_local(parsed.host) or _loopback_address(parsed.host):
-        # Of this machine, with or without TLS: both schemes, and an entry may name their ports.
+        # This machine: with or without TLS, and an entry may name the default ports.
         if parsed.port is None:
             named = f"{parsed.host}:{_DEFAULT_PORTS[parsed.scheme]}"
             return named in entries or _host_allowed(entries, parsed.host)
@@ -134,10 +133,10 @@ def _host_allowed(entries: Collection[str], authority: str) -> bool:
 
 
 def parse_origin(text: object) -> Origin | None:
-    """Read one serialised origin, ``scheme://host[:port]``; None for anything else.
+    """Parse one serialised origin, ``scheme://host[:port]``; None for anything else.
 
-    None too for ``null``, lists, user-info, paths (even ``/``), escapes, space and control
-    characters. The host is normalised as an entry's is; unlike an entry it may be an IP address.
+    That includes ``null``, lists, user-info, paths (even ``/``), escapes, space and control
+    characters. The host is normalised like an entry's; unlike an entry it may be an IP address.
     """
     if not isinstance(text, str) or len(text) > _LONGEST_ORIGIN:
         return None
@@ -154,7 +153,7 @@ def parse_origin(text: object) -> Origin | None:
 
 
 def origin_of_referer(text: object) -> str | None:
-    """Reduce a Referer to its origin, canonically written; None if it has none."""
+    """The origin of a Referer, in its canonical spelling; None if it has none."""
     if not isinstance(text, str) or _unprintable(text):
         return None
     match = _referer(text)
@@ -168,12 +167,12 @@ def _is_app_origin(text: str) -> bool:
 
 
 def _is_local(host: str) -> bool:
-    """Whether *host* is a name of this machine (RFC 6761, 6.3)."""
+    """Whether *host* names this machine (RFC 6761, 6.3)."""
     return host == "localhost" or host.endswith(".localhost")
 
 
 def _loopback(text: str) -> str | None:
-    """``127.0.0.1:3000`` or ``[::1]:3000`` in its one spelling; None for anything else."""
+    """The canonical spelling of ``127.0.0.1:3000`` or ``[::1]:3000``; None for anything else."""
     host_text, colon, port_text = text.rpartition(":")
     host, port = _address_host(host_text), _parse_port(port_text)
     if not colon or host is None or port is None or not _loopback_address(host):
@@ -188,8 +187,8 @@ def _loopback_address(host: str) -> bool:
 
 
 def _canonical_host(text: str) -> str | None:
-    """Lower-case A-labels without a trailing dot; None for addresses and whatever is no host."""
-    # The limit comes first: normalising is slow on long texts.
+    """Lower-case A-labels without a trailing dot; None for an address or an invalid host."""
+    # The limit first: normalising is slow on long texts.
     if len(text) > _LONGEST_HOST + 1:
         return None
     if not text.isascii():
@@ -208,7 +207,7 @@ def _is_label(label: str) -> bool:
         return False
     if not label.startswith("xn--"):
         return True
-    # Punycode that decodes to nothing a browser would write so is no host, and could hide one.
+    # Punycode that no browser would produce is no host, and could disguise one.
     try:
         return idna.alabel(idna.ulabel(label)) == label.encode("ascii")
     except (idna.IDNAError, UnicodeError):
@@ -221,7 +220,7 @@ def _address_host(text: str) -> str | None:
     packed = parse_address(address_text)
     if packed is None or bracketed != (":" in address_text):
         return None
-    # One spelling; an IPv4-mapped address stays what was written: browsers don't unmap it.
+    # Canonical spelling. An IPv4-mapped address stays IPv6, as browsers don't unmap it.
     return f"[{format_address(packed)}]" if len(packed) == 16 else text
 
 
@@ -234,5 +233,5 @@ def _parse_port(text: str) -> int | None:
 
 @cache
 def _public_suffixes() -> PublicSuffixList:
-    """ICANN's and private suffixes; a top-level domain that isn't listed counts as one."""
+    """ICANN's and private suffixes; an unlisted top-level domain counts as a suffix."""
     return PublicSuffixList(accept_unknown=True, only_icann=False)

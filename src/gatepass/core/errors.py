@@ -1,13 +1,13 @@
-"""The exceptions Gatepass raises: misuse and outage. A denial is a value, never one of these.
+"""The exceptions of Gatepass: misuse and outage. A denial is a value, never an exception.
 
-They know no HTTP; ``web.problems`` has the one table that gives each its status.
+They are independent of HTTP; ``web.problems`` maps each to its status.
 """
 
 from collections.abc import Sequence
 
 
 class GatepassError(Exception):
-    """The root of every exception that Gatepass raises on purpose.
+    """Base class of the exceptions that Gatepass raises.
 
     Attributes:
         reason: a stable machine-readable word.
@@ -23,19 +23,19 @@ class GatepassError(Exception):
             self.reason = reason
 
 
-#: No answer lists more errors, or longer ones: it would be larger than what it answers.
+#: Bounds of an answer's list of errors, so that it isn't larger than the request.
 MOST_ERRORS = 20
 LONGEST_FIELD = 100
 LONGEST_MESSAGE = 300
 
 
 class InvalidInput(GatepassError):
-    """Something a person or program sent can't be accepted as it stands.
+    """Input with invalid fields.
 
     Attributes:
-        errors: (field, message) pairs; ``field`` is a path such as ``networks.2``. Both may repeat
-            what was sent, so they are cut; of many errors the first ``MOST_ERRORS`` are kept.
-        left_out: how many more there were, as far as anyone looked.
+        errors: (field, message) pairs; ``field`` is a path such as ``networks.2``. Both may quote
+            the input, so they are truncated; only the first ``MOST_ERRORS`` are kept.
+        left_out: number of further errors.
     """
 
     reason = "invalid"
@@ -50,7 +50,7 @@ class InvalidInput(GatepassError):
 
 
 class Forbidden(GatepassError):
-    """The actor may not do this. ``permission`` names what would be needed, where one would."""
+    """The actor may not do this. ``permission`` is the missing permission, if any."""
 
     reason = "permission_missing"
 
@@ -62,19 +62,19 @@ class Forbidden(GatepassError):
 
 
 class OperatorEmailForbidden(Forbidden):
-    """An operator's e-mail address is theirs to change; not another operator's."""
+    """Only operators themselves may change their e-mail address; not another operator."""
 
     reason = "operator_required"
 
 
 class NotFound(GatepassError):
-    """It doesn't exist, or belongs to another company: the two look the same from outside."""
+    """The record doesn't exist, or belongs to another company; callers can't distinguish them."""
 
     reason = "not_found"
 
 
 class Conflict(GatepassError):
-    """The record's state doesn't allow it (ended, changed meanwhile, taken)."""
+    """The record's state doesn't allow the change (deactivated, changed meanwhile, taken)."""
 
     reason = "conflict"
 
@@ -88,11 +88,11 @@ class BrokenLink(GatepassError):
     valid because the inviter lost the right to grant it.
 
     Attributes:
-        whom: who can help, by name; None unless the link's secret was right: names are nothing for
-            someone who guesses.
-        company: the name of the company it led to; None likewise.
-        address_taken: it would be good, but another company's user has the e-mail address; False
-            likewise.
+        contact: the name of a person who can help. None unless the link's secret was right, so that
+            guessers learn no names.
+        company: the name of the link's company; None likewise.
+        address_taken: the link is valid, but a user of another company has the e-mail address;
+            False likewise.
     """
 
     reason = "link_broken"
@@ -102,18 +102,18 @@ class BrokenLink(GatepassError):
         message: str,
         *,
         reason: str,
-        whom: str | None = None,
+        contact: str | None = None,
         company: str | None = None,
         address_taken: bool = False,
     ) -> None:
         super().__init__(message, reason=reason)
-        self.whom = whom
+        self.contact = contact
         self.company = company
         self.address_taken = address_taken
 
 
 class SignInFailed(GatepassError):
-    """E-mail, password, code or address was wrong; it is never said which."""
+    """E-mail, password, code or address was wrong. The message never reveals which."""
 
     reason = "sign_in_failed"
 
@@ -126,7 +126,7 @@ class TooManyAttempts(GatepassError):
 
     Attributes:
         retry_after: in whole seconds, rounded up.
-        what: what there were too many of, in a sentence.
+        what: the sentence that names the excess, such as "Too many failed attempts."
     """
 
     reason = "too_many_attempts"
@@ -138,17 +138,19 @@ class TooManyAttempts(GatepassError):
 
 
 class Unavailable(GatepassError):
-    """It can't be decided or done right now: ``stale`` or ``unavailable``; or it isn't known
-    whether it was done: ``outcome_unknown``."""
+    """The operation isn't possible now, or its outcome isn't known.
+
+    ``reason`` is ``stale`` or ``unavailable``, or ``outcome_unknown``.
+    """
 
     reason = "unavailable"
 
 
 class NotConfirmed(GatepassError):
-    """The change was made and stands, but this node doesn't decide by it yet.
+    """The change is committed, but this node's copy doesn't include it yet.
 
     Attributes:
-        current: the record as the change left it, as it is sent; None where there is none.
+        current: the changed record as the API returns it; None where there is none.
     """
 
     reason = "not_confirmed"
@@ -162,6 +164,6 @@ class NotConfirmed(GatepassError):
 
 
 class Misconfigured(GatepassError):
-    """A setting, file or schema doesn't allow a start; the message names it in one line."""
+    """A setting, file or schema prevents the start; the message is one line that names it."""
 
     reason = "misconfigured"

@@ -1,8 +1,8 @@
-"""Addresses, networks, and lists of networks that are quick to search.
+"""Addresses, networks, and lists of networks with fast look-up.
 
 An address is its packed bytes, four for IPv4 and sixteen for IPv6. An IPv4-mapped IPv6 address
-(RFC 4291, 2.5.5.2) is one and the same machine as its IPv4 address: it is unmapped as soon as it is
-read, so that ``::ffff:203.0.113.9`` can't slip past, or be locked out of, an IPv4 list.
+(RFC 4291, 2.5.5.2) is the same machine as its IPv4 address. The parser unmaps it, so that
+``::ffff:203.0.113.9`` neither bypasses nor misses an IPv4 list.
 """
 
 import ipaddress
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-# The 256 octets written out are the whole of strict dotted-quad: no sign, no leading zero, no other
-# script's digits, whatever the C library would let pass.
+# The 256 octets of strict dotted-quad: no sign, no leading zero, no digits of other scripts,
+# whatever the C library accepts.
 _OCTETS = {str(number): bytes((number,)) for number in range(256)}
 _BITS = {str(number): number for number in range(1, 129)}
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -23,29 +23,29 @@ _v6_characters = re.compile(r"[0-9A-Fa-f:]+(?:[0-9.]+)?").fullmatch
 
 
 class InvalidNetwork(ValueError):
-    """The text is not a network; the message is a sentence for whoever typed it."""
+    """The text isn't a network; the message is a sentence for the person who typed it."""
 
 
 class Network(msgspec.Struct, frozen=True, gc=False, order=True):
-    """An address and the number of its bits that are checked; the other bits are zero."""
+    """An address and the number of bits to check; the other bits are zero."""
 
     address: bytes
     bits: int
 
     @property
     def first(self) -> bytes:
-        """The lowest address within."""
+        """The lowest address in it."""
         return self.address
 
     @property
     def last(self) -> bytes:
-        """The highest address within."""
+        """The highest address in it."""
         number = int.from_bytes(self.address, "big") | (self.size - 1)
         return number.to_bytes(len(self.address), "big")
 
     @property
     def size(self) -> int:
-        """How many addresses lie within."""
+        """The number of addresses in it."""
         return 1 << (8 * len(self.address) - self.bits)
 
     def __str__(self) -> str:
@@ -53,9 +53,9 @@ class Network(msgspec.Struct, frozen=True, gc=False, order=True):
 
 
 class Networks(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A list of networks as disjoint, sorted intervals: one bisection answers, however long it is.
+    """A list of networks as disjoint, sorted intervals, searched by bisection.
 
-    An empty list contains nothing. "No restriction" is written None, never as an empty list.
+    An empty list contains no address. "No restriction" is None, never an empty list.
     """
 
     v4_first: tuple[bytes, ...] = ()
@@ -77,7 +77,7 @@ class Networks(msgspec.Struct, frozen=True, gc=False, array_like=True):
         )
 
     def contains(self, address: bytes) -> bool:
-        """Whether *address*, as ``parse_address`` returned it, lies within one of the networks."""
+        """Whether *address*, as ``parse_address`` returned it, is in one of the networks."""
         if len(address) == 4:
             at = bisect_right(self.v4_first, address)
             return at > 0 and address <= self.v4_last[at - 1]
@@ -89,7 +89,7 @@ class Networks(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 def parse_address(text: object) -> bytes | None:
-    """Read strict dotted-quad or RFC 4291 text; None for anything else.
+    """Parse strict dotted-quad or RFC 4291 text; None for anything else.
 
     Zone ids, ports, brackets and surrounding space are refused. IPv4-mapped IPv6 is unmapped.
     """
@@ -108,15 +108,15 @@ def parse_address(text: object) -> bytes | None:
 
 
 def format_address(packed: bytes) -> str:
-    """The one way an address is written: dotted-quad, or RFC 5952."""
+    """The canonical spelling of an address: dotted-quad, or RFC 5952."""
     return socket.inet_ntoa(packed) if len(packed) == 4 else str(ipaddress.IPv6Address(packed))
 
 
 def parse_network(text: object) -> Network:
-    """Read ``address`` or ``address/bits`` as a person types it; host bits are cleared.
+    """Parse ``address`` or ``address/bits`` as typed; clear the host bits.
 
     Raises:
-        InvalidNetwork: it is neither, or lies in the IPv4-mapped range, where it would never match.
+        InvalidNetwork: it is neither, or is in the IPv4-mapped range, where it would never match.
     """
     if not isinstance(text, str):
         raise InvalidNetwork("Must be a network such as 203.0.113.0/24.")
@@ -141,7 +141,7 @@ def parse_network(text: object) -> Network:
 
 
 def _parse_v6(text: str) -> bytes | None:
-    # Length and pattern keep out NULs and what some C libraries add (zone ids, brackets).
+    # Length and pattern exclude NULs and extensions of some C libraries (zone ids, brackets).
     if len(text) > _LONGEST_V6 or _v6_characters(text) is None:
         return None
     if "." in text and parse_address(text.rpartition(":")[2]) is None:

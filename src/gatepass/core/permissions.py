@@ -1,7 +1,7 @@
-"""Permission names, their wildcards, and what covers what.
+"""Permission names, wildcards and coverage.
 
-A permission is ``resource:action``. ``resource:*`` covers every action of a resource, now and
-later; ``*`` covers everything of one's own company, and only a role holds it.
+A permission is ``resource:action``. ``resource:*`` covers every present and future action of a
+resource; ``*`` covers everything within the company, and only a role can hold it.
 """
 
 import re
@@ -19,17 +19,17 @@ def is_permission(name: object) -> bool:
 
 
 def is_wildcard(name: object) -> bool:
-    """Whether *name* is ``resource:*``. The bare ``*`` is not."""
+    """Whether *name* is ``resource:*``; ``*`` alone is not."""
     return isinstance(name, str) and _wildcard(name) is not None
 
 
 def covers(held: Collection[str], wanted: str) -> bool:
-    """Whether someone who holds *held* has *wanted*.
+    """Whether *held* covers *wanted*.
 
     Args:
         held: names, ``resource:*`` and ``*``, as stored.
-        wanted: a concrete permission, a ``resource:*``, which needs itself or ``*``, or ``*``,
-            which needs itself. A malformed name is covered by nothing, not even by ``*``.
+        wanted: a permission; or ``resource:*``, which only itself or ``*`` covers; or ``*``, which
+            only itself covers. Nothing covers a malformed name, not even ``*``.
     """
     if wanted in held:
         return True
@@ -39,20 +39,20 @@ def covers(held: Collection[str], wanted: str) -> bool:
 
 
 def effective(chosen: Iterable[str], role: Collection[str]) -> tuple[str, ...]:
-    """What counts of *chosen* under *role*: their intersection, sorted, without repetition.
+    """The effective permissions: the intersection of *chosen* and *role*, sorted, without repeats.
 
-    ``charges:*`` under a role with ``charges:get`` alone is ``charges:get``; a role with ``*``
-    leaves everything that was chosen.
+    ``charges:*`` under a role with only ``charges:get`` is ``charges:get``. A role with ``*`` keeps
+    everything in *chosen*.
     """
-    counts: set[str] = set()
+    names: set[str] = set()
     for name in chosen:
         if covers(role, name):
-            counts.add(name)
+            names.add(name)
         elif name == EVERYTHING:
-            counts.update(role)
+            names.update(role)
         elif is_wildcard(name):
-            counts.update(held for held in role if resource_wildcard(held) == name)
-    return tuple(sorted(counts))
+            names.update(held for held in role if resource_wildcard(held) == name)
+    return tuple(sorted(names))
 
 
 def resource_wildcard(name: str) -> str:

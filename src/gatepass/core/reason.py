@@ -1,10 +1,10 @@
-"""Why a call is allowed or denied, and the HTTP status each reason is answered with."""
+"""Reasons of decisions, and the HTTP status of each."""
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a call is allowed or denied. The words are stable; other people's scripts read them."""
+    """Why a call is allowed or denied. The words are stable: customers' scripts read them."""
 
     allowed = "allowed"
     token_missing = "token_missing"  # noqa: S105 - a reason, not a secret

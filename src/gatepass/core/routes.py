@@ -1,13 +1,13 @@
-"""Method and path to the permission they need.
+"""Maps a method and a path to the permission that they need.
 
-A route is ``METHOD /path/{param}``; ``{param}`` stands for one non-empty segment. A literal beats a
-parameter, left to right, and a literal that leads nowhere falls back to the parameter. A route may
-be ``/`` or end in ``/``, and then matches exactly that.
+A route is ``METHOD /path/{param}``; ``{param}`` matches one non-empty segment. A literal beats a
+parameter, left to right, and a literal without a match further on falls back to the parameter. A
+route may be ``/`` or end in ``/``, and then matches exactly that.
 
-A path that two programs could read differently is refused: the classic way round a gateway is a
-path that the gateway and the service behind it don't split alike. A parameter's segment is an id to
-both, so it may hold more than a literal one: an encoded ``#``, ``;`` or ``%``, and where the
-catalogue says that the service takes it for a part of the id, an encoded slash.
+An ambiguous path is refused: the classic bypass of a gateway is a path that the gateway and the
+service behind it parse differently. A parameter's segment is an id to both, so it may hold more
+than a literal one: an encoded ``#``, ``;`` or ``%``. It may hold an encoded slash where the
+catalogue says that the service treats it as part of the id.
 """
 
 import re
@@ -24,35 +24,35 @@ _MEMO_LONGEST = 512
 
 _template = re.compile(r"([A-Z]+(?:-[A-Z]+)*) (/\S*)").fullmatch
 _parameter = re.compile(r"\{[A-Za-z_][A-Za-z0-9_-]*\}").fullmatch
-# How other programs write parameters and wildcards.
+# Parameters and wildcards in the syntax of other programs.
 _foreign_parameter = re.compile(r"\*|^:[A-Za-z_]|<[^<>]*>").search
 _names = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*").findall
 
-# As it came: what some servers fold or cut a path at, controls, malformed escapes.
+# As received: characters at which some servers fold or cut a path, controls, malformed escapes.
 _ambiguous_raw = re.compile(r"[\\;#\x00-\x1f\x7f]|%(?![0-9A-Fa-f]{2})").search
-# Decoded: what no segment may hold, and what only a parameter's may.
+# Decoded: characters that no segment may hold, and those that only a parameter's may.
 _ambiguous = re.compile(r"[\\\x00-\x1f\x7f-\x9f]").search
 _opaque = re.compile(r"[/#;%]").search
-# Within a parameter's segment: what would be an empty or dot segment to a server that takes an
-# encoded slash for a slash, or cuts at ";" or "#".
+# Within a parameter's segment: an empty or dot segment for a server that decodes the slash, or cuts
+# at ";" or "#".
 _climbing = re.compile(r"(?:^|/)(?:(?:\.\.?)?(?:/|\Z)|\.\.?[;#])").search
-# What a server that decodes twice would come upon; the surrogates are bytes that are no UTF-8, but
-# a control or the beginning of an overlong "/" or "." to a careless decoder.
+# What a server that decodes twice would find. The surrogates are bytes that are no UTF-8, but a
+# control or the start of an overlong "/" or "." to a careless decoder.
 _escapes = re.compile(r"(?:%[0-9A-Fa-f]{2})+").finditer
 _hidden = re.compile(r"[/\\.%;?#\x00-\x1f\x7f-\x9f\udc80-\udc9f\udcc0\udcc1]").search
 
 
 class RouteError(ValueError):
-    """The text is not a route, or clashes with another one; the message is a sentence about it."""
+    """The text isn't a route, or conflicts with another one; the message is a sentence."""
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
-    """One route as it matches.
+    """One parsed route.
 
     Attributes:
-        method: upper case; GET stands for HEAD too.
-        shape: the decoded segments, None where there is a parameter. Two routes with equal method
-            and shape would match the same calls.
+        method: upper case; GET matches HEAD as well.
+        shape: the decoded segments, None for a parameter. Two routes with equal method and shape
+            would match the same calls.
     """
 
     method: str
@@ -60,7 +60,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def parse(cls, text: str) -> "Route":
-        """Read ``METHOD /path/{param}``. Raises RouteError."""
+        """Parse ``METHOD /path/{param}``. Raises RouteError."""
         match = _template(text)
         if match is None:
             raise RouteError(
@@ -69,7 +69,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
             )
         method, path = match.groups()
         if method == "HEAD":
-            raise RouteError(f"{text!r}: HEAD counts as GET, so write GET.")
+            raise RouteError(f"{text!r}: the method must be GET, which matches HEAD as well.")
         if "?" in path:
             raise RouteError(f"{text!r} must have no query: leave out '?' and the rest.")
         raw = path[1:].split("/")
@@ -90,7 +90,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Node:
-    """A place in the tree of one method's routes."""
+    """A node in the tree of one method's routes."""
 
     __slots__ = ("encoded_slash", "literals", "parameter", "permission")
 
@@ -105,8 +105,8 @@ class _Split(msgspec.Struct, frozen=True, gc=False):
     """A path's decoded segments.
 
     Attributes:
-        unusual: it ends in a slash, or a segment holds what only a parameter's may: it can be read
-            in more than one way unless a route says that it can't.
+        unusual: it ends in a slash, or a segment holds characters that only a parameter's may. It
+            is ambiguous unless a route matches.
         encoded_slash: a segment holds a slash.
     """
 
@@ -121,13 +121,13 @@ class Routes:
     def __init__(
         self, pairs: Iterable[tuple[str, str]], encoded_slash: Collection[str] = ()
     ) -> None:
-        """Take ``("GET /v1/charges/{id}", "charges:get")`` pairs.
+        """Build the tree of ``("GET /v1/charges/{id}", "charges:get")`` pairs.
 
         Args:
-            encoded_slash: those of the routes whose parameters may hold an encoded slash.
+            encoded_slash: the routes whose parameters may hold an encoded slash.
 
         Raises:
-            RouteError: one of them is no route, or two have the same method and shape.
+            RouteError: one isn't a route, or two have the same method and shape.
         """
         self._methods: dict[str, _Node] = {}
         self._memos: dict[str, Callable[[str], str | Reason]] = {}
@@ -140,8 +140,7 @@ class Routes:
 
         Args:
             method: compared exactly, in upper case; HEAD counts as GET.
-            path: as it came over the wire, still percent-encoded; from the first ``?`` on it is
-                not looked at.
+            path: as received, still percent-encoded; ignored from the first ``?``.
 
         Returns:
             The permission, or ``Reason.path_ambiguous``, or ``Reason.route_unknown``.
@@ -157,7 +156,7 @@ class Routes:
     def _add(self, text: str, permission: str, slashed: Collection[Route]) -> None:
         route = Route.parse(text)
         node = self._methods.setdefault(route.method, _Node())
-        # Only the catalogue's methods: a stranger's own get no memo.
+        # Only for the catalogue's methods, so that strangers can't add caches.
         if route.method not in self._memos:
             self._memos[route.method] = lru_cache(_MEMO_ENTRIES)(partial(_needed, node))
         for literal in route.shape:
@@ -179,16 +178,16 @@ def _needed(root: _Node | None, path: str) -> str | Reason:
     found = None if root is None else _find(root, split.segments)
     if found is None or found.permission is None:
         return Reason.path_ambiguous if split.unusual else Reason.route_unknown
-    # The route that the service takes is the first that matches, whatever its parameters hold:
-    # that one has to let the slash stand, and no other stands in for it.
+    # The service selects the first route that matches, whatever its parameters hold. So that route
+    # must allow the slash; no other may replace it.
     if split.encoded_slash and not found.encoded_slash:
         return Reason.path_ambiguous
     return found.permission
 
 
 def _find(root: _Node, segments: list[str]) -> _Node | None:
-    # A node has one place in the tree and is tried at most once for a path, so falling back can't
-    # cost more than the catalogue has segments. The last one put down is the first one taken up.
+    # A node is tried at most once for a path, so falling back can't cost more than the catalogue's
+    # number of segments. Depth first: the last node pushed is the first one popped.
     untried = [(root, 0)]
     while untried:
         node, at = untried.pop()
@@ -196,7 +195,7 @@ def _find(root: _Node, segments: list[str]) -> _Node | None:
             if node.permission is not None:
                 return node
             continue
-        # What follows a trailing slash is empty, and no parameter.
+        # The segment after a trailing slash is empty, and matches no parameter.
         if node.parameter is not None and segments[at]:
             untried.append((node.parameter, at + 1))
         literal = node.literals.get(segments[at])
@@ -206,7 +205,7 @@ def _find(root: _Node, segments: list[str]) -> _Node | None:
 
 
 def _split(path: str) -> _Split | None:
-    """Split and decode *path*; None if it can be read in more than one way."""
+    """Split and decode *path*; None if it is ambiguous."""
     if path[:1] != "/" or not path.isascii() or _ambiguous_raw(path):
         return None
     segments = path[1:].split("/")
@@ -227,7 +226,7 @@ def _split(path: str) -> _Split | None:
 
 
 def _hides(segment: str) -> bool:
-    """Whether decoding *segment* once more would bring about what splits or folds a path."""
+    """Whether decoding *segment* again would yield characters that split or fold a path."""
     return any(
         _hidden(unquote_to_bytes(run[0]).decode("utf-8", "surrogateescape"))
         for run in _escapes(segment)
@@ -235,7 +234,7 @@ def _hides(segment: str) -> bool:
 
 
 def _shape(text: str, raw: str, decoded: str) -> str | None:
-    """None for a parameter, else the literal. An encoded brace is a literal one."""
+    """None for a parameter, else the literal. An encoded brace is a literal brace."""
     if _parameter(raw) is not None:
         return None
     if "{" in raw or "}" in raw:
@@ -247,8 +246,8 @@ def _shape(text: str, raw: str, decoded: str) -> str | None:
 
 
 def _braced(raw: str) -> str:
-    """A segment with another program's parameter, as it is written here."""
+    """A segment with another program's parameter, in this module's syntax."""
     if _foreign_parameter(raw) is None:
         return raw
-    # The last name is the parameter's own: <int:id>, *path, :id.
+    # The last name is the parameter's: <int:id>, *path, :id.
     return f"{{{(_names(raw) or ['name'])[-1]}}}"

@@ -1,4 +1,4 @@
-"""A digest of a set of rows, whatever order they come in: how copies are told to be equal."""
+"""An order-independent digest of a set of rows, to compare copies."""
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
@@ -11,13 +11,13 @@ _MODULUS = 1 << (8 * _BYTES)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class RollingDigest:
-    """The sum of the rows' own digests, and how many rows there are.
+class SetDigest:
+    """The sum of the rows' digests, and the number of rows.
 
-    Two databases that keep rows in different orders have the same one exactly if they hold the same
-    rows; and a row that changes can be taken out and put in, so that a copy's digest rolls along
-    with it. It finds damage and mistakes. It is no seal: whoever may choose rows at will could
-    choose some whose sum is right.
+    Two databases with rows in different orders have the same digest exactly if they hold the same
+    rows. A changed row can be removed and added, so a copy's digest can be updated incrementally.
+    It detects damage and mistakes. It doesn't authenticate: an attacker who can choose rows freely
+    could choose some with the right sum.
     """
 
     def __init__(self) -> None:
@@ -25,13 +25,13 @@ class RollingDigest:
         self._sum = 0
 
     def add(self, rows: Iterable[Sequence[int | str | bytes | None]]) -> None:
-        """Put rows in. A row's values are told apart by type and place: 1 isn't "1"."""
+        """Add rows. Type and order of a row's values matter: 1 isn't "1"."""
         digests = [_of(row) for row in rows]
         self.rows += len(digests)
         self._sum = (self._sum + sum(digests)) % _MODULUS
 
     def remove(self, rows: Iterable[Sequence[int | str | bytes | None]]) -> None:
-        """Take out rows that were put in."""
+        """Remove rows that were added."""
         digests = [_of(row) for row in rows]
         self.rows -= len(digests)
         self._sum = (self._sum - sum(digests)) % _MODULUS

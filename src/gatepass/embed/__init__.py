@@ -1,7 +1,7 @@
-"""For other people's applications: decide in process, without a network call.
+"""Embed Gatepass in an application: decide in process, without a network call.
 
-* :func:`~gatepass.embed.opening.open_verifier` opens the grant file of the Gatepass that runs on
-  the same machine;
+* :func:`~gatepass.embed.opening.open_verifier` opens the grant file of the Gatepass on the same
+  machine;
 * :class:`~gatepass.embed.asgi.GatepassMiddleware` guards an ASGI application with it.
 """
 

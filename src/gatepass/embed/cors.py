@@ -1,14 +1,14 @@
-"""Cross-origin calls from browsers (the Fetch standard's CORS), where the middleware sees to them.
+"""Cross-origin calls from browsers (CORS, by the Fetch standard), where the middleware allows them.
 
-``*`` is right here, and nothing narrower would protect anyone: no cookie or other ambient
-credential ever counts, a page must bring a token itself, and where a token may be used its domains
-say, call by call. Refusals are readable too, so that a page can show why.
+Any origin (``*``) is safe: no cookie or other ambient credential ever counts, a page must send a
+token itself, and each call is checked against the token's domains. Pages can read refusals, too, to
+show the reason.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 
-from gatepass.embed.gate import Lines
+from gatepass.verify.http.header_lines import Lines
 
 _ALLOW_ORIGIN = "access-control-allow-origin"
 _ANY_ORIGIN = (_ALLOW_ORIGIN, "*")
@@ -16,19 +16,19 @@ _ANY_ORIGIN = (_ALLOW_ORIGIN, "*")
 _ALWAYS_ALLOWED = ("authorization", "x-access-token", "content-type")
 _LONGEST_LIST = 4_096
 
-# RFC 9110, 5.6.2: what a method and a header's name consist of.
+# RFC 9110, 5.6.2: a method or a header's name.
 _token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
-# Visible ASCII; a comma would be a second origin, joined to the first.
+# Visible ASCII without the comma, which would join a second origin.
 _one_origin = re.compile(r"[!-+.-~-]+").fullmatch
 
 
 def preflight_answer(
     method: str, lines: Lines, methods: Sequence[str]
 ) -> list[tuple[str, str]] | None:
-    """The headers of a preflight's answer, 204; None for any other call.
+    """The headers of the answer to a preflight, 204; None for any other call.
 
-    A browser asks without a token whether it may make a call. The call itself is what gets decided.
-    Whatever else comes as OPTIONS is decided like any call: nobody may choose a method that isn't.
+    A browser sends a preflight without a token. The call that follows is the one to decide. Any
+    other OPTIONS request is decided like any call, so that no method bypasses the decision.
 
     Args:
         methods: the methods that pages may use.
@@ -52,10 +52,10 @@ def preflight_answer(
     ]
 
 
-def readable_by_any_page(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """What to add to an answer's headers so that a page can read it; *names* are those it has.
+def cors_headers(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Headers to add to an answer so that any page can read it; *names* are those it has.
 
-    Nothing where the application already says who may.
+    None where the application has set its own.
     """
     if any(name.lower() == _ALLOW_ORIGIN for name in names):
         return ()
@@ -63,7 +63,7 @@ def readable_by_any_page(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _names(lines: Sequence[str | None]) -> list[str] | None:
-    """The header names that a page asks for, in lower case; None if one of them is no name."""
+    """The header names that a page asks for, in lower case; None if one of them is malformed."""
     if sum(len(line or "") for line in lines) > _LONGEST_LIST:
         return None
     names = []

@@ -8,10 +8,10 @@
     @app.get("/charges/{id}")
     def charge(id: str, decision: Annotated[Decision, Depends(guard.requires("charges:get"))]): ...
 
-``Depends(guard)`` for the whole application refuses every route that names none. As FastAPI itself
-has found the route by then, no path needs to be read a second time. What FastAPI's dependencies
-don't reach (mounted applications, static files, its own pages of documentation) they can't guard:
-for all of an application there is the middleware, ``gatepass.GatepassMiddleware``.
+``Depends(guard)`` on the application refuses every route that names none. FastAPI has found the
+route by then, so the guard doesn't parse the path. Dependencies don't cover mounted applications,
+static files and FastAPI's own documentation pages: use the middleware,
+``gatepass.GatepassMiddleware``, to guard a whole application.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,22 +24,22 @@ from fastapi.security.base import SecurityBase
 
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.networks import Network
-from gatepass.embed.asgi import asgi_lines, asgi_peer
-from gatepass.embed.gate import Gate, named
+from gatepass.embed.asgi import asgi_peer
+from gatepass.embed.gate import Gate, require_permission
 from gatepass.embed.refusal import Refusal
-from gatepass.embed.subprotocols import answering, offered_beside_token, without_token
+from gatepass.embed.subprotocols import accepting, offered_beside_token, without_token
+from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.verify.verifier import Verifier
 
-# In a WebSocket, not in its scope: reads the header lines with the token.
-_AS_IT_CAME = "_gatepass_lines"
+# Attribute of a WebSocket, not of its scope: the header lines with the token.
+_ORIGINAL_LINES = "_gatepass_lines"
 
 
 class Refused(HTTPException):
-    """A call that was refused. Without a handler of its own FastAPI still answers with the right
-    status and headers.
+    """A refused call. Without its handler FastAPI still answers with the right status and headers.
 
     Attributes:
-        refusal: the whole answer.
+        refusal: the complete answer.
     """
 
     def __init__(self, refusal: Refusal) -> None:
@@ -48,19 +48,19 @@ class Refused(HTTPException):
 
 
 class Guard:
-    """Guards routes; as a dependency itself, refuses those that aren't.
+    """Guards routes. As a dependency itself, refuses unguarded routes.
 
     Args:
         verifier: decides (``open_verifier``, ``Verifier.follow``).
-        trusted_proxies: networks whose X-Forwarded-For is believed, and ``unix:`` for a peer on a
-            Unix socket. Nobody's, unless said.
+        trusted_proxies: networks whose X-Forwarded-For is trusted, and ``unix:`` for a peer on a
+            Unix socket. None by default.
 
     Attributes:
-        exception_handlers: for ``FastAPI(exception_handlers=…)``: refusals are then problem
-            documents (RFC 9457), as those of the middleware are.
+        exception_handlers: for ``FastAPI(exception_handlers=…)``. Refusals are then problem
+            documents (RFC 9457), as with the middleware.
 
     Raises:
-        InvalidNetwork: one of *trusted_proxies* is none.
+        InvalidNetwork: one of *trusted_proxies* is invalid.
     """
 
     def __init__(
@@ -71,16 +71,16 @@ class Guard:
         self.exception_handlers: dict[int | type[Exception], Any] = {Refused: _answer}
 
     def requires(self, permission: str) -> "Requirement":
-        """A dependency that lets nobody pass who doesn't hold *permission*; it is the Decision.
+        """A dependency that refuses calls without *permission*; its value is the Decision.
 
         Raises:
             Misconfigured: *permission* isn't ``resource:action``.
         """
-        # One and the same for one permission: FastAPI then asks it once a request.
+        # One object for each permission, so that FastAPI calls it once a request.
         return self._requirements.setdefault(permission, Requirement(self._gate, permission))
 
     async def exempt(self) -> None:
-        """A dependency that says: whoever calls this route needs no token."""
+        """A dependency that marks a route as needing no token."""
 
     async def __call__(self, connection: HTTPConnection) -> None:
         """Refuse a route that neither requires a permission of this guard nor is exempt."""
@@ -98,21 +98,21 @@ class Requirement(SecurityBase):
 
     def __init__(self, gate: Gate, permission: str) -> None:
         self.gate = gate
-        self.permission = named(permission)
+        self.permission = require_permission(permission)
         # For the OpenAPI description; x-access-token is read as well.
         self.model = HTTPBearer(description="A Gatepass access token.")
         self.scheme_name = "Gatepass"
 
     async def __call__(self, connection: HTTPConnection) -> Decision:
-        """Decide; runs where the event loop does, for it takes microseconds."""
+        """Decide, on the event loop: it takes microseconds."""
         return await _judge(self.gate, connection, permission=self.permission)
 
 
 async def _judge(gate: Gate, connection: HTTPConnection, **what: Any) -> Decision:
     _hide_token(connection)
     scope, handshake = connection.scope, isinstance(connection, WebSocket)
-    lines = connection.__dict__.get(_AS_IT_CAME) or asgi_lines(scope)
-    outcome = await gate.patiently_async(
+    lines = connection.__dict__.get(_ORIGINAL_LINES) or asgi_lines(scope)
+    outcome = await gate.retry_async(
         lambda: gate.judge(lines, asgi_peer(scope), handshake=handshake, **what)
     )
     if isinstance(outcome, Refusal):
@@ -124,27 +124,26 @@ async def _judge(gate: Gate, connection: HTTPConnection, **what: Any) -> Decisio
 
 
 def _hide_token(connection: HTTPConnection) -> None:
-    """Take a token among a WebSocket's sub-protocols from what the route sees, and have one of them
-    answered."""
+    """Hide a token among a WebSocket's sub-protocols from the route, and select a sub-protocol."""
     if not isinstance(connection, WebSocket):
         return
     own = offered_beside_token(connection.scope)
     if own is not None:
-        # A route may require several permissions, and be decided as often.
-        connection.__dict__[_AS_IT_CAME] = asgi_lines(connection.scope)
+        # Kept for further decisions: a route may require several permissions.
+        connection.__dict__[_ORIGINAL_LINES] = asgi_lines(connection.scope)
         connection.scope.update(without_token(connection.scope, own))
-        # FastAPI has read the headers before.
+        # FastAPI has cached the headers.
         connection.__dict__.pop("_headers", None)
-        connection._send = answering(connection._send, own)
+        connection._send = accepting(connection._send, own)
 
 
 def _dependencies(scope: Mapping[str, Any]) -> Iterator[object]:
-    """What the route that FastAPI has chosen depends on, at any depth.
+    """The dependencies of the current route, at any depth.
 
-    Where this can't be told, nothing; the route is then refused.
+    None where they can't be determined; the route is then refused.
     """
     route = scope.get("route")
-    # Newer versions keep what an included router adds beside the route.
+    # Newer versions keep an included router's additions in a context beside the route.
     context = scope.get("fastapi", {}).get("effective_route_context")
     if getattr(context, "original_route", None) is route:
         route = context

@@ -1,10 +1,10 @@
-"""Where a request, of whatever framework, becomes a call that is decided.
+"""Decides requests of every framework.
 
-All adapters read credential, address, origin and path here and nowhere else, so that what one of
-them refuses, none of them lets through.
+All adapters read credential, address, origin and path here and nowhere else, so that all of them
+refuse the same requests.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,42 +16,38 @@ from gatepass.core.permissions import is_permission
 from gatepass.core.routes import Routes
 from gatepass.embed.refusal import Refusal
 from gatepass.verify.catalogue import read_catalogue
-from gatepass.verify.first_copy import arrives, wait_for
+from gatepass.verify.first_copy import wait_for_copy, wait_for_copy_async
 from gatepass.verify.http.client_address import TrustedProxies, client_address, read_address
+from gatepass.verify.http.header_lines import Lines
 from gatepass.verify.http.request_credentials import read_credential, read_origin
 from gatepass.verify.verifier import Verifier
 
-#: The values of one header's lines, by its lower-case name, in order; None for a line with bytes
-#: outside ASCII.
-Lines = Callable[[str], Sequence[str | None]]
-
-# A peer on a Unix socket, as servers tell it: Uvicorn and Hypercorn not at all, Granian and
-# Gunicorn as "", uWSGI as 0.0.0.0, Waitress as localhost, Werkzeug as <local>. No peer over TCP has
-# one of these for an address.
+# A peer on a Unix socket, as servers pass it: None (Uvicorn, Hypercorn), "" (Granian, Gunicorn),
+# 0.0.0.0 (uWSGI), localhost (Waitress), <local> (Werkzeug). No TCP peer has one of these addresses.
 _UNIX_PEERS = frozenset((None, "", "unix:", "0.0.0.0", "localhost", "<local>"))  # noqa: S104
 
-# Methods that pages may use where views, not routes, say what a call needs.
+# Methods for preflights where views, not routes, name the permissions.
 _COMMON_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 _Outcome = TypeVar("_Outcome")
 
-#: Stands in the routes where a permission would; no permission is spelt so.
+#: In the routes instead of a permission; no permission is spelt so.
 _EXEMPT = "no permission needed"
 
 
 class Gate:
-    """Has calls decided.
+    """Decides calls by permission.
 
     Args:
         verifier: decides.
-        trusted_proxies: networks whose X-Forwarded-For is believed, and ``unix:`` for a peer on a
-            Unix socket. Nobody's, unless said.
+        trusted_proxies: networks whose X-Forwarded-For is trusted, and ``unix:`` for a peer on a
+            Unix socket. None by default.
 
     Attributes:
-        methods: those that a preflight is told of.
+        methods: for the answer to a preflight.
 
     Raises:
-        InvalidNetwork: one of *trusted_proxies* is none.
+        InvalidNetwork: one of *trusted_proxies* is invalid.
     """
 
     methods: tuple[str, ...] = _COMMON_METHODS
@@ -72,69 +68,69 @@ class Gate:
         """Decide one call.
 
         Args:
-            lines: reads the request's headers.
-            peer: the socket peer's address as the server tells it; None where it tells none.
-                Anything unreadable fails every list of addresses.
+            lines: the request's header lines.
+            peer: the socket peer's address as the server passes it, or None. An unreadable one
+                fails every list of addresses.
             permission: the permission asked for by name.
-            route: what the routes say of method and path.
+            route: the result of ``Routes.match``.
             handshake: whether the request opens a WebSocket, whose sub-protocols may carry the
                 token.
 
         Returns:
-            The decision where it is "allowed". Everything else is the refusal to answer with, an
-            outage too: a caller can't mistake one for the other.
+            The decision if it is "allowed". Anything else, also an outage, is the refusal to answer
+            with, so that an adapter can't mistake one for the other.
         """
         packed = None if peer in _UNIX_PEERS else read_address(peer or "")
         address, garbage = packed, False
         if packed is not None or peer in _UNIX_PEERS:
             address, garbage = client_address(packed, lines("x-forwarded-for"), self._trusted)
         origin, referer = read_origin(lines, "host")
-        presented = read_credential(
+        credential = read_credential(
             lines("authorization"),
             lines("x-access-token"),
             lines("sec-websocket-protocol") if handshake else (),
         )
         try:
             decision, _ = self._verifier.judge(
-                presented, permission, route, address, origin, referer, garbage
+                credential, permission, route, address, origin, referer, garbage
             )
         except Unavailable as error:
             return Refusal.of_outage(error)
         return decision if decision.allowed else Refusal.of_decision(decision)
 
-    def patiently(self, decide: Callable[[], _Outcome]) -> _Outcome:
-        """*decide*, again if need be once the first copy of the grants is there."""
+    def retry(self, decide: Callable[[], _Outcome]) -> _Outcome:
+        """Call *decide*; after an outage retry once the first copy of the grants is complete."""
         outcome = decide()
-        if _is_outage(outcome) and wait_for(self._verifier):
+        if _is_outage(outcome) and wait_for_copy(self._verifier):
             outcome = decide()
         return outcome
 
-    async def patiently_async(self, decide: Callable[[], _Outcome]) -> _Outcome:
-        """:meth:`patiently`, which lets the event loop serve others meanwhile."""
+    async def retry_async(self, decide: Callable[[], _Outcome]) -> _Outcome:
+        """:meth:`retry` without blocking the event loop."""
         outcome = decide()
-        if _is_outage(outcome) and await self.first_copy_arrives():
+        if _is_outage(outcome) and await self.wait_for_copy():
             outcome = decide()
         return outcome
 
-    async def first_copy_arrives(self) -> bool:
-        """Wait for the first copy of the grants; whether it is worth deciding again."""
-        return await arrives(self._verifier)
+    async def wait_for_copy(self) -> bool:
+        """Wait for the first copy of the grants; whether a retry is worthwhile."""
+        return await wait_for_copy_async(self._verifier)
 
 
 class RouteGate(Gate):
-    """Has calls decided by method and path.
+    """Decides calls by method and path.
 
     Args:
         verifier: decides.
         permissions: the permission that each route needs, as ``{"GET /charges/{id}":
             "charges:get"}``.
         catalogue: instead of *permissions*, a catalogue, or the path of its file.
-        exempt: routes that anybody may call without a token.
+        exempt: routes that need no token.
         trusted_proxies: as for :class:`Gate`.
 
     Raises:
         Misconfigured: not exactly one of *permissions* and *catalogue*, or the file can't be read.
-        CatalogueError, RouteError, InvalidNetwork: what was given can't be used.
+        CatalogueError, RouteError, InvalidNetwork: an argument is invalid.
     """
 
     def __init__(
@@ -163,8 +159,8 @@ class RouteGate(Gate):
         """Decide one call.
 
         Args:
-            method: as it came; it is compared exactly.
-            path: as ``embed.paths`` says, None where the application might read another one.
+            method: as received; compared exactly.
+            path: from ``embed.paths``; None where the application might parse another one.
 
         Returns:
             As ``Gate.judge``; None for an exempt route.
@@ -179,14 +175,14 @@ def _is_outage(outcome: object) -> bool:
     return isinstance(outcome, Refusal) and outcome.status == 503
 
 
-def named(permission: str) -> str:
-    """*permission*, if it is one.
+def require_permission(permission: str) -> str:
+    """*permission*, if it is well-formed.
 
     Raises:
-        Misconfigured: it isn't spelt ``resource:action``, so no token could ever hold it.
+        Misconfigured: it isn't ``resource:action``, so no token could ever hold it.
     """
     if not is_permission(permission):
-        raise Misconfigured(f"{permission!r} is not a permission such as charges:create")
+        raise Misconfigured(f"{permission!r} must be a permission such as charges:create")
     return permission
 
 
@@ -194,9 +190,11 @@ def _pairs(
     permissions: Mapping[str, str] | None, catalogue: Catalogue | str | Path | None
 ) -> list[tuple[str, str]]:
     if (permissions is None) == (catalogue is None):
-        raise Misconfigured("name the routes' permissions, or a catalogue, and not both")
+        raise Misconfigured("exactly one of permissions and catalogue must name the routes")
     if permissions is not None:
-        return [(route, named(permission)) for route, permission in permissions.items()]
+        return [
+            (route, require_permission(permission)) for route, permission in permissions.items()
+        ]
     if not isinstance(catalogue, Catalogue):
         assert catalogue is not None
         catalogue = read_catalogue(catalogue)

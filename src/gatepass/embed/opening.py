@@ -1,4 +1,4 @@
-"""Open the grant file of the Gatepass that runs on this machine, to decide in one's own process."""
+"""Open a verifier on the grant file of this machine's Gatepass."""
 
 import sqlite3
 from contextlib import closing
@@ -10,26 +10,26 @@ from gatepass.core.routes import Routes
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.replica.maintenance import Rounds
+from gatepass.verify.replica.maintenance import Maintenance
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 
 
 def open_verifier(path: str | Path, *, catalogue: str | Path | None = None) -> Verifier:
-    """A verifier on this machine's grant file, for the life of the process (and of its forks).
+    """A verifier on this machine's grant file, in this process and its forks.
 
-    It reads the same rows as the Gatepass processes do, so a deactivation counts for its very next
-    question. What it allows is counted as use. A thread spools the counts and watches the clock.
+    It reads the same rows as the Gatepass processes, so a deactivation takes effect at its next
+    decision. Allowed calls count as uses. A thread spools the counts and watches the clock.
 
     Args:
         path: ``gatepass.db`` in the data directory, or ``grants.db`` where the registry is on
-            PostgreSQL; the process runs as the user who owns it.
-        catalogue: a catalogue file, if ``Verifier.check`` is to be asked by method and path.
+            PostgreSQL. The process must run as the file's owner.
+        catalogue: a catalogue file, needed to ``check`` by method and path.
 
     Raises:
-        Misconfigured: there is no such file, it isn't a grant file or belongs to another user; or
-            the machine's clock is behind the latest time the installation has seen.
-        CatalogueError: the catalogue can't be used.
+        Misconfigured: the file doesn't exist, isn't a grant file or belongs to another user; or the
+            machine's clock is behind the latest time the installation has seen.
+        CatalogueError: the catalogue is invalid.
     """
     routes = Routes(()) if catalogue is None else read_catalogue(catalogue).routes
     path = Path(path).absolute()
@@ -37,16 +37,16 @@ def open_verifier(path: str | Path, *, catalogue: str | Path | None = None) -> V
     file = GrantFile(path)
     usage = Usage(file.use_directory)
     clock = Clock(file.shared.latest_ms)
-    verifier = Verifier(file, clock, routes, copy=copy, counting=usage)
-    verifier.upkeep = rounds = Rounds(verifier, usage)
-    rounds.start()
+    verifier = Verifier(file, clock, routes, copy=copy, usage=usage)
+    verifier.background = maintenance = Maintenance(verifier, usage)
+    maintenance.start()
     return verifier
 
 
 def _is_copy(path: Path) -> bool:
-    """Whether the file is a copy that must be vouched for, or the registry itself.
+    """Whether the file is a copy with a lease, or the registry itself.
 
-    Only a registry has a schema version; whatever doesn't show one is believed on a stamp alone.
+    Only a registry has a schema version. Any other file counts as a copy, which needs a lease.
     """
     try:
         with closing(
@@ -56,5 +56,5 @@ def _is_copy(path: Path) -> bool:
     except sqlite3.Error as error:
         raise Misconfigured(f"{path} can't be opened as a grant file: {error}") from error
     if "grants" not in names:
-        raise Misconfigured(f"{path} isn't a Gatepass grant file")
+        raise Misconfigured(f"{path} must be a Gatepass grant file")
     return "alembic_version" not in names

@@ -1,8 +1,8 @@
-"""Which path the guarded application will route on, or that this can't be told.
+"""The path that the guarded application routes on, or None where that is ambiguous.
 
-The way round a guard is a path that guard and application read differently. A server hands over the
-path decoded, which applications route on, and mostly as it came, too, which shows what was encoded.
-Only where the two say the same thing is there a path to match.
+A path that guard and application parse differently bypasses the guard. A server passes the path
+decoded, which applications route on, and mostly also as received, which shows what was encoded.
+There is a path to match only where the two agree.
 """
 
 from collections.abc import Mapping
@@ -11,22 +11,27 @@ from urllib.parse import quote, unquote_to_bytes
 
 
 def asgi_path(scope: Mapping[str, Any]) -> str | None:
-    """The path of an ASGI request below its ``root_path``, as :func:`path_below` says."""
+    """The path of an ASGI request below its ``root_path``; see :func:`path_below`."""
     path: str = scope["path"]
-    raw: bytes | None = scope.get("raw_path")
     root: str = scope.get("root_path", "")
     if root and path.startswith(root):
         path = path[len(root) :]
     else:
-        # Servers differ in whether the path contains the root; frameworks look, as here.
+        # Servers differ in whether the path contains the root; frameworks check it as well.
         root = ""
-    return path_below(root, path, None if raw is None else raw.decode("latin-1"))
+    return path_below(root, path, asgi_target(scope))
+
+
+def asgi_target(scope: Mapping[str, Any]) -> str | None:
+    """The path of an ASGI request as received; None where the server doesn't pass it."""
+    raw: bytes | None = scope.get("raw_path")
+    return None if raw is None else raw.decode("latin-1")
 
 
 def wsgi_path(environ: Mapping[str, Any]) -> str | None:
-    """The path of a WSGI request below its ``SCRIPT_NAME``, as :func:`path_below` says."""
+    """The path of a WSGI request below its ``SCRIPT_NAME``; see :func:`path_below`."""
     try:
-        # PEP 3333: bytes, each written as the character of that number.
+        # PEP 3333: the bytes, decoded as Latin-1.
         root = environ.get("SCRIPT_NAME", "").encode("latin-1").decode("utf-8")
         path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -35,27 +40,27 @@ def wsgi_path(environ: Mapping[str, Any]) -> str | None:
 
 
 def wsgi_target(environ: Mapping[str, Any]) -> str | None:
-    """The request's target as it came, if the server tells it.
+    """The target of a WSGI request as received; None where the server doesn't pass it.
 
-    WSGI itself keeps only the decoded path. Gunicorn tells the target as ``RAW_URI``, uWSGI and
-    mod_wsgi as ``REQUEST_URI``. Both names lie outside of what a client's headers can set.
+    WSGI itself has only the decoded path. Gunicorn passes the target as ``RAW_URI``, uWSGI and
+    mod_wsgi as ``REQUEST_URI``. A client's headers can't set either name.
     """
     target: str | None = environ.get("RAW_URI")
     return environ.get("REQUEST_URI") if target is None else target
 
 
 def path_below(root: str, path: str, target: str | None) -> str | None:
-    """The path to match, percent-encoded as it came, for ``Routes.match``.
+    """The path to match, percent-encoded as received, for ``Routes.match``.
 
     Args:
-        root: where the application is mounted; may be part of *target*, or was left out before.
-        path: what the application routes on: below the root, decoded.
-        target: path and query as they came; None where that can't be told. What the application
-            sees is all there is to match then. So ``/a%2Fb`` is ``/a/b`` for both.
+        root: the prefix under which the application is mounted; *target* may include it or not.
+        path: that the application routes on: below the root, decoded.
+        target: path and query as received, or None. Without it, guard and application both see the
+            decoded path alone: ``/a%2Fb`` is ``/a/b`` for both.
 
     Returns:
-        None where *path* and *target* don't say the same thing (an encoded slash, a server or proxy
-        that folds or rewrites, a target with scheme and host), or the root ends within a segment.
+        None where *path* and *target* differ (an encoded slash, a server or proxy that folds or
+        rewrites paths, a target with scheme and host), or the root ends within a segment.
     """
     if path[:1] != "/":
         return None
@@ -65,7 +70,7 @@ def path_below(root: str, path: str, target: str | None) -> str | None:
     decoded = unquote_to_bytes(encoded)
     for mount in {"", root}:
         whole = mount + path
-        # An encoded slash makes the two fall into segments differently.
+        # An encoded slash would give the two different segments.
         if decoded == _bytes(whole) and encoded.count("/") == whole.count("/"):
             return "/" + encoded.split("/", mount.count("/") + 1)[-1]
     return None

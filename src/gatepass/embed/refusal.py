@@ -1,4 +1,4 @@
-"""A refused call's answer: a problem document (RFC 9457)."""
+"""The answer to a refused call: a problem document (RFC 9457)."""
 
 import json
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ _REFUSED, _TRY_AGAIN_LATER = 1008, 1013
 
 @dataclass(frozen=True)
 class Refusal:
-    """What is sent instead of what the application would have.
+    """The answer to a refused call.
 
     Attributes:
-        more: headers that go with this reason.
+        more: headers of this reason.
     """
 
     status: int
@@ -34,19 +34,21 @@ class Refusal:
 
     @classmethod
     def of_outage(cls, error: Unavailable) -> "Refusal":
-        """The answer while nothing can be decided. Never "allowed", and never the outage's own
-        message, which may name files."""
+        """The answer while no decision is possible.
+
+        Never "allowed". Without the error's message, which may name files.
+        """
         detail = "Whether this is allowed can't be decided right now."
         return cls(503, error.reason, detail, (("retry-after", "1"),))
 
     @property
     def close_code(self) -> int:
-        """What a WebSocket is closed with."""
+        """The close code for a WebSocket."""
         return _TRY_AGAIN_LATER if self.status == 503 else _REFUSED
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """All headers, but for the body's length."""
+        """All headers except the body's length."""
         return [
             ("content-type", "application/problem+json"),
             ("cache-control", "no-store"),
@@ -55,7 +57,7 @@ class Refusal:
 
     @property
     def body(self) -> bytes:
-        """The document."""
+        """The problem document as JSON."""
         document = {
             "type": f"urn:gatepass:problem:{self.reason}",
             "title": self.reason.replace("_", " ").capitalize(),

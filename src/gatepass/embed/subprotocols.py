@@ -1,8 +1,8 @@
 """A token among the sub-protocols of a WebSocket's handshake.
 
-A browser sets no header there but this: ``new WebSocket(url, ["gatepass", text, "chat"])``. The
-guard reads the token, hides it from the application, and answers a sub-protocol for it: a browser
-gives up a connection whose server picks none.
+It is the only header that a page can set there: ``new WebSocket(url, ["gatepass", text, "chat"])``.
+The guard reads the token, hides it from the application, and selects a sub-protocol if the
+application doesn't: a browser closes a connection whose server selects none.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,7 +16,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 def offered_beside_token(scope: MutableMapping[str, Any]) -> list[str] | None:
-    """The application's own sub-protocols that a handshake offers; None if it carries no token."""
+    """The application's sub-protocols that a handshake offers; None if it carries no token."""
     names = [
         name.strip(" \t")
         for key, value in scope["headers"]
@@ -27,20 +27,22 @@ def offered_beside_token(scope: MutableMapping[str, Any]) -> list[str] | None:
 
 
 def without_token(scope: MutableMapping[str, Any], own: list[str]) -> dict[str, Any]:
-    """The entries of *scope* that carry the token, as the application may see them."""
+    """The entries of *scope* that carry the token, without the token."""
     headers = [(key, value) for key, value in scope["headers"] if key.lower() != _NAME]
     if own:
         headers.append((_NAME, ", ".join(own).encode("latin-1")))
     return {"headers": headers, "subprotocols": own}
 
 
-def answering(send: Send, own: list[str]) -> Send:
-    """*send*, which accepts with a sub-protocol: the application's choice, or the first of *own*
-    that was offered, or else ``gatepass``."""
+def accepting(send: Send, own: list[str]) -> Send:
+    """*send*, which accepts a WebSocket with a sub-protocol.
 
-    async def send_answered(message: MutableMapping[str, Any]) -> None:
+    That is the application's choice, or else the first of *own*, or else ``gatepass``.
+    """
+
+    async def send_accepted(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "websocket.accept" and not message.get("subprotocol"):
             message = {**message, "subprotocol": own[0] if own else SUBPROTOCOL}
         await send(message)
 
-    return send_answered
+    return send_accepted

@@ -6,7 +6,6 @@ no link, and one that may have been sent isn't sent again.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from email.message import EmailMessage
@@ -26,9 +25,10 @@ from gatepass.registry.membership import (
 from gatepass.registry.membership.outbox import OutgoingMail
 from gatepass.registry.storage.database import Database, Reading, Write
 from gatepass.settings import Settings
+from gatepass.verify.periodic_task import PeriodicTask
 
-#: Another process's mail is found within so long.
-_ROUND_SECONDS = 1.0
+#: Mail that another process has enqueued is found after this long.
+_INTERVAL_SECONDS = 1.0
 #: What the log says no more than once within so long.
 _SILENCE_SECONDS = 60.0
 
@@ -43,32 +43,24 @@ class Mailing:
 
     Attributes:
         post: how mail goes out.
+        task: sends due mail in the background, in the process that has the node's duties.
     """
 
     def __init__(self, settings: Settings, database: Database, now: Callable[[], int]) -> None:
         self._settings = settings
         self._database = database
         self._now = now
-        self._waits = threading.Event()
         self._troubles = _Troubles()
         self.post: Post = ToLog()
         if settings.smtp_url is not None:
             self.post = Smtp(settings.smtp_url, settings.mail_host)
+        self.task = PeriodicTask(
+            "mailing", self.send_due, _INTERVAL_SECONDS, log=_log, failure="sending mail failed"
+        )
 
     def wake(self) -> None:
-        """Say that something waits: it goes out at once if this process sends the node's mail."""
-        self._waits.set()
-
-    def run(self, running: Callable[[], bool]) -> None:
-        """Send whatever becomes due, for as long as *running*."""
-        while running():
-            try:
-                self.send_due()
-            except Exception as error:
-                # Not what it says: that may quote what was to be sent.
-                self._troubles.log(f"sending mail failed: {type(error).__name__}")
-            self._waits.wait(_ROUND_SECONDS)
-            self._waits.clear()
+        """Send enqueued mail at once if this process sends the node's mail."""
+        self.task.wake()
 
     def send_due(self) -> None:
         """Send what is due now, one mail after the other.

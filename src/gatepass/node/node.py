@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from gatepass.core.catalogue import Catalogue
@@ -29,11 +30,14 @@ from gatepass.registry.tokens import usage as registry_usage
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.periodic_task import PeriodicTask
 from gatepass.verify.replica.database_follower import NodeLock
+from gatepass.verify.replica.maintenance import Maintenance
 from gatepass.verify.usage import Spool, Usage, spools
 from gatepass.verify.verifier import Verifier
 
-_ROUND_SECONDS = 1.0
+_INTERVAL_SECONDS = 1.0
+_QUICK_INTERVAL_SECONDS = 0.25
 _FIRST_COMPACTION_SECONDS = 300.0
 _COMPACTION_SECONDS = 3600.0
 _BREATHER_SECONDS = 0.05
@@ -83,15 +87,17 @@ class Node:
         self.reset_requests = ResetRequests(self.database, clock.now, self.mailing.wake)
         self.reporting = Reporting(settings, self.database, self.file, clock)
         self.verifier = Verifier(
-            self.file, clock, catalogue.routes, copy=not on_one_machine, counting=self.usage
+            self.file, clock, catalogue.routes, copy=not on_one_machine, usage=self.usage
         )
         self.leaving = False
+        self._maintenance = Maintenance(self.verifier, self.usage)
+        self._lock: NodeLock | None = None
         self._stopped = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._tasks: list[PeriodicTask] = []
 
     def admit(
         self,
-        presented: str | Reason,
+        credential: str | Reason,
         *,
         address: bytes | None,
         origin: str | None = None,
@@ -107,107 +113,103 @@ class Node:
             Unavailable: it can't be decided now.
         """
         decision, known = self.verifier.admit(
-            presented,
+            credential,
             address=address,
             origin=origin,
             referer=referer,
             address_garbage=address_garbage,
         )
-        if known is None and self.verifier.copy and not isinstance(presented, Reason):
-            return self._admit_by_registry(presented, address, origin, referer, address_garbage)
+        if known is None and self.verifier.copy and not isinstance(credential, Reason):
+            return self._admit_by_registry(credential, address, origin, referer, address_garbage)
         return decision
 
-    def not_ready(self) -> str | None:
-        """Why this node can't decide now, in a word or two; None if it can."""
-        if not self.clock.agrees:
-            return "the clock went back"
-        if not self.verifier.fresh():
-            return "stale"
-        try:
-            self.file.record("company_rules", "")
-        except Unavailable:
-            return "the grant file can't be read"
-        return None
-
     def start(self) -> None:
-        """Begin the background rounds: clock, counts, and the node's duties if they fall to us."""
-        self._begin("tick", self._tick)
-        self._begin("resets", self._reset_passwords)
-        self._begin("duties", self._duties)
+        """Start the background tasks, and the node's duties once this process has the lock."""
+        self._maintenance.start()
+        self._start(
+            "revocation_log", self.ended_log.append, failure="writing the revocation log failed"
+        )
+        self._start(
+            "password_resets", self.reset_requests.handle, failure="resetting passwords failed"
+        )
+        self._start(
+            "duties",
+            self._take_duties,
+            failure="acquiring the node's lock failed",
+            interval_s=_QUICK_INTERVAL_SECONDS,
+        )
 
     def leave(self) -> None:
         """Let answers that would go on for long, feeds, end by themselves."""
         self.leaving = True
 
     def stop(self) -> None:
-        """End the rounds, spool what was counted, and carry out requests that were taken."""
+        """Stop the background tasks, handle pending reset requests, and spool the use counts."""
         self.leave()
         self._stopped.set()
-        self.mailing.wake()
-        for thread in self._threads:
-            thread.join(timeout=5)
+        # The duties come after the task that starts them, so none is missed.
+        while self._tasks:
+            self._tasks.pop(0).stop()
+        if self._lock is not None:
+            self._lock.close()
         self.reset_requests.handle()
-        self.usage.close()
+        self._maintenance.close()
         self.database.close()
 
     def _running(self) -> bool:
         return not self._stopped.is_set()
 
-    def _tick(self) -> None:
-        while not self._stopped.wait(_ROUND_SECONDS):
-            try:
-                self.clock.watch(self.file.shared)
-                self.file.watch()
-                self.usage.flush()
-                self.ended_log.append()
-            except Exception as error:
-                _log.warning("a round failed: %s", type(error).__name__)
+    def _start(
+        self,
+        name: str,
+        work: Callable[[], object],
+        *,
+        failure: str,
+        interval_s: float = _INTERVAL_SECONDS,
+        first_s: float = 0.0,
+    ) -> None:
+        self._start_task(
+            PeriodicTask(name, work, interval_s, first_s=first_s, log=_log, failure=failure)
+        )
 
-    def _reset_passwords(self) -> None:
-        while not self._stopped.wait(_ROUND_SECONDS):
-            try:
-                self.reset_requests.handle()
-            except Exception as error:
-                _log.warning("resetting passwords failed: %s", type(error).__name__)
+    def _start_task(self, task: PeriodicTask) -> None:
+        task.start()
+        self._tasks.append(task)
 
-    def _duties(self) -> None:
-        """What one process of the node does: fold the counts, send mail, and follow. Whoever gets
-        the lock; if that process dies, another has it within a second."""
-        lock = NodeLock(self.file.lock_path)
-        try:
-            while not lock.take():
-                if self._stopped.wait(_ROUND_SECONDS / 4):
-                    return
-            self._begin("mailing", self.mailing.run, self._running)
-            if self.verifier.copy:
-                self._begin("follow", self._copying.run, self.database, self._running)
-            self._begin("reporting", self.reporting.run, self._running)
-            self._begin("compacting", self._compact)
-            while self._running():
-                try:
-                    self.fold()
-                except Exception as error:
-                    _log.warning("folding counts failed: %s", type(error).__name__)
-                self._stopped.wait(_ROUND_SECONDS)
-        finally:
-            lock.close()
+    def _take_duties(self) -> None:
+        """Start the node's duties if this process acquires the node's lock.
 
-    def _begin(self, name: str, work: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, daemon=True, name=f"gatepass_{name}")
-        thread.start()
-        self._threads.append(thread)
+        One process of a node has them: it folds the counts, sends mail, follows, reports and
+        compacts. If it dies, another acquires the lock within a second.
+        """
+        if self._lock is None:
+            self._lock = NodeLock(self.file.lock_path)
+        if self._lock.held or not self._lock.acquire():
+            return
+        self._start_task(self.mailing.task)
+        if self.verifier.copy:
+            follow = partial(self._copying.follow, self.database, self._running)
+            self._start(
+                "following",
+                follow,
+                failure="the copy of the grants can't be created",
+                interval_s=_QUICK_INTERVAL_SECONDS,
+            )
+        self._start_task(self.reporting.task)
+        self._start(
+            "compaction",
+            self._compact,
+            failure="compaction failed, retrying in an hour",
+            interval_s=_COMPACTION_SECONDS,
+            first_s=_FIRST_COMPACTION_SECONDS,
+        )
+        self._start("folding", self.fold, failure="folding counts failed")
 
     def _compact(self) -> None:
-        pause_s = _FIRST_COMPACTION_SECONDS
-        while not self._stopped.wait(pause_s):
-            pause_s = _COMPACTION_SECONDS
-            try:
-                # By a clock that is off, what is still needed would be let go of.
-                if self.not_ready() is None:
-                    compacted = compact(self.database, self.clock.now, self._between_compactions)
-                    _log.info("compacted: %s", compacted)
-            except Exception as error:
-                _log.warning("compaction is put off: %s", type(error).__name__)
+        # By a wrong clock, rows that are still needed would be deleted.
+        if self.verifier.not_ready() is None:
+            compacted = compact(self.database, self.clock.now, self._between_compactions)
+            _log.info("compacted: %s", compacted)
 
     def _between_compactions(self) -> bool:
         return not self._stopped.wait(_BREATHER_SECONDS)
@@ -237,13 +239,13 @@ class Node:
 
     def _admit_by_registry(
         self,
-        presented: str,
+        text: str,
         address: bytes | None,
         origin: str | None,
         referer: str | None,
         address_garbage: bool,
     ) -> Decision:
-        credential = parse(presented)
+        credential = parse(text)
         call = Call(
             credential or Reason.token_invalid,
             address=address,

@@ -1,13 +1,12 @@
-"""The node's own place among those who decide: it says how far it has come, and completes receipts.
+"""Background task: reports this node's replication position and completes deactivation receipts.
 
-A duty of the process that holds the node's lock, in a thread of its own: whatever becomes of the
-database, following and vouching wait for none of this.
+It runs in the process that holds the node's lock, in a separate thread: following and renewing the
+lease never wait for it, even if the database doesn't answer.
 """
 
 import logging
 import socket
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from math import inf
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from gatepass.registry.storage.revisions import Position
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.periodic_task import PeriodicTask
 from gatepass.verify.replica.identity import identity
 
 #: A node reports so often, and whenever its copy has moved on; in a burst of changes one report is
@@ -28,10 +28,10 @@ _REPORT_SECONDS = 5.0
 _QUICKEST_SECONDS = 0.05
 #: Where it decides by the database itself it has little to say but that it is there.
 _QUICKEST_ON_ONE_MACHINE_SECONDS = 1.0
-_LOOK_SECONDS = 0.025
-# Others' confirmations complete receipts too.
-_ROUND_SECONDS = 1.0
-_ROUND_WHILE_OPEN_SECONDS = 0.25
+_POLL_SECONDS = 0.025
+# Other verifiers' acknowledgements complete receipts too.
+_INTERVAL_SECONDS = 1.0
+_INTERVAL_WHILE_OPEN_SECONDS = 0.25
 _TIDY_SECONDS = 3600.0
 
 _log = logging.getLogger("gatepass.node.reporting")
@@ -61,6 +61,9 @@ class Reporting:
     Args:
         file: the node's grant file.
         clock: of this process.
+
+    Attributes:
+        task: reports in the background, in the process that has the node's duties.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Reporting:
         self._file = file
         self._clock = clock
         self._met = False
+        self._began_at = -inf
         self._reported: object = None
         self._reported_at = -inf
         self._tidied_at = -inf
@@ -80,23 +84,20 @@ class Reporting:
         self._quickest = _QUICKEST_SECONDS
         if settings.is_sqlite:
             self._quickest = _QUICKEST_ON_ONE_MACHINE_SECONDS
+        self.task = PeriodicTask(
+            "reporting", self._run, _POLL_SECONDS, log=_log, failure="reporting is interrupted"
+        )
 
-    def run(self, running: Callable[[], bool]) -> None:
-        """Report for as long as *running*; what fails is tried again."""
-        quiet = False
-        while running():
-            began = time.monotonic()
-            try:
-                self.round()
-                quiet = False
-            except Exception as error:
-                if not quiet:
-                    _log.warning("reporting is interrupted: %s", type(error).__name__)
-                quiet = True
-            self._wait(began, running)
+    def _run(self) -> None:
+        passed = time.monotonic() - self._began_at
+        interval = _INTERVAL_WHILE_OPEN_SECONDS if self._open else _INTERVAL_SECONDS
+        moved = passed >= self._quickest and self._place() != self._reported
+        if passed >= interval or moved:
+            self._began_at = time.monotonic()
+            self.report_and_complete()
 
-    def round(self) -> None:
-        """Report if there is reason to, and complete what is ready.
+    def report_and_complete(self) -> None:
+        """Report if the position changed or a report is due; complete receipts that are ready.
 
         Raises:
             Unavailable: the database can't be used.
@@ -118,11 +119,11 @@ class Reporting:
             self._tidied_at = now
 
     def _report(self) -> bool:
-        position, vouched_at = self._reached()
+        position, fresh_at = self._reached()
         with self._database.auxiliary_write(self._clock.now()) as write:
             if self._settings.is_sqlite:
-                position, vouched_at = revisions.latest(write), write.now
-            known = liveness.report(write, identity(self._file.path), position, vouched_at)
+                position, fresh_at = revisions.latest(write), write.now
+            known = liveness.report(write, identity(self._file.path), position, fresh_at)
         return known
 
     def _place(self) -> object:
@@ -131,10 +132,10 @@ class Reporting:
         return shared.generation if self._settings.is_sqlite else shared.position
 
     def _reached(self) -> tuple[Position, int]:
-        """How far the copy is, and when it was last vouched for (Unix ms)."""
+        """The copy's position, and the time from which its lease counts (Unix ms)."""
         shared = self._file.shared
-        # The stamp first: it vouches for what the position then says, or for less.
-        until_ns = shared.vouched_until_boot_ns()
+        # The lease first: it covers the position that is read after it, or an earlier one.
+        until_ns = shared.lease_until_boot_ns()
         position = shared.position
         if not until_ns:
             return position, 0
@@ -151,16 +152,6 @@ class Reporting:
                 # Now that it is our turn to write.
                 write.now = self._clock.now()
                 to_do = receipts.complete(write) > 0
-
-    def _wait(self, began: float, running: Callable[[], bool]) -> None:
-        """Until it is time again, or the copy has moved on, or *running* says no."""
-        every = _ROUND_WHILE_OPEN_SECONDS if self._open else _ROUND_SECONDS
-        while running():
-            passed = time.monotonic() - began
-            moved = passed >= self._quickest and self._place() != self._reported
-            if passed >= every or moved:
-                return
-            time.sleep(_LOOK_SECONDS)
 
 
 def _address(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""The catalogue as an application that embeds Gatepass names it: by its file."""
+"""Load a catalogue file for an application that embeds Gatepass."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def read_catalogue(path: str | Path) -> Catalogue:
 
     Raises:
         Misconfigured: the file can't be read.
-        CatalogueError: what it says can't be used.
+        CatalogueError: its contents are invalid.
     """
     try:
         text = Path(path).read_text("utf-8")

@@ -1,7 +1,7 @@
-"""The time decisions go by: it starts from the wall clock and never goes back.
+"""The clock that decisions use: it starts from the wall clock and never goes back.
 
 Setting a machine's clock back must not revive an expired token. So a process's time is the wall
-clock at its start carried on by a clock nobody can set.
+clock at its start, advanced by a clock that nobody can set.
 """
 
 import logging
@@ -25,13 +25,13 @@ def _wall_ms() -> int:
 
 
 class Clock:
-    """Unix time in milliseconds: the wall clock at the start, carried on by CLOCK_BOOTTIME.
+    """Unix time in milliseconds: the wall clock at the start, advanced by CLOCK_BOOTTIME.
 
     Args:
         latest_ms: the latest time this installation has seen, or 0.
-        accept: start although the wall clock is behind that (``--accept-clock``).
-        offset_ns: carry on another process's clock instead of starting anew: the workers of one
-            node, respawned ones too, go by the time of the process that started them.
+        accept: start even if the wall clock is behind *latest_ms* (``--accept-clock``).
+        offset_ns: continue the clock of another process instead of reading the wall clock. All
+            workers of a node, respawned ones too, use the clock of the process that started them.
         boot_ns, wall_ms: the two clocks of the machine, injectable for tests.
 
     Raises:
@@ -59,31 +59,31 @@ class Clock:
                 )
         self.offset_ns = offset_ns
         self.agrees = True
-        # A worker that is respawned while the wall clock is behind isn't ready for a second first.
+        # A worker that is respawned while the wall clock is behind must not be ready for a second.
         self.watch()
 
     def now(self) -> int:
-        """The present moment, in Unix milliseconds."""
+        """The current time, in Unix milliseconds."""
         return (self.boot_ns() + self.offset_ns) // 1_000_000
 
-    def shares(self, told_ms: int, asked_boot_ns: int) -> bool | None:
-        """Whether this process goes by the same time as the primary, within five seconds.
+    def agrees_with(self, primary_ms: int, asked_boot_ns: int) -> bool | None:
+        """Whether this process's time is within five seconds of the primary's.
 
-        Nodes that expire tokens by clocks which are hours apart would answer differently, and one
-        that is behind would go on allowing what has expired. A wall clock that is ahead counts
-        even before ``watch`` has followed it.
+        Nodes whose clocks are hours apart would expire tokens at different times, and a node that
+        is behind would allow expired tokens. A wall clock that is ahead counts even before
+        ``watch`` has followed it.
 
         Args:
-            told_ms: the primary's Unix time in milliseconds, read after *asked_boot_ns*.
-            asked_boot_ns: this machine's BOOT_CLOCK at a moment before that.
+            primary_ms: the primary's Unix time in milliseconds, read after *asked_boot_ns*.
+            asked_boot_ns: this machine's BOOT_CLOCK, read before the primary was asked.
 
         Returns:
-            None if the answer took so long that it can't be told.
+            None if the answer took too long to conclude either way.
         """
         wall_ms, boot_ns = self.wall_ms(), self.boot_ns()
         now_ms = (boot_ns + self.offset_ns) // 1_000_000
-        ahead_ms = max(now_ms, wall_ms) - told_ms
-        behind_ms = told_ms - now_ms
+        ahead_ms = max(now_ms, wall_ms) - primary_ms
+        behind_ms = primary_ms - now_ms
         took_ms = -((asked_boot_ns - boot_ns) // 1_000_000)
         if ahead_ms - took_ms > TOLERANCE_MS or behind_ms > TOLERANCE_MS:
             return False
@@ -94,12 +94,12 @@ class Clock:
     def watch(self, shared: SharedMap | None = None) -> bool:
         """Compare the two clocks; call it about once a second, off the hot path.
 
-        A wall clock that ran ahead by more than five seconds is followed at once: things expire
-        sooner, nothing is revived. One that went back is not followed, and the process says it is
-        not ready until the two agree again.
+        A wall clock that is more than five seconds ahead is followed at once: tokens expire sooner,
+        none is revived. A wall clock that went back is not followed, and the process is not ready
+        until the two clocks agree again.
 
         Args:
-            shared: where to keep the latest time seen.
+            shared: where to store the latest time seen.
 
         Returns:
             Whether the clocks agree.
@@ -111,11 +111,11 @@ class Clock:
         agrees = ahead >= -TOLERANCE_MS
         if not agrees and self.agrees:
             _log.error(
-                "the wall clock went back by %.1f s; carrying on by the old time, not ready until "
-                "they agree",
+                "the wall clock went back by %.1f s; keeping the previous time, not ready until "
+                "the two agree",
                 -ahead / 1000,
             )
         self.agrees = agrees
         if shared is not None:
-            shared.saw(self.now())
+            shared.record_time(self.now())
         return agrees

@@ -1,12 +1,11 @@
-"""Text in, decision out: from the local grant file.
+"""Decide calls from the local grant file: token text in, decision out.
 
-The road of a token, all of it on this screen:
+The whole path of a token (``Decider.judge``):
 
-1. take the generation;
-2. find what is known of the text: in the cache, or in the grant file (grant, holder, company);
+1. read the generation of the grants (``freshness``);
+2. find the token's grant, its holder and its company's rules: in the cache, or in the grant file;
 3. decide (``core.decision``, pure);
-4. take the generation again, and where the file is a copy, look whether it is still vouched for;
-   if the generation moved, repeat.
+4. read the generation again and repeat if it changed; where the file is a copy, check its lease.
 
 No network, no lock, no write, no await. See docs/explanation/one-request.md.
 """
@@ -31,17 +30,17 @@ from gatepass.core.grants import (
 )
 from gatepass.core.routes import Routes
 from gatepass.verify.clock import Clock
-from gatepass.verify.first_copy import wait_for
+from gatepass.verify.first_copy import wait_for_copy
 from gatepass.verify.freshness import GENERATION
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.http.client_address import read_address
 
-#: Decoded rows count for a second at most, so that a writer that died between its commit and the
-#: second move of the generation leaves nothing behind.
+#: Decoded rows are cached for a second at most, so that a writer that dies between its commit and
+#: the second change of the generation leaves no stale rows behind.
 CACHE_NS = 1_000_000_000
-#: Texts, holders and companies kept decoded; a full cache is emptied and fills again.
+#: Decoded tokens, holders and companies in the cache; a full cache is emptied.
 CACHE_SIZE = 16_384
-#: A reader that finds the generation moved this often in a row gives up (503).
+#: After this many changes of the generation in a row a reader gives up (503).
 ATTEMPTS = 200
 
 _Record = TypeVar("_Record", Holder, CompanyRules)
@@ -50,22 +49,22 @@ _Rule = Callable[[Grant | None, Holder | None, CompanyRules | None, Call, int], 
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):
-    """A stretch of one generation, a second at most. What was read in it counts until it ends.
+    """The time for which rows read under one generation are valid: a second at most.
 
-    All that was read meanwhile names the one object, so that one comparison tells whether an entry
-    still counts, and an entry never outlives any of its parts.
+    All entries read in it refer to the same object. So one identity comparison validates an entry,
+    and an entry never outlives any of its parts.
     """
 
     generation: int
     until_ns: int
 
 
-class Known(msgspec.Struct, gc=False):
-    """What the file said about one text, for as long as the span it was read in.
+class CachedToken(msgspec.Struct, gc=False):
+    """The decoded rows of one token, valid for the span they were read in.
 
     Attributes:
-        record: the grant's bytes; where they are still the same, they needn't be decoded again.
-        memo: room for the reply headers that an endpoint derives from it.
+        record: the grant's bytes; while they are the same, they aren't decoded again.
+        memo: reply headers that an endpoint derived from the rows.
     """
 
     span: Span
@@ -77,19 +76,19 @@ class Known(msgspec.Struct, gc=False):
     memo: list[tuple[str, str]] | None = None
 
     def __repr__(self) -> str:
-        return f"Known({self.grant!r})"
+        return f"CachedToken({self.grant!r})"
 
 
 class _Row(msgspec.Struct, Generic[_Record], gc=False):
-    """A holder or a company: when it was last read, its bytes, what they say."""
+    """A holder's or a company's row: the span it was read in, its bytes, the decoded record."""
 
     span: Span
     record: bytes | None
     fact: _Record | None
 
 
-class Counting(Protocol):
-    """Who is told of every decision; must be quick and never raise (``verify.usage``)."""
+class UsageCounter(Protocol):
+    """Counts every decision; must be fast and never raise (``verify.usage``)."""
 
     def note(self, decision: Decision, now: int) -> None: ...
 
@@ -101,9 +100,9 @@ class Decider:
         file: the node's grant file.
         clock: the process's time.
         routes: the catalogue's routes, for calls that name method and path.
-        copy: whether the file is a copy that must be vouched for (see ``freshness``), or the
-            database itself, which is always fresh.
-        counting: who counts use.
+        copy: whether the file is a copy with a lease (see ``freshness``), or the database itself,
+            which is always fresh.
+        usage: counts the decisions.
     """
 
     def __init__(
@@ -113,16 +112,16 @@ class Decider:
         routes: Routes,
         *,
         copy: bool = False,
-        counting: Counting | None = None,
+        usage: UsageCounter | None = None,
     ) -> None:
         self.file = file
         self.clock = clock
         self.routes = routes
         self.copy = copy
-        self.counting = counting
-        #: Until when (``time.monotonic``) a first copy is worth waiting for.
+        self.usage = usage
+        #: Until when (``time.monotonic``) checks wait for a first copy.
         self.first_copy_by = 0.0
-        self._texts: dict[bytes, Known] = {}
+        self._tokens: dict[bytes, CachedToken] = {}
         self._span = Span(0, 0)
         self._holders: dict[str, _Row[Holder]] = {}
         self._companies: dict[str, _Row[CompanyRules]] = {}
@@ -141,18 +140,19 @@ class Decider:
         """Decide whether *token* may do this, from here, now.
 
         Args:
-            token: the text as presented, not trimmed; None or "" if there was none.
+            token: the text as the caller sent it, not trimmed; None or "" if there was none.
             permission: the permission asked for, such as ``charges:create``.
-            method, path: what is called, matched against the catalogue's routes; give both or
-                neither. With *permission* too, both permissions must be held.
-            address: the caller's IP address; None or unreadable fails every list of addresses.
+            method, path: of the request, matched against the catalogue's routes; give both or
+                neither. With *permission* too, the token needs both permissions.
+            address: the caller's IP address; None or an unreadable one fails every list of
+                addresses.
             origin, referer: the headers' values; None where the header is absent.
 
         Returns:
-            The decision. Without anything to check it is never allowed.
+            The decision. A call with neither permission nor route is never allowed.
 
         Raises:
-            Unavailable: it can't be decided now (``stale``, or the file can't be read).
+            Unavailable: no decision is possible now (``stale``, or the file can't be read).
             ValueError: only one of *method* and *path* was given.
         """
         route: str | Reason | None = None
@@ -161,17 +161,17 @@ class Decider:
                 raise ValueError("method and path go together")
             route = self.routes.match(method, path)
         packed = None if address is None else read_address(address)
-        presented = token or Reason.token_missing
+        credential = token or Reason.token_missing
         try:
-            return self.judge(presented, permission, route, packed, origin, referer)[0]
+            return self.judge(credential, permission, route, packed, origin, referer)[0]
         except Unavailable:
-            if not wait_for(self):
+            if not wait_for_copy(self):
                 raise
-            return self.judge(presented, permission, route, packed, origin, referer)[0]
+            return self.judge(credential, permission, route, packed, origin, referer)[0]
 
     def judge(
         self,
-        presented: str | Reason,
+        credential: str | Reason,
         permission: str | None = None,
         route: str | Reason | None = None,
         address: bytes | None = None,
@@ -179,19 +179,19 @@ class Decider:
         referer: str | None = None,
         address_garbage: bool = False,
         rule: _Rule = decide,
-    ) -> tuple[Decision, Known | None]:
-        """Decide one call that was already read: what endpoints use.
+    ) -> tuple[Decision, CachedToken | None]:
+        """Decide one call from its parsed parts; endpoints use this.
 
         Args:
-            presented: the token's text, or why there is none.
-            route: what ``Routes.match`` said.
+            credential: the token's text, or why there is none.
+            route: the result of ``Routes.match``.
             address: packed (``core.networks``); None where absent or unreadable.
             address_garbage: a gateway's forwarding header couldn't be read.
             rule: ``decide``, or ``admit`` for the control plane, which then checks permissions
                 operation by operation.
 
         Returns:
-            The decision, and what is known of the text (None if it is no known token).
+            The decision, and the token's rows (None for an unknown token).
 
         Raises:
             Unavailable: as for :meth:`check`.
@@ -202,39 +202,39 @@ class Decider:
             generation = words[GENERATION]
             boot_ns = clock.boot_ns()
             now = (boot_ns + clock.offset_ns) // 1_000_000
-            known = (
-                None if type(presented) is Reason else self._known(presented, generation, boot_ns)
+            cached = (
+                None if type(credential) is Reason else self._find(credential, generation, boot_ns)
             )
-            if known is None:
-                refusal = presented if isinstance(presented, Reason) else Reason.token_invalid
+            if cached is None:
+                refusal = credential if isinstance(credential, Reason) else Reason.token_invalid
                 call = Call(refusal, permission, route, address, address_garbage, origin, referer)
                 decision = rule(None, None, None, call, now)
             else:
                 call = Call(
-                    known.credential, permission, route, address, address_garbage, origin, referer
+                    cached.credential, permission, route, address, address_garbage, origin, referer
                 )
-                decision = rule(known.grant, known.holder, known.company, call, now)
+                decision = rule(cached.grant, cached.holder, cached.company, call, now)
             if words[GENERATION] != generation:
                 continue
             if self.copy and not self.fresh():
-                raise Unavailable("this copy of the grants is not vouched for", reason="stale")
-            if self.counting is not None:
-                self.counting.note(decision, now)
-            return decision, known
+                raise _stale()
+            if self.usage is not None:
+                self.usage.note(decision, now)
+            return decision, cached
         raise Unavailable("the grants change too quickly to be read")
 
     def admit(
         self,
-        presented: str | Reason,
+        credential: str | Reason,
         *,
         address: bytes | None,
         origin: str | None,
         referer: str | None = None,
         address_garbage: bool = False,
-    ) -> tuple[Decision, Known | None]:
-        """Rows 1–8 of the rules alone, for the control plane: who is it, may they from here."""
+    ) -> tuple[Decision, CachedToken | None]:
+        """Authenticate a caller of the control plane: rules 1–8, without permissions."""
         return self.judge(
-            presented,
+            credential,
             address=address,
             origin=origin,
             referer=referer,
@@ -242,50 +242,65 @@ class Decider:
             rule=admit,
         )
 
-    def verifier_key(self, presented: str | Reason) -> Reason:
-        """Whether *presented* is a verifier key that may ask for decisions; ``allowed`` if so.
+    def verifier_key(self, credential: str | Reason) -> Reason:
+        """``allowed`` if *credential* is a valid verifier key, else the reason why not.
 
         Raises:
             Unavailable: as for :meth:`check`.
         """
-        if isinstance(presented, Reason):
-            return presented
+        if isinstance(credential, Reason):
+            return credential
         shared = self.file.shared
         for _ in range(ATTEMPTS):
             generation = shared.generation
-            known = self._known(presented, generation, self.clock.boot_ns())
+            cached = self._find(credential, generation, self.clock.boot_ns())
             reason = (
                 Reason.token_invalid
-                if known is None
-                else admit_verifier(known.grant, known.credential)
+                if cached is None
+                else admit_verifier(cached.grant, cached.credential)
             )
             if shared.generation != generation:
                 continue
             if self.copy and not self.fresh():
-                raise Unavailable("this copy of the grants is not vouched for", reason="stale")
+                raise _stale()
             return reason
         raise Unavailable("the grants change too quickly to be read")
 
     def fresh(self) -> bool:
-        """Whether decisions can be made now, as far as freshness goes."""
-        return not self.copy or self.file.shared.vouched(self.clock.boot_ns(), self.clock.wall_ms())
+        """Whether the grants are the database itself, or a copy whose lease runs."""
+        shared, clock = self.file.shared, self.clock
+        return not self.copy or shared.is_fresh(clock.boot_ns(), clock.wall_ms())
 
-    def _known(self, text: str, generation: int, boot_ns: int) -> Known | None:
-        # Length and alphabet first: hashing a megabyte of garbage would be a gift to a flooder.
+    def not_ready(self) -> str | None:
+        """Why no decision is possible now, in a few words; None if one is."""
+        if not self.clock.agrees:
+            return "the clock went back"
+        if not self.fresh():
+            return "stale"
+        try:
+            self.file.record("company_rules", "")
+        except Unavailable:
+            return "the grant file can't be read"
+        return None
+
+    def _find(self, text: str, generation: int, boot_ns: int) -> CachedToken | None:
+        # Length and alphabet first, so that a flood of megabyte-long texts isn't hashed.
         if len(text) != credentials.LENGTH or not text.isascii():
             return None
-        # The key is a digest: the cache holds no secret, and a look-up's time tells nothing of one.
+        # Keyed by digest: the cache holds no secret, and a look-up's timing reveals none.
         key = blake2s(text.encode()).digest()
         span = self._span
         if span.generation != generation or boot_ns >= span.until_ns:
             span = self._span = Span(generation, boot_ns + CACHE_NS)
-        known = self._texts.get(key)
-        if known is not None and known.span is span:
-            return known
-        return self._read(text, key, span, known)
+        cached = self._tokens.get(key)
+        if cached is not None and cached.span is span:
+            return cached
+        return self._read(text, key, span, cached)
 
-    def _read(self, text: str, key: bytes, span: Span, former: Known | None) -> Known | None:
-        # What was known of this very text until now saves parsing and decoding, never reading.
+    def _read(
+        self, text: str, key: bytes, span: Span, former: CachedToken | None
+    ) -> CachedToken | None:
+        # An entry of an earlier span saves parsing and decoding, never reading.
         credential = credentials.parse(text) if former is None else former.credential
         if credential is None:
             return None
@@ -296,10 +311,10 @@ class Decider:
             grant = former.grant
         else:
             grant = _decoded(decode_grant, record)
-            # Only a matching secret is kept: wrong guesses can't push real tokens out of the cache.
+            # Only matching secrets are cached, so wrong guesses can't evict real tokens.
             if not credentials.matches(credential, grant.digest):
                 return None
-        holder, company = self._around(grant, span)
+        holder, company = self._holder_and_rules(grant, span)
         if (
             former is not None
             and former.grant is grant
@@ -308,14 +323,18 @@ class Decider:
         ):
             former.span = span
             return former
-        # The same id and digest, kept once: what is cached is read from memory at every call.
-        known = Known(span, Credential(grant.id, grant.digest), grant, holder, company, record)
-        if len(self._texts) >= CACHE_SIZE:
-            self._texts.clear()
-        self._texts[key] = known
-        return known
+        # Shares the grant's id and digest: a smaller entry is faster to read from memory.
+        cached = CachedToken(
+            span, Credential(grant.id, grant.digest), grant, holder, company, record
+        )
+        if len(self._tokens) >= CACHE_SIZE:
+            self._tokens.clear()
+        self._tokens[key] = cached
+        return cached
 
-    def _around(self, grant: Grant, span: Span) -> tuple[Holder | None, CompanyRules | None]:
+    def _holder_and_rules(
+        self, grant: Grant, span: Span
+    ) -> tuple[Holder | None, CompanyRules | None]:
         user, company = grant.user, grant.company
         if not user or not company:
             # A verifier key acts for the installation.
@@ -325,21 +344,25 @@ class Decider:
             if rules is not None and rules.span is span:
                 return holder.fact, rules.fact
             record = self.file.record("company_rules", company)
-            return holder.fact, _learn(
+            return holder.fact, _cache(
                 self._companies, company, rules, record, decode_company, span
             )
         if rules is not None and rules.span is span:
             found = self.file.record("holders", user)
-            return _learn(self._holders, user, holder, found, decode_holder, span), rules.fact
-        # Where tokens are many, most calls need both: one look at the file instead of two.
+            return _cache(self._holders, user, holder, found, decode_holder, span), rules.fact
+        # With many tokens most calls need both: one statement instead of two.
         of_user, of_company = self.file.holder_and_rules(user, company)
         return (
-            _learn(self._holders, user, holder, of_user, decode_holder, span),
-            _learn(self._companies, company, rules, of_company, decode_company, span),
+            _cache(self._holders, user, holder, of_user, decode_holder, span),
+            _cache(self._companies, company, rules, of_company, decode_company, span),
         )
 
 
-def _learn(
+def _stale() -> Unavailable:
+    return Unavailable("the lease of this copy of the grants has ended", reason="stale")
+
+
+def _cache(
     rows: dict[str, _Row[_Record]],
     key: str,
     row: _Row[_Record] | None,
@@ -347,7 +370,7 @@ def _learn(
     decode: Callable[[bytes], _Record],
     span: Span,
 ) -> _Record | None:
-    """Keep what was read just now; bytes that are still the same needn't be decoded again."""
+    """Cache a row that was just read; decode it only if its bytes changed."""
     if row is not None and row.record == record:
         row.span = span
         return row.fact

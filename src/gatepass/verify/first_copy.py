@@ -1,8 +1,8 @@
-"""Waiting for the first copy of the grants, in the process's first seconds.
+"""Wait for the first copy of the grants, in a process's first seconds.
 
-``Verifier.follow`` returns at once, so that importing an application never waits for a server.
-The first checks wait instead, and only while there is something to wait for: until the copy is
-there, until the server is found to be away, or for FIRST_COPY_SECONDS.
+``Verifier.follow`` returns at once, so that importing an application never waits for a server. The
+first checks wait instead: until the copy is complete, until the server is found to be unreachable,
+or for FIRST_COPY_SECONDS.
 """
 
 import sys
@@ -17,11 +17,11 @@ FIRST_COPY_SECONDS = 10.0
 _POLL_SECONDS = 0.01
 
 
-class Awaiting(Protocol):
-    """A decider whose first copy may be yet to come.
+class CopyReader(Protocol):
+    """A decider whose first copy may still be loading.
 
     Attributes:
-        first_copy_by: until when (``time.monotonic``) it is worth waiting for.
+        first_copy_by: until when (``time.monotonic``) checks wait for it.
     """
 
     file: GrantFile
@@ -30,8 +30,8 @@ class Awaiting(Protocol):
     def fresh(self) -> bool: ...
 
 
-def decides(decider: Awaiting) -> bool:
-    """Whether the copy counts, and is limited as it was asked to be."""
+def has_copy(decider: CopyReader) -> bool:
+    """Whether the copy is fresh, and limited as the decider asked."""
     if decider.fresh():
         with suppress(Unavailable):
             decider.file.record("grants", "")
@@ -39,35 +39,35 @@ def decides(decider: Awaiting) -> bool:
     return False
 
 
-def wait_for(decider: Awaiting) -> bool:
-    """Wait for the first copy; whether it is worth asking again.
+def wait_for_copy(decider: CopyReader) -> bool:
+    """Wait for the first copy; whether a retry is worthwhile.
 
-    Never on an event loop, which has to serve others meanwhile.
+    Never waits on an event loop, which must serve other requests meanwhile.
     """
     if not _loading(decider) or _on_a_loop():
         return False
-    while not decides(decider):
+    while not has_copy(decider):
         if not _loading(decider):
             return False
         time.sleep(_POLL_SECONDS)
     return True
 
 
-async def arrives(decider: Awaiting) -> bool:
-    """Wait for the first copy as :func:`wait_for` does, on asyncio's event loop."""
+async def wait_for_copy_async(decider: CopyReader) -> bool:
+    """Wait for the first copy as :func:`wait_for_copy` does, on asyncio's event loop."""
     if not _loading(decider) or not _on_a_loop():
-        # Another kind of loop than asyncio's isn't waited on.
+        # Event loops other than asyncio's are not supported: don't wait.
         return False
     from asyncio import sleep
 
-    while not decides(decider):
+    while not has_copy(decider):
         if not _loading(decider):
             return False
         await sleep(_POLL_SECONDS)
     return True
 
 
-def _loading(decider: Awaiting) -> bool:
+def _loading(decider: CopyReader) -> bool:
     return time.monotonic() < decider.first_copy_by
 
 

@@ -1,13 +1,13 @@
-"""What has to be seen to when a process forks, as servers do that load first and fork later.
+"""Fork safety, for servers that load an application first and fork later.
 
-Nothing of SQLite may cross a fork, open or at work. Its locks belong to a process, but the
-book-keeping about them is memory, which a fork inherits: the child's own connections would rely on
-locks that nobody holds. Should its parent end, others would take the write-ahead log away from
-under it, and it would read old rows for ever.
+No SQLite connection may cross a fork, idle or busy. SQLite's file locks belong to a process, but
+its bookkeeping of them is memory, which a fork inherits: the child's own connections would rely on
+locks that the child doesn't hold. If the parent then ends, other processes remove the write-ahead
+log that the child reads, and the child reads old rows for ever.
 
-Some forks are made without a word to Python. uWSGI's are known beforehand: until it has forked,
-nothing begins, and nothing is read. Any other such child is recognised when it first reads, and
-never reads.
+Some programs fork without calling Python's hooks. uWSGI's forks are known beforehand: until uWSGI
+has forked, nothing starts and nothing is read. Any other such child is recognised when it first
+reads, and is refused.
 """
 
 import logging
@@ -20,64 +20,66 @@ from gatepass.core.errors import Unavailable
 from gatepass.verify import uwsgi
 
 
-class Forking(Protocol):
-    """Someone who has such things."""
+class ForkAware(Protocol):
+    """An object with connections or threads that must not cross a fork."""
 
     def before_fork(self) -> None:
-        """Let go of them, and begin nothing new."""
+        """Close what must not be inherited, and open nothing until ``after_fork``."""
 
     def after_fork(self) -> None:
-        """Go on: called in the parent, and in the child too."""
+        """Continue. Called in the parent and in the child."""
 
-    def forked(self) -> None:
-        """Begin anew, where that is needed: called in the child alone."""
+    def after_fork_in_child(self) -> None:
+        """Start again where needed. Called in a child only."""
 
 
-#: The process that has been seen to: readers compare it with their own. 0 in one that is to fork
-#: before anything begins.
-home = 0
+#: The process that may read: readers compare it with their own id. 0 in a process that uWSGI has
+#: yet to fork, where nothing starts.
+owner_pid = 0
 
-_known: "weakref.WeakSet[Forking]" = weakref.WeakSet()
-_standing_still: list[Forking] = []
-_one_fork_at_a_time = threading.Lock()
-_beginning = threading.Lock()
-_told = False
+_registered: "weakref.WeakSet[ForkAware]" = weakref.WeakSet()
+_paused: list[ForkAware] = []
+_fork_lock = threading.Lock()
+_start_lock = threading.Lock()
+_logged = False
 
 _log = logging.getLogger("gatepass.forks")
 
 
-def see_to(forking: Forking) -> None:
-    """Have *forking* told of every fork for as long as it lives."""
-    _known.add(forking)
+def register(each: ForkAware) -> None:
+    """Call *each* around every fork for as long as it lives."""
+    _registered.add(each)
 
 
-def begun() -> bool:
-    """Whether what runs in the background may begin in this process. If not, ``forked`` begins it
-    once it may."""
-    return home == os.getpid()
+def may_start() -> bool:
+    """Whether background work may start in this process.
+
+    If not, ``after_fork_in_child`` starts it once it may.
+    """
+    return owner_pid == os.getpid()
 
 
-def arrive() -> None:
-    """See to a process that *home* doesn't name, before anything is read in it.
+def require_owner() -> None:
+    """Prepare a process that *owner_pid* doesn't name, before its first read.
 
     Raises:
-        Unavailable: nothing can be read here: uWSGI has yet to fork, or has a process forked that
-            had read before.
+        Unavailable: this process must not read: uWSGI has yet to fork, or the process was forked
+            without Python's hooks from one that had read.
     """
-    global home, _told
-    if home == 0 and not uwsgi.is_to_fork():
-        with _beginning:
-            if home == 0:
-                home = os.getpid()
-                for each in list(_known):
-                    each.forked()
+    global owner_pid, _logged
+    if owner_pid == 0 and not uwsgi.will_fork():
+        with _start_lock:
+            if owner_pid == 0:
+                owner_pid = os.getpid()
+                for each in list(_registered):
+                    each.after_fork_in_child()
         return
-    if begun():
+    if may_start():
         return
-    if home == 0:
+    if owner_pid == 0:
         raise Unavailable("nothing is decided before uWSGI has forked its workers")
-    if not _told:
-        _told = True
+    if not _logged:
+        _logged = True
         _log.error(
             "process %d was forked without Python's knowledge and decides nothing; load the "
             "application after the fork (uWSGI: lazy-apps = true)",
@@ -87,38 +89,39 @@ def arrive() -> None:
 
 
 def _before() -> None:
-    _one_fork_at_a_time.acquire()
-    _standing_still.extend(_known)
-    for each in _standing_still:
+    _fork_lock.acquire()
+    _paused.extend(_registered)
+    for each in _paused:
         each.before_fork()
 
 
 def _after() -> None:
-    for each in _standing_still:
+    for each in _paused:
         each.after_fork()
-    _standing_still.clear()
-    _one_fork_at_a_time.release()
+    _paused.clear()
+    _fork_lock.release()
 
 
 def _in_child() -> None:
-    global home
-    if not _one_fork_at_a_time.locked():
-        # uWSGI's py-call-osafterfork: nobody was told before. Whoever reads first finds out.
+    global owner_pid
+    if not _fork_lock.locked():
+        # uWSGI's py-call-osafterfork calls this hook alone, without _before. The first read in the
+        # child prepares it.
         return
-    children = list(_standing_still)
+    children = list(_paused)
     _after()
-    home = os.getpid()
+    owner_pid = os.getpid()
     for each in children:
-        each.forked()
+        each.after_fork_in_child()
 
 
 def _after_fork_of_uwsgi() -> None:
-    if not begun() and home == 0:
-        arrive()
+    if not may_start() and owner_pid == 0:
+        require_owner()
 
 
 os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_in_child)
-if uwsgi.is_to_fork():
+if uwsgi.will_fork():
     uwsgi.call_after_fork(_after_fork_of_uwsgi)
 else:
-    home = os.getpid()
+    owner_pid = os.getpid()

@@ -1,8 +1,8 @@
 """The local SQLite file of grants, holders and company rules, keyed by id.
 
 Every process of a node decides from it. On one machine it is the database itself; where the
-registry is on PostgreSQL it is a copy that a follower keeps current. This module owns the three
-tables' definition; migrations and publishing call it, whatever the engine.
+registry is on PostgreSQL it is a copy that a follower keeps current. This module defines the three
+tables for both engines; migrations and publishing use its statements.
 """
 
 import logging
@@ -19,13 +19,13 @@ from urllib.parse import quote
 
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.verify import forks
-from gatepass.verify.freshness import SharedMap
+from gatepass.verify.freshness import SharedMap, in_place, inode
 
-#: In the order a copy is filled in: what most calls need comes first, and so lies in the part of a
-#: large file that is mapped; the rest is read page by page.
+#: In the order in which a copy is filled: the tables that most calls need come first, and so lie in
+#: the mapped part of a large file; the rest is read page by page.
 TABLES = ("company_rules", "holders", "grants")
 
-#: One statement a table, for sqlite3 and for SQLAlchemy's ``text``: both know ``:name``.
+#: One statement per table, for sqlite3 and SQLAlchemy's ``text``: both accept ``:name``.
 UPSERT = {
     table: (
         f"INSERT INTO {table} (id, record, revision) VALUES (:id, :record, :revision) "  # noqa: S608 - the names are the constants above
@@ -36,9 +36,9 @@ UPSERT = {
 
 REMOVE = {table: f"DELETE FROM {table} WHERE id = :id" for table in TABLES}  # noqa: S608 - the names are the constants above
 
-#: A reader that can't read for this long says so (503) rather than keep a gateway waiting.
+#: A reader that is blocked for this long fails (503), so that a gateway doesn't wait.
 READ_TIMEOUT_S = 0.1
-# Who forks waits for readers this long.
+# How long a fork waits for readers.
 _LONGEST_READ_S = 1.0
 
 _log = logging.getLogger("gatepass.grant_file")
@@ -67,16 +67,16 @@ def ddl(dialect: str) -> list[str]:
 
 
 class GrantFile:
-    """One node's file, its shared map, and connections to read it.
+    """One node's grant file, its shared map, and a read connection per thread.
 
     Args:
         path: the SQLite file. Beside it lie ``…-map``, ``…-lock`` and ``…-use/``.
-        scope: what a copy has to be limited to, in its follower's words; one that is limited
-            otherwise decides nothing here. None where there is no such thing.
+        scope: the limits that a copy must have been made with, as its follower writes them. A copy
+            with other limits can't be read. None: any.
 
     Raises:
-        Misconfigured: it belongs to another user: a root shell that made files the service can't
-            write would stop it, so such a command refuses.
+        Misconfigured: the file belongs to another user. A command in a root shell would create
+            files that the service can't write, so it is refused.
     """
 
     def __init__(self, path: Path, scope: str | None = None) -> None:
@@ -88,16 +88,16 @@ class GrantFile:
         self.use_directory = path.with_name(path.name + "-use")
         self._local = threading.local()
         self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
-        # Held by who opens a connection, and by who forks.
+        # Held while a connection is opened, and during a fork.
         self._opening = threading.Lock()
-        self._abandoned: list[sqlite3.Cursor] = []
+        self._leaked: list[sqlite3.Cursor] = []
         self._opened: tuple[int, int] | None = None
-        self._round = 0
-        forks.see_to(self)
+        self._watched = 0
+        forks.register(self)
 
     def writing(self) -> AbstractContextManager[None]:
-        """Wrap a commit that changes grants: readers notice it the moment it is done."""
-        return self.shared.moving()
+        """Wrap a commit that changes grants, so that readers notice it at once."""
+        return self.shared.committing()
 
     def record(self, table: str, key: str) -> bytes | None:
         """The stored bytes of one row, or None.
@@ -109,8 +109,8 @@ class GrantFile:
         return rows[0][0] if rows else None
 
     def holder_and_rules(self, user: str, company: str) -> tuple[bytes | None, bytes | None]:
-        """The stored bytes of a holder and of a company's rules, in one look; None for what isn't
-        there.
+        """The stored bytes of a holder and of a company's rules, with one statement; None for a row
+        that doesn't exist.
 
         Raises:
             Unavailable: the file can't be read.
@@ -123,20 +123,20 @@ class GrantFile:
             reader: _Reader = self._local.reader
         except AttributeError:
             reader = self._local.reader = _Reader()
-        # Said before the cursor is taken: who forks takes the cursor, and then waits for us.
+        # Set before the cursor is read: before_fork takes the cursor away, then waits for readers.
         reader.reading = True
-        if getpid() != forks.home:
+        if getpid() != forks.owner_pid:
             reader.reading = False
-            forks.arrive()
+            forks.require_owner()
             reader.reading = True
         while (cursor := reader.cursor) is None:
             reader.reading = False
             self._connect(reader)
             reader.reading = True
         try:
-            if reader.round != self._round:
+            if reader.checked_at != self._watched:
                 self._require_current(reader, cursor)
-            # Stepped to its end: an unfinished cursor would pin an old snapshot.
+            # fetchall steps to the end: an unfinished cursor would pin an old snapshot.
             return cursor.execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
             self._local.__dict__.clear()
@@ -145,46 +145,41 @@ class GrantFile:
             reader.reading = False
 
     def _require_current(self, reader: "_Reader", cursor: sqlite3.Cursor) -> None:
-        """A copy has to be where the shared map says it is, at this connection too.
+        """Check that this connection reads the copy at the shared map's position, or later.
 
-        Where files of SQLite's were removed while they were in use, one process reads another state
-        of the copy than the one that is kept current, and its stamp must not count for that.
+        If SQLite's side files were removed while in use, this process may read another state of the
+        copy than the follower writes. The lease doesn't cover that state.
         """
-        round_, (revision, tag) = self._round, self.shared.position
+        watched, (revision, tag) = self._watched, self.shared.position
         if reader.copy is None:
             reader.copy = bool(cursor.execute(_IS_COPY).fetchall())
         if reader.copy and (revision or self._scope is not None):
             rows = cursor.execute(_POSITION).fetchall()
             if rows and self._scope is not None and rows[0][2] != self._scope:
                 self._local.__dict__.clear()
-                raise Unavailable("the copy is limited to something else than was asked for")
+                raise Unavailable("the copy was made with other limits")
             if revision and (
                 not rows or rows[0][0] < revision or (rows[0][0] == revision and rows[0][1] != tag)
             ):
                 self._local.__dict__.clear()
-                raise Unavailable("the grant file isn't at the place it is vouched for at")
-        reader.round = round_
+                raise Unavailable("the grant file is behind the position that its lease covers")
+        reader.checked_at = watched
 
     def watch(self) -> None:
-        """Notice a file that was removed or replaced; call it about once a second.
+        """Detect a removed or replaced file; call it about once a second.
 
-        Open connections would go on reading what no longer has a name. They are given up, and what
-        was cached is void: the next reader finds the new file, or that there is none.
+        Open connections would still read the old file. They are dropped and the cache invalidated,
+        so that the next read opens the new file, or fails if there is none.
         """
-        self._round += 1
-        opened = self._opened
-        try:
-            there = os.stat(self.path)
-        except OSError:
-            there = None
-        if opened is not None and (there is None or (there.st_dev, there.st_ino) != opened):
+        self._watched += 1
+        if self._opened is not None and not in_place(self.path, self._opened):
             _log.error("%s was removed or replaced while it was in use", self.path)
             self._opened = None
             self._local = threading.local()
-            self.shared.move()
+            self.shared.change_generation()
 
     def count(self, table: str = "grants") -> int:
-        """How many rows a table has (a full count; not for the hot path)."""
+        """The number of rows in a table, by a full scan."""
         try:
             connection = sqlite3.connect(self._read_only_uri, uri=True, timeout=READ_TIMEOUT_S)
             try:
@@ -199,7 +194,7 @@ class GrantFile:
         return f"file:{quote(str(self.path))}?mode=ro"
 
     def before_fork(self) -> None:
-        """Close every thread's connection; each opens another when it reads again."""
+        """Close every thread's connection. Each opens a new one at its next read."""
         self._opening.acquire()
         deadline = time.monotonic() + _LONGEST_READ_S
         for reader in list(self._readers):
@@ -207,17 +202,17 @@ class GrantFile:
             while reader.reading and time.monotonic() < deadline:
                 time.sleep(0.000_1)
             if reader.reading and cursor is not None:
-                # Closing it now would act on what another thread is in the midst of.
-                self._abandoned.append(cursor)
+                # Another thread is still using it, so closing it isn't safe.
+                self._leaked.append(cursor)
             elif cursor is not None:
                 cursor.connection.close()
 
     def after_fork(self) -> None:
-        """Let connections be opened again."""
+        """Allow connections again."""
         self._opening.release()
 
-    def forked(self) -> None:
-        """Nothing more: a child opens its own."""
+    def after_fork_in_child(self) -> None:
+        """Nothing: the child's threads open their own connections."""
 
     def _connect(self, reader: "_Reader") -> None:
         with self._opening:
@@ -230,16 +225,16 @@ class GrantFile:
                     check_same_thread=False,
                 )
                 connection.execute("PRAGMA query_only = 1")
-                # Mapped memory is unmapped by SQLite after every commit, and to fault it in again
-                # takes longer than reading does.
+                # SQLite unmaps the file after every commit, and faulting the pages in again takes
+                # longer than reading them.
                 connection.execute("PRAGMA mmap_size = 0")
                 state = os.stat(self.path)
             except OSError as error:
                 raise Unavailable(f"the grant file can't be read: {error.strerror}") from error
             except sqlite3.Error as error:
                 raise Unavailable(f"the grant file can't be read: {error}") from error
-            self._opened = (state.st_dev, state.st_ino)
-            reader.round = -1
+            self._opened = inode(state)
+            reader.checked_at = -1
             reader.cursor = connection.cursor()
             self._readers.add(reader)
 
@@ -249,16 +244,16 @@ class _Reader:
 
     Attributes:
         cursor: of the connection; None while there is none.
-        reading: whether the thread is about to use it, or at it.
-        copy: whether the file is a follower's copy; None until it was looked at.
-        round: of ``watch``, in which it was last seen to be where it is vouched for.
+        reading: whether the thread uses the cursor, or is about to.
+        copy: whether the file is a follower's copy; None while unknown.
+        checked_at: the number of ``watch`` calls at which its position was last checked.
     """
 
     def __init__(self) -> None:
         self.cursor: sqlite3.Cursor | None = None
         self.reading = False
         self.copy: bool | None = None
-        self.round = -1
+        self.checked_at = -1
 
 
 _IS_COPY = "SELECT 1 FROM sqlite_master WHERE name = 'followed'"
@@ -271,8 +266,11 @@ _SELECT = {table: f"SELECT record FROM {table} WHERE id = ?" for table in TABLES
 
 
 def refuse_foreign_owner(path: Path) -> None:
-    """Raise Misconfigured if *path* exists and isn't this user's. Doesn't open it: closing any
-    descriptor of a SQLite file drops the locks this process holds on it."""
+    """Raise Misconfigured if *path* exists and belongs to another user.
+
+    Doesn't open the file: closing any descriptor of a SQLite file drops all locks that this process
+    holds on it.
+    """
     try:
         owner = os.stat(path).st_uid
     except FileNotFoundError:
@@ -280,6 +278,6 @@ def refuse_foreign_owner(path: Path) -> None:
             raise Misconfigured(f"there is no directory {path.parent}") from None
         return
     except OSError as error:
-        raise Misconfigured(f"{path} can't be looked at: {error.strerror}") from error
+        raise Misconfigured(f"{path} can't be read: {error.strerror}") from error
     if owner != os.geteuid():
         raise Misconfigured(f"{path} belongs to another user; run as its owner")

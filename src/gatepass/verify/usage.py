@@ -1,11 +1,11 @@
-"""Who used what, counted in memory and spooled to a file of the process's own every two seconds.
+"""Use counts: counted in memory, spooled to a file per process every two seconds.
 
-The hot path only touches a dictionary. A thread appends what was counted as one JSON line; whoever
-holds the node's lock folds the lines into the registry, each once (``registry.tokens.usage``). A
-killed process loses what it had not yet spooled: two seconds of counts at most, never a token.
+The hot path only updates a dictionary. A thread appends the counts as JSON lines. The process that
+holds the node's lock adds each line to the registry once (``registry.tokens.usage``). A killed
+process loses the counts that it had not spooled: those of two seconds at most, never a token.
 
-A spool file is locked by its process for as long as that lives; so a file whose lock can be had
-belongs to the dead, and is removed once it is folded.
+A process locks its spool file for as long as it lives. So a file that can be locked belongs to a
+dead process, and is removed once its lines are folded.
 """
 
 import fcntl
@@ -24,21 +24,20 @@ from gatepass.core.decision import Decision
 from gatepass.core.networks import format_address
 from gatepass.core.reason import Reason
 
-FLUSH_SECONDS = 2.0
-#: Tokens counted between two flushes; past it further tokens wait for the next.
+#: Tokens counted between two flushes; the uses of any further tokens count only as decisions.
 MOST_TOKENS = 200_000
-#: Tokens in one line: lines are what is folded, and sent, as a whole.
+#: Tokens in one line; a line is folded, and sent, as a whole.
 LINE_TOKENS = 2_000
-#: A spool this long is closed and a new one begun, so that it can be removed.
+#: A spool of this size is closed and a new one created, so that the old one can be removed.
 ROTATE_BYTES = 1 << 20
-# Putting this many into words takes about as long as a few decisions.
-_AT_A_STRETCH = 64
+# Formatting this many takes about as long as a few decisions.
+_FORMATTED_AT_ONCE = 64
 _PAUSE_SECONDS = 0.000_05
 
 #: How often, when last (Unix ms), from which address (packed), for which permission.
 _Use = tuple[int, int, bytes | None, str | None]
 
-# Bound once: an enumeration looks its members up anew at each use.
+# Bound once: an enumeration looks up its members at each use.
 _ALLOWED = Reason.allowed
 
 _log = logging.getLogger("gatepass.usage")
@@ -48,9 +47,9 @@ class Batch(msgspec.Struct, forbid_unknown_fields=True):
     """One line of a spool.
 
     Attributes:
-        tokens: by token id: how often allowed, when last (Unix ms), from which address (text or
-            None), for which permission ("" where none was asked for).
-        decisions: by reason: how many.
+        tokens: by token id: number of uses, time of the last use (Unix ms), its address (text or
+            None), its permission ("" where none was asked for).
+        decisions: number of decisions by reason.
     """
 
     tokens: dict[str, tuple[int, int, str | None, str]]
@@ -58,10 +57,10 @@ class Batch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Usage:
-    """Counts decisions of this process. ``note`` is for the hot path, the rest for a thread.
+    """Counts the decisions of this process. ``note`` is for the hot path, the rest for a thread.
 
     Args:
-        directory: where the node's spools lie; made if absent, mode 0700.
+        directory: of the node's spools; created with mode 0700 if absent.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -72,14 +71,14 @@ class Usage:
         self._pid = 0
 
     def note(self, decision: Decision, now: int) -> None:
-        """Count one decision made at *now* (Unix ms). Two threads at once can lose a count, never
-        make one up."""
+        """Count one decision made at *now* (Unix ms). Concurrent threads may lose a count, never
+        invent one."""
         grant = decision.grant
         if decision.reason is _ALLOWED and grant is not None:
-            # Taken once: a flush in between swaps it, and what was seen in the one must not be
-            # counted on in the other.
+            # Read once: a concurrent flush swaps the dictionary, and a count read from the old one
+            # must not be written to the new one.
             tokens = self._tokens
-            # Of the last use only what is told of it: a decision would keep its grant in memory.
+            # Only the reported facts of the last use: a decision would keep its grant in memory.
             call = decision.call
             seen = tokens.get(grant.id)
             if seen is not None:
@@ -98,30 +97,30 @@ class Usage:
         decisions[reason] = decisions.get(reason, 0) + 1
 
     def flush(self) -> None:
-        """Append what was counted since the last flush to this process's spool.
+        """Append the counts since the last flush to this process's spool.
 
-        A disk that is full loses nothing yet: the counts are kept and tried again.
+        A full disk loses nothing: the counts are kept for the next flush.
         """
         tokens, self._tokens = self._tokens, {}
         decisions, self._decisions = self._decisions, {}
-        # Another thread may still hold the dictionaries it was about to count in.
+        # Another thread may be about to count in the swapped dictionaries.
         tokens, decisions = tokens.copy(), decisions.copy()
         if not tokens and not decisions:
             return
         allowed = decisions.get("allowed", 0) + sum(counted[0] for counted in tokens.values())
         lines = [Batch({}, {**decisions, "allowed": allowed} if allowed else decisions)]
         for number, (token, counted) in enumerate(tokens.items()):
-            if number % _AT_A_STRETCH == 0:
-                # Lets go of the interpreter's lock: requests wait for it meanwhile.
+            if number % _FORMATTED_AT_ONCE == 0:
+                # Releases the interpreter's lock, which requests wait for.
                 time.sleep(_PAUSE_SECONDS)
             if not token.startswith(LOGIN_TOKEN):
                 if len(lines[-1].tokens) == LINE_TOKENS:
                     lines.append(Batch({}, {}))
-                lines[-1].tokens[token] = _in_words(*counted)
+                lines[-1].tokens[token] = _as_text(*counted)
         try:
             self._append(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
         except OSError as error:
-            _log.warning("use can't be spooled now: %s", error.strerror)
+            _log.warning("use counts can't be spooled now: %s", error.strerror)
             for token, counted in tokens.items():
                 later = self._tokens.get(token)
                 self._tokens[token] = (
@@ -131,7 +130,7 @@ class Usage:
                 self._decisions[reason] = self._decisions.get(reason, 0) + count
 
     def close(self) -> None:
-        """Flush, and give the spool up to be folded and removed."""
+        """Flush, and unlock the spool so that it gets folded and removed."""
         self.flush()
         self._release()
 
@@ -143,7 +142,7 @@ class Usage:
             if written != len(lines):
                 raise OSError(28, "no space left for whole lines")
         except OSError:
-            # Half a line must not glue itself to the next one.
+            # A partial line would merge with the next one.
             with suppress(OSError):
                 os.ftruncate(descriptor, start)
             raise
@@ -154,13 +153,13 @@ class Usage:
         if self._descriptor is not None and self._pid == os.getpid():
             if os.fstat(self._descriptor).st_nlink:
                 return self._descriptor
-            # Someone removed it: nobody would ever read what is written there.
+            # The file was removed, so nothing written to it would ever be read.
             self._release()
         self.directory.mkdir(mode=0o700, exist_ok=True)
         path = self.directory / f"{os.getpid()}-{secrets.token_hex(8)}.spool"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        # It gets its name once it is locked: without a lock it would look like a dead process's,
-        # and be removed under our hands.
+        # Renamed only once it is locked: an unlocked spool counts as a dead process's, and would be
+        # removed.
         unnamed = path.with_suffix(".new")
         descriptor = os.open(unnamed, flags, 0o600)
         try:
@@ -179,19 +178,19 @@ class Usage:
         self._descriptor = None
 
 
-def _in_words(
+def _as_text(
     count: int, at: int, address: bytes | None, permission: str | None
 ) -> tuple[int, int, str | None, str]:
     return count, at, None if address is None else format_address(address), permission or ""
 
 
 class Spool(msgspec.Struct, frozen=True):
-    """One spool file as a folder sees it.
+    """One spool file, to be folded.
 
     Attributes:
-        name: names the file for good (names are never used again).
-        size: whole lines up to here, in bytes.
-        finished: its process is gone; once folded up to ``size`` it may be removed.
+        name: identifies the file; names are never reused.
+        size: length of the complete lines, in bytes.
+        finished: its process has ended; once folded up to ``size`` the file may be removed.
     """
 
     path: Path
@@ -200,12 +199,12 @@ class Spool(msgspec.Struct, frozen=True):
     finished: bool
 
     def batches(self, start: int) -> Iterator[Batch]:
-        """The batches from byte *start* up to ``size``; a damaged line is skipped."""
+        """The batches from byte *start* up to ``size``, without damaged lines."""
         return self._batches(self._lines(start))
 
     def portion(self, start: int, most_bytes: int) -> tuple[int, list[Batch]]:
-        """Some batches from byte *start* on, and where they end: at least a line's, about
-        *most_bytes* at most."""
+        """The end offset and the batches of some lines from byte *start*: at least one line, and
+        about *most_bytes* at most."""
         taken: list[bytes] = []
         end = start
         for line in self._lines(start):
@@ -228,12 +227,12 @@ class Spool(msgspec.Struct, frozen=True):
                 _log.warning("skipping a damaged line of %s", self.name)
 
     def remove(self) -> None:
-        """Delete the file; call it only when it is finished and folded."""
+        """Delete the file. Call it only once the spool is finished and folded."""
         self.path.unlink(missing_ok=True)
 
 
 def spools(directory: Path) -> Iterator[Spool]:
-    """The node's spool files, of living and dead processes."""
+    """The node's spool files, of running and ended processes."""
     if not directory.is_dir():
         return
     for path in sorted(directory.glob("*.spool")):
@@ -242,7 +241,7 @@ def spools(directory: Path) -> Iterator[Spool]:
         except FileNotFoundError:
             continue
         try:
-            # Whether the owner is gone is asked before the length is taken: it can't write after.
+            # The lock is tried before the length is read: a process that has ended can't append.
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 finished = True
@@ -250,7 +249,7 @@ def spools(directory: Path) -> Iterator[Spool]:
                 finished = False
             size = os.fstat(descriptor).st_size
             content = os.pread(descriptor, size, 0)
-            whole = content.rfind(b"\n") + 1
+            complete = content.rfind(b"\n") + 1
         finally:
             os.close(descriptor)
-        yield Spool(path=path, name=path.stem, size=whole, finished=finished)
+        yield Spool(path=path, name=path.stem, size=complete, finished=finished)

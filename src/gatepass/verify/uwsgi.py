@@ -1,8 +1,8 @@
-"""What differs under uWSGI, which forks its workers without telling Python.
+"""uWSGI, which forks its workers without calling Python's fork hooks.
 
-By default uWSGI loads the application in its master and forks the workers afterwards, in C: none of
-the functions of ``os.register_at_fork`` is called, and threads of the master don't exist in a
-worker. So nothing begins in the master, and each worker begins for itself.
+By default uWSGI loads the application in its master and forks the workers afterwards, in C: it
+calls none of the functions of ``os.register_at_fork``, and the master's threads don't exist in a
+worker. So nothing starts in the master, and each worker starts its own threads.
 """
 
 import importlib
@@ -13,17 +13,17 @@ from gatepass.core.errors import Misconfigured
 
 
 def _uwsgi() -> Any:
-    """The module that exists inside uWSGI alone; None elsewhere."""
+    """The ``uwsgi`` module, which exists only inside uWSGI; None elsewhere."""
     try:
         return importlib.import_module("uwsgi")
     except ImportError:
         return None
 
 
-def is_to_fork() -> bool:
-    """Whether this process is one that uWSGI has yet to fork, or to make a worker of."""
+def will_fork() -> bool:
+    """Whether this is uWSGI's master, before it forks its workers."""
     uwsgi = _uwsgi()
-    # Without lazy-apps; a mule or spooler is one of the forks.
+    # That is so without lazy-apps. Mules and the spooler are forks, too.
     return (
         hasattr(uwsgi, "worker_id")
         and uwsgi.worker_id() == 0
@@ -35,24 +35,24 @@ def is_to_fork() -> bool:
 def call_after_fork(function: Callable[[], None]) -> None:
     """Have uWSGI call *function* in each process that it forks.
 
-    ``uwsgidecorators`` overwrites this when it is imported later on, so it can't be relied on.
+    Not reliable: ``uwsgidecorators`` overwrites the hook when it is imported later.
     """
     uwsgi = _uwsgi()
-    former = getattr(uwsgi, "post_fork_hook", None)
+    previous = getattr(uwsgi, "post_fork_hook", None)
 
     def hook() -> None:
         function()
-        if former is not None:
-            former()
+        if previous is not None:
+            previous()
 
     uwsgi.post_fork_hook = hook
 
 
 def require_threads() -> None:
-    """Refuse a uWSGI that runs no threads of Python's.
+    """Refuse a uWSGI that doesn't run Python threads.
 
     Raises:
-        Misconfigured: it was started without ``enable-threads``.
+        Misconfigured: uWSGI was started without ``enable-threads``.
     """
     uwsgi = _uwsgi()
     if hasattr(uwsgi, "worker_id") and not getattr(uwsgi, "has_threads", True):

@@ -1,4 +1,4 @@
-"""The public face of the data plane: a decider, and what keeps it current in the background."""
+"""The public API of the data plane: a decider with its background tasks."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 
-class Upkeep(Protocol):
-    """Who looks after a verifier in the background."""
+class BackgroundTasks(Protocol):
+    """The background tasks of a verifier."""
 
     def close(self) -> None: ...
 
@@ -19,11 +19,11 @@ class Upkeep(Protocol):
 class Verifier(Decider):
     """Decides from the local grant file.
 
-    Made by :meth:`follow` where Gatepass runs elsewhere, by ``gatepass.open_verifier`` on its own
-    machine. The arguments are those of ``Decider``.
+    Created by :meth:`follow` where Gatepass runs elsewhere, by ``gatepass.open_verifier`` on its
+    own machine. The arguments are those of ``Decider``.
     """
 
-    upkeep: Upkeep | None = None
+    background: BackgroundTasks | None = None
 
     @classmethod
     def follow(
@@ -40,37 +40,38 @@ class Verifier(Decider):
         ssl_context: "SSLContext | None" = None,
         allow_http: bool = False,
     ) -> "Verifier":
-        """A verifier whose grants are kept current over HTTP, for the life of the process and of
-        its forks.
+        """A verifier that keeps a copy of the grants current over HTTP, in this process and its
+        forks.
 
         Every process of a service calls this with the same directory. One of them follows, all
-        decide; if that one dies, another follows within two seconds. A deactivation counts here
-        within a second; a copy that hasn't been vouched for within MAX_STALENESS decides nothing.
+        decide; if that one dies, another follows within two seconds. A deactivation takes effect
+        here within a second. A copy whose lease wasn't renewed within MAX_STALENESS decides
+        nothing.
 
         Args:
             url: of the installation, such as ``https://gatepass.internal``.
             key: a verifier key's text (``gpvk_…``).
-            directory: where the copy lies: digests, never secrets. Made if absent, for this user
-                alone; not shared with another service.
-            catalogue: a catalogue file, if ``check`` is to be asked by method and path.
-            companies, permissions: limit the copy to the tokens of these companies, and to those
-                that may do one of these permissions. Any other token is then unknown.
-            wait: seconds to wait here for the first copy, as a script may want to. By default
-                this returns at once, and the first checks of the process wait: ten seconds at
-                most, never on an event loop, and not while the server is away. With a number they
-                don't. ``check`` raises Unavailable (``stale``) until the copy is there.
+            directory: of the copy, which holds digests, never secrets. Created if absent, readable
+                by this user alone; not shared with another service.
+            catalogue: a catalogue file, needed to ``check`` by method and path.
+            companies, permissions: limit the copy to the tokens of these companies, and to tokens
+                that hold one of these permissions. Any other token is then unknown.
+            wait: seconds to wait here for the first copy, for scripts. By default this returns at
+                once and the process's first checks wait instead: ten seconds at most, never on an
+                event loop, and not while the server is unreachable. With a number they don't wait.
+                ``check`` raises Unavailable (``stale``) until the copy is complete.
             cafile: certificates to trust instead of the system's, as a PEM file.
-            ssl_context: how to prove the server instead.
-            allow_http: show the key to another machine without TLS, in a network of one's own.
+            ssl_context: replaces the default context that authenticates the server.
+            allow_http: send the key to another machine without TLS, in a trusted network.
 
         Raises:
-            Misconfigured: the URL or the key isn't one; the directory can't be used; or the clock
-                is behind the latest time seen here.
-            CatalogueError: the catalogue can't be used.
+            Misconfigured: the URL or the key is malformed, the directory can't be used, or the
+                clock is behind the latest time seen here.
+            CatalogueError: the catalogue is invalid.
         """
         from gatepass.verify.replica.following import follow
 
-        verifier, upkeep = follow(
+        verifier, background = follow(
             cls,
             url,
             key=key,
@@ -83,11 +84,13 @@ class Verifier(Decider):
             ssl_context=ssl_context,
             allow_http=allow_http,
         )
-        verifier.upkeep = upkeep
+        verifier.background = background
         return verifier
 
     def close(self) -> None:
-        """End what looks after this verifier in the background, and spool what was counted. A copy
-        then counts until its stamp runs out, unless another process goes on following."""
-        if self.upkeep is not None:
-            self.upkeep.close()
+        """Stop the background tasks and spool the use counts.
+
+        A copy is then fresh until its lease ends, unless another process follows on.
+        """
+        if self.background is not None:
+            self.background.close()

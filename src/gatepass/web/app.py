@@ -73,7 +73,7 @@ def create_app(
 
     for router in (api.router, metrics.router, pages.router, *extra):
         app.include_router(router)
-    endpoints = Endpoints(node.verifier, trusted, node.not_ready, misconfigurations)
+    endpoints = Endpoints(node.verifier, trusted, node.verifier.not_ready, misconfigurations)
     bodies = Bodies()
     edge = Edge(app, bodies, trusted=trusted)
     application = GatewayPaths(FeedPaths(edge, node, bodies), endpoints, bodies)

@@ -92,7 +92,7 @@ class _NodeMetrics:
             "How often a node found that the database had lost changes.",
             shortened,
         )
-        ready = self.node.not_ready() is None
+        ready = self.node.verifier.not_ready() is None
         yield GaugeMetricFamily("gatepass_ready", "1 if this node can decide now, else 0.", ready)
         build = GaugeMetricFamily("gatepass_build_info", "The running version.", None, ["version"])
         build.add_metric([VERSION], 1)

@@ -108,7 +108,7 @@ def test_a_verifier_that_cant_count_still_decides(world: World, tmp_path: Path) 
     blocked.write_text("")
     usage = Usage(blocked / "use")
     endpoints = Endpoints(
-        world.verifier(counting=usage), TrustedProxies.of(["127.0.0.0/8"]), lambda: None
+        world.verifier(usage=usage), TrustedProxies.of(["127.0.0.0/8"]), lambda: None
     )
     for _ in range(3):
         assert both(world, plain(endpoints))[0].status == 204

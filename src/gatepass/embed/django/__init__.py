@@ -10,16 +10,16 @@
 
 The settings, all in ``GATEPASS``:
 
-* ``VERIFIER``: a function without arguments that opens the verifier, or the dotted path of one. It
-  is called once in a process.
+* ``VERIFIER``: a function without arguments that opens the verifier, or its dotted path. Called
+  once in a process.
 * ``PERMISSIONS`` or ``CATALOGUE``: the permission that each route needs, or a catalogue file. The
-  middleware then decides by method and path, before anything else is done. Without either, views
-  say what they need (``requires``, ``exempt``), and the middleware refuses every view that doesn't.
-* ``EXEMPT``: routes that need no token, beside ``PERMISSIONS`` or ``CATALOGUE``.
+  middleware then decides by method and path, before the view is resolved. Without either, views
+  name their permissions (``requires``, ``exempt``), and the middleware refuses every other view.
+* ``EXEMPT``: routes that need no token, with ``PERMISSIONS`` or ``CATALOGUE``.
 * ``TRUSTED_PROXIES``, ``CORS``: as ``trusted_proxies`` and ``cors`` of the ASGI middleware.
 
-The decision is ``request.gatepass``. Without the middleware, ``requires`` guards its view all the
-same; what is missing then is the refusal of views that nobody named.
+The decision is ``request.gatepass``. Without the middleware ``requires`` still guards its view, but
+unmarked views aren't refused.
 """
 
 from gatepass.embed.django.middleware import GatepassMiddleware

@@ -1,8 +1,8 @@
-"""The functions that answer a call to a Django view, in the frameworks that dispatch further.
+"""Handler functions of Django views in frameworks with their own dispatch.
 
-``requires`` and ``exempt`` mark functions. Django REST framework and django-ninja route to a view
-of their own, which chooses a function by method. They don't pass the marks on, so this module looks
-the function up. It imports neither framework. A function that isn't found has no marks, and
+``requires`` and ``exempt`` mark functions. Django REST framework and django-ninja route to their
+own view, which chooses a function by method, and don't copy the marks to it. So this module looks
+the function up, without importing either framework. A function that isn't found has no marks, and
 the middleware refuses the call.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def handlers(view: Any, method: str) -> Iterator[Any]:
-    """Yield *view*, and each function that it dispatches a call of *method* to."""
+    """Yield *view*, and each function to which it dispatches a call of *method*."""
     yield view
     kind = getattr(view, "view_class", None) or getattr(view, "cls", None)
     if kind is not None:
@@ -30,11 +30,11 @@ def handlers(view: Any, method: str) -> Iterator[Any]:
 
 
 def _method_of(kind: type, actions: dict[str, str], name: str) -> Any:
-    """The method of a view class, or of a ViewSet, that answers HTTP method *name*.
+    """The method of a view class, or of a ViewSet, that handles HTTP method *name*.
 
     Args:
-        actions: a ViewSet's methods by HTTP method. One that isn't named there is answered by the
-            class's own method of that name, such as ``options``.
+        actions: a ViewSet's methods by HTTP method. Any other HTTP method is handled by the class's
+            method of that name, such as ``options``.
     """
     if name == "head" and name not in actions and not hasattr(kind, name):
         name = "get"
@@ -44,7 +44,7 @@ def _method_of(kind: type, actions: dict[str, str], name: str) -> Any:
 def _captured(function: Any, name: str, module: str) -> Any:
     """The object that *function* of *module* closes over as its only variable *name*.
 
-    ``@api_view`` keeps its function, and django-ninja its operations, nowhere else.
+    ``@api_view`` keeps its function, and django-ninja its operations, only there.
     """
     code = getattr(function, "__code__", None)
     if code is None or code.co_freevars != (name,) or function.__module__ != module:

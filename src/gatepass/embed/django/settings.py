@@ -1,4 +1,4 @@
-"""``settings.GATEPASS``, read once in a process."""
+"""``settings.GATEPASS``, read once per process."""
 
 import threading
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _KNOWN = {"VERIFIER", "PERMISSIONS", "CATALOGUE", "EXEMPT", "TRUSTED_PROXIES", "
 
 @dataclass(frozen=True)
 class Gatepass:
-    """What ``settings.GATEPASS`` says."""
+    """The parsed ``settings.GATEPASS``."""
 
     gate: Gate
     cors: bool
@@ -27,10 +27,10 @@ _opened: Gatepass | None = None
 
 
 def gatepass() -> Gatepass:
-    """What the settings say; the verifier is opened when it is first asked for.
+    """The parsed settings; the first call opens the verifier.
 
     Raises:
-        Misconfigured, CatalogueError, RouteError, InvalidNetwork: they can't be used.
+        Misconfigured, CatalogueError, RouteError, InvalidNetwork: the settings are invalid.
     """
     global _opened
     opened = _opened
@@ -43,9 +43,13 @@ def gatepass() -> Gatepass:
 def _open() -> Gatepass:
     wanted: dict[str, Any] = getattr(settings, "GATEPASS", {})
     for name in sorted(wanted.keys() - _KNOWN):
-        raise Misconfigured(f"GATEPASS has no {name}; it knows {', '.join(sorted(_KNOWN))}")
+        raise Misconfigured(
+            f"GATEPASS must not have {name}; known settings: {', '.join(sorted(_KNOWN))}"
+        )
     if "VERIFIER" not in wanted:
-        raise Misconfigured("GATEPASS names no VERIFIER: a function that opens one, or its path")
+        raise Misconfigured(
+            "GATEPASS must have VERIFIER: a function that opens a verifier, or its dotted path"
+        )
     routes = {
         name.lower(): wanted[name]
         for name in ("PERMISSIONS", "CATALOGUE", "EXEMPT")
@@ -63,7 +67,7 @@ def _open() -> Gatepass:
 
 
 def _forget(*, setting: str, **_: Any) -> None:
-    """Tests change settings."""
+    """Read the settings again; tests change them."""
     global _opened
     if setting == "GATEPASS":
         _opened = None

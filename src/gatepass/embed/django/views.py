@@ -1,4 +1,4 @@
-"""What a view says of itself: that it requires a permission, or that it needs none."""
+"""Decorators that mark a view: it requires a permission, or needs no token."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -8,44 +8,44 @@ from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 
 from gatepass.core.errors import Misconfigured
-from gatepass.embed.django.calls import refused_by_permission, refused_later
+from gatepass.embed.django.calls import refused_async, refused_by_permission
 from gatepass.embed.django.handlers import handlers
-from gatepass.embed.gate import named
+from gatepass.embed.gate import require_permission
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
-# What the decorators leave on a view. Django's own decorators and ``as_view`` pass it on.
+# Marks on a view. Django's own decorators and ``as_view`` copy them.
 _NEEDS, _EXEMPT = "gatepass_needs", "gatepass_exempt"
 
 
 def requires(permission: str) -> Callable[[_View], _View]:
-    """Let nobody reach a view who doesn't hold *permission*.
+    """Refuse calls of a view without *permission*.
 
     For a view function, a view class, or one method of a class, such as ``post`` or a ViewSet's
     ``list``; synchronous or asynchronous. A view that requires several needs all of them.
 
     Raises:
-        Misconfigured: *permission* isn't ``resource:action``; or the function was handed to
-            django-ninja before.
+        Misconfigured: *permission* isn't ``resource:action``; or the function was already added to
+            django-ninja.
     """
-    named(permission)
+    require_permission(permission)
 
     def decorate(view: Any) -> Any:
         if hasattr(view, "_ninja_operation"):
-            # What django-ninja calls is the function that it was given.
-            raise Misconfigured("requires must stand below the decorator that adds the operation")
+            # django-ninja calls the function that it was given, not the guarded one.
+            raise Misconfigured("requires must be below the decorator that adds the operation")
         if isinstance(view, type):
             return _with_dispatch(view, _guarded_dispatch, permission)
-        guarded = _guarded_later if iscoroutinefunction(view) else _guarded
+        guarded = _guarded_async if iscoroutinefunction(view) else _guarded
         return _needing(guarded(view, permission), permission)
 
     return decorate
 
 
 def exempt(view: _View) -> _View:
-    """Say that a view, a class of views or one of its methods needs no token.
+    """Mark a view, a view class or one of its methods as needing no token.
 
-    It opens nothing that requires a permission as well.
+    A permission that the view requires as well still applies.
     """
     if isinstance(view, type):
         return _with_dispatch(view, _exempt_dispatch)
@@ -54,13 +54,12 @@ def exempt(view: _View) -> _View:
 
 
 def needs_of(view: Any, method: str) -> tuple[str, ...]:
-    """The permissions that a call of *method* needs: the view's, and those of what it dispatches
-    to."""
+    """The permissions that a call of *method* needs: the view's and its handlers'."""
     return tuple(need for each in handlers(view, method) for need in getattr(each, _NEEDS, ()))
 
 
 def is_exempt(view: Any, method: str) -> bool:
-    """Whether the view, or what it dispatches a call of *method* to, needs no token."""
+    """Whether the view or one of its handlers for *method* is exempt."""
     return any(getattr(each, _EXEMPT, False) for each in handlers(view, method))
 
 
@@ -73,11 +72,11 @@ def _guarded(view: Callable[..., Any], permission: str) -> Callable[..., Any]:
     return guarded
 
 
-def _guarded_later(view: Callable[..., Awaitable[Any]], permission: str) -> Callable[..., Any]:
+def _guarded_async(view: Callable[..., Awaitable[Any]], permission: str) -> Callable[..., Any]:
     @wraps(view)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         request = _request_among(args)
-        refusal = await refused_later(lambda: refused_by_permission(request, permission))
+        refusal = await refused_async(lambda: refused_by_permission(request, permission))
         return await view(*args, **kwargs) if refusal is None else refusal
 
     return guarded
@@ -87,13 +86,13 @@ def _guarded_dispatch(dispatch: Callable[..., Any], permission: str) -> Callable
     @wraps(dispatch)
     def guarded(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if self.view_is_async:
-            # Its ``dispatch`` is a plain function that gives something to await.
-            return guarded_later(self, request, *args, **kwargs)
+            # Its ``dispatch`` is a synchronous function that returns an awaitable.
+            return guarded_async(self, request, *args, **kwargs)
         refusal = refused_by_permission(request, permission)
         return dispatch(self, request, *args, **kwargs) if refusal is None else refusal
 
-    async def guarded_later(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        refusal = await refused_later(lambda: refused_by_permission(request, permission))
+    async def guarded_async(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        refusal = await refused_async(lambda: refused_by_permission(request, permission))
         return await dispatch(self, request, *args, **kwargs) if refusal is None else refusal
 
     return _needing(guarded, permission)
@@ -109,7 +108,7 @@ def _exempt_dispatch(dispatch: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_dispatch(view: _View, around: Callable[..., Any], *more: Any) -> _View:
-    """The class with *around* its ``dispatch``; what it inherits one from stays as it is."""
+    """Wrap the class's ``dispatch`` in *around*; its base classes keep theirs."""
     kind: Any = view
     kind.dispatch = around(kind.dispatch, *more)
     return view
@@ -122,8 +121,8 @@ def _needing(view: _View, permission: str) -> _View:
 
 def _request_among(args: tuple[Any, ...]) -> HttpRequest:
     for argument in args[:2]:
-        # Django REST framework's own request has Django's in it.
+        # Django REST framework's request wraps Django's.
         request = getattr(argument, "_request", argument)
         if isinstance(request, HttpRequest):
             return request
-    raise TypeError("what requires a permission is a view, or a method of a view class")
+    raise TypeError("requires must decorate a view, or a method of a view class")

@@ -14,7 +14,7 @@ from sqlalchemy import Boolean, text
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import Unavailable
-from gatepass.core.set_digest import RollingDigest
+from gatepass.core.set_digest import SetDigest
 from gatepass.registry.storage.tables import metadata
 from gatepass.verify import grant_file
 
@@ -102,7 +102,7 @@ def measure(connection: Connection, on_rows: OnRows) -> Contents:
 
 def measured(batches: Batches, on_rows: OnRows) -> Content:
     """Count and digest the rows of a table."""
-    digest = RollingDigest()
+    digest = SetDigest()
     # on_rows may raise, to cancel: the cursor must be closed before its connection.
     with closing(batches):
         for batch in batches:

@@ -161,7 +161,7 @@ def _refusal(reading: Reading, row: Row[Any]) -> BrokenLink | None:
     # Disclosed to the mailbox only: a link that was handed over was in the inviter's hands.
     taken = valid and elsewhere and row.delivered_at is not None
     return INVITATIONS.broken_link(
-        whom=_contact(reading, row), company=row.company_name, address_taken=taken
+        contact=_contact(reading, row), company=row.company_name, address_taken=taken
     )
 
 

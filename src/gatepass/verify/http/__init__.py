@@ -1,1 +1,1 @@
-"""What a decision needs from an HTTP request, and what a refusal answers."""
+"""HTTP of the data plane: request credentials, client address, and the answer to a refusal."""

@@ -1,7 +1,7 @@
-"""The client's address: the socket peer's, or what a trusted proxy says of it.
+"""The client's address: the socket peer's, or the one a trusted proxy forwards.
 
-The header to be wary of is X-Forwarded-For: everything left of the last trusted hop was written by
-whoever called. So it is read from the right, and only as far as trust goes.
+A caller can write anything into X-Forwarded-For left of the last trusted hop. So the header is read
+from the right, and only past trusted hops.
 """
 
 import re
@@ -13,7 +13,7 @@ import msgspec
 
 from gatepass.core.networks import Network, Networks, parse_address, parse_network
 
-#: The entry of a list of trusted proxies that trusts peers on a Unix socket.
+#: The entry in a list of trusted proxies for peers on a Unix socket.
 UNIX_SOCKET: Final = "unix:"
 
 _LONGEST_ADDRESS = len("0000:0000:0000:0000:0000:0000:255.255.255.255")
@@ -23,11 +23,11 @@ _with_port = re.compile(r"(?:([0-9.]+)|\[([0-9A-Fa-f:.]+)\]):([1-9][0-9]{0,4})")
 
 
 class TrustedProxies(msgspec.Struct, frozen=True, gc=False):
-    """The peers whose X-Forwarded-For is believed.
+    """The peers whose X-Forwarded-For is trusted.
 
     Attributes:
         networks: their addresses.
-        unix: whether a peer on a Unix socket, which has no address, is among them.
+        unix: whether peers on a Unix socket, which have no address, are trusted.
     """
 
     networks: Networks = Networks()
@@ -56,28 +56,28 @@ class TrustedProxies(msgspec.Struct, frozen=True, gc=False):
 def client_address(
     peer: bytes | None, forwarded: Sequence[str | None], trusted: TrustedProxies
 ) -> tuple[bytes | None, bool]:
-    """Determine the address that counts.
+    """Determine the client's address.
 
     Args:
-        peer: the socket peer's address, packed; None for a peer that is known to be on a Unix
-            socket. A peer whose address the server doesn't tell, or tells unreadably, is not that:
-            such a call has no address, and this function is not asked.
-        forwarded: the values of the X-Forwarded-For lines in order; None for a line whose bytes
-            couldn't be read.
-        trusted: the peers that may speak for another address.
+        peer: the socket peer's address, packed; None only for a peer on a Unix socket. A call whose
+            peer address the server doesn't pass, or passes unreadably, has no address: don't call
+            this function for it.
+        forwarded: the values of the X-Forwarded-For lines in order; None for a line with unreadable
+            bytes.
+        trusted: the peers that may forward another address.
 
     Returns:
         The packed address, and whether the header is garbage. The address is the peer's unless the
-        peer is trusted; then it is the right-most forwarded entry that isn't itself trusted, the
-        left-most if all are, the peer's (on a Unix socket: none) if there is no header. Garbage is
-        an empty or unreadable entry between the right end and the one that counts; there is no
-        address then.
+        peer is trusted. Then it is the right-most forwarded entry that isn't trusted itself, or the
+        left-most if all are, or the peer's (on a Unix socket: none) without a header. The header is
+        garbage if an entry between its right end and the selected one is empty or unreadable; then
+        there is no address.
     """
     if not forwarded or not trusted.contains(peer):
         return peer, False
     networks = trusted.networks
     if len(forwarded) == 1 and forwarded[0] is not None and "," not in forwarded[0]:
-        # The usual case: the only entry counts, whether it is trusted or not.
+        # The usual case: a single entry is selected, trusted or not.
         address = _read_entry(forwarded[0].strip(" \t"))
         return address, address is None
     address = None
@@ -94,18 +94,18 @@ def client_address(
 
 
 def read_address(text: str) -> bytes | None:
-    """``parse_address``, which is the dearest part of a cached decision, remembered.
+    """``parse_address`` with a cache: it is the slowest part of a cached decision.
 
-    Callers come from few addresses. Only what can be an address is remembered: a stranger's
-    megabytes must not fill the memory.
+    Callers come from few addresses. Texts too long for an address aren't cached, so that a
+    stranger's megabytes don't fill the memory.
     """
     return _parsed(text) if len(text) <= _LONGEST_ADDRESS else None
 
 
 def _read_entry(text: str) -> bytes | None:
-    """Read an X-Forwarded-For entry: an address, or as some gateways write it, with its port.
+    """Parse an X-Forwarded-For entry: an address, or an address with a port, as some gateways send.
 
-    An IPv6 address with a port is in brackets, so that no address can be read in two ways.
+    An IPv6 address with a port must be in brackets, so that no entry is ambiguous.
     """
     if ":" not in text or (text[0] != "[" and text.count(":") > 1):
         return read_address(text)
@@ -113,5 +113,5 @@ def _read_entry(text: str) -> bytes | None:
     if match is None or int(match[3]) > 65_535:
         return None
     address = match[1] or match[2]
-    # Brackets are for IPv6 alone.
+    # Only IPv6 addresses have brackets.
     return read_address(address) if (":" in address) == (match[2] is not None) else None

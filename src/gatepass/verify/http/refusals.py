@@ -1,12 +1,12 @@
-"""How a refusal is put to whoever called: one sentence for a person, one challenge for a program.
+"""Texts of a refusal: a sentence for people and a WWW-Authenticate challenge for programs.
 
-The REST API, the gateways' endpoints and the embedded middleware all answer with these.
+The REST API, the gateways' endpoints and the embedded middleware all use them.
 """
 
 from gatepass.core.decision import Decision
 from gatepass.core.reason import Reason
 
-#: A guesser learns nothing from a sentence that the reason doesn't say already.
+#: A sentence reveals no more than its reason, so a guesser learns nothing from it.
 SENTENCES: dict[str, str] = {
     Reason.token_missing: "No credential was sent.",
     Reason.token_invalid: "The credential is not one that this installation issued.",
@@ -22,13 +22,13 @@ SENTENCES: dict[str, str] = {
     Reason.permission_missing: "The credential doesn't hold the permission this needs.",
 }
 
-#: The sentence of ``address_not_allowed`` where no list is to blame, but the proxy in front.
+#: The sentence of ``address_not_allowed`` where the cause is the proxy's header, not a list.
 FORWARDING_UNREADABLE = (
     "The forwarding header, X-Forwarded-For, can't be read: the proxy in front must send IP "
     "addresses."
 )
 
-#: RFC 6750 section 3.1: `error` is there only if a token was, and it was at fault.
+#: RFC 6750 section 3.1: `error` is present only if a token was sent and is invalid.
 TOKEN_AT_FAULT = frozenset(
     (
         Reason.token_invalid,
@@ -40,14 +40,14 @@ TOKEN_AT_FAULT = frozenset(
 
 
 def scope_of(decision: Decision) -> str | None:
-    """The permissions that a refused call needed, separated by spaces, where one is missing."""
+    """The permissions that the call needed, separated by spaces, if the reason is a missing one."""
     if decision.reason is not Reason.permission_missing:
         return None
     return " ".join(decision.needed) or None
 
 
 def sentence(decision: Decision) -> str:
-    """The sentence that goes with a refused *decision*."""
+    """The sentence for a refused *decision*."""
     scope = scope_of(decision)
     if scope is not None:
         return f"The credential doesn't hold {scope.replace(' ', ' and ')}."
@@ -57,10 +57,10 @@ def sentence(decision: Decision) -> str:
 
 
 def www_authenticate(status: int, reason: str, scope: str | None = None) -> str | None:
-    """The Bearer challenge of RFC 6750 that goes with an answer, or None.
+    """The Bearer challenge (RFC 6750) of an answer, or None.
 
-    Every 401 carries one, and so does 403 ``permission_missing``; other 403s don't, because another
-    token would not help.
+    Every 401 has one, and so does 403 ``permission_missing``. Other 403s don't, because another
+    token wouldn't help.
     """
     challenge = 'Bearer realm="gatepass"'
     if status == 401:
@@ -69,6 +69,6 @@ def www_authenticate(status: int, reason: str, scope: str | None = None) -> str 
         return challenge
     if status == 403 and reason == Reason.permission_missing:
         challenge += ', error="insufficient_scope"'
-        # Permission names are a subset of RFC 6749's scope-token characters.
+        # Permission names use only characters of RFC 6749's scope-token.
         return f'{challenge}, scope="{scope}"' if scope else challenge
     return None

@@ -1,16 +1,16 @@
-"""What a request presents: its credential and its origin.
+"""Credential and origin of a request.
 
-``Authorization: Bearer T`` (RFC 6750) or ``x-access-token: T``. Both, or one repeated, is fine if
-they say the same; if they differ nobody can tell which one a proxy in between looked at, so it is
-refused. A browser can set neither in a WebSocket's handshake, only sub-protocols; the first two may
-be ``gatepass, T`` there. Nothing is ever read from a URL.
+The credential is ``Authorization: Bearer T`` (RFC 6750) or ``x-access-token: T``. Both, or one
+repeated, are accepted if the values are equal. Values that differ are refused, because a proxy in
+between may have checked another one. A browser can set neither header in a WebSocket's handshake,
+only sub-protocols; there the first two may be ``gatepass, T``. No credential is read from a URL.
 """
 
 from collections.abc import Callable, Sequence
 
 from gatepass.core.decision import Reason
 
-#: The sub-protocol that announces a token's text as the next one, in a WebSocket's handshake.
+#: The sub-protocol before the one that is the token, in a WebSocket's handshake.
 SUBPROTOCOL = "gatepass"
 
 _SITES = frozenset(("cross-site", "none", "same-origin", "same-site"))
@@ -24,14 +24,14 @@ def read_credential(
     """The token's text, or why there is none.
 
     Args:
-        authorization, x_access_token: the values of those headers' lines, in order; None for one
-            whose bytes couldn't be read, which is garbage and never "absent".
-        subprotocols: likewise of ``Sec-WebSocket-Protocol``, in a WebSocket's handshake alone.
-            Looked at only where the others carry no credential.
+        authorization, x_access_token: the values of those headers' lines, in order; None for a line
+            with unreadable bytes, which is garbage and never "absent".
+        subprotocols: likewise of ``Sec-WebSocket-Protocol``, only in a WebSocket's handshake. Read
+            only if the other headers have no credential.
 
     Returns:
-        The text; ``token_missing`` if no line carries a Gatepass credential (another scheme, or an
-        empty value, is none); ``token_invalid`` for garbage or for two that differ.
+        The text; ``token_missing`` if no line has a Gatepass credential (another scheme or an empty
+        value is none); ``token_invalid`` for garbage or for two that differ.
     """
     found: str | None = None
     for value in x_access_token:
@@ -52,7 +52,7 @@ def read_credential(
 
 
 def _among(subprotocols: Sequence[str | None]) -> str | Reason:
-    """The credential that the lines of ``Sec-WebSocket-Protocol`` carry."""
+    """The credential in the lines of ``Sec-WebSocket-Protocol``."""
     names: list[str] = []
     for line in subprotocols:
         if line is None:
@@ -65,10 +65,10 @@ def _among(subprotocols: Sequence[str | None]) -> str | Reason:
 
 
 def read_single(values: Sequence[str | None]) -> str | None:
-    """A header that may be there once, Origin or Referer; None only where it is absent.
+    """The value of a header that may occur once, Origin or Referer; None only if it is absent.
 
-    Garbage, or a repetition (which one did the proxy in between look at?), is "", which is no
-    origin and so refused.
+    Garbage or a repeated header is "", which is no origin and so refused: a proxy in between may
+    have checked another one of the values.
     """
     if not values:
         return None
@@ -78,19 +78,18 @@ def read_single(values: Sequence[str | None]) -> str | None:
 def read_origin(
     lines: Callable[[str], Sequence[str | None]], host: str
 ) -> tuple[str | None, str | None]:
-    """The call's origin, and where it has none, its referer.
+    """The call's origin or, without one, its referer.
 
-    A browser sends neither along with a page's GET to its own host where the page forbids the
-    Referer. But it says ``Sec-Fetch-Site: same-origin``, which no page can set, and the Host it
-    calls is then the page's; over https, for it says so to no other (but ``localhost``).
+    A browser sends neither with a page's GET to its own host if the page forbids the Referer. But
+    it sends ``Sec-Fetch-Site: same-origin``, which no page can set, so the Host is the page's own.
+    The scheme is https, because browsers send that header to no other host (except ``localhost``).
 
     Args:
-        lines: reads a header's lines by its lower-case name; None for a line whose bytes couldn't
-            be read.
-        host: the name of the header that names the host: ``host``, or what a gateway sets instead.
+        lines: the request's header lines by lower-case name; None for a line with unreadable bytes.
+        host: the header with the host: ``host``, or the one that a gateway sets instead.
 
     Returns:
-        None for what is absent and nothing else. Garbage is "", which is no origin and so refused.
+        None only for an absent header. Garbage is "", which is no origin and so refused.
     """
     origin = read_single(lines("origin"))
     if origin is not None:

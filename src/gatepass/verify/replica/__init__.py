@@ -1,1 +1,1 @@
-"""Keeping a copy of the grants current, and reporting back."""
+"""Replicas: copies of the grants, kept current by followers."""

@@ -1,4 +1,4 @@
-"""Whether a follower's machine goes by the same time as the primary, said once when it doesn't."""
+"""Checks that a follower's clock agrees with the primary's."""
 
 import logging
 
@@ -8,32 +8,31 @@ from gatepass.verify.freshness import SharedMap
 _log = logging.getLogger("gatepass.follower")
 
 
-class SharedTime:
-    """Asked about each answer of the primary before the copy is vouched for by it."""
+class ClockAgreement:
+    """Checks each of the primary's answers before it renews the copy's lease."""
 
     def __init__(self, clock: Clock, shared: SharedMap) -> None:
         self._clock = clock
         self._shared = shared
         self._agreed = True
 
-    def holds(self, told_ms: int, asked_boot_ns: int) -> bool:
-        """Whether the copy may be vouched for as far as the clock is concerned. If the clocks are
-        apart, it isn't any more.
+    def check(self, primary_ms: int, asked_boot_ns: int) -> bool:
+        """Whether the clocks allow the lease to be renewed. If they differ, end the lease.
 
-        Ask at once, while the answer is young: one that lay about for seconds tells nothing.
+        Call it as soon as the answer is there: an answer that is seconds old proves nothing.
 
         Args:
-            told_ms: the primary's Unix time in milliseconds, read after *asked_boot_ns*.
+            primary_ms: the primary's Unix time in milliseconds, read after *asked_boot_ns*.
             asked_boot_ns: BOOT_CLOCK before the primary was asked.
         """
-        agree = self._clock.shares(told_ms, asked_boot_ns)
+        agree = self._clock.agrees_with(primary_ms, asked_boot_ns)
         if agree is False:
-            self._shared.withdraw()
+            self._shared.end_lease()
             if self._agreed:
                 _log.error(
                     "this machine's clock and the primary's are %.1f s apart; not ready until they "
                     "agree",
-                    abs(self._clock.now() - told_ms) / 1000,
+                    abs(self._clock.now() - primary_ms) / 1000,
                 )
         if agree is not None:
             self._agreed = agree

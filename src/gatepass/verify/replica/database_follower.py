@@ -1,16 +1,16 @@
-"""Keeps a node's copy of the grants current from a feed, and vouches for it.
+"""Keeps a node's copy of the grants current from its database, and renews the copy's lease.
 
-One process per node follows (whoever holds the lock file); the others only read. The protocol, and
-why each step is as it is, stands in docs/explanation/architecture.md; in short:
+One process per node follows, the holder of the lock file; the others only read. The protocol, with
+its reasons, is in docs/explanation/architecture.md. In short:
 
-1. Read both clocks, then ask the primary by committing a heartbeat: an isolated or demoted primary
-   can't answer that, and time lost on the way counts against the copy.
-2. If the primary doesn't know the copy's (revision, tag), histories parted (a failover that lost
-   commits, a restore): stop vouching at once and rebuild, in one transaction that also removes what
-   the snapshot lacks. The file is never replaced while anyone runs.
-3. Otherwise apply what changed since, whole revisions at a time, all from one snapshot.
-4. Only then vouch, from the moment read in step 1; and only while this node's time is within five
-   seconds of the primary's, so that nodes don't expire tokens at different times.
+1. Read both clocks, then ask the primary by committing a heartbeat. An isolated or demoted primary
+   can't commit, and time lost on the way shortens the lease.
+2. If the primary doesn't know the copy's (revision, tag), the histories have diverged (a failover
+   that lost commits, a restore). End the lease at once and rebuild, in one transaction that also
+   deletes rows missing in the snapshot. The file is never replaced while processes read it.
+3. Otherwise apply the changes since that position, in whole revisions, from one snapshot.
+4. Only then renew the lease, from the time read in step 1, and only if this node's time is within
+   five seconds of the primary's, so that all nodes expire tokens at the same time.
 """
 
 import fcntl
@@ -27,10 +27,10 @@ from gatepass.core.errors import Unavailable
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import in_place, inode, open_own_file
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.replica.clock_agreement import SharedTime
+from gatepass.verify.replica.clock_agreement import ClockAgreement
 from gatepass.verify.replica.grant_copy import (
     ChangedRow,
-    Move,
+    CopyTransaction,
     Position,
     open_copy,
     position,
@@ -38,7 +38,7 @@ from gatepass.verify.replica.grant_copy import (
     side_files,
 )
 
-#: The net under the wake-up calls: a change is seen after this long even if none arrives.
+#: Poll interval: changes are seen after this long even if no notification arrives.
 POLL_SECONDS = 0.4
 _RETRY_SECONDS = 0.5
 
@@ -46,33 +46,38 @@ _log = logging.getLogger("gatepass.follower")
 
 
 class Feed(Protocol):
-    """Where changes come from. Every method may raise any exception: the follower tries again."""
+    """The source of changes. A method may raise any exception: the follower retries."""
 
     def heartbeat(self) -> int:
-        """Commit something at the primary; raise if it isn't one, or can't. Its Unix time in
-        milliseconds, read on the way."""
+        """Commit at the primary; return its Unix time in milliseconds, read on the way.
+
+        Raises if the server isn't the primary, or can't commit.
+        """
 
     def changes(self, after: Position) -> tuple[Position, Iterable[ChangedRow]] | None:
-        """All that changed after *after*, by (revision, id), and the position it leads to, in one
-        snapshot; None if the primary doesn't know that position."""
+        """The position they lead to and the changes after *after*, by (revision, id).
+
+        Both from one snapshot. None if the primary doesn't know *after*.
+        """
 
     def snapshot(self) -> tuple[Position, Iterable[ChangedRow]]:
-        """Every row, in one snapshot, and its position."""
+        """The position and every row, from one snapshot."""
 
     def wait(self, seconds: float) -> None:
-        """Return when something changed, or after *seconds*."""
+        """Return on a notification, or after *seconds*."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
 
 
 class NodeLock:
-    """The lock file: its holder follows, and folds use. It ends with its process, however it dies.
+    """The lock file of a node. Its holder follows, and folds use counts.
 
-    Made once and never removed: a lock on a removed file would not keep anyone out.
+    The lock ends with the process, however that dies. The file is created once and never removed: a
+    lock on a removed file excludes nobody.
 
     Raises:
-        Misconfigured: the file belongs to someone else, or isn't a plain file.
+        Misconfigured: the file belongs to another user, or isn't a plain file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,8 +86,8 @@ class NodeLock:
         self._inode = inode(os.fstat(self._descriptor))
         self.held = False
 
-    def take(self) -> bool:
-        """Try to take it, without waiting; whether this process has it."""
+    def acquire(self) -> bool:
+        """Try to acquire the lock without waiting; whether this process holds it."""
         if not self.held:
             with suppress(BlockingIOError):
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -90,25 +95,28 @@ class NodeLock:
         return self.held
 
     def in_place(self) -> bool:
-        """Whether the lock's file still is the one that others find."""
+        """Whether the path still names the locked file."""
         return in_place(self._path, self._inode)
 
     def close(self) -> None:
-        """Give it back. In a fork this closes the inherited descriptor only: the parent has the
-        lock until it closes its own, and nobody would have it if a fork went on holding it."""
+        """Release the lock.
+
+        In a fork this only closes the inherited descriptor: the parent keeps the lock. A fork that
+        kept the descriptor would block the lock after the parent's death, without following.
+        """
         os.close(self._descriptor)
         self.held = False
 
 
 class Follower:
-    """Copies what changed into the local file.
+    """Copies changes into the local grant file.
 
     Args:
         file: the copy.
         clock: both clocks of this process.
         staleness_ms: MAX_STALENESS in milliseconds.
-        parted: told of a position that the primary doesn't know, and of the one from which the copy
-            was built anew, once that is done.
+        on_divergence: called after the copy was rebuilt because the primary didn't know its
+            position: with that position, and with the new one.
     """
 
     def __init__(
@@ -116,26 +124,26 @@ class Follower:
         file: GrantFile,
         clock: Clock,
         staleness_ms: int,
-        parted: Callable[[Position, Position], None] = lambda copy, there: None,
+        on_divergence: Callable[[Position, Position], None] = lambda copy, there: None,
     ) -> None:
         self._file = file
         self._clock = clock
         self._staleness_ms = staleness_ms
-        self._time = SharedTime(clock, file.shared)
-        self._parted = parted
+        self._clock_agreement = ClockAgreement(clock, file.shared)
+        self._on_divergence = on_divergence
 
     def follow(self, feed: Feed, running: Callable[[], bool]) -> None:
-        """Follow until *running* says no; an outage is waited out while the stamp runs down."""
+        """Follow while *running* returns True. Retry during an outage; the lease isn't renewed."""
         while running():
             try:
-                # Opened anew after every interruption: a disk's error can outlast a connection.
+                # Reopened after every interruption: a connection can keep a disk's error.
                 with closing(open_copy(self._file.path)) as connection:
                     position(connection)
                     beside = side_files(self._file.path)
                     while running():
                         if side_files(self._file.path) != beside:
-                            self._begin_anew()
-                        self.round(connection, feed)
+                            self._discard_copy()
+                        self.sync(connection, feed)
                         feed.wait(POLL_SECONDS)
             except Exception as error:
                 _log.warning("following is interrupted: %s", type(error).__name__)
@@ -143,41 +151,44 @@ class Follower:
                 _sleep(_RETRY_SECONDS, running)
         _close(feed)
 
-    def _begin_anew(self) -> None:
-        """Who opens the copy now reads another state of it than who has it open."""
-        self._file.shared.withdraw()
+    def _discard_copy(self) -> None:
+        """Remove a copy whose side files were removed.
+
+        Processes that open it now read another state than those that have it open.
+        """
+        self._file.shared.end_lease()
         remove_copy(self._file.path)
         raise Unavailable("files beside the copy were removed")
 
-    def round(self, connection: sqlite3.Connection, feed: Feed) -> None:
-        """One step of the protocol: ask, apply, vouch."""
+    def sync(self, connection: sqlite3.Connection, feed: Feed) -> None:
+        """Ask the primary, apply its changes and renew the lease, once."""
         asked_boot_ns, asked_wall_ms = self._clock.boot_ns(), self._clock.wall_ms()
-        shares_time = self._time.holds(feed.heartbeat(), asked_boot_ns)
+        clocks_agree = self._clock_agreement.check(feed.heartbeat(), asked_boot_ns)
         here = position(connection)
         ahead = feed.changes(here) if here is not None else None
-        anew = ahead is None
+        full = ahead is None
         if ahead is None:
-            self._file.shared.withdraw()
-            _log.warning("building the copy of the grants anew")
+            self._file.shared.end_lease()
+            _log.warning("loading a full snapshot of the grants")
             ahead = feed.snapshot()
         there, rows = ahead
-        if anew or there != here:
-            move = Move(connection, self._file, here, anew=anew)
+        if full or there != here:
+            transaction = CopyTransaction(connection, self._file, here, full=full)
             try:
-                move.put(rows)
-                move.commit(there)
+                transaction.write(rows)
+                transaction.commit(there)
             except BaseException:
-                move.undo()
+                transaction.rollback()
                 raise
-        self._file.shared.reached(*there)
-        if shares_time:
-            self._file.shared.vouch(asked_boot_ns, asked_wall_ms, self._staleness_ms)
-        if anew and here is not None:
-            self._parted(here, there)
+        self._file.shared.set_position(*there)
+        if clocks_agree:
+            self._file.shared.renew_lease(asked_boot_ns, asked_wall_ms, self._staleness_ms)
+        if full and here is not None:
+            self._on_divergence(here, there)
 
 
 def _close(feed: Feed) -> None:
-    # Whatever a broken connection says while it is let go of, following goes on.
+    # A broken connection may raise on close.
     with suppress(Exception):
         feed.close()
 

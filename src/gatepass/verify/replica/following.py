@@ -1,15 +1,14 @@
-"""``Verifier.follow``: a service's own copy of the grants, kept current over HTTP by one of its
-processes and read by all.
+"""``Verifier.follow``: a service's copy of the grants, followed over HTTP by one of its processes.
 
-**Processes.** Whoever has the lock file follows; the others try for it all the time, so that one
-that died is replaced within a second or two.
+**Processes.** The process that holds the lock file follows. The others keep trying to acquire the
+lock, so that one that died is replaced within a second or two.
 
 **Forks.** A lock belongs to the open file, which a fork inherits: a child that kept it would hold
-the lock without following. So a child closes what it inherited, of lock and connections, and begins
-for itself. Nothing of SQLite crosses a fork (``forks``): what a follower has open is closed before.
+the lock without following. So a child closes the inherited lock and connections, and starts its
+own. No SQLite connection crosses a fork (``forks``): a follower closes its connection before.
 
-**Files.** Should they be removed under a running service, each process notices within a second, and
-all begin anew with new ones.
+**Files.** If they are removed while the service runs, each process notices within a second, and all
+start again with new files.
 """
 
 import json
@@ -38,28 +37,28 @@ from gatepass.verify import forks
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.clock import Clock
 from gatepass.verify.decider import Decider
-from gatepass.verify.first_copy import FIRST_COPY_SECONDS, decides
+from gatepass.verify.first_copy import FIRST_COPY_SECONDS, has_copy
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.frames import Opening
 from gatepass.verify.replica.grant_copy import Position, open_copy
-from gatepass.verify.replica.http_feed import VERSION, FeedServer, Refused, Stream
+from gatepass.verify.replica.http_feed import VERSION, FeedRefused, FeedServer, Stream
 from gatepass.verify.replica.identity import identity
-from gatepass.verify.replica.maintenance import Rounds
+from gatepass.verify.replica.maintenance import Maintenance
 from gatepass.verify.replica.reporting import Reporter
 from gatepass.verify.replica.streamed_copy import CopyRemoved, StreamedCopy
 from gatepass.verify.usage import Usage
 
-#: The copy's name in its directory; not a node's, should someone point at a data directory.
+#: The copy's name in its directory; differs from a node's, in case that is a data directory.
 FILE_NAME = "followed.db"
 _LOCK_SECONDS = 0.25
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
-#: Heartbeats in a row that don't vouch before another server is looked for.
+#: Consecutive heartbeats that leave the copy stale before the follower reconnects.
 _MOST_LAPSES = 3
-#: A trouble that lasts is told again after this long.
-_TELL_AGAIN_SECONDS = 60.0
+#: An outage that lasts is logged again after this long.
+_LOG_AGAIN_SECONDS = 60.0
 _CLOSE_SECONDS = 2.0
-#: Changes come twenty times a second at most.
+#: Changes arrive twenty times a second at most.
 _REACHED_PAUSE_SECONDS = 0.005
 _MOST_NAMED = 200
 
@@ -69,7 +68,7 @@ _Decider = TypeVar("_Decider", bound=Decider)
 
 
 def follow(
-    made: type[_Decider],
+    decider_class: type[_Decider],
     url: str,
     *,
     key: str,
@@ -82,7 +81,7 @@ def follow(
     ssl_context: ssl.SSLContext | None,
     allow_http: bool,
 ) -> "tuple[_Decider, Following]":
-    """A *made* on a followed copy, and what follows: see ``Verifier.follow``."""
+    """A decider on a followed copy, with its background tasks: see ``Verifier.follow``."""
     server = FeedServer(url, key, context=ssl_context, cafile=cafile, allow_http=allow_http)
     limits = _limits(companies, permissions)
     routes = Routes(()) if catalogue is None else read_catalogue(catalogue).routes
@@ -91,14 +90,14 @@ def follow(
     _make_copy(path)
     usage = Usage(file.use_directory)
     clock = Clock(file.shared.latest_ms)
-    decider = made(file, clock, routes, copy=True, counting=usage)
-    rounds = Rounds(decider, usage)
+    decider = decider_class(file, clock, routes, copy=True, usage=usage)
+    maintenance = Maintenance(decider, usage)
     following = Following(
-        decider, server, limits, rounds, FIRST_COPY_SECONDS if wait is None else 0.0
+        decider, server, limits, maintenance, FIRST_COPY_SECONDS if wait is None else 0.0
     )
     following.start()
     deadline = time.monotonic() + (wait or 0.0)
-    while time.monotonic() < deadline and not decides(decider):
+    while time.monotonic() < deadline and not has_copy(decider):
         time.sleep(0.01)
     return decider, following
 
@@ -108,13 +107,13 @@ def _scope(limits: list[tuple[str, str]]) -> str:
 
 
 class Following:
-    """What one process does about a copy: follow, or be ready to.
+    """The background tasks of one process: it follows, or stands by for the lock.
 
     Args:
-        decider: whose copy it is; everything ends when nobody has it any more.
-        limits: what the feed is asked to be limited to, as (name, value) pairs.
-        rounds: what else is done for the decider.
-        patience: seconds for which the first checks in each process may wait for a copy.
+        decider: decides by the copy; the tasks end when it is garbage-collected.
+        limits: of the copy, as query parameters of the feed.
+        maintenance: of the decider; started and closed with the follower.
+        first_copy_s: seconds for which the first checks in each process wait for a copy.
     """
 
     def __init__(
@@ -122,32 +121,32 @@ class Following:
         decider: Decider,
         server: FeedServer,
         limits: list[tuple[str, str]],
-        rounds: Rounds,
-        patience: float,
+        maintenance: Maintenance,
+        first_copy_s: float,
     ) -> None:
         self._decider = weakref.ref(decider)
         self._server = server
         self._limits = limits
         self._scope = _scope(limits)
-        self._rounds = rounds
-        self._patience = patience
+        self._maintenance = maintenance
+        self._first_copy_s = first_copy_s
         self._clock = decider.clock
         self._path = decider.file.path
-        self._troubles = _Troubles(server)
-        # Held while SQLite is at work and while the lock is opened; and by who forks.
-        self._at_rest = threading.Lock()
-        self._open(decider.file)
-        forks.see_to(self)
+        self._outage_log = _OutageLog(server)
+        # Held while SQLite is used, while the lock file is opened or closed, and during a fork.
+        self._sqlite_lock = threading.Lock()
+        self._prepare(decider.file)
+        forks.register(self)
 
     def start(self) -> None:
-        """Begin, unless the process is yet to fork."""
-        self._rounds.start()
+        """Start the threads, unless uWSGI has yet to fork this process."""
+        self._maintenance.start()
         decider = self._decider()
-        if decider is not None and forks.begun():
-            self._begin(decider)
+        if decider is not None and forks.may_start():
+            self._start(decider)
 
     def close(self) -> None:
-        """End it: another process may follow from now on."""
+        """Stop the threads and release the lock, so that another process may follow."""
         self._closed.set()
         stream = self._stream
         if stream is not None:
@@ -156,46 +155,46 @@ class Following:
         for thread in (self._thread, self._reporting):
             if thread is not None and thread.is_alive() and thread is not current_thread():
                 thread.join(_CLOSE_SECONDS)
-        self._rounds.close()
+        self._maintenance.close()
 
     # --- forks ------------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
-        """Leave nothing of SQLite's to the fork, and open nothing it wouldn't know of."""
-        self._at_rest.acquire()
-        self._copy.let_go()
+        """Close the SQLite connection, and open no file until the fork is done."""
+        self._sqlite_lock.acquire()
+        self._copy.close_locked()
 
     def after_fork(self) -> None:
-        """Go on."""
-        self._at_rest.release()
+        """Allow connections and files again."""
+        self._sqlite_lock.release()
 
-    def forked(self) -> None:
-        """Begin anew, in the child."""
+    def after_fork_in_child(self) -> None:
+        """Close the inherited lock and connections, and start this process's own threads."""
         decider = self._decider()
         if self._lock is not None:
             self._lock.close()
         if self._stream is not None:
-            self._stream.abandon()
-        self._reporter.abandon()
+            self._stream.close_inherited()
+        self._reporter.close_inherited()
         if decider is not None and not self._closed.is_set():
-            self._open(decider.file)
-            self._begin(decider)
+            self._prepare(decider.file)
+            self._start(decider)
 
     # --- following --------------------------------------------------------------------------------
 
-    def _open(self, file: GrantFile) -> None:
+    def _prepare(self, file: GrantFile) -> None:
         self._file = file
         self._lock: NodeLock | None = None
         self._stream: Stream | None = None
-        self._copy = StreamedCopy(file, self._clock, self._scope, self._at_rest)
-        self._reporter = Reporter(self._server.line(), file.use_directory)
+        self._copy = StreamedCopy(file, self._clock, self._scope, self._sqlite_lock)
+        self._reporter = Reporter(self._server.report_connection(), file.use_directory)
         self._reporting: threading.Thread | None = None
         self._pause = _SHORTEST_PAUSE_SECONDS
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass_following")
 
-    def _begin(self, decider: Decider) -> None:
-        decider.first_copy_by = time.monotonic() + self._patience
+    def _start(self, decider: Decider) -> None:
+        decider.first_copy_by = time.monotonic() + self._first_copy_s
         self._thread.start()
 
     def _running(self) -> bool:
@@ -204,50 +203,51 @@ class Following:
     def _run(self) -> None:
         while self._running():
             try:
-                if not self._has_lock():
+                if not self._acquire_lock():
                     self._closed.wait(_LOCK_SECONDS)
                     continue
                 self._follow()
             except Exception as error:
                 if self._running():
-                    self._troubles.tell(error)
+                    self._outage_log.interrupted(error)
                     if not isinstance(error, Unavailable):
-                        # Not where a fork merely broke it off.
-                        self._expect_no_copy()
+                        # Unavailable: a fork merely broke the stream off.
+                        self._stop_waiting_for_copy()
                 if isinstance(error, CopyRemoved):
-                    # Nobody must take the next copy's stamp for one of the file they still read.
-                    self._file.shared.withdraw()
+                    # Other processes still read the old file: they must not take the next copy's
+                    # lease for theirs.
+                    self._file.shared.end_lease()
                     with suppress(OSError):
                         self._file.shared.path.unlink()
-                # A disk's error can outlast a connection.
+                # A connection can keep a disk's error.
                 self._copy.close()
-                # Another process may have a better key, or reach the server.
-                self._give_up_lock()
-            # Not all followers of a server that comes back at the same moment.
-            self._closed.wait(self._pause * random.uniform(0.5, 1))  # noqa: S311 - no secret is made of it
+                # Another process may have a valid key, or reach the server.
+                self._release_lock()
+            # Jittered, so that followers don't all reconnect at once after a server's outage.
+            self._closed.wait(self._pause * random.uniform(0.5, 1))  # noqa: S311 - not a secret
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         self._closed.set()
         self._reporter.close()
         self._copy.close()
-        self._give_up_lock()
+        self._release_lock()
 
-    def _expect_no_copy(self) -> None:
-        """Let nobody wait for a server that is away."""
+    def _stop_waiting_for_copy(self) -> None:
+        """End the waits for a first copy: the server can't be reached."""
         decider = self._decider()
         if decider is not None:
             decider.first_copy_by = 0.0
 
-    def _has_lock(self) -> bool:
-        """Whether it is this process that follows."""
-        self._look_after_files()
+    def _acquire_lock(self) -> bool:
+        """Whether this process holds the lock, and so follows."""
+        self._replace_removed_files()
         if self._lock is None:
-            with self._at_rest:
-                # A fork in the midst of this would inherit a descriptor that nobody knows of.
+            with self._sqlite_lock:
+                # A concurrent fork would inherit a descriptor that it doesn't know to close.
                 self._lock = NodeLock(self._file.lock_path)
-        return self._lock.take()
+        return self._lock.acquire()
 
     def _follow(self) -> None:
-        """Follow one stream to its end."""
+        """Follow one stream until it ends."""
         here = self._copy.begin()
         node = identity(self._path)
         self._stream = stream = self._server.stream(self._query(node, here))
@@ -256,21 +256,21 @@ class Following:
             for frame in stream.frames():
                 if not self._running():
                     break
-                there = self._copy.take(frame)
+                there = self._copy.apply(frame)
                 if isinstance(frame, Opening):
                     _log.info("following %s (%s)", self._server.origin, frame.version)
                 if there is None:
                     continue
                 self._pause = _SHORTEST_PAUSE_SECONDS
                 self._report(node, there)
-                lapses = 0 if self._vouched() else lapses + 1
+                lapses = 0 if self._is_fresh() else lapses + 1
                 if lapses == _MOST_LAPSES:
-                    raise Refused("the server can't vouch for what it sends", 200)
+                    raise FeedRefused("the server is stale itself", 200)
                 if not lapses:
-                    self._troubles.over()
+                    self._outage_log.recovered()
                 if not self._in_place():
                     break
-                # A server that has nothing to say says so twice a second; one that says it
+                # A server without changes sends two heartbeats a second; one that sends them
                 # without a pause must not keep a core busy.
                 self._closed.wait(_REACHED_PAUSE_SECONDS)
         finally:
@@ -284,11 +284,11 @@ class Following:
             query += [("revision", str(here[0])), ("tag", here[1])]
         return query + self._limits
 
-    def _vouched(self) -> bool:
-        return self._file.shared.vouched(self._clock.boot_ns(), self._clock.wall_ms())
+    def _is_fresh(self) -> bool:
+        return self._file.shared.is_fresh(self._clock.boot_ns(), self._clock.wall_ms())
 
     def _report(self, node: str, there: Position) -> None:
-        self._reporter.reached(node, there)
+        self._reporter.set_position(node, there)
         if self._reporting is None:
             self._reporting = threading.Thread(
                 target=self._reporter.run, daemon=True, name="gatepass_reporting"
@@ -300,57 +300,57 @@ class Following:
     def _in_place(self) -> bool:
         return self._file.shared.in_place() and (self._lock is None or self._lock.in_place())
 
-    def _look_after_files(self) -> None:
-        """Open the files anew if somebody removed or replaced them."""
+    def _replace_removed_files(self) -> None:
+        """Create and open new files if the current ones were removed or replaced."""
         if self._in_place():
             return
         decider = self._decider()
         if decider is None:
             return
-        self._give_up_lock()
+        self._release_lock()
         self._copy.close()
         own_directory(self._path.parent)
         former, file = self._file, GrantFile(self._path, self._scope)
-        with self._at_rest:
+        with self._sqlite_lock:
             _make_copy(self._path)
-        self._copy = StreamedCopy(file, self._clock, self._scope, self._at_rest)
+        self._copy = StreamedCopy(file, self._clock, self._scope, self._sqlite_lock)
         self._file = decider.file = file
-        # Who is deciding by the former file right now looks again.
-        former.shared.move()
-        _log.error("files of %s were removed or replaced; all begins anew", self._path)
+        # A decision that is under way on the former file is repeated.
+        former.shared.change_generation()
+        _log.error("files of %s were removed or replaced; starting with new ones", self._path)
 
-    def _give_up_lock(self) -> None:
-        # A fork in the midst of this would keep the descriptor, and with it the place.
-        with self._at_rest:
+    def _release_lock(self) -> None:
+        # A concurrent fork would keep the descriptor, and with it the lock.
+        with self._sqlite_lock:
             lock, self._lock = self._lock, None
             if lock is not None:
                 lock.close()
 
 
-class _Troubles:
-    """Says what is wrong, once, and when it is over."""
+class _OutageLog:
+    """Logs the cause of an outage once a minute, and its end."""
 
     def __init__(self, server: FeedServer) -> None:
         self._server = server
-        self._told = ""
-        self._told_at = 0.0
+        self._logged = ""
+        self._logged_at = 0.0
 
-    def tell(self, error: Exception) -> None:
-        """Say why following is interrupted, unless that was just said."""
+    def interrupted(self, error: Exception) -> None:
+        """Log why following is interrupted, unless the same was just logged."""
         text = self._sentence(error)
-        if text != self._told or time.monotonic() > self._told_at + _TELL_AGAIN_SECONDS:
-            self._told, self._told_at = text, time.monotonic()
+        if text != self._logged or time.monotonic() > self._logged_at + _LOG_AGAIN_SECONDS:
+            self._logged, self._logged_at = text, time.monotonic()
             _log.error("following %s is interrupted: %s", self._server.origin, text)
 
-    def over(self) -> None:
-        """It works again."""
-        if self._told:
-            self._told = ""
+    def recovered(self) -> None:
+        """Log the end of an outage."""
+        if self._logged:
+            self._logged = ""
             _log.warning("following %s again", self._server.origin)
 
     def _sentence(self, error: Exception) -> str:
-        # What a library says may hold what was sent; only what can't hold the key is repeated.
-        if isinstance(error, Refused) and error.status == 401:
+        # A library's message may quote the request; only texts that can't hold the key are logged.
+        if isinstance(error, FeedRefused) and error.status == 401:
             return (
                 f"the verifier key {self._server.key_id} is not accepted: it was deactivated, or "
                 "is another installation's"
@@ -371,36 +371,37 @@ class _Troubles:
 
 
 def own_directory(path: Path) -> Path:
-    """A directory for a copy, made if absent, for this user alone.
+    """*path*, a directory for a copy; created if absent, readable by this user alone.
 
     Raises:
-        Misconfigured: it can't be made or written, is another user's, or everybody may write there.
+        Misconfigured: it can't be created or written, belongs to another user, or is writable by
+            everybody.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = path.stat()
     except FileExistsError:
-        raise Misconfigured(f"{path} isn't a directory") from None
+        raise Misconfigured(f"{path} must be a directory") from None
     except OSError as error:
-        raise Misconfigured(f"{path} can't be made: {error.strerror}") from error
+        raise Misconfigured(f"{path} can't be created: {error.strerror}") from error
     if state.st_uid != os.geteuid():
         raise Misconfigured(f"{path} belongs to another user; give the service one of its own")
     if state.st_mode & stat.S_IWOTH:
-        raise Misconfigured(f"everybody may write to {path}; give the service a directory")
+        raise Misconfigured(f"{path} must not be writable by everybody")
     if not os.access(path, os.W_OK | os.X_OK):
-        raise Misconfigured(f"{path} can't be written")
+        raise Misconfigured(f"{path} must be writable")
     return path
 
 
 def _make_copy(path: Path) -> None:
-    """Make an empty copy if there is none: readers don't make files."""
+    """Create an empty copy if there is none: readers don't create files."""
     deadline = time.monotonic() + 5
     while True:
         try:
             open_copy(path).close()
             return
         except sqlite3.OperationalError as error:
-            # Another process of the service makes it at this moment.
+            # Another process of the service is creating it.
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise Misconfigured(f"{path} can't be opened: {error}") from error
             time.sleep(0.02)
@@ -411,15 +412,15 @@ def _make_copy(path: Path) -> None:
 def _limits(companies: Collection[str], permissions: Collection[str]) -> list[tuple[str, str]]:
     for names in (companies, permissions):
         if isinstance(names, str):
-            raise Misconfigured("companies and permissions are lists of names")
+            raise Misconfigured("companies and permissions must be lists of names")
         if len(names) > _MOST_NAMED:
-            raise Misconfigured(f"at most {_MOST_NAMED} companies and permissions can be named")
+            raise Misconfigured(f"companies and permissions must be at most {_MOST_NAMED} each")
     for company in companies:
         if not re.fullmatch("[0-9A-Za-z_-]{1,64}", company):
-            raise Misconfigured(f"{company!r} is not a company's id")
+            raise Misconfigured(f"{company!r} must be a company's id")
     for permission in permissions:
         if not (is_permission(permission) or is_wildcard(permission)):
-            raise Misconfigured(f"{permission!r} is not a permission such as charges:create")
+            raise Misconfigured(f"{permission!r} must be a permission such as charges:create")
     return [("company", each) for each in sorted(set(companies))] + [
         ("permission", each) for each in sorted(set(permissions))
     ]

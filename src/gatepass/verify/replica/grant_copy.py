@@ -1,7 +1,7 @@
-"""A copy of the grants as its follower has it: open to be written, at a place in one history.
+"""A copy of the grants as its follower writes it: at one position in one history.
 
-Whoever follows moves a copy on with ``Move``: a node from its database (``follower``), a process
-that embeds Gatepass from a stream (``streamed_copy``).
+A follower advances a copy with ``CopyTransaction``: a node's from its database
+(``database_follower``), an embedding application's from a stream (``streamed_copy``).
 """
 
 import os
@@ -15,25 +15,25 @@ from gatepass.core.errors import Unavailable
 from gatepass.verify.freshness import inode
 from gatepass.verify.grant_file import TABLES, GrantFile, ddl
 
-#: A place in one history: (revision, tag). The tag is random for each revision.
+#: A position in one history: (revision, tag). Each revision has a random tag.
 Position = tuple[int, str]
-#: One row as it is after a revision: (table, id, record, revision). Without a record it is gone.
+#: One row after a revision: (table, id, record, revision). The record of a deleted row is None.
 ChangedRow = tuple[str, str, bytes | None, int]
 
-# By place, the table's name left out: a million rows are written from the tuples they came as.
-_PUT = {
+# Positional parameters that skip the table's name: a million rows are written from the tuples they
+# were read as.
+_UPSERT = {
     table: f"INSERT OR REPLACE INTO {table} (id, record, revision) VALUES (?2, ?3, ?4)"  # noqa: S608 - the grant file's own table names
     for table in TABLES
 }
-_BESIDE = ("-wal", "-shm")
-_REMOVE = {table: f"DELETE FROM {table} WHERE id = ?" for table in TABLES}  # noqa: S608 - the grant file's own table names
+_DELETE = {table: f"DELETE FROM {table} WHERE id = ?" for table in TABLES}  # noqa: S608 - the grant file's own table names
+_SIDE_SUFFIXES = ("-wal", "-shm")
 
 
 def open_copy(path: Path) -> sqlite3.Connection:
-    """Open a copy for writing, and make its tables if it is new.
+    """Open a copy for writing; create its tables if it is new.
 
-    A copy needn't survive a power cut whole (it is rebuilt from its own position), so it syncs
-    less often than a registry does.
+    Less durable than a registry: after a power cut the copy is rebuilt from its last position.
     """
     connection = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
     try:
@@ -57,10 +57,12 @@ def open_copy(path: Path) -> sqlite3.Connection:
 
 
 def side_files(path: Path) -> tuple[tuple[int, int] | None, ...]:
-    """What tells SQLite's files beside a copy from others of the same names; None where there is
-    none. They stay the same for as long as anyone has the copy open."""
+    """The inodes of SQLite's side files of a copy; None for an absent one.
+
+    They stay the same while any process has the copy open.
+    """
     found: list[tuple[int, int] | None] = []
-    for suffix in _BESIDE:
+    for suffix in _SIDE_SUFFIXES:
         try:
             found.append(inode(os.stat(f"{path}{suffix}")))
         except OSError:
@@ -69,32 +71,35 @@ def side_files(path: Path) -> tuple[tuple[int, int] | None, ...]:
 
 
 def remove_copy(path: Path) -> None:
-    """Remove a copy that lost the files beside it: what they held is in it in part, or not at all,
-    and whoever opens it from now on must not take it for the whole."""
-    for suffix in ("", *_BESIDE):
+    """Remove a copy that lost its side files.
+
+    The copy lacks some or all of what they held, so no process may open it as a complete one.
+    """
+    for suffix in ("", *_SIDE_SUFFIXES):
         Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def position(connection: sqlite3.Connection, scope: str = "") -> Position | None:
-    """Where a copy stands; None while it is empty, or holds another *scope* than this."""
+    """The copy's position; None if it is empty or was made with a *scope* other than this."""
     rows = connection.execute(
         "SELECT revision, tag FROM followed WHERE id = 1 AND scope = ?", (scope,)
     ).fetchall()
     return (rows[0][0], rows[0][1]) if rows else None
 
 
-class Move:
-    """One transaction that takes a copy from *here* to its next position. Readers see nothing of it
-    before its end, and nothing at all of one that broke off.
+class CopyTransaction:
+    """One transaction that takes a copy from *here* to its next position.
+
+    Readers see nothing of it before ``commit``, and never anything of one that was rolled back.
 
     Args:
-        here: where the copy stands.
-        anew: what is put is the whole; all else is removed.
-        scope: what the copy is limited to, in words of whoever follows; empty if it isn't.
+        here: the copy's position.
+        full: replace all rows of the copy by the ones that are written.
+        scope: the limits of the copy, as its follower writes them; empty for a complete copy.
 
     Raises:
-        Unavailable: the copy stands elsewhere: a process that was suspended over the loss of its
-            lock must not put it back.
+        Unavailable: the copy is at another position. A process that was suspended while it lost the
+            lock must not take the copy back to an earlier position.
     """
 
     def __init__(
@@ -103,7 +108,7 @@ class Move:
         file: GrantFile,
         here: Position | None,
         *,
-        anew: bool,
+        full: bool,
         scope: str = "",
     ) -> None:
         self._connection = connection
@@ -112,24 +117,24 @@ class Move:
         connection.execute("BEGIN IMMEDIATE")
         try:
             if position(connection, scope) != here:
-                raise Unavailable("another process moved the copy on meanwhile")
-            if anew:
+                raise Unavailable("another process has advanced the copy")
+            if full:
                 for table in TABLES:
                     connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of TABLES
         except BaseException:
-            self.undo()
+            self.rollback()
             raise
 
-    def put(self, changes: Iterable[ChangedRow]) -> None:
-        """Write some rows, in their order."""
-        for (table, gone), rows in groupby(changes, _kind):
-            if gone:
-                self._connection.executemany(_REMOVE[table], [(key,) for _, key, _, _ in rows])
+    def write(self, changes: Iterable[ChangedRow]) -> None:
+        """Write *changes*, in order."""
+        for (table, deleted), rows in groupby(changes, _kind):
+            if deleted:
+                self._connection.executemany(_DELETE[table], [(key,) for _, key, _, _ in rows])
             else:
-                self._connection.executemany(_PUT[table], rows)
+                self._connection.executemany(_UPSERT[table], rows)
 
     def commit(self, there: Position) -> None:
-        """End it: from now on the copy is at *there*, for every process at once."""
+        """Commit; every process reads the copy at *there* from now on."""
         self._connection.execute(
             "INSERT OR REPLACE INTO followed (id, revision, tag, scope) VALUES (1, ?, ?, ?)",
             (*there, self._scope),
@@ -137,8 +142,8 @@ class Move:
         with self._file.writing():
             self._connection.execute("COMMIT")
 
-    def undo(self) -> None:
-        """Break it off."""
+    def rollback(self) -> None:
+        """Undo what was written."""
         with suppress(sqlite3.Error):
             self._connection.execute("ROLLBACK")
 

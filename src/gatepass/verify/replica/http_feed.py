@@ -1,7 +1,7 @@
-"""``GET /v1/feed`` as a follower reads it, with the standard library's HTTP client.
+"""HTTP client of the feed (``GET /v1/feed``), with the standard library's ``http.client``.
 
-A verifier key is a credential: it goes to a host that TLS has proved, to this machine, or to
-nowhere; redirects are not followed, and nothing here puts it into a message.
+A verifier key is a credential. It is sent only to a host that TLS has authenticated or to this
+machine; redirects are not followed, and no message contains it.
 """
 
 import http.client
@@ -27,26 +27,26 @@ from gatepass.verify.replica.frames import MEDIA_TYPE, MOST_FRAME_BYTES, BrokenF
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-#: A server is given this long to take a connection, and to begin its answer.
+#: Timeout of connecting, and of the response's head.
 CONNECT_SECONDS = 5.0
-#: A stream has a heartbeat at least every second; one that is silent for this long is dead, though
-#: no packet may ever say so (a half-open connection, a frozen server).
+#: A stream has a heartbeat at least every second. One that is silent for this long is dead, even if
+#: TCP reports nothing (a half-open connection, a frozen server).
 SILENCE_SECONDS = 3.5
-#: And no frame takes longer than this to come, on however slow a line.
+#: Timeout of one frame, for slow connections.
 LONGEST_FRAME_SECONDS = 30.0
 
-_AT_ONCE = 1 << 16
-_LONGEST_ANSWER = 1 << 16
-#: An answer's head, with all that may precede it (``100 Continue``), and any other answer than a
-#: feed, is no longer than this.
+_READ_BYTES = 1 << 16
+_MOST_RESPONSE_BYTES = 1 << 16
+#: Bound of a response's head with all that may precede it (``100 Continue``), and of any response
+#: that isn't a feed.
 _MOST_HEAD_BYTES = 1 << 17
-#: A frame may come in small chunks, each with a head of its own.
+#: A frame may arrive in small chunks, each with a chunk header.
 _MOST_BYTES_A_FRAME = 2 * MOST_FRAME_BYTES + (1 << 20)
 VERSION = version("gatepass")
 
 
-class Refused(GatepassError):
-    """The server answered, but not with what was asked for.
+class FeedRefused(GatepassError):
+    """The server's response isn't the requested one.
 
     Attributes:
         status: the HTTP status.
@@ -60,17 +60,17 @@ class Refused(GatepassError):
 
 
 class FeedServer:
-    """Where a feed comes from, and the key that opens it.
+    """A Gatepass server and the verifier key for its feed.
 
     Args:
         url: of the Gatepass installation, such as ``https://gatepass.internal``.
         key: a verifier key's text.
-        context: how TLS proves the server; Python's default otherwise.
+        context: authenticates the server; Python's default context otherwise.
         cafile: certificates to trust instead of the system's, as a PEM file.
-        allow_http: show the key to another machine without TLS.
+        allow_http: send the key to another machine without TLS.
 
     Raises:
-        Misconfigured: the URL or the key isn't one, or the key would go over the network in clear.
+        Misconfigured: the URL or the key is malformed, or the key would be sent in clear text.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class FeedServer:
         parts = _parts(url)
         if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname or ""):
             raise Misconfigured(
-                f"the verifier key would go to {parts.hostname} in clear; use https, or say "
-                "allow_http=True if the network is yours alone"
+                f"the verifier key would be sent to {parts.hostname} in clear text; use https, or "
+                "set allow_http=True in a trusted network"
             )
         credential = credentials.parse(key)
         if credential is None or credential.prefix != credentials.VERIFIER_KEY:
-            raise Misconfigured("the key isn't a verifier key's text (gpvk_…)")
+            raise Misconfigured("the key must be a verifier key's text (gpvk_…)")
         self.key_id = credential.id
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self._key = key
@@ -104,18 +104,18 @@ class FeedServer:
         return f"FeedServer({self.origin!r}, {self.key_id!r})"
 
     def stream(self, query: Sequence[tuple[str, str]]) -> "Stream":
-        """Ask for a feed; its answer has begun when this returns.
+        """Open a feed; return once its response has started.
 
         Raises:
-            Refused: the server doesn't give one.
-            BrokenFeed: what it gives isn't one.
-            OSError, http.client.HTTPException: it can't be reached.
+            FeedRefused: the server's status isn't 200.
+            BrokenFeed: the response isn't a feed.
+            OSError, http.client.HTTPException: the server can't be reached.
         """
         return Stream(self._open(), f"{self._path}/v1/feed?{urlencode(query)}", self._headers())
 
-    def line(self) -> "Line":
-        """A connection of its own for what is told the server."""
-        return Line(self._open, self._path + "/v1/feed/", self._headers())
+    def report_connection(self) -> "ReportConnection":
+        """A separate connection for reports to the server."""
+        return ReportConnection(self._open, self._path + "/v1/feed/", self._headers())
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -131,11 +131,11 @@ class FeedServer:
         return http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
 
 
-class _Bounded(io.RawIOBase):
-    """What comes over a connection, within a size and a time.
+class _BoundedReader(io.RawIOBase):
+    """Limits the bytes and the time of what is read from a connection.
 
-    ``http.client`` reads interim answers, chunk extensions and trailers for as long as they come; a
-    hostile or broken server must not keep it at that.
+    ``http.client`` reads interim responses, chunk extensions and trailers without a limit, so a
+    hostile or broken server could keep it busy for ever.
     """
 
     def __init__(self, inner: io.RawIOBase) -> None:
@@ -143,7 +143,7 @@ class _Bounded(io.RawIOBase):
         self._deadline, self._left = 0.0, 0
 
     def allow(self, seconds: float, size: int) -> None:
-        """So much may come from now on."""
+        """Allow *size* bytes within *seconds* from now on."""
         self._deadline, self._left = time.monotonic() + seconds, size
 
     def readable(self) -> bool:
@@ -151,11 +151,11 @@ class _Bounded(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer") -> int | None:
         if time.monotonic() > self._deadline:
-            raise BrokenFeed("the server's answer doesn't come to its end; it was cut")
+            raise BrokenFeed("the server's response was cut off: it took too long")
         count = self._inner.readinto(buffer)
         self._left -= count or 0
         if self._left < 0:
-            raise BrokenFeed("the server sends more than an answer may hold; it was cut")
+            raise BrokenFeed("the server's response was cut off: it is too large")
         return count
 
     def close(self) -> None:
@@ -163,34 +163,34 @@ class _Bounded(io.RawIOBase):
         super().close()
 
 
-class _Answer(http.client.HTTPResponse):
-    """An answer whose bytes are bounded from the first one on."""
+class _Response(http.client.HTTPResponse):
+    """A response that is bounded from its first byte."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        self.bounded = _Bounded(self.fp.detach())
+        self.bounded = _BoundedReader(self.fp.detach())
         self.bounded.allow(CONNECT_SECONDS, _MOST_HEAD_BYTES)
         self.fp = io.BufferedReader(self.bounded)
 
 
-class _Connected:
-    """A connection that can be let go of, also by a forked process that has merely inherited it."""
+class _Connection:
+    """A connection that can be closed, also by a fork that inherited it."""
 
     def __init__(self) -> None:
         self._connection: http.client.HTTPConnection | None = None
         self._socket: socket.socket | None = None
 
     def _connect(self, connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
-        # Should it end, that is for us to know: the client would quietly open another.
+        # The caller must notice the end of the connection: don't reconnect silently.
         connection.auto_open = 0
-        connection.response_class = _Answer
+        connection.response_class = _Response
         connection.connect()
         self._connection, self._socket = connection, connection.sock
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
     def close(self) -> None:
-        """Close it. Another thread that waits for it then stops waiting."""
+        """Close the connection, which ends a read in another thread."""
         sock, self._socket = self._socket, None
         connection, self._connection = self._connection, None
         if sock is not None:
@@ -200,9 +200,11 @@ class _Connected:
             with suppress(Exception):
                 connection.close()
 
-    def abandon(self) -> None:
-        """Close this process's descriptor and nothing else: the connection is another process's,
-        and must end when that does."""
+    def close_inherited(self) -> None:
+        """In a fork: close the inherited descriptor without shutting the connection down.
+
+        The connection is the parent's, and must end with the parent.
+        """
         sock, self._socket = self._socket, None
         if sock is not None:
             descriptor = sock.detach()
@@ -210,8 +212,8 @@ class _Connected:
                 os.close(descriptor)
 
 
-class Stream(_Connected):
-    """One feed as it comes."""
+class Stream(_Connection):
+    """One open feed."""
 
     def __init__(
         self, connection: http.client.HTTPConnection, target: str, headers: dict[str, str]
@@ -220,45 +222,45 @@ class Stream(_Connected):
         try:
             sock = self._connect(connection).sock
             connection.request("GET", target, headers={**headers, "Accept": MEDIA_TYPE})
-            self._answer = connection.getresponse()
-            if self._answer.status != 200:
-                raise _refused(self._answer.status, self._answer.read(_LONGEST_ANSWER))
-            if self._answer.headers.get_content_type() != MEDIA_TYPE:
-                raise BrokenFeed("what answers there isn't Gatepass's feed")
-            # Only now: the answer's beginning may take as long as connecting does.
+            self._response = connection.getresponse()
+            if self._response.status != 200:
+                raise _refused(self._response.status, self._response.read(_MOST_RESPONSE_BYTES))
+            if self._response.headers.get_content_type() != MEDIA_TYPE:
+                raise BrokenFeed("the server's response isn't a Gatepass feed")
+            # Only now: the response's head may take as long as connecting.
             sock.settimeout(SILENCE_SECONDS)
         except BaseException:
             self.close()
             raise
 
     def frames(self) -> Iterator[Frame]:
-        """The frames, as they come, until the server ends the stream.
+        """Yield the frames until the server ends the stream.
 
         Raises:
-            BrokenFeed: it isn't a feed, or ends within a frame.
+            BrokenFeed: the response isn't a feed, or ends within a frame.
             OSError, http.client.HTTPException: the connection broke, or was silent for too long.
         """
         frames = Frames()
         self._expect_frame()
-        while data := self._answer.read1(_AT_ONCE):
-            whole = False
+        while data := self._response.read1(_READ_BYTES):
+            complete = False
             for frame in frames.feed(data):
-                whole = True
+                complete = True
                 yield frame
-            if whole:
-                # Only now: what was made of them took its time, too.
+            if complete:
+                # Only now, as the caller took time to apply the frames.
                 self._expect_frame()
-        if frames.begun:
+        if frames.incomplete:
             raise BrokenFeed("the stream ended within a frame")
 
     def _expect_frame(self) -> None:
-        # A byte now and then is no sign of life.
-        assert isinstance(self._answer, _Answer)
-        self._answer.bounded.allow(LONGEST_FRAME_SECONDS, _MOST_BYTES_A_FRAME)
+        # A deadline for the frame as a whole: single bytes are no sign of life.
+        assert isinstance(self._response, _Response)
+        self._response.bounded.allow(LONGEST_FRAME_SECONDS, _MOST_BYTES_A_FRAME)
 
 
-class Line(_Connected):
-    """A connection kept for what is told the server, opened when there is something to tell."""
+class ReportConnection(_Connection):
+    """A persistent connection for reports, opened by the first one."""
 
     def __init__(
         self,
@@ -271,49 +273,48 @@ class Line(_Connected):
         self._path = path
         self._headers = {**headers, "Content-Type": "application/json"}
 
-    def post(self, what: str, body: bytes) -> bytes:
-        """Tell it some JSON; what it answers.
+    def post(self, name: str, body: bytes) -> bytes:
+        """Send a report as JSON; return the body of the response.
 
         Raises:
-            Refused: the server doesn't take it.
-            BrokenFeed: its answer is larger, or takes longer, than one may.
-            OSError, http.client.HTTPException: it can't be reached.
+            FeedRefused: the server's status isn't 200.
+            BrokenFeed: the response is too large, or takes too long.
+            OSError, http.client.HTTPException: the server can't be reached.
         """
-        kept = self._connection is not None
+        reused = self._connection is not None
         try:
             try:
-                return self._post(what, body)
+                return self._post(name, body)
             except (ConnectionError, http.client.HTTPException):
-                if not kept:
+                if not reused:
                     raise
-                # It was idle for too long, and the server let go of it. All that is told here may
-                # be told twice.
+                # The server closed an idle connection. Reports are idempotent, so retry.
                 self.close()
-                return self._post(what, body)
+                return self._post(name, body)
         except BaseException:
             self.close()
             raise
 
-    def _post(self, what: str, body: bytes) -> bytes:
+    def _post(self, name: str, body: bytes) -> bytes:
         connection = self._connection or self._connect(self._open())
-        connection.request("POST", self._path + what, body=body, headers=self._headers)
-        answer = connection.getresponse()
-        said = answer.read(_LONGEST_ANSWER + 1)
-        if answer.status != 200 or len(said) > _LONGEST_ANSWER:
-            raise _refused(answer.status, said)
-        if answer.will_close:
+        connection.request("POST", self._path + name, body=body, headers=self._headers)
+        response = connection.getresponse()
+        answer = response.read(_MOST_RESPONSE_BYTES + 1)
+        if response.status != 200 or len(answer) > _MOST_RESPONSE_BYTES:
+            raise _refused(response.status, answer)
+        if response.will_close:
             self.close()
-        return said
+        return answer
 
 
-def _refused(status: int, body: bytes) -> Refused:
-    # Of what a server says only its one word is repeated: nothing else has a place in a log.
+def _refused(status: int, body: bytes) -> FeedRefused:
+    # Only the one-word reason is repeated: the rest of a response must not get into a log.
     reason = ""
     with suppress(ValueError, TypeError, KeyError):
         word = json.loads(body)["reason"]
         if re.fullmatch("[a-z_]{1,40}", word):
             reason = f" {word}"
-    return Refused(f"the server answers {status}{reason}", status)
+    return FeedRefused(f"the server answers {status}{reason}", status)
 
 
 def _parts(url: str) -> SplitResult:
@@ -321,9 +322,9 @@ def _parts(url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise Misconfigured(f"{url!r} isn't a URL such as https://gatepass.internal") from None
+        raise Misconfigured(f"{url!r} must be a URL such as https://gatepass.internal") from None
     if "@" in parts.netloc or parts.query or parts.fragment:
-        # Not repeated: who writes a password into a URL doesn't want it in a log.
+        # Not repeated: the URL may contain a password, which must not get into a log.
         raise Misconfigured("the URL must have no user, query or fragment")
     if (
         parts.scheme not in ("http", "https")
@@ -333,7 +334,7 @@ def _parts(url: str) -> SplitResult:
         or not url.isprintable()
         or " " in url
     ):
-        raise Misconfigured(f"{url!r} isn't a URL such as https://gatepass.internal")
+        raise Misconfigured(f"{url!r} must be a URL such as https://gatepass.internal")
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Who decides by a grant file: the id of a node or of an embedding application."""
+"""Ids of followers: of nodes and of applications that embed Gatepass."""
 
 import hashlib
 import os
@@ -11,26 +11,25 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def identity(path: Path) -> str:
-    """The id of whoever decides by the grant file *path*: the same in all its processes.
+    """The id shared by all processes that decide from the grant file *path*.
 
-    It follows from the machine (its name, this boot) and the very file, so nothing has to be
-    stored, and a machine or container that was cloned, file and all, is another one: a receipt must
-    not be signed by a twin.
+    Derived from the machine (its name, this boot) and the file's inode, so nothing is stored. A
+    cloned machine or container has another id even though its file is the same: a receipt must not
+    be confirmed by a clone.
 
     Raises:
-        OSError: there is no such file.
+        OSError: the file doesn't exist.
     """
     state = os.stat(path)
     what = f"{boot_word():x} {socket.gethostname()} {path.absolute()} {state.st_dev} {state.st_ino}"
     return _id(what)
 
 
-def known_as(node_id: str, key_id: str) -> str:
-    """The id by which a follower is known that calls itself *node_id* and shows the key *key_id*.
+def follower_id(node_id: str, key_id: str) -> str:
+    """Registry id of a follower, from the id it claims and its verifier key's id.
 
-    What a follower calls itself is its word alone. So whoever has another key, and gives a node's
-    or another follower's id for its own, is still somebody else: it takes nobody's place, and
-    confirms nobody's receipts.
+    The claimed id is not trusted. A follower that claims a node's or another follower's id, with
+    another key, gets another registry id: it replaces nobody and confirms nobody's receipts.
     """
     return _id(f"{key_id} {node_id}")
 

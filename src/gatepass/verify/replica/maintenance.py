@@ -1,82 +1,78 @@
-"""What has to be seen to once a second in a process that embeds Gatepass: the clock, the counts."""
+"""Background maintenance of a verifier: clock, grant file, use counts."""
 
 import atexit
 import logging
-import threading
 import weakref
 from contextlib import suppress
 
 from gatepass.verify import forks, uwsgi
 from gatepass.verify.decider import Decider
+from gatepass.verify.periodic_task import PeriodicTask
 from gatepass.verify.usage import Usage
 
-ROUND_SECONDS = 1.0
+INTERVAL_SECONDS = 1.0
 _CLOSE_SECONDS = 2.0
 
-_log = logging.getLogger("gatepass.embed")
+_log = logging.getLogger("gatepass.maintenance")
 
 
-class Rounds:
-    """Looks after a decider in the background, for as long as somebody has it, or until it is
-    closed; in forks of the process too."""
+class Maintenance:
+    """Maintains a decider until it is closed or the decider is garbage-collected.
+
+    It continues in forks of the process.
+    """
 
     def __init__(self, decider: Decider, usage: Usage) -> None:
         self._decider = weakref.ref(decider)
         self._usage = usage
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._task = self._new_task()
         uwsgi.require_threads()
-        forks.see_to(self)
-        atexit.register(_at_exit, weakref.ref(self))
+        forks.register(self)
+        atexit.register(_close_at_exit, weakref.ref(self))
 
     def start(self) -> None:
-        """Begin, unless the process is yet to fork."""
-        if forks.begun():
-            self._begin()
-
-    def _begin(self) -> None:
-        self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass_rounds")
-        self._thread.start()
+        """Start the thread, unless uWSGI has yet to fork this process."""
+        if forks.may_start():
+            self._task.start()
 
     def close(self) -> None:
-        """End it, and spool what was counted."""
-        self._closed.set()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_CLOSE_SECONDS)
+        """Stop the thread, and spool the use counts."""
+        self._closed = True
+        self._task.stop(_CLOSE_SECONDS)
         self._usage.close()
 
-    def _run(self) -> None:
-        while not self._closed.is_set() and (decider := self._decider()) is not None:
-            try:
-                decider.clock.watch(decider.file.shared)
-                decider.file.watch()
-                self._usage.flush()
-            except Exception as error:
-                _log.warning("a round failed: %s", type(error).__name__)
-            del decider  # or nobody else could be the last to have it
-            self._closed.wait(ROUND_SECONDS)
-        if not self._closed.is_set():
-            self.close()
-
     def before_fork(self) -> None:
-        """Nothing: a thread that sleeps most of the time simply isn't there in the child."""
+        """Nothing: the thread merely doesn't exist in the child."""
 
     def after_fork(self) -> None:
-        """Nothing, either."""
+        """Nothing."""
 
-    def forked(self) -> None:
-        """Begin anew: threads don't survive a fork."""
+    def after_fork_in_child(self) -> None:
+        """Start a thread, with counts of its own: the parent spools the parent's."""
         decider = self._decider()
-        if decider is not None and not self._closed.is_set():
-            # What the parent counted, the parent spools.
-            decider.counting = self._usage = Usage(decider.file.use_directory)
-            self._closed = threading.Event()
-            self._begin()
+        if decider is not None and not self._closed:
+            decider.usage = self._usage = Usage(decider.file.use_directory)
+            self._task = self._new_task()
+            self._task.start()
+
+    def _new_task(self) -> PeriodicTask:
+        return PeriodicTask(
+            "maintenance", self._maintain, INTERVAL_SECONDS, log=_log, failure="maintenance failed"
+        )
+
+    def _maintain(self) -> None:
+        decider = self._decider()
+        if decider is None:
+            self.close()
+            return
+        decider.clock.watch(decider.file.shared)
+        decider.file.watch()
+        self._usage.flush()
 
 
-def _at_exit(rounds: "weakref.ref[Rounds]") -> None:
-    held = rounds()
-    if held is not None:
+def _close_at_exit(reference: "weakref.ref[Maintenance]") -> None:
+    maintenance = reference()
+    if maintenance is not None:
         with suppress(Exception):
-            held.close()
+            maintenance.close()

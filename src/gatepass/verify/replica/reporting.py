@@ -1,6 +1,6 @@
-"""What a follower outside a node tells the server: how far its copy has come, and the counted use.
+"""Reports of a follower to its server: the copy's position, and the use counts.
 
-On a thread and a connection of its own, so that it never delays the stream.
+Sent from a separate thread over a separate connection, so that they never delay the stream.
 """
 
 import logging
@@ -13,17 +13,18 @@ import msgspec
 
 from gatepass.core.errors import GatepassError
 from gatepass.verify.replica.grant_copy import Position
-from gatepass.verify.replica.http_feed import Line, Refused
+from gatepass.verify.replica.http_feed import FeedRefused, ReportConnection
 from gatepass.verify.usage import Batch, Spool, spools
 
-#: Positions reached in quick succession are told as one.
-TELL_SECONDS = 0.25
-#: Told again although nothing changed: what a node that died had not passed on yet.
-TELL_AGAIN_SECONDS = 10.0
+#: Positions reached within this time are acknowledged as one.
+REPORT_SECONDS = 0.25
+#: An unchanged position is acknowledged again after this long, in case the node that received it
+#: died before passing it on.
+ACKNOWLEDGE_AGAIN_SECONDS = 10.0
 USE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 4.0
 _PORTION_BYTES = 1 << 18
-# Of one spool, before it is another's turn.
+# Portions of one spool before the next spool's turn.
 _MOST_PORTIONS = 16
 
 _log = logging.getLogger("gatepass.follower")
@@ -35,77 +36,79 @@ class _Folded(msgspec.Struct):
 
 
 class Reporter:
-    """Tells the server what became of what it sent.
+    """Sends the reports of one service.
 
     Args:
-        line: where to.
-        use_directory: where this service's processes spool what they counted.
+        connection: to the server.
+        use_directory: of the spools of this service's processes.
     """
 
-    def __init__(self, line: Line, use_directory: Path) -> None:
-        self._line = line
+    def __init__(self, connection: ReportConnection, use_directory: Path) -> None:
+        self._connection = connection
         self._use_directory = use_directory
-        self._news = threading.Event()
+        self._woken = threading.Event()
         self._closed = threading.Event()
-        self._reached: tuple[str, Position] | None = None
-        self._told: tuple[str, Position] | None = None
-        self._told_at = 0.0
+        self._position: tuple[str, Position] | None = None
+        self._acknowledged: tuple[str, Position] | None = None
+        self._acknowledged_at = 0.0
         self._folded: dict[str, int] = {}
 
-    def reached(self, node: str, position: Position) -> None:
-        """From now on every process of this service decides by *position*."""
-        if self._reached != (node, position):
-            self._reached = (node, position)
-            self._news.set()
+    def set_position(self, node: str, position: Position) -> None:
+        """Acknowledge *position*: every process of this service decides by it from now on."""
+        if self._position != (node, position):
+            self._position = (node, position)
+            self._woken.set()
 
     def run(self) -> None:
-        """Tell it all, until it is closed."""
-        pause = TELL_SECONDS
+        """Send reports until ``close``; back off while the server can't be reached."""
+        pause = REPORT_SECONDS
         use_at = 0.0
         while not self._closed.is_set():
-            self._news.wait(TELL_SECONDS)
+            self._woken.wait(REPORT_SECONDS)
             try:
                 self._acknowledge()
                 if time.monotonic() >= use_at:
                     self._send_use()
                     use_at = time.monotonic() + USE_SECONDS
-                pause = TELL_SECONDS
+                pause = REPORT_SECONDS
             except (GatepassError, OSError, HTTPException, msgspec.DecodeError) as error:
-                if pause == TELL_SECONDS and not self._closed.is_set():
-                    said = (
+                if pause == REPORT_SECONDS and not self._closed.is_set():
+                    why = (
                         error.message if isinstance(error, GatepassError) else type(error).__name__
                     )
-                    _log.warning("what this service has reached and used can't be told: %s", said)
+                    _log.warning("the position and use counts can't be reported: %s", why)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             self._closed.wait(pause)
-        self._line.close()
+        self._connection.close()
 
     def close(self) -> None:
-        """End it."""
+        """End ``run``."""
         self._closed.set()
-        self._news.set()
+        self._woken.set()
 
-    def abandon(self) -> None:
-        """Let go of a connection that was merely inherited."""
-        self._line.abandon()
+    def close_inherited(self) -> None:
+        """In a fork: close the inherited descriptor."""
+        self._connection.close_inherited()
 
     def _acknowledge(self) -> None:
-        self._news.clear()
-        reached = self._reached
-        now = time.monotonic()
-        if reached is None or (reached == self._told and now - self._told_at < TELL_AGAIN_SECONDS):
+        self._woken.clear()
+        reached, now = self._position, time.monotonic()
+        if reached is None or (
+            reached == self._acknowledged
+            and now - self._acknowledged_at < ACKNOWLEDGE_AGAIN_SECONDS
+        ):
             return
         node, (revision, tag) = reached
-        self._line.post(
+        self._connection.post(
             "acknowledgement", _encode({"node": node, "revision": revision, "tag": tag})
         )
-        self._told, self._told_at = reached, now
+        self._acknowledged, self._acknowledged_at = reached, now
 
     def _send_use(self) -> None:
-        there = list(spools(self._use_directory))
-        for spool in there:
+        found = list(spools(self._use_directory))
+        for spool in found:
             self._send_spool(spool)
-        names = {spool.name for spool in there}
+        names = {spool.name for spool in found}
         self._folded = {name: end for name, end in self._folded.items() if name in names}
 
     def _send_spool(self, spool: Spool) -> None:
@@ -116,16 +119,16 @@ class Reporter:
             end, batches = spool.portion(folded, _PORTION_BYTES)
             try:
                 now_folded = self._send(spool.name, folded, end, batches)
-            except Refused as error:
+            except FeedRefused as error:
                 if error.status not in (413, 422):
                     raise
-                # It will never be taken: rather lose these counts than all that come after.
-                _log.error("counts of %s were not taken: %s", spool.name, error.message)
+                # The server will never accept these counts. Skip them, so that later ones arrive.
+                _log.error("the server refused counts of %s: %s", spool.name, error.message)
                 now_folded = self._send(spool.name, folded, end, [])
-            # Where it had been folded to by whoever followed before us is where to go on.
+            # A previous follower may have sent more already: continue after that.
             folded = self._folded[spool.name] = now_folded
         if spool.finished and folded >= spool.size:
-            # The file first: a name that the server has forgotten must never be sent again.
+            # Remove the file first: a name that the server has forgotten must never be sent again.
             spool.remove()
             self._send(spool.name, spool.size, spool.size, [], finished=True)
 
@@ -133,5 +136,5 @@ class Reporter:
         self, spool: str, start: int, end: int, batches: list[Batch], finished: bool = False
     ) -> int:
         use = {"spool": spool, "start": start, "end": end, "batches": batches, "finished": finished}
-        said = self._line.post("use", _encode(use))
-        return msgspec.json.decode(said, type=_Folded).folded_to
+        answer = self._connection.post("use", _encode(use))
+        return msgspec.json.decode(answer, type=_Folded).folded_to

@@ -147,18 +147,18 @@ class Presences:
         # Written later than that.
         present.recorded_ms = asked_ms
 
-    async def acknowledge(self, known_as: str, position: Position) -> None:
+    async def acknowledge(self, follower_id: str, position: Position) -> None:
         """Note what a follower has reached; returns when it is written.
 
         Raises:
             NotFound: nobody who is known as that ever opened a feed.
             Unavailable: the registry can't be written.
         """
-        waiting = self._next.acknowledged.get(known_as)
+        waiting = self._next.acknowledged.get(follower_id)
         if waiting is None:
             written: _Written = asyncio.get_running_loop().create_future()
             waiting = _Acknowledgement(position, written)
-            self._next.acknowledged[known_as] = waiting
+            self._next.acknowledged[follower_id] = waiting
         waiting.position = position
         await self._wait_for(waiting.written)
 

@@ -22,7 +22,7 @@ from gatepass.registry.replication.liveness import Registration
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.http.request_credentials import read_credential
 from gatepass.verify.replica.frames import MEDIA_TYPE
-from gatepass.verify.replica.identity import known_as
+from gatepass.verify.replica.identity import follower_id
 from gatepass.web.bodies import (
     CLOSE,
     MOST_BODY_BYTES,
@@ -126,7 +126,7 @@ class FeedPaths:
                 folded_to = await self._source.run(fold_use, self._node, content)
                 return _json({"folded_to": folded_to})
         node_id, position = read_acknowledgement(content)
-        await self._presences.acknowledge(known_as(node_id, key[:ID_LENGTH]), position)
+        await self._presences.acknowledge(follower_id(node_id, key[:ID_LENGTH]), position)
         return _json({})
 
     async def _stream(
@@ -134,7 +134,7 @@ class FeedPaths:
     ) -> None:
         verifier = self._node.verifier
         registration = Registration(
-            id=known_as(question.node, key[:ID_LENGTH]),
+            id=follower_id(question.node, key[:ID_LENGTH]),
             kind="embedded",
             name=question.name,
             version=question.version,

@@ -239,7 +239,7 @@ class Source:
 
     def _own_stamp(self) -> int | None:
         """The moment by which this node was last vouched for; None if it isn't any more."""
-        until_ns = self._shared.vouched_until_boot_ns()
+        until_ns = self._shared.lease_until_boot_ns()
         return until_ns - self._staleness_ns if self._node.verifier.fresh() else None
 
 

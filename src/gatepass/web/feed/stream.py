@@ -182,7 +182,7 @@ class Stream:
                 protocol=frames.PROTOCOL,
                 boot_ns=self._began_ns,
                 staleness_ms=self._node.settings.max_staleness * 1000,
-                anew=self._pages is not None,
+                full=self._pages is not None,
                 node=identity(self._node.file.path),
                 version=self._version,
                 wall_ms=self._began_ms,

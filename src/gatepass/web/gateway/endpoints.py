@@ -17,7 +17,7 @@ from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
 from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
-from gatepass.verify.decider import Known
+from gatepass.verify.decider import CachedToken
 from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.verify.http.refusals import sentence
 from gatepass.verify.http.request_credentials import read_credential, read_origin, read_single
@@ -266,7 +266,7 @@ def _unsent(uri: Sequence[str | None], method: Sequence[str | None]) -> str:
     return " and ".join(name for name, values in sent if len(values) != 1 or values[0] == "")
 
 
-def _identity(known: Known, decision: Decision) -> list[tuple[str, str]]:
+def _identity(known: CachedToken, decision: Decision) -> list[tuple[str, str]]:
     """Every header is always set, so that nothing a client sent under these names survives."""
     grant = known.grant
     return [

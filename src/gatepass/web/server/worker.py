@@ -14,7 +14,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -25,12 +24,13 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from gatepass.core.catalogue import parse_catalogue
-from gatepass.core.errors import GatepassError, Unavailable
+from gatepass.core.errors import GatepassError
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.verify.usage import FLUSH_SECONDS, Usage
+from gatepass.verify.replica.maintenance import Maintenance
+from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.gateway.inline_loop import InPlaceLoop
@@ -120,58 +120,15 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     file = GrantFile(settings.grant_path)
     usage = Usage(file.use_directory)
     routes = parse_catalogue(order.catalogue).routes
-    verifier = Verifier(file, clock, routes, copy=not settings.is_sqlite, counting=usage)
-
-    def not_ready() -> str | None:
-        if not clock.agrees:
-            return "the clock went back"
-        if not verifier.fresh():
-            return "stale"
-        try:
-            file.record("company_rules", "")
-        except Unavailable:
-            return "the grant file can't be read"
-        return None
-
-    def tick() -> None:
-        clock.watch(file.shared)
-        file.watch()
-        usage.flush()
-
-    ticking = Ticking(tick)
-    ticking.start()
+    verifier = Verifier(file, clock, routes, copy=not settings.is_sqlite, usage=usage)
+    maintenance = Maintenance(verifier, usage)
+    maintenance.start()
     trusted = TrustedProxies.of(settings.trusted_proxies)
-    application = GatewayPort(Endpoints(verifier, trusted, not_ready))
+    application = GatewayPort(Endpoints(verifier, trusted, verifier.not_ready))
     try:
         _serve(order, settings, application, Interfaces.RSGI, TaskImpl.rust)
     finally:
-        ticking.stop()
-        usage.close()
-
-
-class Ticking:
-    """A thread that does something every two seconds until it is stopped."""
-
-    def __init__(self, work: Callable[[], object]) -> None:
-        self._work = work
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass-ticking")
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End, and wait for a round that is under way."""
-        self._stopped.set()
-        self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while not self._stopped.wait(FLUSH_SECONDS / 2):
-            try:
-                self._work()
-            except Exception:
-                _log.exception("a background round failed; it is tried again")
+        maintenance.close()
 
 
 def _serve(

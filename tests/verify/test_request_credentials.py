@@ -1,4 +1,4 @@
-"""Which credential a request presents."""
+"""The credential and the origin of a request."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from vector_files import cases
 @pytest.mark.parametrize(
     "case", [*cases("presented.yaml", "cases"), *cases("presented.yaml", "handshakes")]
 )
-def test_presented(case: dict[str, Any]) -> None:
+def test_read_credential(case: dict[str, Any]) -> None:
     """As the vectors say."""
     found = read_credential(
         case.get("authorization", []),
