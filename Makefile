@@ -1,9 +1,15 @@
-# Everything starts from here: `make demo` runs it, `make test` proves it, `make bench` measures it, `make faults` breaks it.
+# Everything starts from here: `make demo` runs it, `make quick` is the loop one works in, `make test` proves it,
+# `make bench` measures it, `make faults` breaks it.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+CORES = $$(getconf _NPROCESSORS_ONLN)
+# Tests that need more than Python, or long; tests/support/needs.py says which they are.
+SLOW := browser or nginx or postgresql or processes or slow
+# The order of the tests: another each time. `make quick SEED=…` repeats one.
+SEED := $(shell date +%s)
 
-.PHONY: demo test check bench faults lock clean server-env dev-env
+.PHONY: demo test quick t check bench faults lock clean server-env dev-env
 
 demo: server-env  ## a ready installation in a throwaway directory
 	$(BIN)/gatepass demo $(ARGS)
@@ -13,7 +19,18 @@ test: export PYTHONDONTWRITEBYTECODE =
 test: dev-env  ## everything that must hold
 	sh tests/system-tools.sh
 	$(MAKE) check
-	$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 2)) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n $$(($(CORES) * 2)) --dist loadfile --no-loadscope-reorder -p no:randomly --cov --cov-report= $(ARGS)
+	@echo "Lines of src that ran in the tests' own processes: $$($(BIN)/coverage report --format=total) %"
+
+quick: dev-env  ## style, types, and the tests that need neither a browser nor a server
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@echo "SEED=$(SEED)"
+	$(BIN)/pytest -n $(CORES) --dist loadfile --randomly-seed=$(SEED) -m "not ($(SLOW))" $(ARGS)
+
+t: dev-env  ## one test: make t T=tests/core/test_decision.py::test_the_decision_is_the_tables
+	$(BIN)/pytest -p no:randomly $(T) $(ARGS)
 
 check: dev-env  ## style, types and the arrows between packages
 	$(BIN)/ruff check .

@@ -10,7 +10,6 @@ from functools import partial
 from random import Random
 
 import asyncpg
-from tests.postgresql import Cluster
 
 from benchmarks.by_hand_apps import DATABASE_URL, SCOPES, parser_name, signed
 from benchmarks.figures import Figure, Missing, Result
@@ -19,7 +18,9 @@ from benchmarks.load import REQUESTS, find_wrk, load, middle, request_bytes, wri
 from benchmarks.population import Population
 from benchmarks.rounds import alternate
 from benchmarks.scenarios import LARGE, Bench, scenario
-from benchmarks.servers import Server, free_port, gatepass_worker, plain_server, status
+from benchmarks.servers import Server, gatepass_worker, plain_server, status
+from tests.support.database.postgresql import Cluster
+from tests.support.processes.ports import free_port
 
 #: What each is called, and how many times as fast Gatepass is meant to be.
 _RIVALS = {

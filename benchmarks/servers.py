@@ -20,6 +20,7 @@ from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.web.server.supervisor import APPLICATION
 from gatepass.web.server.worker import StartOrder
+from tests.support.processes.ports import free_port
 
 START_SECONDS = 60.0
 
@@ -147,13 +148,6 @@ def plain_server(command: list[str], port: int, **environ: str) -> Iterator[Serv
         yield Server(port, process.pid, time.monotonic() - started)
     finally:
         _stop(process)
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def status(port: int, request: bytes) -> int:

@@ -10,7 +10,8 @@ from benchmarks.gateway import described
 from benchmarks.load import find_wrk, load, middle, write_requests
 from benchmarks.rounds import alternate
 from benchmarks.scenarios import LARGE, Bench, scenario
-from benchmarks.servers import free_port, gatepass_worker
+from benchmarks.servers import gatepass_worker
+from tests.support.processes.ports import free_port
 
 #: Less is what two cores lose by chance from one round to the next.
 _NO_LOSS = 0.95

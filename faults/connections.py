@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import psycopg
-from tests.pooler import Pooler
-from tests.postgresql import Cluster
 
 from faults.answers import Answer, Watch, boot_ns, last_allowed
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, Node
 from faults.proxy import Proxy
 from faults.watching import ALLOWED, REFUSED
+from tests.support.database.pooler import Pooler
+from tests.support.database.postgresql import Cluster
 
 _STALENESS = 3
 _RECOVERY_SECONDS = 20.0

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.postgresql import Cluster
+from tests.support.database.postgresql import Cluster
 
 
 @dataclass(frozen=True)

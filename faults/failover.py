@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tests.postgresql import Cluster
-
 from faults.asking import Rest
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, everything, now
 from faults.kill import file_rows, registry_rows
 from faults.watching import ALLOWED, REFUSED
 from gatepass.registry.grants import history
+from tests.support.database.postgresql import Cluster
 
 _STALENESS = 3
 _LONGEST_SECONDS = 60.0

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from argon2 import PasswordHasher
-from benchmarks.servers import free_port
 from msgspec.structs import replace
 from sqlalchemy import insert, select
 
@@ -31,16 +30,12 @@ from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.tokens import access_tokens
 from gatepass.verify.freshness import SharedMap
 from gatepass.verify.grant_file import GrantFile
+from tests.support.processes.ports import free_port
+from tests.support.processes.served_installation import CATALOGUE as CATALOGUE_TEXT
 
 PERMISSION = "charges:get"
 EMAIL = "ada@example.com"
 PASSWORD = "mauve harbour lantern"
-CATALOGUE_TEXT = """
-permissions:
-  charges:create: {title: "Create charges", routes: ["POST /v1/charges"]}
-  charges:get:    {title: "See one charge", routes: ["GET /v1/charges/{id}"]}
-  charges:search: {title: "List charges", routes: ["GET /v1/charges"]}
-"""
 CATALOGUE = parse_catalogue(CATALOGUE_TEXT)
 READY_SECONDS = 60.0
 

@@ -3,13 +3,12 @@
 import time
 from collections.abc import Iterator
 
-from benchmarks.servers import free_port
-
 from faults.answers import Answer, Watch, boot_ns
 from faults.experiments import Finding, Lab, Moment, Result, experiment
 from faults.installation import Installation, now
 from gatepass.registry.directory import users
 from gatepass.registry.tokens import access_tokens
+from tests.support.processes.ports import free_port
 
 _STALENESS = 3
 #: A decision that was made in time may take this long to be seen.

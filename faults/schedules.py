@@ -23,7 +23,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy import text
-from tests.postgresql import Cluster
 
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import CATALOGUE, now
@@ -51,6 +50,7 @@ from gatepass.verify.replica import frames
 from gatepass.verify.replica.database_follower import Feed, Follower
 from gatepass.verify.replica.grant_copy import ChangedRow, Position, open_copy, position
 from gatepass.verify.replica.streamed_copy import StreamedCopy
+from tests.support.database.postgresql import Cluster
 
 _STALENESS_MS = 10_000
 _DAY_MS = 86_400_000

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.tables import machine
-
 from faults.experiments import Finding, Result, experiments
 
 _HEAD = ("experiment", "what", "measured", "promised", "")

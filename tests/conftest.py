@@ -1,25 +1,28 @@
-"""Databases for tests: the same tests run on SQLite and on PostgreSQL."""
+"""The fixtures that more than one directory uses, the markers, and the order of the tests."""
 
-import secrets
-import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
 
-from gatepass.registry.storage.database import Database
-from gatepass.registry.storage.schema import create_schema
-from postgresql import Cluster
+from tests.support import needs
 
-_REGISTRY = "gatepass_test"
+pytest_plugins = [
+    "tests.support.apps.fixtures",
+    "tests.support.database.fixtures",
+    "tests.support.feed.fixtures",
+    "tests.support.grants.fixtures",
+    "tests.support.mail.fixtures",
+]
 #: The directories whose files take longest. Begun first, none is left to one worker in the end.
 _LONG = ("faults", "packaging", "e2e")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what takes longest first; each file's tests stay as they are."""
+    """Mark what needs more than Python. Put what takes longest first; each file's tests stay
+    together."""
+    for item in items:
+        needs.mark(item)
     here = Path(__file__).parent
 
     def rank(item: pytest.Item) -> int:
@@ -29,75 +32,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Cluster]:
-    """A cluster with a database that has the schema."""
-    with Cluster() as cluster:
-        database = Database(cluster.create(_REGISTRY))
-        create_schema(database)
-        database.close()
-        yield cluster
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers."""
+    for marker, meaning in needs.MARKERS.items():
+        config.addinivalue_line("markers", f"{marker}: {meaning}")
 
 
-@pytest.fixture
-def postgresql_url(postgresql: Cluster) -> str:
-    """An empty PostgreSQL registry: always the same database, which takes less time than new ones
-    would."""
-    url = postgresql.url(_REGISTRY)
-    _empty(url)
-    return url
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file that has the schema; tests copy it."""
-    path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    database = Database(f"sqlite:///{path}")
-    create_schema(database)
-    database.close()
-    return path
-
-
-@pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """A fresh SQLite registry."""
-    path = tmp_path / "gatepass.db"
-    shutil.copy(sqlite_template, path)
-    return f"sqlite:///{path}"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """A fresh registry on each engine in turn."""
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A fresh registry's database on each engine in turn."""
-    database = Database(database_url)
-    yield database
-    database.close()
-
-
-def _empty(url: str) -> None:
-    """Leave the schema, and the beginning of a history of its own."""
-    with psycopg.connect(url) as connection:
-        # Whoever is left of an earlier test.
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        connection.execute("SET session_replication_role = replica")
-        tables = connection.execute(
-            "SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relkind = 'r' "
-            "AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'"
-        ).fetchall()
-        for name, size in tables:
-            # Truncating makes new files, which takes longer where there is little to remove.
-            empty = "TRUNCATE {} CASCADE" if size > 1_000_000 else "DELETE FROM {}"
-            connection.execute(sql.SQL(empty).format(sql.Identifier(name)))
-        beginning = {"tag": secrets.token_hex(8)}
-        connection.execute("INSERT INTO revision VALUES (1, 0, %(tag)s)", beginning)
-        connection.execute("INSERT INTO revisions VALUES (0, %(tag)s, 0)", beginning)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test start only what it is marked with."""
+    with needs.declared_by(item):
+        return (yield)

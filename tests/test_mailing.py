@@ -1,8 +1,6 @@
 """From the registry's outgoing mail to a real SMTP server, on both engines."""
 
 import threading
-from collections.abc import Iterator
-from mailbox import Mailbox, free_port
 from pathlib import Path
 
 import pytest
@@ -16,31 +14,22 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import publish, published_holder
 from gatepass.registry.membership import invitation_links, invitations, outbox, password_resets
 from gatepass.registry.membership.invitations import Invitation
-from gatepass.registry.storage.database import Change, Database
+from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
 from gatepass.registry.storage.tables import users
 from gatepass.settings import Settings
-from scripted_smtp import GREETING, OK, ScriptedServer, Talk
-from small_registry import HOUR, MINUTE, SmallRegistry
+from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
+from tests.support.mail.mailbox import Mailbox
+from tests.support.mail.scripted_smtp import GREETING, OK, ScriptedServer, Talk
+from tests.support.processes.ports import free_port
 
 PUBLIC_URL = "https://tokens.example.com"
 LIFETIME = 72 * HOUR
 
 
 @pytest.fixture
-def registry(database: Database) -> SmallRegistry:
-    return SmallRegistry(database)
-
-
-@pytest.fixture
 def ada(registry: SmallRegistry) -> Actor:
     return registry.signed_in(registry.ada)
-
-
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    with Mailbox() as server:
-        yield server
 
 
 def mailing(registry: SmallRegistry, port: int) -> Mailing:
@@ -54,10 +43,9 @@ def mailing(registry: SmallRegistry, port: int) -> Mailing:
 
 
 def invite(registry: SmallRegistry, actor: Actor, email: str = "new@example.com") -> Invitation:
-    with registry.write() as change:
-        return invitations.create(
-            change, actor, email=email, role="reporting", lifetime_ms=LIFETIME
-        )
+    return registry.do(
+        invitations.create, actor, email=email, role="reporting", lifetime_ms=LIFETIME
+    )
 
 
 def seen(registry: SmallRegistry, actor: Actor) -> Invitation:
@@ -165,8 +153,7 @@ def test_a_refusal_for_good_is_given_up_and_told(
     ours.send_due()
     assert mailbox.tried == 1
     # A person can still have it sent again.
-    with registry.write() as change:
-        invitations.resend(change, ada, seen(registry, ada).id, lifetime_ms=LIFETIME)
+    registry.do(invitations.resend, ada, seen(registry, ada).id, lifetime_ms=LIFETIME)
     ours.send_due()
     assert seen(registry, ada).delivered_at == registry.now
 
@@ -340,8 +327,7 @@ def test_one_who_hangs_after_taking_a_mail_gets_it_once_and_the_others_too(
         registry.now += HOUR
         ours.send_due()
         assert len(server.talks) == 2
-    with registry.read() as reading:
-        page = invitations.list_(reading, ada)
+    page = registry.ask(invitations.list_, ada)
     assert all(one.delivered_at is not None for one in page.items)
 
 
@@ -438,10 +424,9 @@ def test_a_link_that_somebody_took_ends_the_mail(
     tokens: list[str] = []
 
     def take() -> None:
-        with registry.write() as change:
-            _, token = invitations.take_link(
-                change, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
-            )
+        _, token = registry.do(
+            invitations.take_link, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
+        )
         tokens.append(token)
 
     ours = mailing(registry, mailbox.port)

@@ -1,7 +1,6 @@
 """A node on PostgreSQL: what it does about its copy of the grants."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,8 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.settings import Settings
 from gatepass.verify.replica.database_follower import NodeLock
-from installation import CATALOGUE
+from tests.support.apps.installation import CATALOGUE
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -34,13 +34,6 @@ def change(node: Node, name: str) -> bool:
 def stands(node: Node, name: str) -> bool:
     with node.database.read(node.clock.now()) as reading:
         return companies.by_name(reading, name) is not None
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_change_that_this_node_does_not_hear_of_stands_unconfirmed(node: Node) -> None:

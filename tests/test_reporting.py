@@ -1,7 +1,6 @@
 """A node among those who decide: it is known, keeps up, and receipts complete by themselves."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from deciders import rows
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.node.node import Node, open_node
 from gatepass.node.reporting import registration_of
@@ -18,7 +16,9 @@ from gatepass.registry.audit import search
 from gatepass.registry.storage import tables
 from gatepass.settings import Settings
 from gatepass.verify.replica.identity import identity
-from installation import CATALOGUE, Installation
+from tests.support.apps.installation import CATALOGUE, Installation
+from tests.support.grants.fake_verifiers import rows
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -31,27 +31,18 @@ def node(database_url: str, tmp_path: Path) -> Iterator[Node]:
     node.stop()
 
 
-def soon(found: Callable[[], Any]) -> Any:
-    """What is there before long."""
-    deadline = time.monotonic() + 10
-    while not (it := found()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return it
-
-
 def test_a_node_that_serves_is_known_and_keeps_up(node: Node) -> None:
-    (row,) = soon(lambda: rows(node.database, "nodes"))
+    (row,) = until(lambda: rows(node.database, "nodes"))
     assert row["id"] == identity(node.settings.grant_path)
     assert (row["kind"], row["address"], row["key_id"]) == ("node", "127.0.0.1:8790", None)
     assert row["staleness_ms"] == 10_000
     with node.database.write(node.clock.now()) as change:
         revision = change.revision
-    soon(lambda: rows(node.database, "nodes")[0]["revision"] >= revision)
+    until(lambda: rows(node.database, "nodes")[0]["revision"] >= revision)
 
 
 def test_a_receipt_is_completed_by_itself(node: Node) -> None:
-    soon(lambda: rows(node.database, "nodes"))
+    until(lambda: rows(node.database, "nodes"))
     installation = Installation(node)
     ada = installation.signed_in()
     token = installation.access_token("charges:get")[:21]
@@ -63,7 +54,7 @@ def test_a_receipt_is_completed_by_itself(node: Node) -> None:
                 reading, Actor.command_line(), action="access_token.refused_everywhere"
             ).items
 
-    (event,) = soon(told)
+    (event,) = until(told)
     assert event.subject.id == token
     assert event.after is not None
     assert (event.after["verifiers"], event.after["confirmed"]) == (1, 1)
@@ -77,13 +68,13 @@ def test_an_address_that_stands_for_every_one_is_told_by_the_public_one(node: No
 
 
 def test_one_that_is_forgotten_is_met_again(node: Node) -> None:
-    soon(lambda: rows(node.database, "nodes"))
+    until(lambda: rows(node.database, "nodes"))
     with node.database.auxiliary_write(node.clock.now()) as write:
         write.session.execute(delete(tables.nodes))
     # It finds out when it reports the next time.
     with node.database.write(node.clock.now()):
         pass
-    assert soon(lambda: rows(node.database, "nodes"))
+    assert until(lambda: rows(node.database, "nodes"))
 
 
 def test_an_unreachable_database_is_tried_again_quietly(
@@ -99,7 +90,7 @@ def test_an_unreachable_database_is_tried_again_quietly(
 
     monkeypatch.setattr(node.reporting, "report_and_complete", fail)
     monkeypatch.setattr(node.reporting, "_every", 0.01)
-    soon(lambda: rounds > 3)
+    until(lambda: rounds > 3)
     said = [each for each in caplog.records if "reporting" in each.getMessage()]
     assert len(said) == 1
     assert "ConnectionError" in said[0].getMessage()

@@ -11,15 +11,10 @@ from gatepass.node import reset_requests
 from gatepass.node.reset_requests import ResetRequests
 from gatepass.registry.authentication.throttling import MOST_PER_ADDRESS, WINDOW_MS
 from gatepass.registry.storage.database import Database
-from small_registry import ADDRESS, HOUR, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import ADDRESS, HOUR, SmallRegistry, nothing_changes
 
 ADA = "ada@northwind.example"
 NOBODY = "nobody@northwind.example"
-
-
-@pytest.fixture
-def registry(database: Database) -> SmallRegistry:
-    return SmallRegistry(database)
 
 
 @pytest.fixture

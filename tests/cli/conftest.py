@@ -12,8 +12,7 @@ import pytest
 from gatepass.cli import main
 from gatepass.cli.installation import opened
 from gatepass.node.node import Node
-
-PASSWORD = "correct horse battery staple"
+from tests.support.apps.installation import PASSWORD
 
 
 @dataclass(frozen=True)

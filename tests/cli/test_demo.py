@@ -7,12 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.processes
 
 COMMAND = [sys.executable, "-m", "gatepass.cli", "demo"]
 
@@ -174,10 +177,7 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path: Path, content: st
 
 def test_stopping_it_while_it_is_being_made_leaves_nothing_behind(tmp_path: Path) -> None:
     demo = Started(tmp_path, "--port", "0", wait=False)
-    deadline = time.monotonic() + 30
-    while not list(tmp_path.glob("gatepass-demo-*/gatepass.db")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: list(tmp_path.glob("gatepass-demo-*/gatepass.db")))
     assert demo.stop() in (0, 1)
     assert not list(tmp_path.glob("gatepass-demo-*"))
     assert "Traceback" not in demo.errors.read_text()

@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import termios
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +17,7 @@ import pytest
 
 from gatepass.cli import tree
 from gatepass.cli.installation import opened
+from tests.support.waiting import until
 
 COMMAND = [sys.executable, "-m", "gatepass.cli"]
 
@@ -121,6 +121,8 @@ def test_a_fault_of_ours_is_one_line_without_what_was_typed(
     def broken(**_: object) -> None:
         raise RuntimeError("gpat_secret")
 
+    # The commands join the tree when the first of them is run.
+    gatepass("token", "list")
     monkeypatch.setattr(tree, "app", broken)
     said = gatepass("token", "list")
     assert (said.code, one_line(said)) == (
@@ -133,12 +135,15 @@ def test_an_interrupt_is_no_traceback(gatepass: Any, monkeypatch: pytest.MonkeyP
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
+    # The commands join the tree when the first of them is run.
+    gatepass("token", "list")
     monkeypatch.setattr(tree, "app", interrupted)
     assert one_line(gatepass("token", "list")) == "gatepass: stopped"
     monkeypatch.setattr("importlib.import_module", interrupted)
     assert one_line(gatepass("token", "list")) == "gatepass: stopped"
 
 
+@pytest.mark.processes
 def test_a_reader_that_has_seen_enough(installed: Any) -> None:
     read, write = os.pipe()
     os.close(read)
@@ -147,6 +152,7 @@ def test_a_reader_that_has_seen_enough(installed: Any) -> None:
     assert (said.returncode, said.stderr) == (1, b"")
 
 
+@pytest.mark.processes
 def test_a_full_disk_under_the_output(installed: Any) -> None:
     with open("/dev/full", "wb") as full:
         said = run(
@@ -156,6 +162,7 @@ def test_a_full_disk_under_the_output(installed: Any) -> None:
     assert "No space left" in one_line(said)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("command", "code"),
     [
@@ -209,6 +216,7 @@ def _typed(first: str, second: str) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
+@pytest.mark.processes
 def test_serve_says_which_port_is_taken(installed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
@@ -224,6 +232,7 @@ def test_serve_says_which_port_is_taken(installed: Any, monkeypatch: pytest.Monk
     assert port in last
 
 
+@pytest.mark.processes
 def test_ctrl_c_while_a_command_waits(installed: Any) -> None:
     process = subprocess.Popen(
         [*COMMAND, "init", "--company", "B", "--email", "b@b.example", "--password-stdin"],
@@ -236,9 +245,7 @@ def test_ctrl_c_while_a_command_waits(installed: Any) -> None:
     assert process.stdin is not None
     process.stdin.write(b"correct horse")
     process.stdin.flush()
-    deadline = time.monotonic() + 30
-    while _unread(process.stdin) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: not _unread(process.stdin))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (1, b"gatepass: stopped\n")
@@ -249,6 +256,7 @@ def _unread(pipe: IO[bytes]) -> int:
     return int.from_bytes(fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_a_terminal_that_cant_show_a_name_breaks_nothing_off(
     installed: Any, monkeypatch: pytest.MonkeyPatch, encoding: str

@@ -23,9 +23,9 @@ from gatepass.registry.directory.users import create
 from gatepass.registry.membership import offboarding
 from gatepass.registry.storage.tables import companies, users
 from gatepass.verify.clock import Clock
+from tests.support.apps.installation import PASSWORD
 
 Gatepass = Callable[..., Any]
-PASSWORD = "correct horse battery staple"
 
 
 def test_whoever_decided_by_the_former_state_starts_anew(
@@ -112,6 +112,7 @@ def test_the_sealing_key_is_asked_for_where_it_is_needed(
     assert f"put the sealing-key that goes with the backup back to {key}" in said.err
 
 
+@pytest.mark.processes
 def test_on_a_terminal_it_shows_how_far_it_is(installed: Gatepass, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     done = subprocess.run(

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import PASSWORD, Gatepass, Said
 from gatepass.registry.storage import schema
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
-from postgresql import Cluster
+from tests.cli.conftest import PASSWORD, Gatepass, Said
+from tests.support.database.postgresql import Cluster
 
 INIT = ("init", "--company", "Zażółć", "--email", "ada@acme.example", "--password-stdin")
 

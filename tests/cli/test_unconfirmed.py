@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import PASSWORD, Gatepass
 from gatepass.verify.replica.database_follower import NodeLock
+from tests.cli.conftest import PASSWORD, Gatepass
 
 WARNING = "gatepass: warning: the change was made, but this node has not caught up with it yet\n"
 INIT = ("init", "--company", "Acme", "--email", "ada@acme.example", "--password-stdin")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatepass.core import credentials
 from gatepass.core.credentials import make, matches, new_id, parse
-from vector_files import cases
+from tests.support.vector_files import cases
 
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 PREFIXES = ["gpat", "gplt", "gpiv", "gprs", "gpec", "gpvk"]

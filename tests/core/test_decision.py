@@ -24,7 +24,7 @@ from gatepass.core.decision import (
 from gatepass.core.grants import CompanyRules, Grant, Holder, Trial
 from gatepass.core.networks import Networks, parse_address, parse_network
 from gatepass.core.routes import Routes
-from vector_files import cases, load
+from tests.support.vector_files import cases, load
 
 VECTORS = load("decision.yaml")
 ROUTES = Routes(VECTORS["routes"].items())

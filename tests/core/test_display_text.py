@@ -15,7 +15,7 @@ from gatepass.core.display_text import (
     readable,
     without_bidi_controls,
 )
-from vector_files import cases
+from tests.support.vector_files import cases
 
 CONTROLS = [chr(at) for at in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))]
 anything = st.text(st.characters(), max_size=40)

@@ -13,7 +13,7 @@ from gatepass.core.domains import (
     parse_domain,
     parse_origin,
 )
-from vector_files import cases
+from tests.support.vector_files import cases
 
 SENTENCES = {
     "wildcard port": "A wildcard must have no port",

@@ -16,7 +16,7 @@ from gatepass.core.networks import (
     parse_address,
     parse_network,
 )
-from vector_files import cases
+from tests.support.vector_files import cases
 
 SENTENCES = {
     "address": "Must be an IP address",

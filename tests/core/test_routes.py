@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gatepass.core.decision import Reason
 from gatepass.core.routes import Route, RouteError, Routes
-from vector_files import cases, load
+from tests.support.vector_files import cases, load
 
 SENTENCES = {
     "form": "must be an upper-case method, one space and a path",

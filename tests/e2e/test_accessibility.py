@@ -9,10 +9,11 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from accessibility import barriers
-from all_routes import page_routes
-from browsing import Demo
 from gatepass.web.pages.layout import navigation
+from tests.support.apps.all_routes import page_routes
+from tests.support.browser.accessibility import barriers
+from tests.support.browser.windows import sign_in
+from tests.support.processes.demo import Demo
 
 WIDE: Any = {"width": 1280, "height": 900}
 NARROW: Any = {"width": 390, "height": 844}
@@ -61,12 +62,6 @@ class Ids:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with Demo(tmp_path_factory.mktemp("demo")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def ids(demo: Demo) -> Ids:
     return Ids(demo)
 
@@ -92,11 +87,7 @@ def open_page(demo: Demo, browser: Browser) -> Iterator[Callable[..., Page]]:
 
     state: Any = None
     page = open_(signed_in=False)
-    page.goto("/sign-in")
-    page.get_by_label("E-mail address").fill(demo.email)
-    page.get_by_label("Password").fill(demo.password)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(re.compile("/access-tokens"))
+    sign_in(page, demo.email, demo.password)
     state = page.context.storage_state()
     yield open_
     for context in contexts:

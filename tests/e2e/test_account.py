@@ -1,6 +1,5 @@
 """My account in a real Chromium: two-factor, password, and a sign-in that ends mid-form."""
 
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -10,8 +9,8 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from accessibility import barriers
-from browsing import Demo
+from tests.support.browser.accessibility import barriers
+from tests.support.processes.demo import Demo
 
 #: So near its end from the start that pages warn of it.
 LIFETIME_S = 290
@@ -20,12 +19,9 @@ NEW = "seven brass kettles sing"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    os.environ["GATEPASS_LOGIN_LIFETIME"] = str(LIFETIME_S)
-    try:
-        with Demo(tmp_path_factory.mktemp("demo")) as running:
-            yield running
-    finally:
-        del os.environ["GATEPASS_LOGIN_LIFETIME"]
+    lifetime = {"GATEPASS_LOGIN_LIFETIME": str(LIFETIME_S)}
+    with Demo(tmp_path_factory.mktemp("demo"), **lifetime) as running:
+        yield running
 
 
 def opened(demo: Demo, browser: Browser, **options: bool) -> tuple[BrowserContext, Page]:

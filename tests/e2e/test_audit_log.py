@@ -10,9 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 
-from browsing import Demo
 from gatepass.registry.storage.database import Database
-from many_events import write_events
+from tests.support.browser.windows import sign_in, window
+from tests.support.database.audit_events import write_events
+from tests.support.processes.demo import Demo
 
 EVENTS = 6_000
 #: Labels as older releases took them, and the Latin words that are read in them: they override the
@@ -47,30 +48,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 @pytest.fixture(scope="module")
 def page(demo: Demo, browser: Browser) -> Iterator[Page]:
     """Somebody in Sydney, signed in."""
-    context = browser.new_context(base_url=demo.url, timezone_id="Australia/Sydney")
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda said: (
-            complaints.append(said.text)
-            if said.type == "error" and "Failed to load" not in said.text
-            else None
-        ),
-    )
-    page.goto("/sign-in")
-    page.get_by_label("E-mail address").fill(demo.email)
-    page.get_by_label("Password").fill(demo.password)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(re.compile("/access-tokens"))
-    page.get_by_role("button", name="Profile menu").click()
-    page.get_by_role("navigation", name="Profile menu").get_by_text("Audit log").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Audit log")
-    yield page
-    context.close()
-    assert complaints == []
+    with window(browser, demo.url, timezone_id="Australia/Sydney") as page:
+        sign_in(page, demo.email, demo.password)
+        page.get_by_role("button", name="Profile menu").click()
+        page.get_by_role("navigation", name="Profile menu").get_by_text("Audit log").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Audit log")
+        yield page
 
 
 def test_it_narrows_while_one_types_and_the_address_keeps_it(page: Page, demo: Demo) -> None:

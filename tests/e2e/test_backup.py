@@ -1,7 +1,6 @@
 """A backup that is made while it is served, and restored once it isn't."""
 
 import json
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from gatepass import Verifier
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Unavailable
 from gatepass.registry.storage.ended_log import EndedLog
-from postgresql import Cluster
-from running import Running, new_token
+from tests.support.database.postgresql import Cluster
+from tests.support.processes.served_installation import Running, new_token
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -30,13 +30,13 @@ def reason(running: Running, token: str) -> str:
 
 def becomes(embedded: Verifier, token: str, expected: Reason) -> None:
     """Wait until an embedded verifier says so; it may be stale for a while, or not yet."""
-    deadline = time.monotonic() + 30
-    while True:
+
+    def does() -> bool:
         with suppress(Unavailable):
-            if embedded.check(token, permission="charges:get").reason == expected:
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+            return embedded.check(token, permission="charges:get").reason == expected
+        return False
+
+    until(does)
 
 
 def test_what_was_ended_over_rest_stays_ended(running: Running, tmp_path: Path) -> None:

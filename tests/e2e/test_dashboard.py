@@ -5,67 +5,36 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from browsing import Demo
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE, relative
 from gatepass.web.pages.widgets.network_diagram import picture
+from tests.support.browser.windows import sign_in, window
+from tests.support.processes.demo import Demo
 
 SYDNEY = "Australia/Sydney"
 TEXT = re.compile(r"gpat_[0-9A-Za-z]{54}")
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with Demo(tmp_path_factory.mktemp("demo")) as running:
-        yield running
-
-
 @pytest.fixture
-def complaints() -> Iterator[list[str]]:
-    """What the browser complains of (a violated policy, a failing script); it must be nothing."""
-    heard: list[str] = []
-    yield heard
-    assert heard == []
-
-
-@pytest.fixture
-def person(demo: Demo, browser: Browser, complaints: list[str]) -> Iterator[Page]:
+def person(demo: Demo, browser: Browser) -> Iterator[Page]:
     """A person in Sydney, signed in."""
-    yield from visiting(demo, browser, complaints)
+    yield from visiting(demo, browser)
 
 
 @pytest.fixture
-def without_scripts(demo: Demo, browser: Browser, complaints: list[str]) -> Iterator[Page]:
+def without_scripts(demo: Demo, browser: Browser) -> Iterator[Page]:
     """A person whose browser runs no scripts, signed in."""
-    yield from visiting(demo, browser, complaints, java_script_enabled=False)
+    yield from visiting(demo, browser, java_script_enabled=False)
 
 
-def visiting(
-    demo: Demo, browser: Browser, complaints: list[str], **options: bool
-) -> Iterator[Page]:
-    context: BrowserContext = browser.new_context(
-        base_url=demo.url, timezone_id=SYDNEY, viewport={"width": 1280, "height": 900}, **options
-    )
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=demo.url)
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda said: heard(said.type, said.text, complaints))
-    page.goto("/access-tokens?status=any")
-    expect(page).to_have_url(re.compile("/sign-in"))
-    page.get_by_label("E-mail address").fill(demo.email)
-    page.get_by_label("Password").fill(demo.password)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(f"{demo.url}/access-tokens?status=any")
-    yield page
-    context.close()
-
-
-def heard(kind: str, text: str, complaints: list[str]) -> None:
-    # A browser also reports answers such as 404 and 422, which are meant.
-    if kind == "error" and not text.startswith("Failed to load resource"):
-        complaints.append(text)
+def visiting(demo: Demo, browser: Browser, **options: bool) -> Iterator[Page]:
+    wanted, size = f"{demo.url}/access-tokens?status=any", {"width": 1280, "height": 900}
+    with window(browser, demo.url, timezone_id=SYDNEY, viewport=size, **options) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=demo.url)
+        sign_in(page, demo.email, demo.password, wanted)
+        expect(page).to_have_url(wanted)
+        yield page
 
 
 def call(demo: Demo, token: str, method: str = "GET", path: str = "/charges") -> httpx.Response:

@@ -6,33 +6,15 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from browsing import Demo
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with Demo(tmp_path_factory.mktemp("demo")) as running:
-        yield running
+from tests.support.browser.windows import window
+from tests.support.processes.demo import Demo
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda said: (
-            complaints.append(said.text)
-            if said.type == "error" and not said.text.startswith("Failed to load resource")
-            else None
-        ),
-    )
-    yield page
-    assert complaints == [], "a policy was violated, or a script failed"
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    context.close()
+    with window(browser, viewport={"width": 390, "height": 844}) as page:
+        yield page
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def port_of(demo: Demo) -> str:

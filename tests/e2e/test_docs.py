@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from running import EMAIL, PASSWORD, Running, new_token
+from tests.support.processes.served_installation import EMAIL, PASSWORD, Running, new_token
 
 _DOCS = Path(__file__).parents[2] / "docs"
 

@@ -1,15 +1,15 @@
 """A served installation's environment: no worker has secrets in it, nobody is misled by it."""
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from postgresql import Cluster
-from running import Running
+from tests.support.database.postgresql import Cluster
+from tests.support.processes.served_installation import Running
+from tests.support.waiting import until
 
 SECRET = "hunter2secret"
 #: Other ways that libpq is told a password by.
@@ -109,11 +109,9 @@ def test_serve_tells_a_misspelt_setting_once(running: Running) -> None:
 
 
 def test_serve_tells_that_mail_would_lead_nowhere(running: Running) -> None:
-    deadline = time.monotonic() + 20
     # Its workers answer before the supervisor has heard of all of them.
-    while "serving on" not in (log := running.log.read_text()):
-        assert time.monotonic() < deadline, log
-        time.sleep(0.02)
+    until(lambda: "serving on" in running.log.read_text(), running.log.read_text)
+    log = running.log.read_text()
     assert log.count("GATEPASS_PUBLIC_URL has its default, http://127.0.0.1:8787") == 1
 
 

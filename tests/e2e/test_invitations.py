@@ -1,47 +1,16 @@
 """From an invitation to a sign-in, and back in after a forgotten password, in a real Chromium."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from browsing import Demo
+from tests.support.browser.windows import sign_in
+from tests.support.processes.demo import Demo
 
 NEW = "nell@acme.example"
 PASSWORD = "seven brass kettles sing"
 ANOTHER = "a wholly new phrase"
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with Demo(tmp_path_factory.mktemp("demo")) as running:
-        yield running
-
-
-def person(demo: Demo, browser: Browser, complaints: list[str], *, scripts: bool = True) -> Page:
-    """Somebody at a browser of their own."""
-    context = browser.new_context(base_url=demo.url, java_script_enabled=scripts)
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda said: (
-            complaints.append(said.text)
-            if said.type == "error" and not said.text.startswith("Failed to load resource")
-            else None
-        ),
-    )
-    return page
-
-
-def sign_in(page: Page, email: str, password: str) -> None:
-    page.goto("/sign-in")
-    page.get_by_label("E-mail address").fill(email)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(re.compile("/access-tokens"))
 
 
 def open_mail(page: Page, subject: str, to: str) -> None:
@@ -58,10 +27,9 @@ def open_mail(page: Page, subject: str, to: str) -> None:
 
 
 def test_from_an_invitation_to_a_sign_in_and_a_forgotten_password(
-    demo: Demo, browser: Browser
+    demo: Demo, open_window: Callable[..., Page]
 ) -> None:
-    complaints: list[str] = []
-    ada = person(demo, browser, complaints)
+    ada = open_window()
     sign_in(ada, demo.email, demo.password)
     ada.goto("/company/users/invite")
     ada.get_by_label("E-mail address").fill(NEW)
@@ -76,7 +44,7 @@ def test_from_an_invitation_to_a_sign_in_and_a_forgotten_password(
     expect(row).to_contain_text("Pending")
 
     # Nell's browser runs no scripts.
-    nell = person(demo, browser, complaints, scripts=False)
+    nell = open_window(java_script_enabled=False)
     open_mail(nell, "Ada Lovelace invited you", NEW)
     first = nell.url
     row.get_by_role("button", name=f"Resend the invitation to {NEW}").click()
@@ -93,7 +61,7 @@ def test_from_an_invitation_to_a_sign_in_and_a_forgotten_password(
     nell.get_by_role("link", name="Sign in").click()
     sign_in(nell, NEW, PASSWORD)
 
-    forgetful = person(demo, browser, complaints)
+    forgetful = open_window()
     forgetful.goto("/sign-in")
     forgetful.get_by_role("link", name="Forgot your password?").click()
     forgetful.get_by_label("E-mail address").fill(NEW)
@@ -107,4 +75,3 @@ def test_from_an_invitation_to_a_sign_in_and_a_forgotten_password(
     # The sign-in with the former password has ended.
     nell.goto("/access-tokens")
     expect(nell).to_have_url(re.compile("/sign-in"))
-    assert complaints == []

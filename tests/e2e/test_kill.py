@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from running import Running, new_token
+from tests.support.processes.served_installation import Running, new_token
 
 ROUNDS = 1
 

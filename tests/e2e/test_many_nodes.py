@@ -10,10 +10,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from nginx import Nginx
-from page_reader import Visit
-from postgresql import Cluster
-from running import EMAIL, PASSWORD, Running, free_port, new_token
+from tests.support.apps.installation import PASSWORD
+from tests.support.browser.page_reader import Visit
+from tests.support.database.postgresql import Cluster
+from tests.support.processes.nginx import Nginx
+from tests.support.processes.ports import free_port
+from tests.support.processes.served_installation import EMAIL, Running, new_token
+from tests.support.waiting import until
 
 
 class Nodes:
@@ -84,7 +87,7 @@ def test_pages_and_their_forms_need_no_stickiness(nodes: Nodes) -> None:
             assert f"page {n}" in listed.text
 
 
-def test_what_is_deactivated_on_one_is_refused_by_the_other_within_a_second(nodes: Nodes) -> None:
+def test_what_is_deactivated_on_one_is_refused_by_the_other(nodes: Nodes) -> None:
     client = nodes.first.sign_in()
     for _ in range(5):
         made = new_token(client)
@@ -93,7 +96,7 @@ def test_what_is_deactivated_on_one_is_refused_by_the_other_within_a_second(node
         # On the same node from now on.
         asked = nodes.first.verify(made["token"], permission="charges:get")
         assert asked["reason"] == "token_deactivated"
-        assert _until(nodes.second, made["token"], "token_deactivated") < 1
+        _until(nodes.second, made["token"], "token_deactivated")
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -151,10 +154,7 @@ class _Load:
             assert not thread.is_alive()
 
     def until(self, *, ended: int) -> None:
-        deadline = time.monotonic() + 30
-        while len(self.ended) < ended:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: len(self.ended) >= ended)
 
     def _end(self) -> None:
         while not self._stopped.is_set():
@@ -177,10 +177,5 @@ class _Load:
                 time.sleep(0.002)
 
 
-def _until(node: Running, token: str, reason: str) -> float:
-    """How long it took until all that was asked there said so."""
-    began = time.monotonic()
-    while node.verify(token, permission="charges:get")["reason"] != reason:
-        assert time.monotonic() < began + 10
-        time.sleep(0.005)
-    return time.monotonic() - began
+def _until(node: Running, token: str, reason: str) -> None:
+    until(lambda: node.verify(token, permission="charges:get")["reason"] == reason)

@@ -5,7 +5,6 @@ import hashlib
 import http.server
 import json
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -18,12 +17,16 @@ from typing import Any
 import httpx
 import pytest
 
-from apps_behind import Recorded, wsgi_server
 from gatepass.verify.freshness import BOOT_CLOCK
 from gatepass.verify.replica.frames import Frames, Reached
-from nginx import Nginx
-from running import Running, free_port, new_token
-from workers import ask
+from tests.support.apps.upstream_apps import Recorded, wsgi_server
+from tests.support.processes.nginx import Nginx
+from tests.support.processes.ports import free_port
+from tests.support.processes.served_installation import Running, new_token
+from tests.support.processes.serving import serving
+from tests.support.processes.workers import ask
+
+pytestmark = pytest.mark.nginx
 
 CATALOGUE = """
 permissions:
@@ -448,18 +451,8 @@ def gunicorn(tmp_path: Path) -> Iterator[int]:
     (tmp_path / "application.py").write_text(GUNICORN_APPLICATION)
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", f"--bind=127.0.0.1:{port}", "application"]
-    server = subprocess.Popen(command, cwd=tmp_path)
-    try:
-        for _ in range(100):
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/")
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
+    with serving(command, lambda: httpx.get(f"http://127.0.0.1:{port}/"), tmp_path):
         yield port
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script_Name"])

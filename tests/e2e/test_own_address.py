@@ -4,8 +4,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, expect
 
-from browsing import ANOTHER_NAME
-from running import EMAIL, PASSWORD, Running
+from tests.support.apps.installation import PASSWORD
+from tests.support.browser.chromium import ANOTHER_NAME
+from tests.support.processes.served_installation import EMAIL, Running
 
 
 def test_signing_in_by_another_name_says_what_to_set(tmp_path: Path, browser: Browser) -> None:

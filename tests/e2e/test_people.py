@@ -7,14 +7,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from accessibility import barriers
-from browsing import Demo
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with Demo(tmp_path_factory.mktemp("demo")) as running:
-        yield running
+from tests.support.browser.accessibility import barriers
+from tests.support.browser.windows import sign_in, window
+from tests.support.processes.demo import Demo
 
 
 @pytest.fixture
@@ -30,30 +25,10 @@ def on_a_phone(demo: Demo, browser: Browser) -> Iterator[Page]:
 
 
 def visiting(demo: Demo, browser: Browser, width: int, **options: bool) -> Iterator[Page]:
-    complaints: list[str] = []
-    context = browser.new_context(
-        base_url=demo.url, viewport={"width": width, "height": 900}, **options
-    )
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda said: (
-            complaints.append(said.text)
-            # A browser also reports answers such as 409, which are meant.
-            if said.type == "error" and not said.text.startswith("Failed to load resource")
-            else None
-        ),
-    )
-    page.goto("/access-tokens")
-    page.get_by_label("E-mail address").fill(demo.email)
-    page.get_by_label("Password").fill(demo.password)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(re.compile("/access-tokens"))
-    yield page
-    context.close()
-    assert complaints == []
+    size = {"width": width, "height": 900}
+    with window(browser, demo.url, viewport=size, **options) as page:
+        sign_in(page, demo.email, demo.password, "/access-tokens")
+        yield page
 
 
 @pytest.fixture(scope="module")

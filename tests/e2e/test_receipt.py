@@ -9,10 +9,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import delete
 
-from browsing import Demo
-from deciders import acknowledge, register
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
+from tests.support.browser.windows import sign_in, window
+from tests.support.grants.fake_verifiers import acknowledge, register
+from tests.support.processes.demo import Demo
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +39,9 @@ def registry(demo: Demo, directory: Path) -> Iterator[Database]:
 
 @pytest.fixture(scope="module", params=[True, False], ids=["scripts", "no scripts"])
 def page(request: pytest.FixtureRequest, demo: Demo, browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(base_url=demo.url, java_script_enabled=request.param)
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.goto("/sign-in")
-    page.get_by_label("E-mail address").fill(demo.email)
-    page.get_by_label("Password").fill(demo.password)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(re.compile("/access-tokens"))
-    yield page
-    context.close()
+    with window(browser, demo.url, java_script_enabled=request.param) as page:
+        sign_in(page, demo.email, demo.password)
+        yield page
 
 
 def now() -> int:

@@ -7,44 +7,22 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from accessibility import barriers
-from browsing import Demo
 from gatepass.web.pages.widgets.network_diagram import picture
-from vector_files import load
+from tests.support.browser.accessibility import barriers
+from tests.support.browser.windows import sign_in, window
+from tests.support.processes.demo import Demo
+from tests.support.vector_files import load
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0"
 AT_HOME = {"X-Forwarded-For": "203.0.113.9"}
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with Demo(tmp_path_factory.mktemp("demo")) as running:
-        yield running
-
-
 @pytest.fixture
 def person(demo: Demo, browser: Browser) -> Iterator[Page]:
-    """Someone signed in; what the browser complains of fails the test."""
-    heard: list[str] = []
-    context = browser.new_context(base_url=demo.url, viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.on("pageerror", lambda error: heard.append(str(error)))
-    page.on("console", lambda said: hear(said.type, said.text, heard))
-    page.goto("/sign-in")
-    page.get_by_label("E-mail address").fill(demo.email)
-    page.get_by_label("Password").fill(demo.password)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(f"{demo.url}/access-tokens")
-    yield page
-    context.close()
-    assert heard == []
-
-
-def hear(kind: str, text: str, heard: list[str]) -> None:
-    # A browser also reports answers such as 403 and 409, which are meant.
-    if kind == "error" and not text.startswith("Failed to load resource"):
-        heard.append(text)
+    """Someone signed in."""
+    with window(browser, demo.url, viewport={"width": 1280, "height": 900}) as page:
+        sign_in(page, demo.email, demo.password)
+        yield page
 
 
 def by_menu(page: Page, part: str, tab: str) -> None:
@@ -220,7 +198,7 @@ def test_the_pictures_are_drawn_as_the_server_reads(demo: Demo, person: Page) ->
 
 def test_sign_ins_are_seen_and_ended(demo: Demo, person: Page) -> None:
     page = person
-    others = [sign_in(demo, agent) for agent in (FIREFOX, "curl/8.5.0", "curl/8.5.0")]
+    others = [login_token(demo, agent) for agent in (FIREFOX, "curl/8.5.0", "curl/8.5.0")]
     by_menu(page, "Access Tokens", "Recent Authentications")
     expect(page.get_by_role("row").filter(has_text="Current")).to_contain_text("Chrome on Linux")
     everyone_can_use(page)
@@ -237,7 +215,7 @@ def test_sign_ins_are_seen_and_ended(demo: Demo, person: Page) -> None:
     expect(page.get_by_role("link", name="Deactivate all others")).to_have_count(0)
 
 
-def sign_in(demo: Demo, user_agent: str) -> str:
+def login_token(demo: Demo, user_agent: str) -> str:
     answer = httpx.post(
         f"{demo.url}/v1/authentications",
         json={"email": demo.email, "password": demo.password},

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from running import EMAIL, PASSWORD, Running, new_token
+from tests.support.apps.installation import PASSWORD
+from tests.support.processes.served_installation import EMAIL, Running, new_token
 
 #: More than the product gives a body, by a margin for a busy machine.
 PATIENCE_S = 60.0

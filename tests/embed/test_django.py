@@ -15,8 +15,8 @@ from django.views.decorators.cache import cache_page
 from django.views.decorators.csrf import csrf_exempt
 
 from gatepass import Misconfigured, Verifier
-from issued import Issued
-from shops import MIDDLEWARE, PERMISSIONS, django_site
+from tests.support.apps.framework_apps import MIDDLEWARE, PERMISSIONS, django_site
+from tests.support.grants.grant_file_fixture import Issued
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
 

@@ -10,9 +10,9 @@ from gatepass import GatepassError, Misconfigured, Unavailable, Verifier
 from gatepass.core.grants import decode_grant, encode
 from gatepass.core.routes import RouteError
 from gatepass.embed import open_verifier
-from issued import Issued, new_grant_file
-from shops import BY_ROUTES, BY_VIEWS, SHOPS, Shop
-from vector_files import load
+from tests.support.apps.framework_apps import BY_ROUTES, BY_VIEWS, SHOPS, Shop
+from tests.support.grants.grant_file_fixture import Issued, new_grant_file
+from tests.support.vector_files import load
 
 Make = Callable[..., Shop]
 

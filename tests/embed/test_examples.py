@@ -1,12 +1,9 @@
 """The examples that the documentation shows do what they say, served by real servers and kept
 current by a feed."""
 
-import os
 import re
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
-from issued import Issued
-from running import free_port
-from scripted_feed import KEY, ScriptedFeed
-from world import World
+from tests.support.feed.scripted_feed import KEY, ScriptedFeed
+from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_fixtures import World
+from tests.support.processes.ports import free_port
+from tests.support.processes.serving import serving
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -30,56 +31,27 @@ SERVERS = {
 }
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path / "world.db")
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def feed(world: World) -> Iterator[ScriptedFeed]:
-    with ScriptedFeed() as feed:
-        feed.commit(*world.records)
-        yield feed
-
-
 @pytest.fixture(params=SERVERS)
 def served(
     request: pytest.FixtureRequest, feed: ScriptedFeed, tmp_path: Path
 ) -> Iterator[httpx.Client]:
     """An example's address, once it answers."""
     port = free_port()
-    environ = {
-        **os.environ,
-        "GATEPASS_URL": feed.url,
-        "GATEPASS_KEY": KEY.text,
-        "GATEPASS_DIRECTORY": str(tmp_path / "copy"),
-    }
     command = [sys.executable, "-m", *SERVERS[request.param], f"{request.param}:app"]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)],
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    with (
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
+        serving(
+            command,
+            lambda: client.get("/"),
+            tmp_path,
             cwd=EXAMPLES,
-            env=environ,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except ConnectionRefusedError:
-                assert process.poll() is None, (tmp_path / "log").read_text()
-                assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-                time.sleep(0.02)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            yield client
-    finally:
-        process.terminate()
-        process.wait(20)
+            GATEPASS_URL=feed.url,
+            GATEPASS_KEY=KEY.text,
+            GATEPASS_DIRECTORY=str(tmp_path / "copy"),
+        ),
+    ):
+        yield client
 
 
 def test_an_example_guards_its_route(
@@ -102,10 +74,7 @@ def test_an_example_guards_its_route(
     assert served.get("/charges//ch_1", headers=token).status_code in (403, 404)
 
     feed.commit(world.changed("good", deactivated=True))
-    deadline = time.monotonic() + 5
-    while served.get("/charges/ch_1", headers=token).status_code == 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: served.get("/charges/ch_1", headers=token).status_code != 200)
     assert served.get("/charges/ch_1", headers=token).json()["reason"] == "token_deactivated"
 
 

@@ -10,8 +10,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from gatepass import Decision, Misconfigured, Unavailable, Verifier
 from gatepass.embed.fastapi import Guard, Refused
-from issued import Issued
-from shops import asgi_call
+from tests.support.apps.framework_apps import asgi_call
+from tests.support.grants.grant_file_fixture import Issued
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from gatepass import GatepassMiddleware, Unavailable, Verifier
 from gatepass.embed.fastapi import Guard
 from gatepass.embed.wsgi import GatepassMiddleware as WSGIMiddleware
 from gatepass.verify.replica import following
-from running import free_port
-from scripted_feed import KEY, Connection, ScriptedFeed
-from shops import MIDDLEWARE, asgi_call, django_site, wsgi_call
-from world import World
+from tests.support.apps.framework_apps import MIDDLEWARE, asgi_call, django_site, wsgi_call
+from tests.support.feed.scripted_feed import KEY, Connection, ScriptedFeed
+from tests.support.grants.grant_fixtures import World
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
+from tests.support.processes.ports import free_port
 
 ROUTES = {"permissions": {"GET /charges": "charges:get"}, "exempt": ["GET /health"]}
 
@@ -28,13 +28,6 @@ ROUTES = {"permissions": {"GET /charges": "charges:get"}, "exempt": ["GET /healt
 def for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wait that must not happen would last a day."""
     monkeypatch.setattr(following, "FIRST_COPY_SECONDS", 86_400.0)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path / "world.db")
-    yield world
-    world.close()
 
 
 class Slow(ScriptedFeed):

@@ -1,20 +1,19 @@
 """A page of another origin in a real Chromium: what it may ask, read, and open."""
 
-import os
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from browsing import chromium
-from issued import new_grant_file
-from running import free_port
+from tests.support.browser.chromium import chromium
+from tests.support.grants.grant_file_fixture import new_grant_file
+from tests.support.processes.ports import free_port
+from tests.support.processes.serving import serving
+
+pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
 APPLICATION = """
 import os
@@ -77,29 +76,12 @@ def page(tmp_path: Path) -> Iterator[tuple[Any, str, str]]:
     command = [sys.executable, "-m", "hypercorn", "served:app"]
     for port in ports:
         command += ["--bind", f"127.0.0.1:{port}"]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(tmp_path), "GRANTS": str(issued.path)},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            with suppress(httpx.TransportError):
-                httpx.get(f"http://127.0.0.1:{ports[0]}/page")
-                break
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.05)
-        with chromium() as browser:
-            page = browser.new_page()
-            page.goto(f"http://127.0.0.1:{ports[0]}/page")
-            yield page, f"127.0.0.1:{ports[1]}", issued.token()
-    finally:
-        process.terminate()
-        process.wait(20)
+    address = f"http://127.0.0.1:{ports[0]}/page"
+    found = {"PYTHONPATH": str(tmp_path), "GRANTS": str(issued.path)}
+    with serving(command, lambda: httpx.get(address), tmp_path, **found), chromium() as browser:
+        page = browser.new_page()
+        page.goto(address)
+        yield page, f"127.0.0.1:{ports[1]}", issued.token()
 
 
 def test_a_page_may_send_what_its_libraries_add_and_read_why_it_was_refused(page: Any) -> None:

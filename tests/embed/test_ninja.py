@@ -9,8 +9,8 @@ from django.http import HttpResponse
 from django.urls import path
 
 from gatepass import Misconfigured, Verifier
-from issued import Issued
-from shops import MIDDLEWARE, django_site
+from tests.support.apps.framework_apps import MIDDLEWARE, django_site
+from tests.support.grants.grant_file_fixture import Issued
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
 from ninja import NinjaAPI, Router  # isort: skip

@@ -13,7 +13,7 @@ import pytest
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.embed import open_verifier
 from gatepass.verify.grant_file import GrantFile, ddl
-from issued import Issued
+from tests.support.grants.grant_file_fixture import Issued
 
 
 def test_a_file_that_is_missing_or_something_else_stops_the_start(tmp_path: Path) -> None:
@@ -67,6 +67,7 @@ use(2)
 """
 
 
+@pytest.mark.processes
 def test_use_is_spooled_by_the_process_and_by_its_forks_each_for_itself(issued: Issued) -> None:
     token = issued.token()
     subprocess.run([sys.executable, "-c", PROGRAM, issued.path, token], check=True, timeout=30)

@@ -12,8 +12,8 @@ from django.urls import include, path
 from django.utils.decorators import method_decorator
 
 from gatepass import Verifier
-from issued import Issued
-from shops import MIDDLEWARE, PERMISSIONS, django_site
+from tests.support.apps.framework_apps import MIDDLEWARE, PERMISSIONS, django_site
+from tests.support.grants.grant_file_fixture import Issued
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
 from rest_framework.decorators import action, api_view, permission_classes  # isort: skip

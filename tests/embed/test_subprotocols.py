@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, WebSocket
 
 from gatepass import GatepassMiddleware, Verifier
 from gatepass.embed.fastapi import Guard
-from issued import Issued
+from tests.support.grants.grant_file_fixture import Issued
 
 Make = Callable[[Verifier, list[Any], str | None], Any]
 
@@ -173,7 +173,7 @@ def test_an_exempt_route_does_not_see_it_either(
 
 def test_over_http_it_is_no_credential(verifier: Verifier, issued: Issued) -> None:
     """A call that isn't a handshake carries its token in a header that pages can set."""
-    from shops import asgi_call
+    from tests.support.apps.framework_apps import asgi_call
 
     call = asgi_call(_asgi(verifier, [], None))
     lines = [("sec-websocket-protocol", f"gatepass, {issued.token()}")]

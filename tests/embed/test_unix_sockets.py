@@ -1,19 +1,18 @@
 """Behind a proxy on a Unix socket: each server tells such a peer in its own way."""
 
-import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from issued import Issued, new_grant_file
-from running import free_port
+from tests.support.grants.grant_file_fixture import Issued
+from tests.support.processes.ports import free_port
+from tests.support.processes.serving import serving
+
+pytestmark = pytest.mark.processes
 
 BIN = Path(sys.executable).parent
 APPLICATION = """
@@ -153,48 +152,22 @@ def served(
     where, port = directory / "s", free_port()
     place = (on_socket if socket else on_port).format(path=where, port=port).split()
     order = [*place, *command] if program == "waitress-serve" else [*command, *place]
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(BIN / program), *order],
-            cwd=directory,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(directory),
-                "GRANTS": str(grants),
-                "TRUSTED": trusted,
-                "DJANGO": django,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
     each_its_own = httpx.Limits(max_keepalive_connections=0)
     transport = httpx.HTTPTransport(uds=str(where) if socket else None, limits=each_its_own)
     base = "http://api.example" if socket else f"http://127.0.0.1:{port}"
-    try:
-        with httpx.Client(base_url=base, transport=transport, timeout=20) as client:
-            deadline = time.monotonic() + 30
-            while True:
-                with suppress(httpx.TransportError):
-                    client.get("/charges")
-                    break
-                assert process.poll() is None, (directory / "log").read_text()
-                assert time.monotonic() < deadline, (directory / "log").read_text()
-                time.sleep(0.05)
-            yield client
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-@pytest.fixture
-def issued(tmp_path: Path) -> Issued:
-    return new_grant_file(tmp_path / "gatepass.db")
+    with (
+        httpx.Client(base_url=base, transport=transport, timeout=20) as client,
+        serving(
+            [str(BIN / program), *order],
+            lambda: client.get("/charges"),
+            directory,
+            PYTHONPATH=str(directory),
+            GRANTS=str(grants),
+            TRUSTED=trusted,
+            DJANGO=django,
+        ),
+    ):
+        yield client
 
 
 def outcome(client: httpx.Client, token: str, forwarded: str | None) -> str:

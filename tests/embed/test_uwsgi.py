@@ -1,8 +1,6 @@
 """uWSGI: workers that are forked without a word to Python, recycled, or loaded one by one."""
 
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -15,13 +13,16 @@ from typing import Any
 import httpx
 import pytest
 
-from children import finished, in_child
 from gatepass import Misconfigured, Unavailable, Verifier, open_verifier
 from gatepass.verify import forks
-from issued import Issued, new_grant_file
-from running import free_port
-from scripted_feed import KEY, ScriptedFeed
-from world import World
+from tests.support.feed.scripted_feed import KEY, ScriptedFeed
+from tests.support.grants.grant_file_fixture import Issued, new_grant_file
+from tests.support.grants.grant_fixtures import World
+from tests.support.processes.children import finished, in_child
+from tests.support.processes.ports import free_port
+from tests.support.processes.serving import serving
+
+pytestmark = pytest.mark.processes
 
 UWSGI = Path(sys.executable).with_name("uwsgi")
 APPLICATION = """
@@ -66,15 +67,6 @@ def served(directory: Path, *options: str, more: str = "", **environ: str) -> It
     port = free_port()
     command = [str(UWSGI), "--http-socket", f"127.0.0.1:{port}", "--wsgi-file", str(program)]
     command += ["--die-on-term", "--need-app", "--worker-reload-mercy", "5", *options]
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
     each_its_own = httpx.Limits(max_keepalive_connections=0)
     with httpx.Client(
         base_url=f"http://127.0.0.1:{port}", timeout=20, limits=each_its_own
@@ -83,39 +75,8 @@ def served(directory: Path, *options: str, more: str = "", **environ: str) -> It
         def call(token: str) -> httpx.Response:
             return client.get("/charges", headers={"x-access-token": token})
 
-        try:
-            deadline = time.monotonic() + 30
-            while True:
-                with suppress(httpx.TransportError):
-                    call("")
-                    break
-                assert process.poll() is None, (directory / "log").read_text()
-                assert time.monotonic() < deadline, (directory / "log").read_text()
-                time.sleep(0.05)
+        with serving(command, lambda: call(""), directory, **environ):
             yield call
-        finally:
-            process.terminate()
-            # A master that is holding back a respawn goes on after the signal; and without a
-            # master, workers outlive the first of them.
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(5)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(20)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path / "world.db")
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def feed(world: World) -> Iterator[ScriptedFeed]:
-    with ScriptedFeed() as feed:
-        feed.commit(*world.records)
-        yield feed
 
 
 RECYCLED = ("--master", "--processes", "2", "--max-requests", "5", "--min-worker-lifetime", "1")

@@ -13,8 +13,8 @@ from werkzeug.serving import make_server
 
 from gatepass import Verifier
 from gatepass.embed.wsgi import GatepassMiddleware
-from issued import Issued
-from shops import wsgi_call
+from tests.support.apps.framework_apps import wsgi_call
+from tests.support.grants.grant_file_fixture import Issued
 
 PERMISSIONS = {"GET /charges/{id}": "charges:get", "POST /charges": "charges:create"}
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from faults.__main__ import REGISTERED_BY
 from faults.experiments import Finding, Lab, experiments
-from tests.postgresql import Cluster
+from tests.support.database.postgresql import Cluster
 
 for module in REGISTERED_BY:
     importlib.import_module(f"faults.{module}")

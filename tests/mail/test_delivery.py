@@ -1,11 +1,9 @@
 """Conversations with a real SMTP server on loopback."""
 
 import ssl
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from ipaddress import ip_address
-from mailbox import Mailbox, free_port
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gatepass.mail.conversation import Conversation
 from gatepass.mail.delivery import Outcome, Smtp, ToLog
+from tests.support.mail.mailbox import Mailbox
+from tests.support.mail.message import message
+from tests.support.processes.ports import free_port
 
 SENDER = "gatepass@example.com"
 RECIPIENT = "new@example.com"
-
-
-def message() -> EmailMessage:
-    made = EmailMessage()
-    made["Subject"] = "Hello"
-    made.set_content("Text\n.\nwith a dot\n")
-    return made
-
-
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    with Mailbox() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

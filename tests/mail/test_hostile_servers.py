@@ -10,17 +10,11 @@ import pytest
 from gatepass.mail.conversation import Limits
 from gatepass.mail.delivery import Outcome, Smtp
 from gatepass.registry.membership.outbox import LEASE_MS
-from scripted_smtp import GREETING, OK, ScriptedServer, Talk
+from tests.support.mail.message import message
+from tests.support.mail.scripted_smtp import GREETING, OK, ScriptedServer, Talk
 
 # Long enough for a machine under load, where something is to arrive first.
 LIMITS = Limits(seconds=2.0, reply_bytes=65_536)
-
-
-def message() -> EmailMessage:
-    made = EmailMessage()
-    made["Subject"] = "Hello"
-    made.set_content("Text\n.\nwith a dot\n")
-    return made
 
 
 def deliver(script: Callable[[Talk], None], limits: Limits = LIMITS) -> Outcome:

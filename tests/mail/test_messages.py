@@ -2,7 +2,6 @@ import re
 from dataclasses import replace
 from email import message_from_bytes, message_from_string, policy
 from email.message import EmailMessage
-from mailbox import link_in
 
 import pytest
 from hypothesis import given
@@ -12,6 +11,7 @@ from gatepass.core.errors import InvalidInput
 from gatepass.mail import messages
 from gatepass.mail.messages import Envelope, exactly, invitation, mailbox, password_reset
 from gatepass.registry.input.emails import read_email
+from tests.support.mail.mailbox import link_in
 
 URL = "https://tokens.example.com/invitations/gpiv_" + "a" * 54
 ENVELOPE = Envelope(

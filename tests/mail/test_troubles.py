@@ -4,25 +4,19 @@ import re
 import socket
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from email.message import EmailMessage
-from mailbox import free_port
 from typing import Any
 
 import pytest
 
 from gatepass.mail.conversation import Limits
 from gatepass.mail.delivery import Outcome, Smtp
-from scripted_smtp import GREETING, OK, ScriptedServer, Talk
+from tests.support.mail.message import message
+from tests.support.mail.scripted_smtp import GREETING, OK, ScriptedServer, Talk
+from tests.support.processes.ports import free_port
 
 BYE = b"221 bye\r\n"
 PASSWORD = "pässwörd ŁĲ"
 ESCAPED = "p%C3%A4ssw%C3%B6rd%20%C5%81%C4%B2"
-
-
-def message() -> EmailMessage:
-    made = EmailMessage()
-    made.set_content("Text\n")
-    return made
 
 
 def deliver(url: str, recipient: str = "new@example.com", seconds: float = 10.0) -> Outcome:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from issued import new_grant_file
+from tests.support.grants.grant_file_fixture import new_grant_file
 
 ROOT = Path(__file__).parents[2]
 PINNED = ROOT / "requirements" / "server.txt"

@@ -1,29 +1,9 @@
 """Installations on SQLite, and people who look at their pages."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from gatepass.core.catalogue import parse_catalogue
-from gatepass.core.networks import parse_network
-from gatepass.node.node import open_node
-from gatepass.settings import Settings
-from installation import CATALOGUE, Installation
-from page_reader import Visit
-
-
-@pytest.fixture
-def installation(sqlite_url: str, tmp_path: Path) -> Iterator[Installation]:
-    """A fresh one; its clock can be moved by ``installation.node.clock``."""
-    settings = Settings(
-        data_dir=tmp_path / "data",
-        database_url=sqlite_url,
-        trusted_proxies=(parse_network("127.0.0.0/8"),),
-    )
-    node = open_node(settings, parse_catalogue(CATALOGUE))
-    yield Installation(node)
-    node.stop()
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Visit
 
 
 @pytest.fixture

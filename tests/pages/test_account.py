@@ -8,8 +8,8 @@ from sqlalchemy import update
 
 from gatepass.registry.storage.tables import companies
 from gatepass.web.pages.widgets.qr import qr_code
-from installation import PASSWORD, Installation
-from page_reader import Page, Visit
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Page, Visit
 
 NEW = "seven brass kettles sing"
 TWO_FACTOR = "/account/two-factor"

@@ -6,9 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
-from installation import Installation
-from many_events import write_events
-from page_reader import Page, Visit
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Page, Visit
+from tests.support.database.audit_events import write_events
 
 EARLY = "from=0001-01-01T00:00&from_offset=900"
 

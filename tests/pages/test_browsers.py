@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-import vector_files
 from gatepass.web.pages.text.browsers import browser
+from tests.support import vector_files
 
 
 @pytest.mark.parametrize("case", vector_files.cases("browsers.yaml", "cases"))

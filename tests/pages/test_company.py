@@ -1,7 +1,7 @@
 """My Company > Profile."""
 
-from installation import Installation
-from page_reader import Visit
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Visit
 
 
 def test_it_tells_what_there_is(installation: Installation, ada: Visit) -> None:

@@ -7,8 +7,8 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import TRIAL_MS
 from gatepass.registry.network_policy.allowlist_entries import Entry
-from installation import Installation
-from page_reader import Page, Visit
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Page, Visit
 
 PATH = "/company/security"
 HERE = ("127.0.0.0", "8", "This machine")

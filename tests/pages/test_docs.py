@@ -5,8 +5,8 @@ from typing import Any
 from gatepass.web import pages
 from gatepass.web.app import create_app
 from gatepass.web.pages.reference.api_reference import reference
-from installation import Installation
-from page_reader import Visit
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Visit
 
 DOCUMENT: dict[str, Any] = {
     "info": {"version": "1", "description": "All of it."},

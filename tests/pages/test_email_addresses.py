@@ -7,8 +7,8 @@ from sqlalchemy import select
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import email_change_links
 from gatepass.registry.storage.tables import authentications, email_changes, outgoing_mail
-from installation import PASSWORD, Installation
-from page_reader import Page, Visit
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Page, Visit
 
 NEW = "new@example.com"
 BOB = "bob@example.com"

@@ -7,8 +7,8 @@ from gatepass.core.errors import Conflict, Forbidden, NotFound, TooManyAttempts,
 from gatepass.node.node import Node
 from gatepass.registry.membership import email_changes
 from gatepass.registry.tokens import access_tokens
-from installation import Installation
-from page_reader import Visit
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Visit
 
 SECRET = "typed by " + "someone"
 

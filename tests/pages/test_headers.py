@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from all_routes import page_routes
 from gatepass.web.pages.layout.static_files import _FILES, static
-from installation import Installation
-from page_reader import Page, Visit
+from tests.support.apps.all_routes import page_routes
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Page, Visit
 
 #: What is no page: files to keep, and files to have.
 NO_PAGES = {"/favicon.ico", "/static/{version}/{name}", "/audit-log/export"}
@@ -32,7 +32,7 @@ def page(request: pytest.FixtureRequest, installation: Installation, ada: Visit)
     return ada.get(path, headers={"Accept": "text/html"})
 
 
-def test_nothing_is_kept_guessed_framed_or_told(page: Page) -> None:
+def nothing_is_kept_guessed_framed_or_told(page: Page) -> None:
     headers = page.answer.headers
     assert headers["cache-control"] == "no-store"
     assert headers["x-content-type-options"] == "nosniff"
@@ -45,7 +45,7 @@ def test_nothing_is_kept_guessed_framed_or_told(page: Page) -> None:
     assert "unsafe" not in headers["content-security-policy"]
 
 
-def test_no_script_style_or_handler_is_inline(page: Page) -> None:
+def no_script_style_or_handler_is_inline(page: Page) -> None:
     for tag, attributes in page.elements:
         assert tag != "style"
         assert tag != "script" or attributes["src"].startswith("/static/")
@@ -54,9 +54,21 @@ def test_no_script_style_or_handler_is_inline(page: Page) -> None:
             assert re.match(r"/|#|$", attributes.get(name, "")), attributes
 
 
-def test_ids_are_there_once(page: Page) -> None:
+def ids_are_there_once(page: Page) -> None:
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
+
+
+RULES = [
+    nothing_is_kept_guessed_framed_or_told,
+    no_script_style_or_handler_is_inline,
+    ids_are_there_once,
+]
+
+
+def test_a_page_keeps_each_rule(page: Page) -> None:
+    for rule in RULES:
+        rule(page)
 
 
 def test_static_files_are_kept_for_good_under_an_address_of_their_content(stranger: Visit) -> None:

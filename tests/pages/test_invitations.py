@@ -1,15 +1,15 @@
 """Inviting, accepting, and forgotten passwords, as people see them."""
 
 from email.message import EmailMessage
-from mailbox import link_in
 
 import pytest
 
 from gatepass.mail.delivery import Outcome, PostKind, Write
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist, allowlist_entries
-from installation import PASSWORD, Installation
-from page_reader import Page, Visit
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Page, Visit
+from tests.support.mail.mailbox import link_in
 
 NEW = "new@example.com"
 BACK = "/company/users/invitations"

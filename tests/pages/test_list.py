@@ -1,7 +1,7 @@
 import pytest
 
-from installation import Installation
-from page_reader import Page, Visit
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Page, Visit
 
 NASTY = """<script>alert(1)</script>"' onmouseover=x {{ 7777*7 }} \u200f"""
 

@@ -3,8 +3,8 @@ import re
 import pytest
 
 from gatepass.web.app import create_app
-from installation import Installation
-from page_reader import Page, Visit
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Page, Visit
 
 PATH = "/access-tokens/new"
 TEXT = re.compile(r"gpat_[0-9A-Za-z]{54}")

@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from deciders import STALENESS, acknowledge, complete, register
 from gatepass.registry.replication.receipt_status import Confirmation, ConfirmationState, Receipt
 from gatepass.web.pages.widgets.sync_status import MOST_PARTS, lease_bar, receipt_row
-from installation import Installation
-from page_reader import Page, Visit
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Page, Visit
+from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete, register
 
 
 def operator(installation: Installation) -> Visit:

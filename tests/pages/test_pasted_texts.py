@@ -5,8 +5,8 @@ from importlib.resources import files
 import pytest
 
 from gatepass.web import pages
-from installation import PASSWORD, Installation
-from page_reader import Visit
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Visit
 
 TEMPLATES = files(pages) / "templates"
 

@@ -10,12 +10,12 @@ from html.parser import HTMLParser
 import pytest
 from sqlalchemy import insert, select, update
 
-from every_page import every_page, one_of_everything
 from gatepass.registry.actor import Actor
 from gatepass.registry.membership import email_change_links, invitation_links, password_resets
 from gatepass.registry.storage import tables
-from installation import PASSWORD, Installation
-from page_reader import Page, Visit
+from tests.support.apps.every_page import every_page, one_of_everything
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Page, Visit
 
 MARK = "אבג"
 #: Overrides the direction and closes the isolate that it may stand in.

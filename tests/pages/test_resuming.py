@@ -2,8 +2,8 @@
 
 import pytest
 
-from installation import PASSWORD, Installation
-from page_reader import Form, Page, Visit
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Form, Page, Visit
 
 NEW = "/access-tokens/new"
 ADA = {"email": "ada@example.com", "password": PASSWORD}

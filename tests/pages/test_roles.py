@@ -6,8 +6,8 @@ import pytest
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.web.pages.company.role_grid import role_grid
-from installation import CATALOGUE, Installation
-from page_reader import Visit
+from tests.support.apps.installation import CATALOGUE, Installation
+from tests.support.browser.page_reader import Visit
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import pytest
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist, allowlist_entries
 from gatepass.web.pages.sign_in.sign_in import own_path
-from installation import PASSWORD, Installation
-from page_reader import Visit
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Visit
 
 
 def test_whoever_is_not_signed_in_is_sent_to_the_form_and_back(stranger: Visit) -> None:

@@ -11,8 +11,8 @@ from gatepass.registry.directory import users
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage import tables
 from gatepass.web.times import format_time
-from installation import Installation
-from page_reader import Page, Visit
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Page, Visit
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gatepass.core.networks import InvalidNetwork, Network
 from gatepass.web.pages.widgets.typed_networks import line_of, listed_in, read_line, read_network
-from vector_files import cases
+from tests.support.vector_files import cases
 
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 v4, v6 = st.ip_addresses(v=4), st.ip_addresses(v=6).filter(lambda one: one.ipv4_mapped is None)

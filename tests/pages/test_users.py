@@ -6,8 +6,8 @@ import pytest
 
 from gatepass.registry.authentication import totp
 from gatepass.registry.directory.users import User
-from installation import Installation
-from page_reader import Visit
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Visit
 
 BOB = "bob@example.com"
 

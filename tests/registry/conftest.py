@@ -1,22 +1,23 @@
-"""A small registry on each engine in turn."""
+"""A small registry on SQLite alone, and its administrator."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from gatepass.registry.actor import Actor
 from gatepass.registry.storage.database import Database
-from small_registry import SmallRegistry
-
-
-@pytest.fixture
-def registry(database: Database) -> SmallRegistry:
-    """Two companies, an administrator each."""
-    return SmallRegistry(database)
+from tests.support.database.small_registry import SmallRegistry
 
 
 @pytest.fixture
 def sqlite_registry(sqlite_url: str) -> Iterator[SmallRegistry]:
-    """The same on SQLite alone, for what no engine has a part in."""
+    """Two companies on SQLite alone, for what no engine has a part in."""
     database = Database(sqlite_url)
     yield SmallRegistry(database)
     database.close()
+
+
+@pytest.fixture
+def ada(registry: SmallRegistry) -> Actor:
+    """The administrator of one of the companies, signed in."""
+    return registry.signed_in(registry.ada)

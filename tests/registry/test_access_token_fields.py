@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import small_registry
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.tokens.input import CHANGEABLE, read
-from small_registry import NOW
+from tests.support.database import small_registry
+from tests.support.database.small_registry import NOW
 
 CATALOGUE = parse_catalogue(small_registry.CATALOGUE)
 

@@ -11,15 +11,14 @@ from gatepass.registry.storage.paging import Cursor, Page
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.records import AccessToken
-from small_registry import HOUR, NOW, SmallRegistry
+from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 
 #: As many as a large installation has; `make bench` measures what a page of them takes.
 MANY = 100_000
 
 
 def find(registry: SmallRegistry, actor: Actor, **filters: Any) -> Page[AccessToken]:
-    with registry.read() as reading:
-        return token_search.list_(reading, actor, **filters)
+    return registry.ask(token_search.list_, actor, **filters)
 
 
 def labels(page: Page[AccessToken]) -> list[str]:
@@ -32,8 +31,7 @@ def test_filters(registry: SmallRegistry) -> None:
     registry.token(ada, label="Expiring", expires_at=NOW + HOUR, permissions=["charges:*"])
     registry.token(ada, label="Straße 100%_", kind="ui", permissions=["charges:get"])
     registry.token(registry.signed_in(registry.carl), label="Another company's")
-    with registry.write() as change:
-        access_tokens.deactivate(change, ada, ended.id)
+    registry.do(access_tokens.deactivate, ada, ended.id)
 
     def found(**filters: Any) -> set[str]:
         page = find(registry, ada, **filters)

@@ -15,7 +15,7 @@ from gatepass.registry.storage.tables import roles, users
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.records import etag
-from small_registry import HOUR, NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 
 
 def test_a_token_is_made_and_counts_at_once(registry: SmallRegistry) -> None:
@@ -278,8 +278,7 @@ def test_ended_tokens_stay_as_they_are(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     expiring, _ = registry.token(ada, expires_at=NOW + 5)
     ended, _ = registry.token(ada)
-    with registry.write() as change:
-        access_tokens.deactivate(change, ada, ended.id)
+    registry.do(access_tokens.deactivate, ada, ended.id)
     registry.now += 5
     for token, reason in ((expiring, "token_expired"), (ended, "token_deactivated")):
         with nothing_changes(registry), pytest.raises(Conflict) as refusal:
@@ -299,8 +298,7 @@ def test_an_edit_counts_only_from_the_version_it_was_made_from(registry: SmallRe
     with pytest.raises(Conflict):
         registry.modify(ada, token, if_match=[], label="Mine")
     assert registry.modify(ada, token, if_match=['"x"', etag(theirs)], label="Mine").label == "Mine"
-    with registry.write() as change:
-        ended = access_tokens.deactivate(change, ada, token.id)
+    ended = registry.do(access_tokens.deactivate, ada, token.id)
     with pytest.raises(Conflict) as refusal:
         registry.modify(ada, token, if_match=[etag(theirs)], label="Later")
     assert (refusal.value.reason, refusal.value.current) == ("changed_meanwhile", ended)
@@ -310,8 +308,7 @@ def test_deactivating_is_for_good_and_repeating_it_changes_nothing(registry: Sma
     ada = registry.signed_in(registry.ada)
     token, text = registry.token(ada)
     registry.now += 7
-    with registry.write() as change:
-        ended = access_tokens.deactivate(change, ada, token.id)
+    ended = registry.do(access_tokens.deactivate, ada, token.id)
     assert (ended.status, ended.deactivated_at) == ("deactivated", NOW + 7)
     assert ended.deactivated_by == Person(registry.ada.id, "Ada Lovelace")
     assert registry.reason(text) is Reason.token_deactivated

@@ -13,14 +13,15 @@ from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
-from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 NEW = "seven brass kettles sing"
-
-
-@pytest.fixture
-def ada(registry: SmallRegistry) -> Actor:
-    return registry.signed_in(registry.ada)
 
 
 def change(registry: SmallRegistry, actor: Actor, **changes: Any) -> int:
@@ -30,8 +31,7 @@ def change(registry: SmallRegistry, actor: Actor, **changes: Any) -> int:
 
 
 def rename(registry: SmallRegistry, actor: Actor, name: str, former: str | None = None) -> None:
-    with registry.write() as change:
-        account.rename(change, actor, name, former=former)
+    registry.do(account.rename, actor, name, former=former)
 
 
 def kept(registry: SmallRegistry) -> str:
@@ -51,8 +51,7 @@ def fits(registry: SmallRegistry, password: str) -> bool:
 
 def test_renaming_oneself(registry: SmallRegistry, ada: Actor) -> None:
     rename(registry, ada, "Augusta Ada King", former="Ada Lovelace")
-    with registry.read() as reading:
-        mine = account.get(reading, ada)
+    mine = registry.ask(account.get, ada)
     assert (mine.name, mine.email) == ("Augusta Ada King", "ada@northwind.example")
     assert (mine.second_factor, mine.second_factor_required) == (False, False)
     (event,) = registry.events(action="user.renamed")
@@ -157,8 +156,7 @@ def test_the_second_of_two_concurrent_password_changes_is_refused(
 
 
 def test_an_actor_deactivated_meanwhile_is_refused(registry: SmallRegistry, ada: Actor) -> None:
-    with registry.write() as ended:
-        sessions.sign_out(ended, ada)
+    registry.do(sessions.sign_out, ada)
     with nothing_changes(registry):
         for attempt in (
             lambda: change(registry, ada),

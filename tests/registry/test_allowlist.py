@@ -22,7 +22,7 @@ from gatepass.registry.network_policy import allowlist, allowlist_entries
 from gatepass.registry.network_policy.allowlist import TRIAL_MS
 from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
 from gatepass.registry.storage.database import Database
-from small_registry import ADDRESS, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import ADDRESS, SmallRegistry, nothing_changes
 
 OFFICE = Entry("198.51.100.0/24", "Office")
 
@@ -36,8 +36,7 @@ def put(registry: SmallRegistry, actor: Actor, *entries: Entry, **options: Any) 
 
 
 def shown(registry: SmallRegistry) -> Allowlist:
-    with registry.read() as reading:
-        return allowlist.show(reading, Actor.command_line(), registry.northwind.id)
+    return registry.ask(allowlist.show, Actor.command_line(), registry.northwind.id)
 
 
 def test_a_saved_list_applies_at_once(registry: SmallRegistry) -> None:
@@ -187,8 +186,7 @@ def test_lifting_and_the_command_line_end_a_trial(registry: SmallRegistry) -> No
         put(registry, ada, HOME, confirm=True)
         put(registry, actor)
         assert shown(registry) == Allowlist((), None, ())
-        with registry.read() as reading:
-            rules = published_rules(reading, registry.northwind.id)
+        rules = registry.ask(published_rules, registry.northwind.id)
         assert (rules.allowlist, rules.trial) == (None, None)
         assert registry.events()[-1].action == "allowlist.lifted"
 
@@ -199,11 +197,9 @@ def test_republishing_a_companys_rules_keeps_the_trial(registry: SmallRegistry) 
     more = parse_catalogue(
         "permissions:\n  payouts:get: {title: See, routes: ['GET /v1/payouts/{id}']}"
     )
-    with registry.read() as reading:
-        before = published_rules(reading, registry.northwind.id)
+    before = registry.ask(published_rules, registry.northwind.id)
     assert follow_catalogue(registry.database, more, registry.now)
-    with registry.read() as reading:
-        after = published_rules(reading, registry.northwind.id)
+    after = registry.ask(published_rules, registry.northwind.id)
     assert after.roles != before.roles
     assert after.trial == before.trial
     assert after.trial is not None

@@ -14,15 +14,14 @@ from gatepass.registry.storage.tables import token_use, token_use_addresses, use
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.usage import DAY_MS
-from small_registry import ADDRESS, HOUR, NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import ADDRESS, HOUR, NOW, SmallRegistry, nothing_changes
 
 OFFICE = Entry("198.51.100.0/24", "Office")
 ELSEWHERE = "203.0.113.9"
 
 
 def preview(registry: SmallRegistry, actor: Actor, *entries: Entry) -> AllowlistImpact:
-    with registry.read() as reading:
-        return allowlist_impact.preview(reading, actor, registry.northwind.id, entries)
+    return registry.ask(allowlist_impact.preview, actor, registry.northwind.id, entries)
 
 
 def used(registry: SmallRegistry, token: AccessToken, **addresses: int) -> None:
@@ -76,8 +75,7 @@ def test_tokens_are_judged_by_their_last_address(registry: SmallRegistry) -> Non
     used(registry, stayed, a198_51_100_7=NOW, a203_0_113_9=NOW - 1)
     used(registry, ended, a203_0_113_9=NOW)
     used(registry, expired, a203_0_113_9=NOW)
-    with registry.write() as change:
-        access_tokens.deactivate(change, ada, ended.id)
+    registry.do(access_tokens.deactivate, ada, ended.id)
     registry.now += 1
     found = preview(registry, ada, OFFICE)
     assert found.tokens == [allowlist_impact.Caller(moved.id, "Moved", ELSEWHERE, NOW)]

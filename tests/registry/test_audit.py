@@ -20,7 +20,7 @@ from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage.tables import roles
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens import search as token_search
-from small_registry import ADDRESS, HOUR, NOW, SmallRegistry
+from tests.support.database.small_registry import ADDRESS, HOUR, NOW, SmallRegistry
 
 
 def test_each_change_is_told_with_who_what_when_and_from_where(registry: SmallRegistry) -> None:
@@ -353,8 +353,7 @@ def test_filters(registry: SmallRegistry) -> None:
     registry.now += 10
     token, _ = registry.token(bob, permissions=["access-tokens:deactivate"])
     registry.now += 10
-    with registry.write() as change:
-        access_tokens.deactivate(change, registry.with_token(token), token.id)
+    registry.do(access_tokens.deactivate, registry.with_token(token), token.id)
 
     def actions(**filters: object) -> list[str]:
         return [event.action for event in registry.events(registry.northwind, **filters)]

@@ -11,7 +11,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.tables import audit_events
-from small_registry import NOW, SmallRegistry
+from tests.support.database.small_registry import NOW, SmallRegistry
 
 FEW, MANY, RARE = 400, 20_000, 60
 FILTERS: dict[str, dict[str, Any]] = {

@@ -6,7 +6,7 @@ from gatepass.core.errors import Forbidden, NotFound
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.grants.publishing import published_grant
-from small_registry import HOUR, NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 
 
 def test_ones_own_are_listed_newest_first(registry: SmallRegistry) -> None:
@@ -14,13 +14,11 @@ def test_ones_own_are_listed_newest_first(registry: SmallRegistry) -> None:
     registry.now += 1
     second = registry.signed_in(registry.ada)
     registry.colleague("reporting")
-    with registry.read() as reading:
-        page = sessions.list_(reading, first)
+    page = registry.ask(sessions.list_, first)
     assert [item.id for item in page.items] == [second.credential, first.credential]
     assert [item.current for item in page.items] == [False, True]
     registry.now += 3 * HOUR - 1
-    with registry.read() as reading:
-        page = sessions.list_(reading, first)
+    page = registry.ask(sessions.list_, first)
     assert [item.status for item in page.items] == ["active", "expired"]
 
 
@@ -69,8 +67,7 @@ def test_colleagues_sign_ins_require_users_manage(registry: SmallRegistry) -> No
 def test_deactivating_is_final_and_idempotent(registry: SmallRegistry) -> None:
     ada, other = registry.signed_in(registry.ada), registry.signed_in(registry.ada)
     registry.now += 5
-    with registry.write() as change:
-        ended = sessions.deactivate(change, ada, str(other.credential))
+    ended = registry.do(sessions.deactivate, ada, str(other.credential))
     assert (ended.status, ended.deactivated_at) == ("deactivated", NOW + 5)
     events = len(registry.events())
     registry.now += 5
@@ -85,8 +82,7 @@ def test_deactivating_all_others_affects_only_ones_own(registry: SmallRegistry) 
     registry.now += 3 * HOUR
     bob = registry.colleague("reporting")
     ada, other, out = (registry.signed_in(registry.ada) for _ in range(3))
-    with registry.write() as change:
-        sessions.sign_out(change, out)
+    registry.do(sessions.sign_out, out)
     with registry.read() as reading:
         assert sessions.other_active(reading, ada) == 1
     events = len(registry.events())
@@ -108,8 +104,7 @@ def test_deactivating_all_others_affects_only_ones_own(registry: SmallRegistry) 
 def test_signing_out_deactivates_the_one_in_use(registry: SmallRegistry) -> None:
     ada, other = registry.signed_in(registry.ada), registry.signed_in(registry.ada)
     for _ in range(2):
-        with registry.write() as change:
-            sessions.sign_out(change, ada)
+        registry.do(sessions.sign_out, ada)
     with registry.read() as reading:
         assert sessions.get(reading, other, str(ada.credential)).status == "deactivated"
         assert sessions.get(reading, other, str(other.credential)).status == "active"

@@ -17,7 +17,7 @@ from gatepass.registry.directory import companies, verifier_keys
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.membership import account
 from gatepass.registry.storage.database import Change
-from small_registry import SmallRegistry, nothing_changes
+from tests.support.database.small_registry import SmallRegistry, nothing_changes
 
 #: Public changing operations that don't open with ``acting``, and why.
 EXCEPTIONS = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatepass.registry.authentication import common_passwords
 from gatepass.registry.authentication.common_passwords import is_common
-from vector_files import cases
+from tests.support.vector_files import cases
 
 
 @pytest.mark.parametrize("password", cases("passwords.yaml", "common"))

@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
-from followed_copy import published
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.grants import compaction
@@ -23,7 +22,8 @@ from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Position
 from gatepass.registry.storage.tables import email_changes, outgoing_mail, password_resets
 from gatepass.registry.tokens import access_tokens
-from small_registry import HOUR, MINUTE, SmallRegistry
+from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
+from tests.support.feed.followed_copy import published
 
 LIFETIME = 3 * HOUR
 
@@ -81,8 +81,7 @@ def count(registry: SmallRegistry, table: str) -> int:
 def test_a_login_tokens_grant_goes_a_day_after_its_end(registry: SmallRegistry) -> None:
     """By then it is refused like any text that isn't known; who signed in when stays listed."""
     ended = registry.signed_in(registry.ada)
-    with registry.write() as change:
-        sessions.sign_out(change, ended)
+    registry.do(sessions.sign_out, ended)
     token, _ = registry.token(registry.signed_in(registry.ada), expires_at=registry.now + HOUR)
     expiring = registry.signed_in(registry.carl)
     copy = Copy(registry)
@@ -231,13 +230,11 @@ def test_whatever_happens_a_copy_that_followed_is_the_registry(
 
     def end_token() -> None:
         if tokens:
-            with registry.write() as change:
-                access_tokens.deactivate(change, Actor.command_line(), tokens.pop())
+            registry.do(access_tokens.deactivate, Actor.command_line(), tokens.pop())
 
     def sign_out() -> None:
         if here:
-            with registry.write() as change:
-                sessions.sign_out(change, here.pop())
+            registry.do(sessions.sign_out, here.pop())
 
     def pass_time(ms: int) -> None:
         nonlocal ada

@@ -25,8 +25,8 @@ from gatepass.registry.storage.silent_server import ResponseTimeoutConnection
 from gatepass.registry.storage.tables import decision_counts
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import etag
-from postgresql import Cluster
-from small_registry import HASH, NOW, SmallRegistry, nothing_changes
+from tests.support.database.postgresql import Cluster
+from tests.support.database.small_registry import HASH, NOW, SmallRegistry, nothing_changes
 
 
 def test_revisions_are_without_gaps_and_commit_in_order(database: Database) -> None:
@@ -220,16 +220,15 @@ def test_of_fifty_at_once_one_gets_the_address(registry: SmallRegistry) -> None:
 
     def attempt(email: str) -> str:
         try:
-            with registry.write() as change:
-                create(
-                    change,
-                    ada,
-                    company=registry.northwind.id,
-                    email=email,
-                    name="Grace",
-                    role="reporting",
-                    password_hash=HASH,
-                )
+            registry.do(
+                create,
+                ada,
+                company=registry.northwind.id,
+                email=email,
+                name="Grace",
+                role="reporting",
+                password_hash=HASH,
+            )
         except Conflict as conflict:
             return conflict.reason
         return "made"
@@ -437,6 +436,7 @@ def test_errors_do_not_repeat_what_was_written(database: Database) -> None:
     assert "654321" not in str(refusal.value)
 
 
+@pytest.mark.processes
 def test_what_was_acknowledged_survives_the_kill_of_its_process(database_url: str) -> None:
     """A process that is killed in the middle of changes leaves whole ones, in order."""
     program = (

@@ -37,15 +37,17 @@ from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage.tables import outgoing_mail
 from gatepass.registry.storage.tables import password_resets as resets
 from gatepass.registry.storage.tables import users as users_table
-from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    ADDRESS,
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 NEW = "new@northwind.example"
 DAY = 24 * HOUR
-
-
-@pytest.fixture
-def ada(registry: SmallRegistry) -> Actor:
-    return registry.signed_in(registry.ada)
 
 
 @pytest.fixture
@@ -54,8 +56,7 @@ def bob(registry: SmallRegistry) -> User:
 
 
 def request(registry: SmallRegistry, actor: Actor, user: str, email: str = NEW) -> EmailChange:
-    with registry.write() as change:
-        return email_changes.request(change, actor, user, email=email)
+    return registry.do(email_changes.request, actor, user, email=email)
 
 
 def reauthentication(registry: SmallRegistry) -> Reauthentication:
@@ -86,8 +87,7 @@ def link(registry: SmallRegistry, made: EmailChange) -> str:
 
 
 def use(registry: SmallRegistry, token: str, address: str | None = ADDRESS) -> User:
-    with registry.write() as change:
-        return email_change_links.use(change, token, address)
+    return registry.do(email_change_links.use, token, address)
 
 
 def broken(registry: SmallRegistry, token: str) -> BrokenLink:
@@ -109,8 +109,7 @@ def mailed(registry: SmallRegistry) -> list[tuple[str, str]]:
 
 
 def waiting(registry: SmallRegistry, user: str) -> EmailChange | None:
-    with registry.read() as reading:
-        return pending_email_changes.pending(reading, user)
+    return registry.ask(pending_email_changes.pending, user)
 
 
 def signs_in(registry: SmallRegistry, email: str) -> bool:
@@ -151,8 +150,7 @@ def test_ones_own_change_requires_the_password_and_the_link(
     assert not signs_in(registry, NEW), "it doesn't count yet"
     token = link(registry, made)
     for _ in range(2):
-        with registry.read() as reading:
-            offer = email_change_links.look(reading, token, ADDRESS)
+        offer = registry.ask(email_change_links.look, token, ADDRESS)
         assert (offer.letter.email, offer.letter.requester_name) == (NEW, None)
     assert use(registry, token).email == NEW
     assert signs_in(registry, NEW.upper())
@@ -170,8 +168,7 @@ def test_ones_own_change_requires_the_password_and_the_link(
         assert event.after == {"email": NEW}
     assert not any(token[21:] in repr(event) for event in registry.events())
     # Authentications stay active.
-    with registry.write() as change:
-        account.rename(change, ada, "Ada King")
+    registry.do(account.rename, ada, "Ada King")
 
 
 def test_a_wrong_password_changes_nothing_and_counts(registry: SmallRegistry, ada: Actor) -> None:
@@ -239,8 +236,7 @@ def test_a_colleagues_change_requires_all_permissions_of_their_role(
 
 def test_a_stale_if_match_is_refused(registry: SmallRegistry, ada: Actor, bob: User) -> None:
     seen = users.etag(bob)
-    with registry.write() as change:
-        user_roles.change_role(change, ada, bob.id, role="reporting")
+    registry.do(user_roles.change_role, ada, bob.id, role="reporting")
     with registry.write() as change, pytest.raises(Conflict) as conflict:
         email_changes.request(change, ada, bob.id, email=NEW, if_match=[seen])
     assert conflict.value.reason == "changed_meanwhile"
@@ -249,8 +245,7 @@ def test_a_stale_if_match_is_refused(registry: SmallRegistry, ada: Actor, bob: U
 def test_a_link_is_valid_for_exactly_a_day(registry: SmallRegistry, ada: Actor) -> None:
     token = link(registry, request_own(registry, ada))
     registry.now += DAY - 1
-    with registry.read() as reading:
-        email_change_links.look(reading, token, ADDRESS)
+    registry.ask(email_change_links.look, token, ADDRESS)
     registry.now += 1
     broken(registry, token)
     assert waiting(registry, registry.ada.id) is None
@@ -271,12 +266,10 @@ def test_both_the_user_and_an_administrator_can_cancel(
 ) -> None:
     acting = registry.signed_in(bob)
     token = link(registry, request(registry, ada, bob.id))
-    with registry.write() as change:
-        email_changes.cancel_own(change, acting)
+    registry.do(email_changes.cancel_own, acting)
     broken(registry, token)
     token = link(registry, request(registry, ada, bob.id))
-    with registry.write() as change:
-        email_changes.cancel(change, ada, bob.id)
+    registry.do(email_changes.cancel, ada, bob.id)
     broken(registry, token)
     cancelled = registry.events(subject=bob.id, action="user.email_change_cancelled")
     assert [event.actor_name for event in cancelled] == ["Bob", "Ada Lovelace"]
@@ -333,10 +326,9 @@ def test_reset_links_sent_to_the_former_address_are_deactivated(
 def test_an_address_taken_in_the_company_is_refused(
     registry: SmallRegistry, ada: Actor, bob: User
 ) -> None:
-    with registry.write() as change:
-        invitations.create(
-            change, ada, email="asked@northwind.example", role="reporting", lifetime_ms=HOUR
-        )
+    registry.do(
+        invitations.create, ada, email="asked@northwind.example", role="reporting", lifetime_ms=HOUR
+    )
     for email, reason in (
         ("ADA@northwind.example", "email_taken"),
         ("asked@northwind.example", "invitation_pending"),
@@ -344,8 +336,7 @@ def test_an_address_taken_in_the_company_is_refused(
         assert refused(lambda email=email: request(registry, ada, bob.id, email)) == reason
     assert refused(lambda: request_own(registry, ada, bob.email)) == "email_taken"
     # A deactivated colleague's address is free.
-    with registry.write() as change:
-        offboarding.deactivate(change, ada, bob.id)
+    registry.do(offboarding.deactivate, ada, bob.id)
     assert use(registry, link(registry, request_own(registry, ada, bob.email))).email == bob.email
 
 
@@ -398,25 +389,21 @@ def test_of_fifty_concurrent_changes_to_one_address_one_succeeds(
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["changed"] + ["email_change_broken"] * 49
-    with registry.read() as reading:
-        holder = users.by_email(reading, NEW)
+    holder = registry.ask(users.by_email, NEW)
     assert holder is not None
     assert holder.id in {each.id for each in people}
 
 
 def end(registry: SmallRegistry, user: User) -> None:
-    with registry.write() as change:
-        offboarding.deactivate(change, Actor.command_line(), user.id)
+    registry.do(offboarding.deactivate, Actor.command_line(), user.id)
 
 
 def demote(registry: SmallRegistry, user: User) -> None:
-    with registry.write() as change:
-        user_roles.change_role(change, Actor.command_line(), user.id, role="customer-service")
+    registry.do(user_roles.change_role, Actor.command_line(), user.id, role="customer-service")
 
 
 def promote_bob(registry: SmallRegistry, bob: User) -> None:
-    with registry.write() as change:
-        operators.name_operator(change, Actor.command_line(), bob.id, operator=True)
+    registry.do(operators.name_operator, Actor.command_line(), bob.id, operator=True)
 
 
 @pytest.mark.parametrize(
@@ -457,18 +444,16 @@ def test_changes_that_can_no_longer_be_confirmed_are_cancelled(
     (event,) = registry.events(subject=bob.id, action="user.email_change_cancelled")
     assert (event.actor_kind, event.after) == ("command line", {"email": NEW})
     if what == "user became an operator":
-        with registry.write() as change:
-            operators.name_operator(change, Actor.command_line(), bob.id, operator=False)
+        registry.do(operators.name_operator, Actor.command_line(), bob.id, operator=False)
         broken(registry, token)
 
 
 def test_an_operators_own_pending_change_stays(registry: SmallRegistry, ada: Actor) -> None:
     made = request_own(registry, ada)
     for operator in (True, False):
-        with registry.write() as change:
-            operators.name_operator(
-                change, Actor.command_line(), registry.ada.id, operator=operator
-            )
+        registry.do(
+            operators.name_operator, Actor.command_line(), registry.ada.id, operator=operator
+        )
         assert waiting(registry, registry.ada.id) == made
     assert use(registry, link(registry, made)).email == NEW
 
@@ -479,8 +464,7 @@ def test_nobody_else_changes_an_operators_address(
     promote_bob(registry, bob)
     with nothing_changes(registry):
         assert refused(lambda: request(registry, ada, bob.id)) == "operator_required"
-    with registry.write() as change:
-        operators.name_operator(change, Actor.command_line(), registry.ada.id, operator=True)
+    registry.do(operators.name_operator, Actor.command_line(), registry.ada.id, operator=True)
     with nothing_changes(registry):
         assert refused(lambda: request(registry, ada, bob.id)) == "operator_required"
 
@@ -489,13 +473,12 @@ def test_a_link_followed_from_outside_the_allowlist_is_refused(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     token = link(registry, request_own(registry, ada))
-    with registry.write() as change:
-        allowlist.replace(
-            change,
-            Actor.command_line(),
-            registry.northwind.id,
-            [Entry("203.0.113.0/24", "")],
-        )
+    registry.do(
+        allowlist.replace,
+        Actor.command_line(),
+        registry.northwind.id,
+        [Entry("203.0.113.0/24", "")],
+    )
     for address in (ADDRESS, None):
         with pytest.raises(Forbidden) as refusal:
             use(registry, token, address)
@@ -539,10 +522,9 @@ def test_the_command_line_changes_an_address_at_once(
     token = link(registry, request(registry, ada, bob.id, "other@northwind.example"))
 
     def change_to(email: str, actor: Actor | None = None) -> User:
-        with registry.write() as change:
-            return email_change_links.change_at_once(
-                change, actor or Actor.command_line(), bob.id, email
-            )
+        return registry.do(
+            email_change_links.change_at_once, actor or Actor.command_line(), bob.id, email
+        )
 
     assert change_to(NEW).email == NEW
     broken(registry, token)
@@ -566,18 +548,16 @@ def test_the_former_address_is_free_at_once(registry: SmallRegistry, ada: Actor)
 def test_a_reduced_role_of_the_requester_breaks_the_link(
     registry: SmallRegistry, ada: Actor, bob: User
 ) -> None:
-    with registry.write() as change:
-        everything = roles.create(
-            change, ada, catalogue=registry.catalogue, name="Owner", permissions=["*"]
-        )
+    everything = registry.do(
+        roles.create, ada, catalogue=registry.catalogue, name="Owner", permissions=["*"]
+    )
     olga = registry.user(registry.northwind, "olga@northwind.example", "Olga", everything.id)
     token = link(registry, request(registry, registry.signed_in(olga), bob.id))
-    with registry.write() as change:
-        roles.modify(
-            change,
-            ada,
-            everything.id,
-            catalogue=registry.catalogue,
-            changes={"permissions": ["users:manage"]},
-        )
+    registry.do(
+        roles.modify,
+        ada,
+        everything.id,
+        catalogue=registry.catalogue,
+        changes={"permissions": ["users:manage"]},
+    )
     broken(registry, token)

@@ -13,8 +13,8 @@ from gatepass.registry.directory import companies, users
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema, migrate, require_utf8
-from pooler import Pooler
-from postgresql import Cluster
+from tests.support.database.pooler import Pooler
+from tests.support.database.postgresql import Cluster
 
 NOW = 1_800_000_000_000
 # Beyond Latin-1, beyond the basic plane, and two spellings of one letter.

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from children import finished, in_child
-from full_registry import FullRegistry
 from gatepass.core.errors import Misconfigured
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
@@ -19,7 +17,9 @@ from gatepass.registry.membership import invitations, offboarding
 from gatepass.registry.storage.database import Change, Database
 from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Revocation
 from gatepass.registry.tokens import access_tokens
-from small_registry import NOW, SmallRegistry
+from tests.support.database.full_registry import FullRegistry
+from tests.support.database.small_registry import NOW, SmallRegistry
+from tests.support.processes.children import finished, in_child
 
 REVOCATION = Revocation(NOW, "access_token", "gpat_1", 7, "usr_1", "Ada")
 
@@ -79,8 +79,7 @@ def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) ->
         # A repetition ends nothing.
         last = [revocation for revocation in log.read() if revocation.revision == revision]
         assert len(last) == len(its)
-    with registry.write() as change:
-        access_tokens.deactivate(change, operator, registry.made.id)
+    registry.do(access_tokens.deactivate, operator, registry.made.id)
     assert ids(log) == expected
     first = next(iter(log.read()))
     assert (first.at, first.by, first.by_name) == (NOW, registry.ada.id, "Ada Lovelace")

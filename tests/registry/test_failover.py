@@ -10,7 +10,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from followed_copy import FollowedCopy, published
 from gatepass.core.errors import Unavailable
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import search, sentences
@@ -22,8 +21,12 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.storage.silent_server import ResponseTimeoutConnection
 from gatepass.registry.tokens import access_tokens
-from postgresql import Cluster
-from small_registry import NOW, SmallRegistry
+from tests.support.database.postgresql import Cluster
+from tests.support.database.small_registry import NOW, SmallRegistry
+from tests.support.feed.followed_copy import FollowedCopy, published
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.postgresql
 
 NODE = Subject("node", "node_1", "a machine")
 
@@ -78,8 +81,7 @@ def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path)
             for token in tokens:
                 for _ in range(50):
                     try:
-                        with registry.write() as change:
-                            access_tokens.deactivate(change, ada, token)
+                        registry.do(access_tokens.deactivate, ada, token)
                         ended.append(token)
                         break
                     except Unavailable:
@@ -89,7 +91,7 @@ def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path)
             copy.until_at(registry.revision())
             deactivation = threading.Thread(target=end)
             deactivation.start()
-            copy.until(lambda: len(ended) > 15)
+            until(lambda: len(ended) > 15)
             installation.fail_over()
             deactivation.join()
             assert sorted(ended) == sorted(tokens)
@@ -111,15 +113,15 @@ def test_an_isolated_primary_with_a_synchronous_replica_vouches_for_nothing(
         installed(synchronous=True) as installation,
         FollowedCopy(tmp_path / "grants.db", installation.url, 2_000) as copy,
     ):
-        copy.until(lambda: copy.fresh)
+        until(lambda: copy.fresh)
         installation.replica.stop()
         with closing(DatabaseFeed(installation.primary.url("registry"))) as asked:
             with pytest.raises(psycopg.OperationalError):
                 asked.heartbeat()
             assert asked.changes((0, "0" * 16)) is None
-        copy.until(lambda: not copy.fresh)
+        until(lambda: not copy.fresh)
         installation.replica.start()
-        copy.until(lambda: copy.fresh)
+        until(lambda: copy.fresh)
 
 
 @pytest.mark.parametrize("connectable", [False, True])
@@ -150,15 +152,14 @@ def test_a_shortened_history_is_noticed_and_the_copy_built_anew(
         with FollowedCopy(tmp_path / "grants.db", installation.url, 3_000) as copy:
             copy.until_at(registry.revision())
             installation.replica.stop()
-            with registry.write() as change:
-                access_tokens.deactivate(change, ada, token.id)
+            registry.do(access_tokens.deactivate, ada, token.id)
             lost = registry.revision()
             copy.until_at(lost)
             installation.primary.stop()
-            copy.until(lambda: not copy.fresh)
+            until(lambda: not copy.fresh)
             installation.replica.start()
             installation.replica.promote()
-            copy.until(lambda: copy.fresh)
+            until(lambda: copy.fresh)
             assert [number for (number, _), _ in copy.divergences] == [lost]
             assert copy.rows() == published(registry.database)
             (known,) = copy.divergences
@@ -186,7 +187,4 @@ def test_a_copy_older_than_what_is_kept_is_no_shortened_history(registry: SmallR
 
 def _in_step(installation: Installation) -> None:
     behind = "SELECT pg_current_wal_lsn() = replay_lsn FROM pg_stat_replication"
-    deadline = time.monotonic() + 10
-    while installation.primary.execute(behind) != [(True,)]:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: installation.primary.execute(behind) == [(True,)])

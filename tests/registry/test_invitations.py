@@ -32,22 +32,23 @@ from gatepass.registry.membership import (
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.tables import users as users_table
 from gatepass.registry.tokens import access_tokens
-from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    ADDRESS,
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 LIFETIME = 72 * HOUR
 NEW = "new@northwind.example"
 
 
-@pytest.fixture
-def ada(registry: SmallRegistry) -> Actor:
-    return registry.signed_in(registry.ada)
-
-
 def invite(
     registry: SmallRegistry, actor: Actor, email: str = NEW, role: str = "reporting"
 ) -> Invitation:
-    with registry.write() as change:
-        return invitations.create(change, actor, email=email, role=role, lifetime_ms=LIFETIME)
+    return registry.do(invitations.create, actor, email=email, role=role, lifetime_ms=LIFETIME)
 
 
 def link(registry: SmallRegistry, invitation: Invitation) -> str:
@@ -59,8 +60,7 @@ def link(registry: SmallRegistry, invitation: Invitation) -> str:
 
 
 def look(registry: SmallRegistry, token: str, address: str | None = ADDRESS) -> Any:
-    with registry.read() as reading:
-        return invitation_links.look(reading, token, address)
+    return registry.ask(invitation_links.look, token, address)
 
 
 def accept(registry: SmallRegistry, token: str, **fields: Any) -> User:
@@ -75,23 +75,20 @@ def accept(registry: SmallRegistry, token: str, **fields: Any) -> User:
 
 
 def resend(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
-    with registry.write() as change:
-        return invitations.resend(change, actor, invitation.id, lifetime_ms=LIFETIME)
+    return registry.do(invitations.resend, actor, invitation.id, lifetime_ms=LIFETIME)
 
 
 def take_link(
     registry: SmallRegistry, actor: Actor, invitation: Invitation, *, mail_server: bool = False
 ) -> str:
-    with registry.write() as change:
-        _, token = invitations.take_link(
-            change, actor, invitation.id, lifetime_ms=LIFETIME, mail_server=mail_server
-        )
+    _, token = registry.do(
+        invitations.take_link, actor, invitation.id, lifetime_ms=LIFETIME, mail_server=mail_server
+    )
     return token
 
 
 def deactivate(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> Invitation:
-    with registry.write() as change:
-        return invitations.deactivate(change, actor, invitation.id)
+    return registry.do(invitations.deactivate, actor, invitation.id)
 
 
 def status(registry: SmallRegistry, actor: Actor, invitation: Invitation) -> str:
@@ -226,25 +223,21 @@ def test_a_link_is_broken_once_its_inviter_lacks_a_permission(
     made = invite(registry, registry.signed_in(bob), role="customer-service")
     token = link(registry, made)
     look(registry, token)
-    with registry.write() as change:
-        publish(change, Holder(bob.id, bob.company, True, "reporting"))
+    registry.do(publish, Holder(bob.id, bob.company, True, "reporting"))
     broken(registry, token)
 
 
 def test_a_link_is_broken_without_its_role_or_company(registry: SmallRegistry, ada: Actor) -> None:
     token = link(registry, invite(registry, ada))
-    with registry.read() as reading:
-        rules = published_rules(reading, registry.northwind.id)
+    rules = registry.ask(published_rules, registry.northwind.id)
     without = {role: held for role, held in rules.roles.items() if role != "reporting"}
     for changed in (
         msgspec.structs.replace(rules, roles=without),
         msgspec.structs.replace(rules, active=False),
     ):
-        with registry.write() as change:
-            publish(change, changed)
+        registry.do(publish, changed)
         broken(registry, token)
-    with registry.write() as change:
-        publish(change, rules)
+    registry.do(publish, rules)
     accept(registry, token)
 
 
@@ -353,8 +346,7 @@ def test_access_tokens_can_only_read(registry: SmallRegistry, ada: Actor) -> Non
             act()
         assert refusal.value.reason == "signed_in_user_required"
     assert status(registry, program, made) == "pending"
-    with registry.write() as change:
-        access_tokens.deactivate(change, ada, token.id)
+    registry.do(access_tokens.deactivate, ada, token.id)
 
 
 def test_another_companys_invitations_are_not_found(registry: SmallRegistry, ada: Actor) -> None:
@@ -378,8 +370,7 @@ def test_a_deactivated_user_can_be_invited_again(registry: SmallRegistry, ada: A
             invite(registry, ada)
         assert conflict.value.reason == "email_taken"
         registry.now += 1
-        with registry.write() as change:
-            offboarding.deactivate(change, ada, first.id)
+        registry.do(offboarding.deactivate, ada, first.id)
         again = accept(
             registry, link(registry, invite(registry, ada)), password="another harbour lantern"
         )
@@ -399,8 +390,7 @@ def test_a_deactivated_user_can_be_invited_again(registry: SmallRegistry, ada: A
 
 def test_only_the_new_users_password_works(registry: SmallRegistry, ada: Actor) -> None:
     first = accept(registry, link(registry, invite(registry, ada)))
-    with registry.write() as change:
-        offboarding.deactivate(change, ada, first.id)
+    registry.do(offboarding.deactivate, ada, first.id)
     again = accept(
         registry, link(registry, invite(registry, ada)), password="another harbour lantern"
     )
@@ -429,8 +419,7 @@ def test_only_the_new_users_password_works(registry: SmallRegistry, ada: Actor) 
     assert len(registry.events(subject=again.id, action="user.password_reset_requested")) == 1
     registry.now += 1
     # Attempts on the deactivated account are still in the audit log.
-    with registry.write() as change:
-        offboarding.deactivate(change, ada, again.id)
+    registry.do(offboarding.deactivate, ada, again.id)
     with pytest.raises(SignInFailed):
         signed_in("another harbour lantern")
     assert len(registry.events(subject=again.id, action="authentication.refused")) == 2
@@ -474,10 +463,9 @@ def test_a_handed_over_link_discloses_only_that_it_is_broken(
 ) -> None:
     """The inviter has it, and must not learn about another company's user."""
     made = invite(registry, ada, "carl@contoso.example")
-    with registry.write() as change:
-        _, token = invitations.take_link(
-            change, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
-        )
+    _, token = registry.do(
+        invitations.take_link, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
+    )
     refusal = broken(registry, token)
     assert (refusal.address_taken, refusal.contact) == (False, "Ada Lovelace")
 

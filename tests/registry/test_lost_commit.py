@@ -12,7 +12,7 @@ from sqlalchemy import QueuePool, create_engine, insert, select
 from gatepass.core.errors import Unavailable
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.tables import decision_counts
-from postgresql import Cluster
+from tests.support.database.postgresql import Cluster
 
 NOW = 1_800_000_000_000
 

@@ -16,7 +16,6 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
 
-from full_registry import FullRegistry, measured
 from gatepass.core.errors import Conflict, Misconfigured, Unavailable
 from gatepass.registry.actor import Actor
 from gatepass.registry.backup import export_file, export_import
@@ -25,8 +24,9 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import EndedLog, Revocation
 from gatepass.registry.storage.schema import schema_state
 from gatepass.registry.tokens import access_tokens
-from postgresql import Cluster
-from small_registry import NOW
+from tests.support.database.full_registry import FullRegistry, measured
+from tests.support.database.postgresql import Cluster
+from tests.support.database.small_registry import NOW
 
 QUIET = Progress()
 
@@ -150,15 +150,14 @@ def test_an_export_is_of_one_moment(registry: FullRegistry, tmp_path: Path) -> N
 
     class Busy(Progress):
         def begin(self, doing: str, rows: int) -> None:
-            with registry.write() as change:
-                access_tokens.create(
-                    change,
-                    registry.signed,
-                    catalogue=registry.catalogue,
-                    label=doing,
-                    kind="api",
-                    permissions=["charges:get"],
-                )
+            registry.do(
+                access_tokens.create,
+                registry.signed,
+                catalogue=registry.catalogue,
+                label=doing,
+                kind="api",
+                permissions=["charges:get"],
+            )
 
     found = export_import.export(registry.database, tmp_path / "x", now=NOW, progress=Busy())
     assert found == before
@@ -437,6 +436,7 @@ def killed(what: str, url: str, path: Path) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
+@pytest.mark.processes
 def test_killed_in_the_middle_nothing_is_half_there(
     empty: Database, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

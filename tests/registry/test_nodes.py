@@ -5,7 +5,6 @@ import threading
 import pytest
 from sqlalchemy import update
 
-from deciders import STALENESS, acknowledge, by_the_sessions_time, register, registration, rows
 from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Subject
 from gatepass.registry.replication import liveness, receipts
@@ -13,7 +12,15 @@ from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.database_time import shared_now
-from small_registry import HOUR, NOW
+from tests.support.database.small_registry import HOUR, NOW
+from tests.support.grants.fake_verifiers import (
+    STALENESS,
+    acknowledge,
+    by_the_sessions_time,
+    register,
+    registration,
+    rows,
+)
 
 
 @pytest.fixture

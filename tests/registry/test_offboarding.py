@@ -17,19 +17,17 @@ from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.of_user import left
-from small_registry import NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import NOW, SmallRegistry, nothing_changes
 
 
 def change_role(
     registry: SmallRegistry, actor: Actor, user: str, role: str, if_match: Any = None
 ) -> User:
-    with registry.write() as change:
-        return user_roles.change_role(change, actor, user, role=role, if_match=if_match)
+    return registry.do(user_roles.change_role, actor, user, role=role, if_match=if_match)
 
 
 def deactivate(registry: SmallRegistry, actor: Actor, user: str, **how: Any) -> User:
-    with registry.write() as change:
-        return offboarding.deactivate(change, actor, user, **how)
+    return registry.do(offboarding.deactivate, actor, user, **how)
 
 
 def refused(registry: SmallRegistry, do: Any, *args: Any) -> tuple[str, str | None]:
@@ -69,8 +67,7 @@ def test_deactivating_a_user_deactivates_all_their_tokens(registry: SmallRegistr
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     acting = registry.signed_in(bob)
     made = [registry.token(acting, label=f"Token {number}") for number in range(4)]
-    with registry.write() as change:
-        access_tokens.deactivate(change, acting, made[0][0].id)
+    registry.do(access_tokens.deactivate, acting, made[0][0].id)
     mine, mine_text = registry.token(ada)
     registry.now += 1
     ended = deactivate(registry, ada, bob.id)
@@ -139,10 +136,9 @@ def test_the_last_administrator_cannot_be_demoted_or_deactivated(registry: Small
     deactivate(registry, ada, grace.id)
     assert refused(registry, deactivate, ada, registry.ada.id)[0] == "last_administrator"
     # Another company's administrators don't count, nor does a role that holds everything too.
-    with registry.write() as change:
-        everything = roles.create(
-            change, ada, catalogue=registry.catalogue, name="Owner", permissions=["*"]
-        )
+    everything = registry.do(
+        roles.create, ada, catalogue=registry.catalogue, name="Owner", permissions=["*"]
+    )
     member(registry, everything.id, "Olga")
     assert refused(registry, change_role, ada, registry.ada.id, everything.id)[0] == (
         "last_administrator"
@@ -197,14 +193,13 @@ def test_an_actor_whose_role_changed_while_waiting_is_refused(
 def test_invalid_roles_and_unknown_users_are_refused(registry: SmallRegistry) -> None:
     ada, carl = registry.signed_in(registry.ada), registry.signed_in(registry.carl)
     bob = member(registry, "manager")
-    with registry.write() as change:
-        theirs = roles.create(
-            change,
-            carl,
-            catalogue=registry.catalogue,
-            name="Till",
-            permissions=["charges:get"],
-        )
+    theirs = registry.do(
+        roles.create,
+        carl,
+        catalogue=registry.catalogue,
+        name="Till",
+        permissions=["charges:get"],
+    )
     for role in ("emperor", "", theirs.id):
         assert refused(registry, change_role, ada, bob.id, role)[0] == "invalid"
     for nobody in (registry.carl.id, "usr_none", "\0", "\ud800"):
@@ -285,8 +280,7 @@ def test_lists_are_paged_searchable_and_of_one_company(registry: SmallRegistry) 
     def listed(**how: Any) -> list[str]:
         found, cursor = [], None
         while True:
-            with registry.read() as reading:
-                page = user_search.list_(reading, ada, cursor=cursor, **how)
+            page = registry.ask(user_search.list_, ada, cursor=cursor, **how)
             found += [user.name for user in page.items]
             cursor = page.next
             if cursor is None:
@@ -320,8 +314,7 @@ def test_a_search_covers_all_users(
     for number in range(5):
         member(registry, "reporting", f"User {number}".replace(" ", ""))
     ada = registry.signed_in(registry.ada)
-    with registry.read() as reading:
-        found = user_search.list_(reading, ada, q="e", limit=200)
+    found = registry.ask(user_search.list_, ada, q="e", limit=200)
     assert (len(found.items), found.count) == (6, 6)
 
 

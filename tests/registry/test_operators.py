@@ -13,7 +13,7 @@ from gatepass.registry.directory import user_privileges, user_roles, users
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import email_changes, offboarding, operators
 from gatepass.registry.storage.database import Write
-from small_registry import SmallRegistry, nothing_changes
+from tests.support.database.small_registry import SmallRegistry, nothing_changes
 
 
 @pytest.fixture
@@ -25,8 +25,7 @@ def olga(registry: SmallRegistry) -> User:
 
 
 def named(registry: SmallRegistry, user: User, *, operator: bool = True) -> User:
-    with registry.write() as change:
-        return operators.name_operator(change, Actor.command_line(), user.id, operator=operator)
+    return registry.do(operators.name_operator, Actor.command_line(), user.id, operator=operator)
 
 
 def changes(registry: SmallRegistry, user: User) -> dict[str, Any]:
@@ -79,8 +78,7 @@ def test_another_operator_changes_an_operators_account(registry: SmallRegistry, 
     for what in ("e-mail address", "e-mail address, again"):
         assert refused(registry, ada, todo.pop(what)).reason == "operator_required"
     for change_it in (*todo.values(), last):
-        with registry.write() as change:
-            change_it(change, ada)
+        registry.do(change_it, ada)
     with registry.read() as reading:
         assert users.get(reading, olga.id).status == "deactivated"
 
@@ -97,8 +95,7 @@ def test_an_operator_deactivates_their_own_sign_ins(registry: SmallRegistry, olg
     here, there = registry.signed_in(olga), registry.signed_in(olga)
 
     def end(credential: str | None) -> Authentication:
-        with registry.write() as change:
-            return sessions.deactivate(change, here, credential or "")
+        return registry.do(sessions.deactivate, here, credential or "")
 
     assert end(there.credential).status == "deactivated"
     assert end(here.credential).status == "deactivated"
@@ -133,8 +130,7 @@ def test_of_operators_who_deactivate_themselves_concurrently_one_stays(
     def leave(actor: Actor) -> None:
         begin.wait()
         try:
-            with registry.write() as change:
-                offboarding.deactivate(change, actor, actor.user or "")
+            registry.do(offboarding.deactivate, actor, actor.user or "")
             outcomes.append("left")
         except GatepassError as error:
             outcomes.append(error.reason)

@@ -15,7 +15,14 @@ from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.grants.publishing import publish, published_grant, published_rules
 from gatepass.registry.membership import account, password_resets
 from gatepass.registry.storage.tables import authentications, outgoing_mail, users
-from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    ADDRESS,
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 ADA = "ada@northwind.example"
 NEW = "a wholly new phrase"
@@ -48,8 +55,7 @@ def link(registry: SmallRegistry) -> str:
 
 
 def look(registry: SmallRegistry, token: str, address: str | None = ADDRESS) -> Any:
-    with registry.read() as reading:
-        return password_resets.look(reading, token, address)
+    return registry.ask(password_resets.look, token, address)
 
 
 def complete(registry: SmallRegistry, token: str, **fields: Any) -> None:
@@ -86,15 +92,14 @@ def password_is(registry: SmallRegistry, password: str) -> bool:
 def test_a_link_sets_a_password_once_and_deactivates_all_sign_ins(registry: SmallRegistry) -> None:
     credentials = [make(LOGIN_TOKEN), make(LOGIN_TOKEN)]
     for credential in credentials:
-        with registry.write() as change:
-            begin(
-                change,
-                registry.ada,
-                credential,
-                lifetime_ms=HOUR,
-                address=ADDRESS,
-                user_agent=None,
-            )
+        registry.do(
+            begin,
+            registry.ada,
+            credential,
+            lifetime_ms=HOUR,
+            address=ADDRESS,
+            user_agent=None,
+        )
     assert registry.reason(credentials[0].text, "users:get") is Reason.allowed
     assert request(registry)
     token = link(registry)

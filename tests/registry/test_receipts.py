@@ -9,14 +9,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
-from deciders import (
-    STALENESS,
-    acknowledge,
-    by_the_sessions_time,
-    complete,
-    register,
-    rows,
-)
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import search, sentences
 from gatepass.registry.authentication import sessions
@@ -26,7 +18,15 @@ from gatepass.registry.replication import liveness, receipts
 from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import access_tokens
-from small_registry import HOUR, NOW, SmallRegistry
+from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
+from tests.support.grants.fake_verifiers import (
+    STALENESS,
+    acknowledge,
+    by_the_sessions_time,
+    complete,
+    register,
+    rows,
+)
 
 DAY = 24 * HOUR
 TOKEN = Subject("access_token", "gpat_1", "Nightly settlement")
@@ -288,8 +288,7 @@ def test_only_nodes_look_at_verifier_keys(registry: SmallRegistry) -> None:
     register(registry.database, NOW, "node_a", kind="node")
     register(registry.database, NOW, "node_b")
     operator = Actor.command_line()
-    with registry.write() as change:
-        key, _ = verifier_keys.create(change, operator, label="nginx")
+    key, _ = registry.do(verifier_keys.create, operator, label="nginx")
     found = begun(registry, lambda change: verifier_keys.deactivate(change, operator, key.id))
     assert found == [("verifier_key", key.id)]
     (receipt,) = rows(registry.database, "receipts")

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from full_registry import FullRegistry, measured
 from gatepass.core.credentials import parse
 from gatepass.core.decision import Call, Reason, decide
 from gatepass.core.errors import BrokenLink, Conflict, Misconfigured
@@ -41,8 +40,9 @@ from gatepass.registry.tokens import access_tokens
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
 from gatepass.verify.replica.database_follower import Follower, open_copy
-from postgresql import Cluster
-from small_registry import ADDRESS, HASHER, NOW, PASSWORD
+from tests.support.database.full_registry import FullRegistry, measured
+from tests.support.database.postgresql import Cluster
+from tests.support.database.small_registry import ADDRESS, HASHER, NOW, PASSWORD
 
 QUIET = Progress()
 OPERATOR = Actor.command_line()
@@ -143,8 +143,7 @@ def test_what_had_ended_stays_ended(
 ) -> None:
     registry.now += 60_000
     for end in ENDS.values():
-        with registry.write() as change:
-            end(change, registry)
+        registry.do(end, registry)
     target = lost if known_from == "the log" else registry.database
     logs = [] if known_from == "the database" else [log.read()]
     result = restored(target, backup, *logs, now=registry.now + 1)
@@ -178,8 +177,7 @@ def test_a_token_says_why_it_is_refused(
 ) -> None:
     later, text_ = registry.token(registry.signed)
     assert reason(registry.database, registry.text) == Reason.allowed
-    with registry.write() as change:
-        access_tokens.deactivate(change, registry.signed, registry.made.id)
+    registry.do(access_tokens.deactivate, registry.signed, registry.made.id)
     result = restored(lost, backup, log.read())
     assert reason(lost, registry.text) == Reason.token_deactivated
     assert reason(lost, text_) == Reason.token_invalid
@@ -190,8 +188,7 @@ def test_a_token_says_why_it_is_refused(
 
 def test_without_either_it_comes_back(registry: FullRegistry, backup: Path, lost: Database) -> None:
     """That is what the log is for."""
-    with registry.write() as change:
-        access_tokens.deactivate(change, registry.signed, registry.made.id)
+    registry.do(access_tokens.deactivate, registry.signed, registry.made.id)
     assert sum(restored(lost, backup).revoked_again.values()) == 0
     assert reason(lost, registry.text) == Reason.allowed
 
@@ -200,8 +197,7 @@ def test_what_was_made_after_the_backup_is_gone(registry: FullRegistry, backup: 
     active, text_ = registry.token(registry.signed)
     ended, _ = registry.token(registry.signed)
     registry.colleague("reporting", "Late")
-    with registry.write() as change:
-        access_tokens.deactivate(change, registry.signed, ended.id)
+    registry.do(access_tokens.deactivate, registry.signed, ended.id)
     assert reason(registry.database, text_) == Reason.allowed
     result = restored(registry.database, backup)
     assert reason(registry.database, text_) == Reason.token_invalid
@@ -263,8 +259,7 @@ def test_what_had_expired_stays_as_it_was(registry: FullRegistry, backup: Path) 
 def test_a_new_history_begins(registry: FullRegistry, backup: Path) -> None:
     for _ in range(3):
         registry.token(registry.signed)
-    with registry.read() as reading:
-        before = revisions.latest(reading)
+    before = registry.ask(revisions.latest)
     result = restored(registry.database, backup)
     assert result.revision == before[0] + 1
     with registry.read() as reading:
@@ -298,8 +293,7 @@ def test_its_first_revision_is_past_all_that_are_known(
 
 
 def test_it_can_be_done_again(registry: FullRegistry, backup: Path, log: EndedLog) -> None:
-    with registry.write() as change:
-        access_tokens.deactivate(change, registry.signed, registry.made.id)
+    registry.do(access_tokens.deactivate, registry.signed, registry.made.id)
     first = restored(registry.database, backup, log.read())
     second = restored(registry.database, backup, log.read())
     assert second.revision == first.revision + 1
@@ -366,8 +360,7 @@ def test_a_copy_that_follows_is_built_anew(
 
 
 def test_the_audit_log_tells_of_it(registry: FullRegistry, backup: Path) -> None:
-    with registry.write() as change:
-        access_tokens.deactivate(change, registry.signed, registry.made.id)
+    registry.do(access_tokens.deactivate, registry.signed, registry.made.id)
     restored(registry.database, backup)
     its = [sentences.sentence(event) for event in registry.events(registry.northwind)]
     assert "The command line deactivated the access token Naïve — 日本" in its
@@ -386,8 +379,7 @@ def test_a_company_that_nobody_can_administer_is_named(
     assert restored(registry.database, backup).without_administrator == []
     other = registry.user(registry.contoso, "eve@contoso.example", "Eve")
     assert other.role == "admin"
-    with registry.write() as change:
-        offboarding.deactivate(change, OPERATOR, registry.carl.id)
+    registry.do(offboarding.deactivate, OPERATOR, registry.carl.id)
     assert restored(registry.database, backup).without_administrator == ["Contoso"]
     with registry.read() as reading:
         assert [one.id for one in companies.without_administrator(reading)] == [registry.contoso.id]
@@ -406,8 +398,7 @@ def test_that_nobody_is_an_operator_is_told(registry: FullRegistry, backup: Path
         offboarding.deactivate(change, OPERATOR, registry.ada.id)
     result = restored(registry.database, backup)
     assert result.without_operator
-    with registry.write() as change:
-        bob = operators.name_operator(change, OPERATOR, registry.carl.id, operator=True)
+    bob = registry.do(operators.name_operator, OPERATOR, registry.carl.id, operator=True)
     assert bob.operator
 
 
@@ -415,16 +406,14 @@ def test_an_address_that_another_had_by_then(registry: FullRegistry, tmp_path: P
     """What the backup has as two users' is one's again, and stays free when that one ended."""
     bob = registry.bob.user or ""
     export_import.export(registry.database, tmp_path / "before", now=NOW, progress=QUIET)
-    with registry.write() as change:
-        offboarding.deactivate(change, OPERATOR, bob)
+    registry.do(offboarding.deactivate, OPERATOR, bob)
     email = "bob.manager@northwind.example"
     again = registry.user(registry.northwind, email, "Bob again")
     export_import.export(registry.database, tmp_path / "after", now=NOW, progress=QUIET)
     for name, kept_ended in (("before", 1), ("after", 0)):
         result = restored(registry.database, tmp_path / name)
         assert result.revoked_again["user"] == kept_ended
-        with registry.read() as reading:
-            holder = users.by_email(reading, email)
+        holder = registry.ask(users.by_email, email)
         if name == "before":
             assert holder is None
             continue

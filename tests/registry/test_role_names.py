@@ -11,8 +11,8 @@ from gatepass.core.errors import Conflict
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.role_names import look_alike
 from gatepass.registry.directory.role_records import Role, built_in
-from small_registry import SmallRegistry, nothing_changes
-from vector_files import cases
+from tests.support.database.small_registry import SmallRegistry, nothing_changes
+from tests.support.vector_files import cases
 
 BUILT_IN = built_in(parse_catalogue("permissions: {}"))
 #: What leaves no ink, and so makes no other name.
@@ -88,16 +88,14 @@ def test_confusable_names_are_refused_on_creation_and_renaming(
 
 def test_a_role_may_change_the_spelling_of_its_own_name(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
-    with registry.write() as change:
-        made = roles.create(
-            change,
-            ada,
-            catalogue=registry.catalogue,
-            name="till",
-            permissions=["charges:get"],
-        )
-    with registry.write() as change:
-        renamed = roles.modify(
-            change, ada, made.id, catalogue=registry.catalogue, changes={"name": "TILL"}
-        )
+    made = registry.do(
+        roles.create,
+        ada,
+        catalogue=registry.catalogue,
+        name="till",
+        permissions=["charges:get"],
+    )
+    renamed = registry.do(
+        roles.modify, ada, made.id, catalogue=registry.catalogue, changes={"name": "TILL"}
+    )
     assert renamed.name == "TILL"

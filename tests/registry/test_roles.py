@@ -15,7 +15,13 @@ from gatepass.registry.directory.role_records import Role
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
-from small_registry import CATALOGUE, HOUR, NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    CATALOGUE,
+    HOUR,
+    NOW,
+    SmallRegistry,
+    nothing_changes,
+)
 
 #: Whoever is to make tokens needs this too.
 MAKE = "access-tokens:create"
@@ -23,32 +29,28 @@ MAKE = "access-tokens:create"
 
 def create(registry: SmallRegistry, actor: Actor, **changes: Any) -> Role:
     given: dict[str, Any] = {"name": "Till", "permissions": ["charges:create", "charges:get"]}
-    with registry.write() as change:
-        return roles.create(change, actor, catalogue=registry.catalogue, **(given | changes))
+    return registry.do(roles.create, actor, catalogue=registry.catalogue, **(given | changes))
 
 
 def modify(
     registry: SmallRegistry, actor: Actor, role: str, if_match: Any = None, **changes: Any
 ) -> Role:
-    with registry.write() as change:
-        return roles.modify(
-            change,
-            actor,
-            role,
-            catalogue=registry.catalogue,
-            changes=changes,
-            if_match=if_match,
-        )
+    return registry.do(
+        roles.modify,
+        actor,
+        role,
+        catalogue=registry.catalogue,
+        changes=changes,
+        if_match=if_match,
+    )
 
 
 def delete(registry: SmallRegistry, actor: Actor, role: str, if_match: Any = None) -> None:
-    with registry.write() as change:
-        roles.delete(change, actor, role, catalogue=registry.catalogue, if_match=if_match)
+    registry.do(roles.delete, actor, role, catalogue=registry.catalogue, if_match=if_match)
 
 
 def get(registry: SmallRegistry, actor: Actor, role: str) -> Role:
-    with registry.read() as reading:
-        return roles.get(reading, actor, role, catalogue=registry.catalogue)
+    return registry.ask(roles.get, actor, role, catalogue=registry.catalogue)
 
 
 def refused(registry: SmallRegistry, do: Any, *args: Any, **more: Any) -> tuple[str, Any]:
@@ -82,8 +84,7 @@ def test_a_role_is_created_changed_and_deleted(registry: SmallRegistry) -> None:
     modify(registry, ada, made.id, permissions=["charges:*"])
     assert registry.reason(string) is Reason.allowed, "a role that grows again restores it"
 
-    with registry.write() as change:
-        user_roles.change_role(change, ada, bob.id, role="reporting")
+    registry.do(user_roles.change_role, ada, bob.id, role="reporting")
     delete(registry, ada, made.id)
     with pytest.raises(NotFound):
         get(registry, ada, made.id)
@@ -206,8 +207,7 @@ def test_a_role_in_use_is_not_deleted(registry: SmallRegistry) -> None:
     made = create(registry, ada)
     bob = member(registry, made.id)
     assert refused(registry, delete, ada, made.id)[0] == "role_in_use"
-    with registry.write() as change:
-        offboarding.deactivate(change, ada, bob.id)
+    registry.do(offboarding.deactivate, ada, bob.id)
     with registry.write() as change:
         change.session.execute(
             insert(tables.invitations),
@@ -276,8 +276,7 @@ def test_a_list_has_the_newest_first_and_the_built_in_ones_last(registry: SmallR
     assert found == names[::-1] + built_in
     paged, cursor = [], None
     while True:
-        with registry.read() as reading:
-            page = roles.list_(reading, ada, catalogue=registry.catalogue, limit=2, cursor=cursor)
+        page = registry.ask(roles.list_, ada, catalogue=registry.catalogue, limit=2, cursor=cursor)
         paged += [role.name for role in page.items]
         cursor = page.next
         if cursor is None:
@@ -328,8 +327,7 @@ def test_the_users_of_each_role_are_counted(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     bob = member(registry, "reporting")
     member(registry, "reporting", "Rita")
-    with registry.write() as change:
-        offboarding.deactivate(change, ada, bob.id)
+    registry.do(offboarding.deactivate, ada, bob.id)
     with registry.read() as reading:
         assert roles.people(reading, ada) == {"admin": 1, "reporting": 1}
         with pytest.raises(Forbidden):

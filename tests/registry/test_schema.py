@@ -20,7 +20,7 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema, migrate, schema_state
 from gatepass.registry.storage.tables import companies, metadata, users
 from gatepass.verify.grant_file import TABLES
-from postgresql import Cluster
+from tests.support.database.postgresql import Cluster
 
 
 def test_the_migrations_make_the_tables_the_program_knows(database: Database) -> None:
@@ -55,6 +55,18 @@ def test_states(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         create_schema(database)
 
 
+def _at_version(url: str, version: str, *statements: str) -> Database:
+    """A database as it was then, with what the statements put in."""
+    database = Database(url)
+    with database.administrative_write() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "gatepass.registry.storage:migrations")
+        command.upgrade(config, version)
+        for statement in statements:
+            connection.execute(text(statement))
+    return database
+
+
 def test_a_registry_of_the_first_release_is_brought_up_to_date(
     tmp_path: Path, postgresql: Cluster
 ) -> None:
@@ -62,13 +74,7 @@ def test_a_registry_of_the_first_release_is_brought_up_to_date(
     path = tmp_path / "old.db"
     path.touch(mode=0o600)
     for url in (f"sqlite:///{path}", postgresql.create("test_old")):
-        database = Database(url)
-        with database.administrative_write() as connection:
-            config = Config(attributes={"connection": connection})
-            config.set_main_option("script_location", "gatepass.registry.storage:migrations")
-            command.upgrade(config, "0001")
-            for statement in _FIRST_RELEASE:
-                connection.execute(text(statement))
+        database = _at_version(url, "0001", *_FIRST_RELEASE)
         assert schema_state(database) == "old"
         assert migrate(database) is True
         assert schema_state(database) == "current"
@@ -99,13 +105,7 @@ def test_addresses_of_the_third_version_become_free(tmp_path: Path, postgresql: 
     path = tmp_path / "old.db"
     path.touch(mode=0o600)
     for url in (f"sqlite:///{path}", postgresql.create("test_third")):
-        database = Database(url)
-        with database.administrative_write() as connection:
-            config = Config(attributes={"connection": connection})
-            config.set_main_option("script_location", "gatepass.registry.storage:migrations")
-            command.upgrade(config, "0003")
-            for statement in (*_FIRST_RELEASE, *_THIRD_VERSION):
-                connection.execute(text(statement))
+        database = _at_version(url, "0003", *_FIRST_RELEASE, *_THIRD_VERSION)
         tables = ("users", "authentications", "access_tokens", "invitations", "recovery_codes")
         with database.read(0) as reading:
             columns = {

@@ -23,7 +23,7 @@ from gatepass.registry.grants.publishing import publish
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables
-from small_registry import (
+from tests.support.database.small_registry import (
     ADDRESS,
     HASHER,
     HOUR,
@@ -131,10 +131,9 @@ def test_a_deactivated_user_or_company_cannot_sign_in(registry: SmallRegistry) -
 
 
 def test_addresses_outside_the_allowlist_are_refused(registry: SmallRegistry) -> None:
-    with registry.write() as change:
-        allowlist.replace(
-            change, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
-        )
+    registry.do(
+        allowlist.replace, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
+    )
     for address in (ADDRESS, None, "garbage", "203.0.113.1 "):
         assert isinstance(refusal(registry, address=address), SignInFailed)
     assert sign_in(registry, address="203.0.113.200")[0].status == "active"
@@ -154,10 +153,9 @@ def test_every_refusal_does_the_same_work(
             return super().verify(hash, password)
 
     watched = Watched(time_cost=1, memory_cost=8, parallelism=1)
-    with registry.write() as change:
-        allowlist.replace(
-            change, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
-        )
+    registry.do(
+        allowlist.replace, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
+    )
     for changes in (
         {"email": NOBODY},
         {"email": "no address at all"},
@@ -284,8 +282,7 @@ def test_changes_during_hashing_are_detected(
 ) -> None:
     def meanwhile(make: Callable[[Any], None]) -> Callable[..., bool]:
         def verify(*arguments: Any, **named: Any) -> bool:
-            with registry.write() as change:
-                make(change)
+            registry.do(make)
             return True
 
         return verify

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from gatepass.registry.authentication import throttling
 from gatepass.registry.authentication.throttling import source_of
 from gatepass.registry.grants.compaction import compact
-from small_registry import ADDRESS, HOUR, MINUTE, SmallRegistry
+from tests.support.database.small_registry import ADDRESS, HOUR, MINUTE, SmallRegistry
 
 ADA = "ada@northwind.example"
 NOBODY = "nobody@northwind.example"
@@ -120,8 +120,7 @@ def test_failures_from_a_clock_slightly_ahead_count(registry: SmallRegistry) -> 
     that it waited for."""
     attempt = fail_until_refused(registry)
     registry.now -= 5_000
-    with registry.read() as reading:
-        refused = throttling.refusal(reading, attempt)
+    refused = registry.ask(throttling.refusal, attempt)
     assert refused is not None
     assert refused.retry_after <= WINDOW // 1000 + 5
 

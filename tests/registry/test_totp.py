@@ -30,7 +30,14 @@ from gatepass.registry.authentication.totp import STEP_MS, step_of
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
-from small_registry import ADDRESS, HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    ADDRESS,
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 # RFC 6238, appendix B: the secret "12345678901234567890", SHA-1; the last six of its eight digits.
 RFC_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
@@ -484,12 +491,10 @@ def test_a_company_can_require_it_of_every_user(registry: SmallRegistry, ada: En
     manager = registry.colleague("manager")
 
     def require(actor: Actor, wanted: bool = True) -> None:
-        with registry.write() as change:
-            totp_policy.require_of_everyone(change, actor, wanted)
+        registry.do(totp_policy.require_of_everyone, actor, wanted)
 
     def lacking(actor: Actor) -> bool:
-        with registry.read() as reading:
-            return totp_policy.lacking(reading, actor.user or "")
+        return registry.ask(totp_policy.lacking, actor.user or "")
 
     token = registry.with_token(registry.token(ada.actor)[0])
     with nothing_changes(registry):

@@ -12,20 +12,24 @@ from gatepass.registry.authentication.sign_in import sign_in
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import offboarding
 from gatepass.registry.storage.tables import companies, recovery_codes, users
-from small_registry import HASHER, HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    HASHER,
+    HOUR,
+    PASSWORD,
+    SmallRegistry,
+    nothing_changes,
+)
 
 
 def turn_off(registry: SmallRegistry, actor: Actor, user: str) -> User:
-    with registry.write() as change:
-        return totp_reset.turn_off_second_factor(change, actor, user)
+    return registry.do(totp_reset.turn_off_second_factor, actor, user)
 
 
 def enrol(registry: SmallRegistry, user: User) -> list[str]:
     """Enable *user*'s second factor; returns the recovery codes."""
     registry.encryption_key.create()
     secret = totp.new_secret()
-    with registry.write() as change:
-        return totp.enable(change, user.id, secret, 0, registry.encryption_key)
+    return registry.do(totp.enable, user.id, secret, 0, registry.encryption_key)
 
 
 def enter(registry: SmallRegistry, user: User, code: str | None = None) -> str:
@@ -118,8 +122,7 @@ def test_required_permissions(registry: SmallRegistry, grace: User) -> None:
     assert refused(registry.signed_in(grace), grace.id)[0] == "own_second_factor"
     # Nor the last administrator's, which other changes check first.
     assert refused(manager, boss.id) == ("permission_missing", "*")
-    with registry.write() as change:
-        offboarding.deactivate(change, ada, boss.id)
+    registry.do(offboarding.deactivate, ada, boss.id)
     assert refused(manager, registry.ada.id) == ("permission_missing", "*")
     assert turn_off(registry, manager, grace.id).second_factor is False
 
@@ -129,8 +132,7 @@ def test_an_actor_deactivated_meanwhile_is_refused(registry: SmallRegistry, grac
     boss = registry.user(registry.northwind, "boss@northwind.example", "Boss")
     acting = registry.signed_in(boss)
     ada = registry.signed_in(registry.ada)
-    with registry.write() as change:
-        offboarding.deactivate(change, ada, boss.id)
+    registry.do(offboarding.deactivate, ada, boss.id)
     with nothing_changes(registry), pytest.raises(GatepassError) as refusal:
         turn_off(registry, acting, grace.id)
     assert refusal.value.reason == "account_deactivated"

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from gatepass.registry.tokens import usage
 from gatepass.registry.tokens.records import LastUse
 from gatepass.registry.tokens.usage import DAY_MS, AddressUse
-from small_registry import NOW, SmallRegistry
+from tests.support.database.small_registry import NOW, SmallRegistry
 
 
 @dataclass
@@ -26,8 +26,7 @@ def fold(registry: SmallRegistry, name: str, start: int, end: int, *batches: Bat
 
 
 def read(registry: SmallRegistry, question: Any, *arguments: Any, **named: Any) -> Any:
-    with registry.read() as reading:
-        return question(reading, *arguments, **named)
+    return registry.ask(question, *arguments, **named)
 
 
 def test_what_is_folded_shows_on_the_token(registry: SmallRegistry) -> None:

@@ -23,7 +23,13 @@ from gatepass.registry.grants.publishing import (
 )
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
-from small_registry import CATALOGUE, HASH, NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import (
+    CATALOGUE,
+    HASH,
+    NOW,
+    SmallRegistry,
+    nothing_changes,
+)
 
 
 def create(registry: SmallRegistry, actor: Actor | None = None, **changes: Any) -> User:
@@ -34,8 +40,7 @@ def create(registry: SmallRegistry, actor: Actor | None = None, **changes: Any) 
         "role": "reporting",
         "password_hash": HASH,
     }
-    with registry.write() as change:
-        return users.create(change, actor or Actor.command_line(), **(given | changes))
+    return registry.do(users.create, actor or Actor.command_line(), **(given | changes))
 
 
 def test_a_user_is_created_and_published(registry: SmallRegistry) -> None:
@@ -192,23 +197,19 @@ def test_a_change_checks_its_actor_again(registry: SmallRegistry) -> None:
         replace(bob, user=registry.ada.id),
     ):
         assert reason(forged) == "token_invalid"
-    with registry.write() as change:
-        sessions.sign_out(change, bob)
+    registry.do(sessions.sign_out, bob)
     assert reason(bob) == "token_deactivated"
     assert reauthorized(registry, token) == token
-    with registry.write() as change:
-        publish(change, Holder(str(bob.user), str(bob.company), False, "manager"))
+    registry.do(publish, Holder(str(bob.user), str(bob.company), False, "manager"))
     assert reason(token) == "account_deactivated"
 
 
 def reauthorized(registry: SmallRegistry, actor: Actor) -> Actor:
-    with registry.read() as reading:
-        return reauthorize(reading, actor)
+    return registry.ask(reauthorize, actor)
 
 
 def test_the_command_line_can_act_for_a_user(registry: SmallRegistry) -> None:
-    with registry.read() as reading:
-        acting = users.on_behalf_of(reading, registry.ada.id)
+    acting = registry.ask(users.on_behalf_of, registry.ada.id)
     token, _ = registry.token(acting)
     assert token.created_by.id == registry.ada.id
     assert registry.events(subject=token.id)[0].actor_kind == "command line"

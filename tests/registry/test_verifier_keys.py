@@ -12,20 +12,18 @@ from gatepass.registry.audit import search
 from gatepass.registry.directory import verifier_keys
 from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.membership import operators
-from small_registry import NOW, SmallRegistry, nothing_changes
+from tests.support.database.small_registry import NOW, SmallRegistry, nothing_changes
 
 
 def test_a_key_is_created_shown_once_and_deactivated_at_once(registry: SmallRegistry) -> None:
     root = Actor.command_line()
-    with registry.write() as change:
-        key, text = verifier_keys.create(change, root, label="nginx")
+    key, text = registry.do(verifier_keys.create, root, label="nginx")
     assert key.id == text[:21]
     assert (key.label, key.status, key.created_at) == ("nginx", "active", NOW)
     assert key.created_by == Person(None, "the command line")
     assert _admitted(registry, text) is Reason.allowed
     registry.now += 1
-    with registry.write() as change:
-        ended = verifier_keys.deactivate(change, root, key.id)
+    ended = registry.do(verifier_keys.deactivate, root, key.id)
     assert (ended.status, ended.deactivated_at) == ("deactivated", NOW + 1)
     assert _admitted(registry, text) is Reason.token_deactivated
     registry.now += 1

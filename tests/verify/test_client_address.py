@@ -13,7 +13,7 @@ from gatepass.core.networks import (
     parse_network,
 )
 from gatepass.verify.http.client_address import TrustedProxies, client_address
-from vector_files import cases, load
+from tests.support.vector_files import cases, load
 
 PROXIES = load("client_address.yaml")["proxies"]
 TRUSTED = TrustedProxies.of(PROXIES)

@@ -16,7 +16,7 @@ from gatepass.verify.grant_file import READ_TIMEOUT_S, TABLES, UPSERT, GrantFile
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.grant_copy import open_copy
 from gatepass.verify.verifier import Verifier
-from world import Clocks, World
+from tests.support.grants.grant_fixtures import Clocks, World
 
 
 @pytest.fixture

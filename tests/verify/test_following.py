@@ -16,22 +16,18 @@ from typing import Any
 
 import pytest
 
-from children import finished, in_child, killed_in_the_end
 from gatepass import Misconfigured, Unavailable, Verifier
 from gatepass.core.credentials import make
 from gatepass.verify.freshness import SharedMap
-from gatepass.verify.replica import reporting
+from gatepass.verify.replica import following, reporting
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.frames import Reached, encode, pack
-from scripted_feed import KEY, Connection, ScriptedFeed, boot_ns
-from world import World
+from tests.support.feed.scripted_feed import KEY, Connection, ScriptedFeed, boot_ns
+from tests.support.grants.grant_fixtures import World
+from tests.support.processes.children import finished, in_child, killed_in_the_end
+from tests.support.waiting import until
 
-
-@pytest.fixture
-def feed(world: World) -> Iterator[ScriptedFeed]:
-    with ScriptedFeed() as feed:
-        feed.commit(*world.records)
-        yield feed
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -75,28 +71,23 @@ def reason(verifier: Verifier, text: str) -> str:
         return error.reason
 
 
-def until(holds: Callable[[], object], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def until_decided(verifier: Verifier, text: str, expected: str, seconds: float = 5) -> None:
-    until(lambda: reason(verifier, text) == expected, seconds)
+def until_decided(verifier: Verifier, text: str, expected: str) -> None:
+    until(lambda: reason(verifier, text) == expected, lambda: reason(verifier, text))
 
 
 # --- one process ----------------------------------------------------------------------------------
 
 
-def test_a_service_decides_by_its_own_copy_and_a_deactivation_counts_within_a_second(
+def test_a_service_decides_by_its_own_copy_and_a_deactivation_comes_over_the_feed(
     world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     verifier = follow()
     assert reason(verifier, world.texts["good"]) == "allowed"
     feed.commit(world.changed("good", deactivated=True), removed=[world.grants["login"].id])
-    until_decided(verifier, world.texts["good"], "token_deactivated", 1)
+    until_decided(verifier, world.texts["good"], "token_deactivated")
     assert reason(verifier, world.texts["login"]) == "token_invalid"
+    # It needed no other connection.
+    assert len(feed.asked) == 1
 
 
 def test_it_acknowledges_the_position_it_has_reached(
@@ -279,18 +270,20 @@ def test_without_a_server_the_wait_ends_and_nothing_is_decided_until_there_is_on
 
 
 def test_a_lost_connection_is_replaced_before_the_lease_ends(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+    world: World,
+    feed: ScriptedFeed,
+    follow: Callable[..., Verifier],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """After pauses that aren't those of an outage: those grow, here until nobody can wait."""
+    monkeypatch.setattr(following, "_LONGEST_PAUSE_SECONDS", 1_000)
     verifier = follow()
-    began = time.monotonic()
-    for _ in range(6):
+    for _ in range(10):
         feed.cut()
         feed.commit(world.changed("good", deactivated=True))
         assert reason(verifier, world.texts["good"]) != "stale"
         until(lambda: verifier.file.shared.position == feed.position)
     assert all(connection.position is not None for connection in feed.asked[1:])
-    # The pauses between attempts are not those of an outage, which grow.
-    assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize("how", ["silent", "half a frame", "refused", "the key is deactivated"])
@@ -315,10 +308,8 @@ def test_a_copy_is_stale_once_its_lease_ends(
 
     feed.script = bad
     feed.cut()
-    last = time.monotonic()
     assert reason(verifier, world.texts["good"]) == "allowed"
     until_decided(verifier, world.texts["good"], "stale")
-    assert time.monotonic() - last < 1.2
     feed.commit(world.changed("good", deactivated=True))
     feed.script = good
     feed.cut()
@@ -351,8 +342,8 @@ def test_late_heartbeats_renew_the_lease_no_longer_than_is_true(
     begun.wait(5)
     asked_last = time.monotonic()
     while time.monotonic() < asked_last + 1.25:
-        decided = reason(verifier, world.texts["good"])
-        assert decided == "stale" or time.monotonic() < asked_last + 1
+        now = time.monotonic()
+        assert reason(verifier, world.texts["good"]) == "stale" or now < asked_last + 1
         time.sleep(0.002)
 
 
@@ -598,7 +589,7 @@ def test_one_process_follows_for_all_and_another_takes_over_when_it_is_killed(
                 f"{second} token_deactivated",
             }
             os.kill(first, signal.SIGKILL)
-            until(lambda: len(feed.asked) == 2, 2)
+            until(lambda: len(feed.asked) == 2)
             feed.commit(world.grants["good"])
             assert said.hear(2) == f"{second} allowed"
             assert feed.asked[1].position is not None
@@ -633,8 +624,8 @@ def test_with_preloading_one_process_follows_whichever_dies(
                 os.kill(each, signal.SIGKILL)
                 everyone.discard(each)
                 if number == 1:
-                    until(lambda: len(feed.asked) == 2, 2)
-            until(lambda: feed.asked[-1].position is not None and feed.serving == 1, 2)
+                    until(lambda: len(feed.asked) == 2)
+            until(lambda: feed.asked[-1].position is not None and feed.serving == 1)
             feed.commit(world.changed("good", deactivated=True))
             heard = {said.hear(2) for _ in everyone}
             assert heard == {f"{each} token_deactivated" for each in everyone}
@@ -658,7 +649,7 @@ def test_a_fork_that_ends_disturbs_no_other_process(
     other.close()
     assert len(feed.asked) == 1
     feed.commit(world.changed("good", deactivated=True))
-    until_decided(verifier, world.texts["good"], "token_deactivated", 1)
+    until_decided(verifier, world.texts["good"], "token_deactivated")
 
 
 def test_a_fork_in_the_midst_of_a_snapshot_only_delays_it(

@@ -3,13 +3,14 @@
 import os
 import sqlite3
 import threading
-import time
+from operator import ne
 from pathlib import Path
 
 import pytest
 
-from children import finished, in_child
 from gatepass.verify.grant_file import UPSERT, GrantFile, ddl
+from tests.support.processes.children import finished, in_child
+from tests.support.waiting import until
 
 
 def write(path: Path, record: bytes) -> sqlite3.Connection:
@@ -83,10 +84,7 @@ def test_threads_read_on_while_others_fork(path: Path) -> None:
     for _ in range(20):
         before = list(read)
         assert finished(in_child(lambda: file.record("grants", "a") == b"first" or os._exit(2)))
-        deadline = time.monotonic() + 5
-        while any(now == then for now, then in zip(read, before, strict=True)):
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        until(lambda then=before: all(map(ne, read, then)))
     running = False
     for thread in threads:
         thread.join()

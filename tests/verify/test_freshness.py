@@ -9,7 +9,7 @@ from gatepass.core.errors import Unavailable
 from gatepass.verify import freshness
 from gatepass.verify.freshness import SIZE, SharedMap, boot_word
 from gatepass.verify.verifier import Verifier
-from world import START_MS, Clocks, World, make_map
+from tests.support.grants.grant_fixtures import START_MS, Clocks, World, make_map
 
 STALENESS_MS = 10_000
 

@@ -14,7 +14,7 @@ from gatepass.core.grants import CompanyRules, Holder
 from gatepass.verify import decider as decider_module
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.verifier import Verifier
-from world import Clocks, World, networks
+from tests.support.grants.grant_fixtures import Clocks, World, networks
 
 
 def reason(verifier: Verifier, text: str) -> Reason:

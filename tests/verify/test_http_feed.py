@@ -18,7 +18,7 @@ from gatepass.core.errors import Misconfigured
 from gatepass.verify.replica import frames, http_feed
 from gatepass.verify.replica.frames import MEDIA_TYPE, BrokenFeed, Opening, Reached
 from gatepass.verify.replica.http_feed import FeedRefused, FeedServer, Stream
-from scripted_feed import KEY, Connection, ScriptedFeed
+from tests.support.feed.scripted_feed import KEY, Connection, ScriptedFeed
 
 QUERY = [("node", "node_1234567890123456"), ("permission", "charges:*")]
 

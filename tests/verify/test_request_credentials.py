@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gatepass.core.reason import Reason
 from gatepass.verify.http.request_credentials import read_credential, read_origin, read_single
-from vector_files import cases
+from tests.support.vector_files import cases
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from gatepass.verify.replica.frames import BrokenFeed, Opening, Reached, Records
 from gatepass.verify.replica.grant_copy import Position, open_copy
 from gatepass.verify.replica.streamed_copy import CopyRemoved, StreamedCopy
 from gatepass.verify.verifier import Verifier
-from world import Clocks, World
+from tests.support.grants.grant_fixtures import Clocks, World
 
 STALENESS_MS = 10_000
 #: The server's boot clock is ahead of ours by this.

@@ -9,9 +9,9 @@ import time
 import msgspec
 import pytest
 
-from children import finished, in_child, killed_in_the_end
 from gatepass.core.decision import Reason
-from world import World
+from tests.support.grants.grant_fixtures import World
+from tests.support.processes.children import finished, in_child, killed_in_the_end
 
 ROUNDS = 3_000
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from children import finished, in_child
 from gatepass.core.decision import Call, Decision, Reason
 from gatepass.core.grants import Grant
 from gatepass.core.networks import parse_address
@@ -21,7 +20,8 @@ from gatepass.core.reason import STATUS
 from gatepass.verify import usage as usage_module
 from gatepass.verify.usage import Batch, Spool, Usage, spools
 from gatepass.verify.verifier import Verifier
-from world import START_MS, Clocks, World
+from tests.support.grants.grant_fixtures import START_MS, Clocks, World
+from tests.support.processes.children import finished, in_child
 
 
 @pytest.fixture

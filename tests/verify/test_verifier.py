@@ -11,7 +11,7 @@ from gatepass.core.grants import CompanyRules, Holder
 from gatepass.core.reason import Reason
 from gatepass.verify.http import client_address
 from gatepass.verify.verifier import Verifier
-from world import World, networks
+from tests.support.grants.grant_fixtures import World, networks
 
 GET = {"permission": "charges:get"}
 

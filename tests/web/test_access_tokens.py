@@ -7,12 +7,12 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from answers import fields, reasons
 from gatepass.core.grants import Holder
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage.tables import users
 from gatepass.web.times import format_time
-from installation import Installation
+from tests.support.apps.installation import Installation
+from tests.support.apps.problems import fields, reasons
 
 SAMPLE = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:get"]}
 

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from gatepass.registry.network_policy import allowlist
-from installation import Installation
-from page_reader import Visit
-from ways_in import decided, gateway, sign_in
+from tests.support.apps.installation import Installation
+from tests.support.apps.surfaces import decided, gateway, sign_in
+from tests.support.browser.page_reader import Visit
 
 PATH = "/v1/company/allowlist"
 HERE = {"network": "127.0.0.0/8", "note": "This machine"}

@@ -1,6 +1,6 @@
 """``/v1/audit-events``: every change, without secrets."""
 
-from installation import PASSWORD, Installation
+from tests.support.apps.installation import PASSWORD, Installation
 
 
 def test_every_change_is_told_with_who_and_where_and_no_secret(

@@ -20,8 +20,8 @@ from gatepass.registry.directory import users
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens
 from gatepass.web.api import audit_export
-from installation import Installation
-from many_events import write_events
+from tests.support.apps.installation import Installation
+from tests.support.database.audit_events import write_events
 
 PATH = "/v1/audit-events/export"
 

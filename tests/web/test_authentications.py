@@ -8,7 +8,7 @@ import pytest
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist, allowlist_entries
-from installation import PASSWORD, Installation
+from tests.support.apps.installation import PASSWORD, Installation
 
 
 def attempt(client: httpx.Client, email: str, password: Any = "wrong", **more: Any) -> Any:

@@ -2,8 +2,8 @@
 
 import httpx
 
-from answers import fields, reasons
-from installation import Installation
+from tests.support.apps.installation import Installation
+from tests.support.apps.problems import fields, reasons
 
 
 def test_it_is_seen_and_renamed(any_installation: Installation) -> None:

@@ -11,8 +11,8 @@ import pytest
 from gatepass.registry.directory import users
 from gatepass.registry.membership.invitation_links import make_link
 from gatepass.web.cookies import cookie_name
-from installation import PASSWORD, Installation
-from page_reader import Page, Visit
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Page, Visit
 
 Held = Callable[[], Any]
 UNCONFIRMED = "hasn't applied the change yet"

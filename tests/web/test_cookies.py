@@ -16,7 +16,7 @@ from gatepass.web.cookies import (
     same_site,
     set_login_cookie,
 )
-from installation import Installation
+from tests.support.apps.installation import Installation
 
 JSON = ("Content-Type", "application/json")
 HERE = ("Origin", "http://127.0.0.1:8787")

@@ -10,7 +10,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist, allowlist_entries
 from gatepass.web.app import create_app
 from gatepass.web.caller import Authenticated
-from installation import Installation
+from tests.support.apps.installation import Installation
 
 Headers = list[tuple[str, str | bytes]]
 

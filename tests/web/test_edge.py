@@ -26,7 +26,7 @@ from gatepass.web.bodies import (
     sender_is_known,
 )
 from gatepass.web.http_boundary import Edge
-from installation import Installation
+from tests.support.apps.installation import Installation
 
 FORM = b"application/x-www-form-urlencoded"
 

@@ -1,45 +1,25 @@
 """``/v1/me/email``, ``/v1/users/{id}/email`` and the link, over HTTP, mail included."""
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from mailbox import Mailbox, link_in
 from typing import Any
 
 import httpx
 import pytest
 
-from answers import fields, reasons
 from gatepass.core.errors import Unavailable
 from gatepass.registry.membership import email_changes
-from installation import PASSWORD, Installation
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.apps.problems import fields, reasons
+from tests.support.mail.mailbox import Mailbox, link_in
 
-Open = Callable[..., Installation]
 ADA = "ada@example.com"
 BOB = "bob@example.com"
 NEW = "new@example.com"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Mailbox]:
-    with Mailbox() as running:
-        yield running
-
-
 @pytest.fixture
-def mailbox(server: Mailbox) -> Mailbox:
-    server.messages.clear()
-    server.recipients.clear()
-    return server
-
-
-@pytest.fixture
-def installation(open_installation: Open, sqlite_url: str, mailbox: Mailbox) -> Installation:
-    return open_installation(sqlite_url, smtp_url=mailbox.url)
-
-
-@pytest.fixture
-def any_installation(open_installation: Open, database_url: str, mailbox: Mailbox) -> Installation:
-    return open_installation(database_url, smtp_url=mailbox.url)
+def more_settings(mailbox: Mailbox) -> dict[str, Any]:
+    return {"smtp_url": mailbox.url}
 
 
 def request_own(client: httpx.Client, email: str = NEW, password: str = PASSWORD) -> httpx.Response:

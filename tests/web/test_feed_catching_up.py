@@ -9,13 +9,13 @@ import pytest
 from msgspec import structs
 from sqlalchemy import text
 
-from feeding import Feed, OpenFeed, here, registry
 from gatepass.registry.grants import publishing
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Position
 from gatepass.verify.replica.frames import Opening, Reached, Records, unpack
 from gatepass.web.feed import slices, source
-from installation import Installation
+from tests.support.apps.installation import Installation
+from tests.support.feed.asgi_feed import Feed, OpenFeed, here, registry
 
 MANY = 700
 #: Positions, and what a follower had at each.

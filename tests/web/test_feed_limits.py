@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeding import OpenFeed, here, registry
 from gatepass.core.grants import (
     CompanyRules,
     Grant,
@@ -20,7 +19,8 @@ from gatepass.registry.storage.revisions import ChangedRow
 from gatepass.verify.replica import frames
 from gatepass.web.feed.chunking import portions
 from gatepass.web.feed.limits import Limits
-from installation import Installation
+from tests.support.apps.installation import Installation
+from tests.support.feed.asgi_feed import OpenFeed, here, registry
 
 COMPANIES = ("com_one", "com_two", "com_three")
 PERMISSIONS = ("charges:create", "charges:get", "charges:*", "refunds:get")

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from feeding import FOLLOWER, Loop, OpenFeed, here
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import usage
-from installation import Installation
+from tests.support.apps.installation import Installation
+from tests.support.feed.asgi_feed import FOLLOWER, Loop, OpenFeed, here
 
 Post = Callable[..., httpx.Response]
 SPOOL = "17-0123456789abcdef"

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from feeding import Feed, Loop, here, registry
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
 from gatepass.node.node import Node, open_node
@@ -27,7 +26,8 @@ from gatepass.verify.replica.database_follower import Follower
 from gatepass.verify.replica.frames import Opening, Reached, Records
 from gatepass.web.app import create_app
 from gatepass.web.feed import chunking, source
-from installation import CATALOGUE
+from tests.support.apps.installation import CATALOGUE
+from tests.support.feed.asgi_feed import Feed, Loop, here, registry
 
 STALENESS_S = 2
 STALENESS_NS = STALENESS_S * 1_000_000_000

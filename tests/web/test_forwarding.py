@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from installation import PASSWORD, Installation
+from tests.support.apps.installation import PASSWORD, Installation
 
 SIGN_IN = {"email": "ada@example.com", "password": PASSWORD}
 

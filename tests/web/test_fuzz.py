@@ -3,7 +3,6 @@
 Nothing may be answered with a 5xx, nor otherwise than the document says.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,16 +17,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from gatepass.core.catalogue import parse_catalogue
-from gatepass.core.networks import parse_network
-from gatepass.node.node import open_node
-from gatepass.registry.storage.database import Database
-from gatepass.registry.storage.schema import create_schema
-from gatepass.settings import Settings
 from gatepass.web.api import router
 from gatepass.web.openapi import openapi_document
-from installation import CATALOGUE, PASSWORD, Installation
-from postgresql import Cluster
+from tests.support.apps.installation import PASSWORD, Installation
 
 CHECKS: Any = [
     not_a_server_error,
@@ -83,22 +75,9 @@ _CREDENTIALS = ("authorization", "x-access-token", "cookie")
 
 
 @pytest.fixture(scope="module")
-def surface(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surface]:
+def surface(postgresql_installation: Installation) -> Surface:
     """On PostgreSQL, which takes less than SQLite does: what HTTP takes is the same on both."""
-    directory = tmp_path_factory.mktemp("fuzz")
-    url = postgresql.create("fuzz")
-    registry = Database(url)
-    create_schema(registry)
-    registry.close()
-    chosen = Settings(
-        data_dir=directory,
-        database_url=url,
-        trusted_proxies=(parse_network("127.0.0.0/8"),),
-    )
-    node = open_node(chosen, parse_catalogue(CATALOGUE))
-    node.start()
-    yield Surface(Installation(node))
-    node.stop()
+    return Surface(postgresql_installation)
 
 
 def _operations() -> list[Any]:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from mailbox import Mailbox
 from threading import Condition, Event
 from typing import Any
 
@@ -15,9 +14,10 @@ from gatepass.core.errors import Unavailable
 from gatepass.registry.authentication import passwords
 from gatepass.web import hashing_pool as hashing_module
 from gatepass.web.hashing_pool import HashingQueue, Place, hashing
-from installation import PASSWORD, Installation
-from page_reader import Visit
-from small_registry import HASHER
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Visit
+from tests.support.database.small_registry import HASHER
+from tests.support.mail.mailbox import Mailbox
 
 HOME = "198.51.100.7"
 NEW = "a wholly new phrase"

@@ -1,8 +1,6 @@
 """``/v1/invitations`` over HTTP, mail included."""
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from mailbox import Mailbox
 from typing import Any
 
 import httpx
@@ -10,33 +8,16 @@ import pytest
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist, allowlist_entries
-from installation import PASSWORD, Installation
+from tests.support.apps.installation import PASSWORD, Installation, Open
+from tests.support.mail.mailbox import Mailbox
 
-Open = Callable[..., Installation]
 NEW = "new@example.com"
 LIFETIME = 259_200_000
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Mailbox]:
-    with Mailbox() as running:
-        yield running
-
-
 @pytest.fixture
-def mailbox(server: Mailbox) -> Mailbox:
-    server.messages.clear()
-    return server
-
-
-@pytest.fixture
-def installation(open_installation: Open, sqlite_url: str, mailbox: Mailbox) -> Installation:
-    return open_installation(sqlite_url, smtp_url=mailbox.url)
-
-
-@pytest.fixture
-def any_installation(open_installation: Open, database_url: str, mailbox: Mailbox) -> Installation:
-    return open_installation(database_url, smtp_url=mailbox.url)
+def more_settings(mailbox: Mailbox) -> dict[str, Any]:
+    return {"smtp_url": mailbox.url}
 
 
 def invite(client: httpx.Client, email: str = NEW, role: str = "reporting") -> Any:

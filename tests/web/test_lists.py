@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from all_routes import api_routes, queries
-from installation import Installation
-from page_reader import Visit
+from tests.support.apps.all_routes import api_routes, queries
+from tests.support.apps.installation import Installation
+from tests.support.browser.page_reader import Visit
 
 SAMPLE = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:get"]}
 

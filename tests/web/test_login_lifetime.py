@@ -1,9 +1,9 @@
 """A login token dies by itself, to the second: no sweeper has to run for it."""
 
 from gatepass.web.times import parse_time
-from installation import PASSWORD, Installation
-from page_reader import Visit
-from ways_in import decided, gateway
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.apps.surfaces import decided, gateway
+from tests.support.browser.page_reader import Visit
 
 
 def test_10799_seconds_work_and_10800_do_not(installation: Installation) -> None:

@@ -5,10 +5,10 @@ import pytest
 from prometheus_client import REGISTRY, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from deciders import acknowledge, complete, register, rows
 from gatepass.web.openapi import VERSION
-from installation import Installation
-from small_registry import HOUR
+from tests.support.apps.installation import Installation
+from tests.support.database.small_registry import HOUR
+from tests.support.grants.fake_verifiers import acknowledge, complete, register, rows
 
 # Every metric of docs/nodes.md, and what Prometheus expects of every process: type and labels.
 FAMILIES = {

@@ -1,16 +1,14 @@
 """Labels and names at every place that takes one: visible, and without bidirectional controls."""
 
-from collections.abc import Callable
-from mailbox import Mailbox
 from typing import Any
 
 import httpx
 import pytest
 
-from installation import PASSWORD, Installation
-from page_reader import Visit
+from tests.support.apps.installation import PASSWORD, Installation, Open
+from tests.support.browser.page_reader import Visit
+from tests.support.mail.mailbox import Mailbox
 
-Open = Callable[..., Installation]
 TOKEN = {"label": "Nightly", "kind": "api", "permissions": ["charges:get"]}
 BAD = [
     "\u202eabc",

@@ -1,11 +1,11 @@
 """``/v1/nodes`` for operators, and the receipt of a token's end."""
 
-import time
 from typing import Any
 
-from deciders import STALENESS, acknowledge, complete, register
-from installation import Installation
-from small_registry import HOUR
+from tests.support.apps.installation import Installation
+from tests.support.database.small_registry import HOUR
+from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete, register
+from tests.support.waiting import until
 
 
 def nodes(installation: Installation) -> dict[str, dict[str, Any]]:
@@ -135,13 +135,12 @@ def test_on_postgresql_the_node_itself_confirms_within_moments(
     ada = installation.signed_in()
     token = installation.access_token("charges:get")[:21]
     ada.post(f"/v1/access-tokens/{token}/deactivate")
-    deadline = time.monotonic() + 10
-    while True:
+
+    def complete() -> bool:
         found = ada.get(f"/v1/access-tokens/{token}/receipt").json()
-        if found["refused_by"] == found["of"] == 1:
-            break
-        assert time.monotonic() < deadline, found
-        time.sleep(0.02)
+        return bool(found["refused_by"] == found["of"] == 1)
+
+    until(complete)
     (item,) = nodes(installation).values()
     assert item["state"] == "current"
     assert item["address"] == "127.0.0.1:8787"

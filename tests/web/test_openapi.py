@@ -6,7 +6,7 @@ import pytest
 
 from gatepass.web.api import router
 from gatepass.web.openapi import openapi_document
-from installation import Installation
+from tests.support.apps.installation import Installation
 
 OPERATIONS = {
     "POST /v1/authentications",

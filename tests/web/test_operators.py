@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from answers import reasons
-from installation import Installation
+from tests.support.apps.installation import Installation
+from tests.support.apps.problems import reasons
 
 
 def test_an_administrator_changes_no_operators_account(any_installation: Installation) -> None:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from gatepass.web.app import create_app
 from gatepass.web.own_address import opened_elsewhere
-from installation import PASSWORD, Installation
+from tests.support.apps.installation import PASSWORD, Installation
 
 UNSET = "http://127.0.0.1:8787"
 PUBLIC = "http://gate.internal:8787"

@@ -17,7 +17,7 @@ from gatepass.core.errors import (
 )
 from gatepass.web.problems import Problem, problem_of_decision, problem_of_error, problem_of_status
 from gatepass.web.strict_json import BrokenJSON
-from installation import Installation
+from tests.support.apps.installation import Installation
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from answers import fields, reasons
-from installation import Installation
+from tests.support.apps.installation import Installation
+from tests.support.apps.problems import fields, reasons
 
 DESK = {"name": "Desk", "permissions": ["charges:get", "refunds:*"]}
 

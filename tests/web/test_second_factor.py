@@ -10,7 +10,7 @@ from sqlalchemy import update
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp, totp_enrolment
 from gatepass.registry.storage.tables import companies
-from installation import PASSWORD, Installation
+from tests.support.apps.installation import PASSWORD, Installation
 
 
 def enrol(installation: Installation, client: httpx.Client) -> tuple[str, list[str]]:

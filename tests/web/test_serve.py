@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,12 @@ from gatepass.verify.usage import spools
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY
 from gatepass.web.server import supervisor as serve_module
 from gatepass.web.server.supervisor import serve
-from workers import ask, free_port, wait_for_port, with_tests_on_the_path
-from world import CATALOGUE, World
+from tests.support.grants.grant_fixtures import CATALOGUE, World
+from tests.support.processes.ports import free_port, wait_for_port
+from tests.support.processes.workers import ask, with_tests_on_the_path
+from tests.support.waiting import until
 
-BACK_S = 8.0
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path / "gatepass.db")
-    yield world
-    world.close()
+pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
@@ -56,11 +51,13 @@ def settings_of(world: World) -> Settings:
 class Supervisor:
     """A supervisor in a process of its own."""
 
-    def __init__(self, settings: Settings, application: str = "gateway_application:make") -> None:
+    def __init__(
+        self, settings: Settings, application: str = "tests.support.apps.gateway_application:make"
+    ) -> None:
         environ = {k: v for k, v in with_tests_on_the_path().items() if k[:9] != "GATEPASS_"}
         self.settings = settings
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "supervisor", application],
+            [sys.executable, "-m", "tests.support.processes.supervisor", application],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environ | settings.to_environ(),
@@ -145,15 +142,6 @@ def allowed(world: World, port: int) -> bool:
         return ask(port, "GET", GATEWAY, headers).status == 204
     except OSError:
         return False
-
-
-def until(what: Callable[[], bool], seconds: float = BACK_S) -> float:
-    """Wait for it; how long it took."""
-    start = time.monotonic()
-    while not what():
-        assert time.monotonic() < start + seconds
-        time.sleep(0.02)
-    return time.monotonic() - start
 
 
 def alive(pid: int) -> bool:
@@ -275,7 +263,7 @@ def test_workers_outlive_no_supervisor(world: World, settings: Settings) -> None
         workers = supervisor.workers()
         assert allowed(world, supervisor.ports[1])
         supervisor.stop(signal.SIGKILL)
-        until(lambda: not any(map(alive, workers)), 25)
+        until(lambda: not any(map(alive, workers)))
         for port in supervisor.ports:
             with socket.create_server(("127.0.0.1", port)):
                 pass
@@ -287,7 +275,7 @@ def test_workers_outlive_no_supervisor_that_dies_while_they_start(settings: Sett
     until(lambda: len(supervisor.workers()) == 3)
     workers = supervisor.workers()
     supervisor.stop(signal.SIGKILL)
-    until(lambda: not any(map(alive, workers)), 25)
+    until(lambda: not any(map(alive, workers)))
 
 
 @pytest.mark.parametrize("which", ["port", "verify_port"])
@@ -365,7 +353,11 @@ def test_a_worker_that_cant_be_started_now_is_tried_again(
         os.kill(os.getpid(), signal.SIGTERM)
 
     code = serve(
-        settings, CATALOGUE, Clock(), application="gateway_application:make", when_ready=say
+        settings,
+        CATALOGUE,
+        Clock(),
+        application="tests.support.apps.gateway_application:make",
+        when_ready=say,
     )
     assert code == 0
     assert ready == [[True, True]]

@@ -11,11 +11,11 @@ import httpx
 import pytest
 from sqlalchemy import select, text
 
-from all_routes import operations, page_routes, queries, routes
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.storage.tables import metadata
 from gatepass.verify.grant_file import TABLES
-from installation import Installation
+from tests.support.apps.all_routes import operations, page_routes, queries, routes
+from tests.support.apps.installation import Installation
 
 #: In the name of everything that the other company has.
 WORD = "Zebedee"

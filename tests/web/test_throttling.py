@@ -1,7 +1,6 @@
 """Failed sign-ins over HTTP: whom they lock out, whom they don't, and what ends it."""
 
 from collections.abc import Callable
-from mailbox import Mailbox
 from typing import Any
 
 import httpx
@@ -11,8 +10,9 @@ from sqlalchemy import text
 from gatepass.core.errors import GatepassError
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import throttling
-from installation import PASSWORD, Installation
-from page_reader import Visit
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Visit
+from tests.support.mail.mailbox import Mailbox
 
 ADA = "ada@example.com"
 NOBODY = "nobody@example.com"
@@ -130,6 +130,7 @@ def test_mapped_addresses_count_as_what_they_are(any_installation: Installation)
     assert attempt(installation, "::ffff:203.0.113.9", PASSWORD) == 429
 
 
+@pytest.mark.slow
 def test_a_completed_reset_clears_the_accounts_count(
     open_installation: Callable[..., Installation], database_url: str
 ) -> None:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from gatepass.web.app import create_app
-from installation import PASSWORD, Installation
+from tests.support.apps.installation import PASSWORD, Installation
 
 NAME = "strict-transport-security"
 

@@ -10,16 +10,9 @@ from urllib.parse import quote, urlencode
 import httpx
 import pytest
 
-from all_routes import operations, page_routes, queries, routes
-from gatepass.core.catalogue import parse_catalogue
-from gatepass.core.networks import parse_network
-from gatepass.node.node import open_node
-from gatepass.registry.storage.database import Database
-from gatepass.registry.storage.schema import create_schema
-from gatepass.settings import Settings
-from installation import CATALOGUE, PASSWORD, Installation
-from page_reader import Page
-from postgresql import Cluster
+from tests.support.apps.all_routes import operations, page_routes, queries, routes
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.browser.page_reader import Page
 
 #: As text, and as bytes of an URL.
 NUL, HALF = "a\0b", "a\ud800b"
@@ -92,20 +85,8 @@ class Surface:
 
 
 @pytest.fixture(scope="module")
-def surface(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surface]:
-    url = postgresql.create("unstorable")
-    registry = Database(url)
-    create_schema(registry)
-    registry.close()
-    settings = Settings(
-        data_dir=tmp_path_factory.mktemp("unstorable"),
-        database_url=url,
-        trusted_proxies=(parse_network("127.0.0.0/8"),),
-    )
-    node = open_node(settings, parse_catalogue(CATALOGUE))
-    node.start()
-    yield Surface(Installation(node))
-    node.stop()
+def surface(postgresql_installation: Installation) -> Surface:
+    return Surface(postgresql_installation)
 
 
 def spoilt(value: Any, bad: str) -> Iterator[Any]:

@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from answers import fields, reasons
-from installation import PASSWORD, Installation
+from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.apps.problems import fields, reasons
 
 BOB = "bob@example.com"
 

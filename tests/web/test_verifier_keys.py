@@ -1,6 +1,6 @@
 """``/v1/verifier-keys``: for operators."""
 
-from installation import Installation
+from tests.support.apps.installation import Installation
 
 
 def test_operators_see_and_end_verifier_keys(any_installation: Installation) -> None:

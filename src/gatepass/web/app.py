@@ -6,6 +6,7 @@ the edge that every other request passes; FastAPI with the API, the pages and wh
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -64,12 +65,11 @@ def create_app(
     app.state.beside = tuple(beside)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    document = openapi_document(api.router, cookie_name(node.settings))
 
     @app.get("/v1/openapi.json", include_in_schema=False)
     def openapi(request: Request) -> Response:
         refuse_from_outside(request)
-        return JSONResponse(document)
+        return JSONResponse(_document(cookie_name(node.settings)))
 
     for router in (api.router, metrics.router, pages.router, *extra):
         app.include_router(router)
@@ -79,6 +79,12 @@ def create_app(
     application = GatewayPaths(FeedPaths(edge, node, bodies), endpoints, bodies)
     https = promises_https(node.settings.public_url)
     return TransportSecurity(application) if https else application
+
+
+@cache
+def _document(cookie: str) -> dict[str, Any]:
+    # Once, and when somebody asks: it takes as long as everything else at a worker's start.
+    return openapi_document(api.router, cookie)
 
 
 async def _refused(request: Request, refused: Refused) -> Response:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from asking import Ask, asgi, plain
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.gateway.endpoints import Endpoints
-from workers import Worker, ask
-from world import Clocks, World
+from tests.support.apps.gateway_clients import Ask, asgi, plain
+from tests.support.grants.grant_fixtures import World
+from tests.support.processes.workers import Worker, ask
 
 TRUSTED = ("127.0.0.0/8", "10.0.0.0/8")
 
@@ -50,10 +50,10 @@ def main_port(chosen: Settings) -> Iterator[int]:
     worker.stop()
 
 
-@pytest.fixture(params=["verify", "main"])
+@pytest.fixture(params=["verify port", "main port"])
 def port(request: pytest.FixtureRequest) -> int:
     """Each port in turn."""
-    found: int = request.getfixturevalue(f"{request.param}_port")
+    found: int = request.getfixturevalue(request.param.replace(" ", "_"))
     return found
 
 
@@ -72,9 +72,3 @@ def asked(request: pytest.FixtureRequest, endpoints: Endpoints) -> Ask:
         return asgi(endpoints)
     port: int = request.getfixturevalue(request.param.replace(" ", "_"))
     return lambda *what: ask(port, *what)
-
-
-@pytest.fixture
-def clocks() -> Clocks:
-    """The machine's clocks."""
-    return Clocks()

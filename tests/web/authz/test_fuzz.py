@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asking import plain
 from gatepass.core.reason import STATUS
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints
-from world import World
+from tests.support.apps.gateway_clients import plain
+from tests.support.grants.grant_fixtures import World
 
 REASONS = {*STATUS, "peer_not_trusted"}
 quick = settings(

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from asking import Ask, asgi, plain
 from gatepass.core.reason import STATUS
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.gateway.endpoints import GATEWAY, LONGEST_PERMISSIONS, Endpoints
-from workers import ask
-from world import MANY, World
+from tests.support.apps.gateway_clients import Ask, asgi, plain
+from tests.support.grants.grant_fixtures import MANY, World
+from tests.support.processes.workers import ask
 
 IDENTITY = tuple(
     f"x-gatepass-{name}" for name in ("token", "company", "user", "kind", "permissions")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from asking import Ask, asgi, plain
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
@@ -19,8 +18,11 @@ from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints
-from workers import Answer, Worker, ask
-from world import World
+from tests.support.apps.answer import Answer
+from tests.support.apps.gateway_clients import Ask, asgi, plain
+from tests.support.grants.grant_fixtures import World
+from tests.support.processes.workers import Worker, ask
+from tests.support.waiting import until
 
 CALL = [("X-Original-URI", "/v1/charges/1"), ("X-Original-Method", "GET")]
 BODY = b'{"permission": "charges:get", "token": "%s"}'
@@ -136,15 +138,19 @@ def settings(world: World) -> Settings:
     )
 
 
-def until(expected: int, port: int, path: str, seconds: float = 5) -> Answer:
+def until_it_answers(expected: int, port: int, path: str) -> Answer:
     """Ask until the status is the expected one."""
-    end = time.monotonic() + seconds
-    while (answer := ask(port, "GET", path)).status != expected:
-        assert time.monotonic() < end, answer
-        time.sleep(0.05)
+
+    def asked() -> Answer | None:
+        answer = ask(port, "GET", path)
+        return answer if answer.status == expected else None
+
+    answer = until(asked)
+    assert answer is not None
     return answer
 
 
+@pytest.mark.processes
 def test_a_worker_without_a_database_decides_nothing_until_there_is_one(
     world: World, settings: Settings
 ) -> None:
@@ -155,19 +161,20 @@ def test_a_worker_without_a_database_decides_nothing_until_there_is_one(
     remove(world)
     worker = Worker("verify", settings)
     try:
-        answer = until(503, worker.port, "/health/ready")
+        answer = until_it_answers(503, worker.port, "/health/ready")
         assert answer.json == {"status": "not_ready", "reason": "the grant file can't be read"}
         assert ask(worker.port, "GET", "/health/live").status == 200
         answers = both(world, lambda *what: ask(worker.port, *what))
         assert [answer.status for answer in answers] == [503, 503]
         kept.rename(world.path)
-        until(200, worker.port, "/health/ready")
+        until_it_answers(200, worker.port, "/health/ready")
         answers = both(world, lambda *what: ask(worker.port, *what))
         assert [answer.status for answer in answers] == [204, 200]
     finally:
         worker.stop()
 
 
+@pytest.mark.processes
 def test_a_worker_whose_database_is_taken_away_stops_deciding(
     world: World, settings: Settings
 ) -> None:
@@ -176,13 +183,14 @@ def test_a_worker_whose_database_is_taken_away_stops_deciding(
     try:
         assert both(world, lambda *what: ask(worker.port, *what))[0].status == 204
         remove(world)
-        until(503, worker.port, "/health/ready")
+        until_it_answers(503, worker.port, "/health/ready")
         answers = both(world, lambda *what: ask(worker.port, *what))
         assert [answer.status for answer in answers] == [503, 503]
     finally:
         worker.stop()
 
 
+@pytest.mark.processes
 def test_a_worker_on_a_copy_that_nobody_follows_is_stale(settings: Settings, world: World) -> None:
     """With PostgreSQL as the registry, and no process that follows it."""
     many = settings.with_(database_url="postgresql://gate:hunter2secret@127.0.0.1:1/gate")
@@ -197,6 +205,7 @@ def test_a_worker_on_a_copy_that_nobody_follows_is_stale(settings: Settings, wor
         assert "hunter2secret" not in worker.stop()
 
 
+@pytest.mark.processes
 def test_a_worker_whose_clock_went_back_is_not_ready(settings: Settings, world: World) -> None:
     """A worker that is respawned while the wall clock is behind goes by the node's time, and says
     so from its first moment."""
@@ -212,6 +221,7 @@ def test_a_worker_whose_clock_went_back_is_not_ready(settings: Settings, world: 
         worker.stop()
 
 
+@pytest.mark.processes
 def test_connections_that_say_nothing_keep_nobody_out(world: World, settings: Settings) -> None:
     """More of them than Granian takes at a time by itself, and than a process may have open by
     default on many systems."""

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from asking import Ask, asgi, plain
 from gatepass.core.reason import STATUS, Reason
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.bodies import MOST_BODY_BYTES
 from gatepass.web.gateway.endpoints import VERIFY, Endpoints
-from world import START_MS, Clocks, World
+from tests.support.apps.gateway_clients import Ask, asgi, plain
+from tests.support.grants.grant_fixtures import START_MS, Clocks, World
 
 GET = {"permission": "charges:get"}
 

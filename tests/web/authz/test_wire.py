@@ -11,8 +11,10 @@ from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.web.bodies import MOST_BODY_BYTES
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY
-from workers import Worker, ask, exchange
-from world import World
+from tests.support.grants.grant_fixtures import World
+from tests.support.processes.workers import Worker, ask, exchange
+
+pytestmark = pytest.mark.processes
 
 OUTSIDE_ASCII = [b"\xff", b"\x80", b"\xe4", b"\xc3\xa4", b"\xf0\x9f\x98\x80", b"\xed\xa0\x80"]
 

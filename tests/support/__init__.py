@@ -1,0 +1,1 @@
+"""What several tests, the experiments in faults/ and the benchmarks have in common."""

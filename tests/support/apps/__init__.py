@@ -1,0 +1,1 @@
+"""Applications: the product's own in this process, guarded ones, and ones behind a gateway."""

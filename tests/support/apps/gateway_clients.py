@@ -1,0 +1,49 @@
+"""Ways to ask the endpoints for gateways and services: method, path, headers, body."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+
+from gatepass.web.bodies import Bodies
+from gatepass.web.gateway.asgi import GatewayPaths
+from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from tests.support.apps.answer import Answer
+from tests.support.apps.gateway_application import nothing
+from tests.support.grants.grant_fixtures import header_lines
+from tests.support.processes.workers import Headers
+
+Ask = Callable[[str, str, Headers, bytes], Answer]
+
+
+def plain(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
+    """Asks the plain class."""
+
+    def asking(method: str, path: str, headers: Headers = (), body: bytes = b"") -> Answer:
+        lines = header_lines(headers)
+        reply = endpoints.gateway(peer, lines) if path == GATEWAY else endpoints.verify(lines, body)
+        found = [(name.lower(), value) for name, value in reply.headers]
+        return Answer(reply.status, found, reply.body)
+
+    return asking
+
+
+def asgi(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
+    """Asks through ASGI."""
+    transport = httpx.ASGITransport(GatewayPaths(nothing, endpoints, Bodies()), client=(peer, 4711))
+
+    def asking(method: str, path: str, headers: Headers = (), body: bytes = b"") -> Answer:
+        async def once() -> httpx.Response:
+            async with httpx.AsyncClient(transport=transport, base_url="http://gate") as client:
+                # httpx's own headers stay out.
+                client.headers.clear()
+                raw = [
+                    (name, value if isinstance(value, bytes) else value.encode())
+                    for name, value in headers
+                ]
+                return await client.request(method, path, headers=raw, content=body)
+
+        response = asyncio.run(once())
+        return Answer(response.status_code, response.headers.multi_items(), response.content)
+
+    return asking

@@ -1,0 +1,114 @@
+"""A whole installation behind its real HTTP surface."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from argon2 import PasswordHasher
+from starlette.testclient import TestClient
+
+from gatepass.node.node import Node
+from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import passwords
+from gatepass.registry.directory import companies, users, verifier_keys
+from gatepass.registry.directory.companies import Company
+from gatepass.registry.directory.users import User
+from gatepass.web.app import create_app
+
+CATALOGUE = """
+permissions:
+  charges:create: {title: "Create charges", routes: ["POST /v1/charges"]}
+  charges:get:    {title: "See one charge", routes: ["GET /v1/charges/{id}"]}
+  refunds:get:    {title: "See one refund", routes: ["GET /v1/refunds/{id}"]}
+"""
+PASSWORD = "correct horse battery staple"
+# As safe as tests need, and quick.
+_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+_HASH = passwords.hash(PASSWORD, hasher=_HASHER)
+
+
+class Installation:
+    """A node, a company with its administrator Ada, and clients that call it.
+
+    Attributes:
+        company: Ada's.
+        ada: an Admin and an operator.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.app = create_app(node)
+        self.company = self.new_company("Analytical Engines")
+        self.ada = self.new_user("ada@example.com", "Ada Lovelace", operator=True)
+
+    def new_company(self, name: str) -> Company:
+        with self.node.database.write(self.node.clock.now()) as change:
+            return companies.create(
+                change, Actor.command_line(), catalogue=self.node.catalogue, name=name
+            )
+
+    def new_user(
+        self,
+        email: str,
+        name: str = "Somebody Else",
+        *,
+        role: str = "admin",
+        company: Company | None = None,
+        operator: bool = False,
+    ) -> User:
+        with self.node.database.write(self.node.clock.now()) as change:
+            return users.create(
+                change,
+                Actor.command_line(),
+                company=(company or self.company).id,
+                email=email,
+                name=name,
+                role=role,
+                password_hash=_HASH,
+                operator=operator,
+            )
+
+    def verifier_key(self, label: str = "nginx") -> str:
+        with self.node.database.write(self.node.clock.now()) as change:
+            return verifier_keys.create(change, Actor.command_line(), label=label)[1]
+
+    def client(self, token: str | None = None, *, peer: str = "127.0.0.1") -> httpx.Client:
+        """A client without cookies of its own; with *token*, it sends that as the bearer."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return TestClient(
+            self.app, base_url="http://127.0.0.1:8787", headers=headers, client=(peer, 50_000)
+        )
+
+    def sign_in(self, email: str = "ada@example.com", *, peer: str = "127.0.0.1") -> str:
+        """A login token's text."""
+        answer = self.client(peer=peer).post(
+            "/v1/authentications", json={"email": email, "password": PASSWORD}
+        )
+        assert answer.status_code == 201, answer.text
+        text: str = answer.json()["token"]
+        return text
+
+    def signed_in(self, email: str = "ada@example.com", *, peer: str = "127.0.0.1") -> httpx.Client:
+        """A client that sends a fresh login token."""
+        return self.client(self.sign_in(email, peer=peer), peer=peer)
+
+    def access_token(self, *permissions: str, maker: str = "ada@example.com", **more: Any) -> str:
+        """An access token's text."""
+        answer = self.signed_in(maker).post(
+            "/v1/access-tokens",
+            json={"label": "sample", "kind": "api", "permissions": list(permissions), **more},
+        )
+        assert answer.status_code == 201, answer.text
+        text: str = answer.json()["token"]
+        return text
+
+    def verify(self, token: str, **question: Any) -> Any:
+        """What ``/v1/verify`` says."""
+        answer = self.client(self.verifier_key()).post(
+            "/v1/verify", json={"token": token, **question}
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+Open = Callable[..., Installation]

@@ -1,0 +1,31 @@
+"""What the several ways in say of a token: verify, the gateway's endpoint, the sign-in."""
+
+from typing import Any
+
+from tests.support.apps.installation import PASSWORD, Installation
+
+
+def sign_in(installation: Installation, **options: Any) -> tuple[int, str | None]:
+    """Status and reason of signing in as Ada."""
+    body = {"email": "ada@example.com", "password": PASSWORD}
+    answer = installation.client().post("/v1/authentications", json=body, **options)
+    return answer.status_code, answer.json().get("reason")
+
+
+def decided(installation: Installation, token: str, address: str) -> tuple[int, str]:
+    """What ``/v1/verify`` says of a call from *address*."""
+    answer = installation.verify(token, permission="charges:get", address=address)
+    return answer["status"], answer["reason"]
+
+
+def gateway(installation: Installation, token: str, address: str) -> tuple[int, str | None]:
+    """What nginx is told of a call from *address*."""
+    answer = installation.client(token).get(
+        "/authz/nginx",
+        headers={
+            "X-Original-URI": "/v1/charges/7",
+            "X-Original-Method": "GET",
+            "X-Forwarded-For": address,
+        },
+    )
+    return answer.status_code, answer.headers.get("x-gatepass-reason")

@@ -1,0 +1,1 @@
+"""Chromium, a reader of pages without scripts, and the accessibility check."""

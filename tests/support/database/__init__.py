@@ -1,0 +1,1 @@
+"""PostgreSQL servers, a pooler, and registries with rows in them."""

@@ -1,0 +1,97 @@
+"""Databases for tests: the same tests run on SQLite and on PostgreSQL."""
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.schema import create_schema
+from tests.support.database.postgresql import Cluster
+from tests.support.database.small_registry import SmallRegistry
+
+_REGISTRY = "gatepass_test"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A cluster with a database that has the schema."""
+    with Cluster() as cluster:
+        database = Database(cluster.create(_REGISTRY))
+        create_schema(database)
+        database.close()
+        yield cluster
+
+
+@pytest.fixture
+def postgresql_url(postgresql: Cluster) -> str:
+    """An empty PostgreSQL registry: always the same database, which takes less time than new ones
+    would."""
+    url = postgresql.url(_REGISTRY)
+    _empty(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file that has the schema; tests copy it."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    database = Database(f"sqlite:///{path}")
+    create_schema(database)
+    database.close()
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A fresh SQLite registry."""
+    path = tmp_path / "gatepass.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh registry on each engine in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A fresh registry's database on each engine in turn."""
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def registry(database: Database) -> SmallRegistry:
+    """Two companies, an administrator each, on each engine in turn."""
+    return SmallRegistry(database)
+
+
+def _empty(url: str) -> None:
+    """Leave the schema, and the beginning of a history of its own."""
+    with psycopg.connect(url) as connection:
+        # Whoever is left of an earlier test.
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connection.execute("SET session_replication_role = replica")
+        tables = connection.execute(
+            "SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relkind = 'r' "
+            "AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'"
+        ).fetchall()
+        for name, size in tables:
+            # Truncating makes new files, which takes longer where there is little to remove.
+            empty = "TRUNCATE {} CASCADE" if size > 1_000_000 else "DELETE FROM {}"
+            connection.execute(sql.SQL(empty).format(sql.Identifier(name)))
+        beginning = {"tag": secrets.token_hex(8)}
+        connection.execute("INSERT INTO revision VALUES (1, 0, %(tag)s)", beginning)
+        connection.execute("INSERT INTO revisions VALUES (0, %(tag)s, 0)", beginning)

@@ -1,0 +1,139 @@
+"""A registry with something in every table, for tests of moving it."""
+
+from typing import Any
+
+from sqlalchemy import insert, update
+
+from gatepass.core.credentials import new_id
+from gatepass.registry.actor import Actor
+from gatepass.registry.backup import contents
+from gatepass.registry.backup.contents import Contents
+from gatepass.registry.directory import roles, verifier_keys
+from gatepass.registry.membership import email_changes, invitations, password_resets
+from gatepass.registry.membership.invitations import Invitation
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist_entries import Entry
+from gatepass.registry.storage import tables as t
+from gatepass.registry.storage.database import Database
+from gatepass.registry.tokens.records import AccessToken
+from gatepass.registry.tokens.usage import DAY_MS
+from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
+
+
+class FullRegistry(SmallRegistry):
+    """Two companies, and something of everything else.
+
+    Attributes:
+        signed: Ada, signed in.
+        token, text: an access token of hers.
+        key: a verifier key's id.
+        invitation: a pending one of hers.
+        bob: a colleague, signed in.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.signed: Actor = self.signed_in(self.ada)
+        self.made: AccessToken
+        self.made, self.text = self.token(
+            self.signed, label="Naïve — 日本\n"[:-1], networks=["198.51.100.0/24"]
+        )
+        self.bob = self.colleague("manager")
+        self.key, self.invitation = self._hand_out()
+        self._fill()
+
+    def _hand_out(self) -> tuple[str, Invitation]:
+        with self.write() as change:
+            key, _ = verifier_keys.create(change, Actor.command_line(), label="nginx")
+            invitation = invitations.create(
+                change,
+                self.signed,
+                email="new@northwind.example",
+                role="reporting",
+                lifetime_ms=72 * HOUR,
+            )
+            roles.create(
+                change,
+                self.signed,
+                catalogue=self.catalogue,
+                name="Desk",
+                permissions=["charges:get"],
+            )
+            allowlist.replace(
+                change,
+                Actor.command_line(),
+                self.contoso.id,
+                [Entry("203.0.113.0/24", "office")],
+            )
+        with self.database.auxiliary_write(self.now) as write:
+            assert password_resets.request(write, "ada@northwind.example", None)
+        self.do(
+            email_changes.request,
+            self.signed,
+            self.bob.user or "",
+            email="robert@northwind.example",
+        )
+        return key.id, invitation
+
+    def _fill(self) -> None:
+        """What isn't easily come by, as it would stand there."""
+        rows: dict[Any, dict[str, Any]] = {
+            t.allowlist_trial_entries: {
+                "company_id": self.contoso.id,
+                "position": 0,
+                "network": "10.0.0.0/8",
+                "note": "",
+            },
+            t.recovery_codes: {"user_id": self.ada.id, "digest": bytes(range(32))},
+            t.sign_in_failures: {"key": "account ada", "at": NOW},
+            t.token_use: {"token_id": self.made.id, "last_at": NOW, "total": 2**40},
+            t.token_use_days: {"token_id": self.made.id, "day": NOW // DAY_MS, "uses": 3},
+            t.token_use_addresses: {
+                "token_id": self.made.id,
+                "address": "198.51.100.7",
+                "last_at": NOW,
+                "uses": 3,
+            },
+            t.usage_spools: {"name": "1-2-3", "folded_to": 99},
+            t.decision_counts: {"reason": "allowed", "total": 7},
+            t.nodes: {
+                "id": new_id("nod"),
+                "kind": "node",
+                "name": "web-1",
+                "version": "0.1.0",
+                "limits": {"companies": ["é"]},
+                "first_seen_at": 1,
+                "seen_at": 1,
+                "vouched_at": 1,
+                "staleness_ms": 10_000,
+                "revision": 3,
+            },
+            t.receipts: {
+                "revision": 300,
+                "subject_id": "x",
+                "subject_kind": "access_token",
+                "subject_name": "x",
+                "at": 1,
+            },
+            t.receipt_confirmations: {
+                "revision": 300,
+                "node_id": "nod_1",
+                "node_name": "web-1",
+                "node_kind": "node",
+                "staleness_ms": 10_000,
+            },
+        }
+        with self.database.auxiliary_write(self.now) as write:
+            for table, row in rows.items():
+                write.session.execute(insert(table), row)
+            write.session.execute(
+                update(t.users)
+                .where(t.users.c.id == self.ada.id)
+                .values(totp_sealed=b"\x00\xffsealed", operator=True)
+            )
+
+
+def measured(database: Database) -> Contents:
+    """What a database holds."""
+    with database.read(NOW) as reading:
+        return contents.measure(reading.session.connection(), lambda rows: None)

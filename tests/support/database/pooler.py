@@ -1,0 +1,73 @@
+"""A real pgbouncer in transaction mode, in front of a cluster."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+
+from tests.support.database.postgresql import Cluster, end_with_parent
+from tests.support.needs import require
+from tests.support.processes.ports import free_port
+
+_START_SECONDS = 20
+
+
+class Pooler:
+    """Gives a server's connections out by the transaction, so that no two transactions of a client
+    need be on the same one. A context manager that stops it.
+
+    Args:
+        cluster: the server.
+        connections: how many it has to it, for each database.
+    """
+
+    def __init__(self, cluster: Cluster, connections: int = 3) -> None:
+        require("postgresql")
+        self._root = Path(tempfile.mkdtemp(prefix="gatepass-pooler-"))
+        self.port = free_port()
+        settings = self._root / "pgbouncer.ini"
+        settings.write_text(
+            f"[databases]\n* = host=127.0.0.1 port={cluster.port} user=postgres\n"
+            "[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
+            "auth_type = any\npool_mode = transaction\n"
+            f"default_pool_size = {connections}\nmax_client_conn = 200\n"
+            f"logfile = {self._root / 'log'}\n"
+        )
+        # It refuses to run as root, as the server does.
+        user = "nobody" if os.geteuid() == 0 else None
+        if user is not None:
+            shutil.chown(self._root, user)
+        self._process = subprocess.Popen(
+            [shutil.which("pgbouncer") or "/usr/sbin/pgbouncer", settings],
+            user=user,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=end_with_parent,
+        )
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                psycopg.connect(self.url("postgres")).close()
+                return
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, (self._root / "log").read_text()
+                assert time.monotonic() < deadline, (self._root / "log").read_text()
+                time.sleep(0.02)
+
+    def __enter__(self) -> "Pooler":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(10)
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def url(self, name: str) -> str:
+        """Where a database of the cluster is, through this."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"

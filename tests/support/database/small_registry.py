@@ -1,0 +1,209 @@
+"""A registry with two companies in it, for tests: time is set by hand, nothing is hashed twice."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from argon2 import PasswordHasher
+from sqlalchemy import text
+
+from gatepass.core.catalogue import parse_catalogue
+from gatepass.core.credentials import LOGIN_TOKEN, make, parse
+from gatepass.core.decision import Call, Decision, Reason, decide, held
+from gatepass.core.networks import parse_address
+from gatepass.registry.actor import Actor
+from gatepass.registry.audit import search
+from gatepass.registry.audit.events import AuditEvent
+from gatepass.registry.authentication import passwords
+from gatepass.registry.authentication.encryption import EncryptionKey
+from gatepass.registry.authentication.session_records import begin
+from gatepass.registry.directory import companies, users
+from gatepass.registry.directory.companies import Company
+from gatepass.registry.directory.users import User
+from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
+from gatepass.registry.storage.database import Database
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.records import AccessToken
+
+T = TypeVar("T")
+
+NOW = 1_800_000_000_000
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+PASSWORD = "mauve harbour lantern"
+ADDRESS = "198.51.100.7"
+#: As weak as Argon2 gets: what is tested is what is done with it.
+HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+HASH = passwords.hash(PASSWORD, hasher=HASHER)
+CATALOGUE = """
+permissions:
+  charges:create: {title: "Create charges", routes: ["POST /v1/charges"]}
+  charges:get: {title: "See one charge", routes: ["GET /v1/charges/{id}"]}
+  refunds:create: {title: "Refund a charge", routes: ["POST /v1/charges/{id}/refunds"]}
+"""
+
+
+class SmallRegistry:
+    """Northwind with Ada, its administrator, and Contoso with Carl.
+
+    Attributes:
+        now: Unix ms; moved by hand.
+        encryption_key: created at its first use.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.now = NOW
+        self._directory = TemporaryDirectory(prefix="gatepass-test-")
+        self.encryption_key = EncryptionKey(Path(self._directory.name) / "sealing-key")
+        self.catalogue = parse_catalogue(CATALOGUE)
+        self.northwind = self.company("Northwind")
+        self.contoso = self.company("Contoso")
+        self.ada = self.user(self.northwind, "ada@northwind.example", "Ada Lovelace")
+        self.carl = self.user(self.contoso, "carl@contoso.example", "Carl Gauss")
+
+    def write(self) -> Any:
+        return self.database.write(self.now)
+
+    def read(self) -> Any:
+        return self.database.read(self.now)
+
+    def do(self, operation: Callable[..., T], *arguments: Any, **more: Any) -> T:
+        """Carry out one operation in a change of its own."""
+        with self.write() as change:
+            return operation(change, *arguments, **more)
+
+    def ask(self, question: Callable[..., T], *arguments: Any, **more: Any) -> T:
+        """Ask one thing in a reading of its own."""
+        with self.read() as reading:
+            return question(reading, *arguments, **more)
+
+    def company(self, name: str) -> Company:
+        return self.do(companies.create, Actor.command_line(), catalogue=self.catalogue, name=name)
+
+    def user(
+        self, company: Company, email: str, name: str = "Someone", role: str = "admin"
+    ) -> User:
+        return self.do(
+            users.create,
+            Actor.command_line(),
+            company=company.id,
+            email=email,
+            name=name,
+            role=role,
+            password_hash=HASH,
+        )
+
+    def colleague(self, role: str, name: str = "Bob") -> Actor:
+        """A new user of Northwind with that role, signed in."""
+        return self.signed_in(
+            self.user(self.northwind, f"{name}.{role}@northwind.example".lower(), name, role)
+        )
+
+    def signed_in(self, user: User, address: str | None = ADDRESS) -> Actor:
+        """The user with a login token of 3 hours, as the web would have it."""
+        authentication = self.do(
+            begin,
+            user,
+            make(LOGIN_TOKEN),
+            lifetime_ms=3 * HOUR,
+            address=address,
+            user_agent="a browser",
+        )
+        return self._acting("user", authentication.id, user.name, address)
+
+    def with_token(self, token: AccessToken, address: str | None = ADDRESS) -> Actor:
+        """Someone who calls the API with the access token."""
+        return self._acting("token", token.id, token.created_by.name, address)
+
+    def token(self, actor: Actor, **fields: Any) -> tuple[AccessToken, str]:
+        """Make an access token; what isn't named is ordinary."""
+        ordinary = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:create"]}
+        return self.do(access_tokens.create, actor, catalogue=self.catalogue, **(ordinary | fields))
+
+    def modify(self, actor: Actor, token: AccessToken, if_match: Any = None, **changes: Any) -> Any:
+        return self.do(
+            access_tokens.modify,
+            actor,
+            token.id,
+            catalogue=self.catalogue,
+            changes=changes,
+            if_match=if_match,
+        )
+
+    def get(self, token: AccessToken) -> AccessToken:
+        """The token as the command line sees it."""
+        return self.ask(access_tokens.get, Actor.command_line(), token.id)
+
+    def decide(self, token: str, permission: str = "charges:create", **call: Any) -> Decision:
+        """What is decided by the rows that were published."""
+        credential = parse(token)
+        assert credential is not None
+        if "address" in call:
+            call["address"] = parse_address(call["address"])
+        with self.read() as reading:
+            grant = published_grant(reading, credential.id)
+            assert grant is not None
+            holder = published_holder(reading, grant.user)
+            rules = published_rules(reading, grant.company)
+        return decide(grant, holder, rules, Call(credential, permission, **call), self.now)
+
+    def reason(self, token: str, permission: str = "charges:create", **call: Any) -> Reason:
+        return self.decide(token, permission, **call).reason
+
+    def events(self, company: Company | None = None, **filters: Any) -> list[AuditEvent]:
+        """The audit log, oldest first."""
+        actor = Actor.command_line()
+        if company is not None:
+            actor = replace(actor, company=company.id)
+        with self.read() as reading:
+            return search.list_(reading, actor, limit=200, **filters).items[::-1]
+
+    def revision(self) -> int:
+        with self.read() as reading:
+            number: int = reading.session.execute(text("SELECT number FROM revision")).scalar_one()
+            return number
+
+    def _acting(self, kind: Any, credential: str, name: str, address: str | None) -> Actor:
+        with self.read() as reading:
+            grant = published_grant(reading, credential)
+            assert grant is not None
+            holder = published_holder(reading, grant.user)
+            rules = published_rules(reading, grant.company)
+            operator = kind == "user" and users.get(reading, grant.user).operator
+        return Actor(
+            kind=kind,
+            company=grant.company,
+            user=grant.user,
+            name=name,
+            permissions=frozenset(held(grant, holder, rules)),
+            credential=credential,
+            address=address,
+            operator=operator,
+        )
+
+
+@contextmanager
+def nothing_changes(registry: SmallRegistry, *, but: str = "") -> Iterator[None]:
+    """Fail if anything is left of what happens within, *but* in the tables named."""
+    before = _everything(registry, but)
+    yield
+    assert _everything(registry, but) == before
+
+
+def _everything(registry: SmallRegistry, but: str) -> dict[str, list[Any]]:
+    names = (
+        "revision revisions changed_records receipts receipt_confirmations nodes "
+        "companies roles users allowlist_entries allowlist_trial_entries "
+        "authentications access_tokens verifier_keys audit_events grants holders company_rules "
+        "invitations password_resets email_changes outgoing_mail"
+    )
+    with registry.read() as reading:
+        return {
+            name: sorted(map(repr, reading.session.execute(text(f"SELECT * FROM {name}"))))
+            for name in names.split()
+            if name not in but.split()
+        }

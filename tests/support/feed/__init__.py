@@ -1,0 +1,1 @@
+"""The feed's two sides: followers that read it, and servers that misbehave."""

@@ -1,0 +1,85 @@
+"""A copy of a registry's grants, kept by a follower at work, as a node on PostgreSQL has it."""
+
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+from gatepass.registry.replication.postgresql_feed import DatabaseFeed
+from gatepass.registry.storage.database import Database
+from gatepass.verify.clock import Clock
+from gatepass.verify.grant_file import TABLES, GrantFile
+from gatepass.verify.replica.database_follower import Follower
+from gatepass.verify.replica.grant_copy import Position, open_copy
+from tests.support.waiting import until
+
+#: (table, id) -> (record, revision)
+Rows = dict[tuple[str, str], tuple[bytes, int]]
+
+
+class FollowedCopy:
+    """Follows the registry at *url* in a thread of its own; a context manager that ends it.
+
+    Args:
+        path: of the copy.
+        staleness_ms: the length of its lease.
+
+    Attributes:
+        divergences: the positions the primary didn't know, each with the one it was at.
+    """
+
+    def __init__(self, path: Path, url: str, staleness_ms: int = 10_000) -> None:
+        self.file = GrantFile(path)
+        open_copy(path).close()
+        self.clock = Clock()
+        self.divergences: list[tuple[Position, Position]] = []
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=Follower(
+                self.file,
+                self.clock,
+                staleness_ms,
+                lambda copy, there: self.divergences.append((copy, there)),
+            ).follow,
+            args=(DatabaseFeed(url), lambda: not self._stopped.is_set()),
+        )
+
+    def __enter__(self) -> "FollowedCopy":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=15)
+        assert not self._thread.is_alive()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether its lease runs."""
+        return self.file.shared.is_fresh(self.clock.boot_ns(), self.clock.wall_ms())
+
+    def rows(self) -> Rows:
+        """All that is in it."""
+        with closing(sqlite3.connect(self.file.path)) as connection:
+            return {
+                (table, key): (record, revision)
+                for table in TABLES
+                for key, record, revision in connection.execute(f"SELECT * FROM {table}")
+            }
+
+    def until_at(self, revision: int) -> None:
+        """Wait until it has reached a revision."""
+        until(lambda: self.file.shared.revision >= revision)
+
+
+def published(database: Database) -> Rows:
+    """What a copy of the registry has to be."""
+    with database.read(0) as reading:
+        connection = reading.session.connection()
+        return {
+            (table, key): (bytes(record), revision)
+            for table in TABLES
+            for key, record, revision in connection.exec_driver_sql(
+                f"SELECT id, record, revision FROM {table}"
+            )
+        }

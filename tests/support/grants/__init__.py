@@ -1,0 +1,1 @@
+"""Grant files with tokens, and verifiers that exist in the registry alone."""

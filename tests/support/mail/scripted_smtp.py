@@ -1,0 +1,117 @@
+"""An SMTP server on loopback that follows a script, however rude."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+GREETING = b"220 scripted\r\n"
+OK = b"250 ok\r\n"
+
+
+class Talk:
+    """The server's side of one connection.
+
+    Attributes:
+        stopped: set when the test is over; a script that goes on for ever looks at it.
+        heard: the lines that the client sent, without their ends; a mail's text is one entry.
+    """
+
+    def __init__(self, connection: socket.socket, stopped: threading.Event) -> None:
+        self.connection = connection
+        self.stopped = stopped
+        self.heard: list[bytes] = []
+        self._file = connection.makefile("rb")
+
+    def say(self, content: bytes) -> None:
+        self.connection.sendall(content)
+
+    def hear(self) -> bytes:
+        """The client's next line."""
+        line = self._file.readline().rstrip(b"\r\n")
+        self.heard.append(line)
+        return line
+
+    def answer(self, *replies: bytes) -> None:
+        """To each of the client's next lines, one reply."""
+        for reply in replies:
+            self.hear()
+            self.say(reply)
+
+    def take_text(self) -> bytes:
+        """The mail's text up to its dot."""
+        lines = []
+        while (line := self._file.readline()) not in (b".\r\n", b""):
+            lines.append(line)
+        self.heard.append(b"".join(lines))
+        return self.heard[-1]
+
+    def secure(self, tls: ssl.SSLContext) -> None:
+        """Begin TLS."""
+        self.connection = tls.wrap_socket(self.connection, server_side=True)
+        self._file = self.connection.makefile("rb")
+
+    def flood(self, content: bytes) -> None:
+        """Say *content* for as long as somebody listens."""
+        while not self.stopped.is_set():
+            self.say(content)
+
+    def hang(self) -> None:
+        """Say nothing more."""
+        self.stopped.wait()
+
+
+class ScriptedServer:
+    """A server that runs *script* for each connection; a context manager that starts and stops it.
+
+    Attributes:
+        port: where it listens.
+        talks: the connections so far.
+    """
+
+    def __init__(self, script: Callable[[Talk], None]) -> None:
+        self._script = script
+        self._stopped = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.talks: list[Talk] = []
+        self._threads = [threading.Thread(target=self._serve, daemon=True)]
+
+    @property
+    def url(self) -> str:
+        """What GATEPASS_SMTP_URL says to use it."""
+        return f"smtp://127.0.0.1:{self.port}"
+
+    def url_for(self, user: str, password: str) -> str:
+        """The same with credentials, which are escaped already."""
+        return f"smtp://{user}:{password}@127.0.0.1:{self.port}"
+
+    def __enter__(self) -> "ScriptedServer":
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            talk = Talk(connection, self._stopped)
+            self.talks.append(talk)
+            self._threads.append(threading.Thread(target=self._follow, args=(talk,), daemon=True))
+            self._threads[-1].start()
+
+    def _follow(self, talk: Talk) -> None:
+        with suppress(OSError):
+            self._script(talk)
+        with suppress(OSError):
+            talk.connection.shutdown(socket.SHUT_RDWR)
+        talk.connection.close()

@@ -1,0 +1,67 @@
+"""What a test needs beside Python, as pytest markers, and that none goes without its marker.
+
+Collection gives the markers that follow from fixtures and directories; other tests carry their own.
+What starts a server or a browser calls :func:`require`: a test that lacks the marker fails.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+#: Marker: what it says of a test.
+MARKERS = {
+    "browser": "drives the system's Chromium",
+    "nginx": "drives the system's nginx",
+    "postgresql": "starts PostgreSQL servers, or pgbouncer in front of one",
+    "processes": "starts servers or commands as processes of their own",
+    "slow": "takes long by itself: builds, generated requests, experiments",
+}
+#: Fixture: the marker of each test that uses it.
+_BY_FIXTURE = {
+    "browser": "browser",
+    "main_port": "processes",
+    "postgresql": "postgresql",
+    "verify_port": "processes",
+}
+#: Parameter by which a fixture chooses another: the marker of a test that has it.
+_BY_PARAMETER = {
+    "main port": "processes",
+    "postgresql": "postgresql",
+    "postgresql set otherwise": "postgresql",
+    "verify port": "processes",
+}
+#: Directory below tests/: the marker of each test in it.
+_BY_DIRECTORY = {"e2e": "processes", "faults": "slow", "packaging": "slow"}
+_TESTS = Path(__file__).parents[1]
+
+_declared: frozenset[str] | None = None
+
+
+def mark(item: pytest.Item) -> None:
+    """Give a test the markers that its fixtures, or the engine it is run on, call for."""
+    assert isinstance(item, pytest.Function)
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    found = {_BY_DIRECTORY.get(item.path.relative_to(_TESTS).parts[0])}
+    found |= {_BY_FIXTURE.get(fixture) for fixture in item.fixturenames}
+    found |= {_BY_PARAMETER.get(value) for value in parameters if isinstance(value, str)}
+    for marker in sorted(filter(None, found)):
+        item.add_marker(marker)
+
+
+@contextmanager
+def declared_by(item: pytest.Item) -> Iterator[None]:
+    """Within, only what *item* is marked with may be started."""
+    global _declared
+    _declared = frozenset(each.name for each in item.iter_markers())
+    try:
+        yield
+    finally:
+        _declared = None
+
+
+def require(marker: str) -> None:
+    """Fail the running test unless it has *marker*; outside of tests, do nothing."""
+    if _declared is not None and marker not in _declared:
+        pytest.fail(f"needs @pytest.mark.{marker}: {MARKERS[marker]}")

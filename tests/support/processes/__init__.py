@@ -1,0 +1,1 @@
+"""Real processes: the served product, its workers, nginx, forked children."""

@@ -1,0 +1,66 @@
+"""The demo as a person starts it."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from tests.support.needs import require
+
+_SECONDS_TO_START = 60
+
+
+class Demo:
+    """``gatepass demo`` on a free port; a context manager that stops it.
+
+    Attributes:
+        url, email, password, verifier_key, access_token: as it printed them.
+    """
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        require("processes")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gatepass.cli", "demo", "--port", "0", "--data-dir", directory],
+            # What more of them do is another test's matter, and each takes time to start.
+            env={**os.environ, "GATEPASS_WORKERS": "1", **settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        self.printed = ""
+        told = threading.Event()
+        threading.Thread(target=self._read, args=(told,), daemon=True).start()
+        if not told.wait(_SECONDS_TO_START):
+            self.stop()
+            raise AssertionError(f"the demo didn't start:\n{self.printed}")
+        self.url = self._said(r"(http://127\.0\.0\.1:[0-9]+)")
+        self.email = self._said(r"E-mail:?\s+(\S+)")
+        self.password = self._said(r"Password:?\s+(\S+)")
+        self.verifier_key = self._said(r"(gpvk_\w+)")
+        self.access_token = self._said(r"(gpat_\w+)")
+
+    def __enter__(self) -> "Demo":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop it as Ctrl-C does."""
+        self.process.terminate()
+        self.process.wait(30)
+
+    def _read(self, told: threading.Event) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.printed += line
+            if "Ctrl-C" in line:
+                told.set()
+
+    def _said(self, pattern: str) -> str:
+        found = re.search(pattern, self.printed)
+        assert found is not None, self.printed
+        return found[1]

@@ -1,0 +1,25 @@
+"""Ports on the loopback."""
+
+import socket
+from contextlib import suppress
+
+from tests.support.waiting import until
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, host: str = "127.0.0.1") -> None:
+    """Return once something listens there."""
+    until(lambda: _listens(host, port), lambda: f"nothing listens on {port}")
+
+
+def _listens(host: str, port: int) -> bool:
+    with suppress(OSError):
+        socket.create_connection((host, port), timeout=1).close()
+        return True
+    return False

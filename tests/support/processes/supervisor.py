@@ -1,0 +1,27 @@
+"""``gatepass serve`` without what it serves: a supervisor whose workers answer the endpoints for
+gateways and services. Prints a line once it is ready; exits with the supervisor's code."""
+
+import logging
+import sys
+
+from gatepass.core.errors import Misconfigured
+from gatepass.settings import Settings
+from gatepass.verify.clock import Clock
+from gatepass.web.server.supervisor import serve
+from tests.support.grants.grant_fixtures import CATALOGUE
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    try:
+        sys.exit(
+            serve(
+                Settings.read(),
+                CATALOGUE,
+                Clock(),
+                application=sys.argv[1],
+                when_ready=lambda: print("ready", flush=True),
+            )
+        )
+    except Misconfigured as error:
+        print(error.message, file=sys.stderr)
+        sys.exit(2)

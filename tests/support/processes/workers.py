@@ -1,0 +1,126 @@
+"""Real worker processes, started the way the supervisor starts them, and requests over the wire."""
+
+import http.client
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from gatepass.settings import Settings
+from gatepass.verify.clock import Clock
+from gatepass.web.server.worker import StartOrder
+from tests.support.apps.answer import Answer
+from tests.support.grants.grant_fixtures import CATALOGUE
+from tests.support.needs import require
+from tests.support.processes.ports import free_port, wait_for_port
+
+_ROOT = Path(__file__).parents[3]
+_READY_S = 20.0
+
+Headers = Sequence[tuple[str, str | bytes]]
+
+
+class Worker:
+    """One worker process.
+
+    Args:
+        role: ``main`` (with ``apps.gateway_application`` for its application) or ``verify``.
+        settings: its settings.
+    """
+
+    def __init__(self, role: str, settings: Settings, clock: Clock | None = None) -> None:
+        require("processes")
+        self.port = free_port()
+        ready, say_ready = os.pipe()
+        order = StartOrder(
+            role=role,
+            environ=settings.to_environ(),
+            catalogue=CATALOGUE,
+            clock_offset_ns=(clock or Clock()).offset_ns,
+            application="tests.support.apps.gateway_application:make",
+            port=self.port,
+            ready_descriptor=say_ready,
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gatepass.web.server.worker"],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(say_ready,),
+            env=with_tests_on_the_path(),
+        )
+        os.close(say_ready)
+        assert self.process.stdin is not None
+        self.process.stdin.write(msgspec.json.encode(order) + b"\n")
+        self.process.stdin.flush()
+        heard, _, _ = select.select([ready], [], [], _READY_S)
+        said = os.read(ready, 1) if heard else b""
+        os.close(ready)
+        if said != b"r":
+            raise AssertionError(f"no {role} worker: {self.stop()}")
+        wait_for_port(self.port, settings.host)
+
+    def stop(self) -> str:
+        """End it as a supervisor that is gone would; what it logged."""
+        assert self.process.stdin is not None
+        assert self.process.stderr is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(25)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+        with self.process.stderr:
+            return self.process.stderr.read().decode(errors="replace")
+
+
+def with_tests_on_the_path() -> dict[str, str]:
+    """This process's environment, for one that imports from the tests."""
+    path = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(reversed(path))}
+
+
+def ask(
+    port: int,
+    method: str,
+    path: str,
+    headers: Headers = (),
+    body: bytes = b"",
+    host: str = "127.0.0.1",
+) -> Answer:
+    """One request on a connection of its own."""
+    connection = http.client.HTTPConnection(host, port, timeout=10)
+    try:
+        connection.putrequest(method, path, skip_accept_encoding=True)
+        for name, value in headers:
+            connection.putheader(name, value)
+        if body:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body or None)
+        response = connection.getresponse()
+        found = [(name.lower(), value) for name, value in response.getheaders()]
+        return Answer(response.status, found, response.read())
+    finally:
+        connection.close()
+
+
+def exchange(port: int, *parts: bytes, pause: float = 0.0, seconds: float = 3.0) -> bytes:
+    """Send bytes as they are, and read until the other side closes, or for so many seconds after
+    the last of them came."""
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+        received = b""
+        try:
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(pause)
+            while chunk := connection.recv(65_536):
+                received += chunk
+        except OSError:
+            pass
+        return received

@@ -1,0 +1,31 @@
+"""The test vectors: calls and expected outcomes as data, for this implementation and any other."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+FOLDER = Path(__file__).parents[1] / "vectors"
+
+
+def load(file: str) -> dict[str, Any]:
+    """The whole of one vector file."""
+    content = yaml.safe_load((FOLDER / file).read_text(encoding="utf-8"))
+    assert isinstance(content, dict)
+    return content
+
+
+def cases(file: str, section: str) -> list[Any]:
+    """One section's cases as pytest parameters, named after what each one shows."""
+    found = load(file)[section]
+    assert found, f"{file} has no {section}"
+    return [pytest.param(case, id=_name(case)) for case in found]
+
+
+def _name(case: Any) -> str:
+    if isinstance(case, dict):
+        for key in ("shows", "text", "call"):
+            if key in case:
+                return str(case[key])[:80].encode("unicode_escape").decode()
+    return str(case)[:80].encode("unicode_escape").decode()
