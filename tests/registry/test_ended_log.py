@@ -1,4 +1,4 @@
-"""What ends is written down a second time, before whoever asked for it is told."""
+"""Revocations are appended to ended.log before the request is answered."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def ids(log: EndedLog) -> list[tuple[str, str]]:
     return [(revocation.kind, revocation.id) for revocation in log.read()]
 
 
-def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) -> None:
+def test_every_revocation_is_in_the_log(registry: FullRegistry, log: EndedLog) -> None:
     bob = registry.bob
     assert bob.user is not None
     other, _ = registry.token(bob, permissions=["charges:get"])
@@ -85,7 +85,7 @@ def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) ->
     assert (first.at, first.by, first.by_name) == (NOW, registry.ada.id, "Ada Lovelace")
 
 
-def test_what_is_rolled_back_is_not(registry: FullRegistry, log: EndedLog) -> None:
+def test_a_rolled_back_revocation_is_not_in_the_log(registry: FullRegistry, log: EndedLog) -> None:
     def struck(change: Change) -> None:
         access_tokens.deactivate(change, registry.signed, registry.made.id)
         raise ZeroDivisionError
@@ -95,8 +95,8 @@ def test_what_is_rolled_back_is_not(registry: FullRegistry, log: EndedLog) -> No
     assert not log.path.exists()
 
 
-def test_it_is_there_before_a_node_has_caught_up(database_url: str, log: EndedLog) -> None:
-    """``not_confirmed`` says that the change stands: so it has to be in the log by then."""
+def test_the_log_is_written_before_a_node_confirms(database_url: str, log: EndedLog) -> None:
+    """``not_confirmed`` means that the change has committed, so the log must have it by then."""
     registry = FullRegistry(Database(database_url))
     seen: list[int] = []
     database = Database(
@@ -126,7 +126,7 @@ def test_the_file_is_private_and_plain(log: EndedLog, tmp_path: Path) -> None:
     assert elsewhere.read_text() == "mine"
 
 
-def test_it_is_on_the_disk_before_it_counts_as_written(
+def test_lines_are_flushed_to_disk_before_append_returns(
     log: EndedLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[int] = []
@@ -144,7 +144,7 @@ def test_it_is_on_the_disk_before_it_counts_as_written(
     assert synced[2:] == [log.path.stat().st_ino]
 
 
-def test_torn_lines_are_passed_over_and_counted(log: EndedLog) -> None:
+def test_torn_lines_are_skipped_and_counted(log: EndedLog) -> None:
     log.append([REVOCATION])
     whole = log.path.read_bytes()
     log.path.write_bytes(whole + whole[: len(whole) // 2])
@@ -156,8 +156,8 @@ def test_torn_lines_are_passed_over_and_counted(log: EndedLog) -> None:
 
 
 @pytest.mark.parametrize("torn", [b'{"at": 1, "ki', b'{"at": 1, "kind": "\xff\xfe"}'])
-def test_a_line_is_torn_however_it_came_to_be(log: EndedLog, torn: bytes) -> None:
-    """A power cut can leave anything, also what is no UTF-8."""
+def test_any_undecodable_line_counts_as_torn(log: EndedLog, torn: bytes) -> None:
+    """A power cut can leave any bytes, also invalid UTF-8."""
     log.append([REVOCATION])
     log.path.write_bytes(log.path.read_bytes() + b"\n" + torn)
     read = log.read()
@@ -165,8 +165,8 @@ def test_a_line_is_torn_however_it_came_to_be(log: EndedLog, torn: bytes) -> Non
     assert read.torn == 1
 
 
-def test_a_file_that_is_no_log_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
-    """Named by mistake: what had ended would be brought back, and nothing said before."""
+def test_a_file_that_is_not_a_log_is_refused(tmp_path: Path) -> None:
+    """Otherwise the wrong file would silently reactivate revoked records."""
     other = tmp_path / "some.log"
     other.write_bytes(b"GET / 200\nGET / 404\n")
     with pytest.raises(Misconfigured, match="no line of it can be read"):
@@ -175,7 +175,7 @@ def test_a_file_that_is_no_log_is_not_taken_for_an_empty_one(tmp_path: Path) -> 
     assert list(EndedLogReader(other)) == []
 
 
-def test_a_full_disk_undoes_nothing_and_is_tried_again(
+def test_a_full_disk_undoes_nothing_and_is_retried(
     log: EndedLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(descriptor: int, data: bytes) -> int:
@@ -192,9 +192,7 @@ def test_a_full_disk_undoes_nothing_and_is_tried_again(
     assert len(ids(log)) == 1
 
 
-def test_a_write_that_breaks_off_is_completed(
-    log: EndedLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_short_write_is_continued(log: EndedLog, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
     log.append([REVOCATION, REVOCATION])
@@ -207,13 +205,13 @@ def _append(path: Path, process: int) -> None:
         log.append([Revocation(NOW, "user", f"{process}-{number}", number)] * 3)
 
 
-def test_nothing_is_awaited_from_a_pipe(tmp_path: Path) -> None:
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(Misconfigured, match="must be a plain file"):
         list(EndedLogReader(tmp_path / "pipe"))
 
 
-def test_processes_write_whole_lines_between_each_others(log: EndedLog) -> None:
+def test_concurrent_processes_do_not_tear_lines(log: EndedLog) -> None:
     children = [in_child(partial(_append, log.path, each)) for each in range(3)]
     assert {finished(child) for child in children} == {True}
     read = log.read()
@@ -221,7 +219,7 @@ def test_processes_write_whole_lines_between_each_others(log: EndedLog) -> None:
     assert read.torn == 0
 
 
-def test_no_log_is_empty_but_one_that_was_named_is_missed(log: EndedLog, tmp_path: Path) -> None:
+def test_a_missing_log_is_empty_unless_it_is_required(log: EndedLog, tmp_path: Path) -> None:
     assert list(log.read()) == []
     with pytest.raises(Misconfigured, match="No such file"):
         list(EndedLogReader(tmp_path / "ended.log"))

@@ -1,4 +1,4 @@
-"""Who decides by these grants: they are met, report, and are forgotten."""
+"""Followers: registration, heartbeats, and deletion."""
 
 import threading
 
@@ -25,12 +25,12 @@ from tests.support.grants.fake_verifiers import (
 
 @pytest.fixture
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time is what sessions say it is, on PostgreSQL too."""
+    """Use the session's time on PostgreSQL, too."""
     by_the_sessions_time(monkeypatch)
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_who_is_met_is_known_with_all_that_they_said(database: Database) -> None:
+def test_a_registration_is_stored(database: Database) -> None:
     limits = {"companies": ["com_1"]}
     register(database, NOW, "node_a", limits=limits)
     (row,) = rows(database, "nodes")
@@ -44,7 +44,7 @@ def test_who_is_met_is_known_with_all_that_they_said(database: Database) -> None
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_a_report_moves_forward_only_and_only_in_this_history(database: Database) -> None:
+def test_a_report_advances_only_within_this_history(database: Database) -> None:
     register(database, NOW, "node_a")
     for _ in range(2):
         with database.write(NOW):
@@ -52,21 +52,21 @@ def test_a_report_moves_forward_only_and_only_in_this_history(database: Database
     with database.read(NOW) as reading:
         number, tag = revisions.latest(reading)
 
-    def report(position: tuple[int, str] | None, vouched_at: int) -> tuple[int, int]:
+    def report(position: tuple[int, str] | None, fresh_at: int) -> tuple[int, int]:
         with database.auxiliary_write(NOW + 5) as write:
-            assert liveness.report(write, "node_a", position, vouched_at)
+            assert liveness.report(write, "node_a", position, fresh_at)
         (row,) = rows(database, "nodes")
         return row["revision"], row["vouched_at"]
 
     assert report((number, "0" * 16), NOW + 4) == (0, NOW + 4)
     assert report((number, tag), NOW + 3) == (number, NOW + 4)
-    assert report(None, NOW + 99_999) == (number, NOW + 5), "nobody is vouched for ahead of time"
+    assert report(None, NOW + 99_999) == (number, NOW + 5), "no lease starts in the future"
     with database.auxiliary_write(NOW) as write:
         assert not liveness.report(write, "node_b", (number, tag), NOW)
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_one_that_was_ahead_before_a_restore_is_where_it_is_now(database: Database) -> None:
+def test_a_position_ahead_of_a_restored_history_is_replaced(database: Database) -> None:
     register(database, NOW, "node_a")
     with database.auxiliary_write(NOW) as write:
         write.session.execute(update(tables.nodes).values(revision=1_000))
@@ -76,7 +76,7 @@ def test_one_that_was_ahead_before_a_restore_is_where_it_is_now(database: Databa
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_who_was_silent_for_a_day_is_forgotten(database: Database) -> None:
+def test_a_follower_silent_for_a_day_is_deleted(database: Database) -> None:
     register(database, NOW, "node_a")
     register(database, NOW + 20 * HOUR, "node_b")
     for now, left in ((NOW + 24 * HOUR, ["node_a", "node_b"]), (NOW + 25 * HOUR, ["node_b"])):
@@ -86,8 +86,8 @@ def test_who_was_silent_for_a_day_is_forgotten(database: Database) -> None:
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_a_key_has_only_so_many_followers(database: Database) -> None:
-    """Another one is refused while all of them are in reach."""
+def test_the_followers_of_a_key_are_limited(database: Database) -> None:
+    """Another one is refused while all of them are live."""
     nodes_of_key = [f"node_{number:03}" for number in range(liveness.MOST_PER_KEY)]
     register(database, NOW, *nodes_of_key)
     register(database, NOW, "node_other", key_id="gpvk_1111111111111111")
@@ -100,8 +100,8 @@ def test_a_key_has_only_so_many_followers(database: Database) -> None:
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_who_was_silent_longest_makes_room(database: Database) -> None:
-    """Nobody who may still say "allowed" does: a receipt has to know of them."""
+def test_the_follower_silent_for_longest_makes_room(database: Database) -> None:
+    """Never one that may still answer "allowed": receipts must list it."""
     register(database, NOW, *[f"node_{number:03}" for number in range(liveness.MOST_PER_KEY)])
     later = NOW + 2 * STALENESS
     for id in ("node_000", "node_001"):
@@ -115,8 +115,8 @@ def test_who_was_silent_longest_makes_room(database: Database) -> None:
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_who_never_held_a_copy_is_in_no_receipt(database: Database) -> None:
-    """Whoever has a key can say that they are there, and never take a grant."""
+def test_a_follower_without_a_copy_is_in_no_receipt(database: Database) -> None:
+    """The holder of a key can register followers that never receive a grant."""
     register(database, NOW, "node_follows")
     register(database, NOW, "node_asked", copies=False)
     with database.write(NOW + 1) as change:
@@ -129,8 +129,8 @@ def test_who_never_held_a_copy_is_in_no_receipt(database: Database) -> None:
     assert len(rows(database, "receipt_confirmations")) == 3
 
 
-def test_whoever_is_met_waits_for_the_change_under_way(postgresql_url: str) -> None:
-    """Or it could read the grants as they were, uncounted by the receipt of what it doesn't see."""
+def test_registering_waits_for_the_write_in_progress(postgresql_url: str) -> None:
+    """Otherwise it could read the former grants without being listed in that write's receipt."""
     database = Database(postgresql_url)
     met = threading.Event()
 
@@ -169,7 +169,7 @@ def test_whoever_is_met_waits_for_the_change_under_way(postgresql_url: str) -> N
     database.close()
 
 
-def test_a_nodes_own_heartbeat_says_that_it_is_there(postgresql_url: str) -> None:
+def test_a_nodes_heartbeat_registers_it(postgresql_url: str) -> None:
     database = Database(postgresql_url)
     feed = DatabaseFeed(postgresql_url, registration("node_a", "node"))
     feed.heartbeat()
@@ -184,7 +184,7 @@ def test_a_nodes_own_heartbeat_says_that_it_is_there(postgresql_url: str) -> Non
     (second,) = rows(database, "nodes")
     assert first["vouched_at"] <= second["vouched_at"] == second["seen_at"]
     assert second["first_seen_at"] == first["first_seen_at"]
-    # Out of reach for longer than it decides without being vouched for: it is met again.
+    # Absent for longer than its lease: it registers again.
     lapsed = second["vouched_at"] - STALENESS
     with database.auxiliary_write(NOW) as write:
         write.session.execute(update(tables.nodes).values(vouched_at=lapsed, version="old"))
@@ -196,7 +196,7 @@ def test_a_nodes_own_heartbeat_says_that_it_is_there(postgresql_url: str) -> Non
     database.close()
 
 
-def test_a_heartbeat_of_one_that_is_back_waits_for_the_change_under_way(
+def test_a_heartbeat_after_an_absence_waits_for_the_write_in_progress(
     postgresql_url: str,
 ) -> None:
     database = Database(postgresql_url)
@@ -217,8 +217,8 @@ def test_a_heartbeat_of_one_that_is_back_waits_for_the_change_under_way(
     database.close()
 
 
-def test_many_machines_go_by_the_databases_clock(postgresql_url: str) -> None:
-    """A node whose clock is hours ahead must not take the others for gone."""
+def test_several_machines_use_the_databases_clock(postgresql_url: str) -> None:
+    """A node whose clock is hours ahead must not see the others as gone."""
     database = Database(postgresql_url)
     register(database, NOW, "node_a")
     with database.write(NOW + 4 * HOUR) as change:

@@ -1,4 +1,4 @@
-"""A backup takes the database's place; what had ended since stays ended, whoever knows of it."""
+"""Restore: a backup replaces the database, and revoked records stay revoked."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -67,7 +67,7 @@ def registry(database: Database) -> FullRegistry:
 
 @pytest.fixture
 def backup(registry: FullRegistry, tmp_path: Path) -> Path:
-    """Made when everything was active."""
+    """A backup from when everything was active."""
     path = tmp_path / "backup"
     export_import.export(registry.database, path, now=NOW, progress=QUIET)
     return path
@@ -75,7 +75,7 @@ def backup(registry: FullRegistry, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lost(database: Database, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty database in the place of one that was lost."""
+    """An empty database in place of a lost one."""
     if database.dialect == "sqlite":
         lost = Database(f"sqlite:///{tmp_path / 'lost.db'}")
         yield lost
@@ -96,7 +96,7 @@ def restored(
 
 
 def reason(database: Database, text: str) -> Reason:
-    """What is decided by what a database publishes."""
+    """The decisions by a database's published records."""
     credential = parse(text)
     assert credential is not None
     call = Call(credential, "charges:create", address=parse_address(ADDRESS))
@@ -138,7 +138,7 @@ def _subject(registry: FullRegistry, kind: str) -> str:
 
 
 @pytest.mark.parametrize("known_from", ["the database", "the log", "both"])
-def test_what_had_ended_stays_ended(
+def test_revoked_records_stay_revoked(
     registry: FullRegistry, backup: Path, log: EndedLog, lost: Database, known_from: str
 ) -> None:
     registry.now += 60_000
@@ -172,7 +172,7 @@ def test_what_had_ended_stays_ended(
         assert tuple(event) == ("the command line", after)
 
 
-def test_a_token_says_why_it_is_refused(
+def test_a_revoked_token_is_refused_with_its_reason(
     registry: FullRegistry, backup: Path, log: EndedLog, lost: Database
 ) -> None:
     later, text_ = registry.token(registry.signed)
@@ -186,14 +186,16 @@ def test_a_token_says_why_it_is_refused(
     assert later.id not in {revocation.id for revocation in result.revocations}
 
 
-def test_without_either_it_comes_back(registry: FullRegistry, backup: Path, lost: Database) -> None:
-    """That is what the log is for."""
+def test_without_database_and_log_a_token_is_reactivated(
+    registry: FullRegistry, backup: Path, lost: Database
+) -> None:
+    """That is why there is a log."""
     registry.do(access_tokens.deactivate, registry.signed, registry.made.id)
     assert sum(restored(lost, backup).revoked_again.values()) == 0
     assert reason(lost, registry.text) == Reason.allowed
 
 
-def test_what_was_made_after_the_backup_is_gone(registry: FullRegistry, backup: Path) -> None:
+def test_records_created_after_the_backup_are_gone(registry: FullRegistry, backup: Path) -> None:
     active, text_ = registry.token(registry.signed)
     ended, _ = registry.token(registry.signed)
     registry.colleague("reporting", "Late")
@@ -213,8 +215,8 @@ def test_what_was_made_after_the_backup_is_gone(registry: FullRegistry, backup: 
         assert published_grant(reading, active.id) is None
 
 
-def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> None:
-    """Links in mail may have been followed, and sign-ins ended, on what is lost."""
+def test_pending_links_and_sign_ins_are_revoked(registry: FullRegistry, tmp_path: Path) -> None:
+    """Links may have been followed, and sign-ins ended, after the backup."""
     with registry.database.auxiliary_write(NOW) as write:
         letter = invitation_links.make_link(write, registry.invitation.id)
         reset = write.session.scalars(select(t.password_resets.c.id)).one()
@@ -248,7 +250,7 @@ def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> 
     assert states == {"dropped"}
 
 
-def test_what_had_expired_stays_as_it_was(registry: FullRegistry, backup: Path) -> None:
+def test_expired_records_are_unchanged(registry: FullRegistry, backup: Path) -> None:
     week = NOW + 7 * 24 * 3_600_000
     result = restored(registry.database, backup, now=week)
     assert set(result.revoked.values()) == {0}
@@ -280,7 +282,7 @@ def test_a_new_history_begins(registry: FullRegistry, backup: Path) -> None:
 
 
 @pytest.mark.parametrize("higher", ["the backup's", "this machine's copy's", "the log's"])
-def test_its_first_revision_is_past_all_that_are_known(
+def test_the_first_revision_is_later_than_all_known_ones(
     registry: FullRegistry, backup: Path, lost: Database, log: EndedLog, higher: str
 ) -> None:
     past, latest = 0, registry.revision()
@@ -292,7 +294,7 @@ def test_its_first_revision_is_past_all_that_are_known(
     assert restored(lost, backup, log.read(), past_revision=past).revision == latest + 1
 
 
-def test_it_can_be_done_again(registry: FullRegistry, backup: Path, log: EndedLog) -> None:
+def test_a_restore_can_be_repeated(registry: FullRegistry, backup: Path, log: EndedLog) -> None:
     registry.do(access_tokens.deactivate, registry.signed, registry.made.id)
     first = restored(registry.database, backup, log.read())
     second = restored(registry.database, backup, log.read())
@@ -303,7 +305,7 @@ def test_it_can_be_done_again(registry: FullRegistry, backup: Path, log: EndedLo
     assert reason(registry.database, registry.text) == Reason.token_deactivated
 
 
-def test_everything_else_is_the_backups(registry: FullRegistry, backup: Path) -> None:
+def test_all_other_rows_are_those_of_the_backup(registry: FullRegistry, backup: Path) -> None:
     before = measured(registry.database)
     with registry.write() as change:
         change.session.execute(update(t.companies).values(second_factor_required=True))
@@ -319,10 +321,10 @@ def test_everything_else_is_the_backups(registry: FullRegistry, backup: Path) ->
     }
 
 
-def test_a_copy_that_follows_is_built_anew(
+def test_a_following_copy_is_rebuilt(
     registry: FullRegistry, backup: Path, database_url: str, tmp_path: Path
 ) -> None:
-    """Also one that was just where the new history begins."""
+    """Also a copy at the very revision where the new history begins."""
     if registry.database.dialect == "sqlite":
         pytest.skip("nobody copies the database of one machine this way")
     _, text_ = registry.token(registry.signed)
@@ -359,7 +361,7 @@ def test_a_copy_that_follows_is_built_anew(
     connection.close()
 
 
-def test_the_audit_log_tells_of_it(registry: FullRegistry, backup: Path) -> None:
+def test_a_restore_is_in_the_audit_log(registry: FullRegistry, backup: Path) -> None:
     registry.do(access_tokens.deactivate, registry.signed, registry.made.id)
     restored(registry.database, backup)
     its = [sentences.sentence(event) for event in registry.events(registry.northwind)]
@@ -373,9 +375,7 @@ def test_the_audit_log_tells_of_it(registry: FullRegistry, backup: Path) -> None
     assert event.after["kept_ended"]["access_token"] == 1
 
 
-def test_a_company_that_nobody_can_administer_is_named(
-    registry: FullRegistry, backup: Path
-) -> None:
+def test_a_company_without_an_administrator_is_named(registry: FullRegistry, backup: Path) -> None:
     assert restored(registry.database, backup).without_administrator == []
     other = registry.user(registry.contoso, "eve@contoso.example", "Eve")
     assert other.role == "admin"
@@ -385,8 +385,8 @@ def test_a_company_that_nobody_can_administer_is_named(
         assert [one.id for one in companies.without_administrator(reading)] == [registry.contoso.id]
 
 
-def test_that_nobody_is_an_operator_is_told(registry: FullRegistry, backup: Path) -> None:
-    """Whom one was named after the backup was made."""
+def test_a_missing_operator_is_reported(registry: FullRegistry, backup: Path) -> None:
+    """The operator was named after the backup."""
     assert not restored(registry.database, backup).without_operator
     with registry.write() as change:
         operators.name_operator(change, OPERATOR, registry.ada.id, operator=False)
@@ -402,8 +402,8 @@ def test_that_nobody_is_an_operator_is_told(registry: FullRegistry, backup: Path
     assert bob.operator
 
 
-def test_an_address_that_another_had_by_then(registry: FullRegistry, tmp_path: Path) -> None:
-    """What the backup has as two users' is one's again, and stays free when that one ended."""
+def test_an_address_that_another_user_has_since(registry: FullRegistry, tmp_path: Path) -> None:
+    """The deactivated user keeps it, and it stays free once its later user is revoked."""
     bob = registry.bob.user or ""
     export_import.export(registry.database, tmp_path / "before", now=NOW, progress=QUIET)
     registry.do(offboarding.deactivate, OPERATOR, bob)
@@ -421,7 +421,7 @@ def test_an_address_that_another_had_by_then(registry: FullRegistry, tmp_path: P
     assert registry.user(registry.contoso, "bob@contoso.example", "Bob").status == "active"
 
 
-def test_a_deactivated_company_stays_so(registry: FullRegistry, backup: Path) -> None:
+def test_a_deactivated_company_stays_deactivated(registry: FullRegistry, backup: Path) -> None:
     with registry.write() as change:
         change.session.execute(
             update(t.companies)
@@ -438,8 +438,8 @@ def test_a_deactivated_company_stays_so(registry: FullRegistry, backup: Path) ->
     assert not decode_company(record).active
 
 
-def test_a_node_that_was_heard_of_is_in_the_way(registry: FullRegistry, backup: Path) -> None:
-    """On one machine the lock file tells, and the database doesn't."""
+def test_a_live_node_prevents_a_restore(registry: FullRegistry, backup: Path) -> None:
+    """On one machine the lock file is checked instead."""
     # The database's own clock counts.
     now = time.time_ns() // 1_000_000
     _heard_of(registry, now)
@@ -460,7 +460,7 @@ def _heard_of(registry: FullRegistry, at: int) -> None:
         write.session.execute(update(t.nodes).values(seen_at=at, staleness_ms=5_000))
 
 
-def test_torn_lines_are_counted_and_a_log_that_is_missing_is_missed(
+def test_torn_lines_are_counted_and_a_missing_log_is_refused(
     registry: FullRegistry, backup: Path, log: EndedLog, tmp_path: Path
 ) -> None:
     log.append([Revocation(NOW, "access_token", registry.made.id, 1)])
@@ -481,9 +481,7 @@ def test_a_damaged_backup_changes_nothing(registry: FullRegistry, backup: Path) 
     assert measured(registry.database) == before
 
 
-def test_people_sign_in_again_with_the_backups_password(
-    registry: FullRegistry, backup: Path
-) -> None:
+def test_users_sign_in_with_the_backups_password(registry: FullRegistry, backup: Path) -> None:
     restored(registry.database, backup)
     again, _, _ = sign_in(
         registry.database,
