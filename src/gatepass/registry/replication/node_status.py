@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, select, tuple_
+from sqlalchemy import Row, select
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.replication.receipts import on_one_machine
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.database_time import shared_now
-from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.paging import Page, newest_first
 from gatepass.registry.storage.tables import nodes
 from gatepass.registry.storage.tables import revisions as kept_revisions
 
@@ -76,16 +76,10 @@ def list_(
         InvalidInput: for ``cursor`` or ``limit``.
     """
     actor.require_operator()
-    after, limit = read_cursor(cursor), read_limit(limit)
-    table = nodes.c
-    found = select(nodes).order_by(table.first_seen_at.desc(), table.id.desc())
-    if after is not None:
-        key = tuple_(table.first_seen_at, table.id)
-        found = found.where(key < tuple_(after.number, after.id))
-    rows = reading.session.execute(found.limit(limit + 1)).all()
-    page = rows[:limit]
-    more = str(Cursor(page[-1].first_seen_at, page[-1].id)) if len(rows) > limit else None
-    return Page(_known(reading, page), more)
+    rows, more = newest_first(
+        reading, select(nodes), nodes, limit=limit, cursor=cursor, by="first_seen_at"
+    )
+    return Page(_known(reading, rows), more)
 
 
 def latest_seen(reading: Reading, *, within_ms: int = HOUR_MS) -> list[KnownNode]:

@@ -114,9 +114,15 @@ def contains(reading: Reading, text: ColumnElement[Any], part: str) -> ColumnEle
 
 
 def newest_first(
-    reading: Reading, rows: Select[Any], table: Table, *, limit: int | None, cursor: str | None
+    reading: Reading,
+    rows: Select[Any],
+    table: Table,
+    *,
+    limit: int | None,
+    cursor: str | None,
+    by: str = "created_at",
 ) -> tuple[Sequence[Row[Any]], str | None]:
-    """One page of *rows*, by ``created_at`` and ``id`` of *table*, newest first.
+    """One page of *rows*, newest first, by the columns *by* and ``id`` of *table*.
 
     Returns:
         The rows, and the cursor of the next page; None at the end.
@@ -125,10 +131,10 @@ def newest_first(
         InvalidInput: for ``cursor`` or ``limit``.
     """
     after, limit = read_cursor(cursor), read_limit(limit)
-    at, key = table.c.created_at, table.c.id
+    at, key = table.c[by], table.c.id
     if after is not None:
         rows = rows.where(tuple_(at, key) < tuple_(after.number, after.id))
     found = reading.session.execute(rows.order_by(at.desc(), key.desc()).limit(limit + 1)).all()
     page = found[:limit]
-    more = str(Cursor(page[-1].created_at, page[-1].id)) if len(found) > limit else None
+    more = str(Cursor(getattr(page[-1], by), page[-1].id)) if len(found) > limit else None
     return page, more

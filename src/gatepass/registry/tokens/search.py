@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Text, and_, func, literal, or_, select, tuple_, type_coerce
+from sqlalchemy import ColumnElement, Text, and_, false, func, literal, or_, select, type_coerce
 
 from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH
 from gatepass.core.errors import InvalidInput
@@ -10,14 +10,7 @@ from gatepass.core.permissions import is_permission, is_wildcard, resource_wildc
 from gatepass.registry.actor import Actor
 from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.storage.paging import (
-    COUNT_LIMIT,
-    Cursor,
-    Page,
-    contains,
-    read_cursor,
-    read_limit,
-)
+from gatepass.registry.storage.paging import COUNT_LIMIT, Page, contains, newest_first
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens.input import KINDS
 from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
@@ -50,31 +43,24 @@ def list_(
         InvalidInput: for ``status``, ``permission``, ``kind``, ``cursor`` or ``limit``.
     """
     actor.require("access-tokens:search")
-    after, limit = read_cursor(cursor), read_limit(limit)
-    wanted = [*_filters(reading, status, permission, kind)]
+    table = access_tokens.c
+    wanted = _filters(reading, status, permission, kind)
     if actor.company is not None:
-        wanted.append(access_tokens.c.company_id == actor.company)
+        wanted.append(table.company_id == actor.company)
     q = search_text(q)
     if q:
-        if not storable(q):
-            return Page([], None, 0)
-        wanted.append(_named(reading, q))
-    rest = list(wanted)
-    if after is not None:
-        key = tuple_(access_tokens.c.created_at, access_tokens.c.id)
-        rest.append(key < tuple_(after.number, after.id))
-    newest = (access_tokens.c.created_at.desc(), access_tokens.c.id.desc())
+        wanted.append(_named(reading, q) if storable(q) else false())
     # The index alone finds the ids; only the rows of the page are read from the table.
-    ids = select(access_tokens.c.id).where(*rest).order_by(*newest).limit(limit + 1)
+    ids = select(table.created_at, table.id).where(*wanted)
+    found, more = newest_first(reading, ids, access_tokens, limit=limit, cursor=cursor)
     rows = reading.session.execute(
-        STORED.where(access_tokens.c.id.in_(reading.session.scalars(ids).all())).order_by(*newest)
+        STORED.where(table.id.in_([row.id for row in found])).order_by(
+            table.created_at.desc(), table.id.desc()
+        )
     ).all()
-    page, more = list(rows[:limit]), None
-    if len(rows) > limit:
-        more = str(Cursor(page[-1].created_at, page[-1].id))
-    whole = after is None and more is None
-    count = len(page) if whole else _count(reading, wanted)
-    return Page(tokens_of(reading, page), more, count)
+    complete = cursor is None and more is None
+    count = len(rows) if complete else _count(reading, wanted)
+    return Page(tokens_of(reading, list(rows)), more, count)
 
 
 def _count(reading: Reading, wanted: Sequence[ColumnElement[bool]]) -> int:
