@@ -331,7 +331,7 @@ def test_a_following_copy_is_rebuilt(
     file = GrantFile(tmp_path / "copy.db")
     connection = open_copy(file.path)
     follower, feed = Follower(file, Clock(), 10_000), DatabaseFeed(database_url)
-    follower.round(connection, feed)
+    follower.sync(connection, feed)
 
     def copied() -> list[Any]:
         rows = [
@@ -354,7 +354,7 @@ def test_a_following_copy_is_rebuilt(
     assert copied() == published()
     assert text_[:21] in {row[1] for row in copied()}
     restored(registry.database, backup)
-    follower.round(connection, feed)
+    follower.sync(connection, feed)
     assert copied() == published()
     assert text_[:21] not in {row[1] for row in copied()}
     feed.close()

@@ -63,7 +63,7 @@ def test_what_is_held_of_changes_does_not_grow_with_those_that_lack_them(
         held.append(len(found[1]) if found else 0)
         return found
 
-    monkeypatch.setattr(revisions, "since", counted)
+    monkeypatch.setattr(revisions, "changes_since", counted)
     feeds = [
         open_feed(node=f"node_{number:016}", position=position, former=copy)
         for number, (position, copy) in enumerate(behind)
