@@ -94,15 +94,15 @@ def test_as_json(installed: Gatepass, tmp_path: Path, monkeypatch: pytest.Monkey
     assert imported["tables"] == exported["tables"]
 
 
-def test_the_sealing_key_is_asked_for_where_it_is_needed(
+def test_the_encryption_key_is_asked_for_if_it_is_needed(
     installed: Gatepass, tmp_path: Path
 ) -> None:
     backup = str(tmp_path / "backup")
     with opened() as node:
         node.encryption_key.create()
         with node.database.write(node.clock.now()) as change:
-            sealed = node.encryption_key.encrypt(b"x", owner="ada")
-            change.session.execute(update(users).values(totp_sealed=sealed))
+            encrypted = node.encryption_key.encrypt(b"x", owner="ada")
+            change.session.execute(update(users).values(totp_sealed=encrypted))
         key = node.encryption_key.path
     assert f"There are second factors: copy {key} too" in installed("export", backup).err
     assert "second factors" not in installed("restore", backup).err

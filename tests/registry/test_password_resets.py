@@ -221,10 +221,10 @@ def test_eight_characters_suffice_with_a_second_factor_which_stays(registry: Sma
         complete(registry, token, password="seven c")
     complete(registry, token, password="nine char")
     with registry.read() as reading:
-        sealed = reading.session.execute(
+        encrypted = reading.session.execute(
             select(users.c.totp_sealed).where(users.c.id == registry.ada.id)
         ).scalar_one()
-    assert sealed == b"sealed"
+    assert encrypted == b"sealed"
     assert password_is(registry, "nine char")
 
 

@@ -399,10 +399,10 @@ def encrypted_of(registry: SmallRegistry, user: User) -> bytes:
         return bytes(found)
 
 
-def overwrite(registry: SmallRegistry, user: User, sealed: bytes | None) -> None:
+def overwrite(registry: SmallRegistry, user: User, encrypted: bytes | None) -> None:
     with registry.write() as change:
         change.session.execute(
-            update(users).where(users.c.id == user.id).values(totp_sealed=sealed)
+            update(users).where(users.c.id == user.id).values(totp_sealed=encrypted)
         )
 
 
@@ -411,7 +411,7 @@ def test_a_tampered_ciphertext_is_refused(registry: SmallRegistry, ada: Enrolled
     good = encrypted_of(registry, registry.ada)
     registry.now += STEP_MS
     flipped = [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(len(good))]
-    for sealed in (
+    for encrypted in (
         *flipped[::5],
         flipped[-1],
         good[:-1],
@@ -419,7 +419,7 @@ def test_a_tampered_ciphertext_is_refused(registry: SmallRegistry, ada: Enrolled
         b"",
         encrypted_of(registry, carl.user),
     ):
-        overwrite(registry, registry.ada, sealed)
+        overwrite(registry, registry.ada, encrypted)
         for code in (ada.code(), carl.code(), None):
             # None isn't even looked at: it is a failed sign-in, as any.
             with pytest.raises((Unavailable, SignInFailed)) as refusal:
@@ -476,12 +476,12 @@ def test_the_key_is_created_once_readable_by_its_owner_only(tmp_path: Path) -> N
     EncryptionKey(path).create()
     assert path.read_text() == key
     assert key.strip() not in repr(EncryptionKey(path))
-    sealed = EncryptionKey(path).encrypt(b"secret", owner="usr_1")
-    assert EncryptionKey(path).decrypt(sealed, owner="usr_1") == b"secret"
+    encrypted = EncryptionKey(path).encrypt(b"secret", owner="usr_1")
+    assert EncryptionKey(path).decrypt(encrypted, owner="usr_1") == b"secret"
     for content in ("", "zz", "00" * 31, "ü" * 64):
         path.write_text(content)
         with pytest.raises(Unavailable):
-            EncryptionKey(path).decrypt(sealed, owner="usr_1")
+            EncryptionKey(path).decrypt(encrypted, owner="usr_1")
     with pytest.raises(Misconfigured):
         EncryptionKey(tmp_path / "no" / "where").create()
 
