@@ -70,7 +70,7 @@ def test_what_was_ended_over_rest_stays_ended(running: Running, tmp_path: Path) 
         assert "was heard of a moment ago" in refused.stderr
         _forget_nodes(running)
         refused = running.command("restore", backup)
-    assert "Ended since then, and ended again: 1 access token." in refused.stderr
+    assert "Revoked since then, and revoked again: 1 access token." in refused.stderr
     with running:
         assert reason(running, ended["token"]) == "token_deactivated"
         assert reason(running, kept["token"]) == "allowed"

@@ -14,7 +14,7 @@ from gatepass.registry.storage.paging import COUNT_LIMIT, Page
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens import usage
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting
@@ -53,7 +53,7 @@ class Filters:
 @router.get(PATH)
 def show_list(
     visitor: Visiting,
-    node: OurNode,
+    node: CurrentNode,
     q: Annotated[str, Query()] = "",
     status: Annotated[str, Query()] = "active",
     kind: Annotated[str, Query()] = "any",
