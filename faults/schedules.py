@@ -390,7 +390,7 @@ class _Schedule(RuleBasedStateMachine):
     def _compare(self, copy: "_Copy") -> None:
         self._did["compared"] += 1
         with self._database.read(now()) as reading:
-            here = revisions.here(reading)
+            here = revisions.latest(reading)
             registry = _digest(
                 tuple(row)
                 for table in TABLES
@@ -519,7 +519,7 @@ class _EmbeddedCopy(_Copy):
         """What the server would send."""
         boot_ns = self._clock.boot_ns()
         with self._database.read(now()) as reading:
-            found = None if here is None else revisions.since(reading, here)
+            found = None if here is None else revisions.changes_since(reading, here)
             rows: list[ChangedRow] = (
                 [
                     (table, key, record, revision)
@@ -529,7 +529,7 @@ class _EmbeddedCopy(_Copy):
                 if found is None
                 else found[1]
             )
-            there = revisions.here(reading) if found is None else found[0]
+            there = revisions.latest(reading) if found is None else found[0]
         opening = frames.Opening(
             protocol=frames.PROTOCOL,
             boot_ns=boot_ns,

@@ -12,7 +12,7 @@ from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.network_policy.allowlist_impact import AllowlistImpact
 from gatepass.registry.storage.tables import token_use, token_use_addresses, users
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.usage import DAY_MS
 from tests.support.database.small_registry import ADDRESS, HOUR, NOW, SmallRegistry, nothing_changes
 

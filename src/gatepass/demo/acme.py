@@ -19,7 +19,8 @@ from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens, usage
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.verify.usage import Batch
 
 COMPANY = "Acme Payments"
@@ -57,7 +58,7 @@ def new_page_token(node: Node, port: int) -> str:
     """
     with node.database.write(node.clock.now()) as change:
         actor = users.on_behalf_of(change, owner(change).id)
-        former = access_tokens.list_(change, actor, q=PAGE_TOKEN_LABEL, status="active")
+        former = token_search.list_(change, actor, q=PAGE_TOKEN_LABEL, status="active")
         for token in former.items:
             if token.label == PAGE_TOKEN_LABEL and token.kind == "ui":
                 access_tokens.deactivate(change, actor, token.id)

@@ -80,7 +80,7 @@ class Node:
             writing=self.file.writing if on_one_machine else nullcontext,
             confirm=None if on_one_machine else self._copying.confirm,
             tolerance_ms=TOLERANCE_MS,
-            ended=self.ended_log.append,
+            revoked=self.ended_log.append,
         )
         self.encryption_key = EncryptionKey(settings.data_dir / FILE_NAME)
         self.reauthentication = Reauthentication(self.database, self.encryption_key, clock.now)

@@ -15,7 +15,7 @@ from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Database
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.usage import DAY_MS
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 

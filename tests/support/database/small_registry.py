@@ -26,7 +26,7 @@ from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.records import AccessToken
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.input.text import folded
-from gatepass.registry.storage.database import Reading, Turn, Write, wait_for_turn
+from gatepass.registry.storage.database import AdvisoryLock, Reading, Write, take_advisory_lock
 from gatepass.registry.storage.database_time import AHEAD_MS
 from gatepass.registry.storage.tables import authentications, password_resets, sign_in_failures
 from gatepass.registry.storage.tables import users as users_table
@@ -149,7 +149,7 @@ def count_failure(write: Write, attempt: Attempt) -> bool:
     Returns:
         Whether it was counted; not if concurrent attempts reached a limit first.
     """
-    wait_for_turn(write, Turn.failed_sign_ins)
+    take_advisory_lock(write, AdvisoryLock.failed_sign_ins)
     if refusal(write, attempt) is not None:
         return False
     now = write.now

@@ -18,7 +18,7 @@ from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import folded, read_label, storable
 from gatepass.registry.storage import rows
-from gatepass.registry.storage.database import Change, Reading
+from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import companies, users
 
@@ -154,11 +154,11 @@ def any_exist(reading: Reading) -> bool:
 
 
 def record(
-    change: Change, actor: Actor, what: str, company: Company, **fields: dict[str, Any]
+    write: Write, actor: Actor, what: str, company: Company, **fields: dict[str, Any]
 ) -> None:
     """Write the audit event ``company.{what}``; *fields* are ``before`` and ``after``."""
     subject = Subject("company", company.id, company.name)
-    log.record(change, actor, f"company.{what}", subject, company=company.id, **fields)
+    log.record(write, actor, f"company.{what}", subject, company=company.id, **fields)
 
 
 def _require_free(reading: Reading, name: str, *, but: str = "") -> None:

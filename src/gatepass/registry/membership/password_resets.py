@@ -18,7 +18,14 @@ from gatepass.registry.directory.users import User, get, latest_row, record, use
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.membership import pending_email_changes
 from gatepass.registry.membership.single_use_links import HOUR_MS, LinkKind, follower, rows_of_users
-from gatepass.registry.storage.database import Change, Database, Reading, Turn, Write, wait_for_turn
+from gatepass.registry.storage.database import (
+    AdvisoryLock,
+    Change,
+    Database,
+    Reading,
+    Write,
+    take_advisory_lock,
+)
 from gatepass.registry.storage.tables import password_resets, users
 
 LIFETIME_MS = HOUR_MS
@@ -70,7 +77,7 @@ def request(write: Write, email: str, address: str | None) -> bool:
         Whether there is such a user. Never disclose it to the requester.
     """
     # Serialized by an advisory lock, so concurrent requests can't all read the same count.
-    wait_for_turn(write, Turn.password_resets)
+    take_advisory_lock(write, AdvisoryLock.password_resets)
     user = _recipient(write, email)
     if user is None:
         return False

@@ -10,7 +10,7 @@ from gatepass.core.display_text import has_visible
 from gatepass.core.networks import format_address, parse_network
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, role_records
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.caller import (
     NotAdmitted,
     address_of,

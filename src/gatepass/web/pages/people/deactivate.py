@@ -6,8 +6,8 @@ from starlette.responses import Response
 from gatepass.node.node import Node
 from gatepass.registry.directory import user_privileges, user_search
 from gatepass.registry.membership import offboarding
-from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.registry.tokens.of_user import left
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.detail import in_use
 from gatepass.web.pages.layout.after_change import see_other

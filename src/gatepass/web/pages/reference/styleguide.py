@@ -11,7 +11,7 @@ from gatepass.core.catalogue import CataloguePermission
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
 from gatepass.registry.network_policy.allowlist_impact import AllowlistImpact, Caller
-from gatepass.registry.tokens.access_tokens import AccessToken, LastUse
+from gatepass.registry.tokens.records import AccessToken, LastUse
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import Summary, TokenForm
 from gatepass.web.pages.company.allowlist_impact import Reach
