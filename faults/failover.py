@@ -155,7 +155,7 @@ def _reported(installation: Installation) -> int:
     """How often the audit log says that the database has lost changes."""
     database = installation.open()
     with database.read(now()) as reading:
-        times = history.times_shortened(reading)
+        times = history.divergence_count(reading)
     database.close()
     return times
 

@@ -67,10 +67,10 @@ class _NodeMetrics:
     def collect(self) -> Iterator[Metric]:
         with self.node.database.read(self.node.clock.now()) as reading:
             decisions = usage.decision_counts(reading)
-            revision, _ = revisions.here(reading)
+            revision, _ = revisions.latest(reading)
             known = node_status.latest_seen(reading)
             receipts_open = receipts.open_count(reading)
-            shortened = history.times_shortened(reading)
+            shortened = history.divergence_count(reading)
         by_reason = CounterMetricFamily(
             "gatepass_decisions_total",
             "Decisions of this installation, by reason.",
@@ -119,7 +119,7 @@ def _verifiers(known: list[KnownNode]) -> Iterator[Metric]:
     for each in known:
         values = [each.id, each.kind, _printable(each.name)]
         revision.add_metric(values, each.revision)
-        vouched.add_metric(values, each.vouched_ms / 1000)
+        vouched.add_metric(values, each.synced_ms / 1000)
     yield revision
     yield vouched
 

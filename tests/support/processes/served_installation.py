@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from gatepass.registry.authentication.encryption import FILE_NAME, SealingKey
+from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from tests.support.apps.installation import PASSWORD
 from tests.support.needs import require
 from tests.support.processes.ports import free_port
@@ -31,7 +31,7 @@ class Running:
 
     Args:
         join: be another node of that installation, which is on PostgreSQL: the same database,
-            sealing key and public URL, its own data directory and ports.
+            encryption key and public URL, its own data directory and ports.
 
     Attributes:
         url: of the main port.
@@ -94,8 +94,8 @@ class Running:
                 self.environ[name] = other.environ[name]
         data = Path(self.environ["GATEPASS_DATA_DIR"])
         data.mkdir(mode=0o700)
-        key = SealingKey(Path(other.environ["GATEPASS_DATA_DIR"]) / FILE_NAME)
-        key.make()
+        key = EncryptionKey(Path(other.environ["GATEPASS_DATA_DIR"]) / FILE_NAME)
+        key.create()
         shutil.copy(key.path, data)
         self.verifier_key = other.verifier_key
 

@@ -6,8 +6,8 @@ from typing import Any
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
-from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens import access_tokens, records
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
 from gatepass.web.pages.access_tokens.form_page import form_page, refused_page, summary_part
 from gatepass.web.pages.layout.after_change import see_other
@@ -26,7 +26,7 @@ def show_form(screen: CurrentScreen, id: str) -> Response:
     """The form with the token's settings."""
     token = _editable(screen, id)
     form = TokenForm.of(token)
-    form.etag = access_tokens.etag(token)
+    form.etag = records.etag(token)
     form.permissions = [name for name in token.permissions if screen.node.catalogue.knows(name)]
     return form_page(screen, _TEMPLATE, form, **_shown(screen, token))
 
@@ -73,7 +73,7 @@ def _changed_meanwhile(screen: Screen, token_id: str, form: TokenForm) -> HTMLRe
     """The page with both versions. The form keeps its input, and saving it again replaces the other
     version."""
     token = _editable(screen, token_id)
-    form.etag = access_tokens.etag(token)
+    form.etag = records.etag(token)
     differences = _differences(token, form, screen.now())
     state = screen.changed_meanwhile(token_id, differences)
     shown = _shown(screen, token) | {"meanwhile": state.meanwhile}

@@ -11,8 +11,9 @@ from gatepass.core.display_text import marked
 from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import COUNT_LIMIT, Page
-from gatepass.registry.tokens import access_tokens, usage
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens import usage
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.layout.lists import address_of_page, list_page
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.wording import counted
@@ -84,7 +85,7 @@ def show_list(
 def _tokens(
     reading: Reading, screen: Screen, filters: Filters, cursor: str = "", limit: int | None = None
 ) -> Page[AccessToken]:
-    return access_tokens.list_(
+    return token_search.list_(
         reading,
         screen.actor,
         q=filters.q or None,

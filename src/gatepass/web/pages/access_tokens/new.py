@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm
 from gatepass.web.pages.access_tokens.form_page import form_page, refused_page, summary_part
 from gatepass.web.pages.layout.resuming import resumable

@@ -46,7 +46,7 @@ def _request(screen: Screen, fields: Fields) -> Response:
         return _page(screen, email)
     try:
         made = email_changes.request_own(
-            screen.node.proving,
+            screen.node.reauthentication,
             screen.actor,
             email=email,
             password=fields.one("current_password"),

@@ -35,7 +35,7 @@ async def send(screen: CurrentScreen, fields: Form) -> Response:
 def _change(screen: Screen, fields: Fields) -> Response:
     try:
         changed = account.change_password(
-            screen.node.proving,
+            screen.node.reauthentication,
             screen.actor,
             current=fields.one("current_password"),
             new=fields.one("password"),

@@ -70,7 +70,7 @@ def _act(action: Callable[[Screen, Fields], Response], screen: Screen, fields: F
 
 def _enable(screen: Screen, fields: Fields) -> Response:
     made = totp_enrolment.enable(
-        screen.node.proving,
+        screen.node.reauthentication,
         screen.actor,
         setup=_bytes(fields.one("setup")),
         password=fields.one("current_password"),
@@ -81,14 +81,14 @@ def _enable(screen: Screen, fields: Fields) -> Response:
 
 def _replace(screen: Screen, fields: Fields) -> Response:
     made = totp_enrolment.replace_recovery_codes(
-        screen.node.proving, screen.actor, code=fields.one("code")
+        screen.node.reauthentication, screen.actor, code=fields.one("code")
     )
     return _codes(screen, made, first=False)
 
 
 def _disable(screen: Screen, fields: Fields) -> Response:
     confirmed = totp_enrolment.disable(
-        screen.node.proving,
+        screen.node.reauthentication,
         screen.actor,
         password=fields.one("current_password"),
         code=fields.one("code"),
@@ -124,9 +124,11 @@ def _setup(screen: Screen, encrypted: str) -> Setup:
         Unavailable: there is no key to encrypt it with.
     """
     try:
-        secret = totp_enrolment.secret_of(screen.node.proving, screen.actor, _bytes(encrypted))
+        secret = totp_enrolment.secret_of(
+            screen.node.reauthentication, screen.actor, _bytes(encrypted)
+        )
     except InvalidInput:
-        secret, fresh = totp_enrolment.begin(screen.node.proving, screen.actor)
+        secret, fresh = totp_enrolment.begin(screen.node.reauthentication, screen.actor)
         encrypted = base64.urlsafe_b64encode(fresh).decode()
     groups = (secret[at : at + _SECRET_GROUP] for at in range(0, len(secret), _SECRET_GROUP))
     picture = qr_code(totp.provisioning_uri(secret, screen.visitor.email))

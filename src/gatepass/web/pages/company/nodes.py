@@ -26,7 +26,7 @@ def show(screen: CurrentScreen, part: str = "") -> Response:
     """The page; with ``part=table`` only the table, which a script polls."""
     with screen.read() as reading:
         page = node_status.list_(reading, screen.actor, limit=LARGEST_PAGE)
-        revision, _ = revisions.here(reading)
+        revision, _ = revisions.latest(reading)
         company_names = _company_names(reading, page.items)
     known = sorted(
         page.items, key=lambda each: (each.state == "gone", _ORDER[each.kind], each.name, each.id)

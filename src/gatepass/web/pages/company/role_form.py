@@ -7,8 +7,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.core.permissions import EVERYTHING
-from gatepass.registry.directory import roles
-from gatepass.registry.directory.roles import Role
+from gatepass.registry.directory import role_records, roles
+from gatepass.registry.directory.role_records import Role
 from gatepass.web.pages.company.role_grid import forgotten
 from gatepass.web.pages.company.roles import editable_role
 from gatepass.web.pages.layout.after_change import see_other
@@ -105,8 +105,8 @@ def create(screen: CurrentScreen, fields: Form) -> Response:
 def edit(screen: CurrentScreen, id: str) -> Response:
     """The form with the role's settings."""
     role = _editable(screen, id)
-    kept = sorted(roles.permits(role, screen.node.catalogue))
-    return _page(screen, RoleForm(role.name, kept, roles.etag(role)), role)
+    kept = sorted(role_records.permits(role, screen.node.catalogue))
+    return _page(screen, RoleForm(role.name, kept, role_records.etag(role)), role)
 
 
 @router.post("/company/roles/{id}/edit")
@@ -141,7 +141,7 @@ def save(screen: CurrentScreen, id: str, fields: Form) -> Response:
 def _changed_meanwhile(screen: Screen, id: str, form: RoleForm) -> HTMLResponse:
     """The page with both versions; the form keeps its input."""
     role = _editable(screen, id)
-    form.etag = roles.etag(role)
+    form.etag = role_records.etag(role)
     differences = []
     if form.name != role.name:
         differences.append(Difference("Name", role.name, form.name))
@@ -202,5 +202,5 @@ def _editable(screen: Screen, id: str) -> Role:
         Conflict: the role is built in.
     """
     role = editable_role(screen, id)
-    screen.actor.require_held(roles.permits(role, screen.node.catalogue))
+    screen.actor.require_held(role_records.permits(role, screen.node.catalogue))
     return role

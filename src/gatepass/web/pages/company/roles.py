@@ -4,8 +4,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.audit import search
-from gatepass.registry.directory import roles
-from gatepass.registry.directory.roles import Role
+from gatepass.registry.directory import role_records, roles
+from gatepass.registry.directory.role_records import Role
 from gatepass.web.pages.company.role_grid import role_grid
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
@@ -28,7 +28,7 @@ def show_list(screen: CurrentScreen, done: str = "") -> Response:
     """The built-in roles, then the company's own by name."""
     screen.actor.require("roles:get")
     with screen.read() as reading:
-        known = roles.of_company(reading, screen.node.catalogue, screen.company).values()
+        known = role_records.of_company(reading, screen.node.catalogue, screen.company).values()
         people = roles.people(reading, screen.actor)
     return screen.render(
         "company/roles.html",
@@ -88,7 +88,7 @@ def delete(screen: CurrentScreen, id: str, fields: Form) -> Response:
 
 def may_hold(screen: Screen, role: Role) -> bool:
     """Whether the visitor has everything that *role* permits, and so may assign and change it."""
-    return all(map(screen.actor.may, roles.permits(role, screen.node.catalogue)))
+    return all(map(screen.actor.may, role_records.permits(role, screen.node.catalogue)))
 
 
 def editable_role(screen: Screen, id: str) -> Role:
@@ -111,5 +111,5 @@ def _ask(screen: Screen, id: str, state: FormState = OPENED) -> HTMLResponse:
     with screen.read() as reading:
         people = roles.people(reading, screen.actor).get(role.id, 0)
     return screen.render_form(
-        "company/role_delete.html", state, role=role, etag=roles.etag(role), people=people
+        "company/role_delete.html", state, role=role, etag=role_records.etag(role), people=people
     )

@@ -6,8 +6,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.display_text import bidi_controls, has_bidi_control
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
-from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Allowlist, Entry
+from gatepass.registry.network_policy import allowlist, allowlist_entries
+from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
 from gatepass.web.pages.company.allowlist_form import MOST_ROWS, AllowlistForm
 from gatepass.web.pages.company.allowlist_impact import Reach, reach_of
 from gatepass.web.pages.layout import navigation
@@ -33,7 +33,7 @@ def show(screen: CurrentScreen, done: str = "") -> Response:
     """The list, as a form for visitors who may change it."""
     with screen.read() as reading:
         current = allowlist.show(reading, screen.actor, screen.company)
-    form = AllowlistForm.of(current.entries, allowlist.etag(current))
+    form = AllowlistForm.of(current.entries, allowlist_entries.etag(current))
     reach = Reach(networks=tuple(entry.network for entry in current.entries))
     return _page(screen, current, form, reach, FormState(flash=_DONE.get(done, "")))
 
@@ -102,7 +102,7 @@ def _changed_meanwhile(screen: Screen, form: AllowlistForm) -> HTMLResponse:
     """The page with both versions. The form keeps its input, and saving it again replaces the other
     version."""
     current, reach = _look(screen, form)
-    form.etag = allowlist.etag(current)
+    form.etag = allowlist_entries.etag(current)
     differences = _differences(current, form.entries())
     state = screen.changed_meanwhile(screen.company, differences, _ACTIONS)
     return _page(screen, current, form, reach, state)

@@ -2,10 +2,10 @@
 
 from starlette.responses import Response
 
-from gatepass.registry.directory import user_search
-from gatepass.registry.membership import user_changes
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.directory import user_privileges, user_search
+from gatepass.registry.membership import offboarding
 from gatepass.registry.tokens.of_user import left
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.detail import in_use
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.navigation import USERS
@@ -36,7 +36,7 @@ def deactivate(screen: CurrentScreen, id: str, fields: Form) -> Response:
     if problem and user.status == "active" and _is_used(theirs, screen.now()):
         return _ask(screen, id, tokens, problem)
     with screen.write() as change:
-        user_changes.deactivate(
+        offboarding.deactivate(
             change,
             screen.actor,
             id,
@@ -54,9 +54,9 @@ def _ask(screen: Screen, id: str, tokens: str = "deactivate", problem: str = "")
     screen.require("users:manage")
     with screen.read() as reading:
         user = user_search.find(reading, screen.actor, id)
-        user_changes.require_changeable(reading, screen.actor, user)
-        is_last = user_changes.is_last_administrator(reading, user)
-        is_last_operator = user_changes.is_last_operator(reading, user)
+        user_privileges.require_changeable(reading, screen.actor, user)
+        is_last = user_privileges.is_last_administrator(reading, user)
+        is_last_operator = user_privileges.is_last_operator(reading, user)
         theirs = left(reading, screen.actor, user.id, limit=_SHOWN)
     if user.status != "active":
         return see_other(USERS.path)

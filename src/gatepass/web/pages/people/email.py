@@ -3,8 +3,8 @@
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
-from gatepass.registry.directory import user_search
-from gatepass.registry.membership import email_changes, pending_email_changes, user_changes
+from gatepass.registry.directory import user_search, users
+from gatepass.registry.membership import email_changes, pending_email_changes
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused
 from gatepass.web.pages.layout.navigation import USERS
@@ -70,6 +70,6 @@ def _page(
         user=user,
         waiting=waiting,
         email=email,
-        etag=etag or user_changes.etag(user),
+        etag=etag or users.etag(user),
         post=screen.node.mailing.post.kind,
     )

@@ -3,7 +3,7 @@
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
-from gatepass.registry.directory import roles
+from gatepass.registry.directory import role_records
 from gatepass.registry.membership import invitations
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
@@ -57,7 +57,7 @@ def _page(
     screen: Screen, state: FormState = OPENED, email: str = "", role: str = ""
 ) -> HTMLResponse:
     with screen.read() as reading:
-        all_roles = roles.of_company(reading, screen.node.catalogue, screen.company).values()
+        all_roles = role_records.of_company(reading, screen.node.catalogue, screen.company).values()
     offered = [one for one in all_roles if all(map(screen.actor.may, one.permissions))]
     return screen.render_form(
         "company/invite.html",

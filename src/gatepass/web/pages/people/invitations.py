@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from gatepass.core.errors import Conflict
 from gatepass.mail.delivery import PostKind
-from gatepass.registry.directory import roles
+from gatepass.registry.directory import role_records
 from gatepass.registry.membership import invitations
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.database import Reading
@@ -45,7 +45,7 @@ def section(
     if not screen.actor.may("users:manage"):
         return None
     page = invitations.list_(reading, screen.actor, limit=limit, cursor=cursor)
-    known = roles.of_company(reading, screen.node.catalogue, screen.company)
+    known = role_records.of_company(reading, screen.node.catalogue, screen.company)
     names = {role.id: role.name for role in known.values()}
     post, now = screen.node.mailing.post.kind, screen.now()
     items = [(one, mail_state(one, post, now)) for one in page.items]

@@ -4,10 +4,15 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.display_text import isolated, marked
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
-from gatepass.registry.directory import roles, user_search
-from gatepass.registry.directory.roles import Role
+from gatepass.registry.directory import (
+    role_records,
+    user_privileges,
+    user_roles,
+    user_search,
+    users,
+)
+from gatepass.registry.directory.role_records import Role
 from gatepass.registry.directory.users import User
-from gatepass.registry.membership import user_changes
 from gatepass.registry.tokens.of_user import left
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.after_change import see_other
@@ -40,7 +45,7 @@ def send_form(screen: CurrentScreen, id: str, fields: Form) -> Response:
         return _page(screen, user, role, etag)
     try:
         with screen.write() as change:
-            user_changes.change_role(change, screen.actor, id, role=role, if_match=[etag])
+            user_roles.change_role(change, screen.actor, id, role=role, if_match=[etag])
     except InvalidInput:
         problem = "This role no longer exists. Choose another." if role else "Choose a role."
         return _page(screen, user, role, etag, FormState(422, {"": problem}))
@@ -73,7 +78,7 @@ def _page(
 ) -> HTMLResponse:
     known = _roles(screen)
     with screen.read() as reading:
-        is_last = user_changes.is_last_administrator(reading, user)
+        is_last = user_privileges.is_last_administrator(reading, user)
     offered = [each for each in known.values() if may_hold(screen, each)]
     chosen = role or user.role
     return screen.render_form(
@@ -84,7 +89,7 @@ def _page(
         offered=offered,
         withheld=len(known) - len(offered),
         chosen=chosen,
-        etag=etag or user_changes.etag(user),
+        etag=etag or users.etag(user),
         is_last=is_last,
         sentence=_sentence(screen, user, chosen),
     )
@@ -107,7 +112,7 @@ def _sentence(screen: Screen, user: User, role: str) -> str:
 
 def _roles(screen: Screen) -> dict[str, Role]:
     with screen.read() as reading:
-        return roles.of_company(reading, screen.node.catalogue, screen.company)
+        return role_records.of_company(reading, screen.node.catalogue, screen.company)
 
 
 def _user(screen: Screen, user_id: str) -> User:
@@ -120,7 +125,7 @@ def _user(screen: Screen, user_id: str) -> User:
     screen.require("users:manage")
     with screen.read() as reading:
         user = user_search.find(reading, screen.actor, user_id)
-        user_changes.require_changeable(reading, screen.actor, user)
+        user_privileges.require_changeable(reading, screen.actor, user)
     if user.status != "active":
         raise Conflict(
             f"{isolated(user.name)} is deactivated, so their role can't be changed.",

@@ -2,9 +2,8 @@
 
 from starlette.responses import Response
 
-from gatepass.registry.authentication import totp_policy
-from gatepass.registry.directory import user_search, users
-from gatepass.registry.membership import user_changes
+from gatepass.registry.authentication import totp_policy, totp_reset
+from gatepass.registry.directory import user_privileges, user_search
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.navigation import USERS
 from gatepass.web.pages.layout.screen import CurrentScreen, page_router
@@ -18,9 +17,9 @@ def ask(screen: CurrentScreen, id: str) -> Response:
     screen.require("users:manage")
     with screen.read() as reading:
         user = user_search.find(reading, screen.actor, id)
-        user_changes.require_of_someone_else(screen.actor, user)
-        user_changes.require_not_above(reading, screen.actor, user)
-        users.require_no_operator(screen.actor, user)
+        totp_reset.require_of_someone_else(screen.actor, user)
+        user_privileges.require_not_above(reading, screen.actor, user)
+        user_privileges.require_no_operator(screen.actor, user)
         required = totp_policy.required(reading, user.company)
     if not user.second_factor:
         return see_other(USERS.path)
@@ -31,5 +30,5 @@ def ask(screen: CurrentScreen, id: str) -> Response:
 def turn_off(screen: CurrentScreen, id: str) -> Response:
     """Turn it off, and end the user's sign-ins."""
     with screen.write() as change:
-        user_changes.turn_off_second_factor(change, screen.actor, id)
+        totp_reset.turn_off_second_factor(change, screen.actor, id)
     return see_other(f"{USERS.path}?done=second-factor", confirmed=change.confirmed)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Query
 from starlette.responses import Response
 
-from gatepass.registry.directory import roles, user_search
+from gatepass.registry.directory import role_records, user_search
 from gatepass.registry.directory.users import User
 from gatepass.registry.input.text import search_text
 from gatepass.web.pages.company.roles import may_hold
@@ -55,7 +55,7 @@ def show_list(
     filters = Filters(search_text(q), status if status in ("active", "deactivated") else "any")
     invited = None
     with screen.read() as reading:
-        known = roles.of_company(reading, screen.node.catalogue, screen.company)
+        known = role_records.of_company(reading, screen.node.catalogue, screen.company)
         if not cursor:
             invited = section(reading, screen, limit=_INVITATIONS)
         page = list_page(

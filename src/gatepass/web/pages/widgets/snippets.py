@@ -8,7 +8,7 @@ from starlette.routing import Match
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.permissions import covers
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.settings import Settings
 
 #: A placeholder for the address of the protected API, which Gatepass doesn't know.
