@@ -75,12 +75,12 @@ def test_what_was_ended_over_rest_stays_ended(running: Running, tmp_path: Path) 
         assert reason(running, ended["token"]) == "token_deactivated"
         assert reason(running, kept["token"]) == "allowed"
         assert reason(running, late["token"]) == "token_invalid"
-        # Whoever follows from elsewhere builds its copy anew.
+        # A follower elsewhere loads a full snapshot.
         becomes(embedded, late["token"], Reason.token_invalid)
         becomes(embedded, ended["token"], Reason.token_deactivated)
         becomes(embedded, kept["token"], Reason.allowed)
         embedded.close()
-        # The sign-in is one of those that nobody can vouch for.
+        # Nobody knows who holds this sign-in: it is among those revoked.
         assert client.get("/v1/me").status_code == 401
         again = running.sign_in()
         assert again.get("/v1/me").json()["user"]["email"] == "ada@example.com"

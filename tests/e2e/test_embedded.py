@@ -79,7 +79,7 @@ def test_a_feed_limited_to_another_permission_knows_no_such_token(
 def test_a_service_goes_on_deciding_while_the_server_is_gone_and_knows_what_ended_after_it(
     running: Running, ada: httpx.Client, verifier: Verifier
 ) -> None:
-    """Within MAX_STALENESS; and it is not built anew."""
+    """Within MAX_STALENESS; and no snapshot is loaded again."""
     token = new_token(ada)
     until(lambda: reason(verifier, token["token"]) == "allowed")
     running.kill()

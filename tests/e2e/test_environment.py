@@ -52,7 +52,7 @@ def is_verify_worker(pid: int) -> bool:
 
 
 def test_no_secret_stands_in_a_workers_environment(running: Running) -> None:
-    """Whoever may read /proc, a crash reporter or a child process finds none there, nor in the
+    """A reader of /proc, a crash reporter or a child process finds none there, nor in the
     arguments: workers are told by a pipe. The supervisor's own is what it was started with."""
     workers = running.workers()
     assert sorted(map(is_verify_worker, workers)) == [False, False, True]

@@ -139,7 +139,7 @@ def test_strangers_bodies_fill_no_memory(served: Running) -> None:
     ]
     grown = [memory(pid) - was for pid, was in before.items()]
     answers = ended(connections)
-    # A reset may swallow the answer of whoever sends on regardless.
+    # A reset may swallow the answer to a client that keeps sending.
     assert {status(answer) for answer in answers} <= {0, 401, 413}
     assert max(grown) < 20 * MIB
 

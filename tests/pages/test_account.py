@@ -132,7 +132,7 @@ def test_two_factor_from_setting_up_to_turning_off(
     )
     assert wrong.answer.status_code == 422
     assert "This code is wrong or was already used." in wrong.text
-    # Nothing to be scanned anew after a mistyped code.
+    # A mistyped code needs no second scan.
     assert wrong.form(TWO_FACTOR).one("setup") == sealed
     phone, recovery = set_up(installation, ada)
     assert len(recovery) == 10

@@ -43,7 +43,7 @@ def test_operators_see_everyone_with_where_they_stand(installation: Installation
     ):
         assert words in page.text, words
     assert page.links["Nodes"] == "/company/nodes"
-    # The same, and nothing around it, for whoever looks on.
+    # The same without the page around it, for the script that polls.
     part = ada.get("/company/nodes?part=table")
     assert "<html" not in part.html
     assert "node_a.internal" in part.text

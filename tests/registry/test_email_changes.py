@@ -343,7 +343,7 @@ def test_an_address_taken_in_the_company_is_refused(
 def test_an_address_taken_meanwhile_breaks_the_link(registry: SmallRegistry, ada: Actor) -> None:
     token = link(registry, request_own(registry, ada))
     registry.user(registry.northwind, NEW, "Somebody Quicker")
-    assert not broken(registry, token).address_taken, "whoever it is can see their colleagues"
+    assert not broken(registry, token).address_taken, "any user can see their colleagues"
 
 
 def test_only_the_mail_discloses_another_companys_address(

@@ -23,7 +23,7 @@ from tests.support.database.small_registry import (
     nothing_changes,
 )
 
-#: Whoever is to make tokens needs this too.
+#: A role that creates tokens needs this too.
 MAKE = "access-tokens:create"
 
 

@@ -441,7 +441,7 @@ def test_another_key_is_an_outage_and_never_no_second_factor(
         code = ada.next_code()
         with pytest.raises(Unavailable, match="encryption key"):
             ada.sign_in(code)
-        # Only whoever has the password learns of it.
+        # Only somebody with the password learns of it.
         with pytest.raises(SignInFailed):
             sign_in(registry, email=ada.user.email, password="wrong", code=code)
         assert ada.refused(None)

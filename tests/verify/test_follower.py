@@ -574,7 +574,7 @@ def test_a_change_travels_on_its_own(world: World, primary: Primary, tmp_path: P
         following.until(world.texts["good"], "allowed")
         primary.commit(world.changed("good", deactivated=True))
         following.until(world.texts["good"], "token_deactivated")
-    # Neither built anew nor followed anew for it.
+    # Neither a new snapshot nor a new connection was needed.
     assert primary.asked.count("snapshot") == primary.asked.count("close") == 1
     assert primary.asked[-1] == "close"
 

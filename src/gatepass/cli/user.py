@@ -1,4 +1,4 @@
-"""``gatepass user``: account recovery, for users whom no administrator can help."""
+"""``gatepass user``: account recovery, for users without an administrator who could help."""
 
 from typing import Annotated
 

@@ -78,7 +78,7 @@ def registry(database: Database) -> SmallRegistry:
 def _empty(url: str) -> None:
     """Leave the schema, and the beginning of a history of its own."""
     with psycopg.connect(url) as connection:
-        # Whoever is left of an earlier test.
+        # Connections that an earlier test left.
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"

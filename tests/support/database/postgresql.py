@@ -152,7 +152,7 @@ class Cluster:
             self.execute(told)
 
     def drop(self, name: str) -> None:
-        """Drop a database, whoever is connected."""
+        """Drop a database, connections and all."""
         self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def processes(self) -> list[int]:

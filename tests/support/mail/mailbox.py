@@ -21,7 +21,7 @@ class Mailbox:
 
     Attributes:
         messages: what it took, in order.
-        recipients: to whom, as the envelopes said.
+        recipients: the addresses in the envelopes.
         tried: how often a recipient was named to it.
         at_rcpt, at_data: what it answers next instead of 250, one answer a mail.
         cut_at_data: whether it takes the next text and drops the connection without a word.

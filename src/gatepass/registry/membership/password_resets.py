@@ -94,7 +94,7 @@ def is_due(reading: Reading, email: str) -> bool:
 
 
 def take_link(write: Write, actor: Actor, user: User) -> tuple[str, int]:
-    """Create a link for the command line to hand over, for a user whom mail doesn't reach.
+    """Create a link for the command line to hand over, for a user without working mail.
 
     Anyone who has the link can take over the account.
 
