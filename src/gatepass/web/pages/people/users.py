@@ -84,6 +84,6 @@ def show_list(
 
 
 def _guarded(visitor: Visitor, users: list[User]) -> bool:
-    """Whether the page lists an operator whom only operators can change."""
+    """Whether the page lists an operator, which only operators can change."""
     mine = visitor.may_change("users:manage") and not visitor.actor.operator
     return mine and any(user.operator and user.status == "active" for user in users)
