@@ -3,9 +3,8 @@
 import asyncio
 import hashlib
 import importlib.util
-import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from functools import partial
 from random import Random
 
@@ -18,9 +17,8 @@ from benchmarks.load import REQUESTS, find_wrk, load, middle, request_bytes, wri
 from benchmarks.population import Population
 from benchmarks.rounds import alternate
 from benchmarks.scenarios import LARGE, Bench, scenario
-from benchmarks.servers import Server, gatepass_worker, plain_server, status
+from benchmarks.servers import gatepass_worker, status, uvicorn
 from tests.support.database.postgresql import Cluster
-from tests.support.processes.ports import free_port
 
 #: What each is called, and how many times as fast Gatepass is meant to be.
 _RIVALS = {
@@ -61,7 +59,9 @@ def by_hand(bench: Bench) -> Iterator[Result]:
             database_url = cluster.create("by_hand")
             asyncio.run(_load_keys(database_url, population))
         for name in names:
-            servers[name] = running.enter_context(_uvicorn(name, database_url))
+            servers[name] = running.enter_context(
+                uvicorn(bench.directory / name, name, **{DATABASE_URL: database_url})
+            )
             text = signed("usr") if name == "pyjwt" else call.token
             assert status(servers[name].port, request_bytes(call, text)) == 204
             assert status(servers[name].port, request_bytes(call, "gpat_unknown")) == 401
@@ -99,12 +99,6 @@ def by_hand(bench: Bench) -> Iterator[Result]:
 
 def _what(name: str) -> str:
     return f"`/authz/nginx`, one worker, {LARGE:,} grants, against {_RIVALS[name][0]}"
-
-
-def _uvicorn(name: str, database_url: str) -> AbstractContextManager[Server]:
-    port = free_port()
-    command = [sys.executable, "-m", "benchmarks.by_hand_apps", name, str(port)]
-    return plain_server(command, port, **{DATABASE_URL: database_url})
 
 
 async def _load_keys(url: str, population: Population) -> None:

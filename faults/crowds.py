@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from statistics import median, quantiles
 
 from faults.experiments import Finding, Lab, Result, experiment
-from faults.installation import PASSWORD, Installation, Node, now
+from faults.installation import Installation, Node, now
 from faults.watching import ALLOWED
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import users
+from tests.support.database.small_registry import PASSWORD
 
 _EMAIL = "crowd@example.com"
 _MOST_TIMES = 4.0

@@ -3,16 +3,18 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from faults.asking import Rest
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, everything, now
-from faults.kill import file_rows, registry_rows
+from faults.kill import registry_rows
 from faults.watching import ALLOWED, REFUSED
 from gatepass.registry.grants import history
 from tests.support.database.postgresql import Cluster
+from tests.support.feed.followed_copy import file_rows
+from tests.support.waiting import until
 
 _STALENESS = 3
 _LONGEST_SECONDS = 60.0
@@ -61,11 +63,11 @@ def _failed_over(
         ]
         for client in clients:
             client.start()
-        _until(lambda: len(done.acknowledged) > count // 3)
+        until(lambda: len(done.acknowledged) > count // 3)
         if kind == "asynchronous":
             replica.stop()
             behind = len(done.acknowledged)
-            _until(lambda: len(done.acknowledged) > behind + count // 20)
+            until(lambda: len(done.acknowledged) > behind + count // 20)
         before = set(done.acknowledged)
         primary.stop()
         stopped = time.monotonic()
@@ -158,11 +160,3 @@ def _reported(installation: Installation) -> int:
         times = history.times_shortened(reading)
     database.close()
     return times
-
-
-def _until(so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _LONGEST_SECONDS
-    while not so():
-        if time.monotonic() > deadline:
-            raise RuntimeError("the deactivations don't get on")
-        time.sleep(0.02)

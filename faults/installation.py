@@ -1,18 +1,13 @@
 """An installation under test: a registry, and any number of nodes as operators run them."""
 
-import http.client
 import json
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from argon2 import PasswordHasher
 from msgspec.structs import replace
 from sqlalchemy import insert, select
 
@@ -20,7 +15,6 @@ from faults.asking import Asking, Rest
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN, make
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication import passwords
 from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.directory import companies, users, verifier_keys
 from gatepass.registry.grants import publishing
@@ -30,12 +24,11 @@ from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.tokens import access_tokens
 from gatepass.verify.freshness import SharedMap
 from gatepass.verify.grant_file import GrantFile
-from tests.support.processes.ports import free_port
+from tests.support.database.small_registry import HASH
 from tests.support.processes.served_installation import CATALOGUE as CATALOGUE_TEXT
+from tests.support.processes.served_installation import EMAIL
+from tests.support.processes.served_node import ServedNode
 
-PERMISSION = "charges:get"
-EMAIL = "ada@example.com"
-PASSWORD = "mauve harbour lantern"
 CATALOGUE = parse_catalogue(CATALOGUE_TEXT)
 READY_SECONDS = 60.0
 
@@ -67,8 +60,6 @@ class Installation:
         self.database_url = database_url or f"sqlite:///{self.path}"
         database = self.open()
         create_schema(database)
-        # As safe as an experiment needs, and quick.
-        hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         line = Actor.command_line()
         with database.write(now()) as change:
             company = companies.create(change, line, catalogue=CATALOGUE, name="Fault Lines")
@@ -80,7 +71,7 @@ class Installation:
                 email=EMAIL,
                 name="Ada",
                 role="admin",
-                password_hash=passwords.hash(PASSWORD, hasher=hasher),
+                password_hash=HASH,
                 operator=True,
             )
             self.user = ada.id
@@ -161,38 +152,19 @@ class Installation:
                 node.stop()
 
 
-class Node:
-    """One node: ``gatepass serve`` with a data directory and ports of its own.
-
-    Attributes:
-        process: the supervisor.
-    """
+class Node(ServedNode):
+    """One node of an installation."""
 
     def __init__(self, installation: Installation, name: str, settings: dict[str, str]) -> None:
+        super().__init__(
+            installation.directory / name,
+            installation.directory / f"{name}.log",
+            installation.catalogue,
+            {"GATEPASS_DATABASE_URL": installation.database_url, **settings},
+        )
         self.name = name
         self.installation = installation
-        self.port, self.verify_port = free_port(), free_port()
-        self.data = installation.directory / name
-        self.log = installation.directory / f"{name}.log"
-        self.environ = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("GATEPASS_")},
-            "GATEPASS_DATABASE_URL": installation.database_url,
-            "GATEPASS_DATA_DIR": str(self.data),
-            "GATEPASS_CATALOGUE": str(installation.catalogue),
-            "GATEPASS_PORT": str(self.port),
-            "GATEPASS_VERIFY_PORT": str(self.verify_port),
-            "GATEPASS_WORKERS": "2",
-            "GATEPASS_VERIFY_WORKERS": "1",
-            "GATEPASS_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
-            **settings,
-        }
-        self.process: subprocess.Popen[bytes] | None = None
         self._began = 0
-
-    @property
-    def url(self) -> str:
-        """Of the main port."""
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def grant_path(self) -> Path:
@@ -200,71 +172,42 @@ class Node:
         return self.installation.path or self.data / "grants.db"
 
     def shared(self) -> SharedMap:
-        """The node's shared map, to be looked at from outside."""
+        """The node's shared map, read from outside."""
         path = self.grant_path
         return SharedMap(path.with_name(path.name + "-map"))
 
     def start(self) -> None:
         """Start it, as a service manager would."""
         self._began = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gatepass.cli", "serve"],
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        super().start()
 
-    def wait_ready(self, seconds: float = READY_SECONDS) -> float:
-        """Return once all workers serve and both ports say ready; how long that took."""
-        started = time.monotonic()
-        while not (self.serving() and self.ready(self.port) and self.ready(self.verify_port)):
-            assert self.process is not None
-            ended = self.process.poll() is not None
-            if ended or time.monotonic() > started + seconds:
-                raise RuntimeError(f"{self.name} isn't ready: {self.log.read_text()[-3000:]}")
-            time.sleep(0.05)
-        return time.monotonic() - started
+    def all_ready(self) -> bool:
+        """Whether all workers serve and both ports report that they are ready."""
+        return self.serving() and super().all_ready()
 
     def serving(self) -> bool:
-        """Whether all workers have begun to serve since it was started."""
+        """Whether all workers have begun to serve since the last start."""
         with self.log.open("rb") as log:
             log.seek(self._began)
             return b"serving on" in log.read()
 
-    def ready(self, port: int) -> bool:
-        """What ``/health/ready`` says."""
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            try:
-                connection.request("GET", "/health/ready")
-                return connection.getresponse().status == 200
-            finally:
-                connection.close()
-        except (OSError, http.client.HTTPException):
-            return False
-
-    def stop(self) -> None:
-        """Stop it as an operator does; kill what is left after a while."""
+    def stop(self) -> int:
+        """Stop it as an operator does; kill what is left after 30 seconds."""
         if self.process is None:
-            return
-        self.process.terminate()
+            return 0
         try:
-            self.process.wait(30)
+            code = super().stop()
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            self.kill()
+            code = self.process.returncode
         self.process = None
-
-    def workers(self) -> list[int]:
-        """The process ids of its workers."""
-        return [] if self.process is None else children(self.process.pid)
+        return code
 
     def revive(self, seconds: float = READY_SECONDS) -> None:
-        """Start it again and again until it stays up, as a service manager does: the ports of one
-        that was killed may be taken for a moment."""
+        """Restart it until it stays up, as a service manager does.
+
+        The ports of a node that was killed may be taken for a moment.
+        """
         deadline = time.monotonic() + seconds
         self.start()
         while time.monotonic() < deadline:
@@ -276,13 +219,10 @@ class Node:
             time.sleep(0.05)
         raise RuntimeError(f"{self.name} doesn't come back: {self.log.read_text()[-3000:]}")
 
-    def kill(self, *, all_at_once: bool) -> None:
-        """Kill -9 of the supervisor, alone or with its workers."""
+    def kill_supervisor(self) -> None:
+        """Kill the supervisor alone with SIGKILL."""
         assert self.process is not None
-        if all_at_once:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        else:
-            self.process.kill()
+        self.process.kill()
         self.process.wait()
 
     def lock_holder(self) -> int | None:
@@ -317,15 +257,6 @@ class Node:
         return max(0, shared.lease_until_boot_ns() - staleness)
 
 
-def children(process: int) -> list[int]:
-    """The ids of a process's children; none if it is gone."""
-    try:
-        text = Path(f"/proc/{process}/task/{process}/children").read_text()
-    except OSError:
-        return []
-    return [int(child) for child in text.split()]
-
-
 def now() -> int:
     """Unix time in milliseconds."""
     return time.time_ns() // 1_000_000
@@ -344,8 +275,3 @@ def everything(rest: Rest, path: str) -> list[dict[str, Any]]:
         if page["next"] is None:
             return items
         cursor = page["next"]
-
-
-def id_of(text: str) -> str:
-    """The id of a token's text."""
-    return text[:21]

@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
-
 from faults.answers import boot_ns
 from faults.asking import NOTHING
 from faults.experiments import Finding, Lab, Result, experiment
-from faults.installation import Installation, Node, everything, now
+from faults.installation import Installation, Node, everything
 from faults.watching import ALLOWED, REFUSED
-from gatepass.verify.grant_file import TABLES
+from tests.support.feed.followed_copy import Rows, file_rows, published
 
 _TAKEOVER_SECONDS, _BACK_SECONDS = 2.0, 10.0
 #: MAX_STALENESS: a copy whose node was killed and started anew may be this much behind until it
@@ -184,7 +182,10 @@ class _Killer:
         victim: int | None = None
         at = boot_ns()
         if kind in ("supervisor", "all"):
-            node.kill(all_at_once=kind == "all")
+            if kind == "all":
+                node.kill()
+            else:
+                node.kill_supervisor()
             node.revive()
         else:
             victim = holder if kind == "lock holder" else self._worker(kind)
@@ -344,30 +345,10 @@ def _files(
         )
 
 
-Rows = set[tuple[str, str, bytes]]
-
-
 def registry_rows(installation: Installation) -> Rows:
     """All grants, holders and company rules of the registry."""
-    database = installation.open()
-    with database.read(now()) as reading:
-        found = {
-            (table, row.id, bytes(row.record))
-            for table in TABLES
-            for row in reading.session.execute(text(f"SELECT id, record FROM {table}"))
-        }
-    database.close()
-    return found
-
-
-def file_rows(path: Path) -> Rows:
-    """All grants, holders and company rules of a grant file."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        return {
-            (table, key, record)
-            for table in TABLES
-            for key, record in connection.execute(f"SELECT id, record FROM {table}")
-        }
+    with closing(installation.open()) as database:
+        return published(database)
 
 
 def _integrity(path: Path) -> str:

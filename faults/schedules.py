@@ -1,6 +1,5 @@
 """Random schedules of changes, crashes, restarts and compaction: copies equal the registry."""
 
-import secrets
 import shutil
 import sqlite3
 import threading
@@ -8,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -42,7 +41,6 @@ from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Change, Database, Reading
 from gatepass.registry.storage.schema import create_schema
-from gatepass.registry.storage.tables import metadata
 from gatepass.registry.tokens import access_tokens
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
@@ -50,6 +48,7 @@ from gatepass.verify.replica import frames
 from gatepass.verify.replica.database_follower import Feed, Follower
 from gatepass.verify.replica.grant_copy import ChangedRow, Position, open_copy, position
 from gatepass.verify.replica.streamed_copy import StreamedCopy
+from tests.support.database.fixtures import empty_postgresql
 from tests.support.database.postgresql import Cluster
 
 _STALENESS_MS = 10_000
@@ -83,7 +82,7 @@ def schedules(lab: Lab) -> Iterator[Result]:
         memory = Path("/dev/shm")
         with (
             TemporaryDirectory(dir=memory if memory.is_dir() else lab.directory) as directory,
-            _world(Path(directory), engine, did) as machine,
+            _machines(Path(directory), engine, did) as machine,
         ):
             try:
                 run_state_machine_as_test(
@@ -115,45 +114,27 @@ class _Crash(Exception):
     """The follower dies here."""
 
 
-class _world:
-    """Makes the machine of one engine; a context manager that removes what it needs."""
-
-    def __init__(self, directory: Path, engine: str, did: Counter[str]) -> None:
-        self._directory = directory
-        self._engine = engine
-        self._did = did
-        self._cluster: Cluster | None = None
-
-    def __enter__(self) -> Any:
-        template = self._directory / "template.db"
-        if self._engine == "PostgreSQL":
-            self._cluster = Cluster()
-            url = self._cluster.create("schedules")
-            self.database = Database(url)
-        else:
-            url = ""
-            self.database = Database(f"sqlite:///{template}")
-        create_schema(self.database)
-        if not url:
-            self.database.close()
-        numbers = iter(range(10**9))
+@contextmanager
+def _machines(directory: Path, engine: str, did: Counter[str]) -> Iterator[Any]:
+    """Yields what makes a state machine of one engine, over an empty registry each time."""
+    numbers = iter(range(10**9))
+    with ExitStack() as running:
+        url = f"sqlite:///{directory / 'template.db'}"
+        if engine == "PostgreSQL":
+            url = running.enter_context(Cluster()).create("schedules")
+        with closing(Database(url)) as database:
+            create_schema(database)
 
         def machine() -> RuleBasedStateMachine:
-            directory = self._directory / str(next(numbers))
-            directory.mkdir()
-            if url:
-                _empty(self.database)
-                return _Schedule(directory, self.database, url, self._did)
-            shutil.copy(template, directory / "registry.db")
-            database = Database(f"sqlite:///{directory / 'registry.db'}")
-            return _Schedule(directory, database, "", self._did)
+            own = directory / str(next(numbers))
+            own.mkdir()
+            if engine == "PostgreSQL":
+                empty_postgresql(url)
+                return _Schedule(own, Database(url), url, did)
+            shutil.copy(directory / "template.db", own / "registry.db")
+            return _Schedule(own, Database(f"sqlite:///{own / 'registry.db'}"), "", did)
 
-        return machine
-
-    def __exit__(self, *_: object) -> None:
-        self.database.close()
-        if self._cluster is not None:
-            self._cluster.__exit__(None, None, None)
+        yield machine
 
 
 class _Schedule(RuleBasedStateMachine):
@@ -379,8 +360,7 @@ class _Schedule(RuleBasedStateMachine):
         finally:
             for copy in self._copies:
                 copy.close()
-            if self._database.path is not None:
-                self._database.close()
+            self._database.close()
             shutil.rmtree(self._directory)
 
     def _follow(self, copy: "_Copy") -> None:
@@ -585,18 +565,3 @@ class _Crashing:
             yield row
         # All is applied, and nothing is committed.
         raise _Crash
-
-
-def _empty(database: Database) -> None:
-    """Leave the schema, and the beginning of a history of its own."""
-    with database.auxiliary_write(now()) as write:
-        for table in TABLES:
-            write.session.execute(text(f"DELETE FROM {table}"))
-        for table in reversed(metadata.sorted_tables):
-            if table.name not in ("revision", "alembic_version"):
-                write.session.execute(table.delete())
-        tag = {"tag": secrets.token_hex(8)}
-        write.session.execute(text("UPDATE revision SET number = 0, tag = :tag"), tag)
-        write.session.execute(
-            text("INSERT INTO revisions (number, tag, at) VALUES (0, :tag, 0)"), tag
-        )

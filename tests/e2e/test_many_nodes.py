@@ -13,7 +13,7 @@ import pytest
 from tests.support.apps.installation import PASSWORD
 from tests.support.browser.page_reader import Visit
 from tests.support.database.postgresql import Cluster
-from tests.support.processes.nginx import Nginx
+from tests.support.processes.nginx import Nginx, documented
 from tests.support.processes.ports import free_port
 from tests.support.processes.served_installation import EMAIL, Running, new_token
 from tests.support.waiting import until
@@ -53,7 +53,7 @@ def nodes(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "127.0.0.1:8090": decisions,
             "127.0.0.1:8091": front,
         }
-        with Nginx(directory, "how-to/many-nodes.md", addresses, front):
+        with Nginx(directory, documented("how-to/many-nodes.md", addresses), front):
             yield Nodes(first, second, f"http://{front}", f"http://{decisions}")
 
 

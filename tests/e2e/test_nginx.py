@@ -20,7 +20,7 @@ import pytest
 from gatepass.verify.freshness import BOOT_CLOCK
 from gatepass.verify.replica.frames import Frames, Reached
 from tests.support.apps.upstream_apps import Recorded, wsgi_server
-from tests.support.processes.nginx import Nginx
+from tests.support.processes.nginx import Nginx, documented
 from tests.support.processes.ports import free_port
 from tests.support.processes.served_installation import Running, new_token
 from tests.support.processes.serving import serving
@@ -113,7 +113,8 @@ def gateway(
         **changed,
     }
     page = "how-to/gateways/nginx.md"
-    with Nginx(directory, page, addresses, f"127.0.0.1:{front}", more) as nginx:
+    http = f"{more}\n{documented(page, addresses)}"
+    with Nginx(directory, http, f"127.0.0.1:{front}") as nginx:
         yield {
             "api": f"http://127.0.0.1:{front}",
             "dashboard": f"http://127.0.0.1:{dashboard}",

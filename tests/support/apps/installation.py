@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
 from gatepass.node.node import Node
@@ -14,6 +13,7 @@ from gatepass.registry.directory import companies, users, verifier_keys
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.directory.users import User
 from gatepass.web.app import create_app
+from tests.support.database.small_registry import HASHER
 
 CATALOGUE = """
 permissions:
@@ -22,9 +22,7 @@ permissions:
   refunds:get:    {title: "See one refund", routes: ["GET /v1/refunds/{id}"]}
 """
 PASSWORD = "correct horse battery staple"
-# As safe as tests need, and quick.
-_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-_HASH = passwords.hash(PASSWORD, hasher=_HASHER)
+_HASH = passwords.hash(PASSWORD, hasher=HASHER)
 
 
 class Installation:

@@ -32,7 +32,7 @@ def postgresql_url(postgresql: Cluster) -> str:
     """An empty PostgreSQL registry: always the same database, which takes less time than new ones
     would."""
     url = postgresql.url(_REGISTRY)
-    _empty(url)
+    empty_postgresql(url)
     return url
 
 
@@ -75,10 +75,10 @@ def registry(database: Database) -> SmallRegistry:
     return SmallRegistry(database)
 
 
-def _empty(url: str) -> None:
-    """Leave the schema, and the beginning of a history of its own."""
+def empty_postgresql(url: str) -> None:
+    """Empty the registry at *url*: the schema stays, and a new history begins."""
     with psycopg.connect(url) as connection:
-        # Whoever is left of an earlier test.
+        # Connections that an earlier test left open.
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from tests.support.needs import require
+from tests.support.processes.children import child_ids
 from tests.support.processes.ports import free_port
 
 _START_SECONDS = 30
@@ -157,8 +158,7 @@ class Cluster:
 
     def processes(self) -> list[int]:
         """The ids of the server's processes, to freeze and thaw them."""
-        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text()
-        return [self._server.pid, *map(int, children.split())]
+        return [self._server.pid, *child_ids(self._server.pid)]
 
     def execute(self, statement: str | sql.Composed, database: str = "postgres") -> list[Any]:
         """Have something done by an administrator's connection of its own; the rows it says."""

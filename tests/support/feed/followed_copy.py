@@ -59,21 +59,28 @@ class FollowedCopy:
         return self.file.shared.is_fresh(self.clock.boot_ns(), self.clock.wall_ms())
 
     def rows(self) -> Rows:
-        """All that is in it."""
-        with closing(sqlite3.connect(self.file.path)) as connection:
-            return {
-                (table, key): (record, revision)
-                for table in TABLES
-                for key, record, revision in connection.execute(f"SELECT * FROM {table}")
-            }
+        """All grants, holders and company rules of the copy."""
+        return file_rows(self.file.path)
 
     def until_at(self, revision: int) -> None:
         """Wait until it has reached a revision."""
         until(lambda: self.file.shared.revision >= revision)
 
 
+def file_rows(path: Path) -> Rows:
+    """All grants, holders and company rules of a grant file."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return {
+            (table, key): (record, revision)
+            for table in TABLES
+            for key, record, revision in connection.execute(
+                f"SELECT id, record, revision FROM {table}"
+            )
+        }
+
+
 def published(database: Database) -> Rows:
-    """What a copy of the registry has to be."""
+    """All grants, holders and company rules of the registry."""
     with database.read(0) as reading:
         connection = reading.session.connection()
         return {
