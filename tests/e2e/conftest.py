@@ -22,8 +22,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A demo of a file's own."""
-    with Demo(tmp_path_factory.mktemp("demo")) as running:
-        yield running
+    with Demo(tmp_path_factory.mktemp("demo")) as served:
+        yield served
 
 
 @pytest.fixture

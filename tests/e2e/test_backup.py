@@ -12,19 +12,21 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Unavailable
 from gatepass.registry.storage.ended_log import EndedLog
 from tests.support.database.postgresql import Cluster
-from tests.support.processes.served_installation import Running, new_token
+from tests.support.processes.served_installation import ServedInstallation, new_token
 from tests.support.waiting import until
 
 
 @pytest.fixture
-def running(postgresql: Cluster, tmp_path: Path) -> Running:
+def served(postgresql: Cluster, tmp_path: Path) -> ServedInstallation:
     """On PostgreSQL, where a restore is harder; the registry's tests do it on both engines."""
     url = postgresql.create("backup")
-    return Running(tmp_path, database_url=url, GATEPASS_MAX_STALENESS="2", GATEPASS_WORKERS="1")
+    return ServedInstallation(
+        tmp_path, database_url=url, GATEPASS_MAX_STALENESS="2", GATEPASS_WORKERS="1"
+    )
 
 
-def reason(running: Running, token: str) -> str:
-    said: str = running.verify(token, permission="charges:get")["reason"]
+def reason(served: ServedInstallation, token: str) -> str:
+    said: str = served.verify(token, permission="charges:get")["reason"]
     return said
 
 
@@ -39,42 +41,42 @@ def becomes(embedded: Verifier, token: str, expected: Reason) -> None:
     until(does)
 
 
-def test_what_was_ended_over_rest_stays_ended(running: Running, tmp_path: Path) -> None:
+def test_what_was_ended_over_rest_stays_ended(served: ServedInstallation, tmp_path: Path) -> None:
     data = tmp_path / "data"
     backup = str(tmp_path / "backup")
-    with running:
-        client = running.sign_in()
+    with served:
+        client = served.sign_in()
         ended, kept = new_token(client), new_token(client)
-        running.command("export", backup)
+        served.command("export", backup)
         late = new_token(client)
         answer = client.post(f"/v1/access-tokens/{ended['id']}/deactivate", json={})
         # On the disk by the time it is answered.
         assert ended["id"] in {ending.id for ending in EndedLog(data / "ended.log").read()}
         assert answer.status_code == 200
-        refused = running.command("restore", backup, check=False)
+        refused = served.command("restore", backup, check=False)
         assert refused.returncode == 1
         assert refused.stderr == "gatepass: Gatepass is running here: stop gatepass serve first.\n"
-        assert reason(running, late["token"]) == "allowed"
+        assert reason(served, late["token"]) == "allowed"
         embedded = Verifier.follow(
-            running.url, key=running.verifier_key, directory=tmp_path / "embedded"
+            served.url, key=served.verifier_key, directory=tmp_path / "embedded"
         )
         becomes(embedded, late["token"], Reason.allowed)
-    if "GATEPASS_DATABASE_URL" not in running.environ:
+    if "GATEPASS_DATABASE_URL" not in served.environ:
         # Lost, but for what lies beside it.
         for path in data.glob("gatepass.db*"):
             if path.is_file() and not path.name.endswith(("-map", "-lock")):
                 path.unlink()
-    refused = running.command("restore", backup, check=False)
+    refused = served.command("restore", backup, check=False)
     if refused.returncode:
         # The node on PostgreSQL was there a moment ago, and others can't tell that it was stopped.
         assert "was heard of a moment ago" in refused.stderr
-        _forget_nodes(running)
-        refused = running.command("restore", backup)
+        _forget_nodes(served)
+        refused = served.command("restore", backup)
     assert "Ended since then, and ended again: 1 access token." in refused.stderr
-    with running:
-        assert reason(running, ended["token"]) == "token_deactivated"
-        assert reason(running, kept["token"]) == "allowed"
-        assert reason(running, late["token"]) == "token_invalid"
+    with served:
+        assert reason(served, ended["token"]) == "token_deactivated"
+        assert reason(served, kept["token"]) == "allowed"
+        assert reason(served, late["token"]) == "token_invalid"
         # Whoever follows from elsewhere builds its copy anew.
         becomes(embedded, late["token"], Reason.token_invalid)
         becomes(embedded, ended["token"], Reason.token_deactivated)
@@ -82,29 +84,29 @@ def test_what_was_ended_over_rest_stays_ended(running: Running, tmp_path: Path) 
         embedded.close()
         # The sign-in is one of those that nobody can vouch for.
         assert client.get("/v1/me").status_code == 401
-        again = running.sign_in()
+        again = served.sign_in()
         assert again.get("/v1/me").json()["user"]["email"] == "ada@example.com"
         events = again.get("/v1/audit-events", params={"action": "company.restored"}).json()
         assert len(events["items"]) == 1
-    told = json.loads(running.command("export", f"{backup}-2", "--json").stdout)
+    told = json.loads(served.command("export", f"{backup}-2", "--json").stdout)
     assert told["tables"]["access_tokens"]["rows"] == 2
 
 
-def _forget_nodes(running: Running) -> None:
-    with psycopg.connect(running.environ["GATEPASS_DATABASE_URL"]) as connection:
+def _forget_nodes(served: ServedInstallation) -> None:
+    with psycopg.connect(served.environ["GATEPASS_DATABASE_URL"]) as connection:
         connection.execute("UPDATE nodes SET seen_at = seen_at - 60000")
 
 
 def test_a_damaged_database_is_named(tmp_path: Path) -> None:
-    running, backup = Running(tmp_path), tmp_path / "backup"
-    running.command("export", str(backup))
+    served, backup = ServedInstallation(tmp_path), tmp_path / "backup"
+    served.command("export", str(backup))
     path = tmp_path / "data" / "gatepass.db"
     for beside in ("-wal", "-shm"):
         path.with_name(path.name + beside).unlink(missing_ok=True)
     path.write_bytes(b"Dear reader, " * 1000)
-    refused = running.command("restore", str(backup), check=False)
+    refused = served.command("restore", str(backup), check=False)
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
     assert "is damaged: move it away" in refused.stderr
     path.unlink()
-    running.command("restore", str(backup))
+    served.command("restore", str(backup))

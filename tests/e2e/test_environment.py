@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support.database.postgresql import Cluster
-from tests.support.processes.served_installation import Running
+from tests.support.processes.served_installation import ServedInstallation
 from tests.support.waiting import until
 
 SECRET = "hunter2secret"
@@ -29,17 +29,17 @@ OURS = {
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def running(
+def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
+) -> Iterator[ServedInstallation]:
     url = None
     if request.param == "postgresql":
         cluster: Cluster = request.getfixturevalue("postgresql")
         name = "environment"
         url = cluster.create(name).replace("postgres@", f"postgres:{SECRET}@")
     directory = tmp_path_factory.mktemp("environment")
-    with Running(directory, database_url=url, **OURS) as running:
-        yield running
+    with ServedInstallation(directory, database_url=url, **OURS) as served:
+        yield served
 
 
 def readable(pid: int, file: str) -> bytes:
@@ -51,10 +51,10 @@ def is_verify_worker(pid: int) -> bool:
     return b"sqlalchemy" not in readable(pid, "maps")
 
 
-def test_no_secret_stands_in_a_workers_environment(running: Running) -> None:
+def test_no_secret_stands_in_a_workers_environment(served: ServedInstallation) -> None:
     """Whoever may read /proc, a crash reporter or a child process finds none there, nor in the
     arguments: workers are told by a pipe. The supervisor's own is what it was started with."""
-    workers = running.workers()
+    workers = served.workers()
     assert sorted(map(is_verify_worker, workers)) == [False, False, True]
     for pid in workers:
         environ = readable(pid, "environ")
@@ -87,12 +87,12 @@ def memory(pid: int) -> Iterator[bytes]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may read another process's memory")
-def test_a_verify_worker_is_never_told_a_secret(running: Running) -> None:
+def test_a_verify_worker_is_never_told_a_secret(served: ServedInstallation) -> None:
     """It sends no mail and asks no database: what it doesn't have, it can't give away."""
-    [verify] = filter(is_verify_worker, running.workers())
+    [verify] = filter(is_verify_worker, served.workers())
     assert not holds_a_secret(verify)
     # It would be found: those that send mail have theirs.
-    assert all(holds_a_secret(pid) for pid in running.workers() if pid != verify)
+    assert all(holds_a_secret(pid) for pid in served.workers() if pid != verify)
 
 
 def holds_a_secret(pid: int) -> bool:
@@ -100,21 +100,21 @@ def holds_a_secret(pid: int) -> bool:
     return any(secret in part for part in memory(pid) for secret in secrets)
 
 
-def test_serve_tells_a_misspelt_setting_once(running: Running) -> None:
-    log = running.log.read_text()
+def test_serve_tells_a_misspelt_setting_once(served: ServedInstallation) -> None:
+    log = served.log.read_text()
     assert log.count("GATEPASS_DATABSE_URL") == 1
     assert "the nearest is GATEPASS_DATABASE_URL\n" in log
     assert SECRET not in log
     assert "10.96.0" not in log
 
 
-def test_serve_tells_that_mail_would_lead_nowhere(running: Running) -> None:
+def test_serve_tells_that_mail_would_lead_nowhere(served: ServedInstallation) -> None:
     # Its workers answer before the supervisor has heard of all of them.
-    until(lambda: "serving on" in running.log.read_text(), running.log.read_text)
-    log = running.log.read_text()
+    until(lambda: "serving on" in served.log.read_text(), served.log.read_text)
+    log = served.log.read_text()
     assert log.count("GATEPASS_PUBLIC_URL has its default, http://127.0.0.1:8787") == 1
 
 
-def test_it_serves_all_the_same(running: Running) -> None:
-    assert running.sign_in().get("/v1/me").status_code == 200
-    assert httpx.get(f"{running.verify_url}/health/ready").status_code == 200
+def test_it_serves_all_the_same(served: ServedInstallation) -> None:
+    assert served.sign_in().get("/v1/me").status_code == 200
+    assert httpx.get(f"{served.verify_url}/health/ready").status_code == 200

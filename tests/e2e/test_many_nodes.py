@@ -15,7 +15,7 @@ from tests.support.browser.page_reader import Visit
 from tests.support.database.postgresql import Cluster
 from tests.support.processes.nginx import Nginx, documented
 from tests.support.processes.ports import free_port
-from tests.support.processes.served_installation import EMAIL, Running, new_token
+from tests.support.processes.served_installation import EMAIL, ServedInstallation, new_token
 from tests.support.waiting import until
 
 
@@ -26,7 +26,9 @@ class Nodes:
         dashboard, decisions: nginx's URLs.
     """
 
-    def __init__(self, first: Running, second: Running, dashboard: str, decisions: str) -> None:
+    def __init__(
+        self, first: ServedInstallation, second: ServedInstallation, dashboard: str, decisions: str
+    ) -> None:
         self.first, self.second = first, second
         self.dashboard, self.decisions = dashboard, decisions
 
@@ -42,8 +44,8 @@ def nodes(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     directory = tmp_path_factory.mktemp("many")
     front, decisions = (f"127.0.0.1:{free_port()}" for _ in range(2))
     settings = {"GATEPASS_VERIFY_WORKERS": "2", "GATEPASS_PUBLIC_URL": f"http://{front}"}
-    first = Running(directory / "a", database_url=postgresql.create("many"), **settings)
-    second = Running(directory / "b", join=first, **settings)
+    first = ServedInstallation(directory / "a", database_url=postgresql.create("many"), **settings)
+    second = ServedInstallation(directory / "b", join=first, **settings)
     with first, second:
         addresses = {
             "10.0.0.11:8788": f"127.0.0.1:{first.verify_port}",
@@ -177,5 +179,5 @@ class _Load:
                 time.sleep(0.002)
 
 
-def _until(node: Running, token: str, reason: str) -> None:
+def _until(node: ServedInstallation, token: str, reason: str) -> None:
     until(lambda: node.verify(token, permission="charges:get")["reason"] == reason)

@@ -22,7 +22,7 @@ from gatepass.verify.replica.frames import Frames, Reached
 from tests.support.apps.upstream_apps import Recorded, wsgi_server
 from tests.support.processes.nginx import Nginx, documented
 from tests.support.processes.ports import free_port
-from tests.support.processes.served_installation import Running, new_token
+from tests.support.processes.served_installation import ServedInstallation, new_token
 from tests.support.processes.serving import serving
 from tests.support.processes.workers import ask
 
@@ -83,17 +83,17 @@ class Api(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallation]:
     directory = tmp_path_factory.mktemp("nginx-gatepass")
     catalogue = directory / "its-catalogue.yaml"
     catalogue.write_text(CATALOGUE)
-    with Running(directory, GATEPASS_CATALOGUE=str(catalogue)) as running:
-        yield running
+    with ServedInstallation(directory, GATEPASS_CATALOGUE=str(catalogue)) as served:
+        yield served
 
 
 @contextmanager
 def gateway(
-    running: Running,
+    served: ServedInstallation,
     directory: Path,
     api_port: int,
     more: str = "",
@@ -105,8 +105,8 @@ def gateway(
     """
     front, dashboard = free_port(), free_port()
     addresses = {
-        "127.0.0.1:8788": f"127.0.0.1:{running.verify_port}",
-        "127.0.0.1:8787": f"127.0.0.1:{running.port}",
+        "127.0.0.1:8788": f"127.0.0.1:{served.verify_port}",
+        "127.0.0.1:8787": f"127.0.0.1:{served.port}",
         "127.0.0.1:9000": f"127.0.0.1:{api_port}",
         "127.0.0.1:8080": f"127.0.0.1:{front}",
         "127.0.0.1:8081": f"127.0.0.1:{dashboard}",
@@ -123,12 +123,14 @@ def gateway(
 
 
 @pytest.fixture(scope="module")
-def ports(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def ports(
+    served: ServedInstallation, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """A gateway before an API that tells what reached it."""
     Api.reached = []
     api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
     threading.Thread(target=api.serve_forever, daemon=True).start()
-    with gateway(running, tmp_path_factory.mktemp("nginx"), api.server_port) as ports:
+    with gateway(served, tmp_path_factory.mktemp("nginx"), api.server_port) as ports:
         yield ports
     api.shutdown()
 
@@ -142,21 +144,21 @@ def recorded() -> Iterator[Recorded]:
 
 @pytest.fixture(scope="module", params=["as it stands", "underscores on"])
 def wsgi_api(
-    running: Running,
+    served: ServedInstallation,
     recorded: Recorded,
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
 ) -> Iterator[str]:
     """The gateway before them, as nginx comes, and where a site lets underscores in names pass."""
     more = "underscores_in_headers on;" if request.param == "underscores on" else ""
-    with gateway(running, tmp_path_factory.mktemp("nginx"), recorded.port, more) as ports:
+    with gateway(served, tmp_path_factory.mktemp("nginx"), recorded.port, more) as ports:
         yield ports["api"]
 
 
 def test_a_permitted_call_reaches_the_api_with_who_it_was_and_without_the_secret(
-    running: Running, ports: dict[str, str]
+    served: ServedInstallation, ports: dict[str, str]
 ) -> None:
-    made = new_token(running.sign_in())
+    made = new_token(served.sign_in())
     answer = httpx.get(
         f"{ports['api']}/v1/charges/ch_1?expand=all",
         headers={
@@ -175,8 +177,8 @@ def test_a_permitted_call_reaches_the_api_with_who_it_was_and_without_the_secret
     assert made["token"] not in answer.text
 
 
-def test_post_bodies_arrive_whole(running: Running, ports: dict[str, str]) -> None:
-    made = new_token(running.sign_in())
+def test_post_bodies_arrive_whole(served: ServedInstallation, ports: dict[str, str]) -> None:
+    made = new_token(served.sign_in())
     answer = httpx.post(
         f"{ports['api']}/v1/charges",
         headers={"x-access-token": made["token"]},
@@ -200,14 +202,14 @@ def test_post_bodies_arrive_whole(running: Running, ports: dict[str, str]) -> No
     ],
 )
 def test_every_refusal_names_its_reason_and_never_reaches_the_api(
-    running: Running,
+    served: ServedInstallation,
     ports: dict[str, str],
     path: str,
     headers: dict[str, str],
     status: int,
     reason: str,
 ) -> None:
-    client = running.sign_in()
+    client = served.sign_in()
     texts = {
         "token": new_token(client)["token"],
         "narrow": new_token(client, permissions=["charges:search"])["token"],
@@ -225,9 +227,9 @@ def test_every_refusal_names_its_reason_and_never_reaches_the_api(
 
 
 def test_a_deactivated_token_is_refused_on_the_very_next_call(
-    running: Running, ports: dict[str, str]
+    served: ServedInstallation, ports: dict[str, str]
 ) -> None:
-    client = running.sign_in()
+    client = served.sign_in()
     for _ in range(20):
         made = new_token(client)
         bearer = {"Authorization": f"Bearer {made['token']}"}
@@ -271,14 +273,14 @@ def test_a_preflight_is_answered_by_nginx_and_reaches_nobody(ports: dict[str, st
     ],
 )
 def test_any_other_options_is_decided_like_any_call(
-    running: Running, ports: dict[str, str], headers: dict[str, str]
+    served: ServedInstallation, ports: dict[str, str], headers: dict[str, str]
 ) -> None:
     """Without a token it reaches nobody; with one, only where the catalogue has the route."""
     Api.reached.clear()
     for path in ("/v1/charges/1", "/v1/discovery", "/"):
         answer = httpx.request("OPTIONS", ports["api"] + path, headers=headers)
         assert (answer.status_code, answer.json()["reason"]) == (401, "token_missing")
-    sent = {**headers, "x-access-token": new_token(running.sign_in())["token"]}
+    sent = {**headers, "x-access-token": new_token(served.sign_in())["token"]}
     answer = httpx.request("OPTIONS", f"{ports['api']}/v1/charges/1", headers=sent)
     assert (answer.status_code, answer.json()["reason"]) == (403, "route_unknown")
     assert Api.reached == []
@@ -287,18 +289,18 @@ def test_any_other_options_is_decided_like_any_call(
 
 
 def test_a_location_that_is_added_is_decided_too(
-    running: Running, recorded: Recorded, tmp_path: Path
+    served: ServedInstallation, recorded: Recorded, tmp_path: Path
 ) -> None:
     """With nothing but where to pass its calls on: the rest stands at the server."""
     first = "    location / {\n        # A preflight"
     added = f"    location /v1/charges/ {{ proxy_pass http://api; }}\n{first}"
-    with gateway(running, tmp_path, recorded.port, changed={first: added}) as ports:
+    with gateway(served, tmp_path, recorded.port, changed={first: added}) as ports:
         recorded.calls.clear()
         for method in ("GET", "OPTIONS", "POST"):
             answer = httpx.request(method, f"{ports['api']}/v1/charges/1", headers=PREFLIGHT)
             assert answer.status_code == 401
         assert recorded.calls == []
-        made = new_token(running.sign_in())
+        made = new_token(served.sign_in())
         forged = {"X-Gatepass-User": "forged", "X-HTTP-Method-Override": "DELETE"}
         answer = httpx.get(
             f"{ports['api']}/v1/charges/1",
@@ -309,9 +311,9 @@ def test_a_location_that_is_added_is_decided_too(
         assert made["token"] not in str(recorded.calls)
 
 
-def test_any_page_may_read_the_answers(running: Running, ports: dict[str, str]) -> None:
+def test_any_page_may_read_the_answers(served: ServedInstallation, ports: dict[str, str]) -> None:
     """Refusals too, so that a page can show why; once, though the API has a word of its own."""
-    bearer = {"Authorization": f"Bearer {new_token(running.sign_in())['token']}"}
+    bearer = {"Authorization": f"Bearer {new_token(served.sign_in())['token']}"}
     origin = {"Origin": "https://shop.example.com"}
     for path, headers, status in [
         ("/v1/charges", bearer, 200),
@@ -325,7 +327,7 @@ def test_any_page_may_read_the_answers(running: Running, ports: dict[str, str]) 
 
 @pytest.mark.parametrize("framework", ["django", "flask"])
 def test_no_framework_carries_out_what_wasnt_decided(
-    running: Running, wsgi_api: str, recorded: Recorded, framework: str
+    served: ServedInstallation, wsgi_api: str, recorded: Recorded, framework: str
 ) -> None:
     """A function view answers any method, and a method-override middleware changes it: neither sees
     a call without a decision, nor another method or path than the one that was decided."""
@@ -337,7 +339,7 @@ def test_no_framework_carries_out_what_wasnt_decided(
         )
         assert refused.status_code == 401
     assert recorded.calls == []
-    bearer = {"Authorization": f"Bearer {new_token(running.sign_in())['token']}"}
+    bearer = {"Authorization": f"Bearer {new_token(served.sign_in())['token']}"}
     for name in (
         *("X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"),
         *("X_HTTP_Method_Override", "X-HTTP_Method-Override", "X_METHOD_OVERRIDE"),
@@ -354,10 +356,10 @@ def test_no_framework_carries_out_what_wasnt_decided(
     ["X-Gatepass-{}", "X_Gatepass_{}", "X-Gatepass_{}", "x_gatepass-{}", "X_GATEPASS_{}"],
 )
 def test_no_spelling_of_our_headers_gets_through(
-    running: Running, wsgi_api: str, recorded: Recorded, spelling: str
+    served: ServedInstallation, wsgi_api: str, recorded: Recorded, spelling: str
 ) -> None:
     """To a WSGI server all of them are one name."""
-    made = new_token(running.sign_in())
+    made = new_token(served.sign_in())
     for header in ("Authorization", "X-Access-Token", "X_Access_Token"):
         secret = f"Bearer {made['token']}" if header == "Authorization" else made["token"]
         forged = {
@@ -387,12 +389,12 @@ def test_no_spelling_of_our_headers_gets_through(
 
 
 def test_very_many_headers_are_no_outage(
-    running: Running, ports: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    served: ServedInstallation, ports: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the decision doesn't need isn't sent along."""
     monkeypatch.setattr("http.client._MAXHEADERS", 1_000)  # This API's own limit.
     many = [(f"X-Custom-{number}", "x") for number in range(150)]
-    made = new_token(running.sign_in())
+    made = new_token(served.sign_in())
     answer = httpx.get(
         f"{ports['api']}/v1/charges", headers=[*many, ("x-access-token", made["token"])]
     )
@@ -406,18 +408,18 @@ def test_very_many_headers_are_no_outage(
 )
 @pytest.mark.parametrize("garbage", [b"\x01", b"a\x1fb", b"\x7f", b"\xff", b"\xc3\xa4"])
 def test_garbage_in_a_header_is_the_callers_fault(
-    running: Running, ports: dict[str, str], name: str, garbage: bytes
+    served: ServedInstallation, ports: dict[str, str], name: str, garbage: bytes
 ) -> None:
     """And no outage; nor does it reach the API as what it isn't."""
-    token = new_token(running.sign_in(), kind="ui")["token"]
+    token = new_token(served.sign_in(), kind="ui")["token"]
     headers = {"Authorization": f"Bearer {token}".encode(), name: garbage}
     answer = httpx.get(f"{ports['api']}/v1/charges", headers=headers)
     assert answer.status_code in (400, 401, 403)
 
 
-def test_a_page_on_the_apis_own_host(running: Running, ports: dict[str, str]) -> None:
+def test_a_page_on_the_apis_own_host(served: ServedInstallation, ports: dict[str, str]) -> None:
     """Its GET has neither Origin nor Referer, but says what it is, and which host it calls."""
-    made = new_token(running.sign_in(), kind="ui", domains=["shop.example.com"])
+    made = new_token(served.sign_in(), kind="ui", domains=["shop.example.com"])
     bearer = {"Authorization": f"Bearer {made['token']}", "Host": "shop.example.com"}
     url = f"{ports['api']}/v1/charges"
     assert httpx.get(url, headers={**bearer, "Sec-Fetch-Site": "same-origin"}).status_code == 200
@@ -458,13 +460,13 @@ def gunicorn(tmp_path: Path) -> Iterator[int]:
 
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script_Name"])
 def test_no_caller_says_where_an_application_is_mounted(
-    running: Running, gunicorn: int, tmp_path: Path, name: str
+    served: ServedInstallation, gunicorn: int, tmp_path: Path, name: str
 ) -> None:
     """Gunicorn reads SCRIPT_NAME as a header of a peer on this machine: /v1/charges/1, which was
     decided, would be /1 to the application."""
-    token = new_token(running.sign_in())["token"]
+    token = new_token(served.sign_in())["token"]
     more = "underscores_in_headers on;"
-    with gateway(running, tmp_path, gunicorn, more) as ports:
+    with gateway(served, tmp_path, gunicorn, more) as ports:
         answer = httpx.get(
             f"{ports['api']}/v1/charges/1",
             headers={"x-access-token": token, name: "/v1/charges"},
@@ -494,10 +496,10 @@ def handshake(url: str, **headers: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_a_websockets_token_among_the_sub_protocols(
-    running: Running, ports: dict[str, str]
+    served: ServedInstallation, ports: dict[str, str]
 ) -> None:
     """A browser has no other way. The API sees its own sub-protocols, and never the token."""
-    token = new_token(running.sign_in())["token"]
+    token = new_token(served.sign_in())["token"]
     for offered, passed in [
         (f"gatepass, {token}", "gatepass"),
         (f"gatepass,{token}", "gatepass"),
@@ -520,9 +522,9 @@ def test_a_websockets_token_among_the_sub_protocols(
     assert handshake(ports["api"], Sec_WebSocket_Protocol=f"chat, gatepass, {token}")[0] == 401
 
 
-def test_only_a_websocket_is_switched_to(running: Running, ports: dict[str, str]) -> None:
+def test_only_a_websocket_is_switched_to(served: ServedInstallation, ports: dict[str, str]) -> None:
     """A connection that leaves HTTP for another HTTP would carry calls that nobody decides."""
-    token = new_token(running.sign_in())["token"]
+    token = new_token(served.sign_in())["token"]
     bearer = {"Authorization": f"Bearer {token}", "Connection": "Upgrade, HTTP2-Settings"}
     for upgrade in ("h2c", "h2c, websocket", "websocket, h2c", "TLS/1.0"):
         answer = httpx.get(
@@ -585,24 +587,24 @@ def test_the_dashboard_is_public_and_the_gateways_endpoints_and_figures_are_not(
 
 
 def test_when_gatepass_is_gone_nothing_gets_through(
-    running: Running, ports: dict[str, str]
+    served: ServedInstallation, ports: dict[str, str]
 ) -> None:
-    made = new_token(running.sign_in())
+    made = new_token(served.sign_in())
     bearer = {"Authorization": f"Bearer {made['token']}"}
     assert httpx.get(f"{ports['api']}/v1/charges", headers=bearer).status_code == 200
-    running.stop()
+    served.stop()
     try:
         answer = httpx.get(f"{ports['api']}/v1/charges", headers=bearer)
         assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
     finally:
-        running.start()
+        served.start()
     assert httpx.get(f"{ports['api']}/v1/charges", headers=bearer).status_code == 200
 
 
-def test_a_feed_passes_as_it_comes(ports: dict[str, str], running: Running) -> None:
+def test_a_feed_passes_as_it_comes(ports: dict[str, str], served: ServedInstallation) -> None:
     """nginx holds nothing back, though it buffers by default: a heartbeat is worth its time."""
     asked = {"node": "node_0123456789ABCDEF", "name": "payments-1", "version": "0.1.0"}
-    bearer = {"Authorization": f"Bearer {running.verifier_key}"}
+    bearer = {"Authorization": f"Bearer {served.verifier_key}"}
     frames = Frames()
     with httpx.stream(
         "GET", f"{ports['dashboard']}/v1/feed", params=asked, headers=bearer, timeout=5

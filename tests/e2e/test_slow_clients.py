@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.support.apps.installation import PASSWORD
-from tests.support.processes.served_installation import EMAIL, Running, new_token
+from tests.support.processes.served_installation import EMAIL, ServedInstallation, new_token
 
 #: More than the product gives a body, by a margin for a busy machine.
 PATIENCE_S = 60.0
@@ -23,9 +23,9 @@ ELSEWHERE = "127.0.0.2"
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with Running(tmp_path_factory.mktemp("served"), GATEPASS_WORKERS="1") as running:
-        yield running
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallation]:
+    with ServedInstallation(tmp_path_factory.mktemp("served"), GATEPASS_WORKERS="1") as served:
+        yield served
 
 
 def head(method: str, path: str, length: int, *more: str) -> bytes:
@@ -75,7 +75,7 @@ def memory(pid: int) -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS"))
 
 
-def test_a_body_that_does_not_come_to_its_end_is_cut(served: Running) -> None:
+def test_a_body_that_does_not_come_to_its_end_is_cut(served: ServedInstallation) -> None:
     """On both ports, known or not; the worker goes on answering meanwhile."""
     key = f"Authorization: Bearer {served.verifier_key}"
     login = served.sign_in().headers["Authorization"]
@@ -98,7 +98,9 @@ def test_a_body_that_does_not_come_to_its_end_is_cut(served: Running) -> None:
     assert [status(answer) for answer in ended(connections)] == [408] * len(connections)
 
 
-def test_who_shows_no_credential_is_told_so_before_a_body_is_read(served: Running) -> None:
+def test_who_shows_no_credential_is_told_so_before_a_body_is_read(
+    served: ServedInstallation,
+) -> None:
     """The body is announced, and never comes."""
     asked = [
         (served.verify_port, "POST", "/v1/verify"),
@@ -121,7 +123,7 @@ def test_who_shows_no_credential_is_told_so_before_a_body_is_read(served: Runnin
             assert status(received) == 401, (method, path)
 
 
-def test_strangers_bodies_fill_no_memory(served: Running) -> None:
+def test_strangers_bodies_fill_no_memory(served: ServedInstallation) -> None:
     """Sixty connections that send a mebibyte each, to whatever takes a body."""
     before = {pid: memory(pid) for pid in served.workers()}
     part = b"x" * 900_000
@@ -144,7 +146,7 @@ def test_strangers_bodies_fill_no_memory(served: Running) -> None:
     assert max(grown) < 20 * MIB
 
 
-def sign_in_page(served: Running) -> int:
+def sign_in_page(served: ServedInstallation) -> int:
     """The status of signing in as a browser does."""
     form = {"email": EMAIL, "password": PASSWORD}
     return httpx.post(
@@ -153,7 +155,9 @@ def sign_in_page(served: Running) -> int:
 
 
 @pytest.mark.parametrize("credential", ["ui", "ui at home", "deactivated", "signed out", "login"])
-def test_no_credential_takes_the_room_of_others(served: Running, credential: str) -> None:
+def test_no_credential_takes_the_room_of_others(
+    served: ServedInstallation, credential: str
+) -> None:
     """64 bodies of nearly a mebibyte each, all but their last byte, with one credential: admitted,
     or refused although its secret matches."""
     ada, headers = served.sign_in(), []
@@ -185,7 +189,9 @@ def test_no_credential_takes_the_room_of_others(served: Running, credential: str
         assert served.verify("gpat_", url=served.url, **question)["reason"] == "token_invalid"
 
 
-def test_a_strangers_address_takes_no_room_of_others_nor_of_sign_ins(served: Running) -> None:
+def test_a_strangers_address_takes_no_room_of_others_nor_of_sign_ins(
+    served: ServedInstallation,
+) -> None:
     """160 forms of 16 KiB, all but their last bytes, from one address: its share holds 128."""
     form = "Content-Type: application/x-www-form-urlencoded"
     whole = head("POST", "/sign-in", 16_384, form)
@@ -205,7 +211,7 @@ def test_a_strangers_address_takes_no_room_of_others_nor_of_sign_ins(served: Run
             assert there.post(f"{served.url}/v1/authentications", json=who).status_code == 201
 
 
-def test_a_head_without_end_is_cut(served: Running) -> None:
+def test_a_head_without_end_is_cut(served: ServedInstallation) -> None:
     """Lines, a line, or a path of hundreds of kilobytes."""
     for port in (served.port, served.verify_port):
         for start in (b"GET / HTTP/1.1\r\nA: ", b"GET /", b"GET / HTTP/1.1\r\n"):
@@ -214,7 +220,9 @@ def test_a_head_without_end_is_cut(served: Running) -> None:
             assert status(answer) in (0, 400, 414, 431)
 
 
-def test_a_refused_client_that_sends_its_body_on_reads_the_answer(served: Running) -> None:
+def test_a_refused_client_that_sends_its_body_on_reads_the_answer(
+    served: ServedInstallation,
+) -> None:
     """A connection that is reset because its body wasn't read would swallow it."""
     body = json.dumps({"permission": "charges:get", "token": "x" * 30_000}).encode()
     for port in (served.port, served.verify_port):
@@ -230,14 +238,14 @@ def test_a_refused_client_that_sends_its_body_on_reads_the_answer(served: Runnin
 
 def test_a_stop_does_not_wait_for_clients_that_do_not(tmp_path: Path) -> None:
     """Half a body, and an answer that nobody reads: still a clean stop."""
-    with Running(tmp_path, GATEPASS_WORKERS="1") as running:
-        key = f"Authorization: Bearer {running.verifier_key}"
-        half = send(running.verify_port, head("POST", "/v1/verify", MIB, key), b"{")
+    with ServedInstallation(tmp_path, GATEPASS_WORKERS="1") as served:
+        key = f"Authorization: Bearer {served.verifier_key}"
+        half = send(served.verify_port, head("POST", "/v1/verify", MIB, key), b"{")
         unread = [
-            send(running.port, b"GET /v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+            send(served.port, b"GET /v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
             for _ in range(2)
         ]
-        assert running.stop() == 0
-        assert "killing" not in running.log.read_text()
+        assert served.stop() == 0
+        assert "killing" not in served.log.read_text()
         for connection in (half, *unread):
             connection.close()

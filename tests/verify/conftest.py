@@ -3,10 +3,10 @@
 import pytest
 
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_fixtures import Clocks, World
+from tests.support.grants.grant_fixtures import Clocks, GrantFixtures
 
 
 @pytest.fixture
-def verifier(world: World, clocks: Clocks) -> Verifier:
+def verifier(fixtures: GrantFixtures, clocks: Clocks) -> Verifier:
     """A verifier as another process than the writer would have it."""
-    return world.verifier(clocks.clock())
+    return fixtures.verifier(clocks.clock())

@@ -55,7 +55,7 @@ Lines = Iterable[tuple[str, str | bytes]]
 
 
 @dataclass
-class Shop:
+class GuardedApp:
     """A guarded application.
 
     Attributes:
@@ -170,11 +170,11 @@ def _said(decision: Decision | None) -> dict[str, Any]:
     return {"token": None if decision is None else decision.grant and decision.grant.id}
 
 
-def starlette_shop(verifier: Verifier, **options: Any) -> Shop:
-    shop = Shop(lambda: None)
+def starlette_app(verifier: Verifier, **options: Any) -> GuardedApp:
+    guarded = GuardedApp(lambda: None)
 
     async def view(request: Request) -> JSONResponse:
-        shop.reached.append(request.method)
+        guarded.reached.append(request.method)
         return JSONResponse(_said(request.scope["gatepass"]))
 
     routes = [
@@ -185,20 +185,20 @@ def starlette_shop(verifier: Verifier, **options: Any) -> Shop:
         Route("/forgotten", view),
     ]
     options = {"permissions": PERMISSIONS, "exempt": EXEMPT, **options}
-    shop.call = asgi_call(asgi.GatepassMiddleware(Starlette(routes=routes), verifier, **options))
-    return shop
+    guarded.call = asgi_call(asgi.GatepassMiddleware(Starlette(routes=routes), verifier, **options))
+    return guarded
 
 
-def fastapi_shop(verifier: Verifier, **options: Any) -> Shop:
+def fastapi_app(verifier: Verifier, **options: Any) -> GuardedApp:
     guard = Guard(verifier, **options)
     app = FastAPI(dependencies=[Depends(guard)], exception_handlers=guard.exception_handlers)
-    shop = Shop(asgi_call(app))
+    guarded = GuardedApp(asgi_call(app))
 
     @app.post("/charges")
     async def create(
         request: Request, decision: Annotated[Decision, Depends(guard.requires("charges:create"))]
     ) -> Any:
-        shop.reached.append(request.method)
+        guarded.reached.append(request.method)
         assert request.scope["gatepass"] is decision
         return _said(decision)
 
@@ -206,33 +206,33 @@ def fastapi_shop(verifier: Verifier, **options: Any) -> Shop:
     def get(
         request: Request, decision: Annotated[Decision, Depends(guard.requires("charges:get"))]
     ) -> Any:
-        shop.reached.append(request.method)
+        guarded.reached.append(request.method)
         return _said(decision)
 
     @app.post("/charges/{id}/payout", dependencies=[Depends(guard.requires("payouts:create"))])
     def payout(request: Request) -> Any:
-        shop.reached.append(request.method)
+        guarded.reached.append(request.method)
 
     @app.get("/health", dependencies=[Depends(guard.exempt)])
     def health(request: Request) -> Any:
-        shop.reached.append(request.method)
+        guarded.reached.append(request.method)
         return _said(None)
 
     @app.get("/forgotten")
     def forgotten(request: Request) -> Any:
-        shop.reached.append(request.method)
+        guarded.reached.append(request.method)
 
-    return shop
+    return guarded
 
 
-def flask_shop(
+def flask_app(
     verifier: Verifier, *, environ: dict[str, Any] | None = None, **options: Any
-) -> Shop:
+) -> GuardedApp:
     app = flask.Flask("shop")
-    shop = Shop(lambda: None)
+    guarded = GuardedApp(lambda: None)
 
     def view(**_: str) -> Any:
-        shop.reached.append(flask.request.method)
+        guarded.reached.append(flask.request.method)
         return _said(flask.request.environ["gatepass.decision"])
 
     app.add_url_rule("/charges", view_func=view, methods=["POST", "OPTIONS"])
@@ -244,13 +244,13 @@ def flask_shop(
     app.wsgi_app = wsgi.GatepassMiddleware(  # type: ignore[method-assign] - as Flask says to do
         app.wsgi_app, verifier, **options
     )
-    shop.call = wsgi_call(app, **(environ or {}))
-    return shop
+    guarded.call = wsgi_call(app, **(environ or {}))
+    return guarded
 
 
-def flask_shop_without_target(verifier: Verifier, **options: Any) -> Shop:
+def flask_app_without_target(verifier: Verifier, **options: Any) -> GuardedApp:
     """On a server that tells the decoded path alone."""
-    return flask_shop(verifier, environ={"RAW_URI": None}, **options)
+    return flask_app(verifier, environ={"RAW_URI": None}, **options)
 
 
 def _django_settings(verifier: Verifier, options: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def _django_settings(verifier: Verifier, options: dict[str, Any], **more: Any) -
     return {"VERIFIER": lambda: verifier, **more, **said}
 
 
-class DjangoShop(Shop):
+class DjangoApp(GuardedApp):
     """A site of its own: settings are put on for each call."""
 
     def __init__(
@@ -299,8 +299,8 @@ def django_site(
             yield wsgi_call(WSGIHandler(), **(environ or {}))
 
 
-def _django_by_routes(handler: Any, caller: Callable[..., Any]) -> Callable[..., Shop]:
-    def shop(verifier: Verifier, **options: Any) -> Shop:
+def _django_by_routes(handler: Any, caller: Callable[..., Any]) -> Callable[..., GuardedApp]:
+    def guarded(verifier: Verifier, **options: Any) -> GuardedApp:
         def view(request: Any, **_: str) -> Any:
             made.reached.append(request.method)
             return JsonResponse(_said(request.gatepass))
@@ -314,16 +314,16 @@ def _django_by_routes(handler: Any, caller: Callable[..., Any]) -> Callable[...,
         named: dict[str, Any] = {"PERMISSIONS": PERMISSIONS, "EXEMPT": EXEMPT}
         if "catalogue" in options:
             del named["PERMISSIONS"]
-        made = DjangoShop(handler, caller, patterns, _django_settings(verifier, options, **named))
+        made = DjangoApp(handler, caller, patterns, _django_settings(verifier, options, **named))
         return made
 
-    return shop
+    return guarded
 
 
-def _django_by_views(handler: Any, caller: Callable[..., Any]) -> Callable[..., Shop]:
+def _django_by_views(handler: Any, caller: Callable[..., Any]) -> Callable[..., GuardedApp]:
     later = handler is ASGIHandler
 
-    def shop(verifier: Verifier, **options: Any) -> Shop:
+    def guarded(verifier: Verifier, **options: Any) -> GuardedApp:
         def view(request: Any, **_: str) -> Any:
             made.reached.append(request.method)
             return JsonResponse(_said(request.gatepass))
@@ -372,24 +372,24 @@ def _django_by_views(handler: Any, caller: Callable[..., Any]) -> Callable[..., 
             path("health", exempt(one())),
             path("forgotten", one()),
         ]
-        made = DjangoShop(handler, caller, patterns, _django_settings(verifier, options))
+        made = DjangoApp(handler, caller, patterns, _django_settings(verifier, options))
         return made
 
-    return shop
+    return guarded
 
 
 #: Those that decide by method and path, before the application looks at anything.
-BY_ROUTES: dict[str, Callable[..., Shop]] = {
-    "starlette": starlette_shop,
-    "flask": flask_shop,
-    "flask without target": flask_shop_without_target,
+BY_ROUTES: dict[str, Callable[..., GuardedApp]] = {
+    "starlette": starlette_app,
+    "flask": flask_app,
+    "flask without target": flask_app_without_target,
     "django wsgi": _django_by_routes(WSGIHandler, wsgi_call),
     "django asgi": _django_by_routes(ASGIHandler, asgi_call),
 }
 #: Those where the application says view by view what is needed.
-BY_VIEWS: dict[str, Callable[..., Shop]] = {
-    "fastapi": fastapi_shop,
+BY_VIEWS: dict[str, Callable[..., GuardedApp]] = {
+    "fastapi": fastapi_app,
     "django views wsgi": _django_by_views(WSGIHandler, wsgi_call),
     "django views asgi": _django_by_views(ASGIHandler, asgi_call),
 }
-SHOPS = {**BY_ROUTES, **BY_VIEWS}
+GUARDED_APPS = {**BY_ROUTES, **BY_VIEWS}

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.feed.scripted_feed import ScriptedFeed
-from tests.support.grants.grant_fixtures import World
+from tests.support.grants.grant_fixtures import GrantFixtures
 
 
 @pytest.fixture
-def feed(world: World) -> Iterator[ScriptedFeed]:
+def feed(fixtures: GrantFixtures) -> Iterator[ScriptedFeed]:
     with ScriptedFeed() as feed:
-        feed.commit(*world.records)
+        feed.commit(*fixtures.records)
         yield feed

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.grants.grant_file_fixture import Issued, new_grant_file
-from tests.support.grants.grant_fixtures import Clocks, World
+from tests.support.grants.grant_file_fixture import GrantFileFixture, new_grant_file
+from tests.support.grants.grant_fixtures import Clocks, GrantFixtures
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def fixtures(tmp_path: Path) -> Iterator[GrantFixtures]:
     """A grant file with a cast of tokens."""
-    world = World(tmp_path / "gatepass.db")
-    yield world
-    world.close()
+    fixtures = GrantFixtures(tmp_path / "gatepass.db")
+    yield fixtures
+    fixtures.close()
 
 
 @pytest.fixture
@@ -24,6 +24,6 @@ def clocks() -> Clocks:
 
 
 @pytest.fixture
-def issued(tmp_path: Path) -> Issued:
+def grant_file(tmp_path: Path) -> GrantFileFixture:
     """A grant file without tokens."""
     return new_grant_file(tmp_path / "gatepass.db")

@@ -14,7 +14,7 @@ ROLE = frozenset({"charges:create", "charges:get", "charges:refund"})
 
 
 @dataclass(frozen=True)
-class Issued:
+class GrantFileFixture:
     """A grant file, and what changes it as the registry would."""
 
     path: Path
@@ -56,14 +56,14 @@ class Issued:
         return new.text
 
 
-def new_grant_file(path: Path) -> Issued:
+def new_grant_file(path: Path) -> GrantFileFixture:
     """A registry's file, so far as a verifier looks at it: one user of one company."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         for statement in [*ddl("sqlite"), "CREATE TABLE alembic_version (version_num TEXT)"]:
             connection.execute(statement)
-    issued = Issued(path)
+    grant_file = GrantFileFixture(path)
     rules = CompanyRules("com_1", True, None, {"cashier": ROLE})
-    issued.put("holders", "usr_1", encode(Holder("usr_1", "com_1", True, "cashier")))
-    issued.put("company_rules", "com_1", encode(rules))
-    return issued
+    grant_file.put("holders", "usr_1", encode(Holder("usr_1", "com_1", True, "cashier")))
+    grant_file.put("company_rules", "com_1", encode(rules))
+    return grant_file

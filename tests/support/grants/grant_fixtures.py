@@ -54,7 +54,7 @@ class Clocks:
         return Clock(latest_ms, boot_ns=lambda: self.boot_ns, wall_ms=lambda: self.wall_ms, **how)
 
 
-class World:
+class GrantFixtures:
     """A grant file with a cast of tokens.
 
     Attributes:
@@ -77,9 +77,9 @@ class World:
     def close(self) -> None:
         self.connection.close()
 
-    def in_this_process(self) -> "World":
-        """The same world for a process that was forked: with a connection of its own."""
-        mine = object.__new__(World)
+    def in_this_process(self) -> "GrantFixtures":
+        """The same fixtures for a forked process: with its own connection."""
+        mine = object.__new__(GrantFixtures)
         mine.__dict__.update(self.__dict__)
         mine.connection = self._connect()
         return mine

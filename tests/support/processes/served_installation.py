@@ -22,7 +22,7 @@ permissions:
 """
 
 
-class Running(ServedNode):
+class ServedInstallation(ServedNode):
     """A served installation; a context manager that stops it.
 
     Args:
@@ -38,7 +38,7 @@ class Running(ServedNode):
         directory: Path,
         *,
         database_url: str | None = None,
-        join: "Running | None" = None,
+        join: "ServedInstallation | None" = None,
         **settings: str,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -59,14 +59,14 @@ class Running(ServedNode):
             self.command("verifier", "create", "--label", "tests", "--json").stdout
         )["key"]
 
-    def __enter__(self) -> "Running":
+    def __enter__(self) -> "ServedInstallation":
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _join(self, other: "Running", settings: dict[str, str]) -> None:
+    def _join(self, other: "ServedInstallation", settings: dict[str, str]) -> None:
         for name in ("GATEPASS_DATABASE_URL", "GATEPASS_PUBLIC_URL"):
             if name not in settings:
                 self.environ[name] = other.environ[name]
