@@ -1,4 +1,4 @@
-"""A streaming replica promoted in the middle of a thousand deactivations."""
+"""Promotes a streaming replica in the middle of a thousand deactivations."""
 
 import queue
 import threading
@@ -98,17 +98,16 @@ def _failed_over(
     same = [node.name for node in nodes if file_rows(node.grant_path) == registry]
     if kind == "synchronous":
         yield Finding(
-            "synchronous: acknowledged deactivations that are lost",
+            "synchronous: acknowledged deactivations lost",
             f"{len(lost)} of {len(before):,}",
             "0",
             not lost,
         )
     else:
         yield Finding(
-            "asynchronous: acknowledged deactivations that are lost",
+            "asynchronous: acknowledged deactivations lost",
             f"{len(lost)} of {len(before):,}",
-            detail="what the replica never got; an operator who can't have that replicates "
-            "synchronously",
+            detail="those that the replica never received; synchronous replication prevents this",
         )
         yield Finding(
             "asynchronous: shortened history reported in the audit log",
@@ -118,15 +117,15 @@ def _failed_over(
             f"by {len(nodes)} nodes",
         )
     yield Finding(
-        f"{kind}: all asked for again and acknowledged",
+        f"{kind}: deactivations acknowledged after retries",
         f"{len(done.acknowledged):,} of {count:,}",
         "all",
         len(done.acknowledged) == count,
-        f"the first one {resumed - stopped:.1f} s after the primary was gone",
+        f"the first one {resumed - stopped:.1f} s after the primary stopped",
     )
     yield Finding(
-        f"{kind}: copies equal to the registry, and answers as it says",
-        f"{len(same)} of {len(nodes)}, {len(odd)} answers otherwise",
+        f"{kind}: copies equal to the registry; answers that contradict it",
+        f"{len(same)} of {len(nodes)}, {len(odd)} answers",
         "all, 0",
         len(same) == len(nodes) and not odd,
         ", ".join(sorted({f"{name} {reason}" for name, reason in odd})),
@@ -135,7 +134,7 @@ def _failed_over(
 
 @dataclass
 class _Done:
-    #: Token texts by the moment their deactivation was answered 200.
+    #: Token text: when its deactivation was answered 200, by the monotonic clock.
     acknowledged: dict[str, float] = field(default_factory=dict)
 
 
@@ -154,7 +153,7 @@ def _deactivate(rest: Rest, waiting: "queue.SimpleQueue[str]", done: _Done) -> N
 
 
 def _reported(installation: Installation) -> int:
-    """How often the audit log says that the database has lost changes."""
+    """How often the audit log records that the database lost changes."""
     database = installation.open()
     with database.read(now()) as reading:
         times = history.times_shortened(reading)

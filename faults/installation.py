@@ -1,4 +1,4 @@
-"""An installation under test: a registry, and any number of nodes as operators run them."""
+"""An installation under test: a registry, and any number of nodes."""
 
 import json
 import subprocess
@@ -42,7 +42,7 @@ class Installation:
 
     Args:
         directory: for the nodes' data directories, logs, and a SQLite registry.
-        database_url: an empty PostgreSQL database; without one it is a SQLite file.
+        database_url: an empty PostgreSQL database; by default a SQLite file.
 
     Attributes:
         key: the verifier key's text.
@@ -89,16 +89,16 @@ class Installation:
         database.close()
 
     def open(self, url: str | None = None) -> Database:
-        """The registry, for looking into it and for filling it; at another *url* if need be."""
+        """Open the registry's database, or the one at *url*, to read or fill it directly."""
         if self.path is None:
             return Database(url or self.database_url)
         return Database(self.database_url, writing=GrantFile(self.path).writing)
 
     def tokens(self, count: int, **fields: Any) -> list[str]:
-        """Make so many access tokens in the registry itself, all alike; their texts.
+        """Create *count* equal access tokens directly in the registry; their texts.
 
-        The first as people do, the others as copies of its record, which takes a fraction of the
-        time: without audit events.
+        The first is created as users do. The others are copies of its record without audit
+        events, which is much faster.
         """
         ordinary = {"label": "a token", "kind": "api", "permissions": ["charges:*"]}
         database = self.open()
@@ -131,11 +131,11 @@ class Installation:
     def nodes(
         self, count: int, own: Sequence[dict[str, str]] = (), /, **settings: str
     ) -> Iterator[list["Node"]]:
-        """So many running nodes, all ready. With SQLite there is only ever one.
+        """Start *count* nodes and wait until they are ready. SQLite allows only one.
 
         Args:
-            own: settings of single nodes, the first one's first.
-            settings: of all of them.
+            own: settings of single nodes, in order.
+            settings: of all nodes.
         """
         running = [
             Node(self, f"node-{number + 1}", settings | (own[number] if number < len(own) else {}))
@@ -226,7 +226,7 @@ class Node(ServedNode):
         self.process.wait()
 
     def lock_holder(self) -> int | None:
-        """The process that has the node's duties."""
+        """The process that holds the node's lock, and so follows, reports and writes the file."""
         path = self.grant_path
         inode = path.with_name(path.name + "-lock").stat().st_ino
         for line in Path("/proc/locks").read_text().splitlines():
@@ -236,7 +236,7 @@ class Node(ServedNode):
         return None
 
     def listening(self, port: int) -> int:
-        """How many processes listen on *port*."""
+        """The number of processes that listen on *port*."""
         found = 0
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
@@ -244,15 +244,15 @@ class Node(ServedNode):
         return found
 
     def asking(self, *, main: bool = False) -> Asking:
-        """A connection that asks its verify port, or its main port, for decisions."""
+        """A connection to its verify port, or its main port, for decisions."""
         return Asking(self.port if main else self.verify_port, self.installation.key)
 
     def rest(self) -> Rest:
-        """A connection to its REST API, signed in."""
+        """A signed-in connection to its REST API."""
         return Rest(self.port, self.installation.login)
 
     def follower_asked_ns(self, shared: SharedMap) -> int:
-        """When its follower last asked the primary, by the boot clock; 0 if that doesn't count."""
+        """When its follower last polled the primary, by the boot clock; 0 without a lease."""
         staleness = int(self.environ.get("GATEPASS_MAX_STALENESS", "10")) * 10**9
         return max(0, shared.lease_until_boot_ns() - staleness)
 
@@ -263,7 +263,7 @@ def now() -> int:
 
 
 def everything(rest: Rest, path: str) -> list[dict[str, Any]]:
-    """All items of a list of the REST API, page by page."""
+    """All items of a list of the REST API, fetched page by page."""
     items: list[dict[str, Any]] = []
     cursor = ""
     while True:

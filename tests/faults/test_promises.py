@@ -1,4 +1,4 @@
-"""docs/explanation/promises.md names tests and experiments that there are."""
+"""docs/explanation/promises.md names only tests and experiments that exist."""
 
 import ast
 import importlib
@@ -22,7 +22,7 @@ def test_every_test_named_exists() -> None:
         assert name in found, each
 
 
-def test_every_experiment_is_named_and_there() -> None:
+def test_every_experiment_is_named_and_exists() -> None:
     for module in REGISTERED_BY:
         importlib.import_module(f"faults.{module}")
     lines = re.findall(r"experiments? (`[a-z]+`(?: and `[a-z]+`)*)", _TEXT)
