@@ -1,7 +1,6 @@
-"""``python -m benchmarks``: runs the scenarios, prints the table, writes
-docs/explanation/figures.*.
+"""``python -m benchmarks``: run the scenarios, print a table, write docs/explanation/figures.*.
 
-The exit code is 0 also where a bar isn't met; the table says so.
+The exit code is 0 even if a bar isn't met; the table shows it.
 """
 
 import argparse
@@ -30,13 +29,15 @@ _DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 
 
 def main(arguments: list[str]) -> int:
-    """Run what the command line asks for."""
+    """Run the chosen scenarios; the exit code."""
     for module in _REGISTERED_BY:
         importlib.import_module(f"benchmarks.{module}")
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", metavar="NAME", choices=scenarios(), help="run one scenario")
-    parser.add_argument("--quick", action="store_true", help="short rounds; not for quoting")
-    parser.add_argument("--list", action="store_true", help="name the scenarios")
+    parser.add_argument(
+        "--only", metavar="NAME", choices=scenarios(), help="run this scenario alone"
+    )
+    parser.add_argument("--quick", action="store_true", help="short rounds; not for publishing")
+    parser.add_argument("--list", action="store_true", help="list the scenarios")
     options = parser.parse_args(arguments)
     if options.list:
         for known in scenarios().values():
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> int:
     print(f"\nOn {machine()}:\n\n{terminal_table(results)}\n")
     for note in notes(results):
         print(f"- {note}")
-    # Only what was measured in full and together is worth keeping.
+    # Only a full run of all scenarios is published.
     if not options.only and not options.quick:
         (_DOCS / "figures.md").write_text(markdown_page(results))
         drawn = [result for result in results if isinstance(result, Figure)]

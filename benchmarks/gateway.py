@@ -1,4 +1,4 @@
-"""``/authz/nginx`` over HTTP against the least a web server can do."""
+"""``/authz/nginx`` over HTTP against the least work a web server can do."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ _WHAT = f"`/authz/nginx`, one worker, {LARGE:,} grants, against nginx `return 20
 
 @scenario(3, "gateway", "The gateway's endpoint")
 def gateway(bench: Bench) -> Iterator[Result]:
-    """Requests a second of one verify worker and of one nginx worker, by the same requests."""
+    """Requests per second of one verify worker and of one nginx worker, with equal requests."""
     lacking = [
         name for name, there in (("wrk", find_wrk()), ("nginx", nginx.installed())) if not there
     ]
@@ -58,7 +58,7 @@ def gateway(bench: Bench) -> Iterator[Result]:
 
 
 def described(measured: Load) -> str:
-    """A round in words."""
+    """A measurement in words."""
     return (
         f"{measured.per_second:,.0f}/s (p99 {measured.p99_ms:.1f} ms, server "
         f"{measured.server_share:.0%} and wrk {measured.wrk_share:.0%} of a core)"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks.tables import machine
+from benchmarks.tables import aligned, machine
 from faults.experiments import Finding, Result, experiments
 
 _HEAD = ("experiment", "what", "measured", "promised", "")
@@ -26,12 +26,7 @@ def terminal_table(found: Mapping[str, Sequence[Result]]) -> str:
         _HEAD,
         *((name, *_cells(each)) for name, results in found.items() for each in results),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    rows.insert(1, tuple("-" * width for width in widths))
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return aligned(rows)
 
 
 def notes(found: Mapping[str, Sequence[Result]]) -> Iterator[str]:
