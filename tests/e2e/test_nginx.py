@@ -19,7 +19,7 @@ import pytest
 
 from gatepass.verify.freshness import BOOT_CLOCK
 from gatepass.verify.replica.frames import Frames, Reached
-from tests.support.apps.upstream_apps import Recorded, wsgi_server
+from tests.support.apps.upstream_apps import RecordedCalls, wsgi_server
 from tests.support.processes.nginx import Nginx, documented
 from tests.support.processes.ports import free_port
 from tests.support.processes.served_installation import ServedInstallation, new_token
@@ -136,7 +136,7 @@ def ports(
 
 
 @pytest.fixture(scope="module")
-def recorded() -> Iterator[Recorded]:
+def recorded() -> Iterator[RecordedCalls]:
     """Django and Flask on a WSGI server, to which, as to CGI, hyphens and underscores are alike."""
     with wsgi_server() as recorded:
         yield recorded
@@ -145,7 +145,7 @@ def recorded() -> Iterator[Recorded]:
 @pytest.fixture(scope="module", params=["as it stands", "underscores on"])
 def wsgi_api(
     served: ServedInstallation,
-    recorded: Recorded,
+    recorded: RecordedCalls,
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
 ) -> Iterator[str]:
@@ -289,7 +289,7 @@ def test_any_other_options_is_decided_like_any_call(
 
 
 def test_a_location_that_is_added_is_decided_too(
-    served: ServedInstallation, recorded: Recorded, tmp_path: Path
+    served: ServedInstallation, recorded: RecordedCalls, tmp_path: Path
 ) -> None:
     """With nothing but where to pass its calls on: the rest stands at the server."""
     first = "    location / {\n        # A preflight"
@@ -327,7 +327,7 @@ def test_any_page_may_read_the_answers(served: ServedInstallation, ports: dict[s
 
 @pytest.mark.parametrize("framework", ["django", "flask"])
 def test_no_framework_carries_out_what_wasnt_decided(
-    served: ServedInstallation, wsgi_api: str, recorded: Recorded, framework: str
+    served: ServedInstallation, wsgi_api: str, recorded: RecordedCalls, framework: str
 ) -> None:
     """A function view answers any method, and a method-override middleware changes it: neither sees
     a call without a decision, nor another method or path than the one that was decided."""
@@ -356,7 +356,7 @@ def test_no_framework_carries_out_what_wasnt_decided(
     ["X-Gatepass-{}", "X_Gatepass_{}", "X-Gatepass_{}", "x_gatepass-{}", "X_GATEPASS_{}"],
 )
 def test_no_spelling_of_our_headers_gets_through(
-    served: ServedInstallation, wsgi_api: str, recorded: Recorded, spelling: str
+    served: ServedInstallation, wsgi_api: str, recorded: RecordedCalls, spelling: str
 ) -> None:
     """To a WSGI server all of them are one name."""
     made = new_token(served.sign_in())

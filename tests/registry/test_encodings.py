@@ -91,7 +91,7 @@ def test_connections_speak_utf_8_whatever_is_set(
 
 def test_what_else_is_set_for_a_database_changes_nothing(postgresql: Cluster) -> None:
     url = postgresql.create("set_otherwise")
-    postgresql.set_otherwise("set_otherwise")
+    postgresql.set_unusual_defaults("set_otherwise")
     database = Database(url)
     create_schema(database)
     database.close()

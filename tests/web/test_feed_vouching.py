@@ -147,7 +147,7 @@ def test_what_the_stream_has_not_been_sent_is_never_vouched_for(driven: Driven) 
     there = driven.round()
     driven.change()
     driven.round()
-    feed.go_on()
+    feed.resume()
     while feed.position != here(driven.database):
         reached = feed.reached()
         assert feed.position != before or reached.asked_boot_ns < there
@@ -218,7 +218,7 @@ def test_a_copy_that_is_being_made_is_no_snapshot(
     feed.next()
     feed.pause()
     driven.copy.execute("DELETE FROM followed")
-    feed.go_on()
+    feed.resume()
     while (frame := feed.next()) is not None:
         assert not isinstance(frame, Reached)
     assert driven.open().status == 503

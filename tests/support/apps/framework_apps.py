@@ -1,7 +1,7 @@
-"""One small API in every framework, guarded, and called as a server would call it.
+"""One small guarded API in every framework, called as a server would call it.
 
 ``POST /charges``, ``GET /charges/{id}`` and ``POST /charges/{id}/payout`` need a permission each,
-``GET /health`` needs none, and of ``GET /forgotten`` nobody said what it needs.
+``GET /health`` is exempt, and ``GET /forgotten`` has no declaration.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from gatepass.embed import asgi, wsgi
 from gatepass.embed.fastapi import Guard
 from tests.support.apps.answer import Answer
 
-# Nothing of the process is changed by this but Django's own settings.
+# This changes nothing in the process except Django's settings.
 settings.configure(
     ALLOWED_HOSTS=["*"],
     LOGGING_CONFIG=None,
@@ -59,19 +59,19 @@ class GuardedApp:
     """A guarded application.
 
     Attributes:
-        reached: what got through to it, as method and id.
-        call: calls it: method, target, header lines, socket peer.
+        reached: the methods of the calls that reached it.
+        call: sends it a call: method, target, header lines, socket peer.
     """
 
     call: Callable[..., Answer]
     reached: list[str] = field(default_factory=list)
 
 
-# --- as servers call ----------------------------------------------------------------------------
+# --- callers ------------------------------------------------------------------------------------
 
 
 def asgi_call(app: Any, **more: Any) -> Callable[..., Answer]:
-    """Calls an ASGI application as Uvicorn does."""
+    """A caller of an ASGI application, like Uvicorn."""
 
     def call(
         method: str, target: str, lines: Lines = (), peer: str | None = "203.0.113.9"
@@ -114,7 +114,7 @@ def asgi_call(app: Any, **more: Any) -> Callable[..., Answer]:
 def wsgi_environ(
     method: str, target: str, lines: Lines = (), peer: str | None = "203.0.113.9", **more: Any
 ) -> dict[str, Any]:
-    """What Gunicorn, Waitress and Werkzeug make of a request."""
+    """The environ that Gunicorn, Waitress and Werkzeug make of a request."""
     raw, _, query = target.partition("?")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
@@ -143,7 +143,7 @@ def wsgi_environ(
 
 
 def wsgi_call(app: Any, **more: Any) -> Callable[..., Answer]:
-    """Calls a WSGI application."""
+    """A caller of a WSGI application."""
 
     def call(*what: Any, **how: Any) -> Answer:
         started: list[Any] = []
@@ -249,7 +249,7 @@ def flask_app(
 
 
 def flask_app_without_target(verifier: Verifier, **options: Any) -> GuardedApp:
-    """On a server that tells the decoded path alone."""
+    """On a server that passes only the decoded path."""
     return flask_app(verifier, environ={"RAW_URI": None}, **options)
 
 
@@ -259,7 +259,7 @@ def _django_settings(verifier: Verifier, options: dict[str, Any], **more: Any) -
 
 
 class DjangoApp(GuardedApp):
-    """A site of its own: settings are put on for each call."""
+    """A Django site whose settings hold for its own calls only."""
 
     def __init__(
         self, handler: Any, caller: Callable[..., Any], patterns: list[Any], gatepass: Any
@@ -289,7 +289,7 @@ def django_site(
     environ: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[Callable[..., Answer]]:
-    """A Django site; calls it."""
+    """A Django site; yields its caller."""
     urls = types.ModuleType("urls")
     urls.__dict__["urlpatterns"] = list(patterns)
     with override_settings(GATEPASS=gatepass, ROOT_URLCONF=urls, MIDDLEWARE=middleware, **settings):
@@ -329,7 +329,7 @@ def _django_by_views(handler: Any, caller: Callable[..., Any]) -> Callable[..., 
             return JsonResponse(_said(request.gatepass))
 
         def one() -> Any:
-            # A function of its own: a decorator marks what it is given.
+            # A new function each time, because a decorator marks its argument.
             if later:
 
                 async def single_later(request: Any, **_: str) -> Any:
@@ -378,7 +378,7 @@ def _django_by_views(handler: Any, caller: Callable[..., Any]) -> Callable[..., 
     return guarded
 
 
-#: Those that decide by method and path, before the application looks at anything.
+#: Applications guarded by method and path, before their own code runs.
 BY_ROUTES: dict[str, Callable[..., GuardedApp]] = {
     "starlette": starlette_app,
     "flask": flask_app,
@@ -386,7 +386,7 @@ BY_ROUTES: dict[str, Callable[..., GuardedApp]] = {
     "django wsgi": _django_by_routes(WSGIHandler, wsgi_call),
     "django asgi": _django_by_routes(ASGIHandler, asgi_call),
 }
-#: Those where the application says view by view what is needed.
+#: Applications whose views declare what they need.
 BY_VIEWS: dict[str, Callable[..., GuardedApp]] = {
     "fastapi": fastapi_app,
     "django views wsgi": _django_by_views(WSGIHandler, wsgi_call),

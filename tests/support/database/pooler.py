@@ -18,12 +18,13 @@ _START_SECONDS = 20
 
 
 class Pooler:
-    """Gives a server's connections out by the transaction, so that no two transactions of a client
-    need be on the same one. A context manager that stops it.
+    """A connection pool in transaction mode: a client's transactions may use different connections.
+
+    A context manager that stops it.
 
     Args:
         cluster: the server.
-        connections: how many it has to it, for each database.
+        connections: the pool size of each database.
     """
 
     def __init__(self, cluster: Cluster, connections: int = 3) -> None:
@@ -39,7 +40,7 @@ class Pooler:
             f"default_pool_size = {connections}\nmax_client_conn = 200\n"
             f"logfile = {self._root / 'log'}\n"
         )
-        # It refuses to run as root, as the server does.
+        # Like PostgreSQL, pgbouncer refuses to run as root.
         user = "nobody" if os.geteuid() == 0 else None
         if user is not None:
             shutil.chown(self._root, user)
@@ -69,5 +70,5 @@ class Pooler:
         shutil.rmtree(self._root, ignore_errors=True)
 
     def url(self, name: str) -> str:
-        """Where a database of the cluster is, through this."""
+        """The URL of a database through the pool."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"

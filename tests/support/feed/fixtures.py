@@ -1,4 +1,4 @@
-"""A scripted feed that serves the grant file's records."""
+"""Fixture: a scripted feed that serves the grant fixtures' records."""
 
 from collections.abc import Iterator
 

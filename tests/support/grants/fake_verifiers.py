@@ -1,4 +1,4 @@
-"""Nodes and embedded verifiers for tests: met, and seen to decide, without any being there."""
+"""Nodes and embedded verifiers that exist only as rows of the registry."""
 
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ STALENESS = 10_000
 
 
 def presence(id: str, kind: Literal["node", "embedded"] = "embedded", **more: Any) -> Presence:
-    """Somebody of that id."""
+    """A registration with default values."""
     ordinary: dict[str, Any] = {
         "name": f"{id}.internal",
         "version": "0.1.0",
@@ -27,7 +27,7 @@ def presence(id: str, kind: Literal["node", "embedded"] = "embedded", **more: An
 
 
 def meet(database: Database, now: int, *ids: str, copies: bool = True, **more: Any) -> None:
-    """Embedded verifiers of these ids are there, and are about to be vouched for if *copies*."""
+    """Register embedded verifiers; with *copies*, they have reported that they hold a copy."""
     for id in ids:
         with database.auxiliary_write(now) as write:
             liveness.meet(write, presence(id, **more))
@@ -36,19 +36,19 @@ def meet(database: Database, now: int, *ids: str, copies: bool = True, **more: A
 
 
 def acknowledge(database: Database, now: int, id: str) -> None:
-    """It decides by all there is now."""
+    """Report that a verifier has reached the current revision."""
     with database.auxiliary_write(now) as write:
         assert liveness.report(write, id, revisions.here(write), now)
 
 
 def complete(database: Database, now: int) -> int:
-    """Complete what is ready, as a node's duty does."""
+    """Complete the receipts that are due, as a node's background task does."""
     with database.auxiliary_write(now) as write:
         return receipts.complete(write)
 
 
 def rows(database: Database, table: str) -> list[dict[str, Any]]:
-    """All of a table."""
+    """All rows of a table."""
     with database.read(0) as reading:
         return [
             dict(row._mapping) for row in reading.session.execute(text(f"SELECT * FROM {table}"))
@@ -56,6 +56,6 @@ def rows(database: Database, table: str) -> list[dict[str, Any]]:
 
 
 def by_the_sessions_time(patch: pytest.MonkeyPatch) -> None:
-    """Let PostgreSQL's clock be what the test says it is."""
+    """Replace PostgreSQL's clock by the transaction's time, which the test sets."""
     for module in (liveness, receipts):
         patch.setattr(module, "shared_now", lambda reading: reading.now)

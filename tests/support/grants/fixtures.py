@@ -1,4 +1,4 @@
-"""A grant file with tokens, and two clocks."""
+"""Fixtures: grant files, and two clocks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.grants.grant_fixtures import Clocks, GrantFixtures
 
 @pytest.fixture
 def fixtures(tmp_path: Path) -> Iterator[GrantFixtures]:
-    """A grant file with a cast of tokens."""
+    """A grant file with tokens of every kind."""
     fixtures = GrantFixtures(tmp_path / "gatepass.db")
     yield fixtures
     fixtures.close()
@@ -19,7 +19,7 @@ def fixtures(tmp_path: Path) -> Iterator[GrantFixtures]:
 
 @pytest.fixture
 def clocks() -> Clocks:
-    """The machine's clocks."""
+    """Clocks that only the test moves."""
     return Clocks()
 
 

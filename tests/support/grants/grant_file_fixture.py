@@ -1,4 +1,4 @@
-"""A grant file and tokens in it, as the registry would have published them."""
+"""A grant file whose rows are written as the registry publishes them."""
 
 import sqlite3
 from contextlib import closing
@@ -15,7 +15,7 @@ ROLE = frozenset({"charges:create", "charges:get", "charges:refund"})
 
 @dataclass(frozen=True)
 class GrantFileFixture:
-    """A grant file, and what changes it as the registry would."""
+    """A grant file with one user of one company, and a writer of its rows."""
 
     path: Path
 
@@ -37,7 +37,7 @@ class GrantFileFixture:
         expires_at: int | None = None,
         deactivated: bool = False,
     ) -> str:
-        """Issue a token; its text."""
+        """Create a token; its text."""
         new = make(ACCESS_TOKEN)
         grant = Grant(
             id=new.id,
@@ -57,7 +57,7 @@ class GrantFileFixture:
 
 
 def new_grant_file(path: Path) -> GrantFileFixture:
-    """A registry's file, so far as a verifier looks at it: one user of one company."""
+    """Create a grant file with one user of one company."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         for statement in [*ddl("sqlite"), "CREATE TABLE alembic_version (version_num TEXT)"]:

@@ -1,4 +1,4 @@
-"""An installation as an operator runs it: ``gatepass init``, ``gatepass serve``, real ports."""
+"""An installation as an operator runs it: ``gatepass init`` and ``gatepass serve``."""
 
 import json
 import shutil
@@ -26,8 +26,8 @@ class ServedInstallation(ServedNode):
     """A served installation; a context manager that stops it.
 
     Args:
-        join: be another node of that installation, which is on PostgreSQL: the same database,
-            sealing key and public URL, its own data directory and ports.
+        join: an installation on PostgreSQL; this becomes another node of it, with the same
+            database, encryption key and public URL, and its own data directory and ports.
 
     Attributes:
         verifier_key: a verifier key's text.
@@ -79,7 +79,7 @@ class ServedInstallation(ServedNode):
     def command(
         self, *arguments: str, text: str = "", check: bool = True
     ) -> "subprocess.CompletedProcess[str]":
-        """Run ``gatepass`` with *arguments* on this installation."""
+        """Run a ``gatepass`` command on this installation."""
         done = subprocess.run(
             [sys.executable, "-m", "gatepass.cli", *arguments],
             env=self.environ,
@@ -98,7 +98,7 @@ class ServedInstallation(ServedNode):
         self.wait_ready()
 
     def sign_in(self) -> httpx.Client:
-        """A client that is signed in as the administrator."""
+        """A client signed in as the administrator."""
         answer = httpx.post(
             f"{self.url}/v1/authentications", json={"email": EMAIL, "password": PASSWORD}
         )
@@ -107,7 +107,7 @@ class ServedInstallation(ServedNode):
         return httpx.Client(base_url=self.url, headers=bearer, timeout=20)
 
     def verify(self, token: str, *, url: str | None = None, **question: Any) -> dict[str, Any]:
-        """Ask ``/v1/verify``; on the verify port unless *url* says otherwise."""
+        """Ask ``/v1/verify``, by default on the verify port."""
         answer = self._asking.post(
             f"{url or self.verify_url}/v1/verify",
             headers={"Authorization": f"Bearer {self.verifier_key}"},
@@ -119,7 +119,7 @@ class ServedInstallation(ServedNode):
 
 
 def new_token(client: httpx.Client, label: str = "a token", **fields: Any) -> dict[str, Any]:
-    """Make an access token through the REST API."""
+    """Create an access token through the REST API."""
     body = {"label": label, "kind": "api", "permissions": ["charges:*"], **fields}
     answer = client.post("/v1/access-tokens", json=body)
     assert answer.status_code == 201, answer.text

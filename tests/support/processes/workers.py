@@ -1,4 +1,4 @@
-"""Real worker processes, started the way the supervisor starts them, and requests over the wire."""
+"""Worker processes, started as the supervisor starts them, and requests to them."""
 
 import http.client
 import os
