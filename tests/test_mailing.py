@@ -9,7 +9,8 @@ from sqlalchemy import select, text, update
 from gatepass.core.grants import Holder
 from gatepass.mail.conversation import Limits
 from gatepass.mail.delivery import Outcome, PostKind, Smtp, Write
-from gatepass.node.mailing import Mailing, _Troubles
+from gatepass.node.log_limit import LogLimit
+from gatepass.node.mailing import Mailing
 from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import publish, published_holder
 from gatepass.registry.membership import invitation_links, invitations, outbox, password_resets
@@ -106,9 +107,7 @@ def test_a_server_that_is_away_is_tried_again_ever_more_seldom_until_it_is_back(
     assert seen(registry, ada).delivery_trouble is None
 
 
-def test_what_can_be_of_no_use_any_more_is_given_up(
-    registry: SmallRegistry, ada: Actor, mailbox: Mailbox
-) -> None:
+def test_expired_mail_is_given_up(registry: SmallRegistry, ada: Actor, mailbox: Mailbox) -> None:
     invite(registry, ada)
     registry.now += LIFETIME
     mailing(registry, mailbox.port).send_due()
@@ -116,7 +115,7 @@ def test_what_can_be_of_no_use_any_more_is_given_up(
     assert state(registry) == "given_up"
 
 
-def test_a_refusal_for_now_is_no_refusal(
+def test_a_temporary_refusal_is_retried(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox
 ) -> None:
     ours = mailing(registry, mailbox.port)
@@ -138,7 +137,7 @@ def test_a_refusal_for_now_is_no_refusal(
 
 
 @pytest.mark.parametrize("step", ["at_rcpt", "at_data"])
-def test_a_refusal_for_good_is_given_up_and_told(
+def test_a_permanent_refusal_is_given_up_and_reported(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox, step: str
 ) -> None:
     ours = mailing(registry, mailbox.port)
@@ -168,7 +167,7 @@ def test_a_connection_lost_after_the_text_is_not_sent_again_by_itself(
     assert state(registry) == "handed_over"
     assert seen(registry, ada).delivered_at is None
     assert seen(registry, ada).delivery_trouble == (
-        "The mail server closed the connection before its answer to the mail. It may or may not "
+        "The mail server closed the connection before its reply to the mail. It may or may not "
         "have accepted the mail."
     )
     for _ in range(80):
@@ -186,7 +185,7 @@ def test_the_link_of_a_mail_whose_fate_is_unknown_is_good(
     assert opens(registry, mailbox.token())
 
 
-def test_who_dies_before_handing_over_is_followed_by_another(
+def test_mail_of_a_sender_that_dies_before_handing_over_is_sent_by_another(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox
 ) -> None:
     invite(registry, ada)
@@ -202,7 +201,9 @@ def test_who_dies_before_handing_over_is_followed_by_another(
     assert len(mailbox.messages) == 1
 
 
-def test_who_was_slow_and_not_dead_comes_too_late(registry: SmallRegistry, ada: Actor) -> None:
+def test_a_slow_sender_that_lost_its_claim_sends_nothing(
+    registry: SmallRegistry, ada: Actor
+) -> None:
     invite(registry, ada)
     claims = []
     for _ in range(2):
@@ -217,9 +218,7 @@ def test_who_was_slow_and_not_dead_comes_too_late(registry: SmallRegistry, ada: 
         assert outbox.hand_over(write, quick)
 
 
-def test_of_two_who_claim_the_same_mail_the_second_gets_none(
-    registry: SmallRegistry, ada: Actor
-) -> None:
+def test_exactly_one_of_two_claims_of_a_mail_succeeds(registry: SmallRegistry, ada: Actor) -> None:
     invite(registry, ada)
     seconds: list[object] = []
 
@@ -238,7 +237,7 @@ def test_of_two_who_claim_the_same_mail_the_second_gets_none(
     assert seconds == [None]
 
 
-def test_who_dies_while_handing_over_is_not(
+def test_mail_of_a_sender_that_dies_while_handing_over_is_not_sent_again(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox
 ) -> None:
     invite(registry, ada)
@@ -252,7 +251,7 @@ def test_who_dies_while_handing_over_is_not(
     assert mailbox.messages == []
 
 
-def test_of_many_senders_at_once_one_sends(
+def test_exactly_one_of_many_concurrent_senders_sends(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox
 ) -> None:
     for number in range(5):
@@ -283,7 +282,7 @@ class Meanwhile:
 
 
 @pytest.mark.parametrize("what", ["deactivated", "replaced", "inviter gone"])
-def test_what_ended_meanwhile_is_not_sent(
+def test_mail_that_was_revoked_meanwhile_is_not_sent(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox, what: str
 ) -> None:
     made = invite(registry, ada)
@@ -357,7 +356,7 @@ def test_a_mail_that_a_server_is_stuck_on_does_not_stop_the_others(
     assert after.delivered_at is not None
     assert stuck.delivered_at is None
     assert stuck.delivery_trouble == (
-        "The mail server didn't finish its answer to RCPT TO in time, so the connection was closed "
+        "The mail server didn't finish its reply to RCPT TO in time, so the connection was closed "
         "after 2 seconds."
     )
 
@@ -374,7 +373,7 @@ def test_the_log_says_what_is_wrong_once_a_minute_and_without_credentials(
     with ScriptedServer(script) as server:
         ours = mailing(registry, server.port)
         ours.post = Smtp(server.url_for("user", "hunter2"), "localhost")
-        ours._troubles = _Troubles(lambda: passed[0])
+        ours._log_limit = LogLimit(lambda: passed[0])
         for number in range(3):
             invite(registry, ada, f"new{number}@example.com")
         ours.send_due()

@@ -37,7 +37,7 @@ def stands(node: Node, name: str) -> bool:
 
 
 def test_a_change_that_this_node_does_not_hear_of_stands_unconfirmed(node: Node) -> None:
-    """Whoever follows is stuck: it has the lock, and doesn't move on."""
+    """The process that follows hangs: it holds the lock and makes no progress."""
     stuck = NodeLock(node.file.lock_path)
     assert stuck.acquire()
     assert not change(node, "Analytical Engines")
@@ -60,7 +60,7 @@ def test_a_copy_that_was_removed_is_built_anew(node: Node) -> None:
     for beside in ("", "-wal", "-shm"):
         node.file.path.with_name(node.file.path.name + beside).unlink()
 
-    def anew() -> bool:
+    def replaced() -> bool:
         ready = node.verifier.fresh()
         try:
             whole = node.file.path.stat().st_ino != before and node.file.count("company_rules") == 1
@@ -68,7 +68,7 @@ def test_a_copy_that_was_removed_is_built_anew(node: Node) -> None:
             return False
         return ready and whole
 
-    until(anew)
+    until(replaced)
     kept.close()
     change(node, "Difference Engines")
     assert node.file.count("company_rules") == 2

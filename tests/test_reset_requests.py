@@ -111,7 +111,7 @@ def test_one_source_is_taken_a_hundred_in_fifteen_minutes(
     with nothing_changes(registry):
         requests.handle()
     assert [record.getMessage() for record in caplog.records] == [
-        "requests for password resets are dropped: too many from one address"
+        "password reset requests are dropped: too many from one address"
     ]
     requests.take(ADA, "2001:db8:1:3::1")
     requests.handle()

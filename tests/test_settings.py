@@ -335,7 +335,7 @@ def test_a_relative_database_lies_in_the_data_directory(
 def test_a_relative_data_directory_is_made_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once, by whoever reads it first: the workers get the absolute one."""
+    """Once, by the first process that reads it: the workers get the absolute path."""
     monkeypatch.chdir(tmp_path)
     assert read(DATA_DIR="data").data_dir == tmp_path / "data"
 

@@ -1,7 +1,7 @@
-"""The environment variables that settings are read from: names, secrets in files, and strangers.
+"""Environment variables of settings: secrets in files, unknown names, Kubernetes variables.
 
-Kubernetes gives every container variables that are named after the cluster's Services. Those of a
-Service named ``gatepass`` begin as settings do, and ``GATEPASS_PORT`` is one of them.
+Kubernetes gives every container variables named after the cluster's Services. Those of a Service
+named ``gatepass`` have the prefix of our settings, and ``GATEPASS_PORT`` is one of them.
 """
 
 import re
@@ -11,13 +11,13 @@ from difflib import get_close_matches
 from gatepass.core.errors import Misconfigured
 
 PREFIX = "GATEPASS_"
-#: What a file may hold instead, so that the secret stands in no process's environment.
+#: Settings that a file may hold instead, which keeps the secret out of process environments.
 IN_FILES = frozenset(("DATABASE_URL", "SMTP_URL"))
 _FILE = "_FILE"
 _LARGEST_FILE = 65_536
 _LONGEST_NAME = 80
 
-#: What people put around values, and copy along with them.
+#: Quotes that people put around values, and copy along with them.
 QUOTES = "\"'`“”‘’"
 _address_of_service = re.compile(r"(?:tcp|udp|sctp)://").match
 _of_service = re.compile(
@@ -27,9 +27,9 @@ _of_service = re.compile(
 
 
 def find(environ: Mapping[str, str], name: str) -> tuple[str, str | None]:
-    """The variable that sets *name*, and its text, or the text of the file that it names.
+    """The variable that sets *name*, and its text or that of the file it names.
 
-    An empty variable is how shells and unit files say "not set".
+    An empty variable counts as unset, as shells and unit files write it.
 
     Raises:
         Misconfigured: the file can't be read, or both are set.
@@ -45,14 +45,15 @@ def find(environ: Mapping[str, str], name: str) -> tuple[str, str | None]:
             raise Misconfigured(f"{variable}: must not be set together with {in_file}")
         variable, text = in_file, _text_of_file(in_file, path)
     if text is not None and len(text) > 1 and text[0] in QUOTES and text[-1] in QUOTES:
-        # As a file for `docker run --env-file` hands it on.
+        # `docker run --env-file` passes quotes on.
         raise Misconfigured(f"{variable}: must be written without quotes around it")
     return variable, text
 
 
 def warnings(environ: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
-    """A line for each variable that looks like a setting and is none. Values are never told: it may
-    be a secret under a misspelt name.
+    """A line for each variable with our prefix that is no setting.
+
+    Never with its value, which may be a secret under a misspelt name.
 
     Args:
         known: the settings' names, without the prefix.
@@ -63,9 +64,9 @@ def warnings(environ: Mapping[str, str], known: Collection[str]) -> Iterator[str
         if name == variable or name in names or _of_service(name) or _by_kubernetes(variable, text):
             continue
         nearest = get_close_matches(name[:_LONGEST_NAME].upper(), names, n=1, cutoff=0.0)[0]
-        told = variable[:_LONGEST_NAME].encode("ascii", "backslashreplace").decode("ascii")
-        told = "".join(one if one.isprintable() else "?" for one in told)
-        yield f"there is no setting {told}: the nearest is {PREFIX}{nearest}"
+        shown = variable[:_LONGEST_NAME].encode("ascii", "backslashreplace").decode("ascii")
+        shown = "".join(one if one.isprintable() else "?" for one in shown)
+        yield f"there is no setting {shown}: the nearest is {PREFIX}{nearest}"
 
 
 def _by_kubernetes(variable: str, text: str) -> bool:
@@ -73,7 +74,7 @@ def _by_kubernetes(variable: str, text: str) -> bool:
 
 
 def _text_of_file(variable: str, path: str) -> str:
-    # The path isn't repeated: somebody may have put the secret itself there.
+    # The path isn't repeated: it may be the secret itself, set by mistake.
     try:
         with open(path, "rb") as file:
             content = file.read(_LARGEST_FILE + 1)

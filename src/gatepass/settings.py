@@ -1,6 +1,6 @@
-"""Everything that can be set, read once from the environment and passed on.
+"""The settings, read once from the environment.
 
-Names, defaults and meanings are docs/reference/settings.md's. A setting that can't be read stops
+Names, defaults and meanings are in docs/reference/settings.md. A setting that can't be read stops
 the start with one line that names it.
 """
 
@@ -31,7 +31,7 @@ _ORIGIN = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One frozen set of settings. Durations are whole seconds. Passwords stay out of its repr."""
+    """All settings, immutable. Durations are whole seconds. The repr leaves passwords out."""
 
     data_dir: Path
     database_url: str = field(repr=False)
@@ -92,27 +92,27 @@ class Settings:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """What they are called, without the prefix."""
+        """The names of all settings, without the prefix."""
         return tuple(one.name.upper() for one in fields(cls))
 
     def with_(self, **changes: Any) -> Self:
-        """The same settings but for *changes*."""
+        """A copy with *changes*."""
         return replace(self, **changes)
 
     @property
     def is_https(self) -> bool:
-        """Whether people reach it by https; decides the cookie's name and its Secure mark."""
+        """Whether PUBLIC_URL is https; decides the cookie's name and its Secure attribute."""
         return self.public_url.startswith("https://")
 
     @property
     def public_url_fits(self) -> bool:
-        """Whether PUBLIC_URL was chosen, or its default is where this listens."""
+        """Whether PUBLIC_URL was set, or Gatepass listens at its default."""
         listens_there = self.port == DEFAULT_PORT and ipaddress.ip_address(self.host).is_loopback
         return self.public_url != DEFAULT_PUBLIC_URL or listens_there
 
     @property
     def mail_host(self) -> str:
-        """PUBLIC_URL's host as mail writes it: a name, or an address in brackets (RFC 5321)."""
+        """PUBLIC_URL's host in mail syntax: a name, or an address in brackets (RFC 5321)."""
         host = urlsplit(self.public_url).hostname or "localhost"
         try:
             address = ipaddress.ip_address(host)
@@ -122,35 +122,35 @@ class Settings:
 
     @property
     def sender(self) -> tuple[str, str]:
-        """Whom mail comes from: name and address."""
+        """The sender of mail: name and address."""
         if self.mail_from is None:
             return "Gatepass", f"gatepass@{self.mail_host}"
         return parseaddr(self.mail_from)
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the registry is the embedded database, which then is the grant file too."""
+        """Whether the registry is the embedded database, which is also the grant file."""
         return self.database_url.startswith("sqlite:")
 
     @property
     def grant_path(self) -> Path:
-        """The local grant file: the database itself, or the node's copy in the data directory."""
+        """The local grant file: the SQLite database, or the node's copy in the data directory."""
         if self.is_sqlite:
             return Path(self.database_url.removeprefix("sqlite:///"))
         return self.data_dir / "grants.db"
 
     def for_deciding(self) -> Self:
-        """What a process that only decides needs: these without passwords."""
+        """The settings without passwords, for a process that only makes decisions."""
         database_url = self.database_url if self.is_sqlite else "postgresql:///"
         return self.with_(database_url=database_url, smtp_url=None)
 
     def to_environ(self) -> dict[str, str]:
-        """The environment that reads back as these settings; how worker processes get them."""
+        """The environment that ``read`` turns into these settings; for worker processes."""
         environ = {}
         for one in fields(self):
             value = getattr(self, one.name)
             if isinstance(value, tuple):
-                # An empty value would mean the default: say "nobody" by an address nobody has.
+                # An empty value would mean the default; "none" is the empty list.
                 value = ",".join(map(str, value)) or "none"
             if value is not None:
                 environ[PREFIX + one.name.upper()] = str(value)
@@ -158,20 +158,20 @@ class Settings:
 
 
 def _user_data_dir() -> Path:
-    # Imported here: the verify workers, which are always told their directory, don't need it.
+    # Imported here: verify workers, which always get their directory, don't need it.
     from platformdirs import user_data_path
 
     return user_data_path("gatepass", appauthor=False)
 
 
 def _path(text: str) -> Path:
-    # Bytes that are no text arrive as halves of surrogate pairs, which fail wherever they are told.
+    # Undecodable bytes arrive as unpaired surrogates, which can't be printed or stored.
     if not text.isprintable():
         raise ValueError("must be a path of printable characters")
     if text != text.strip() or text.strip(QUOTES) != text:
         raise ValueError("must have no space or quote at its beginning or end")
     if text.startswith("$"):
-        # Else it would be a directory of that name below the current one.
+        # It would become a directory of that name in the current one.
         raise ValueError("must be written out: no variable is replaced here")
     try:
         return Path(text).expanduser()
@@ -209,7 +209,7 @@ def _proxies(text: str) -> tuple[Network | str, ...]:
     proxies: list[Network | str] = []
     for part in map(str.strip, text.split(",")):
         try:
-            # "unix:" stands for peers on a Unix socket (verify.client_address).
+            # "unix:" means peers on a Unix socket (verify.http.client_address).
             proxies.append(part if part == "unix:" else parse_network(part))
         except InvalidNetwork as error:
             raise ValueError(f"{part!r}: {error}") from None
@@ -230,7 +230,7 @@ def _database_url(data_dir: Path, text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if separator and scheme == "sqlite":
         path = rest.removeprefix("/")
-        # Not the directory someone happens to start it in: init and serve mean the same file.
+        # Relative to the data directory, not the current one: init and serve use the same file.
         file = str(data_dir / _path(path))
         if path == rest or not Path(path).name or "?" in path or path == ":memory:":
             raise ValueError(
@@ -238,19 +238,19 @@ def _database_url(data_dir: Path, text: str) -> str:
             )
         return f"sqlite:///{file}"
     if separator and scheme in ("postgresql", "postgres") and rest:
-        # libpq finds a wrong port out only when it connects, and blames the host's name.
+        # libpq notices a wrong port only when it connects, and blames the host name.
         if not rest.isprintable() or rest != rest.strip():
             raise ValueError("must be printable, without a space at its end")
         before, _, database = rest.partition("?")[0].partition("/")
         if "@" in database:
-            # Of "user:12/34@host" libpq would make a host called user, and its port 12.
+            # libpq would parse "user:12/34@host" as host "user" and port 12.
             raise ValueError("a password's / must be written as %2F, and a database's @ as %40")
         hosts = before.rpartition("@")[2]
         ports = re.findall(r":([^:,\]]*)(?=,|$)", hosts)
         if any(port and not re.fullmatch("[0-9]{1,5}", port, re.ASCII) for port in ports):
             raise ValueError("a port must be a whole number from 1 to 65535")
         return f"postgresql://{rest}"
-    # The URL may carry a password: it is never repeated.
+    # Never repeated in the message: the URL may have a password.
     raise ValueError("must be a sqlite:///… or postgresql://… URL")
 
 
@@ -263,7 +263,7 @@ def _public_url(text: str) -> str:
 
 def _smtp_url(text: str) -> str:
     if re.fullmatch(r"smtps?://[^/?#]+[/?#].+", text):
-        # Of "user:12#34@host" a host called user would be made, and its port 12.
+        # "user:12#34@host" would be parsed as host "user" and port 12.
         raise ValueError("a password's / ? and # must be written as %2F, %3F and %23")
     try:
         parts = urlsplit(text)
@@ -271,16 +271,16 @@ def _smtp_url(text: str) -> str:
         user = unquote_to_bytes(parts.netloc.rpartition("@")[0]).decode("utf-8")
     except ValueError:
         good, user = False, ""
-    # Control characters would be dropped in silence, and so change the password; what is no UTF-8
-    # would be replaced.
+    # The parser would silently drop control characters, and so change the password, and replace
+    # bytes that aren't UTF-8.
     if not good or re.search(r"[\s\x00-\x1f\x7f]", text) or not user.isprintable():
-        # Not even the library's own complaint is repeated: it quotes the password.
+        # The library's own message isn't repeated either: it quotes the password.
         raise ValueError("must be a URL such as smtp://user:password@host:587")
     return text
 
 
 def _mail_from(text: str) -> str:
-    # Read the plain way, so that what is accepted is what is sent.
+    # A simple parser, so that the accepted text is exactly the address in use.
     address = text.rpartition("<")[2].removesuffix(">") if text.endswith(">") else text
     local, _, host = address.rpartition("@")
     plain = text.isprintable() and re.fullmatch(r"[^\s<>,;:\"()]+", address)

@@ -21,14 +21,14 @@ def test_a_trial_is_shown_with_what_follows_it_and_cleared_with_it(
     start_trial()
     shown = installed("allowlist", "show", "--company", "Acme")
     assert "203.0.113.0/24" in shown.out
-    assert "It is on trial until " in shown.err
+    assert "On trial until " in shown.err
     assert "No allowlist" in shown.err
     found = json.loads(installed("allowlist", "show", "--company", "Acme", "--json").out)
     assert found["entries"] == [{"network": "203.0.113.0/24", "note": "Office"}]
     assert found["trial_until"].endswith("Z")
     assert found["falls_back_to"] == []
     cleared = installed("allowlist", "clear", "--company", "Acme")
-    assert (cleared.code, cleared.err) == (0, "Acme can be reached from anywhere again.\n")
+    assert (cleared.code, cleared.err) == (0, "Acme can be used from anywhere again.\n")
     found = json.loads(installed("allowlist", "show", "--company", "Acme", "--json").out)
     assert found == {"entries": [], "trial_until": None, "falls_back_to": None}
 

@@ -149,7 +149,7 @@ def test_a_taken_port_is_said_before_anything_is_made(tmp_path: Path) -> None:
         assert demo.process.wait(30) == 1
     said = demo.errors.read_text()
     assert said.count("\n") == 1
-    assert f"port {port} can't be had" in said
+    assert f"can't listen on port {port}" in said
     assert "--port N" in said
     assert not list(tmp_path.glob("gatepass-demo-*"))
 

@@ -31,7 +31,7 @@ Gatepass = Callable[..., Any]
 def test_whoever_decided_by_the_former_state_starts_anew(
     installed: Gatepass, tmp_path: Path
 ) -> None:
-    """What was cached or vouched for is void, and the clock may not fall behind the backup."""
+    """Caches and leases are void, and the clock must not fall behind the backup."""
     installed("export", str(tmp_path / "backup"))
     with opened() as node:
         shared, clock = node.file.shared, Clock()
@@ -104,7 +104,10 @@ def test_the_sealing_key_is_asked_for_where_it_is_needed(
             sealed = node.sealing.seal(b"x", owner="ada")
             change.session.execute(update(users).values(totp_sealed=sealed))
         key = node.sealing.path
-    assert f"There are second factors: copy {key} too" in installed("export", backup).err
+    assert (
+        f"Second factors are encrypted with a key of their own: copy {key} too"
+        in installed("export", backup).err
+    )
     assert "second factors" not in installed("restore", backup).err
     key.unlink()
     said = installed("restore", backup)
@@ -135,7 +138,7 @@ def test_on_a_terminal_it_shows_how_far_it_is(installed: Gatepass, tmp_path: Pat
 def test_a_company_that_nobody_can_administer_any_more_gets_an_administrator(
     installed: Gatepass, tmp_path: Path
 ) -> None:
-    """The backup's has left, and whoever came after isn't in it."""
+    """The backup's administrator has left, and the later one isn't in the backup."""
     backup = str(tmp_path / "backup")
     init = ("init", "--company", "ACME", "--email", "eve@acme.example", "--password-stdin")
     installed("export", backup)
@@ -156,7 +159,7 @@ def test_a_company_that_nobody_can_administer_any_more_gets_an_administrator(
         )
         user_changes.deactivate(change, operator, ada)
     said = installed("restore", backup)
-    assert "No active administrator is left in: Acme. Give it one: gatepass init" in said.err
+    assert "No active administrator is left in: Acme. Create one: gatepass init" in said.err
     said = installed(*init, stdin=PASSWORD)
     assert (said.code, said.out) == (0, "")
     assert "Acme is set up. eve@acme.example is its administrator." in said.err

@@ -9,7 +9,7 @@ import pytest
 from gatepass.verify.replica.database_follower import NodeLock
 from tests.cli.conftest import PASSWORD, Gatepass
 
-WARNING = "gatepass: warning: the change was made, but this node has not caught up with it yet\n"
+WARNING = "gatepass: warning: the change was made, but this node's copy doesn't include it yet\n"
 INIT = ("init", "--company", "Acme", "--email", "ada@acme.example", "--password-stdin")
 
 
@@ -28,7 +28,7 @@ def lagging(
 
 
 def test_what_was_made_is_printed_with_a_warning(lagging: Gatepass) -> None:
-    """A key's text exists nowhere else: whoever made it gets it."""
+    """A key's text exists nowhere else, so its creator gets it."""
     said = lagging(*INIT, stdin=PASSWORD)
     assert (said.code, WARNING in said.err) == (0, True)
     said = lagging("verifier", "create", "--label", "gateway")

@@ -81,7 +81,7 @@ def test_nobody_is_unlocked(installed: Callable[..., Any], email: str) -> None:
 def test_a_link_that_is_handed_over_sets_a_new_password(installed: Callable[..., Any]) -> None:
     said = installed("user", "reset-link", "ADA@acme.example")
     assert said.code == 0
-    assert said.err == f"Give it to {ADA} (ada, Acme) alone: it works once, for an hour.\n"
+    assert said.err == f"Give it only to {ADA} (ada, Acme): it works once, within an hour.\n"
     start, _, token = said.out.removesuffix("\n").rpartition("/")
     assert start == "http://127.0.0.1:8787/password-resets"
     told = json.loads(installed("user", "reset-link", ADA, "--json").out)

@@ -72,7 +72,7 @@ def test_what_was_ended_over_rest_stays_ended(served: ServedInstallation, tmp_pa
         assert "was heard of a moment ago" in refused.stderr
         _forget_nodes(served)
         refused = served.command("restore", backup)
-    assert "Ended since then, and ended again: 1 access token." in refused.stderr
+    assert "Revoked since then, and revoked again: 1 access token." in refused.stderr
     with served:
         assert reason(served, ended["token"]) == "token_deactivated"
         assert reason(served, kept["token"]) == "allowed"

@@ -153,7 +153,7 @@ def test_tls_with_one_who_does_not_speak_it(mailbox: Mailbox) -> None:
 
 
 class Door:
-    """Whom a server lets in."""
+    """Clients that a server accepts."""
 
     def __init__(self) -> None:
         self.said: list[tuple[bytes, bytes]] = []

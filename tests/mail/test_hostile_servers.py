@@ -80,7 +80,7 @@ def test_a_byte_now_and_then_is_cut(said_before: bytes) -> None:
             talk.say(b"2")
 
     outcome = deliver(script)
-    step = "answer to EHLO" if said_before else "greeting"
+    step = "reply to EHLO" if said_before else "greeting"
     assert outcome == Outcome(
         "later",
         f"The mail server didn't finish its {step} in time, so the connection was closed after "
@@ -95,7 +95,7 @@ def test_one_who_never_answers_the_text_leaves_its_fate_unknown() -> None:
 
     outcome = deliver(script)
     assert outcome.fate == "unknown"
-    assert outcome.trouble.startswith("The mail server didn't finish its answer to the mail")
+    assert outcome.trouble.startswith("The mail server didn't finish its reply to the mail")
     assert outcome.trouble.endswith("It may or may not have accepted the mail.")
 
 
@@ -150,7 +150,7 @@ def test_one_who_leaves_in_the_middle(step: int) -> None:
 
     outcome = deliver(script)
     assert outcome.fate == ("unknown" if step == 4 else "later")
-    assert "closed the connection before its answer to" in outcome.trouble
+    assert "closed the connection before its reply to" in outcome.trouble
 
 
 def test_one_who_leaves_during_the_handshake() -> None:
@@ -178,7 +178,7 @@ def test_one_who_hangs_during_the_handshake() -> None:
 
 
 def test_what_is_said_before_the_handshake_counts_for_nothing_after_it() -> None:
-    """Whoever stands in between could put replies there, and offers to take passwords."""
+    """A man in the middle could inject replies, and offers to sign in with a password."""
     offer = b"250-hello\r\n250 AUTH PLAIN\r\n"
 
     def script(talk: Talk) -> None:

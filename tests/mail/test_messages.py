@@ -20,7 +20,7 @@ ENVELOPE = Envelope(
 
 
 def arrived(message: EmailMessage) -> EmailMessage:
-    """The message as whoever gets it reads it."""
+    """The message as its recipient reads it."""
     read = message_from_bytes(message.as_bytes(policy=policy.SMTP), policy=policy.default)
     assert isinstance(read, EmailMessage)
     assert read.defects == []

@@ -1,4 +1,4 @@
-"""What is said of a mail server that doesn't take a mail: what it was, and no secrets."""
+"""Sentences for a mail server that refuses a mail: the cause, and no secrets."""
 
 import re
 import socket
@@ -120,18 +120,18 @@ def test_a_mechanism_that_is_offered_and_not_taken_is_followed_by_the_next() -> 
     [
         (
             "AUTH XOAUTH2",
-            "The mail server offers only XOAUTH2; Gatepass signs in with PLAIN or LOGIN (or "
-            "CRAM-MD5).",
+            "The mail server offers only XOAUTH2 to sign in; Gatepass supports PLAIN, LOGIN and "
+            "CRAM-MD5.",
         ),
         (
             "AUTH xoauth2 OAUTHBEARER \x1b[31m <b>",
-            "The mail server offers only XOAUTH2, OAUTHBEARER; Gatepass signs in with PLAIN or "
-            "LOGIN (or CRAM-MD5).",
+            "The mail server offers only XOAUTH2, OAUTHBEARER to sign in; Gatepass supports PLAIN, "
+            "LOGIN and CRAM-MD5.",
         ),
         (
             "SIZE 1000",
-            "GATEPASS_SMTP_URL names a user, but the mail server doesn't offer to sign in (AUTH). "
-            "Most servers do so only after STARTTLS, which it doesn't offer.",
+            "GATEPASS_SMTP_URL has a user, but the mail server doesn't offer AUTH. Most servers "
+            "offer it only after STARTTLS, which is missing too.",
         ),
     ],
 )
@@ -284,10 +284,10 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
         return look_up
 
     for number, trouble in (
-        (socket.EAI_NONAME, "The mail server's name doesn't exist."),
+        (socket.EAI_NONAME, "The mail server's host name doesn't exist."),
         (
             socket.EAI_AGAIN,
-            "The mail server's name can't be looked up: no name server answers.",
+            "The mail server's host name can't be resolved: no name server answers.",
         ),
     ):
         monkeypatch.setattr(socket, "getaddrinfo", unknown(number))
@@ -296,7 +296,7 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70, "bücher..example"])
 def test_a_name_that_is_none(host: str) -> None:
-    assert deliver(f"smtp://{host}").trouble.startswith("The mail server's name ")
+    assert deliver(f"smtp://{host}").trouble.startswith("The mail server's host name ")
 
 
 def test_connecting_to_nowhere_times_out(monkeypatch: pytest.MonkeyPatch) -> None:

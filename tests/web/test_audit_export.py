@@ -104,7 +104,7 @@ def test_it_holds_what_was_asked_for(installation: Installation) -> None:
         assert answer.headers["x-total-count"] == str(len(rows(answer)))
         return [row["action"] for row in rows(answer)]
 
-    # Whoever pastes a whole text is understood; the secret isn't looked at.
+    # A whole token text works as an id; its secret is ignored.
     assert said(token=first) == said(token=first[:21]) == ["access_token.created"]
     assert said(kind="access-tokens") == ["access_token.created"] * 2
     assert said(kind="roles") == []

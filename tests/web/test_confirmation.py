@@ -59,7 +59,7 @@ def stands(answer: httpx.Response, **current: object) -> None:
 
 
 def test_creations_answer_with_what_they_made(installation: Installation, held: Held) -> None:
-    """A token's text exists nowhere else: whoever made it gets it whatever the copy is at."""
+    """A token's text exists nowhere else, so its creator gets it whatever the copy's position."""
     ada = installation.signed_in()
     role = {"name": "Till", "permissions": ["charges:get"]}
     invitation = {"email": "new@example.com", "role": "reporting"}

@@ -55,7 +55,7 @@ def test_a_new_follower_gets_everything_then_each_change_then_heartbeats(
     assert len(feed.openings) == 1
 
 
-def test_a_follower_that_was_there_gets_what_changed_since(
+def test_a_returning_follower_gets_the_changes_since_its_position(
     open_feed: OpenFeed, any_installation: Installation
 ) -> None:
     token = any_installation.access_token("charges:get")
@@ -77,7 +77,7 @@ def test_a_follower_that_was_there_gets_what_changed_since(
     assert isinstance(third.next(), Reached)
 
 
-def test_changes_that_follow_one_another_are_told_a_few_times_a_second(
+def test_a_series_of_changes_is_sent_a_few_times_a_second(
     open_feed: OpenFeed, any_installation: Installation
 ) -> None:
     """Each time costs every follower a commit, and its readers what they keep decoded."""
@@ -98,7 +98,7 @@ def test_changes_that_follow_one_another_are_told_a_few_times_a_second(
     assert feed.copy == registry(any_installation.node.database)
 
 
-def test_what_is_withdrawn_is_told_as_gone(
+def test_a_withdrawn_grant_is_sent_as_deleted(
     open_feed: OpenFeed, any_installation: Installation
 ) -> None:
     token = any_installation.access_token("charges:get")
@@ -111,7 +111,7 @@ def test_what_is_withdrawn_is_told_as_gone(
 
 
 @pytest.mark.parametrize("why", ["another history", "older than what is kept", "too much since"])
-def test_a_follower_whose_place_is_unknown_or_far_behind_gets_everything_anew(
+def test_a_follower_with_an_unknown_or_old_position_gets_a_snapshot(
     open_feed: OpenFeed,
     any_installation: Installation,
     why: str,
@@ -138,7 +138,7 @@ def test_a_follower_whose_place_is_unknown_or_far_behind_gets_everything_anew(
     assert feed.copy == registry(database)
 
 
-def test_what_changes_while_a_snapshot_is_read_is_in_it_in_the_end(
+def test_changes_during_a_snapshot_follow_it(
     open_feed: OpenFeed, any_installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunking, "_MOST_RECORDS", 2)
@@ -174,7 +174,7 @@ def _tokens(installation: Installation, number: int) -> list[str]:
     return made
 
 
-def test_a_history_that_is_replaced_ends_the_stream_without_vouching(
+def test_a_replaced_history_ends_the_stream_without_a_lease(
     open_feed: OpenFeed, any_installation: Installation
 ) -> None:
     node = any_installation.node
@@ -246,7 +246,9 @@ def test_thousands_of_streams_cost_one_reading_a_change_and_no_threads(
     assert all(feed.copy == feeds[0].copy for feed in feeds)
 
 
-def test_who_reads_nothing_is_left(any_installation: Installation, loop: Loop) -> None:
+def test_a_follower_that_reads_nothing_is_disconnected(
+    any_installation: Installation, loop: Loop
+) -> None:
     node = any_installation.node
     object.__setattr__(node.settings, "max_staleness", 1)
     feed = Feed(loop, any_installation.app, any_installation.verifier_key())
@@ -282,7 +284,7 @@ WRONG: list[tuple[dict[str, Any] | list[tuple[str, str]], str]] = [
 ]
 
 
-def test_what_cant_be_read_is_refused_with_the_field(installation: Installation) -> None:
+def test_invalid_parameters_are_refused_with_the_field(installation: Installation) -> None:
     client = installation.client(installation.verifier_key())
     for asked, field in WRONG:
         answer = client.get(f"/v1/feed?{urlencode(asked)}")
@@ -293,7 +295,7 @@ def test_what_cant_be_read_is_refused_with_the_field(installation: Installation)
         assert client.get(f"/v1/feed?{query}").status_code == 422, query
 
 
-def test_only_a_verifier_key_follows_and_only_from_a_header(installation: Installation) -> None:
+def test_only_a_verifier_key_in_a_header_can_follow(installation: Installation) -> None:
     key = installation.verifier_key()
     address = f"/v1/feed?{urlencode(ASKED)}"
     for credential in (None, installation.sign_in(), installation.access_token("charges:get"), "x"):
@@ -322,7 +324,7 @@ def test_methods(installation: Installation) -> None:
     assert client.get("/v1/feed/").status_code == 404
 
 
-def test_a_follower_is_known_before_anything_is_read_for_it(
+def test_a_follower_is_registered_before_anything_is_read_for_it(
     open_feed: OpenFeed, any_installation: Installation
 ) -> None:
     company = any_installation.company.id
@@ -358,7 +360,7 @@ def _known(installation: Installation) -> Any:
         return reading.session.execute(found).one()
 
 
-def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(
+def test_a_follower_whose_lease_cant_be_recorded_gets_none(
     any_installation: Installation, loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = any_installation.node
@@ -383,7 +385,7 @@ def test_a_follower_the_registry_cant_keep_up_with_is_not_vouched_for(
     "place",
     ["gatepass.registry.storage.revisions.since", "gatepass.registry.replication.liveness.meet"],
 )
-def test_what_nobody_expected_is_an_outage_and_leaves_nobody_waiting(
+def test_an_unexpected_error_is_an_outage_and_leaves_no_stream_waiting(
     open_feed: OpenFeed,
     any_installation: Installation,
     monkeypatch: pytest.MonkeyPatch,
@@ -400,7 +402,7 @@ def test_what_nobody_expected_is_an_outage_and_leaves_nobody_waiting(
     assert open_feed().status == 200
 
 
-def test_a_follower_that_is_forgotten_while_it_loads_is_not_vouched_for(
+def test_a_follower_that_is_deleted_while_it_loads_gets_no_lease(
     any_installation: Installation, loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What nobody counts may not allow anything."""
@@ -410,7 +412,7 @@ def test_a_follower_that_is_forgotten_while_it_loads_is_not_vouched_for(
         feed.reached()
 
 
-def test_one_key_makes_few_followers(
+def test_a_key_has_a_limited_number_of_followers(
     open_feed: OpenFeed,
     any_installation: Installation,
     monkeypatch: pytest.MonkeyPatch,

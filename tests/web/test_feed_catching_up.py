@@ -49,7 +49,7 @@ def behind(any_installation: Installation) -> Behind:
     return found
 
 
-def test_what_is_held_of_changes_does_not_grow_with_those_that_lack_them(
+def test_memory_for_changes_does_not_grow_with_the_followers_that_lack_them(
     open_feed: OpenFeed,
     any_installation: Installation,
     behind: Behind,
@@ -87,7 +87,7 @@ def test_a_limited_follower_catches_up_within_its_limits(
     assert not [key for _, key in feed.copy if key.startswith("gpat_0000")]
 
 
-def test_changes_in_one_go_reach_the_followers_that_are_there(
+def test_a_bulk_change_reaches_the_connected_followers(
     open_feed: OpenFeed, any_installation: Installation
 ) -> None:
     token = any_installation.access_token("charges:get")
@@ -101,7 +101,7 @@ def test_changes_in_one_go_reach_the_followers_that_are_there(
         assert len(feed.openings) == 1
 
 
-def test_who_waits_for_its_turn_hears_so_and_nobody_else_waits(
+def test_a_waiting_long_read_sends_keepalives_and_delays_no_short_one(
     open_feed: OpenFeed,
     any_installation: Installation,
     behind: Behind,
@@ -167,7 +167,7 @@ def paused(
     go_on.set()
 
 
-def test_what_changes_while_a_follower_catches_up_is_in_it_in_the_end(
+def test_changes_during_a_catch_up_follow_it(
     paused: Paused, any_installation: Installation
 ) -> None:
     # The first of these were read, the last were not.
@@ -186,7 +186,7 @@ def test_what_changes_while_a_follower_catches_up_is_in_it_in_the_end(
 
 
 @pytest.mark.parametrize("why", ["forgotten", "another history", "its key"])
-def test_a_follower_that_cant_catch_up_any_more_is_not_vouched_for(
+def test_a_follower_that_cant_catch_up_any_more_gets_no_lease(
     paused: Paused, any_installation: Installation, why: str
 ) -> None:
     database = any_installation.node.database

@@ -17,7 +17,7 @@ from gatepass.core.grants import (
 )
 from gatepass.registry.storage.revisions import ChangedRow
 from gatepass.verify.replica import frames
-from gatepass.web.feed.chunking import portions
+from gatepass.web.feed.chunking import chunks
 from gatepass.web.feed.limits import Limits
 from tests.support.apps.installation import Installation
 from tests.support.feed.asgi_feed import OpenFeed, here, registry
@@ -94,7 +94,7 @@ def _sent(copy: Copy, changes: list[ChangedRow]) -> Copy:
     """*copy* after *changes* have come through frames."""
     read = frames.Frames()
     there = dict(copy)
-    for some in portions(changes):
+    for some in chunks(changes):
         for frame in read.feed(frames.encode(frames.pack(some))):
             assert isinstance(frame, frames.Records)
             for table, key, record, _ in frames.unpack(frame):
@@ -139,10 +139,10 @@ def test_a_record_that_is_damaged_is_passed_on_not_hidden(record: bytes) -> None
 def test_portions_are_short_where_records_are_long() -> None:
     records = [("company_rules", f"com_{n}", b"x" * 600_000, 1) for n in range(5)]
     records += [("grants", f"gpat_{n}", b"x", 1) for n in range(9_000)]
-    cut = list(portions(records))
+    cut = list(chunks(records))
     assert [record for portion in cut for record in portion] == records
     assert [len(portion) for portion in cut] == [2, 2, 4_000, 4_000, 1_001]
-    assert list(portions([])) == []
+    assert list(chunks([])) == []
 
 
 @pytest.mark.parametrize("full", [True, False])

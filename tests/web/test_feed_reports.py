@@ -153,7 +153,7 @@ def test_what_is_sent_twice_counts_once(any_installation: Installation, post: Po
     used = any_installation.signed_in().get(f"/v1/access-tokens/{token}").json()["last_used"]
     assert used["address"] == "203.0.113.7"
 
-    # Whoever is elsewhere is told where to go on.
+    # A report from another offset gets the offset to continue from.
     ahead = {**sent, "start": 150, "end": 200}
     assert post("use", json=ahead).json() == {"folded_to": 100}
     onward = {**sent, "start": 100, "end": 200}

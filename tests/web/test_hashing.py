@@ -144,7 +144,7 @@ def test_in_each_lane_a_bounded_number_waits_and_all_of_it_is_done_once(
         waiting = [number for number in kept if places[number].first == first]
         offered = [where for where in places if where.first == first]
         assert len(waiting) == min(most, len(offered))
-        # Whoever came alone was never dropped for those who came in numbers.
+        # The job of a single source was never dropped for those of a source with many.
         sources = {where.source for where in offered}
         accounts = {where.account for where in offered}
         if len(offered) == len(sources) == len(accounts):

@@ -326,7 +326,7 @@ def test_without_a_mail_server_a_link_can_be_taken(
 def test_with_a_mail_server_only_the_invited_mailbox_gets_a_link(
     installation: Installation, mailbox: Mailbox
 ) -> None:
-    """Whoever invites could else take the account under somebody else's address."""
+    """Otherwise an inviter could take over an account with another person's address."""
     ada = installation.signed_in()
     made = invite(ada)
     token = sent(installation, mailbox)

@@ -185,7 +185,7 @@ def _admits(dependant: Any) -> bool:
 def test_a_parameter_that_no_route_knows_is_refused_by_name(
     installation: Installation, method: str, path: str
 ) -> None:
-    """A misspelt filter would be answered with everything. Whoever isn't admitted hears that."""
+    """A misspelt filter would return everything. An unauthenticated caller gets 401 first."""
     address = re.sub(r"\{\w+\}", "x", path)
     query = {"statsu": "active", "Limit": "1", "utm_source": "mail"}
     stranger = installation.client().request(method, address, params=query)

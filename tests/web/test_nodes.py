@@ -99,7 +99,7 @@ def test_a_receipt_fills_and_is_complete(installation: Installation) -> None:
     (its,) = (each for each in found["verifiers"] if each["id"] == "node_a")
     assert its["confirmed_at"] >= found["at"]
     assert (its["name"], its["kind"]) == ("node_a.internal", "embedded")
-    # The other one says nothing any more, until it can't be vouched for without knowing of it.
+    # The other one stops reporting, until its last lease must have ended.
     long_ago = node.clock.now() - 2 * STALENESS
     assert complete(node.database, long_ago) == 0
     found, states = receipt()

@@ -14,7 +14,7 @@ from tests.support.apps.installation import PASSWORD, Installation
 
 
 def enrol(installation: Installation, client: httpx.Client) -> tuple[str, list[str]]:
-    """Set up a second factor for whoever *client* is signed in as; its secret, recovery codes."""
+    """Set up a second factor for the user of *client*; returns its secret and recovery codes."""
     me = client.get("/v1/me").json()["user"]
     credential = client.headers["Authorization"].removeprefix("Bearer ")[:21]
     company = installation.company.id

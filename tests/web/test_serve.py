@@ -208,11 +208,11 @@ def test_others_are_answered_while_one_worker_is_away(
     assert found[True] >= 90
 
 
-def test_a_second_installation_doesnt_share_the_firsts_port(
+def test_a_second_installation_cant_share_the_port(
     common: tuple[GrantFixtures, Supervisor],
 ) -> None:
     """It would get half of the other's calls."""
-    with pytest.raises(Misconfigured, match="can't be had"):
+    with pytest.raises(Misconfigured, match="can't listen on"):
         serve(common[1].settings, CATALOGUE, Clock())
 
 
@@ -308,9 +308,9 @@ def test_one_port_isnt_two(settings: Settings) -> None:
 @pytest.mark.parametrize(
     "host", ["203.0.113.9", "2001:db8::9"], ids=["an address we don't have", "one by IPv6"]
 )
-def test_an_address_that_cant_be_had_is_one_line(settings: Settings, host: str) -> None:
+def test_an_unusable_address_is_a_one_line_error(settings: Settings, host: str) -> None:
     """Nobody starts who couldn't be reached."""
-    with pytest.raises(Misconfigured, match="can't be had"):
+    with pytest.raises(Misconfigured, match="can't listen on"):
         serve(settings.with_(host=host), CATALOGUE, Clock())
 
 
@@ -337,10 +337,10 @@ def test_a_file_of_another_users_ends_it(
 def test_a_worker_that_cant_be_started_now_is_tried_again(
     fixtures: GrantFixtures, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without memory or processes to be had, the supervisor waits; it doesn't fall. And whoever
-    called it has its descriptors and its signal handlers back in the end."""
+    """Out of memory or processes, the supervisor retries instead of failing. In the end its caller
+    has its descriptors and signal handlers back."""
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(serve_module, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(serve_module, "_LONGEST_BACKOFF", 0.05)
     start = subprocess.Popen
     failures = []
 

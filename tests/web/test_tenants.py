@@ -24,7 +24,7 @@ NO_IDS = {
     *("/static/{version}/{name}", "/invitations/{token}", "/password-resets/{token}"),
     "/email-changes/{token}",
 }
-#: Belongs to the installation: whoever is no operator gets 403, wherever they work.
+#: The installation's own: 403 for every user who is no operator.
 OPERATORS = "verifier-keys"
 #: A body that would be accepted if the record were one's own.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {

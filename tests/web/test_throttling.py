@@ -1,4 +1,4 @@
-"""Failed sign-ins over HTTP: whom they lock out, whom they don't, and what ends it."""
+"""Failed sign-ins over HTTP: which senders are throttled, which aren't, and what ends it."""
 
 from collections.abc import Callable
 from typing import Any

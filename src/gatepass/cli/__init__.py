@@ -6,12 +6,12 @@ from io import TextIOWrapper
 
 
 def main() -> int:
-    """Run the command that the arguments name; the exit code."""
+    """Run the command in ``sys.argv``; returns the exit code."""
     _open_standard_streams()
     try:
         from gatepass.cli.tree import run
     except ModuleNotFoundError as error:
-        # Embedding applications install Gatepass without what its server needs.
+        # Applications that embed Gatepass install it without the server's dependencies.
         print(
             f"gatepass: {error.name} isn't installed: the command line needs 'gatepass[server]'",
             file=sys.stderr,
@@ -24,13 +24,13 @@ def main() -> int:
 
 
 def _open_standard_streams() -> None:
-    # Where the caller closed one, the next file that is opened, say the database, would get its
-    # number, and what is meant to be printed could end up in there.
+    # If the caller closed one, the next file to be opened, such as the database, would get its
+    # number, and output could be written into that file.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for the process's life
-    # A terminal of an older encoding, or cron's, can't show every name: better spelt out than the
-    # command broken off.
+    # A terminal with an older encoding, or cron, can't show every name: escape characters rather
+    # than fail.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

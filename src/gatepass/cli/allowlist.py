@@ -33,7 +33,7 @@ CompanyName = Annotated[str, typer.Option("--company", help="The company's name.
 
 @group.command()
 def show(company: CompanyName, json: AsJson = False) -> None:
-    """Show from which networks a company's account can be reached."""
+    """Show a company's allowlist: the networks its account can be used from."""
     with opened() as node, node.database.read(node.clock.now()) as reading:
         found = allowlist.show(reading, Actor.command_line(), _named(reading, company).id)
     if json:
@@ -41,18 +41,18 @@ def show(company: CompanyName, json: AsJson = False) -> None:
     elif found.entries:
         _print(found.entries)
     else:
-        typer.echo("There is no allowlist: the account can be reached from anywhere.", err=True)
+        typer.echo("There is no allowlist: the account can be used from anywhere.", err=True)
     if found.trial_until is not None and not json:
-        typer.echo(f"It is on trial until {when(found.trial_until)}. Then this counts:", err=True)
+        typer.echo(f"On trial until {when(found.trial_until)}. Then reverted to:", err=True)
         if found.settled:
             _print(found.settled)
         else:
-            typer.echo("No allowlist: the account can be reached from anywhere.", err=True)
+            typer.echo("No allowlist: the account can be used from anywhere.", err=True)
 
 
 @group.command()
 def clear(company: CompanyName, json: AsJson = False) -> None:
-    """Lift a company's allowlist, at once, and one that is on trial too."""
+    """Remove a company's allowlist at once, also one on trial."""
     with opened(accept_clock=True) as node, node.database.write(node.clock.now()) as change:
         found = _named(change, company)
         lifted = allowlist.replace(change, Actor.command_line(), found.id, [])
@@ -60,7 +60,7 @@ def clear(company: CompanyName, json: AsJson = False) -> None:
     if json:
         print_json(as_sent(Allowlist.model_validate(lifted)))
     else:
-        typer.echo(f"{printable(found.name)} can be reached from anywhere again.", err=True)
+        typer.echo(f"{printable(found.name)} can be used from anywhere again.", err=True)
 
 
 def _named(reading: Reading, name: str) -> Company:

@@ -1,4 +1,4 @@
-"""``gatepass export`` and ``gatepass import``: a whole installation into a file, and out of it."""
+"""``gatepass export`` and ``gatepass import``: a whole installation to and from a file."""
 
 import signal
 from collections.abc import Iterator, Mapping
@@ -29,13 +29,13 @@ _NAMES = {
     "audit_events": ("audit event", "audit events"),
 }
 
-# Whether it can be read is found out by reading it, and said in one line as all else.
+# Not checked by Typer: reading it fails with a one-line error like any other.
 File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, readable=False)]
 
 
 @app.command()
 def export(file: File, json: AsJson = False) -> None:
-    """Write the whole installation into a new file, also while it is served."""
+    """Export the whole installation to a new file, also while it is being served."""
     with opened() as node, progress_bars() as progress:
         now = node.clock.now()
         found = export_import.export(node.database, file, now=now, progress=progress)
@@ -43,14 +43,14 @@ def export(file: File, json: AsJson = False) -> None:
     if json:
         print_json({"file": str(file), "at": format_time(now), "tables": as_told(found)})
         return
-    typer.echo(f"Everything is in {file}, and was read back: {counted(found)}.", err=True)
+    typer.echo(f"Exported to {file}, and verified: {counted(found)}.", err=True)
     if key_needed:
         remind_of_key(f"copy {key} too, and keep it apart from the export")
 
 
 @app.command("import")
 def import_(file: File, json: AsJson = False) -> None:
-    """Fill an empty database with an export, from either engine into either."""
+    """Import an export into an empty database, of either engine."""
     with (
         opened(schemas=("empty", "current", "old", "newer")) as node,
         progress_bars() as progress,
@@ -61,22 +61,21 @@ def import_(file: File, json: AsJson = False) -> None:
             found = export_import.import_(
                 node.database, read, node.ended_log.read(), progress=progress
             )
-            # A clock behind that moment would revive what has expired.
+            # With a clock behind that time, expired tokens would be valid again.
             node.file.shared.record_time(read.at)
             at = read.at
         key_fitting, key = key_fits(node), node.sealing.path
     if json:
         print_json({"file": str(file), "at": format_time(at), "tables": as_told(found)})
         return
-    typer.echo(f"Everything of {when(at)} is here, and was read back: {counted(found)}.", err=True)
+    typer.echo(f"Imported the export of {when(at)}, and verified: {counted(found)}.", err=True)
     if not key_fitting:
         remind_of_key(f"copy {key.name} from where the export was made to {key}")
 
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Show how far it is on a terminal, a line for each thing that is done; end where nothing is
-    half done when told to."""
+    """Show progress bars on a terminal, and handle interruptions between two steps."""
     console = Console(stderr=True)
     with _interruptions() as interruptions:
         if not console.is_terminal:
@@ -89,9 +88,11 @@ def progress_bars() -> Iterator[Progress]:
 
 @contextmanager
 def _interruptions() -> Iterator[list[int]]:
-    """The signals that came meanwhile. In the midst of what a library does, an exception would be
-    lost or told as a fault of its own, and SIGTERM would leave what is half written. A second
-    signal acts at once."""
+    """Collect signals instead of raising; a second signal acts at once.
+
+    Raised inside a library, KeyboardInterrupt could be swallowed or reported as another error, and
+    SIGTERM would leave half-written files.
+    """
     came: list[int] = []
 
     def note(number: int, frame: object) -> None:
@@ -123,14 +124,14 @@ class _Shown(Progress):
         if signal.SIGINT in self._interruptions:
             raise KeyboardInterrupt
         if self._interruptions:
-            # As a shell tells of a process that a signal ended.
+            # The exit code of a shell for a process that a signal ended.
             raise SystemExit(128 + self._interruptions[0])
         if self._bars is not None and self._task is not None:
             self._bars.advance(self._task, rows)
 
 
 def as_told(found: Mapping[str, Content]) -> dict[str, Any]:
-    """The contents as JSON tells them."""
+    """The contents as JSON."""
     return {
         table: {"rows": content.rows, "digest": content.digest}
         for table, content in sorted(found.items())
@@ -138,20 +139,20 @@ def as_told(found: Mapping[str, Content]) -> dict[str, Any]:
 
 
 def counted(found: Mapping[str, Content]) -> str:
-    """What people count of the contents."""
+    """The contents as a phrase, such as ``2 companies, 7 users``."""
     return ", ".join(
         f"{found[table].rows:,} {names[found[table].rows != 1]}" for table, names in _NAMES.items()
     )
 
 
 def key_is_needed(node: Node) -> bool:
-    """Whether there are second factors: they are sealed with a key that is in no export."""
+    """Whether there are second factors, encrypted with a key that no export contains."""
     with node.database.read(node.clock.now()) as reading:
         return totp.any_sealed(reading) is not None
 
 
 def key_fits(node: Node) -> bool:
-    """Whether the second factors can be used with the key that this machine has."""
+    """Whether this machine's key can decrypt the second factors."""
     with node.database.read(node.clock.now()) as reading:
         sealed = totp.any_sealed(reading)
     try:
@@ -163,5 +164,5 @@ def key_fits(node: Node) -> bool:
 
 
 def remind_of_key(what_to_do: str) -> None:
-    """Say what second factors need besides."""
-    typer.echo(f"There are second factors: {what_to_do}.", err=True)
+    """Say that the key of second factors must be copied separately."""
+    typer.echo(f"Second factors are encrypted with a key of their own: {what_to_do}.", err=True)

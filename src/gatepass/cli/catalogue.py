@@ -1,4 +1,4 @@
-"""``gatepass catalogue check``: what is wrong with a catalogue file, by line."""
+"""``gatepass catalogue check``: validates a catalogue file."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ app.add_typer(group, name="catalogue")
 
 @group.command()
 def check(file: Annotated[Path, typer.Argument(metavar="FILE")], json: AsJson = False) -> None:
-    """Read a catalogue file and say what is wrong with it, by line."""
+    """Validate a catalogue file; list its errors by line."""
     text = read_file(file, "FILE")
     try:
         catalogue = parse_catalogue(text)
@@ -34,7 +34,7 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE")], json: AsJson = 
         print_json({"ok": True, "permissions": len(added), "routes": routes, "problems": []})
     else:
         counted = f"{_counted(len(added), 'permission')}, {_counted(routes, 'route')}"
-        typer.echo(f"{file} is fine: {counted}.")
+        typer.echo(f"{file} is valid: {counted}.")
 
 
 def _counted(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""``gatepass demo``: a ready installation in a throwaway directory."""
+"""``gatepass demo``: runs a sample installation."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,11 +21,11 @@ def demo(
         ),
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Keep it in this directory, to be served again.")
+        Path | None, typer.Option(help="Keep the data in this directory, to run it again.")
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Try it: a company, an owner, a payments catalogue and a sample API, ready to sign in to."""
+    """Try Gatepass: a company, an owner, a payments catalogue and a guarded sample API."""
     from gatepass.demo.run import run
 
     raise typer.Exit(run(port, data_dir, as_json=json))

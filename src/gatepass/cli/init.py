@@ -1,4 +1,4 @@
-"""``gatepass init``: a company and its administrator; in an empty database the schema first."""
+"""``gatepass init``: creates a company with its administrator, and an empty database's schema."""
 
 import getpass
 import sys
@@ -26,10 +26,10 @@ def init(
     company: Annotated[str, typer.Option(help="The company's name.", metavar="NAME")],
     email: Annotated[str, typer.Option(help="Its administrator's e-mail address.")],
     name: Annotated[
-        str, typer.Option(help="The administrator's name; else what stands before the @.")
+        str, typer.Option(help="The administrator's name; by default the part before the @.")
     ] = "",
     operator: Annotated[
-        bool, typer.Option("--operator", help="Also an operator (the first one always is).")
+        bool, typer.Option("--operator", help="Make them an operator (the first one always is).")
     ] = False,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
@@ -46,7 +46,7 @@ def init(
             try:
                 create_schema(node.database)
             except Misconfigured:
-                # Another init was quicker; its schema serves as well.
+                # A concurrent init has created the schema.
                 if schema_state(node.database) != "current":
                     raise
         actor = Actor.command_line()
@@ -75,7 +75,7 @@ def init(
 
 
 def _without_administrator(reading: Reading, name: str) -> Company | None:
-    """The company of that name, if there is one that nobody can administer any more."""
+    """The company of that name, if it exists and has no active administrator."""
     named = companies.by_name(reading, name)
     return next((one for one in companies.without_administrator(reading) if one == named), None)
 
@@ -83,7 +83,7 @@ def _without_administrator(reading: Reading, name: str) -> Company | None:
 def _ask() -> str:
     """Ask for the password, twice, without echo."""
     with warnings.catch_warnings():
-        # Rather not at all than in plain sight.
+        # Fail rather than echo the password.
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
             password = getpass.getpass("Password (at least 15 characters): ")
@@ -100,7 +100,7 @@ def _ask() -> str:
 
 
 def _read(stdin: TextIO) -> str:
-    """All of standard input, but for one newline at its end."""
+    """All of standard input, without one newline at its end."""
     content = stdin.buffer.read(_LONGEST_INPUT)
     try:
         text = content.decode("utf-8")

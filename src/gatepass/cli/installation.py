@@ -1,4 +1,4 @@
-"""The installation a command acts on: its settings, its catalogue, its node."""
+"""Opens the installation for a command: settings, catalogue and node."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ _CURRENT: tuple[SchemaState, ...] = ("current",)
 _WHAT_TO_DO = {
     "empty": "there is no installation yet: run gatepass init",
     "old": "the database's schema is older than this version of Gatepass: run gatepass migrate",
-    "newer": "the database's schema is newer than this version of Gatepass: run that version",
+    "newer": "the database's schema is newer than this version of Gatepass: run the newer version",
 }
 
 
 def catalogue_text(settings: Settings) -> str:
-    """The text of the catalogue file that the settings name; "" if they name none.
+    """The text of the catalogue file in the settings; "" without one.
 
     Raises:
         Misconfigured: the file can't be read.
@@ -33,7 +33,8 @@ def read_catalogue(settings: Settings) -> Catalogue:
     """The catalogue.
 
     Raises:
-        Misconfigured: it can't be read or used; ``gatepass catalogue check`` tells more.
+        Misconfigured: the file can't be read or isn't valid; ``gatepass catalogue check`` lists the
+            errors.
     """
     try:
         return parse_catalogue(catalogue_text(settings))
@@ -42,7 +43,7 @@ def read_catalogue(settings: Settings) -> Catalogue:
 
 
 def read_file(path: Path, what: str) -> str:
-    """The text of a file that a person named as *what*."""
+    """The text of the file *path*, which errors call *what*."""
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_CATALOGUE + 1)
@@ -67,16 +68,16 @@ def opened(
 
     Args:
         settings: read from the environment if not given.
-        accept_clock: go on although the clock is behind the latest time seen. A command decides
-            nothing for others, so only ``serve`` has a reason not to.
+        accept_clock: continue even if the clock is behind the latest time seen. A command makes no
+            decisions, so only ``serve`` has a reason to refuse.
         schemas: the states of the schema that the command can work with.
 
     Raises:
-        Misconfigured: there is no installation, or it needs something first.
+        Misconfigured: there is no installation, or its schema is in another state.
     """
     settings = Settings.read() if settings is None else settings
     if "empty" not in schemas and settings.is_sqlite and not settings.grant_path.exists():
-        # Looked at first: a misspelt directory isn't made by being looked into.
+        # Checked first, so that a misspelt directory isn't created.
         raise Misconfigured(f"{settings.grant_path}: {_WHAT_TO_DO['empty']}")
     node = open_node(settings, read_catalogue(settings), accept=accept_clock)
     try:

@@ -1,4 +1,4 @@
-"""``gatepass migrate``: bring the schema up to date."""
+"""``gatepass migrate``: updates the database's schema."""
 
 import typer
 
@@ -9,7 +9,7 @@ from gatepass.registry.storage.schema import migrate as migrate_schema
 
 @app.command()
 def migrate() -> None:
-    """Bring the database's schema up to date."""
+    """Update the database's schema to this version."""
     with opened(schemas=("current", "old")) as node:
         done = migrate_schema(node.database)
     typer.echo("The schema is up to date." if done else "Nothing to do.", err=True)

@@ -1,4 +1,4 @@
-"""``gatepass node``: who decides by this installation's grants."""
+"""``gatepass node``: nodes and embedded verifiers."""
 
 import typer
 
@@ -16,12 +16,12 @@ app.add_typer(group, name="node")
 
 @group.callback()
 def _node() -> None:
-    """Keeps it a group although it has one command."""
+    """Makes Typer keep the group with its only command."""
 
 
 @group.command("list")
 def list_(json: AsJson = False) -> None:
-    """List nodes and embedded verifiers, and how far each has come."""
+    """List nodes and embedded verifiers with their state and revision."""
     with opened() as node, node.database.read(node.clock.now()) as reading:
         actor = Actor.command_line()
         found = list(each(lambda cursor: node_status.list_(reading, actor, cursor=cursor)))
@@ -30,7 +30,7 @@ def list_(json: AsJson = False) -> None:
         print_json({"items": items, "next": None})
         return
     print_table(
-        ("Name", "Kind", "State", "Revision", "Behind", "Vouched for", "Version", "Address", "Id"),
+        ("Name", "Kind", "State", "Revision", "Behind", "Last synced", "Version", "Address", "Id"),
         (
             (
                 known.name,

@@ -1,4 +1,4 @@
-"""What commands print: a table for people, JSON for programs. Nothing else goes to stdout."""
+"""Output of commands: tables for people, JSON for programs. Nothing else goes to stdout."""
 
 import codecs
 import json
@@ -17,7 +17,7 @@ from gatepass.registry.storage.database import Change
 from gatepass.web.times import format_time
 
 _WIDEST = 100_000
-# Within JSON strings: C1 controls and what reorders text. JSON itself escapes C0 controls.
+# C1 controls and characters that reorder text. JSON itself escapes C0 controls.
 _unprintable = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 #: The ``--json`` option of every command that prints data.
@@ -25,9 +25,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the REST AP
 
 
 def print_json(value: Any) -> None:
-    """Print *value* as JSON, which is UTF-8: elsewhere in ASCII, and so readable all the same.
+    """Print *value* as JSON: in UTF-8, or in ASCII if stdout has another encoding.
 
-    What could reorder or steer a terminal is escaped, as JSON allows.
+    Characters that could control a terminal or reorder its text are escaped.
     """
     speaks_utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
     text = json.dumps(value, ensure_ascii=not speaks_utf8, indent=2)
@@ -41,7 +41,7 @@ def as_sent(record: BaseModel) -> dict[str, Any]:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under *columns*. Labels are people's words: no markup in them counts."""
+    """Print rows under *columns*. Markup in the cells is not interpreted: users choose labels."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -51,7 +51,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
-    """Print one record, a fact a line."""
+    """Print one record, a field per line."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -61,24 +61,24 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
 
 
 def warn_unconfirmed(change: Change) -> None:
-    """Warn on stderr if this node has not caught up with *change*, which stands."""
+    """Warn on stderr if this node's copy doesn't include the committed *change* yet."""
     if not change.confirmed:
         typer.echo(
-            "gatepass: warning: the change was made, but this node has not caught up with it yet",
+            "gatepass: warning: the change was made, but this node's copy doesn't include it yet",
             err=True,
         )
 
 
 def when(time_ms: int | None, otherwise: str = "never") -> str:
-    """A moment in UTC, to the second."""
+    """A time in UTC, to the second."""
     return otherwise if time_ms is None else format_time(time_ms)[:19].replace("T", " ") + " UTC"
 
 
 def _console() -> Console:
-    # Into a file or another program a row stays one line, however long.
+    # In a file or pipe each row stays one line.
     return Console() if sys.stdout.isatty() else Console(width=_WIDEST)
 
 
 def printable(text: str) -> str:
-    """*text* with U+FFFD for what could steer a terminal or reorder its lines, as labels may."""
+    """*text* with U+FFFD for characters that could control a terminal or reorder its text."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -1,4 +1,4 @@
-"""``gatepass restore``: a backup takes the database's place."""
+"""``gatepass restore``: replaces the database by a backup."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ def restore(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Put a backup in the database's place; what had ended since stays ended."""
+    """Replace the database by a backup; everything revoked since then stays revoked."""
     with _installation() as node, progress_bars() as progress:
         logs = [node.ended_log.read(), *map(EndedLogReader, ended_log or ())]
         with export_file.opened(file, progress) as backup:
@@ -64,10 +64,10 @@ def restore(
                     past_revision=node.file.shared.revision,
                     progress=progress,
                 )
-            # This machine's copy, where it has one, is of a history that has ended.
+            # This machine's copy, if it has one, belongs to the discarded history.
             node.file.shared.end_lease()
             node.ended_log.append(restored.endings)
-            # A clock behind that moment would revive what has expired.
+            # With a clock behind that time, expired tokens would be valid again.
             node.file.shared.record_time(backup.at)
         key_fitting, key = key_fits(node), node.sealing.path
     if json:
@@ -81,7 +81,7 @@ def restore(
 
 @contextmanager
 def _installation() -> Iterator[Node]:
-    """The node, while no process of this machine serves by its database."""
+    """The node, if no process of this machine serves from its database."""
     settings = Settings.read()
     try:
         with opened(settings, schemas=("empty", "old", "current")) as node:
@@ -110,23 +110,23 @@ def _installation() -> Iterator[Node]:
 
 def _sentences(file: Path, backup: ExportFile, restored: Restored) -> Iterator[str]:
     yield (
-        f"Restored from {file}, made {when(backup.at)} by Gatepass {backup.version}, and read "
-        f"back: {counted(restored.found)}."
+        f"Restored from {file}, made {when(backup.at)} by Gatepass {backup.version}, and "
+        f"verified: {counted(restored.found)}."
     )
-    yield _sentence("Ended since then, and ended again", restored.kept_ended)
-    yield _sentence("Made after the backup, and gone", restored.gone)
-    waiting = {**restored.ended, "mail": restored.mail_dropped}
-    yield _sentence("Ended now, because nobody can tell who holds them", waiting)
+    yield _sentence("Revoked since then, and revoked again", restored.kept_ended)
+    yield _sentence("Created after the backup, and lost", restored.gone)
+    pending = {**restored.ended, "mail": restored.mail_dropped}
+    yield _sentence("Revoked now, because it is unknown who holds them", pending)
     if restored.torn_lines:
         yield f"Lines of ended.log that can't be read: {restored.torn_lines:,}."
     if restored.without_administrator:
         names = ", ".join(restored.without_administrator)
         yield (
-            f"No active administrator is left in: {names}. Give it one: gatepass init --company "
+            f"No active administrator is left in: {names}. Create one: gatepass init --company "
             "NAME --email E."
         )
     if restored.without_operator:
-        yield "No active operator is left. Name one: gatepass user operator EMAIL."
+        yield "No active operator is left. Appoint one: gatepass user operator EMAIL."
 
 
 def _sentence(what: str, numbers: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""``gatepass serve``: run it."""
+"""``gatepass serve``: runs the server."""
 
 import logging
 from typing import Annotated
@@ -18,11 +18,11 @@ def serve(
         bool,
         typer.Option(
             "--accept-clock",
-            help="Start although the clock is behind the latest time this installation has seen.",
+            help="Start even if the clock is behind the latest time this installation has seen.",
         ),
     ] = False,
 ) -> None:
-    """Serve the dashboard, the REST API and decisions, until told to stop."""
+    """Serve the dashboard, the REST API and decisions until stopped."""
     # Imported here: no other command needs a web server.
     from gatepass.web.server.supervisor import serve as run
 

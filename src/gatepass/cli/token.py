@@ -1,4 +1,4 @@
-"""``gatepass token``: access tokens, on the server, without the dashboard."""
+"""``gatepass token``: list, show and deactivate access tokens of all companies."""
 
 from enum import StrEnum
 from itertools import islice
@@ -27,7 +27,7 @@ from gatepass.web.api.access_tokens import AccessToken
 
 
 class Status(StrEnum):
-    """What the list can be narrowed to."""
+    """The values of ``--status``."""
 
     active = "active"
     expired = "expired"
@@ -43,9 +43,12 @@ app.add_typer(group, name="token")
 @group.command("list")
 def list_(
     q: Annotated[str, typer.Option("--search", "-q", help="Part of the label, or the id.")] = "",
-    status: Annotated[Status | None, typer.Option(help="Only those.", show_default=False)] = None,
+    status: Annotated[
+        Status | None, typer.Option(help="Only tokens with this status.", show_default=False)
+    ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="At most so many; else all.", min=1, show_default=False)
+        int | None,
+        typer.Option(help="At most this many; by default all.", min=1, show_default=False),
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -85,7 +88,7 @@ def list_(
 
 @group.command()
 def show(id: Id, json: AsJson = False) -> None:
-    """Show one access token; never its text."""
+    """Show an access token, without its text."""
     with opened() as node, node.database.read(node.clock.now()) as reading:
         token = access_tokens.get(reading, Actor.command_line(), id)
         company = companies.get(reading, token.company)
@@ -117,7 +120,7 @@ def show(id: Id, json: AsJson = False) -> None:
 
 @group.command()
 def deactivate(id: Id, json: AsJson = False) -> None:
-    """End an access token for good, at once."""
+    """Deactivate an access token for good, at once."""
     with opened() as node, node.database.write(node.clock.now()) as change:
         token = access_tokens.deactivate(change, Actor.command_line(), id)
     warn_unconfirmed(change)

@@ -1,4 +1,4 @@
-"""The ``gatepass`` command: its tree, and what an error looks like.
+"""The ``gatepass`` command line: subcommands, exit codes and errors.
 
 Exit codes: 0 done, 1 refused or failed with one clear line on stderr, 2 wrong usage.
 """
@@ -26,9 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# What Typer makes of Ctrl-C.
+# Typer's exit code after Ctrl-C.
 _INTERRUPTED = 130
-# The module of each command or group of them; it adds itself to `app`.
+# The module of each command or group; importing it adds the command to `app`.
 _COMMANDS = {
     **{name: name for name in ("demo", "init", "serve", "migrate")},
     "export": "backup",
@@ -39,7 +39,7 @@ _COMMANDS = {
 
 
 def run() -> int:
-    """Run the command that the arguments name; the exit code."""
+    """Run the command in ``sys.argv``; returns the exit code."""
     try:
         _load(sys.argv[1:2])
         code = app(prog_name="gatepass", standalone_mode=False)
@@ -54,9 +54,9 @@ def run() -> int:
     except Exception as error:
         show = getattr(error, "show", None)
         if show is None:
-            # Not a traceback: it could quote what was typed in.
-            return _failed(f"this should not have happened: {type(error).__name__}")
-        show()  # wrong usage, in the words of the argument parser
+            # No traceback: it could quote a password from the input.
+            return _failed(f"unexpected error: {type(error).__name__}")
+        show()  # wrong usage: the argument parser's message
         return int(getattr(error, "exit_code", 2))
     if code == _INTERRUPTED:
         return _failed("stopped")
@@ -66,7 +66,7 @@ def run() -> int:
 @app.callback(invoke_without_command=True)
 def _gatepass(
     show_version: Annotated[
-        bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
     ] = False,
 ) -> None:
     if show_version:
@@ -77,7 +77,7 @@ def _gatepass(
 
 
 def _load(first: Sequence[str]) -> None:
-    """Only what is asked for: a catalogue is checked without loading a web framework."""
+    """Import only the command's module: checking a catalogue needs no web framework."""
     if first == ["--version"]:
         return
     for name in [name for name in first if name in _COMMANDS] or _COMMANDS:
@@ -94,10 +94,10 @@ def _one_line(error: GatepassError) -> str:
     if isinstance(error, InvalidInput):
         text = "; ".join(f"{field}: {message}" for field, message in error.errors)
     elif isinstance(error, Unavailable):
-        # What the driver says of an outage helps whoever stands before the server.
+        # The driver's message helps the operator.
         said = getattr(error.__cause__, "orig", None)
-        # Without the statement, which the driver adds to what the server says of it.
+        # Without the SQL statement, which the driver appends to the server's message.
         said = getattr(getattr(said, "diag", None), "message_primary", None) or said
         text += f" ({said})" if said else ""
-    # The marks around other people's names are for pages: a terminal may draw them.
+    # Isolates around other people's names are for pages: a terminal may show them.
     return " ".join(text.replace(ISOLATE, "").replace(END_ISOLATE, "").split())

@@ -1,4 +1,4 @@
-"""``gatepass user``: ways back for whoever is locked out, and whom nobody else could let in."""
+"""``gatepass user``: account recovery, for users whom no administrator can help."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ def second_factor_off(
     email: _Email,
     json: AsJson = False,
 ) -> None:
-    """Turn off the second factor of someone who lost it, at once; all their sign-ins end."""
+    """Turn off a user's lost second factor at once; deactivates all their sign-ins."""
     with opened() as node, node.database.write(node.clock.now()) as change:
         found = _active(change, email)
         if not found.second_factor:
@@ -49,9 +49,9 @@ def email(
     new: Annotated[str, typer.Argument(metavar="NEW", show_default=False)],
     json: AsJson = False,
 ) -> None:
-    """Change someone's e-mail address, at once.
+    """Change a user's e-mail address at once.
 
-    The old address is told by mail, if a mail server is set up.
+    A notice is mailed to the old address, if a mail server is set up.
     """
     with opened() as node, node.database.write(node.clock.now()) as change:
         found = _active(change, old)
@@ -66,7 +66,7 @@ def operator(
     off: Annotated[bool, typer.Option("--off", help="Make them no longer an operator.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Make someone an operator, who looks after the installation."""
+    """Make a user an operator, who manages the installation."""
     with opened() as node, node.database.write(node.clock.now()) as change:
         found = _active(change, email)
         user = user_changes.name_operator(change, Actor.command_line(), found.id, operator=not off)
@@ -76,7 +76,7 @@ def operator(
 
 @group.command()
 def reset_link(email: _Email, json: AsJson = False) -> None:
-    """Print a link with which someone sets a new password, where mail doesn't arrive; once."""
+    """Print a single-use link to set a new password, for when mail doesn't arrive."""
     with opened() as node:
         with node.database.auxiliary_write(node.clock.now()) as write:
             user = _active(write, email)
@@ -87,7 +87,7 @@ def reset_link(email: _Email, json: AsJson = False) -> None:
         print_json({"url": url, "expires_at": format_time(expires_at)})
     else:
         typer.echo(url)
-        typer.echo(f"Give it to {who} alone: it works once, for an hour.", err=True)
+        typer.echo(f"Give it only to {who}: it works once, within an hour.", err=True)
 
 
 def _active(reading: Reading, email: str) -> Found:
@@ -98,7 +98,7 @@ def _active(reading: Reading, email: str) -> Found:
 
 
 def _who(reading: Reading, user: Found) -> str:
-    """A user, with their company: the commands act on any company's."""
+    """A user with their company, since the commands act on all companies."""
     company = companies.get(reading, user.company).name
     return f"{user.email} ({printable(user.name)}, {printable(company)})"
 
@@ -116,7 +116,7 @@ def unlock(
     email: Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)],
     json: AsJson = False,
 ) -> None:
-    """Clear the failed sign-ins of someone who is locked out by them, at once."""
+    """Clear a user's failed sign-ins, so that they can sign in again at once."""
     with opened() as node, node.database.auxiliary_write(node.clock.now()) as write:
         user = throttling.unlock(write, Actor.command_line(), email)
         whose = _who(write, user)

@@ -1,4 +1,4 @@
-"""``gatepass verifier``: the keys with which gateways and services ask for decisions."""
+"""``gatepass verifier``: the keys with which services and embedded verifiers authenticate."""
 
 from typing import Annotated
 
@@ -22,7 +22,9 @@ from gatepass.web.api.verifier_keys import VerifierKey
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
-group = typer.Typer(help="Keys for whoever asks /v1/verify.", no_args_is_help=True)
+group = typer.Typer(
+    help="Verifier keys, for services and embedded verifiers.", no_args_is_help=True
+)
 app.add_typer(group, name="verifier")
 
 
@@ -30,7 +32,7 @@ app.add_typer(group, name="verifier")
 def create(
     label: Annotated[str, typer.Option(help="Who will use it.")], json: AsJson = False
 ) -> None:
-    """Create a verifier key and print it, this once."""
+    """Create a verifier key and print it; it can't be shown again."""
     with opened() as node, node.database.write(node.clock.now()) as change:
         key, text = verifier_keys.create(change, Actor.command_line(), label=label)
     warn_unconfirmed(change)
@@ -59,7 +61,7 @@ def list_(json: AsJson = False) -> None:
 
 @group.command()
 def deactivate(id: Id, json: AsJson = False) -> None:
-    """End a verifier key at once."""
+    """Deactivate a verifier key for good, at once."""
     with opened() as node, node.database.write(node.clock.now()) as change:
         key = verifier_keys.deactivate(change, Actor.command_line(), id)
     warn_unconfirmed(change)

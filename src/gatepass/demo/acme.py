@@ -1,5 +1,7 @@
-"""The made-up company of the demo: its people, and tokens with a past, so that the dashboard has
-something to show. What happened is told in the order in which it happened."""
+"""The demo's made-up company: users, and tokens with three months of history for the dashboard.
+
+The events are written in chronological order.
+"""
 
 import random
 import secrets
@@ -26,14 +28,14 @@ PAGE_TOKEN_LABEL = "Demo page"  # noqa: S105 - a label, not a secret
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
-# No letters or digits that are taken for one another when a person types them over.
+# Without letters and digits that people confuse when they type them.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _FOR_CHECKOUT = "checkouts:create"
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the demo's owner is told, once. None of it is kept but for digests."""
+    """The demo owner's credentials, shown once. Only digests of the secrets are stored."""
 
     email: str
     password: str = field(repr=False)
@@ -42,7 +44,7 @@ class Credentials:
 
 
 def furnish(node: Node) -> Credentials:
-    """Found the company in an empty registry, and let it have worked for three months."""
+    """Create the company with three months of history in an empty registry."""
     password = "-".join("".join(map(secrets.choice, [_ALPHABET] * 4)) for _ in range(4))
     return _Story(node).tell(password)
 
@@ -72,8 +74,8 @@ def new_page_token(node: Node, port: int) -> str:
 
 
 def owner(reading: Reading) -> User:
-    """Ada, whatever her address is by now; or the administrator who was left when she went. The
-    last one can't go."""
+    """Ada, even if her e-mail address has changed; or, if she was deactivated, the administrator
+    who is left."""
     those, theirs = tables.users.c, tables.companies.c
     first = (
         select(those.id)
@@ -89,7 +91,7 @@ class _Story:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._now = node.clock.now()
-        # Not for security: it only makes days of use differ from one another.
+        # Not for security: it only varies the usage from day to day.
         self._chance = random.Random(4417)  # noqa: S311
         self._company = ""
         self._uses: list[Batch] = []

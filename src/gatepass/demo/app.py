@@ -1,6 +1,8 @@
-"""The demo's application: the dashboard and API as always, and beside them a sample API that is
-guarded as anybody's would be, a page that calls it from a browser, a page with the mail that would
-go out, and the style guide."""
+"""The demo's application: the main port's, a guarded sample API, and pages.
+
+The pages are a website that calls the sample API from a browser, the mails of the demo, and the
+style guide.
+"""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -10,8 +12,8 @@ from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.embed import GatepassMiddleware
 from gatepass.node.node import Node
 from gatepass.web import app as web
-from gatepass.web.bodies import MOST_BODY_BYTES, Bodies
-from gatepass.web.http_boundary import Edge
+from gatepass.web.body_limits import MOST_BODY_BYTES, Bodies
+from gatepass.web.http_boundary import HttpBoundary
 from gatepass.web.pages import styleguide_router
 
 SAMPLE_API = "/demo/v1"
@@ -21,7 +23,7 @@ def create_app(node: Node, page_token: str = "") -> ASGIApp:
     """The main port's application in the demo.
 
     Args:
-        page_token: the demo page's access token, which is written nowhere.
+        page_token: the text of the demo page's access token, which is stored nowhere.
     """
     mail = mail_page.Mail(node.settings.data_dir / mail_page.DIRECTORY)
     node.mailing.post = mail
@@ -35,7 +37,7 @@ def create_app(node: Node, page_token: str = "") -> ASGIApp:
     api = sample_api(SampleStore(node.settings.data_dir / FILE_NAME))
     guarded = GatepassMiddleware(
         # The guard has admitted every call that gets here.
-        Edge(api, Bodies(), strangers=MOST_BODY_BYTES),
+        HttpBoundary(api, Bodies(), unauthenticated=MOST_BODY_BYTES),
         node.verifier,
         catalogue=node.catalogue,
         trusted_proxies=node.settings.trusted_proxies,

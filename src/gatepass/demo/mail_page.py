@@ -1,5 +1,4 @@
-"""``/demo/mail``: the mail that an installation would send, for everybody to read. The demo has no
-mail server, and its people are made up; so this stands in for their mailboxes."""
+"""``/demo/mail``: shows the mails of the demo, which has no mail server and no real users."""
 
 import os
 from dataclasses import dataclass
@@ -8,37 +7,23 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from fastapi import APIRouter
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.credentials import new_id
+from gatepass.demo.templating import environment
 from gatepass.mail.delivery import Outcome, PostKind, Write
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.headers import security_headers
-from gatepass.web.pages.layout.static_files import static
-from gatepass.web.pages.text.people_text import FILTERS
-from gatepass.web.pages.text.times import moment
 
 DIRECTORY = "demo-mail"
 _MOST_SHOWN = 100
 
-_environment = Environment(
-    loader=ChoiceLoader([PackageLoader("gatepass.demo"), PackageLoader("gatepass.web.pages")]),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    auto_reload=False,
-)
-_environment.filters.update(FILTERS)
-_environment.globals.update(static=static, moment=moment)
-
 
 @dataclass(frozen=True)
 class Arrived:
-    """A mail as the page shows it. ``at`` is Unix ms; ``link`` leads on, on this server."""
+    """A mail as the page shows it. ``at`` is Unix ms; ``link`` is the link in its text."""
 
     name: str
     at: int
@@ -49,7 +34,7 @@ class Arrived:
 
 
 class Mail:
-    """A post that keeps what it is given in a directory, where every worker finds it."""
+    """A way to deliver mail: into a directory, where every worker finds it."""
 
     kind: PostKind = "page"
     name = "the demo's mail page"
@@ -58,7 +43,7 @@ class Mail:
         self._directory = directory
 
     def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
-        """Keep the message."""
+        """Store the message that *write* returns."""
         message = write()
         if message is None:
             return Outcome("withdrawn")
@@ -71,7 +56,7 @@ class Mail:
         return Outcome("delivered")
 
     def arrived(self) -> list[Arrived]:
-        """What was kept, newest first."""
+        """The stored mails, newest first."""
         files = [(file.stat().st_mtime_ns, file) for file in self._directory.glob("*.eml")]
         newest = sorted(files, reverse=True)[:_MOST_SHOWN]
         return [_read(file, at // 1_000_000) for at, file in newest]
@@ -82,11 +67,11 @@ def router(mail: Mail) -> APIRouter:
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
     @router.get("/demo/mail")
-    def show_all(node: OurNode) -> Response:
+    def show_all(node: CurrentNode) -> Response:
         return _page(node, "mail.html", mails=mail.arrived())
 
     @router.get("/demo/mail/{name}")
-    def show_one(node: OurNode, name: str) -> Response:
+    def show_one(node: CurrentNode, name: str) -> Response:
         found = next((one for one in mail.arrived() if one.name == name), None)
         if found is None:
             raise HTTPException(404)
@@ -95,8 +80,8 @@ def router(mail: Mail) -> APIRouter:
     return router
 
 
-def _page(node: OurNode, template: str, **context: object) -> Response:
-    text = _environment.get_template(template).render(**context, visitor=None, now=node.clock.now())
+def _page(node: CurrentNode, template: str, **context: object) -> Response:
+    text = environment.get_template(template).render(**context, visitor=None, now=node.clock.now())
     return security_headers(HTMLResponse(text))
 
 

@@ -1,4 +1,4 @@
-"""What ``gatepass demo`` does: make an installation if there is none, say how to get in, serve."""
+"""``gatepass demo``: creates an installation if there is none, prints credentials, and serves."""
 
 import json
 import logging
@@ -37,7 +37,7 @@ _TITLES = {
     "demo_page": "Demo page",
 }
 _APPLICATION = "gatepass.demo.app:create_app"
-# Of the settings around us these alone count: a demo never touches a real installation's database.
+# The only settings read from the environment: a demo never touches a real installation's database.
 _KEPT_SETTINGS = frozenset(
     ("PORT", "WORKERS", "VERIFY_PORT", "VERIFY_WORKERS", "TRUSTED_PROXIES", "LOGIN_LIFETIME")
 )
@@ -47,9 +47,9 @@ def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> in
     """Serve the demo until told to stop.
 
     Args:
-        port: 0 for any free one; None for the one that the environment names.
-        as_json: print how to get in as one line of JSON.
-        data_dir: kept, and served again next time; None for one that is thrown away at the end.
+        port: 0 for any free one; None for GATEPASS_PORT.
+        as_json: print the credentials as one line of JSON.
+        data_dir: kept, to be served again; None for a temporary one that is removed at the end.
 
     Returns:
         The exit code.
@@ -59,7 +59,7 @@ def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> in
             read.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    # A closed terminal stops it as cleanly as Ctrl-C does.
+    # A closed terminal stops the demo as cleanly as Ctrl-C does.
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     port = _free_port(Settings.read(_kept()).port if port is None else port)
@@ -80,7 +80,7 @@ def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> in
             if as_json:
                 print(json.dumps(facts))
             else:
-                _tell(facts, kept_in=None if data_dir is None else directory)
+                _print(facts, kept_in=None if data_dir is None else directory)
             sys.stdout.flush()
 
         return serve(
@@ -94,23 +94,23 @@ def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> in
 
 
 def _make_unless_made(node: Node) -> Credentials | None:
-    """Make the installation; None if it is there from an earlier time."""
+    """Create the installation; None if an earlier run did."""
     directory = node.settings.data_dir
     samples = directory / FILE_NAME
     state = schema_state(node.database)
     if state == "empty":
         create_schema(node.database)
         credentials = acme.furnish(node)
-        # Made last: where it is, everything is.
+        # Created last, so that its presence marks a complete installation.
         SampleStore(samples).fill(node.clock.now())
         return credentials
     if not samples.exists():
         raise Misconfigured(
-            f"{directory} holds something that is no demo; choose another --data-dir"
+            f"{directory} holds an installation that is no demo; choose another --data-dir"
         )
     if state != "current":
         raise Misconfigured(
-            f"the demo in {directory} is of another version; choose another --data-dir"
+            f"the demo in {directory} was made by another version; choose another --data-dir"
         )
     follow_catalogue(node.database, node.catalogue, node.clock.now())
     return None
@@ -146,7 +146,7 @@ def _directory(kept: Path | None) -> Iterator[Path]:
 
 
 def _free_port(port: int) -> int:
-    """*port* if it can be had, or any free one for 0. Asked before anything is made."""
+    """*port* if it is free, or any free one for 0. Checked before anything is created."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -154,7 +154,7 @@ def _free_port(port: int) -> int:
             probe.listen(1)
         except OSError as error:
             raise Misconfigured(
-                f"port {port} can't be had ({error.strerror}); choose another with --port N, or "
+                f"can't listen on port {port} ({error.strerror}); choose another with --port N, or "
                 "--port 0 for any"
             ) from None
         free: int = probe.getsockname()[1]
@@ -176,15 +176,15 @@ def _facts(settings: Settings, email: str, credentials: Credentials | None) -> d
     }
 
 
-def _tell(facts: dict[str, str], *, kept_in: Path | None) -> None:
-    # Texts are for selecting and copying: never wrapped, cut or coloured in parts.
+def _print(facts: dict[str, str], *, kept_in: Path | None) -> None:
+    # Never wrapped, cut or coloured in parts, so that values can be selected and copied.
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(f"\nGatepass demo: {acme.COMPANY}\n", style="bold")
     for name, value in facts.items():
         if name != "try":
             console.print(f"  {_TITLES[name] + ':':<14}{value}")
     if "password" not in facts:
-        console.print("\n  The credentials were printed when this demo was made.")
+        console.print("\n  The credentials were printed when this demo was created.")
     console.print(f"\nTry it:\n  {facts['try']}\n")
-    end = f"It is kept in {kept_in}." if kept_in else "Everything is thrown away when it stops."
+    end = f"The data is kept in {kept_in}." if kept_in else "Then all its data is deleted."
     console.print(f"Ctrl-C stops it. {end}", style="dim")

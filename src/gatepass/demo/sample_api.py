@@ -1,7 +1,7 @@
-"""The demo's payments API at ``/demo/v1``: what a company would guard with Gatepass.
+"""The demo's payments API at ``/demo/v1``, as a company would guard one with Gatepass.
 
-It knows nothing of tokens: the middleware in front lets only permitted calls reach it, and leaves
-the decision on the request, where ``create_charge`` reads which token made a charge.
+It doesn't handle tokens: the middleware in front passes only permitted calls on, and stores the
+decision in the ASGI scope, where ``create_charge`` reads the id of the token.
 """
 
 import time
@@ -38,7 +38,7 @@ _WORDS = {
 
 
 class NewCharge(msgspec.Struct):
-    """What may be sent to make a charge. ``amount`` is in the currency's smallest unit."""
+    """Fields to create a charge. ``amount`` is in the currency's smallest unit."""
 
     amount: Amount = 4_900
     currency: Currency = "AUD"
@@ -48,35 +48,35 @@ class NewCharge(msgspec.Struct):
 
 
 class NewCheckout(msgspec.Struct):
-    """What may be sent to open a checkout."""
+    """Fields to create a checkout."""
 
     amount: Amount = 4_900
     currency: Currency = "AUD"
 
 
 class NewCustomer(msgspec.Struct):
-    """What may be sent to add a customer."""
+    """Fields to create a customer."""
 
     name: Text = "New customer"
     email: Text | None = None
 
 
 class CustomerChanges(msgspec.Struct):
-    """What may be changed of a customer; what isn't sent stays."""
+    """Fields to change in a customer; absent ones stay."""
 
     name: Text | msgspec.UnsetType = msgspec.UNSET
     email: Text | msgspec.UnsetType = msgspec.UNSET
 
 
 class NewWebhook(msgspec.Struct):
-    """What may be sent to add a webhook."""
+    """Fields to create a webhook."""
 
     url: Text = "https://hooks.example.com/"
     events: Annotated[tuple[Text, ...], msgspec.Meta(max_length=20)] = ("charge.succeeded",)
 
 
 def sample_api(store: SampleStore) -> Starlette:
-    """The API as an ASGI application that shows and changes what *store* holds.
+    """The API over *store* as an ASGI application.
 
     Every answer is 200 with JSON, or a problem document.
     """
@@ -173,7 +173,7 @@ def _route(method: str, path: str, handler: Handler) -> Route:
         async for chunk in request.stream():
             body += chunk
             if len(body) > LARGEST_BODY:
-                raise HTTPException(413, "The body is larger than 64 KiB.")
+                raise HTTPException(413, "The body must be at most 64 KiB.")
         answer = await run_in_threadpool(handler, request, bytes(body))
         if isinstance(answer, Record):
             return JSONResponse(answer.as_json())
@@ -183,19 +183,19 @@ def _route(method: str, path: str, handler: Handler) -> Route:
 
 
 def _read(body: bytes, type: type[_Body]) -> _Body:
-    """The *body* as *type*; nothing sent means nothing but defaults, as befits a sample."""
+    """Decode *body* as *type*; an empty body has all defaults."""
     try:
         return msgspec.json.decode(body or b"{}", type=type)
     except msgspec.ValidationError as error:
         raise HTTPException(422, f"{error}.") from error
     except msgspec.DecodeError as error:
-        raise HTTPException(400, "The body is not JSON.") from error
+        raise HTTPException(400, "The body must be JSON.") from error
 
 
 def _limit(request: Request) -> int:
     text = request.query_params.get("limit", "20")
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= LARGEST_LIST):
-        raise HTTPException(422, f"limit is a number from 1 to {LARGEST_LIST}.")
+        raise HTTPException(422, f"limit must be a number from 1 to {LARGEST_LIST}.")
     return int(text)
 
 

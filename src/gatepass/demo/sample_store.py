@@ -1,7 +1,7 @@
-"""The payments the sample API shows: a few dozen made-up records in one small SQLite file.
+"""The sample API's data: a few dozen made-up payment records in a small SQLite file.
 
-The file lies in the demo's data directory, so that every worker process sees the charge that one
-of them made. It has nothing to do with Gatepass's own database.
+The file is in the demo's data directory and shared by all worker processes. It has nothing to do
+with Gatepass's own database.
 """
 
 import json
@@ -53,14 +53,14 @@ _GOODS = (
 
 @dataclass(frozen=True)
 class Record:
-    """One thing of the sample API. ``created_at`` is Unix time in milliseconds."""
+    """A record of the sample API. ``created_at`` is Unix time in milliseconds."""
 
     id: str
     created_at: int
     fields: dict[str, object]
 
     def as_json(self) -> dict[str, object]:
-        """The record as the sample API answers it."""
+        """The record as the sample API sends it."""
         at = datetime.fromtimestamp(self.created_at / 1000, UTC)
         created_at = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {"id": self.id, **self.fields, "created_at": created_at}
@@ -75,14 +75,14 @@ class SampleStore:
             connection.execute(_SCHEMA)
 
     def create(self, resource: str, now: int, fields: dict[str, object]) -> Record:
-        """Keep a new record of *resource* and return it with its id."""
+        """Create a record of *resource*."""
         record = Record(f"{PREFIXES[resource]}_{secrets.token_hex(6)}", now, fields)
         with self._changing() as connection:
             _insert(connection, resource, record)
         return record
 
     def get(self, resource: str, id: str) -> Record | None:
-        """The record, or None if there is none of that id."""
+        """The record with that id, or None."""
         with self._connection() as connection:
             row = connection.execute(
                 "SELECT id, created_at, fields FROM records WHERE resource = ? AND id = ?",
@@ -133,8 +133,8 @@ class SampleStore:
             )
 
     def fill(self, now: int) -> None:
-        """Put the made-up records in, the latest of them a few minutes before *now*."""
-        # Not for security: the same demo every time is easier to write about.
+        """Insert the made-up records, the latest of them a few minutes before *now*."""
+        # Not for security: the same data every time, so that docs can refer to it.
         chance = random.Random(8787)  # noqa: S311
 
         def made(resource: str, age: int, fields: dict[str, object]) -> str:
@@ -182,7 +182,7 @@ class SampleStore:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        # One connection a call: a sample API may be slow, and nothing is shared between threads.
+        # A connection per call: threads share nothing, and a sample API may be slow.
         with closing(sqlite3.connect(self._path, timeout=5, isolation_level=None)) as connection:
             yield connection
 

@@ -1,1 +1,1 @@
-"""Mail: what it says, and how it gets to a mail server. When it goes out is ``mailing``'s."""
+"""The texts of mails, and SMTP. ``gatepass.node.mailing`` decides when a mail is sent."""

@@ -9,19 +9,20 @@ from urllib.parse import unquote
 
 from gatepass.mail.conversation import Conversation, ConversationFailed, Reply
 
-#: What Gatepass can do, in the order in which it is tried.
+#: Mechanisms of Gatepass, in the order of preference.
 _MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5")
 _MOST_NAMED = 5
-# The answers of a server that offers a mechanism and doesn't take it (RFC 4954, 4 and 6).
-_NOT_THIS_WAY = (504, 534)
+# Replies of a server that offers a mechanism and then refuses it (RFC 4954, 4 and 6).
+_MECHANISM_REFUSED = (504, 534)
 _mechanism = re.compile(r"[A-Z0-9_-]{1,20}").fullmatch
 
 
 def credential(escaped: str) -> bytes:
-    """A user or password of a URL as it is sent.
+    """The bytes to send for a percent-encoded user or password of a URL.
 
-    ASCII is sent as it is. Other text is NFC, as keyboards make it and servers keep it, and each of
-    its spaces is the plain one (RFC 8265, 4.2); bytes that are no UTF-8 are sent as they are.
+    ASCII stays as it is. Other text is normalized to NFC, which keyboards produce and servers
+    store, with plain spaces for all others (RFC 8265, 4.2). Bytes that aren't UTF-8 stay as they
+    are.
     """
     text = unquote(escaped, errors="surrogateescape")
     spaced = "".join(" " if unicodedata.category(sign) == "Zs" else sign for sign in text)
@@ -29,13 +30,13 @@ def credential(escaped: str) -> bytes:
 
 
 def authenticate(conversation: Conversation, user: bytes, password: bytes) -> Reply:
-    """Sign in by the first of our mechanisms that the server offers and takes.
+    """Sign in by the first of our mechanisms that the server offers and accepts.
 
     Returns:
-        The server's reply: 235 if it lets us in.
+        The server's reply: 235 on success.
 
     Raises:
-        ConversationFailed: it offers none that Gatepass knows.
+        ConversationFailed: the server offers no mechanism that Gatepass supports.
     """
     offered = conversation.extensions.get("AUTH", "").upper().split()
     common = [name for name in _MECHANISMS if name in offered]
@@ -43,7 +44,7 @@ def authenticate(conversation: Conversation, user: bytes, password: bytes) -> Re
         raise ConversationFailed(_nothing_in_common(offered, conversation.encrypted))
     for name in common:
         reply = _BY_NAME[name](conversation, user, password)
-        if reply.code not in _NOT_THIS_WAY:
+        if reply.code not in _MECHANISM_REFUSED:
             break
     return reply
 
@@ -52,14 +53,11 @@ def _nothing_in_common(offered: list[str], encrypted: bool) -> str:
     named = [name for name in offered if _mechanism(name)][:_MOST_NAMED]
     if named:
         return (
-            f"The mail server offers only {', '.join(named)}; Gatepass signs in with PLAIN or "
-            "LOGIN (or CRAM-MD5)."
+            f"The mail server offers only {', '.join(named)} to sign in; Gatepass supports PLAIN, "
+            "LOGIN and CRAM-MD5."
         )
-    hint = "" if encrypted else ". Most servers do so only after STARTTLS, which it doesn't offer"
-    return (
-        "GATEPASS_SMTP_URL names a user, but the mail server doesn't offer to sign in (AUTH)"
-        f"{hint}."
-    )
+    hint = "" if encrypted else ". Most servers offer it only after STARTTLS, which is missing too"
+    return f"GATEPASS_SMTP_URL has a user, but the mail server doesn't offer AUTH{hint}."
 
 
 def _plain(conversation: Conversation, user: bytes, password: bytes) -> Reply:
@@ -83,9 +81,7 @@ def _cram_md5(conversation: Conversation, user: bytes, password: bytes) -> Reply
     try:
         challenge = b64decode(reply.lines[0])
     except (binascii.Error, ValueError):
-        raise ConversationFailed(
-            "The mail server's challenge for CRAM-MD5 can't be read."
-        ) from None
+        raise ConversationFailed("The mail server's CRAM-MD5 challenge can't be read.") from None
     answer = hmac.new(password, challenge, "md5").hexdigest().encode()
     return conversation.command(b64encode(user + b" " + answer), "AUTH CRAM-MD5")
 

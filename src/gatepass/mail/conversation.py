@@ -1,7 +1,7 @@
-"""An SMTP conversation (RFC 5321) with a limit in time and in size.
+"""An SMTP conversation (RFC 5321) with limits on time and size.
 
 A server that never ends its reply must not fill the memory, and one that sends a byte a second must
-not stop all other mail. ``smtplib`` limits neither.
+not block all other mail. ``smtplib`` limits neither.
 """
 
 import re
@@ -22,12 +22,12 @@ _enhanced_code = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?= |$)").match
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one conversation may take.
+    """Limits of one conversation.
 
     Attributes:
-        seconds: from the look-up of the server's name to the answer to the text. Shorter than the
-            lease of a mail, so that no second process begins to send it meanwhile.
-        reply_bytes: all of the server's replies together.
+        seconds: from the lookup of the server's name to the reply to the text. Shorter than the
+            lease of a mail, so that no second process sends the same mail.
+        reply_bytes: the size of all replies together.
     """
 
     seconds: float = 45.0
@@ -35,20 +35,19 @@ class Limits:
 
 
 class ConversationFailed(Exception):
-    """The conversation can't go on; the message says why, in a sentence without the server's
-    words."""
+    """The conversation failed; the message is a sentence without the server's text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the server answered: its code and the text of each line."""
+    """A reply of the server: its code and the text of each line."""
 
     code: int
     lines: tuple[str, ...]
 
     @property
     def enhanced_code(self) -> str:
-        """The code of RFC 3463, such as ``5.1.1``; "" if there is none."""
+        """The enhanced status code (RFC 3463), such as ``5.1.1``; "" if there is none."""
         found = _enhanced_code(self.lines[0])
         return found[0] if found else ""
 
@@ -58,7 +57,7 @@ class Conversation:
 
     Attributes:
         encrypted: whether TLS is in use.
-        extensions: what the server offers: by name in upper case, the parameters.
+        extensions: the server's extensions: parameters by upper-case name.
     """
 
     def __init__(self, host: str, port: int, limits: Limits) -> None:
@@ -73,7 +72,7 @@ class Conversation:
         self._socket = self._connect(port)
 
     def greet(self, name: str) -> Reply:
-        """Say EHLO, or HELO to a server that doesn't know that, and learn what it offers."""
+        """Send EHLO, or HELO to a server that doesn't support it, and store the extensions."""
         reply = self.command(f"EHLO {name}")
         if reply.code in (500, 502):
             self.extensions = {}
@@ -83,44 +82,45 @@ class Conversation:
         return reply
 
     def greeting(self) -> Reply:
-        """The server's first words."""
+        """Read the server's greeting."""
         return self._reply()
 
     def command(self, line: str | bytes, step: str = "") -> Reply:
         """Send a line and read the reply.
 
         Args:
-            step: what a failure calls it, where the line itself is a secret; else its first word.
+            step: names the command in failures, where the line is a secret; else its first word
+                does.
 
         Raises:
-            ConversationFailed: no whole reply came within the limits.
+            ConversationFailed: no complete reply came within the limits.
         """
         if isinstance(line, str):
             line = line.encode()
         if b"\r" in line or b"\n" in line:
             raise ValueError("a command is one line")
-        self._step = f"answer to {step or line.split()[0].decode()}"
+        self._step = f"reply to {step or line.split()[0].decode()}"
         self._send(line + b"\r\n")
         return self._reply()
 
     def text(self, text: bytes) -> Reply:
-        """Send a mail's text, after the server said 354 to DATA."""
-        self._step = "answer to the mail"
-        # A line with a single dot would end the text, and a bare CR or LF is no end of a line to
-        # some servers and one to others, which is how mails are smuggled in.
+        """Send a mail's text, after the reply 354 to DATA."""
+        self._step = "reply to the mail"
+        # A line with a single dot would end the text. Some servers take a bare CR or LF for a line
+        # end and others don't, which attackers use for SMTP smuggling.
         lines = re.split(rb"\r\n|\r|\n", text.removesuffix(b"\r\n"))
         self._send(b"".join(re.sub(rb"^\.", b"..", line) + b"\r\n" for line in lines) + b".\r\n")
         return self._reply()
 
     def encrypt(self, tls: ssl.SSLContext) -> None:
-        """Begin TLS.
+        """Start TLS.
 
         Raises:
-            ssl.SSLError: the server's certificate isn't good, or it doesn't speak TLS.
+            ssl.SSLError: the server's certificate isn't valid, or it doesn't speak TLS.
             ConversationFailed: it took too long, or the connection was lost.
         """
         self._step = "part of the TLS handshake"
-        # What came before belongs to nobody who has shown a certificate.
+        # Drop unauthenticated data received before TLS (command injection).
         self._unread.clear()
         self._socket.settimeout(self._left())
         try:
@@ -132,7 +132,7 @@ class Conversation:
         self.encrypted = True
 
     def is_on_this_machine(self) -> bool:
-        """Whether the server is on this very machine."""
+        """Whether the server is on this machine."""
         try:
             peer = str(self._socket.getpeername()[0])
         except OSError as error:
@@ -142,7 +142,7 @@ class Conversation:
         return bool((mapped or address).is_loopback)
 
     def leave(self) -> None:
-        """Say goodbye, whatever the server says to it, or whether it says anything."""
+        """Send QUIT; the reply doesn't matter."""
         self._ends = min(self._ends, time.monotonic() + _LEAVE_S)
         with suppress(ConversationFailed):
             self.command("QUIT")
@@ -157,11 +157,11 @@ class Conversation:
         except socket.gaierror as error:
             if error.errno == socket.EAI_AGAIN:
                 raise ConversationFailed(
-                    "The mail server's name can't be looked up: no name server answers."
+                    "The mail server's host name can't be resolved: no name server answers."
                 ) from None
-            raise ConversationFailed("The mail server's name doesn't exist.") from None
+            raise ConversationFailed("The mail server's host name doesn't exist.") from None
         except (OSError, UnicodeError):
-            raise ConversationFailed("The mail server's name can't be looked up.") from None
+            raise ConversationFailed("The mail server's host name can't be resolved.") from None
         last: OSError = OSError()
         for family, kind, protocol, _, address in found:
             seconds = min(_CONNECT_S, self._left())

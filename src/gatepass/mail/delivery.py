@@ -66,13 +66,13 @@ class ToLog:
     name = "the log"
 
     def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
-        """Log the message."""
+        """Log the message that *write* returns."""
         message = write()
         if message is None:
             return Outcome("withdrawn")
         part = message.get_body(("plain",))
         text = "" if part is None else "\n".join(part.get_content().splitlines())
-        _log.warning("no GATEPASS_SMTP_URL, so this mail to %s stays here:\n%s", recipient, text)
+        _log.warning("GATEPASS_SMTP_URL isn't set; mail to %s not sent:\n%s", recipient, text)
         return Outcome("logged", trouble.NO_SERVER)
 
 
@@ -104,7 +104,7 @@ class Smtp:
         self.name = f"{parts.scheme}://{self._host}:{self._port}"
 
     def deliver(self, sender: str, recipient: str, write: Write) -> Outcome:
-        """Send what *write* returns, in one conversation."""
+        """Send the message that *write* returns, in one conversation."""
         try:
             conversation = Conversation(self._host, self._port, self._limits)
         except ConversationFailed as failure:

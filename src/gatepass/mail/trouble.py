@@ -24,7 +24,7 @@ _CERTIFICATE = {
     62: "is for a different host name than the one in GATEPASS_SMTP_URL",
     64: "is for a different address than the one in GATEPASS_SMTP_URL",
 }
-#: Without their first digit (RFC 3463 and its registry).
+#: Enhanced codes without their first digit (RFC 3463 and its registry).
 _ENHANCED = {
     "1.1": "there is no such mailbox",
     "1.2": "its domain accepts no mail",
@@ -60,7 +60,7 @@ def of_sign_in(reply: Reply) -> str:
 
 
 def of_tls(error: ssl.SSLError) -> str:
-    """Why there is no encrypted connection."""
+    """The sentence for a failed TLS handshake."""
     if isinstance(error, ssl.SSLCertVerificationError):
         what = _CERTIFICATE.get(error.verify_code, "isn't valid")
         return f"The mail server's certificate can't be trusted: it {what}."

@@ -1,18 +1,18 @@
-"""The node's mail: what waits in the registry, written and handed to a mail server.
+"""Sends the registry's enqueued mail through the mail server.
 
-A mail's text is written, and the link in it made, at the last moment: when the server is ready for
-it. In the same transaction the mail is marked as handed over. So a mail that couldn't be sent made
-no link, and one that may have been sent isn't sent again.
+A mail's text and its link are created at the last moment, when the server is ready for the text.
+The same transaction marks the mail as handed over. So a mail that couldn't be sent has created no
+link, and a mail that may have been sent isn't sent again.
 """
 
 import logging
-import time
 from collections.abc import Callable
 from email.message import EmailMessage
 
 from gatepass.mail import messages
 from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
 from gatepass.mail.messages import Envelope
+from gatepass.node.log_limit import LogLimit
 from gatepass.registry.membership import (
     email_change_links,
     email_changes,
@@ -28,20 +28,19 @@ from gatepass.verify.periodic_task import PeriodicTask
 
 #: Mail that another process has enqueued is found after this long.
 _INTERVAL_SECONDS = 1.0
-#: What the log says no more than once within so long.
-_SILENCE_SECONDS = 60.0
+
 
 _log = logging.getLogger("gatepass.mail")
 
 
 class Mailing:
-    """Sends what waits.
+    """Sends enqueued mail.
 
     Args:
         now: the node's time, Unix ms.
 
     Attributes:
-        post: how mail goes out.
+        post: delivers mail: to the mail server, or to the log if there is none.
         task: sends due mail in the background, in the process that has the node's duties.
     """
 
@@ -49,7 +48,7 @@ class Mailing:
         self._settings = settings
         self._database = database
         self._now = now
-        self._troubles = _Troubles()
+        self._log_limit = LogLimit()
         self.post: Post = ToLog()
         if settings.smtp_url is not None:
             self.post = Smtp(settings.smtp_url, settings.mail_host)
@@ -62,7 +61,7 @@ class Mailing:
         self.task.wake()
 
     def send_due(self) -> None:
-        """Send what is due now, one mail after the other.
+        """Send all due mail, one after the other.
 
         Raises:
             Unavailable: the database can't be used.
@@ -81,8 +80,7 @@ class Mailing:
         _, sender = self._settings.sender
         outcome = self.post.deliver(sender, mail.recipient, lambda: self._write(mail))
         if outcome.trouble and outcome.fate != "logged":
-            about = f"mail {mail.id}, attempt {mail.attempts}"
-            self._troubles.log(f"{self.post.name}: {outcome.trouble}", about)
+            self._log_trouble(mail, f"{self.post.name}: {outcome.trouble}")
         with self._database.auxiliary_write(self._now()) as write:
             self._settle(write, mail, outcome)
 
@@ -110,26 +108,12 @@ class Mailing:
                 outbox.drop(write, mail.subject)
             return message
 
-
-class _Troubles:
-    """Warnings in the log, each at most once a minute: a server that is away is away for all."""
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        # When each was logged last, and how often it was kept back since.
-        self._logged: dict[str, tuple[float, int]] = {}
-
-    def log(self, trouble: str, about: str = "") -> None:
-        """Log *trouble*, and *about* what it was, unless it was logged within the last minute."""
-        now = self._monotonic()
-        last, kept_back = self._logged.get(trouble, (now - _SILENCE_SECONDS, 0))
-        if now - last < _SILENCE_SECONDS:
-            self._logged[trouble] = (last, kept_back + 1)
-            return
-        self._logged[trouble] = (now, 0)
-        more = f"{kept_back} more since the last such line" if kept_back else ""
-        details = "; ".join(filter(None, (about, more)))
-        _log.warning("%s%s", trouble, f" ({details})" if details else "")
+    def _log_trouble(self, mail: OutgoingMail, trouble: str) -> None:
+        # An unreachable server fails every mail, so each kind of trouble is logged once a minute.
+        left_out = self._log_limit.left_out(trouble)
+        if left_out is not None:
+            more = f"; {left_out} more since the last such line" if left_out else ""
+            _log.warning("%s (mail %s, attempt %d%s)", trouble, mail.id, mail.attempts, more)
 
 
 def _invitation(

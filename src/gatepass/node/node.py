@@ -1,7 +1,7 @@
-"""One node: the parts of this machine, put together from its settings.
+"""A node: this machine's database, grant file, verifier and background tasks.
 
-Used by the web's main workers and by the command line. (A verify worker needs less, and loads
-less: see ``web.server.worker``.)
+Main workers and the command line open one. (A verify worker needs and loads less, see
+``web.server.worker``.)
 """
 
 import logging
@@ -46,21 +46,23 @@ _log = logging.getLogger("gatepass.node")
 
 
 class Node:
-    """This machine's parts. Made by :func:`open_node`.
+    """The parts of a node in one process. Use :func:`open_node` to create one.
+
+    One process of the node also has its duties: it sends mail, follows, reports and compacts.
 
     Attributes:
         settings, catalogue, clock: as given.
         file: the local grant file.
-        ended_log: where what is ended is written down a second time.
+        ended_log: the revocation log, a second record of every revocation.
         database: the registry.
-        sealing: the key that second factors are sealed with.
-        proving: what lets people show once more that it is them.
-        usage: this process's counts.
-        reset_requests: carries out requests for password resets that this process took.
-        mailing: sends mail, where the node's duties are this process's.
-        reporting: tells the others of this node, where its duties are this process's.
-        verifier: decides.
-        leaving: this process is told to stop; what would go on for long ends now.
+        sealing: the encryption key of second factors.
+        proving: re-authenticates users.
+        usage: this process's use counts.
+        reset_requests: handles the password reset requests that this process accepted.
+        mailing: sends mail, in the process with the node's duties.
+        reporting: reports this node's position, in the process with the node's duties.
+        verifier: makes decisions.
+        leaving: True once this process stops; feeds then end.
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, clock: Clock) -> None:
@@ -104,13 +106,13 @@ class Node:
         referer: str | None = None,
         address_garbage: bool = False,
     ) -> Decision:
-        """Who calls the control plane, and may they from here: rows 1–8 of the rules.
+        """Decide checks 1–8 of the rules for a caller of the control plane.
 
-        A token that this node's copy doesn't know yet is looked up in the registry, so that a
-        sign-in on one node works at once on another. Verification never does that.
+        A token that this node's copy lacks is looked up in the registry, so that a sign-in on one
+        node is valid on another at once. Verification never does that.
 
         Raises:
-            Unavailable: it can't be decided now.
+            Unavailable: this node can't decide now.
         """
         decision, known = self.verifier.admit(
             credential,
@@ -140,7 +142,7 @@ class Node:
         )
 
     def leave(self) -> None:
-        """Let answers that would go on for long, feeds, end by themselves."""
+        """Make endless answers (feeds) end by themselves."""
         self.leaving = True
 
     def stop(self) -> None:
@@ -222,7 +224,7 @@ class Node:
             except Unavailable:
                 raise
             except Exception as error:
-                # Its own fault: the others count all the same.
+                # A damaged spool must not block the others.
                 _log.warning("folding %s failed: %s", spool.name, type(error).__name__)
 
     def _fold(self, spool: Spool) -> None:
@@ -232,7 +234,7 @@ class Node:
                 batches = list(spool.batches(start))
                 registry_usage.fold(write, spool.name, start, spool.size, batches)
         if spool.finished:
-            # The file first: a name whose offset is forgotten must never be folded again.
+            # Remove the file first: a spool whose offset is deleted would be folded again.
             spool.remove()
             with self.database.auxiliary_write(self.clock.now()) as write:
                 registry_usage.forget(write, spool.name)
@@ -268,14 +270,14 @@ class Node:
 def open_node(
     settings: Settings, catalogue: Catalogue, *, clock: Clock | None = None, accept: bool = False
 ) -> Node:
-    """Put a node together. Makes the data directory if there is none; makes no database.
+    """Open a node. Creates the data directory if there is none, but no database.
 
     Args:
-        clock: carried on from another process of the node; else it starts from the wall clock.
-        accept: start even though the wall clock is behind the latest time seen.
+        clock: continues that of another process of the node; else starts from the wall clock.
+        accept: start even if the wall clock is behind the latest time seen.
 
     Raises:
-        Misconfigured: a file belongs to someone else, a URL can't be read, or the clock is wrong.
+        Misconfigured: a file belongs to another user, a URL can't be read, or the clock is wrong.
     """
     _make_directory(settings.data_dir, "GATEPASS_DATA_DIR")
     _make_directory(settings.grant_path.parent, "GATEPASS_DATABASE_URL")
@@ -287,10 +289,10 @@ def open_node(
 
 
 def _make_directory(path: Path, setting: str) -> None:
-    """Make a directory for the database and what lies beside it, for its owner's eyes alone."""
+    """Create the directory of the database, accessible to its owner only."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except FileExistsError:
         raise Misconfigured(f"{setting}: {path} must be a directory") from None
     except OSError as error:
-        raise Misconfigured(f"{setting}: {path} can't be made: {error.strerror}") from error
+        raise Misconfigured(f"{setting}: {path} can't be created: {error.strerror}") from error

@@ -22,11 +22,11 @@ from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.periodic_task import PeriodicTask
 from gatepass.verify.replica.identity import identity
 
-#: A node reports so often, and whenever its copy has moved on; in a burst of changes one report is
-#: for many of them.
+#: A node reports this often, and whenever its copy's position changes; a burst of changes gets one
+#: report.
 _REPORT_SECONDS = 5.0
 _QUICKEST_SECONDS = 0.05
-#: Where it decides by the database itself it has little to say but that it is there.
+#: On SQLite the node decides from the database itself, so a report is little more than a heartbeat.
 _QUICKEST_ON_ONE_MACHINE_SECONDS = 1.0
 _POLL_SECONDS = 0.025
 # Other verifiers' acknowledgements complete receipts too.
@@ -38,10 +38,10 @@ _log = logging.getLogger("gatepass.node.reporting")
 
 
 def presence_of(settings: Settings) -> Presence:
-    """Who this node is.
+    """This node's registration.
 
     Raises:
-        OSError: its grant file isn't there yet.
+        OSError: the grant file doesn't exist yet.
     """
     return Presence(
         id=identity(settings.grant_path),
@@ -56,7 +56,7 @@ def presence_of(settings: Settings) -> Presence:
 
 
 class Reporting:
-    """Reports for one node.
+    """Reports for a node.
 
     Args:
         file: the node's grant file.
@@ -79,7 +79,7 @@ class Reporting:
         self._reported_at = -inf
         self._tidied_at = -inf
         self._open = False
-        # Well within the time after which it would count as out of reach.
+        # Well within the staleness, after which the node would count as unreachable.
         self._every = min(_REPORT_SECONDS, settings.max_staleness / 2)
         self._quickest = _QUICKEST_SECONDS
         if settings.is_sqlite:
@@ -104,7 +104,7 @@ class Reporting:
         """
         now, place = time.monotonic(), self._place()
         if place != self._reported or now - self._reported_at >= self._every:
-            # At the start what is known of us may be of the version before.
+            # On start, register again: the registered version and address may be old.
             if not (self._met and self._report()):
                 with self._database.auxiliary_write(self._clock.now()) as write:
                     liveness.meet(write, presence_of(self._settings))
@@ -127,7 +127,7 @@ class Reporting:
         return known
 
     def _place(self) -> object:
-        """What moves when there is something new to report."""
+        """A value that changes whenever there is something new to report."""
         shared = self._file.shared
         return shared.generation if self._settings.is_sqlite else shared.position
 
@@ -155,8 +155,7 @@ class Reporting:
 
 
 def _address(settings: Settings) -> str:
-    """Where the node itself is reached: what it listens on, or the public address where it
-    listens on every one."""
+    """The node's address: the one it listens on, or the public one if it listens on all."""
     if settings.host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound
         return urlsplit(settings.public_url).netloc
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -1,11 +1,11 @@
-"""Requests for password resets: taken in memory, carried out by a background thread.
+"""Queues password reset requests in memory and handles them in the background.
 
-A request is answered before anybody looks whether there is such an account. A thread looks at the
-requests once a second, whenever they came: so neither the answer nor the next one on the same
-connection takes longer where there is an account. What no account asks for writes nothing.
+A request is answered before anything checks whether the account exists. A background task handles
+the queue once a second, independently of the requests' timing. So neither the answer nor the next
+one on the same connection takes longer if the account exists. An unknown account causes no write.
 
-Requests are bounded in number, per source and in all. Those that are still waiting when the process
-is killed are lost; people ask again.
+The number of requests is limited, per source and in total. Requests in the queue are lost when the
+process is killed; users can ask again.
 """
 
 import logging
@@ -15,6 +15,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from gatepass.core.errors import GatepassError
+from gatepass.node.log_limit import LogLimit
 from gatepass.registry.authentication import throttling
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.membership import password_resets
@@ -22,7 +23,6 @@ from gatepass.registry.storage.database import Database
 
 _MOST_WAITING = 1_000
 _MOST_SOURCES = 10_000
-_LOGGED_EVERY_MS = 60_000
 
 _log = logging.getLogger("gatepass.password_resets")
 
@@ -33,7 +33,7 @@ class _Request(NamedTuple):
 
 
 class ResetRequests:
-    """The requests that this process has taken.
+    """The queue of this process.
 
     Args:
         now: the node's time, Unix ms.
@@ -47,35 +47,32 @@ class ResetRequests:
         self._now = now
         self._enqueued = enqueued
         self._lock = Lock()
-        # By e-mail address: one that is asked for again and again is looked at once.
+        # By e-mail address, so that repeated requests are handled once.
         self._waiting: dict[str, _Request] = {}
         self._asked: Counter[str | None] = Counter()
         self._asked_since = 0
-        self._logged_at = 0
+        self._log_limit = LogLimit()
 
     def take(self, email: str, address: str) -> None:
-        """Take a request, or drop it without a word to whoever asks: one too many from this source,
-        or in all."""
+        """Enqueue a request, or silently drop it if there are too many, from its source or in
+        total."""
         folded = fold_email(email)
         with self._lock:
             dropped = self._drops(throttling.source_of(address), folded)
             if folded and not dropped:
                 self._waiting.setdefault(folded, _Request(email, address))
-            logs = dropped and self._now() >= self._logged_at + _LOGGED_EVERY_MS
-            if logs:
-                self._logged_at = self._now()
-        if logs:
-            _log.warning("requests for password resets are dropped: too many %s", dropped)
+        if dropped and self._log_limit.left_out("dropped") is not None:
+            _log.warning("password reset requests are dropped: too many %s", dropped)
 
     def handle(self) -> None:
-        """Carry out what was taken."""
+        """Handle all requests in the queue."""
         with self._lock:
             taken, self._waiting = self._waiting, {}
         try:
             self._carry_out(list(taken.values()))
         except GatepassError as error:
-            # They have their answer already, and will ask again.
-            _log.warning("password resets couldn't be requested: %s", error.reason)
+            # Not retried: the users have their answer, and can ask again.
+            _log.warning("password reset requests failed: %s", error.reason)
 
     def _carry_out(self, taken: list[_Request]) -> None:
         if not taken:
@@ -89,7 +86,7 @@ class ResetRequests:
             self._enqueued()
 
     def _drops(self, source: str | None, folded: str) -> str:
-        """Why a request is dropped; "" if it isn't."""
+        """Why to drop a request; "" to keep it."""
         now = self._now()
         if now >= self._asked_since + throttling.WINDOW_MS or len(self._asked) >= _MOST_SOURCES:
             self._asked.clear()

@@ -1,7 +1,7 @@
-"""The composition root of the main port: a node in, an ASGI application out.
+"""Composition root of the main port: builds the ASGI application of a node.
 
-From the outside in: the endpoints for gateways and services, and the feed, which know no framework;
-the edge that every other request passes; FastAPI with the API, the pages and what is handed in.
+From the outside in: the gateway endpoints and the feed, which use no framework; the HTTP boundary
+around every other request; FastAPI with the API, the pages and any extra routers.
 """
 
 from collections.abc import Sequence
@@ -21,26 +21,29 @@ from gatepass.core.errors import GatepassError, InvalidInput
 from gatepass.node.node import Node
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web import api, metrics, pages
-from gatepass.web.api.body import field_errors
-from gatepass.web.bodies import Bodies
-from gatepass.web.caller import Refused, refuse_from_outside
+from gatepass.web.api.request_body import field_errors
+from gatepass.web.body_limits import Bodies
+from gatepass.web.caller import NotAdmitted, refuse_from_outside
 from gatepass.web.cookies import cookie_name, login_cookie
 from gatepass.web.feed.paths import FeedPaths
 from gatepass.web.gateway.asgi import GatewayPaths
 from gatepass.web.gateway.endpoints import Endpoints
-from gatepass.web.http_boundary import Edge
+from gatepass.web.http_boundary import (
+    HttpBoundary,
+    StrictTransportSecurity,
+    problem_response,
+    promises_https,
+)
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.openapi import openapi_document
-from gatepass.web.own_address import opened_elsewhere
 from gatepass.web.pages.layout.errors import error_page
-from gatepass.web.problem_response import problem_response
 from gatepass.web.problems import (
     Problem,
     problem_of_decision,
     problem_of_error,
     problem_of_status,
 )
-from gatepass.web.transport_security import TransportSecurity, promises_https
+from gatepass.web.public_origin import opened_elsewhere
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
@@ -51,10 +54,10 @@ def create_app(
     """The main port's application.
 
     Args:
-        node: what answers; its settings are the application's.
+        node: answers the requests; the application uses its settings.
         extra: more routers, such as the demo's.
-        beside: the paths under which this address answers with a guarded API as well, as the demo
-            does; examples then call it here.
+        beside: path prefixes of guarded APIs on the same address, as in the demo; examples on pages
+            then call them here.
     """
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state.node = node
@@ -75,26 +78,25 @@ def create_app(
         app.include_router(router)
     endpoints = Endpoints(node.verifier, trusted, node.verifier.not_ready, misconfigurations)
     bodies = Bodies()
-    edge = Edge(app, bodies, trusted=trusted)
-    application = GatewayPaths(FeedPaths(edge, node, bodies), endpoints, bodies)
+    boundary = HttpBoundary(app, bodies, trusted=trusted)
+    application = GatewayPaths(FeedPaths(boundary, node, bodies), endpoints, bodies)
     https = promises_https(node.settings.public_url)
-    return TransportSecurity(application) if https else application
+    return StrictTransportSecurity(application) if https else application
 
 
 @cache
 def _document(cookie: str) -> dict[str, Any]:
-    # Once, and when somebody asks: it takes as long as everything else at a worker's start.
+    # Generated once, on first use: it takes as long as the rest of a worker's start.
     return openapi_document(api.router, cookie)
 
 
-async def _refused(request: Request, refused: Refused) -> Response:
+async def _refused(request: Request, refused: NotAdmitted) -> Response:
     problem = problem_of_decision(refused.decision)
-    return problem_response(_with_uncounted_cookie(request, problem))
+    return problem_response(_with_ignored_cookie(request, problem))
 
 
-def _with_uncounted_cookie(request: Request, problem: Problem) -> Problem:
-    """Say why a login cookie that was sent didn't count, if it is the dashboard's own page that
-    sent it from another address than ours."""
+def _with_ignored_cookie(request: Request, problem: Problem) -> Problem:
+    """Explain an ignored login cookie, if the dashboard's own page sent it from another origin."""
     if problem.reason != "token_missing" or login_cookie(request) is None:
         return problem
     elsewhere = opened_elsewhere(request, request.app.state.node.settings.public_url)
@@ -116,7 +118,7 @@ async def _failed(request: Request, error: GatepassError) -> Response:
 
 async def _not_valid(request: Request, error: RequestValidationError) -> Response:
     errors: list[dict[str, Any]] = [dict(one) for one in error.errors()]
-    # What can't be an id is nobody's id.
+    # A malformed id is an unknown one.
     if any(one["loc"][0] == "path" for one in errors):
         return problem_response(problem_of_status(404))
     for one in errors:
@@ -135,12 +137,12 @@ async def _http_fault(request: Request, fault: HTTPException) -> Response:
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:
-    # The edge logs it.
+    # The HTTP boundary logs it.
     return problem_response(problem_of_status(500))
 
 
 _HANDLERS: dict[type[Exception], Any] = {
-    Refused: _refused,
+    NotAdmitted: _refused,
     GatepassError: _failed,
     RequestValidationError: _not_valid,
     HTTPException: _http_fault,
@@ -149,13 +151,13 @@ _HANDLERS: dict[type[Exception], Any] = {
 
 
 def _for_people(request: Request) -> bool:
-    """Whether it is someone at a browser who went astray, and not a program."""
+    """Whether the client is a browser that shows a page, not a program."""
     is_api = request.url.path.startswith("/v1/")
     return not is_api and "text/html" in request.headers.get("accept", "")
 
 
 def _allowed(request: Request) -> str:
-    """The methods that the address does answer. The framework names only one route's."""
+    """The Allow header: methods of all routes of the path. The framework names only one route's."""
     methods = [
         method
         for method in _METHODS

@@ -1,11 +1,10 @@
-"""From a request to who is calling: the credential, the address, rows 1 to 8 of the rules.
+"""Authenticates the caller of a request: credential, address, checks 1 to 8 of the rules.
 
-The API takes ``Authenticated`` or ``SignedIn`` as a parameter. Pages, which show a sign-in form
-where the API answers 401, call :func:`admit` and :func:`caller_of` themselves.
+API endpoints take ``Authenticated`` or ``SignedIn`` as a parameter. Pages, which show a sign-in
+form where the API answers 401, call :func:`admit` and :func:`caller_of` themselves.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,21 +22,26 @@ from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.verify.http.client_address import client_address
+from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.verify.http.request_credentials import read_credential, read_single
-from gatepass.web.bodies import body_may_be_large, sender_is_known
+from gatepass.web.body_limits import allow_large_body, sender_authenticated
 from gatepass.web.cookies import cookie_counts, login_cookie
 from gatepass.web.misconfiguration import Fault
 from gatepass.web.strict_json import field_name
 
-# All that a person reaches who has no second factor although their company requires one.
+# What a user without the second factor that their company requires can reach.
 _WAY_TO_SECOND_FACTOR = frozenset(("/account/two-factor", "/sign-out", "/v1/me", "/v1/sign-out"))
 
 _UNKNOWN = "Must be left out: there is no such parameter."
 _MOST_ERRORS = 20
 
 
-class Refused(Exception):
-    """Whoever calls isn't admitted; the decision says why."""
+class NotAdmitted(Exception):
+    """The caller isn't admitted.
+
+    Attributes:
+        decision: says why.
+    """
 
     def __init__(self, decision: Decision) -> None:
         super().__init__(decision.reason.value)
@@ -46,12 +50,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling.
+    """An authenticated caller.
 
     Attributes:
-        actor: what registry operations take.
-        grant: the facts of the token in use.
-        user: whose token it is.
+        actor: for registry operations.
+        grant: the token's grant.
+        user: the token's owner.
     """
 
     actor: Actor
@@ -60,39 +64,35 @@ class Caller:
 
 
 def node_of(request: Request) -> Node:
-    """The node that answers."""
+    """The node of the application."""
     node: Node = request.app.state.node
     return node
 
 
 def address_of(request: Request) -> bytes | None:
-    """The address the request comes from, packed; None if it can't be told."""
+    """The packed client address; None if it can't be determined."""
     return _address(request)[0]
 
 
-def lines(request: Request, name: str) -> Sequence[str | None]:
-    """The values of a header's lines in order; None for one with bytes outside ASCII, which is
-    garbage and never "absent"."""
-    wanted = name.encode()
-    return [
-        value.decode("ascii") if value.isascii() else None
-        for key, value in request.scope["headers"]
-        if key == wanted
-    ]
+def header_credential(request: Request) -> str | Reason:
+    """The credential in the request's headers, or why there is none."""
+    lines = asgi_lines(request.scope)
+    return read_credential(lines("authorization"), lines("x-access-token"))
 
 
-def admit(request: Request, presented: str | Reason) -> Decision:
-    """Rows 1 to 8 of the rules for a credential that this request came with.
+def admit(request: Request, credential: str | Reason) -> Decision:
+    """Decide checks 1 to 8 of the rules for a credential of the request.
 
     Raises:
-        Unavailable: it can't be decided now.
+        Unavailable: this node can't decide now.
     """
     address, garbage = _address(request)
+    lines = asgi_lines(request.scope)
     decision = node_of(request).admit(
-        presented,
+        credential,
         address=address,
-        origin=read_single(lines(request, "origin")),
-        referer=read_single(lines(request, "referer")),
+        origin=read_single(lines("origin")),
+        referer=read_single(lines("referer")),
         address_garbage=garbage,
     )
     _note_sender(request, decision)
@@ -100,17 +100,17 @@ def admit(request: Request, presented: str | Reason) -> Decision:
 
 
 def caller_of(request: Request, decision: Decision) -> Caller:
-    """Who it is that *decision* admitted.
+    """The caller that *decision* admitted.
 
     Raises:
-        Refused: it didn't.
-        Forbidden: ``second_factor_required``: the company requires one, by now, and this person has
-            none. Access tokens are not concerned.
+        NotAdmitted: the decision is a refusal.
+        Forbidden: ``second_factor_required``: the company requires one, and this user has none.
+            Never for access tokens.
         Unavailable: the registry can't be read now.
     """
     grant = decision.grant
     if not decision.allowed or grant is None:
-        raise Refused(decision)
+        raise NotAdmitted(decision)
     node = node_of(request)
     signed_in = grant.kind == "login"
     with node.database.read(node.clock.now()) as reading:
@@ -130,7 +130,7 @@ def caller_of(request: Request, decision: Decision) -> Caller:
         permissions=frozenset(decision.effective),
         credential=grant.id,
         address=None if address is None else format_address(address),
-        # A token holds what was put into it; looking after the installation never was.
+        # An access token never carries its owner's operator rights.
         operator=signed_in and user.operator,
     )
     return Caller(actor, grant, user)
@@ -140,25 +140,25 @@ def _note_sender(request: Request, decision: Decision) -> None:
     grant = decision.grant
     if grant is None:
         return
-    # A ``ui`` token is in the hands of everybody who opens the page that has it.
+    # A ``ui`` token authenticates nobody: anyone who opens its page has it.
     if decision.allowed and grant.kind != "ui":
-        sender_is_known(request.scope, grant.id)
+        sender_authenticated(request.scope, grant.id)
     elif grant.kind == "login":
-        # One that has ended: what was typed too late is shown again after signing in.
-        body_may_be_large(request.scope)
+        # An expired or revoked sign-in: the typed text is shown again after the next one.
+        allow_large_body(request.scope)
 
 
 def unlisted_proxy_of(request: Request) -> str | None:
-    """The peer's address if it sent X-Forwarded-For and isn't a trusted proxy: it is ignored."""
+    """The peer's address if it sent X-Forwarded-For and isn't a trusted proxy; else None."""
     peer = _peer(request)
     if peer is None or request.app.state.trusted.contains(peer):
         return None
-    return format_address(peer) if lines(request, "x-forwarded-for") else None
+    return format_address(peer) if asgi_lines(request.scope)("x-forwarded-for") else None
 
 
 def _address(request: Request) -> tuple[bytes | None, bool]:
     """The packed address, and whether a forwarding header is garbage, as ``client_address``."""
-    # Asked for by whoever needs it; what it shows of the deployment is noted once a request.
+    # Read on demand and cached, so that a misconfiguration is counted once per request.
     found: tuple[bytes | None, bool] | None = request.scope.get("gatepass.address")
     if found is None:
         found = request.scope["gatepass.address"] = _read_address(request)
@@ -170,7 +170,7 @@ def _read_address(request: Request) -> tuple[bytes | None, bool]:
     if peer is None:
         return None, True
     state = request.app.state
-    found = client_address(peer, lines(request, "x-forwarded-for"), state.trusted)
+    found = client_address(peer, asgi_lines(request.scope)("x-forwarded-for"), state.trusted)
     unlisted = unlisted_proxy_of(request)
     if unlisted is not None:
         state.misconfigurations.note(Fault.forwarded_by_untrusted, unlisted)
@@ -184,39 +184,38 @@ def _peer(request: Request) -> bytes | None:
     return parse_address(client[0]) if client else None
 
 
-def _presented(request: Request) -> str | Reason:
-    """Headers first. Only a request without a Gatepass credential in them may use the cookie."""
-    presented = read_credential(lines(request, "authorization"), lines(request, "x-access-token"))
-    if presented is Reason.token_missing and cookie_counts(request):
-        return login_cookie(request) or presented
-    return presented
+def _credential(request: Request) -> str | Reason:
+    """The request's credential. The cookie is used only without a credential in the headers."""
+    credential = header_credential(request)
+    if credential is Reason.token_missing and cookie_counts(request):
+        return login_cookie(request) or credential
+    return credential
 
 
 def refuse_from_outside(request: Request) -> None:
-    """For what is open to everyone: a credential that is good, but not from here, opens nothing.
+    """Refuse a valid credential from outside its company's allowlist, on a public endpoint.
 
     Raises:
-        Refused: it is such a credential.
-        Unavailable: it can't be decided now.
+        NotAdmitted: the request has such a credential.
+        Unavailable: this node can't decide now.
     """
-    decision = admit(request, _presented(request))
+    decision = admit(request, _credential(request))
     if decision.reason is Reason.company_address_not_allowed:
-        raise Refused(decision)
+        raise NotAdmitted(decision)
 
 
 def _caller(request: Request) -> Caller:
-    caller = caller_of(request, admit(request, _presented(request)))
-    # After the credential: whoever has none is told that first, whatever else is wrong.
-    _refuse_odd_queries(request)
+    caller = caller_of(request, admit(request, _credential(request)))
+    # After the credential, so that an unauthenticated caller gets 401 before any 422.
+    _refuse_unknown_parameters(request)
     return caller
 
 
-def _refuse_odd_queries(request: Request) -> None:
-    """Refuse a query that says something twice, or that the route doesn't know: a filter that isn't
-    the one that was meant, or a misspelt one, shows more than was asked for.
+def _refuse_unknown_parameters(request: Request) -> None:
+    """Refuse query parameters that the route doesn't have, or that are repeated.
 
-    What is known is what the route's own parameters are called, so nothing is listed twice. Pages
-    don't come here: browsers and mail programs append to their addresses what they like.
+    A misspelt or ignored filter would show more than was asked for. The names come from the route's
+    own parameters. Pages don't do this: browsers and mail programs append parameters to their URLs.
     """
     counts = Counter(name for name, _ in request.query_params.multi_items())
     if not counts:
@@ -232,7 +231,7 @@ def _refuse_odd_queries(request: Request) -> None:
         raise InvalidInput(wrong[:_MOST_ERRORS])
 
 
-# What reads nothing is async, or FastAPI would lend it a thread.
+# Async, because FastAPI would run it in a thread otherwise.
 async def _node(request: Request) -> Node:
     return node_of(request)
 
@@ -246,10 +245,10 @@ async def _signed_in(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
     return actor
 
 
-OurNode = Annotated[Node, Depends(_node)]
-#: Whoever is calling, with the facts of the token in use.
-Calling = Annotated[Caller, Depends(_caller)]
-#: Whoever is calling, with any token.
+CurrentNode = Annotated[Node, Depends(_node)]
+#: The caller, with the token's grant and owner.
+CurrentCaller = Annotated[Caller, Depends(_caller)]
+#: The caller's actor, with any token.
 Authenticated = Annotated[Actor, Depends(_actor)]
-#: A person who signed in; an access token is 403 ``signed_in_user_required``.
+#: The actor of a signed-in user; an access token is 403 ``signed_in_user_required``.
 SignedIn = Annotated[Actor, Depends(_signed_in)]

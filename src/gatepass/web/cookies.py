@@ -1,8 +1,8 @@
-"""The dashboard's cookie, and when a request that carries it may be believed.
+"""The dashboard's login cookie, and its protection against cross-site request forgery (CSRF).
 
-A browser sends the cookie along whoever made it send the request. So that another site can't act
-for a person who is signed in (cross-site request forgery), the cookie counts only for requests
-that the browser itself marks as coming from here.
+A browser sends the cookie with any request to us, also one that another site's page caused. So that
+such a page can't act for a signed-in user, the cookie counts only for requests that the browser
+itself marks as same-site.
 """
 
 from datetime import UTC, datetime
@@ -12,25 +12,25 @@ from starlette.responses import Response
 
 from gatepass.core.credentials import LOGIN_TOKEN
 from gatepass.settings import Settings
-from gatepass.web.own_address import origin_of
+from gatepass.web.public_origin import origin_of
 
-# What Sec-Fetch-Site says where no other site had a hand in the request. `same-site` is another
-# host of the same domain: good enough for JSON, which needs a preflight, and not for plain forms.
+# Values of Sec-Fetch-Site for requests that no other site caused. `same-site` is another host of
+# the same domain: it is accepted for JSON, which needs a preflight, and not for plain forms.
 _API_SITES = frozenset(("same-origin", "same-site", "none"))
 _PAGE_SITES = frozenset(("same-origin", "none"))
 _REMEMBERED_S = 24 * 3600
 
 
 def cookie_name(settings: Settings) -> str:
-    """``__Host-`` (https only) has the browser refuse a cookie that a neighbouring host planted."""
+    """The cookie's name. With ``__Host-`` (https only) browsers refuse one of a sibling host."""
     return "__Host-gatepass" if settings.is_https else "gatepass"
 
 
 def set_login_cookie(response: Response, settings: Settings, text: str, expires_at: int) -> None:
-    """Hand the browser a login token. *expires_at* is the token's, in milliseconds.
+    """Set the login token *text*, which expires at *expires_at* (Unix ms), as the cookie.
 
-    The cookie outlives it by a day. The token opens nothing any more by then; it tells whose form
-    it was that is sent after the sign-in has ended, and so to whom what was typed may be shown.
+    The cookie lives a day longer. The expired token permits nothing, but identifies the user of a
+    form that is sent after the sign-in expired, so that only this user sees the typed text again.
     """
     response.set_cookie(
         cookie_name(settings),
@@ -44,17 +44,17 @@ def set_login_cookie(response: Response, settings: Settings, text: str, expires_
 
 
 def clear_login_cookie(response: Response, settings: Settings) -> None:
-    """Have the browser forget its login token."""
+    """Delete the login cookie."""
     response.delete_cookie(
         cookie_name(settings), path="/", secure=settings.is_https, httponly=True, samesite="lax"
     )
 
 
 def login_cookie(request: Request) -> str | None:
-    """The login token the browser sent, or None.
+    """The request's login token, or None.
 
-    Two cookies of the name that differ are none: one of them was planted, and nobody can tell
-    which. Nor is an access token, which has no business in a cookie.
+    Two different cookies of the name count as none: an attacker planted one, and nobody can tell
+    which. An access token isn't accepted in a cookie.
     """
     name = cookie_name(_settings(request))
     pairs = (
@@ -68,16 +68,19 @@ def login_cookie(request: Request) -> str | None:
 
 
 def same_site(request: Request) -> bool:
-    """Whether a page may believe the request's cookie: it comes from our own origin, from the
-    person (a bookmark, the address bar), or from something that is no browser."""
+    """Whether pages accept the request's cookie.
+
+    They do if the request comes from our own origin, from the user (a bookmark, the address bar),
+    or from a client that is no browser.
+    """
     return _comes_from(request, _PAGE_SITES, _settings(request).public_url)
 
 
 def cookie_counts(request: Request) -> bool:
-    """Whether ``/v1`` may believe the request's cookie.
+    """Whether ``/v1`` accepts the request's cookie.
 
-    Other than for reading, the body's type must be ``application/json``, even without a body: a
-    foreign form can't say that, and a foreign script only after a preflight that is refused.
+    Except for GET and HEAD, the content type must be ``application/json``, even without a body:
+    another site's form can't send that, and its script only after a preflight, which we refuse.
     """
     if not _comes_from(request, _API_SITES, _settings(request).public_url):
         return False
@@ -85,7 +88,7 @@ def cookie_counts(request: Request) -> bool:
 
 
 def is_json(request: Request) -> bool:
-    """Whether the request says, once and clearly, that its body is JSON in UTF-8."""
+    """Whether the request has exactly one Content-Type, and it is JSON in UTF-8."""
     lines = request.headers.getlist("content-type")
     if len(lines) != 1:
         return False
@@ -101,7 +104,7 @@ def _comes_from(request: Request, sites: frozenset[str], public_url: str) -> boo
     said = request.headers.getlist("sec-fetch-site")
     if said:
         return len(said) == 1 and said[0] in sites
-    # Browsers leave Sec-Fetch-Site out on plain http beyond localhost; Origin they still send.
+    # On plain http, except at localhost, browsers omit Sec-Fetch-Site, but still send Origin.
     origins = request.headers.getlist("origin")
     return not origins or origins == [origin_of(public_url)]
 

@@ -1,13 +1,13 @@
-"""The queue for work that hashes passwords: bounded, fair, on threads of its own.
+"""A bounded, fair queue for password hashing, with its own threads.
 
-Hashing a password takes a fraction of a second of a whole core. On the threads that everything else
-runs on, a flood of sign-ins would leave none for anyone who is signed in already.
+Hashing a password takes a fraction of a second of a whole core. On the shared threads, a flood of
+sign-ins would leave none for users who are signed in already.
 
-There are two lanes. A session, a good link, or an address from which the account was opened lately
-goes first. Strangers get every fourth turn, so that they aren't starved either. Within a lane
-sources take turns, and so do accounts: however many attempts one /64 sends, or are made on one
-account, another's wait is short. A full lane makes room for a source that has less waiting than
-another by dropping the last job of the one that has most.
+There are two lanes. Jobs of a session, of a valid link, or of an address from which the account was
+recently signed in to go first. Unknown senders get every fourth turn, so that they don't starve.
+Within a lane sources take turns, and so do accounts: however many attempts one /64 sends, or one
+account gets, the wait of others is short. When a lane is full and a source with fewer waiting jobs
+than another adds one, the last job of the source with the most is dropped.
 """
 
 import asyncio
@@ -23,22 +23,23 @@ from gatepass.registry.authentication.throttling import Attempt, source_of
 
 T = TypeVar("T")
 
-# One more than hash at once, so that the database's share of the work doesn't keep hashing waiting.
+# One more than hash at once, so that hashing goes on while a job waits for the database.
 _THREADS = 3
-# Each takes up to half a second where there are few processors.
+# A job takes up to half a second where there are few processors.
 _MOST_WAITING = 50
 _LONGEST_WAIT_S = 20.0
-_STRANGERS_TURN = 4
+_UNKNOWN_TURN = 4
 _BUSY = "Too many people are signing in at once. Try again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Who waits.
+    """The account and source that a job counts for, and its lane.
 
     Attributes:
-        account: names the account; source: the address, IPv6 by its /64.
-        first: whether they go before strangers.
+        account: names the account.
+        source: the address, for IPv6 the /64.
+        first: whether the job goes before those of unknown senders.
     """
 
     account: str
@@ -47,17 +48,17 @@ class Place:
 
     @classmethod
     def of_attempt(cls, attempt: Attempt) -> "Place":
-        """Of somebody who signs in."""
+        """For a sign-in."""
         return cls(attempt.account, attempt.source, attempt.known)
 
     @classmethod
     def of_link(cls, email: str, address: str) -> "Place":
-        """Of somebody who follows a good link that was mailed to *email*."""
+        """For a valid link that was mailed to *email*."""
         return cls(email, source_of(address), first=True)
 
     @classmethod
     def of_actor(cls, actor: Actor) -> "Place":
-        """Of somebody who is signed in."""
+        """For a signed-in user."""
         return cls(actor.user or "", source_of(actor.address), first=True)
 
 
@@ -70,17 +71,17 @@ class _Job:
 
 
 class _Lane:
-    """Jobs in rounds: in each there is at most one of a source, and one of an account."""
+    """Jobs in rounds; a round has at most one job of each source and of each account."""
 
     def __init__(self) -> None:
         self._jobs: list[_Job] = []
         self._round = 0
 
     def add(self, place: Place, work: Callable[[], Any], most: int) -> tuple[_Job, _Job | None]:
-        """Add a job; it, and the one that was dropped for it.
+        """Add a job; returns it and the job that was dropped for it.
 
         Raises:
-            Unavailable: the lane is full, and nobody in it has had more than this one.
+            Unavailable: the lane is full, and no source or account has more jobs than this one's.
         """
         rounds = [
             job.round
@@ -92,7 +93,7 @@ class _Lane:
         if len(self._jobs) >= most:
             self._jobs = [one for one in self._jobs if not one.future.cancelled()]
         if len(self._jobs) >= most:
-            # Of several in the last round, the latest.
+            # Among several in the last round, the latest.
             dropped = max(reversed(self._jobs), key=lambda one: one.round, default=None)
             if dropped is None or dropped.round <= job.round:
                 raise Unavailable(_BUSY)
@@ -101,7 +102,7 @@ class _Lane:
         return job, dropped
 
     def take(self) -> _Job | None:
-        """The next job; None if there is none."""
+        """Remove and return the next job; None if there is none."""
         if not self._jobs:
             return None
         job = min(self._jobs, key=lambda one: one.round)
@@ -111,11 +112,11 @@ class _Lane:
 
 
 class HashingQueue:
-    """Does work on a few threads, fairly.
+    """Runs jobs on a few threads in fair order.
 
     Args:
-        threads: how many.
-        most_waiting: how many jobs wait in each lane.
+        threads: the number of threads.
+        most_waiting: how many jobs may wait in each lane.
     """
 
     def __init__(self, threads: int = _THREADS, most_waiting: int = _MOST_WAITING) -> None:
@@ -123,18 +124,17 @@ class HashingQueue:
         self._most_waiting = most_waiting
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="gatepass_hashing")
         self._lock = Lock()
-        self._first, self._strangers = _Lane(), _Lane()
+        self._first, self._unknown = _Lane(), _Lane()
         self._turns = 0
 
     def submit(self, place: Place, work: Callable[[], T]) -> "Future[T]":
-        """Have *work* done when it is its turn. It is never begun once the future is cancelled.
+        """Queue *work*. A job whose future is cancelled before its turn never runs.
 
         Raises:
-            Unavailable: too many are waiting already; also raised by the future, if somebody else
-                took the place.
+            Unavailable: too many jobs are waiting; the future raises it if the job is dropped.
         """
         with self._lock:
-            lane = self._first if place.first else self._strangers
+            lane = self._first if place.first else self._unknown
             job, dropped = lane.add(place, work, self._most_waiting)
             begins = self._idle > 0
             if begins:
@@ -163,8 +163,8 @@ class HashingQueue:
 
     def _next(self) -> _Job | None:
         self._turns += 1
-        lanes = [self._first, self._strangers]
-        if self._turns % _STRANGERS_TURN == 0:
+        lanes = [self._first, self._unknown]
+        if self._turns % _UNKNOWN_TURN == 0:
             lanes.reverse()
         return lanes[0].take() or lanes[1].take()
 
@@ -173,19 +173,19 @@ _queue = HashingQueue()
 
 
 async def hashing(place: Place, work: Callable[[], T]) -> T:
-    """Do *work*, which hashes or checks a password, when it is its turn.
+    """Run *work*, which hashes or checks a password, in its turn.
 
     Raises:
-        Unavailable: too many are waiting already, or it took too long for the turn to come.
+        Unavailable: too many jobs are waiting, or the turn didn't come within 20 s.
     """
     future = _queue.submit(place, work)
     waited = asyncio.wrap_future(future)
     try:
         done, _ = await asyncio.wait((waited,), timeout=_LONGEST_WAIT_S)
-        # Work that has begun can't be cancelled: what became of it is what is answered.
+        # A job that has started can't be cancelled, so its result is awaited and returned.
         if not done and future.cancel():
             raise Unavailable(_BUSY)
         return await waited
     finally:
-        # Nobody is left to be answered: what hasn't begun needn't.
+        # The client is gone: a job that hasn't started needn't run.
         waited.cancel()

@@ -1,53 +1,61 @@
-"""What every request passes before the framework and every answer after it: size, HEAD, headers,
-and the last ``except``."""
+"""The ASGI middleware around the framework: body limits, HEAD, default headers, HSTS, and the last
+``except``."""
 
 import logging
 import traceback
+from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.web.bodies import (
+from gatepass.verify.http.header_lines import asgi_lines
+from gatepass.web.body_limits import (
     MOST_BODY_BYTES,
     SIGN_IN_BODY_BYTES,
-    STRANGERS_BODY_BYTES,
+    UNAUTHENTICATED_BODY_BYTES,
     Bodies,
     Body,
     BodyRefused,
-    announced_length,
-    discard_small,
-    keep_in,
+    attach_body,
+    content_length,
+    drain,
     source_of,
 )
-from gatepass.web.gateway.asgi import address_of, lines_of, pieces_of
+from gatepass.web.gateway.asgi import address_of, pieces_of
 from gatepass.web.problems import Problem, problem_of_status
 
 _SIGN_IN = "/v1/authentications"
-# May carry along what was typed before a sign-in ended.
+# Its form may carry text that was typed into another form before the sign-in expired.
 _SIGN_IN_PAGE = "/sign-in"
+# A year, which starts again with each answer. No includeSubDomains: sub-domains are other people's
+# servers, which may have no https. No preload: a name stays on browsers' built-in lists for good.
+# The domain's owner may promise both, at the proxy.
+_HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 
 _NO_PROXIES = TrustedProxies()
 
 _log = logging.getLogger("gatepass.web")
 
 
-class Edge:
-    """Wraps the application.
+class HttpBoundary:
+    """Wraps the framework's application.
 
-    - A body that is too large is 413, whether it was announced or trickles in chunk by chunk,
-      before anything parses it; one that takes too long is 408, one that breaks off is 400, and
-      nothing of it counts. While too much is arriving at once, it is 503 (``bodies``).
-    - What is left of a small body is read before the answer goes out.
-    - HEAD is answered wherever GET is, with the same headers and no body.
-    - What sets no headers of its own isn't stored by anyone, nor guessed at by browsers.
-    - An exception that nothing caught becomes a 500 without details. The log gets the place and the
-      kind; not the message, which may quote what was sent.
+    - Answers 413 to a body that is too large, whether its length was announced or it arrives in
+      chunks, before anything parses it; 408 to one that takes too long, 400 to one that breaks off,
+      503 while too many arrive at once (``body_limits``). Nothing of such a body counts.
+    - Drains a small body that nobody read before the answer goes out.
+    - Answers HEAD wherever GET is answered, with the same headers and no body.
+    - Adds ``Cache-Control: no-store`` and ``nosniff`` to answers that set neither themselves.
+    - Answers an uncaught exception with a 500 without details. The log gets the exception's type
+      and traceback, not its message, which may quote what a client sent.
 
     Args:
-        bodies: of this process.
-        trusted: the peers that may speak for another address.
-        strangers: how large a body may be before the sender's credential is known.
+        bodies: the process's budgets.
+        trusted: the peers that may forward another address.
+        unauthenticated: how large a body may be before the sender authenticates, in bytes.
     """
 
     def __init__(
@@ -56,70 +64,105 @@ class Edge:
         bodies: Bodies,
         *,
         trusted: TrustedProxies = _NO_PROXIES,
-        strangers: int = STRANGERS_BODY_BYTES,
+        unauthenticated: int = UNAUTHENTICATED_BODY_BYTES,
     ) -> None:
         self._app = app
         self._bodies = bodies
         self._trusted = trusted
-        self._strangers = strangers
+        self._unauthenticated = unauthenticated
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         with self._body(scope) as body:
-            await self._answer(scope, _Passage(scope, receive, send, body), body)
+            await self._answer(scope, _Exchange(scope, receive, send, body), body)
 
     def _body(self, scope: Scope) -> Body:
         source = source_of(address_of(scope, self._trusted)[0])
         if _is_sign_in(scope):
             return Body(self._bodies, SIGN_IN_BODY_BYTES, self._bodies.sign_ins, source)
-        return Body(self._bodies, self._strangers, self._bodies.strangers, source)
+        return Body(self._bodies, self._unauthenticated, self._bodies.unauthenticated, source)
 
-    async def _answer(self, scope: Scope, passage: "_Passage", body: Body) -> None:
-        if passage.head:
+    async def _answer(self, scope: Scope, exchange: "_Exchange", body: Body) -> None:
+        if exchange.head:
             scope = {**scope, "method": "GET"}
-        keep_in(scope, body)
-        if passage.announced is None:
-            await _answer(passage, problem_of_status(400))
+        attach_body(scope, body)
+        if exchange.announced is None:
+            await _answer(exchange, problem_of_status(400))
             return
-        if passage.announced > MOST_BODY_BYTES and scope["path"].startswith("/v1/"):
-            await _answer(passage, problem_of_status(413))
+        if exchange.announced > MOST_BODY_BYTES and scope["path"].startswith("/v1/"):
+            await _answer(exchange, problem_of_status(413))
             return
         try:
-            await self._app(scope, passage.receive, passage.send)
+            await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
             log_unhandled(error)
-            if not passage.started:
-                await _answer(passage, problem_of_status(500))
-            elif not passage.finished:
+            if not exchange.started:
+                await _answer(exchange, problem_of_status(500))
+            elif not exchange.finished:
                 raise
+
+
+class StrictTransportSecurity:
+    """Adds HTTP Strict Transport Security (RFC 6797) to every answer of the main port.
+
+    Only where ``promises_https``: over http browsers ignore the header, and a promise that isn't
+    kept would lock people out.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_header(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], _HSTS]}
+            await send(message)
+
+        await self._app(scope, receive, send_with_header)
+
+
+def promises_https(public_url: str) -> bool:
+    """Whether to send HSTS: the URL is https, and its host isn't ``localhost``.
+
+    The promise covers all ports of the host, and on ``localhost`` other programs listen as well.
+    """
+    parts = urlsplit(public_url)
+    host = parts.hostname or ""
+    local = host == "localhost" or host.endswith(".localhost")
+    return parts.scheme == "https" and not local
+
+
+def problem_response(problem: Problem) -> Response:
+    """*problem* as the framework's response."""
+    return Response(problem.body(), problem.status, headers=dict(problem.headers()))
+
+
+def log_unhandled(error: BaseException) -> None:
+    """Log the type and traceback of an unexpected exception, without its message."""
+    _log.error("unhandled %s\n%s", _kinds(error), "".join(_places(error)))
 
 
 def _is_sign_in(scope: Scope) -> bool:
     if scope["path"] != _SIGN_IN_PAGE:
         return bool(scope["path"] == _SIGN_IN)
-    announced = announced_length(lines_of(scope)("content-length"))
+    announced = content_length(asgi_lines(scope)("content-length"))
     return announced is not None and 0 < announced <= SIGN_IN_BODY_BYTES
 
 
-def log_unhandled(error: BaseException) -> None:
-    """Log the place and the kind of an exception nobody expected, and not what it says."""
-    _log.error("unhandled %s\n%s", _kinds(error), "".join(_places(error)))
-
-
-class _Passage:
-    """One request's way in and its answer's way out."""
+class _Exchange:
+    """One request and its answer."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, body: Body) -> None:
         self._receive = receive
         self._next_piece = pieces_of(receive)
         self._send = send
         self._body = body
-        self._whole = False
+        self._body_ended = False
         self._refused: int | None = None
-        self._lines = lines_of(scope)
-        self.announced = announced_length(self._lines("content-length"))
+        self._lines = asgi_lines(scope)
+        self.announced = content_length(self._lines("content-length"))
         self.head = scope["method"] == "HEAD"
         self.started = False
         self.finished = False
@@ -127,31 +170,31 @@ class _Passage:
     async def receive(self) -> Message:
         if self._refused is not None:
             raise _fault(self._refused)
-        if self._whole:
-            # What follows is that the client has gone.
+        if self._body_ended:
+            # The next message says that the client disconnected.
             return await self._receive()
         try:
             self._body.expect(self.announced)
             piece, more = await self._next_piece(self._body.deadline)
-            self._body.take(len(piece))
+            self._body.receive(len(piece))
         except BodyRefused as refused:
             self._refused = refused.status
             raise _fault(refused.status) from None
-        self._whole = not more
+        self._body_ended = not more
         return {"type": "http.request", "body": piece, "more_body": more}
 
-    async def _let_it_end(self) -> bool:
-        """Whether what nobody read of the body has come to its end."""
+    async def _drain(self) -> bool:
+        """Drain what nobody read of the body; whether it has ended."""
         if self._refused is not None:
             return False
-        self._whole = True
-        return await discard_small(self._lines, self._next_piece)
+        self._body_ended = True
+        return await drain(self._lines, self._next_piece)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
             headers = list(message.get("headers", ()))
-            if not self._whole and not await self._let_it_end():
+            if not self._body_ended and not await self._drain():
                 headers.append((b"connection", b"close"))
             present = {name.lower() for name, _ in headers}
             headers += [pair for pair in _DEFAULTS if pair[0] not in present]
@@ -170,14 +213,14 @@ def _fault(status: int) -> HTTPException:
 _DEFAULTS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
-async def _answer(passage: _Passage, problem: Problem) -> None:
+async def _answer(exchange: _Exchange, problem: Problem) -> None:
     body = problem.body()
     headers = [(name.encode(), value.encode()) for name, value in problem.headers()]
     headers.append((b"content-length", str(len(body)).encode()))
-    await passage.send(
+    await exchange.send(
         {"type": "http.response.start", "status": problem.status, "headers": headers}
     )
-    await passage.send({"type": "http.response.body", "body": body})
+    await exchange.send({"type": "http.response.body", "body": body})
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -24,7 +24,7 @@ from gatepass.registry.replication import node_status, receipts
 from gatepass.registry.replication.node_status import STATES, KnownNode
 from gatepass.registry.storage import revisions
 from gatepass.registry.tokens import usage
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.openapi import VERSION
 
 router = APIRouter(include_in_schema=False)
@@ -35,7 +35,7 @@ _STARTED = time.time()
 
 
 @router.get("/metrics")
-def metrics(request: Request, node: OurNode) -> Response:
+def metrics(request: Request, node: CurrentNode) -> Response:
     """The metrics, in the text format 0.0.4 whatever the scraper accepts: every scraper reads it,
     and no metric has an exemplar or a creation time that needs OpenMetrics.
     """

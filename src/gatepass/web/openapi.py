@@ -1,7 +1,7 @@
-"""``/v1/openapi.json``: what FastAPI knows of the API, and what it can't know.
+"""The OpenAPI document, ``/v1/openapi.json``.
 
-Everything can be refused with a problem document; ``/v1/verify``, the feed and health are answered
-before the framework. Both are written down here.
+FastAPI generates the API's part. This module adds the problem documents of each operation, and
+``/v1/verify``, the feed and health, which never reach the framework.
 """
 
 from importlib.metadata import version
@@ -18,33 +18,33 @@ from gatepass.web.problems import MEDIA_TYPE
 VERSION = version("gatepass")
 
 _DESCRIPTION = """\
-Make, limit, watch and deactivate access tokens, and ask whether one may do this, from here, now.
+Create, restrict, monitor and deactivate access tokens, and authorize calls that present one.
 
-Times are RFC 3339 with an offset, and are sent in UTC. Errors are problem documents (RFC 9457); go
-by their `reason`. Lists are newest first and continue with `cursor`.
+Times are RFC 3339 with an offset; answers have UTC. Errors are problem documents (RFC 9457);
+programs should switch on `reason`. Lists are newest first and continue with `cursor`.
 """
 
 _PROBLEMS = {
     400: "The body can't be read.",
-    401: "No credential, or not one that is good; or the sign-in failed.",
-    403: "The credential is good, but not for this, or not from here.",
-    404: "There is no such thing, or it belongs to another company.",
-    405: "The address doesn't answer this method.",
+    401: "The credential is missing or not valid, or the sign-in failed.",
+    403: "The credential is valid, but lacks a permission or isn't allowed from this address.",
+    404: "The record doesn't exist, or belongs to another company.",
+    405: "The address doesn't support this method.",
     408: "The body must be complete within 15 seconds.",
-    409: "Its state, or another change, doesn't allow it.",
+    409: "The record's state, or a concurrent change, doesn't allow it.",
     410: "The link is broken: used, replaced, expired, or no longer valid because the inviter "
     "lost the right to grant it.",
     413: "The body must be at most 1 MiB; 16 KiB without a credential, 4 KiB to sign in.",
     415: "The body must be application/json.",
-    422: "What was sent can't be accepted as it stands; `errors` says what.",
+    422: "Some fields or parameters aren't valid; `errors` lists them.",
     429: "Too many attempts; `Retry-After` says when to try again.",
-    500: "A fault of ours.",
-    503: "It can't be answered right now. Of a change, go by `reason`: `not_confirmed` was made "
-    "and stands, `outcome_unknown` may have been; don't repeat either unseen.",
+    500: "An internal error.",
+    503: "Gatepass can't answer this right now. After a change, `not_confirmed` means that it was "
+    "made, and `outcome_unknown` that it may have been: check before you retry either.",
 }
 _UNCONFIRMED = {
-    "description": "`false` if this node has not caught up with what was created (PostgreSQL). It "
-    "stands; this node decides by it within seconds.",
+    "description": "`false` if this node's copy doesn't include the new record yet (PostgreSQL). "
+    "The record exists; this node's decisions include it within seconds.",
     "schema": {"type": "string", "enum": ["false"]},
 }
 _ALWAYS = (400, 405, 408, 413, 500, 503)
@@ -53,12 +53,12 @@ _ANY_TOKEN: list[dict[str, list[str]]] = [
     {"x-access-token": []},
     {"dashboard": []},
 ]
-#: What can be in conflict without being named by an id.
+#: Operations without an id that can answer 409.
 _MAY_CONFLICT = (
     *(("/v1/roles", "post"), ("/v1/company", "patch")),
     *(("/v1/invitations", "post"), ("/v1/me/email", "post")),
 )
-#: Too many wrong passwords, or too many mails.
+#: Operations that are throttled: wrong passwords, or mails.
 _MAY_BE_TOO_OFTEN = (("/v1/me/email", "post"), ("/v1/users/{id}/email", "post"))
 _SIGN_IN = ("/v1/authentications", "post")
 _ACCEPT = ("/v1/invitations/accept", "post")
@@ -80,7 +80,7 @@ def openapi_document(api: APIRouter, cookie: str) -> dict[str, Any]:
     document["paths"].update(_before_the_framework())
     schemas = document["components"]["schemas"]
     schemas.update(feed_schemas())
-    # FastAPI's own form of errors, which is never sent.
+    # FastAPI's own error schemas, which we never send.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -105,21 +105,21 @@ def openapi_document(api: APIRouter, cookie: str) -> dict[str, Any]:
             "type": "apiKey",
             "in": "cookie",
             "name": cookie,
-            "description": "The dashboard's cookie. It counts only for same-site requests, and "
-            "where something is to change only with `Content-Type: application/json`.",
+            "description": "The dashboard's cookie. Accepted for same-site requests only, and "
+            "except for GET and HEAD only with `Content-Type: application/json`.",
         },
     }
     return document
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
-    """Add who may call it, and every way in which it can be refused."""
+    """Add an operation's security and its problem documents."""
     refusals = set(_ALWAYS) | {422}
     if (path, method) == _SIGN_IN:
         operation["security"] = []
         refusals |= {401, 403, 429}
     elif (path, method) == _ACCEPT:
-        # Whoever holds the link needs nothing else.
+        # The link's token is the credential.
         operation["security"] = []
         refusals |= {401, 403, 410}
     else:
@@ -157,7 +157,7 @@ def _before_the_framework() -> dict[str, Any]:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "token": {**text, "description": "The token's text, as it was presented."},
+            "token": {**text, "description": "The token's text, as the call sent it."},
             "permission": {
                 "type": ["string", "null"],
                 "pattern": "^[a-z0-9-]+:[a-z0-9-]+$",
@@ -165,7 +165,7 @@ def _before_the_framework() -> dict[str, Any]:
             },
             "method": {**text, "examples": ["POST"]},
             "path": {**text, "examples": ["/v1/charges"]},
-            "address": {**text, "description": "Where the call comes from."},
+            "address": {**text, "description": "The IP address the call comes from."},
             "origin": {**text, "description": "The call's Origin header."},
             "referer": {**text, "description": "The call's Referer header."},
         },
@@ -180,7 +180,7 @@ def _before_the_framework() -> dict[str, Any]:
     }
     grant = {
         "type": "object",
-        "description": "Of whom and what; there once the token's secret matched.",
+        "description": "The token and its owner; present if the token's secret matched.",
         "required": ["id", "label", "kind", "company", "user", "permissions", "expires_at"],
         "properties": {
             "id": {"type": "string"},
@@ -198,7 +198,10 @@ def _before_the_framework() -> dict[str, Any]:
         "properties": {
             "allowed": {"type": "boolean"},
             "reason": {"type": "string", "examples": ["allowed", "token_deactivated"]},
-            "status": {"type": "integer", "description": "What to answer the call with."},
+            "status": {
+                "type": "integer",
+                "description": "The HTTP status to refuse the call with.",
+            },
             "grant": grant,
         },
     }
@@ -208,9 +211,9 @@ def _before_the_framework() -> dict[str, Any]:
             "post": {
                 "tags": ["Verify"],
                 "operationId": "verify",
-                "summary": "May this token do this, from here, now?",
-                "description": "For gateways and services, with a verifier key (`gpvk_…`). Ask "
-                "for a `permission`, for `method` and `path`, or for all three.",
+                "summary": "Authorize a call",
+                "description": "For gateways and services, with a verifier key (`gpvk_…`). Send a "
+                "`permission`, `method` and `path`, or all three.",
                 "security": [{"bearer": []}, {"x-access-token": []}],
                 "requestBody": {
                     "required": True,
@@ -224,20 +227,20 @@ def _before_the_framework() -> dict[str, Any]:
             "get": {
                 "tags": ["Health"],
                 "operationId": "health_live",
-                "summary": "Does this process answer?",
+                "summary": "Check that the process answers",
                 "security": [],
-                "responses": {"200": _json("It does.", health)},
+                "responses": {"200": _json("The process answers.", health)},
             }
         },
         "/health/ready": {
             "get": {
                 "tags": ["Health"],
                 "operationId": "health_ready",
-                "summary": "Can this node decide?",
+                "summary": "Check that the node can make decisions",
                 "security": [],
                 "responses": {
                     "200": _json("It can.", health),
-                    "503": _json("It can't, for the reason that is given.", health),
+                    "503": _json("It can't; `reason` says why.", health),
                 },
             }
         },

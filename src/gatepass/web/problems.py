@@ -1,7 +1,6 @@
-"""Problem documents (RFC 9457) and the one table from refusals and errors to HTTP.
+"""Problem documents (RFC 9457), and the one table from decisions and errors to HTTP statuses.
 
-No framework is imported here: the verify processes, which load none, answer with the same
-documents.
+This module imports no framework: the verify workers, which load none, send the same documents.
 """
 
 import json
@@ -30,7 +29,7 @@ from gatepass.web.strict_json import BrokenJSON
 MEDIA_TYPE = "application/problem+json"
 
 
-# The first class an error is an instance of decides; what isn't named is a fault of ours: 500.
+# The first class that an error is an instance of gives the status; any other error is a 500.
 STATUS_OF: tuple[tuple[type[GatepassError], int], ...] = (
     (BrokenJSON, 400),
     (InvalidInput, 422),
@@ -48,18 +47,18 @@ STATUS_OF: tuple[tuple[type[GatepassError], int], ...] = (
 SENTENCES: dict[str, str] = {
     **REFUSALS,
     "bad_request": "The request can't be read.",
-    "invalid": "What was sent can't be accepted as it stands.",
+    "invalid": "Some fields or parameters aren't valid.",
     "not_found": "There is nothing here.",
-    "method_not_allowed": "This address doesn't answer that method.",
+    "method_not_allowed": "This address doesn't support that method.",
     "body_too_large": "The body must be at most 1 MiB; 16 KiB without a credential, 4 KiB to sign "
     "in.",
     "request_timeout": "The body must be complete within 15 seconds.",
     "unsupported_media_type": "The body must be application/json.",
     "internal_error": "Something went wrong on our side. It has been logged.",
-    "unavailable": "This can't be answered right now.",
+    "unavailable": "Gatepass can't answer this right now.",
 }
 
-# Faults of a request that HTTP itself has a word for.
+# Reasons of faults that HTTP has a status for.
 _REASON_OF_STATUS: dict[int, str] = {
     400: "bad_request",
     404: "not_found",
@@ -75,16 +74,16 @@ _REASON_OF_STATUS: dict[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One refusal or error, ready to be sent.
+    """A refusal or error as an HTTP answer.
 
     Attributes:
         status: the HTTP status.
         reason: the stable machine-readable word.
         detail: one sentence for a person, without secrets.
         errors: (field, message) pairs, for 422.
-        current: the record as it is now, for 409 ``changed_meanwhile`` and 503 ``not_confirmed``.
-        scope: for 403 ``permission_missing``, the permission that is needed, where one is.
-        more_headers: what belongs to this answer alone: ``Allow``, ``Retry-After``.
+        current: the current record, for 409 ``changed_meanwhile`` and 503 ``not_confirmed``.
+        scope: the missing permission, for 403 ``permission_missing``, if there is just one.
+        more_headers: headers of this answer alone: ``Allow``, ``Retry-After``.
     """
 
     status: int
@@ -115,12 +114,12 @@ class Problem:
         return members
 
     def body(self) -> bytes:
-        # Field names repeat what a stranger sent; "replace" keeps half a surrogate pair from
-        # turning a refusal into a crash.
+        # Field names repeat a stranger's text; "replace" keeps an unpaired surrogate from turning
+        # a refusal into a crash.
         return json.dumps(self.document(), ensure_ascii=False).encode("utf-8", "replace")
 
     def headers(self) -> list[tuple[str, str]]:
-        """All headers but the length."""
+        """All headers except Content-Length."""
         headers = [
             ("content-type", MEDIA_TYPE),
             ("cache-control", "no-store"),
@@ -133,18 +132,18 @@ class Problem:
 
 
 def problem_of_decision(decision: Decision) -> Problem:
-    """The problem for a call that was refused."""
+    """The problem for a refused call."""
     scope = scope_of(decision)
     return Problem(decision.status, decision.reason.value, sentence(decision), scope=scope)
 
 
 def problem_of_reason(status: int, reason: str) -> Problem:
-    """The problem for a reason that is known by its word alone, such as a verifier key's."""
+    """The problem for a reason without a decision, such as a verifier key's."""
     return Problem(status, reason, SENTENCES.get(reason, HTTPStatus(status).phrase + "."))
 
 
 def problem_of_status(status: int, more_headers: tuple[tuple[str, str], ...] = ()) -> Problem:
-    """The problem for a fault that HTTP has a status for: 404, 405, 413 and their like."""
+    """The problem for a fault that HTTP has a status for, such as 404, 405 or 413."""
     reason = _REASON_OF_STATUS.get(status)
     if reason is None:
         reason = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("'", "")
@@ -153,7 +152,7 @@ def problem_of_status(status: int, more_headers: tuple[tuple[str, str], ...] = (
 
 
 def problem_of_error(error: GatepassError) -> Problem:
-    """The problem for an exception of ours. What has no row in the table is told nothing about."""
+    """The problem for an exception of ours: a 500 without details if the table lacks its class."""
     status = next((code for kind, code in STATUS_OF if isinstance(error, kind)), None)
     if status is None:
         return problem_of_status(500)
@@ -163,7 +162,8 @@ def problem_of_error(error: GatepassError) -> Problem:
             detail += f" The first {len(error.errors)} errors are listed."
         return Problem(status, error.reason, detail, errors=error.errors)
     if isinstance(error, Forbidden):
-        # A credential that ended between its admission and its turn to change something.
+        # The credential was revoked or expired between its admission and the re-check under the
+        # lock.
         if error.reason in TOKEN_AT_FAULT:
             status = 401
         return Problem(status, error.reason, error.message, scope=error.permission)
@@ -176,7 +176,7 @@ def problem_of_error(error: GatepassError) -> Problem:
 def _retry_after(error: GatepassError) -> tuple[tuple[str, str], ...]:
     if isinstance(error, TooManyAttempts):
         return (("retry-after", str(error.retry_after)),)
-    # What may have been done already must not be repeated unseen.
+    # A change that may have been committed must not be retried blindly.
     if isinstance(error, Unavailable) and error.reason != "outcome_unknown":
         return (("retry-after", "1"),)
     return ()

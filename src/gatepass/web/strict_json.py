@@ -1,7 +1,7 @@
-"""JSON, read more strictly than libraries do by themselves.
+"""Strict JSON parsing.
 
-Two programs that read one text differently are how checks are got around, so whatever has more than
-one reading is refused: duplicate keys, NaN, other encodings. No framework is imported here.
+Attackers get around a check by sending text that two programs parse differently. So ambiguous JSON
+is refused: duplicate keys, NaN, other encodings than UTF-8. This module imports no framework.
 """
 
 import json
@@ -19,21 +19,21 @@ _MOST_LOOKED_AT = 1_000
 
 
 class BrokenJSON(GatepassError):
-    """It is no JSON at all, where InvalidInput is for JSON that says the wrong thing."""
+    """The text is no JSON at all. (InvalidInput is for JSON with the wrong content.)"""
 
     reason = "bad_request"
 
 
 def parse(content: bytes, *, most_members: int | None = None) -> Any:
-    """The value of a JSON text.
+    """Parse a JSON text.
 
     Args:
         most_members: how many members an object may have.
 
     Raises:
-        BrokenJSON: broken JSON, or bytes that aren't UTF-8.
-        InvalidInput: too many members, duplicate keys, NaN and its like, nesting deeper or numbers
-            longer than anything of ours.
+        BrokenJSON: no JSON, or bytes that aren't UTF-8.
+        InvalidInput: too many members, duplicate keys, NaN or Infinity, too deep nesting, too long
+            numbers.
     """
     try:
         text = content.decode("utf-8")
@@ -45,7 +45,7 @@ def parse(content: bytes, *, most_members: int | None = None) -> Any:
                 parse_float=_finite,
             )
         except (InvalidInput, ValueError):
-            # It says the wrong thing only if it is JSON to its end.
+            # Broken JSON after the first fault takes precedence.
             json.loads(text, parse_int=str)
             raise
     except json.JSONDecodeError as error:
@@ -59,26 +59,26 @@ def parse(content: bytes, *, most_members: int | None = None) -> Any:
         raise InvalidInput([("body", "Numbers must have fewer digits.")]) from None
 
 
-def refuse_half_characters(value: Any) -> None:
-    """Refuse half a surrogate pair in any name or string: no database could hold it.
+def refuse_unpaired_surrogates(value: Any) -> None:
+    """Refuse unpaired surrogates in any name or string: no database can store one.
 
-    JSON can only write one as an escape (``"\\ud800"``), and Python reads it without complaint.
+    JSON can write one only as an escape (``"\\ud800"``), which Python accepts.
 
     Raises:
-        InvalidInput: for the field it is in.
+        InvalidInput: for the field that has one.
     """
     try:
         whole = _is_whole(value)
         place = () if whole else _broken_place(value)
     except RecursionError:
-        # What could just be read need not be writable.
+        # Nesting that could just be parsed may be too deep to serialize.
         raise InvalidInput([("body", _TOO_DEEP)]) from None
     if not whole:
         raise InvalidInput([(field_name(place), "Must be valid Unicode.")])
 
 
 def field_name(path: tuple[str | int, ...]) -> str:
-    """``permissions.0`` for ("permissions", 0). Cut short, because it repeats what was sent."""
+    """``permissions.0`` for ("permissions", 0); truncated, because clients choose the names."""
     return ".".join(str(part) for part in path)[:_LONGEST_NAME] or "body"
 
 
@@ -91,8 +91,10 @@ def _is_whole(value: Any) -> bool:
 
 
 def _broken_place(value: Any) -> tuple[str | int, ...]:
-    """Where the half of a pair is, as far as any field of ours goes: looking everywhere in a
-    megabyte of lists would be a slow way to say no."""
+    """The path of an unpaired surrogate, no deeper than any field of ours.
+
+    A full search through a megabyte of lists would be too slow.
+    """
     path: tuple[str | int, ...] = ()
     while isinstance(value, dict | list) and len(value) <= _MOST_LOOKED_AT:
         members = value.items() if isinstance(value, dict) else enumerate(value)

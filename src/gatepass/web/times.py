@@ -1,10 +1,10 @@
-"""Times as the API speaks them: RFC 3339 text outside, whole milliseconds since 1970 inside."""
+"""RFC 3339 times of the API, to and from Unix time in milliseconds."""
 
 import re
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last instant that can be written
+_LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last instant of RFC 3339
 _FIRST = -62_135_596_800_000  # 0001-01-01T00:00:00.000Z
 _RFC_3339 = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
@@ -13,10 +13,11 @@ _RFC_3339 = re.compile(
 
 
 def parse_time(text: str) -> int:
-    """Read an RFC 3339 time with any offset.
+    """Parse an RFC 3339 time with any offset.
 
-    Digits past the millisecond are cut off, never rounded: an expiry never moves later. A leap
-    second, which Unix time has no number for, is the millisecond before it for the same reason.
+    Digits past the millisecond are truncated, never rounded, so that an expiry never moves later.
+    A leap second, for which Unix time has no number, is the millisecond before it, for the same
+    reason.
 
     Args:
         text: such as ``2026-12-24T01:00:00.5+01:00``; an offset is required.
@@ -25,7 +26,7 @@ def parse_time(text: str) -> int:
         Unix time in milliseconds.
 
     Raises:
-        ValueError: with a sentence for the person who typed it.
+        ValueError: with an error message for the field.
     """
     found = _RFC_3339.fullmatch(text)
     if found is None:
@@ -50,7 +51,6 @@ def parse_time(text: str) -> int:
 
 
 def format_time(milliseconds: int) -> str:
-    """Write a time as the API sends it: UTC, with milliseconds, such as
-    ``2026-12-24T00:00:00.000Z``."""
+    """Format a time in UTC with milliseconds, such as ``2026-12-24T00:00:00.000Z``."""
     moment = _EPOCH + timedelta(milliseconds=milliseconds)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

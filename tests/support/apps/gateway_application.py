@@ -4,7 +4,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatepass.node.node import Node
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.web.bodies import Bodies
+from gatepass.web.body_limits import Bodies
 from gatepass.web.gateway.asgi import GatewayPaths
 from gatepass.web.gateway.endpoints import Endpoints
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import httpx
 
-from gatepass.web.bodies import Bodies
+from gatepass.web.body_limits import Bodies
 from gatepass.web.gateway.asgi import GatewayPaths
 from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
 from tests.support.apps.answer import Answer

@@ -72,7 +72,7 @@ def test_a_file_that_cant_be_read_is_503(fixtures: GrantFixtures, way: Any) -> N
 
 
 @pytest.mark.parametrize("token", ["good", "expired", "unknown", "empty"])
-def test_a_copy_nobody_vouches_for_is_503(fixtures: GrantFixtures, token: str) -> None:
+def test_a_stale_copy_is_503(fixtures: GrantFixtures, token: str) -> None:
     """Whatever is asked of it."""
     endpoints = Endpoints(
         fixtures.verifier(copy=True), TrustedProxies.of(["127.0.0.0/8"]), lambda: "stale"

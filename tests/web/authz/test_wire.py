@@ -9,7 +9,7 @@ import pytest
 
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
-from gatepass.web.bodies import MOST_BODY_BYTES
+from gatepass.web.body_limits import MOST_BODY_BYTES
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY
 from tests.support.grants.grant_fixtures import GrantFixtures
 from tests.support.processes.workers import Worker, ask, exchange
@@ -296,7 +296,7 @@ def test_a_mebibyte_is_the_most(cast: GrantFixtures, port: int, size: int, chunk
 
 
 def test_a_body_that_is_too_large_is_told_so(cast: GrantFixtures, port: int) -> None:
-    """413 as a problem document, to whoever waits for it before sending on."""
+    """413 as a problem document, to a client that waits for it before it sends on."""
     raw = verifying(cast, (b"Transfer-Encoding", b"chunked"))
     part = b"%x\r\n%s\r\n" % (MOST_BODY_BYTES + 1, b" " * (MOST_BODY_BYTES + 1))
     ((status, headers, content),) = answers(exchange(port, raw, part, seconds=1))

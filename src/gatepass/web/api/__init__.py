@@ -22,7 +22,7 @@ from gatepass.web.api import (
 
 
 def _operation_id(route: APIRoute) -> str:
-    """Such as ``access_tokens_create``."""
+    """The OpenAPI operation id, such as ``access_tokens_create``."""
     module = route.endpoint.__module__.rpartition(".")[2]
     return f"{module}_{route.name.strip('_')}"
 

@@ -2,28 +2,28 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
-from gatepass.core.errors import Conflict
 from gatepass.registry.tokens import access_tokens
-from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.request_body import Fields, NoBody, NoFields, body, takes
 from gatepass.web.api.shapes import (
-    Limit,
+    IfMatch,
     Listed,
-    PageCursor,
+    Paging,
     Record,
     RecordId,
     Status,
     TakenTime,
     Term,
     Time,
+    current_as,
     person_id,
     person_name,
-    wanted_tags,
+    sent,
 )
-from gatepass.web.caller import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = APIRouter(tags=["Access tokens"])
 
@@ -32,7 +32,7 @@ _PERMISSIONS: dict[str, Any] = {"minItems": 1, "maxItems": 200}
 
 
 class NewAccessToken(Fields):
-    """What a new access token shall be."""
+    """A new access token."""
 
     label: str = Field(json_schema_extra=_LABEL, examples=["Nightly settlement"])
     kind: Literal["api", "ui"]
@@ -41,19 +41,19 @@ class NewAccessToken(Fields):
     networks: list[str] = Field(
         default=[],
         json_schema_extra={"maxItems": 500},
-        description="From where it may be used; none: from anywhere.",
+        description="Networks it can be used from; empty: any.",
         examples=[["203.0.113.0/24"]],
     )
     domains: list[str] = Field(
         default=[],
         json_schema_extra={"maxItems": 100},
-        description="Where a `ui` token may be used; none: on any site.",
+        description="Sites on which a `ui` token can be used; empty: any.",
         examples=[[]],
     )
 
 
 class AccessTokenChanges(Fields):
-    """What shall change; fields that are absent stay as they are."""
+    """Changes of an access token; absent fields stay."""
 
     label: str = Field(default="", json_schema_extra=_LABEL, examples=["Nightly settlement"])
     permissions: list[str] = Field(
@@ -63,13 +63,9 @@ class AccessTokenChanges(Fields):
     networks: list[str] = Field(default=[], json_schema_extra={"maxItems": 500})
     domains: list[str] = Field(default=[], json_schema_extra={"maxItems": 100})
 
-    def named(self) -> dict[str, Any]:
-        """The fields that were there, by name."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
-
 
 class LastUsed(Record):
-    """When and from where a token was last used; lags by a few seconds."""
+    """A token's last use, a few seconds late."""
 
     at: Time
     address: str | None
@@ -82,9 +78,9 @@ class AccessToken(Record):
     label: str
     kind: Literal["api", "ui"]
     status: Status
-    permissions: tuple[str, ...] = Field(description="What was chosen.")
+    permissions: tuple[str, ...] = Field(description="As chosen, with wildcards.")
     effective_permissions: tuple[str, ...] = Field(
-        description="What counts: what was chosen, within its maker's role now."
+        description="The chosen permissions that its owner's role has now."
     )
     networks: tuple[str, ...]
     domains: tuple[str, ...]
@@ -99,7 +95,7 @@ class AccessToken(Record):
 
 
 class CreatedAccessToken(AccessToken):
-    """A new access token with its text, which is sent this once."""
+    """A new access token with its text, which no other answer has."""
 
     token: str
 
@@ -112,11 +108,11 @@ class CreatedAccessToken(AccessToken):
 )
 def create(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     new: Annotated[NewAccessToken, body(NewAccessToken)],
 ) -> CreatedAccessToken:
-    """Needs `access-tokens:create`. The answer holds the token's text, this once."""
+    """Needs `access-tokens:create`. The answer is the only one with the token's text."""
     with node.database.write(node.clock.now()) as change:
         token, text = access_tokens.create(
             change,
@@ -131,23 +127,21 @@ def create(
         )
     response.headers["Location"] = f"/v1/access-tokens/{token.id}"
     mark(response, change.confirmed)
-    sent = _sent(token, response)
-    return CreatedAccessToken.model_construct(**dict(sent), token=text)
+    return CreatedAccessToken.model_construct(**dict(_sent(token, response)), token=text)
 
 
 @router.get("/access-tokens", summary="The company's access tokens")
 def search(
-    node: OurNode,
+    node: CurrentNode,
     actor: Authenticated,
+    paging: Paging,
     q: Term | None = None,
     status: Status | None = None,
     permission: Term | None = None,
     kind: Literal["api", "ui"] | None = None,
-    limit: Limit | None = None,
-    cursor: PageCursor = None,
 ) -> Listed[AccessToken]:
-    """Needs `access-tokens:search`. `q` is looked for in labels, without case, and at the
-    beginning of ids, with or without `gpat_`."""
+    """Needs `access-tokens:search`. `q` searches labels, ignoring case, and the beginning of ids,
+    with or without `gpat_`."""
     with node.database.read(node.clock.now()) as reading:
         page = access_tokens.list_(
             reading,
@@ -156,15 +150,13 @@ def search(
             status=status,
             permission=permission,
             kind=kind,
-            limit=limit,
-            cursor=cursor,
+            **paging,
         )
-    items = [AccessToken.model_validate(token) for token in page.items]
-    return Listed[AccessToken](items=items, next=page.next)
+    return Listed[AccessToken].of(page)
 
 
 @router.get("/access-tokens/{id}", summary="One access token")
-def get(response: Response, node: OurNode, actor: Authenticated, id: RecordId) -> AccessToken:
+def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordId) -> AccessToken:
     """Needs `access-tokens:get`."""
     with node.database.read(node.clock.now()) as reading:
         return _sent(access_tokens.get(reading, actor, id), response)
@@ -177,29 +169,24 @@ def get(response: Response, node: OurNode, actor: Authenticated, id: RecordId) -
 )
 def modify(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     changes: Annotated[AccessTokenChanges, body(AccessTokenChanges)],
-    if_match: Annotated[list[str] | None, Header()] = None,
+    if_match: IfMatch,
 ) -> AccessToken:
-    """Needs `access-tokens:modify`, and all that the token has and gets. Ended tokens stay as they
-    are (409). With `If-Match`, only the version it names is changed (else 409)."""
-    try:
-        with node.database.write(node.clock.now()) as change:
-            token = access_tokens.modify(
-                change,
-                actor,
-                id,
-                catalogue=node.catalogue,
-                changes=changes.named(),
-                if_match=wanted_tags(if_match),
-            )
-    except Conflict as conflict:
-        if isinstance(conflict.current, access_tokens.AccessToken):
-            current = AccessToken.model_validate(conflict.current)
-            conflict.current = current.model_dump(mode="json")
-        raise
+    """Needs `access-tokens:modify`, and all permissions of the token before and after. Expired and
+    deactivated tokens can't be changed (409). With `If-Match`, only that version is changed (else
+    409)."""
+    with current_as(AccessToken), node.database.write(node.clock.now()) as change:
+        token = access_tokens.modify(
+            change,
+            actor,
+            id,
+            catalogue=node.catalogue,
+            changes=changes.named(),
+            if_match=if_match,
+        )
     return settled(change.confirmed, _sent(token, response))
 
 
@@ -210,17 +197,16 @@ def modify(
 )
 def deactivate(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: Authenticated,
     id: RecordId,
-    _: Annotated[NoFields, body(NoFields)],
+    _: NoBody,
 ) -> AccessToken:
-    """Needs `access-tokens:deactivate`, or that it is one's own. Repeating it changes nothing."""
+    """Needs `access-tokens:deactivate`, except for your own. Repeating it changes nothing."""
     with node.database.write(node.clock.now()) as change:
         token = access_tokens.deactivate(change, actor, id)
     return settled(change.confirmed, _sent(token, response))
 
 
 def _sent(token: access_tokens.AccessToken, response: Response) -> AccessToken:
-    response.headers["ETag"] = access_tokens.etag(token)
-    return AccessToken.model_validate(token)
+    return sent(AccessToken, token, response, access_tokens.etag(token))

@@ -2,17 +2,15 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
-from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy import allowlist_impact as shut_out
-from gatepass.web.api.body import Fields, body, takes
+from gatepass.registry.network_policy import allowlist, allowlist_impact
 from gatepass.web.api.confirmation import settled
-from gatepass.web.api.shapes import Record, Time, wanted_tags
-from gatepass.web.caller import Authenticated, OurNode, SignedIn
+from gatepass.web.api.request_body import Fields, body, takes
+from gatepass.web.api.shapes import IfMatch, Record, Time, current_as, sent
+from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = APIRouter(tags=["Company"])
 
@@ -20,53 +18,53 @@ _MOST: dict[str, Any] = {"maxItems": allowlist.MOST_ENTRIES}
 
 
 class NewEntry(Fields):
-    """One network."""
+    """A network."""
 
     network: str = Field(examples=["203.0.113.0/24"])
     note: str = Field(default="", json_schema_extra={"maxLength": 100}, examples=["Office"])
 
 
 class Entries(Fields):
-    """A list, as it would be put."""
+    """The entries of an allowlist."""
 
-    entries: list[NewEntry] = Field(json_schema_extra=_MOST, description="None: no restriction.")
+    entries: list[NewEntry] = Field(json_schema_extra=_MOST, description="Empty: no restriction.")
 
     def typed(self) -> list[allowlist.Entry]:
-        """As the registry takes them."""
+        """The entries in the registry's type."""
         return [allowlist.Entry(entry.network, entry.note) for entry in self.entries]
 
 
 class NewAllowlist(Entries):
-    """What the list shall be."""
+    """A new allowlist."""
 
     confirm: bool = Field(
         default=False,
-        description="Put a list that lacks one's own address on trial, instead of 409 "
+        description="Put a list without your own address on trial, instead of 409 "
         "`would_lock_you_out`.",
     )
 
 
 class Entry(Record):
-    """One network, and what the company notes about it."""
+    """A network, and the company's note about it."""
 
     network: str
     note: str
 
 
 class Allowlist(Record):
-    """From which networks the account is reached at all."""
+    """The networks from which the company's dashboard, API and tokens can be used."""
 
-    entries: tuple[Entry, ...] = Field(description="What counts now; none: from anywhere.")
+    entries: tuple[Entry, ...] = Field(description="In effect now; empty: no restriction.")
     trial_until: Time | None = Field(
-        description="When this stops counting by itself; null unless it is on trial."
+        description="When the list is reverted by itself; null unless it is on trial."
     )
     falls_back_to: tuple[Entry, ...] | None = Field(
-        description="What counts after the trial; null unless there is one."
+        description="The list after the trial; null unless there is one."
     )
 
 
-class ShutOutUser(Record):
-    """Someone whose latest address the list lacks."""
+class LockedOutUser(Record):
+    """A user whose latest address the list lacks."""
 
     id: str
     name: str
@@ -74,7 +72,7 @@ class ShutOutUser(Record):
     at: Time = Field(description="When they signed in from there.")
 
 
-class ShutOutToken(Record):
+class LockedOutToken(Record):
     """An access token whose latest address the list lacks."""
 
     id: str
@@ -83,24 +81,24 @@ class ShutOutToken(Record):
     at: Time = Field(description="When it was last used from there.")
 
 
-class ShutOut(Record):
-    """Those of the last 30 days' callers whom the list would shut out, the latest 100 of each."""
+class LockedOut(Record):
+    """The callers of the last 30 days that the list would lock out, the latest 100 of each."""
 
-    users: list[ShutOutUser]
+    users: list[LockedOutUser]
     user_count: int
-    tokens: list[ShutOutToken]
+    tokens: list[LockedOutToken]
     token_count: int
 
 
 class Preview(Record):
-    """What a list would mean."""
+    """The impact of a list."""
 
-    shut_out: ShutOut
-    includes_you: bool = Field(description="Whether the address of this call is in it.")
+    shut_out: LockedOut
+    includes_you: bool = Field(description="Whether the list has the address of this call.")
 
 
 @router.get("/company/allowlist", summary="The company's allowlist")
-def get(response: Response, node: OurNode, actor: Authenticated) -> Allowlist:
+def get(response: Response, node: CurrentNode, actor: Authenticated) -> Allowlist:
     """Needs `company:get`."""
     with node.database.read(node.clock.now()) as reading:
         return _sent(allowlist.show(reading, actor, _company(actor)), response)
@@ -108,57 +106,52 @@ def get(response: Response, node: OurNode, actor: Authenticated) -> Allowlist:
 
 @router.put(
     "/company/allowlist",
-    summary="Put the company's allowlist",
+    summary="Replace the company's allowlist",
     openapi_extra=takes(NewAllowlist),
 )
 def put(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     new: Annotated[NewAllowlist, body(NewAllowlist)],
-    if_match: Annotated[list[str] | None, Header()] = None,
+    if_match: IfMatch,
 ) -> Allowlist:
-    """Needs `company:modify`. It counts from the next call on, for the dashboard, the API and every
-    token; an empty list lifts it. A list without one's own address is 409 `would_lock_you_out`;
-    with `confirm` it is put on trial for ten minutes, and falls back by itself to the list before
-    unless it is put again from an address it admits. With `If-Match`, only the version it names is
-    changed (else 409)."""
-    try:
-        with node.database.write(node.clock.now()) as change:
-            changed = allowlist.replace(
-                change,
-                actor,
-                _company(actor),
-                new.typed(),
-                confirm=new.confirm,
-                if_match=wanted_tags(if_match),
-            )
-    except Conflict as conflict:
-        if isinstance(conflict.current, allowlist.Allowlist):
-            current = Allowlist.model_validate(conflict.current)
-            conflict.current = current.model_dump(mode="json")
-        raise
+    """Needs `company:modify`. Takes effect on the next call, for the dashboard, the API and every
+    token; an empty list removes the restriction. A list without your own address is 409
+    `would_lock_you_out`; with `confirm` it goes on trial for ten minutes, and is then reverted
+    unless you send it again from an address on it. With `If-Match`, only that version is changed
+    (else 409)."""
+    with current_as(Allowlist), node.database.write(node.clock.now()) as change:
+        changed = allowlist.replace(
+            change,
+            actor,
+            _company(actor),
+            new.typed(),
+            confirm=new.confirm,
+            if_match=if_match,
+        )
     return settled(change.confirmed, _sent(changed, response))
 
 
 @router.post(
     "/company/allowlist/preview",
-    summary="Whom a list would shut out",
+    summary="Preview the impact of an allowlist",
     openapi_extra=takes(Entries),
 )
-def preview(node: OurNode, actor: SignedIn, wanted: Annotated[Entries, body(Entries)]) -> Preview:
-    """Needs `company:modify`. Changes nothing: it names the active users and tokens whose latest
-    address of the last 30 days the list lacks."""
+def preview(
+    node: CurrentNode, actor: SignedIn, wanted: Annotated[Entries, body(Entries)]
+) -> Preview:
+    """Needs `company:modify`. Changes nothing: lists the active users and tokens whose latest
+    address within 30 days the list lacks."""
     with node.database.read(node.clock.now()) as reading:
-        found = shut_out.preview(reading, actor, _company(actor), wanted.typed())
-    return Preview(shut_out=ShutOut.model_validate(found), includes_you=found.includes_you)
+        found = allowlist_impact.preview(reading, actor, _company(actor), wanted.typed())
+    return Preview(shut_out=LockedOut.model_validate(found), includes_you=found.includes_you)
 
 
 def _company(actor: Actor) -> str:
-    # Whoever calls has one; only the command line and the system act for every company.
+    # Every caller of the API has a company; only the command line and the system have none.
     return actor.company or ""
 
 
 def _sent(found: allowlist.Allowlist, response: Response) -> Allowlist:
-    response.headers["ETag"] = allowlist.etag(found)
-    return Allowlist.model_validate(found)
+    return sent(Allowlist, found, response, allowlist.etag(found))

@@ -8,8 +8,8 @@ from pydantic import Field
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.registry.audit import events, sentences
 from gatepass.registry.audit import search as audit_search
-from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, TakenTime, Term, Time
-from gatepass.web.caller import Authenticated, OurNode
+from gatepass.web.api.shapes import Listed, Paging, Record, TakenTime, Term, Time
+from gatepass.web.caller import Authenticated, CurrentNode
 from gatepass.web.times import format_time
 
 router = APIRouter(tags=["Audit"])
@@ -28,19 +28,19 @@ Kind = Literal[
 
 
 class AuditActor(Record):
-    """Who did it."""
+    """The actor of an event."""
 
     kind: str = Field(description="user, token, command line or system")
-    id: str | None = Field(description="The id of the user; of a token, its maker's.")
+    id: str | None = Field(description="The id of the user; for a token, of its owner.")
     name: str
-    credential: str | None = Field(description="The id of the token that was used.")
+    credential: str | None = Field(description="The id of the token in use.")
     credential_label: str | None = Field(
-        description="What the access token that was used is called now; null for a login token."
+        description="The current label of the access token in use; null for a login token."
     )
 
 
 class AuditSubject(Record):
-    """What it was done to."""
+    """The subject of an event."""
 
     kind: str
     id: str
@@ -58,32 +58,31 @@ class AuditEvent(Record):
     subject: AuditSubject
     before: dict[str, Any] | None
     after: dict[str, Any] | None
-    sentence: str = Field(description="The same in words.")
+    sentence: str = Field(description="The event as an English sentence.")
 
 
 async def wanted(
     action: Term | None = None,
     kind: Annotated[Kind | None, Query(description="Only actions of this kind.")] = None,
-    user: Annotated[Term | None, Query(description="Only what this user did: an id.")] = None,
+    user: Annotated[Term | None, Query(description="Only events by this user (an id).")] = None,
     person: Annotated[
-        Term | None, Query(description="Only what this user did, or what happened to them: an id.")
+        Term | None, Query(description="Only events by this user, or about them (an id).")
     ] = None,
-    subject: Annotated[Term | None, Query(description="Only what happened to it: an id.")] = None,
+    subject: Annotated[Term | None, Query(description="Only events about this id.")] = None,
     token: Annotated[
-        Term | None,
-        Query(description="Only what this token was used for, or what happened to it: an id."),
+        Term | None, Query(description="Only events by this token, or about it (an id).")
     ] = None,
     since: Annotated[TakenTime | None, Query(description="At or after this time.")] = None,
     until: Annotated[TakenTime | None, Query(description="Before this time.")] = None,
 ) -> audit_search.Filters:
-    """The filters of the query."""
+    """The filters in the query string."""
     return {
         "action": action,
         "kind": kind,
         "user": user,
         "people": None if person is None else [person],
         "subject": subject,
-        # Of a whole token text that someone pasted, the secret isn't even looked at.
+        # Someone may paste a whole token text: the secret is cut off.
         "tokens": None if token is None else [token[:ID_LENGTH]],
         "since": since,
         "until": until,
@@ -95,15 +94,14 @@ Wanted = Annotated[audit_search.Filters, Depends(wanted)]
 
 @router.get("/audit-events", summary="Who did what, when, from where")
 def search(
-    node: OurNode,
+    node: CurrentNode,
     actor: Authenticated,
+    paging: Paging,
     filters: Wanted,
-    limit: Limit | None = None,
-    cursor: PageCursor = None,
 ) -> Listed[AuditEvent]:
     """Needs `audit:get`."""
     with node.database.read(node.clock.now()) as reading:
-        page = audit_search.list_(reading, actor, limit=limit, cursor=cursor, **filters)
+        page = audit_search.list_(reading, actor, **paging, **filters)
     return Listed[AuditEvent](items=[sent(event) for event in page.items], next=page.next)
 
 
@@ -129,7 +127,7 @@ def sent(event: events.AuditEvent) -> AuditEvent:
 
 
 def with_times(fields: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The log keeps times as numbers; the API knows times only one way."""
+    """Format the times in an event's fields, which the log stores as Unix ms."""
     if fields is None:
         return None
     return {

@@ -1,7 +1,7 @@
-"""The audit log as a file: ``/v1/audit-events/export``, and what the dashboard offers.
+"""The audit log as a file, for ``/v1/audit-events/export`` and the dashboard.
 
-Read page by page, each in a reading of its own: memory stays the same however long the log is, and
-no transaction is open while a slow client takes its time. Whoever goes away ends the reading.
+Streamed page by page, each read in a transaction of its own: memory use doesn't depend on the
+length of the log, and a slow client keeps no transaction open. A client that disconnects ends it.
 """
 
 import csv
@@ -22,14 +22,14 @@ from gatepass.registry.grants.authorization import reauthorize
 from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.api.audit_events import Wanted, sent, with_times
 from gatepass.web.api.csv_cells import csv_cell
-from gatepass.web.caller import Authenticated, OurNode
+from gatepass.web.caller import Authenticated, CurrentNode
 from gatepass.web.times import format_time
 
 router = APIRouter(tags=["Audit"])
 
 FileFormat = Literal["csv", "jsonl"]
 _MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
-# JSON may have these unescaped, but many readers take each for the end of a line.
+# JSON allows these unescaped, but many parsers of JSON Lines take each for the end of a line.
 _LINE_ENDS = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
 _COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
     "at": lambda event: format_time(event.at),
@@ -57,19 +57,19 @@ _COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
     responses={200: {"content": {"text/csv": {}, "application/x-ndjson": {}}}},
 )
 def export(
-    node: OurNode,
+    node: CurrentNode,
     actor: Authenticated,
     format: Annotated[FileFormat, Query(description="CSV for spreadsheets, or JSON Lines.")],
     filters: Wanted,
 ) -> Response:
-    """Needs `audit:get`. Newest first, as the log was when this was asked; `X-Total-Count` says how
-    many events there are. In CSV a cell that a spreadsheet would take for a formula begins with an
+    """Needs `audit:get`. Newest first, as of the time of the request; `X-Total-Count` is the number
+    of events. In CSV, a cell that a spreadsheet would take for a formula starts with an
     apostrophe."""
     return exported(node, actor, format, filters)
 
 
 def exported(node: Node, actor: Actor, format: FileFormat, filters: search.Filters) -> Response:
-    """The events as a file to keep.
+    """The events as a file to download.
 
     Raises:
         Forbidden: without ``audit:get``.
@@ -95,7 +95,7 @@ def _pages(node: Node, actor: Actor, filters: search.Filters) -> Iterator[list[A
     cursor = None
     while True:
         with node.database.read(node.clock.now()) as reading:
-            # Whoever loses the right to the log meanwhile gets no further.
+            # Authorized again for each page: an actor who loses the permission gets no more.
             reader = reauthorize(reading, actor)
             page = search.list_(reading, reader, limit=LARGEST_PAGE, cursor=cursor, **filters)
         yield page.items
@@ -105,7 +105,7 @@ def _pages(node: Node, actor: Actor, filters: search.Filters) -> Iterator[list[A
 
 
 def _as_csv(pages: Iterable[list[AuditEvent]]) -> Iterator[str]:
-    """RFC 4180. It begins with the mark by which spreadsheets know UTF-8."""
+    """RFC 4180, with a byte order mark, by which spreadsheets recognize UTF-8."""
     yield "\ufeff" + _lines([list(_COLUMNS)])
     for page in pages:
         yield _lines([csv_cell(read(event) or "") for read in _COLUMNS.values()] for event in page)

@@ -8,38 +8,38 @@ from pydantic import Field
 from gatepass.core.errors import NotConfirmed
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import companies
-from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.request_body import Fields, NoBody, NoFields, body, takes
 from gatepass.web.api.shapes import (
-    Limit,
     Listed,
-    PageCursor,
+    Paging,
     Record,
     RecordId,
     Status,
     Time,
     person_id,
     person_name,
+    sent,
 )
-from gatepass.web.caller import Calling, OurNode, SignedIn
+from gatepass.web.caller import CurrentCaller, CurrentNode, SignedIn
 from gatepass.web.cookies import clear_login_cookie, login_cookie
-from gatepass.web.problem_response import problem_response
+from gatepass.web.credentials import sign_in
+from gatepass.web.http_boundary import problem_response
 from gatepass.web.problems import problem_of_error
-from gatepass.web.sign_in import sign_in
 
 router = APIRouter(tags=["Authentications"])
 
 
 class SignIn(Fields):
-    """Who signs in."""
+    """Credentials of a user."""
 
     email: str = Field(examples=["ada@example.com"])
     password: str = Field(examples=["correct horse battery staple"])
-    code: str | None = Field(default=None, description="The second factor, where one is set up.")
+    code: str | None = Field(default=None, description="Of the second factor, if the user has one.")
 
 
 class Authentication(Record):
-    """One sign-in."""
+    """A sign-in."""
 
     id: str
     user: str | None = person_id("user")
@@ -49,25 +49,25 @@ class Authentication(Record):
     expires_at: Time
     address: str | None
     user_agent: str | None
-    current: bool = Field(description="Whether it is the one that this request came with.")
+    current: bool = Field(description="Whether this request uses it.")
     deactivated_at: Time | None
 
 
 class SignedInAnswer(Record):
-    """A login token, and the authentication it belongs to."""
+    """A login token and its authentication."""
 
     token: str
     authentication: Authentication
 
 
 class DeactivatedOthers(Record):
-    """How many there were."""
+    """The number of deactivated authentications."""
 
     deactivated: int
 
 
 class MyUser(Record):
-    """Whose token it is."""
+    """The credential's owner."""
 
     id: str
     name: str
@@ -76,7 +76,7 @@ class MyUser(Record):
 
 
 class MyCompany(Record):
-    """Whose account it is."""
+    """The credential's company."""
 
     id: str
     name: str
@@ -88,8 +88,8 @@ class Me(Record):
     kind: Literal["api", "ui", "login"]
     user: MyUser
     company: MyCompany
-    permissions: tuple[str, ...] = Field(description="The effective ones.")
-    address: str | None = Field(description="The address this server sees the call come from.")
+    permissions: tuple[str, ...] = Field(description="The effective permissions.")
+    address: str | None = Field(description="The client address that this server sees.")
     expires_at: Time | None
 
 
@@ -97,25 +97,25 @@ class Me(Record):
 async def create(
     request: Request, response: Response, who: Annotated[SignIn, body(SignIn)]
 ) -> SignedInAnswer:
-    """Whatever is wrong is 401 `sign_in_failed`. The answer holds a login token, this once."""
+    """Any wrong credential is 401 `sign_in_failed`. The answer is the only one with the login
+    token's text."""
     made = await sign_in(request, who.email, who.password, who.code)
     mark(response, made.confirmed)
-    return SignedInAnswer(token=made.text, authentication=_sent(made.authentication, response))
+    authentication = sent(Authentication, made.authentication, response)
+    return SignedInAnswer(token=made.text, authentication=authentication)
 
 
 @router.get("/authentications", summary="Recent authentications")
 def recent(
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
+    paging: Paging,
     user: Annotated[str | None, Query(description="A user's id, or `all`.")] = None,
-    limit: Limit | None = None,
-    cursor: PageCursor = None,
 ) -> Listed[Authentication]:
-    """One's own; others' with `users:manage`."""
+    """Your own; others' with `users:manage`."""
     with node.database.read(node.clock.now()) as reading:
-        page = sessions.list_(reading, actor, user=user, limit=limit, cursor=cursor)
-    items = [Authentication.model_validate(one) for one in page.items]
-    return Listed[Authentication](items=items, next=page.next)
+        page = sessions.list_(reading, actor, user=user, **paging)
+    return Listed[Authentication].of(page)
 
 
 @router.post(
@@ -125,30 +125,28 @@ def recent(
 )
 def deactivate(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
-    _: Annotated[NoFields, body(NoFields)],
+    _: NoBody,
 ) -> Authentication:
-    """One's own; others' with `users:manage`, an operator's by operators alone (403
+    """Your own; others' with `users:manage`, an operator's by operators alone (403
     `operator_required`). Repeating it changes nothing."""
     with node.database.write(node.clock.now()) as change:
-        ended = sessions.deactivate(change, actor, id)
-    return settled(change.confirmed, _sent(ended, response))
+        deactivated = sessions.deactivate(change, actor, id)
+    return settled(change.confirmed, sent(Authentication, deactivated, response))
 
 
 @router.post(
     "/authentications/deactivate-others",
-    summary="Deactivate all of one's own authentications but this one",
+    summary="Deactivate all your other authentications",
     openapi_extra=takes(NoFields),
 )
-def deactivate_others(
-    node: OurNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
-) -> DeactivatedOthers:
-    """Whoever else is signed in as this user is out with their next call."""
+def deactivate_others(node: CurrentNode, actor: SignedIn, _: NoBody) -> DeactivatedOthers:
+    """All of this user's other sign-ins are refused from their next call on."""
     with node.database.write(node.clock.now()) as change:
-        ended = sessions.deactivate_others(change, actor)
-    return settled(change.confirmed, DeactivatedOthers(deactivated=ended))
+        number = sessions.deactivate_others(change, actor)
+    return settled(change.confirmed, DeactivatedOthers(deactivated=number))
 
 
 @router.post(
@@ -158,15 +156,13 @@ def deactivate_others(
     summary="Sign out",
     openapi_extra=takes(NoFields),
 )
-def sign_out(
-    request: Request, node: OurNode, actor: SignedIn, _: Annotated[NoFields, body(NoFields)]
-) -> Response:
-    """Deactivates the authentication in use. A browser forgets its cookie."""
+def sign_out(request: Request, node: CurrentNode, actor: SignedIn, _: NoBody) -> Response:
+    """Deactivates the authentication in use, and clears a browser's cookie."""
     with node.database.write(node.clock.now()) as change:
-        ended = sessions.sign_out(change, actor)
+        deactivated = sessions.sign_out(change, actor)
     response = Response(status_code=204)
     if not change.confirmed:
-        current = Authentication.model_validate(ended).model_dump(mode="json")
+        current = Authentication.model_validate(deactivated).model_dump(mode="json")
         response = problem_response(problem_of_error(NotConfirmed(current)))
     if login_cookie(request):
         clear_login_cookie(response, node.settings)
@@ -174,8 +170,8 @@ def sign_out(
 
 
 @router.get("/me", summary="The credential in use")
-def me(node: OurNode, caller: Calling) -> Me:
-    """Any token may ask who it is, what it may do and from where it comes."""
+def me(node: CurrentNode, caller: CurrentCaller) -> Me:
+    """For any token: its owner, permissions and client address."""
     with node.database.read(node.clock.now()) as reading:
         company = companies.get(reading, caller.grant.company)
     return Me.model_validate(
@@ -188,9 +184,3 @@ def me(node: OurNode, caller: Calling) -> Me:
             "expires_at": caller.grant.expires_at,
         }
     )
-
-
-def _sent(made: sessions.Authentication, response: Response) -> Authentication:
-    sent = Authentication.model_validate(made)
-    response.headers["ETag"] = sent.entity_tag()
-    return sent

@@ -4,15 +4,15 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from gatepass.core.errors import InvalidInput
-from gatepass.registry.storage.paging import Cursor, read_cursor
-from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record
-from gatepass.web.caller import OurNode, SignedIn
+from gatepass.registry.storage.paging import Cursor, Page, read_cursor
+from gatepass.web.api.shapes import Listed, Paging, Record
+from gatepass.web.caller import CurrentNode, SignedIn
 
 router = APIRouter(tags=["Permissions"])
 
 
 class Permission(Record):
-    """A permission that this installation knows."""
+    """A permission of the catalogue."""
 
     name: str = Field(examples=["charges:create"])
     title: str
@@ -21,19 +21,16 @@ class Permission(Record):
 
 
 @router.get("/permissions", summary="The catalogue")
-async def permissions(
-    node: OurNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
-) -> Listed[Permission]:
-    """Gatepass's own permissions, then the catalogue file's; all of it where no limit is named."""
+async def permissions(node: CurrentNode, actor: SignedIn, paging: Paging) -> Listed[Permission]:
+    """Gatepass's own permissions, then the catalogue file's; all of them without a `limit`."""
     known = node.catalogue.permissions
-    after = read_cursor(cursor)
+    limit, after = paging["limit"], read_cursor(paging["cursor"])
     start = 0
     if after is not None:
         start = after.number + 1
         if not 0 < start <= len(known) or known[after.number].name != after.id:
             raise InvalidInput([("cursor", "Must be a cursor of this catalogue.")])
     page = known[start:] if limit is None else known[start : start + limit]
-    items = [Permission.model_validate(each) for each in page]
     end = start + len(page)
     more = str(Cursor(end - 1, known[end - 1].name)) if end < len(known) else None
-    return Listed[Permission](items=items, next=more)
+    return Listed[Permission].of(Page(list(page), more))

@@ -1,25 +1,24 @@
-"""``/v1/company``: the account itself."""
+"""``/v1/company``: the company's account."""
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
-from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import companies
 from gatepass.registry.storage.database import Change
-from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.confirmation import settled
-from gatepass.web.api.shapes import Record, Time, wanted_tags
-from gatepass.web.caller import Authenticated, OurNode, SignedIn
+from gatepass.web.api.request_body import Fields, body, takes
+from gatepass.web.api.shapes import IfMatch, Record, Time, current_as, sent
+from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = APIRouter(tags=["Company"])
 
 
 class CompanyChanges(Fields):
-    """What shall change; fields that are absent stay as they are."""
+    """Changes of the company; absent fields stay."""
 
     name: str = Field(
         default="",
@@ -28,13 +27,13 @@ class CompanyChanges(Fields):
     )
     second_factor_required: bool = Field(
         default=False,
-        description="Whether everyone who signs in needs a second factor. Whoever requires it has "
-        "one themselves (else 409).",
+        description="Whether every user needs a second factor to sign in. To require it, you need "
+        "one yourself (else 409).",
     )
 
 
 class Company(Record):
-    """The account that owns everything."""
+    """The account that users and tokens belong to."""
 
     id: str
     name: str
@@ -44,7 +43,7 @@ class Company(Record):
 
 
 @router.get("/company", summary="The company")
-def get(response: Response, node: OurNode, actor: Authenticated) -> Company:
+def get(response: Response, node: CurrentNode, actor: Authenticated) -> Company:
     """Needs `company:get`."""
     with node.database.read(node.clock.now()) as reading:
         return _sent(companies.own(reading, actor), response)
@@ -53,31 +52,25 @@ def get(response: Response, node: OurNode, actor: Authenticated) -> Company:
 @router.patch("/company", summary="Change the company", openapi_extra=takes(CompanyChanges))
 def modify(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     changes: Annotated[CompanyChanges, body(CompanyChanges)],
-    if_match: Annotated[list[str] | None, Header()] = None,
+    if_match: IfMatch,
 ) -> Company:
     """Needs `company:modify`. Names are unique in an installation, compared without case (else
-    409). With `If-Match`, only the version it names is changed (else 409)."""
-    try:
-        with node.database.write(node.clock.now()) as change:
-            company = _changed(change, actor, changes, wanted_tags(if_match))
-    except Conflict as conflict:
-        if isinstance(conflict.current, companies.Company):
-            current = Company.model_validate(conflict.current)
-            conflict.current = current.model_dump(mode="json")
-        raise
+    409). With `If-Match`, only that version is changed (else 409)."""
+    with current_as(Company), node.database.write(node.clock.now()) as change:
+        company = _modify(change, actor, changes, if_match)
     return settled(change.confirmed, _sent(company, response))
 
 
-def _changed(
+def _modify(
     change: Change, actor: Actor, changes: CompanyChanges, if_match: list[str] | None
 ) -> companies.Company:
     fields = changes.model_fields_set
-    # Both or neither; once the first is made, its version is the one to go on from.
+    # Both changes or neither; only the first one checks the version, which it changes.
     if "name" in fields or not fields:
-        # A change of nothing is still one that needs the right to it, and the version it names.
+        # An empty change still needs the permission and a matching version.
         name = changes.name if fields else companies.own(change, actor).name
         company = companies.rename(change, actor, name=name, if_match=if_match)
         if_match = None
@@ -88,5 +81,4 @@ def _changed(
 
 
 def _sent(company: companies.Company, response: Response) -> Company:
-    response.headers["ETag"] = companies.etag(company)
-    return Company.model_validate(company)
+    return sent(Company, company, response, companies.etag(company))

@@ -1,8 +1,8 @@
-"""A change that stands although this node doesn't decide by it yet (PostgreSQL).
+"""Answers to committed changes that this node's copy doesn't include yet (PostgreSQL).
 
-A creation and a sign-in answer with what they made, which may never be shown again, and say it in
-a header. Any other change is 503 ``not_confirmed`` with the record as it is now: the change must
-not be repeated, but nobody may take it for effective here.
+A creation or sign-in answers with its body, which may hold a secret that is sent only once, and a
+header. Any other change is 503 ``not_confirmed`` with the current record: the client must not
+repeat the change, and must not assume that this node already enforces it.
 """
 
 from typing import TypeVar
@@ -18,19 +18,16 @@ S = TypeVar("S", bound=Record)
 
 
 def mark(response: Response, confirmed: bool) -> None:
-    """Say in *response* if this node has not caught up with what was created."""
+    """Set the header in *response* if this node's copy doesn't include the change yet."""
     if not confirmed:
         response.headers[HEADER] = "false"
 
 
 def settled(confirmed: bool, sent: S) -> S:
-    """The answer to a change.
-
-    Args:
-        sent: the record as the change left it.
+    """The answer to a change: *sent*, the record after it.
 
     Raises:
-        NotConfirmed: this node has not caught up with the change.
+        NotConfirmed: this node's copy doesn't include the change yet.
     """
     if not confirmed:
         raise NotConfirmed(sent.model_dump(mode="json"))

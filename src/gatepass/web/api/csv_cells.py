@@ -1,24 +1,24 @@
-"""Cells of CSV files that people open in spreadsheets."""
+"""CSV cells that are safe to open in a spreadsheet (CSV injection)."""
 
 import unicodedata
 
 from gatepass.core.display_text import bidi_controls, marked_text
 
-# How a formula begins, once full-width, small and superscript forms are plain ones. The minus sign
-# is no form of the hyphen, but some spreadsheets read it as one.
+# First characters of formulas, after normalization of full-width, small and superscript forms. The
+# minus sign is no form of the hyphen, but some spreadsheets accept it as one.
 _FORMULA = frozenset("=+-@\u2212")
-# What starts a cell of its own, or a formula in some import dialogues, wherever it stands first.
+# As first characters, some import dialogs let these start a new cell or a formula.
 _BREAKS = ("\t", "\r", "\n")
 
 
 def csv_cell(text: str) -> str:
-    """*text* as a cell that no spreadsheet takes for a formula, and that can't reorder its line.
+    """*text* as a cell that is never a formula and can't reorder its line.
 
-    Whoever names a token ``=HYPERLINK(…)`` must not reach into the machine of the auditor who opens
-    the file. Such a cell begins with an apostrophe. What leaves no ink before the formula (spaces,
-    a byte order mark, zero-width characters) hides nothing: spreadsheets drop it.
+    A token named ``=HYPERLINK(…)`` must not run on the machine of the auditor who opens the file.
+    So a formula gets an apostrophe in front. Invisible characters before it (spaces, a byte order
+    mark, zero-width characters) are skipped, because spreadsheets drop them.
     """
-    # The isolates that we put around names are balanced; those that people typed may not be.
+    # The isolates that we put around names are balanced; those in users' text may not be.
     text = _replaced(text)
     first = next((sign for sign in text if unicodedata.category(sign)[0] not in "ZC"), "")
     starts = unicodedata.normalize("NFKC", first)[:1] in _FORMULA

@@ -6,33 +6,33 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from gatepass.registry.membership import invitations
-from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.request_body import Fields, NoBody, NoFields, body, takes
 from gatepass.web.api.shapes import (
-    Limit,
     Listed,
-    PageCursor,
+    Paging,
     Record,
     RecordId,
     Time,
     person_id,
     person_name,
+    sent,
 )
-from gatepass.web.caller import Authenticated, OurNode, SignedIn
-from gatepass.web.mail_links import accept_invitation
+from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
+from gatepass.web.credentials import accept_invitation
 
 router = APIRouter(tags=["Invitations"])
 
 
 class NewInvitation(Fields):
-    """Whom to invite."""
+    """A new invitation."""
 
     email: str = Field(examples=["grace@example.com"])
-    role: str = Field(description="The id of the role they will have.", examples=["reporting"])
+    role: str = Field(description="The id of the new user's role.", examples=["reporting"])
 
 
 class Acceptance(Fields):
-    """Who accepts."""
+    """The acceptance of an invitation."""
 
     token: str = Field(description="The last part of the link.", examples=["gpiv_…"])
     name: str = Field(json_schema_extra={"minLength": 1, "maxLength": 100})
@@ -51,21 +51,21 @@ class Invitation(Record):
     invited_by: str | None = person_id("invited_by")
     invited_by_name: str | None = person_name("invited_by")
     delivered_at: Time | None = Field(
-        description="When a mail server took the mail; null: not delivered yet, or not known."
+        description="When a mail server accepted the mail; null: not yet, or unknown."
     )
     delivery_trouble: str | None = Field(
-        description="What went wrong with the mail last, or why there is none."
+        description="The last delivery failure, or why no mail is sent."
     )
 
 
 class InvitationLink(Invitation):
-    """An invitation with a new link, which is sent this once."""
+    """An invitation with a new link, which no other answer has."""
 
     url: str = Field(examples=["https://tokens.example.com/invitations/gpiv_…"])
 
 
-class Newcomer(Record):
-    """The user that was made."""
+class NewUser(Record):
+    """The new user."""
 
     id: str
     name: str
@@ -78,17 +78,17 @@ class Newcomer(Record):
 @router.post(
     "/invitations",
     status_code=201,
-    summary="Invite someone",
+    summary="Invite a user",
     openapi_extra=takes(NewInvitation),
 )
 def create(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     new: Annotated[NewInvitation, body(NewInvitation)],
 ) -> Invitation:
-    """Needs `users:manage`, and all that the role grants. The mail goes out afterwards; trouble
-    with it doesn't undo the invitation."""
+    """Needs `users:manage`, and all permissions of the role. The mail is sent afterwards; a failed
+    delivery doesn't undo the invitation."""
     with node.database.write(node.clock.now()) as change:
         invitation = invitations.create(
             change,
@@ -99,18 +99,15 @@ def create(
         )
     node.mailing.wake()
     mark(response, change.confirmed)
-    return _sent(invitation, response)
+    return sent(Invitation, invitation, response)
 
 
 @router.get("/invitations", summary="The company's invitations")
-def list_(
-    node: OurNode, actor: Authenticated, limit: Limit | None = None, cursor: PageCursor = None
-) -> Listed[Invitation]:
+def list_(node: CurrentNode, actor: Authenticated, paging: Paging) -> Listed[Invitation]:
     """Needs `users:manage`."""
     with node.database.read(node.clock.now()) as reading:
-        page = invitations.list_(reading, actor, limit=limit, cursor=cursor)
-    items = [Invitation.model_validate(one) for one in page.items]
-    return Listed[Invitation](items=items, next=page.next)
+        page = invitations.list_(reading, actor, **paging)
+    return Listed[Invitation].of(page)
 
 
 @router.post(
@@ -121,16 +118,14 @@ def list_(
 )
 async def accept(
     request: Request, response: Response, acceptance: Annotated[Acceptance, body(Acceptance)]
-) -> Newcomer:
-    """With the link's token, once. Whatever is wrong with the link is 410 `invitation_broken`; with
-    the name or password 422, and the link stays good."""
+) -> NewUser:
+    """Takes the link's token, once. Any fault of the link is 410 `invitation_broken`. A fault of
+    the name or password is 422, and the link stays valid."""
     accepted = await accept_invitation(
         request, acceptance.token, acceptance.name, acceptance.password
     )
     mark(response, accepted.confirmed)
-    sent = Newcomer.model_validate(accepted.made)
-    response.headers["ETag"] = sent.entity_tag()
-    return sent
+    return sent(NewUser, accepted.made, response)
 
 
 @router.post(
@@ -140,37 +135,37 @@ async def accept(
 )
 def resend(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
-    _: Annotated[NoFields, body(NoFields)],
+    _: NoBody,
 ) -> Invitation:
-    """Needs `users:manage`, and all that the role grants. A new link, good for the full time; the
-    old one is dead at once. Accepted and deactivated ones: 409."""
+    """Needs `users:manage`, and all permissions of the role. Sends a new link, valid for the full
+    lifetime; the old one is revoked at once. 409 for accepted and deactivated invitations."""
     with node.database.write(node.clock.now()) as change:
         invitation = invitations.resend(
             change, actor, id, lifetime_ms=node.settings.invitation_lifetime * 1000
         )
     node.mailing.wake()
-    return settled(change.confirmed, _sent(invitation, response))
+    return settled(change.confirmed, sent(Invitation, invitation, response))
 
 
 @router.post(
     "/invitations/{id}/link",
     status_code=201,
-    summary="Take an invitation's link to hand it over",
+    summary="Get an invitation's link to pass it on",
     openapi_extra=takes(NoFields),
 )
 def take_link(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
-    _: Annotated[NoFields, body(NoFields)],
+    _: NoBody,
 ) -> InvitationLink:
     """For an installation without a mail server; with one: 409 `link_goes_by_mail`. Needs
-    `users:manage`, and all that the role grants. A new link, good for the full time; the old one
-    is dead at once. Accepted and deactivated ones: 409."""
+    `users:manage`, and all permissions of the role. Creates a new link, valid for the full
+    lifetime; the old one is revoked at once. 409 for accepted and deactivated invitations."""
     with node.database.write(node.clock.now()) as change:
         invitation, token = invitations.take_link(
             change,
@@ -180,9 +175,9 @@ def take_link(
             mail_server=node.mailing.post.kind != "log",
         )
     mark(response, change.confirmed)
-    sent = _sent(invitation, response)
+    answer = sent(Invitation, invitation, response)
     url = f"{node.settings.public_url}/invitations/{token}"
-    return InvitationLink.model_construct(**dict(sent), url=url)
+    return InvitationLink.model_construct(**dict(answer), url=url)
 
 
 @router.post(
@@ -192,18 +187,12 @@ def take_link(
 )
 def deactivate(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
-    _: Annotated[NoFields, body(NoFields)],
+    _: NoBody,
 ) -> Invitation:
-    """Needs `users:manage`. Repeating it changes nothing; an accepted one: 409."""
+    """Needs `users:manage`. Repeating it changes nothing. 409 for an accepted invitation."""
     with node.database.write(node.clock.now()) as change:
         invitation = invitations.deactivate(change, actor, id)
-    return settled(change.confirmed, _sent(invitation, response))
-
-
-def _sent(invitation: invitations.Invitation, response: Response) -> Invitation:
-    sent = Invitation.model_validate(invitation)
-    response.headers["ETag"] = sent.entity_tag()
-    return sent
+    return settled(change.confirmed, sent(Invitation, invitation, response))

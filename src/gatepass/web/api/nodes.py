@@ -6,14 +6,14 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from gatepass.registry.replication import node_status
-from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, Time
-from gatepass.web.caller import OurNode, SignedIn
+from gatepass.web.api.shapes import Listed, Paging, Record, Time
+from gatepass.web.caller import CurrentNode, SignedIn
 
 router = APIRouter(tags=["Nodes"])
 
 
 class Limits(Record):
-    """What a copy is limited to; an empty list is no limit."""
+    """The filter of a copy; an empty list is no limit."""
 
     companies: list[str] = Field(default=[])
     permissions: list[str] = Field(default=[])
@@ -24,28 +24,25 @@ class Node(Record):
 
     id: str
     kind: Literal["node", "embedded"]
-    name: str = Field(description="Of its machine.")
+    name: str = Field(description="Its host name.")
     version: str
     address: str | None
-    key_id: str | None = Field(description="The verifier key that an embedded one follows with.")
-    limits: Limits | None = Field(description="What its copy is limited to; null: nothing.")
+    key_id: str | None = Field(description="The verifier key of an embedded verifier.")
+    limits: Limits | None = Field(description="The filter of its copy; null if it has all grants.")
     first_seen_at: Time
     seen_at: Time
-    vouched_at: Time = Field(description="The latest moment it is known to have been vouched for.")
+    vouched_at: Time = Field(description="When its copy was last known to be fresh.")
     state: node_status.NodeStatus = Field(
-        description="`current`; `behind`: it lacks what changed more than a second ago; `stale`: "
-        "not vouched for, it answers 503; `gone`: not heard of for a minute."
+        description="`current`; `behind`: it lacks a change that is older than a second; `stale`: "
+        "its copy isn't fresh, so it answers 503; `gone`: no heartbeat for a minute."
     )
-    revision: int = Field(description="The latest change it has acknowledged.")
-    behind_by: int = Field(description="How many changes are later.")
+    revision: int = Field(description="The latest revision it has acknowledged.")
+    behind_by: int = Field(description="The number of later revisions.")
 
 
 @router.get("/nodes", summary="Nodes and embedded verifiers")
-def search(
-    node: OurNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
-) -> Listed[Node]:
-    """For operators. Who decides by these grants, and how far each has come."""
+def search(node: CurrentNode, actor: SignedIn, paging: Paging) -> Listed[Node]:
+    """For operators. Everything that makes decisions from the grants, and how current it is."""
     with node.database.read(node.clock.now()) as reading:
-        page = node_status.list_(reading, actor, limit=limit, cursor=cursor)
-    items = [Node.model_validate(each) for each in page.items]
-    return Listed[Node](items=items, next=page.next)
+        page = node_status.list_(reading, actor, **paging)
+    return Listed[Node].of(page)

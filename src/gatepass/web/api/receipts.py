@@ -8,40 +8,40 @@ from pydantic import Field
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.tokens import access_tokens
 from gatepass.web.api.shapes import Record, RecordId, Time
-from gatepass.web.caller import Authenticated, OurNode
+from gatepass.web.caller import Authenticated, CurrentNode
 
 router = APIRouter(tags=["Access tokens"])
 
 
 class Confirmation(Record):
-    """One verifier's part in a receipt."""
+    """A verifier's confirmation in a receipt."""
 
     id: str
     name: str
     kind: Literal["node", "embedded"]
-    confirmed_at: Time | None = Field(description="When it acknowledged that it refuses.")
+    confirmed_at: Time | None = Field(description="When it acknowledged that it refuses the token.")
     state: receipt_status.ConfirmationState = Field(
-        description="`refusing`; `waiting`: not acknowledged yet; `silent`: not acknowledged, and "
-        "not vouched for any more, so that it can't say “allowed” either."
+        description="`refusing`; `waiting`: not acknowledged yet; `silent`: not acknowledged, but "
+        "its copy isn't fresh any more, so that it allows nothing."
     )
 
 
 class Receipt(Record):
-    """Who refuses what ended."""
+    """Which verifiers refuse a deactivated token."""
 
-    revision: int = Field(description="The change that ended it.")
+    revision: int = Field(description="The revision that deactivated the token.")
     at: Time
     completed_at: Time | None = Field(
-        description="When nobody was left who could have said “allowed”; null until then."
+        description="When no verifier was left that could have allowed it; null until then."
     )
     refused_by: int
     of: int
     verifiers: list[Confirmation]
 
 
-@router.get("/access-tokens/{id}/receipt", summary="Who refuses a token that ended")
-def get(node: OurNode, actor: Authenticated, id: RecordId) -> Receipt:
-    """Needs `access-tokens:get`. There is none for a token that hasn't been deactivated, and none
-    a week after everyone refused it: the audit log keeps what came of it."""
+@router.get("/access-tokens/{id}/receipt", summary="Which verifiers refuse a deactivated token")
+def get(node: CurrentNode, actor: Authenticated, id: RecordId) -> Receipt:
+    """Needs `access-tokens:get`. 404 for a token that isn't deactivated, and a week after all
+    verifiers refuse it; the audit log keeps the outcome."""
     with node.database.read(node.clock.now()) as reading:
         return Receipt.model_validate(access_tokens.receipt(reading, actor, id))

@@ -1,16 +1,16 @@
-"""``/v1/roles``: what people of the company may do."""
+"""``/v1/roles``: named sets of permissions for users."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
-from gatepass.core.errors import Conflict, NotConfirmed
+from gatepass.core.errors import NotConfirmed
 from gatepass.registry.directory import roles
-from gatepass.web.api.body import Fields, body, takes
 from gatepass.web.api.confirmation import mark, settled
-from gatepass.web.api.shapes import Limit, Listed, PageCursor, Record, RecordId, wanted_tags
-from gatepass.web.caller import Authenticated, OurNode, SignedIn
+from gatepass.web.api.request_body import Fields, body, takes
+from gatepass.web.api.shapes import IfMatch, Listed, Paging, Record, RecordId, current_as, sent
+from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = APIRouter(tags=["Roles"])
 
@@ -19,23 +19,19 @@ _PERMISSIONS: dict[str, Any] = {"minItems": 1, "maxItems": 200}
 
 
 class NewRole(Fields):
-    """What a new role shall be."""
+    """A new role."""
 
     name: str = Field(json_schema_extra=_NAME, examples=["Bookkeeping"])
     permissions: list[str] = Field(json_schema_extra=_PERMISSIONS, examples=[["access-tokens:get"]])
 
 
 class RoleChanges(Fields):
-    """What shall change; fields that are absent stay as they are."""
+    """Changes of a role; absent fields stay."""
 
     name: str = Field(default="", json_schema_extra=_NAME, examples=["Bookkeeping"])
     permissions: list[str] = Field(
         default=[], json_schema_extra=_PERMISSIONS, examples=[["access-tokens:get"]]
     )
-
-    def named(self) -> dict[str, Any]:
-        """The fields that were there, by name."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 class Role(Record):
@@ -44,31 +40,30 @@ class Role(Record):
     id: str
     name: str
     permissions: tuple[str, ...] = Field(
-        description="`resource:*` and `*` as they were chosen. What the catalogue no longer has "
-        "permits nothing."
+        description="As chosen, with the wildcards `resource:*` and `*`. Permissions that are no "
+        "longer in the catalogue permit nothing."
     )
-    built_in: bool = Field(description="Every company has these four, and nobody changes them.")
+    built_in: bool = Field(description="One of the four that every company has, unchangeable.")
 
 
 @router.get("/roles", summary="The company's roles")
 def search(
-    node: OurNode,
+    node: CurrentNode,
     actor: Authenticated,
-    limit: Limit | None = None,
-    cursor: PageCursor = None,
+    paging: Paging,
 ) -> Listed[Role]:
     """Needs `roles:get`. The company's own, newest first, then the four built-in ones."""
     with node.database.read(node.clock.now()) as reading:
-        page = roles.list_(reading, actor, catalogue=node.catalogue, limit=limit, cursor=cursor)
-    return Listed[Role](items=[Role.model_validate(role) for role in page.items], next=page.next)
+        page = roles.list_(reading, actor, catalogue=node.catalogue, **paging)
+    return Listed[Role].of(page)
 
 
 @router.post("/roles", status_code=201, summary="Create a role", openapi_extra=takes(NewRole))
 def create(
-    response: Response, node: OurNode, actor: SignedIn, new: Annotated[NewRole, body(NewRole)]
+    response: Response, node: CurrentNode, actor: SignedIn, new: Annotated[NewRole, body(NewRole)]
 ) -> Role:
-    """Needs `roles:manage`, and all that the role shall permit. A company has up to 200 of its own;
-    names are unique, compared without case (else 409)."""
+    """Needs `roles:manage`, and all permissions of the role. A company has up to 200 roles of its
+    own; names are unique, compared without case (else 409)."""
     with node.database.write(node.clock.now()) as change:
         role = roles.create(
             change,
@@ -83,7 +78,7 @@ def create(
 
 
 @router.get("/roles/{id}", summary="One role")
-def get(response: Response, node: OurNode, actor: Authenticated, id: RecordId) -> Role:
+def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordId) -> Role:
     """Needs `roles:get`."""
     with node.database.read(node.clock.now()) as reading:
         return _sent(roles.get(reading, actor, id, catalogue=node.catalogue), response)
@@ -92,60 +87,45 @@ def get(response: Response, node: OurNode, actor: Authenticated, id: RecordId) -
 @router.patch("/roles/{id}", summary="Change a role", openapi_extra=takes(RoleChanges))
 def modify(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     changes: Annotated[RoleChanges, body(RoleChanges)],
-    if_match: Annotated[list[str] | None, Header()] = None,
+    if_match: IfMatch,
 ) -> Role:
-    """Needs `roles:manage`, and all that the role permits and shall permit. It counts on the next
-    call of everyone who has it. Built-in ones stay as they are (409). With `If-Match`, only the
-    version it names is changed (else 409)."""
-    try:
-        with node.database.write(node.clock.now()) as change:
-            role = roles.modify(
-                change,
-                actor,
-                id,
-                catalogue=node.catalogue,
-                changes=changes.named(),
-                if_match=wanted_tags(if_match),
-            )
-    except Conflict as conflict:
-        raise _readable(conflict) from None
+    """Needs `roles:manage`, and all permissions of the role before and after. Takes effect on the
+    next call of every user with the role. Built-in roles can't be changed (409). With `If-Match`,
+    only that version is changed (else 409)."""
+    with current_as(Role), node.database.write(node.clock.now()) as change:
+        role = roles.modify(
+            change,
+            actor,
+            id,
+            catalogue=node.catalogue,
+            changes=changes.named(),
+            if_match=if_match,
+        )
     return settled(change.confirmed, _sent(role, response))
 
 
 @router.delete(
-    "/roles/{id}", status_code=204, response_class=Response, summary="Delete a role that nobody has"
+    "/roles/{id}", status_code=204, response_class=Response, summary="Delete an unused role"
 )
 def delete(
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
-    if_match: Annotated[list[str] | None, Header()] = None,
+    if_match: IfMatch,
 ) -> None:
-    """Needs `roles:manage`, and all that the role permits. One that an active user or a pending
-    invitation has is not deleted, nor is a built-in one (409). With `If-Match`, only the version
-    it names is deleted (else 409)."""
-    try:
-        with node.database.write(node.clock.now()) as change:
-            roles.delete(
-                change, actor, id, catalogue=node.catalogue, if_match=wanted_tags(if_match)
-            )
-    except Conflict as conflict:
-        raise _readable(conflict) from None
+    """Needs `roles:manage`, and all permissions of the role. 409 for a role of an active user or a
+    pending invitation, and for a built-in one. With `If-Match`, only that version is deleted (else
+    409)."""
+    with current_as(Role), node.database.write(node.clock.now()) as change:
+        roles.delete(change, actor, id, catalogue=node.catalogue, if_match=if_match)
     if not change.confirmed:
-        # There is no record any more.
+        # Without a current record, because the role is deleted.
         raise NotConfirmed
 
 
-def _readable(conflict: Conflict) -> Conflict:
-    if isinstance(conflict.current, roles.Role):
-        conflict.current = Role.model_validate(conflict.current).model_dump(mode="json")
-    return conflict
-
-
 def _sent(role: roles.Role, response: Response) -> Role:
-    response.headers["ETag"] = roles.etag(role)
-    return Role.model_validate(role)
+    return sent(Role, role, response, roles.etag(role))

@@ -1,11 +1,11 @@
-"""What the resources have in common: times, people, lists, ids, entity tags, problems."""
+"""Types that the resources share: times, people, lists, ids, ETags, problem documents."""
 
-import hashlib
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Generic, Literal, TypedDict, TypeVar
 
-from fastapi import Path, Query
+from fastapi import Depends, Header, Path, Query, Response
 from pydantic import (
     AliasPath,
     BaseModel,
@@ -16,53 +16,77 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from gatepass.core.errors import Conflict
 from gatepass.registry.input.text import storable
-from gatepass.registry.storage.paging import LARGEST_PAGE
+from gatepass.registry.storage.etags import etag_of
+from gatepass.registry.storage.paging import LARGEST_PAGE, Page
 from gatepass.web.times import format_time, parse_time
 
 T = TypeVar("T")
+R = TypeVar("R", bound="Record")
 
 
 class Record(BaseModel):
-    """The root of what is sent: reads the registry's records by attribute, and sends only what it
-    names."""
+    """Base class of answers: made from the attributes of a registry record."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    def entity_tag(self) -> str:
-        """A strong ETag of the record as it is sent."""
-        digest = hashlib.sha256(self.model_dump_json().encode())
-        return f'"{digest.hexdigest()[:32]}"'
+
+def sent(model: type[R], record: object, response: Response, etag: str | None = None) -> R:
+    """*record* as the API sends it, with its ETag in *response*.
+
+    Args:
+        etag: the version that If-Match is compared with; made from the answer if not given.
+    """
+    answer = model.model_validate(record)
+    response.headers["ETag"] = etag or etag_of(answer.model_dump(mode="json"))
+    return answer
+
+
+@contextmanager
+def current_as(model: type[Record]) -> Iterator[None]:
+    """Turn the current record of a Conflict into *model*'s JSON."""
+    try:
+        yield
+    except Conflict as conflict:
+        if conflict.current is not None:
+            conflict.current = model.model_validate(conflict.current).model_dump(mode="json")
+        raise
 
 
 class Listed(BaseModel, Generic[T]):
-    """A page of a list, newest first. Hand ``next`` in as ``cursor`` for what follows."""
+    """A page of a list, newest first. Send ``next`` as ``cursor`` for the next page."""
 
     items: list[T]
     next: str | None
 
+    @classmethod
+    def of(cls, page: Page[Any]) -> "Listed[T]":
+        """A page of registry records."""
+        return cls.model_validate(page, from_attributes=True)
+
 
 class FieldError(BaseModel):
-    """What is wrong with one field."""
+    """An error in one field."""
 
     field: str = Field(examples=["permissions.0"])
     message: str
 
 
 class ProblemDocument(BaseModel):
-    """An error, as RFC 9457 has it."""
+    """An error (RFC 9457)."""
 
     type: str
     title: str
     status: int
     detail: str
     reason: str = Field(
-        description="The stable word that programs go by.", examples=["permission_missing"]
+        description="Stable, for programs to switch on.", examples=["permission_missing"]
     )
     errors: list[FieldError] = Field(default=[], description="For 422.")
     current: dict[str, Any] = Field(
         default={},
-        description="The record as it is, for 409 `changed_meanwhile`, 503 `not_confirmed`.",
+        description="The current record, for 409 `changed_meanwhile` and 503 `not_confirmed`.",
     )
 
 
@@ -73,20 +97,22 @@ def _taken_time(value: Any) -> int:
 
 
 _TIME = {"type": "string", "format": "date-time", "examples": ["2026-12-24T00:00:00.000Z"]}
-#: A time that is sent: milliseconds inside, RFC 3339 in UTC outside.
+#: A time in an answer: Unix ms inside, RFC 3339 in UTC outside.
 Time = Annotated[int, PlainSerializer(format_time, return_type=str), WithJsonSchema(_TIME)]
-#: A time that is taken: RFC 3339 with any offset.
+#: A time in a request: RFC 3339 with any offset.
 TakenTime = Annotated[int, BeforeValidator(_taken_time), WithJsonSchema(_TIME)]
 
 
 def person_id(of: str) -> Any:
-    """The id of the person that the registry's record has under *of*; null for the command line
-    and the system, and where there is nobody."""
+    """The id of the person in the registry record's attribute *of*.
+
+    Null for the command line and the system, and if there is no person.
+    """
     return Field(default=None, validation_alias=AliasPath(of, "id"))
 
 
 def person_name(of: str) -> Any:
-    """The name of that person."""
+    """The name of the person in the registry record's attribute *of*, likewise."""
     return Field(default=None, validation_alias=AliasPath(of, "name"))
 
 
@@ -97,28 +123,45 @@ def _plain(value: str) -> str:
 
 
 def _whole_number(value: Any) -> Any:
-    # Pydantic would take " 5", "5.0" and "1_0" too.
+    # Pydantic would accept " 5", "5.0" and "1_0" as well.
     if isinstance(value, str) and not re.fullmatch("[0-9]{1,9}", value):
         raise ValueError(f"Must be a whole number from 1 to {LARGEST_PAGE}.")
     return value
 
 
-#: An id in a path. What can't be one is 404 like any that isn't there, and reaches no database.
+#: An id in a path. A malformed one is 404 like an unknown one, without a database query.
 RecordId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$")]
 Limit = Annotated[int, BeforeValidator(_whole_number), Query(ge=1, le=LARGEST_PAGE)]
-PageCursor = Annotated[str | None, Query(description="The `next` of the page before.")]
 #: A text to search or filter by.
 Term = Annotated[str, BeforeValidator(_plain), Query(max_length=200)]
 Status = Literal["active", "expired", "deactivated"]
 
 
-def wanted_tags(if_match: Sequence[str] | None) -> list[str] | None:
-    """The entity tags of If-Match (RFC 9110, 13.1.1); None if any record will do.
+class PageRequest(TypedDict):
+    """The arguments of a list operation that select the page."""
 
-    Weak tags never match, and what can't be read doesn't either: an empty list is a condition that
-    isn't true.
-    """
+    limit: int | None
+    cursor: str | None
+
+
+async def _page_request(
+    limit: Limit | None = None,
+    cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+) -> PageRequest:
+    return {"limit": limit, "cursor": cursor}
+
+
+#: The query parameters ``limit`` and ``cursor`` of every list.
+Paging = Annotated[PageRequest, Depends(_page_request)]
+
+
+async def _if_match(if_match: Annotated[list[str] | None, Header()] = None) -> list[str] | None:
     if if_match is None or ", ".join(if_match).strip() == "*":
         return None
     found: list[tuple[str, str]] = re.findall(r'(W/)?("[^"]*")', ", ".join(if_match))
     return [tag for weak, tag in found if not weak]
+
+
+#: The ETags of If-Match (RFC 9110, 13.1.1); None if any version will do. Weak or unreadable tags
+#: never match: an empty list is a condition that is false.
+IfMatch = Annotated[list[str] | None, Depends(_if_match)]

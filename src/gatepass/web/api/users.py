@@ -1,28 +1,28 @@
-"""``/v1/users``: who there is; another role, the end of an account, or of a lost second factor."""
+"""``/v1/users``: list, change a role, deactivate, turn off a second factor."""
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
-from gatepass.core.errors import Conflict
 from gatepass.registry.directory import user_search, users
 from gatepass.registry.membership import user_changes
-from gatepass.web.api.body import Fields, NoFields, body, takes
 from gatepass.web.api.confirmation import settled
+from gatepass.web.api.request_body import Fields, NoBody, NoFields, body, takes
 from gatepass.web.api.shapes import (
-    Limit,
+    IfMatch,
     Listed,
-    PageCursor,
+    Paging,
     Record,
     RecordId,
     Term,
     Time,
+    current_as,
     person_id,
     person_name,
-    wanted_tags,
+    sent,
 )
-from gatepass.web.caller import Authenticated, OurNode, SignedIn
+from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = APIRouter(tags=["Users"])
 
@@ -30,23 +30,23 @@ UserStatus = Literal["active", "deactivated"]
 
 
 class UserChanges(Fields):
-    """What shall change."""
+    """Changes of a user."""
 
     role: str = Field(description="A role's id.", examples=["reporting"])
 
 
 class UserEnd(Fields):
-    """What becomes of their access tokens, besides being refused."""
+    """What happens to the user's access tokens. All of them are refused in any case."""
 
     access_tokens: Literal["deactivate", "keep"] = Field(
         default="deactivate",
-        description="`deactivate` ends each of them for good. With `keep` they stay in the list "
-        "as they are, and are refused as `account_deactivated`, like everything of that user.",
+        description="`deactivate` deactivates each token for good. With `keep` they stay in the "
+        "list as they are, and are refused with `account_deactivated`.",
     )
 
 
 class User(Record):
-    """A person of the company."""
+    """A user of the company."""
 
     id: str
     name: str
@@ -55,7 +55,7 @@ class User(Record):
     status: UserStatus
     created_at: Time
     last_sign_in_at: Time | None
-    second_factor: bool = Field(description="Whether signing in takes one.")
+    second_factor: bool = Field(description="Whether signing in requires one.")
     deactivated_at: Time | None
     deactivated_by: str | None = person_id("deactivated_by")
     deactivated_by_name: str | None = person_name("deactivated_by")
@@ -63,48 +63,40 @@ class User(Record):
 
 @router.get("/users", summary="The company's users")
 def search(
-    node: OurNode,
+    node: CurrentNode,
     actor: Authenticated,
+    paging: Paging,
     q: Term | None = None,
     status: UserStatus | None = None,
-    limit: Limit | None = None,
-    cursor: PageCursor = None,
 ) -> Listed[User]:
-    """Needs `users:get`. `q` is looked for in names and e-mail addresses."""
+    """Needs `users:get`. `q` searches names and e-mail addresses."""
     with node.database.read(node.clock.now()) as reading:
-        page = user_search.list_(
-            reading, actor, q=q or None, status=status, limit=limit, cursor=cursor
-        )
-    return Listed[User](items=[User.model_validate(user) for user in page.items], next=page.next)
+        page = user_search.list_(reading, actor, q=q or None, status=status, **paging)
+    return Listed[User].of(page)
 
 
 @router.get("/users/{id}", summary="One user")
-def get(response: Response, node: OurNode, actor: Authenticated, id: RecordId) -> User:
+def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordId) -> User:
     """Needs `users:get`."""
     with node.database.read(node.clock.now()) as reading:
         return _sent(user_search.get(reading, actor, id), response)
 
 
-@router.patch("/users/{id}", summary="Give a user another role", openapi_extra=takes(UserChanges))
+@router.patch("/users/{id}", summary="Change a user's role", openapi_extra=takes(UserChanges))
 def change_role(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     changes: Annotated[UserChanges, body(UserChanges)],
-    if_match: Annotated[list[str] | None, Header()] = None,
+    if_match: IfMatch,
 ) -> User:
-    """Needs `users:manage`, and all that their present role and the new one permit; an operator's
-    needs an operator (403 `operator_required`). It counts on their next call. 409 for the last
-    administrator and for deactivated users. With `If-Match`, only the version it names is changed
-    (else 409)."""
-    try:
-        with node.database.write(node.clock.now()) as change:
-            user = user_changes.change_role(
-                change, actor, id, role=changes.role, if_match=wanted_tags(if_match)
-            )
-    except Conflict as conflict:
-        raise readable(conflict) from None
+    """Needs `users:manage`, and all permissions of the user's old and new role; an operator's role
+    only operators can change (403 `operator_required`). Takes effect on the user's next call. 409
+    for the last administrator and for deactivated users. With `If-Match`, only that version is
+    changed (else 409)."""
+    with current_as(User), node.database.write(node.clock.now()) as change:
+        user = user_changes.change_role(change, actor, id, role=changes.role, if_match=if_match)
     return settled(change.confirmed, _sent(user, response))
 
 
@@ -113,54 +105,41 @@ def change_role(
 )
 def deactivate(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
     end: Annotated[UserEnd, body(UserEnd)],
 ) -> User:
-    """Needs `users:manage`, and all that their role permits; an operator's needs an operator (403
-    `operator_required`). Their sign-ins and access tokens are refused from now on, and their e-mail
-    address may be invited again. Repeating it changes nothing. 409 for the last administrator
-    (`last_administrator`) and the installation's last operator (`last_operator`)."""
-    try:
-        with node.database.write(node.clock.now()) as change:
-            user = user_changes.deactivate(change, actor, id, access_tokens=end.access_tokens)
-    except Conflict as conflict:
-        raise readable(conflict) from None
+    """Needs `users:manage`, and all permissions of the user's role; an operator only operators can
+    deactivate (403 `operator_required`). The user's sign-ins and access tokens are refused from now
+    on, and their e-mail address can be invited again. Repeating it changes nothing. 409 for the
+    last administrator (`last_administrator`) and the installation's last operator
+    (`last_operator`)."""
+    with current_as(User), node.database.write(node.clock.now()) as change:
+        user = user_changes.deactivate(change, actor, id, access_tokens=end.access_tokens)
     return settled(change.confirmed, _sent(user, response))
 
 
 @router.post(
     "/users/{id}/second-factor/deactivate",
-    summary="Turn off the second factor of someone who lost it",
+    summary="Turn off a user's lost second factor",
     openapi_extra=takes(NoFields),
 )
 def turn_off_second_factor(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
-    _: Annotated[NoFields, body(NoFields)],
+    _: NoBody,
 ) -> User:
-    """Needs `users:manage`, and all that their role permits; an operator's needs an operator (403
-    `operator_required`). Their recovery codes are gone, too, and all their sign-ins end; the next
-    takes the password alone. Repeating it changes nothing. 409 (`own_second_factor`) for one's
-    own."""
-    try:
-        with node.database.write(node.clock.now()) as change:
-            user = user_changes.turn_off_second_factor(change, actor, id)
-    except Conflict as conflict:
-        raise readable(conflict) from None
+    """Needs `users:manage`, and all permissions of the user's role; an operator's only operators
+    can turn off (403 `operator_required`). Deletes the recovery codes and deactivates all sign-ins
+    of the user; the next sign-in takes the password alone. Repeating it changes nothing. 409
+    (`own_second_factor`) for your own."""
+    with current_as(User), node.database.write(node.clock.now()) as change:
+        user = user_changes.turn_off_second_factor(change, actor, id)
     return settled(change.confirmed, _sent(user, response))
 
 
-def readable(conflict: Conflict) -> Conflict:
-    """*conflict* with the user that it is about as they are sent."""
-    if isinstance(conflict.current, users.User):
-        conflict.current = User.model_validate(conflict.current).model_dump(mode="json")
-    return conflict
-
-
 def _sent(user: users.User, response: Response) -> User:
-    response.headers["ETag"] = user_changes.etag(user)
-    return User.model_validate(user)
+    return sent(User, user, response, user_changes.etag(user))

@@ -1,23 +1,23 @@
-"""``/v1/verifier-keys``. They are made on the command line alone."""
+"""``/v1/verifier-keys``. Only the command line creates them."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Response
 
 from gatepass.registry.directory import verifier_keys
-from gatepass.web.api.body import NoFields, body, takes
 from gatepass.web.api.confirmation import settled
+from gatepass.web.api.request_body import NoBody, NoFields, takes
 from gatepass.web.api.shapes import (
-    Limit,
     Listed,
-    PageCursor,
+    Paging,
     Record,
     RecordId,
     Time,
     person_id,
     person_name,
+    sent,
 )
-from gatepass.web.caller import OurNode, SignedIn
+from gatepass.web.caller import CurrentNode, SignedIn
 
 router = APIRouter(tags=["Verifier keys"])
 
@@ -37,14 +37,11 @@ class VerifierKey(Record):
 
 
 @router.get("/verifier-keys", summary="The installation's verifier keys")
-def search(
-    node: OurNode, actor: SignedIn, limit: Limit | None = None, cursor: PageCursor = None
-) -> Listed[VerifierKey]:
+def search(node: CurrentNode, actor: SignedIn, paging: Paging) -> Listed[VerifierKey]:
     """For operators."""
     with node.database.read(node.clock.now()) as reading:
-        page = verifier_keys.list_(reading, actor, limit=limit, cursor=cursor)
-    items = [VerifierKey.model_validate(key) for key in page.items]
-    return Listed[VerifierKey](items=items, next=page.next)
+        page = verifier_keys.list_(reading, actor, **paging)
+    return Listed[VerifierKey].of(page)
 
 
 @router.post(
@@ -54,14 +51,12 @@ def search(
 )
 def deactivate(
     response: Response,
-    node: OurNode,
+    node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
-    _: Annotated[NoFields, body(NoFields)],
+    _: NoBody,
 ) -> VerifierKey:
     """For operators. Repeating it changes nothing."""
     with node.database.write(node.clock.now()) as change:
         key = verifier_keys.deactivate(change, actor, id)
-    sent = VerifierKey.model_validate(key)
-    response.headers["ETag"] = sent.entity_tag()
-    return settled(change.confirmed, sent)
+    return settled(change.confirmed, sent(VerifierKey, key, response))

@@ -1,4 +1,4 @@
-"""``POST /v1/feed/acknowledgement``: a follower says what its copy has reached."""
+"""``POST /v1/feed/acknowledgement``: a follower reports its copy's position."""
 
 from typing import Annotated
 
@@ -6,11 +6,11 @@ import msgspec
 from msgspec import Meta
 
 from gatepass.registry.storage.revisions import Position
-from gatepass.web.feed import body
+from gatepass.web.feed import request_body
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Follower *node* refuses whatever was ended up to the position (*revision*, *tag*)."""
+    """Follower *node* refuses everything revoked up to the position (*revision*, *tag*)."""
 
     node: Annotated[str, Meta(pattern=r"^node_[0-9A-Za-z]{16}$", max_length=21)]
     revision: Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -18,10 +18,10 @@ class Acknowledgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_acknowledgement(content: bytes) -> tuple[str, Position]:
-    """Who acknowledges, and what.
+    """Parse an acknowledgement: the id that the follower claims, and its position.
 
     Raises:
-        BrokenJSON, InvalidInput: it can't be read.
+        BrokenJSON, InvalidInput: the body isn't valid.
     """
-    said = body.read(content, Acknowledgement)
-    return said.node, (said.revision, said.tag)
+    sent = request_body.read(content, Acknowledgement)
+    return sent.node, (sent.revision, sent.tag)

@@ -1,24 +1,26 @@
-"""Records, cut into portions that fit a frame well."""
+"""Splits records into chunks for frames."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 _MOST_RECORDS = 4_000
-_ENOUGH_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 _Record = TypeVar("_Record", bound=tuple[str, str, bytes | None, int])
 
 
-def portions(records: Iterable[_Record]) -> Iterator[list[_Record]]:
-    """*records* in lists of some thousand; of fewer where they are long, as a company's rules with
-    thousands of networks are. None of the lists is empty."""
-    portion: list[_Record] = []
+def chunks(records: Iterable[_Record]) -> Iterator[list[_Record]]:
+    """Yield *records* in non-empty lists of up to 4,000 records or about 1 MiB.
+
+    Long records exist: a company's rules may list thousands of networks.
+    """
+    chunk: list[_Record] = []
     size = 0
     for record in records:
-        portion.append(record)
+        chunk.append(record)
         size += len(record[2] or b"")
-        if len(portion) == _MOST_RECORDS or size >= _ENOUGH_BYTES:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion
+        if len(chunk) == _MOST_RECORDS or size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

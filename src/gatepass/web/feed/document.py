@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the feed."""
+"""The feed's part of the OpenAPI document."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ import msgspec
 from gatepass.verify.replica.frames import MEDIA_TYPE
 from gatepass.web.feed.acknowledgement import Acknowledgement
 from gatepass.web.feed.limits import MOST_NAMED
-from gatepass.web.feed.usage_report import Use
+from gatepass.web.feed.usage_report import UsageReport
 
 _KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"x-access-token": []}]
 
 
 def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, Any]:
-    """The paths.
+    """The path items.
 
     Args:
-        refused: the responses that all of them have.
-        not_found: the one of 404.
+        refused: the error responses of all of them.
+        not_found: the 404 response.
     """
     return {
         "/v1/feed": {
@@ -26,9 +26,9 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
                 "operationId": "feed",
                 "summary": "Follow the grants",
                 "description": "For embedded verifiers, with a verifier key (`gpvk_…`): a stream "
-                "of binary frames that goes on for minutes. First a snapshot, or what changed "
-                "since `revision` and `tag`; then each change as it happens, and a heartbeat every "
-                "second. The format is in the documentation (`docs/reference/feed.md`).",
+                "of binary frames that stays open for minutes. It begins with a snapshot, or with "
+                "the changes since `revision` and `tag`; then come changes as they happen, and a "
+                "heartbeat every second. The format is in `docs/reference/feed.md`.",
                 "security": _KEY,
                 "parameters": [
                     _parameter("node", "The follower's id.", {"pattern": "^node_[0-9A-Za-z]{16}$"}),
@@ -36,7 +36,7 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
                     _parameter("version", "Its version.", {"maxLength": 64}),
                     _parameter(
                         "revision",
-                        "The revision its copy has reached.",
+                        "The revision of its copy.",
                         {"type": "integer", "minimum": 0},
                         required=False,
                     ),
@@ -59,25 +59,24 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
             "post": {
                 "tags": ["Feed"],
                 "operationId": "feed_acknowledgement",
-                "summary": "Say what the follower's copy has reached",
-                "description": "It is written when this answers; deactivation receipts count it.",
+                "summary": "Acknowledge the position of the follower's copy",
+                "description": "Stored when this answers; deactivation receipts include it.",
                 "security": _KEY,
                 "requestBody": _body(Acknowledgement),
-                "responses": {"200": _json("It is written.", {"type": "object"}), **refused}
-                | not_found,
+                "responses": {"200": _json("Stored.", {"type": "object"}), **refused} | not_found,
             }
         },
         "/v1/feed/use": {
             "post": {
                 "tags": ["Feed"],
                 "operationId": "feed_use",
-                "summary": "Count what the follower decided",
-                "description": "What is sent twice counts once.",
+                "summary": "Report the follower's usage counts",
+                "description": "Idempotent: a report that is sent twice counts once.",
                 "security": _KEY,
-                "requestBody": _body(Use),
+                "requestBody": _body(UsageReport),
                 "responses": {
                     "200": _json(
-                        "How far this spool is counted; go on from there.",
+                        "The offset up to which this spool is counted; continue from there.",
                         {
                             "type": "object",
                             "required": ["folded_to"],
@@ -92,8 +91,9 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
 
 
 def feed_schemas() -> dict[str, Any]:
-    """The schemas that the paths refer to."""
-    return msgspec.json.schema_components([Acknowledgement, Use], ref_template=_REFERENCE)[1]
+    """The schemas of the request bodies."""
+    kinds = [Acknowledgement, UsageReport]
+    return msgspec.json.schema_components(kinds, ref_template=_REFERENCE)[1]
 
 
 _REFERENCE = "#/components/schemas/{name}"

@@ -1,4 +1,4 @@
-"""Which records a feed holds: of some companies, of some permissions, or all."""
+"""Filters a feed's records by companies and permissions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,26 +9,25 @@ from gatepass.core.credentials import LOGIN_TOKEN, VERIFIER_KEY
 from gatepass.core.permissions import covers, is_wildcard, resource_wildcard
 from gatepass.registry.storage.revisions import ChangedRow
 
-#: So many companies, and so many permissions, may be named.
+#: How many companies, and how many permissions, a follower may name.
 MOST_NAMED = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a follower wants. Each set that is empty limits nothing.
+    """A follower's filter. An empty set limits nothing.
 
     Attributes:
-        companies: ids; then grants, holders and rules of these alone.
-        permissions: then grants that cover one of these, or for ``resource:*`` hold anything of
-            that resource; and logins, which may do what their user's role may.
+        companies: ids; only grants, holders and rules of these companies pass.
+        permissions: only grants pass that cover one of these, or for ``resource:*`` any permission
+            of that resource; and all login grants, which hold what their user's role does.
     """
 
     companies: frozenset[str] = frozenset()
     permissions: frozenset[str] = frozenset()
 
     def of(self, changes: Iterable[ChangedRow]) -> list[ChangedRow]:
-        """*changes* as this follower is told of them: what isn't within the limits, or no longer
-        is, is gone as far as it knows."""
+        """*changes* for this follower: a record outside the limits is sent as deleted."""
         return [
             (table, key, record, revision)
             if record is not None and self._holds(table, key, record)
@@ -37,11 +36,11 @@ class Limits:
         ]
 
     def only(self, rows: Iterable[tuple[str, str, bytes, int]]) -> Iterator[ChangedRow]:
-        """The rows within the limits: what a snapshot consists of."""
+        """The rows of a snapshot that are within the limits."""
         return (row for row in rows if self._holds(row[0], row[1], row[2]))
 
     def named(self) -> Mapping[str, Sequence[str]] | None:
-        """What is named, for people to read; None if nothing is."""
+        """The limits for display; None if there are none."""
         found = {"companies": sorted(self.companies), "permissions": sorted(self.permissions)}
         return {name: values for name, values in found.items() if values} or None
 
@@ -49,12 +48,12 @@ class Limits:
         try:
             return self._hold(table, key, record)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            # A damaged record is passed on: whoever needs it says so, as a node does.
+            # A damaged record is sent: a decision that needs it fails with an error, as on a node.
             return True
 
     def _hold(self, table: str, key: str, record: bytes) -> bool:
         if table == "grants":
-            # Who may ask is no business of those who answer.
+            # Followers don't need verifier keys.
             if key.startswith(VERIFIER_KEY):
                 return False
             return not (self.companies or self.permissions) or self._hold_grant(key, record)
@@ -80,7 +79,7 @@ def _covers(held: frozenset[str], wanted: str) -> bool:
 
 
 class _GrantFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The beginning of a grant's record; what follows isn't read here."""
+    """The first fields of a grant's record; the others aren't decoded."""
 
     id: msgspec.Raw
     digest: msgspec.Raw

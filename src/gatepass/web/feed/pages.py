@@ -1,9 +1,8 @@
-"""The local grant file, page by page: what a new follower's snapshot is made of.
+"""A snapshot for a new follower: the local grant file, read page by page.
 
-Each page is a short reading of its own, by key, so that a slow follower holds no transaction open
-and none is ever longer than a few thousand rows. What changes between two pages is told afterwards:
-all that changed since the position that was there before the first page (``source``). The two
-together are exact.
+Each page is a short read transaction of its own, by key, so that a slow follower holds no
+transaction open and none covers more than a few thousand rows. All changes since the position
+before the first page follow afterwards (``source``). Both together are exact.
 """
 
 import sqlite3
@@ -16,7 +15,7 @@ from urllib.parse import quote
 from gatepass.core.errors import Unavailable
 from gatepass.registry.storage.revisions import Position
 from gatepass.verify.grant_file import READ_TIMEOUT_S, TABLES
-from gatepass.web.feed.chunking import portions
+from gatepass.web.feed.chunking import chunks
 
 Row = tuple[str, str, bytes, int]
 
@@ -29,7 +28,7 @@ class Pages:
         copy: whether it is a follower's copy, or the database itself.
 
     Raises:
-        Unavailable: it can't be read, now or later, or is empty.
+        Unavailable: the file can't be read, now or later, or is empty.
     """
 
     def __init__(self, path: Path, *, copy: bool) -> None:
@@ -50,7 +49,7 @@ class Pages:
         except sqlite3.Error as error:
             raise Unavailable(f"the grant file can't be read: {error}") from error
         try:
-            #: Where the file was before the first page.
+            #: The file's position before the first page.
             self.first = self._where()
         except BaseException:
             self.close()
@@ -58,12 +57,12 @@ class Pages:
         self._pages = self._read()
 
     def next(self) -> list[Row] | None:
-        """Some rows; None after the last."""
+        """The next page; None after the last."""
         with self._turn:
             return next(self._pages, None)
 
     def close(self) -> None:
-        """Let go of the file, once a page that is being read is."""
+        """Close the file, after the page in progress."""
         with self._turn:
             self._connection.close()
 
@@ -78,12 +77,12 @@ class Pages:
         try:
             self._connection.execute("BEGIN")
             try:
-                # A copy that was removed meanwhile, and is being made anew, is no snapshot.
+                # A copy that was removed and is being filled again is no snapshot.
                 self._where()
                 rows = self._connection.execute(_PAGE[table], (after,))
-                # Closed at once, wherever the page ends: an open one would hold up the commit.
+                # Close the cursor before the end of the rows: an open one would block the commit.
                 with closing(rows):
-                    return next(portions((table, *row) for row in rows), [])
+                    return next(chunks((table, *row) for row in rows), [])
             finally:
                 self._connection.execute("COMMIT")
         except sqlite3.Error as error:

@@ -1,7 +1,7 @@
-"""``/v1/feed`` and what belongs to it: an ASGI part before any framework.
+"""The feed's endpoints, ``/v1/feed`` and below: ASGI middleware in front of the framework.
 
-A stream is open for minutes, and there may be thousands: each costs a coroutine here, and no
-thread. Whoever reads slowly is waited for, and cut off in the end.
+A stream is open for minutes, and there may be thousands: each takes a coroutine and no thread. A
+follower that reads slowly is disconnected after a timeout.
 """
 
 import asyncio
@@ -20,35 +20,31 @@ from gatepass.core.networks import format_address
 from gatepass.node.node import Node
 from gatepass.registry.replication.liveness import Presence
 from gatepass.verify.http.client_address import TrustedProxies
+from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.verify.http.request_credentials import read_credential
 from gatepass.verify.replica.frames import MEDIA_TYPE
 from gatepass.verify.replica.identity import follower_id
-from gatepass.web.bodies import (
+from gatepass.web.body_limits import (
     CLOSE,
     MOST_BODY_BYTES,
     Bodies,
     Body,
     BodyRefused,
-    announced_length,
-    discard_small,
+    content_length,
+    drain,
+    read,
 )
+from gatepass.web.close_socket import close_socket
 from gatepass.web.feed.acknowledgement import read_acknowledgement
-from gatepass.web.feed.close_socket import hang_up
-from gatepass.web.feed.heartbeat import Presences
+from gatepass.web.feed.heartbeat import Heartbeats
 from gatepass.web.feed.source import Source
 from gatepass.web.feed.stream import Stream
-from gatepass.web.feed.subscribe_query import Question, read_question
-from gatepass.web.feed.usage_report import fold_use
-from gatepass.web.gateway.asgi import address_of, lines_of, pieces_of, read_body, send_reply
-from gatepass.web.gateway.endpoints import Reply
-from gatepass.web.gateway.rsgi import refusal
+from gatepass.web.feed.subscribe_query import Subscription, read_subscription
+from gatepass.web.feed.usage_report import fold_report
+from gatepass.web.gateway.asgi import address_of, pieces_of, send_reply
+from gatepass.web.gateway.endpoints import Reply, refusal
 from gatepass.web.http_boundary import log_unhandled
-from gatepass.web.problems import (
-    Problem,
-    problem_of_error,
-    problem_of_reason,
-    problem_of_status,
-)
+from gatepass.web.problems import problem_of_error, problem_of_reason
 
 FEED = "/v1/feed"
 ACKNOWLEDGEMENT = "/v1/feed/acknowledgement"
@@ -57,23 +53,23 @@ USE = "/v1/feed/use"
 _METHODS = {FEED: "GET, HEAD", ACKNOWLEDGEMENT: "POST", USE: "POST"}
 _HEADERS = [
     (b"content-type", MEDIA_TYPE.encode()),
-    # Nothing on the way may keep it, or hold it back to compress it.
+    # No proxy may store the stream, or buffer it for compression.
     (b"cache-control", b"no-store, no-transform"),
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
 _VERSION = version("gatepass")
-# Streams end by themselves when this process is told to stop; one that can't send may not.
+# When this process stops, streams end by themselves; one that can't send gets this long.
 _LAST_SECONDS = 1.0
 
 
 class FeedPaths:
-    """Answers the feed's three addresses; everything else goes on to *app*.
+    """Answers the feed's three paths, and passes other requests on to *app*.
 
     Args:
-        app: what answers the rest.
-        node: what followers follow.
-        bodies: of this process.
+        app: the application behind.
+        node: serves the feed.
+        bodies: the process's budgets.
     """
 
     def __init__(self, app: ASGIApp, node: Node, bodies: Bodies) -> None:
@@ -82,7 +78,7 @@ class FeedPaths:
         self._bodies = bodies
         self._trusted = TrustedProxies.of(node.settings.trusted_proxies)
         self._source = Source(node)
-        self._presences = Presences(node, self._source)
+        self._heartbeats = Heartbeats(node, self._source)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -97,106 +93,112 @@ class FeedPaths:
         try:
             reply = await self._answer(scope, receive, send)
         except GatepassError as error:
-            reply = _problem(problem_of_error(error))
+            reply = Reply.of(problem_of_error(error))
         except BodyRefused as refused:
             reply = refusal(refused.status, CLOSE, *refused.headers)
         except Exception as error:
             log_unhandled(error)
-            reply = _problem(problem_of_status(500))
+            reply = refusal(500)
         if reply is not None:
             await send_reply(send, reply, head=head)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
-        lines = lines_of(scope)
+        lines = asgi_lines(scope)
         key = read_credential(lines("authorization"), lines("x-access-token"))
         reason = self._node.verifier.verifier_key(key)
         if isinstance(key, Reason) or reason is not Reason.allowed:
-            whole = await discard_small(lines, pieces_of(receive))
-            return _problem(problem_of_reason(401, reason.value)).closing(not whole)
+            whole = await drain(lines, pieces_of(receive))
+            return Reply.of(problem_of_reason(401, reason.value)).closing(not whole)
         if scope["path"] == FEED:
-            question = read_question(scope["query_string"])
+            subscription = read_subscription(scope["query_string"])
             if scope["method"] == "HEAD":
                 return Reply(200, [(name.decode(), value.decode()) for name, value in _HEADERS])
-            await self._stream(scope, receive, send, question, key)
+            await self._stream(scope, receive, send, subscription, key)
             return None
         with Body(self._bodies, MOST_BODY_BYTES, self._bodies.services, key[:ID_LENGTH]) as body:
-            body.expect(announced_length(lines("content-length")))
-            content = await read_body(receive, body)
+            body.expect(content_length(lines("content-length")))
+            content = await read(pieces_of(receive), body)
             if scope["path"] == USE:
-                folded_to = await self._source.run(fold_use, self._node, content)
+                folded_to = await self._source.run(fold_report, self._node, content)
                 return _json({"folded_to": folded_to})
         node_id, position = read_acknowledgement(content)
-        await self._presences.acknowledge(follower_id(node_id, key[:ID_LENGTH]), position)
+        await self._heartbeats.acknowledge(follower_id(node_id, key[:ID_LENGTH]), position)
         return _json({})
 
     async def _stream(
-        self, scope: Scope, receive: Receive, send: Send, question: Question, key: str
+        self, scope: Scope, receive: Receive, send: Send, subscription: Subscription, key: str
     ) -> None:
         verifier = self._node.verifier
         presence = Presence(
-            id=follower_id(question.node, key[:ID_LENGTH]),
+            id=follower_id(subscription.node, key[:ID_LENGTH]),
             kind="embedded",
-            name=question.name,
-            version=question.version,
+            name=subscription.name,
+            version=subscription.version,
             address=self._address(scope),
             key_id=key[:ID_LENGTH],
-            limits=question.limits.named(),
+            limits=subscription.limits.named(),
             staleness_ms=self._node.settings.max_staleness * 1000,
         )
 
-        def still_good() -> bool:
+        def key_is_valid() -> bool:
             return verifier.verifier_key(key) is Reason.allowed
 
-        with self._source.watched():
-            async with self._presences.meet(presence) as present:
-                is_given = partial(self._presences.is_given, present)
+        with self._source.watching():
+            async with self._heartbeats.register(presence) as follower:
+                record_lease = partial(self._heartbeats.record_lease, follower)
                 stream = Stream(
-                    self._node, self._source, question, present, is_given, still_good, _VERSION
+                    self._node,
+                    self._source,
+                    subscription,
+                    follower,
+                    record_lease,
+                    key_is_valid,
+                    _VERSION,
                 )
                 try:
                     await stream.begin()
-                    await self._while_there(scope, receive, self._send(stream, send))
+                    await self._until_disconnected(scope, receive, self._send(stream, send))
                 finally:
                     stream.close()
 
-    async def _while_there(
+    async def _until_disconnected(
         self, scope: Scope, receive: Receive, work: Coroutine[None, None, None]
     ) -> None:
-        """Do *work* until it is done, or the client is gone, or has to be left."""
+        """Run *work* until it is done, the client disconnects, or this process stops."""
 
-        async def gone() -> None:
+        async def disconnect() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        async def left() -> None:
+        async def stop() -> None:
             await self._source.leaving.wait()
             await asyncio.sleep(_LAST_SECONDS)
 
-        working, leaving = asyncio.create_task(work), asyncio.create_task(left())
-        absent = asyncio.create_task(gone())
-        tasks = (working, leaving, absent)
+        working, stopping = asyncio.create_task(work), asyncio.create_task(stop())
+        disconnecting = asyncio.create_task(disconnect())
+        tasks = (working, stopping, disconnecting)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            ended, hung_up = working.done(), absent.done()
+            finished, disconnected = working.done(), disconnecting.done()
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
         error = None if working.cancelled() else working.exception()
-        # It has begun: there is no other answer any more.
+        # The answer has started, so an error can't be sent any more.
         if error is not None and not isinstance(error, TimeoutError | GatepassError):
             log_unhandled(error)
         client = scope.get("client")
-        if not hung_up and (error is not None or not ended) and client:
-            hang_up((client[0], int(client[1])))
+        if not disconnected and (error is not None or not finished) and client:
+            close_socket((client[0], int(client[1])))
 
     async def _send(self, stream: Stream, send: Send) -> None:
-        # What takes longer than this is worth nothing to a follower any more.
-        patience = 2 * self._node.settings.max_staleness
+        # A frame that arrives later than this is useless to a follower.
+        timeout_s = 2 * self._node.settings.max_staleness
 
         async def pass_on(data: bytes, *, more: bool) -> None:
             message = {"type": "http.response.body", "body": data, "more_body": more}
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout_s):
                 await send(message)
 
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -208,10 +210,6 @@ class FeedPaths:
     def _address(self, scope: Scope) -> str | None:
         address, _ = address_of(scope, self._trusted)
         return None if address is None else format_address(address)
-
-
-def _problem(problem: Problem) -> Reply:
-    return Reply(problem.status, problem.headers(), problem.body())
 
 
 def _json(value: object) -> Reply:

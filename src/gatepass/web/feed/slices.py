@@ -1,8 +1,8 @@
-"""What changed up to a position, piece by piece: for followers that lack much.
+"""Many changes up to a position, read in slices, for followers that lag far behind.
 
-Each slice is a short reading of its own, as a snapshot's pages are; what changes between two slices
-is told afterwards. They are cut from the end, so that followers that began at different places and
-go to the same one soon read the same slices; a few of these are kept for whoever comes next.
+Each slice is a short read transaction of its own, like a snapshot's pages; changes made between two
+slices follow afterwards. Slices are cut from the end, so that followers that started at different
+positions soon read the same slices; the last few are cached for them.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from gatepass.node.node import Node
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.revisions import Place
 from gatepass.verify.replica import frames
-from gatepass.web.feed.chunking import portions
+from gatepass.web.feed.chunking import chunks
 from gatepass.web.feed.limits import Limits
 
 _MOST_ROWS = 2_000
@@ -21,11 +21,11 @@ _MOST_KEPT = 8
 
 
 class Slice(NamedTuple):
-    """Some changes.
+    """Consecutive changes.
 
     Attributes:
-        frame: of these.
-        place: where to read on from; None if they are the last.
+        frame: their encoded frame.
+        place: where the next slice starts; None after the last.
     """
 
     frame: bytes
@@ -33,10 +33,10 @@ class Slice(NamedTuple):
 
 
 class Slices:
-    """Reads slices for all streams of a process. Everything is for its event loop.
+    """Reads slices for all streams of a process. Use it only from the event loop.
 
     Args:
-        node: whose registry is read.
+        node: the node whose registry is read.
     """
 
     def __init__(self, node: Node) -> None:
@@ -49,10 +49,10 @@ class Slices:
         limits: Limits,
         run: Callable[..., Awaitable[Slice | None]],
     ) -> Slice | None:
-        """The slice after *place*; None if what comes there isn't known any more.
+        """The slice after *place*; None if the changes there were garbage-collected.
 
         Args:
-            run: does what blocks.
+            run: runs blocking work on a thread.
         """
         key = (place, limits)
         making = self._made.get(key)
@@ -67,7 +67,7 @@ class Slices:
         try:
             return await asyncio.shield(making)
         except BaseException:
-            # Whoever comes next may be luckier.
+            # Not cached, so that the next stream tries again.
             self._made.pop(key, None)
             raise
 
@@ -77,7 +77,7 @@ class Slices:
                 return None
             left = revisions.left(reading, place)
             most = left % _MOST_ROWS or _MOST_ROWS
-            found = next(portions(revisions.read_on(reading, place, most)), [])
+            found = next(chunks(revisions.read_on(reading, place, most)), [])
         frame = frames.encode(frames.pack(limits.of(found)))
         if len(found) == left:
             return Slice(frame, None)

@@ -1,19 +1,19 @@
-"""What a worker process knows of changes: read once for all its streams.
+"""Changes of the registry, read once per worker process for all its streams.
 
-Streams ask for what changed since the position each has reached. All that are asked for at a time
-are answered from one reading of the registry, which leads all of them to one position; so thousands
-of streams cost one small reading a change.
+Each stream requests the changes since its follower's position. One read transaction answers all
+pending requests and leads all of them to one position. So a change costs one small read, also with
+thousands of streams.
 
-A follower that lacks many changes reads on piece by piece (``slices``), and what changed meanwhile
-follows: so what is held of changes doesn't grow with the number of followers. Such readings wait
-for their turn, two at a time; the short ones of everybody else go on beside them.
+A follower that lacks many changes reads them in slices (``slices``), then the changes made since.
+So memory use doesn't grow with the number of followers. At most two such long reads run at a time;
+short reads continue beside them.
 
-**Who vouches.** On one machine the registry itself is asked: its position was read after the
-moment that is named. On PostgreSQL the moment is the one by which this node itself was last vouched
-for. It is passed on to followers that are where this node is; and to those that move on, only where
-the registry that was read knows the position of this node's copy. So a registry that lags behind,
-or parted from the others, vouches for nothing, and a node that can't ask the primary lets its
-followers run down with it.
+**Leases.** A follower's lease counts from a time at which the position was the primary's. On SQLite
+that is the time just before the registry was read. On PostgreSQL it is the time from which this
+node's own lease counts. It is passed on to followers at this node's position; and to followers that
+move on only if the registry that was read knows the position of this node's copy. So a lagging or
+diverged replica renews no lease, and when a node can't reach the primary, its followers' leases run
+out with its own.
 """
 
 import asyncio
@@ -28,39 +28,40 @@ from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.revisions import ChangedRow, Place, Position
 from gatepass.verify.replica import frames
-from gatepass.web.feed.chunking import portions
+from gatepass.web.feed.chunking import chunks
 from gatepass.web.feed.limits import Limits
 from gatepass.web.feed.slices import Slice, Slices
 from gatepass.web.http_boundary import log_unhandled
 
-#: Streams look after themselves this often even if nothing changes: heartbeats, keys, limits.
+#: Without changes, streams wake up this often to send heartbeats and check keys and time limits.
 BEAT_SECONDS = 0.5
-#: How soon a change is noticed.
-_LOOK_SECONDS = 0.02
-#: While one change follows the other, followers are told this often: what readers of a copy keep
-#: decoded is void after each time.
+#: The polling interval for changes.
+_POLL_SECONDS = 0.02
+#: During a series of changes, followers get updates this often: each one invalidates the decoded
+#: records that readers of a copy have cached.
 REST_SECONDS = 0.05
-#: A follower that lacks more than this is better off with a snapshot, which comes page by page.
+#: A follower that lacks more changes than this gets a snapshot, which comes page by page.
 MOST_CHANGES = 100_000
-#: More than this aren't read for one position at once, but piece by piece.
+#: More changes than this are read in slices, not at once.
 MOST_AT_ONCE = 250
-# Registry readings and snapshots of all streams; the pool that requests wait for stays theirs.
+# Threads for registry reads and snapshots of all streams; requests have a pool of their own.
 _THREADS = 4
-# So many of them for what takes longer.
-_TURNS = 2
+# How many of them long reads may use.
+_LONG_READS = 2
 
 _Done = TypeVar("_Done")
 
 
 class Step:
-    """From one position to another.
+    """The changes from one position to another.
 
     Attributes:
-        to: the position it leads to.
-        changes: what changed in between, as it is at *to*.
-        asked_ns: by this machine's boot clock; *to* was the primary's position at a later moment.
-            None if nobody vouches for that.
-        unread: where to read on from, if that is too much for one reading; *changes* is empty then.
+        to: the later position.
+        changes: the changed rows, as they are at *to*.
+        asked_ns: a time by this machine's boot clock; *to* was the primary's position at a later
+            time. None if that isn't certain; then the step renews no lease.
+        unread: where to start reading slices, if there are too many changes; *changes* is empty
+            then.
     """
 
     def __init__(
@@ -74,19 +75,19 @@ class Step:
         self.changes = found
         self.asked_ns = asked_ns
         self.unread = unread
-        #: Its frames, made once for all who have the same limits.
-        self.made: dict[Limits, asyncio.Task[list[bytes]]] = {}
+        #: Encoded frames, once for all streams with the same limits.
+        self.encoded: dict[Limits, asyncio.Task[list[bytes]]] = {}
 
     def frames(self, limits: Limits) -> list[bytes]:
-        """The changes' frames for those with these limits."""
-        return [frames.encode(frames.pack(some)) for some in portions(limits.of(self.changes))]
+        """Encode the changes for streams with these limits."""
+        return [frames.encode(frames.pack(some)) for some in chunks(limits.of(self.changes))]
 
 
 class Source:
-    """One worker process's source of changes. Everything but :meth:`run` is for its event loop.
+    """A worker process's source of changes. Use it only from the event loop.
 
     Args:
-        node: whose registry and grant file are read.
+        node: the node whose registry and grant file are read.
     """
 
     def __init__(self, node: Node) -> None:
@@ -95,21 +96,21 @@ class Source:
         self._shared = node.file.shared
         self._staleness_ns = node.settings.max_staleness * 1_000_000_000
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="gatepass_feed")
-        self._turns = asyncio.Semaphore(_TURNS)
+        self._long_reads = asyncio.Semaphore(_LONG_READS)
         self._slices = Slices(node)
         self._streams = 0
         self._watching: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._wanted: dict[Position, asyncio.Future[Step | GatepassError | None]] = {}
-        self._turn = asyncio.Event()
-        #: Set once this process is told to stop.
+        self._requested: dict[Position, asyncio.Future[Step | GatepassError | None]] = {}
+        self._beat = asyncio.Event()
+        #: Set when this process stops.
         self.leaving = asyncio.Event()
-        #: Another number whenever something may have changed.
-        self.moves = 0
+        #: Incremented whenever something may have changed.
+        self.version = 0
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Watch for changes meanwhile; for each stream."""
+    def watching(self) -> Iterator[None]:
+        """Poll for changes while a stream is open."""
         self._streams += 1
         if self._watching is None or self._watching.done():
             self._watching = asyncio.get_running_loop().create_task(self._watch(self._mark()))
@@ -118,29 +119,29 @@ class Source:
         finally:
             self._streams -= 1
 
-    async def moved(self, since: int) -> None:
-        """Return when ``moves`` is another number than *since*, or after a beat."""
-        if self.moves == since:
-            await self._turn.wait()
+    async def changed(self, since: int) -> None:
+        """Wait until ``version`` differs from *since*, or for a beat."""
+        if self.version == since:
+            await self._beat.wait()
 
     async def since(self, after: Position, *, read: bool = False) -> Step | None:
-        """What leads on from *after*; None if that isn't known, or too much changed since.
+        """The step from *after*; None if that position is unknown, or too many changes follow it.
 
         Args:
-            read: in any case read the registry, which is at least as far as this node's file.
+            read: always read the registry, which is never behind this node's file.
 
         Raises:
             Unavailable: the registry can't be read.
         """
         if self._copy and not read:
-            asked_ns = self._own_stamp()
-            # No need to ask anyone: this node's own follower was there, and did.
+            asked_ns = self._own_lease_ns()
+            # No query needed: this node's own follower asked the primary at this position.
             if asked_ns is not None and self._shared.position == after:
                 return Step(after, [], asked_ns)
-        future = self._wanted.get(after)
+        future = self._requested.get(after)
         if future is None:
             loop = asyncio.get_running_loop()
-            future = self._wanted[after] = loop.create_future()
+            future = self._requested[after] = loop.create_future()
             if self._reading is None or self._reading.done():
                 self._reading = loop.create_task(self._read_all())
         found = await asyncio.shield(future)
@@ -149,86 +150,86 @@ class Source:
         return found
 
     async def frames(self, step: Step, limits: Limits) -> list[bytes]:
-        """A step's frames for those with these limits."""
-        making = step.made.get(limits)
-        if making is None:
+        """A step's encoded frames for streams with these limits."""
+        encoding = step.encoded.get(limits)
+        if encoding is None:
             loop = asyncio.get_running_loop()
-            making = step.made[limits] = loop.create_task(self.run(step.frames, limits))
-        return await asyncio.shield(making)
+            encoding = step.encoded[limits] = loop.create_task(self.run(step.frames, limits))
+        return await asyncio.shield(encoding)
 
     async def slice(self, place: Place, limits: Limits) -> Slice | None:
-        """What changed next after *place*, for those with these limits; None if that isn't known
-        any more.
+        """The slice after *place* for streams with these limits; None if its changes were
+        garbage-collected.
 
         Raises:
             Unavailable: the registry can't be read.
         """
-        return await self._slices.get(place, limits, self.in_turn)
+        return await self._slices.get(place, limits, self.run_long)
 
-    async def in_turn(self, work: Callable[..., _Done], *arguments: object) -> _Done:
-        """``run`` for what takes longer: in the order in which it is asked for."""
-        async with self._turns:
+    async def run_long(self, work: Callable[..., _Done], *arguments: object) -> _Done:
+        """``run`` for long reads, of which few run at a time, in the order of the calls."""
+        async with self._long_reads:
             return await self.run(work, *arguments)
 
     async def run(self, work: Callable[..., _Done], *arguments: object) -> _Done:
-        """Do something that blocks on one of the feed's own threads."""
+        """Run blocking work on one of the feed's own threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     async def _watch(self, mark: object) -> None:
         loop = asyncio.get_running_loop()
         beat_at = loop.time() + BEAT_SECONDS
-        pause = _LOOK_SECONDS
+        pause = _POLL_SECONDS
         while self._streams:
             await asyncio.sleep(pause)
             before, mark = mark, self._mark()
-            pause = _LOOK_SECONDS
+            pause = _POLL_SECONDS
             if mark != before:
-                self.moves += 1
+                self.version += 1
                 pause = REST_SECONDS
             elif self._node.leaving:
                 self.leaving.set()
             elif loop.time() < beat_at:
                 continue
             beat_at = loop.time() + BEAT_SECONDS
-            turn, self._turn = self._turn, asyncio.Event()
-            turn.set()
+            beat, self._beat = self._beat, asyncio.Event()
+            beat.set()
 
     def _mark(self) -> object:
         return self._shared.position if self._copy else self._shared.generation
 
     async def _read_all(self) -> None:
-        while self._wanted:
-            # Whoever was woken by the same change may still join.
+        while self._requested:
+            # Let the other streams that the same change woke up join this read.
             await asyncio.sleep(0)
-            wanted, self._wanted = self._wanted, {}
+            requested, self._requested = self._requested, {}
             found: dict[Position, Step | None] | GatepassError
             try:
-                found = await self.run(self._read, list(wanted))
+                found = await self.run(self._read, list(requested))
             except Exception as error:
-                found = outage(error)
-            for after, future in wanted.items():
+                found = error_for_waiting(error)
+            for after, future in requested.items():
                 if not future.done():
                     future.set_result(found if isinstance(found, GatepassError) else found[after])
 
-    def _read(self, wanted: list[Position]) -> dict[Position, Step | None]:
-        # In this order: the stamp vouches for the position it is read before, or an earlier one.
-        asked_ns = self._own_stamp() if self._copy else self._node.clock.boot_ns()
+    def _read(self, requested: list[Position]) -> dict[Position, Step | None]:
+        # The lease before the position: it covers the position read after it, or an earlier one.
+        asked_ns = self._own_lease_ns() if self._copy else self._node.clock.boot_ns()
         own = self._shared.position
         with self._node.database.read(self._node.clock.now()) as reading:
             if self._copy and not revisions.known(reading, own):
                 asked_ns = None
             there = revisions.here(reading)
-            # Nothing new there, and this node is elsewhere: then whoever stays waits for it.
+            # If this node is at another position, a follower at the registry's waits for the node.
             stays_ns = None if self._copy and there != own else asked_ns
             at_once = min(MOST_AT_ONCE, MOST_CHANGES)
             long = {
                 after
-                for after in wanted
+                for after in requested
                 if after != there and revisions.more_than(reading, after[0], at_once)
             }
             reach = revisions.beyond_reach(reading, MOST_CHANGES) if long else 0
             found: dict[Position, Step | None] = {}
-            for after in wanted:
+            for after in requested:
                 if after in long:
                     is_near = after[0] >= reach and revisions.known(reading, after)
                     unread = Place(there, after[0])
@@ -237,19 +238,18 @@ class Source:
                     found[after] = _step(reading, after, stays_ns if after == there else asked_ns)
             return found
 
-    def _own_stamp(self) -> int | None:
-        """The moment by which this node was last vouched for; None if it isn't any more."""
+    def _own_lease_ns(self) -> int | None:
+        """The time from which this node's lease counts (boot clock); None if its copy is stale."""
         until_ns = self._shared.lease_until_boot_ns()
         return until_ns - self._staleness_ns if self._node.verifier.fresh() else None
 
 
-def outage(error: Exception) -> GatepassError:
-    """What those are told who wait for work that failed. What nobody expected is logged: nobody
-    may wait for ever because of it."""
+def error_for_waiting(error: Exception) -> GatepassError:
+    """The error for streams that wait for failed work; an unexpected *error* is logged."""
     if isinstance(error, GatepassError):
         return error
     log_unhandled(error)
-    return Unavailable("This can't be answered right now.")
+    return Unavailable("Gatepass can't answer this right now.")
 
 
 def _step(reading: Reading, after: Position, asked_ns: int | None) -> Step | None:

@@ -1,4 +1,4 @@
-"""One follower's stream: a snapshot or what it missed, then changes and heartbeats to its end."""
+"""A follower's stream: a snapshot or the missed changes, then changes and heartbeats."""
 
 import asyncio
 import random
@@ -11,30 +11,32 @@ from gatepass.registry.storage.revisions import Place, Position
 from gatepass.verify.replica import frames
 from gatepass.verify.replica.frames import Opening, Reached
 from gatepass.verify.replica.identity import identity
-from gatepass.web.feed.heartbeat import Present
+from gatepass.web.feed.heartbeat import Follower
 from gatepass.web.feed.pages import Pages
 from gatepass.web.feed.source import Source, Step
-from gatepass.web.feed.subscribe_query import Question
+from gatepass.web.feed.subscribe_query import Subscription
 
-# Followers spread over the nodes again now and then. Long streams also lose time: a thousandth of
-# a stream's age is taken off every stamp, for clocks that run at different speeds.
+# Streams end after 30 to 60 times the staleness, so that followers spread over the nodes again. A
+# long stream would also shorten leases: a follower subtracts a thousandth of the stream's age from
+# each, because clocks run at different speeds.
 _LONGEST_STALENESSES = (30, 60)
-_SIGN_SECONDS = 1.0
-_SIGN_OF_LIFE = frames.encode(frames.pack(()))
+_KEEPALIVE_SECONDS = 1.0
+_KEEPALIVE = frames.encode(frames.pack(()))
 
 _Read = TypeVar("_Read")
 
 
 class Stream:
-    """What one follower is sent.
+    """Generates the frames for one follower.
 
     Args:
-        node: which serves it.
-        source: what changes come from.
-        question: what the follower asked for.
-        present: what the registry knows of it.
-        is_given: lets the registry know that it is about to be vouched for; may raise Unavailable.
-        still_good: whether its key is; may raise Unavailable.
+        node: the node that serves the stream.
+        source: the source of changes.
+        subscription: the follower's request.
+        follower: the follower's recorded lease.
+        record_lease: records that the follower is about to get its first lease; may raise
+            Unavailable.
+        key_is_valid: whether the follower's verifier key is still valid; may raise Unavailable.
         version: of this Gatepass.
     """
 
@@ -42,19 +44,19 @@ class Stream:
         self,
         node: Node,
         source: Source,
-        question: Question,
-        present: Present,
-        is_given: Callable[[], Awaitable[None]],
-        still_good: Callable[[], bool],
+        subscription: Subscription,
+        follower: Follower,
+        record_lease: Callable[[], Awaitable[None]],
+        key_is_valid: Callable[[], bool],
         version: str,
     ) -> None:
         self._node = node
         self._source = source
-        self._limits = question.limits
-        self._asked_for = question.position
-        self._present = present
-        self._is_given = is_given
-        self._still_good = still_good
+        self._limits = subscription.limits
+        self._requested = subscription.position
+        self._follower = follower
+        self._record_lease = record_lease
+        self._key_is_valid = key_is_valid
         self._version = version
         clock = node.clock
         self._began_ns = clock.boot_ns()
@@ -65,114 +67,116 @@ class Stream:
         self._longest_ns = int(random.uniform(*_LONGEST_STALENESSES) * staleness_ns)  # noqa: S311 - spreads load
         self._position: Position = (0, "")
         self._asked_ns = 0
-        self._moves = 0
+        self._source_version = 0
         self._sent_ns = self._began_ns
         self._pages: Pages | None = None
         self._step: Step | None = None
 
     async def begin(self) -> None:
-        """Find out where to begin. Nothing is sent yet.
+        """Choose between the requested position and a snapshot. Nothing is sent yet.
 
         Raises:
-            Unavailable: this node isn't vouched for, or doesn't share the registry's history now.
+            Unavailable: this node's copy is stale, or has diverged from the registry's history.
         """
-        if self._asked_for is not None:
-            self._step = await self._source.since(self._asked_for)
+        if self._requested is not None:
+            self._step = await self._source.since(self._requested)
         if self._step is None:
             self._pages = await self._source.run(self._open_pages)
             self._step = await self._source.since(self._pages.first, read=True)
-        # A snapshot is vouched for in the end, when all of it has been read.
+        # The lease of a snapshot starts later, when all of it has been read.
         if self._step is None or (self._step.asked_ns is None and self._pages is None):
-            raise Unavailable("this node is not vouched for", reason="stale")
+            raise Unavailable("this node's copy is stale", reason="stale")
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
-        """The frames in their order, from :class:`Opening` on. It ends when the stream does."""
-        self._moves = self._source.moves
+        """The frames in order, from :class:`Opening` to the end of the stream."""
+        self._source_version = self._source.version
         yield self._opening()
         if self._pages is not None:
             async for page in self._read_pages():
                 yield page
-            await self._is_given()
-            # The registry is read in any case, for a page may have been of a revision that nobody
-            # else on this node knows of yet.
-            async for sign in self._read_exactly(self._pages.first):
-                yield sign
-        elif self._asked_for is not None:
-            # Read again: what was ended before the registry knew of this follower is in it.
-            await self._is_given()
-            self._moves = self._source.moves
-            self._step = await self._next(self._asked_for, read=True)
+            await self._record_lease()
+            # Always read the registry: a page may include a revision that no other part of this
+            # node has seen yet.
+            async for keepalive in self._read_since_start(self._pages.first):
+                yield keepalive
+        elif self._requested is not None:
+            # Read again, so that the step includes what was revoked before the lease was recorded.
+            await self._record_lease()
+            self._source_version = self._source.version
+            self._step = await self._next(self._requested, read=True)
         while (step := self._step) is not None:
             if step.unread is not None:
                 async for frame in self._read_slices(step.unread):
                     yield frame
                 continue
-            async for frame in self._told(step):
+            async for frame in self._frames_of(step):
                 yield frame
-            await self._source.moved(self._moves)
-            if not self._goes_on():
+            await self._source.changed(self._source_version)
+            if not self._may_continue():
                 return
-            self._moves = self._source.moves
+            self._source_version = self._source.version
             self._step = await self._next(self._position)
 
     async def _read_pages(self) -> AsyncGenerator[bytes, None]:
         while True:
-            reading = asyncio.create_task(self._source.in_turn(self._next_page))
-            async for sign in self._until(reading):
-                yield sign
+            reading = asyncio.create_task(self._source.run_long(self._next_page))
+            async for keepalive in self._until(reading):
+                yield keepalive
             page = reading.result()
             if page is None:
                 return
             yield page
 
     async def _read_slices(self, place: Place) -> AsyncGenerator[bytes, None]:
-        """Send what changed up to a position; ``_step`` is then what leads on from there."""
+        """Send the changes up to *place*'s position in slices, then set ``_step``."""
         self._step = None
         to, after = place.to, place
         while True:
             reading = asyncio.create_task(self._source.slice(after, self._limits))
-            async for sign in self._until(reading):
-                yield sign
+            async for keepalive in self._until(reading):
+                yield keepalive
             found = reading.result()
-            if found is None or not self._is_good():
+            if found is None or not self._has_valid_key():
                 return
             yield found.frame
             if found.place is None:
                 break
             after = found.place
-        async for sign in self._read_exactly(to):
-            yield sign
+        async for keepalive in self._read_since_start(to):
+            yield keepalive
 
-    async def _read_exactly(self, after: Position) -> AsyncGenerator[bytes, None]:
-        """Make ``_step`` what leads on from *after*, up to where things were read one by one; None
-        if the stream is to end.
+    async def _read_since_start(self, after: Position) -> AsyncGenerator[bytes, None]:
+        """Set ``_step`` to the step from *after*, where reading page by page or in slices started;
+        None if the stream must end.
 
-        What changed meanwhile is in it. And nobody is vouched for by a registry that lost its
-        history on the way: by now its node wouldn't be.
+        The step includes the changes made since. It also has a lease, which rules out that the
+        registry lost its history in the meantime: this node's copy would be stale then.
         """
         self._sent_ns = self._node.clock.boot_ns()
         while True:
-            self._moves = self._source.moves
+            self._source_version = self._source.version
             self._step = await self._next(after, read=True)
             if self._step is None or self._step.asked_ns is not None:
                 return
             self._step = None
-            await self._source.moved(self._moves)
-            if not self._goes_on():
+            await self._source.changed(self._source_version)
+            if not self._may_continue():
                 return
-            yield _SIGN_OF_LIFE
+            yield _KEEPALIVE
 
     async def _until(self, reading: "asyncio.Task[_Read]") -> AsyncGenerator[bytes, None]:
-        """Signs of life until something is read, which many may be waiting for: a follower that
-        hears nothing takes us for dead."""
+        """Send keepalives until *reading* is done, which may have to wait for other streams.
+
+        A follower that receives nothing assumes that the connection is dead.
+        """
         try:
-            while not (await asyncio.wait({reading}, timeout=_SIGN_SECONDS))[0]:
-                yield _SIGN_OF_LIFE
+            while not (await asyncio.wait({reading}, timeout=_KEEPALIVE_SECONDS))[0]:
+                yield _KEEPALIVE
         finally:
             reading.cancel()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the snapshot's file."""
         if self._pages is not None:
             self._pages.close()
 
@@ -195,37 +199,37 @@ class Stream:
         except Unavailable:
             return Step(after, [], None)
 
-    async def _told(self, step: Step) -> AsyncGenerator[bytes, None]:
+    async def _frames_of(self, step: Step) -> AsyncGenerator[bytes, None]:
         asked_ns = self._asked_ns
-        if step.asked_ns is not None and self._present.may_be_vouched(self._ms(step.asked_ns)):
+        if step.asked_ns is not None and self._follower.may_hold_lease(self._ms(step.asked_ns)):
             asked_ns = max(asked_ns, step.asked_ns)
         if step.to != self._position:
             for frame in await self._source.frames(step, self._limits):
                 yield frame
         elif asked_ns == self._asked_ns:
             return
-        # Once an earlier position was the primary's, so is this one that follows from it: the
-        # moment that was told before stays true.
+        # An earlier asked_ns stays valid: this position follows from one that was the primary's
+        # after that time.
         self._position, self._asked_ns = step.to, asked_ns
         self._sent_ns = self._node.clock.boot_ns()
         yield frames.encode(Reached(*step.to, asked_ns))
 
-    def _goes_on(self) -> bool:
+    def _may_continue(self) -> bool:
         now_ns = self._node.clock.boot_ns()
         if (
             self._node.leaving
             or now_ns - self._began_ns > self._longest_ns
-            # Another node may be better off; and whoever asks again is told why there is nothing.
+            # The follower may reach a fresh node, or get an error that says why it can't.
             or now_ns - self._sent_ns > self._silence_ns
-            # What was said of the time at the beginning is no longer so.
+            # The clock was set, so the time in the opening frame is wrong now.
             or self._node.clock.offset_ns != self._offset_ns
         ):
             return False
-        return self._is_good()
+        return self._has_valid_key()
 
-    def _is_good(self) -> bool:
+    def _has_valid_key(self) -> bool:
         try:
-            return self._still_good()
+            return self._key_is_valid()
         except Unavailable:
             return False
 

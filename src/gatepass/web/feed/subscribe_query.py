@@ -1,4 +1,4 @@
-"""What a follower asks for in the address of ``GET /v1/feed``, read strictly."""
+"""Strict parsing of the query string of ``GET /v1/feed``."""
 
 import re
 from collections.abc import Callable
@@ -37,15 +37,15 @@ _MANY: dict[str, tuple[Callable[[str], object], str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a follower asks for.
+class Subscription:
+    """A follower's request for the feed.
 
     Attributes:
-        node: what the follower calls itself (``verify.replica.identity``).
-        name: of its machine.
-        version: of its Gatepass.
-        position: what its copy has reached; None if it has none.
-        limits: what it wants to hold.
+        node: the id that the follower claims (``verify.replica.identity``).
+        name: its host name.
+        version: its version of Gatepass.
+        position: its copy's position; None if it has no copy.
+        limits: its filter.
     """
 
     node: str
@@ -55,14 +55,14 @@ class Question:
     limits: Limits
 
 
-def read_question(query: bytes) -> Question:
-    """Read the query string.
+def read_subscription(query: bytes) -> Subscription:
+    """Parse the query string.
 
-    Whatever isn't known is refused, too: a limit that this version doesn't have would otherwise be
-    answered with everything.
+    Unknown parameters are refused: the follower of a newer version that sends a limit unknown here
+    would otherwise get every record.
 
     Raises:
-        InvalidInput: with every parameter that is wrong.
+        InvalidInput: with every parameter that isn't valid.
     """
     values = _parameters(query)
     errors: list[tuple[str, str]] = []
@@ -84,7 +84,9 @@ def read_question(query: bytes) -> Question:
         raise InvalidInput(errors)
     position = (int(values["revision"][0]), values["tag"][0]) if "tag" in values else None
     limits = Limits(frozenset(values.get("company", ())), frozenset(values.get("permission", ())))
-    return Question(values["node"][0], values["name"][0], values["version"][0], position, limits)
+    return Subscription(
+        values["node"][0], values["name"][0], values["version"][0], position, limits
+    )
 
 
 def _parameters(query: bytes) -> dict[str, list[str]]:

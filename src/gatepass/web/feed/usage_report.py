@@ -1,8 +1,8 @@
-"""``POST /v1/feed/use``: what embedded verifiers counted, added to what nodes count themselves.
+"""``POST /v1/feed/use``: adds embedded verifiers' usage counts to the nodes' own.
 
-A follower keeps spools as a node does (``verify.usage``) and sends them in their order, some lines
-at a time. How far a spool has been counted moves in the transaction that adds the counts; so what
-is sent twice counts once, and the answer says where to go on.
+A follower spools counts as a node does (``verify.usage``) and sends the spools in order, some lines
+at a time. The transaction that adds the counts also advances the spool's offset. So a report that
+is sent twice counts once, and the answer says where to continue.
 """
 
 from typing import Annotated
@@ -19,14 +19,14 @@ from gatepass.node.node import Node
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import usage
-from gatepass.web.feed import body
+from gatepass.web.feed import request_body
 
-#: Past this a moment or an offset is nobody's.
+#: Upper limit of times and offsets.
 _MOST = 1 << 53
-#: Past this nobody counts in the moments that a batch is of.
+#: Upper limit of the uses in a batch, which covers a few seconds.
 _MOST_USES = 10**9
 _IDS_AT_ONCE = 500
-# Spools of nodes have names without a prefix; nobody outside can touch those.
+# The names of nodes' spools have no prefix, so followers can't write to those.
 _PREFIX = "embedded/"
 _REASONS = frozenset(reason.value for reason in Reason)
 
@@ -39,37 +39,42 @@ _Name = Annotated[str, Meta(max_length=200)]
 _Reason = Annotated[str, Meta(pattern=r"^[a-z_]+$", max_length=40)]
 
 
-class UseBatch(msgspec.Struct, forbid_unknown_fields=True):
-    """One line of a spool: by token how often it was allowed something, when last (Unix ms), from
-    which address, for which permission ("" if it wasn't asked for one); and by reason the decisions
-    that there were, "allowed" among them."""
+class UsageBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """One line of a spool.
+
+    `tokens`: by token the number of allowed calls, and of the last one the time (Unix ms), address
+    and permission ("" if none was asked for). `decisions`: by reason the number of decisions,
+    "allowed" among them.
+    """
 
     tokens: dict[_TokenId, tuple[_Count, _Moment, _Address | None, _Name]]
     decisions: Annotated[dict[_Reason, _Count], Meta(max_length=100)]
 
 
-class Use(msgspec.Struct, forbid_unknown_fields=True):
-    """What the spool of that name holds from byte *start* to *end*. *finished*: the spool is
-    removed and nothing more will come of it; its name may be forgotten."""
+class UsageReport(msgspec.Struct, forbid_unknown_fields=True):
+    """The batches of a spool from byte `start` to `end`.
+
+    `finished`: the follower has removed the spool, so its offset may be deleted.
+    """
 
     spool: Annotated[str, Meta(pattern=r"^[0-9A-Za-z-]+\Z", min_length=16, max_length=64)]
     start: _Offset
     end: _Offset
-    batches: Annotated[list[UseBatch], Meta(max_length=10_000)]
+    batches: Annotated[list[UsageBatch], Meta(max_length=10_000)]
     finished: bool = False
 
 
-def fold_use(node: Node, content: bytes) -> int:
-    """Count what a follower sent; how far its spool has been counted.
+def fold_report(node: Node, content: bytes) -> int:
+    """Add a follower's counts to the registry's; returns the offset up to which they are counted.
 
-    What is sent of tokens that don't exist, or of reasons that this version doesn't know, counts
-    nowhere. A use in the future, by our clock, counts as of now.
+    Unknown tokens, and reasons that this version doesn't know, are ignored. A use in the future, by
+    our clock, counts as of now.
 
     Raises:
-        BrokenJSON, InvalidInput: it can't be read.
+        BrokenJSON, InvalidInput: the body isn't valid.
         Unavailable: the registry can't be written.
     """
-    sent = body.read(content, Use)
+    sent = request_body.read(content, UsageReport)
     problem = _problem(sent)
     if problem is not None:
         raise InvalidInput([problem])
@@ -85,7 +90,7 @@ def fold_use(node: Node, content: bytes) -> int:
     return folded_to
 
 
-def _problem(sent: Use) -> tuple[str, str] | None:
+def _problem(sent: UsageReport) -> tuple[str, str] | None:
     if sent.end < sent.start or (sent.batches and sent.end == sent.start):
         return "end", "Must be after start, and equal to it without batches."
     for number, batch in enumerate(sent.batches):
@@ -98,7 +103,7 @@ def _problem(sent: Use) -> tuple[str, str] | None:
     return None
 
 
-def _counted(batch: UseBatch, known: set[str], now: int) -> UseBatch:
+def _counted(batch: UsageBatch, known: set[str], now: int) -> UsageBatch:
     return structs.replace(
         batch,
         tokens={

@@ -1,1 +1,1 @@
-"""The data plane's endpoints, and how they are served."""
+"""Data-plane endpoints for gateways and services, over ASGI and RSGI."""

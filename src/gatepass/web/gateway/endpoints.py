@@ -1,14 +1,14 @@
-"""The endpoints that others ask for decisions: ``/authz/nginx`` and ``/v1/verify``.
+"""Authorization endpoints: ``/authz/nginx`` for gateways, ``/v1/verify`` for services, and health.
 
-One plain class, request in, reply out, without any framework. ``web.app`` puts it before the
-framework on the main port (ASGI), ``web.server.worker`` serves it alone on the verify port (RSGI).
+A plain class that turns a request into a reply, without a framework. The main port puts it in front
+of the framework (``asgi``); the verify port serves nothing else (``rsgi``).
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -19,10 +19,21 @@ from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
 from gatepass.verify.decider import CachedToken
 from gatepass.verify.http.client_address import TrustedProxies, client_address
+from gatepass.verify.http.header_lines import Lines
 from gatepass.verify.http.refusals import sentence
 from gatepass.verify.http.request_credentials import read_credential, read_origin, read_single
 from gatepass.verify.verifier import Verifier
-from gatepass.web.bodies import CLOSE, MOST_BODY_BYTES, Lines
+from gatepass.web.body_limits import (
+    CLOSE,
+    MOST_BODY_BYTES,
+    Bodies,
+    Body,
+    BodyRefused,
+    NextPiece,
+    content_length,
+    drain,
+    read,
+)
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.problems import (
     Problem,
@@ -36,7 +47,8 @@ from gatepass.web.times import format_time
 
 GATEWAY = "/authz/nginx"
 VERIFY = "/v1/verify"
-#: Past this, X-Gatepass-Permissions names only what the call needed: proxies limit header sizes.
+#: A longer X-Gatepass-Permissions names only the permissions that the call needed: proxies limit
+#: header sizes.
 LONGEST_PERMISSIONS = 2_000
 
 _NO_STORE: Final = ("Cache-Control", "no-store")
@@ -45,29 +57,41 @@ _PEERS_KEPT = 4_096
 _MOST_ERRORS = 20
 _FIELDS = frozenset(("token", "permission", "method", "path", "address", "origin", "referer"))
 
+T = TypeVar("T")
+
 _log = logging.getLogger("gatepass.authz")
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """What goes back: status, headers, body."""
+    """Status, headers and body of an answer."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes = b""
 
+    @classmethod
+    def of(cls, problem: Problem) -> "Reply":
+        """A problem document."""
+        return cls(problem.status, problem.headers(), problem.body())
+
     def closing(self, close: bool) -> "Reply":
-        """This reply, with which the connection ends if *close*."""
+        """This reply; with ``Connection: close`` if *close*."""
         return Reply(self.status, [*self.headers, CLOSE], self.body) if close else self
+
+
+def refusal(status: int, *more_headers: tuple[str, str]) -> Reply:
+    """A problem document for a fault that HTTP has a status for, such as 404."""
+    return Reply.of(problem_of_status(status, more_headers))
 
 
 class Endpoints:
     """Answers gateways and services.
 
     Args:
-        verifier: decides.
-        trusted: the peers that may ask as a gateway and speak for other addresses.
-        not_ready: why this node isn't ready, or None.
-        misconfigurations: notes what gateways do wrong.
+        verifier: makes the decisions.
+        trusted: the peers that may ask as a gateway and forward other addresses.
+        not_ready: returns why this node isn't ready, or None.
+        misconfigurations: counts and logs faults of gateways.
     """
 
     def __init__(
@@ -85,22 +109,32 @@ class Endpoints:
         self._peer = lru_cache(_PEERS_KEPT)(partial(_read_peer, trusted))
         self._refusals: dict[tuple[Reason, str], Reply] = {}
 
+    def without_body(self, path: str, method: str) -> Reply | None:
+        """Answer a request that needs neither headers nor body; None if *path* isn't ours."""
+        if path == VERIFY:
+            return refusal(405, ("Allow", "POST"))
+        if path in ("/health/live", "/health/ready"):
+            if method not in ("GET", "HEAD"):
+                return refusal(405, ("Allow", "GET, HEAD"))
+            return self.live() if path.endswith("live") else self.ready()
+        return refusal(404) if path.startswith("/authz/") else None
+
     # --- gateways -----------------------------------------------------------------------------
 
     def gateway(self, peer: str, lines: Lines) -> Reply:
-        """Answer nginx's ``auth_request``: 204, 401 or 403; 5xx only when it can't be decided.
+        """Answer nginx's ``auth_request``: 204, 401 or 403; 5xx only without a decision.
 
         Args:
             peer: the socket peer's address as text.
-            lines: reads a request header by its lower-case name.
+            lines: returns the values of a request header by its lower-case name.
         """
         try:
             return self._gateway(peer, lines)
         except Unavailable as error:
             return _with_reason(problem_of_error(error))
         except Exception:
-            # Whatever it is, it isn't "allowed". The request isn't logged: it carries a secret.
-            _log.exception("a gateway's question failed")
+            # An unexpected error is never "allowed". The request holds a secret, so isn't logged.
+            _log.exception("a gateway's request failed")
             return _with_reason(problem_of_status(500))
 
     def _gateway(self, peer: str, lines: Lines) -> Reply:
@@ -108,20 +142,20 @@ class Endpoints:
         if known_peer is None or not known_peer[1]:
             self._misconfigurations.note(Fault.gateway_untrusted, peer)
             return _with_reason(
-                Problem(403, "peer_not_trusted", "Only trusted proxies may ask here.")
+                Problem(403, "peer_not_trusted", "Only trusted proxies may call this endpoint.")
             )
-        # The gateway's own sub-request has a method and a path too; they never count.
+        # Method and path of the gateway's own subrequest are never used.
         uri, method = lines("x-original-uri"), lines("x-original-method")
-        presented = read_credential(lines("authorization"), lines("x-access-token"))
-        if presented is Reason.token_missing and _is_handshake(lines, method):
-            presented = read_credential((), (), lines("sec-websocket-protocol"))
+        credential = read_credential(lines("authorization"), lines("x-access-token"))
+        if credential is Reason.token_missing and _is_handshake(lines, method):
+            credential = read_credential((), (), lines("sec-websocket-protocol"))
         address, garbage = client_address(known_peer[0], lines("x-forwarded-for"), self._trusted)
         if garbage:
             self._misconfigurations.note(Fault.forwarded_unreadable, peer)
         origin, referer = read_origin(lines, "x-forwarded-host")
         unsent = ""
         if len(uri) != 1 or len(method) != 1 or not uri[0] or not method[0]:
-            # Bytes outside ASCII are the path's fault; what is absent or repeated is no route.
+            # Bytes outside ASCII make the path ambiguous; an absent or repeated header is no route.
             garbled = len(uri) == 1 and uri[0] is None and len(method) == 1 and method[0]
             route: str | Reason = Reason.path_ambiguous if garbled else Reason.route_unknown
             unsent = _unsent(uri, method)
@@ -130,7 +164,7 @@ class Endpoints:
         else:
             route = self._verifier.routes.match(method[0], uri[0])
         decision, known = self._verifier.judge(
-            presented, None, route, address, origin, referer, garbage
+            credential, None, route, address, origin, referer, garbage
         )
         if known is None or decision.reason is not Reason.allowed:
             return self._refusal(decision, unsent)
@@ -155,52 +189,52 @@ class Endpoints:
 
     # --- services -----------------------------------------------------------------------------
 
+    async def receive_verify(self, bodies: Bodies, lines: Lines, next_piece: NextPiece) -> Reply:
+        """Read the body of ``POST /v1/verify`` and answer it."""
+        # The key is checked before the body: without one no body is read or held in memory.
+        key_id = _failing_closed(partial(self._key_id, lines))
+        if isinstance(key_id, Reply):
+            return key_id.closing(not await drain(lines, next_piece))
+        try:
+            with Body(bodies, MOST_BODY_BYTES, bodies.services, key_id) as body:
+                announced = content_length(lines("content-length"))
+                body.expect(announced)
+                content = await read(next_piece, body)
+                if announced and announced != len(content):
+                    # The body broke off: half a request isn't decided.
+                    raise BodyRefused(400)
+                return self.verify(lines, content)
+        except BodyRefused as refused:
+            return refusal(refused.status, CLOSE, *refused.headers)
+
     def verify(self, lines: Lines, body: bytes) -> Reply:
-        """Answer ``POST /v1/verify``: 200 with the decision; the asker shows a verifier key.
+        """Answer ``POST /v1/verify``: 200 with the decision, if the request has a verifier key.
 
         Args:
-            lines: reads a request header by its lower-case name.
+            lines: returns the values of a request header by its lower-case name.
             body: the request's JSON.
         """
-        try:
-            return self._verify(lines, body)
-        except GatepassError as error:
-            return _problem(problem_of_error(error))
-        except Exception:
-            _log.exception("a service's question failed")
-            return _problem(problem_of_status(500))
+        return _failing_closed(partial(self._verify, lines, body))
 
-    def asker(self, lines: Lines) -> str | Reply:
-        """The id of the verifier key that a service shows; its refusal if that isn't a good one.
-
-        What reads the body asks this first, so that nobody unknown has a body read or kept.
-        """
-        try:
-            return self._asker(lines)
-        except GatepassError as error:
-            return _problem(problem_of_error(error))
-        except Exception:
-            _log.exception("a service's key can't be looked at")
-            return _problem(problem_of_status(500))
-
-    def _asker(self, lines: Lines) -> str | Reply:
-        presented = read_credential(lines("authorization"), lines("x-access-token"))
-        reason = self._verifier.verifier_key(presented)
+    def _key_id(self, lines: Lines) -> str | Reply:
+        """The id of the request's verifier key, or its refusal."""
+        credential = read_credential(lines("authorization"), lines("x-access-token"))
+        reason = self._verifier.verifier_key(credential)
         if reason is Reason.allowed:
-            return presented[:ID_LENGTH]
-        return _problem(problem_of_reason(401, reason.value))
+            return credential[:ID_LENGTH]
+        return Reply.of(problem_of_reason(401, reason.value))
 
     def _verify(self, lines: Lines, body: bytes) -> Reply:
-        # Again: the key may have ended while the body was coming.
-        asker = self._asker(lines)
-        if isinstance(asker, Reply):
-            return asker
+        # Checked again: the key may have been revoked while the body arrived.
+        key_id = self._key_id(lines)
+        if isinstance(key_id, Reply):
+            return key_id
         if len(body) > MOST_BODY_BYTES:
-            return _problem(problem_of_status(413))
+            return refusal(413)
         try:
             question = _question(parse(body))
         except BrokenJSON as error:
-            return _problem(Problem(400, "bad_request", str(error)))
+            return Reply.of(Problem(400, "bad_request", str(error)))
         route: str | Reason | None = None
         if question["method"] is not None:
             route = self._verifier.routes.match(question["method"], question["path"] or "")
@@ -235,7 +269,7 @@ class Endpoints:
     # --- health -------------------------------------------------------------------------------
 
     def ready(self) -> Reply:
-        """200 while this node can decide, 503 with the reason while it can't."""
+        """200 while this node can make decisions, else 503 with the reason."""
         why = self._not_ready()
         headers = [("Content-Type", "application/json"), _NO_STORE]
         if why is None:
@@ -243,9 +277,20 @@ class Endpoints:
         return Reply(503, headers, msgspec.json.encode({"status": "not_ready", "reason": why}))
 
     def live(self) -> Reply:
-        """200: the process answers."""
+        """200."""
         headers = [("Content-Type", "application/json"), _NO_STORE]
         return Reply(200, headers, b'{"status":"live"}')
+
+
+def _failing_closed(answer: Callable[[], T]) -> T | Reply:
+    """The result of *answer*; a problem document if it raises, 500 for an unexpected error."""
+    try:
+        return answer()
+    except GatepassError as error:
+        return Reply.of(problem_of_error(error))
+    except Exception:
+        _log.exception("a service's request failed")
+        return refusal(500)
 
 
 def _read_peer(trusted: TrustedProxies, peer: str) -> tuple[bytes, bool] | None:
@@ -255,19 +300,19 @@ def _read_peer(trusted: TrustedProxies, peer: str) -> tuple[bytes, bool] | None:
 
 
 def _is_handshake(lines: Lines, method: Sequence[str | None]) -> bool:
-    """Whether the call asks for a WebSocket: the gateway passes it on as one, or not at all."""
+    """Whether the call is a WebSocket handshake; the gateway forwards it as one or not at all."""
     upgrade = read_single(lines("upgrade"))
     return upgrade is not None and upgrade.lower() == "websocket" and list(method) == ["GET"]
 
 
 def _unsent(uri: Sequence[str | None], method: Sequence[str | None]) -> str:
-    """The names of the headers that a gateway must send once each and didn't."""
+    """Names of the headers that the gateway must send exactly once and didn't."""
     sent = (("X-Original-URI", uri), ("X-Original-Method", method))
     return " and ".join(name for name, values in sent if len(values) != 1 or values[0] == "")
 
 
 def _identity(known: CachedToken, decision: Decision) -> list[tuple[str, str]]:
-    """Every header is always set, so that nothing a client sent under these names survives."""
+    """The identity headers, all of them: each overwrites one that a client may have sent."""
     grant = known.grant
     return [
         ("X-Gatepass-Permissions", " ".join(decision.effective) or _NOTHING),
@@ -282,7 +327,7 @@ def _identity(known: CachedToken, decision: Decision) -> list[tuple[str, str]]:
 def _question(value: object) -> dict[str, str | None]:
     if not isinstance(value, dict):
         raise InvalidInput([("body", "must be an object")])
-    # Cut short: what was sent is repeated here, and may be a megabyte of it.
+    # At most _MOST_ERRORS, because the names are repeated and may take up a megabyte.
     unknown = [name for name in value if name not in _FIELDS][:_MOST_ERRORS]
     errors = [(field_name((name,)), "must be left out: there is no such field") for name in unknown]
     question: dict[str, str | None] = {}
@@ -304,10 +349,6 @@ def _question(value: object) -> dict[str, str | None]:
     if errors:
         raise InvalidInput(errors)
     return question
-
-
-def _problem(problem: Problem) -> Reply:
-    return Reply(problem.status, problem.headers(), problem.body())
 
 
 def _with_reason(problem: Problem) -> Reply:

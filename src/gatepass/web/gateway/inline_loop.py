@@ -1,10 +1,10 @@
-"""Answering where a request arrives, without the detour by the event loop.
+"""An event loop that runs handlers inline, on the thread that receives the request.
 
 Granian receives requests on a thread of its own and hands each, as a coroutine, to the event loop's
-thread by ``call_soon_threadsafe``. Handing over costs more than a whole decision: the two threads
-pass the interpreter's lock back and forth for every request, and wait for each other. A decision
-waits for nothing, so here it is made at once, on the thread that hands it over. What does wait (a
-body, for one) says so first with ``await on_the_loop()``, and goes the usual way from there.
+thread by ``call_soon_threadsafe``. The hand-over costs more than a whole decision: for each request
+the two threads pass the interpreter's lock back and forth and wait for each other. A decision does
+no I/O, so it runs at once, on the receiving thread. A handler that has to wait (to read a body)
+first awaits ``switch_to_loop()`` and continues on the loop as usual.
 """
 
 from collections.abc import Callable, Generator
@@ -14,15 +14,15 @@ from typing import Any
 import uvloop
 
 
-class InPlaceLoop(uvloop.Loop):
-    """An event loop that begins coroutines handed over from other threads on those threads."""
+class InlineLoop(uvloop.Loop):
+    """An event loop that starts coroutines on the threads that schedule them."""
 
-    def call_soon_threadsafe(  # type: ignore[override]  # nothing is left to cancel once it is done
+    def call_soon_threadsafe(  # type: ignore[override]  # a finished coroutine has no handle
         self, callback: Callable[..., Any], *args: Any, context: Any = None
     ) -> Any:
-        """Run the coroutine in *args* up to its first pause; if it goes on, *callback* gets it.
+        """Run the coroutine in *args* to its first await; if it isn't done, schedule *callback*.
 
-        Anything else than one coroutine is handed to the loop as ever.
+        Any other arguments are scheduled on the loop as usual.
         """
         if len(args) == 1 and type(args[0]) is CoroutineType:
             try:
@@ -33,9 +33,6 @@ class InPlaceLoop(uvloop.Loop):
 
 
 @coroutine
-def on_the_loop() -> Generator[None, None, None]:
-    """Awaited first by what has to wait: the rest of the coroutine runs on the loop's thread.
-
-    On any other loop it is a pause of one round.
-    """
+def switch_to_loop() -> Generator[None, None, None]:
+    """Continue on the loop's thread. On any other loop this yields once."""
     yield

@@ -10,21 +10,10 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from gatepass.web.bodies import (
-    CLOSE,
-    MOST_BODY_BYTES,
-    Bodies,
-    Body,
-    BodyRefused,
-    Lines,
-    NextPiece,
-    announced_length,
-    discard_small,
-    read,
-)
-from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints, Reply
-from gatepass.web.gateway.inline_loop import on_the_loop
-from gatepass.web.problems import problem_of_status
+from gatepass.verify.http.header_lines import Lines
+from gatepass.web.body_limits import Bodies, BodyRefused, NextPiece, drain
+from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints, Reply, refusal
+from gatepass.web.gateway.inline_loop import switch_to_loop
 
 _PEERS_KEPT = 4_096
 
@@ -33,7 +22,7 @@ class GatewayPort:
     """An RSGI application.
 
     Args:
-        endpoints: what answers.
+        endpoints: answers the requests.
     """
 
     def __init__(self, endpoints: Endpoints) -> None:
@@ -50,7 +39,7 @@ class GatewayPort:
             headers = scope.headers
             reply = self._endpoints.gateway(_address(scope.client), partial(_lines, headers))
         else:
-            await on_the_loop()
+            await switch_to_loop()
             reply = await self._other(path, scope, protocol)
         if reply.body and scope.method != "HEAD":
             protocol.response_bytes(reply.status, reply.headers, reply.body)
@@ -59,42 +48,11 @@ class GatewayPort:
 
     async def _other(self, path: str, scope: Any, protocol: Any) -> Reply:
         lines: Lines = partial(_lines, scope.headers)
+        next_piece = _pieces_of(protocol)
         if path == VERIFY and scope.method == "POST":
-            return await self._verify(lines, protocol)
-        reply = self._read_nothing(path, scope.method)
-        return reply.closing(not await discard_small(lines, _pieces_of(protocol)))
-
-    def _read_nothing(self, path: str, method: str) -> Reply:
-        if path == VERIFY:
-            return refusal(405, ("Allow", "POST"))
-        if path in ("/health/live", "/health/ready"):
-            if method not in ("GET", "HEAD"):
-                return refusal(405, ("Allow", "GET, HEAD"))
-            return self._endpoints.live() if path.endswith("live") else self._endpoints.ready()
-        return refusal(404)
-
-    async def _verify(self, lines: Lines, protocol: Any) -> Reply:
-        # Before the body: whoever has no key is told so, and keeps nothing here.
-        asker = self._endpoints.asker(lines)
-        if isinstance(asker, Reply):
-            return asker.closing(not await discard_small(lines, _pieces_of(protocol)))
-        try:
-            with Body(self._bodies, MOST_BODY_BYTES, self._bodies.services, asker) as body:
-                announced = announced_length(lines("content-length"))
-                body.expect(announced)
-                content = await read(_pieces_of(protocol), body)
-                if announced and announced != len(content):
-                    # It broke off: half a question isn't decided on.
-                    raise BodyRefused(400)
-                return self._endpoints.verify(lines, content)
-        except BodyRefused as refusal_of_body:
-            return refusal(refusal_of_body.status, CLOSE, *refusal_of_body.headers)
-
-
-def refusal(status: int, *more_headers: tuple[str, str]) -> Reply:
-    """A problem document for a fault of the request itself."""
-    problem = problem_of_status(status, more_headers)
-    return Reply(status, problem.headers(), problem.body())
+            return await self._endpoints.receive_verify(self._bodies, lines, next_piece)
+        reply = self._endpoints.without_body(path, scope.method) or refusal(404)
+        return reply.closing(not await drain(lines, next_piece))
 
 
 @lru_cache(_PEERS_KEPT)
@@ -107,13 +65,16 @@ def _lines(headers: Any, name: str) -> Sequence[str | None]:
     if name not in headers:
         return ()
     values: list[str | None] = headers.get_all(name)
-    # get gives the first line, None if it can't be read; get_all leaves such lines out.
+    # get returns the first line, None if it can't be read; get_all leaves such lines out.
     return values if headers.get(name) is not None else [None, *values]
 
 
 def _pieces_of(protocol: Any) -> NextPiece:
-    """The pieces of a request's body. Granian's coroutines are no tasks, which asyncio's timeouts
-    need; what each waits for is cancelled instead."""
+    """The pieces of a request's body.
+
+    Granian's coroutines are no tasks, which asyncio's timeouts need. So a timer cancels the future
+    that each of them waits for.
+    """
     pieces = protocol.__aiter__()
 
     async def next_piece(deadline: float) -> tuple[bytes, bool]:
@@ -130,8 +91,8 @@ def _pieces_of(protocol: Any) -> NextPiece:
         except asyncio.CancelledError as error:
             if loop.time() < deadline:
                 raise
-            # It is kept somewhere, and by its frames the request, whose connection then isn't
-            # closed.
+            # Something keeps the exception, and through its frames the request, whose connection
+            # would then stay open.
             error.__traceback__ = None
         finally:
             timer.cancel()

@@ -1,1 +1,1 @@
-"""Starting and supervising the worker processes."""
+"""The supervisor and its worker processes."""

@@ -1,9 +1,9 @@
 """``gatepass serve``: a supervisor and its worker processes.
 
-Each worker is a process of its own that listens on the same port (SO_REUSEPORT). A worker that
-dies is replaced at once, however often; if it dies young, after a growing pause of at most two
-seconds. (Granian's own supervision stops everything on a dead worker, or gives up on one that dies
-twice within seconds; an authority that others' traffic hangs on may do neither.)
+All workers of a port listen on it with SO_REUSEPORT. A worker that dies is restarted at once,
+however often; one that dies within seconds is restarted with exponential backoff, at most two
+seconds. (Granian's own supervision stops everything when a worker dies, or gives up on one that
+dies twice within seconds. Neither is acceptable here: other services' traffic depends on us.)
 """
 
 import contextlib
@@ -27,9 +27,10 @@ from gatepass.verify.clock import Clock
 from gatepass.web.server.worker import StartOrder
 
 APPLICATION = "gatepass.web.app:create_app"
-#: In-flight requests get this long to finish before what is left is killed.
+#: Requests in progress get this long to finish before their workers are killed.
 STOP_SECONDS = 20.0
-_LONGEST_PAUSE = 2.0
+_LONGEST_BACKOFF = 2.0
+#: A worker that dies within this time is restarted with backoff.
 _YOUNG_SECONDS = 5.0
 
 _log = logging.getLogger("gatepass.serve")
@@ -43,7 +44,7 @@ class _Worker:
     pipe: int = -1
     started: float = 0.0
     young_deaths: int = 0
-    again_at: float = 0.0
+    restart_at: float = 0.0
     ready: bool = False
 
 
@@ -59,11 +60,11 @@ def serve(
     """Run the workers until SIGTERM or SIGINT.
 
     Args:
-        settings: ports and numbers of workers among them.
-        catalogue_text: the catalogue, already checked.
-        clock: the node's clock, carried on by every worker.
-        application: ``module:function`` making the main port's application of a node.
-        argument: handed to that function after the node. It may be a secret.
+        settings: the ports and the numbers of workers, among others.
+        catalogue_text: the catalogue, already validated.
+        clock: the node's clock, which every worker continues.
+        application: ``module:function`` that builds the main port's application of a node.
+        argument: a second argument of that function. It may be a secret.
         when_ready: called once, when every worker serves.
 
     Returns:
@@ -89,8 +90,8 @@ def serve(
 
 @dataclass(frozen=True)
 class _Orders:
-    """What workers are told. Secrets reach them by a pipe alone: a process's environment is read by
-    crash reporters and monitoring, and every child inherits it."""
+    """Makes start orders. Secrets reach workers only through a pipe: crash reporters and monitoring
+    read a process's environment, and every child process inherits it."""
 
     settings: Settings
     catalogue: str
@@ -99,7 +100,7 @@ class _Orders:
     argument: str | None
 
     def order(self, worker: _Worker, ready_descriptor: int) -> StartOrder:
-        """The worker's start order: to one of the verify port, no secret at all."""
+        """The worker's start order; one for the verify port has no secret at all."""
         is_main = worker.role == "main"
         settings = self.settings if is_main else self.settings.for_deciding()
         return StartOrder(
@@ -114,7 +115,7 @@ class _Orders:
         )
 
     def environ(self, worker: _Worker) -> dict[str, str]:
-        """The worker's environment: without settings, and without libpq's where none is used."""
+        """The worker's environment: without our settings, on the verify port without libpq's."""
         left_out = (PREFIX,) if worker.role == "main" else (PREFIX, "PG")
         return {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
 
@@ -144,7 +145,7 @@ class _Supervisor:
                     if key.data is None:
                         with contextlib.suppress(BlockingIOError):
                             wake_read.recv(4096)
-                    elif not self._heard(key.data) and not announced:
+                    elif not self._read_pipe(key.data) and not announced:
                         return 1
                 self._clock.watch()
                 if not announced and all(worker.ready for worker in self._workers):
@@ -167,11 +168,11 @@ class _Supervisor:
     def _start_due(self) -> None:
         now = time.monotonic()
         for worker in self._workers:
-            if worker.process is None and worker.again_at <= now:
+            if worker.process is None and worker.restart_at <= now:
                 self._start(worker)
 
     def _pause(self) -> float:
-        waiting = [w.again_at for w in self._workers if w.process is None]
+        waiting = [w.restart_at for w in self._workers if w.process is None]
         return max(0.0, min([1.0, *(at - time.monotonic() for at in waiting)]))
 
     def _start(self, worker: _Worker) -> None:
@@ -185,10 +186,10 @@ class _Supervisor:
                 env=self._orders.environ(worker),
             )
         except OSError as error:
-            # No memory or no process to be had now; the workers that live must go on.
-            _log.error("a %s worker can't be started now: %s", worker.role, error.strerror)
+            # Out of memory or processes; the running workers must go on.
+            _log.error("a %s worker can't be started: %s", worker.role, error.strerror)
             os.close(read)
-            worker.again_at = time.monotonic() + _LONGEST_PAUSE
+            worker.restart_at = time.monotonic() + _LONGEST_BACKOFF
             return
         finally:
             os.close(write)
@@ -201,8 +202,8 @@ class _Supervisor:
             worker.process.stdin.write(msgspec.json.encode(order) + b"\n")
             worker.process.stdin.flush()
 
-    def _heard(self, worker: _Worker) -> bool:
-        """Take in a sign of life or of death; whether the worker lives."""
+    def _read_pipe(self, worker: _Worker) -> bool:
+        """Note that a worker is ready, or has ended; whether it is running."""
         if os.read(worker.pipe, 16):
             worker.ready = True
             return True
@@ -215,9 +216,9 @@ class _Supervisor:
         worker.process = None
         worker.ready = False
         worker.young_deaths = worker.young_deaths + 1 if lived < _YOUNG_SECONDS else 0
-        pause = min(_LONGEST_PAUSE, 0.1 * 2 ** min(worker.young_deaths - 1, 8))
-        worker.again_at = time.monotonic() + (pause if worker.young_deaths > 1 else 0.0)
-        _log.error("a %s worker ended (exit %d) after %.1f s", worker.role, code, lived)
+        backoff = min(_LONGEST_BACKOFF, 0.1 * 2 ** min(worker.young_deaths - 1, 8))
+        worker.restart_at = time.monotonic() + (backoff if worker.young_deaths > 1 else 0.0)
+        _log.error("a %s worker exited with %d after %.1f s", worker.role, code, lived)
         return False
 
     def _stop_workers(self) -> None:
@@ -229,7 +230,7 @@ class _Supervisor:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                _log.error("a worker didn't finish within %.0f s; killing it", STOP_SECONDS)
+                _log.error("a worker didn't stop within %.0f s; killing it", STOP_SECONDS)
                 process.kill()
                 process.wait()
             _close(process)
@@ -245,17 +246,17 @@ def _close(process: subprocess.Popen[bytes]) -> None:
 
 
 def _reserve(host: str, port: int) -> socket.socket:
-    """Hold *port* for the workers, so that nothing else takes it between two of them.
+    """Bind *port* for the workers, so that no other program can while none of them listens.
 
-    Tried without sharing first: with SO_REUSEPORT alone a second installation of the same user
-    would silently share the traffic of the first.
+    First bound without SO_REUSEPORT: with it, a second installation of the same user would silently
+    share the traffic of the first.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-            # Linux lets two sockets bind while neither listens; listening settles it.
+            # Linux lets two sockets bind while neither listens, so listen as well.
             probe.listen(1)
         held = socket.socket(family, socket.SOCK_STREAM)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -263,7 +264,7 @@ def _reserve(host: str, port: int) -> socket.socket:
         held.bind((host, port))
     except OSError as error:
         raise Misconfigured(
-            f"GATEPASS_PORT or GATEPASS_VERIFY_PORT: {host} port {port} can't be had: "
+            f"GATEPASS_PORT or GATEPASS_VERIFY_PORT: can't listen on {host} port {port}: "
             f"{error.strerror}"
         ) from None
     return held

@@ -1,8 +1,9 @@
-"""One worker process: of the main port, or of the verify port.
+"""A worker process, of the main port or of the verify port.
 
-Started by ``web.server.supervisor`` as ``python -m gatepass.web.server.worker``. Its start order
-comes as one JSON line on standard input, which then stays open: when it ends, the supervisor is
-gone, and the worker stops. Readiness is one byte on the descriptor the order names.
+Started by ``web.server.supervisor`` as ``python -m gatepass.web.server.worker``. The worker reads
+its start order as one JSON line from standard input, which stays open: at its end the supervisor
+has died, and the worker stops. When the worker serves, it writes one byte to the descriptor that
+the order names.
 """
 
 import asyncio
@@ -32,38 +33,38 @@ from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.replica.maintenance import Maintenance
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
+from gatepass.web.close_socket import close_all, set_unread_timeout
 from gatepass.web.gateway.endpoints import Endpoints
-from gatepass.web.gateway.inline_loop import InPlaceLoop
+from gatepass.web.gateway.inline_loop import InlineLoop
 from gatepass.web.gateway.rsgi import GatewayPort
-from gatepass.web.own_sockets import cut_off_unread, hang_up_all
 
-#: Granian takes no more connections than this at a time. They cost little; at its own thousand,
-#: whoever opens so many and sends nothing keeps everyone else out until they are cut off.
+#: Connections at a time. They cost little; at Granian's default of a thousand, an attacker who
+#: opens that many and sends nothing keeps everyone else out until they time out.
 _MOST_CONNECTIONS = 16_384
-#: A request's head is complete within this time, and as long a connection may be idle.
+#: Timeout of a request's head, and of an idle connection.
 _HEAD_SECONDS = 30
-#: What is read ahead of a connection, and so the longest head. Its own 400 KiB, times all
-#: connections, would be gigabytes for whoever opens them. A feed's address takes 60 KiB at most.
+#: Read buffer of a connection, and so the longest request head. Granian's default of 400 KiB, times
+#: all connections, would be gigabytes for an attacker to use. A feed's URL takes 60 KiB at most.
 _MOST_AHEAD = 65_536
-#: On the way out, clients that neither finish a request nor take an answer are waited for so long.
+#: When stopping, clients that neither finish a request nor read an answer get this long.
 _LAST_SECONDS = 15.0
 
 _log = logging.getLogger("gatepass.worker")
 
 
 class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """What a worker is told.
+    """The supervisor's instructions to a worker.
 
     Attributes:
         role: ``main`` or ``verify``.
         environ: the settings (``Settings.to_environ``).
-        catalogue: the catalogue file's text, as the supervisor checked it: a respawned worker
-            must not read a newer one than its siblings.
+        catalogue: the catalogue file's text as the supervisor validated it: a restarted worker must
+            not read a newer file than its siblings.
         clock_offset_ns: the node's clock (``verify.clock``).
-        application: ``module:function`` that makes the main port's ASGI application of a node.
-        argument: handed to that function after the node, if there is one.
+        application: ``module:function`` that builds the main port's ASGI application of a node.
+        argument: a second argument of that function, if any.
         port: the port to listen on.
-        ready_descriptor: where to write one byte once it serves.
+        ready_descriptor: the file descriptor for one byte once the worker serves.
     """
 
     role: str
@@ -81,7 +82,7 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def main() -> int:
-    """Run one worker until it is told to stop."""
+    """Run a worker until SIGTERM or the supervisor's end."""
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
@@ -160,16 +161,16 @@ def _serve(
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
-            # The server waits for answers under way; those that have no end have to be ended.
+            # The server waits for answers in progress; endless ones (feeds) have to be ended.
             leave()
             server.stop()
-            loop.call_later(_LAST_SECONDS, hang_up_all, order.port)
+            loop.call_later(_LAST_SECONDS, close_all, order.port)
 
         loop.add_signal_handler(signal.SIGTERM, stop)
 
         def serving() -> None:
-            cut_off_unread(order.port)
-            _say_ready(order.ready_descriptor)
+            set_unread_timeout(order.port)
+            _report_ready(order.ready_descriptor)
 
         def supervisor_gone() -> None:
             loop.remove_reader(sys.stdin.fileno())
@@ -179,24 +180,26 @@ def _serve(
         loop.call_later(0.05, serving)
         await server.serve()
 
-    # What was loaded so far stays for good: the collector needn't walk it again and again.
+    # Everything loaded so far lives as long as the process: exempt it from garbage collection.
     gc.collect()
     gc.freeze()
-    loop = InPlaceLoop() if interface is Interfaces.RSGI else uvloop.new_event_loop()
+    loop = InlineLoop() if interface is Interfaces.RSGI else uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    # Not asyncio.run: its final clean-up can't look at the tasks that Granian makes in Rust.
+    # Not asyncio.run: its cleanup can't handle the tasks that Granian creates in Rust.
     loop.run_until_complete(serve())
 
 
 def _open_many_files() -> None:
-    """Each connection is an open file, and many systems let a process have a thousand by default,
-    for the sake of programs that use select(); it may ask for as many as it is allowed."""
+    """Raise the limit of open files to the allowed maximum: each connection is one.
+
+    Many systems have a default of a thousand, for the sake of programs that use select().
+    """
     _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
 
 
-def _say_ready(descriptor: int) -> None:
+def _report_ready(descriptor: int) -> None:
     with contextlib.suppress(OSError):
         os.write(descriptor, b"r")
 

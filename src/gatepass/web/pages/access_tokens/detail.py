@@ -10,7 +10,7 @@ from gatepass.registry.replication import receipt_status
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens, usage
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render
@@ -43,7 +43,7 @@ class Use:
 
 @router.get("/access-tokens/{id}")
 def show(
-    request: Request, visitor: Visiting, node: OurNode, id: str, done: str = "", part: str = ""
+    request: Request, visitor: Visiting, node: CurrentNode, id: str, done: str = "", part: str = ""
 ) -> Response:
     """One token; with ``part=receipt`` only the receipt of its deactivation."""
     now = node.clock.now()
@@ -86,13 +86,13 @@ def show(
 
 
 @router.get("/access-tokens/{id}/deactivate")
-def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
+def ask(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """The confirmation page."""
     return _ask(visitor, node, id)
 
 
 @router.post("/access-tokens/{id}/deactivate")
-def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def deactivate(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """Deactivate the token. One in use needs its label typed."""
     now = node.clock.now()
     with node.database.read(now) as reading:
@@ -125,7 +125,7 @@ def in_use(token: AccessToken, now: int) -> bool:
     return token.last_used is not None and now - token.last_used.at < HOUR
 
 
-def _ask(visitor: Visiting, node: OurNode, id: str, problem: str | None = None) -> Response:
+def _ask(visitor: Visiting, node: CurrentNode, id: str, problem: str | None = None) -> Response:
     now = node.clock.now()
     with node.database.read(now) as reading:
         token = access_tokens.get(reading, visitor.actor, id)

@@ -9,7 +9,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
@@ -25,7 +25,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/access-tokens/{id}/edit")
-def show_form(visitor: Visiting, node: OurNode, id: str) -> Response:
+def show_form(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """The form with the token's settings."""
     token = _editable(node, visitor, id)
     form = TokenForm.of(token)
@@ -36,7 +36,7 @@ def show_form(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 @router.post("/access-tokens/{id}/edit")
 @resumable
-def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def send_form(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """Save the changes, or apply another button and show the form again."""
     token = _editable(node, visitor, id)
     form = TokenForm.read(fields)

@@ -13,7 +13,7 @@ from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.paging import COUNT_LIMIT, Page
 from gatepass.registry.tokens import access_tokens, usage
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visiting
@@ -52,7 +52,7 @@ class Filters:
 @router.get(PATH)
 def show_list(
     visitor: Visiting,
-    node: OurNode,
+    node: CurrentNode,
     q: Annotated[str, Query()] = "",
     status: Annotated[str, Query()] = "active",
     kind: Annotated[str, Query()] = "any",

@@ -16,7 +16,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Un
 from gatepass.node.node import Node
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import TokenForm
 from gatepass.web.pages.layout.after_change import not_saved
 from gatepass.web.pages.layout.errors import PageRoute
@@ -36,7 +36,9 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(PATH)
-def show_form(visitor: Visiting, node: OurNode, replace: Annotated[str, Query()] = "") -> Response:
+def show_form(
+    visitor: Visiting, node: CurrentNode, replace: Annotated[str, Query()] = ""
+) -> Response:
     """The form, empty or with the settings of the token that is to be replaced."""
     _require(visitor)
     now = node.clock.now()
@@ -51,7 +53,7 @@ def show_form(visitor: Visiting, node: OurNode, replace: Annotated[str, Query()]
 
 @router.post(PATH)
 @resumable
-def send_form(request: Request, visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def send_form(request: Request, visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Create the token, or apply another button and show the form again."""
     _require(visitor)
     form = TokenForm.read(fields)

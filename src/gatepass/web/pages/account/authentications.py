@@ -10,7 +10,7 @@ from gatepass.core.errors import InvalidInput
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import users
 from gatepass.registry.storage.paging import Page
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout import navigation
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
@@ -31,7 +31,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get(PATH)
 def show_list(
     visitor: Visiting,
-    node: OurNode,
+    node: CurrentNode,
     user: Annotated[str, Query()] = "",
     cursor: Annotated[str, Query()] = "",
     done: str = "",
@@ -71,7 +71,7 @@ def show_list(
 
 
 @router.get(PATH + "/deactivate-others")
-def ask(visitor: Visiting, node: OurNode) -> Response:
+def ask(visitor: Visiting, node: CurrentNode) -> Response:
     """What it means, as a page of its own."""
     now = node.clock.now()
     with node.database.read(now) as reading:
@@ -80,7 +80,7 @@ def ask(visitor: Visiting, node: OurNode) -> Response:
 
 
 @router.post(PATH + "/deactivate-others")
-def deactivate_others(visitor: Visiting, node: OurNode) -> Response:
+def deactivate_others(visitor: Visiting, node: CurrentNode) -> Response:
     """End all of one's own but the one in use."""
     with node.database.write(node.clock.now()) as change:
         sessions.deactivate_others(change, visitor.actor)
@@ -88,7 +88,7 @@ def deactivate_others(visitor: Visiting, node: OurNode) -> Response:
 
 
 @router.post(PATH + "/{id}/deactivate")
-def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def deactivate(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """End one of them, and show the list it was in."""
     user = fields.one("user")
     with node.database.write(node.clock.now()) as change:

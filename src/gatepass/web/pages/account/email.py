@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.membership import account, email_changes
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.hashing_pool import Place, hashing
 from gatepass.web.pages.account.password import too_many, wait
 from gatepass.web.pages.layout.after_change import not_saved, see_other
@@ -27,20 +27,20 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(_PATH)
-def show(visitor: Visiting, node: OurNode) -> Response:
+def show(visitor: Visiting, node: CurrentNode) -> Response:
     """The form."""
     return _page(node, visitor)
 
 
 @router.post(_PATH)
 @resumable
-async def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+async def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Have the link sent."""
     return await hashing(Place.of_actor(visitor.actor), partial(_request, node, visitor, fields))
 
 
 @router.post(_PATH + "/cancel")
-def cancel(visitor: Visiting, node: OurNode) -> Response:
+def cancel(visitor: Visiting, node: CurrentNode) -> Response:
     """Leave the address as it is."""
     with node.database.write(node.clock.now()) as change:
         email_changes.cancel_own(change, visitor.actor)

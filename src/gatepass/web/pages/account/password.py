@@ -12,7 +12,7 @@ from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavai
 from gatepass.node.node import Node
 from gatepass.registry.authentication import passwords
 from gatepass.registry.membership import account
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.hashing_pool import Place, hashing
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.errors import PageRoute
@@ -28,14 +28,14 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(PASSWORD.path)
-def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
+def show(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
     """The form."""
     return _page(node, visitor, flash=_DONE.get(done, ""))
 
 
 # Nothing to resume: all of the form is secret.
 @router.post(PASSWORD.path)
-async def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+async def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Change it."""
     return await hashing(Place.of_actor(visitor.actor), partial(_change, node, visitor, fields))
 

@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.membership import account
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
 from gatepass.web.pages.layout.errors import PageRoute
@@ -28,14 +28,14 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(MY_PROFILE.path)
-def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
+def show(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
     """The profile."""
     return _page(node, visitor, flash=_DONE.get(done, ""))
 
 
 @router.post(MY_PROFILE.path)
 @resumable
-def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Save the name."""
     name, former = fields.one("name").strip(), fields.one("former")
     if fields.one("do") == RESUME:

@@ -19,7 +19,7 @@ from gatepass.node.node import Node
 from gatepass.registry.authentication import totp, totp_enrolment
 from gatepass.registry.membership import account
 from gatepass.registry.storage.database import Committed
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.hashing_pool import Place, hashing
 from gatepass.web.pages.account.password import too_many, wait
 from gatepass.web.pages.layout.after_change import see_other
@@ -46,14 +46,14 @@ class Setup:
 
 
 @router.get(TWO_FACTOR.path)
-def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
+def show(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
     """What there is, or the way to it."""
     return _page(node, visitor, flash=_DONE.get(done, ""))
 
 
 # Nothing to resume: all of each form is secret.
 @router.post(TWO_FACTOR.path)
-async def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+async def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Do what the button says."""
     action = _ACTIONS.get(fields.one("do"))
     if action is None:

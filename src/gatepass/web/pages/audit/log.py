@@ -11,7 +11,7 @@ from gatepass.registry.audit.events import AuditEvent
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.storage.paging import Page
 from gatepass.web.api.audit_export import FileFormat, exported
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.audit.details import rows
 from gatepass.web.pages.audit.filters import PATH, Asked, asked, narrow
 from gatepass.web.pages.layout.after_change import see_other
@@ -27,7 +27,7 @@ Wanted = Annotated[Asked, Depends(asked)]
 
 
 @router.get(PATH)
-def show_log(visitor: Visiting, node: OurNode, wanted: Wanted, cursor: str = "") -> Response:
+def show_log(visitor: Visiting, node: CurrentNode, wanted: Wanted, cursor: str = "") -> Response:
     """The company's events."""
     if wanted.without_secret != wanted:
         return see_other(wanted.without_secret.address())
@@ -61,7 +61,7 @@ def show_log(visitor: Visiting, node: OurNode, wanted: Wanted, cursor: str = "")
 
 
 @router.get(f"{PATH}/export")
-def export(visitor: Visiting, node: OurNode, wanted: Wanted, format: FileFormat) -> Response:
+def export(visitor: Visiting, node: CurrentNode, wanted: Wanted, format: FileFormat) -> Response:
     """The same events as a file."""
     visitor.actor.require("audit:get")
     with node.database.read(node.clock.now()) as reading:

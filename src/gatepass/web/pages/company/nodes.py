@@ -12,7 +12,7 @@ from gatepass.registry.replication.node_status import KnownNode
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import LARGEST_PAGE
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.navigation import NODES
 from gatepass.web.pages.layout.templating import render
@@ -26,7 +26,7 @@ _MOST_COMPANIES = 50
 
 
 @router.get(NODES.path)
-def show(visitor: Visiting, node: OurNode, part: str = "") -> Response:
+def show(visitor: Visiting, node: CurrentNode, part: str = "") -> Response:
     """The page; with ``part=table`` only the table, which refreshes itself."""
     now = node.clock.now()
     with node.database.read(now) as reading:

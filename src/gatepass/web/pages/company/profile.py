@@ -7,7 +7,7 @@ from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.directory import companies
 from gatepass.registry.directory.figures import people_by_status, tokens_by_status
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.second_factor import rule_of
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
@@ -31,14 +31,14 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(PROFILE.path)
-def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
+def show(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
     """The company's profile."""
     return _page(node, visitor, flash=_DONE.get(done, ""), warning=_NOT_DONE.get(done, ""))
 
 
 @router.post(PROFILE.path)
 @resumable
-def rename(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def rename(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Give the company another name."""
     name, etag = fields.one("name").strip(), fields.one("etag")
     if fields.one("do") == RESUME:

@@ -11,7 +11,7 @@ from gatepass.core.permissions import EVERYTHING
 from gatepass.node.node import Node
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.roles import Role
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.role_grid import forgotten
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
@@ -65,7 +65,7 @@ class RoleForm:
 
 
 @router.get("/company/roles/new")
-def new(visitor: Visiting, node: OurNode) -> Response:
+def new(visitor: Visiting, node: CurrentNode) -> Response:
     """The empty form."""
     _require(visitor)
     return _page(node, visitor, RoleForm())
@@ -73,7 +73,7 @@ def new(visitor: Visiting, node: OurNode) -> Response:
 
 @router.post("/company/roles/new")
 @resumable
-def create(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def create(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Make the role, or show the sentence of what it would permit."""
     _require(visitor)
     form = RoleForm.read(fields)
@@ -94,7 +94,7 @@ def create(visitor: Visiting, node: OurNode, fields: Form) -> Response:
 
 
 @router.get("/company/roles/{id}/edit")
-def edit(visitor: Visiting, node: OurNode, id: str) -> Response:
+def edit(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """The form with what the role is."""
     role = _editable(node, visitor, id)
     kept = sorted(roles.permits(role, node.catalogue))
@@ -103,7 +103,7 @@ def edit(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 @router.post("/company/roles/{id}/edit")
 @resumable
-def save(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def save(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """Save what changed."""
     role = _editable(node, visitor, id)
     form = RoleForm.read(fields)

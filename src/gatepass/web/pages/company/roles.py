@@ -8,7 +8,7 @@ from gatepass.node.node import Node
 from gatepass.registry.audit import search
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.roles import Role
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.role_grid import role_grid
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.differences import Meanwhile, meanwhile
@@ -29,7 +29,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(ROLES.path)
-def show_list(visitor: Visiting, node: OurNode, done: str = "") -> Response:
+def show_list(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
     """The built-in roles, then the company's own by name."""
     visitor.actor.require("roles:get")
     with node.database.read(node.clock.now()) as reading:
@@ -47,7 +47,7 @@ def show_list(visitor: Visiting, node: OurNode, done: str = "") -> Response:
 
 
 @router.get("/company/roles/{id}")
-def show(visitor: Visiting, node: OurNode, id: str, done: str = "") -> Response:
+def show(visitor: Visiting, node: CurrentNode, id: str, done: str = "") -> Response:
     """One role, as a table of resources and actions."""
     with node.database.read(node.clock.now()) as reading:
         role = roles.get(reading, visitor.actor, id, catalogue=node.catalogue)
@@ -69,13 +69,13 @@ def show(visitor: Visiting, node: OurNode, id: str, done: str = "") -> Response:
 
 
 @router.get("/company/roles/{id}/delete")
-def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
+def ask(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """What deleting it means."""
     return _ask(node, visitor, id)
 
 
 @router.post("/company/roles/{id}/delete")
-def delete(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def delete(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """Delete it, if nobody has it and it is still the role that was shown."""
     try:
         with node.database.write(node.clock.now()) as change:

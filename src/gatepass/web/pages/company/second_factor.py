@@ -9,7 +9,7 @@ from gatepass.core.errors import Conflict
 from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.storage.database import Reading
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.navigation import PROFILE
@@ -52,7 +52,7 @@ def show() -> Response:
 
 
 @router.post(PATH)
-def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Require it of everyone, or lift that."""
     done, confirmed = _DONE.get(fields.one("do"), ""), True
     if done:

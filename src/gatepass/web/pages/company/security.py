@@ -10,7 +10,7 @@ from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import Allowlist, Entry
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.allowlist_form import MOST_ROWS, AllowlistForm
 from gatepass.web.pages.company.allowlist_impact import Reach, reach_of
 from gatepass.web.pages.layout import navigation
@@ -34,7 +34,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get(PATH)
-def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
+def show(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
     """The list; a form for those who may change it."""
     with node.database.read(node.clock.now()) as reading:
         current = allowlist.show(reading, visitor.actor, _company(visitor))
@@ -45,7 +45,7 @@ def show(visitor: Visiting, node: OurNode, done: str = "") -> Response:
 
 @router.post(PATH)
 @resumable
-def send(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Save the list; or do what another button says, and show the form again."""
     visitor.actor.require_signed_in()
     visitor.actor.require("company:modify")

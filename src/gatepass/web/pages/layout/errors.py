@@ -19,12 +19,11 @@ from starlette.responses import Response
 
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Forbidden, GatepassError, OperatorEmailForbidden, Unavailable
-from gatepass.web.bodies import STRANGERS_BODY_BYTES
-from gatepass.web.caller import Refused, admit, node_of
+from gatepass.web.body_limits import UNAUTHENTICATED_BODY_BYTES
+from gatepass.web.caller import NotAdmitted, admit, node_of
 from gatepass.web.cookies import same_site
 from gatepass.web.http_boundary import log_unhandled
 from gatepass.web.misconfiguration import Fault
-from gatepass.web.own_address import Elsewhere, is_loopback, opened_elsewhere
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.navigation import TWO_FACTOR
 from gatepass.web.pages.layout.resuming import opens_instead, path_of, path_that_opens, typed_into
@@ -33,6 +32,7 @@ from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visitor, address_text, presented, visiting
 from gatepass.web.pages.text.forms import read_form
 from gatepass.web.problems import Problem, problem_of_decision, problem_of_error, problem_of_status
+from gatepass.web.public_origin import Elsewhere, is_loopback, opened_elsewhere
 
 #: Reasons that mean that the visitor has to sign in.
 _SIGNED_OUT = frozenset(
@@ -128,7 +128,10 @@ def error_page(
 
 def _look_at_sender(request: Request) -> None:
     """Authenticate the sender before reading a form larger than strangers may send."""
-    if int(request.headers.get("content-length", STRANGERS_BODY_BYTES + 1)) > STRANGERS_BODY_BYTES:
+    if (
+        int(request.headers.get("content-length", UNAUTHENTICATED_BODY_BYTES + 1))
+        > UNAUTHENTICATED_BODY_BYTES
+    ):
         with suppress(Unavailable):
             admit(request, presented(request))
 
@@ -145,7 +148,7 @@ async def _typed(request: Request) -> list[tuple[str, str]]:
 
 
 def _problem(error: Exception) -> Problem:
-    if isinstance(error, Refused):
+    if isinstance(error, NotAdmitted):
         return problem_of_decision(error.decision)
     if isinstance(error, GatepassError):
         return problem_of_error(error)
@@ -179,7 +182,7 @@ def _visitor(request: Request) -> Visitor | None:
     """The visitor; None if an error keeps us from identifying them."""
     try:
         return visiting(request)
-    except (Refused, GatepassError):
+    except (NotAdmitted, GatepassError):
         return None
 
 

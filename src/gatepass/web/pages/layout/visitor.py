@@ -11,13 +11,12 @@ from gatepass.core.networks import format_address, parse_network
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, roles
 from gatepass.registry.tokens.access_tokens import AccessToken
-from gatepass.verify.http.request_credentials import read_credential
 from gatepass.web.caller import (
-    Refused,
+    NotAdmitted,
     address_of,
     admit,
     caller_of,
-    lines,
+    header_credential,
     node_of,
     unlisted_proxy_of,
 )
@@ -92,7 +91,7 @@ def visiting(request: Request) -> Visitor:
     """The visitor of *request*.
 
     Raises:
-        Refused: nobody is signed in, or may not be from here; the decision says why.
+        NotAdmitted: nobody is signed in, or may not be from here; the decision says why.
         Unavailable: it can't be told now.
     """
     caller = caller_of(request, admit(request, presented(request)))
@@ -118,12 +117,12 @@ def not_from_outside(request: Request) -> None:
     nothing.
 
     Raises:
-        Refused: it is such a credential.
+        NotAdmitted: it is such a credential.
         Unavailable: it can't be decided now.
     """
     decision = admit(request, presented(request))
     if decision.reason is Reason.company_address_not_allowed:
-        raise Refused(decision)
+        raise NotAdmitted(decision)
 
 
 def presented(request: Request) -> str | Reason:
@@ -132,7 +131,7 @@ def presented(request: Request) -> str | Reason:
     A link from another site may bring the cookie along, or nobody could follow one into the
     dashboard; what changes something is refused across sites before this is asked.
     """
-    found = read_credential(lines(request, "authorization"), lines(request, "x-access-token"))
+    found = header_credential(request)
     return (login_cookie(request) or found) if found is Reason.token_missing else found
 
 

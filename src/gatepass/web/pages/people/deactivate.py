@@ -8,7 +8,7 @@ from gatepass.registry.directory import user_search
 from gatepass.registry.membership import user_changes
 from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.registry.tokens.of_user import left
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.detail import in_use
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
@@ -24,13 +24,13 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/company/users/{id}/deactivate")
-def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
+def ask(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """What it means, and what becomes of their access tokens."""
     return _ask(visitor, node, id)
 
 
 @router.post("/company/users/{id}/deactivate")
-def deactivate(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def deactivate(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """End the account. While calls with its tokens come in, only with its name typed."""
     now = node.clock.now()
     tokens = "keep" if fields.one("access_tokens") == "keep" else "deactivate"

@@ -10,7 +10,7 @@ from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavai
 from gatepass.node.node import Node
 from gatepass.registry.directory import user_search
 from gatepass.registry.membership import email_changes, pending_email_changes, user_changes
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.account.password import too_many, wait
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
@@ -25,14 +25,14 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/company/users/{id}/email")
-def show(visitor: Visiting, node: OurNode, id: str) -> Response:
+def show(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """The form."""
     return _page(node, visitor, id)
 
 
 @router.post("/company/users/{id}/email")
 @resumable
-def send(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def send(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """Have the link sent."""
     email, etag = fields.one("email").strip(), fields.one("etag")
     if fields.one("do") == RESUME:
@@ -61,7 +61,7 @@ def send(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
 
 
 @router.post("/company/users/{id}/email/cancel")
-def cancel(visitor: Visiting, node: OurNode, id: str) -> Response:
+def cancel(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """Leave the address as it is."""
     with node.database.write(node.clock.now()) as change:
         email_changes.cancel(change, visitor.actor, id)

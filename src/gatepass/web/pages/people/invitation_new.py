@@ -9,7 +9,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.node.node import Node
 from gatepass.registry.directory import roles
 from gatepass.registry.membership import invitations
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.resuming import resumable
@@ -25,7 +25,7 @@ _PATH = "/company/users/invite"
 
 
 @router.get(_PATH)
-def show_form(visitor: Visiting, node: OurNode) -> Response:
+def show_form(visitor: Visiting, node: CurrentNode) -> Response:
     """The form."""
     visitor.actor.require_signed_in()
     visitor.actor.require("users:manage")
@@ -34,7 +34,7 @@ def show_form(visitor: Visiting, node: OurNode) -> Response:
 
 @router.post(_PATH)
 @resumable
-def send_form(visitor: Visiting, node: OurNode, fields: Form) -> Response:
+def send_form(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
     """Send the invitation, or show the form again with its errors."""
     email, role = fields.one("email").strip(), fields.one("role")
     if fields.one("do") == RESUME:

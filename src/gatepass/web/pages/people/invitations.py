@@ -12,7 +12,7 @@ from gatepass.registry.directory import roles
 from gatepass.registry.membership import invitations
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.database import Reading
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render
@@ -61,7 +61,7 @@ def section(
 
 @router.get(BACK)
 def show_list(
-    visitor: Visiting, node: OurNode, cursor: str | None = None, done: str = ""
+    visitor: Visiting, node: CurrentNode, cursor: str | None = None, done: str = ""
 ) -> Response:
     """All of them, a page at a time."""
     visitor.actor.require("users:manage")
@@ -79,7 +79,7 @@ def show_list(
 
 
 @router.post("/company/users/invitations/{id}/resend")
-def resend(visitor: Visiting, node: OurNode, id: str) -> Response:
+def resend(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """Send a new link."""
     with node.database.write(node.clock.now()) as change:
         invitations.resend(
@@ -93,7 +93,7 @@ def resend(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 
 @router.post("/company/users/invitations/{id}/link")
-def take_link(visitor: Visiting, node: OurNode, id: str) -> Response:
+def take_link(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """Make a link to hand over, and show it this once."""
     with node.database.write(node.clock.now()) as change:
         invitation, token = invitations.take_link(
@@ -115,7 +115,7 @@ def take_link(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 
 @router.get("/company/users/invitations/{id}/deactivate")
-def ask_to_deactivate(visitor: Visiting, node: OurNode, id: str) -> Response:
+def ask_to_deactivate(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """What deactivating means."""
     visitor.actor.require_signed_in()
     now = node.clock.now()
@@ -129,7 +129,7 @@ def ask_to_deactivate(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 
 @router.post("/company/users/invitations/{id}/deactivate")
-def deactivate(visitor: Visiting, node: OurNode, id: str) -> Response:
+def deactivate(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """End it for good."""
     with node.database.write(node.clock.now()) as change:
         invitations.deactivate(change, visitor.actor, id)

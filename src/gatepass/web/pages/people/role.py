@@ -11,7 +11,7 @@ from gatepass.registry.directory.roles import Role
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import user_changes
 from gatepass.registry.tokens.of_user import left
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.after_change import not_saved, see_other
 from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
@@ -27,14 +27,14 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/company/users/{id}/role")
-def show_form(visitor: Visiting, node: OurNode, id: str) -> Response:
+def show_form(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """The roles to choose from."""
     return _page(node, visitor, _user(node, visitor, id))
 
 
 @router.post("/company/users/{id}/role")
 @resumable
-def send_form(visitor: Visiting, node: OurNode, id: str, fields: Form) -> Response:
+def send_form(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
     """Save the chosen role, or show what it would change."""
     user = _user(node, visitor, id)
     role, etag = fields.one("role"), fields.one("etag")

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import user_search, users
 from gatepass.registry.membership import user_changes
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.navigation import USERS
@@ -17,7 +17,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/company/users/{id}/second-factor")
-def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
+def ask(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """What it means."""
     visitor.actor.require_signed_in()
     visitor.actor.require("users:manage")
@@ -39,7 +39,7 @@ def ask(visitor: Visiting, node: OurNode, id: str) -> Response:
 
 
 @router.post("/company/users/{id}/second-factor")
-def turn_off(visitor: Visiting, node: OurNode, id: str) -> Response:
+def turn_off(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """Turn it off, and end their sign-ins."""
     with node.database.write(node.clock.now()) as change:
         user_changes.turn_off_second_factor(change, visitor.actor, id)

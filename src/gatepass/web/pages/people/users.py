@@ -12,7 +12,7 @@ from gatepass.registry.directory import roles, user_search
 from gatepass.registry.directory.users import User
 from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.paging import Page
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.navigation import USERS
@@ -56,7 +56,7 @@ class Filters:
 @router.get(PATH)
 def show_list(
     visitor: Visiting,
-    node: OurNode,
+    node: CurrentNode,
     q: Annotated[str, Query()] = "",
     status: Annotated[str, Query()] = "any",
     cursor: Annotated[str, Query()] = "",

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from gatepass.core.errors import GatepassError
 from gatepass.web import api
-from gatepass.web.caller import OurNode, Refused
+from gatepass.web.caller import CurrentNode, NotAdmitted
 from gatepass.web.cookies import cookie_name
 from gatepass.web.openapi import openapi_document
 from gatepass.web.pages.layout.errors import PageRoute
@@ -19,7 +19,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/v1/docs")
-def show_docs(request: Request, node: OurNode) -> Response:
+def show_docs(request: Request, node: CurrentNode) -> Response:
     """Open to everyone: it says what the software is, and nothing of what it holds."""
     settings = node.settings
     return render(
@@ -33,7 +33,7 @@ def show_docs(request: Request, node: OurNode) -> Response:
 def _visitor(request: Request) -> Visitor | None:
     try:
         return visiting(request)
-    except Refused as refused:
+    except NotAdmitted as refused:
         if refused.decision.status == 403:
             raise
         return None

@@ -12,7 +12,7 @@ from gatepass.registry.actor import Actor, Person
 from gatepass.registry.network_policy.allowlist import Allowlist, Entry
 from gatepass.registry.network_policy.allowlist_impact import Caller, ShutOut
 from gatepass.registry.tokens.access_tokens import AccessToken, LastUse
-from gatepass.web.caller import OurNode
+from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import Summary, TokenForm
 from gatepass.web.pages.company.allowlist_impact import Reach
 from gatepass.web.pages.layout.errors import Explained, PageRoute
@@ -46,7 +46,7 @@ _GRACE = Person("usr_grace", "Grace Hopper")
 
 
 @router.get("/styleguide")
-def show_styleguide(node: OurNode) -> Response:
+def show_styleguide(node: CurrentNode) -> Response:
     """The page."""
     now = node.clock.now()
     tokens = _tokens(now)

@@ -8,8 +8,8 @@ from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import roles
 from gatepass.registry.membership import invitation_links
-from gatepass.web.caller import OurNode, node_of
-from gatepass.web.mail_links import accept_invitation, address_text_of
+from gatepass.web.caller import CurrentNode, node_of
+from gatepass.web.credentials import accept_invitation, address_text_of
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render
@@ -27,7 +27,7 @@ _ACCEPTED = "/invitations/accepted"
 
 
 @_afterwards.get(_ACCEPTED)
-def accepted(request: Request, node: OurNode) -> Response:
+def accepted(request: Request, node: CurrentNode) -> Response:
     """The way on, for someone who has just got an account."""
     return render(
         "links/done.html",

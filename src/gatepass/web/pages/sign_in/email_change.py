@@ -5,8 +5,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden
 from gatepass.registry.membership import email_change_links
-from gatepass.web.caller import OurNode, node_of
-from gatepass.web.mail_links import address_text_of
+from gatepass.web.caller import CurrentNode, node_of
+from gatepass.web.credentials import address_text_of
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render
@@ -23,7 +23,7 @@ _CHANGED = "/email-changes/done"
 
 
 @_afterwards.get(_CHANGED)
-def changed(request: Request, node: OurNode) -> Response:
+def changed(request: Request, node: CurrentNode) -> Response:
     """The way on, for someone whose address has just changed."""
     return render(
         "links/done.html",

@@ -7,7 +7,7 @@ from fastapi import Request
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden, GatepassError
-from gatepass.web.caller import Refused, node_of
+from gatepass.web.caller import NotAdmitted, node_of
 from gatepass.web.pages.layout.errors import Explained, PageRoute
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import address_text, visiting
@@ -61,5 +61,5 @@ def signed_in_here(request: Request) -> str | None:
     """The name of the user signed in on this browser; None if there is none."""
     try:
         return visiting(request).name
-    except (Refused, GatepassError):
+    except (NotAdmitted, GatepassError):
         return None

@@ -9,8 +9,8 @@ from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.node.node import Node
 from gatepass.registry.authentication import passwords
 from gatepass.registry.membership import password_resets
-from gatepass.web.caller import OurNode, node_of
-from gatepass.web.mail_links import address_text_of, reset_password
+from gatepass.web.caller import CurrentNode, node_of
+from gatepass.web.credentials import address_text_of, reset_password
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render
@@ -29,13 +29,13 @@ _following = APIRouter(route_class=LinkRoute, include_in_schema=False)
 
 
 @_asking.get("/password-resets")
-def show_request(node: OurNode) -> Response:
+def show_request(node: CurrentNode) -> Response:
     """The form that asks for a link."""
     return _request_page(node)
 
 
 @_asking.post("/password-resets")
-async def send_request(request: Request, node: OurNode, fields: Form) -> Response:
+async def send_request(request: Request, node: CurrentNode, fields: Form) -> Response:
     """Always the same answer."""
     email = fields.one("email").strip()[:_LONGEST]
     node.reset_requests.take(email, address_text_of(request))
@@ -43,7 +43,7 @@ async def send_request(request: Request, node: OurNode, fields: Form) -> Respons
 
 
 @_asking.get(_DONE)
-def done(request: Request, node: OurNode) -> Response:
+def done(request: Request, node: CurrentNode) -> Response:
     """The way on, for someone who has just set a new password."""
     return render(
         "links/done.html",

@@ -9,8 +9,9 @@ from starlette.responses import Response
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts
 from gatepass.registry.authentication import sessions
-from gatepass.web.caller import OurNode, Refused, admit, caller_of
+from gatepass.web.caller import CurrentNode, NotAdmitted, admit, caller_of
 from gatepass.web.cookies import clear_login_cookie, set_login_cookie
+from gatepass.web.credentials import sign_in
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.resuming import HOME, carried_by
@@ -19,7 +20,6 @@ from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import presented
 from gatepass.web.pages.text.forms import Form
 from gatepass.web.pages.text.wording import counted
-from gatepass.web.sign_in import sign_in
 
 _LONGEST_PATH = 2_000
 _AGAIN = "Sign in here, then return to your other tab: your work there is kept."
@@ -37,7 +37,7 @@ def home(request: Request) -> Response:
 @router.get("/sign-in")
 def show_sign_in(
     request: Request,
-    node: OurNode,
+    node: CurrentNode,
     next: Annotated[str, Query()] = HOME,
     left: str = "",
     again: str = "",
@@ -58,7 +58,7 @@ def show_sign_in(
 
 
 @router.post("/sign-in")
-async def send_sign_in(request: Request, node: OurNode, form: Form) -> Response:
+async def send_sign_in(request: Request, node: CurrentNode, form: Form) -> Response:
     """Open the account, or say once and for all cases that it doesn't open."""
     path, email, kept = own_path(form.one("next")), form.one("email").strip(), carried_by(form)
     try:
@@ -90,7 +90,7 @@ async def send_sign_in(request: Request, node: OurNode, form: Form) -> Response:
 
 
 @router.post("/sign-out")
-def sign_out(request: Request, node: OurNode) -> Response:
+def sign_out(request: Request, node: CurrentNode) -> Response:
     """End this sign-in, in this browser and on the server."""
     confirmed = True
     credential = presented(request)
@@ -100,7 +100,7 @@ def sign_out(request: Request, node: OurNode) -> Response:
             with node.database.write(node.clock.now()) as change:
                 sessions.sign_out(change, caller.actor)
             confirmed = change.confirmed
-        except Refused as refused:
+        except NotAdmitted as refused:
             # An ended sign-in is signed out already; one refused for its address (403) is not.
             if refused.decision.status == 403:
                 raise
@@ -128,12 +128,12 @@ def _decision(request: Request) -> Decision | None:
     """What is decided of the login token the request came with; None if it has none.
 
     Raises:
-        Refused: it is good, but not from here. No page opens then, not even the way to one.
+        NotAdmitted: it is good, but not from here. No page opens then, not even the way to one.
     """
     credential = presented(request)
     if isinstance(credential, Reason):
         return None
     decision = admit(request, credential)
     if decision.status == 403:
-        raise Refused(decision)
+        raise NotAdmitted(decision)
     return decision

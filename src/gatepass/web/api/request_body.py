@@ -1,7 +1,7 @@
-"""A request's JSON body as a model: no unknown fields, no wrong type turned into the right one."""
+"""Strict JSON request bodies: no unknown fields, no type coercion."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, HTTPException, Request
@@ -9,41 +9,46 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gatepass.core.errors import InvalidInput
 from gatepass.web.cookies import is_json
-from gatepass.web.strict_json import field_name, parse, refuse_half_characters
+from gatepass.web.strict_json import field_name, parse, refuse_unpaired_surrogates
 
-# What `curl -d` and urllib declare when nobody told them anything. No danger: the cookie counts
-# only where JSON is declared, so a form on another site can't act for anyone.
+# Default content types of `curl -d` and urllib. Accepting them is safe: the cookie counts only with
+# a JSON content type, so another site's form can't act for a user.
 _UNDECLARED = (None, "application/x-www-form-urlencoded")
-# A megabyte made of small things takes a fifth of a second to read; others needn't wait for it.
-_QUICKLY_READ = 16_384
-# A megabyte of JSON may become a hundred of objects. Threads don't read it any faster.
-_slowly_read = CapacityLimiter(2)
-#: No object of ours has nearly as many members.
+# Parsing a megabyte of small values takes a fifth of a second, so a thread does it.
+_PARSED_INLINE_BYTES = 16_384
+# A megabyte of JSON may become a hundred of objects. More threads wouldn't parse faster.
+_parsing_threads = CapacityLimiter(2)
+#: More members than any object of ours has.
 _MOST_MEMBERS = 100
-#: Lists are validated in parts, so that one with an error in every item is soon refused.
+#: Lists are validated in parts, so that one with an error in every item is refused early.
 _PART = 50
 
 
 class Fields(BaseModel):
-    """The root of every body.
+    """Base class of request bodies.
 
-    The models settle names and types; what a value may be, the registry decides for pages and API
-    alike.
+    The models define names and types; the registry validates values, for pages and API alike.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    def named(self) -> dict[str, Any]:
+        """The fields that the body has, by name."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
 
 class NoFields(Fields):
-    """The body of an action that takes none: absent, or an empty object."""
+    """The body of an action without fields: absent, or an empty object."""
 
 
 def body(model: type[Fields]) -> Any:
-    """A parameter that is the request's body as *model*; put it last, after who is calling.
+    """The dependency for a parameter that is the request's body as *model*.
+
+    The parameter must be the last, so that the caller is authenticated before the body is read.
 
     Raises:
-        BrokenJSON: broken JSON, or bytes that aren't UTF-8.
-        InvalidInput: anything else that is wrong with it.
+        BrokenJSON: no JSON, or bytes that aren't UTF-8.
+        InvalidInput: any other fault.
     """
 
     async def read(request: Request) -> Fields:
@@ -52,21 +57,25 @@ def body(model: type[Fields]) -> Any:
             return NoFields()
         if not is_json(request) and request.headers.get("content-type") not in _UNDECLARED:
             raise HTTPException(415)
-        if len(content) <= _QUICKLY_READ:
+        if len(content) <= _PARSED_INLINE_BYTES:
             return _read(model, content)
-        return await to_thread.run_sync(_read, model, content, limiter=_slowly_read)
+        return await to_thread.run_sync(_read, model, content, limiter=_parsing_threads)
 
     return Depends(read)
 
 
+#: The last parameter of an action without fields.
+NoBody = Annotated[NoFields, body(NoFields)]
+
+
 def _read(model: type[Fields], content: bytes) -> Fields:
     value = parse(content, most_members=_MOST_MEMBERS)
-    refuse_half_characters(value)
+    refuse_unpaired_surrogates(value)
     return validated(model, value)
 
 
 def takes(model: type[Fields]) -> dict[str, Any]:
-    """What the OpenAPI document says of such a body (a route's ``openapi_extra``)."""
+    """The body's part of the OpenAPI document (a route's ``openapi_extra``)."""
     schema = model.model_json_schema()
     schema = _inlined(schema, schema.pop("$defs", {}))
     return {
@@ -78,7 +87,7 @@ def takes(model: type[Fields]) -> dict[str, Any]:
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """The models within a model in their places: there is no ``$defs`` to refer to from a route."""
+    """The schema with nested models inlined: a route has no ``$defs`` to refer to."""
     if isinstance(schema, list):
         return [_inlined(one, definitions) for one in schema]
     if not isinstance(schema, dict):
@@ -90,10 +99,10 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
 
 
 def validated(model: type[Fields], value: Any) -> Fields:
-    """*value* as *model*.
+    """Validate *value* as *model*.
 
     Raises:
-        InvalidInput: with the fields that are wrong, the first ones if they are many.
+        InvalidInput: with the fields that aren't valid, the first ones if they are many.
     """
     for name, first, part in _parts(value):
         try:
@@ -107,8 +116,8 @@ def validated(model: type[Fields], value: Any) -> Fields:
 
 
 def _parts(value: Any) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """*value* with one part of a long list in the list's place: the list's name, where the part
-    begins, and the value."""
+    """Split each long list of *value*: the list's name, where the part starts, and *value* with
+    that part as the list."""
     if not isinstance(value, dict):
         return
     for name, items in value.items():
@@ -118,7 +127,7 @@ def _parts(value: Any) -> Iterator[tuple[str, int, dict[str, Any]]]:
 
 
 def _moved(error: ValidationError, name: str, first: int) -> Iterator[Any]:
-    """The findings in a part of a list, as those of the whole."""
+    """Errors in a part of a list, with indexes into the whole list."""
     for found in _details(error):
         place = found["loc"]
         if len(place) > 1 and place[0] == name and isinstance(place[1], int):
@@ -131,7 +140,7 @@ def _details(error: ValidationError) -> Sequence[Any]:
 
 
 def field_errors(errors: Iterable[Any]) -> list[tuple[str, str]]:
-    """Pydantic's findings as (field, message) pairs, in words for people."""
+    """Pydantic's errors as (field, message) pairs with messages of ours."""
     return [(field_name(error["loc"]), _message(error)) for error in errors]
 
 

@@ -1,16 +1,16 @@
-"""What waits for nothing is answered on the thread that brings it; the rest goes by the loop."""
+"""Handlers that don't wait run inline on the receiving thread; others continue on the loop."""
 
 import asyncio
 import threading
 from collections.abc import Coroutine
 from typing import Any
 
-from gatepass.web.gateway.inline_loop import InPlaceLoop, on_the_loop
+from gatepass.web.gateway.inline_loop import InlineLoop, switch_to_loop
 
 
 def handed_over(handler: Coroutine[Any, Any, None]) -> tuple[int, int]:
     """Hand *handler* to a loop from another thread, as Granian does; the two threads' idents."""
-    loop = InPlaceLoop()
+    loop = InlineLoop()
     bringing: list[int] = []
 
     def bring() -> None:
@@ -26,7 +26,7 @@ def handed_over(handler: Coroutine[Any, Any, None]) -> tuple[int, int]:
     return bringing[0], threading.get_ident()
 
 
-def test_a_decision_is_made_where_it_arrives() -> None:
+def test_a_decision_runs_inline_on_the_receiving_thread() -> None:
     """No hand-over, and nothing is left for the loop to do."""
     seen = []
 
@@ -37,24 +37,24 @@ def test_a_decision_is_made_where_it_arrives() -> None:
     assert seen == [bringing]
 
 
-def test_what_has_to_wait_goes_on_on_the_loop() -> None:
+def test_a_handler_that_waits_continues_on_the_loop() -> None:
     """A body is awaited on the loop's thread, where awaiting works, and what follows runs there."""
     seen = []
 
     async def read() -> None:
         seen.append(threading.get_ident())
-        await on_the_loop()
+        await switch_to_loop()
         await asyncio.sleep(0)
         seen.append(threading.get_ident())
 
     assert handed_over(read()) == tuple(seen)
 
 
-def test_any_other_loop_will_do() -> None:
+def test_handlers_run_on_any_other_loop() -> None:
     """The handler doesn't depend on the loop it runs on."""
 
     async def read() -> str:
-        await on_the_loop()
+        await switch_to_loop()
         return "read"
 
     assert asyncio.run(read()) == "read"

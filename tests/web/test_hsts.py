@@ -1,4 +1,4 @@
-"""Browsers are told to come back by https where that is the address, and nowhere else."""
+"""Strict-Transport-Security is sent if the public URL is https, and only then."""
 
 from collections.abc import Iterator
 from typing import Any

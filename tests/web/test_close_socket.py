@@ -1,4 +1,4 @@
-"""Connections that the server in front of us would hold for ever."""
+"""Connections that Granian would hold open for ever."""
 
 import errno
 import select
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from gatepass.web.own_sockets import cut_off_unread, hang_up_all
+from gatepass.web.close_socket import close_all, set_unread_timeout
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looked up in /proc")
 
@@ -19,10 +19,10 @@ def accepted(listener: socket.socket) -> tuple[socket.socket, socket.socket]:
     return listener.accept()[0], client
 
 
-def test_a_client_that_takes_nothing_of_its_answer_is_cut_off() -> None:
-    """By the system, however much of the answer waits."""
+def test_a_client_that_does_not_read_is_disconnected() -> None:
+    """By the system, however much unsent data there is."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        cut_off_unread(listener.getsockname()[1], 1)
+        set_unread_timeout(listener.getsockname()[1], 1)
         server, client = accepted(listener)
         with server, client:
             server.setblocking(False)
@@ -31,7 +31,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_off() -> None:
                     server.send(b"x" * 65_536)
             poll = select.poll()
             poll.register(server, select.POLLERR)
-            assert poll.poll(60_000), "it is never cut off"
+            assert poll.poll(60_000), "it is never disconnected"
             assert server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ETIMEDOUT
 
 
@@ -40,12 +40,12 @@ def test_other_ports_are_left_alone() -> None:
         socket.create_server(("127.0.0.1", 0)) as mine,
         socket.create_server(("127.0.0.1", 0)) as other,
     ):
-        cut_off_unread(mine.getsockname()[1], 1)
+        set_unread_timeout(mine.getsockname()[1], 1)
         server, client = accepted(other)
         with server, client:
             assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
-            hang_up_all(mine.getsockname()[1])
+            close_all(mine.getsockname()[1])
             server.sendall(b"still there")
             assert client.recv(100) == b"still there"
-            hang_up_all(other.getsockname()[1])
+            close_all(other.getsockname()[1])
             assert client.recv(100) == b""

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.errors import MOST_ERRORS, InvalidInput
-from gatepass.web.api.body import Fields, _read, validated
-from gatepass.web.strict_json import BrokenJSON, parse, refuse_half_characters
+from gatepass.web.api.request_body import Fields, _read, validated
+from gatepass.web.strict_json import BrokenJSON, parse, refuse_unpaired_surrogates
 
 
 class Sample(Fields):
@@ -23,7 +23,7 @@ class Sample(Fields):
 def read(text: str | bytes) -> Fields:
     content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     value = parse(content)
-    refuse_half_characters(value)
+    refuse_unpaired_surrogates(value)
     return validated(Sample, value)
 
 

@@ -1,24 +1,24 @@
-"""A follower's JSON, read strictly into a struct."""
+"""Strict parsing of a follower's JSON body into a struct."""
 
 from typing import TypeVar
 
 import msgspec
 
 from gatepass.core.errors import InvalidInput
-from gatepass.web.strict_json import field_name, parse, refuse_half_characters
+from gatepass.web.strict_json import field_name, parse, refuse_unpaired_surrogates
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
 def read(content: bytes, kind: type[_Struct]) -> _Struct:
-    """*content* as *kind*.
+    """Parse *content* as *kind*.
 
     Raises:
-        BrokenJSON: it is no JSON.
-        InvalidInput: it says something else than *kind* does.
+        BrokenJSON: no JSON.
+        InvalidInput: a field isn't valid.
     """
     value = parse(content)
-    refuse_half_characters(value)
+    refuse_unpaired_surrogates(value)
     try:
         return msgspec.convert(value, type=kind)
     except msgspec.ValidationError as error:

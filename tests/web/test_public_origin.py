@@ -1,5 +1,5 @@
-"""A dashboard that is opened at another address than GATEPASS_PUBLIC_URL says so, to whom it
-concerns; another site learns nothing by it, and is refused as ever."""
+"""A dashboard that is open at another origin than GATEPASS_PUBLIC_URL explains its refusals to
+users and operators; another site is refused without an explanation."""
 
 import logging
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 
 from gatepass.web.app import create_app
-from gatepass.web.own_address import opened_elsewhere
+from gatepass.web.public_origin import opened_elsewhere
 from tests.support.apps.installation import PASSWORD, Installation
 
 UNSET = "http://127.0.0.1:8787"
@@ -64,13 +64,13 @@ def elsewhere(public_url: str, *headers: tuple[str, str]) -> bool | None:
         (UNSET, "http://g\xe4te", "g\xe4te", {}, NOTHING),
     ],
 )
-def test_where_a_request_was_sent_from(
+def test_the_origin_of_a_request(
     public_url: str, origin: str, host: str, more: dict[str, str], found: bool | None
 ) -> None:
     assert elsewhere(public_url, ("Origin", origin), ("Host", host), *more.items()) is found
 
 
-def test_what_is_said_twice_is_not_believed() -> None:
+def test_repeated_headers_are_not_trusted() -> None:
     host = ("Host", "gate:8787")
     one, other = ("Origin", "http://gate:8787"), ("Origin", EVIL)
     assert elsewhere(UNSET, one, host)
@@ -130,7 +130,7 @@ def at(installation: Installation, public_url: str) -> Installation:
 
 
 @pytest.mark.parametrize("public_url", [PUBLIC, SECURE])
-def test_another_site_is_refused_and_told_nothing(
+def test_another_site_is_refused_without_an_explanation(
     installation: Installation, caplog: pytest.LogCaptureFixture, public_url: str
 ) -> None:
     """By a form that it sends to our address: neither the page nor the log speaks of a setting, or
@@ -145,7 +145,7 @@ def test_another_site_is_refused_and_told_nothing(
     assert caplog.messages == []
 
 
-def test_nothing_is_believed_that_wasnt(installation: Installation) -> None:
+def test_origin_and_host_that_agree_admit_nothing(installation: Installation) -> None:
     """However well Origin and Host agree (a name of the attacker's that leads here: DNS rebinding),
     nothing is done. The page tells an address that everybody who gets mail from here knows."""
     for host in ("evil.example", "evil.example:8787"):

@@ -1,7 +1,6 @@
-"""On PostgreSQL a node passes on for what it is itself vouched for, and never more.
+"""On PostgreSQL a follower's lease never exceeds the lease of the node that serves it.
 
-The node's follower is driven by hand here: so each order of what can happen is made, not waited
-for.
+The tests drive the node's follower by hand, so that they can produce each order of events.
 """
 
 import asyncio
@@ -35,7 +34,7 @@ STALENESS_NS = STALENESS_S * 1_000_000_000
 
 @dataclass
 class Driven:
-    """A node on PostgreSQL that follows when it is told to, and a registry that others change."""
+    """A node on PostgreSQL that follows on command, and a registry that others change."""
 
     node: Node
     database: Database
@@ -61,7 +60,7 @@ class Driven:
             )
 
     def round(self) -> int:
-        """Let the node follow; the moment before which it asked for what it then vouches for."""
+        """Let the node follow once; returns the time from which its lease counts."""
         self.follower.sync(self.copy, self.feed)
         return self.stamp
 
@@ -107,7 +106,7 @@ def test_heartbeats_are_the_nodes_own(driven: Driven) -> None:
     assert feed.reached().asked_boot_ns == driven.stamp
     stamp = driven.round()
     assert feed.reached().asked_boot_ns == stamp
-    # Nothing is said again, or beyond that, however long it takes; and then it ends.
+    # No later lease is sent, however long it takes; then the stream ends.
     while (frame := feed.next()) is not None:
         assert isinstance(frame, Reached)
         assert frame.asked_boot_ns == stamp
@@ -122,23 +121,23 @@ def test_heartbeats_are_the_nodes_own(driven: Driven) -> None:
     assert not again.openings[0].full
 
 
-def test_nothing_is_vouched_for_that_the_node_has_not_come_to(driven: Driven) -> None:
+def test_no_lease_for_a_position_that_the_node_has_not_reached(driven: Driven) -> None:
     stamp = driven.stamp
     driven.change()
     feed = driven.open()
-    # The registry is ahead of the node; what the node was told before stays true of what follows.
+    # The registry is ahead of the node; the node's earlier lease covers what follows.
     assert feed.reached().asked_boot_ns == stamp
     assert feed.position == here(driven.database)
     assert feed.copy == registry(driven.database)
     driven.node.file.shared.renew_lease(driven.node.clock.boot_ns(), _now(), STALENESS_S * 1000)
     assert driven.stamp > stamp
-    # Vouched for once more, as far as the node had come; the follower is elsewhere.
+    # The node's lease is renewed for the node's position; the follower is at another.
     _silent(feed, 1.2)
     stamp = driven.round()
     assert feed.reached().asked_boot_ns == stamp
 
 
-def test_what_the_stream_has_not_been_sent_is_never_vouched_for(driven: Driven) -> None:
+def test_no_lease_for_changes_that_the_stream_has_not_sent(driven: Driven) -> None:
     feed = driven.open()
     feed.reached()
     before = feed.position
@@ -154,7 +153,7 @@ def test_what_the_stream_has_not_been_sent_is_never_vouched_for(driven: Driven) 
     assert feed.copy == registry(driven.database)
 
 
-def test_what_was_read_piece_by_piece_is_vouched_for_once_the_node_is_there(
+def test_slices_get_a_lease_once_the_node_has_reached_their_position(
     driven: Driven, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source, "MOST_AT_ONCE", 2)
@@ -167,7 +166,7 @@ def test_what_was_read_piece_by_piece_is_vouched_for_once_the_node_is_there(
     again = driven.open(position=feed.position, former=feed.copy)
     assert isinstance(again.next(), Opening)
     for _ in range(3):
-        # Some of what changed, then signs of life.
+        # Some of the changes, then keepalives.
         assert isinstance(again.next(), Records)
     assert driven.stamp == stamp
     stamp = driven.round()
@@ -177,7 +176,7 @@ def test_what_was_read_piece_by_piece_is_vouched_for_once_the_node_is_there(
     assert len(again.openings) == 1
 
 
-def test_a_registry_that_lags_behind_the_node_vouches_for_nothing(driven: Driven) -> None:
+def test_a_lagging_registry_renews_no_lease(driven: Driven) -> None:
     feed = driven.open()
     feed.reached()
     driven.copy.execute("UPDATE followed SET revision = 1000000, tag = 'ffffffffffffffff'")
@@ -185,7 +184,7 @@ def test_a_registry_that_lags_behind_the_node_vouches_for_nothing(driven: Driven
     driven.node.file.shared.renew_lease(driven.node.clock.boot_ns(), _now(), STALENESS_S * 1000)
     assert driven.open(position=feed.position).status == 503
     assert driven.open().status == 503
-    # What it has to tell is told, and vouched for no further than before.
+    # Its changes are sent, but with no later lease than before.
     driven.change()
     last = driven.stamp
     while (frame := feed.next()) is not None:
@@ -193,7 +192,7 @@ def test_a_registry_that_lags_behind_the_node_vouches_for_nothing(driven: Driven
     assert feed.copy == registry(driven.database)
 
 
-def test_a_registry_that_is_away_leaves_the_nodes_own_heartbeats(
+def test_without_a_registry_the_nodes_own_heartbeats_go_on(
     driven: Driven, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feed = driven.open()
@@ -207,9 +206,7 @@ def test_a_registry_that_is_away_leaves_the_nodes_own_heartbeats(
     assert feed.reached().asked_boot_ns == stamp
 
 
-def test_a_copy_that_is_being_made_is_no_snapshot(
-    driven: Driven, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_incomplete_copy_is_no_snapshot(driven: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunking, "_MOST_RECORDS", 1)
     for _ in range(8):
         driven.change()
@@ -224,7 +221,7 @@ def test_a_copy_that_is_being_made_is_no_snapshot(
     assert driven.open().status == 503
 
 
-def test_a_node_that_is_not_vouched_for_passes_nothing_on(driven: Driven) -> None:
+def test_a_stale_node_passes_no_lease_on(driven: Driven) -> None:
     async def passed_on() -> int | None:
         step = await source.Source(driven.node).since(here(driven.database))
         return None if step is None else step.asked_ns
@@ -234,7 +231,7 @@ def test_a_node_that_is_not_vouched_for_passes_nothing_on(driven: Driven) -> Non
     assert asyncio.run(passed_on()) is None
 
 
-def test_a_history_that_parted_ends_the_stream_and_the_next_begins_anew(driven: Driven) -> None:
+def test_a_diverged_history_ends_the_stream_and_the_next_is_a_snapshot(driven: Driven) -> None:
     feed = driven.open()
     feed.reached()
     with driven.database.auxiliary_write(0) as write:

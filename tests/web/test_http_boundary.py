@@ -1,4 +1,4 @@
-"""What every request passes: size, HEAD, headers, the last ``except``."""
+"""The middleware around the framework: body limits, HEAD, headers, the last ``except``."""
 
 import asyncio
 import logging
@@ -15,17 +15,17 @@ from starlette.types import Message
 
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.app import create_app
-from gatepass.web.bodies import (
+from gatepass.web.body_limits import (
     MOST_BODY_BYTES,
     SIGN_IN_BODY_BYTES,
-    STRANGERS_BODY_BYTES,
+    UNAUTHENTICATED_BODY_BYTES,
     Bodies,
     Body,
     BodyRefused,
-    body_may_be_large,
-    sender_is_known,
+    allow_large_body,
+    sender_authenticated,
 )
-from gatepass.web.http_boundary import Edge
+from gatepass.web.http_boundary import HttpBoundary
 from tests.support.apps.installation import Installation
 
 FORM = b"application/x-www-form-urlencoded"
@@ -40,7 +40,7 @@ def counting() -> TestClient:
     async def length(request: Request) -> int:
         return len(await request.body())
 
-    return TestClient(Edge(app, Bodies(), strangers=MOST_BODY_BYTES))
+    return TestClient(HttpBoundary(app, Bodies(), unauthenticated=MOST_BODY_BYTES))
 
 
 def trickle(length: int) -> Iterator[bytes]:
@@ -58,8 +58,8 @@ def test_a_body_of_one_mebibyte_is_read_and_one_byte_more_is_refused(
     assert refused.status_code == 413
 
 
-def test_a_sender_whom_nobody_knows_may_send_little(installation: Installation) -> None:
-    """4 KiB to sign in, 16 KiB elsewhere; whoever shows a credential, a mebibyte."""
+def test_an_unauthenticated_sender_may_send_little(installation: Installation) -> None:
+    """4 KiB to sign in, 16 KiB elsewhere; with a credential a mebibyte."""
 
     def post(client: TestClient, path: str, length: int, media_type: str) -> int:
         body = b'{"email": "' + b"x" * (length - 11)
@@ -78,15 +78,15 @@ def test_a_sender_whom_nobody_knows_may_send_little(installation: Installation) 
         ("/sign-in", form, 401),
         ("/password-resets", form, 200),
     ):
-        assert post(stranger, path, STRANGERS_BODY_BYTES, media_type) == read, path
-        assert post(stranger, path, STRANGERS_BODY_BYTES + 1, media_type) == 413, path
+        assert post(stranger, path, UNAUTHENTICATED_BODY_BYTES, media_type) == read, path
+        assert post(stranger, path, UNAUTHENTICATED_BODY_BYTES + 1, media_type) == 413, path
     assert post(stranger, "/v1/roles", MOST_BODY_BYTES, json) == 401
     assert post(ada, "/v1/roles", MOST_BODY_BYTES, json) == 400
     assert post(stranger, "/company/roles/new", MOST_BODY_BYTES, form) == 401
     assert post(dashboard, "/company/roles/new", MOST_BODY_BYTES - 20, form) == 200
 
 
-def test_a_form_whose_sign_in_has_ended_may_be_a_large_one(installation: Installation) -> None:
+def test_a_form_of_an_expired_sign_in_may_be_large(installation: Installation) -> None:
     """What was typed is shown again after signing in (``resuming``)."""
     login = installation.sign_in()
     installation.client(login).post("/v1/sign-out")
@@ -120,20 +120,22 @@ class Arriving:
 def arriving_at_once(
     bodies: Bodies, *requests: tuple[str, int, str], trusted: Sequence[str] = ()
 ) -> list[int]:
-    """The statuses of requests that have (path, length, address), none of which comes to its end;
-    what is posted to ``/of/NAME`` has the credential NAME, to ``/late`` one that has ended."""
+    """The statuses of concurrent requests (path, length, address) whose bodies never end.
+
+    Requests to ``/of/NAME`` have the credential NAME, those to ``/late`` an expired one.
+    """
 
     async def swallowing(scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
         _, _, name = request.url.path.partition("/of/")
         if name:
-            sender_is_known(scope, name)
+            sender_authenticated(scope, name)
         elif request.url.path == "/late":
-            body_may_be_large(scope)
+            allow_large_body(scope)
         await request.body()
 
     app = FastAPI(routes=[Mount("/", swallowing)])
-    edge = Edge(app, bodies, trusted=TrustedProxies.of(trusted))
+    boundary = HttpBoundary(app, bodies, trusted=TrustedProxies.of(trusted))
 
     async def arrive(path: str, length: int, address: str) -> Any:
         one = Arriving([b"x" * length], (b"content-length", str(length + 1).encode()))
@@ -141,7 +143,7 @@ def arriving_at_once(
         if forwarded:
             one.scope["headers"].append((b"x-forwarded-for", forwarded.encode()))
         one.scope |= {"path": path, "client": (peer, 4711)}
-        await edge(one.scope, one.receive, one.send)
+        await boundary(one.scope, one.receive, one.send)
         return one.sent[0]
 
     async def all_of_them() -> list[int]:
@@ -150,15 +152,15 @@ def arriving_at_once(
         return [start["status"] for start in found]
 
     statuses = asyncio.run(all_of_them())
-    for pot in (bodies.callers, bodies.services, bodies.strangers, bodies.sign_ins):
-        assert pot.held == 0
-        assert not pot._by_sender
+    for budget in (bodies.callers, bodies.services, bodies.unauthenticated, bodies.sign_ins):
+        assert budget.held == 0
+        assert not budget._by_sender
     return statuses
 
 
-def test_bodies_have_a_ceiling_and_each_sender_a_share_of_it() -> None:
-    """What is refused leaves room to those with whom there is some. Of 16,000 bytes admitted
-    callers have 6,000, each 1,000 of them; strangers have 4,000, an address 500."""
+def test_bodies_have_a_memory_limit_and_each_sender_a_share() -> None:
+    """A refused body takes no memory from others. Of 16,000 bytes callers have 6,000, each at most
+    1,000; unauthenticated senders have 4,000, each address at most 500."""
 
     def arrive(*requests: tuple[str, int, str]) -> list[int]:
         return arriving_at_once(Bodies(most_held=16_000, seconds=0.2), *requests)
@@ -171,16 +173,16 @@ def test_bodies_have_a_ceiling_and_each_sender_a_share_of_it() -> None:
     assert arrive(("/", 500, "nowhere"), ("/", 1, "elsewhere")) == [408, 503]
     assert arrive(("/of/a", 1_000, here), ("/of/a", 1, there)) == [408, 503]
     assert arrive(("/of/a", 1_000, here), ("/of/b", 1_000, here), ("/", 500, here)) == [408] * 3
-    # One that has ended is a stranger's, and its size alone is another.
+    # An expired credential counts as unauthenticated, but allows a large body.
     assert arrive(("/late", 400, here), ("/", 101, here), ("/of/a", 1, here)) == [408, 503, 408]
     many = [f"192.0.2.{last}" for last in range(9)]
     assert arrive(*(("/", 500, each) for each in many)) == [408] * 8 + [503]
     assert arrive(*((f"/of/{each}", 1_000, here) for each in many)) == [408] * 6 + [503] * 3
 
 
-def test_sign_ins_have_room_of_their_own() -> None:
-    """Of 160,000 bytes 20,000, an address 1,250 of them. A form that is larger than any sign-in
-    brings something along, and is no sign-in here."""
+def test_sign_ins_have_a_budget_of_their_own() -> None:
+    """Of 160,000 bytes 20,000, each address at most 1,250. A form larger than any sign-in carries
+    typed text along, and doesn't count as a sign-in."""
     here, api, page = "192.0.2.1", "/v1/authentications", "/sign-in"
 
     def arrive(*requests: tuple[str, int]) -> list[int]:
@@ -201,27 +203,27 @@ def test_behind_a_proxy_the_share_is_the_clients() -> None:
 
     assert arrive("10.0.0.1 for 192.0.2.1", "10.0.0.1 for 192.0.2.2") == [408, 408]
     assert arrive("10.0.0.1 for 192.0.2.1", "10.0.0.2 for 192.0.2.1") == [408, 503]
-    # Anybody else may write what they like.
+    # From an untrusted peer the header is ignored.
     assert arrive("11.0.0.1 for 192.0.2.1", "11.0.0.1 for 192.0.2.2") == [408, 503]
 
 
-def test_services_have_room_of_their_own() -> None:
+def test_services_have_a_budget_of_their_own() -> None:
     bodies = Bodies(most_held=800)
     with ExitStack() as held:
         one, other = (
             held.enter_context(Body(bodies, 1_000, bodies.services, key)) for key in ("a", "b")
         )
-        one.take(100)
+        one.receive(100)
         with pytest.raises(BodyRefused):
-            one.take(1)
-        other.take(100)
+            one.receive(1)
+        other.receive(100)
         with pytest.raises(BodyRefused):
-            held.enter_context(Body(bodies, 1_000, bodies.services, "c")).take(1)
-        held.enter_context(Body(bodies, 1_000, bodies.callers, "a")).take(50)
+            held.enter_context(Body(bodies, 1_000, bodies.services, "c")).receive(1)
+        held.enter_context(Body(bodies, 1_000, bodies.callers, "a")).receive(50)
     assert (bodies.services.held, bodies.callers.held) == (0, 0)
 
 
-def test_an_announced_length_is_believed_before_anything_is_read(
+def test_a_too_large_content_length_is_refused_before_anything_is_read(
     installation: Installation,
 ) -> None:
     for length in (MOST_BODY_BYTES + 1, "9" * 400):
@@ -289,7 +291,7 @@ def test_head_is_get_without_the_body(installation: Installation, path: str) -> 
     assert set(head.headers) == set(get.headers)
 
 
-def test_nothing_of_the_body_is_sent_after_all() -> None:
+def test_head_sends_no_body() -> None:
     """Straight to the application: the clients at hand drop such a body by themselves."""
     app = FastAPI()
 
@@ -306,13 +308,13 @@ def test_nothing_of_the_body_is_sent_after_all() -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "HEAD", "path": "/", "headers": [], "query_string": b""}
-    asyncio.run(Edge(app, Bodies())(scope, receive, send))
+    asyncio.run(HttpBoundary(app, Bodies())(scope, receive, send))
     start, *bodies = sent
     assert dict(start["headers"])[b"content-length"] == b"6"
     assert b"".join(message["body"] for message in bodies) == b""
 
 
-def test_answers_are_neither_stored_nor_guessed_at(installation: Installation) -> None:
+def test_answers_are_neither_stored_nor_sniffed(installation: Installation) -> None:
     for path in ("/v1/openapi.json", "/v1/me", "/v1/nothing", "/metrics"):
         headers = installation.client().get(path).headers
         assert headers["cache-control"] == "no-store", path
@@ -329,7 +331,7 @@ def test_no_answer_opens_the_api_to_other_sites(installation: Installation) -> N
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_what_nobody_expected_is_a_500_without_details_and_a_log_without_secrets(
+def test_an_unexpected_error_is_a_500_without_details_and_a_log_without_secrets(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = APIRouter()
@@ -351,7 +353,7 @@ def test_what_nobody_expected_is_a_500_without_details_and_a_log_without_secrets
     assert "break_" in caplog.text
 
 
-def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one() -> None:
+def test_an_incomplete_answer_is_not_taken_for_a_complete_one() -> None:
     app = FastAPI()
 
     @app.get("/stream")
@@ -363,4 +365,4 @@ def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one() -> None:
         return StreamingResponse(parts())
 
     with pytest.raises(RuntimeError):
-        TestClient(Edge(app, Bodies())).get("/stream")
+        TestClient(HttpBoundary(app, Bodies())).get("/stream")

@@ -1,8 +1,8 @@
-"""Whether the dashboard was opened at ``GATEPASS_PUBLIC_URL``, or at another address.
+"""Detects a dashboard that is open at another origin than ``GATEPASS_PUBLIC_URL``.
 
-Only for what people and the log are told: it decides nothing. A browser on plain http leaves
-``Sec-Fetch-Site`` out, so a form of our own page at another address looks like another site's, and
-is refused like one.
+Only explains refusals to people and in the log; it admits nothing. On plain http browsers omit
+``Sec-Fetch-Site``, so a form of our own page at another origin looks like another site's and is
+refused.
 """
 
 import re
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import idna
 from starlette.requests import Request
 
-# What is shown on a page and written to the log can be nothing but an origin.
+# Only well-formed origins are shown on pages or logged.
 _read_origin = re.compile(
     r"https?://(?P<authority>(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?)"
 ).fullmatch
@@ -23,13 +23,13 @@ _DEFAULT_PORT = re.compile(r":(?:80|443)$")
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """A request that was sent by a page of another address.
+    """A request from a page at another origin.
 
     Attributes:
-        origin: that address.
-        expected: GATEPASS_PUBLIC_URL's.
-        is_ours: by the Host, or by what the browser says, the page there is this dashboard's. If
-            not, a proxy may have changed the Host; or it is another site's.
+        origin: the page's origin.
+        expected: the origin of GATEPASS_PUBLIC_URL.
+        is_ours: Host or Sec-Fetch-Site shows that the page is this dashboard's. If False, a proxy
+            may have changed the Host, or the page is another site's.
     """
 
     origin: str
@@ -38,8 +38,10 @@ class Elsewhere:
 
 
 def opened_elsewhere(request: Request, public_url: str) -> Elsewhere | None:
-    """What its Origin says of where *request* was sent from; None if that is here, isn't told, or
-    is another site for certain."""
+    """The other origin that *request* was sent from.
+
+    None if it is the expected one, is unknown, or certainly another site's.
+    """
     origins = request.headers.getlist("origin")
     found = _read_origin(origins[0].lower()) if len(origins) == 1 else None
     expected = origin_of(public_url)
@@ -50,7 +52,7 @@ def opened_elsewhere(request: Request, public_url: str) -> Elsewhere | None:
     hosts = {_DEFAULT_PORT.sub("", host.strip().lower()) for host in named}
     if said or _DEFAULT_PORT.sub("", found["authority"]) in hosts:
         return Elsewhere(found[0], expected, is_ours=True)
-    # At a loopback address browsers do send Sec-Fetch-Site: so that is not what it was opened at.
+    # At a loopback address browsers send Sec-Fetch-Site, so the page wasn't opened there.
     if expected.partition("://")[2] in hosts and not is_loopback(expected):
         return None
     return Elsewhere(found[0], expected, is_ours=False)
@@ -58,7 +60,7 @@ def opened_elsewhere(request: Request, public_url: str) -> Elsewhere | None:
 
 @lru_cache(maxsize=8)
 def origin_of(url: str) -> str:
-    """The origin of our own address as a browser writes it."""
+    """The origin of *url* as browsers write it."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if not host.isascii():
@@ -71,7 +73,7 @@ def origin_of(url: str) -> str:
 
 
 def is_loopback(origin: str) -> bool:
-    """Whether *origin* is one of this very machine."""
+    """Whether *origin* is on this machine."""
     host = urlsplit(origin).hostname or ""
     try:
         return ip_address(host).is_loopback

@@ -1,0 +1,126 @@
+"""Requests with a password, for API and pages alike: sign-in, accepting invitations, resets.
+
+Each is checked before it waits for password hashing, so that only plausible ones take a place in
+the queue, and again when its turn comes.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from gatepass.core.errors import Forbidden
+from gatepass.core.networks import format_address
+from gatepass.node.node import Node
+from gatepass.registry.authentication import throttling
+from gatepass.registry.authentication.sign_in import SignedIn
+from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
+from gatepass.registry.directory.users import User
+from gatepass.registry.membership import invitation_links, password_resets
+from gatepass.registry.storage.database import Committed, Reading
+from gatepass.verify.http.refusals import FORWARDING_UNREADABLE
+from gatepass.web.caller import address_of, node_of
+from gatepass.web.hashing_pool import Place, hashing
+
+T = TypeVar("T")
+
+
+async def sign_in(request: Request, email: str, password: str, code: str | None = None) -> SignedIn:
+    """Sign the sender of *request* in.
+
+    Raises:
+        SignInFailed, TooManyAttempts: as ``registry.authentication.sign_in`` says.
+        Forbidden: ``address_not_allowed``; the client address can't be determined.
+        Unavailable: too many are signing in already.
+    """
+    node, address = node_of(request), address_text_of(request)
+    attempt = await _read(node, throttling.begin, email, address)
+    return await hashing(
+        Place.of_attempt(attempt),
+        partial(
+            sign_in_to,
+            node.database,
+            node.sealing,
+            email=email,
+            password=password,
+            code=code,
+            address=address,
+            user_agent=request.headers.get("user-agent"),
+            now=node.clock.now,
+            lifetime_ms=node.settings.login_lifetime * 1000,
+        ),
+    )
+
+
+async def accept_invitation(
+    request: Request, token: str, name: str, password: str
+) -> Committed[User]:
+    """Create the user of an invitation.
+
+    Raises:
+        BrokenLink, InvalidInput, Forbidden: as ``invitation_links.accept`` says.
+        Unavailable: too many are waiting already.
+    """
+    node, address = node_of(request), address_text_of(request)
+    offer = await _read(node, invitation_links.look, token, address)
+    return await hashing(
+        Place.of_link(offer.email, address),
+        partial(
+            invitation_links.accept,
+            node.database,
+            token=token,
+            name=name,
+            password=password,
+            address=address,
+            now=node.clock.now,
+        ),
+    )
+
+
+async def reset_password(request: Request, token: str, password: str) -> bool:
+    """Set a new password by a reset link.
+
+    Returns:
+        Whether this node's copy already has the end of the user's sign-ins.
+
+    Raises:
+        BrokenLink, InvalidInput, Forbidden: as ``password_resets.complete`` says.
+        Unavailable: too many are waiting already.
+    """
+    node, address = node_of(request), address_text_of(request)
+    account = await _read(node, password_resets.look, token, address)
+    return await hashing(
+        Place.of_link(account.email, address),
+        partial(
+            password_resets.complete,
+            node.database,
+            token=token,
+            password=password,
+            address=address,
+            now=node.clock.now,
+        ),
+    )
+
+
+def address_text_of(request: Request) -> str:
+    """The client address of *request* as text.
+
+    Raises:
+        Forbidden: ``address_not_allowed``; the address can't be determined.
+    """
+    address = address_of(request)
+    if address is None:
+        raise Forbidden(FORWARDING_UNREADABLE, reason="address_not_allowed")
+    return format_address(address)
+
+
+async def _read(node: Node, look: Callable[[Reading, str, str], T], about: str, address: str) -> T:
+    """Run *look* in a read transaction on a thread."""
+
+    def read() -> T:
+        with node.database.read(node.clock.now()) as reading:
+            return look(reading, about, address)
+
+    return await run_in_threadpool(read)
