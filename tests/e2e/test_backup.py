@@ -1,4 +1,4 @@
-"""A backup that is made while it is served, and restored once it isn't."""
+"""An export while the installation is served, and a restore while it isn't."""
 
 import json
 from contextlib import suppress
@@ -18,7 +18,7 @@ from tests.support.waiting import until
 
 @pytest.fixture
 def served(postgresql: Cluster, tmp_path: Path) -> ServedInstallation:
-    """On PostgreSQL, where a restore is harder; the registry's tests do it on both engines."""
+    """An installation on PostgreSQL; the registry's tests restore on both engines."""
     url = postgresql.create("backup")
     return ServedInstallation(
         tmp_path, database_url=url, GATEPASS_MAX_STALENESS="2", GATEPASS_WORKERS="1"
@@ -31,7 +31,7 @@ def reason(served: ServedInstallation, token: str) -> str:
 
 
 def becomes(embedded: Verifier, token: str, expected: Reason) -> None:
-    """Wait until an embedded verifier says so; it may be stale for a while, or not yet."""
+    """Wait until an embedded verifier gives that reason; it may be stale or behind at first."""
 
     def does() -> bool:
         with suppress(Unavailable):
@@ -41,7 +41,9 @@ def becomes(embedded: Verifier, token: str, expected: Reason) -> None:
     until(does)
 
 
-def test_what_was_ended_over_rest_stays_ended(served: ServedInstallation, tmp_path: Path) -> None:
+def test_deactivations_over_rest_survive_a_restore(
+    served: ServedInstallation, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
     backup = str(tmp_path / "backup")
     with served:
@@ -50,7 +52,7 @@ def test_what_was_ended_over_rest_stays_ended(served: ServedInstallation, tmp_pa
         served.command("export", backup)
         late = new_token(client)
         answer = client.post(f"/v1/access-tokens/{ended['id']}/deactivate", json={})
-        # On the disk by the time it is answered.
+        # Durable before it was acknowledged.
         assert ended["id"] in {ending.id for ending in EndedLog(data / "ended.log").read()}
         assert answer.status_code == 200
         refused = served.command("restore", backup, check=False)
@@ -62,13 +64,13 @@ def test_what_was_ended_over_rest_stays_ended(served: ServedInstallation, tmp_pa
         )
         becomes(embedded, late["token"], Reason.allowed)
     if "GATEPASS_DATABASE_URL" not in served.environ:
-        # Lost, but for what lies beside it.
+        # The database is lost; the files beside it remain.
         for path in data.glob("gatepass.db*"):
             if path.is_file() and not path.name.endswith(("-map", "-lock")):
                 path.unlink()
     refused = served.command("restore", backup, check=False)
     if refused.returncode:
-        # The node on PostgreSQL was there a moment ago, and others can't tell that it was stopped.
+        # The node's last heartbeat is recent, so the database takes it for running.
         assert "was heard of a moment ago" in refused.stderr
         _forget_nodes(served)
         refused = served.command("restore", backup)
@@ -77,12 +79,12 @@ def test_what_was_ended_over_rest_stays_ended(served: ServedInstallation, tmp_pa
         assert reason(served, ended["token"]) == "token_deactivated"
         assert reason(served, kept["token"]) == "allowed"
         assert reason(served, late["token"]) == "token_invalid"
-        # Whoever follows from elsewhere builds its copy anew.
+        # An embedded verifier rebuilds its copy.
         becomes(embedded, late["token"], Reason.token_invalid)
         becomes(embedded, ended["token"], Reason.token_deactivated)
         becomes(embedded, kept["token"], Reason.allowed)
         embedded.close()
-        # The sign-in is one of those that nobody can vouch for.
+        # A restore ends all sign-ins.
         assert client.get("/v1/me").status_code == 401
         again = served.sign_in()
         assert again.get("/v1/me").json()["user"]["email"] == "ada@example.com"

@@ -1,5 +1,7 @@
-"""The commands that docs/how-to/provisioning.md and the second part of docs/tutorial.md show, run
-as they stand there; only addresses, files and secrets are replaced."""
+"""Runs the commands of docs/how-to/provisioning.md and of the second part of docs/tutorial.md.
+
+Only addresses, files and secrets are replaced.
+"""
 
 import json
 import re
@@ -28,7 +30,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallat
 
 
 def blocks(page: str, since: str) -> list[str]:
-    """The shell blocks of *page* from the heading *since* on."""
+    """The shell blocks of *page* after the heading *since*."""
     return re.findall(r"```sh\n(.*?)```", (_DOCS / page).read_text().partition(since)[2], re.S)
 
 
@@ -63,7 +65,7 @@ def test_an_installation_is_provisioned_from_scripts(
     for prefix in ("gpvk", "gpat", "gpiv"):
         assert re.search(rf"{prefix}_[0-9A-Za-z]{{54}}", printed), prefix
     assert '"network":"127.0.0.0/8"' in printed
-    # The other test asks without an address, which a company with an allowlist refuses.
+    # The other test sends no address, which a company with an allowlist refuses.
     served.command("allowlist", "clear", "--company", "Analytical Engines")
 
 

@@ -1,4 +1,4 @@
-"""A service that embeds Gatepass and follows a real ``gatepass serve`` over HTTP."""
+"""A service with an embedded verifier that follows ``gatepass serve`` over HTTP."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +40,7 @@ def reason(verifier: Verifier, text: str) -> str:
         return error.reason
 
 
-def test_a_token_works_and_ends_in_a_service_elsewhere(
+def test_a_service_applies_a_tokens_creation_and_deactivation(
     served: ServedInstallation, ada: httpx.Client, verifier: Verifier
 ) -> None:
     token = new_token(ada)
@@ -50,7 +50,7 @@ def test_a_token_works_and_ends_in_a_service_elsewhere(
     until(lambda: reason(verifier, token["token"]) == "token_deactivated")
 
 
-def test_what_a_service_allows_is_told_as_the_tokens_last_use(
+def test_a_call_that_a_service_allows_is_the_tokens_last_use(
     ada: httpx.Client, verifier: Verifier
 ) -> None:
     token = new_token(ada)
@@ -60,7 +60,7 @@ def test_what_a_service_allows_is_told_as_the_tokens_last_use(
     assert ada.get(where).json()["last_used"]["address"] == "203.0.113.9"
 
 
-def test_a_feed_limited_to_another_permission_knows_no_such_token(
+def test_a_feed_limited_to_another_permission_lacks_the_token(
     served: ServedInstallation, ada: httpx.Client, tmp_path: Path
 ) -> None:
     gets = new_token(ada, permissions=["charges:get"])["token"]
@@ -76,10 +76,10 @@ def test_a_feed_limited_to_another_permission_knows_no_such_token(
     verifier.close()
 
 
-def test_a_service_goes_on_deciding_while_the_server_is_gone_and_knows_what_ended_after_it(
+def test_a_service_decides_through_a_server_outage_and_catches_up_afterwards(
     served: ServedInstallation, ada: httpx.Client, verifier: Verifier
 ) -> None:
-    """Within MAX_STALENESS; and it is not built anew."""
+    """For at most MAX_STALENESS; and its copy isn't rebuilt."""
     token = new_token(ada)
     until(lambda: reason(verifier, token["token"]) == "allowed")
     served.kill()
@@ -89,13 +89,13 @@ def test_a_service_goes_on_deciding_while_the_server_is_gone_and_knows_what_ende
     until(lambda: reason(verifier, token["token"]) == "token_deactivated")
 
 
-def test_a_deactivated_verifier_key_is_vouched_for_no_more(
+def test_a_service_with_a_deactivated_verifier_key_becomes_stale(
     served: ServedInstallation, tmp_path: Path
 ) -> None:
     key = served.command("verifier", "create", "--label", "a service").stdout.strip()
     verifier = Verifier.follow(served.url, key=key, directory=tmp_path / "copy", wait=10)
     assert verifier.fresh()
     served.command("verifier", "deactivate", key[:21])
-    # The server looks at its streams' keys once a second.
+    # The server checks the keys of its streams once a second.
     until(lambda: not verifier.fresh())
     verifier.close()

@@ -1,6 +1,6 @@
-"""Kill -9 while people make and end tokens: what was acknowledged stands, nothing is half there.
+"""Kill -9 while clients create and deactivate tokens, on SQLite.
 
-On SQLite: the experiment `kill` of ``faults`` does it on PostgreSQL.
+The experiment ``kill`` of ``faults`` does the same on PostgreSQL.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from tests.support.processes.served_installation import ServedInstallation, new_
 ROUNDS = 1
 
 
-def test_every_acknowledged_change_survives_and_none_is_half_there(tmp_path: Path) -> None:
+def test_every_acknowledged_change_survives_and_none_is_half_applied(tmp_path: Path) -> None:
     served = ServedInstallation(tmp_path)
     made: dict[str, dict[str, Any]] = {}
     ended: set[str] = set()
@@ -46,7 +46,7 @@ def test_every_acknowledged_change_survives_and_none_is_half_there(tmp_path: Pat
             verdict = served.verify(token["token"], permission="charges:get")
             if token["id"] in ended:
                 assert verdict["reason"] == "token_deactivated"
-        # What was not acknowledged is there whole or not at all: record, grant and one event each.
+        # An unacknowledged change is complete (record, grant, one event) or absent.
         listed = _all(client, "/v1/access-tokens")
         assert made.keys() <= {token["id"] for token in listed}
         assert {token["label"] for token in listed} <= labels

@@ -1,4 +1,4 @@
-"""docs/how-to/gateways/nginx.md, run as it stands there, with a real nginx before real APIs."""
+"""Runs the configuration of docs/how-to/gateways/nginx.md in nginx, in front of real APIs."""
 
 import base64
 import hashlib
@@ -38,7 +38,7 @@ permissions:
 
 
 class Api(http.server.BaseHTTPRequestHandler):
-    """The API behind nginx: tells what reached it, and speaks a WebSocket's handshake."""
+    """The API behind nginx: records its requests, and answers WebSocket handshakes."""
 
     protocol_version = "HTTP/1.1"
     reached: "list[str]"
@@ -74,7 +74,7 @@ class Api(http.server.BaseHTTPRequestHandler):
         self.send_header("Connection", "upgrade")
         self.send_header("Sec-WebSocket-Accept", digest.decode())
         self.end_headers()
-        # What is no frame to a client is enough to see that bytes pass.
+        # Not a valid frame, but it shows that bytes pass.
         self.wfile.write(json.dumps(self._headers()).encode() + b"\n")
         self.close_connection = True
 
@@ -99,9 +99,11 @@ def gateway(
     more: str = "",
     changed: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[dict[str, str]]:
-    """nginx with the page's configuration, only ports replaced: ``api`` and ``dashboard``.
+    """nginx with the page's configuration; its addresses, by ``api`` and ``dashboard``.
 
-    *changed* is what an operator writes instead.
+    Args:
+        more: directives before the page's.
+        changed: documented text, and its replacement.
     """
     front, dashboard = free_port(), free_port()
     addresses = {
@@ -126,7 +128,7 @@ def gateway(
 def ports(
     served: ServedInstallation, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
-    """A gateway before an API that tells what reached it."""
+    """A gateway in front of an API that records its requests."""
     Api.reached = []
     api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
     threading.Thread(target=api.serve_forever, daemon=True).start()
@@ -137,7 +139,7 @@ def ports(
 
 @pytest.fixture(scope="module")
 def recorded() -> Iterator[RecordedCalls]:
-    """Django and Flask on a WSGI server, to which, as to CGI, hyphens and underscores are alike."""
+    """Django and Flask on a WSGI server, which, like CGI, maps hyphens to underscores."""
     with wsgi_server() as recorded:
         yield recorded
 
@@ -149,13 +151,13 @@ def wsgi_api(
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
 ) -> Iterator[str]:
-    """The gateway before them, as nginx comes, and where a site lets underscores in names pass."""
+    """The gateway in front of them, with underscores in header names dropped or allowed."""
     more = "underscores_in_headers on;" if request.param == "underscores on" else ""
     with gateway(served, tmp_path_factory.mktemp("nginx"), recorded.port, more) as ports:
         yield ports["api"]
 
 
-def test_a_permitted_call_reaches_the_api_with_who_it_was_and_without_the_secret(
+def test_a_permitted_call_reaches_the_api_with_its_identity_and_without_the_secret(
     served: ServedInstallation, ports: dict[str, str]
 ) -> None:
     made = new_token(served.sign_in())
@@ -177,7 +179,7 @@ def test_a_permitted_call_reaches_the_api_with_who_it_was_and_without_the_secret
     assert made["token"] not in answer.text
 
 
-def test_post_bodies_arrive_whole(served: ServedInstallation, ports: dict[str, str]) -> None:
+def test_post_bodies_arrive_completely(served: ServedInstallation, ports: dict[str, str]) -> None:
     made = new_token(served.sign_in())
     answer = httpx.post(
         f"{ports['api']}/v1/charges",
@@ -216,7 +218,7 @@ def test_every_refusal_names_its_reason_and_never_reaches_the_api(
         "elsewhere": new_token(client, networks=["203.0.113.0/24"])["token"],
     }
     sent = {name: value.format(**texts) for name, value in headers.items()}
-    # A client that names another address for itself isn't believed.
+    # A client's claim of another address is ignored.
     sent["X-Forwarded-For"] = "203.0.113.9"
     answer = httpx.get(ports["api"] + path, headers=sent)
     assert answer.status_code == status
@@ -246,8 +248,8 @@ PREFLIGHT = {
 }
 
 
-def test_a_preflight_is_answered_by_nginx_and_reaches_nobody(ports: dict[str, str]) -> None:
-    """It carries no credential, so nothing of it may get to the API."""
+def test_nginx_answers_preflights_and_forwards_none(ports: dict[str, str]) -> None:
+    """A preflight carries no credential, so it must not reach the API."""
     Api.reached.clear()
     answer = httpx.request("OPTIONS", f"{ports['api']}/v1/charges/1", headers=PREFLIGHT)
     assert answer.status_code == 204
@@ -272,10 +274,10 @@ def test_a_preflight_is_answered_by_nginx_and_reaches_nobody(ports: dict[str, st
         {"X-Gatepass-User": "usr_forged"},
     ],
 )
-def test_any_other_options_is_decided_like_any_call(
+def test_other_options_requests_are_decided_like_any_call(
     served: ServedInstallation, ports: dict[str, str], headers: dict[str, str]
 ) -> None:
-    """Without a token it reaches nobody; with one, only where the catalogue has the route."""
+    """Refused without a token; with one, allowed only where the catalogue has the route."""
     Api.reached.clear()
     for path in ("/v1/charges/1", "/v1/discovery", "/"):
         answer = httpx.request("OPTIONS", ports["api"] + path, headers=headers)
@@ -288,10 +290,10 @@ def test_any_other_options_is_decided_like_any_call(
     assert (answer.status_code, answer.json()["method"]) == (200, "OPTIONS")
 
 
-def test_a_location_that_is_added_is_decided_too(
+def test_an_added_location_is_guarded_too(
     served: ServedInstallation, recorded: RecordedCalls, tmp_path: Path
 ) -> None:
-    """With nothing but where to pass its calls on: the rest stands at the server."""
+    """It needs only proxy_pass, because the guard is configured at the server level."""
     first = "    location / {\n        # A preflight"
     added = f"    location /v1/charges/ {{ proxy_pass http://api; }}\n{first}"
     with gateway(served, tmp_path, recorded.port, changed={first: added}) as ports:
@@ -311,8 +313,10 @@ def test_a_location_that_is_added_is_decided_too(
         assert made["token"] not in str(recorded.calls)
 
 
-def test_any_page_may_read_the_answers(served: ServedInstallation, ports: dict[str, str]) -> None:
-    """Refusals too, so that a page can show why; once, though the API has a word of its own."""
+def test_pages_of_any_origin_may_read_the_answers(
+    served: ServedInstallation, ports: dict[str, str]
+) -> None:
+    """Also refusals, so that a page can show why. The API's own header isn't repeated."""
     bearer = {"Authorization": f"Bearer {new_token(served.sign_in())['token']}"}
     origin = {"Origin": "https://shop.example.com"}
     for path, headers, status in [
@@ -326,11 +330,11 @@ def test_any_page_may_read_the_answers(served: ServedInstallation, ports: dict[s
 
 
 @pytest.mark.parametrize("framework", ["django", "flask"])
-def test_no_framework_carries_out_what_wasnt_decided(
+def test_no_framework_executes_a_call_that_was_not_decided(
     served: ServedInstallation, wsgi_api: str, recorded: RecordedCalls, framework: str
 ) -> None:
-    """A function view answers any method, and a method-override middleware changes it: neither sees
-    a call without a decision, nor another method or path than the one that was decided."""
+    """Neither a function view, which answers any method, nor a method-override middleware gets a
+    call without a decision, or with another method or path than the one decided."""
     recorded.calls.clear()
     behind = {"X-Behind": framework}
     for headers in ({}, {"X-HTTP-Method-Override": "DELETE"}, {"Origin": "https://a.example"}):
@@ -355,10 +359,10 @@ def test_no_framework_carries_out_what_wasnt_decided(
     "spelling",
     ["X-Gatepass-{}", "X_Gatepass_{}", "X-Gatepass_{}", "x_gatepass-{}", "X_GATEPASS_{}"],
 )
-def test_no_spelling_of_our_headers_gets_through(
+def test_no_spelling_of_our_headers_is_forwarded(
     served: ServedInstallation, wsgi_api: str, recorded: RecordedCalls, spelling: str
 ) -> None:
-    """To a WSGI server all of them are one name."""
+    """A WSGI server maps all spellings to one name."""
     made = new_token(served.sign_in())
     for header in ("Authorization", "X-Access-Token", "X_Access_Token"):
         secret = f"Bearer {made['token']}" if header == "Authorization" else made["token"]
@@ -376,7 +380,7 @@ def test_no_spelling_of_our_headers_gets_through(
             },
         )
         if answer.status_code == 401:
-            # nginx itself dropped the only credential.
+            # nginx dropped the header with the only credential.
             assert header == "X_Access_Token"
             continue
         environ = recorded.calls[-1]
@@ -388,10 +392,10 @@ def test_no_spelling_of_our_headers_gets_through(
         assert made["token"] not in str(environ)
 
 
-def test_very_many_headers_are_no_outage(
+def test_very_many_headers_cause_no_error(
     served: ServedInstallation, ports: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the decision doesn't need isn't sent along."""
+    """Headers that the decision doesn't need aren't sent to Gatepass."""
     monkeypatch.setattr("http.client._MAXHEADERS", 1_000)  # This API's own limit.
     many = [(f"X-Custom-{number}", "x") for number in range(150)]
     made = new_token(served.sign_in())
@@ -410,15 +414,17 @@ def test_very_many_headers_are_no_outage(
 def test_garbage_in_a_header_is_the_callers_fault(
     served: ServedInstallation, ports: dict[str, str], name: str, garbage: bytes
 ) -> None:
-    """And no outage; nor does it reach the API as what it isn't."""
+    """It is refused with 400, 401 or 403, and causes no server error."""
     token = new_token(served.sign_in(), kind="ui")["token"]
     headers = {"Authorization": f"Bearer {token}".encode(), name: garbage}
     answer = httpx.get(f"{ports['api']}/v1/charges", headers=headers)
     assert answer.status_code in (400, 401, 403)
 
 
-def test_a_page_on_the_apis_own_host(served: ServedInstallation, ports: dict[str, str]) -> None:
-    """Its GET has neither Origin nor Referer, but says what it is, and which host it calls."""
+def test_a_page_on_the_apis_own_host_may_call_it(
+    served: ServedInstallation, ports: dict[str, str]
+) -> None:
+    """Its GET has neither Origin nor Referer, but Sec-Fetch-Site and the host."""
     made = new_token(served.sign_in(), kind="ui", domains=["shop.example.com"])
     bearer = {"Authorization": f"Bearer {made['token']}", "Host": "shop.example.com"}
     url = f"{ports['api']}/v1/charges"
@@ -450,7 +456,7 @@ def application(environ, start_response):
 
 @pytest.fixture
 def gunicorn(tmp_path: Path) -> Iterator[int]:
-    """The port of a Gunicorn, as it comes, whose application tells where it is mounted."""
+    """The port of an unconfigured Gunicorn, whose application answers with its mount path."""
     (tmp_path / "application.py").write_text(GUNICORN_APPLICATION)
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", f"--bind=127.0.0.1:{port}", "application"]
@@ -459,11 +465,11 @@ def gunicorn(tmp_path: Path) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script_Name"])
-def test_no_caller_says_where_an_application_is_mounted(
+def test_no_caller_sets_an_applications_mount_path(
     served: ServedInstallation, gunicorn: int, tmp_path: Path, name: str
 ) -> None:
-    """Gunicorn reads SCRIPT_NAME as a header of a peer on this machine: /v1/charges/1, which was
-    decided, would be /1 to the application."""
+    """Gunicorn accepts SCRIPT_NAME as a header from a local peer: the application would take the
+    decided /v1/charges/1 for /1."""
     token = new_token(served.sign_in())["token"]
     more = "underscores_in_headers on;"
     with gateway(served, tmp_path, gunicorn, more) as ports:
@@ -475,7 +481,7 @@ def test_no_caller_says_where_an_application_is_mounted(
 
 
 def handshake(url: str, **headers: str) -> tuple[int, dict[str, Any]]:
-    """Ask for a WebSocket; the status, and what reached the API if it was given."""
+    """Request a WebSocket; the status, and the handshake that reached the API, if any."""
     host, _, port = url.removeprefix("http://").partition(":")
     asked = {
         "Host": host,
@@ -495,16 +501,16 @@ def handshake(url: str, **headers: str) -> tuple[int, dict[str, Any]]:
         return status, json.loads(stream.readline()) if status == 101 else {}
 
 
-def test_a_websockets_token_among_the_sub_protocols(
+def test_a_websocket_may_carry_its_token_among_the_sub_protocols(
     served: ServedInstallation, ports: dict[str, str]
 ) -> None:
-    """A browser has no other way. The API sees its own sub-protocols, and never the token."""
+    """The only way for browsers. The API gets its own sub-protocols, and never the token."""
     token = new_token(served.sign_in())["token"]
     for offered, passed in [
         (f"gatepass, {token}", "gatepass"),
         (f"gatepass,{token}", "gatepass"),
         (f"gatepass, {token}, chat, superchat", "gatepass, chat, superchat"),
-        # Empty elements count for nothing (RFC 9110, 5.6.1).
+        # Empty list elements are ignored (RFC 9110, 5.6.1).
         (f"gatepass, {token},", "gatepass"),
         (f"gatepass,{token}, \t", "gatepass"),
     ]:
@@ -522,8 +528,8 @@ def test_a_websockets_token_among_the_sub_protocols(
     assert handshake(ports["api"], Sec_WebSocket_Protocol=f"chat, gatepass, {token}")[0] == 401
 
 
-def test_only_a_websocket_is_switched_to(served: ServedInstallation, ports: dict[str, str]) -> None:
-    """A connection that leaves HTTP for another HTTP would carry calls that nobody decides."""
+def test_only_websockets_are_upgraded(served: ServedInstallation, ports: dict[str, str]) -> None:
+    """A connection upgraded to another HTTP would carry calls without decisions."""
     token = new_token(served.sign_in())["token"]
     bearer = {"Authorization": f"Bearer {token}", "Connection": "Upgrade, HTTP2-Settings"}
     for upgrade in ("h2c", "h2c, websocket", "websocket, h2c", "TLS/1.0"):
@@ -533,7 +539,7 @@ def test_only_a_websocket_is_switched_to(served: ServedInstallation, ports: dict
         )
         assert answer.status_code == 200
         assert "upgrade" not in answer.json()["headers"]
-    # Nor are sub-protocols read where there is no handshake.
+    # Sub-protocols are read only in a handshake.
     answer = httpx.get(
         f"{ports['api']}/v1/charges", headers={"Sec-WebSocket-Protocol": f"gatepass, {token}"}
     )
@@ -559,7 +565,7 @@ def test_only_a_websocket_is_switched_to(served: ServedInstallation, ports: dict
     ],
 )
 def test_no_request_line_reaches_the_api_without_a_token(ports: dict[str, str], line: str) -> None:
-    """Whatever form the target has."""
+    """In any form of the request target."""
     Api.reached.clear()
     host, _, port = ports["api"].removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:
@@ -582,11 +588,11 @@ def test_the_dashboard_is_public_and_the_gateways_endpoints_and_figures_are_not(
     ):
         answer = ask(int(ports["dashboard"].rpartition(":")[2]), "GET", path)
         assert answer.status == 404, path
-    # Nor does the sub-request's own location answer anyone from outside.
+    # The sub-request's location is internal, so it isn't reachable from outside.
     assert httpx.get(f"{ports['api']}/_gatepass").status_code == 404
 
 
-def test_when_gatepass_is_gone_nothing_gets_through(
+def test_while_gatepass_is_down_every_call_is_refused(
     served: ServedInstallation, ports: dict[str, str]
 ) -> None:
     made = new_token(served.sign_in())
@@ -601,8 +607,10 @@ def test_when_gatepass_is_gone_nothing_gets_through(
     assert httpx.get(f"{ports['api']}/v1/charges", headers=bearer).status_code == 200
 
 
-def test_a_feed_passes_as_it_comes(ports: dict[str, str], served: ServedInstallation) -> None:
-    """nginx holds nothing back, though it buffers by default: a heartbeat is worth its time."""
+def test_a_feed_is_forwarded_without_buffering(
+    ports: dict[str, str], served: ServedInstallation
+) -> None:
+    """nginx buffers by default, which would delay heartbeats."""
     asked = {"node": "node_0123456789ABCDEF", "name": "payments-1", "version": "0.1.0"}
     bearer = {"Authorization": f"Bearer {served.verifier_key}"}
     frames = Frames()

@@ -1,4 +1,4 @@
-"""A dashboard that people open by a name which nobody put into GATEPASS_PUBLIC_URL."""
+"""A dashboard opened by a name other than GATEPASS_PUBLIC_URL's."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.support.processes.served_installation import EMAIL, ServedInstallatio
 
 
 def test_signing_in_by_another_name_says_what_to_set(tmp_path: Path, browser: Browser) -> None:
-    """On plain http, where browsers don't say whether a form is the page's own."""
+    """On plain http, where browsers send no Sec-Fetch-Site."""
     with ServedInstallation(tmp_path) as served:
         another = f"http://{ANOTHER_NAME}:{served.port}"
         page = browser.new_page()
@@ -27,7 +27,7 @@ def test_signing_in_by_another_name_says_what_to_set(tmp_path: Path, browser: Br
         log = served.log.read_text()
         assert log.count("GATEPASS_PUBLIC_URL") == 1
         served.stop()
-        # What the page says is what helps.
+        # Following the page's advice fixes it.
         served.environ["GATEPASS_PUBLIC_URL"] = another
         served.start()
         page.goto(f"{another}/sign-in")

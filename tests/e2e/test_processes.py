@@ -1,4 +1,4 @@
-"""Several worker processes, the verify port's and the command line, all deciding from one file."""
+"""Worker processes of both ports and the command line share one grant file."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from tests.support.database.postgresql import Cluster
 from tests.support.processes.served_installation import ServedInstallation, new_token
 from tests.support.waiting import until
 
-#: Connections asked in turn, so that each worker process answers some of them.
+#: Connections used in turn, enough that every worker process serves some.
 CONNECTIONS = 8
 
 
@@ -32,7 +32,7 @@ def served(
 
 @pytest.fixture
 def everyone(served: ServedInstallation) -> Iterator[list[httpx.Client]]:
-    """Connections to both ports, enough of them that every process has some."""
+    """Connections to both ports, enough that every process serves some."""
     clients = [
         httpx.Client(base_url=url, timeout=20)
         for url in (served.url, served.verify_url)
@@ -44,7 +44,7 @@ def everyone(served: ServedInstallation) -> Iterator[list[httpx.Client]]:
 
 
 def reasons(served: ServedInstallation, everyone: list[httpx.Client], token: str) -> set[str]:
-    """What every process says to the same question."""
+    """The answers of all processes to the same request."""
     key = {"Authorization": f"Bearer {served.verifier_key}"}
     question = {"token": token, "permission": "charges:get"}
     return {
@@ -53,7 +53,7 @@ def reasons(served: ServedInstallation, everyone: list[httpx.Client], token: str
     }
 
 
-def test_a_deactivation_over_the_api_is_known_to_every_process_at_once(
+def test_every_process_applies_a_deactivation_over_the_api_at_once(
     served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
     client = served.sign_in()
@@ -64,7 +64,7 @@ def test_a_deactivation_over_the_api_is_known_to_every_process_at_once(
         assert reasons(served, everyone, made["token"]) == {"token_deactivated"}
 
 
-def test_a_deactivation_on_the_command_line_is_known_to_every_process_at_once(
+def test_every_process_applies_a_deactivation_on_the_command_line_at_once(
     served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
     made = new_token(served.sign_in())
@@ -73,7 +73,7 @@ def test_a_deactivation_on_the_command_line_is_known_to_every_process_at_once(
     assert reasons(served, everyone, made["token"]) == {"token_deactivated"}
 
 
-def test_a_deactivated_verifier_key_opens_nothing_more(
+def test_every_process_refuses_a_deactivated_verifier_key(
     served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
     made = json.loads(served.command("verifier", "create", "--label", "x", "--json").stdout)
@@ -87,7 +87,7 @@ def test_a_deactivated_verifier_key_opens_nothing_more(
         assert (answer.status_code, answer.json()["reason"]) == (401, "token_deactivated")
 
 
-def test_a_signed_out_login_is_refused_everywhere(
+def test_every_process_refuses_a_signed_out_login(
     served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
     client = served.sign_in()
@@ -101,7 +101,7 @@ def test_a_signed_out_login_is_refused_everywhere(
     assert client.get("/v1/me").status_code == 401
 
 
-def test_a_deactivated_sign_in_is_refused_by_every_process_at_once(
+def test_every_process_refuses_a_deactivated_sign_in_at_once(
     served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
     client = served.sign_in()
@@ -118,7 +118,7 @@ def test_a_deactivated_sign_in_is_refused_by_every_process_at_once(
     assert client.get("/v1/me").status_code == 200
 
 
-def test_a_list_on_trial_counts_in_every_process_at_once(
+def test_every_process_applies_an_allowlist_trial_at_once(
     served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
     client = served.sign_in()
@@ -142,7 +142,7 @@ def test_a_list_on_trial_counts_in_every_process_at_once(
     assert reasons(served, everyone, made["token"]) == {"allowed"}
 
 
-def test_last_used_says_when_and_from_where(served: ServedInstallation) -> None:
+def test_last_used_has_time_and_address(served: ServedInstallation) -> None:
     client = served.sign_in()
     made = new_token(client)
     served.verify(made["token"], permission="charges:get", address="203.0.113.9")
@@ -151,7 +151,7 @@ def test_last_used_says_when_and_from_where(served: ServedInstallation) -> None:
     assert last["address"] == "203.0.113.9"
 
 
-def test_a_killed_worker_is_back_and_nothing_was_answered_wrongly(
+def test_a_killed_worker_is_replaced_and_no_answer_is_wrong(
     served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
     made = new_token(served.sign_in())
