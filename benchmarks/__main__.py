@@ -7,13 +7,13 @@ import argparse
 import importlib
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks.drawing import svg
 from benchmarks.figures import Figure, Result
-from benchmarks.scenarios import Bench, scenarios
+from benchmarks.scenarios import Bench, scenario
 from benchmarks.tables import machine, markdown_page, notes, terminal_table
+from tests.support.named_runs import progress
 
 _REGISTERED_BY = (
     "embedded",
@@ -34,16 +34,16 @@ def main(arguments: list[str]) -> int:
         importlib.import_module(f"benchmarks.{module}")
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--only", metavar="NAME", choices=scenarios(), help="run this scenario alone"
+        "--only", metavar="NAME", choices=scenario.by_name(), help="run this scenario alone"
     )
     parser.add_argument("--quick", action="store_true", help="short rounds; not for publishing")
     parser.add_argument("--list", action="store_true", help="list the scenarios")
     options = parser.parse_args(arguments)
     if options.list:
-        for known in scenarios().values():
+        for known in scenario.by_name().values():
             print(f"{known.name:12}{known.title}")
         return 0
-    results = _run([options.only] if options.only else list(scenarios()), options.quick)
+    results = _run([options.only] if options.only else list(scenario.by_name()), options.quick)
     print(f"\nOn {machine()}:\n\n{terminal_table(results)}\n")
     for note in notes(results):
         print(f"- {note}")
@@ -57,16 +57,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(names: list[str], quick: bool) -> list[Result]:
-    started = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"[{time.monotonic() - started:4.0f} s] {text}", file=sys.stderr, flush=True)
-
+    say = progress()
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="gatepass-bench-") as directory:
         bench = Bench(Path(directory), quick, say)
         for name in names:
-            results.extend(scenarios()[name].run(bench))
+            results.extend(scenario.by_name()[name].run(bench))
         say("done")
     return results
 

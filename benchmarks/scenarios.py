@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.figures import Result
 from benchmarks.population import Population
+from tests.support.named_runs import NamedRuns
 
 SMALL, LARGE, VERY_LARGE = 1_000, 1_000_000, 10_000_000
 
@@ -38,38 +39,5 @@ class Bench:
         return 3 if self.quick else full
 
 
-Scenario = Callable[[Bench], Iterator[Result]]
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A registered scenario."""
-
-    place: int
-    name: str
-    title: str
-    run: Scenario
-
-
-_registered: dict[str, Registered] = {}
-
-
-def scenarios() -> dict[str, Registered]:
-    """All registered scenarios by name, in the order of the table."""
-    return dict(sorted(_registered.items(), key=lambda item: item[1].place))
-
-
-def scenario(place: int, name: str, title: str) -> Callable[[Scenario], Scenario]:
-    """Register a scenario.
-
-    Args:
-        place: its position in the table.
-        name: its name for ``--only``.
-        title: its description in one line.
-    """
-
-    def register(run: Scenario) -> Scenario:
-        _registered[name] = Registered(place, name, title, run)
-        return run
-
-    return register
+#: Registers a scenario; a decorator.
+scenario = NamedRuns[Callable[[Bench], Iterator[Result]]]()

@@ -8,13 +8,13 @@ import importlib
 import logging
 import sys
 import tempfile
-import time
 import traceback
 from pathlib import Path
 
 from faults.drawing import svg
-from faults.experiments import Finding, Lab, Result, experiments
+from faults.experiments import Finding, Lab, Result, experiment
 from faults.tables import markdown_page, notes, terminal_table
+from tests.support.named_runs import progress
 
 REGISTERED_BY = (
     "deactivations",
@@ -39,18 +39,18 @@ def main(arguments: list[str]) -> int:
         "--only",
         metavar="NAME",
         action="append",
-        choices=experiments(),
+        choices=experiment.by_name(),
         help="run this experiment (repeatable)",
     )
     parser.add_argument("--short", action="store_true", help="smaller numbers; not for publishing")
     parser.add_argument("--list", action="store_true", help="list the experiments")
     options = parser.parse_args(arguments)
     if options.list:
-        for known in experiments().values():
+        for known in experiment.by_name().values():
             print(f"{known.name:16}{known.title}")
         return 0
     logging.basicConfig(level=logging.ERROR)
-    found, lab = _run(options.only or list(experiments()), options.short)
+    found, lab = _run(options.only or list(experiment.by_name()), options.short)
     print(f"\n{terminal_table(found)}\n")
     for note in notes(found):
         print(f"- {note}")
@@ -72,20 +72,16 @@ def all_met(found: dict[str, list[Result]]) -> bool:
 
 
 def _run(names: list[str], short: bool) -> tuple[dict[str, list[Result]], Lab]:
-    started = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"[{time.monotonic() - started:4.0f} s] {text}", file=sys.stderr, flush=True)
-
+    say = progress()
     found: dict[str, list[Result]] = {}
     lab = Lab(Path(), short, say)
     for name in names:
         with tempfile.TemporaryDirectory(prefix=f"gatepass-faults-{name}-") as directory:
             lab.directory = Path(directory)
             found[name] = []
-            say(f"{name}: {experiments()[name].title}")
+            say(f"{name}: {experiment.by_name()[name].title}")
             try:
-                for result in experiments()[name].run(lab):
+                for result in experiment.by_name()[name].run(lab):
                     found[name].append(result)
                     if isinstance(result, Finding):
                         verdict = {True: "PASS", False: "FAIL", None: "    "}[result.met]

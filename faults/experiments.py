@@ -1,12 +1,12 @@
 """The registry of experiments, their environment, and their findings."""
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.database.postgresql import Cluster
+from tests.support.named_runs import NamedRuns
 
 
 @dataclass(frozen=True)
@@ -90,43 +90,5 @@ class Lab:
         return short if self.short else full
 
 
-Run = Callable[[Lab], Iterator[Result]]
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A registered experiment."""
-
-    place: int
-    name: str
-    title: str
-    run: Run
-
-    @property
-    def text(self) -> str:
-        """The paragraphs of its docstring: what it does, and when it passes."""
-        paragraphs = (inspect.getdoc(self.run) or "").split("\n\n")
-        return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-
-
-_registered: dict[str, Experiment] = {}
-
-
-def experiments() -> dict[str, Experiment]:
-    """All registered experiments by name, in the order of the table."""
-    return dict(sorted(_registered.items(), key=lambda item: item[1].place))
-
-
-def experiment(place: int, name: str, title: str) -> Callable[[Run], Run]:
-    """Register an experiment, whose docstring ends with its pass criteria.
-
-    Args:
-        place: its position in the table.
-        name: its name for ``--only``.
-    """
-
-    def register(run: Run) -> Run:
-        _registered[name] = Experiment(place, name, title, run)
-        return run
-
-    return register
+#: Registers an experiment; a decorator. The function's docstring ends with the pass criteria.
+experiment = NamedRuns[Callable[[Lab], Iterator[Result]]]()

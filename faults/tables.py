@@ -1,9 +1,10 @@
 """Findings as text: a table for the terminal, and docs/explanation/faults.md."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from benchmarks.tables import aligned, machine
-from faults.experiments import Finding, Result, experiments
+from faults.experiments import Finding, Result, experiment
 
 _HEAD = ("experiment", "what", "measured", "promised", "")
 _INTRODUCTION = """\
@@ -41,13 +42,13 @@ def markdown_page(found: Mapping[str, Sequence[Result]]) -> str:
     """The text of docs/explanation/faults.md."""
     sections = [_INTRODUCTION.format(machine=machine())]
     for name, results in found.items():
-        known = experiments()[name]
+        known = experiment.by_name()[name]
         rows = [("what", "measured", "promised", ""), ("---", "---:", "---:", "---")]
         rows += [_cells(each) for each in results]
         table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
         remarks = "".join(f"- {note}\n" for note in notes({name: results}))
         sections.append(
-            f"## {known.title}\n\n{_one_a_line(known.text)}\n\n{table}"
+            f"## {known.title}\n\n{_description(known.run)}\n\n{table}"
             + (f"\n{remarks}" if remarks else "")
         )
     sections.append(_END)
@@ -60,9 +61,10 @@ _END = """\
 """
 
 
-def _one_a_line(text: str) -> str:
-    """*text* with one sentence a line."""
-    return text.replace(". ", ".\n")
+def _description(run: Callable[..., object]) -> str:
+    """A function's docstring with one sentence a line."""
+    paragraphs = (inspect.getdoc(run) or "").split("\n\n")
+    return "\n\n".join(" ".join(each.split()) for each in paragraphs).replace(". ", ".\n")
 
 
 def _cells(result: Result) -> tuple[str, str, str, str]:

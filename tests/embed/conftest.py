@@ -4,9 +4,9 @@ import pytest
 
 from gatepass.embed import open_verifier
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_file_fixture import GrantFileFixture
+from tests.support.grants.grant_file_fixture import Grants
 
 
 @pytest.fixture
-def verifier(grant_file: GrantFileFixture) -> Verifier:
-    return open_verifier(grant_file.path)
+def verifier(grants: Grants) -> Verifier:
+    return open_verifier(grants.path)

@@ -11,20 +11,20 @@ from gatepass.core.grants import decode_grant, encode
 from gatepass.core.routes import RouteError
 from gatepass.embed import open_verifier
 from tests.support.apps.framework_apps import BY_ROUTES, BY_VIEWS, GUARDED_APPS, GuardedApp
-from tests.support.grants.grant_file_fixture import GrantFileFixture, new_grant_file
+from tests.support.grants.grant_file_fixture import Grants, new_grant_file
 from tests.support.vector_files import load
 
 Make = Callable[..., GuardedApp]
 
 
 @pytest.fixture(scope="module")
-def grant_file(tmp_path_factory: pytest.TempPathFactory) -> GrantFileFixture:
+def grants(tmp_path_factory: pytest.TempPathFactory) -> Grants:
     return new_grant_file(tmp_path_factory.mktemp("grants") / "gatepass.db")
 
 
 @pytest.fixture(scope="module")
-def verifier(grant_file: GrantFileFixture) -> Verifier:
-    return open_verifier(grant_file.path)
+def verifier(grants: Grants) -> Verifier:
+    return open_verifier(grants.path)
 
 
 @pytest.fixture(params=GUARDED_APPS)
@@ -47,10 +47,8 @@ def bearer(token: str) -> tuple[str, str]:
     return ("Authorization", f"Bearer {token}")
 
 
-def test_a_permitted_call_arrives_with_its_decision(
-    make: Make, grant_file: GrantFileFixture
-) -> None:
-    guarded, token = make(), grant_file.token()
+def test_a_permitted_call_arrives_with_its_decision(make: Make, grants: Grants) -> None:
+    guarded, token = make(), grants.token()
     for method, target in (("POST", "/charges"), ("GET", "/charges/1"), ("HEAD", "/charges/1")):
         answer = guarded.call(method, target, [bearer(token)])
         assert answer.status == 200
@@ -72,9 +70,9 @@ REFUSED: list[tuple[int, str, tuple[Any, ...]]] = [
 
 
 def test_a_refusal_is_a_problem_that_never_reaches_the_application(
-    make: Make, grant_file: GrantFileFixture
+    make: Make, grants: Grants
 ) -> None:
-    guarded, token = make(), grant_file.token()
+    guarded, token = make(), grants.token()
     for status, reason, (method, target, *more) in REFUSED:
         lines = [
             (name, value.replace("{token}", token) if isinstance(value, str) else value)
@@ -93,8 +91,8 @@ def test_a_refusal_is_a_problem_that_never_reaches_the_application(
     assert guarded.reached == []
 
 
-def test_challenges_are_those_of_rfc_6750(make: Make, grant_file: GrantFileFixture) -> None:
-    guarded, token = make(), grant_file.token()
+def test_challenges_are_those_of_rfc_6750(make: Make, grants: Grants) -> None:
+    guarded, token = make(), grants.token()
 
     def challenge(target: str, *lines: tuple[str, str]) -> str | None:
         return guarded.call("POST", target, lines).header("www-authenticate")
@@ -107,27 +105,25 @@ def test_challenges_are_those_of_rfc_6750(make: Make, grant_file: GrantFileFixtu
     assert forgotten.header("www-authenticate") is None
 
 
-def test_exempt_is_open_to_everybody(make: Make, grant_file: GrantFileFixture) -> None:
+def test_exempt_is_open_to_everybody(make: Make, grants: Grants) -> None:
     guarded = make()
     assert guarded.call("GET", "/health").json == {"token": None}
-    assert (
-        guarded.call("GET", "/health", [bearer(grant_file.token(deactivated=True))]).status == 200
-    )
+    assert guarded.call("GET", "/health", [bearer(grants.token(deactivated=True))]).status == 200
 
 
 def test_a_deactivated_token_is_refused_by_the_very_next_call(
-    make: Make, verifier: Verifier, grant_file: GrantFileFixture
+    make: Make, verifier: Verifier, grants: Grants
 ) -> None:
-    guarded, token = make(), grant_file.token()
+    guarded, token = make(), grants.token()
     assert guarded.call("POST", "/charges", [bearer(token)]).outcome == "allowed"
     grant = decode_grant(verifier.file.record("grants", token[:21]) or b"")
     ended = {name: getattr(grant, name) for name in grant.__struct_fields__}
-    grant_file.put("grants", token[:21], encode(type(grant)(**{**ended, "deactivated": True})))
+    grants.put("grants", token[:21], encode(type(grant)(**{**ended, "deactivated": True})))
     assert guarded.call("POST", "/charges", [bearer(token)]).outcome == "token_deactivated"
 
 
 def test_an_outage_is_503_and_never_allowed(
-    make: Make, verifier: Verifier, grant_file: GrantFileFixture, monkeypatch: pytest.MonkeyPatch
+    make: Make, verifier: Verifier, grants: Grants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unavailable(*_: object, **__: object) -> None:
         raise Unavailable("/secret/path can't be read", reason="stale")
@@ -135,7 +131,7 @@ def test_an_outage_is_503_and_never_allowed(
     monkeypatch.setattr(verifier, "judge", unavailable)
     guarded = make()
     for method, target in (("POST", "/charges"), ("GET", "/charges/1"), ("GET", "/forgotten")):
-        answer = guarded.call(method, target, [bearer(grant_file.token())])
+        answer = guarded.call(method, target, [bearer(grants.token())])
         assert (answer.status, answer.json["reason"]) == (503, "stale")
         assert answer.header("retry-after") == "1"
         assert b"secret" not in answer.body
@@ -146,7 +142,7 @@ def test_an_outage_is_503_and_never_allowed(
 def test_an_error_that_nobody_foresaw_lets_nobody_in(
     make: Make,
     verifier: Verifier,
-    grant_file: GrantFileFixture,
+    grants: Grants,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -156,15 +152,15 @@ def test_an_error_that_nobody_foresaw_lets_nobody_in(
     monkeypatch.setattr(verifier, "judge", broken)
     guarded = make()
     if "django" in request.node.callspec.params["make"]:
-        assert guarded.call("GET", "/charges/1", [bearer(grant_file.token())]).status == 500
+        assert guarded.call("GET", "/charges/1", [bearer(grants.token())]).status == 500
     else:
         with pytest.raises(RuntimeError):  # The server answers 500.
-            guarded.call("GET", "/charges/1", [bearer(grant_file.token())])
+            guarded.call("GET", "/charges/1", [bearer(grants.token())])
     assert guarded.reached == []
 
 
 def test_a_call_counts_as_one_use(
-    make: Make, verifier: Verifier, grant_file: GrantFileFixture, monkeypatch: pytest.MonkeyPatch
+    make: Make, verifier: Verifier, grants: Grants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted: list[Any] = []
 
@@ -173,7 +169,7 @@ def test_a_call_counts_as_one_use(
             noted.append(decision.reason.value)
 
     monkeypatch.setattr(verifier, "usage", Counter())
-    guarded, token = make(), grant_file.token()
+    guarded, token = make(), grants.token()
     guarded.call("POST", "/charges", [bearer(token)])
     guarded.call("GET", "/charges/1", [bearer(token)])
     guarded.call("POST", "/charges/1/payout", [bearer(token)])
@@ -184,9 +180,9 @@ def test_a_call_counts_as_one_use(
 
 
 def test_credentials_are_read_as_the_vectors_say(
-    make: Make, grant_file: GrantFileFixture, request: pytest.FixtureRequest
+    make: Make, grants: Grants, request: pytest.FixtureRequest
 ) -> None:
-    guarded, one, other = make(), grant_file.token(), grant_file.token()
+    guarded, one, other = make(), grants.token(), grants.token()
 
     def line(text: str | None) -> str | bytes:
         if text is None or text == "t":
@@ -207,12 +203,12 @@ def test_credentials_are_read_as_the_vectors_say(
 
 
 def test_addresses_are_read_as_the_vectors_say(
-    make: Make, grant_file: GrantFileFixture, request: pytest.FixtureRequest
+    make: Make, grants: Grants, request: pytest.FixtureRequest
 ) -> None:
     vectors = load("client_address.yaml")
     guarded_apps: dict[tuple[str, ...], GuardedApp] = {}
-    tokens: dict[str, str] = {"garbage": grant_file.token()}
-    elsewhere = grant_file.token(networks=("192.0.2.77",))
+    tokens: dict[str, str] = {"garbage": grants.token()}
+    elsewhere = grants.token(networks=("192.0.2.77",))
     for case in vectors["cases"]:
         trusted = tuple(case.get("trusted", vectors["proxies"]))
         if trusted not in guarded_apps:
@@ -224,7 +220,7 @@ def test_addresses_are_read_as_the_vectors_say(
         ]
         address = case["address"]
         if address not in tokens:
-            tokens[address] = grant_file.token(networks=(address,))
+            tokens[address] = grants.token(networks=(address,))
         expected = "address_not_allowed" if address == "garbage" else "allowed"
         if joins(request) and len(forwarded) > 1 and None in forwarded and address != case["peer"]:
             expected = "address_not_allowed"  # One unreadable line spoils the others.
@@ -234,13 +230,11 @@ def test_addresses_are_read_as_the_vectors_say(
         assert call("GET", "/charges/1", lines, case["peer"]).outcome == "address_not_allowed", case
 
 
-def test_a_peer_that_is_no_address_fails_every_list(
-    make: Make, grant_file: GrantFileFixture
-) -> None:
+def test_a_peer_that_is_no_address_fails_every_list(make: Make, grants: Grants) -> None:
     guarded = make(trusted_proxies=["10.0.0.0/8"])
     forwarded = ("X-Forwarded-For", "198.51.100.7")
-    here = grant_file.token(networks=("198.51.100.0/24", "203.0.113.0/24"))
-    anywhere = grant_file.token()
+    here = grants.token(networks=("198.51.100.0/24", "203.0.113.0/24"))
+    anywhere = grants.token()
     for peer in (None, "", "testclient", "unix:", "203.0.113.9:4711", "fe80::1%1"):
         refused = guarded.call("GET", "/charges/1", [bearer(here), forwarded], peer)
         assert refused.outcome == "address_not_allowed"
@@ -280,8 +274,8 @@ ON_DOMAINS: list[tuple[list[tuple[str, str | bytes]], str]] = [
 ]
 
 
-def test_a_ui_token_counts_on_its_domains_alone(make: Make, grant_file: GrantFileFixture) -> None:
-    token = grant_file.token(kind="ui", domains=("shop.example.com", "xn--bcher-kva.example"))
+def test_a_ui_token_counts_on_its_domains_alone(make: Make, grants: Grants) -> None:
+    token = grants.token(kind="ui", domains=("shop.example.com", "xn--bcher-kva.example"))
     guarded = make()
     for lines, outcome in ON_DOMAINS:
         answer = guarded.call("GET", "/charges/1", [bearer(token), *lines])
@@ -301,10 +295,8 @@ UNKNOWN = [
 ]
 
 
-def test_a_route_that_nobody_named_is_refused(
-    make_by_routes: Make, grant_file: GrantFileFixture
-) -> None:
-    guarded, token = make_by_routes(), grant_file.token()
+def test_a_route_that_nobody_named_is_refused(make_by_routes: Make, grants: Grants) -> None:
+    guarded, token = make_by_routes(), grants.token()
     for method, target in map(str.split, UNKNOWN):
         assert guarded.call(method, target, [bearer(token)]).outcome == "route_unknown", target
         assert guarded.call(method, target).outcome == "token_missing"
@@ -347,9 +339,9 @@ RAW = ["/charges/1;v=2", "/charges/%zz", "/charges/%"]
 
 
 def test_a_path_that_can_be_read_in_two_ways_is_refused(
-    make_by_routes: Make, grant_file: GrantFileFixture
+    make_by_routes: Make, grants: Grants
 ) -> None:
-    guarded, token = make_by_routes(), grant_file.token()
+    guarded, token = make_by_routes(), grants.token()
     for target in AMBIGUOUS:
         assert guarded.call("GET", target, [bearer(token)]).outcome == "path_ambiguous", target
         assert guarded.call("GET", target).outcome == "token_missing"
@@ -357,10 +349,10 @@ def test_a_path_that_can_be_read_in_two_ways_is_refused(
 
 
 def test_what_only_an_id_may_hold_is_read_where_it_is_encoded(
-    make_by_routes: Make, grant_file: GrantFileFixture, request: pytest.FixtureRequest
+    make_by_routes: Make, grants: Grants, request: pytest.FixtureRequest
 ) -> None:
     """Where the server doesn't tell how it came, the application can't read it otherwise either."""
-    guarded, token = make_by_routes(), grant_file.token()
+    guarded, token = make_by_routes(), grants.token()
     told = "without target" not in request.node.callspec.id
     for target in OPAQUE:
         assert guarded.call("GET", target, [bearer(token)]).outcome == "allowed", target
@@ -369,32 +361,30 @@ def test_what_only_an_id_may_hold_is_read_where_it_is_encoded(
         assert guarded.call("GET", target, [bearer(token)]).outcome == expected, target
 
 
-def test_an_encoded_slash_opens_nothing(make_by_routes: Make, grant_file: GrantFileFixture) -> None:
+def test_an_encoded_slash_opens_nothing(make_by_routes: Make, grants: Grants) -> None:
     """A server that decodes before it tells can't tell it from a slash; then the application
     sees the slash, and what is matched is what it sees."""
     guarded = make_by_routes()
-    answer = guarded.call("POST", "/charges/1%2Fpayout", [bearer(grant_file.token())])
+    answer = guarded.call("POST", "/charges/1%2Fpayout", [bearer(grants.token())])
     assert answer.outcome in ("path_ambiguous", "permission_missing")
     assert guarded.reached == []
 
 
 def test_what_is_encoded_without_need_is_what_it_stands_for(
-    make_by_routes: Make, grant_file: GrantFileFixture
+    make_by_routes: Make, grants: Grants
 ) -> None:
-    guarded, token = make_by_routes(), grant_file.token()
+    guarded, token = make_by_routes(), grants.token()
     for target in ("/%63harges/1", "/charges/caf%C3%A9", "/charges/a%20b?x=//"):
         assert guarded.call("GET", target, [bearer(token)]).outcome == "allowed", target
     assert guarded.reached == ["GET"] * 3
 
 
-def test_a_catalogue_serves_as_well(
-    make_by_routes: Make, grant_file: GrantFileFixture, tmp_path: Any
-) -> None:
+def test_a_catalogue_serves_as_well(make_by_routes: Make, grants: Grants, tmp_path: Any) -> None:
     file = tmp_path / "catalogue.yaml"
     file.write_text('permissions:\n  charges:get: {title: "See", routes: ["GET /charges/{id}"]}\n')
     guarded = make_by_routes(catalogue=file, permissions=None)
-    assert guarded.call("GET", "/charges/1", [bearer(grant_file.token())]).outcome == "allowed"
-    assert guarded.call("POST", "/charges", [bearer(grant_file.token())]).outcome == "route_unknown"
+    assert guarded.call("GET", "/charges/1", [bearer(grants.token())]).outcome == "allowed"
+    assert guarded.call("POST", "/charges", [bearer(grants.token())]).outcome == "route_unknown"
 
 
 PREFLIGHT = [
@@ -413,7 +403,7 @@ def test_a_preflight_is_refused_like_any_call_unless_the_middleware_sees_to_cors
 
 
 def test_with_cors_preflights_are_answered_and_refusals_readable(
-    make_by_routes: Make, grant_file: GrantFileFixture
+    make_by_routes: Make, grants: Grants
 ) -> None:
     guarded = make_by_routes(cors=True)
     answer = guarded.call("OPTIONS", "/charges", PREFLIGHT)
@@ -426,7 +416,7 @@ def test_with_cors_preflights_are_answered_and_refusals_readable(
     refused = guarded.call("POST", "/charges", PREFLIGHT[:1])
     assert (refused.status, refused.header("access-control-allow-origin")) == (401, "*")
     assert refused.header("access-control-expose-headers") == "www-authenticate"
-    allowed = guarded.call("POST", "/charges", [bearer(grant_file.token())])
+    allowed = guarded.call("POST", "/charges", [bearer(grants.token())])
     assert (allowed.status, allowed.header("access-control-allow-origin")) == (200, "*")
 
 
@@ -472,11 +462,11 @@ NO_PREFLIGHTS: list[list[tuple[str, str | bytes]]] = [
 
 @pytest.mark.parametrize("cors", [False, True])
 def test_every_other_options_is_decided_like_any_call(
-    make_by_routes: Make, cors: bool, grant_file: GrantFileFixture
+    make_by_routes: Make, cors: bool, grants: Grants
 ) -> None:
     """An application may do as the method of another header says, or as a view does for any
     method: no caller may choose a method that isn't decided."""
-    guarded, token = make_by_routes(cors=cors), grant_file.token()
+    guarded, token = make_by_routes(cors=cors), grants.token()
     override = ("X-HTTP-Method-Override", "DELETE")
     for lines in NO_PREFLIGHTS:
         for target in ("/charges", "/charges/1", "/forgotten", "/admin"):
@@ -489,7 +479,7 @@ def test_every_other_options_is_decided_like_any_call(
 
 @pytest.mark.parametrize("name", BY_VIEWS)
 def test_no_options_reaches_a_view_that_nobody_named_for_it(
-    name: str, verifier: Verifier, grant_file: GrantFileFixture
+    name: str, verifier: Verifier, grants: Grants
 ) -> None:
     options = {"cors": True} if "django" in name else {}
     guarded = BY_VIEWS[name](verifier, **options)
@@ -522,12 +512,10 @@ def test_what_cannot_be_used_stops_the_start(make_by_routes: Make) -> None:
         assert issubclass(error, GatepassError | ValueError)
 
 
-def test_without_any_route_nothing_is_allowed(
-    make_by_routes: Make, grant_file: GrantFileFixture
-) -> None:
+def test_without_any_route_nothing_is_allowed(make_by_routes: Make, grants: Grants) -> None:
     guarded = make_by_routes(permissions={}, exempt=[])
     for target in ("/charges/1", "/health", "/forgotten"):
-        assert guarded.call("GET", target, [bearer(grant_file.token())]).outcome == "route_unknown"
+        assert guarded.call("GET", target, [bearer(grants.token())]).outcome == "route_unknown"
     assert guarded.reached == []
 
 

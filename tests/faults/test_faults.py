@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from faults.__main__ import REGISTERED_BY
-from faults.experiments import Finding, Lab, experiments
+from faults.experiments import Finding, Lab, experiment
 from tests.support.database.postgresql import Cluster
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.processes]
@@ -27,9 +27,9 @@ def cluster() -> Iterator[Cluster]:
 LATENCY_ONLY = {"crowds"}
 
 
-@pytest.mark.parametrize("name", sorted(experiments().keys() - LATENCY_ONLY))
+@pytest.mark.parametrize("name", sorted(experiment.by_name().keys() - LATENCY_ONLY))
 def test_the_promises_hold_under_faults(name: str, tmp_path: Path, cluster: Cluster) -> None:
     lab = Lab(tmp_path, short=True, say=print, shared=cluster)
-    found = list(experiments()[name].run(lab))
+    found = list(experiment.by_name()[name].run(lab))
     assert found
     assert [each for each in found if isinstance(each, Finding) and each.met is False] == []

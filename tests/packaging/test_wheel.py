@@ -106,8 +106,8 @@ def test_plain_gatepass_decides_with_four_small_packages(wheel: Path, tmp_path: 
     pinned.write_text("\n".join(block for block in blocks if block.split("==")[0] in names))
     commands = new_environment(tmp_path / "plain", wheel, pinned)
 
-    issued = new_grant_file(tmp_path / "gatepass.db")
-    said = run(commands / "python", "-c", DECIDE, issued.path, issued.token(), cwd=tmp_path)
+    grants = new_grant_file(tmp_path / "gatepass.db")
+    said = run(commands / "python", "-c", DECIDE, grants.path, grants.token(), cwd=tmp_path)
     assert json.loads(said) == ["allowed", []]
 
     # The command exists, and names the missing extra in one line.

@@ -299,7 +299,7 @@ def test_only_nodes_look_at_verifier_keys(registry: SmallRegistry) -> None:
 # --- the promise ---------------------------------------------------------------------------------
 
 
-class GrantFixtures:
+class World:
     """Verifiers as they are, beside what the registry knows of them.
 
     One may decide by the revision its copy has, until its stamp runs out. A copy is vouched for as
@@ -413,10 +413,10 @@ STEPS = ("meet", "report", "vouch", "end", "complete", "forget")
 def test_a_receipt_is_never_complete_while_someone_can_say_allowed(
     database: Database, schedule: list[tuple[str, str, int]]
 ) -> None:
-    fixtures = GrantFixtures(database)
+    world = World(database)
     for step, id, passes in schedule:
-        getattr(fixtures, step)(id)
-        fixtures.complete(id)
-        fixtures.check()
-        fixtures.now += passes
-        fixtures.check()
+        getattr(world, step)(id)
+        world.complete(id)
+        world.check()
+        world.now += passes
+        world.check()

@@ -16,7 +16,7 @@ from gatepass.verify.grant_file import READ_TIMEOUT_S, TABLES, UPSERT, GrantFile
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.grant_copy import open_copy
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_fixtures import Clocks, GrantFixtures
+from tests.support.grants.grant_fixtures import Clocks, Samples
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def test_a_copy_of_the_grants_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "copy.db").stat().st_mode) == 0o600
 
 
-def test_map_and_lock_lie_beside_the_file_and_are_named_after_it(fixtures: GrantFixtures) -> None:
+def test_map_and_lock_lie_beside_the_file_and_are_named_after_it(samples: Samples) -> None:
     """Their names show what they belong to."""
-    NodeLock(fixtures.file.lock_path)
-    names = {path.name for path in fixtures.path.parent.iterdir()}
+    NodeLock(samples.file.lock_path)
+    names = {path.name for path in samples.path.parent.iterdir()}
     assert {"gatepass.db", "gatepass.db-map", "gatepass.db-lock"} <= names
 
 
@@ -88,28 +88,28 @@ def given_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("suffix", ["", "-map"])
 def test_a_command_run_as_another_user_refuses(
-    fixtures: GrantFixtures, monkeypatch: pytest.MonkeyPatch, suffix: str
+    samples: Samples, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     """Files made by a root shell would stop the service: nothing is opened, nothing is made."""
-    path = fixtures.path.with_name(fixtures.path.name + suffix)
+    path = samples.path.with_name(samples.path.name + suffix)
     given_away(path, monkeypatch)
-    present = sorted(fixtures.path.parent.iterdir())
+    present = sorted(samples.path.parent.iterdir())
     with pytest.raises(Misconfigured) as refused:
-        GrantFile(fixtures.path)
+        GrantFile(samples.path)
     assert str(path) in refused.value.message
     assert "another user" in refused.value.message
-    assert sorted(fixtures.path.parent.iterdir()) == present
+    assert sorted(samples.path.parent.iterdir()) == present
 
 
 def test_nothing_is_made_beside_another_users_file(
-    fixtures: GrantFixtures, monkeypatch: pytest.MonkeyPatch
+    samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner is looked at before the map is made."""
-    (fixtures.path.parent / "gatepass.db-map").unlink()
-    given_away(fixtures.path, monkeypatch)
+    (samples.path.parent / "gatepass.db-map").unlink()
+    given_away(samples.path, monkeypatch)
     with pytest.raises(Misconfigured):
-        GrantFile(fixtures.path)
-    assert not (fixtures.path.parent / "gatepass.db-map").exists()
+        GrantFile(samples.path)
+    assert not (samples.path.parent / "gatepass.db-map").exists()
 
 
 @pytest.mark.parametrize("opener", OPENERS.values(), ids=OPENERS)
@@ -155,9 +155,9 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         GrantFile(tmp_path / "nowhere" / "gatepass.db")
 
 
-def test_readers_can_only_read(fixtures: GrantFixtures) -> None:
+def test_readers_can_only_read(samples: Samples) -> None:
     """Connections for deciding are read-only: no bug of ours can change a grant through them."""
-    file = GrantFile(fixtures.path)
+    file = GrantFile(samples.path)
     assert file.record("grants", "nothing") is None
     cursor = file._local.reader.cursor
     for statement in ("DELETE FROM grants", "CREATE TABLE more (id)", "PRAGMA user_version = 9"):
@@ -179,69 +179,69 @@ def test_reading_makes_no_file(tmp_path: Path) -> None:
 # --- outages --------------------------------------------------------------------------------------
 
 
-def lock(fixtures: GrantFixtures) -> None:
-    fixtures.connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    fixtures.connection.execute("BEGIN EXCLUSIVE")
-    fixtures.connection.execute("UPDATE grants SET revision = 2")
+def lock(samples: Samples) -> None:
+    samples.connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    samples.connection.execute("BEGIN EXCLUSIVE")
+    samples.connection.execute("UPDATE grants SET revision = 2")
 
 
-def unlock(fixtures: GrantFixtures) -> None:
-    fixtures.connection.execute("COMMIT")
-    fixtures.connection.execute("PRAGMA locking_mode = NORMAL")
-    fixtures.connection.execute("SELECT count(*) FROM grants").fetchall()
+def unlock(samples: Samples) -> None:
+    samples.connection.execute("COMMIT")
+    samples.connection.execute("PRAGMA locking_mode = NORMAL")
+    samples.connection.execute("SELECT count(*) FROM grants").fetchall()
 
 
-def empty_log(fixtures: GrantFixtures) -> None:
-    fixtures.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    fixtures.connection.close()
+def empty_log(samples: Samples) -> None:
+    samples.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    samples.connection.close()
 
 
-def corrupt_header(fixtures: GrantFixtures) -> None:
-    empty_log(fixtures)
-    with fixtures.path.open("r+b") as file:
+def corrupt_header(samples: Samples) -> None:
+    empty_log(samples)
+    with samples.path.open("r+b") as file:
         file.write(b"This is not a database at all. " * 4)
 
 
-def corrupt_pages(fixtures: GrantFixtures) -> None:
-    empty_log(fixtures)
-    with fixtures.path.open("r+b") as file:
+def corrupt_pages(samples: Samples) -> None:
+    empty_log(samples)
+    with samples.path.open("r+b") as file:
         file.seek(4096)
-        file.write(b"\xff" * (fixtures.path.stat().st_size - 4096))
+        file.write(b"\xff" * (samples.path.stat().st_size - 4096))
 
 
-def truncate(fixtures: GrantFixtures) -> None:
-    empty_log(fixtures)
-    os.truncate(fixtures.path, 0)
+def truncate(samples: Samples) -> None:
+    empty_log(samples)
+    os.truncate(samples.path, 0)
 
 
-def remove(fixtures: GrantFixtures) -> None:
-    empty_log(fixtures)
-    fixtures.path.unlink()
+def remove(samples: Samples) -> None:
+    empty_log(samples)
+    samples.path.unlink()
 
 
-def no_tables(fixtures: GrantFixtures) -> None:
+def no_tables(samples: Samples) -> None:
     for table in TABLES:
-        fixtures.connection.execute(f"ALTER TABLE {table} RENAME TO former_{table}")
+        samples.connection.execute(f"ALTER TABLE {table} RENAME TO former_{table}")
 
 
-def damage(fixtures: GrantFixtures, table: str, record: object) -> None:
-    fixtures.connection.execute(f"UPDATE {table} SET record = ?", (record,))
+def damage(samples: Samples, table: str, record: object) -> None:
+    samples.connection.execute(f"UPDATE {table} SET record = ?", (record,))
 
 
-OUTAGES: dict[str, Callable[[GrantFixtures], None]] = {
+OUTAGES: dict[str, Callable[[Samples], None]] = {
     "locked": lock,
     "corrupt header": corrupt_header,
     "corrupt pages": corrupt_pages,
     "truncated": truncate,
     "missing": remove,
     "without tables": no_tables,
-    "a damaged grant": lambda fixtures: damage(fixtures, "grants", b"\x93\x01\x02"),
-    "an empty grant": lambda fixtures: damage(fixtures, "grants", b""),
-    "a grant of another sort": lambda fixtures: damage(fixtures, "grants", b"\x90"),
-    "text for a grant": lambda fixtures: damage(fixtures, "grants", "allowed"),
-    "a grant that isn't text": lambda fixtures: damage(fixtures, "grants", b"\x91\xa2\xff\xff"),
-    "a damaged holder": lambda fixtures: damage(fixtures, "holders", b"\xc1"),
-    "a damaged company": lambda fixtures: damage(fixtures, "company_rules", b"\x80"),
+    "a damaged grant": lambda samples: damage(samples, "grants", b"\x93\x01\x02"),
+    "an empty grant": lambda samples: damage(samples, "grants", b""),
+    "a grant of another sort": lambda samples: damage(samples, "grants", b"\x90"),
+    "text for a grant": lambda samples: damage(samples, "grants", "allowed"),
+    "a grant that isn't text": lambda samples: damage(samples, "grants", b"\x91\xa2\xff\xff"),
+    "a damaged holder": lambda samples: damage(samples, "holders", b"\xc1"),
+    "a damaged company": lambda samples: damage(samples, "company_rules", b"\x80"),
 }
 
 
@@ -252,17 +252,17 @@ def test_a_reader_waits_for_a_tenth_of_a_second_at_most() -> None:
 
 @pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
 def test_an_outage_is_said_soon_and_is_never_allowed(
-    fixtures: GrantFixtures, clocks: Clocks, outage: Callable[[GrantFixtures], None]
+    samples: Samples, clocks: Clocks, outage: Callable[[Samples], None]
 ) -> None:
     """A file that can't be read within about 100 ms is "unavailable": not "allowed", and not
     "no such token" either, which would make people throw good tokens away."""
-    outage(fixtures)
-    verifier = fixtures.verifier(clocks.clock())
+    outage(samples)
+    verifier = samples.verifier(clocks.clock())
     for _ in range(2):
         with pytest.raises(Unavailable) as refused:
-            verifier.check(fixtures.texts["good"], permission="charges:get")
+            verifier.check(samples.texts["good"], permission="charges:get")
         assert refused.value.reason == "unavailable"
-        assert fixtures.texts["good"][21:53] not in str(refused.value)
+        assert samples.texts["good"][21:53] not in str(refused.value)
 
 
 def test_readers_wait_no_longer_than_a_tenth_of_a_second() -> None:
@@ -271,80 +271,74 @@ def test_readers_wait_no_longer_than_a_tenth_of_a_second() -> None:
 
 
 def test_an_outage_after_the_cache_ran_out_is_no_allowed(
-    fixtures: GrantFixtures, verifier: Verifier, clocks: Clocks
+    samples: Samples, verifier: Verifier, clocks: Clocks
 ) -> None:
     """What is cached outlasts a lock by a second at most; then it is an outage; then it's over."""
-    assert verifier.check(fixtures.texts["good"], permission="charges:get").allowed
-    damage(fixtures, "grants", b"\xc1")
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
+    damage(samples, "grants", b"\xc1")
     clocks.advance(1)
     with pytest.raises(Unavailable):
-        verifier.check(fixtures.texts["good"], permission="charges:get")
-    fixtures.put(fixtures.grants["good"])
-    assert verifier.check(fixtures.texts["good"], permission="charges:get").allowed
+        verifier.check(samples.texts["good"], permission="charges:get")
+    samples.put(samples.grants["good"])
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
 
 
-def test_an_outage_ends_by_itself(fixtures: GrantFixtures, clocks: Clocks) -> None:
+def test_an_outage_ends_by_itself(samples: Samples, clocks: Clocks) -> None:
     """Once the lock is gone, the same verifier decides again."""
-    verifier = fixtures.verifier(clocks.clock())
-    lock(fixtures)
+    verifier = samples.verifier(clocks.clock())
+    lock(samples)
     with pytest.raises(Unavailable):
-        verifier.check(fixtures.texts["good"], permission="charges:get")
-    unlock(fixtures)
-    assert verifier.check(fixtures.texts["good"], permission="charges:get").allowed
+        verifier.check(samples.texts["good"], permission="charges:get")
+    unlock(samples)
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
 
 
-def test_an_outage_of_the_keys_is_an_outage(fixtures: GrantFixtures, clocks: Clocks) -> None:
+def test_an_outage_of_the_keys_is_an_outage(samples: Samples, clocks: Clocks) -> None:
     """A service's key that can't be looked up isn't "wrong"."""
-    verifier = fixtures.verifier(clocks.clock())
-    remove(fixtures)
+    verifier = samples.verifier(clocks.clock())
+    remove(samples)
     with pytest.raises(Unavailable):
-        verifier.verifier_key(fixtures.texts["verifier"])
+        verifier.verifier_key(samples.texts["verifier"])
     with pytest.raises(Unavailable):
         verifier.file.count()
 
 
-def test_a_file_removed_while_it_is_open_is_noticed(
-    fixtures: GrantFixtures, verifier: Verifier
-) -> None:
+def test_a_file_removed_while_it_is_open_is_noticed(samples: Samples, verifier: Verifier) -> None:
     """Open connections would read on from a file without a name; the watch ends that."""
-    assert verifier.check(fixtures.texts["good"], permission="charges:get").allowed
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
     verifier.file.watch()
-    assert verifier.check(fixtures.texts["good"], permission="charges:get").allowed
-    remove(fixtures)
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
+    remove(samples)
     verifier.file.watch()
     verifier.file.watch()
     with pytest.raises(Unavailable):
-        verifier.check(fixtures.texts["good"], permission="charges:get")
+        verifier.check(samples.texts["good"], permission="charges:get")
 
 
-def test_a_file_replaced_while_it_is_open_is_noticed(
-    fixtures: GrantFixtures, verifier: Verifier
-) -> None:
+def test_a_file_replaced_while_it_is_open_is_noticed(samples: Samples, verifier: Verifier) -> None:
     """So does a file put in its place: decisions go by what is there now."""
-    assert verifier.check(fixtures.texts["good"], permission="charges:get").allowed
-    other = sqlite3.connect(fixtures.path.with_name("other.db"), isolation_level=None)
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
+    other = sqlite3.connect(samples.path.with_name("other.db"), isolation_level=None)
     for statement in ddl("sqlite"):
         other.execute(statement)
     other.close()
-    remove(fixtures)
-    fixtures.path.with_name("other.db").rename(fixtures.path)
+    remove(samples)
+    samples.path.with_name("other.db").rename(samples.path)
     verifier.file.watch()
-    decision = verifier.check(fixtures.texts["good"], permission="charges:get")
+    decision = verifier.check(samples.texts["good"], permission="charges:get")
     assert decision.reason is Reason.token_invalid
 
 
-def test_each_thread_reads_by_a_connection_of_its_own(
-    fixtures: GrantFixtures, clocks: Clocks
-) -> None:
+def test_each_thread_reads_by_a_connection_of_its_own(samples: Samples, clocks: Clocks) -> None:
     """Many threads on one verifier decide alike."""
-    verifier = fixtures.verifier(clocks.clock())
+    verifier = samples.verifier(clocks.clock())
     wrong = []
 
     def ask() -> None:
         for _ in range(200):
-            if not verifier.check(fixtures.texts["good"], permission="charges:get").allowed:
+            if not verifier.check(samples.texts["good"], permission="charges:get").allowed:
                 wrong.append("denied")
-            if verifier.check(fixtures.texts["deactivated"], permission="charges:get").allowed:
+            if verifier.check(samples.texts["deactivated"], permission="charges:get").allowed:
                 wrong.append("allowed")
             verifier.file.shared.change_generation()
 
@@ -356,9 +350,9 @@ def test_each_thread_reads_by_a_connection_of_its_own(
     assert not wrong
 
 
-def test_rows_are_counted(fixtures: GrantFixtures) -> None:
+def test_rows_are_counted(samples: Samples) -> None:
     """How many grants a file has, for those who ask."""
-    assert GrantFile(fixtures.path).count("holders") == 6
+    assert GrantFile(samples.path).count("holders") == 6
 
 
 def test_there_are_no_tables_for_other_engines() -> None:

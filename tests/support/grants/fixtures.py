@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.grants.grant_file_fixture import GrantFileFixture, new_grant_file
-from tests.support.grants.grant_fixtures import Clocks, GrantFixtures
+from tests.support.grants.grant_file_fixture import Grants, new_grant_file
+from tests.support.grants.grant_fixtures import Clocks, Samples
 
 
 @pytest.fixture
-def fixtures(tmp_path: Path) -> Iterator[GrantFixtures]:
+def samples(tmp_path: Path) -> Iterator[Samples]:
     """A grant file with tokens of every kind."""
-    fixtures = GrantFixtures(tmp_path / "gatepass.db")
-    yield fixtures
-    fixtures.close()
+    samples = Samples(tmp_path / "gatepass.db")
+    yield samples
+    samples.close()
 
 
 @pytest.fixture
@@ -24,6 +24,6 @@ def clocks() -> Clocks:
 
 
 @pytest.fixture
-def grant_file(tmp_path: Path) -> GrantFileFixture:
+def grants(tmp_path: Path) -> Grants:
     """A grant file without tokens."""
     return new_grant_file(tmp_path / "gatepass.db")

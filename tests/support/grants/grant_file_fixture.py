@@ -14,7 +14,7 @@ ROLE = frozenset({"charges:create", "charges:get", "charges:refund"})
 
 
 @dataclass(frozen=True)
-class GrantFileFixture:
+class Grants:
     """A grant file with one user of one company, and a writer of its rows."""
 
     path: Path
@@ -56,14 +56,14 @@ class GrantFileFixture:
         return new.text
 
 
-def new_grant_file(path: Path) -> GrantFileFixture:
+def new_grant_file(path: Path) -> Grants:
     """Create a grant file with one user of one company."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         for statement in [*ddl("sqlite"), "CREATE TABLE alembic_version (version_num TEXT)"]:
             connection.execute(statement)
-    grant_file = GrantFileFixture(path)
+    grants = Grants(path)
     rules = CompanyRules("com_1", True, None, {"cashier": ROLE})
-    grant_file.put("holders", "usr_1", encode(Holder("usr_1", "com_1", True, "cashier")))
-    grant_file.put("company_rules", "com_1", encode(rules))
-    return grant_file
+    grants.put("holders", "usr_1", encode(Holder("usr_1", "com_1", True, "cashier")))
+    grants.put("company_rules", "com_1", encode(rules))
+    return grants

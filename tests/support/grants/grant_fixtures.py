@@ -53,7 +53,7 @@ class Clocks:
         return Clock(latest_ms, boot_ns=lambda: self.boot_ns, wall_ms=lambda: self.wall_ms, **how)
 
 
-class GrantFixtures:
+class Samples:
     """A grant file with tokens of every kind.
 
     Attributes:
@@ -76,9 +76,9 @@ class GrantFixtures:
     def close(self) -> None:
         self.connection.close()
 
-    def in_this_process(self) -> "GrantFixtures":
-        """The same fixtures for a forked process: with its own connection."""
-        mine = object.__new__(GrantFixtures)
+    def in_this_process(self) -> "Samples":
+        """The same samples for a forked process: with its own connection."""
+        mine = object.__new__(Samples)
         mine.__dict__.update(self.__dict__)
         mine.connection = self._connect()
         return mine
