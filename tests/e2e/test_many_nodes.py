@@ -20,6 +20,8 @@ from tests.support.processes.ports import free_port
 from tests.support.processes.served_installation import EMAIL, ServedInstallation, new_token
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.nginx
+
 
 class Nodes:
     """Two nodes and the addresses of the nginx in front of them.
