@@ -63,11 +63,11 @@ def _failed_over(
         ]
         for client in clients:
             client.start()
-        until(lambda: len(done.acknowledged) > count // 3)
+        until(lambda: len(done.acknowledged) > count // 3, seconds=_LONGEST_SECONDS)
         if kind == "asynchronous":
             replica.stop()
             behind = len(done.acknowledged)
-            until(lambda: len(done.acknowledged) > behind + count // 20)
+            until(lambda: len(done.acknowledged) > behind + count // 20, seconds=_LONGEST_SECONDS)
         before = set(done.acknowledged)
         primary.stop()
         stopped = time.monotonic()
