@@ -32,11 +32,12 @@ quick: dev-env  ## style, types, and the tests that need neither a browser nor a
 t: dev-env  ## one test: make t T=tests/core/test_decision.py::test_the_decision_is_the_tables
 	$(BIN)/pytest -p no:randomly $(T) $(ARGS)
 
-check: dev-env  ## style, types and the arrows between packages
+check: dev-env  ## style, types, layers, words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	sh tests/words.sh
 
 bench: dev-env  ## the figures, as a table and as docs/explanation/figures.svg
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -58,7 +59,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.server
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
-lock:  ## pin the dependencies anew (needs pip-tools)
+lock:  ## pin the dependencies again (needs pip-tools)
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --extra server --output-file requirements/server.txt pyproject.toml requirements/build.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --extra server --output-file requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
 

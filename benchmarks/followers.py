@@ -139,7 +139,7 @@ def _verifier_key(registry: Database) -> str:
 def _seconds_to_follow(node: Server, key: str, directory: Path, registry: Database) -> float:
     """Follow until the copy in *directory* is current; the seconds that took."""
     with registry.read(_now()) as reading:
-        there = revisions.here(reading)
+        there = revisions.latest(reading)
     started = time.perf_counter()
     verifier = Verifier.follow(
         f"http://127.0.0.1:{node.port}", key=key, directory=directory, wait=_LONGEST_S

@@ -156,6 +156,6 @@ def _reported(installation: Installation) -> int:
     """How often the audit log records that the database lost changes."""
     database = installation.open()
     with database.read(now()) as reading:
-        times = history.times_shortened(reading)
+        times = history.divergence_count(reading)
     database.close()
     return times

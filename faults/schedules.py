@@ -31,10 +31,10 @@ from gatepass.core.set_digest import SetDigest
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.authentication.session_records import begin
-from gatepass.registry.directory import companies, roles, users, verifier_keys
+from gatepass.registry.directory import companies, roles, user_roles, users, verifier_keys
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
@@ -220,7 +220,7 @@ class _Schedule(RuleBasedStateMachine):
     def change_role(self, who: int, role: str) -> None:
         """Bob or Eve gets another role."""
         self._change(
-            lambda change: user_changes.change_role(
+            lambda change: user_roles.change_role(
                 change, self._ada(change), self._one(self._users[1:], who), role=role
             )
         )
@@ -229,7 +229,7 @@ class _Schedule(RuleBasedStateMachine):
     def deactivate_user(self, who: int, tokens: Any) -> None:
         """Bob's or Eve's account is deactivated."""
         self._change(
-            lambda change: user_changes.deactivate(
+            lambda change: offboarding.deactivate(
                 change,
                 self._ada(change),
                 self._one(self._users[1:], who),
@@ -369,7 +369,7 @@ class _Schedule(RuleBasedStateMachine):
     def _compare(self, copy: "_Copy") -> None:
         self._did["compared"] += 1
         with self._database.read(now()) as reading:
-            here = revisions.here(reading)
+            here = revisions.latest(reading)
             registry = _digest(
                 tuple(row)
                 for table in TABLES
@@ -501,7 +501,7 @@ class _EmbeddedCopy(_Copy):
         """The bytes that a server would send."""
         boot_ns = self._clock.boot_ns()
         with self._database.read(now()) as reading:
-            found = None if here is None else revisions.since(reading, here)
+            found = None if here is None else revisions.changes_since(reading, here)
             rows: list[ChangedRow] = (
                 [
                     (table, key, record, revision)
@@ -511,7 +511,7 @@ class _EmbeddedCopy(_Copy):
                 if found is None
                 else found[1]
             )
-            there = revisions.here(reading) if found is None else found[0]
+            there = revisions.latest(reading) if found is None else found[0]
         opening = frames.Opening(
             protocol=frames.PROTOCOL,
             boot_ns=boot_ns,

@@ -10,7 +10,7 @@ from sqlalchemy import delete
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.node.node import Node, open_node
-from gatepass.node.reporting import presence_of
+from gatepass.node.reporting import registration_of
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.storage import tables
@@ -62,9 +62,9 @@ def test_a_receipt_is_completed_by_itself(node: Node) -> None:
 
 def test_an_address_that_stands_for_every_one_is_told_by_the_public_one(node: Node) -> None:
     everywhere = replace(node.settings, host="0.0.0.0", public_url="https://gatepass.example.com")
-    assert presence_of(everywhere).address == "gatepass.example.com"
+    assert registration_of(everywhere).address == "gatepass.example.com"
     v6 = replace(node.settings, host="::1")
-    assert presence_of(v6).address == "[::1]:8790"
+    assert registration_of(v6).address == "[::1]:8790"
 
 
 def test_one_that_is_forgotten_is_met_again(node: Node) -> None:

@@ -10,7 +10,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.directory import users
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 
 OFFICE = Entry("203.0.113.0/24", "Office")
 

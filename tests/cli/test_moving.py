@@ -20,7 +20,7 @@ from gatepass.cli.installation import opened
 from gatepass.registry.actor import Actor
 from gatepass.registry.backup import export_import
 from gatepass.registry.directory.users import create
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.storage.tables import companies, users
 from gatepass.verify.clock import Clock
 from tests.support.apps.installation import PASSWORD
@@ -94,16 +94,16 @@ def test_as_json(installed: Gatepass, tmp_path: Path, monkeypatch: pytest.Monkey
     assert imported["tables"] == exported["tables"]
 
 
-def test_the_sealing_key_is_asked_for_where_it_is_needed(
+def test_the_encryption_key_is_asked_for_if_it_is_needed(
     installed: Gatepass, tmp_path: Path
 ) -> None:
     backup = str(tmp_path / "backup")
     with opened() as node:
-        node.sealing.make()
+        node.encryption_key.create()
         with node.database.write(node.clock.now()) as change:
-            sealed = node.sealing.seal(b"x", owner="ada")
+            sealed = node.encryption_key.encrypt(b"x", owner="ada")
             change.session.execute(update(users).values(totp_sealed=sealed))
-        key = node.sealing.path
+        key = node.encryption_key.path
     assert (
         f"Second factors are encrypted with a key of their own: copy {key} too"
         in installed("export", backup).err
@@ -157,7 +157,7 @@ def test_a_company_that_nobody_can_administer_any_more_gets_an_administrator(
             role="admin",
             password_hash="-",
         )
-        user_changes.deactivate(change, operator, ada)
+        offboarding.deactivate(change, operator, ada)
     said = installed("restore", backup)
     assert "No active administrator is left in: Acme. Create one: gatepass init" in said.err
     said = installed(*init, stdin=PASSWORD)

@@ -11,17 +11,17 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.authentication import throttling, totp
 from gatepass.registry.directory import users
-from gatepass.registry.membership import password_resets, user_changes
+from gatepass.registry.membership import offboarding, password_resets
 
 ADA = "ada@acme.example"
 
 
 def enrol() -> None:
     with opened() as node, node.database.write(node.clock.now()) as change:
-        node.sealing.make()
+        node.encryption_key.create()
         ada = users.by_email(change, ADA)
         assert ada is not None
-        totp.put(change, ada.id, totp.new_secret(), 0, node.sealing)
+        totp.enable(change, ada.id, totp.new_secret(), 0, node.encryption_key)
 
 
 def test_a_lost_second_factor_is_turned_off_at_once(installed: Callable[..., Any]) -> None:
@@ -108,7 +108,7 @@ def test_no_link_for_a_deactivated_user(installed: Callable[..., Any]) -> None:
             role="reporting",
             password_hash="x",
         )
-        user_changes.deactivate(change, users.on_behalf_of(change, ada.id), bob.id)
+        offboarding.deactivate(change, users.on_behalf_of(change, ada.id), bob.id)
     said = installed("user", "reset-link", bob.email)
     assert (said.code, said.out) == (1, "")
     assert said.err == "gatepass: There is no such user.\n"

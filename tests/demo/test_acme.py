@@ -9,15 +9,16 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.directory import users
 from gatepass.registry.membership import email_change_links
-from gatepass.registry.tokens import access_tokens, usage
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens import usage
+from gatepass.registry.tokens.records import AccessToken
 
 DAY = 86_400_000
 
 
 def _tokens(demo: Any) -> list[AccessToken]:
     with demo.node.database.read(demo.node.clock.now()) as reading:
-        return access_tokens.list_(reading, Actor.command_line(), limit=200).items
+        return token_search.list_(reading, Actor.command_line(), limit=200).items
 
 
 def test_there_is_a_token_of_every_sort(demo: Any) -> None:
@@ -93,7 +94,7 @@ def test_the_page_s_token_is_made_anew_at_each_start(demo: Any) -> None:
     with demo.node.database.read(demo.node.clock.now()) as reading:
         ada = users.by_email(reading, acme.OWNER_EMAIL)
         assert ada is not None
-        named = access_tokens.list_(reading, Actor.command_line(), q="Demo page", status="active")
+        named = token_search.list_(reading, Actor.command_line(), q="Demo page", status="active")
     assert [token.created_by.id for token in named.items] == [ada.id]
 
 

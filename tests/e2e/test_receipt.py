@@ -12,7 +12,7 @@ from sqlalchemy import delete
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
 from tests.support.browser.windows import sign_in, window
-from tests.support.grants.fake_verifiers import acknowledge, meet
+from tests.support.grants.fake_verifiers import acknowledge, register
 from tests.support.processes.demo import Demo
 
 
@@ -57,12 +57,12 @@ def test_refused_by_all_is_updated_while_the_page_is_open(
         if not by_itself:
             page.get_by_role("link", name="Refresh").click()
 
-    meet(registry, now(), "node_a", "node_b")
+    register(registry, now(), "node_a", "node_b")
     page.goto("/company/nodes")
     table = page.locator("#nodes")
     expect(table).to_contain_text("1 node and 2 embedded verifiers")
     # Another verifier registers while the page is open.
-    meet(registry, now(), "node_c")
+    register(registry, now(), "node_c")
     look_again()
     expect(table).to_contain_text("1 node and 3 embedded verifiers")
     expect(table).to_contain_text("node_c.internal")

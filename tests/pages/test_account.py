@@ -131,8 +131,8 @@ def test_two_factor_from_setting_up_to_turning_off(
         page.form(TWO_FACTOR).filled(code="000000", current_password=PASSWORD, do="enable"),
     )
     assert wrong.answer.status_code == 422
-    assert "This code doesn't count." in wrong.text
-    # Nothing to be scanned anew after a mistyped code.
+    assert "This code is wrong or was already used." in wrong.text
+    # A mistyped code needs no second scan.
     assert wrong.form(TWO_FACTOR).one("setup") == sealed
     phone, recovery = set_up(installation, ada)
     assert len(recovery) == 10

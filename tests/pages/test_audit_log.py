@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit
 from tests.support.database.audit_events import write_events
@@ -144,7 +144,7 @@ def test_too_many_of_a_name_is_said_and_not_cut(installation: Installation, ada:
         installation.new_user(f"mary{n}@example.com", "Mary Somerville")
     page = ada.get("/audit-log?person=mary")
     assert page.answer.status_code == 422
-    assert "More than 20 are called that" in page.text
+    assert "more than 20 match" in page.text
     assert said(ada.get("/audit-log?person=mary7@example.com")) == [
         "The command line created the user Mary Somerville as Admin"
     ]

@@ -5,7 +5,8 @@ from typing import Any
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import TRIAL_MS, Entry
+from gatepass.registry.network_policy.allowlist import TRIAL_MS
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit
 

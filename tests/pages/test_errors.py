@@ -7,6 +7,7 @@ from gatepass.core.errors import Conflict, Forbidden, NotFound, TooManyAttempts,
 from gatepass.node.node import Node
 from gatepass.registry.membership import email_changes
 from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens import search as token_search
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Visit
 
@@ -24,7 +25,7 @@ def away(*_: object, **__: object) -> None:
 def test_a_fault_of_ours_says_so_and_nothing_more(
     ada: Visit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(access_tokens, "list_", fail)
+    monkeypatch.setattr(token_search, "list_", fail)
     page = ada.get("/access-tokens")
     assert page.answer.status_code == 500
     assert "Something went wrong on our side" in page.text
@@ -37,7 +38,7 @@ def test_a_fault_of_ours_says_so_and_nothing_more(
 def test_an_outage_is_a_page_and_says_when_to_come_back(
     ada: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access_tokens, "list_", away)
+    monkeypatch.setattr(token_search, "list_", away)
     page = ada.get("/access-tokens")
     assert page.answer.status_code == 503
     assert page.answer.headers["retry-after"] == "1"
@@ -50,12 +51,12 @@ def test_what_may_have_been_saved_is_not_sent_again(
     """Loading the page again would send the form a second time."""
 
     def lost(*_: object, **__: object) -> None:
-        raise Unavailable("Look whether it was made.", reason="outcome_unknown")
+        raise Unavailable("Check whether it was made.", reason="outcome_unknown")
 
     monkeypatch.setattr(email_changes, "cancel_own", lost)
     page = ada.send("/account/email/cancel", {})
     assert page.answer.status_code == 503
-    assert "Look whether it was made." in page.text
+    assert "Check whether it was made." in page.text
     assert "Don't reload this page" in page.text
     assert "reload the page" not in page.text
     assert "partly saved" not in page.text
@@ -123,7 +124,7 @@ def test_every_error_has_its_words(
     def refuse(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(access_tokens, "list_", refuse)
+    monkeypatch.setattr(token_search, "list_", refuse)
     page = ada.get("/access-tokens")
     assert page.answer.status_code == status
     assert words in page.text

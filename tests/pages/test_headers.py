@@ -123,7 +123,7 @@ def test_the_favicon_is_ours(stranger: Visit) -> None:
 
 def test_another_site_can_post_nothing(installation: Installation, ada: Visit) -> None:
     token = installation.access_token("charges:get")[:21]
-    # Whoever has the secret of a link may use it from anywhere: there is no cookie to misuse.
+    # A holder of a link's secret may use it from anywhere: there is no cookie to misuse.
     forms = [path for method, path in page_routes() if method == "POST" and "{token}" not in path]
     assert "/sign-out" in forms
     for path in forms:

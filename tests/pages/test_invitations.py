@@ -6,7 +6,7 @@ import pytest
 
 from gatepass.mail.delivery import Outcome, PostKind, Write
 from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy import allowlist, allowlist_entries
 from tests.support.apps.installation import PASSWORD, Installation
 from tests.support.browser.page_reader import Page, Visit
 from tests.support.mail.mailbox import link_in
@@ -191,7 +191,7 @@ def test_a_good_link_from_where_the_account_is_not_reached(
             change,
             Actor.command_line(),
             company=installation.company.id,
-            entries=[allowlist.Entry("203.0.113.0/24", "")],
+            entries=[allowlist_entries.Entry("203.0.113.0/24", "")],
         )
     fields = {"name": "Nell", "password": "a wholly new phrase"}
     for path in paths:

@@ -9,7 +9,7 @@ from gatepass.registry.replication.receipt_status import Confirmation, Confirmat
 from gatepass.web.pages.widgets.sync_status import MOST_PARTS, lease_bar, receipt_row
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit
-from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete, meet
+from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete, register
 
 
 def operator(installation: Installation) -> Visit:
@@ -23,11 +23,11 @@ def test_operators_see_everyone_with_where_they_stand(installation: Installation
     node = installation.node
     now = node.clock.now()
     limits = {"companies": [installation.company.id], "permissions": ["charges:get"]}
-    meet(node.database, now - 3_600_000, "node_gone")
-    meet(node.database, now - STALENESS - 2_000, "node_stale")
-    meet(node.database, now, "node_itself", kind="node", address="gatepass.example.com")
+    register(node.database, now - 3_600_000, "node_gone")
+    register(node.database, now - STALENESS - 2_000, "node_stale")
+    register(node.database, now, "node_itself", kind="node", address="gatepass.example.com")
     ada = operator(installation)
-    meet(node.database, now, "node_a", limits=limits)
+    register(node.database, now, "node_a", limits=limits)
     acknowledge(node.database, node.clock.now(), "node_a")
     page = ada.get("/company/nodes")
     assert page.answer.status_code == 200
@@ -43,7 +43,7 @@ def test_operators_see_everyone_with_where_they_stand(installation: Installation
     ):
         assert words in page.text, words
     assert page.links["Nodes"] == "/company/nodes"
-    # The same, and nothing around it, for whoever looks on.
+    # The same without the page around it, for the script that polls.
     part = ada.get("/company/nodes?part=table")
     assert "<html" not in part.html
     assert "node_a.internal" in part.text
@@ -58,7 +58,7 @@ def test_before_anybody_was_there(installation: Installation) -> None:
 
 
 def test_a_name_is_no_markup(installation: Installation) -> None:
-    meet(installation.node.database, installation.node.clock.now(), "node_a", name="<b>x</b>")
+    register(installation.node.database, installation.node.clock.now(), "node_a", name="<b>x</b>")
     assert "<b>x</b>" not in operator(installation).get("/company/nodes").html
 
 
@@ -94,8 +94,8 @@ def test_a_tokens_end_is_seen_to_reach_everyone(installation: Installation, toke
     ada = operator(installation)
     assert "Refused by" not in ada.get(f"/access-tokens/{token}").text
     now = node.clock.now()
-    meet(node.database, now, "node_itself", kind="node")
-    meet(node.database, now, "node_a", "node_b")
+    register(node.database, now, "node_itself", kind="node")
+    register(node.database, now, "node_a", "node_b")
     page = end(ada, token)
     assert "Refused by 1 of 3" in page.text
     assert (
@@ -129,7 +129,7 @@ def test_administrators_read_of_servers(installation: Installation, token: str) 
     installation.new_user("bob@example.com")
     bob = Visit(installation.client())
     bob.sign_in("bob@example.com")
-    meet(node.database, node.clock.now(), "node_a")
+    register(node.database, node.clock.now(), "node_a")
     page = end(bob, token)
     assert "Refused by 0 of 1 server" in page.text
     assert "Waiting for 1 of 1 server to confirm." in page.text
@@ -147,7 +147,7 @@ def test_administrators_read_of_servers(installation: Installation, token: str) 
 def test_one_that_stays_silent_is_told_apart(installation: Installation, token: str) -> None:
     node = installation.node
     ada = operator(installation)
-    meet(node.database, node.clock.now(), "node_a")
+    register(node.database, node.clock.now(), "node_a")
     end(ada, token)
     for ago in (2 * STALENESS, 0):
         complete(node.database, node.clock.now() - ago)
@@ -161,7 +161,7 @@ def test_on_one_machine_the_database_itself_is_enough(
     installation: Installation, token: str
 ) -> None:
     node = installation.node
-    meet(node.database, node.clock.now(), "node_itself", kind="node")
+    register(node.database, node.clock.now(), "node_itself", kind="node")
     page = end(operator(installation), token)
     assert "Refused by 1 of 1" in page.text
     assert "This server reads the database directly" in page.text

@@ -86,7 +86,7 @@ def read(page: Page) -> Reader:
 
 
 def test_nor_does_a_page_behind_a_link_from_a_mail(installation: Installation) -> None:
-    """Good ones and broken ones; a broken one names whom to ask."""
+    """Good ones and broken ones; a broken one names the contact."""
     ada = installation.signed_in()
     body = {"email": "new@example.com", "role": "reporting"}
     invited = ada.post("/v1/invitations", json=body).json()["id"]

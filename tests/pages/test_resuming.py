@@ -94,7 +94,7 @@ def test_somebody_else_gets_nothing_of_it(installation: Installation, ended: Vis
 
 
 def test_what_is_of_nobody_known_is_not_kept(ended: Visit) -> None:
-    """Signed out here, on purpose perhaps: whoever sits here next isn't shown it."""
+    """Signed out here, on purpose perhaps: the next person at this browser isn't shown it."""
     ended.client.cookies.clear()
     page = late(ended)
     assert "quoted" not in page.html

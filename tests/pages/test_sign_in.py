@@ -1,7 +1,7 @@
 import pytest
 
 from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy import allowlist, allowlist_entries
 from gatepass.web.pages.sign_in.sign_in import own_path
 from tests.support.apps.installation import PASSWORD, Installation
 from tests.support.browser.page_reader import Visit
@@ -119,7 +119,7 @@ def test_from_outside_the_allowlist_pages_say_so(installation: Installation, ada
             change,
             Actor.command_line(),
             company=installation.company.id,
-            entries=[allowlist.Entry("203.0.113.0/24", "")],
+            entries=[allowlist_entries.Entry("203.0.113.0/24", "")],
         )
     for path in (
         "/",

@@ -262,10 +262,10 @@ def test_a_lost_second_factor_is_turned_off_by_someone_else(
     assert path not in ada.get("/company/users").html
     assert ada.get(path).answer.status_code == 303
     node = installation.node
-    node.sealing.make()
+    node.encryption_key.create()
     with node.database.write(node.clock.now()) as change:
         for user in (bob.id, installation.ada.id):
-            totp.put(change, user, totp.new_secret(), 0, node.sealing)
+            totp.enable(change, user, totp.new_secret(), 0, node.encryption_key)
     html = ada.get("/company/users").html
     assert path in html
     assert f"/company/users/{installation.ada.id}/second-factor" not in html

@@ -10,7 +10,7 @@ from gatepass.web.pages.reference import styleguide
 from tests.support.apps.every_page import every_page, one_of_everything
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit
-from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete, meet
+from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete, register
 
 #: What only people who run the installation need to know of.
 OPERATORS_WORDS = r"verifiers?|grant(?:s|ed|ing)?|revisions?|leases?"
@@ -62,7 +62,7 @@ def administrator(installation: Installation) -> Visit:
 def pages(installation: Installation, administrator: Visit) -> Iterator[tuple[str, Page]]:
     """Every page that opens for an administrator, and each state of a receipt."""
     node = installation.node
-    meet(node.database, node.clock.now(), "node_a", "node_b")
+    register(node.database, node.clock.now(), "node_a", "node_b")
     ids = one_of_everything(installation, "Settlement")
     ended = f"/access-tokens/{ids['ended']}"
     acknowledge(node.database, node.clock.now(), "node_a")

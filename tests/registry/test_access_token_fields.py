@@ -1,4 +1,4 @@
-"""What people say of a token is read strictly, and all that is wrong with it is named."""
+"""Token fields are parsed strictly, and all errors are reported."""
 
 from contextlib import suppress
 from typing import Any
@@ -52,7 +52,7 @@ CATALOGUE = parse_catalogue(small_registry.CATALOGUE)
         ({"label": "", "kind": "x", "permissions": ["*"]}, ["kind", "label", "permissions.0"]),
     ],
 )
-def test_fields_that_cannot_stand_are_all_named(fields: dict[str, Any], where: list[str]) -> None:
+def test_all_invalid_fields_are_reported(fields: dict[str, Any], where: list[str]) -> None:
     given = {"label": "Checkout", "permissions": ["charges:get"]} | fields
     kind = given.pop("kind", "api")
     with pytest.raises(InvalidInput) as refusal:
@@ -60,7 +60,7 @@ def test_fields_that_cannot_stand_are_all_named(fields: dict[str, Any], where: l
     assert [field for field, _ in refusal.value.errors] == where
 
 
-def test_what_stands_is_canonical_and_without_duplicates() -> None:
+def test_valid_fields_are_canonical_and_without_duplicates() -> None:
     given = {
         "permissions": ["charges:get", "charges:*", "charges:get"],
         "networks": ("10.1.2.3/8", "10.0.0.0/8", "2001:DB8::/32"),
@@ -83,6 +83,6 @@ _json = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(CHANGEABLE), _json), _json | st.sampled_from(["api", "ui"]))
-def test_nothing_crashes_it(fields: dict[str, Any], kind: Any) -> None:
+def test_no_input_crashes_the_parser(fields: dict[str, Any], kind: Any) -> None:
     with suppress(InvalidInput):
         assert read(fields, kind=kind, catalogue=CATALOGUE, now=NOW).keys() == fields.keys()

@@ -1,4 +1,4 @@
-"""Finding access tokens: right, and quick with a hundred thousand of them, on both engines."""
+"""Search of access tokens: correct, and fast with a hundred thousand, on both engines."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.storage.paging import Cursor, Page
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.records import AccessToken
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 
 #: As many as a large installation has; `make bench` measures what a page of them takes.
@@ -17,7 +18,7 @@ MANY = 100_000
 
 
 def find(registry: SmallRegistry, actor: Actor, **filters: Any) -> Page[AccessToken]:
-    return registry.ask(access_tokens.list_, actor, **filters)
+    return registry.ask(token_search.list_, actor, **filters)
 
 
 def labels(page: Page[AccessToken]) -> list[str]:
@@ -60,7 +61,7 @@ def test_filters(registry: SmallRegistry) -> None:
     assert found(status="deactivated") == {"Ended"}
 
 
-def test_ids_are_found_whole_in_part_and_by_the_pasted_text(registry: SmallRegistry) -> None:
+def test_ids_match_whole_in_part_and_by_the_pasted_text(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, whole_text = registry.token(ada, label="This one")
     registry.token(ada, label="Another")
@@ -68,8 +69,8 @@ def test_ids_are_found_whole_in_part_and_by_the_pasted_text(registry: SmallRegis
         assert labels(find(registry, ada, q=q)) == ["This one"]
 
 
-def test_ids_are_found_by_their_beginning_and_not_by_their_middle(registry: SmallRegistry) -> None:
-    """Every id begins with gpat_: a part of that finds labels alone."""
+def test_ids_match_by_their_beginning_only(registry: SmallRegistry) -> None:
+    """Every id begins with gpat_: a part of that matches labels only."""
     ada = registry.signed_in(registry.ada)
     token, whole_text = registry.token(ada, label="Patrol")
     for number in range(20):
@@ -88,7 +89,7 @@ def test_ids_are_found_by_their_beginning_and_not_by_their_middle(registry: Smal
     assert find(registry, ada, q="gpat_").count == 21
 
 
-def test_no_sign_is_a_wildcard_and_case_is_the_same_on_both_engines(
+def test_no_character_is_a_wildcard_and_both_engines_ignore_case(
     registry: SmallRegistry,
 ) -> None:
     ada = registry.signed_in(registry.ada)
@@ -110,7 +111,7 @@ def test_no_sign_is_a_wildcard_and_case_is_the_same_on_both_engines(
         assert labels(find(registry, ada, q=q)) == found, q
 
 
-def test_a_changed_label_is_found_by_its_new_name_alone(registry: SmallRegistry) -> None:
+def test_a_changed_label_matches_only_its_new_text(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada, label="Before")
     registry.modify(ada, token, label="After")
@@ -118,7 +119,7 @@ def test_a_changed_label_is_found_by_its_new_name_alone(registry: SmallRegistry)
     assert labels(find(registry, ada, q="before")) == []
 
 
-def test_the_command_line_finds_every_companys(registry: SmallRegistry) -> None:
+def test_the_command_line_finds_all_companies_tokens(registry: SmallRegistry) -> None:
     registry.token(registry.signed_in(registry.ada), label="A")
     registry.token(registry.signed_in(registry.carl), label="C")
     assert set(labels(find(registry, Actor.command_line()))) == {"A", "C"}
@@ -138,7 +139,7 @@ def test_the_command_line_finds_every_companys(registry: SmallRegistry) -> None:
         ({"cursor": "bm8"}, "cursor"),
     ],
 )
-def test_what_cannot_be_asked_is_named(
+def test_invalid_filters_are_reported(
     sqlite_registry: SmallRegistry, filters: dict[str, Any], field: str
 ) -> None:
     ada = sqlite_registry.signed_in(sqlite_registry.ada)
@@ -147,7 +148,7 @@ def test_what_cannot_be_asked_is_named(
     assert [where for where, _ in refusal.value.errors] == [field]
 
 
-def test_pages_follow_each_other_while_others_come_and_go(registry: SmallRegistry) -> None:
+def test_pages_are_consistent_under_concurrent_changes(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     made = []
     for number in range(7):
@@ -175,7 +176,7 @@ def test_a_hundred_thousand_tokens_are_searched(registry: SmallRegistry) -> None
     with registry.write() as change:
         change.session.execute(text(_COPIES), {"now": NOW, "copies": MANY - 1})
     if registry.database.dialect == "postgresql":
-        with registry.database.administering() as connection:
+        with registry.database.administrative_write() as connection:
             connection.execute(text("ANALYZE"))
     far = str(Cursor(NOW - 99_000, "gpat_"))
     questions: dict[str, tuple[int, dict[str, Any]]] = {

@@ -1,4 +1,4 @@
-"""Access tokens: what may be made, by whom, and what then counts. On both engines."""
+"""Access tokens: creating, modifying and deactivating them, on both engines."""
 
 import pytest
 from sqlalchemy import insert, update
@@ -13,11 +13,12 @@ from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage.tables import roles, users
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import etag
+from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.records import etag
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 
 
-def test_a_token_is_made_and_counts_at_once(registry: SmallRegistry) -> None:
+def test_a_created_token_works_at_once(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, text = registry.token(
         ada,
@@ -63,7 +64,7 @@ def test_the_text_is_stored_nowhere(registry: SmallRegistry) -> None:
     assert secret not in repr(token)
 
 
-def test_what_cannot_stand_changes_nothing(registry: SmallRegistry) -> None:
+def test_invalid_fields_change_nothing(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada)
     with nothing_changes(registry):
@@ -75,7 +76,7 @@ def test_what_cannot_stand_changes_nothing(registry: SmallRegistry) -> None:
         assert [field for field, _ in refusal.value.errors] == ["kind", "domains"]
 
 
-def test_fields_at_their_limits_stand(registry: SmallRegistry) -> None:
+def test_fields_at_their_limits_are_valid(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     networks = [f"10.0.{n // 256}.{n % 256}/32" for n in range(500)]
     domains = [f"s{n}.example.com" for n in range(100)]
@@ -120,7 +121,7 @@ def test_nobody_grants_more_than_they_hold(registry: SmallRegistry, wanted: str)
     assert (refusal.value.reason, refusal.value.permission) == ("permission_missing", wanted)
 
 
-def test_making_needs_the_permission_and_a_person(registry: SmallRegistry) -> None:
+def test_creating_needs_the_permission_and_a_signed_in_user(registry: SmallRegistry) -> None:
     reporting = registry.colleague("reporting")
     with pytest.raises(Forbidden) as refusal:
         registry.token(reporting, permissions=["charges:get"])
@@ -136,7 +137,7 @@ def test_making_needs_the_permission_and_a_person(registry: SmallRegistry) -> No
     assert refusal.value.reason == "signed_in_user_required"
 
 
-def test_what_counts_follows_the_makers_role(registry: SmallRegistry) -> None:
+def test_effective_permissions_follow_the_creators_role(registry: SmallRegistry) -> None:
     bob = registry.colleague("manager")
     token, text = registry.token(bob, permissions=["charges:create", "charges:get", "audit:get"])
     _set_role(registry, bob, "reporting")
@@ -147,7 +148,7 @@ def test_what_counts_follows_the_makers_role(registry: SmallRegistry) -> None:
     assert registry.reason(text, "charges:create") is Reason.allowed
 
 
-def test_a_form_makes_one_token(registry: SmallRegistry) -> None:
+def test_a_form_creates_one_token(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada, form_id="form-1")
     with nothing_changes(registry), pytest.raises(Conflict) as refusal:
@@ -178,7 +179,7 @@ def test_another_companys_token_does_not_exist(registry: SmallRegistry) -> None:
                     catalogue=registry.catalogue,
                     changes={"label": "x"},
                 )
-            assert access_tokens.list_(change, carl).items == []
+            assert token_search.list_(change, carl).items == []
 
 
 def test_reading_needs_the_permissions(registry: SmallRegistry) -> None:
@@ -193,13 +194,13 @@ def test_reading_needs_the_permissions(registry: SmallRegistry) -> None:
             access_tokens.get(reading, poor, token.id)
         assert refusal.value.permission == "access-tokens:get"
         with pytest.raises(Forbidden) as refusal:
-            access_tokens.list_(reading, poor)
+            token_search.list_(reading, poor)
         assert refusal.value.permission == "access-tokens:search"
         assert access_tokens.get(reading, searcher, token.id).id == token.id
-        assert len(access_tokens.list_(reading, searcher).items) == 2
+        assert len(token_search.list_(reading, searcher).items) == 2
 
 
-def test_every_editable_field_changes_and_counts(registry: SmallRegistry) -> None:
+def test_every_editable_field_changes_and_applies(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, text = registry.token(ada, kind="ui", expires_at=NOW + HOUR)
     changed = registry.modify(
@@ -235,7 +236,7 @@ def test_every_editable_field_changes_and_counts(registry: SmallRegistry) -> Non
     assert event.after["label"] == "Morning"
 
 
-def test_what_stays_the_same_is_no_change(registry: SmallRegistry) -> None:
+def test_unchanged_values_write_no_event(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada, networks=["10.0.0.0/8"])
     before = len(registry.events())
@@ -245,7 +246,9 @@ def test_what_stays_the_same_is_no_change(registry: SmallRegistry) -> None:
     assert len(registry.events()) == before
 
 
-def test_changing_needs_all_that_the_token_has_and_gets(registry: SmallRegistry) -> None:
+def test_modifying_needs_all_permissions_that_the_token_has_and_gets(
+    registry: SmallRegistry,
+) -> None:
     ada = registry.signed_in(registry.ada)
     bob = registry.colleague("manager")
     powerful, _ = registry.token(ada, permissions=["charges:get", "roles:manage"])
@@ -273,7 +276,7 @@ def test_changing_needs_all_that_the_token_has_and_gets(registry: SmallRegistry)
     assert refusal.value.reason == "signed_in_user_required"
 
 
-def test_ended_tokens_stay_as_they_are(registry: SmallRegistry) -> None:
+def test_deactivated_and_expired_tokens_cannot_be_modified(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     expiring, _ = registry.token(ada, expires_at=NOW + 5)
     ended, _ = registry.token(ada)
@@ -285,7 +288,7 @@ def test_ended_tokens_stay_as_they_are(registry: SmallRegistry) -> None:
         assert refusal.value.reason == reason
 
 
-def test_an_edit_counts_only_from_the_version_it_was_made_from(registry: SmallRegistry) -> None:
+def test_a_stale_if_match_is_refused(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada)
     mine = [etag(token)]
@@ -303,7 +306,7 @@ def test_an_edit_counts_only_from_the_version_it_was_made_from(registry: SmallRe
     assert (refusal.value.reason, refusal.value.current) == ("changed_meanwhile", ended)
 
 
-def test_deactivating_is_for_good_and_repeating_it_changes_nothing(registry: SmallRegistry) -> None:
+def test_deactivating_is_permanent_and_idempotent(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, text = registry.token(ada)
     registry.now += 7

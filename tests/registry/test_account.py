@@ -1,4 +1,4 @@
-"""One's own account: name and password, and whom a changed password shuts out."""
+"""One's own account: name, and password changes, which deactivate other sign-ins."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, TooManyAttempts
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords, sessions
-from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
@@ -26,7 +26,7 @@ NEW = "seven brass kettles sing"
 
 def change(registry: SmallRegistry, actor: Actor, **changes: Any) -> int:
     given = {"current": PASSWORD, "new": NEW} | changes
-    own = Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
+    own = Reauthentication(registry.database, registry.encryption_key, lambda: registry.now, HASHER)
     return account.change_password(own, actor, **given).made
 
 
@@ -49,7 +49,7 @@ def fits(registry: SmallRegistry, password: str) -> bool:
     return passwords.verify(password, kept(registry), hasher=HASHER)
 
 
-def test_ones_own_name(registry: SmallRegistry, ada: Actor) -> None:
+def test_renaming_oneself(registry: SmallRegistry, ada: Actor) -> None:
     rename(registry, ada, "Augusta Ada King", former="Ada Lovelace")
     mine = registry.ask(account.get, ada)
     assert (mine.name, mine.email) == ("Augusta Ada King", "ada@northwind.example")
@@ -69,13 +69,15 @@ def test_ones_own_name(registry: SmallRegistry, ada: Actor) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x" * 101, "Ada\n", "\0", "\ud800"])
-def test_a_name_is_a_line_of_text(registry: SmallRegistry, ada: Actor, name: str) -> None:
+def test_a_name_must_be_one_line_of_text(registry: SmallRegistry, ada: Actor, name: str) -> None:
     with nothing_changes(registry), pytest.raises(InvalidInput) as refusal:
         rename(registry, ada, name)
     assert refusal.value.errors[0][0] == "name"
 
 
-def test_a_changed_password_ends_all_other_sign_ins(registry: SmallRegistry, ada: Actor) -> None:
+def test_changing_the_password_deactivates_all_other_sign_ins(
+    registry: SmallRegistry, ada: Actor
+) -> None:
     others = [registry.signed_in(registry.ada) for _ in range(3)]
     bob, carl = registry.colleague("admin"), registry.signed_in(registry.carl)
     made, text = registry.token(ada)
@@ -95,7 +97,7 @@ def test_a_changed_password_ends_all_other_sign_ins(registry: SmallRegistry, ada
     assert made.status == "active"
 
 
-def test_sign_ins_that_are_over_are_left_as_they_were(registry: SmallRegistry, ada: Actor) -> None:
+def test_ended_sign_ins_stay_unchanged(registry: SmallRegistry, ada: Actor) -> None:
     registry.now += 3 * HOUR
     again = registry.signed_in(registry.ada)
     assert change(registry, again) == 0
@@ -115,7 +117,7 @@ def test_sign_ins_that_are_over_are_left_as_they_were(registry: SmallRegistry, a
         ("password", {"new": "\ud800" * 20}),
     ],
 )
-def test_what_is_wrong_is_said_by_field(
+def test_errors_name_their_fields(
     registry: SmallRegistry, ada: Actor, field: str, changes: dict[str, str]
 ) -> None:
     with nothing_changes(registry), pytest.raises(InvalidInput) as refusal:
@@ -123,7 +125,7 @@ def test_what_is_wrong_is_said_by_field(
     assert [name for name, _ in refusal.value.errors] == [field]
 
 
-def test_a_session_cant_guess_the_password(registry: SmallRegistry, ada: Actor) -> None:
+def test_a_session_cannot_guess_the_password(registry: SmallRegistry, ada: Actor) -> None:
     for _ in range(10):
         with pytest.raises(InvalidInput):
             change(registry, ada, current="wrong")
@@ -135,10 +137,10 @@ def test_a_session_cant_guess_the_password(registry: SmallRegistry, ada: Actor) 
     assert change(registry, ada) == 0
 
 
-def test_of_two_who_change_it_the_second_is_refused(
+def test_the_second_of_two_concurrent_password_changes_is_refused(
     registry: SmallRegistry, ada: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the check of the password and the change, a reset came through."""
+    """A reset completes between the verification of the password and the change."""
     verify = passwords.verify
 
     def slowly(password: str, found: str | None, **how: Any) -> bool:
@@ -153,7 +155,7 @@ def test_of_two_who_change_it_the_second_is_refused(
     assert kept(registry) == "another"
 
 
-def test_whoever_was_ended_meanwhile_changes_nothing(registry: SmallRegistry, ada: Actor) -> None:
+def test_an_actor_deactivated_meanwhile_is_refused(registry: SmallRegistry, ada: Actor) -> None:
     registry.do(sessions.sign_out, ada)
     with nothing_changes(registry):
         for attempt in (
@@ -165,7 +167,7 @@ def test_whoever_was_ended_meanwhile_changes_nothing(registry: SmallRegistry, ad
             assert refusal.value.reason == "token_deactivated"
 
 
-def test_an_account_is_a_persons_alone(registry: SmallRegistry, ada: Actor) -> None:
+def test_access_tokens_cannot_change_an_account(registry: SmallRegistry, ada: Actor) -> None:
     token = registry.with_token(registry.token(ada)[0])
     with nothing_changes(registry):
         for actor in (token, Actor.command_line()):

@@ -1,4 +1,4 @@
-"""A company's allowlist: what is put counts at once, and nobody locks themselves out by it."""
+"""A company's allowlist: it applies at once, and nobody locks themselves out for good."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +18,9 @@ from gatepass.core.networks import parse_network
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.grants.publishing import published_rules
-from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import TRIAL_MS, Allowlist, Entry
+from gatepass.registry.network_policy import allowlist, allowlist_entries
+from gatepass.registry.network_policy.allowlist import TRIAL_MS
+from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
 from gatepass.registry.storage.database import Database
 from tests.support.database.small_registry import ADDRESS, SmallRegistry, nothing_changes
 
@@ -38,7 +39,7 @@ def shown(registry: SmallRegistry) -> Allowlist:
     return registry.ask(allowlist.show, Actor.command_line(), registry.northwind.id)
 
 
-def test_what_is_put_counts_at_once(registry: SmallRegistry) -> None:
+def test_a_saved_list_applies_at_once(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     _, token = registry.token(ada)
     typed = Entry("198.51.100.77/24", "Office")
@@ -64,7 +65,7 @@ def test_roles_stay_when_the_allowlist_changes(registry: SmallRegistry) -> None:
     assert registry.get(token).effective_permissions == ("charges:create",)
 
 
-def test_nobody_locks_themselves_out(registry: SmallRegistry) -> None:
+def test_a_list_without_ones_own_address_is_refused(registry: SmallRegistry) -> None:
     for address in ("203.0.113.1", None):
         actor = registry.signed_in(registry.ada, address)
         with nothing_changes(registry), pytest.raises(Conflict) as refusal:
@@ -74,7 +75,7 @@ def test_nobody_locks_themselves_out(registry: SmallRegistry) -> None:
     assert put(registry, Actor.command_line(), OFFICE) == [OFFICE]
 
 
-def test_who_may(registry: SmallRegistry) -> None:
+def test_required_permissions(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), registry.colleague("manager")
     carl = registry.signed_in(registry.carl)
     rita = registry.colleague("customer-service", "Rita")
@@ -95,7 +96,7 @@ def test_who_may(registry: SmallRegistry) -> None:
                 allowlist.replace(reading, carl, company, [])
 
 
-def test_what_cannot_stand_is_named(registry: SmallRegistry) -> None:
+def test_errors_name_the_entry(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     with nothing_changes(registry):
         with pytest.raises(InvalidInput) as refusal:
@@ -117,7 +118,7 @@ HOME = Entry("203.0.113.0/24", "Home")
 AT_HOME = "203.0.113.9"
 
 
-def test_a_list_without_ones_own_address_counts_on_trial_and_falls_back(
+def test_a_confirmed_list_without_ones_own_address_is_a_trial_that_ends(
     registry: SmallRegistry,
 ) -> None:
     ada = registry.signed_in(registry.ada)
@@ -135,7 +136,7 @@ def test_a_list_without_ones_own_address_counts_on_trial_and_falls_back(
     assert registry.reason(token, address=AT_HOME) is Reason.company_address_not_allowed
     assert registry.reason(token, address=ADDRESS) is Reason.allowed
     assert shown(registry) == settled
-    assert allowlist.etag(shown(registry)) == allowlist.etag(settled)
+    assert allowlist_entries.etag(shown(registry)) == allowlist_entries.etag(settled)
     last = registry.events()[-1]
     assert (last.action, last.before) == ("allowlist.trial_started", settled.readable())
     assert last.after == {
@@ -147,7 +148,7 @@ def test_a_list_without_ones_own_address_counts_on_trial_and_falls_back(
     assert len(registry.events()) == events
 
 
-def test_saved_again_from_an_address_it_admits_a_trial_is_settled(registry: SmallRegistry) -> None:
+def test_saving_a_trial_again_from_an_admitted_address_settles_it(registry: SmallRegistry) -> None:
     ada, at_home = registry.signed_in(registry.ada), registry.signed_in(registry.ada, AT_HOME)
     put(registry, ada, HOME, confirm=True)
     registry.now += TRIAL_MS - 1
@@ -161,7 +162,7 @@ def test_saved_again_from_an_address_it_admits_a_trial_is_settled(registry: Smal
     assert shown(registry).entries == (HOME,)
 
 
-def test_a_trial_within_a_trial_falls_back_to_what_was_settled(registry: SmallRegistry) -> None:
+def test_a_trial_during_a_trial_ends_with_the_settled_list(registry: SmallRegistry) -> None:
     ada, at_home = registry.signed_in(registry.ada), registry.signed_in(registry.ada, AT_HOME)
     put(registry, ada, HOME, confirm=True)
     registry.now += 1000
@@ -171,7 +172,7 @@ def test_a_trial_within_a_trial_falls_back_to_what_was_settled(registry: SmallRe
     assert shown(registry) == Allowlist((), None, ())
 
 
-def test_confirming_what_has_ones_own_address_is_an_ordinary_save(registry: SmallRegistry) -> None:
+def test_confirm_changes_nothing_for_a_list_with_ones_own_address(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     put(registry, ada, OFFICE, confirm=True)
     assert shown(registry) == Allowlist((OFFICE,), None, (OFFICE,))
@@ -190,7 +191,7 @@ def test_lifting_and_the_command_line_end_a_trial(registry: SmallRegistry) -> No
         assert registry.events()[-1].action == "allowlist.lifted"
 
 
-def test_what_republishes_a_companys_rules_keeps_the_trial(registry: SmallRegistry) -> None:
+def test_republishing_a_companys_rules_keeps_the_trial(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     put(registry, ada, HOME, confirm=True)
     more = parse_catalogue(
@@ -204,24 +205,24 @@ def test_what_republishes_a_companys_rules_keeps_the_trial(registry: SmallRegist
     assert after.trial is not None
 
 
-def test_the_second_of_two_people_is_told(registry: SmallRegistry) -> None:
+def test_a_stale_if_match_is_refused(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
-    seen = [allowlist.etag(shown(registry))]
+    seen = [allowlist_entries.etag(shown(registry))]
     put(registry, ada, OFFICE, if_match=seen)
     with nothing_changes(registry), pytest.raises(Conflict) as refusal:
         put(registry, ada, if_match=seen)
     assert refusal.value.reason == "changed_meanwhile"
     assert refusal.value.current == shown(registry)
-    seen = [allowlist.etag(shown(registry))]
+    seen = [allowlist_entries.etag(shown(registry))]
     put(registry, ada, Entry(OFFICE.network, "another note"), if_match=seen)
     with pytest.raises(Conflict):
         put(registry, ada, HOME, confirm=True, if_match=seen)
-    seen = [allowlist.etag(shown(registry))]
+    seen = [allowlist_entries.etag(shown(registry))]
     put(registry, ada, HOME, confirm=True, if_match=seen)
-    assert allowlist.etag(shown(registry)) not in seen
+    assert allowlist_entries.etag(shown(registry)) not in seen
 
 
-def test_whoever_was_shut_out_meanwhile_changes_nothing_more(registry: SmallRegistry) -> None:
+def test_an_actor_whose_address_was_removed_is_refused(registry: SmallRegistry) -> None:
     ada, at_home = registry.signed_in(registry.ada), registry.signed_in(registry.ada, AT_HOME)
     put(registry, at_home, HOME)
     with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
@@ -243,7 +244,7 @@ steps = st.lists(
 
 @dataclass
 class Model:
-    """What a company's list is, in the plainest words."""
+    """A model of a company's allowlist."""
 
     settled: list[str] = field(default_factory=list)
     trial: list[str] | None = None
@@ -274,7 +275,7 @@ def fresh(template: Path, path: Path) -> Iterator[SmallRegistry]:
 
 @settings(max_examples=40, deadline=None)
 @given(steps=steps)
-def test_whatever_is_put_and_however_time_passes_a_plain_model_agrees(
+def test_random_saves_and_times_agree_with_a_model(
     sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, steps: list[Any]
 ) -> None:
     folder = tmp_path_factory.mktemp("model")

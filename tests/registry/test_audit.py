@@ -1,4 +1,4 @@
-"""The audit log: every change, once, without secrets, for those who may read it."""
+"""The audit log: one event for each change, without secrets, readable with the permission."""
 
 import re
 from dataclasses import replace
@@ -16,13 +16,16 @@ from gatepass.registry.audit.sentences import sentence
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage.tables import roles
 from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens import search as token_search
 from tests.support.database.small_registry import ADDRESS, HOUR, NOW, SmallRegistry
 
 
-def test_each_change_is_told_with_who_what_when_and_from_where(registry: SmallRegistry) -> None:
+def test_each_change_is_recorded_with_actor_subject_time_and_address(
+    registry: SmallRegistry,
+) -> None:
     ada = registry.signed_in(registry.ada)
     registry.now += 5
     token, text = registry.token(ada, networks=["10.0.0.1"], expires_at=NOW + HOUR)
@@ -53,8 +56,8 @@ def test_each_change_is_told_with_who_what_when_and_from_where(registry: SmallRe
     assert event.id.startswith("evt_")
 
 
-def test_no_name_turns_a_sentence_round(registry: SmallRegistry) -> None:
-    """A label as older releases took it: the words around it stay where they are."""
+def test_no_name_reorders_a_sentence(registry: SmallRegistry) -> None:
+    """Older releases accepted such labels."""
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada)
     [event] = registry.events(subject=token.id)
@@ -217,7 +220,7 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry) -> None:
         ("invitation.sent_again", None, None, "sent again the invitation Grace Hopper"),
     ],
 )
-def test_what_changed_is_told_in_words(
+def test_changed_fields_are_described(
     registry: SmallRegistry,
     action: str,
     before: dict[str, object] | None,
@@ -245,7 +248,7 @@ def test_what_changed_is_told_in_words(
         ("user.recovery_code_used", None, "used one of their recovery codes"),
     ],
 )
-def test_what_people_do_to_themselves(
+def test_sentences_about_the_actors_own_account(
     registry: SmallRegistry, action: str, after: dict[str, object] | None, said: str
 ) -> None:
     grace = Subject("user", registry.ada.id, "Grace Hopper")
@@ -280,7 +283,7 @@ def test_what_people_do_to_themselves(
         ),
     ],
 )
-def test_what_nobody_known_did(registry: SmallRegistry, action: str, said: str) -> None:
+def test_sentences_without_an_actor(registry: SmallRegistry, action: str, said: str) -> None:
     event = replace(
         registry.events()[0],
         action=action,
@@ -292,8 +295,8 @@ def test_what_nobody_known_did(registry: SmallRegistry, action: str, said: str) 
     assert sentence(event) == said
 
 
-def test_every_action_that_is_recorded_is_of_a_kind() -> None:
-    """What isn't would be missing from a log that is narrowed to kinds."""
+def test_every_recorded_action_has_a_kind() -> None:
+    """An action without a kind would be missing from filtered logs."""
     source = "".join(path.read_text() for path in Path(log.__file__).parent.glob("*.py"))
     nouns = "access_token|allowlist|authentication|catalogue|company|invitation|role|user"
     recorded = set(re.findall(rf'"((?:{nouns})\.[a-z_]+)"', source))
@@ -302,7 +305,7 @@ def test_every_action_that_is_recorded_is_of_a_kind() -> None:
     assert recorded - known == set()
 
 
-def test_a_role_is_told_by_its_name_of_that_time(registry: SmallRegistry) -> None:
+def test_a_role_is_named_as_at_that_time(registry: SmallRegistry) -> None:
     with registry.write() as change:
         role = {"id": "rol_1", "company_id": registry.northwind.id, "name": "Desk"}
         change.session.execute(
@@ -324,7 +327,7 @@ def test_a_role_is_told_by_its_name_of_that_time(registry: SmallRegistry) -> Non
     )
 
 
-def test_a_company_reads_its_own_log_alone(registry: SmallRegistry) -> None:
+def test_a_company_reads_only_its_own_log(registry: SmallRegistry) -> None:
     ada, carl = registry.signed_in(registry.ada), registry.signed_in(registry.carl)
     registry.token(ada)
     with registry.write() as change:
@@ -394,7 +397,7 @@ def test_filters(registry: SmallRegistry) -> None:
             assert search.count(reading, auditor, **filters) == len(events)  # type: ignore[arg-type]  # the same
 
 
-def test_pages_follow_each_other_also_within_a_millisecond(registry: SmallRegistry) -> None:
+def test_pages_are_complete_even_within_a_millisecond(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     tokens = [registry.token(ada, label=f"T{n}")[0].id for n in range(7)]
     seen: list[str] = []
@@ -406,7 +409,7 @@ def test_pages_follow_each_other_also_within_a_millisecond(registry: SmallRegist
             cursor = page.next
             if cursor is None:
                 break
-        foreign = access_tokens.list_(reading, ada, limit=1).next
+        foreign = token_search.list_(reading, ada, limit=1).next
         with pytest.raises(InvalidInput):
             search.list_(reading, ada, cursor=foreign)
         with pytest.raises(InvalidInput):

@@ -1,4 +1,4 @@
-"""What became of each sign-in: one's own, and for those who manage users everyone's."""
+"""Authentications: listing and deactivating one's own, and with users:manage anyone's."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from gatepass.registry.grants.publishing import published_grant
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 
 
-def test_one_sees_ones_own_newest_first(registry: SmallRegistry) -> None:
+def test_ones_own_are_listed_newest_first(registry: SmallRegistry) -> None:
     first = registry.signed_in(registry.ada)
     registry.now += 1
     second = registry.signed_in(registry.ada)
@@ -22,7 +22,7 @@ def test_one_sees_ones_own_newest_first(registry: SmallRegistry) -> None:
     assert [item.status for item in page.items] == ["active", "expired"]
 
 
-def test_pages_follow_each_other(registry: SmallRegistry) -> None:
+def test_pagination(registry: SmallRegistry) -> None:
     actor = registry.signed_in(registry.ada)
     for _ in range(4):
         registry.signed_in(registry.ada)
@@ -38,7 +38,7 @@ def test_pages_follow_each_other(registry: SmallRegistry) -> None:
     assert len(seen) == len(set(seen)) == 5
 
 
-def test_colleagues_sign_ins_are_for_those_who_manage_users(registry: SmallRegistry) -> None:
+def test_colleagues_sign_ins_require_users_manage(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     bob = registry.colleague("reporting")
     carl = registry.signed_in(registry.carl)
@@ -64,7 +64,7 @@ def test_colleagues_sign_ins_are_for_those_who_manage_users(registry: SmallRegis
         assert sessions.deactivate(change, ada, str(bob.credential)).status == "deactivated"
 
 
-def test_deactivating_is_for_good_and_repeating_it_changes_nothing(registry: SmallRegistry) -> None:
+def test_deactivating_is_final_and_idempotent(registry: SmallRegistry) -> None:
     ada, other = registry.signed_in(registry.ada), registry.signed_in(registry.ada)
     registry.now += 5
     ended = registry.do(sessions.deactivate, ada, str(other.credential))
@@ -77,7 +77,7 @@ def test_deactivating_is_for_good_and_repeating_it_changes_nothing(registry: Sma
     assert len(registry.events()) == events
 
 
-def test_all_others_of_ones_own_end_and_nobody_elses(registry: SmallRegistry) -> None:
+def test_deactivating_all_others_affects_only_ones_own(registry: SmallRegistry) -> None:
     long_ago = registry.signed_in(registry.ada)
     registry.now += 3 * HOUR
     bob = registry.colleague("reporting")
@@ -101,7 +101,7 @@ def test_all_others_of_ones_own_end_and_nobody_elses(registry: SmallRegistry) ->
     assert (event.action, event.subject.id) == ("authentication.deactivated", other.credential)
 
 
-def test_signing_out_ends_the_one_in_use(registry: SmallRegistry) -> None:
+def test_signing_out_deactivates_the_one_in_use(registry: SmallRegistry) -> None:
     ada, other = registry.signed_in(registry.ada), registry.signed_in(registry.ada)
     for _ in range(2):
         registry.do(sessions.sign_out, ada)
@@ -111,7 +111,7 @@ def test_signing_out_ends_the_one_in_use(registry: SmallRegistry) -> None:
     assert len(registry.events(action="authentication.ended")) == 1
 
 
-def test_an_access_token_has_no_say_in_sign_ins(registry: SmallRegistry) -> None:
+def test_access_tokens_cannot_list_or_deactivate_sign_ins(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token = registry.with_token(registry.token(ada, permissions=["users:*"])[0])
     with nothing_changes(registry), registry.read() as reading:

@@ -24,9 +24,10 @@ EXCEPTIONS = {
     "authentication.sessions.sign_out": "whose sign-in was revoked meanwhile may still sign out",
     "authentication.sessions.end_others": "a part of operations that have checked the actor",
     "authentication.sessions.end_of_user": "a part of operations that have checked the actor",
-    "backup.bulk_revoke.end": "a restore: the command line alone",
+    "backup.bulk_revoke.revoke": "a restore: the command line alone",
     "directory.users.add": "a part of operations that have checked the actor, or followed a link",
     "grants.authorization.acting": "the check itself",
+    "tokens.access_tokens.revoke": "a part of operations that have checked the actor",
     "tokens.of_user.deactivate_all": "a part of operations that have checked the actor",
 }
 

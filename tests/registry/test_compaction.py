@@ -1,4 +1,4 @@
-"""What is let go of, when, and that no follower is misled by it."""
+"""Garbage collection: what is deleted, when, and that followers stay correct."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,10 +29,10 @@ LIFETIME = 3 * HOUR
 
 
 class Copy:
-    """A follower's copy, moved on by hand.
+    """A follower's copy, advanced by the test.
 
     Attributes:
-        rebuilt: how often it had to be built anew.
+        rebuilt: how often it was rebuilt.
     """
 
     def __init__(self, registry: SmallRegistry) -> None:
@@ -42,12 +42,12 @@ class Copy:
         self.rebuilt = 0
 
     def follow(self) -> None:
-        """Read on, or begin anew."""
+        """Read the changes, or rebuild."""
         with self._registry.read() as reading:
-            ahead = None if self.at is None else revisions.since(reading, self.at)
+            ahead = None if self.at is None else revisions.changes_since(reading, self.at)
             if ahead is None:
                 self.rebuilt += 1
-                self.at = revisions.here(reading)
+                self.at = revisions.latest(reading)
         if ahead is None:
             self.rows = published(self._registry.database)
             return
@@ -78,8 +78,8 @@ def count(registry: SmallRegistry, table: str) -> int:
         return number
 
 
-def test_a_login_tokens_grant_goes_a_day_after_its_end(registry: SmallRegistry) -> None:
-    """By then it is refused like any text that isn't known; who signed in when stays listed."""
+def test_a_login_tokens_grant_is_deleted_a_day_after_it_ended(registry: SmallRegistry) -> None:
+    """Then it is refused like an unknown text; the sign-in stays listed."""
     ended = registry.signed_in(registry.ada)
     registry.do(sessions.sign_out, ended)
     token, _ = registry.token(registry.signed_in(registry.ada), expires_at=registry.now + HOUR)
@@ -108,11 +108,11 @@ def test_a_login_tokens_grant_goes_a_day_after_its_end(registry: SmallRegistry) 
     assert copy.rebuilt == 1
 
 
-def test_grants_go_in_small_changes_with_pauses(
+def test_grants_are_deleted_in_small_changes_with_pauses(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "_GRANTS_AT_ONCE", 2)
-    monkeypatch.setattr(compaction, "_LOOKED_AT", 3)
+    monkeypatch.setattr(compaction, "_SCANNED_AT_ONCE", 3)
     for _ in range(7):
         registry.signed_in(registry.ada)
     registry.now += LIFETIME + GRANTS_KEPT_MS
@@ -133,7 +133,7 @@ def test_grants_go_in_small_changes_with_pauses(
     assert registry.revision() - before in (4, 5)
 
 
-def test_a_follower_of_up_to_seven_days_is_told_and_an_older_one_rebuilds(
+def test_a_follower_up_to_seven_days_old_catches_up_and_an_older_one_rebuilds(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "_AT_ONCE", 3)
@@ -156,8 +156,8 @@ def test_a_follower_of_up_to_seven_days_is_told_and_an_older_one_rebuilds(
     assert has_grant(registry, last.credential)
 
 
-def test_the_latest_revision_stays_however_old(registry: SmallRegistry) -> None:
-    """Else those that are current would all build their copies anew."""
+def test_the_latest_revision_is_kept_however_old(registry: SmallRegistry) -> None:
+    """Otherwise all current followers would rebuild their copies."""
     registry.now += LIFETIME + GRANTS_KEPT_MS
     run(registry)
     copy = Copy(registry)
@@ -174,7 +174,7 @@ def test_the_latest_revision_stays_however_old(registry: SmallRegistry) -> None:
     assert copy.rebuilt == 1
 
 
-def test_mail_and_links_go_a_month_after_they_came_to_nothing(registry: SmallRegistry) -> None:
+def test_mail_and_links_are_deleted_a_month_after_they_expired(registry: SmallRegistry) -> None:
     made = {"created_at": registry.now, "expires_at": registry.now + HOUR}
     with registry.database.auxiliary_write(registry.now) as write:
         write.session.execute(
@@ -220,7 +220,7 @@ def test_mail_and_links_go_a_month_after_they_came_to_nothing(registry: SmallReg
         max_size=30,
     )
 )
-def test_whatever_happens_a_copy_that_followed_is_the_registry(
+def test_a_copy_that_followed_always_equals_the_registry(
     registry: SmallRegistry, steps: list[str]
 ) -> None:
     ada = registry.signed_in(registry.ada)

@@ -1,4 +1,4 @@
-"""Transactions: in order, whole or not at all, and never in each other's way for long."""
+"""Transactions: ordered, atomic, and blocking each other only briefly."""
 
 import os
 import signal
@@ -19,18 +19,18 @@ from gatepass.core.errors import Conflict, Unavailable
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.directory.users import create
 from gatepass.registry.storage.database import CHANGED_CHANNEL, Change, Database, Reading, Write
-from gatepass.registry.storage.ended_log import Ending
-from gatepass.registry.storage.engines import CHANGING
-from gatepass.registry.storage.silent_server import Impatient
+from gatepass.registry.storage.ended_log import Revocation
+from gatepass.registry.storage.engines import BEGIN_WRITE
+from gatepass.registry.storage.silent_server import ResponseTimeoutConnection
 from gatepass.registry.storage.tables import decision_counts
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import etag
+from gatepass.registry.tokens.records import etag
 from tests.support.database.postgresql import Cluster
 from tests.support.database.small_registry import HASH, NOW, SmallRegistry, nothing_changes
 
 
 def test_revisions_are_without_gaps_and_commit_in_order(database: Database) -> None:
-    """Whoever sees a revision sees all before it: a follower that took 7 is never told of 6."""
+    """A reader that sees a revision sees all earlier ones: a follower at 7 never misses 6."""
     gaps: list[list[int]] = []
     running = True
 
@@ -63,7 +63,7 @@ def test_revisions_are_without_gaps_and_commit_in_order(database: Database) -> N
     assert gaps == []
 
 
-def test_every_revision_has_a_random_tag_that_is_kept(database: Database) -> None:
+def test_every_revision_has_a_random_tag_that_is_stored(database: Database) -> None:
     for _ in range(3):
         with database.write(NOW):
             pass
@@ -75,7 +75,7 @@ def test_every_revision_has_a_random_tag_that_is_kept(database: Database) -> Non
     assert tuple(current) in [(number, tag) for number, tag, _ in history]
 
 
-def test_a_change_is_whole_or_not_at_all(registry: SmallRegistry) -> None:
+def test_a_change_is_atomic(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
 
     class Lightning(Exception):
@@ -101,8 +101,8 @@ def test_a_change_is_whole_or_not_at_all(registry: SmallRegistry) -> None:
     assert registry.revision() == before + 1
 
 
-def test_a_commit_that_fails_leaves_nothing(database_url: str) -> None:
-    """The generation moves around the commit; where the commit can't be, nothing is half there."""
+def test_a_failed_commit_changes_nothing(database_url: str) -> None:
+    """The generation changes around the commit; a failed commit leaves no partial change."""
 
     @contextmanager
     def no_disk() -> Iterator[None]:
@@ -117,7 +117,7 @@ def test_a_commit_that_fails_leaves_nothing(database_url: str) -> None:
     database.close()
 
 
-def test_the_commit_lies_within_writing_and_confirming_comes_after(database_url: str) -> None:
+def test_the_commit_is_within_writing_and_before_confirm(database_url: str) -> None:
     log: list[object] = []
     other = Database(database_url)
 
@@ -144,15 +144,15 @@ def test_the_commit_lies_within_writing_and_confirming_comes_after(database_url:
     other.close()
 
 
-def test_each_transaction_offers_what_it_may_do_and_no_more(database: Database) -> None:
-    """An operation says by its first parameter what it needs: a change is a write is a reading."""
+def test_each_kind_of_transaction_has_only_its_own_attributes(database: Database) -> None:
+    """An operation names the transaction that it needs by its first parameter's type."""
     with database.read(NOW) as reading:
         assert reading.session.scalar(text("SELECT number FROM revision")) == 0
     with database.auxiliary_write(NOW + 1) as write:
         write.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
     with database.write(NOW + 2) as change:
         change.session.execute(text("DELETE FROM decision_counts"))
-        assert (change.revision, change.endings, change.confirmed) == (1, [], False)
+        assert (change.revision, change.revocations, change.confirmed) == (1, [], False)
     assert change.confirmed
     assert [reading.now, write.now, change.now] == [NOW, NOW + 1, NOW + 2]
     assert isinstance(change, Write)
@@ -160,15 +160,15 @@ def test_each_transaction_offers_what_it_may_do_and_no_more(database: Database) 
     assert not isinstance(write, Change)
     assert not isinstance(reading, Write)
     for other in (reading, write):
-        for name in ("revision", "end", "endings", "confirmed"):
+        for name in ("revision", "end", "revocations", "confirmed"):
             assert not hasattr(other, name)
 
 
-def test_what_a_change_ends_is_noted_under_its_revision_once_it_has_committed(
+def test_revocations_are_reported_with_their_revision_after_the_commit(
     database_url: str,
 ) -> None:
-    noted: list[Ending] = []
-    database = Database(database_url, ended=noted.extend)
+    noted: list[Revocation] = []
+    database = Database(database_url, revoked=noted.extend)
     subjects = [Subject("access_token", "gpat_1", "one"), Subject("user", "usr_1", "Ada")]
 
     def struck(change: Change) -> None:
@@ -189,7 +189,7 @@ def test_what_a_change_ends_is_noted_under_its_revision_once_it_has_committed(
     database.close()
 
 
-def test_a_reading_is_one_moment(registry: SmallRegistry) -> None:
+def test_a_reading_is_one_snapshot(registry: SmallRegistry) -> None:
     with registry.read() as reading:
         before = reading.session.scalar(text("SELECT count(*) FROM companies"))
         registry.company("Fabrikam")
@@ -199,14 +199,14 @@ def test_a_reading_is_one_moment(registry: SmallRegistry) -> None:
         )
 
 
-def test_counting_takes_no_revision(registry: SmallRegistry) -> None:
+def test_an_auxiliary_write_takes_no_revision(registry: SmallRegistry) -> None:
     before = registry.revision()
     with registry.database.auxiliary_write(NOW) as write:
         write.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
     assert registry.revision() == before
 
 
-def test_on_postgresql_counting_does_not_wait_for_a_change(postgresql_url: str) -> None:
+def test_on_postgresql_an_auxiliary_write_does_not_wait_for_a_write(postgresql_url: str) -> None:
     database = Database(postgresql_url)
     # If it waited, it would be told "unavailable" when the lock's timeout is over.
     with database.write(NOW), database.auxiliary_write(NOW) as write:
@@ -214,7 +214,7 @@ def test_on_postgresql_counting_does_not_wait_for_a_change(postgresql_url: str) 
     database.close()
 
 
-def test_of_fifty_at_once_one_gets_the_address(registry: SmallRegistry) -> None:
+def test_one_of_fifty_concurrent_requests_gets_the_address(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     emails = ["Grace@Northwind.example", "grace@northwind.EXAMPLE"] * 25
 
@@ -237,7 +237,7 @@ def test_of_fifty_at_once_one_gets_the_address(registry: SmallRegistry) -> None:
     assert sorted(outcomes) == ["email_taken"] * 49 + ["made"]
 
 
-def test_of_many_edits_of_one_version_one_wins(registry: SmallRegistry) -> None:
+def test_one_of_many_concurrent_edits_of_one_version_succeeds(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada)
 
@@ -253,7 +253,7 @@ def test_of_many_edits_of_one_version_one_wins(registry: SmallRegistry) -> None:
     assert outcomes == ["changed_meanwhile"] * 15
 
 
-def test_sqlite_writers_behind_a_frozen_one_are_told(
+def test_sqlite_writers_behind_a_frozen_one_get_unavailable(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -269,7 +269,7 @@ def test_sqlite_writers_behind_a_frozen_one_are_told(
     other.close()
 
 
-def test_threads_of_one_process_never_find_sqlite_busy(
+def test_threads_of_one_process_never_get_sqlite_busy(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -290,7 +290,7 @@ def test_threads_of_one_process_never_find_sqlite_busy(
     database.close()
 
 
-def test_postgresql_writers_behind_a_stuck_one_are_told(postgresql_url: str) -> None:
+def test_postgresql_writers_behind_a_stuck_one_get_unavailable(postgresql_url: str) -> None:
     stuck, other = Database(postgresql_url), Database(postgresql_url)
     taken = threading.Event()
 
@@ -312,8 +312,8 @@ def test_postgresql_writers_behind_a_stuck_one_are_told(postgresql_url: str) -> 
     other.close()
 
 
-def test_postgresql_throws_a_frozen_writer_out(postgresql_url: str) -> None:
-    """Nobody knows whether it will ever wake up; whoever waits behind it gets the revision."""
+def test_postgresql_terminates_a_frozen_writer(postgresql_url: str) -> None:
+    """It may never resume; the next writer gets the revision."""
     frozen, other = Database(postgresql_url), Database(postgresql_url)
 
     def freeze() -> None:
@@ -331,12 +331,12 @@ def test_postgresql_throws_a_frozen_writer_out(postgresql_url: str) -> None:
     other.close()
 
 
-def test_a_frozen_postgresql_is_unavailable_and_carries_nothing_out_later(
+def test_a_frozen_postgresql_is_unavailable_and_executes_nothing_later(
     postgresql: Cluster, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its kernel goes on acknowledging, so no timeout of the network's ends the wait, and its own
     limits are frozen with it."""
-    monkeypatch.setattr(Impatient, "patience_s", 0.5)
+    monkeypatch.setattr(ResponseTimeoutConnection, "response_timeout_s", 0.5)
     registry = SmallRegistry(Database(postgresql_url))
     ada = registry.signed_in(registry.ada)
     events = len(registry.events())
@@ -357,13 +357,13 @@ def test_a_frozen_postgresql_is_unavailable_and_carries_nothing_out_later(
 
     with pytest.raises(Unavailable, match="can't be used right now"):
         change_while_it_freezes()
-    # Whoever was in the middle of something left nothing, and the next one finds a database.
+    # The interrupted transaction left nothing, and the next one works.
     assert len(registry.events()) == events
     registry.token(ada, label="in time")
     registry.database.close()
 
 
-def test_postgresql_sessions_are_set_as_the_protocol_wants(postgresql_url: str) -> None:
+def test_postgresql_transactions_have_the_required_settings(postgresql_url: str) -> None:
     database = Database(postgresql_url)
     with database.write(NOW) as change:
         settings = {
@@ -385,7 +385,7 @@ def test_postgresql_sessions_are_set_as_the_protocol_wants(postgresql_url: str) 
     database.close()
 
 
-def test_sqlite_connections_are_set_as_the_protocol_wants(sqlite_url: str) -> None:
+def test_sqlite_connections_have_the_required_settings(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     with database.read(NOW) as reading:
         settings = {
@@ -401,7 +401,7 @@ def test_sqlite_connections_are_set_as_the_protocol_wants(sqlite_url: str) -> No
     database.close()
 
 
-def test_a_change_wakes_followers_when_it_commits(postgresql_url: str) -> None:
+def test_a_write_notifies_followers_when_it_commits(postgresql_url: str) -> None:
     database = Database(postgresql_url)
     with psycopg.connect(postgresql_url, autocommit=True) as listener:
         listener.execute(f"LISTEN {CHANGED_CHANNEL}")
@@ -420,7 +420,7 @@ def test_several_hosts_are_tried_in_turn(postgresql_url: str) -> None:
     database.close()
 
 
-def test_a_database_that_is_away_is_unavailable() -> None:
+def test_an_unreachable_database_is_unavailable() -> None:
     database = Database("postgresql://postgres@127.0.0.1:1/none")
     for transaction in (database.read, database.write, database.auxiliary_write):
         with pytest.raises(Unavailable) as refusal, transaction(NOW) as opened:
@@ -429,7 +429,7 @@ def test_a_database_that_is_away_is_unavailable() -> None:
         assert "127.0.0.1" not in str(refusal.value)
 
 
-def test_errors_do_not_repeat_what_was_written(database: Database) -> None:
+def test_errors_do_not_contain_parameters(database: Database) -> None:
     twice = [{"reason": "hush-hush", "total": 654321}] * 2
     with pytest.raises(IntegrityError) as refusal, database.auxiliary_write(NOW) as write:
         write.session.execute(insert(decision_counts), twice)
@@ -437,8 +437,8 @@ def test_errors_do_not_repeat_what_was_written(database: Database) -> None:
 
 
 @pytest.mark.processes
-def test_what_was_acknowledged_survives_the_kill_of_its_process(database_url: str) -> None:
-    """A process that is killed in the middle of changes leaves whole ones, in order."""
+def test_acknowledged_writes_survive_a_killed_process(database_url: str) -> None:
+    """A killed process leaves complete writes, in order."""
     program = (
         "import sys\n"
         "from sqlalchemy import insert\n"
@@ -483,7 +483,7 @@ def test_a_forked_child_opens_connections_of_its_own(database: Database) -> None
     assert connection() is inherited
 
 
-def test_the_revision_is_taken_by_the_first_statement(database: Database) -> None:
+def test_the_first_statement_takes_the_revision(database: Database) -> None:
     statements: list[str] = []
 
     def listen(connection: object, cursor: object, statement: str, *rest: object) -> None:
@@ -497,7 +497,7 @@ def test_the_revision_is_taken_by_the_first_statement(database: Database) -> Non
             write.session.execute(text("SELECT 2"))
     finally:
         event.remove(Engine, "before_cursor_execute", listen)
-    begin = ["BEGIN IMMEDIATE" if database.dialect == "sqlite" else CHANGING]
+    begin = ["BEGIN IMMEDIATE" if database.dialect == "sqlite" else BEGIN_WRITE]
     taken = statements.index("SELECT 1")
     assert statements[:taken] == [*begin, statements[taken - 1]]
     assert statements[taken - 1].startswith("UPDATE revision SET number = number + 1")
@@ -518,7 +518,7 @@ def test_an_actor_needs_its_company() -> None:
 
 
 @pytest.mark.parametrize("apart_s", [14_400, 6, -7, -14_400])
-def test_a_clock_that_is_off_changes_nothing(postgresql_url: str, apart_s: int) -> None:
+def test_a_node_with_a_wrong_clock_can_write_nothing(postgresql_url: str, apart_s: int) -> None:
     """A sign-in of three hours must not last seven because this node is four hours ahead."""
     database = Database(postgresql_url, tolerance_ms=5_000)
     with pytest.raises(Unavailable) as refusal, database.write(_wall_ms() + apart_s * 1_000):

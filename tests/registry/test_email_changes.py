@@ -1,4 +1,4 @@
-"""Other e-mail addresses: once the link there was used, the old address told, and no way in."""
+"""E-mail changes: confirmed by a link, reported to the old address, closed to attackers."""
 
 import threading
 from typing import Any
@@ -17,22 +17,23 @@ from gatepass.core.errors import (
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sign_in
-from gatepass.registry.authentication.reauthentication import Proving
-from gatepass.registry.directory import roles, users
+from gatepass.registry.authentication.reauthentication import Reauthentication
+from gatepass.registry.directory import roles, user_roles, users
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import (
     account,
     email_change_links,
     email_changes,
     invitations,
+    offboarding,
+    operators,
     password_resets,
     pending_email_changes,
-    user_changes,
 )
 from gatepass.registry.membership.email_change_links import LetterWithLink
 from gatepass.registry.membership.pending_email_changes import EmailChange
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage.tables import outgoing_mail
 from gatepass.registry.storage.tables import password_resets as resets
 from gatepass.registry.storage.tables import users as users_table
@@ -58,18 +59,22 @@ def request(registry: SmallRegistry, actor: Actor, user: str, email: str = NEW) 
     return registry.do(email_changes.request, actor, user, email=email)
 
 
-def proving(registry: SmallRegistry) -> Proving:
-    return Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
+def reauthentication(registry: SmallRegistry) -> Reauthentication:
+    return Reauthentication(
+        registry.database, registry.encryption_key, lambda: registry.now, HASHER
+    )
 
 
 def request_own(
     registry: SmallRegistry, actor: Actor, email: str = NEW, password: str = PASSWORD
 ) -> EmailChange:
-    return email_changes.request_own(proving(registry), actor, email=email, password=password).made
+    return email_changes.request_own(
+        reauthentication(registry), actor, email=email, password=password
+    ).made
 
 
 def letter(registry: SmallRegistry, made: EmailChange) -> LetterWithLink | None:
-    """The mail to the new address, as it goes out."""
+    """The content of the mail to the new address, when it is sent."""
     with registry.database.auxiliary_write(registry.now) as write:
         return email_change_links.make_link(write, made.id)
 
@@ -96,7 +101,7 @@ def broken(registry: SmallRegistry, token: str) -> BrokenLink:
 
 
 def mailed(registry: SmallRegistry) -> list[tuple[str, str]]:
-    """What goes out: kind and recipient."""
+    """The enqueued mails: kind and recipient."""
     with registry.read() as reading:
         table = outgoing_mail.c
         found = select(table.kind, table.recipient).where(table.state == "waiting")
@@ -111,7 +116,7 @@ def signs_in(registry: SmallRegistry, email: str) -> bool:
     try:
         sign_in.sign_in(
             registry.database,
-            registry.sealing,
+            registry.encryption_key,
             email=email,
             password=PASSWORD,
             address=ADDRESS,
@@ -131,7 +136,9 @@ def refused(do: Any) -> str:
     return refusal.value.reason
 
 
-def test_ones_own_takes_the_password_and_the_link(registry: SmallRegistry, ada: Actor) -> None:
+def test_ones_own_change_requires_the_password_and_the_link(
+    registry: SmallRegistry, ada: Actor
+) -> None:
     made = request_own(registry, ada)
     assert (made.email, made.requested_by, made.expires_at) == (NEW, ada.person, registry.now + DAY)
     assert waiting(registry, registry.ada.id) == made
@@ -160,7 +167,7 @@ def test_ones_own_takes_the_password_and_the_link(registry: SmallRegistry, ada: 
         assert event.before == {"email": "ada@northwind.example"}
         assert event.after == {"email": NEW}
     assert not any(token[21:] in repr(event) for event in registry.events())
-    # Whoever is signed in stays so.
+    # Authentications stay active.
     registry.do(account.rename, ada, "Ada King")
 
 
@@ -181,7 +188,7 @@ def test_a_wrong_password_changes_nothing_and_counts(registry: SmallRegistry, ad
 @pytest.mark.parametrize(
     "text", ["", "ada", "a b@c.example", "a\0@b.example", "a@b@c", "\ud800@x.y"]
 )
-def test_what_is_no_address_is_told(
+def test_invalid_addresses_are_refused(
     registry: SmallRegistry, ada: Actor, bob: User, text: str
 ) -> None:
     for do in (
@@ -193,7 +200,7 @@ def test_what_is_no_address_is_told(
         assert [field for field, _ in wrong.value.errors] == ["email"]
 
 
-def test_the_present_one_is_no_change_but_another_spelling_is(
+def test_the_present_address_is_refused_but_not_another_spelling(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     with nothing_changes(registry), pytest.raises(InvalidInput):
@@ -202,7 +209,7 @@ def test_the_present_one_is_no_change_but_another_spelling_is(
     assert use(registry, link(registry, made)).email == "Ada@Northwind.example"
 
 
-def test_a_colleagues_takes_all_that_their_role_grants(
+def test_a_colleagues_change_requires_all_permissions_of_their_role(
     registry: SmallRegistry, ada: Actor, bob: User
 ) -> None:
     manager, desk = registry.signed_in(bob), registry.colleague("customer-service")
@@ -227,17 +234,15 @@ def test_a_colleagues_takes_all_that_their_role_grants(
     assert event.actor_id == bob.id
 
 
-def test_only_from_the_version_that_was_seen(
-    registry: SmallRegistry, ada: Actor, bob: User
-) -> None:
-    seen = user_changes.etag(bob)
-    registry.do(user_changes.change_role, ada, bob.id, role="reporting")
+def test_a_stale_if_match_is_refused(registry: SmallRegistry, ada: Actor, bob: User) -> None:
+    seen = users.etag(bob)
+    registry.do(user_roles.change_role, ada, bob.id, role="reporting")
     with registry.write() as change, pytest.raises(Conflict) as conflict:
         email_changes.request(change, ada, bob.id, email=NEW, if_match=[seen])
     assert conflict.value.reason == "changed_meanwhile"
 
 
-def test_a_link_is_good_for_a_day_to_the_millisecond(registry: SmallRegistry, ada: Actor) -> None:
+def test_a_link_is_valid_for_exactly_a_day(registry: SmallRegistry, ada: Actor) -> None:
     token = link(registry, request_own(registry, ada))
     registry.now += DAY - 1
     registry.ask(email_change_links.look, token, ADDRESS)
@@ -246,17 +251,19 @@ def test_a_link_is_good_for_a_day_to_the_millisecond(registry: SmallRegistry, ad
     assert waiting(registry, registry.ada.id) is None
 
 
-def test_a_new_request_ends_the_former(registry: SmallRegistry, ada: Actor) -> None:
+def test_a_new_request_replaces_the_former(registry: SmallRegistry, ada: Actor) -> None:
     first = link(registry, request_own(registry, ada))
     second = request_own(registry, ada, "other@northwind.example")
     broken(registry, first)
     assert waiting(registry, registry.ada.id) == second
     kinds = [kind for kind, _ in mailed(registry)]
-    # Of either the present address is told, whatever became of it.
+    # Both are reported to the present address.
     assert kinds == ["email_change", "email_change_requested", "email_change_requested"]
 
 
-def test_cancelled_by_either(registry: SmallRegistry, ada: Actor, bob: User) -> None:
+def test_both_the_user_and_an_administrator_can_cancel(
+    registry: SmallRegistry, ada: Actor, bob: User
+) -> None:
     acting = registry.signed_in(bob)
     token = link(registry, request(registry, ada, bob.id))
     registry.do(email_changes.cancel_own, acting)
@@ -271,10 +278,10 @@ def test_cancelled_by_either(registry: SmallRegistry, ada: Actor, bob: User) -> 
 
 
 @pytest.mark.parametrize("how", ["reset", "change"])
-def test_a_new_password_ends_a_change_that_waits(
+def test_a_new_password_cancels_a_pending_change(
     registry: SmallRegistry, ada: Actor, bob: User, how: str
 ) -> None:
-    """It is what the mail to the present address advises to whoever didn't want the change."""
+    """The mail to the present address advises it to users who didn't want the change."""
     acting = registry.signed_in(bob)
     token = link(registry, request(registry, ada, bob.id))
     if how == "reset":
@@ -294,12 +301,14 @@ def test_a_new_password_ends_a_change_that_waits(
         )
     else:
         account.change_password(
-            proving(registry), acting, current=PASSWORD, new="another harbour lantern"
+            reauthentication(registry), acting, current=PASSWORD, new="another harbour lantern"
         )
     broken(registry, token)
 
 
-def test_resets_that_went_to_the_former_address_end(registry: SmallRegistry, ada: Actor) -> None:
+def test_reset_links_sent_to_the_former_address_are_deactivated(
+    registry: SmallRegistry, ada: Actor
+) -> None:
     with registry.database.auxiliary_write(registry.now) as write:
         assert password_resets.request(write, "ada@northwind.example", ADDRESS)
     with registry.database.auxiliary_write(registry.now) as write:
@@ -314,7 +323,9 @@ def test_resets_that_went_to_the_former_address_end(registry: SmallRegistry, ada
         assert password_resets.request(write, NEW, ADDRESS)
 
 
-def test_taken_by_somebody_of_the_company(registry: SmallRegistry, ada: Actor, bob: User) -> None:
+def test_an_address_taken_in_the_company_is_refused(
+    registry: SmallRegistry, ada: Actor, bob: User
+) -> None:
     registry.do(
         invitations.create, ada, email="asked@northwind.example", role="reporting", lifetime_ms=HOUR
     )
@@ -324,26 +335,28 @@ def test_taken_by_somebody_of_the_company(registry: SmallRegistry, ada: Actor, b
     ):
         assert refused(lambda email=email: request(registry, ada, bob.id, email)) == reason
     assert refused(lambda: request_own(registry, ada, bob.email)) == "email_taken"
-    # A deactivated colleague's is free.
-    registry.do(user_changes.deactivate, ada, bob.id)
+    # A deactivated colleague's address is free.
+    registry.do(offboarding.deactivate, ada, bob.id)
     assert use(registry, link(registry, request_own(registry, ada, bob.email))).email == bob.email
 
 
-def test_taken_meanwhile(registry: SmallRegistry, ada: Actor) -> None:
+def test_an_address_taken_meanwhile_breaks_the_link(registry: SmallRegistry, ada: Actor) -> None:
     token = link(registry, request_own(registry, ada))
     registry.user(registry.northwind, NEW, "Somebody Quicker")
-    assert not broken(registry, token).address_taken, "whoever it is can see their colleagues"
+    assert not broken(registry, token).address_taken, "any user can see their colleagues"
 
 
-def test_another_companys_is_told_to_its_owner_alone(registry: SmallRegistry, ada: Actor) -> None:
-    """What the requester sees is the same: nobody finds out who is another company's customer."""
+def test_only_the_mail_discloses_another_companys_address(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    """The requester sees no difference, and can't learn who uses another company."""
     made = request_own(registry, ada, "carl@contoso.example")
     assert waiting(registry, registry.ada.id) == made
     written = letter(registry, made)
     assert written is not None
     assert written.address_taken
     assert broken(registry, written.token).address_taken
-    # Looked at anew each time: it opens as soon as nobody has the address.
+    # Checked each time: the link is valid once nobody has the address.
     with registry.write() as change:
         change.session.execute(
             update(users_table)
@@ -353,7 +366,9 @@ def test_another_companys_is_told_to_its_owner_alone(registry: SmallRegistry, ad
     assert use(registry, written.token).email == "carl@contoso.example"
 
 
-def test_fifty_changes_to_one_address_make_one(registry: SmallRegistry, ada: Actor) -> None:
+def test_of_fifty_concurrent_changes_to_one_address_one_succeeds(
+    registry: SmallRegistry, ada: Actor
+) -> None:
     people = [
         registry.user(registry.northwind, f"p{n}@northwind.example", f"P{n}", "reporting")
         for n in range(10)
@@ -380,24 +395,24 @@ def test_fifty_changes_to_one_address_make_one(registry: SmallRegistry, ada: Act
 
 
 def end(registry: SmallRegistry, user: User) -> None:
-    registry.do(user_changes.deactivate, Actor.command_line(), user.id)
+    registry.do(offboarding.deactivate, Actor.command_line(), user.id)
 
 
 def demote(registry: SmallRegistry, user: User) -> None:
-    registry.do(user_changes.change_role, Actor.command_line(), user.id, role="customer-service")
+    registry.do(user_roles.change_role, Actor.command_line(), user.id, role="customer-service")
 
 
 def promote_bob(registry: SmallRegistry, bob: User) -> None:
-    registry.do(user_changes.name_operator, Actor.command_line(), bob.id, operator=True)
+    registry.do(operators.name_operator, Actor.command_line(), bob.id, operator=True)
 
 
 @pytest.mark.parametrize(
     "what", ["requester ended", "requester demoted", "user ended", "user became an operator"]
 )
-def test_what_it_was_asked_for_with_must_still_be_true(
+def test_the_conditions_of_the_request_must_still_hold(
     registry: SmallRegistry, bob: User, what: str
 ) -> None:
-    """Somebody who was dismissed must not find a door that they opened beforehand."""
+    """A dismissed user must not use a link that they prepared before."""
     grace = registry.user(registry.northwind, "grace@northwind.example", "Grace")
     token = link(registry, request(registry, registry.signed_in(grace), bob.id))
     if what == "requester ended":
@@ -412,7 +427,7 @@ def test_what_it_was_asked_for_with_must_still_be_true(
 
 
 @pytest.mark.parametrize("what", ["requester ended", "user ended", "user became an operator"])
-def test_what_cannot_be_confirmed_any_more_does_not_wait(
+def test_changes_that_can_no_longer_be_confirmed_are_cancelled(
     registry: SmallRegistry, bob: User, what: str
 ) -> None:
     grace = registry.user(registry.northwind, "grace@northwind.example", "Grace")
@@ -429,34 +444,34 @@ def test_what_cannot_be_confirmed_any_more_does_not_wait(
     (event,) = registry.events(subject=bob.id, action="user.email_change_cancelled")
     assert (event.actor_kind, event.after) == ("command line", {"email": NEW})
     if what == "user became an operator":
-        registry.do(user_changes.name_operator, Actor.command_line(), bob.id, operator=False)
+        registry.do(operators.name_operator, Actor.command_line(), bob.id, operator=False)
         broken(registry, token)
 
 
-def test_an_operator_keeps_the_change_that_they_asked_for(
-    registry: SmallRegistry, ada: Actor
-) -> None:
+def test_an_operators_own_pending_change_stays(registry: SmallRegistry, ada: Actor) -> None:
     made = request_own(registry, ada)
     for operator in (True, False):
         registry.do(
-            user_changes.name_operator, Actor.command_line(), registry.ada.id, operator=operator
+            operators.name_operator, Actor.command_line(), registry.ada.id, operator=operator
         )
         assert waiting(registry, registry.ada.id) == made
     assert use(registry, link(registry, made)).email == NEW
 
 
-def test_never_an_operators_not_even_by_another_operator(
+def test_nobody_else_changes_an_operators_address(
     registry: SmallRegistry, ada: Actor, bob: User
 ) -> None:
     promote_bob(registry, bob)
     with nothing_changes(registry):
         assert refused(lambda: request(registry, ada, bob.id)) == "operator_required"
-    registry.do(user_changes.name_operator, Actor.command_line(), registry.ada.id, operator=True)
+    registry.do(operators.name_operator, Actor.command_line(), registry.ada.id, operator=True)
     with nothing_changes(registry):
         assert refused(lambda: request(registry, ada, bob.id)) == "operator_required"
 
 
-def test_from_where_the_account_cannot_be_reached(registry: SmallRegistry, ada: Actor) -> None:
+def test_a_link_followed_from_outside_the_allowlist_is_refused(
+    registry: SmallRegistry, ada: Actor
+) -> None:
     token = link(registry, request_own(registry, ada))
     registry.do(
         allowlist.replace,
@@ -471,7 +486,7 @@ def test_from_where_the_account_cannot_be_reached(registry: SmallRegistry, ada: 
     assert use(registry, token, "203.0.113.9").email == NEW
 
 
-def test_nobody_is_mailed_without_end(registry: SmallRegistry, ada: Actor, bob: User) -> None:
+def test_requests_per_hour_are_limited(registry: SmallRegistry, ada: Actor, bob: User) -> None:
     for number in range(email_changes.MOST_AN_HOUR):
         request(registry, ada, bob.id, f"n{number}@northwind.example")
         registry.now += 1
@@ -483,10 +498,10 @@ def test_nobody_is_mailed_without_end(registry: SmallRegistry, ada: Actor, bob: 
     request(registry, ada, bob.id)
 
 
-def test_requests_of_a_clock_that_ran_ahead_count_for_nothing(
+def test_requests_from_a_clock_far_ahead_are_not_counted(
     registry: SmallRegistry, bob: User
 ) -> None:
-    """Safe: at each time on its own, five are all that goes out."""
+    """Safe, because each hour of either clock has its own limit."""
     corrected = registry.now
     for at in (corrected + 365 * DAY, corrected):
         registry.now = at
@@ -495,13 +510,15 @@ def test_requests_of_a_clock_that_ran_ahead_count_for_nothing(
             request(registry, ada, bob.id, f"n{number}@northwind.example")
         with pytest.raises(TooManyAttempts):
             request(registry, ada, bob.id)
-    # A little ahead is another node's clock.
+    # Slightly ahead is clock skew between nodes.
     registry.now -= 5_000
     with pytest.raises(TooManyAttempts):
         request(registry, ada, bob.id)
 
 
-def test_on_the_server_at_once(registry: SmallRegistry, ada: Actor, bob: User) -> None:
+def test_the_command_line_changes_an_address_at_once(
+    registry: SmallRegistry, ada: Actor, bob: User
+) -> None:
     token = link(registry, request(registry, ada, bob.id, "other@northwind.example"))
 
     def change_to(email: str, actor: Actor | None = None) -> User:
@@ -528,7 +545,7 @@ def test_the_former_address_is_free_at_once(registry: SmallRegistry, ada: Actor)
         assert users.by_email(reading, "ada@northwind.example") == again
 
 
-def test_a_narrowed_role_of_the_requester_ends_it(
+def test_a_reduced_role_of_the_requester_breaks_the_link(
     registry: SmallRegistry, ada: Actor, bob: User
 ) -> None:
     everything = registry.do(

@@ -59,7 +59,7 @@ Encoded = Callable[[str], str]
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "SJIS", "WIN1252", "EUC_JP"])
 @pytest.mark.parametrize("where", ["environment", "url", "options", "PGOPTIONS", "role", "service"])
-def test_connections_speak_utf_8_whatever_is_set(
+def test_connections_use_utf_8_whatever_is_configured(
     postgresql: Cluster,
     postgresql_url: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -89,7 +89,7 @@ def test_connections_speak_utf_8_whatever_is_set(
         postgresql.execute("ALTER ROLE postgres RESET client_encoding")
 
 
-def test_what_else_is_set_for_a_database_changes_nothing(postgresql: Cluster) -> None:
+def test_other_settings_of_a_database_have_no_effect(postgresql: Cluster) -> None:
     url = postgresql.create("set_otherwise")
     postgresql.set_unusual_defaults("set_otherwise")
     database = Database(url)
@@ -100,10 +100,10 @@ def test_what_else_is_set_for_a_database_changes_nothing(postgresql: Cluster) ->
 
 
 @pytest.mark.parametrize("where", ["environment", "database"])
-def test_so_do_those_through_a_pooler(
+def test_connections_through_a_pooler_use_utf_8(
     postgresql: Cluster, postgresql_url: str, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """In transaction mode, where others have left a server connection with another encoding."""
+    """In transaction mode, other clients have left a server connection with another encoding."""
     import psycopg
 
     name = postgresql_url.rpartition("/")[2]
@@ -142,8 +142,8 @@ def test_a_database_of_another_encoding_is_refused(postgresql: Cluster, encoding
         postgresql.drop(name)
 
 
-def test_the_advice_works(postgresql: Cluster) -> None:
-    """What the refusal says to type makes a database that is taken."""
+def test_the_suggested_command_creates_an_accepted_database(postgresql: Cluster) -> None:
+    """The command in the error message creates a database that is accepted."""
     latin = Database(postgresql.create("advised_latin1", "ENCODING 'LATIN1' LOCALE 'C'"))
     with pytest.raises(Misconfigured) as refusal:
         require_utf8(latin)
@@ -156,7 +156,7 @@ def test_the_advice_works(postgresql: Cluster) -> None:
     database.close()
 
 
-def test_sqlite_always_speaks_utf_8(sqlite_url: str) -> None:
+def test_sqlite_always_uses_utf_8(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     require_utf8(database)
     database.close()

@@ -1,4 +1,4 @@
-"""What ends is written down a second time, before whoever asked for it is told."""
+"""Revocations are appended to ended.log before the request is answered."""
 
 import json
 import os
@@ -13,15 +13,15 @@ from gatepass.core.errors import Misconfigured
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
-from gatepass.registry.membership import invitations, user_changes
+from gatepass.registry.membership import invitations, offboarding
 from gatepass.registry.storage.database import Change, Database
-from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Ending
+from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Revocation
 from gatepass.registry.tokens import access_tokens
 from tests.support.database.full_registry import FullRegistry
 from tests.support.database.small_registry import NOW, SmallRegistry
 from tests.support.processes.children import finished, in_child
 
-ENDING = Ending(NOW, "access_token", "gpat_1", 7, "usr_1", "Ada")
+REVOCATION = Revocation(NOW, "access_token", "gpat_1", 7, "usr_1", "Ada")
 
 
 @pytest.fixture
@@ -31,14 +31,14 @@ def log(tmp_path: Path) -> EndedLog:
 
 @pytest.fixture
 def registry(database_url: str, log: EndedLog) -> SmallRegistry:
-    return FullRegistry(Database(database_url, ended=log.append))
+    return FullRegistry(Database(database_url, revoked=log.append))
 
 
 def ids(log: EndedLog) -> list[tuple[str, str]]:
-    return [(ending.kind, ending.id) for ending in log.read()]
+    return [(revocation.kind, revocation.id) for revocation in log.read()]
 
 
-def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) -> None:
+def test_every_revocation_is_in_the_log(registry: FullRegistry, log: EndedLog) -> None:
     bob = registry.bob
     assert bob.user is not None
     other, _ = registry.token(bob, permissions=["charges:get"])
@@ -61,7 +61,7 @@ def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) ->
             [("authentication", bob.credential)],
         ),
         (
-            lambda change: user_changes.deactivate(change, operator, bob.user or ""),
+            lambda change: offboarding.deactivate(change, operator, bob.user or ""),
             [("user", bob.user), ("access_token", other.id)],
         ),
         (
@@ -77,7 +77,7 @@ def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) ->
         expected += its
         assert ids(log) == expected
         # A repetition ends nothing.
-        last = [ending for ending in log.read() if ending.revision == revision]
+        last = [revocation for revocation in log.read() if revocation.revision == revision]
         assert len(last) == len(its)
     registry.do(access_tokens.deactivate, operator, registry.made.id)
     assert ids(log) == expected
@@ -85,7 +85,7 @@ def test_everything_that_ends_is_in_it(registry: FullRegistry, log: EndedLog) ->
     assert (first.at, first.by, first.by_name) == (NOW, registry.ada.id, "Ada Lovelace")
 
 
-def test_what_is_rolled_back_is_not(registry: FullRegistry, log: EndedLog) -> None:
+def test_a_rolled_back_revocation_is_not_in_the_log(registry: FullRegistry, log: EndedLog) -> None:
     def struck(change: Change) -> None:
         access_tokens.deactivate(change, registry.signed, registry.made.id)
         raise ZeroDivisionError
@@ -95,12 +95,12 @@ def test_what_is_rolled_back_is_not(registry: FullRegistry, log: EndedLog) -> No
     assert not log.path.exists()
 
 
-def test_it_is_there_before_a_node_has_caught_up(database_url: str, log: EndedLog) -> None:
-    """``not_confirmed`` says that the change stands: so it has to be in the log by then."""
+def test_the_log_is_written_before_a_node_confirms(database_url: str, log: EndedLog) -> None:
+    """``not_confirmed`` means that the change has committed, so the log must have it by then."""
     registry = FullRegistry(Database(database_url))
     seen: list[int] = []
     database = Database(
-        database_url, ended=log.append, confirm=lambda revision: not seen.append(len(ids(log)))
+        database_url, revoked=log.append, confirm=lambda revision: not seen.append(len(ids(log)))
     )
     with database.write(NOW) as change:
         access_tokens.deactivate(change, registry.signed, registry.made.id)
@@ -108,7 +108,7 @@ def test_it_is_there_before_a_node_has_caught_up(database_url: str, log: EndedLo
 
 
 def test_the_file_is_private_and_plain(log: EndedLog, tmp_path: Path) -> None:
-    log.append([ENDING])
+    log.append([REVOCATION])
     assert stat.S_IMODE(log.path.stat().st_mode) == 0o600
     (line,) = [line for line in log.path.read_text().splitlines() if line]
     assert json.loads(line) == {
@@ -122,11 +122,11 @@ def test_the_file_is_private_and_plain(log: EndedLog, tmp_path: Path) -> None:
     link, elsewhere = tmp_path / "link.log", tmp_path / "elsewhere"
     elsewhere.write_text("mine")
     link.symlink_to(elsewhere)
-    EndedLog(link).append([ENDING])
+    EndedLog(link).append([REVOCATION])
     assert elsewhere.read_text() == "mine"
 
 
-def test_it_is_on_the_disk_before_it_counts_as_written(
+def test_lines_are_flushed_to_disk_before_append_returns(
     log: EndedLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[int] = []
@@ -137,36 +137,36 @@ def test_it_is_on_the_disk_before_it_counts_as_written(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
-    log.append([ENDING])
+    log.append([REVOCATION])
     # The first time its name, too.
     assert synced == [log.path.stat().st_ino, log.path.parent.stat().st_ino]
-    log.append([ENDING])
+    log.append([REVOCATION])
     assert synced[2:] == [log.path.stat().st_ino]
 
 
-def test_torn_lines_are_passed_over_and_counted(log: EndedLog) -> None:
-    log.append([ENDING])
+def test_torn_lines_are_skipped_and_counted(log: EndedLog) -> None:
+    log.append([REVOCATION])
     whole = log.path.read_bytes()
     log.path.write_bytes(whole + whole[: len(whole) // 2])
-    log.append([Ending(NOW, "user", "usr_2", 9)])
+    log.append([Revocation(NOW, "user", "usr_2", 9)])
     log.path.write_bytes(log.path.read_bytes() + whole[:-1])
     read = log.read()
-    assert [ending.id for ending in read] == ["gpat_1", "usr_2"]
+    assert [revocation.id for revocation in read] == ["gpat_1", "usr_2"]
     assert (read.torn, read.latest_revision) == (2, 9)
 
 
 @pytest.mark.parametrize("torn", [b'{"at": 1, "ki', b'{"at": 1, "kind": "\xff\xfe"}'])
-def test_a_line_is_torn_however_it_came_to_be(log: EndedLog, torn: bytes) -> None:
-    """A power cut can leave anything, also what is no UTF-8."""
-    log.append([ENDING])
+def test_any_undecodable_line_counts_as_torn(log: EndedLog, torn: bytes) -> None:
+    """A power cut can leave any bytes, also invalid UTF-8."""
+    log.append([REVOCATION])
     log.path.write_bytes(log.path.read_bytes() + b"\n" + torn)
     read = log.read()
-    assert [ending.id for ending in read] == ["gpat_1"]
+    assert [revocation.id for revocation in read] == ["gpat_1"]
     assert read.torn == 1
 
 
-def test_a_file_that_is_no_log_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
-    """Named by mistake: what had ended would be brought back, and nothing said before."""
+def test_a_file_that_is_not_a_log_is_refused(tmp_path: Path) -> None:
+    """Otherwise the wrong file would silently reactivate revoked records."""
     other = tmp_path / "some.log"
     other.write_bytes(b"GET / 200\nGET / 404\n")
     with pytest.raises(Misconfigured, match="no line of it can be read"):
@@ -175,7 +175,7 @@ def test_a_file_that_is_no_log_is_not_taken_for_an_empty_one(tmp_path: Path) -> 
     assert list(EndedLogReader(other)) == []
 
 
-def test_a_full_disk_undoes_nothing_and_is_tried_again(
+def test_a_full_disk_undoes_nothing_and_is_retried(
     log: EndedLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(descriptor: int, data: bytes) -> int:
@@ -183,7 +183,7 @@ def test_a_full_disk_undoes_nothing_and_is_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
-        log.append([ENDING])
+        log.append([REVOCATION])
     assert "No space left" in caplog.text
     assert ids(log) == []
     log.append()
@@ -192,36 +192,34 @@ def test_a_full_disk_undoes_nothing_and_is_tried_again(
     assert len(ids(log)) == 1
 
 
-def test_a_write_that_breaks_off_is_completed(
-    log: EndedLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_short_write_is_continued(log: EndedLog, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
-    log.append([ENDING, ENDING])
+    log.append([REVOCATION, REVOCATION])
     assert len(ids(log)) == 2
 
 
 def _append(path: Path, process: int) -> None:
     log = EndedLog(path)
     for number in range(50):
-        log.append([Ending(NOW, "user", f"{process}-{number}", number)] * 3)
+        log.append([Revocation(NOW, "user", f"{process}-{number}", number)] * 3)
 
 
-def test_nothing_is_awaited_from_a_pipe(tmp_path: Path) -> None:
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(Misconfigured, match="is no file"):
+    with pytest.raises(Misconfigured, match="must be a plain file"):
         list(EndedLogReader(tmp_path / "pipe"))
 
 
-def test_processes_write_whole_lines_between_each_others(log: EndedLog) -> None:
+def test_concurrent_processes_do_not_tear_lines(log: EndedLog) -> None:
     children = [in_child(partial(_append, log.path, each)) for each in range(3)]
     assert {finished(child) for child in children} == {True}
     read = log.read()
-    assert len({ending.id for ending in read}) == 150
+    assert len({revocation.id for revocation in read}) == 150
     assert read.torn == 0
 
 
-def test_no_log_is_empty_but_one_that_was_named_is_missed(log: EndedLog, tmp_path: Path) -> None:
+def test_a_missing_log_is_empty_unless_it_is_required(log: EndedLog, tmp_path: Path) -> None:
     assert list(log.read()) == []
     with pytest.raises(Misconfigured, match="No such file"):
         list(EndedLogReader(tmp_path / "ended.log"))

@@ -19,7 +19,7 @@ from gatepass.registry.replication import postgresql_feed
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
-from gatepass.registry.storage.silent_server import Impatient
+from gatepass.registry.storage.silent_server import ResponseTimeoutConnection
 from gatepass.registry.tokens import access_tokens
 from tests.support.database.postgresql import Cluster
 from tests.support.database.small_registry import NOW, SmallRegistry
@@ -65,12 +65,12 @@ def installed(*, synchronous: bool) -> Iterator[Installation]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Servers that are silent for a second count as away."""
-    monkeypatch.setattr(Impatient, "patience_s", 1.0)
-    monkeypatch.setattr(postgresql_feed, "_PATIENCE_S", 1.0)
+    """Shorten the response timeouts to a second."""
+    monkeypatch.setattr(ResponseTimeoutConnection, "response_timeout_s", 1.0)
+    monkeypatch.setattr(postgresql_feed, "_RESPONSE_TIMEOUT_S", 1.0)
 
 
-def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+def test_with_a_synchronous_replica_no_acknowledged_write_is_lost(tmp_path: Path) -> None:
     with installed(synchronous=True) as installation:
         registry = installation.registry
         ada = registry.signed_in(registry.ada)
@@ -89,11 +89,11 @@ def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path)
 
         with FollowedCopy(tmp_path / "grants.db", installation.url) as copy:
             copy.until_at(registry.revision())
-            ending = threading.Thread(target=end)
-            ending.start()
+            deactivation = threading.Thread(target=end)
+            deactivation.start()
             until(lambda: len(ended) > 15)
             installation.fail_over()
-            ending.join()
+            deactivation.join()
             assert sorted(ended) == sorted(tokens)
             copy.until_at(registry.revision())
             assert copy.rows() == published(registry.database)
@@ -105,10 +105,10 @@ def test_with_a_synchronous_replica_nothing_acknowledged_is_lost(tmp_path: Path)
                 assert grant.deactivated
 
 
-def test_an_isolated_primary_with_a_synchronous_replica_vouches_for_nothing(
+def test_an_isolated_primary_with_a_synchronous_replica_renews_no_lease(
     tmp_path: Path,
 ) -> None:
-    """It still answers, and may have been replaced: its heartbeat can't be committed."""
+    """It still answers, but may have been replaced: its heartbeat can't commit."""
     with (
         installed(synchronous=True) as installation,
         FollowedCopy(tmp_path / "grants.db", installation.url, 2_000) as copy,
@@ -125,10 +125,10 @@ def test_an_isolated_primary_with_a_synchronous_replica_vouches_for_nothing(
 
 
 @pytest.mark.parametrize("connectable", [False, True])
-def test_a_replica_is_never_asked(
+def test_a_replica_is_never_read(
     postgresql: Cluster, postgresql_url: str, connectable: bool
 ) -> None:
-    """Nor one that an operator's URL lets in: it may be far behind, or cut off."""
+    """Even if the URL allows it: a replica may be far behind, or isolated."""
     name = postgresql_url.rpartition("/")[2]
     with postgresql.replica() as replica:
         url = replica.url(name) + ("?target_session_attrs=any" if connectable else "")
@@ -139,7 +139,7 @@ def test_a_replica_is_never_asked(
             asked.heartbeat()
 
 
-def test_a_shortened_history_is_noticed_and_the_copy_built_anew(
+def test_lost_revisions_are_reported_and_the_copy_is_rebuilt(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An asynchronous replica takes over without what it didn't get: new commits have the numbers
@@ -167,22 +167,22 @@ def test_a_shortened_history_is_noticed_and_the_copy_built_anew(
         for _ in range(3):
             registry.token(ada)
         with registry.database.auxiliary_write(NOW) as write:
-            assert history.note_parted(write, NODE, *known)
+            assert history.report_divergence(write, NODE, *known)
         with registry.read() as reading:
             told = search.list_(reading, Actor.command_line(), action="history.shortened")
-            assert history.times_shortened(reading) == 1
+            assert history.divergence_count(reading) == 1
         (event,) = told.items
         assert (event.subject.name, event.before) == ("a machine", {"revision": lost})
         assert sentences.sentence(event).startswith("The database lost changes: a machine had seen")
         assert "lost changes" in caplog.text
 
 
-def test_a_copy_older_than_what_is_kept_is_no_shortened_history(registry: SmallRegistry) -> None:
+def test_a_copy_older_than_the_revisions_kept_is_not_reported(registry: SmallRegistry) -> None:
     position = (0, "0" * 16)
     with registry.database.auxiliary_write(NOW) as write:
         write.session.execute(history.revisions.delete().where(history.revisions.c.number < 2))
     with registry.database.auxiliary_write(NOW) as write:
-        assert not history.note_parted(write, NODE, position, (9, "f" * 16))
+        assert not history.report_divergence(write, NODE, position, (9, "f" * 16))
 
 
 def _in_step(installation: Installation) -> None:

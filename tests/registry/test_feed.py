@@ -1,4 +1,4 @@
-"""What a node's follower is told by PostgreSQL: by the primary alone, whole, and in time."""
+"""A node's feed from PostgreSQL: from the primary only, complete, and in time."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def registry(postgresql_url: str) -> Iterator[SmallRegistry]:
 
 @contextmanager
 def frozen(cluster: Cluster) -> Iterator[None]:
-    """Its kernel goes on acknowledging; nobody answers."""
+    """Its kernel still acknowledges; the server doesn't answer."""
     with ExitStack() as thawing:
         for pid in cluster.processes():
             os.kill(pid, signal.SIGSTOP)
@@ -42,7 +42,7 @@ def frozen(cluster: Cluster) -> Iterator[None]:
 
 
 def end_a_token(registry: SmallRegistry) -> int:
-    """Make a token and deactivate it; the revision that ended it."""
+    """Create and deactivate a token; returns the revision of the deactivation."""
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada)
     with registry.write() as change:
@@ -51,17 +51,17 @@ def end_a_token(registry: SmallRegistry) -> int:
     return revision
 
 
-def test_a_heartbeat_tells_the_primarys_time(postgresql_url: str) -> None:
+def test_a_heartbeat_returns_the_primarys_time(postgresql_url: str) -> None:
     with closing(DatabaseFeed(postgresql_url)) as asked:
         before = time.time_ns() // 1_000_000
         assert before - 1 <= asked.heartbeat() <= time.time_ns() // 1_000_000 + 1
 
 
-def test_a_snapshot_takes_as_long_as_it_takes(
+def test_a_snapshot_has_no_time_limit(
     registry: SmallRegistry, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever applies it while it comes is idle by the server's lights: its limits are for others,
-    and none of ours is for the whole."""
+    """A follower that applies it while streaming looks idle to the server: neither the server's
+    timeouts nor the response timeout limit the whole."""
     monkeypatch.setattr(postgresql_feed, "_ROWS_AT_ONCE", 2)
     name = postgresql_url.rpartition("/")[2]
     limits = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
@@ -83,7 +83,7 @@ def test_a_snapshot_takes_as_long_as_it_takes(
     assert here[0] == registry.revision()
 
 
-def test_many_changes_come_a_part_at_a_time_and_are_all_there(
+def test_many_changes_are_streamed_completely(
     registry: SmallRegistry, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A follower that was away for days needn't hold them all in memory."""
@@ -103,7 +103,7 @@ def test_many_changes_come_a_part_at_a_time_and_are_all_there(
         assert asked.changes(there) == (there, ())
 
 
-def test_a_snapshot_left_half_way_leaves_no_transaction(
+def test_an_abandoned_snapshot_leaves_no_transaction_open(
     registry: SmallRegistry, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgresql_feed, "_ROWS_AT_ONCE", 1)
@@ -117,15 +117,15 @@ def test_a_snapshot_left_half_way_leaves_no_transaction(
         assert len(list(rows)) == len(published(registry.database))
 
 
-def test_a_frozen_server_is_given_up_and_following_goes_on(
+def test_a_frozen_server_times_out_and_following_continues(
     registry: SmallRegistry,
     postgresql: Cluster,
     postgresql_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The connection is half-open for whoever waits on it; a new one finds the server thawed."""
-    monkeypatch.setattr(postgresql_feed, "_PATIENCE_S", 0.5)
+    """The old connection stays half-open; a new one works once the server has resumed."""
+    monkeypatch.setattr(postgresql_feed, "_RESPONSE_TIMEOUT_S", 0.5)
     monkeypatch.setitem(postgresql_feed._PARAMETERS, "connect_timeout", 2)
     with closing(DatabaseFeed(postgresql_url)) as asked:
         asked.heartbeat()
@@ -144,7 +144,7 @@ def test_a_frozen_server_is_given_up_and_following_goes_on(
         assert copy.rows() == published(registry.database)
 
 
-def test_without_a_call_the_poll_is_the_net(
+def test_without_notifications_polling_finds_changes(
     registry: SmallRegistry, postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -161,7 +161,7 @@ def test_without_a_call_the_poll_is_the_net(
 def test_behind_a_pooler_changes_are_made_and_followed(
     registry: SmallRegistry, postgresql: Cluster, postgresql_url: str, tmp_path: Path
 ) -> None:
-    """In transaction mode: no session's settings, no prepared statements, no calls."""
+    """In transaction mode: no session settings, no prepared statements, no notifications."""
     with Pooler(postgresql) as pooler:
         url = pooler.url(postgresql_url.rpartition("/")[2])
         direct, registry.database = registry.database, Database(url)
@@ -174,7 +174,7 @@ def test_behind_a_pooler_changes_are_made_and_followed(
         registry.database = direct
 
 
-def test_behind_a_pooler_each_transaction_is_set_as_the_protocol_wants(
+def test_behind_a_pooler_each_transaction_has_the_required_settings(
     registry: SmallRegistry, postgresql: Cluster, postgresql_url: str
 ) -> None:
     with Pooler(postgresql, connections=2) as pooler:
@@ -202,7 +202,7 @@ def test_behind_a_pooler_each_transaction_is_set_as_the_protocol_wants(
         assert servers
 
 
-def test_behind_a_pooler_a_frozen_writer_is_thrown_out(
+def test_behind_a_pooler_a_frozen_writer_is_terminated(
     registry: SmallRegistry, postgresql: Cluster, postgresql_url: str
 ) -> None:
     with Pooler(postgresql) as pooler:

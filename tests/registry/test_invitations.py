@@ -26,8 +26,8 @@ from gatepass.registry.membership import (
     account,
     invitation_links,
     invitations,
+    offboarding,
     password_resets,
-    user_changes,
 )
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.tables import users as users_table
@@ -52,7 +52,7 @@ def invite(
 
 
 def link(registry: SmallRegistry, invitation: Invitation) -> str:
-    """The link, as the mail going out makes it."""
+    """The link, created as its mail is sent."""
     with registry.database.auxiliary_write(registry.now) as write:
         letter = invitation_links.make_link(write, invitation.id)
     assert letter is not None
@@ -114,7 +114,7 @@ def end_user(registry: SmallRegistry, user: User) -> None:
         publish(change, Holder(user.id, user.company, False, user.role))
 
 
-def test_a_link_makes_a_user_once(registry: SmallRegistry, ada: Actor) -> None:
+def test_a_link_creates_one_user_once(registry: SmallRegistry, ada: Actor) -> None:
     made = invite(registry, ada)
     assert (made.status, made.expires_at, made.invited_by.id) == (
         "pending",
@@ -141,7 +141,7 @@ def test_a_link_makes_a_user_once(registry: SmallRegistry, ada: Actor) -> None:
     assert not any(token[21:] in repr(event) for event in registry.events())
 
 
-def test_to_the_millisecond(registry: SmallRegistry, ada: Actor) -> None:
+def test_a_link_expires_to_the_millisecond(registry: SmallRegistry, ada: Actor) -> None:
     made = invite(registry, ada)
     token = link(registry, made)
     registry.now += LIFETIME - 1
@@ -155,7 +155,7 @@ def test_to_the_millisecond(registry: SmallRegistry, ada: Actor) -> None:
     accept(registry, link(registry, made))
 
 
-def test_a_tampered_link_tells_nothing(registry: SmallRegistry, ada: Actor) -> None:
+def test_a_tampered_link_discloses_nothing(registry: SmallRegistry, ada: Actor) -> None:
     token = link(registry, invite(registry, ada))
     other = link(registry, invite(registry, ada, "other@northwind.example"))
     from gatepass.core.credentials import _checksum
@@ -166,13 +166,13 @@ def test_a_tampered_link_tells_nothing(registry: SmallRegistry, ada: Actor) -> N
         assert (error.contact, error.company) == (None, None)
 
 
-def test_a_link_of_another_kind_opens_nothing(registry: SmallRegistry, ada: Actor) -> None:
+def test_a_link_of_another_kind_is_refused(registry: SmallRegistry, ada: Actor) -> None:
     from gatepass.core.credentials import PASSWORD_RESET, make
 
     broken(registry, make(PASSWORD_RESET).text)
 
 
-def test_sending_it_again_ends_the_old_link_at_once(registry: SmallRegistry, ada: Actor) -> None:
+def test_resending_breaks_the_old_link_at_once(registry: SmallRegistry, ada: Actor) -> None:
     made = invite(registry, ada)
     old = link(registry, made)
     registry.now += HOUR
@@ -189,7 +189,7 @@ def test_sending_it_again_ends_the_old_link_at_once(registry: SmallRegistry, ada
         deactivate(registry, ada, made)
 
 
-def test_a_deactivated_one_stays_so(registry: SmallRegistry, ada: Actor) -> None:
+def test_deactivation_is_final(registry: SmallRegistry, ada: Actor) -> None:
     made = invite(registry, ada)
     token = link(registry, made)
     assert deactivate(registry, ada, made).status == "deactivated"
@@ -202,19 +202,21 @@ def test_a_deactivated_one_stays_so(registry: SmallRegistry, ada: Actor) -> None
     invite(registry, ada)
 
 
-def test_it_counts_as_long_as_its_inviter_is_active(registry: SmallRegistry, ada: Actor) -> None:
+def test_a_link_is_broken_once_its_inviter_is_deactivated(
+    registry: SmallRegistry, ada: Actor
+) -> None:
     bob = registry.user(registry.northwind, "bob@northwind.example", "Bob", "admin")
     made = invite(registry, registry.signed_in(bob))
     token = link(registry, made)
     look(registry, token)
     end_user(registry, bob)
     assert broken(registry, token).contact == "Ada Lovelace"
-    # Whoever sends it again vouches for it from now on.
+    # Resending makes the actor the inviter.
     assert resend(registry, ada, made).invited_by.id == registry.ada.id
     accept(registry, link(registry, made))
 
 
-def test_it_counts_as_long_as_its_inviter_holds_what_it_grants(
+def test_a_link_is_broken_once_its_inviter_lacks_a_permission(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     bob = registry.user(registry.northwind, "bob@northwind.example", "Bob", "manager")
@@ -225,9 +227,7 @@ def test_it_counts_as_long_as_its_inviter_holds_what_it_grants(
     broken(registry, token)
 
 
-def test_it_counts_as_long_as_role_and_company_are_there(
-    registry: SmallRegistry, ada: Actor
-) -> None:
+def test_a_link_is_broken_without_its_role_or_company(registry: SmallRegistry, ada: Actor) -> None:
     token = link(registry, invite(registry, ada))
     rules = registry.ask(published_rules, registry.northwind.id)
     without = {role: held for role, held in rules.roles.items() if role != "reporting"}
@@ -241,15 +241,13 @@ def test_it_counts_as_long_as_role_and_company_are_there(
     accept(registry, token)
 
 
-def test_an_address_that_has_an_account_by_now_gets_no_second(
-    registry: SmallRegistry, ada: Actor
-) -> None:
+def test_an_address_taken_meanwhile_breaks_the_link(registry: SmallRegistry, ada: Actor) -> None:
     token = link(registry, invite(registry, ada))
     registry.user(registry.contoso, NEW.upper())
     broken(registry, token)
 
 
-def test_from_outside_the_allowlist_a_good_link_says_so(
+def test_a_valid_link_from_outside_the_allowlist_says_so(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     token = link(registry, invite(registry, ada))
@@ -280,7 +278,7 @@ def test_from_outside_the_allowlist_a_good_link_says_so(
         ("password", "all of NORTHWIND knows this"),
     ],
 )
-def test_what_is_typed_wrong_leaves_the_link_good(
+def test_invalid_fields_leave_the_link_valid(
     registry: SmallRegistry, ada: Actor, field: str, value: str
 ) -> None:
     token = link(registry, invite(registry, ada))
@@ -290,12 +288,12 @@ def test_what_is_typed_wrong_leaves_the_link_good(
     accept(registry, token)
 
 
-def test_a_broken_link_comes_before_what_is_typed_wrong(registry: SmallRegistry) -> None:
+def test_a_broken_link_is_reported_before_invalid_fields(registry: SmallRegistry) -> None:
     with pytest.raises(BrokenLink):
         accept(registry, "gpiv_", name="", password="")
 
 
-def test_of_many_at_once_one_is_let_in(registry: SmallRegistry, ada: Actor) -> None:
+def test_of_concurrent_requests_one_accepts(registry: SmallRegistry, ada: Actor) -> None:
     token = link(registry, invite(registry, ada))
     outcomes: list[object] = []
 
@@ -314,7 +312,7 @@ def test_of_many_at_once_one_is_let_in(registry: SmallRegistry, ada: Actor) -> N
     assert len([one for one in outcomes if isinstance(one, User)]) == 1
 
 
-def test_who_may_invite_whom(registry: SmallRegistry, ada: Actor) -> None:
+def test_required_permissions(registry: SmallRegistry, ada: Actor) -> None:
     manager = registry.colleague("manager")
     clerk = registry.colleague("customer-service", "Cleo")
     with pytest.raises(Forbidden) as refusal:
@@ -335,7 +333,7 @@ def test_who_may_invite_whom(registry: SmallRegistry, ada: Actor) -> None:
             act(registry, clerk, made)
 
 
-def test_an_access_token_only_reads(registry: SmallRegistry, ada: Actor) -> None:
+def test_access_tokens_can_only_read(registry: SmallRegistry, ada: Actor) -> None:
     made = invite(registry, ada)
     token, _ = registry.token(ada, permissions=["users:manage"])
     program = registry.with_token(token)
@@ -351,7 +349,7 @@ def test_an_access_token_only_reads(registry: SmallRegistry, ada: Actor) -> None
     registry.do(access_tokens.deactivate, ada, token.id)
 
 
-def test_another_companys_are_not_there(registry: SmallRegistry, ada: Actor) -> None:
+def test_another_companys_invitations_are_not_found(registry: SmallRegistry, ada: Actor) -> None:
     made = invite(registry, ada)
     carl = registry.signed_in(registry.carl)
     for act in (resend, deactivate):
@@ -359,12 +357,12 @@ def test_another_companys_are_not_there(registry: SmallRegistry, ada: Actor) -> 
             act(registry, carl, made)
     with registry.read() as reading:
         assert invitations.list_(reading, carl).items == []
-    # Nor does another company's invitation stand in the way.
+    # Another company's invitation makes no difference either.
     invite(registry, carl)
 
 
-def test_a_deactivated_colleague_can_come_back(registry: SmallRegistry, ada: Actor) -> None:
-    """As somebody new: nothing of what the former account could do comes back with them."""
+def test_a_deactivated_user_can_be_invited_again(registry: SmallRegistry, ada: Actor) -> None:
+    """As a new user: nothing of the former account is restored."""
     first = accept(registry, link(registry, invite(registry, ada)))
     acting = registry.signed_in(first)
     for gone in range(2):
@@ -372,7 +370,7 @@ def test_a_deactivated_colleague_can_come_back(registry: SmallRegistry, ada: Act
             invite(registry, ada)
         assert conflict.value.reason == "email_taken"
         registry.now += 1
-        registry.do(user_changes.deactivate, ada, first.id)
+        registry.do(offboarding.deactivate, ada, first.id)
         again = accept(
             registry, link(registry, invite(registry, ada)), password="another harbour lantern"
         )
@@ -390,11 +388,9 @@ def test_a_deactivated_colleague_can_come_back(registry: SmallRegistry, ada: Act
     assert refusal.value.reason == "account_deactivated"
 
 
-def test_the_password_of_whoever_came_back_counts_alone(
-    registry: SmallRegistry, ada: Actor
-) -> None:
+def test_only_the_new_users_password_works(registry: SmallRegistry, ada: Actor) -> None:
     first = accept(registry, link(registry, invite(registry, ada)))
-    registry.do(user_changes.deactivate, ada, first.id)
+    registry.do(offboarding.deactivate, ada, first.id)
     again = accept(
         registry, link(registry, invite(registry, ada)), password="another harbour lantern"
     )
@@ -403,7 +399,7 @@ def test_the_password_of_whoever_came_back_counts_alone(
         return (
             sign_in.sign_in(
                 registry.database,
-                registry.sealing,
+                registry.encryption_key,
                 email=NEW,
                 password=password,
                 address=ADDRESS,
@@ -422,15 +418,15 @@ def test_the_password_of_whoever_came_back_counts_alone(
         assert password_resets.request(write, NEW, ADDRESS)
     assert len(registry.events(subject=again.id, action="user.password_reset_requested")) == 1
     registry.now += 1
-    # And an attempt at an account that is over is told to auditors as ever.
-    registry.do(user_changes.deactivate, ada, again.id)
+    # Attempts on the deactivated account are still in the audit log.
+    registry.do(offboarding.deactivate, ada, again.id)
     with pytest.raises(SignInFailed):
         signed_in("another harbour lantern")
     assert len(registry.events(subject=again.id, action="authentication.refused")) == 2
 
 
 def test_another_companys_address_looks_like_any_other(registry: SmallRegistry, ada: Actor) -> None:
-    """Nobody finds out by inviting who is another company's customer."""
+    """An inviter can't learn who uses another company."""
     theirs, nobodys = (
         invite(registry, ada, email) for email in ("carl@contoso.example", "nobody@contoso.example")
     )
@@ -462,10 +458,10 @@ def test_another_companys_address_looks_like_any_other(registry: SmallRegistry, 
     assert not broken(registry, told.token[:-1]).address_taken
 
 
-def test_a_link_that_was_handed_over_tells_no_more_than_that_it_is_broken(
+def test_a_handed_over_link_discloses_only_that_it_is_broken(
     registry: SmallRegistry, ada: Actor
 ) -> None:
-    """It is in the inviter's hands, who must not be told about another company's customer."""
+    """The inviter has it, and must not learn about another company's user."""
     made = invite(registry, ada, "carl@contoso.example")
     _, token = registry.do(
         invitations.take_link, ada, made.id, lifetime_ms=LIFETIME, mail_server=False
@@ -474,8 +470,10 @@ def test_a_link_that_was_handed_over_tells_no_more_than_that_it_is_broken(
     assert (refusal.address_taken, refusal.contact) == (False, "Ada Lovelace")
 
 
-def test_it_opens_once_the_other_account_has_ended(registry: SmallRegistry, ada: Actor) -> None:
-    """All of it is looked at when the link is followed, whatever was true when it was sent."""
+def test_a_link_is_valid_once_the_other_account_is_deactivated(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    """All conditions are checked when the link is followed."""
     token = link(registry, invite(registry, ada, "carl@contoso.example"))
     broken(registry, token)
     end_user(registry, registry.carl)
@@ -483,7 +481,7 @@ def test_it_opens_once_the_other_account_has_ended(registry: SmallRegistry, ada:
     assert (user.company, user.email) == (registry.northwind.id, "carl@contoso.example")
 
 
-def test_of_two_companies_that_invite_one_address_one_has_the_user(
+def test_of_two_companies_that_invite_an_address_one_gets_the_user(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     carl = registry.signed_in(registry.carl)
@@ -505,7 +503,7 @@ def test_of_two_companies_that_invite_one_address_one_has_the_user(
     assert sorted(outcomes) == ["invitation_broken"] * 9 + ["made"]
 
 
-def test_an_address_is_invited_once(registry: SmallRegistry, ada: Actor) -> None:
+def test_an_address_has_one_pending_invitation(registry: SmallRegistry, ada: Actor) -> None:
     with pytest.raises(Conflict) as conflict:
         invite(registry, ada, "ADA@northwind.example")
     assert conflict.value.reason == "email_taken"
@@ -521,7 +519,7 @@ def test_an_address_is_invited_once(registry: SmallRegistry, ada: Actor) -> None
     assert conflict.value.reason == "invitation_pending"
 
 
-def test_pages_of_invitations(registry: SmallRegistry, ada: Actor) -> None:
+def test_pagination(registry: SmallRegistry, ada: Actor) -> None:
     made = []
     for number in range(5):
         registry.now += 1
@@ -538,7 +536,7 @@ def test_pages_of_invitations(registry: SmallRegistry, ada: Actor) -> None:
     assert found == made[::-1]
 
 
-def test_a_link_that_is_taken_is_the_only_one_and_on_the_takers_word(
+def test_taking_a_link_breaks_the_old_one_and_changes_the_inviter(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     made = invite(registry, ada)
@@ -558,7 +556,7 @@ def test_a_link_that_is_taken_is_the_only_one_and_on_the_takers_word(
     assert not any(second[21:53] in repr(one) for one in taken)
 
 
-def test_a_link_that_may_not_be_taken_changes_nothing(registry: SmallRegistry, ada: Actor) -> None:
+def test_a_refused_request_for_a_link_changes_nothing(registry: SmallRegistry, ada: Actor) -> None:
     made = invite(registry, ada)
     token = link(registry, made)
     with nothing_changes(registry), pytest.raises(Conflict) as refused:

@@ -91,7 +91,9 @@ def change(database: Database, relay: Relay) -> None:
         change.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
 
 
-def test_what_became_of_it_is_asked(relay: Relay, postgresql_url: str, postgresql: Cluster) -> None:
+def test_the_outcome_is_read_over_a_new_connection(
+    relay: Relay, postgresql_url: str, postgresql: Cluster
+) -> None:
     direct = Database(postgresql_url)
     database = Database(postgresql_url.replace(str(postgresql.port), str(relay.port)))
     failed = nullcontext() if relay.forward else pytest.raises(Unavailable, match="right now")
@@ -103,7 +105,7 @@ def test_what_became_of_it_is_asked(relay: Relay, postgresql_url: str, postgresq
     direct.close()
 
 
-def test_if_it_cannot_be_asked_nobody_is_told_that_it_failed(
+def test_an_unreadable_outcome_is_reported_as_unknown(
     relay: Relay, postgresql_url: str, postgresql: Cluster
 ) -> None:
     relay.closed = True
@@ -111,11 +113,11 @@ def test_if_it_cannot_be_asked_nobody_is_told_that_it_failed(
     with pytest.raises(Unavailable) as refusal:
         change(database, relay)
     assert refusal.value.reason == "outcome_unknown"
-    assert "Look whether it was made" in refusal.value.message
+    assert "Check whether it was made" in refusal.value.message
     database.close()
 
 
-def test_nor_if_no_connection_is_free_to_ask_by(
+def test_without_a_free_connection_the_outcome_is_unknown(
     relay: Relay, postgresql_url: str, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = Database(postgresql_url.replace(str(postgresql.port), str(relay.port)))

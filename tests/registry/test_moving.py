@@ -1,4 +1,4 @@
-"""A whole installation into a file, and out of it: whatever the engines, nothing is lost."""
+"""Export and import: nothing is lost, on any pair of engines."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.backup import export_file, export_import
 from gatepass.registry.backup.contents import Contents, Progress
 from gatepass.registry.storage.database import Database
-from gatepass.registry.storage.ended_log import EndedLog, Ending
+from gatepass.registry.storage.ended_log import EndedLog, Revocation
 from gatepass.registry.storage.schema import schema_state
 from gatepass.registry.tokens import access_tokens
 from tests.support.database.full_registry import FullRegistry, measured
@@ -45,7 +45,7 @@ def on_sqlite(sqlite_url: str) -> Iterator[FullRegistry]:
 
 @pytest.fixture
 def exported(on_sqlite: FullRegistry, tmp_path: Path) -> Path:
-    """An export of the one on SQLite."""
+    """An export of the registry on SQLite."""
     return export(on_sqlite.database, tmp_path / "exported")
 
 
@@ -93,8 +93,8 @@ def test_a_round_trip_through_either_engine_changes_nothing(
     assert measured(registry.database) == before
 
 
-def test_it_goes_on_where_it_was(empty: Database, exported: Path) -> None:
-    """Numbers that the database counts by itself are no exception."""
+def test_an_imported_registry_continues_its_numbers(empty: Database, exported: Path) -> None:
+    """Autoincrement numbers, too."""
     import_(empty, exported)
     with empty.read(NOW) as reading:
         number = reading.session.scalar(text("SELECT max(number) FROM audit_events"))
@@ -106,7 +106,7 @@ def test_it_goes_on_where_it_was(empty: Database, exported: Path) -> None:
         assert reading.session.scalar(text("SELECT max(number) FROM audit_events")) == number + 1
 
 
-def test_the_file_is_private_whole_and_one(exported: Path) -> None:
+def test_the_export_is_one_complete_private_file(exported: Path) -> None:
     assert stat.S_IMODE(exported.stat().st_mode) == 0o600
     names = {path.name for path in exported.parent.iterdir() if "exported" in path.name}
     assert names == {"exported"}
@@ -115,7 +115,7 @@ def test_the_file_is_private_whole_and_one(exported: Path) -> None:
         assert connection.execute("SELECT count(*) FROM access_tokens").fetchone() == (1,)
 
 
-def test_no_text_of_a_credential_is_in_it(on_sqlite: FullRegistry, exported: Path) -> None:
+def test_the_export_contains_no_credential_text(on_sqlite: FullRegistry, exported: Path) -> None:
     assert on_sqlite.text[:21].encode() in exported.read_bytes()
     assert on_sqlite.text[21:].encode() not in exported.read_bytes()
 
@@ -123,7 +123,7 @@ def test_no_text_of_a_credential_is_in_it(on_sqlite: FullRegistry, exported: Pat
 def test_nothing_is_overwritten(registry: FullRegistry, tmp_path: Path) -> None:
     exported = export(registry.database, tmp_path / "exported")
     content = exported.read_bytes()
-    with pytest.raises(Misconfigured, match="is there already"):
+    with pytest.raises(Misconfigured, match="exists already"):
         export(registry.database, exported)
     assert exported.read_bytes() == content
     before = measured(registry.database)
@@ -139,13 +139,13 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(
         def begin(self, doing: str, rows: int) -> None:
             (tmp_path / "x").write_text("mine")
 
-    with pytest.raises(Misconfigured, match="is there already"):
+    with pytest.raises(Misconfigured, match="exists already"):
         export(on_sqlite.database, tmp_path / "x", Quicker())
     assert (tmp_path / "x").read_text() == "mine"
     assert not list(tmp_path.glob(".*"))
 
 
-def test_an_export_is_of_one_moment(registry: FullRegistry, tmp_path: Path) -> None:
+def test_an_export_is_one_snapshot(registry: FullRegistry, tmp_path: Path) -> None:
     before = measured(registry.database)
 
     class Busy(Progress):
@@ -164,13 +164,13 @@ def test_an_export_is_of_one_moment(registry: FullRegistry, tmp_path: Path) -> N
     assert measured(registry.database) != before
 
 
-def test_where_it_can_be_written_is_said(on_sqlite: FullRegistry, tmp_path: Path) -> None:
+def test_an_unwritable_path_is_reported(on_sqlite: FullRegistry, tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="nowhere/x can't be written: No such file"):
         export(on_sqlite.database, tmp_path / "nowhere" / "x")
 
 
 def _flip(path: Path) -> None:
-    """One bit of a grant's digest: the file stays a good database."""
+    """One bit of a grant's digest: the file stays a valid database."""
     with sqlite3.connect(path) as connection:
         record = bytearray(connection.execute("SELECT record FROM grants").fetchone()[0])
         record[40] ^= 1
@@ -198,7 +198,7 @@ def _pages(path: Path) -> None:
 
 
 def _in_place_of(table: str, *statements: str) -> Callable[[Path], None]:
-    """Something else under a table's name."""
+    """Another object under a table's name."""
 
     def replace(path: Path) -> None:
         with sqlite3.connect(path) as connection:
@@ -235,67 +235,70 @@ def _endless_pages(path: Path) -> None:
         (_sql("INSERT INTO exported_tables VALUES ('(SELECT 1 AS id)', 1, 'x')"), "is damaged"),
         (_sql("CREATE TABLE more (id INTEGER)"), "is damaged"),
         (_sql("ALTER TABLE users ADD COLUMN more TEXT"), "is damaged"),
-        (_sql(f"CREATE VIEW more AS {ENDLESS} x FROM n"), "is no export, or it is damaged"),
+        (_sql(f"CREATE VIEW more AS {ENDLESS} x FROM n"), "isn't an export, or it is damaged"),
         (
             _in_place_of("token_use", f"CREATE VIEW token_use AS {ENDLESS} x AS id FROM n"),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (
             _in_place_of(
                 "export", f"CREATE VIEW export AS {ENDLESS} 1 AS at, '' AS version FROM n"
             ),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (
             _in_place_of(
                 "alembic_version",
                 f"CREATE VIEW alembic_version AS {ENDLESS} x AS version_num FROM n",
             ),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (
             _sql("CREATE TRIGGER t AFTER DELETE ON users BEGIN DELETE FROM grants; END"),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (
             _in_place_of("export", "CREATE VIRTUAL TABLE export USING fts5(at, version)"),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (
             _in_place_of(
                 "export",
                 "CREATE TABLE export (at INTEGER, version TEXT AS (printf('%.*c', 900000000, '')))",
             ),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (
             _in_place_of("export", "CREATE TABLE export (at INTEGER, version TEXT)"),
-            "is no export, or it is damaged",
+            "isn't an export, or it is damaged",
         ),
         (_sql("UPDATE export SET version = char(27) || '[2J'"), "is damaged"),
         (_sql("UPDATE exported_tables SET rows = 'x'"), "is damaged"),
         (_endless_pages, "is damaged"),
         (_flip, "is damaged"),
-        (_pages, "is no export, or it is damaged|is damaged"),
+        (_pages, "isn't an export, or it is damaged|is damaged"),
         (_sql("DELETE FROM audit_events WHERE number = 1"), "is damaged"),
         (_sql("DROP TABLE token_use"), "is damaged"),
         (_sql("DELETE FROM exported_tables"), "is damaged"),
-        (_sql("DROP TABLE export"), "is no export, or it is damaged"),
+        (_sql("DROP TABLE export"), "isn't an export, or it is damaged"),
         (_sql("DELETE FROM exported_tables WHERE name = 'export'"), "is damaged"),
         (_sql("UPDATE export SET at = at + 1099511627776"), "is damaged"),
         (_sql("UPDATE export SET at = 9000000000000000000"), "is damaged"),
         (_sql("UPDATE export SET at = -1"), "is damaged"),
         (_sql("UPDATE export SET version = '99.0'"), "is damaged"),
-        (_sql("PRAGMA application_id = 0"), "is no export: gatepass export makes them"),
-        (lambda path: os.truncate(path, path.stat().st_size // 2), "is no export, or"),
-        (lambda path: os.truncate(path, 0), "is no export"),
-        (lambda path: path.write_text("Dear reader, " * 400), "is no export"),
+        (_sql("PRAGMA application_id = 0"), "isn't an export: gatepass export writes them"),
+        (lambda path: os.truncate(path, path.stat().st_size // 2), "isn't an export, or"),
+        (lambda path: os.truncate(path, 0), "isn't an export"),
+        (lambda path: path.write_text("Dear reader, " * 400), "isn't an export"),
         (lambda path: path.unlink(), "can't be read: No such file"),
-        (lambda path: path.unlink() or path.mkdir(), "is no export"),
-        (_sql("UPDATE alembic_version SET version_num = '9999'"), "made by a newer version .*0.1"),
+        (lambda path: path.unlink() or path.mkdir(), "isn't an export"),
+        (
+            _sql("UPDATE alembic_version SET version_num = '9999'"),
+            "written by a newer version .*0.1",
+        ),
     ],
 )
-def test_what_is_no_whole_export_is_refused_before_anything_is_written(
+def test_an_invalid_export_is_refused_before_anything_is_written(
     exported: Path, tmp_path: Path, damage: Callable[[Path], None], said: str
 ) -> None:
     damage(exported)
@@ -305,13 +308,11 @@ def test_what_is_no_whole_export_is_refused_before_anything_is_written(
     assert not (tmp_path / "target.db").exists()
 
 
-def test_an_export_with_an_older_schema_is_brought_up_to_date(
-    empty: Database, tmp_path: Path
-) -> None:
+def test_an_export_with_an_older_schema_is_migrated(empty: Database, tmp_path: Path) -> None:
     old = tmp_path / "old"
     old.touch(mode=0o600)
     database = Database(f"sqlite:///{old}")
-    with database.administering() as connection:
+    with database.administrative_write() as connection:
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", "gatepass.registry.storage:migrations")
         command.upgrade(config, "0001")
@@ -360,22 +361,22 @@ def _tables(path: Path) -> dict[str, list[list[tuple[object, ...]]]]:
     return found
 
 
-def test_an_import_is_no_way_around_what_has_ended_since(
+def test_an_import_that_would_undo_revocations_is_refused(
     on_sqlite: FullRegistry, exported: Path, empty: Database
 ) -> None:
-    """Whoever lost the database and takes this for a way to restore it is told of the right one."""
+    """The error names gatepass restore."""
     log = EndedLog(exported.with_name("ended.log"))
-    log.append([Ending(NOW, "access_token", on_sqlite.made.id, 99)])
-    with pytest.raises(Conflict, match="gatepass restore keeps them ended"):
+    log.append([Revocation(NOW, "access_token", on_sqlite.made.id, 99)])
+    with pytest.raises(Conflict, match="gatepass restore deactivates them"):
         import_(empty, exported)
     assert schema_state(empty) == "empty"
 
 
-def test_what_has_ended_in_the_export_too_is_no_obstacle(
+def test_revocations_that_the_export_has_are_accepted(
     on_sqlite: FullRegistry, empty: Database, tmp_path: Path
 ) -> None:
     log = EndedLog(tmp_path / "ended.log")
-    database = Database(f"sqlite:///{on_sqlite.database.path}", ended=log.append)
+    database = Database(f"sqlite:///{on_sqlite.database.path}", revoked=log.append)
     with database.write(NOW) as change:
         access_tokens.deactivate(change, on_sqlite.signed, on_sqlite.made.id)
     import_(empty, export(database, tmp_path / "x"))
@@ -383,14 +384,14 @@ def test_what_has_ended_in_the_export_too_is_no_obstacle(
 
 
 class Struck(Progress):
-    """Something goes wrong once all is written, and before it is checked."""
+    """A failure after all is written, before it is verified."""
 
     def begin(self, doing: str, rows: int) -> None:
         if doing == "Checking":
             raise Unavailable("struck")
 
 
-def test_an_import_that_fails_leaves_nothing(empty: Database, exported: Path) -> None:
+def test_a_failed_import_changes_nothing(empty: Database, exported: Path) -> None:
     with pytest.raises(Unavailable, match="struck"):
         import_(empty, exported, Struck())
     assert schema_state(empty) == "empty"
@@ -434,7 +435,7 @@ def killed(what: str, url: str, path: Path) -> None:
 
 
 @pytest.mark.processes
-def test_killed_in_the_middle_nothing_is_half_there(
+def test_a_killed_import_leaves_no_partial_contents(
     empty: Database, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     url: str = request.getfixturevalue(f"{empty.dialect}_url")
@@ -453,10 +454,10 @@ def test_killed_in_the_middle_nothing_is_half_there(
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_whatever_bytes_are_changed_it_is_refused_in_one_line(
+def test_any_damaged_file_is_refused_with_one_line(
     on_sqlite: FullRegistry, tmp_path: Path, seed: int
 ) -> None:
-    """Or nothing that counts was changed."""
+    """Unless the damage changed nothing relevant."""
     good = export(on_sqlite.database, tmp_path / "good").read_bytes()
     random = Random(seed)
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""Who decides by these grants: they are met, report, and are forgotten."""
+"""Followers: registration, heartbeats, and deletion."""
 
 import threading
 
@@ -17,57 +17,57 @@ from tests.support.grants.fake_verifiers import (
     STALENESS,
     acknowledge,
     by_the_sessions_time,
-    meet,
-    presence,
+    register,
+    registration,
     rows,
 )
 
 
 @pytest.fixture
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time is what sessions say it is, on PostgreSQL too."""
+    """Use the session's time on PostgreSQL, too."""
     by_the_sessions_time(monkeypatch)
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_who_is_met_is_known_with_all_that_they_said(database: Database) -> None:
+def test_a_registration_is_stored(database: Database) -> None:
     limits = {"companies": ["com_1"]}
-    meet(database, NOW, "node_a", limits=limits)
+    register(database, NOW, "node_a", limits=limits)
     (row,) = rows(database, "nodes")
     assert (row["first_seen_at"], row["seen_at"], row["vouched_at"]) == (NOW, NOW, NOW)
     assert (row["revision"], row["limits"]) == (0, '{"companies": ["com_1"]}')
     acknowledge(database, NOW + 1, "node_a")
-    meet(database, NOW + 2, "node_a", version="0.2.0")
+    register(database, NOW + 2, "node_a", version="0.2.0")
     (row,) = rows(database, "nodes")
     assert (row["first_seen_at"], row["vouched_at"]) == (NOW, NOW + 2)
     assert (row["version"], row["limits"]) == ("0.2.0", None)
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_a_report_moves_forward_only_and_only_in_this_history(database: Database) -> None:
-    meet(database, NOW, "node_a")
+def test_a_report_advances_only_within_this_history(database: Database) -> None:
+    register(database, NOW, "node_a")
     for _ in range(2):
         with database.write(NOW):
             pass
     with database.read(NOW) as reading:
-        number, tag = revisions.here(reading)
+        number, tag = revisions.latest(reading)
 
-    def report(position: tuple[int, str] | None, vouched_at: int) -> tuple[int, int]:
+    def report(position: tuple[int, str] | None, fresh_at: int) -> tuple[int, int]:
         with database.auxiliary_write(NOW + 5) as write:
-            assert liveness.report(write, "node_a", position, vouched_at)
+            assert liveness.report(write, "node_a", position, fresh_at)
         (row,) = rows(database, "nodes")
         return row["revision"], row["vouched_at"]
 
     assert report((number, "0" * 16), NOW + 4) == (0, NOW + 4)
     assert report((number, tag), NOW + 3) == (number, NOW + 4)
-    assert report(None, NOW + 99_999) == (number, NOW + 5), "nobody is vouched for ahead of time"
+    assert report(None, NOW + 99_999) == (number, NOW + 5), "no lease starts in the future"
     with database.auxiliary_write(NOW) as write:
         assert not liveness.report(write, "node_b", (number, tag), NOW)
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_one_that_was_ahead_before_a_restore_is_where_it_is_now(database: Database) -> None:
-    meet(database, NOW, "node_a")
+def test_a_position_ahead_of_a_restored_history_is_replaced(database: Database) -> None:
+    register(database, NOW, "node_a")
     with database.auxiliary_write(NOW) as write:
         write.session.execute(update(tables.nodes).values(revision=1_000))
     acknowledge(database, NOW, "node_a")
@@ -76,9 +76,9 @@ def test_one_that_was_ahead_before_a_restore_is_where_it_is_now(database: Databa
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_who_was_silent_for_a_day_is_forgotten(database: Database) -> None:
-    meet(database, NOW, "node_a")
-    meet(database, NOW + 20 * HOUR, "node_b")
+def test_a_follower_silent_for_a_day_is_deleted(database: Database) -> None:
+    register(database, NOW, "node_a")
+    register(database, NOW + 20 * HOUR, "node_b")
     for now, left in ((NOW + 24 * HOUR, ["node_a", "node_b"]), (NOW + 25 * HOUR, ["node_b"])):
         with database.auxiliary_write(now) as write:
             liveness.forget(write)
@@ -86,28 +86,28 @@ def test_who_was_silent_for_a_day_is_forgotten(database: Database) -> None:
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_a_key_has_only_so_many_followers(database: Database) -> None:
-    """Another one is refused while all of them are in reach."""
+def test_the_followers_of_a_key_are_limited(database: Database) -> None:
+    """Another one is refused while all of them are live."""
     nodes_of_key = [f"node_{number:03}" for number in range(liveness.MOST_PER_KEY)]
-    meet(database, NOW, *nodes_of_key)
-    meet(database, NOW, "node_other", key_id="gpvk_1111111111111111")
-    meet(database, NOW, "node_itself", kind="node")
-    meet(database, NOW, "node_005")
+    register(database, NOW, *nodes_of_key)
+    register(database, NOW, "node_other", key_id="gpvk_1111111111111111")
+    register(database, NOW, "node_itself", kind="node")
+    register(database, NOW, "node_005")
     with pytest.raises(Conflict) as refused:
-        meet(database, NOW + 2 * STALENESS - 1, "node_one_more")
+        register(database, NOW + 2 * STALENESS - 1, "node_one_more")
     assert refused.value.reason == "too_many_followers"
     assert len(rows(database, "nodes")) == liveness.MOST_PER_KEY + 2
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_who_was_silent_longest_makes_room(database: Database) -> None:
-    """Nobody who may still say "allowed" does: a receipt has to know of them."""
-    meet(database, NOW, *[f"node_{number:03}" for number in range(liveness.MOST_PER_KEY)])
+def test_the_follower_silent_for_longest_makes_room(database: Database) -> None:
+    """Never one that may still answer "allowed": receipts must list it."""
+    register(database, NOW, *[f"node_{number:03}" for number in range(liveness.MOST_PER_KEY)])
     later = NOW + 2 * STALENESS
     for id in ("node_000", "node_001"):
         with database.auxiliary_write(later - 1) as write:
             assert liveness.report(write, id, None, later - 1)
-    meet(database, later, "node_late", "node_later")
+    register(database, later, "node_late", "node_later")
     known = {row["id"] for row in rows(database, "nodes")}
     assert len(known) == liveness.MOST_PER_KEY
     assert {"node_000", "node_001", "node_late", "node_later"} <= known
@@ -115,10 +115,10 @@ def test_who_was_silent_longest_makes_room(database: Database) -> None:
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_who_never_held_a_copy_is_in_no_receipt(database: Database) -> None:
-    """Whoever has a key can say that they are there, and never take a grant."""
-    meet(database, NOW, "node_follows")
-    meet(database, NOW, "node_asked", copies=False)
+def test_a_follower_without_a_copy_is_in_no_receipt(database: Database) -> None:
+    """The holder of a key can register followers that never receive a grant."""
+    register(database, NOW, "node_follows")
+    register(database, NOW, "node_asked", copies=False)
     with database.write(NOW + 1) as change:
         receipts.begin(change, [Subject("access_token", "gpat_1", "a")], company=None)
     assert [row["node_id"] for row in rows(database, "receipt_confirmations")] == ["node_follows"]
@@ -129,13 +129,13 @@ def test_who_never_held_a_copy_is_in_no_receipt(database: Database) -> None:
     assert len(rows(database, "receipt_confirmations")) == 3
 
 
-def test_whoever_is_met_waits_for_the_change_under_way(postgresql_url: str) -> None:
-    """Or it could read the grants as they were, uncounted by the receipt of what it doesn't see."""
+def test_registering_waits_for_the_write_in_progress(postgresql_url: str) -> None:
+    """Otherwise it could read the former grants without being listed in that write's receipt."""
     database = Database(postgresql_url)
     met = threading.Event()
 
     def meeting(id: str) -> None:
-        meet(database, NOW, id)
+        register(database, NOW, id)
         met.set()
 
     with database.write(NOW) as change:
@@ -169,9 +169,9 @@ def test_whoever_is_met_waits_for_the_change_under_way(postgresql_url: str) -> N
     database.close()
 
 
-def test_a_nodes_own_heartbeat_says_that_it_is_there(postgresql_url: str) -> None:
+def test_a_nodes_heartbeat_registers_it(postgresql_url: str) -> None:
     database = Database(postgresql_url)
-    feed = DatabaseFeed(postgresql_url, presence("node_a", "node"))
+    feed = DatabaseFeed(postgresql_url, registration("node_a", "node"))
     feed.heartbeat()
     (first,) = rows(database, "nodes")
     assert first["seen_at"] == first["vouched_at"] == first["first_seen_at"]
@@ -184,7 +184,7 @@ def test_a_nodes_own_heartbeat_says_that_it_is_there(postgresql_url: str) -> Non
     (second,) = rows(database, "nodes")
     assert first["vouched_at"] <= second["vouched_at"] == second["seen_at"]
     assert second["first_seen_at"] == first["first_seen_at"]
-    # Out of reach for longer than it decides without being vouched for: it is met again.
+    # Absent for longer than its lease: it registers again.
     lapsed = second["vouched_at"] - STALENESS
     with database.auxiliary_write(NOW) as write:
         write.session.execute(update(tables.nodes).values(vouched_at=lapsed, version="old"))
@@ -196,11 +196,11 @@ def test_a_nodes_own_heartbeat_says_that_it_is_there(postgresql_url: str) -> Non
     database.close()
 
 
-def test_a_heartbeat_of_one_that_is_back_waits_for_the_change_under_way(
+def test_a_heartbeat_after_an_absence_waits_for_the_write_in_progress(
     postgresql_url: str,
 ) -> None:
     database = Database(postgresql_url)
-    feed = DatabaseFeed(postgresql_url, presence("node_a", "node"))
+    feed = DatabaseFeed(postgresql_url, registration("node_a", "node"))
     beaten = threading.Event()
 
     def beat() -> None:
@@ -217,10 +217,10 @@ def test_a_heartbeat_of_one_that_is_back_waits_for_the_change_under_way(
     database.close()
 
 
-def test_many_machines_go_by_the_databases_clock(postgresql_url: str) -> None:
-    """A node whose clock is hours ahead must not take the others for gone."""
+def test_several_machines_use_the_databases_clock(postgresql_url: str) -> None:
+    """A node whose clock is hours ahead must not see the others as gone."""
     database = Database(postgresql_url)
-    meet(database, NOW, "node_a")
+    register(database, NOW, "node_a")
     with database.write(NOW + 4 * HOUR) as change:
         receipts.begin(change, [Subject("access_token", "gpat_1", "One")], company="com_1")
     assert [row["node_id"] for row in rows(database, "receipt_confirmations")] == ["node_a"]

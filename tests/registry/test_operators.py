@@ -1,4 +1,4 @@
-"""What an operator is, only operators and the command line change: no role covers that."""
+"""Operators: only operators and the command line may change their accounts."""
 
 import threading
 from typing import Any
@@ -7,11 +7,11 @@ import pytest
 
 from gatepass.core.errors import GatepassError
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication import sessions, totp
+from gatepass.registry.authentication import sessions, totp, totp_reset
 from gatepass.registry.authentication.session_records import Authentication
-from gatepass.registry.directory import users
+from gatepass.registry.directory import user_privileges, user_roles, users
 from gatepass.registry.directory.users import User
-from gatepass.registry.membership import email_changes, user_changes
+from gatepass.registry.membership import email_changes, offboarding, operators
 from gatepass.registry.storage.database import Write
 from tests.support.database.small_registry import SmallRegistry, nothing_changes
 
@@ -25,21 +25,21 @@ def olga(registry: SmallRegistry) -> User:
 
 
 def named(registry: SmallRegistry, user: User, *, operator: bool = True) -> User:
-    return registry.do(user_changes.name_operator, Actor.command_line(), user.id, operator=operator)
+    return registry.do(operators.name_operator, Actor.command_line(), user.id, operator=operator)
 
 
 def changes(registry: SmallRegistry, user: User) -> dict[str, Any]:
-    """All that can be done to a colleague's account."""
+    """All operations on a colleague's account."""
     sign_in = registry.signed_in(user).credential or ""
     with registry.write() as change:
-        registry.sealing.make()
-        totp.put(change, user.id, totp.new_secret(), 0, registry.sealing)
+        registry.encryption_key.create()
+        totp.enable(change, user.id, totp.new_secret(), 0, registry.encryption_key)
     return {
-        "role": lambda change, actor: user_changes.change_role(
+        "role": lambda change, actor: user_roles.change_role(
             change, actor, user.id, role="reporting"
         ),
-        "end": lambda change, actor: user_changes.deactivate(change, actor, user.id),
-        "second factor": lambda change, actor: user_changes.turn_off_second_factor(
+        "end": lambda change, actor: offboarding.deactivate(change, actor, user.id),
+        "second factor": lambda change, actor: totp_reset.turn_off_second_factor(
             change, actor, user.id
         ),
         "e-mail address": lambda change, actor: email_changes.request(
@@ -68,13 +68,13 @@ def test_no_administrator_changes_an_operators_account(registry: SmallRegistry, 
         assert "Olga Operator is an operator" in refusal.message
 
 
-def test_another_operator_does(registry: SmallRegistry, olga: User) -> None:
+def test_another_operator_changes_an_operators_account(registry: SmallRegistry, olga: User) -> None:
     named(registry, registry.ada)
-    # As they were when the request was admitted: it is asked again behind the lock.
+    # As admitted; the operation checks again under the lock.
     ada = registry.signed_in(registry.ada)
     todo = changes(registry, olga)
     last = todo.pop("end")
-    # But for their address: with the mailbox goes the password.
+    # Except their address: the owner of the mailbox can reset the password.
     for what in ("e-mail address", "e-mail address, again"):
         assert refused(registry, ada, todo.pop(what)).reason == "operator_required"
     for change_it in (*todo.values(), last):
@@ -83,7 +83,7 @@ def test_another_operator_does(registry: SmallRegistry, olga: User) -> None:
         assert users.get(reading, olga.id).status == "deactivated"
 
 
-def test_who_is_no_operator_any_more_does_not(registry: SmallRegistry, olga: User) -> None:
+def test_a_former_operator_does_not(registry: SmallRegistry, olga: User) -> None:
     named(registry, registry.ada)
     ada = registry.signed_in(registry.ada)
     named(registry, registry.ada, operator=False)
@@ -91,7 +91,7 @@ def test_who_is_no_operator_any_more_does_not(registry: SmallRegistry, olga: Use
         assert refused(registry, ada, change_it).reason == "operator_required"
 
 
-def test_an_operator_ends_their_own_sign_ins(registry: SmallRegistry, olga: User) -> None:
+def test_an_operator_deactivates_their_own_sign_ins(registry: SmallRegistry, olga: User) -> None:
     here, there = registry.signed_in(olga), registry.signed_in(olga)
 
     def end(credential: str | None) -> Authentication:
@@ -101,21 +101,21 @@ def test_an_operator_ends_their_own_sign_ins(registry: SmallRegistry, olga: User
     assert end(here.credential).status == "deactivated"
 
 
-def test_the_last_one_stays(registry: SmallRegistry, olga: User) -> None:
+def test_the_last_operator_cannot_be_deactivated(registry: SmallRegistry, olga: User) -> None:
     acting = registry.signed_in(olga)
     refusal = refused(
-        registry, acting, lambda change, actor: user_changes.deactivate(change, actor, olga.id)
+        registry, acting, lambda change, actor: offboarding.deactivate(change, actor, olga.id)
     )
     assert refusal.reason == "last_operator"
-    # Whoever runs the server names another; one of another company does as well.
+    # The command line can name another; one of another company counts, too.
     named(registry, registry.carl)
     with registry.write() as change:
-        assert user_changes.deactivate(change, acting, olga.id).status == "deactivated"
-    # Where nobody can name one but the server, the server isn't kept from anything.
+        assert offboarding.deactivate(change, acting, olga.id).status == "deactivated"
+    # The command line isn't refused, because it can name another.
     assert not named(registry, registry.carl, operator=False).operator
 
 
-def test_of_operators_who_end_themselves_at_once_one_stays(
+def test_of_operators_who_deactivate_themselves_concurrently_one_stays(
     registry: SmallRegistry, olga: User
 ) -> None:
     others = [
@@ -130,7 +130,7 @@ def test_of_operators_who_end_themselves_at_once_one_stays(
     def leave(actor: Actor) -> None:
         begin.wait()
         try:
-            registry.do(user_changes.deactivate, actor, actor.user or "")
+            registry.do(offboarding.deactivate, actor, actor.user or "")
             outcomes.append("left")
         except GatepassError as error:
             outcomes.append(error.reason)
@@ -142,15 +142,15 @@ def test_of_operators_who_end_themselves_at_once_one_stays(
         thread.join()
     assert sorted(outcomes) == ["last_operator"] + ["left"] * 4
     with registry.read() as reading:
-        assert users.active_operators(reading) == 1
+        assert user_privileges.active_operators(reading) == 1
 
 
-def test_only_the_server_names_them(registry: SmallRegistry, olga: User) -> None:
+def test_only_the_command_line_names_operators(registry: SmallRegistry, olga: User) -> None:
     acting = registry.signed_in(olga)
     for operator in (True, False):
 
         def name(write: Write, actor: Actor, operator: bool = operator) -> User:
-            return user_changes.name_operator(write, actor, registry.ada.id, operator=operator)
+            return operators.name_operator(write, actor, registry.ada.id, operator=operator)
 
         assert refused(registry, acting, name).reason == "operator_required"
     said = registry.events(action="user.operator_named")

@@ -10,7 +10,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.core.networks import Networks, parse_network
 from gatepass.registry.authentication import passwords
-from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.grants.publishing import publish, published_grant, published_rules
 from gatepass.registry.membership import account, password_resets
@@ -34,7 +34,7 @@ def request(registry: SmallRegistry, email: str = ADA) -> bool:
 
 
 def link(registry: SmallRegistry) -> str:
-    """The link of the latest request, as the mail going out makes it."""
+    """The link of the latest request, created as its mail is sent."""
     with registry.database.auxiliary_write(registry.now) as write:
         latest = (
             write.session.execute(
@@ -89,7 +89,7 @@ def password_is(registry: SmallRegistry, password: str) -> bool:
     return passwords.verify(password, kept, hasher=HASHER)
 
 
-def test_a_link_sets_a_password_once_and_ends_every_sign_in(registry: SmallRegistry) -> None:
+def test_a_link_sets_a_password_once_and_deactivates_all_sign_ins(registry: SmallRegistry) -> None:
     credentials = [make(LOGIN_TOKEN), make(LOGIN_TOKEN)]
     for credential in credentials:
         registry.do(
@@ -120,7 +120,7 @@ def test_a_link_sets_a_password_once_and_ends_every_sign_in(registry: SmallRegis
     assert last[3].after == {"authentications_ended": 2}
 
 
-def test_others_sign_ins_go_on(registry: SmallRegistry) -> None:
+def test_other_users_sign_ins_stay_active(registry: SmallRegistry) -> None:
     carl = registry.signed_in(registry.carl)
     request(registry)
     complete(registry, link(registry))
@@ -134,7 +134,7 @@ def test_others_sign_ins_go_on(registry: SmallRegistry) -> None:
     assert ended == []
 
 
-def test_it_is_good_for_an_hour(registry: SmallRegistry) -> None:
+def test_a_link_is_valid_for_an_hour(registry: SmallRegistry) -> None:
     request(registry)
     token = link(registry)
     registry.now += HOUR - 1
@@ -143,32 +143,32 @@ def test_it_is_good_for_an_hour(registry: SmallRegistry) -> None:
     broken(registry, token)
 
 
-def test_nobody_is_mailed_for_an_address_that_is_nobodys(registry: SmallRegistry) -> None:
+def test_an_unknown_address_gets_no_mail(registry: SmallRegistry) -> None:
     with nothing_changes(registry):
         for address in ("nobody@example.com", "", "no address", "\x00", "ü" * 400):
             assert not request(registry, address)
 
 
-def test_three_mails_an_hour(registry: SmallRegistry) -> None:
+def test_at_most_three_mails_an_hour(registry: SmallRegistry) -> None:
     assert [request(registry) for _ in range(5)] == [True, True, True, False, False]
     assert request(registry, "carl@contoso.example")
     registry.now += HOUR
     assert request(registry)
 
 
-def test_requests_of_a_clock_that_ran_ahead_count_for_nothing(registry: SmallRegistry) -> None:
-    """Safe: at each time on its own, three are all that goes out."""
+def test_requests_from_a_clock_far_ahead_are_not_counted(registry: SmallRegistry) -> None:
+    """Safe, because each hour of either clock has its own limit."""
     corrected = registry.now
     registry.now += 365 * 24 * HOUR
     assert [request(registry) for _ in range(4)] == [True, True, True, False]
     registry.now = corrected
     assert [request(registry) for _ in range(4)] == [True, True, True, False]
-    # A little ahead is another node's clock, or a request that waited for its turn.
+    # Slightly ahead is clock skew, or a request that waited for the lock.
     registry.now -= 5_000
     assert not request(registry)
 
 
-def test_three_mails_an_hour_however_many_ask_at_once(registry: SmallRegistry) -> None:
+def test_at_most_three_mails_an_hour_under_concurrency(registry: SmallRegistry) -> None:
     sent: list[bool] = []
     threads = [threading.Thread(target=lambda: sent.append(request(registry))) for _ in range(8)]
     for thread in threads:
@@ -178,7 +178,7 @@ def test_three_mails_an_hour_however_many_ask_at_once(registry: SmallRegistry) -
     assert sent.count(True) == 3
 
 
-def test_setting_a_password_ends_the_other_links(registry: SmallRegistry) -> None:
+def test_setting_a_password_deactivates_the_other_links(registry: SmallRegistry) -> None:
     tokens = []
     for _ in range(2):
         request(registry)
@@ -186,13 +186,13 @@ def test_setting_a_password_ends_the_other_links(registry: SmallRegistry) -> Non
     request(registry)
     complete(registry, tokens[0])
     broken(registry, tokens[1])
-    # Nor does the third mail go out any more.
+    # The third mail isn't sent either.
     with registry.read() as reading:
         states = reading.session.execute(select(outgoing_mail.c.state)).scalars().all()
     assert sorted(states) == ["delivered", "delivered", "dropped"]
 
 
-def test_it_reactivates_nobody(registry: SmallRegistry) -> None:
+def test_a_deactivated_user_cannot_reset(registry: SmallRegistry) -> None:
     request(registry)
     token = link(registry)
     change_ada(registry, deactivated_at=registry.now)
@@ -201,7 +201,7 @@ def test_it_reactivates_nobody(registry: SmallRegistry) -> None:
         assert not request(registry)
 
 
-def test_a_link_whose_mail_is_still_waiting_is_not_made_for_somebody_deactivated(
+def test_no_link_is_created_for_a_user_deactivated_before_the_mail_is_sent(
     registry: SmallRegistry,
 ) -> None:
     request(registry)
@@ -211,7 +211,7 @@ def test_a_link_whose_mail_is_still_waiting_is_not_made_for_somebody_deactivated
         assert password_resets.make_link(write, reset) is None
 
 
-def test_eight_characters_with_a_second_factor_which_stays(registry: SmallRegistry) -> None:
+def test_eight_characters_suffice_with_a_second_factor_which_stays(registry: SmallRegistry) -> None:
     request(registry)
     token = link(registry)
     with pytest.raises(InvalidInput):
@@ -221,14 +221,14 @@ def test_eight_characters_with_a_second_factor_which_stays(registry: SmallRegist
         complete(registry, token, password="seven c")
     complete(registry, token, password="nine char")
     with registry.read() as reading:
-        sealed = reading.session.execute(
+        encrypted = reading.session.execute(
             select(users.c.totp_sealed).where(users.c.id == registry.ada.id)
         ).scalar_one()
-    assert sealed == b"sealed"
+    assert encrypted == b"sealed"
     assert password_is(registry, "nine char")
 
 
-def test_from_outside_the_allowlist_a_good_link_says_so(registry: SmallRegistry) -> None:
+def test_a_valid_link_from_outside_the_allowlist_says_so(registry: SmallRegistry) -> None:
     request(registry)
     token = link(registry)
     with registry.write() as change:
@@ -242,13 +242,15 @@ def test_from_outside_the_allowlist_a_good_link_says_so(registry: SmallRegistry)
     complete(registry, token, address="203.0.113.9")
 
 
-def test_a_password_changed_by_other_means_ends_the_links_too(registry: SmallRegistry) -> None:
+def test_changing_the_password_otherwise_deactivates_the_links(registry: SmallRegistry) -> None:
     request(registry)
     token = link(registry)
     request(registry)
     ada = registry.signed_in(registry.ada)
-    proving = Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
-    account.change_password(proving, ada, current=PASSWORD, new=NEW)
+    reauthentication = Reauthentication(
+        registry.database, registry.encryption_key, lambda: registry.now, HASHER
+    )
+    account.change_password(reauthentication, ada, current=PASSWORD, new=NEW)
     broken(registry, token)
     with registry.read() as reading:
         states = reading.session.scalars(select(outgoing_mail.c.state)).all()

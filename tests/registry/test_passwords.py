@@ -1,4 +1,4 @@
-"""Which passwords are good enough, and how they are kept."""
+"""Passwords: rules, hashing and verification."""
 
 import os
 import sys
@@ -39,7 +39,7 @@ def problem(password: str, *, email: str = EMAIL, second_factor: bool = False) -
         "with\0nul and\ttab inside",
     ],
 )
-def test_good_ones(password: str) -> None:
+def test_accepted_passwords(password: str) -> None:
     assert problem(password) is None
 
 
@@ -62,7 +62,7 @@ def test_good_ones(password: str) -> None:
         ("we sell öL & gAs daily", "company"),
     ],
 )
-def test_bad_ones_say_why(password: str, says: str | None) -> None:
+def test_refused_passwords_and_their_errors(password: str, says: str | None) -> None:
     found = problem(password)
     if says is None:
         assert found is None
@@ -77,7 +77,7 @@ def test_short_parts_of_the_address_do_not_count() -> None:
     assert problem("my adas of the days", email="adas@northwind.example") is not None
 
 
-def test_eight_characters_do_with_a_second_factor() -> None:
+def test_eight_characters_suffice_with_a_second_factor() -> None:
     assert problem("tr4ub&4d", second_factor=True) is None
     assert problem("tr4ub&4", second_factor=True) is not None
     assert problem("password1", second_factor=True) is not None
@@ -95,7 +95,7 @@ def test_more_than_a_kilobyte_is_refused_before_hashing() -> None:
             passwords.hash(password, hasher=Never())
 
 
-def test_what_is_kept_opens_to_that_password_alone() -> None:
+def test_a_hash_verifies_only_its_password() -> None:
     kept = passwords.hash("mauve harbour lantern", hasher=HASHER)
     assert kept.startswith("$argon2id$")
     assert "mauve" not in kept
@@ -108,7 +108,7 @@ def test_what_is_kept_opens_to_that_password_alone() -> None:
     assert not passwords.verify("anything", "no hash at all", hasher=HASHER)
 
 
-def test_accents_may_be_typed_either_way() -> None:
+def test_accents_are_normalized() -> None:
     kept = passwords.hash("pépé le moko à Alger", hasher=HASHER)
     decomposed = "pe\u0301pe\u0301 le moko a\u0300 Alger"
     assert passwords.verify(decomposed, kept, hasher=HASHER)
@@ -120,8 +120,8 @@ def test_the_standard_costs_are_what_rfc_9106_recommends() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives threads priorities")
-def test_everything_else_goes_before_hashing() -> None:
-    """Hundreds of people who sign in at once must not keep a gateway waiting."""
+def test_hashing_has_a_low_priority_and_leaves_a_cpu_free() -> None:
+    """A burst of sign-ins must not delay authorization requests."""
 
     class Looking(PasswordHasher):
         def hash(self, password: object, *, salt: bytes | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Deactivation receipts: begun with what is ended, complete when nobody can say "allowed"."""
+"""Deactivation receipts: created with the revocation, complete when no verifier can allow."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import search, sentences
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import verifier_keys
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.replication import liveness, receipts
 from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Database
@@ -24,7 +24,7 @@ from tests.support.grants.fake_verifiers import (
     acknowledge,
     by_the_sessions_time,
     complete,
-    meet,
+    register,
     rows,
 )
 
@@ -34,14 +34,14 @@ TOKEN = Subject("access_token", "gpat_1", "Nightly settlement")
 
 @pytest.fixture(autouse=True)
 def by_hand() -> Iterator[None]:
-    """Time is what sessions say it is, on PostgreSQL too."""
+    """Use the session's time on PostgreSQL, too."""
     with pytest.MonkeyPatch.context() as patch:
         by_the_sessions_time(patch)
         yield
 
 
 def end(database: Database, now: int, *subjects: Subject, **more: Any) -> int:
-    """Something ends; the revision it ended at."""
+    """Revoke a record; returns its revision."""
     with database.write(now) as change:
         receipts.begin(change, subjects or [TOKEN], company="com_1", **more)
         revision = change.revision
@@ -49,20 +49,20 @@ def end(database: Database, now: int, *subjects: Subject, **more: Any) -> int:
 
 
 def expected(database: Database) -> dict[str, int | None]:
-    """Who is to refuse it, and when they confirmed that."""
+    """The expected verifiers, and when each confirmed."""
     return {row["node_id"]: row["confirmed_at"] for row in rows(database, "receipt_confirmations")}
 
 
-def test_everyone_who_may_be_vouched_for_is_expected(database: Database) -> None:
-    meet(database, NOW, "node_a", "node_b", "node_c")
+def test_every_verifier_that_may_have_a_lease_is_expected(database: Database) -> None:
+    register(database, NOW, "node_a", "node_b", "node_c")
     acknowledge(database, NOW + 2 * STALENESS, "node_b")
     acknowledge(database, NOW + 1, "node_c")
     end(database, NOW + 2 * STALENESS)
     assert expected(database) == {"node_b": None, "node_c": None}
 
 
-def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -> None:
-    meet(database, NOW, "node_a", "node_b")
+def test_a_receipt_is_complete_when_all_have_confirmed(database: Database) -> None:
+    register(database, NOW, "node_a", "node_b")
     revision = end(database, NOW + 100)
     acknowledge(database, NOW + 160, "node_b")
     assert complete(database, NOW + 170) == 0
@@ -97,8 +97,8 @@ def test_a_receipt_is_complete_when_everyone_has_confirmed(database: Database) -
     )
 
 
-def test_what_took_no_time_was_at_once(database: Database) -> None:
-    meet(database, NOW, "node_a")
+def test_a_very_short_time_reads_at_once(database: Database) -> None:
+    register(database, NOW, "node_a")
     end(database, NOW + 100)
     acknowledge(database, NOW + 109, "node_a")
     assert complete(database, NOW + 120) == 1
@@ -107,9 +107,9 @@ def test_what_took_no_time_was_at_once(database: Database) -> None:
     assert sentences.sentence(event).endswith(": refused by 1 of 1 server at once")
 
 
-def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database) -> None:
+def test_a_verifier_silent_for_too_long_is_not_waited_for(database: Database) -> None:
     """Even if its connection swallows heartbeats, as a frozen one's does."""
-    meet(database, NOW, "node_a", "node_b")
+    register(database, NOW, "node_a", "node_b")
     end(database, NOW)
     acknowledge(database, NOW + 50, "node_b")
     # Long in committing, it may be: what counts is when it was seen to have been.
@@ -138,7 +138,7 @@ def test_one_that_is_silent_for_too_long_cant_allow_anything(database: Database)
     assert complete(database, silent_since + 6) == 0
 
 
-def test_where_nobody_was_there_nobody_could_have_allowed_it(database: Database) -> None:
+def test_a_receipt_without_verifiers_is_complete(database: Database) -> None:
     end(database, NOW)
     assert complete(database, NOW) == 1
     with database.read(NOW) as reading:
@@ -146,35 +146,33 @@ def test_where_nobody_was_there_nobody_could_have_allowed_it(database: Database)
     assert sentences.sentence(event).endswith("no server was running that could have allowed it")
 
 
-def test_on_one_machine_the_node_has_confirmed_as_the_change_commits(sqlite_url: str) -> None:
+def test_on_one_machine_the_node_confirms_with_the_commit(sqlite_url: str) -> None:
     database = Database(sqlite_url)
-    meet(database, NOW, "node_a", kind="node")
-    meet(database, NOW, "node_b")
+    register(database, NOW, "node_a", kind="node")
+    register(database, NOW, "node_b")
     end(database, NOW + 1)
     assert expected(database) == {"node_a": NOW + 1, "node_b": None}
     database.close()
 
 
-def test_on_many_machines_a_node_confirms_like_everyone(postgresql_url: str) -> None:
+def test_on_several_machines_a_node_confirms_like_any_verifier(postgresql_url: str) -> None:
     database = Database(postgresql_url)
-    meet(database, NOW, "node_a", kind="node")
+    register(database, NOW, "node_a", kind="node")
     end(database, NOW + 1)
     assert expected(database) == {"node_a": None}
     database.close()
 
 
-def test_nobody_confirms_what_another_history_says(database: Database) -> None:
-    meet(database, NOW, "node_a")
+def test_a_position_of_another_history_confirms_nothing(database: Database) -> None:
+    register(database, NOW, "node_a")
     revision = end(database, NOW)
     with database.auxiliary_write(NOW) as write:
         liveness.report(write, "node_a", (revision + 5, "f" * 16), NOW)
     assert expected(database) == {"node_a": None}
 
 
-def test_several_that_notice_at_once_complete_a_receipt_once(
-    database: Database, database_url: str
-) -> None:
-    meet(database, NOW, "node_a")
+def test_concurrent_nodes_complete_a_receipt_once(database: Database, database_url: str) -> None:
+    register(database, NOW, "node_a")
     others = [Database(database_url) for _ in range(4)]
     for number in range(10):
         end(database, NOW, Subject("access_token", f"gpat_{number}", "One"))
@@ -198,9 +196,9 @@ def test_several_that_notice_at_once_complete_a_receipt_once(
     assert len({event["subject_id"] for event in events}) == len(events) == 10
 
 
-def test_an_event_names_the_slowest_where_there_are_very_many(database: Database) -> None:
+def test_an_event_names_only_the_slowest_of_very_many(database: Database) -> None:
     ids = [f"node_{number:03}" for number in range(receipts.NAMED + 10)]
-    meet(database, NOW, *ids)
+    register(database, NOW, *ids)
     end(database, NOW)
     for place, id in enumerate(ids):
         acknowledge(database, NOW + place, id)
@@ -213,12 +211,12 @@ def test_an_event_names_the_slowest_where_there_are_very_many(database: Database
     assert event.after["each"][0]["id"] == ids[-1]
 
 
-def test_details_are_kept_for_a_week_and_the_event_for_good(database: Database) -> None:
-    meet(database, NOW, "node_a")
+def test_details_are_kept_for_a_week_and_the_event_permanently(database: Database) -> None:
+    register(database, NOW, "node_a")
     end(database, NOW)
     acknowledge(database, NOW, "node_a")
     complete(database, NOW)
-    meet(database, NOW + DAY, "node_a")
+    register(database, NOW + DAY, "node_a")
     end(database, NOW + DAY, Subject("user", "usr_1", "Grace Hopper"))
     for now, left in ((NOW + 7 * DAY, 2), (NOW + 7 * DAY + 1, 1), (NOW + 99 * DAY, 1)):
         with database.auxiliary_write(now) as write:
@@ -232,7 +230,7 @@ def test_details_are_kept_for_a_week_and_the_event_for_good(database: Database) 
 
 
 def begun(registry: SmallRegistry, make: Callable[[Any], object]) -> list[tuple[str, str]]:
-    """What the receipts that *make* began are of."""
+    """The subjects of the receipts that *make* created."""
     with registry.write() as change:
         change.session.execute(delete(tables.receipts))
     with registry.write() as change:
@@ -243,37 +241,39 @@ def begun(registry: SmallRegistry, make: Callable[[Any], object]) -> list[tuple[
     return sorted((row["subject_kind"], row["subject_id"]) for row in found)
 
 
-def test_what_ends_begins_a_receipt_once(registry: SmallRegistry) -> None:
+def test_a_revocation_creates_one_receipt(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, _ = registry.token(ada)
-    ending = lambda change: access_tokens.deactivate(change, ada, token.id)  # noqa: E731 - said twice
-    assert begun(registry, ending) == [("access_token", token.id)]
+    revocation = lambda change: access_tokens.deactivate(change, ada, token.id)  # noqa: E731 - said twice
+    assert begun(registry, revocation) == [("access_token", token.id)]
     (receipt,) = rows(registry.database, "receipts")
     assert receipt["company_id"] == registry.northwind.id
     assert receipt["subject_name"] == token.label
-    assert begun(registry, ending) == [], "repeating it ends nothing"
+    assert begun(registry, revocation) == [], "repeating it ends nothing"
 
 
-def test_a_users_end_is_one_receipt_for_each_of_their_tokens_too(registry: SmallRegistry) -> None:
+def test_deactivating_a_user_creates_a_receipt_for_each_of_their_tokens(
+    registry: SmallRegistry,
+) -> None:
     ada = registry.signed_in(registry.ada)
     bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
     tokens = [registry.token(registry.signed_in(bob))[0] for _ in range(3)]
-    found = begun(registry, lambda change: user_changes.deactivate(change, ada, bob.id))
+    found = begun(registry, lambda change: offboarding.deactivate(change, ada, bob.id))
     assert found == sorted([("user", bob.id), *(("access_token", each.id) for each in tokens)])
 
 
-def test_a_user_whose_tokens_are_kept_ends_alone(registry: SmallRegistry) -> None:
+def test_a_user_whose_tokens_are_kept_has_one_receipt(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
     registry.token(registry.signed_in(bob))
     found = begun(
         registry,
-        lambda change: user_changes.deactivate(change, ada, bob.id, access_tokens="keep"),
+        lambda change: offboarding.deactivate(change, ada, bob.id, access_tokens="keep"),
     )
     assert found == [("user", bob.id)]
 
 
-def test_a_sign_in_that_is_deactivated_but_not_one_that_is_given_up(
+def test_a_deactivated_sign_in_has_a_receipt_and_a_sign_out_has_none(
     registry: SmallRegistry,
 ) -> None:
     ada = registry.signed_in(registry.ada)
@@ -284,9 +284,9 @@ def test_a_sign_in_that_is_deactivated_but_not_one_that_is_given_up(
     assert begun(registry, lambda change: sessions.sign_out(change, ada)) == []
 
 
-def test_only_nodes_look_at_verifier_keys(registry: SmallRegistry) -> None:
-    meet(registry.database, NOW, "node_a", kind="node")
-    meet(registry.database, NOW, "node_b")
+def test_only_nodes_check_verifier_keys(registry: SmallRegistry) -> None:
+    register(registry.database, NOW, "node_a", kind="node")
+    register(registry.database, NOW, "node_b")
     operator = Actor.command_line()
     key, _ = registry.do(verifier_keys.create, operator, label="nginx")
     found = begun(registry, lambda change: verifier_keys.deactivate(change, operator, key.id))
@@ -302,24 +302,24 @@ def test_only_nodes_look_at_verifier_keys(registry: SmallRegistry) -> None:
 class World:
     """Verifiers as they are, beside what the registry knows of them.
 
-    One may decide by the revision its copy has, until its stamp runs out. A copy is vouched for as
-    the protocol says: whoever vouches has told the registry of it within the last staleness, and
-    lets it know before they begin anew.
+    A verifier may decide by the revision of its copy until its lease expires. Leases are renewed as
+    the protocol says: only if the registry got a report within the last staleness; after a longer
+    absence, only once the registry has got a new one.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = NOW
         self.copies: dict[str, int] = {}
-        self.vouched_until: dict[str, int] = {}
+        self.lease_until: dict[str, int] = {}
         self.told: dict[str, int] = {}
         self.ended = 0
         with database.write(NOW) as change:
             for table in (tables.nodes, tables.receipts, tables.receipt_confirmations):
                 change.session.execute(delete(table))
 
-    def meet(self, id: str) -> None:
-        meet(self.database, self.now, id)
+    def register(self, id: str) -> None:
+        register(self.database, self.now, id)
         self.told[id] = self.now
 
     def report(self, id: str) -> None:
@@ -335,12 +335,12 @@ class World:
         if known:
             self.told[id] = self.now
 
-    def vouch(self, id: str) -> None:
-        """It reads on, and is vouched for, before the registry is told."""
+    def renew(self, id: str) -> None:
+        """It reads the changes and renews its lease, before it reports."""
         if id in self.told and self.now - self.told[id] < STALENESS:
             with self.database.read(self.now) as reading:
-                self.copies[id] = revisions.here(reading)[0]
-            self.vouched_until[id] = self.now + STALENESS
+                self.copies[id] = revisions.latest(reading)[0]
+            self.lease_until[id] = self.now + STALENESS
 
     def end(self, _: str) -> None:
         self.ended += 1
@@ -354,18 +354,18 @@ class World:
             liveness.forget(write)
 
     def check(self) -> None:
-        """Nobody can say "allowed" to what is said to be refused everywhere."""
+        """No verifier can allow a record whose receipt is complete."""
         for receipt in rows(self.database, "receipts"):
             if receipt["completed_at"] is not None:
                 able = [
                     id
                     for id, revision in self.copies.items()
-                    if self.now < self.vouched_until[id] and revision < receipt["revision"]
+                    if self.now < self.lease_until[id] and revision < receipt["revision"]
                 ]
                 assert not able, receipt
 
 
-STEPS = ("meet", "report", "vouch", "end", "complete", "forget")
+STEPS = ("register", "report", "renew", "end", "complete", "forget")
 
 
 @settings(
@@ -384,14 +384,14 @@ STEPS = ("meet", "report", "vouch", "end", "complete", "forget")
     )
 )
 @example(
-    # Vouched for as late after the registry was told as may be.
-    schedule=[("meet", "node_a", STALENESS - 1), ("vouch", "node_a", 1), ("end", "node_a", 0)]
+    # A lease renewed as late after a report as possible.
+    schedule=[("register", "node_a", STALENESS - 1), ("renew", "node_a", 1), ("end", "node_a", 0)]
 )
 @example(
-    # Silent from the moment of the end on, and still vouched for.
+    # Silent since the revocation, with a lease that still runs.
     schedule=[
-        ("meet", "node_a", 0),
-        ("vouch", "node_a", 0),
+        ("register", "node_a", 0),
+        ("renew", "node_a", 0),
         ("end", "node_a", STALENESS - 1),
         ("complete", "node_a", 0),
     ]
@@ -399,18 +399,18 @@ STEPS = ("meet", "report", "vouch", "end", "complete", "forget")
 @example(
     # Out of reach for long, and back.
     schedule=[
-        ("meet", "node_a", 0),
-        ("vouch", "node_a", 2 * STALENESS),
+        ("register", "node_a", 0),
+        ("renew", "node_a", 2 * STALENESS),
         ("end", "node_a", 2 * DAY),
         ("forget", "node_a", 0),
         ("report", "node_a", 0),
-        ("vouch", "node_a", 0),
-        ("meet", "node_a", 0),
-        ("vouch", "node_a", 0),
+        ("renew", "node_a", 0),
+        ("register", "node_a", 0),
+        ("renew", "node_a", 0),
         ("end", "node_a", 0),
     ]
 )
-def test_a_receipt_is_never_complete_while_someone_can_say_allowed(
+def test_a_receipt_is_never_complete_while_a_verifier_can_allow(
     database: Database, schedule: list[tuple[str, str, int]]
 ) -> None:
     world = World(database)

@@ -1,4 +1,4 @@
-"""A backup takes the database's place; what had ended since stays ended, whoever knows of it."""
+"""Restore: a backup replaces the database, and revoked records stay revoked."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,14 +27,15 @@ from gatepass.registry.membership import (
     email_change_links,
     invitation_links,
     invitations,
+    offboarding,
+    operators,
     password_resets,
-    user_changes,
 )
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Change, Database
-from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Ending
+from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Revocation
 from gatepass.registry.tokens import access_tokens
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
@@ -54,7 +55,7 @@ def log(tmp_path: Path) -> EndedLog:
 
 @pytest.fixture
 def database(database_url: str, log: EndedLog) -> Iterator[Database]:
-    database = Database(database_url, ended=log.append)
+    database = Database(database_url, revoked=log.append)
     yield database
     database.close()
 
@@ -66,7 +67,7 @@ def registry(database: Database) -> FullRegistry:
 
 @pytest.fixture
 def backup(registry: FullRegistry, tmp_path: Path) -> Path:
-    """Made when everything was active."""
+    """A backup from when everything was active."""
     path = tmp_path / "backup"
     export_import.export(registry.database, path, now=NOW, progress=QUIET)
     return path
@@ -74,7 +75,7 @@ def backup(registry: FullRegistry, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lost(database: Database, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty database in the place of one that was lost."""
+    """An empty database in place of a lost one."""
     if database.dialect == "sqlite":
         lost = Database(f"sqlite:///{tmp_path / 'lost.db'}")
         yield lost
@@ -95,7 +96,7 @@ def restored(
 
 
 def reason(database: Database, text: str) -> Reason:
-    """What is decided by what a database publishes."""
+    """The decisions by a database's published records."""
     credential = parse(text)
     assert credential is not None
     call = Call(credential, "charges:create", address=parse_address(ADDRESS))
@@ -111,7 +112,7 @@ ENDS: dict[str, Callable[[Change, FullRegistry], object]] = {
     "access_token": lambda change, registry: access_tokens.deactivate(
         change, registry.signed, registry.made.id
     ),
-    "user": lambda change, registry: user_changes.deactivate(
+    "user": lambda change, registry: offboarding.deactivate(
         change, OPERATOR, registry.bob.user or "", access_tokens="keep"
     ),
     "verifier_key": lambda change, registry: verifier_keys.deactivate(
@@ -137,7 +138,7 @@ def _subject(registry: FullRegistry, kind: str) -> str:
 
 
 @pytest.mark.parametrize("known_from", ["the database", "the log", "both"])
-def test_what_had_ended_stays_ended(
+def test_revoked_records_stay_revoked(
     registry: FullRegistry, backup: Path, log: EndedLog, lost: Database, known_from: str
 ) -> None:
     registry.now += 60_000
@@ -146,10 +147,10 @@ def test_what_had_ended_stays_ended(
     target = lost if known_from == "the log" else registry.database
     logs = [] if known_from == "the database" else [log.read()]
     result = restored(target, backup, *logs, now=registry.now + 1)
-    assert result.kept_ended == {"company": 0, **dict.fromkeys(ENDS, 1)}
+    assert result.revoked_again == {"company": 0, **dict.fromkeys(ENDS, 1)}
     # All is on record once more, for a restore that has neither this database nor that log.
     subjects = {kind: _subject(registry, kind) for kind in ENDS}
-    assert set(subjects.values()) <= {ending.id for ending in result.endings}
+    assert set(subjects.values()) <= {revocation.id for revocation in result.revocations}
     for kind, subject in subjects.items():
         table = KINDS[kind]
         with target.read(NOW) as reading:
@@ -171,7 +172,7 @@ def test_what_had_ended_stays_ended(
         assert tuple(event) == ("the command line", after)
 
 
-def test_a_token_says_why_it_is_refused(
+def test_a_revoked_token_is_refused_with_its_reason(
     registry: FullRegistry, backup: Path, log: EndedLog, lost: Database
 ) -> None:
     later, text_ = registry.token(registry.signed)
@@ -182,17 +183,19 @@ def test_a_token_says_why_it_is_refused(
     assert reason(lost, text_) == Reason.token_invalid
     # Of what was made later and lives on, a log knows nothing.
     assert result.gone["access_token"] == 0
-    assert later.id not in {ending.id for ending in result.endings}
+    assert later.id not in {revocation.id for revocation in result.revocations}
 
 
-def test_without_either_it_comes_back(registry: FullRegistry, backup: Path, lost: Database) -> None:
-    """That is what the log is for."""
+def test_without_database_and_log_a_token_is_reactivated(
+    registry: FullRegistry, backup: Path, lost: Database
+) -> None:
+    """That is why there is a log."""
     registry.do(access_tokens.deactivate, registry.signed, registry.made.id)
-    assert sum(restored(lost, backup).kept_ended.values()) == 0
+    assert sum(restored(lost, backup).revoked_again.values()) == 0
     assert reason(lost, registry.text) == Reason.allowed
 
 
-def test_what_was_made_after_the_backup_is_gone(registry: FullRegistry, backup: Path) -> None:
+def test_records_created_after_the_backup_are_gone(registry: FullRegistry, backup: Path) -> None:
     active, text_ = registry.token(registry.signed)
     ended, _ = registry.token(registry.signed)
     registry.colleague("reporting", "Late")
@@ -212,8 +215,8 @@ def test_what_was_made_after_the_backup_is_gone(registry: FullRegistry, backup: 
         assert published_grant(reading, active.id) is None
 
 
-def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> None:
-    """Links in mail may have been followed, and sign-ins ended, on what is lost."""
+def test_pending_links_and_sign_ins_are_revoked(registry: FullRegistry, tmp_path: Path) -> None:
+    """Links may have been followed, and sign-ins ended, after the backup."""
     with registry.database.auxiliary_write(NOW) as write:
         letter = invitation_links.make_link(write, registry.invitation.id)
         reset = write.session.scalars(select(t.password_resets.c.id)).one()
@@ -225,7 +228,7 @@ def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> 
     assert changing is not None
     export_import.export(registry.database, tmp_path / "x", now=NOW, progress=QUIET)
     result = restored(registry.database, tmp_path / "x")
-    assert result.ended == {
+    assert result.revoked == {
         "authentication": 2,
         "invitation": 1,
         "password_reset": 1,
@@ -247,10 +250,10 @@ def test_what_waited_to_be_used_ends(registry: FullRegistry, tmp_path: Path) -> 
     assert states == {"dropped"}
 
 
-def test_what_had_expired_stays_as_it_was(registry: FullRegistry, backup: Path) -> None:
+def test_expired_records_are_unchanged(registry: FullRegistry, backup: Path) -> None:
     week = NOW + 7 * 24 * 3_600_000
     result = restored(registry.database, backup, now=week)
-    assert set(result.ended.values()) == {0}
+    assert set(result.revoked.values()) == {0}
     with registry.read() as reading:
         assert reading.session.scalar(select(t.invitations.c.deactivated_at)) is None
 
@@ -258,28 +261,28 @@ def test_what_had_expired_stays_as_it_was(registry: FullRegistry, backup: Path) 
 def test_a_new_history_begins(registry: FullRegistry, backup: Path) -> None:
     for _ in range(3):
         registry.token(registry.signed)
-    before = registry.ask(revisions.here)
+    before = registry.ask(revisions.latest)
     result = restored(registry.database, backup)
     assert result.revision == before[0] + 1
     with registry.read() as reading:
-        here = revisions.here(reading)
+        here = revisions.latest(reading)
         assert here[0] == result.revision
         assert here[1] != before[1]
         assert reading.session.execute(text("SELECT number, tag, at FROM revisions")).all() == [
             (*here, NOW)
         ]
-        assert not revisions.known(reading, before)
+        assert not revisions.is_known(reading, before)
         for table in ("changed_records", "nodes", "receipts", "receipt_confirmations"):
             assert reading.session.scalar(text(f"SELECT count(*) FROM {table}")) == 0
     registry.token(registry.signed_in(registry.ada))
     assert registry.revision() == result.revision + 2
     restored(registry.database, backup)
     with registry.read() as reading:
-        assert revisions.here(reading)[1] != here[1]
+        assert revisions.latest(reading)[1] != here[1]
 
 
 @pytest.mark.parametrize("higher", ["the backup's", "this machine's copy's", "the log's"])
-def test_its_first_revision_is_past_all_that_are_known(
+def test_the_first_revision_is_later_than_all_known_ones(
     registry: FullRegistry, backup: Path, lost: Database, log: EndedLog, higher: str
 ) -> None:
     past, latest = 0, registry.revision()
@@ -287,22 +290,22 @@ def test_its_first_revision_is_past_all_that_are_known(
         past = latest = 5_000
     elif higher == "the log's":
         latest = 6_000
-        log.append([Ending(NOW, "user", "usr_unknown", latest)])
+        log.append([Revocation(NOW, "user", "usr_unknown", latest)])
     assert restored(lost, backup, log.read(), past_revision=past).revision == latest + 1
 
 
-def test_it_can_be_done_again(registry: FullRegistry, backup: Path, log: EndedLog) -> None:
+def test_a_restore_can_be_repeated(registry: FullRegistry, backup: Path, log: EndedLog) -> None:
     registry.do(access_tokens.deactivate, registry.signed, registry.made.id)
     first = restored(registry.database, backup, log.read())
     second = restored(registry.database, backup, log.read())
     assert second.revision == first.revision + 1
-    assert second.kept_ended["access_token"] == 1
+    assert second.revoked_again["access_token"] == 1
     # What the first one ended had ended, too.
-    assert second.ended["authentication"] == 0
+    assert second.revoked["authentication"] == 0
     assert reason(registry.database, registry.text) == Reason.token_deactivated
 
 
-def test_everything_else_is_the_backups(registry: FullRegistry, backup: Path) -> None:
+def test_all_other_rows_are_those_of_the_backup(registry: FullRegistry, backup: Path) -> None:
     before = measured(registry.database)
     with registry.write() as change:
         change.session.execute(update(t.companies).values(second_factor_required=True))
@@ -318,17 +321,17 @@ def test_everything_else_is_the_backups(registry: FullRegistry, backup: Path) ->
     }
 
 
-def test_a_copy_that_follows_is_built_anew(
+def test_a_following_copy_is_rebuilt(
     registry: FullRegistry, backup: Path, database_url: str, tmp_path: Path
 ) -> None:
-    """Also one that was just where the new history begins."""
+    """Also a copy at the very revision where the new history begins."""
     if registry.database.dialect == "sqlite":
         pytest.skip("nobody copies the database of one machine this way")
     _, text_ = registry.token(registry.signed)
     file = GrantFile(tmp_path / "copy.db")
     connection = open_copy(file.path)
     follower, feed = Follower(file, Clock(), 10_000), DatabaseFeed(database_url)
-    follower.round(connection, feed)
+    follower.sync(connection, feed)
 
     def copied() -> list[Any]:
         rows = [
@@ -351,14 +354,14 @@ def test_a_copy_that_follows_is_built_anew(
     assert copied() == published()
     assert text_[:21] in {row[1] for row in copied()}
     restored(registry.database, backup)
-    follower.round(connection, feed)
+    follower.sync(connection, feed)
     assert copied() == published()
     assert text_[:21] not in {row[1] for row in copied()}
     feed.close()
     connection.close()
 
 
-def test_the_audit_log_tells_of_it(registry: FullRegistry, backup: Path) -> None:
+def test_a_restore_is_in_the_audit_log(registry: FullRegistry, backup: Path) -> None:
     registry.do(access_tokens.deactivate, registry.signed, registry.made.id)
     restored(registry.database, backup)
     its = [sentences.sentence(event) for event in registry.events(registry.northwind)]
@@ -372,46 +375,44 @@ def test_the_audit_log_tells_of_it(registry: FullRegistry, backup: Path) -> None
     assert event.after["kept_ended"]["access_token"] == 1
 
 
-def test_a_company_that_nobody_can_administer_is_named(
-    registry: FullRegistry, backup: Path
-) -> None:
+def test_a_company_without_an_administrator_is_named(registry: FullRegistry, backup: Path) -> None:
     assert restored(registry.database, backup).without_administrator == []
     other = registry.user(registry.contoso, "eve@contoso.example", "Eve")
     assert other.role == "admin"
-    registry.do(user_changes.deactivate, OPERATOR, registry.carl.id)
+    registry.do(offboarding.deactivate, OPERATOR, registry.carl.id)
     assert restored(registry.database, backup).without_administrator == ["Contoso"]
     with registry.read() as reading:
         assert [one.id for one in companies.without_administrator(reading)] == [registry.contoso.id]
 
 
-def test_that_nobody_is_an_operator_is_told(registry: FullRegistry, backup: Path) -> None:
-    """Whom one was named after the backup was made."""
+def test_a_missing_operator_is_reported(registry: FullRegistry, backup: Path) -> None:
+    """The operator was named after the backup."""
     assert not restored(registry.database, backup).without_operator
     with registry.write() as change:
-        user_changes.name_operator(change, OPERATOR, registry.ada.id, operator=False)
-        user_changes.deactivate(change, OPERATOR, registry.bob.user or "")
+        operators.name_operator(change, OPERATOR, registry.ada.id, operator=False)
+        offboarding.deactivate(change, OPERATOR, registry.bob.user or "")
     assert not restored(registry.database, backup).without_operator, "the backup's word"
     grace = registry.user(registry.northwind, "grace@northwind.example", "Grace")
     with registry.write() as change:
-        user_changes.name_operator(change, OPERATOR, grace.id, operator=True)
-        user_changes.deactivate(change, OPERATOR, registry.ada.id)
+        operators.name_operator(change, OPERATOR, grace.id, operator=True)
+        offboarding.deactivate(change, OPERATOR, registry.ada.id)
     result = restored(registry.database, backup)
     assert result.without_operator
-    bob = registry.do(user_changes.name_operator, OPERATOR, registry.carl.id, operator=True)
+    bob = registry.do(operators.name_operator, OPERATOR, registry.carl.id, operator=True)
     assert bob.operator
 
 
-def test_an_address_that_another_had_by_then(registry: FullRegistry, tmp_path: Path) -> None:
-    """What the backup has as two users' is one's again, and stays free when that one ended."""
+def test_an_address_that_another_user_has_since(registry: FullRegistry, tmp_path: Path) -> None:
+    """The deactivated user keeps it, and it stays free once its later user is revoked."""
     bob = registry.bob.user or ""
     export_import.export(registry.database, tmp_path / "before", now=NOW, progress=QUIET)
-    registry.do(user_changes.deactivate, OPERATOR, bob)
+    registry.do(offboarding.deactivate, OPERATOR, bob)
     email = "bob.manager@northwind.example"
     again = registry.user(registry.northwind, email, "Bob again")
     export_import.export(registry.database, tmp_path / "after", now=NOW, progress=QUIET)
     for name, kept_ended in (("before", 1), ("after", 0)):
         result = restored(registry.database, tmp_path / name)
-        assert result.kept_ended["user"] == kept_ended
+        assert result.revoked_again["user"] == kept_ended
         holder = registry.ask(users.by_email, email)
         if name == "before":
             assert holder is None
@@ -420,7 +421,7 @@ def test_an_address_that_another_had_by_then(registry: FullRegistry, tmp_path: P
     assert registry.user(registry.contoso, "bob@contoso.example", "Bob").status == "active"
 
 
-def test_a_deactivated_company_stays_so(registry: FullRegistry, backup: Path) -> None:
+def test_a_deactivated_company_stays_deactivated(registry: FullRegistry, backup: Path) -> None:
     with registry.write() as change:
         change.session.execute(
             update(t.companies)
@@ -428,7 +429,7 @@ def test_a_deactivated_company_stays_so(registry: FullRegistry, backup: Path) ->
             .values(deactivated_at=NOW, deactivated_by_name="someone")
         )
     result = restored(registry.database, backup)
-    assert result.kept_ended["company"] == 1
+    assert result.revoked_again["company"] == 1
     assert result.without_administrator == []
     with registry.read() as reading:
         record = reading.session.scalar(
@@ -437,8 +438,8 @@ def test_a_deactivated_company_stays_so(registry: FullRegistry, backup: Path) ->
     assert not decode_company(record).active
 
 
-def test_a_node_that_was_heard_of_is_in_the_way(registry: FullRegistry, backup: Path) -> None:
-    """On one machine the lock file tells, and the database doesn't."""
+def test_a_live_node_prevents_a_restore(registry: FullRegistry, backup: Path) -> None:
+    """On one machine the lock file is checked instead."""
     # The database's own clock counts.
     now = time.time_ns() // 1_000_000
     _heard_of(registry, now)
@@ -446,7 +447,7 @@ def test_a_node_that_was_heard_of_is_in_the_way(registry: FullRegistry, backup: 
     if registry.database.dialect == "sqlite":
         restored(registry.database, backup)
         return
-    with pytest.raises(Conflict, match=r"web-1 was heard of a moment ago") as refused:
+    with pytest.raises(Conflict, match=r"web-1 sent a heartbeat a moment ago") as refused:
         restored(registry.database, backup)
     assert refused.value.reason == "serving"
     assert measured(registry.database) == before
@@ -459,10 +460,10 @@ def _heard_of(registry: FullRegistry, at: int) -> None:
         write.session.execute(update(t.nodes).values(seen_at=at, staleness_ms=5_000))
 
 
-def test_torn_lines_are_counted_and_a_log_that_is_missing_is_missed(
+def test_torn_lines_are_counted_and_a_missing_log_is_refused(
     registry: FullRegistry, backup: Path, log: EndedLog, tmp_path: Path
 ) -> None:
-    log.append([Ending(NOW, "access_token", registry.made.id, 1)])
+    log.append([Revocation(NOW, "access_token", registry.made.id, 1)])
     log.path.write_bytes(log.path.read_bytes() + b'\n{"at": 1, "ki')
     before = measured(registry.database)
     with pytest.raises(Misconfigured, match="No such file"):
@@ -475,18 +476,16 @@ def test_torn_lines_are_counted_and_a_log_that_is_missing_is_missed(
 def test_a_damaged_backup_changes_nothing(registry: FullRegistry, backup: Path) -> None:
     backup.write_bytes(backup.read_bytes()[:-4096])
     before = measured(registry.database)
-    with pytest.raises(Misconfigured, match="is no export, or it is damaged"):
+    with pytest.raises(Misconfigured, match="isn't an export, or it is damaged"):
         restored(registry.database, backup)
     assert measured(registry.database) == before
 
 
-def test_people_sign_in_again_with_the_backups_password(
-    registry: FullRegistry, backup: Path
-) -> None:
+def test_users_sign_in_with_the_backups_password(registry: FullRegistry, backup: Path) -> None:
     restored(registry.database, backup)
     again, _, _ = sign_in(
         registry.database,
-        registry.sealing,
+        registry.encryption_key,
         email=registry.carl.email,
         password=PASSWORD,
         address="203.0.113.9",

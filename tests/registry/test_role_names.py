@@ -1,4 +1,4 @@
-"""Role names that look like others: by vectors, and by what may be slipped between letters."""
+"""Confusable role names: vectors, and invisible characters between letters."""
 
 from typing import Any
 
@@ -27,19 +27,19 @@ def own(*names: str) -> list[Role]:
 
 
 @pytest.mark.parametrize("case", cases("names.yaml", "look_alikes"))
-def test_names_that_look_like_built_in_ones(case: dict[str, Any]) -> None:
+def test_confusable_with_built_in_names(case: dict[str, Any]) -> None:
     found = look_alike(case["text"], BUILT_IN)
     assert found is not None
     assert found.name == case["like"]
 
 
 @pytest.mark.parametrize("case", cases("names.yaml", "different"))
-def test_names_that_do_not(case: dict[str, Any]) -> None:
+def test_not_confusable_with_built_in_names(case: dict[str, Any]) -> None:
     assert look_alike(case["text"], BUILT_IN) is None
 
 
 @given(st.sampled_from(BUILT_IN), st.lists(inkless, min_size=20, max_size=20), st.booleans())
-def test_nothing_without_ink_makes_another_name(
+def test_invisible_characters_make_no_difference(
     role: Role, between: list[str], upper: bool
 ) -> None:
     letters = role.name.upper() if upper else role.name
@@ -48,12 +48,12 @@ def test_nothing_without_ink_makes_another_name(
 
 
 @given(st.text(st.characters(), min_size=1, max_size=30))
-def test_a_name_always_looks_like_itself_and_none_crashes(name: str) -> None:
+def test_every_name_is_confusable_with_itself(name: str) -> None:
     mine = own("Quite another", name)
     assert look_alike(name, mine) in mine
 
 
-def test_accents_make_other_words_of_ones_own_names_alone() -> None:
+def test_accents_matter_only_among_a_companys_own_names() -> None:
     """In many scripts a mark makes another word, so it isn't ignored but where the built-in names,
     which have none, would be imitated."""
     assert look_alike("Resume", own("Résumé")) is None
@@ -63,7 +63,9 @@ def test_accents_make_other_words_of_ones_own_names_alone() -> None:
 
 
 @pytest.mark.parametrize("name", ["ADMIN ", "Аdmin", "Adm\u200bin", "Ａdmin", "Till ", "Tiⅼⅼ"])
-def test_a_look_alike_is_neither_made_nor_taken_on(registry: SmallRegistry, name: str) -> None:
+def test_confusable_names_are_refused_on_creation_and_renaming(
+    registry: SmallRegistry, name: str
+) -> None:
     ada = registry.signed_in(registry.ada)
     given: dict[str, Any] = {"catalogue": registry.catalogue, "permissions": ["charges:get"]}
     with registry.write() as change:
@@ -84,7 +86,7 @@ def test_a_look_alike_is_neither_made_nor_taken_on(registry: SmallRegistry, name
         assert refusal.value.reason == "name_taken"
 
 
-def test_a_role_may_be_spelt_otherwise_than_before(registry: SmallRegistry) -> None:
+def test_a_role_may_change_the_spelling_of_its_own_name(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     made = registry.do(
         roles.create,

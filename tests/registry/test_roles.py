@@ -1,4 +1,4 @@
-"""A company's own roles: made, changed and deleted without anybody granting more than they hold."""
+"""A company's own roles: nobody grants more than they hold."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, NotFound
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory import roles
+from gatepass.registry.directory import role_records, roles, user_roles
 from gatepass.registry.directory.published_roles import follow_catalogue
-from gatepass.registry.directory.roles import Role
+from gatepass.registry.directory.role_records import Role
 from gatepass.registry.directory.users import User
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
 from tests.support.database.small_registry import (
     CATALOGUE,
@@ -23,7 +23,7 @@ from tests.support.database.small_registry import (
     nothing_changes,
 )
 
-#: Whoever is to make tokens needs this too.
+#: A role that creates tokens needs this too.
 MAKE = "access-tokens:create"
 
 
@@ -54,7 +54,7 @@ def get(registry: SmallRegistry, actor: Actor, role: str) -> Role:
 
 
 def refused(registry: SmallRegistry, do: Any, *args: Any, **more: Any) -> tuple[str, Any]:
-    """The reason, and what was named: a permission or the fields; nothing was changed."""
+    """The reason, and the named permission or fields; nothing was changed."""
     with nothing_changes(registry), pytest.raises(GatepassError) as refusal:
         do(registry, *args, **more)
     error = refusal.value
@@ -67,7 +67,7 @@ def member(registry: SmallRegistry, role: str, name: str = "Bob") -> User:
     return registry.user(registry.northwind, f"{name}@northwind.example".lower(), name, role)
 
 
-def test_a_role_is_made_changed_and_deleted(registry: SmallRegistry) -> None:
+def test_a_role_is_created_changed_and_deleted(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     made = create(registry, ada, permissions=[MAKE, "charges:create"])
     assert made.id.startswith("rol_")
@@ -84,7 +84,7 @@ def test_a_role_is_made_changed_and_deleted(registry: SmallRegistry) -> None:
     modify(registry, ada, made.id, permissions=["charges:*"])
     assert registry.reason(string) is Reason.allowed, "a role that grows again restores it"
 
-    registry.do(user_changes.change_role, ada, bob.id, role="reporting")
+    registry.do(user_roles.change_role, ada, bob.id, role="reporting")
     delete(registry, ada, made.id)
     with pytest.raises(NotFound):
         get(registry, ada, made.id)
@@ -102,7 +102,7 @@ def test_a_role_is_made_changed_and_deleted(registry: SmallRegistry) -> None:
     assert {event.actor_name for event in events} == {"Ada Lovelace"}
 
 
-def test_what_stays_the_same_is_no_change(registry: SmallRegistry) -> None:
+def test_the_same_fields_change_nothing(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     made = create(registry, ada)
     same = modify(registry, ada, made.id, name="Till", permissions=list(made.permissions))
@@ -110,7 +110,7 @@ def test_what_stays_the_same_is_no_change(registry: SmallRegistry) -> None:
     assert len(registry.events(subject=made.id)) == 1
 
 
-def test_what_cannot_stand_makes_no_role(registry: SmallRegistry) -> None:
+def test_invalid_fields_create_no_role(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     made = create(registry, ada, name="Counter")
     for changes, fields in (
@@ -133,7 +133,7 @@ def _at(*places: int) -> list[str]:
     return [f"permissions.{place}" for place in places]
 
 
-def test_a_name_is_one_roles_of_a_company_without_case_or_space(registry: SmallRegistry) -> None:
+def test_names_are_unique_in_a_company_ignoring_case_and_spaces(registry: SmallRegistry) -> None:
     ada, carl = registry.signed_in(registry.ada), registry.signed_in(registry.carl)
     made = create(registry, ada)
     other = create(registry, ada, name="Counter")
@@ -160,7 +160,7 @@ def test_nobody_grants_more_than_they_hold(registry: SmallRegistry) -> None:
         "permission_missing",
         "charges:create",
     )
-    # Nor does anybody take from others what they don't hold themselves.
+    # Nor removes permissions that they don't hold.
     assert refused(registry, modify, bob, above.id, permissions=["charges:get"]) == (
         "permission_missing",
         "charges:create",
@@ -170,7 +170,7 @@ def test_nobody_grants_more_than_they_hold(registry: SmallRegistry) -> None:
     delete(registry, bob, own.id)
 
 
-def test_who_may_do_what(registry: SmallRegistry) -> None:
+def test_required_permissions(registry: SmallRegistry) -> None:
     ada, rita = registry.signed_in(registry.ada), registry.colleague("reporting", "Rita")
     made = create(registry, ada)
     token = registry.with_token(registry.token(ada, permissions=["roles:*"])[0])
@@ -184,7 +184,7 @@ def test_who_may_do_what(registry: SmallRegistry) -> None:
         assert refused(registry, do) == ("permission_missing", "roles:get")
 
 
-def test_built_in_roles_stay_as_they_are(registry: SmallRegistry) -> None:
+def test_built_in_roles_cannot_be_changed(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     for role in ("admin", "manager", "customer-service", "reporting"):
         assert get(registry, ada, role).built_in
@@ -192,7 +192,7 @@ def test_built_in_roles_stay_as_they_are(registry: SmallRegistry) -> None:
         assert refused(registry, delete, ada, role)[0] == "built_in_role"
 
 
-def test_another_companys_roles_do_not_exist(registry: SmallRegistry) -> None:
+def test_another_companys_roles_are_not_found(registry: SmallRegistry) -> None:
     ada, carl = registry.signed_in(registry.ada), registry.signed_in(registry.carl)
     made = create(registry, ada)
     for role in (made.id, "rol_none", "\0", "\ud800"):
@@ -207,7 +207,7 @@ def test_a_role_in_use_is_not_deleted(registry: SmallRegistry) -> None:
     made = create(registry, ada)
     bob = member(registry, made.id)
     assert refused(registry, delete, ada, made.id)[0] == "role_in_use"
-    registry.do(user_changes.deactivate, ada, bob.id)
+    registry.do(offboarding.deactivate, ada, bob.id)
     with registry.write() as change:
         change.session.execute(
             insert(tables.invitations),
@@ -227,20 +227,20 @@ def test_a_role_in_use_is_not_deleted(registry: SmallRegistry) -> None:
     delete(registry, ada, made.id)
 
 
-def test_who_comes_second_is_told(registry: SmallRegistry) -> None:
+def test_a_stale_if_match_is_refused(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     made = create(registry, ada)
-    tag = roles.etag(made)
+    tag = role_records.etag(made)
     modify(registry, ada, made.id, if_match=[tag], name="Counter")
     assert refused(registry, modify, ada, made.id, [tag], name="X")[0] == "changed_meanwhile"
     assert refused(registry, delete, ada, made.id, [tag])[0] == "changed_meanwhile"
     with pytest.raises(Conflict) as conflict:
         delete(registry, ada, made.id, [tag])
     assert conflict.value.current == get(registry, ada, made.id)
-    delete(registry, ada, made.id, [roles.etag(get(registry, ada, made.id))])
+    delete(registry, ada, made.id, [role_records.etag(get(registry, ada, made.id))])
 
 
-def test_a_dropped_permission_permits_nothing_and_keeps_no_role_from_being_edited(
+def test_a_removed_permission_grants_nothing_and_blocks_no_edit(
     registry: SmallRegistry,
 ) -> None:
     ada = registry.signed_in(registry.ada)
@@ -284,8 +284,8 @@ def test_a_list_has_the_newest_first_and_the_built_in_ones_last(registry: SmallR
     assert paged == found
 
 
-def test_a_changed_role_writes_a_handful_of_rows(registry: SmallRegistry) -> None:
-    """However many tokens depend on it: what decisions read of a company's roles is one row."""
+def test_a_changed_role_publishes_one_row(registry: SmallRegistry) -> None:
+    """However many tokens depend on it: a company's roles are published as one row."""
     ada = registry.signed_in(registry.ada)
     made = create(registry, ada, permissions=[MAKE, "charges:create"])
     for name in ("Bob", "Rob"):
@@ -323,11 +323,11 @@ def test_a_company_has_a_bounded_number_of_roles(
     assert refused(registry, create, ada)[0] == "too_many_roles"
 
 
-def test_the_people_of_each_role_are_counted(registry: SmallRegistry) -> None:
+def test_the_users_of_each_role_are_counted(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     bob = member(registry, "reporting")
     member(registry, "reporting", "Rita")
-    registry.do(user_changes.deactivate, ada, bob.id)
+    registry.do(offboarding.deactivate, ada, bob.id)
     with registry.read() as reading:
         assert roles.people(reading, ada) == {"admin": 1, "reporting": 1}
         with pytest.raises(Forbidden):

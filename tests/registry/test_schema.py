@@ -1,4 +1,4 @@
-"""The migrations lead to the schema that the program works with, on both engines."""
+"""Migrations produce the schema that the program requires, on both engines."""
 
 import stat
 import time
@@ -23,8 +23,8 @@ from gatepass.verify.grant_file import TABLES
 from tests.support.database.postgresql import Cluster
 
 
-def test_the_migrations_make_the_tables_the_program_knows(database: Database) -> None:
-    with database.administering() as connection:
+def test_migrations_create_the_tables_of_the_metadata(database: Database) -> None:
+    with database.administrative_write() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
     # What belongs to the grant file isn't in tables.py, and nothing else is missing or left over.
     tables = {item.name for kind, item in differences if kind == "remove_table"}
@@ -58,7 +58,7 @@ def test_states(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
 def _at_version(url: str, version: str, *statements: str) -> Database:
     """A database as it was then, with what the statements put in."""
     database = Database(url)
-    with database.administering() as connection:
+    with database.administrative_write() as connection:
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", "gatepass.registry.storage:migrations")
         command.upgrade(config, version)
@@ -67,10 +67,8 @@ def _at_version(url: str, version: str, *statements: str) -> Database:
     return database
 
 
-def test_a_registry_of_the_first_release_is_brought_up_to_date(
-    tmp_path: Path, postgresql: Cluster
-) -> None:
-    """What was there stays there, and what is new has a meaning for it."""
+def test_a_registry_of_the_first_release_is_migrated(tmp_path: Path, postgresql: Cluster) -> None:
+    """Existing rows are kept, and new columns have sensible values for them."""
     path = tmp_path / "old.db"
     path.touch(mode=0o600)
     for url in (f"sqlite:///{path}", postgresql.create("test_old")):
@@ -100,8 +98,10 @@ _FIRST_RELEASE = (
 )
 
 
-def test_addresses_of_the_third_version_become_free(tmp_path: Path, postgresql: Cluster) -> None:
-    """SQLite's table is made anew; whatever refers to it, its constraints and indexes stay."""
+def test_deactivated_users_addresses_become_free_with_version_four(
+    tmp_path: Path, postgresql: Cluster
+) -> None:
+    """SQLite's table is rebuilt; references, constraints and indexes stay."""
     path = tmp_path / "old.db"
     path.touch(mode=0o600)
     for url in (f"sqlite:///{path}", postgresql.create("test_third")):
@@ -127,7 +127,7 @@ def test_addresses_of_the_third_version_become_free(tmp_path: Path, postgresql: 
         ):
             with pytest.raises(IntegrityError), database.auxiliary_write(0) as write:
                 write.session.execute(text(refused))
-        with database.administering() as connection:
+        with database.administrative_write() as connection:
             differences = compare_metadata(MigrationContext.configure(connection), metadata)
             if database.dialect == "sqlite":
                 assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
@@ -174,9 +174,9 @@ def test_an_empty_postgresql_database(postgresql: Cluster) -> None:
     postgresql.drop("test_empty")
 
 
-def test_someone_elses_database_is_left_alone(postgresql: Cluster) -> None:
+def test_another_programs_database_is_refused(postgresql: Cluster) -> None:
     database = Database(postgresql.create("test_other"))
-    with database.administering() as connection:
+    with database.administrative_write() as connection:
         connection.execute(text("CREATE TABLE other (id INTEGER)"))
     for attempt in (schema_state, create_schema, migrate):
         with pytest.raises(Misconfigured, match="aren't Gatepass's"):
@@ -185,7 +185,7 @@ def test_someone_elses_database_is_left_alone(postgresql: Cluster) -> None:
     postgresql.drop("test_other")
 
 
-def test_a_sqlite_file_is_made_on_purpose_and_private(tmp_path: Path) -> None:
+def test_a_sqlite_file_is_created_explicitly_with_mode_0600(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     database = Database(f"sqlite:///{path}")
     assert schema_state(database) == "empty"
@@ -198,7 +198,7 @@ def test_a_sqlite_file_is_made_on_purpose_and_private(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_file_that_is_no_database_is_unavailable_not_a_crash(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_unavailable(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear reader, " * 100)
     with pytest.raises(Unavailable):
@@ -224,14 +224,14 @@ def test_an_unreadable_url_is_refused_without_repeating_its_password(url: str) -
     assert "hush" not in str(refusal.value)
 
 
-def test_an_upgrade_makes_no_address_unknown(tmp_path: Path, postgresql: Cluster) -> None:
-    """Where accounts were opened lately counts from before there was a column for it."""
+def test_a_migration_keeps_known_addresses(tmp_path: Path, postgresql: Cluster) -> None:
+    """Addresses of recent sign-ins count, although they predate the column."""
     path = tmp_path / "old.db"
     path.touch(mode=0o600)
     now = int(time.time() * 1000)
     for url in (f"sqlite:///{path}", postgresql.create("test_sources")):
         database = Database(url)
-        with database.administering() as connection:
+        with database.administrative_write() as connection:
             config = Config(attributes={"connection": connection})
             config.set_main_option("script_location", "gatepass.registry.storage:migrations")
             command.upgrade(config, "0003")

@@ -1,4 +1,4 @@
-"""Signing in: no oracle, no guessing at leisure, and only from where the company allows it."""
+"""Sign-in: no oracle, throttled guessing, and only from the company's allowlist."""
 
 import hashlib
 import threading
@@ -21,7 +21,7 @@ from gatepass.registry.authentication.sign_in import SignedIn
 from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables
 from tests.support.database.small_registry import (
     ADDRESS,
@@ -48,7 +48,7 @@ def sign_in(registry: SmallRegistry, **changes: Any) -> SignedIn:
     }
     return sign_in_to(
         registry.database,
-        registry.sealing,
+        registry.encryption_key,
         **(given | changes),
         now=lambda: registry.now,
         lifetime_ms=3 * HOUR,
@@ -62,14 +62,14 @@ def refusal(registry: SmallRegistry, **changes: Any) -> GatepassError:
 
 
 def fail(registry: SmallRegistry, times: int, **changes: Any) -> list[str]:
-    """Fail so often, from a new address each time unless one is given; the reasons."""
+    """Fail *times* times, each from a new address unless one is given; returns the reasons."""
     return [
         refusal(registry, **{"password": "wrong", "address": f"192.0.2.{n % 250}"} | changes).reason
         for n in range(times)
     ]
 
 
-def test_signing_in_gives_a_login_token_for_three_hours(registry: SmallRegistry) -> None:
+def test_signing_in_issues_a_login_token_for_three_hours(registry: SmallRegistry) -> None:
     record, token, _ = sign_in(registry)
     credential = parse(token)
     assert credential is not None
@@ -87,11 +87,11 @@ def test_signing_in_gives_a_login_token_for_three_hours(registry: SmallRegistry)
     assert (event.company, event.address, event.at) == (registry.northwind.id, ADDRESS, NOW)
 
 
-def test_case_and_surrounding_space_of_the_address_do_not_matter(registry: SmallRegistry) -> None:
+def test_case_and_surrounding_space_of_the_address_are_ignored(registry: SmallRegistry) -> None:
     assert sign_in(registry, email="  Ada@NORTHWIND.example ")[0].user.id == registry.ada.id
 
 
-def test_whatever_is_wrong_the_answer_is_the_same(registry: SmallRegistry) -> None:
+def test_every_refusal_is_the_same(registry: SmallRegistry) -> None:
     strange: list[dict[str, Any]] = [
         {"password": "wrong"},
         {"password": ""},
@@ -111,7 +111,7 @@ def test_whatever_is_wrong_the_answer_is_the_same(registry: SmallRegistry) -> No
         assert (type(refused), str(refused)) == (SignInFailed, str(SignInFailed()))
 
 
-def test_strange_headers_do_no_harm(registry: SmallRegistry) -> None:
+def test_strange_headers_are_harmless(registry: SmallRegistry) -> None:
     record, _, _ = sign_in(registry, user_agent="Bro\0w\ud800s\ner" + "x" * 1000, address=None)
     assert record.user_agent is not None
     assert record.user_agent.startswith("Browser")
@@ -130,7 +130,7 @@ def test_a_deactivated_user_or_company_cannot_sign_in(registry: SmallRegistry) -
     assert isinstance(refusal(registry), SignInFailed)
 
 
-def test_the_allowlist_counts(registry: SmallRegistry) -> None:
+def test_addresses_outside_the_allowlist_are_refused(registry: SmallRegistry) -> None:
     registry.do(
         allowlist.replace, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
     )
@@ -140,11 +140,11 @@ def test_the_allowlist_counts(registry: SmallRegistry) -> None:
     assert sign_in(registry, email="carl@contoso.example")[0].status == "active"
 
 
-def test_the_same_work_is_done_whatever_is_wrong(
+def test_every_refusal_does_the_same_work(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Time tells nothing: one hash is verified, whether or not there is an account, whether or not
-    it is active or may be reached from here, before anything is said."""
+    """Timing discloses nothing: every attempt verifies one hash before it is refused, whether the
+    account exists or not, is active or not, and admits the address or not."""
     verified: list[str] = []
 
     class Watched(PasswordHasher):
@@ -166,13 +166,13 @@ def test_the_same_work_is_done_whatever_is_wrong(
         before = len(verified)
         assert isinstance(refusal(registry, **changes, hasher=watched), SignInFailed)
         assert len(verified) == before + 1
-    # And as costly: what is verified for nobody is made with the same parameters.
+    # The dummy hash has the same cost parameters.
     parameters = {kept.split("$")[3] for kept in verified}
     assert parameters == {"m=8,t=1,p=1"}
 
 
 @pytest.mark.parametrize("email", [ADA, NOBODY])
-def test_over_long_passwords_are_not_hashed_but_something_else_is(
+def test_a_fixed_text_is_hashed_in_place_of_an_overlong_password(
     registry: SmallRegistry, email: str
 ) -> None:
     """They take the same way, and time, as others: whether there is an account isn't told apart by
@@ -203,7 +203,7 @@ def test_from_the_eleventh_failure_an_account_is_throttled(
     refused = refusal(registry, email=email)
     assert isinstance(refused, TooManyAttempts)
     assert refused.retry_after == 15 * 60
-    # Other accounts are not concerned.
+    # Other accounts are unaffected.
     assert fail(registry, 1, email="carl@contoso.example") == ["sign_in_failed"]
     registry.now += 15 * MINUTE - 1
     assert refusal(registry, email=email).reason == "too_many_attempts"
@@ -211,12 +211,12 @@ def test_from_the_eleventh_failure_an_account_is_throttled(
     assert fail(registry, 10, email=email) == ["sign_in_failed"] * 10
 
 
-def test_after_ten_failures_the_right_password_still_opens(registry: SmallRegistry) -> None:
+def test_after_ten_failures_the_right_password_works(registry: SmallRegistry) -> None:
     fail(registry, 10)
     assert sign_in(registry)[0].status == "active"
     assert fail(registry, 1) == ["too_many_attempts"]
     assert refusal(registry, address="192.0.2.0").reason == "too_many_attempts"
-    # Where it was right, others' failures don't count.
+    # From the address of a success, others' failures don't count.
     assert sign_in(registry)[0].status == "active"
 
 
@@ -237,7 +237,7 @@ def test_from_the_hundred_and_first_failure_an_address_is_throttled(
     assert sign_in(registry, address="192.0.2.1")[0].status == "active"
 
 
-def test_retry_after_is_when_there_is_room_again(registry: SmallRegistry) -> None:
+def test_retry_after_is_when_the_limit_allows_an_attempt(registry: SmallRegistry) -> None:
     for _ in range(11):
         fail(registry, 1)
         registry.now += MINUTE
@@ -252,16 +252,18 @@ def test_retry_after_is_when_there_is_room_again(registry: SmallRegistry) -> Non
     assert sign_in(registry)[0].status == "active"
 
 
-def test_of_many_at_once_ten_fail_and_the_rest_are_turned_away(registry: SmallRegistry) -> None:
+def test_of_concurrent_attempts_ten_fail_and_the_rest_are_throttled(
+    registry: SmallRegistry,
+) -> None:
     with ThreadPoolExecutor(8) as pool:
         reasons = list(pool.map(lambda n: fail(registry, 1, address=f"192.0.2.{n}")[0], range(24)))
     assert sorted(reasons) == ["sign_in_failed"] * 10 + ["too_many_attempts"] * 14
 
 
-def test_a_right_guess_among_too_many_is_turned_away(
+def test_a_right_guess_beyond_the_limit_is_throttled(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A burst that began together before the limit must not be as many free guesses."""
+    """A burst that began before the limit was reached must not get free guesses."""
 
     def slow(*arguments: Any, **named: Any) -> bool:
         fail_meanwhile()
@@ -275,7 +277,7 @@ def test_a_right_guess_among_too_many_is_turned_away(
     assert refusal(registry).reason == "too_many_attempts"
 
 
-def test_what_changed_while_hashing_counts(
+def test_changes_during_hashing_are_detected(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def meanwhile(make: Callable[[Any], None]) -> Callable[..., bool]:
@@ -298,7 +300,7 @@ def test_what_changed_while_hashing_counts(
         assert isinstance(refusal(registry), SignInFailed)
 
 
-def test_at_most_two_are_hashed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_two_passwords_are_hashed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     running, most = [0], [0]
     lock = threading.Lock()
 
@@ -317,8 +319,8 @@ def test_at_most_two_are_hashed_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         list(pool.map(lambda _: passwords.verify("x", "y", hasher=hasher), range(16)))
     assert most == [2]
     monkeypatch.setattr(passwords, "_LONGEST_WAIT_S", 0.01)
-    monkeypatch.setattr(passwords, "_turns", threading.BoundedSemaphore(1))
-    with passwords._turn(), pytest.raises(Unavailable):
+    monkeypatch.setattr(passwords, "_slots", threading.BoundedSemaphore(1))
+    with passwords._slot(), pytest.raises(Unavailable):
         passwords.verify("x", "y", hasher=hasher)
 
 
@@ -330,7 +332,7 @@ def test_failures_of_known_accounts_are_in_the_audit_log(registry: SmallRegistry
     assert (event.actor_kind, event.actor_id, event.address) == ("system", None, "192.0.2.9")
 
 
-def test_a_failure_changes_no_grants_and_keeps_no_address_typed(registry: SmallRegistry) -> None:
+def test_a_failure_changes_no_grants_and_stores_no_typed_address(registry: SmallRegistry) -> None:
     before = registry.revision()
     fail(registry, 1, email=NOBODY)
     assert registry.revision() == before

@@ -1,4 +1,4 @@
-"""What failed sign-ins count against, and that no way of failing gets around it."""
+"""Throttling: the keys of failed sign-ins, and attempts to circumvent the limits."""
 
 from collections import defaultdict
 from typing import Any
@@ -38,12 +38,12 @@ WINDOW = 15 * MINUTE
         (None, None),
     ],
 )
-def test_sources(address: str | None, source: str | None) -> None:
+def test_the_source_of_an_address(address: str | None, source: str | None) -> None:
     assert source_of(address) == source
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
-def test_a_64_is_one_source(network: int, one: int, other: int) -> None:
+def test_an_ipv6_64_is_one_source(network: int, one: int, other: int) -> None:
     def address(host: int) -> str:
         hexadecimal = f"{(network << 64) | host:032x}"
         return ":".join(hexadecimal[at : at + 4] for at in range(0, 32, 4))
@@ -69,7 +69,7 @@ _failures = st.lists(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(_failures)
-def test_ten_fail_in_any_fifteen_minutes(
+def test_at_most_ten_failures_in_any_fifteen_minutes(
     sqlite_registry: SmallRegistry, failures: list[tuple[str, str, int]]
 ) -> None:
     """However the failures of two accounts are spread over sources and time, the only one that is
@@ -101,21 +101,21 @@ def test_ten_fail_in_any_fifteen_minutes(
 
 
 @pytest.mark.parametrize("ahead", [HOUR, 365 * 24 * HOUR])
-def test_failures_of_a_clock_that_ran_ahead_refuse_nobody(
+def test_failures_from_a_clock_far_ahead_are_not_counted(
     registry: SmallRegistry, ahead: int
 ) -> None:
-    """Safe: guesses at a time that has yet to come were refused by the same limit back then."""
+    """Safe, because the same limit applied to those guesses at their time."""
     corrected = registry.now
     registry.now += ahead
     attempt = fail_until_refused(registry)
     registry.now = corrected
     with registry.read() as reading:
         assert throttling.refusal(reading, attempt) is None
-    # The limit itself holds.
+    # The limit itself still applies.
     fail_until_refused(registry)
 
 
-def test_failures_of_a_clock_a_little_ahead_count(registry: SmallRegistry) -> None:
+def test_failures_from_a_clock_slightly_ahead_count(registry: SmallRegistry) -> None:
     """Nodes' clocks differ, and a request that waited for its turn has an earlier time than those
     that it waited for."""
     attempt = fail_until_refused(registry)
@@ -135,7 +135,7 @@ def fail_until_refused(registry: SmallRegistry) -> throttling.Attempt:
     return attempt
 
 
-def test_what_opened_an_account_stays_known_however_much_is_compacted(
+def test_known_addresses_survive_compaction(
     registry: SmallRegistry,
 ) -> None:
     registry.signed_in(registry.ada)
@@ -146,7 +146,7 @@ def test_what_opened_an_account_stays_known_however_much_is_compacted(
             assert throttling.begin(reading, ADA, ADDRESS).known == known
 
 
-def test_an_account_opens_nothing_for_others(registry: SmallRegistry) -> None:
+def test_an_address_is_known_for_its_own_account_only(registry: SmallRegistry) -> None:
     registry.signed_in(registry.ada)
     with registry.read() as reading:
         assert throttling.begin(reading, f" {ADA.upper()} ", ADDRESS).known
@@ -154,7 +154,7 @@ def test_an_account_opens_nothing_for_others(registry: SmallRegistry) -> None:
             assert not throttling.begin(reading, email, ADDRESS).known
 
 
-def test_many_old_failures_are_removed_a_little_at_a_time(registry: SmallRegistry) -> None:
+def test_old_failures_are_removed_in_small_batches(registry: SmallRegistry) -> None:
     def count() -> int:
         with registry.read() as reading:
             return reading.session.scalar(text("SELECT count(*) FROM sign_in_failures")) or 0

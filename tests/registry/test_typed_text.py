@@ -1,4 +1,4 @@
-"""Labels, e-mail addresses and cursors: read strictly, and nothing crashes them."""
+"""Labels, e-mail addresses and cursors: parsed strictly, without crashes."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ anything = st.text(alphabet=st.characters(), max_size=300)
 @pytest.mark.parametrize(
     "label", ["x", "x" * 100, " . ", "Ünïcödé 🎟️", "a\u200f", "לילה", "{0}%s\\"]
 )
-def test_labels_that_stand(label: str) -> None:
+def test_valid_labels(label: str) -> None:
     assert read_label("label", label) == label
 
 
@@ -31,13 +31,13 @@ def test_labels_that_stand(label: str) -> None:
         *(" ", "\u3164", "\u2028 \ufeff", "a\u202eb", "\u2068a\u2069", "a\u2028b", "a\u2029b"),
     ],
 )
-def test_labels_that_do_not(label: str) -> None:
+def test_invalid_labels(label: str) -> None:
     with pytest.raises(InvalidInput):
         read_label("label", label)
 
 
 @given(anything)
-def test_what_is_storable_reaches_a_database(text: str) -> None:
+def test_storable_text_round_trips_through_the_database(text: str) -> None:
     if storable(text):
         assert "\0" not in text.encode().decode()
         fit = 1 <= len(text) <= 100 and has_visible(text) and not has_bidi_control(text)
@@ -54,7 +54,7 @@ def test_what_is_storable_reaches_a_database(text: str) -> None:
         "a@" + "b" * 63 + ".example",
     ],
 )
-def test_addresses_that_stand(email: str) -> None:
+def test_valid_addresses(email: str) -> None:
     assert read_email("email", f"  {email} ") == email
 
 
@@ -84,13 +84,13 @@ def test_addresses_that_stand(email: str) -> None:
         "a@" + "b" * 250 + ".example",
     ],
 )
-def test_addresses_that_do_not(email: str) -> None:
+def test_invalid_addresses(email: str) -> None:
     with pytest.raises(InvalidInput):
         read_email("email", email)
     assert fold_email(email) == ""
 
 
-def test_addresses_are_the_same_without_case_and_in_either_spelling_of_the_domain() -> None:
+def test_addresses_compare_without_case_and_in_either_spelling_of_the_domain() -> None:
     assert fold_email("ADA@BÜCHER.example") == fold_email("ada@xn--bcher-kva.example")
     assert fold_email("Ada@Northwind.Example.") == fold_email("ada@northwind.example")
     assert fold_email("é@x.example") == fold_email("E\u0301@X.example")
@@ -98,14 +98,14 @@ def test_addresses_are_the_same_without_case_and_in_either_spelling_of_the_domai
 
 
 @given(anything)
-def test_nothing_crashes_the_comparing_of_addresses(text: str) -> None:
+def test_no_input_crashes_address_comparison(text: str) -> None:
     once = fold_email(text)
     assert once == "" or fold_email(once) == once
     assert isinstance(folded(text), str)
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.from_regex(r"[A-Za-z0-9_]{0,30}", fullmatch=True))
-def test_cursors_come_back_as_they_went(number: int, identifier: str) -> None:
+def test_cursors_round_trip(number: int, identifier: str) -> None:
     cursor = Cursor(number, identifier)
     if number > -(2**63):
         assert read_cursor(str(cursor)) == cursor
@@ -139,13 +139,13 @@ def _packed(value: object) -> str:
         str(Cursor(1, "a")) + "\n",
     ],
 )
-def test_what_is_no_cursor_of_ours_is_refused(text: str) -> None:
+def test_foreign_cursors_are_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as refusal:
         read_cursor(text)
     assert [field for field, _ in refusal.value.errors] == ["cursor"]
 
 
 @given(anything)
-def test_nothing_crashes_the_reading_of_cursors(text: str) -> None:
+def test_no_input_crashes_the_cursor_parser(text: str) -> None:
     with suppress(InvalidInput):
         assert str(read_cursor(text)) == text

@@ -1,4 +1,4 @@
-"""Counted use: each line of each spool exactly once, whoever folds, however they die."""
+"""Use counts: each spool line exactly once, whichever process counts it or dies."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from gatepass.registry.tokens import usage
-from gatepass.registry.tokens.access_tokens import LastUse
+from gatepass.registry.tokens.records import LastUse
 from gatepass.registry.tokens.usage import DAY_MS, AddressUse
 from tests.support.database.small_registry import NOW, SmallRegistry
 
@@ -29,7 +29,7 @@ def read(registry: SmallRegistry, question: Any, *arguments: Any, **named: Any) 
     return registry.ask(question, *arguments, **named)
 
 
-def test_what_is_folded_shows_on_the_token(registry: SmallRegistry) -> None:
+def test_counted_use_shows_on_the_token(registry: SmallRegistry) -> None:
     token, _ = registry.token(registry.signed_in(registry.ada))
     first = Batch({token.id: (2, NOW - 5, "192.0.2.1", "charges:create")}, {"allowed": 2})
     second = Batch({token.id: (1, NOW - 3, None, "")}, {"allowed": 1, "token_expired": 4})
@@ -51,7 +51,7 @@ def test_what_is_folded_shows_on_the_token(registry: SmallRegistry) -> None:
     ]
 
 
-def test_a_line_counts_once_whoever_folds(registry: SmallRegistry) -> None:
+def test_a_line_counts_once_whichever_process_folds(registry: SmallRegistry) -> None:
     batch = Batch(decisions={"allowed": 1})
     assert fold(registry, "1-a", 0, 10, batch)
     # Again, from the beginning or from elsewhere: someone else was quicker.
@@ -65,7 +65,7 @@ def test_a_line_counts_once_whoever_folds(registry: SmallRegistry) -> None:
     assert read(registry, usage.decision_counts) == {"allowed": 4}
 
 
-def test_a_folder_that_dies_before_its_commit_counted_nothing(registry: SmallRegistry) -> None:
+def test_a_process_killed_before_its_commit_counted_nothing(registry: SmallRegistry) -> None:
     token, _ = registry.token(registry.signed_in(registry.ada))
     batch = Batch({token.id: (1, NOW, None, "")}, {"allowed": 1})
 
@@ -86,7 +86,7 @@ def test_a_folder_that_dies_before_its_commit_counted_nothing(registry: SmallReg
     assert read(registry, usage.total, token.id) == 1
 
 
-def test_a_forgotten_spool_leaves_its_counts(registry: SmallRegistry) -> None:
+def test_a_deleted_spool_leaves_its_counts(registry: SmallRegistry) -> None:
     fold(registry, "1-a", 0, 10, Batch(decisions={"allowed": 1}))
     with registry.database.auxiliary_write(registry.now) as write:
         usage.forget(write, "1-a")
@@ -127,7 +127,7 @@ def test_the_last_ten_addresses_are_kept(registry: SmallRegistry) -> None:
         assert reading.session.scalar(text("SELECT count(*) FROM token_use_addresses")) == 10
 
 
-def test_counts_stop_at_the_most(registry: SmallRegistry) -> None:
+def test_counts_stop_at_the_maximum(registry: SmallRegistry) -> None:
     def counts() -> list[int]:
         with registry.read() as reading:
             return [

@@ -1,4 +1,4 @@
-"""Verifier keys: made and ended by operators alone, and no company's business."""
+"""Verifier keys: created and deactivated by operators only, and outside all companies."""
 
 from dataclasses import replace
 
@@ -11,11 +11,11 @@ from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit import search
 from gatepass.registry.directory import verifier_keys
 from gatepass.registry.grants.publishing import published_grant
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import operators
 from tests.support.database.small_registry import NOW, SmallRegistry, nothing_changes
 
 
-def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> None:
+def test_a_key_is_created_shown_once_and_deactivated_at_once(registry: SmallRegistry) -> None:
     root = Actor.command_line()
     key, text = registry.do(verifier_keys.create, root, label="nginx")
     assert key.id == text[:21]
@@ -35,11 +35,11 @@ def test_a_key_is_made_shown_once_and_ended_at_once(registry: SmallRegistry) -> 
     assert text[21:53] not in repr(registry.events())
 
 
-def test_they_are_for_operators(registry: SmallRegistry) -> None:
+def test_only_operators_manage_keys(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     olga = registry.user(registry.northwind, "olga@northwind.example", "Olga Operator")
     with registry.write() as change:
-        user_changes.name_operator(change, Actor.command_line(), olga.id, operator=True)
+        operators.name_operator(change, Actor.command_line(), olga.id, operator=True)
     operator = registry.signed_in(olga)
     with registry.write() as change:
         key, _ = verifier_keys.create(change, operator, label="nginx")

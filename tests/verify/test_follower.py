@@ -574,7 +574,7 @@ def test_a_change_travels_on_its_own(samples: Samples, primary: Primary, tmp_pat
         following.until(samples.texts["good"], "allowed")
         primary.commit(samples.changed("good", deactivated=True))
         following.until(samples.texts["good"], "token_deactivated")
-    # Neither built anew nor followed anew for it.
+    # Neither a new snapshot nor a new connection was needed.
     assert primary.asked.count("snapshot") == primary.asked.count("close") == 1
     assert primary.asked[-1] == "close"
 

@@ -16,7 +16,7 @@ from gatepass.verify.replica.frames import Opening, Reached, Records
 from gatepass.web.feed import chunking, source
 from tests.support.apps.installation import Installation
 from tests.support.feed.asgi_feed import FOLLOWER, Feed, Loop, OpenFeed, here, registry
-from tests.support.grants.fake_verifiers import meet
+from tests.support.grants.fake_verifiers import register
 
 ASKED = {"node": FOLLOWER, "name": "payments-1", "version": "0.1.0"}
 
@@ -344,7 +344,7 @@ def test_nobody_takes_a_nodes_place(open_feed: OpenFeed, any_installation: Insta
     follower_id = _known(any_installation).id
     first.leave()
     database, now = any_installation.node.database, any_installation.node.clock.now()
-    meet(database, now, FOLLOWER, kind="node")
+    register(database, now, FOLLOWER, kind="node")
     # Neither by the node's id nor by the one that is shown of itself.
     for name in (FOLLOWER, follower_id):
         assert open_feed(node=name).status == 200
@@ -383,7 +383,10 @@ def test_a_follower_whose_lease_cant_be_recorded_gets_none(
 
 @pytest.mark.parametrize(
     "place",
-    ["gatepass.registry.storage.revisions.since", "gatepass.registry.replication.liveness.meet"],
+    [
+        "gatepass.registry.storage.revisions.changes_since",
+        "gatepass.registry.replication.liveness.register",
+    ],
 )
 def test_an_unexpected_error_is_an_outage_and_leaves_no_stream_waiting(
     open_feed: OpenFeed,

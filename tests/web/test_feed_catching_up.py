@@ -56,14 +56,14 @@ def test_memory_for_changes_does_not_grow_with_the_followers_that_lack_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held: list[int] = []
-    former = revisions.since
+    former = revisions.changes_since
 
     def counted(*arguments: Any) -> Any:
         found = former(*arguments)
         held.append(len(found[1]) if found else 0)
         return found
 
-    monkeypatch.setattr(revisions, "since", counted)
+    monkeypatch.setattr(revisions, "changes_since", counted)
     feeds = [
         open_feed(node=f"node_{number:016}", position=position, former=copy)
         for number, (position, copy) in enumerate(behind)
@@ -217,14 +217,14 @@ def test_a_position_beyond_reach_is_that_of_so_many_changes(any_installation: In
     first = here(database)
     any_installation.access_token("charges:get")
     with database.read(any_installation.node.clock.now()) as reading:
-        found = revisions.since(reading, first)
+        found = revisions.changes_since(reading, first)
         assert found is not None
         number = reading.session.execute(
             text("SELECT count(*) FROM changed_records WHERE revision > :after"),
             {"after": first[0]},
         ).scalar_one()
-        assert revisions.beyond_reach(reading, number) <= first[0]
-        assert revisions.beyond_reach(reading, number - 1) > first[0]
-        assert revisions.more_than(reading, first[0], number - 1)
-        assert not revisions.more_than(reading, first[0], number)
+        assert revisions.earliest_within(reading, number) <= first[0]
+        assert revisions.earliest_within(reading, number - 1) > first[0]
+        assert revisions.more_changes_than(reading, first[0], number - 1)
+        assert not revisions.more_changes_than(reading, first[0], number)
     assert source.MOST_AT_ONCE < source.MOST_CHANGES

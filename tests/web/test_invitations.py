@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy import allowlist, allowlist_entries
 from tests.support.apps.installation import PASSWORD, Installation, Open
 from tests.support.mail.mailbox import Mailbox
 
@@ -256,7 +256,7 @@ def test_from_where_the_account_is_not_reached(
             change,
             Actor.command_line(),
             company=installation.company.id,
-            entries=[allowlist.Entry("203.0.113.0/24", "")],
+            entries=[allowlist_entries.Entry("203.0.113.0/24", "")],
         )
     answer = accept(installation, token)
     assert (answer.status_code, answer.json()["reason"]) == (403, "company_address_not_allowed")

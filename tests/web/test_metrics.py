@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gatepass.web.openapi import VERSION
 from tests.support.apps.installation import Installation
 from tests.support.database.small_registry import HOUR
-from tests.support.grants.fake_verifiers import acknowledge, complete, meet, rows
+from tests.support.grants.fake_verifiers import acknowledge, complete, register, rows
 
 # Every metric of docs/nodes.md, and what Prometheus expects of every process: type and labels.
 FAMILIES = {
@@ -56,7 +56,7 @@ def test_families_have_their_types_and_labels(any_installation: Installation) ->
         installation.verify(token, permission=permission)
     installation.node.usage.flush()
     installation.node.fold()
-    meet(installation.node.database, installation.node.clock.now(), "node_a")
+    register(installation.node.database, installation.node.clock.now(), "node_a")
     found = scrape(installation)
     assert {
         name: (family.type, {label for sample in family.samples for label in sample.labels})
@@ -145,9 +145,9 @@ def test_nodes_and_embedded_verifiers_each_have_their_figures(
 ) -> None:
     node = installation.node
     now = node.clock.now()
-    meet(node.database, now - 2 * HOUR, "node_gone")
-    meet(node.database, now - 15_000, "node_stale", name='a "quoted" \\\n{name}')
-    meet(node.database, now - 2_000, "node_good")
+    register(node.database, now - 2 * HOUR, "node_gone")
+    register(node.database, now - 15_000, "node_stale", name='a "quoted" \\\n{name}')
+    register(node.database, now - 2_000, "node_good")
     acknowledge(node.database, now, "node_good")
     revision = rows(node.database, "revision")[0]["number"]
     assert value(installation, "gatepass_revision") == revision
@@ -167,7 +167,7 @@ def test_nodes_and_embedded_verifiers_each_have_their_figures(
 
 def test_open_receipts_are_counted(installation: Installation) -> None:
     node = installation.node
-    meet(node.database, node.clock.now(), "node_a")
+    register(node.database, node.clock.now(), "node_a")
     token = installation.access_token("charges:get")[:21]
     installation.signed_in().post(f"/v1/access-tokens/{token}/deactivate")
     assert value(installation, "gatepass_receipts_open") == 1

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.support.apps.installation import Installation
 from tests.support.database.small_registry import HOUR
-from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete, meet
+from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete, register
 from tests.support.waiting import until
 
 
@@ -19,13 +19,13 @@ def test_operators_see_who_decides_and_how_far_each_has_come(installation: Insta
     now = node.clock.now()
     acting = node.database
     limits = {"companies": ["com_1"], "permissions": []}
-    meet(acting, now - 2 * HOUR, "node_gone")
-    meet(acting, now - STALENESS - 1_000, "node_stale")
-    meet(acting, now - 500, "node_behind", limits=limits)
+    register(acting, now - 2 * HOUR, "node_gone")
+    register(acting, now - STALENESS - 1_000, "node_stale")
+    register(acting, now - 500, "node_behind", limits=limits)
     with node.database.write(now - 3_000):
         pass
-    meet(acting, now, "node_itself", kind="node")
-    meet(acting, now, "node_late")
+    register(acting, now, "node_itself", kind="node")
+    register(acting, now, "node_late")
     acknowledge(acting, now, "node_late")
     with node.database.write(now):
         pass
@@ -51,7 +51,7 @@ def test_operators_see_who_decides_and_how_far_each_has_come(installation: Insta
 
 def test_the_list_comes_page_by_page(installation: Installation) -> None:
     now = installation.node.clock.now()
-    meet(installation.node.database, now, "node_a", "node_b", "node_c")
+    register(installation.node.database, now, "node_a", "node_b", "node_c")
     ada = installation.signed_in()
     first = ada.get("/v1/nodes", params={"limit": "2"}).json()
     second = ada.get("/v1/nodes", params={"limit": "2", "cursor": first["next"]}).json()
@@ -76,8 +76,8 @@ def test_a_receipt_fills_and_is_complete(installation: Installation) -> None:
     node = installation.node
     ada = installation.signed_in()
     now = node.clock.now()
-    meet(node.database, now, "node_itself", kind="node")
-    meet(node.database, now, "node_a", "node_b")
+    register(node.database, now, "node_itself", kind="node")
+    register(node.database, now, "node_a", "node_b")
     token = installation.access_token("charges:get")[:21]
     path = f"/v1/access-tokens/{token}/receipt"
     assert ada.get(path).status_code == 404, "it hasn't ended"

@@ -19,10 +19,12 @@ def enrol(installation: Installation, client: httpx.Client) -> tuple[str, list[s
     credential = client.headers["Authorization"].removeprefix("Bearer ")[:21]
     company = installation.company.id
     actor = Actor("user", company, me["id"], me["name"], frozenset({"*"}), credential, "127.0.0.1")
-    proving = installation.node.proving
-    secret, setup = totp_enrolment.begin(proving, actor)
+    reauthentication = installation.node.reauthentication
+    secret, setup = totp_enrolment.begin(reauthentication, actor)
     code = pyotp.TOTP(secret).at((installation.node.clock.now() - totp.STEP_MS) // 1000)
-    enabled = totp_enrolment.enable(proving, actor, setup=setup, password=PASSWORD, code=code)
+    enabled = totp_enrolment.enable(
+        reauthentication, actor, setup=setup, password=PASSWORD, code=code
+    )
     return secret, enabled.made
 
 
@@ -67,11 +69,11 @@ def test_wrong_codes_are_throttled(installation: Installation) -> None:
 
 def test_a_node_with_another_key_says_it_cant(installation: Installation) -> None:
     enrol(installation, installation.signed_in())
-    installation.node.sealing.path.write_text("ab" * 32)
-    installation.node.sealing.__init__(installation.node.sealing.path)  # type: ignore[misc]
+    installation.node.encryption_key.path.write_text("ab" * 32)
+    installation.node.encryption_key.__init__(installation.node.encryption_key.path)  # type: ignore[misc]
     answer = attempt(installation, code="000000")
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
-    assert str(installation.node.sealing.path) not in answer.text
+    assert str(installation.node.encryption_key.path) not in answer.text
     assert attempt(installation, password="wrong", code="000000").status_code == 401
 
 

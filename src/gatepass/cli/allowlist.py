@@ -21,7 +21,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage.database import Reading
 from gatepass.web.api.allowlist import Allowlist
 

@@ -39,7 +39,7 @@ def export(file: File, json: AsJson = False) -> None:
     with opened() as node, progress_bars() as progress:
         now = node.clock.now()
         found = export_import.export(node.database, file, now=now, progress=progress)
-        key_needed, key = key_is_needed(node), node.sealing.path
+        key_needed, key = key_is_needed(node), node.encryption_key.path
     if json:
         print_json({"file": str(file), "at": format_time(now), "tables": as_told(found)})
         return
@@ -64,7 +64,7 @@ def import_(file: File, json: AsJson = False) -> None:
             # With a clock behind that time, expired tokens would be valid again.
             node.file.shared.record_time(read.at)
             at = read.at
-        key_fitting, key = key_fits(node), node.sealing.path
+        key_fitting, key = key_fits(node), node.encryption_key.path
     if json:
         print_json({"file": str(file), "at": format_time(at), "tables": as_told(found)})
         return
@@ -148,16 +148,16 @@ def counted(found: Mapping[str, Content]) -> str:
 def key_is_needed(node: Node) -> bool:
     """Whether there are second factors, encrypted with a key that no export contains."""
     with node.database.read(node.clock.now()) as reading:
-        return totp.any_sealed(reading) is not None
+        return totp.any_encrypted(reading) is not None
 
 
 def key_fits(node: Node) -> bool:
     """Whether this machine's key can decrypt the second factors."""
     with node.database.read(node.clock.now()) as reading:
-        sealed = totp.any_sealed(reading)
+        encrypted = totp.any_encrypted(reading)
     try:
-        if sealed is not None:
-            node.sealing.require(sealed)
+        if encrypted is not None:
+            node.encryption_key.require_encrypted_with(encrypted)
     except Unavailable:
         return False
     return True

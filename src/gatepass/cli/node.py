@@ -38,7 +38,7 @@ def list_(json: AsJson = False) -> None:
                 known.state,
                 str(known.revision),
                 str(known.behind_by),
-                f"{known.vouched_ms / 1000:.1f} s ago",
+                f"{known.synced_ms / 1000:.1f} s ago",
                 known.version,
                 known.address or "-",
                 known.id,

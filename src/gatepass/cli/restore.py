@@ -66,10 +66,10 @@ def restore(
                 )
             # This machine's copy, if it has one, belongs to the discarded history.
             node.file.shared.end_lease()
-            node.ended_log.append(restored.endings)
+            node.ended_log.append(restored.revocations)
             # With a clock behind that time, expired tokens would be valid again.
             node.file.shared.record_time(backup.at)
-        key_fitting, key = key_fits(node), node.sealing.path
+        key_fitting, key = key_fits(node), node.encryption_key.path
     if json:
         _print_json(file, backup, restored)
         return
@@ -113,9 +113,9 @@ def _sentences(file: Path, backup: ExportFile, restored: Restored) -> Iterator[s
         f"Restored from {file}, made {when(backup.at)} by Gatepass {backup.version}, and "
         f"verified: {counted(restored.found)}."
     )
-    yield _sentence("Revoked since then, and revoked again", restored.kept_ended)
+    yield _sentence("Revoked since then, and revoked again", restored.revoked_again)
     yield _sentence("Created after the backup, and lost", restored.gone)
-    pending = {**restored.ended, "mail": restored.mail_dropped}
+    pending = {**restored.revoked, "mail": restored.mail_dropped}
     yield _sentence("Revoked now, because it is unknown who holds them", pending)
     if restored.torn_lines:
         yield f"Lines of ended.log that can't be read: {restored.torn_lines:,}."
@@ -142,9 +142,9 @@ def _print_json(file: Path, backup: ExportFile, restored: Restored) -> None:
             "version": backup.version,
             "revision": restored.revision,
             "tables": as_told(restored.found),
-            "kept_ended": restored.kept_ended,
+            "kept_ended": restored.revoked_again,
             "gone": restored.gone,
-            "ended": restored.ended,
+            "ended": restored.revoked,
             "mail_dropped": restored.mail_dropped,
             "torn_lines": restored.torn_lines,
             "without_administrator": restored.without_administrator,

@@ -1,4 +1,4 @@
-"""``gatepass user``: account recovery, for users whom no administrator can help."""
+"""``gatepass user``: account recovery, for users without an administrator who could help."""
 
 from typing import Annotated
 
@@ -9,10 +9,10 @@ from gatepass.cli.output import AsJson, as_sent, print_json, printable, warn_unc
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, NotFound
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication import throttling
+from gatepass.registry.authentication import throttling, totp_reset
 from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.users import User as Found
-from gatepass.registry.membership import email_change_links, password_resets, user_changes
+from gatepass.registry.membership import email_change_links, operators, password_resets
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.web.api.users import User
 from gatepass.web.times import format_time
@@ -33,7 +33,7 @@ def second_factor_off(
         found = _active(change, email)
         if not found.second_factor:
             raise Conflict(f"{found.email} has no second factor.", reason="second_factor_missing")
-        user = user_changes.turn_off_second_factor(change, Actor.command_line(), found.id)
+        user = totp_reset.turn_off_second_factor(change, Actor.command_line(), found.id)
         whose = _who(change, user)
     _tell(
         change,
@@ -69,7 +69,7 @@ def operator(
     """Make a user an operator, who manages the installation."""
     with opened() as node, node.database.write(node.clock.now()) as change:
         found = _active(change, email)
-        user = user_changes.name_operator(change, Actor.command_line(), found.id, operator=not off)
+        user = operators.name_operator(change, Actor.command_line(), found.id, operator=not off)
         who = _who(change, user)
     _tell(change, user, f"{who} is {'no longer' if off else 'now'} an operator.", json)
 

@@ -15,11 +15,12 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import companies, roles, users, verifier_keys
 from gatepass.registry.directory.users import User
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens, usage
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.verify.usage import Batch
 
 COMPANY = "Acme Payments"
@@ -57,7 +58,7 @@ def new_page_token(node: Node, port: int) -> str:
     """
     with node.database.write(node.clock.now()) as change:
         actor = users.on_behalf_of(change, owner(change).id)
-        former = access_tokens.list_(change, actor, q=PAGE_TOKEN_LABEL, status="active")
+        former = token_search.list_(change, actor, q=PAGE_TOKEN_LABEL, status="active")
         for token in former.items:
             if token.label == PAGE_TOKEN_LABEL and token.kind == "ui":
                 access_tokens.deactivate(change, actor, token.id)
@@ -174,7 +175,7 @@ class _Story:
         self._use(desk, "203.0.113.91", "charges:refund", a_day=11, until=26 * HOUR)
         self._hire("Priya Raman", "priya@acme.example", "manager", days_ago=14)
         with self._node.database.write(self._now - 12 * DAY) as change:
-            user_changes.deactivate(change, users.on_behalf_of(change, ada.id), jonas.id)
+            offboarding.deactivate(change, users.on_behalf_of(change, ada.id), jonas.id)
         self._make(
             grace,
             days_ago=2,

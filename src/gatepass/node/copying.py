@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from gatepass.core.errors import Misconfigured
-from gatepass.node.reporting import presence_of
+from gatepass.node.reporting import registration_of
 from gatepass.registry.actor import Subject
 from gatepass.registry.grants import history
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
@@ -58,17 +58,17 @@ class Copying:
         """
 
         def note_divergence(copy: Position, there: Position) -> None:
-            presence = presence_of(self._settings)
-            node = Subject("node", presence.id, presence.name)
+            registration = registration_of(self._settings)
+            node = Subject("node", registration.id, registration.name)
             with database.auxiliary_write(self._clock.now()) as write:
-                history.note_parted(write, node, copy, there)
+                history.report_divergence(write, node, copy, there)
 
         self.make()
         known = inode(os.stat(self._file.path))
         staleness_ms = self._settings.max_staleness * 1000
         follower = Follower(self._file, self._clock, staleness_ms, note_divergence)
         # A copy in place of one that was removed or replaced is another node's, with another id.
-        feed = DatabaseFeed(self._settings.database_url, presence_of(self._settings))
+        feed = DatabaseFeed(self._settings.database_url, registration_of(self._settings))
         follower.follow(feed, lambda: running() and in_place(self._file.path, known))
 
     def confirm(self, revision: int) -> bool:

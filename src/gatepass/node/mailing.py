@@ -20,6 +20,7 @@ from gatepass.registry.membership import (
     invitations,
     outbox,
     password_resets,
+    pending_email_changes,
 )
 from gatepass.registry.membership.outbox import OutgoingMail
 from gatepass.registry.storage.database import Database, Reading, Write
@@ -86,7 +87,7 @@ class Mailing:
 
     def _settle(self, write: Write, mail: OutgoingMail, outcome: Outcome) -> None:
         if outcome.fate == "delivered":
-            if outbox.delivered(write, mail) and mail.kind == invitations.MAIL_KIND:
+            if outbox.delivered(write, mail) and mail.kind == invitations.INVITATIONS.mail:
                 invitations.mail_delivered(write, mail.subject, demo=self.post.kind == "page")
         elif outcome.fate == "later":
             outbox.postpone(write, mail, outcome.trouble)
@@ -206,9 +207,9 @@ def _email_changed(
 
 _Writer = Callable[[Write, str, Envelope, Settings], EmailMessage | None]
 _WRITERS: dict[str, _Writer] = {
-    invitations.MAIL_KIND: _invitation,
-    password_resets.MAIL_KIND: _password_reset,
-    email_changes.LINK_MAIL: _email_change,
+    invitations.INVITATIONS.mail: _invitation,
+    password_resets.PASSWORD_RESETS.mail: _password_reset,
+    pending_email_changes.EMAIL_CHANGES.mail: _email_change,
     email_changes.REQUESTED_MAIL: _email_change_requested,
     email_change_links.CHANGED_MAIL: _email_changed,
 }

@@ -19,8 +19,8 @@ from gatepass.node.copying import Copying
 from gatepass.node.mailing import Mailing
 from gatepass.node.reporting import Reporting
 from gatepass.node.reset_requests import ResetRequests
-from gatepass.registry.authentication.encryption import FILE_NAME, SealingKey
-from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
+from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
 from gatepass.registry.storage.database import Database
@@ -55,8 +55,8 @@ class Node:
         file: the local grant file.
         ended_log: the revocation log, a second record of every revocation.
         database: the registry.
-        sealing: the encryption key of second factors.
-        proving: re-authenticates users.
+        encryption_key: encrypts second-factor secrets.
+        reauthentication: re-authenticates users.
         usage: this process's use counts.
         reset_requests: handles the password reset requests that this process accepted.
         mailing: sends mail, in the process with the node's duties.
@@ -80,10 +80,10 @@ class Node:
             writing=self.file.writing if on_one_machine else nullcontext,
             confirm=None if on_one_machine else self._copying.confirm,
             tolerance_ms=TOLERANCE_MS,
-            ended=self.ended_log.append,
+            revoked=self.ended_log.append,
         )
-        self.sealing = SealingKey(settings.data_dir / FILE_NAME)
-        self.proving = Proving(self.database, self.sealing, clock.now)
+        self.encryption_key = EncryptionKey(settings.data_dir / FILE_NAME)
+        self.reauthentication = Reauthentication(self.database, self.encryption_key, clock.now)
         self.usage = Usage(self.file.use_directory)
         self.mailing = Mailing(settings, self.database, clock.now)
         self.reset_requests = ResetRequests(self.database, clock.now, self.mailing.wake)

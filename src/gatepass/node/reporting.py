@@ -12,7 +12,7 @@ from math import inf
 from urllib.parse import urlsplit
 
 from gatepass.registry.replication import liveness, receipts
-from gatepass.registry.replication.liveness import Presence
+from gatepass.registry.replication.liveness import Registration
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.revisions import Position
@@ -37,13 +37,13 @@ _TIDY_SECONDS = 3600.0
 _log = logging.getLogger("gatepass.node.reporting")
 
 
-def presence_of(settings: Settings) -> Presence:
+def registration_of(settings: Settings) -> Registration:
     """This node's registration.
 
     Raises:
         OSError: the grant file doesn't exist yet.
     """
-    return Presence(
+    return Registration(
         id=identity(settings.grant_path),
         kind="node",
         name=socket.gethostname(),
@@ -107,7 +107,7 @@ class Reporting:
             # On start, register again: the registered version and address may be old.
             if not (self._met and self._report()):
                 with self._database.auxiliary_write(self._clock.now()) as write:
-                    liveness.meet(write, presence_of(self._settings))
+                    liveness.register(write, registration_of(self._settings))
                 self._met = True
                 self._report()
             self._reported, self._reported_at = place, now
@@ -122,7 +122,7 @@ class Reporting:
         position, fresh_at = self._reached()
         with self._database.auxiliary_write(self._clock.now()) as write:
             if self._settings.is_sqlite:
-                position, fresh_at = revisions.here(write), write.now
+                position, fresh_at = revisions.latest(write), write.now
             known = liveness.report(write, identity(self._file.path), position, fresh_at)
         return known
 

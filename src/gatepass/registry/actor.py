@@ -1,4 +1,4 @@
-"""Who acts, what they may do, and on what they act."""
+"""The actor of an operation, its permissions, and the subject it acts on."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _OWN_MACHINE = ("command line", "system")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whom a record names: a user, or (``id`` None) the command line or the system itself."""
+    """A user named in a record; with ``id`` None, the command line or the system."""
 
     id: str | None
     name: str
@@ -22,7 +22,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was acted upon: ``access_token``, its id, and its label or name at that time."""
+    """The record acted on: ``access_token``, its id, and its label or name at that time."""
 
     kind: str
     id: str
@@ -31,18 +31,18 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts. Every operation takes one, checks it, and writes it into the audit event.
+    """The caller of an operation, which checks it and records it in the audit event.
 
     Attributes:
-        kind: ``user`` came with a login token, ``token`` with an access token.
-        company: whose records it sees and changes. None means every company's, and only the
-            command line and the system itself may have it.
-        user: the id of the person; a token's is its maker.
-        name: how the audit log names it.
-        permissions: what the credential in use holds effectively.
+        kind: ``user`` authenticated with a login token, ``token`` with an access token.
+        company: the company whose records it sees and changes. None means every company; only the
+            command line and the system may have it.
+        user: the id of the user; for an access token, of the user who created it.
+        name: its name in the audit log.
+        permissions: the effective permissions of the credential.
         credential: id of the access token or authentication in use.
-        address: where the request came from, as text; None where there is none.
-        operator: looks after the installation too (``*`` never covers that).
+        address: the client address of the request, as text; None if there is none.
+        operator: whether it also manages the installation (``*`` never covers that).
     """
 
     kind: ActorKind
@@ -55,23 +55,23 @@ class Actor:
     operator: bool = False
 
     def __post_init__(self) -> None:
-        # A forgotten company must never turn into "all companies".
+        # A missing company must never mean "all companies".
         if self.kind not in _OWN_MACHINE and not (self.company and self.user and self.credential):
-            raise ValueError(f"an actor of kind {self.kind} has a company, a user and a credential")
+            raise ValueError(f"a {self.kind} actor must have a company, a user and a credential")
 
     @classmethod
     def command_line(cls) -> "Actor":
-        """Whoever runs ``gatepass`` on the server: everything, in every company."""
+        """The actor of ``gatepass`` commands: all permissions, in every company."""
         return cls("command line", None, None, "the command line", _ALL, operator=True)
 
     @classmethod
     def system(cls) -> "Actor":
-        """Gatepass itself, following a changed catalogue or setting."""
+        """Gatepass itself, for example when it applies a changed catalogue."""
         return cls("system", None, None, "Gatepass", _ALL, operator=True)
 
     @property
     def person(self) -> Person:
-        """How records name this actor (``created_by``, ``deactivated_by``)."""
+        """This actor as records name it (``created_by``, ``deactivated_by``)."""
         return Person(self.user, self.name)
 
     def may(self, permission: str) -> bool:
@@ -84,18 +84,22 @@ class Actor:
             raise Forbidden(f"This needs the permission {permission}.", permission=permission)
 
     def require_held(self, permissions: Iterable[str]) -> None:
-        """Raise Forbidden (``permission_missing``) unless it holds all of *permissions*: nobody
-        grants more than they hold, or changes what holds more than they do."""
+        """Raise Forbidden (``permission_missing``) unless it holds all of *permissions*.
+
+        Nobody grants more than they hold, or changes a record that holds more than they do.
+        """
         missing = next((name for name in sorted(permissions) if not self.may(name)), None)
         if missing is not None:
             raise Forbidden(
-                f"Nobody grants more than they hold, and you don't hold {missing}.",
+                f"You can't grant or change a permission that you don't hold: {missing}.",
                 permission=missing,
             )
 
     def require_signed_in(self) -> None:
-        """Raise Forbidden (``signed_in_user_required``) for an access token: a leaked one must not
-        be able to make itself successors, or to widen what it may do."""
+        """Raise Forbidden (``signed_in_user_required``) for an access token.
+
+        A leaked token must not be able to create successors or to widen its permissions.
+        """
         if self.kind == "token":
             raise Forbidden(
                 "This needs a signed-in user; an access token can't do it.",
@@ -103,14 +107,16 @@ class Actor:
             )
 
     def require_user(self) -> None:
-        """Raise Forbidden (``signed_in_user_required``) for anyone but a signed-in user: only one
-        has an account and sign-ins of their own."""
+        """Raise Forbidden (``signed_in_user_required``) unless it is a signed-in user.
+
+        No other actor has an account and sign-ins of its own.
+        """
         self.require_signed_in()
         if self.kind != "user":
-            raise Forbidden("Nobody is signed in.", reason="signed_in_user_required")
+            raise Forbidden("This needs a signed-in user.", reason="signed_in_user_required")
 
     def require_operator(self) -> None:
-        """Raise Forbidden (``operator_required``) for anyone who isn't an operator."""
+        """Raise Forbidden (``operator_required``) unless it is an operator."""
         if not self.operator:
             raise Forbidden("Only operators may do this.", reason="operator_required")
 

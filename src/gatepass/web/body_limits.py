@@ -73,7 +73,7 @@ class Budget:
         self.most = most
         self.share = share
         self.held = 0
-        # Only senders of whom something is held.
+        # Only senders with bytes in memory.
         self._by_sender: Counter[Sender] = Counter()
 
     def reserve(self, sender: Sender, length: int) -> None:

@@ -42,7 +42,7 @@ async def sign_in(request: Request, email: str, password: str, code: str | None 
         partial(
             sign_in_to,
             node.database,
-            node.sealing,
+            node.encryption_key,
             email=email,
             password=password,
             code=code,

@@ -67,10 +67,10 @@ class _NodeMetrics:
     def collect(self) -> Iterator[Metric]:
         with self.node.database.read(self.node.clock.now()) as reading:
             decisions = usage.decision_counts(reading)
-            revision, _ = revisions.here(reading)
+            revision, _ = revisions.latest(reading)
             known = node_status.latest_seen(reading)
             receipts_open = receipts.open_count(reading)
-            shortened = history.times_shortened(reading)
+            shortened = history.divergence_count(reading)
         by_reason = CounterMetricFamily(
             "gatepass_decisions_total",
             "Decisions of this installation, by reason.",
@@ -113,15 +113,15 @@ def _verifiers(known: list[KnownNode]) -> Iterator[Metric]:
     revision = GaugeMetricFamily(
         "gatepass_node_revision", "The latest revision that each has acknowledged.", None, labels
     )
-    vouched = GaugeMetricFamily(
+    synced = GaugeMetricFamily(
         "gatepass_node_vouched_seconds", "Seconds since each was last synced.", None, labels
     )
     for each in known:
         values = [each.id, each.kind, _printable(each.name)]
         revision.add_metric(values, each.revision)
-        vouched.add_metric(values, each.vouched_ms / 1000)
+        synced.add_metric(values, each.synced_ms / 1000)
     yield revision
-    yield vouched
+    yield synced
 
 
 def _printable(name: str) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables
 from tests.support.apps.all_routes import page_routes
 from tests.support.apps.installation import Installation

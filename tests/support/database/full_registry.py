@@ -12,10 +12,10 @@ from gatepass.registry.directory import roles, verifier_keys
 from gatepass.registry.membership import email_changes, invitations, password_resets
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Database
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.usage import DAY_MS
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 

@@ -18,7 +18,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.audit.events import AuditEvent
 from gatepass.registry.authentication import passwords
-from gatepass.registry.authentication.encryption import SealingKey
+from gatepass.registry.authentication.encryption import EncryptionKey
 from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.companies import Company
@@ -26,7 +26,7 @@ from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.records import AccessToken
 
 T = TypeVar("T")
 
@@ -51,14 +51,14 @@ class SmallRegistry:
 
     Attributes:
         now: Unix ms; tests set it.
-        sealing: the encryption key, created at its first use.
+        encryption_key: created at its first use.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = NOW
         self._directory = TemporaryDirectory(prefix="gatepass-test-")
-        self.sealing = SealingKey(Path(self._directory.name) / "sealing-key")
+        self.encryption_key = EncryptionKey(Path(self._directory.name) / "sealing-key")
         self.catalogue = parse_catalogue(CATALOGUE)
         self.northwind = self.company("Northwind")
         self.contoso = self.company("Contoso")

@@ -212,7 +212,7 @@ OpenFeed = Callable[..., Feed]
 def here(database: Database) -> Position:
     """The registry's latest position."""
     with database.read(time.time_ns() // 1_000_000) as reading:
-        return revisions.here(reading)
+        return revisions.latest(reading)
 
 
 def registry(database: Database) -> dict[tuple[str, str], bytes]:

@@ -1,4 +1,4 @@
-"""Nodes and embedded verifiers that exist only as rows of the registry."""
+"""Registered nodes and embedded verifiers for tests, without running any."""
 
 from typing import Any, Literal
 
@@ -6,15 +6,17 @@ import pytest
 from sqlalchemy import text
 
 from gatepass.registry.replication import liveness, receipts
-from gatepass.registry.replication.liveness import Presence
+from gatepass.registry.replication.liveness import Registration
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
 
 STALENESS = 10_000
 
 
-def presence(id: str, kind: Literal["node", "embedded"] = "embedded", **more: Any) -> Presence:
-    """A registration with default values."""
+def registration(
+    id: str, kind: Literal["node", "embedded"] = "embedded", **more: Any
+) -> Registration:
+    """A registration with that id."""
     ordinary: dict[str, Any] = {
         "name": f"{id}.internal",
         "version": "0.1.0",
@@ -23,26 +25,26 @@ def presence(id: str, kind: Literal["node", "embedded"] = "embedded", **more: An
         "limits": None,
         "staleness_ms": STALENESS,
     }
-    return Presence(id=id, kind=kind, **(ordinary | more))
+    return Registration(id=id, kind=kind, **(ordinary | more))
 
 
-def meet(database: Database, now: int, *ids: str, copies: bool = True, **more: Any) -> None:
-    """Register embedded verifiers; with *copies*, they have reported that they hold a copy."""
+def register(database: Database, now: int, *ids: str, copies: bool = True, **more: Any) -> None:
+    """Register embedded verifiers with these ids; with *copies*, report a lease for each, too."""
     for id in ids:
         with database.auxiliary_write(now) as write:
-            liveness.meet(write, presence(id, **more))
+            liveness.register(write, registration(id, **more))
             if copies:
                 assert liveness.report(write, id, None, now)
 
 
 def acknowledge(database: Database, now: int, id: str) -> None:
-    """Report that a verifier has reached the current revision."""
+    """Acknowledge the latest position."""
     with database.auxiliary_write(now) as write:
-        assert liveness.report(write, id, revisions.here(write), now)
+        assert liveness.report(write, id, revisions.latest(write), now)
 
 
 def complete(database: Database, now: int) -> int:
-    """Complete the receipts that are due, as a node's background task does."""
+    """Complete the receipts that are ready, as a node does."""
     with database.auxiliary_write(now) as write:
         return receipts.complete(write)
 
@@ -56,6 +58,6 @@ def rows(database: Database, table: str) -> list[dict[str, Any]]:
 
 
 def by_the_sessions_time(patch: pytest.MonkeyPatch) -> None:
-    """Replace PostgreSQL's clock by the transaction's time, which the test sets."""
+    """Use the session's time in place of PostgreSQL's clock."""
     for module in (liveness, receipts):
         patch.setattr(module, "shared_now", lambda reading: reading.now)

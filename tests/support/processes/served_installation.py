@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from gatepass.registry.authentication.encryption import FILE_NAME, SealingKey
+from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from tests.support.apps.installation import PASSWORD
 from tests.support.processes.served_node import ServedNode
 
@@ -71,8 +71,8 @@ class ServedInstallation(ServedNode):
             if name not in settings:
                 self.environ[name] = other.environ[name]
         self.data.mkdir(mode=0o700)
-        key = SealingKey(other.data / FILE_NAME)
-        key.make()
+        key = EncryptionKey(other.data / FILE_NAME)
+        key.create()
         shutil.copy(key.path, self.data)
         self.verifier_key = other.verifier_key
 

@@ -1,4 +1,4 @@
-"""The record of one thing that happened, as it is stored and shown."""
+"""The record of an audit event."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy import Row, select
 from gatepass.registry.actor import Subject
 from gatepass.registry.storage.tables import access_tokens, audit_events
 
-#: Events, with what the access token that was used is called now.
+#: Events, with the present label of the access token in use.
 STORED = select(audit_events, access_tokens.c.label.label("token_label")).outerjoin(
     access_tokens, access_tokens.c.id == audit_events.c.actor_credential
 )
@@ -16,15 +16,16 @@ STORED = select(audit_events, access_tokens.c.label.label("token_label")).outerj
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One thing that happened. ``at`` is Unix ms.
+    """An audit event. ``at`` is Unix ms.
 
     Attributes:
         action: such as ``access_token.created``.
         actor_kind: ``user``, ``token``, ``command line`` or ``system``.
-        actor_id: the user's id (a token's maker), None for the command line and the system.
-        actor_credential: the access token or authentication that was in use.
-        token_label: what the access token that was in use is called now; None for anything else.
-        before, after: the fields that changed; never a secret or a digest.
+        actor_id: id of the user (for a token, of its creator); None for the command line and the
+            system.
+        actor_credential: id of the access token or authentication in use.
+        token_label: the present label of the access token in use; None without one.
+        before, after: the changed fields; never a secret or a digest.
     """
 
     id: str
@@ -43,7 +44,7 @@ class AuditEvent:
 
 
 def event_of(row: Row[Any]) -> AuditEvent:
-    """A row of ``STORED`` as a record."""
+    """The event of a row of ``STORED``."""
     return AuditEvent(
         id=row.id,
         company=row.company_id,

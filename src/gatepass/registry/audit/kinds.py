@@ -1,11 +1,11 @@
-"""The kinds of things that happen: actions in groups, as people ask for them."""
+"""Kinds of audit events: groups of actions, for filters."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Actions that belong together. ``title`` is what people call them."""
+    """A group of actions, and its title on pages."""
 
     title: str
     actions: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The audit log: who did what, when, from where."""
+"""Writing the audit log."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit.events import STORED, AuditEvent, event_of
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.database import Change, Reading, Write
-from gatepass.registry.storage.ended_log import ENDINGS
+from gatepass.registry.storage.ended_log import REVOCATION_ACTIONS
 from gatepass.registry.storage.tables import audit_events, roles
 
 
@@ -25,12 +25,13 @@ def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write an event in the transaction of the change it tells of.
+    """Write an audit event in the transaction of its change.
 
     Args:
-        company: whose log it belongs to; None is the installation's own, which no company sees.
-        before, after: the fields that changed, as JSON; never a secret or a digest. A role is told
-            by the name it has now, too: it may be called otherwise later, or be gone.
+        company: the company whose log it belongs to; None is the installation's, which no company
+            sees.
+        before, after: the changed fields, as JSON; never a secret or a digest. A role's present
+            name is added: it may be renamed or deleted later.
     """
     record_each(write, actor, action, [subject], company=company, before=before, after=after)
 
@@ -45,15 +46,15 @@ def record_each(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write an event for each of *subjects*, to all of which the same was done.
+    """Write an audit event for each of *subjects*, with the same action and fields.
 
-    What ended is noted for ``ended.log`` here, so that the two can't tell different things.
+    Revocations are recorded for ``ended.log`` here, so that the two logs can't differ.
     """
-    if action in ENDINGS:
-        # ``ended.log`` names the revision, which only a change has.
+    if action in REVOCATION_ACTIONS:
+        # ``ended.log`` holds the revision, which only a Change has.
         assert isinstance(write, Change)
         write.end(subjects, by=actor)
-    before_told, after_told = _told(write, before), _told(write, after)
+    before, after = _with_role_name(write, before), _with_role_name(write, after)
     write.session.execute(
         insert(audit_events),
         [
@@ -70,8 +71,8 @@ def record_each(
                 "subject_kind": subject.kind,
                 "subject_id": subject.id,
                 "subject_name": subject.name,
-                "before": before_told,
-                "after": after_told,
+                "before": before,
+                "after": after,
             }
             for subject in subjects
         ],
@@ -81,10 +82,10 @@ def record_each(
 def last_change(
     reading: Reading, company: str | None, subject: str, actions: Collection[str] = ()
 ) -> AuditEvent | None:
-    """What happened last to the record *subject* (an id) of a company; None if nothing did.
+    """The latest event of the record *subject* (an id) of a company; None if there is none.
 
     Args:
-        actions: only these, where more than one thing about the record can change; none is any.
+        actions: only these actions; empty means all.
     """
     if not storable(subject):
         return None
@@ -98,9 +99,9 @@ def last_change(
     return None if row is None else event_of(row)
 
 
-def _told(reading: Reading, fields: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _with_role_name(reading: Reading, fields: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if fields is None or not isinstance(fields.get("role"), str):
-        return None if fields is None else dict(fields)
+        return fields
     name = _BUILT_IN.get(fields["role"]) or reading.session.scalar(
         select(roles.c.name).where(roles.c.id == fields["role"])
     )

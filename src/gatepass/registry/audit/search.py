@@ -1,8 +1,8 @@
-"""Finding events: quick with hundreds of thousands of them, on both engines.
+"""Search of the audit log, fast with hundreds of thousands of events on both engines.
 
-Each filter has an index that ends in time and number. What a filter can't say with one equality
-(a token was used, or acted upon) is several looks into an index, each newest first and no longer
-than the page, put together.
+Each filter has an index that ends in time and number. A filter that needs more than one equality
+(a token was used, or was the subject) becomes a UNION ALL of index scans, each newest first and
+limited to the page.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -23,17 +23,17 @@ _Conditions = tuple[ColumnElement[bool], ...]
 
 
 class Filters(TypedDict, total=False):
-    """What the log is narrowed to; what is absent or None narrows nothing.
+    """Filters of the audit log. A filter that is absent or None selects all events.
 
     Attributes:
-        action: only this action.
-        kind: only actions of this kind: a name in ``audit_kinds``.
-        user: only what this user did, in person or through an access token; an id.
-        people: only what these users did, or what happened to them; ids.
-        subject: only what happened to this record; an id.
-        tokens: only what these tokens were used for, or what happened to them; ids.
-        since, until: only events at or after, and before, this time (Unix ms).
-        newest: nothing that was written after the event of this number.
+        action: this action.
+        kind: actions of this kind, a key of ``audit.kinds.KINDS``.
+        user: the actor is this user, in person or through an access token; an id.
+        people: the actor or the subject is one of these users; ids.
+        subject: the subject is this record; an id.
+        tokens: the credential or the subject is one of these tokens; ids.
+        since, until: at or after, and before, this time (Unix ms).
+        newest: up to the event with this number.
     """
 
     action: str | None
@@ -55,7 +55,7 @@ def list_(
     cursor: str | None = None,
     **filters: Unpack[Filters],
 ) -> Page[AuditEvent]:
-    """The company's events, newest first; the command line sees every company's.
+    """The company's events, newest first; for the command line, those of all companies.
 
     Raises:
         Forbidden: without ``audit:get``.
@@ -64,18 +64,18 @@ def list_(
     actor.require("audit:get")
     after, limit = read_cursor(cursor), read_limit(limit)
     table = audit_events.c
-    place: tuple[ColumnElement[bool], ...] = ()
+    older: tuple[ColumnElement[bool], ...] = ()
     if after is not None:
         # Several events may share a millisecond; their numbers keep the order they were written in.
-        place = (tuple_(table.at, table.number) < tuple_(after.number, _number(after)),)
+        older = (tuple_(table.at, table.number) < tuple_(after.number, _number(after)),)
     newest = (table.at.desc(), table.number.desc())
-    looks = [
-        select(table.number).where(*look, *place).order_by(*newest).limit(limit + 1)
-        for look in _looks(actor, filters)
+    scans = [
+        select(table.number).where(*scan, *older).order_by(*newest).limit(limit + 1)
+        for scan in _scans(actor, filters)
     ]
-    if not looks:
+    if not scans:
         return Page([], None)
-    found = reading.session.scalars(_together(looks)).all()
+    found = reading.session.scalars(_union(scans)).all()
     rows = reading.session.execute(
         STORED.where(table.number.in_(found)).order_by(*newest).limit(limit + 1)
     ).all()
@@ -85,54 +85,54 @@ def list_(
 
 
 def count(reading: Reading, actor: Actor, **filters: Unpack[Filters]) -> int:
-    """How many events there are in all, counted in the indexes.
+    """The number of matching events over all pages, counted in the indexes.
 
     Raises:
         Forbidden, InvalidInput: as ``list_`` does.
     """
     actor.require("audit:get")
-    looks = [select(audit_events.c.number).where(*look) for look in _looks(actor, filters)]
-    if not looks:
+    scans = [select(audit_events.c.number).where(*scan) for scan in _scans(actor, filters)]
+    if not scans:
         return 0
-    counted = select(func.count()).select_from(_together(looks).subquery())
+    counted = select(func.count()).select_from(_union(scans).subquery())
     return reading.session.execute(counted).scalar_one()
 
 
 def newest_number(reading: Reading) -> int:
-    """The number of the event that was written last, in any company's log; 0 if there is none."""
+    """The number of the latest event of any company; 0 if there is none."""
     return reading.session.execute(select(func.max(audit_events.c.number))).scalar_one() or 0
 
 
-def _together(looks: Sequence[Select[tuple[int]]]) -> Select[tuple[int]]:
-    each = [select(look.subquery().c.number) for look in looks]
+def _union(scans: Sequence[Select[tuple[int]]]) -> Select[tuple[int]]:
+    each = [select(scan.subquery().c.number) for scan in scans]
     return each[0] if len(each) == 1 else select(union_all(*each).subquery().c.number)
 
 
-def _looks(actor: Actor, filters: Filters) -> list[_Conditions]:
-    """The conditions of each look into an index. No event fits two of them; none is no event."""
+def _scans(actor: Actor, filters: Filters) -> list[_Conditions]:
+    """The conditions of each index scan. No event matches two scans; no scan means no event."""
     table = audit_events.c
-    everywhere: list[ColumnElement[bool]] = []
+    common: list[ColumnElement[bool]] = []
     if actor.company is not None:
-        everywhere.append(table.company_id == actor.company)
+        common.append(table.company_id == actor.company)
     since, until, newest = (filters.get(name) for name in ("since", "until", "newest"))
     if since is not None:
-        everywhere.append(table.at >= since)
+        common.append(table.at >= since)
     if until is not None:
-        everywhere.append(table.at < until)
+        common.append(table.at < until)
     if newest is not None:
-        everywhere.append(table.number <= newest)
-    # The first is looked up, being the one that leaves least; the others check what it finds.
-    narrowed = list(_narrowed(filters))
-    if not narrowed:
-        return [tuple(everywhere)]
-    if not all(narrowed):
+        common.append(table.number <= newest)
+    # The most selective filter comes first and uses its index; the others check each row of it.
+    alternatives = list(_alternatives(filters))
+    if not alternatives:
+        return [tuple(common)]
+    if not all(alternatives):
         return []
-    everywhere += [or_(*(and_(*look) for look in looks)) for looks in narrowed[1:]]
-    return [(*look, *everywhere) for look in narrowed[0]]
+    common += [or_(*(and_(*each) for each in others)) for others in alternatives[1:]]
+    return [(*each, *common) for each in alternatives[0]]
 
 
-def _narrowed(filters: Filters) -> Iterator[list[_Conditions]]:
-    """For each filter, the alternatives of which an event must fit one."""
+def _alternatives(filters: Filters) -> Iterator[list[_Conditions]]:
+    """For each filter, the alternatives of which an event must match one."""
     table = audit_events.c
     tokens = _storable(filters.get("tokens"))
     if tokens is not None:

@@ -1,4 +1,4 @@
-"""Whom and what people mean when they search the log: a person's name, a token's label."""
+"""Resolves search terms of the audit log: names of users and labels of tokens."""
 
 from dataclasses import dataclass
 
@@ -13,32 +13,34 @@ from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import contains
 from gatepass.registry.storage.tables import access_tokens, users
 
-#: A log that left some of those out that are meant would be worse than a question.
+#: With more matches the search asks for a longer term: leaving some out would be worse.
 MOST = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A user or token that is meant, and what it is called."""
+    """A user or token that matches a search term, and its name or label."""
 
     id: str
     name: str
 
 
 def token_id(text: str) -> str | None:
-    """The id in *text*, if that is one or begins with one, as a whole token text does."""
+    """The token id that *text* is or, like a token's text, begins with; None otherwise."""
     start = text[:ID_LENGTH]
     fits = len(start) == ID_LENGTH and start.isascii() and start[5:].isalnum()
     return start if fits and start[:5] in ("gpat_", "gplt_") else None
 
 
 def tokens_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
-    """The company's access tokens with *text* in their labels; or the one token, of any kind, whose
-    id or whole text it is. Of a whole text the secret isn't looked at.
+    """The company's access tokens whose label contains *text*.
+
+    If *text* is an id or a token's text, only the access or login token with that id. The secret in
+    a token's text isn't read.
 
     Raises:
         Forbidden: without ``audit:get``.
-        InvalidInput: for ``token``; too many are called that.
+        InvalidInput: for ``token``; more than ``MOST`` match.
     """
     actor.require("audit:get")
     if not storable(text):
@@ -61,12 +63,14 @@ def tokens_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
 
 
 def people_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
-    """The company's users with *text* in their names; or those whose id or e-mail address it is:
-    an address may have been others' before, who are deactivated.
+    """The company's users whose name contains *text*.
+
+    If *text* is an id or an e-mail address, only its users: deactivated users may have had the same
+    address.
 
     Raises:
         Forbidden: without ``audit:get``.
-        InvalidInput: for ``person``; too many are called that.
+        InvalidInput: for ``person``; more than ``MOST`` match.
     """
     actor.require("audit:get")
     if not storable(text):
@@ -84,6 +88,6 @@ def people_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
 
 def _few(field: str, found: list[Named]) -> list[Named]:
     if len(found) > MOST:
-        message = f"More than {MOST} are called that. Write more of the name, or the id."
+        message = f"Enter more of the name, or the id: more than {MOST} match."
         raise InvalidInput([(field, message)])
     return found

@@ -1,4 +1,4 @@
-"""Each event as a sentence: who did what to whom, with the names of that time."""
+"""Sentences that describe audit events, with the names of that time."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,28 +8,28 @@ from typing import Any
 from gatepass.core.display_text import marked, relaxed
 from gatepass.registry.audit.events import AuditEvent
 
-#: What fields are called.
+#: Names of fields in sentences.
 FIELDS = {
     "networks": "IP addresses",
     "expires_at": "expiry",
     "second_factor_required": "rule about second factors",
 }
 
-# Fields that hold what people typed, and subjects that have a label rather than a name.
+# Fields that hold user input, and kinds of subjects that have a label instead of a name.
 _NAMES = frozenset(("name", "label", "role", "role_name", "email"))
 _LABELLED = frozenset(("access_token", "verifier_key"))
 
 
 def sentence(event: AuditEvent) -> str:
-    """The event in words: "Ada Lovelace deactivated the access token Nightly settlement".
+    """The event as a sentence: "Ada Lovelace deactivated the access token Nightly settlement".
 
-    A name can't turn the sentence round: one that could is isolated (``core.display_text``).
+    A name that could reorder the sentence is isolated (``core.display_text``).
     """
     return relaxed(marked_sentence(event))
 
 
 def marked_sentence(event: AuditEvent) -> str:
-    """The same with a mark around each name, for pages to put it into an element of its own."""
+    """The sentence with a mark around each name, so that pages can put it into an element."""
     event = _with_marked_names(event)
     without_actor = _WITHOUT_ACTOR.get(event.action)
     if without_actor is not None:
@@ -158,7 +158,7 @@ def _invitation_delivered(event: AuditEvent) -> str:
 
 def _email_change_requested(event: AuditEvent) -> str:
     addresses = f"from {_before(event, 'email')} to {_after(event, 'email')}"
-    return f"asked to change {_whose(event, 'e-mail address')} {addresses}"
+    return f"requested a change of {_whose(event, 'e-mail address')} {addresses}"
 
 
 def _email_changed(event: AuditEvent) -> str:
@@ -223,7 +223,7 @@ def _ended_too(event: AuditEvent) -> str:
     return f", which ended {_counted(number, 'sign-in')}" if type(number) is int and number else ""
 
 
-#: What would be said to be after 0.00 s.
+#: Shorter times would read as 0.00 s.
 _AT_ONCE_MS = 10
 
 
@@ -247,7 +247,7 @@ def _refused_everywhere(what: str) -> Callable[[AuditEvent], str]:
 
 
 def elapsed(ms: int) -> str:
-    """How long something took: ``0.21 s``, ``12.4 s``, ``3 min 5 s``."""
+    """A duration: ``0.21 s``, ``12.4 s``, ``3 min 5 s``."""
     if ms < 10_000:
         return f"{ms / 1000:.2f} s"
     if ms < 60_000:
@@ -301,7 +301,7 @@ _SAID: dict[str, Callable[[AuditEvent], str]] = {
     ),
     "user.unlocked": lambda event: f"cleared {_whose(event, 'failed sign-ins')}",
 }
-# What nobody who is known did.
+# Events without a known actor.
 _WITHOUT_ACTOR: dict[str, Callable[[AuditEvent], str]] = {
     "access_token.refused_everywhere": _refused_everywhere("the access token {}"),
     "authentication.refused_everywhere": _refused_everywhere("a sign-in of {}"),

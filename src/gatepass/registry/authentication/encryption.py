@@ -1,9 +1,9 @@
-"""The installation's sealing key: what has to be read again is kept encrypted under it.
+"""Encryption of second-factor secrets under the installation's key (AES-256-GCM).
 
-A second factor's secret can't be a digest, for codes are computed from it. So that a copy of the
-database doesn't hold it, it is sealed (AES-256-GCM) under a key that is not in the database: a file
-in the data directory, made once, the same on every node. What is sealed says which key it needs, so
-that a wrong key is an outage that names itself and never reads as "there is no second factor".
+A TOTP secret can't be stored as a digest, because codes are computed from it. It is encrypted under
+a key that is not in the database, so that a copy of the database doesn't disclose it. The key is a
+file in the data directory, created once, the same on every node. Each ciphertext names its key. So
+a wrong key is an outage that names its cause, and never reads as "no second factor".
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.registry.storage.fsync import fsync
 
 FILE_NAME = "sealing-key"
 
@@ -30,11 +31,11 @@ _HEAD_BYTES = len(_FORM) + _CHECK_BYTES + _NONCE_BYTES
 _log = logging.getLogger("gatepass.sealing")
 
 
-class SealingKey:
-    """The key in the file *path*, which is read when it is first needed.
+class EncryptionKey:
+    """The key in the file *path*, read at its first use.
 
-    A sealed value is: a byte for its form, the key's check value, the nonce, the ciphertext and its
-    tag. The check value is an HMAC of a fixed text, and tells nothing about the key.
+    Ciphertext format: one format byte, the key's check value, the nonce, the AES-GCM ciphertext
+    with its tag. The check value is an HMAC of a fixed text, and discloses nothing about the key.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,10 +43,10 @@ class SealingKey:
         self._key: bytes | None = None
 
     def __repr__(self) -> str:
-        return f"SealingKey({str(self.path)!r})"
+        return f"EncryptionKey({str(self.path)!r})"
 
-    def seal(self, secret: bytes, *, owner: str) -> bytes:
-        """*secret* sealed for *owner* (an id); nobody else's record can open it.
+    def encrypt(self, secret: bytes, *, owner: str) -> bytes:
+        """Encrypt *secret* for *owner* (an id), which is authenticated with it.
 
         Raises:
             Unavailable: there is no key, or its file can't be read.
@@ -54,43 +55,44 @@ class SealingKey:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return _FORM + _check(key) + nonce + AESGCM(key).encrypt(nonce, secret, owner.encode())
 
-    def open(self, sealed: bytes, *, owner: str) -> bytes:
-        """The secret in *sealed*.
+    def decrypt(self, encrypted: bytes, *, owner: str) -> bytes:
+        """The secret in *encrypted*, which was encrypted for *owner*.
 
         Raises:
-            Unavailable: this isn't the key that it was sealed with, or there is none; or it was
-                damaged, or sealed for someone else.
+            Unavailable: there is no key, or another; or *encrypted* is damaged or of another owner.
         """
-        self.require(sealed)
-        secret = _decrypted(self._read(), sealed, owner)
+        self.require_encrypted_with(encrypted)
+        secret = _decrypted(self._read(), encrypted, owner)
         if secret is None:
-            raise self._unavailable(f"what was sealed for {owner} is damaged")
+            raise self._unavailable(f"the encrypted secret of {owner} is damaged")
         return secret
 
-    def brought_back(self, sealed: bytes, *, owner: str) -> bytes | None:
-        """The secret in what a form brought back; None if it is nothing that this key sealed for
-        *owner*. Anyone can send anything: that is no outage, and no alarm for the log."""
-        if len(sealed) <= _HEAD_BYTES or not self.path.exists():
+    def decrypt_submitted(self, encrypted: bytes, *, owner: str) -> bytes | None:
+        """The secret in a submitted form value; None unless this key encrypted it for *owner*.
+
+        Anyone can submit anything, so that is neither an outage nor an error for the log.
+        """
+        if len(encrypted) <= _HEAD_BYTES or not self.path.exists():
             return None
         key = self._read()
-        if not hmac.compare_digest(sealed[: len(_FORM) + _CHECK_BYTES], _FORM + _check(key)):
+        if not hmac.compare_digest(encrypted[: len(_FORM) + _CHECK_BYTES], _FORM + _check(key)):
             return None
-        return _decrypted(key, sealed, owner)
+        return _decrypted(key, encrypted, owner)
 
-    def require(self, sealed: bytes) -> None:
-        """Raise Unavailable unless this is the key that *sealed* was sealed with."""
+    def require_encrypted_with(self, encrypted: bytes) -> None:
+        """Raise Unavailable unless *encrypted* names this key."""
         key = self._read()
         head = _FORM + _check(key)
-        if len(sealed) <= _HEAD_BYTES or not hmac.compare_digest(sealed[: len(head)], head):
+        if len(encrypted) <= _HEAD_BYTES or not hmac.compare_digest(encrypted[: len(head)], head):
             raise self._unavailable(
-                f"{self.path} isn't the key that this installation's secrets are sealed with"
+                f"{self.path} isn't the key that this installation's secrets are encrypted with"
             )
 
-    def make(self) -> None:
-        """Make the file if there is none; of many who try at once, one does.
+    def create(self) -> None:
+        """Create the key file unless it exists; of concurrent processes, one does.
 
         Raises:
-            Misconfigured: it can't be made.
+            Misconfigured: the file can't be created.
         """
         if self.path.exists():
             return
@@ -103,10 +105,10 @@ class SealingKey:
             finally:
                 os.close(descriptor)
             try:
-                # Whole at once, and never over another's: whoever comes second keeps the first's.
+                # Linking is atomic and never replaces a key that another process created first.
                 with suppress(FileExistsError):
                     os.link(made, self.path)
-                _make_durable(self.path.parent)
+                fsync(self.path.parent)
             finally:
                 os.unlink(made)
         except OSError as error:
@@ -125,11 +127,11 @@ class SealingKey:
         return self._key
 
     def _unavailable(self, why: str) -> Unavailable:
-        # The person gets a plain sentence; whoever runs the installation finds the file's name.
+        # The user gets a plain sentence; the log has the file's name for the operator.
         _log.error("second factors can't be used: %s", why)
         return Unavailable(
-            "Second factors can't be checked right now. Tell whoever runs this Gatepass: its log "
-            "says what is wrong with the sealing key."
+            "Second factors can't be checked right now. Ask the people who run this Gatepass to "
+            "check its log, which says what is wrong with the encryption key."
         )
 
 
@@ -137,17 +139,9 @@ def _check(key: bytes) -> bytes:
     return hmac.digest(key, b"gatepass sealing key", hashlib.sha256)[:_CHECK_BYTES]
 
 
-def _decrypted(key: bytes, sealed: bytes, owner: str) -> bytes | None:
-    nonce = sealed[_HEAD_BYTES - _NONCE_BYTES : _HEAD_BYTES]
+def _decrypted(key: bytes, encrypted: bytes, owner: str) -> bytes | None:
+    nonce = encrypted[_HEAD_BYTES - _NONCE_BYTES : _HEAD_BYTES]
     try:
-        return AESGCM(key).decrypt(nonce, sealed[_HEAD_BYTES:], owner.encode())
+        return AESGCM(key).decrypt(nonce, encrypted[_HEAD_BYTES:], owner.encode())
     except InvalidTag:
         return None
-
-
-def _make_durable(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

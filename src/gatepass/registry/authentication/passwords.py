@@ -1,7 +1,7 @@
-"""Passwords: which are good enough, and how they are kept and checked (Argon2id).
+"""Passwords: rules, hashing and verification (Argon2id).
 
-Hashing is slow and takes memory on purpose: 64 MiB each time. So only a few run at once in a
-process, however many people sign in, never on all processors, and never inside a transaction.
+Hashing is slow and uses 64 MiB of memory by design. So a process runs only a few hashes at once,
+however many users sign in, never on all CPUs, and never inside a transaction.
 """
 
 import os
@@ -23,29 +23,29 @@ from gatepass.registry.input.text import folded
 SHORTEST = 15
 SHORTEST_WITH_SECOND_FACTOR = 8
 LONGEST = 256
-#: A longer one is never hashed: a megabyte of password would be a cheap way to keep us busy.
+#: Longer passwords are never hashed; else megabytes of password would load the CPU cheaply.
 LONGEST_BYTES = 1024
 _TOO_LONG = f"Must have at most {LONGEST} characters."
-#: A local part or company name this short would rule out half of all words.
+#: Shorter local parts and company names would exclude too many passwords.
 SHORTEST_FORBIDDEN_PART = 4
 
 #: Argon2id with the library's own parameters, RFC 9106's second recommendation.
 HASHER = PasswordHasher()
 
-# Hashed in place of one that is too long.
+# Hashed in place of a password that is too long.
 _NO_PASSWORD = b"no password"
 
 _AT_ONCE = 2
 _LONGEST_WAIT_S = 10
-#: As ``nice`` counts: such a thread gets a tenth of a core that others want.
+#: As ``nice`` counts: such a thread gets a tenth of a contended core.
 _LOW_PRIORITY = 10
-_turns = threading.BoundedSemaphore(_AT_ONCE)
+_slots = threading.BoundedSemaphore(_AT_ONCE)
 
 
 def check_rules(
     password: str, *, email: str, company_name: str, second_factor: bool = False
 ) -> None:
-    """Refuse a password that is too short, common, or made of what anyone knows.
+    """Require a password that is long enough, not common, and without the user's public data.
 
     Raises:
         InvalidInput: for ``password``, with one sentence.
@@ -56,40 +56,42 @@ def check_rules(
 
 
 def hash(password: str, *, hasher: PasswordHasher = HASHER) -> str:
-    """What is kept of a password.
+    """Hash a password.
 
     Raises:
-        InvalidInput: for ``password``; it is too long to be hashed, or no text.
-        Unavailable: too many are being hashed already.
+        InvalidInput: for ``password``; it is too long to be hashed, or not valid text.
+        Unavailable: too many passwords are being hashed.
     """
     secret = _bytes(password)
     if secret is None:
         raise InvalidInput([("password", _TOO_LONG)])
-    with _turn() as stepped_back:
-        return stepped_back.submit(hasher.hash, secret).result()
+    with _slot() as low_priority_pool:
+        return low_priority_pool.submit(hasher.hash, secret).result()
 
 
-def verify(password: str, kept: str | None, *, hasher: PasswordHasher = HASHER) -> bool:
-    """Whether *password* is the one behind *kept*.
+def verify(password: str, password_hash: str | None, *, hasher: PasswordHasher = HASHER) -> bool:
+    """Whether *password* matches *password_hash*.
 
     Args:
-        password: as typed. One that is too long is never hashed; something else is in its place.
-        kept: what ``hash`` returned; None for an account that doesn't exist. Either takes as long
-            and is False: so the time doesn't tell who has an account.
+        password: as typed. In place of one that is too long, a fixed text is hashed.
+        password_hash: from ``hash``; None for an account that doesn't exist. A dummy hash is
+            verified then, so that timing doesn't disclose which accounts exist.
 
     Raises:
-        Unavailable: too many are being hashed already.
+        Unavailable: too many passwords are being hashed.
     """
     secret = _bytes(password)
-    with _turn() as stepped_back:
-        # Made before it is known whether it is needed, so that the first time tells nothing either.
-        nobodys = stepped_back.submit(_nobodys, hasher).result()
-        possible = kept is not None and secret is not None
+    with _slot() as low_priority_pool:
+        # Computed even if unneeded, so that the first call's timing discloses nothing either.
+        dummy = low_priority_pool.submit(_dummy_hash, hasher).result()
+        possible = password_hash is not None and secret is not None
         try:
             return (
                 possible
-                & stepped_back.submit(
-                    hasher.verify, kept or nobodys, _NO_PASSWORD if secret is None else secret
+                & low_priority_pool.submit(
+                    hasher.verify,
+                    password_hash or dummy,
+                    _NO_PASSWORD if secret is None else secret,
                 ).result()
             )
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
@@ -119,7 +121,7 @@ def _problem(password: str, email: str, company_name: str, second_factor: bool) 
 
 
 def _bytes(password: str) -> bytes | None:
-    """What is hashed: accents in one spelling, whichever keyboard typed them (RFC 8265, 4.2)."""
+    """The bytes to hash: normalized to NFC, independent of the keyboard (RFC 8265, 4.2)."""
     try:
         if len(password.encode()) > LONGEST_BYTES:
             return None
@@ -130,35 +132,35 @@ def _bytes(password: str) -> bytes | None:
 
 
 @cache
-def _nobodys(hasher: PasswordHasher) -> str:
+def _dummy_hash(hasher: PasswordHasher) -> str:
     return hasher.hash(b"nobody's password")
 
 
 @contextmanager
-def _turn() -> Iterator[ThreadPoolExecutor]:
-    """Wait for one's turn; a thread to hash on, that everything else goes before."""
-    if not _turns.acquire(timeout=_LONGEST_WAIT_S):
+def _slot() -> Iterator[ThreadPoolExecutor]:
+    """Wait for a hashing slot; a pool of one low-priority thread."""
+    if not _slots.acquire(timeout=_LONGEST_WAIT_S):
         raise Unavailable("Too many people are signing in at once. Try again in a moment.")
     try:
-        # A thread of its own each time: it can't be given its priority back.
-        with ThreadPoolExecutor(1, "gatepass_argon2", _step_back) as stepped_back:
-            yield stepped_back
+        # A new thread each time, because a thread can't raise its priority again.
+        with ThreadPoolExecutor(1, "gatepass_argon2", _lower_priority) as low_priority_pool:
+            yield low_priority_pool
     finally:
-        _turns.release()
+        _slots.release()
 
 
-def _step_back() -> None:
-    """Let decisions and requests go before this thread, and those that the hashing starts: hundreds
-    of people who sign in at once must not keep a gateway waiting.
+def _lower_priority() -> None:
+    """Lower this thread's priority (nice 10) and keep it off the last CPU.
 
-    A low priority isn't enough: whatever wakes up for a few microseconds still waits its turn,
-    milliseconds each time. So one processor is left to everything else, the same in all processes.
+    Threads that the hashing starts inherit both. So a burst of sign-ins can't delay authorization
+    requests. A low priority alone isn't enough: a thread that wakes for microseconds would still
+    wait milliseconds for its time slice. The free CPU is the same in all processes.
     """
-    # Elsewhere a priority is a whole process's.
+    # On other platforms the priority belongs to the whole process.
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        processors = sorted(os.sched_getaffinity(0))
+        cpus = sorted(os.sched_getaffinity(0))
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, thread, _LOW_PRIORITY)
-            if len(processors) > 1:
-                os.sched_setaffinity(thread, processors[:-1])
+            if len(cpus) > 1:
+                os.sched_setaffinity(thread, cpus[:-1])

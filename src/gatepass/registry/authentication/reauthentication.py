@@ -1,8 +1,8 @@
-"""Someone who is signed in shows once more that it is them: with the password, or a code.
+"""Re-authentication before sensitive account changes: with the password, a code, or both.
 
-Whoever got hold of a session, an open laptop say, must not be able to take the account over with
-it. So changing a password or a second factor asks for one that the session doesn't have; and trying
-some out counts against the account like trying to sign in, or the session could be used to guess.
+An attacker with a stolen session, or at an unlocked laptop, must not be able to take the account
+over. So changing a password or a second factor requires a secret that the session doesn't hold.
+Failures count against the account like failed sign-ins; else the session could be used to guess.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from sqlalchemy import Row, select
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords, throttling, totp
-from gatepass.registry.authentication.encryption import SealingKey
+from gatepass.registry.authentication.encryption import EncryptionKey
 from gatepass.registry.authentication.throttling import Attempt
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.storage.database import Change, Committed, Database, Write
@@ -25,24 +25,24 @@ T = TypeVar("T")
 
 WRONG_PASSWORD = "This isn't your current password."  # noqa: S105 - a sentence
 WRONG_CODE = (
-    "This code doesn't count. Each code is good once; wait for the next, or use a recovery code."
+    "This code is wrong or was already used. Wait for the next one, or use a recovery code."
 )
 
 
 @dataclass(frozen=True)
-class Proving:
-    """What the operations of one's own account need.
+class Reauthentication:
+    """What re-authenticated operations need.
 
     Attributes:
-        now: the time in Unix ms, asked anew for each transaction.
+        now: returns the time in Unix ms; called for each transaction.
     """
 
     database: Database
-    sealing: SealingKey
+    encryption_key: EncryptionKey
     now: Callable[[], int]
     hasher: PasswordHasher = passwords.HASHER
 
-    def proven(
+    def change(
         self,
         actor: Actor,
         make: Callable[[Change, Actor, Row[Any]], T],
@@ -50,18 +50,18 @@ class Proving:
         password: str | None = None,
         code: str | None = None,
     ) -> Committed[T]:
-        """Make a change if what was shown is right.
+        """Make a change if the password and the code are right.
 
         Args:
-            make: called in the transaction, with the actor as they stand and their users row; it
-                may raise WrongCode itself.
-            password: the current one, as typed; None if it isn't asked for. It is checked before
-                the transaction, and that it is still the current one within.
-            code: of the second factor, as typed; None if none is asked for. It is checked and used
-                up within.
+            make: called in the transaction, with the actor as checked again under the lock, and
+                their users row; it may raise WrongCode itself.
+            password: the current one, as typed; None if none is required. It is verified before
+                the transaction; the transaction checks that it is still the current one.
+            code: of the second factor, as typed; None if none is required. It is verified and used
+                up in the transaction.
 
         Raises:
-            Forbidden: ``signed_in_user_required``, or the actor has ended meanwhile.
+            Forbidden: ``signed_in_user_required``; as ``acting`` says.
             InvalidInput: for ``current_password`` or ``code``: it is wrong, and was counted.
             TooManyAttempts: too many were wrong lately.
             Conflict: ``changed_meanwhile``: the password was; ``second_factor_missing``: a code
@@ -74,7 +74,7 @@ class Proving:
         if password is None or passwords.verify(password, row.password_hash, hasher=self.hasher):
             try:
                 with self.database.write(self.now()) as change:
-                    # Hashing took a while: what was true before it counts for nothing now.
+                    # Hashing took a while: everything is checked again under the lock.
                     actor = acting(change, actor, own_account=True)
                     throttling.check(change, attempt)
                     current = change.session.execute(
@@ -96,7 +96,7 @@ class Proving:
         raise too_many or InvalidInput([wrong])
 
     def begin(self, row: Row[Any], actor: Actor) -> Attempt:
-        """Begin to re-authenticate: what a wrong password or code counts against.
+        """Begin an attempt: what a wrong password or code counts against.
 
         Raises:
             TooManyAttempts: too many were wrong lately.
@@ -117,11 +117,11 @@ class Proving:
     def _use(self, write: Write, actor: Actor, user: Row[Any], code: str) -> None:
         if user.totp_sealed is None:
             raise Conflict("No second factor is set up.", reason="second_factor_missing")
-        proof = totp.proof_of(write, user, code, self.sealing)
+        proof = totp.proof_of(write, user, code, self.encryption_key)
         if proof is None:
             raise WrongCode
         totp.use(write, actor, user, proof)
 
 
 class WrongCode(Exception):
-    """A code didn't count; whatever the transaction did is undone, and the failure counted."""
+    """A code is wrong: the transaction is rolled back, and the failure counted."""

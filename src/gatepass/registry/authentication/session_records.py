@@ -1,4 +1,4 @@
-"""The record of a sign-in, as it is stored, shown and decided by."""
+"""Authentication records: stored rows, what API and pages show, published grants."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,8 +30,8 @@ class Authentication:
     Attributes:
         id: the first 21 characters of its login token.
         company: the user's.
-        address: where it came from; None if that could not be told.
-        current: it is the one the actor is using.
+        address: the source address; None if it is unknown.
+        current: whether the actor is using it.
     """
 
     id: str
@@ -55,11 +55,11 @@ def begin(
     address: str | None,
     user_agent: str | None,
 ) -> Authentication:
-    """Record that *user* has proven who they are; only ``sign_in`` has the proof.
+    """Record a sign-in of *user*. Verifies nothing; only ``sign_in`` may call it.
 
     Args:
         credential: the login token.
-        lifetime_ms: how long it is good for.
+        lifetime_ms: of the login token.
     """
     now = change.now
     values: dict[str, Any] = {
@@ -110,7 +110,7 @@ def authentication_of(row: Row[Any], now: int, actor: Actor) -> Authentication:
 
 
 def grant_of(row: Row[Any]) -> Grant:
-    """What decisions read of a row."""
+    """The grant of a row, as decisions read it."""
     return Grant(
         id=row.id,
         digest=row.digest,
@@ -127,7 +127,7 @@ def grant_of(row: Row[Any]) -> Grant:
 
 
 def _plain(user_agent: str | None) -> str | None:
-    """A browser's name as it may be shown: a header can hold anything."""
+    """A User-Agent header, printable and truncated, because a header can hold anything."""
     if user_agent is None:
         return None
     return "".join(sign for sign in user_agent if sign.isprintable())[:_LONGEST_USER_AGENT]

@@ -1,9 +1,9 @@
-"""Authentications: what became of each sign-in. See ``sign_in`` for how one comes about."""
+"""Authentications: listing and deactivating sign-ins. ``sign_in`` creates them."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, select, tuple_, update
+from sqlalchemy import Row, select, update
 
 from gatepass.core.errors import NotFound
 from gatepass.registry.actor import Actor, Subject
@@ -15,32 +15,23 @@ from gatepass.registry.authentication.session_records import (
     grant_of,
 )
 from gatepass.registry.directory import users
+from gatepass.registry.directory.user_privileges import require_no_operator
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish
-from gatepass.registry.input.text import storable
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage.database import Change, Reading
-from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.paging import Page, newest_first
+from gatepass.registry.storage.rows import deactivation, find
 from gatepass.registry.storage.tables import authentications
-
-__all__ = [
-    "Authentication",
-    "deactivate",
-    "deactivate_others",
-    "get",
-    "list_",
-    "other_active",
-    "sign_out",
-]
 
 _DEACTIVATED = "authentication.deactivated"
 
 
 def get(reading: Reading, actor: Actor, authentication_id: str) -> Authentication:
-    """One's own, or with ``users:manage`` anyone's of the company.
+    """One authentication: the actor's own, or with ``users:manage`` any of the company.
 
     Raises:
-        NotFound: there is none, or it isn't the actor's to see.
+        NotFound: there is none, or the actor may not see it.
     """
     return authentication_of(_visible(reading, actor, authentication_id), reading.now, actor)
 
@@ -53,10 +44,10 @@ def list_(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Page[Authentication]:
-    """Sign-ins, newest first.
+    """A page of authentications, newest first.
 
     Args:
-        user: None for one's own; a user's id or ``all`` with ``users:manage``.
+        user: None for the actor's own; a user's id or ``all`` with ``users:manage``.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for an access token; without ``users:manage``.
@@ -64,7 +55,6 @@ def list_(
         InvalidInput: for ``cursor`` or ``limit``.
     """
     actor.require_signed_in()
-    after, limit = read_cursor(cursor), read_limit(limit)
     wanted: list[Any] = []
     if actor.company is not None:
         wanted.append(authentications.c.company_id == actor.company)
@@ -75,39 +65,29 @@ def list_(
         if user != "all":
             _require_colleague(reading, actor, user)
             wanted.append(authentications.c.user_id == user)
-    key = tuple_(authentications.c.created_at, authentications.c.id)
-    if after is not None:
-        wanted.append(key < tuple_(after.number, after.id))
-    rows = reading.session.execute(
-        STORED.where(*wanted)
-        .order_by(authentications.c.created_at.desc(), authentications.c.id.desc())
-        .limit(limit + 1)
-    ).all()
-    page = rows[:limit]
-    more = str(Cursor(page[-1].created_at, page[-1].id)) if len(rows) > limit else None
-    now = reading.now
-    return Page([authentication_of(row, now, actor) for row in page], more)
+    page, more = newest_first(
+        reading, STORED.where(*wanted), authentications, limit=limit, cursor=cursor
+    )
+    return Page([authentication_of(row, reading.now, actor) for row in page], more)
 
 
 def deactivate(change: Change, actor: Actor, authentication_id: str) -> Authentication:
-    """End one's own, or with ``users:manage`` anyone's of the company, for good.
-
-    Repeating it changes nothing.
+    """Deactivate one's own, or with ``users:manage`` any of the company. Idempotent.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for an access token; ``operator_required`` for
-            someone else's who is an operator.
-        NotFound: there is none, or it isn't the actor's to end.
+            another user who is an operator.
+        NotFound: there is none, or the actor may not see it.
     """
     actor = acting(change, actor, person=True)
     whose: str = _visible(change, actor, authentication_id).user_id
     if whose != actor.user:
-        users.require_no_operator(actor, users.get(change, whose))
+        require_no_operator(actor, users.get(change, whose))
     return _end(change, actor, authentication_id, _DEACTIVATED)
 
 
 def other_active(reading: Reading, actor: Actor) -> int:
-    """How many of the actor's own sign-ins are good besides the one in use.
+    """How many active authentications the actor has besides the one in use.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for an access token.
@@ -117,7 +97,7 @@ def other_active(reading: Reading, actor: Actor) -> int:
 
 
 def deactivate_others(change: Change, actor: Actor) -> int:
-    """End all of the actor's own sign-ins for good but the one in use; how many there were.
+    """Deactivate all of the actor's authentications but the one in use; returns their number.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for an access token.
@@ -127,19 +107,20 @@ def deactivate_others(change: Change, actor: Actor) -> int:
 
 
 def end_others(change: Change, actor: Actor) -> int:
-    """End all of the actor's own sign-ins but the one in use, on the word of whoever calls: that
-    the actor is who they are has been settled. How many there were."""
+    """As ``deactivate_others``. Performs no permission check; the caller must have done it."""
     return _end_all(change, actor, _others(change, actor))
 
 
 def end_of_user(change: Change, actor: Actor, user_id: str) -> int:
-    """End all sign-ins of a user of the actor's company, on the word of whoever calls: that the
-    actor may has been settled. How many there were."""
+    """Deactivate all authentications of a user of the actor's company; returns their number.
+
+    Performs no permission check; the caller must have done it.
+    """
     return _end_all(change, actor, _active(change, user_id))
 
 
 def sign_out(change: Change, actor: Actor) -> Authentication:
-    """End the authentication in use.
+    """Deactivate the authentication in use.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for anything but a login token.
@@ -176,7 +157,7 @@ def _end(change: Change, actor: Actor, authentication_id: str, action: str) -> A
         change.session.execute(
             update(authentications)
             .where(authentications.c.id == row.id)
-            .values(deactivated_at=now, deactivated_by=actor.user, deactivated_by_name=actor.name)
+            .values(deactivation(change, actor))
         )
         row = _visible(change, actor, authentication_id)
         publish(change, grant_of(row))
@@ -190,7 +171,7 @@ def _end(change: Change, actor: Actor, authentication_id: str, action: str) -> A
             before={"deactivated_at": None},
             after={"deactivated_at": now},
         )
-        # Whoever signs out gives the token up, and nobody wonders about it any more.
+        # No receipt for signing out: the user gave up the token.
         if action == _DEACTIVATED:
             receipts.begin(change, [subject], company=row.company_id)
     return authentication_of(row, now, actor)
@@ -201,13 +182,9 @@ def _visible(reading: Reading, actor: Actor, authentication_id: str) -> Row[Any]
     if actor.company is not None:
         wanted.append(authentications.c.company_id == actor.company)
     if not actor.may("users:manage"):
-        # Of colleagues' sign-ins one isn't even told that they exist.
+        # Without users:manage, colleagues' authentications must look as if they didn't exist.
         wanted.append(authentications.c.user_id == actor.user)
-    fit = storable(authentication_id)
-    row = reading.session.execute(STORED.where(*wanted)).one_or_none() if fit else None
-    if row is None:
-        raise NotFound("There is no such authentication.")
-    return row
+    return find(reading, STORED.where(*wanted), authentication_id, "authentication")
 
 
 def _require_colleague(reading: Reading, actor: Actor, user: str) -> None:

@@ -1,7 +1,7 @@
-"""Signing in: from e-mail and password to a login token.
+"""Sign-in: from e-mail address and password to a login token.
 
-A refusal never says what was wrong, and takes as long whether or not there is such an account, and
-whichever of password and code was wrong.
+A refusal never says what was wrong. It takes the same time whether or not the account exists, and
+whether the password or the code was wrong.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from gatepass.core.networks import parse_address
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import passwords, throttling, totp
-from gatepass.registry.authentication.encryption import SealingKey
+from gatepass.registry.authentication.encryption import EncryptionKey
 from gatepass.registry.authentication.session_records import Authentication, begin
 from gatepass.registry.authentication.throttling import Attempt
 from gatepass.registry.directory import users
@@ -28,11 +28,11 @@ from gatepass.registry.storage.tables import users as users_table
 
 
 class SignedIn(NamedTuple):
-    """A sign-in.
+    """A successful sign-in.
 
     Attributes:
-        text: the login token's, which is returned here and nowhere else, ever.
-        confirmed: whether this node knows the token already.
+        text: the login token, returned only here.
+        confirmed: whether this node's copy has the token already.
     """
 
     authentication: Authentication
@@ -42,7 +42,7 @@ class SignedIn(NamedTuple):
 
 def sign_in(
     database: Database,
-    sealing: SealingKey,
+    key: EncryptionKey,
     *,
     email: str,
     password: str,
@@ -56,17 +56,16 @@ def sign_in(
     """Sign in.
 
     Args:
-        sealing: what second factors are sealed with.
-        code: of the second factor, or a recovery code; where the account has none, it isn't looked
-            at.
-        address: where the request comes from, as text; None if that can't be told.
-        now: the time in Unix ms, asked anew for each transaction.
-        lifetime_ms: how long the login token is good for.
+        key: decrypts second-factor secrets.
+        code: a TOTP or recovery code; ignored if the account has no second factor.
+        address: the request's source address, as text; None if it is unknown.
+        now: returns the time in Unix ms; called for each transaction.
+        lifetime_ms: of the login token.
 
     Raises:
         SignInFailed: anything was wrong, or the company's allowlist lacks the address.
         TooManyAttempts: the account or the address has failed too often lately.
-        Unavailable: the database or the sealing key can't be used, or too many sign in at once.
+        Unavailable: the database or the encryption key can't be used, or too many sign in at once.
     """
     with database.read(now()) as reading:
         attempt = throttling.begin(reading, email, address)
@@ -74,16 +73,16 @@ def sign_in(
         admitted = (
             found is not None
             and _admits(reading, found, address)
-            and _code_may_fit(reading, found, code, sealing)
+            and _code_may_fit(reading, found, code, key)
         )
-    # Between transactions, always, and against a hash of nobody's if there is no such account.
+    # Outside transactions, and always: against a dummy hash if there is no such account.
     matched = passwords.verify(password, found and found.password_hash, hasher=hasher)
     if found is not None and matched and admitted:
         try:
             with database.write(now()) as change:
                 record, text = _let_in(
                     change,
-                    sealing,
+                    key,
                     found,
                     attempt,
                     code=code,
@@ -103,7 +102,7 @@ def sign_in(
 
 def _let_in(
     change: Change,
-    sealing: SealingKey,
+    key: EncryptionKey,
     found: Row[Any],
     attempt: Attempt,
     *,
@@ -112,7 +111,7 @@ def _let_in(
     user_agent: str | None,
     lifetime_ms: int,
 ) -> tuple[Authentication, str]:
-    # Hashing took a while: what was true before it counts for nothing now.
+    # Hashing took a while: everything is checked again under the lock.
     throttling.check(change, attempt)
     current = change.session.execute(
         select(users_table).where(users_table.c.id == found.id)
@@ -123,8 +122,8 @@ def _let_in(
         raise SignInFailed
     proof = None
     if current.totp_sealed is not None:
-        # Found good and used up behind the lock: of many who send one code, one is let in.
-        proof = totp.proof_of(change, current, code or "", sealing)
+        # Verified and used up under the lock: of concurrent requests with one code, one succeeds.
+        proof = totp.proof_of(change, current, code or "", key)
         if proof is None:
             raise SignInFailed
     credential = make(LOGIN_TOKEN)
@@ -144,15 +143,18 @@ def _let_in(
     return record, credential.text
 
 
-def _code_may_fit(reading: Reading, user: Row[Any], code: str | None, sealing: SealingKey) -> bool:
-    """Whether it is worth a change to find out. Asked whether or not the password is right, so that
-    a wrong code takes the same way, and the same time, as a wrong password."""
+def _code_may_fit(reading: Reading, user: Row[Any], code: str | None, key: EncryptionKey) -> bool:
+    """Whether the code is right, as far as can be told without the lock.
+
+    Checked whether or not the password is right, so that a wrong code takes the same path and the
+    same time as a wrong password.
+    """
     if user.totp_sealed is None:
         return True
     try:
-        return totp.proof_of(reading, user, code or "", sealing) is not None
+        return totp.proof_of(reading, user, code or "", key) is not None
     except Unavailable:
-        # Only whoever has the password is told.
+        # Reported under the lock, to a caller with the right password only.
         return True
 
 
@@ -169,7 +171,7 @@ def _as(record: Authentication, address: str | None) -> Actor:
 
 
 def _admits(reading: Reading, user: Row[Any], address: str | None) -> bool:
-    """Whether user and company are active, and the company's allowlist lets the address in."""
+    """Whether user and company are active, and the company's allowlist admits the address."""
     rules = published_rules(reading, user.company_id)
     allowlist = rules.allowlist_at(reading.now)
     packed = parse_address(address)
@@ -181,7 +183,7 @@ def _admits(reading: Reading, user: Row[Any], address: str | None) -> bool:
 
 
 def _record_refusal(write: Write, found: Row[Any], address: str | None) -> None:
-    # Whoever it was, it wasn't shown to be this user: so they are the subject, not the actor.
+    # The caller wasn't proven to be this user, who is therefore the subject and not the actor.
     log.record(
         write,
         replace(Actor.system(), address=address),

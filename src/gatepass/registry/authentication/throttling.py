@@ -1,16 +1,16 @@
 """Throttling of failed sign-ins, per account and per address.
 
 From the 11th failure of an account, or the 101st from an address, within 15 minutes, attempts are
-refused until enough failures have aged out. Refused attempts don't count: a stubborn program would
-lock an account for good.
+refused until enough failures have aged out. Refused attempts don't count; else a retrying program
+would lock an account forever.
 
-* An account is named by a digest of the e-mail address that was typed. So accounts that don't exist
-  are throttled alike, and the table lists nobody.
-* An address from which the account was opened in the last 30 days, or its password was reset
-  through a link in mail, is a known one. Each has a count of its own, as low as the account's, so
-  that strangers who fail on purpose can't lock out the owner. A failure there neither adds to the
-  account's count nor is refused by it.
-* An IPv6 address counts by its /64: that is what one customer of a provider has, at the least.
+* The key of an account is a digest of the typed e-mail address. So accounts that don't exist are
+  throttled alike, and the table discloses no addresses.
+* An address is known if the account was opened or its password reset from there in the last 30
+  days. Each known address has a count of its own, with the account's limit, so that strangers who
+  fail on purpose can't lock out the owner. A failure there neither adds to the account's count nor
+  is refused by it.
+* An IPv6 address counts by its /64, the least that a provider assigns to one customer.
 """
 
 import hashlib
@@ -20,13 +20,12 @@ from sqlalchemy import delete, exists, func, insert, or_, select
 
 from gatepass.core.errors import NotFound, TooManyAttempts
 from gatepass.core.networks import format_address, parse_address
-from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.audit import log
+from gatepass.registry.actor import Actor
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.input.text import folded
-from gatepass.registry.storage.database import Reading, Turn, Write, wait_for_turn
+from gatepass.registry.storage.database import AdvisoryLock, Reading, Write, take_advisory_lock
 from gatepass.registry.storage.database_time import AHEAD_MS
 from gatepass.registry.storage.tables import authentications, password_resets, sign_in_failures
 from gatepass.registry.storage.tables import users as users_table
@@ -47,9 +46,9 @@ class Attempt:
     """An attempt to sign in, or to re-authenticate, by what it counts against.
 
     Attributes:
-        account: a digest of the account's e-mail address as it was typed.
-        source: the address it comes from, as ``source_of`` writes it; None counts as one more.
-        known: the account was opened from there lately, or its password reset.
+        account: a digest of the e-mail address as typed.
+        source: the source address, as ``source_of`` writes it; None counts as one address.
+        known: whether the account was opened, or its password reset, from there lately.
     """
 
     account: str
@@ -58,14 +57,17 @@ class Attempt:
 
     @property
     def limits(self) -> dict[str, int]:
-        """How many failures its keys may have."""
+        """The limits that apply, by key."""
         own = self._here if self.known else self._account
         return {own: MOST_PER_ACCOUNT, self._address: MOST_PER_ADDRESS}
 
     @property
     def keys(self) -> list[str]:
-        """The keys under which its failure counts. Those from an address that isn't known yet count
-        for when it is: getting it right in between must not begin a new count."""
+        """The keys under which its failure counts.
+
+        The account-and-address key counts before the address is known, too: a success in between
+        must not begin a new count.
+        """
         return [self._here, self._address, *([] if self.known else [self._account])]
 
     @property
@@ -82,8 +84,10 @@ class Attempt:
 
 
 def source_of(address: str | None) -> str | None:
-    """The address as failures are counted by it: an IPv6 address by its /64, an IPv4-mapped one as
-    the IPv4 address it is; None if it can't be read."""
+    """The source that failures are counted by: an IPv6 /64, or an IPv4 address (also if mapped).
+
+    None if *address* can't be parsed.
+    """
     packed = parse_address(address)
     if packed is None:
         return None
@@ -94,14 +98,13 @@ def source_of(address: str | None) -> str | None:
 
 
 def begin(reading: Reading, email: str, address: str | None) -> Attempt:
-    """Begin an attempt: what it counts against.
+    """Begin an attempt.
 
-    The same statements run whether or not there is such an account, so that the time of a refusal
-    doesn't tell.
+    The same statements run whether or not the account exists, so that timing discloses nothing.
 
     Args:
-        email: as it was typed.
-        address: where the request comes from, as text; None if that can't be told.
+        email: as typed.
+        address: the request's source address, as text; None if it is unknown.
 
     Raises:
         TooManyAttempts: too many have failed lately.
@@ -113,19 +116,19 @@ def begin(reading: Reading, email: str, address: str | None) -> Attempt:
 
 
 def check(reading: Reading, attempt: Attempt) -> None:
-    """Raise TooManyAttempts if more attempts have failed than may."""
+    """Raise TooManyAttempts if a limit is exceeded."""
     refused = refusal(reading, attempt)
     if refused is not None:
         raise refused
 
 
 def refusal(reading: Reading, attempt: Attempt) -> TooManyAttempts | None:
-    """The refusal of an attempt if more have failed than may, else None."""
+    """The refusal of an attempt if a limit is exceeded, else None."""
     now = reading.now
     table = sign_in_failures.c
     lately = (table.at > now - WINDOW_MS) & (table.at <= now + AHEAD_MS)
     for key, most in attempt.limits.items():
-        # The failure that must age out before there is room for another.
+        # The failure that must age out before another attempt is accepted.
         at = reading.session.execute(
             select(table.at)
             .where(table.key == key, lately)
@@ -139,14 +142,14 @@ def refusal(reading: Reading, attempt: Attempt) -> TooManyAttempts | None:
 
 
 def count_failure(write: Write, attempt: Attempt) -> bool:
-    """Count a failed attempt. ``refusal`` says afterwards if it was too many.
+    """Count a failed attempt; ``refusal`` then reports whether a limit is exceeded.
 
     Serialized by an advisory lock: concurrent attempts can't all read the same count.
 
     Returns:
-        Whether it was counted. Not if others reached the limit meanwhile: nothing is written then.
+        Whether it was counted; not if concurrent attempts reached a limit first.
     """
-    wait_for_turn(write, Turn.failed_sign_ins)
+    take_advisory_lock(write, AdvisoryLock.failed_sign_ins)
     if refusal(write, attempt) is not None:
         return False
     now = write.now
@@ -160,27 +163,27 @@ def count_failure(write: Write, attempt: Attempt) -> bool:
 
 
 def clear(write: Write, email: str) -> None:
-    """Forget an account's failures, those from its known addresses included. An address's own
-    count, over all accounts, stays."""
+    """Delete an account's failures, including those from known addresses.
+
+    An address's own count, over all accounts, stays.
+    """
     account = f"account:{_digest(email)}"
     key = sign_in_failures.c.key
-    # A range, which an index serves: ";" is what follows ":".
+    # A range scan on the index: ";" follows ":" in ASCII.
     write.session.execute(delete(sign_in_failures).where(key >= account, key < f"{account};"))
 
 
 def unlock(write: Write, actor: Actor, email: str) -> User:
-    """Let somebody sign in again at once. Performs no permission check.
+    """Unlock a user's account. Performs no permission check.
 
     Raises:
-        NotFound: nobody has that e-mail address.
+        NotFound: no user has that e-mail address.
     """
     user = users.by_email(write, email)
     if user is None:
         raise NotFound("There is no such user.")
     clear(write, user.email)
-    log.record(
-        write, actor, "user.unlocked", Subject("user", user.id, user.name), company=user.company
-    )
+    users.record(write, actor, "unlocked", user)
     return user
 
 
@@ -190,7 +193,7 @@ def _digest(email: str) -> str:
 
 
 def _is_known(reading: Reading, email: str, source: str | None) -> bool:
-    # One statement, which looks into the same indexes whether or not there is such a user.
+    # One statement, with the same index look-ups whether or not the user exists.
     user = (
         select(func.coalesce(func.max(users_table.c.id), ""))
         .where(
@@ -202,7 +205,7 @@ def _is_known(reading: Reading, email: str, source: str | None) -> bool:
     opened, reset = authentications.c, password_resets.c
     known = or_(
         exists().where(opened.user_id == user, opened.source == source, opened.created_at > since),
-        # Clearing the count isn't enough: a stranger who goes on fills it again within seconds.
+        # Clearing the count isn't enough: an attacker who continues fills it again within seconds.
         exists().where(reset.user_id == user, reset.used_from == source, reset.used_at > since),
     )
     return bool(reading.session.execute(select(known)).scalar_one())

@@ -1,9 +1,9 @@
-"""The second factor: codes of an authenticator app (TOTP, RFC 6238), and recovery codes.
+"""The second factor: TOTP codes (RFC 6238) and recovery codes.
 
-Six digits from HMAC-SHA-1, a new code every 30 seconds, with one step's grace either way for clocks
-that differ. A code is good once: its step is kept, and neither it nor an earlier one counts again,
-so that a code someone looked at over a shoulder is worth nothing. Guessing is what ``throttling``
-is for: whoever checks a code counts the failures.
+Six digits from HMAC-SHA-1, a new code every 30 seconds, one step of tolerance either way for clock
+skew. Replays are refused: the last used step is stored, and neither that step nor an earlier one
+counts again. So a code read over a shoulder is worthless once used. ``throttling`` limits guessing:
+the caller counts failures.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ from typing import Any
 import pyotp
 from sqlalchemy import Row, delete, func, insert, select, update
 
-from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.audit import log
-from gatepass.registry.authentication.encryption import SealingKey
+from gatepass.registry.actor import Actor
+from gatepass.registry.authentication.encryption import EncryptionKey
+from gatepass.registry.directory.users import record, user_of
 from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.tables import recovery_codes, users
 
@@ -25,7 +25,7 @@ STEP_MS = 30_000
 RECOVERY_CODES = 10
 
 _GRACE_STEPS = 1
-# Of 31 letters and digits that aren't taken for one another, 16 are more than 79 bits.
+# 16 of 31 unambiguous letters and digits: more than 79 bits.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _RECOVERY_LENGTH = 16
 _GROUP = 4
@@ -34,28 +34,28 @@ _LONGEST_TYPED = 100
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a code proved: the time step it is of, or the digest of the recovery code it is."""
+    """A valid code: the time step of a TOTP code, or the digest of a recovery code."""
 
     step: int | None = None
     recovery: bytes | None = None
 
 
 def new_secret() -> str:
-    """A secret for an authenticator app: 160 random bits in base32, as RFC 4226 asks for."""
+    """A secret for an authenticator app: 160 random bits in base32 (RFC 4226 recommends 160)."""
     return pyotp.random_base32(32)
 
 
 def provisioning_uri(secret: str, email: str) -> str:
-    """What an app scans (``otpauth://…``)."""
+    """The ``otpauth://`` URI that an app scans."""
     return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name="Gatepass")
 
 
 def step_of(secret: str, code: str, *, now: int, after: int | None) -> int | None:
-    """The time step that *code* is of; None if it isn't one's that counts at *now* (Unix ms).
+    """The time step of *code*; None if no step valid at *now* (Unix ms) has that code.
 
     Args:
         secret: base32.
-        after: the latest step that was used; it and those before it don't count any more.
+        after: the last used step; that step and earlier ones are refused.
     """
     typed = _without_spaces(code)
     if not (len(typed) == 6 and typed.isascii() and typed.isdecimal()):
@@ -70,12 +70,15 @@ def step_of(secret: str, code: str, *, now: int, after: int | None) -> int | Non
     return found
 
 
-def proof_of(reading: Reading, user: Row[Any], code: str, sealing: SealingKey) -> Proof | None:
-    """What *code* proves of *user* (a row of the users table, with a second factor); or None.
+def proof_of(reading: Reading, user: Row[Any], code: str, key: EncryptionKey) -> Proof | None:
+    """Verify *code* against *user* (a row of the users table, with a second factor).
+
+    Returns:
+        The proof; None if the code is wrong.
 
     Raises:
-        Unavailable: the secret can't be opened: the sealing key is another, or gone. Recovery codes
-            are good even then.
+        Unavailable: the secret can't be decrypted: the encryption key is missing or another one.
+            Recovery codes work even then.
     """
     if len(code) > _LONGEST_TYPED:
         return None
@@ -90,13 +93,13 @@ def proof_of(reading: Reading, user: Row[Any], code: str, sealing: SealingKey) -
         return Proof(recovery=digest)
     if not _without_spaces(code):
         return None
-    secret = sealing.open(user.totp_sealed, owner=user.id).decode()
+    secret = key.decrypt(user.totp_sealed, owner=user.id).decode()
     step = step_of(secret, code, now=reading.now, after=user.totp_last_step)
     return None if step is None else Proof(step=step)
 
 
 def use(write: Write, actor: Actor, user: Row[Any], proof: Proof) -> None:
-    """Use up what was proved, in the transaction that found it so."""
+    """Use up a proof, in the transaction that verified it."""
     if proof.step is not None:
         write.session.execute(
             update(users).where(users.c.id == user.id).values(totp_last_step=proof.step)
@@ -107,53 +110,46 @@ def use(write: Write, actor: Actor, user: Row[Any], proof: Proof) -> None:
             .where(recovery_codes.c.user_id == user.id, recovery_codes.c.digest == proof.recovery)
             .values(used_at=write.now)
         )
-        log.record(
-            write,
-            actor,
-            "user.recovery_code_used",
-            Subject("user", user.id, user.name),
-            company=user.company_id,
-            after={"recovery_codes_left": recovery_codes_left(write, user.id)},
-        )
+        after = {"recovery_codes_left": recovery_codes_left(write, user.id)}
+        record(write, actor, "recovery_code_used", user_of(user), after=after)
 
 
-def ready(reading: Reading, sealing: SealingKey) -> None:
-    """See to it that there is a sealing key, and that it is the one that is in use already.
+def ensure_key(reading: Reading, key: EncryptionKey) -> None:
+    """Create the encryption key if nothing is encrypted yet; else require the key in use.
 
-    Only where nothing is sealed yet a key is made: a node that lacks the others' file must not
-    begin one of its own.
+    A node that lacks the others' key file must not create a key of its own.
 
     Raises:
-        Unavailable: there is another key, or none on this machine.
-        Misconfigured: the key can't be made.
+        Unavailable: this machine has another key, or none.
+        Misconfigured: the key can't be created.
     """
-    sealed = any_sealed(reading)
-    if sealed is None:
-        sealing.make()
+    encrypted = any_encrypted(reading)
+    if encrypted is None:
+        key.create()
     else:
-        sealing.require(sealed)
+        key.require_encrypted_with(encrypted)
 
 
-def any_sealed(reading: Reading) -> bytes | None:
-    """Something that is sealed with the installation's key; None if nothing is."""
+def any_encrypted(reading: Reading) -> bytes | None:
+    """Any one secret encrypted with the installation's key; None if there is none."""
     found: bytes | None = reading.session.execute(
         select(users.c.totp_sealed).where(users.c.totp_sealed.is_not(None)).limit(1)
     ).scalar_one_or_none()
     return found
 
 
-def put(write: Write, user: str, secret: str, step: int, sealing: SealingKey) -> list[str]:
-    """Keep *secret*, one of whose codes (that of *step*) has been shown; the recovery codes."""
+def enable(write: Write, user: str, secret: str, step: int, key: EncryptionKey) -> list[str]:
+    """Store *secret*, of which the code of *step* was just used; returns the recovery codes."""
     write.session.execute(
         update(users)
         .where(users.c.id == user)
-        .values(totp_sealed=sealing.seal(secret.encode(), owner=user), totp_last_step=step)
+        .values(totp_sealed=key.encrypt(secret.encode(), owner=user), totp_last_step=step)
     )
-    return put_recovery_codes(write, user)
+    return replace_recovery_codes(write, user)
 
 
-def put_recovery_codes(write: Write, user: str) -> list[str]:
-    """New recovery codes in place of all former ones; returned here and nowhere else, ever."""
+def replace_recovery_codes(write: Write, user: str) -> list[str]:
+    """Replace all recovery codes. The new ones are returned only here."""
     codes = [_new_recovery_code() for _ in range(RECOVERY_CODES)]
     write.session.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user))
     write.session.execute(
@@ -163,13 +159,13 @@ def put_recovery_codes(write: Write, user: str) -> list[str]:
 
 
 def remove(write: Write, user: str) -> None:
-    """Forget the secret and the recovery codes."""
+    """Delete the secret and the recovery codes."""
     write.session.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user))
     write.session.execute(update(users).where(users.c.id == user).values(totp_sealed=None))
 
 
 def recovery_codes_left(reading: Reading, user: str) -> int:
-    """How many recovery codes are still good."""
+    """How many recovery codes are unused."""
     table = recovery_codes.c
     return reading.session.execute(
         select(func.count()).where(table.user_id == user, table.used_at.is_(None))

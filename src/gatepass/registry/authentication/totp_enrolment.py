@@ -1,104 +1,118 @@
-"""Setting up one's own second factor, and taking it away."""
+"""Enabling and disabling one's own second factor (TOTP)."""
 
 from typing import Any
 
 from sqlalchemy import Row
 
 from gatepass.core.errors import Conflict, InvalidInput
-from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.audit import log
+from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords, totp, totp_policy
-from gatepass.registry.authentication.reauthentication import Proving, WrongCode
+from gatepass.registry.authentication.reauthentication import Reauthentication, WrongCode
+from gatepass.registry.directory.users import record, user_of
 from gatepass.registry.storage.database import Committed, Write
 
 _OWNER = "setup:"
 
 
-def begin(proving: Proving, actor: Actor) -> tuple[str, bytes]:
-    """A new secret to set up an authenticator app with, and the same sealed for its return.
+def begin(reauthentication: Reauthentication, actor: Actor) -> tuple[str, bytes]:
+    """Begin enrolment: a new secret for an authenticator app.
 
-    Nothing is kept until a code shows that the app has it.
+    The server stores nothing until a code proves that the app has the secret.
+
+    Returns:
+        The secret, and the same encrypted, for a form to carry.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for anything but a login token.
-        Unavailable, Misconfigured: there is no key to seal it with.
+        Unavailable, Misconfigured: there is no encryption key.
     """
-    row = proving.own_row(actor)
-    with proving.database.read(proving.now()) as reading:
-        totp.ready(reading, proving.sealing)
+    row = reauthentication.own_row(actor)
+    with reauthentication.database.read(reauthentication.now()) as reading:
+        totp.ensure_key(reading, reauthentication.encryption_key)
     secret = totp.new_secret()
-    return secret, proving.sealing.seal(secret.encode(), owner=_OWNER + row.id)
+    key = reauthentication.encryption_key
+    return secret, key.encrypt(secret.encode(), owner=_OWNER + row.id)
 
 
-def secret_of(proving: Proving, actor: Actor, setup: bytes) -> str:
-    """The secret that ``begin`` sealed for this person.
+def secret_of(reauthentication: Reauthentication, actor: Actor, setup: bytes) -> str:
+    """The secret that ``begin`` encrypted for this user.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for anything but a login token.
-        InvalidInput: for ``setup``: it was sealed for someone else, or not by us.
+        InvalidInput: for ``setup``: it was encrypted for another user, or with another key.
     """
     actor.require_user()
-    secret = proving.sealing.brought_back(setup, owner=f"{_OWNER}{actor.user}")
+    key = reauthentication.encryption_key
+    secret = key.decrypt_submitted(setup, owner=f"{_OWNER}{actor.user}")
     if secret is None:
         raise InvalidInput([("setup", "This form has lost its secret. Scan the new one.")])
     return secret.decode()
 
 
 def enable(
-    proving: Proving, actor: Actor, *, setup: bytes, password: str, code: str
+    reauthentication: Reauthentication, actor: Actor, *, setup: bytes, password: str, code: str
 ) -> Committed[list[str]]:
-    """Set up the second factor; its recovery codes, returned here and nowhere else, ever.
+    """Enable the second factor.
 
-    The code that shows the app to have the secret is used up with that.
+    *code*, which proves that the app has the secret, is used up.
 
     Args:
-        setup: what ``begin`` sealed.
+        setup: the encrypted secret that ``begin`` returned.
+
+    Returns:
+        The recovery codes, which are returned only here.
 
     Raises:
-        Forbidden, InvalidInput, TooManyAttempts, Unavailable: as ``Proving.proven`` says.
-        Conflict: ``second_factor_present``: there is one already.
+        Forbidden, InvalidInput, TooManyAttempts, Unavailable: as ``Reauthentication.change`` says.
+        Conflict: ``second_factor_present``: it is enabled already.
     """
-    secret = secret_of(proving, actor, setup)
+    secret = secret_of(reauthentication, actor, setup)
 
     def make(write: Write, actor: Actor, row: Row[Any]) -> list[str]:
         if row.totp_sealed is not None:
             raise Conflict("A second factor is set up already.", reason="second_factor_present")
-        # Once more, behind the lock: another node may have begun with another key.
-        totp.ready(write, proving.sealing)
-        # Not even by turning it off and on again is a code good twice.
+        # Again under the lock: another node may have created another key meanwhile.
+        totp.ensure_key(write, reauthentication.encryption_key)
+        # Disabling and enabling again must not make a used code valid once more.
         after = row.totp_last_step
         step = totp.step_of(secret, code, now=write.now, after=after)
         if step is None:
             raise WrongCode
-        codes = totp.put(write, row.id, secret, step, proving.sealing)
-        _record(write, actor, "second_factor_enabled", row)
+        codes = totp.enable(write, row.id, secret, step, reauthentication.encryption_key)
+        record(write, actor, "second_factor_enabled", user_of(row))
         return codes
 
-    return proving.proven(actor, make, password=password)
+    return reauthentication.change(actor, make, password=password)
 
 
-def replace_recovery_codes(proving: Proving, actor: Actor, *, code: str) -> Committed[list[str]]:
-    """New recovery codes, returned here and nowhere else; the former ones are dead.
+def replace_recovery_codes(
+    reauthentication: Reauthentication, actor: Actor, *, code: str
+) -> Committed[list[str]]:
+    """Replace the recovery codes. The new ones are returned only here.
 
     Raises:
-        Forbidden, InvalidInput, TooManyAttempts, Conflict, Unavailable: as ``Proving.proven`` says.
+        Forbidden, InvalidInput, TooManyAttempts, Conflict, Unavailable: as
+            ``Reauthentication.change`` says.
     """
 
     def make(write: Write, actor: Actor, row: Row[Any]) -> list[str]:
-        codes = totp.put_recovery_codes(write, row.id)
-        _record(write, actor, "recovery_codes_replaced", row)
+        codes = totp.replace_recovery_codes(write, row.id)
+        record(write, actor, "recovery_codes_replaced", user_of(row))
         return codes
 
-    return proving.proven(actor, make, code=code)
+    return reauthentication.change(actor, make, code=code)
 
 
-def disable(proving: Proving, actor: Actor, *, password: str, code: str) -> bool:
-    """Remove the second factor; whether this node decides by that already.
+def disable(reauthentication: Reauthentication, actor: Actor, *, password: str, code: str) -> bool:
+    """Disable the second factor.
+
+    Returns:
+        Whether this node's copy has the change already.
 
     Raises:
-        Forbidden, InvalidInput, TooManyAttempts, Unavailable: as ``Proving.proven`` says.
-        InvalidInput: for ``current_password`` too if it only suffices with a second factor.
-        Conflict: ``second_factor_required``: the company wants everyone to have one.
+        Forbidden, InvalidInput, TooManyAttempts, Unavailable: as ``Reauthentication.change`` says.
+        InvalidInput: for ``current_password`` also if it is too short without a second factor.
+        Conflict: ``second_factor_required``: the company requires one.
     """
 
     def make(write: Write, actor: Actor, row: Row[Any]) -> None:
@@ -113,11 +127,6 @@ def disable(proving: Proving, actor: Actor, *, password: str, code: str) -> bool
             )
             raise InvalidInput([("current_password", sentence)])
         totp.remove(write, row.id)
-        _record(write, actor, "second_factor_disabled", row)
+        record(write, actor, "second_factor_disabled", user_of(row))
 
-    return proving.proven(actor, make, password=password, code=code).confirmed
-
-
-def _record(write: Write, actor: Actor, what: str, row: Row[Any]) -> None:
-    subject = Subject("user", row.id, row.name)
-    log.record(write, actor, f"user.{what}", subject, company=row.company_id)
+    return reauthentication.change(actor, make, password=password, code=code).confirmed

@@ -1,16 +1,16 @@
-"""Whether a company requires a second factor of everyone, and who is still without.
+"""The company policy that every user must have a second factor.
 
-It binds what people do: the dashboard, and ``/v1`` with a login token. Access tokens and decisions
-for others know nothing of it.
+It applies to users: the dashboard, and ``/v1`` with a login token. Access tokens and verifiers'
+decisions ignore it.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from sqlalchemy import func, select, update
 
 from gatepass.core.errors import Conflict
-from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.audit import log
+from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.grants.authorization import acting
@@ -21,7 +21,7 @@ users = tables.users
 
 
 def required(reading: Reading, company: str) -> bool:
-    """Whether the company with that id requires one."""
+    """Whether the company with that id requires a second factor."""
     found: bool = reading.session.execute(
         select(tables.companies.c.second_factor_required).where(tables.companies.c.id == company)
     ).scalar_one()
@@ -31,15 +31,15 @@ def required(reading: Reading, company: str) -> bool:
 def require_of_everyone(
     change: Change, actor: Actor, wanted: bool, *, if_match: Collection[str] | None = None
 ) -> Company:
-    """Say whether everyone of the actor's company needs a second factor. The same is no change.
+    """Set whether the actor's company requires a second factor of every user. Idempotent.
 
     Args:
-        if_match: the versions (``companies.etag``) it may be changed from; None is any.
+        if_match: the accepted versions (``companies.etag``); None accepts any.
 
     Raises:
         Forbidden: ``signed_in_user_required``; without ``company:modify``.
         Conflict: ``changed_meanwhile``, with the ``current`` record; ``second_factor_missing``:
-            whoever requires it needs one themselves, or they would shut themselves out.
+            the actor has none, and would lock themselves out.
     """
     actor = acting(change, actor, "company:modify", own_account=True)
     company = companies.get(change, actor.company or "")
@@ -56,16 +56,10 @@ def require_of_everyone(
         .where(tables.companies.c.id == company.id)
         .values(second_factor_required=wanted)
     )
-    log.record(
-        change,
-        actor,
-        "company.modified",
-        Subject("company", company.id, company.name),
-        company=company.id,
-        before={"second_factor_required": company.second_factor_required},
-        after={"second_factor_required": wanted},
-    )
-    return companies.get(change, company.id)
+    before = {"second_factor_required": company.second_factor_required}
+    after = {"second_factor_required": wanted}
+    companies.record(change, actor, "modified", company, before=before, after=after)
+    return replace(company, second_factor_required=wanted)
 
 
 def has_own(reading: Reading, user: str) -> bool:
@@ -77,7 +71,7 @@ def has_own(reading: Reading, user: str) -> bool:
 
 
 def without(reading: Reading, company: str) -> int:
-    """How many active people of the company with that id have no second factor."""
+    """How many active users of the company with that id have no second factor."""
     return reading.session.execute(
         select(func.count()).where(
             users.c.company_id == company,
@@ -88,7 +82,7 @@ def without(reading: Reading, company: str) -> int:
 
 
 def lacking(reading: Reading, user: str) -> bool:
-    """Whether this user has no second factor although their company requires one."""
+    """Whether this user lacks the second factor that their company requires."""
     found = reading.session.execute(
         select(tables.companies.c.second_factor_required, users.c.totp_sealed)
         .join(tables.companies, tables.companies.c.id == users.c.company_id)

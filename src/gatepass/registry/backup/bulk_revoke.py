@@ -1,4 +1,4 @@
-"""Ending many records at once: the record, what decisions read of it, and the audit log."""
+"""Bulk revocation: many records, their published grants, and audit events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +23,8 @@ from gatepass.registry.storage.tables import (
 
 _BATCH = 500
 
-#: For the audit log: by kind, what a record is called, and whose it is.
-_TOLD: dict[str, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
+#: For the audit log, by kind: the name and the company of a record.
+_NAME_AND_COMPANY: dict[str, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
     "company": (companies.c.name, companies.c.id),
     "user": (users.c.name, users.c.company_id),
     "access_token": (access_tokens.c.label, access_tokens.c.company_id),
@@ -37,46 +37,46 @@ _TOLD: dict[str, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
 }
 
 
-def end(
+def revoke(
     change: Change,
     actor: Actor,
     kind: str,
-    which: list[ColumnElement[bool]],
+    conditions: list[ColumnElement[bool]],
     values: dict[str, Any],
 ) -> int:
-    """End those of a kind that are active and meet *which*; how many there were.
+    """Revoke the active records of a kind that match *conditions*, and return their number.
 
     Args:
-        values: what becomes of the columns ``deactivated_at``, ``deactivated_by`` and
-            ``deactivated_by_name``: values, or columns of what *which* joins.
+        values: for the columns ``deactivated_at``, ``deactivated_by`` and ``deactivated_by_name``:
+            values, or columns of tables that *conditions* join.
     """
     table = KINDS[kind]
-    which = [*which, table.c.deactivated_at.is_(None)]
+    conditions = [*conditions, table.c.deactivated_at.is_(None)]
     if kind == "invitation":
-        which.append(invitations.c.accepted_at.is_(None))
-    name, company = _TOLD[kind]
+        conditions.append(invitations.c.accepted_at.is_(None))
+    name, company = _NAME_AND_COMPANY[kind]
     at = values["deactivated_at"]
-    told = select(
+    query = select(
         table.c.id,
         name.label("name"),
         company.label("company"),
         (at if isinstance(at, ColumnElement) else literal(at)).label("at"),
     )
-    found = change.session.execute(told.where(*which).order_by(table.c.id)).all()
-    change.session.execute(update(table).where(*which).values(values))
+    found = change.session.execute(query.where(*conditions).order_by(table.c.id)).all()
+    change.session.execute(update(table).where(*conditions).values(values))
     _publish(change, kind, [row.id for row in found])
-    subjects: dict[tuple[str | None, int], list[Subject]] = {}
+    groups: dict[tuple[str | None, int], list[Subject]] = {}
     for row in found:
-        subjects.setdefault((row.company, row.at), []).append(Subject(kind, row.id, row.name))
-    for (its_company, its_end), ended in subjects.items():
+        groups.setdefault((row.company, row.at), []).append(Subject(kind, row.id, row.name))
+    for (of_company, revoked_at), subjects in groups.items():
         log.record_each(
             change,
             actor,
             f"{kind}.deactivated",
-            ended,
-            company=its_company,
+            subjects,
+            company=of_company,
             before={"deactivated_at": None},
-            after={"deactivated_at": its_end, "restored": True},
+            after={"deactivated_at": revoked_at, "restored": True},
         )
     return len(found)
 

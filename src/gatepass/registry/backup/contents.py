@@ -1,7 +1,7 @@
-"""What a registry holds, row by row, in a form that is the same on both engines.
+"""Reading, copying and comparing all rows of a registry, in a form common to both engines.
 
-A row is its columns in the order of their names; truths are 0 and 1, JSON is its text. So contents
-can be carried from one engine to the other as they are, and compared by their digests.
+A row holds its columns in the order of their names; booleans are 0 and 1, JSON is its text. So rows
+can be copied between the engines unchanged, and compared by their digests.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -20,33 +20,33 @@ from gatepass.verify import grant_file
 
 Row = tuple[int | str | bytes | None, ...]
 Batches = Generator[list[Row], None, None]
-#: Called now and then with how many more rows have been dealt with.
-Told = Callable[[int], None]
+#: Called with numbers of rows as they are processed.
+OnRows = Callable[[int], None]
 
 
 class Progress:
-    """How far the moving is. This one tells nobody."""
+    """Receives the progress of an export, import or restore. This one ignores it."""
 
     def begin(self, doing: str, rows: int) -> None:
-        """What is done with so many rows next."""
+        """The next step starts; it processes *rows* rows."""
 
     def advance(self, rows: int) -> None:
-        """So many more of them are done."""
+        """*rows* more rows have been processed."""
 
 
 _GRANT_COLUMNS = ("id", "record", "revision")
-#: Each table's columns; what others refer to comes before them.
+#: The columns of each table; tables come after those they refer to.
 COLUMNS: dict[str, tuple[str, ...]] = {
     **{table.name: tuple(sorted(table.c.keys())) for table in metadata.sorted_tables},
     **dict.fromkeys(grant_file.TABLES, _GRANT_COLUMNS),
 }
-_TRUTHS = {
+_BOOLEANS = {
     (table.name, column.name)
     for table in metadata.sorted_tables
     for column in table.c
     if isinstance(column.type, Boolean)
 }
-#: Rows that PostgreSQL numbers by itself.
+#: Tables whose rows PostgreSQL numbers from a sequence.
 _NUMBERED = ("audit_events", "sign_in_failures")
 _AT_ONCE = 5_000
 _SQLITE_CACHE_KIB = 262_144
@@ -54,7 +54,7 @@ _SQLITE_CACHE_KIB = 262_144
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """How many rows a table has, and their digest."""
+    """The number of rows of a table, and their digest."""
 
     rows: int
     digest: str
@@ -64,14 +64,14 @@ Contents = Mapping[str, Content]
 
 
 def rows(connection: Connection, table: str, columns: tuple[str, ...] | None = None) -> Batches:
-    """All rows of a table, some thousand at a time.
+    """All rows of a table, in batches of some thousand.
 
     Args:
-        columns: in the order of their names; those of the present schema if not given.
+        columns: in the order of their names; by default those of the present schema.
     """
     postgresql = connection.dialect.name == "postgresql"
     wanted = ", ".join(
-        f'CAST("{name}" AS INTEGER)' if postgresql and (table, name) in _TRUTHS else f'"{name}"'
+        f'CAST("{name}" AS INTEGER)' if postgresql and (table, name) in _BOOLEANS else f'"{name}"'
         for name in columns or COLUMNS[table]
     )
     result = connection.exec_driver_sql(
@@ -84,45 +84,45 @@ def rows(connection: Connection, table: str, columns: tuple[str, ...] | None = N
 
 
 def count(connection: Connection) -> int:
-    """How many rows there are in all."""
+    """The number of rows of all tables."""
     return sum(
         connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608 - the schema's own names
         for table in COLUMNS
     )
 
 
-def measure(connection: Connection, told: Told) -> Contents:
-    """The contents of a registry, as one transaction sees it.
+def measure(connection: Connection, on_rows: OnRows) -> Contents:
+    """Count and digest all tables of a registry, in the caller's transaction.
 
     Args:
-        told: called with numbers of rows that have been read.
+        on_rows: called with numbers of rows that have been read.
     """
-    return {table: measured(rows(connection, table), told) for table in COLUMNS}
+    return {table: measured(rows(connection, table), on_rows) for table in COLUMNS}
 
 
-def measured(batches: Batches, told: Told) -> Content:
-    """The content of a table that holds these rows."""
+def measured(batches: Batches, on_rows: OnRows) -> Content:
+    """Count and digest the rows of a table."""
     digest = SetDigest()
-    # Whoever is told may break it off: what is read is closed before its connection is.
+    # on_rows may raise, to cancel: the cursor must be closed before its connection.
     with closing(batches):
         for batch in batches:
             digest.add(batch)
-            told(len(batch))
+            on_rows(len(batch))
     return Content(digest.rows, str(digest))
 
 
-def copy(source: Connection, target: Connection, told: Told) -> None:
-    """Copy all rows into tables that are empty.
+def copy(source: Connection, target: Connection, on_rows: OnRows) -> None:
+    """Copy all rows into empty tables.
 
     Args:
-        told: called with numbers of rows that have been written.
+        on_rows: called with numbers of rows that have been written.
 
     Raises:
         Unavailable: PostgreSQL can't be written.
     """
     for table in COLUMNS:
         with closing(rows(source, table)) as batches:
-            _write(target, table, batches, told)
+            _write(target, table, batches, on_rows)
     if target.dialect.name == "postgresql":
         for table in _NUMBERED:
             target.execute(
@@ -134,24 +134,24 @@ def copy(source: Connection, target: Connection, told: Told) -> None:
 
 
 def empty(connection: Connection) -> None:
-    """Remove all rows."""
-    # Not TRUNCATE: whoever still looks at the former state would see empty tables.
+    """Delete all rows."""
+    # Not TRUNCATE: transactions with an older snapshot would see empty tables.
     for table in reversed(COLUMNS):
         connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - the schema's own names
 
 
 def differing(one: Contents, other: Contents) -> list[str]:
-    """The tables whose contents aren't the same."""
+    """The names of tables whose contents differ."""
     return sorted(
         table for table in one.keys() | other.keys() if one.get(table) != other.get(table)
     )
 
 
-def _write(connection: Connection, table: str, batches: Batches, told: Told) -> None:
+def _write(connection: Connection, table: str, batches: Batches, on_rows: OnRows) -> None:
     columns = COLUMNS[table]
     names = ", ".join(f'"{name}"' for name in columns)
     if connection.dialect.name == "postgresql":
-        # Where it is off, libpq doubles the backslash that digests are told with.
+        # If it is off, libpq doubles the backslash that encodes binary digests.
         connection.exec_driver_sql("SET LOCAL standard_conforming_strings = on")
         cursor: Any = connection.connection.cursor()
         try:
@@ -159,14 +159,14 @@ def _write(connection: Connection, table: str, batches: Batches, told: Told) -> 
                 for batch in batches:
                     for row in batch:
                         copying.write_row(row)
-                    told(len(batch))
+                    on_rows(len(batch))
         except psycopg.OperationalError as error:
-            # Asked past SQLAlchemy, which would tell the same.
+            # SQLAlchemy doesn't see this statement, and can't convert its error.
             raise Unavailable("The database can't be used right now.") from error
         return
-    # Ids come in no order: without room for their indexes each row would wait for the disk.
+    # Ids come in random order: unless their indexes fit in the cache, each row waits for the disk.
     connection.exec_driver_sql(f"PRAGMA cache_size = -{_SQLITE_CACHE_KIB}")
     values = ", ".join("?" * len(columns))
     for batch in batches:
         connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({values})", batch)  # noqa: S608 - the schema's own names
-        told(len(batch))
+        on_rows(len(batch))

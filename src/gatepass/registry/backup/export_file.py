@@ -1,8 +1,8 @@
-"""An export: a whole registry in one file, with what it takes to tell whether it is undamaged.
+"""Export files: a whole registry in one file, with digests that detect damage.
 
-The file is a SQLite registry of the schema that it was made with, and two tables more: ``export``
-says when it was made and by which version, ``exported_tables`` how many rows of which digest each
-table has, ``export`` among them. It holds digests, password hashes and sealed second factors, and
+The file is a SQLite registry with the schema it was written with, and two more tables. ``export``
+holds the time and the Gatepass version; ``exported_tables`` the row count and digest of each table,
+``export`` included. The file holds token digests, password hashes and encrypted second factors, and
 no secret in clear.
 """
 
@@ -22,16 +22,17 @@ from sqlalchemy.engine import Connection
 from gatepass.core.errors import GatepassError, Misconfigured
 from gatepass.registry.backup import contents, file_schema
 from gatepass.registry.backup.contents import Content, Contents, Progress
+from gatepass.registry.storage.fsync import fsync
 from gatepass.registry.storage.schema import VERSIONS, upgrade
 
-#: The last moment that dates can tell (9999), Unix ms.
+#: The last time that can be formatted (9999), Unix ms.
 _LATEST_MS = 253_402_300_799_999
 #: "gpex", in the header of the file.
 _APPLICATION_ID = 0x67706578
-# Texts in a damaged file need not be UTF-8.
+# Text in a damaged file may not be UTF-8.
 _UNREADABLE = (exc.SQLAlchemyError, sqlite3.Error, UnicodeDecodeError)
 _LONGEST_VERSION = 64
-#: No text or record of ours is nearly as long.
+#: Far longer than any text or record of Gatepass.
 _LONGEST_VALUE = 64 << 20
 _FACT_COLUMNS = ("at", "version")
 _FACTS = (
@@ -42,12 +43,12 @@ _FACTS = (
 
 
 class ExportFile:
-    """An export that was found whole, in the present schema. Made by :func:`opened`.
+    """A verified export, in the present schema; opened by :func:`opened`.
 
     Attributes:
-        path: as it was given.
-        at: when it was made, Unix ms.
-        version: of Gatepass, that made it.
+        path: as given.
+        at: the time of the export, Unix ms.
+        version: the Gatepass version that wrote it.
         contents: of its tables.
     """
 
@@ -59,23 +60,23 @@ class ExportFile:
         self._connection = connection
 
     def copy_to(self, target: Connection, progress: Progress) -> None:
-        """Copy all of it into a registry that is empty."""
+        """Copy all rows into an empty registry."""
         contents.copy(self._connection, target, progress.advance)
 
     @property
     def rows(self) -> int:
-        """How many rows it has in all."""
+        """The number of rows of all tables."""
         return sum(content.rows for content in self.contents.values())
 
 
 @contextmanager
 def opened(path: Path, progress: Progress) -> Iterator[ExportFile]:
-    """An export, once all of it was read and found as it was written.
+    """Open an export file and verify its contents.
 
-    One with an older schema is brought up to date in a temporary copy.
+    A file with an older schema is migrated in a temporary copy.
 
     Raises:
-        Misconfigured: it is none, is damaged or truncated, or a newer version made it.
+        Misconfigured: it isn't an export, is damaged, or was written by a newer version.
     """
     _require_plain_file(path)
     with tempfile.TemporaryDirectory(prefix="gatepass-") as directory:
@@ -94,27 +95,27 @@ def opened(path: Path, progress: Progress) -> Iterator[ExportFile]:
 
 
 def write(path: Path, source: Connection, at: int, progress: Progress) -> Contents:
-    """Export what a transaction sees; the file has its name once it is whole.
+    """Export the registry as a transaction sees it. The file gets its name once it is complete.
 
     Args:
-        at: the present moment, Unix ms.
+        at: the present time, Unix ms.
 
     Raises:
-        Misconfigured: there is such a file already, or it can't be written.
+        Misconfigured: the file exists already, or it can't be written.
     """
     if os.path.lexists(path):
-        raise Misconfigured(f"{path} is there already, and is not overwritten")
+        raise _exists(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         try:
             found = _fill(part, source, at, progress)
-            _sync(part)
+            fsync(part)
             _name(part, path)
         finally:
             with suppress(FileNotFoundError):
                 part.unlink()
-        _sync(path.parent)
+        fsync(path.parent)
     except OSError as error:
         raise Misconfigured(f"{path} can't be written: {error.strerror}") from error
     return found
@@ -161,19 +162,19 @@ def _facts(path: Path, connection: Connection) -> tuple[ExportFile, str]:
     try:
         made_here = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
         if made_here != _APPLICATION_ID:
-            raise Misconfigured(f"{path} is no export: gatepass export makes them")
+            raise _not_an_export(path)
         if not file_schema.is_plain(connection):
-            raise Misconfigured(f"{path} is no export, or it is damaged")
+            raise Misconfigured(f"{path} isn't an export, or it is damaged")
         at, made_by = connection.exec_driver_sql("SELECT at, version FROM export").one()
         schema = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
     except _UNREADABLE as error:
-        raise Misconfigured(f"{path} is no export, or it is damaged") from error
+        raise Misconfigured(f"{path} isn't an export, or it is damaged") from error
     if type(at) is not int or not 0 <= at <= _LATEST_MS or type(made_by) is not str:
         raise _damaged(path)
     if len(made_by) > _LONGEST_VERSION or not made_by.isprintable():
         raise _damaged(path)
     if schema not in VERSIONS:
-        raise Misconfigured(f"{path} was made by a newer version of Gatepass: {made_by}")
+        raise Misconfigured(f"{path} was written by a newer version of Gatepass: {made_by}")
     if not file_schema.has_schema(connection, schema, _FACTS):
         raise _damaged(path)
     return ExportFile(path, connection, at, made_by), schema
@@ -203,7 +204,7 @@ def _verify(file: ExportFile, connection: Connection, progress: Progress) -> Non
 
 
 def _tables(connection: Connection) -> set[str]:
-    """The tables whose contents are told: all but those that say so, and the schema's version."""
+    """The tables that ``exported_tables`` lists: all but itself and the schema version."""
     found = connection.exec_driver_sql(
         "SELECT name FROM sqlite_master WHERE type = 'table' "
         "AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
@@ -220,6 +221,14 @@ def _damaged(path: Path) -> GatepassError:
     return Misconfigured(f"{path} is damaged: it doesn't hold what was written into it")
 
 
+def _not_an_export(path: Path) -> GatepassError:
+    return Misconfigured(f"{path} isn't an export: gatepass export writes them")
+
+
+def _exists(path: Path) -> GatepassError:
+    return Misconfigured(f"{path} exists already, and is not overwritten")
+
+
 def _copy_up_to_date(path: Path, copy: Path) -> None:
     from_, to = _connect(path, "ro"), sqlite3.connect(copy)
     try:
@@ -231,7 +240,7 @@ def _copy_up_to_date(path: Path, copy: Path) -> None:
         with _writing(copy) as connection:
             upgrade(connection)
     except _UNREADABLE as error:
-        # What its tables hold isn't what that version wrote.
+        # Its tables don't hold what that version wrote.
         raise _damaged(path) from error
 
 
@@ -241,26 +250,18 @@ def _require_plain_file(path: Path) -> None:
     except OSError as error:
         raise Misconfigured(f"{path} can't be read: {error.strerror}") from error
     if not plain:
-        raise Misconfigured(f"{path} is no export: gatepass export makes them")
+        raise _not_an_export(path)
 
 
 def _name(part: Path, path: Path) -> None:
-    """Give a file its name, unless another has it by now."""
+    """Give a file its name, unless another file has it by now."""
     try:
         os.link(part, path)
     except FileExistsError:
-        raise Misconfigured(f"{path} is there already, and is not overwritten") from None
+        raise _exists(path) from None
     except OSError:
-        # Some file systems know no second name of a file.
+        # Some file systems don't support hard links.
         os.rename(part, path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -272,7 +273,7 @@ def _reading(path: Path) -> Iterator[Connection]:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[Connection]:
-    # Whatever interrupts this, the file is thrown away: it needs neither journal nor patience.
+    # An interrupted file is deleted, so it needs neither a journal nor flushes.
     engine = _engine(path, "rw")
     with engine.connect() as connection:
         connection.connection.cursor().execute("PRAGMA journal_mode = MEMORY")
@@ -293,7 +294,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None
     )
-    # It may come from anywhere: nothing in it is run.
+    # The file may come from anywhere: no code in its schema may run.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)

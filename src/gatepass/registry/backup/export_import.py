@@ -1,4 +1,4 @@
-"""Moving a whole installation: into a file, and from one into an empty database."""
+"""Export to a file, and import of a file into an empty database."""
 
 from pathlib import Path
 
@@ -11,58 +11,58 @@ from gatepass.registry.backup.export_file import ExportFile
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import EndedLogReader
 from gatepass.registry.storage.schema import SchemaState, make_file, schema_state, state_of, upgrade
-from gatepass.registry.storage.silent_server import patient
+from gatepass.registry.storage.silent_server import without_response_timeout
 
 
 def export(database: Database, path: Path, *, now: int, progress: Progress) -> Contents:
-    """Write everything, as it is at one moment, into the new file *path*, and read it back.
+    """Write a snapshot of everything into the new file *path*, and verify it.
 
-    People and gateways go on meanwhile.
+    The installation stays in service meanwhile.
 
     Args:
-        now: the present moment, Unix ms.
+        now: the present time, Unix ms.
 
     Raises:
-        Misconfigured: there is such a file already, or it can't be written.
+        Misconfigured: the file exists already, or it can't be written.
         Unavailable: the database can't be read.
     """
-    with database.read(now) as reading, patient(reading.session.connection()):
+    with database.read(now) as reading, without_response_timeout(reading.session.connection()):
         return export_file.write(path, reading.session.connection(), now, progress)
 
 
 def import_(
     database: Database, file: ExportFile, log: EndedLogReader, *, progress: Progress
 ) -> Contents:
-    """Fill an empty database: all of it in one transaction, and read back before it commits.
+    """Import a file into an empty database, in one transaction that verifies it.
 
     Args:
-        log: what ``ended.log`` beside the database knows: an import is no way around it.
+        log: ``ended.log`` beside the database: an import must not undo its revocations.
 
     Raises:
-        Conflict: ``not_empty``; ``ended_since``: the export is older than what the log tells of.
-        Misconfigured: what was written differs from what was read.
+        Conflict: ``not_empty``; ``ended_since``: the log has revocations later than the export.
+        Misconfigured: the rows written differ from those read.
         Unavailable: the database can't be written.
     """
     make_file(database)
-    with database.administering() as connection:
+    with database.administrative_write() as connection:
         _require_empty(state_of(connection))
         upgrade(connection)
         found = fill(connection, file, progress)
-        revocation_state.begin(connection)
-        revocation_state.learn_from_log(connection, log)
-        revived = revocation_state.revived(connection)
-        revocation_state.end(connection)
-        if revived:
+        revocation_state.create(connection)
+        revocation_state.add_from_log(connection, log)
+        reactivated = revocation_state.count_reactivated(connection)
+        revocation_state.drop(connection)
+        if reactivated:
             raise Conflict(
-                f"the export is too old: {log.path} knows of things that have ended since, and "
-                f"would be active again ({revived:,}); gatepass restore keeps them ended",
+                f"the export is too old: records that {log.path} lists as deactivated would be "
+                f"active again ({reactivated:,}); gatepass restore deactivates them",
                 reason="ended_since",
             )
         return found
 
 
 def require_empty(database: Database) -> None:
-    """Look before much is read, and before a file is made.
+    """Check that a database is empty, before the file is read or a SQLite file created.
 
     Raises:
         Conflict: ``not_empty``.
@@ -77,10 +77,10 @@ def _require_empty(state: SchemaState) -> None:
 
 
 def fill(connection: Connection, file: ExportFile, progress: Progress) -> Contents:
-    """Put an export's rows in the place of all there are, and read them back.
+    """Replace all rows by those of an export, and verify them.
 
     Raises:
-        Misconfigured: what was written differs from what was read.
+        Misconfigured: the rows written differ from those read.
         Unavailable: the database can't be written.
     """
     contents.empty(connection)

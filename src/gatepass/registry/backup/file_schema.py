@@ -1,8 +1,8 @@
-"""What an export's file may consist of, looked at before anything is read from its tables.
+"""Validates the schema of an export file before its tables are read.
 
-An export may come from anywhere. A view in a table's place can compute for ever, a trigger or a
-check runs what its maker wants, and pages that refer to each other make a table without end. So a
-file has the tables of its version of the schema, column by column, and nothing else.
+An export may come from anywhere. A view in place of a table can compute for ever, a trigger or a
+CHECK runs its author's expressions, and pages that refer to each other make an endless table. So a
+file must have the tables of its schema version, column by column, and nothing else.
 """
 
 import re
@@ -18,13 +18,13 @@ from gatepass.registry.storage.schema import upgrade
 _MOST_ENTRIES = 500
 _computes = re.compile(r"\b(check|generated|virtual)\b|\bas\s*\(", re.IGNORECASE).search
 
-#: Table or index, and its columns: name, type, whether it is required, place in the key, whether it
-#: is hidden or computed.
+#: By (kind, name) of a table or index: its columns, each with name, type, NOT NULL, position in the
+#: key, and whether it is hidden or generated.
 Shape = dict[tuple[str, str], list[tuple[object, ...]]]
 
 
 def is_plain(connection: Connection) -> bool:
-    """Whether a file consists of tables and indexes alone, whose pages are in order."""
+    """Whether a file has only tables and indexes, and its pages are consistent."""
     entries = connection.exec_driver_sql(
         "SELECT type, sql FROM sqlite_master LIMIT ?", (_MOST_ENTRIES + 1,)
     ).all()
@@ -36,12 +36,12 @@ def is_plain(connection: Connection) -> bool:
 
 
 def has_schema(connection: Connection, version: str, beside: tuple[str, ...]) -> bool:
-    """Whether a file has the tables of a version of the schema, and nothing else.
+    """Whether a file has exactly the tables of a schema version.
 
     Args:
-        beside: the statements that made what it has besides.
+        beside: the statements that create its additional tables.
     """
-    # Made anew: what SQLite keeps of a statement's text is no measure, a column is.
+    # Compared by columns with a fresh schema: SQLite keeps the text of statements as written.
     engine = create_engine(
         "sqlite://", creator=lambda: connect(":memory:", isolation_level=None), poolclass=StaticPool
     )

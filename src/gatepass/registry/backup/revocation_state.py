@@ -1,7 +1,7 @@
-"""What is known of the records that a backup replaces: which there were, and which had ended.
+"""The records that a backup replaces, and which of them were revoked.
 
-It comes from the database that is replaced and from ``ended.log``, and is kept in a temporary table
-for as long as restoring takes: there may be millions.
+They come from the replaced database and from ``ended.log``, and are kept in a temporary table
+during the restore: there may be millions.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Connection
 
-from gatepass.registry.storage.ended_log import Ending
+from gatepass.registry.storage.ended_log import Revocation
 from gatepass.registry.storage.tables import (
     access_tokens,
     authentications,
@@ -33,7 +33,7 @@ from gatepass.registry.storage.tables import (
     verifier_keys,
 )
 
-#: What can end for good, in an order in which what others belong to comes first.
+#: The tables of records that can be revoked; owners come before what they own.
 KINDS: dict[str, Table] = {
     "company": companies,
     "user": users,
@@ -43,8 +43,8 @@ KINDS: dict[str, Table] = {
     "invitation": invitations,
 }
 
-#: Everything there was. ``at`` is when it ended, or None.
-known = Table(
+#: All former records. ``at`` is the time of their revocation, or None.
+former = Table(
     "known_before",
     MetaData(),
     Column("kind", key_text, primary_key=True),
@@ -57,13 +57,13 @@ known = Table(
 _AT_ONCE = 5_000
 
 
-def begin(connection: Connection) -> None:
-    """Know nothing yet."""
-    known.create(connection, checkfirst=False)
+def create(connection: Connection) -> None:
+    """Create the temporary table, empty."""
+    former.create(connection, checkfirst=False)
 
 
-def learn_from_database(connection: Connection) -> None:
-    """Know what the database holds now."""
+def add_from_database(connection: Connection) -> None:
+    """Add all records of the database."""
     for kind, table in KINDS.items():
         found = select(
             literal(kind),
@@ -73,45 +73,45 @@ def learn_from_database(connection: Connection) -> None:
             table.c.deactivated_by_name,
         )
         columns = ("kind", "id", "at", "by_id", "by_name")
-        connection.execute(insert(known).from_select(columns, found))
+        connection.execute(insert(former).from_select(columns, found))
 
 
-def learn_from_log(connection: Connection, endings: Iterable[Ending]) -> None:
-    """Know what a log tells of, too; what is known to have ended already is known better."""
+def add_from_log(connection: Connection, revocations: Iterable[Revocation]) -> None:
+    """Add the revocations of a log, except those of records already known as revoked."""
     rows = (
         {
-            "kind": ending.kind,
-            "id": ending.id,
-            "at": ending.at,
-            "by_id": ending.by,
-            "by_name": ending.by_name,
+            "kind": each.kind,
+            "id": each.id,
+            "at": each.at,
+            "by_id": each.by,
+            "by_name": each.by_name,
         }
-        for ending in endings
-        if ending.kind in KINDS
+        for each in revocations
+        if each.kind in KINDS
     )
     while batch := list(islice(rows, _AT_ONCE)):
-        connection.execute(_LEARN, batch)
+        connection.execute(_ADD_REVOKED, batch)
 
 
-def missing(connection: Connection) -> dict[str, int]:
-    """By kind, how many records there were that the database doesn't hold now."""
+def count_missing(connection: Connection) -> dict[str, int]:
+    """The number of former records, by kind, that the database doesn't hold now."""
     found = {}
     for kind, table in KINDS.items():
-        there = exists().where(table.c.id == known.c.id)
+        present = exists().where(table.c.id == former.c.id)
         found[kind] = connection.execute(
-            select(func.count()).select_from(known).where(known.c.kind == kind, ~there)
+            select(func.count()).select_from(former).where(former.c.kind == kind, ~present)
         ).scalar_one()
     return found
 
 
-def revived(connection: Connection) -> int:
-    """How many records the database holds as if they had never ended."""
+def count_reactivated(connection: Connection) -> int:
+    """The number of revoked records that the database holds as active."""
     return sum(
         connection.execute(
             select(func.count()).where(
-                table.c.id == known.c.id,
-                known.c.kind == kind,
-                known.c.at.is_not(None),
+                table.c.id == former.c.id,
+                former.c.kind == kind,
+                former.c.at.is_not(None),
                 table.c.deactivated_at.is_(None),
             )
         ).scalar_one()
@@ -119,12 +119,12 @@ def revived(connection: Connection) -> int:
     )
 
 
-def end(connection: Connection) -> None:
-    """Forget it all."""
-    known.drop(connection, checkfirst=False)
+def drop(connection: Connection) -> None:
+    """Drop the temporary table."""
+    former.drop(connection, checkfirst=False)
 
 
-_LEARN = text(
+_ADD_REVOKED = text(
     "INSERT INTO known_before (kind, id, at, by_id, by_name) "
     "VALUES (:kind, :id, :at, :by_id, :by_name) ON CONFLICT (kind, id) DO UPDATE SET "
     "at = excluded.at, by_id = excluded.by_id, by_name = excluded.by_name "

@@ -1,15 +1,15 @@
-"""Companies: the accounts that own everything else."""
+"""Companies: the accounts that own users, roles and tokens."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from sqlalchemy import Row, exists, insert, select, update
 
 from gatepass.core.catalogue import ADMIN, Catalogue
 from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
-from gatepass.core.errors import Conflict, NotFound
+from gatepass.core.errors import Conflict
 from gatepass.core.grants import CompanyRules
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
@@ -17,7 +17,8 @@ from gatepass.registry.directory.published_roles import role_permissions
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.text import folded, read_label, storable
-from gatepass.registry.storage.database import Change, Reading
+from gatepass.registry.storage import rows
+from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import companies, users
 
@@ -27,7 +28,7 @@ class Company:
     """One company. ``created_at`` is Unix ms.
 
     Attributes:
-        second_factor_required: of everyone who signs in (see ``second_factor_rule``).
+        second_factor_required: of every user (see ``totp_policy``).
     """
 
     id: str
@@ -38,7 +39,7 @@ class Company:
 
 
 def create(change: Change, actor: Actor, *, catalogue: Catalogue, name: str) -> Company:
-    """Make a company. Operators only.
+    """Create a company. Operators only.
 
     Raises:
         InvalidInput: for ``name``; 1–100 characters without control characters.
@@ -46,8 +47,7 @@ def create(change: Change, actor: Actor, *, catalogue: Catalogue, name: str) -> 
     """
     actor = acting(change, actor, person=True, operator=True)
     read_label("name", name)
-    if by_name(change, name) is not None:
-        raise Conflict(f"A company named {isolated(name)} already exists.", reason="name_taken")
+    _require_free(change, name)
     company = Company(new_id("com"), name, "active", change.now)
     change.session.execute(
         insert(companies),
@@ -60,14 +60,7 @@ def create(change: Change, actor: Actor, *, catalogue: Catalogue, name: str) -> 
     )
     permissions = role_permissions(change, catalogue, company.id)
     publish(change, CompanyRules(company.id, True, None, permissions))
-    log.record(
-        change,
-        actor,
-        "company.created",
-        Subject("company", company.id, name),
-        company=company.id,
-        after={"name": name},
-    )
+    record(change, actor, "created", company, after={"name": name})
     return company
 
 
@@ -78,14 +71,11 @@ def get(reading: Reading, company_id: str) -> Company:
         NotFound: there is none of that id.
     """
     found = select(companies).where(companies.c.id == company_id)
-    row = reading.session.execute(found).one_or_none() if storable(company_id) else None
-    if row is None:
-        raise NotFound("There is no such company.")
-    return _company(row)
+    return _company(rows.find(reading, found, company_id, "company"))
 
 
 def etag(company: Company) -> str:
-    """Names the version of a company that people see and change."""
+    """The version of a company's visible and editable fields."""
     return etag_of(company.id, company.name, company.second_factor_required)
 
 
@@ -102,10 +92,10 @@ def own(reading: Reading, actor: Actor) -> Company:
 def rename(
     change: Change, actor: Actor, *, name: str, if_match: Collection[str] | None = None
 ) -> Company:
-    """Give the actor's company another name. The same one again changes nothing.
+    """Rename the actor's company. Idempotent.
 
     Args:
-        if_match: the versions (``etag``) it may be changed from; None is any.
+        if_match: the accepted versions (``etag``); None accepts any.
 
     Raises:
         Forbidden: ``signed_in_user_required``; without ``company:modify``.
@@ -116,9 +106,7 @@ def rename(
     company = get(change, actor.company or "")
     require_unchanged(company, if_match)
     read_label("name", name)
-    taken = by_name(change, name)
-    if taken is not None and taken.id != company.id:
-        raise Conflict(f"A company named {isolated(name)} already exists.", reason="name_taken")
+    _require_free(change, name, but=company.id)
     if name == company.name:
         return company
     change.session.execute(
@@ -126,39 +114,28 @@ def rename(
         .where(companies.c.id == company.id)
         .values(name=name, name_folded=folded(name))
     )
-    log.record(
-        change,
-        actor,
-        "company.modified",
-        Subject("company", company.id, name),
-        company=company.id,
-        before={"name": company.name},
-        after={"name": name},
-    )
-    return get(change, company.id)
+    renamed = replace(company, name=name)
+    before, after = {"name": company.name}, {"name": name}
+    record(change, actor, "modified", renamed, before=before, after=after)
+    return renamed
 
 
 def require_unchanged(company: Company, if_match: Collection[str] | None) -> None:
-    """Raise Conflict (``changed_meanwhile``) unless it is one of the versions that *if_match* names
-    (``etag``); None is any."""
-    if if_match is not None and etag(company) not in if_match:
-        raise Conflict(
-            "Someone changed the company meanwhile.", reason="changed_meanwhile", current=company
-        )
+    """Raise Conflict (``changed_meanwhile``) unless *if_match* names the company's version."""
+    rows.require_unchanged(company, etag(company), if_match, "the company")
 
 
 def by_name(reading: Reading, name: str) -> Company | None:
-    """The company of that name, compared without case."""
+    """The company of that name, ignoring case."""
     found = select(companies).where(companies.c.name_folded == folded(name))
     row = reading.session.execute(found).one_or_none() if storable(name) else None
     return None if row is None else _company(row)
 
 
 def without_administrator(reading: Reading) -> list[Company]:
-    """The active companies that nobody can administer: no active user of theirs is an Admin.
+    """The active companies without an active user who is Admin.
 
-    Nobody inside can bring that about; a backup whose administrators have been deactivated since
-    can.
+    No user can cause that, but a restored backup can, whose administrators were deactivated since.
     """
     administrator = exists().where(
         users.c.company_id == companies.c.id,
@@ -172,8 +149,22 @@ def without_administrator(reading: Reading) -> list[Company]:
 
 
 def any_exist(reading: Reading) -> bool:
-    """Whether there is a company at all; the first one's administrator looks after the whole."""
+    """Whether any company exists. The first one's administrator becomes an operator."""
     return reading.session.execute(select(companies.c.id).limit(1)).first() is not None
+
+
+def record(
+    write: Write, actor: Actor, what: str, company: Company, **fields: dict[str, Any]
+) -> None:
+    """Write the audit event ``company.{what}``; *fields* are ``before`` and ``after``."""
+    subject = Subject("company", company.id, company.name)
+    log.record(write, actor, f"company.{what}", subject, company=company.id, **fields)
+
+
+def _require_free(reading: Reading, name: str, *, but: str = "") -> None:
+    taken = by_name(reading, name)
+    if taken is not None and taken.id != but:
+        raise Conflict(f"A company named {isolated(name)} already exists.", reason="name_taken")
 
 
 def _company(row: Row[tuple[object, ...]]) -> Company:

@@ -1,4 +1,4 @@
-"""How many people and access tokens a company has, by their status."""
+"""How many users and access tokens a company has, by status."""
 
 from sqlalchemy import case, func, select
 
@@ -7,7 +7,7 @@ from gatepass.registry.storage.tables import access_tokens, users
 
 
 def people_by_status(reading: Reading, company: str) -> dict[str, int]:
-    """Active and deactivated users."""
+    """The number of active and of deactivated users."""
     ended = users.c.deactivated_at.is_not(None)
     rows = reading.session.execute(
         select(ended.label("ended"), func.count().label("number"))
@@ -20,8 +20,10 @@ def people_by_status(reading: Reading, company: str) -> dict[str, int]:
 
 
 def tokens_by_status(reading: Reading, company: str) -> dict[str, int]:
-    """Active, expired and deactivated access tokens, at ``reading.now``. Only an index is read,
-    which holds all that is asked."""
+    """The number of active, expired and deactivated access tokens at ``reading.now``.
+
+    A covering index serves the query.
+    """
     table = access_tokens.c
     status = case(
         (table.deactivated_at.is_not(None), "deactivated"),

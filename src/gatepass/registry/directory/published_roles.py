@@ -1,4 +1,4 @@
-"""What each role permits under the catalogue in use, as it is published for decisions."""
+"""The permissions of each role under the current catalogue, as published for decisions."""
 
 import msgspec
 from sqlalchemy import select
@@ -14,13 +14,16 @@ from gatepass.registry.storage.database import Database, Reading
 
 
 def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
-    """Publish anew the companies whose roles read otherwise under *catalogue*; how many there were.
+    """Publish the rules of companies whose roles' permissions *catalogue* changes.
 
-    Call it at every start: a permission that a new catalogue names is then in the roles that cover
-    it, and one that it dropped is in none. Where nothing changed, nothing is written.
+    Call it at every start: permissions that the catalogue added are then in the roles that cover
+    them, and removed ones in none. Writes nothing if nothing changed.
 
     Args:
         now: Unix time in milliseconds.
+
+    Returns:
+        How many companies were published.
     """
     with database.read(now) as reading:
         if not _outdated(reading, catalogue):
@@ -45,7 +48,7 @@ def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
 def role_permissions(
     reading: Reading, catalogue: Catalogue, company: str
 ) -> dict[str, frozenset[str]]:
-    """What each role of a company permits, as it is published."""
+    """The effective permissions of each role of a company, by the role's id."""
     return {
         role.id: role_records.permits(role, catalogue)
         for role in role_records.of_company(reading, catalogue, company).values()

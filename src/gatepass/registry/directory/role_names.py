@@ -1,7 +1,7 @@
-"""Which role names people would take for one another.
+"""Detection of confusable role names.
 
-Names are compared by a skeleton: NFKC (so full-width and styled letters are plain ones), no case,
-no space, no character without ink, and one letter for those of a few scripts that look alike.
+Names are compared by a skeleton: NFKC (which maps full-width and styled letters to plain ones),
+case folded, without spaces and invisible characters, look-alike letters mapped to one.
 
 Caught: ``ADMIN``, ``Ad min``, zero-width characters, Hangul fillers, full-width and mathematical
 letters, the Cyrillic, Greek, Armenian and Latin letters of ``_LOOK_ALIKES``, ``l``, ``I``, ``|``
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from gatepass.core.display_text import has_visible
 from gatepass.registry.directory.role_records import Role
 
-# By case, because capitals look like other letters than small ones do: Ν like N, but ν like v.
+# By case, because upper and lower case resemble different letters: Ν is like N, but ν like v.
 _LOOK_ALIKES = str.maketrans(
     {
         **dict(zip("АВЕЁЅІЇЈКМНОРСТУҮХԚԜ", "ABEESIIJKMHOPCTYYXQW", strict=True)),
@@ -31,7 +31,7 @@ _LOOK_ALIKES = str.maketrans(
 
 
 def look_alike(name: str, roles: Iterable[Role]) -> Role | None:
-    """The first of *roles* whose name people would take *name* for; None if there is none."""
+    """The first of *roles* that *name* could be confused with; None if there is none."""
     own, bare = _skeleton(name), _without_marks(_skeleton(name))
     for role in roles:
         theirs = _skeleton(role.name)
@@ -43,7 +43,7 @@ def look_alike(name: str, roles: Iterable[Role]) -> Role | None:
 def _skeleton(name: str) -> str:
     plain = unicodedata.normalize("NFKC", name).translate(_LOOK_ALIKES).casefold()
     plain = unicodedata.normalize("NFKC", plain)
-    # A combining mark leaves no ink by itself, and makes another letter of the one before it.
+    # A combining mark is invisible by itself, but changes the letter before it.
     return _one_letter("".join(sign for sign in plain if has_visible(sign) or _is_mark(sign)))
 
 
@@ -56,7 +56,7 @@ def _is_mark(sign: str) -> bool:
 
 
 def _is_selector(sign: str) -> bool:
-    # Variation selectors, the grapheme joiner and the Khmer inherent vowels are marks without ink.
+    # Variation selectors, the grapheme joiner and Khmer inherent vowels are invisible marks.
     return sign in "\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f" or (
         "\ufe00" <= sign <= "\ufe0f" or "\U000e0100" <= sign <= "\U000e01ef"
     )

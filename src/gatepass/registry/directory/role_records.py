@@ -1,4 +1,4 @@
-"""Roles as they are stored and shown: four that every company has, and each company's own."""
+"""Role records: four built-in roles, and each company's own."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,11 @@ from gatepass.registry.storage.etags import etag_of
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role. ``built_in`` ones are computed from the catalogue and can't be changed.
+    """A role. ``built_in`` roles are computed from the catalogue and can't be changed.
 
     Attributes:
-        permissions: what was chosen; what the catalogue no longer knows of it permits nothing.
-        created_at: Unix ms; None for the built-in ones.
+        permissions: as chosen; those that the catalogue no longer has grant nothing.
+        created_at: Unix ms; None for a built-in role.
     """
 
     id: str
@@ -28,20 +28,22 @@ class Role:
 
 
 def etag(role: Role) -> str:
-    """Names the version of a role."""
+    """The version of a role."""
     return etag_of(role.id, role.name, role.permissions)
 
 
 def permits(role: Role, catalogue: Catalogue) -> frozenset[str]:
-    """What counts of a role: a permission that the catalogue has dropped stays in its record, and
-    permits nothing until it is back."""
+    """The effective permissions of a role.
+
+    A permission that the catalogue removed stays in the record, and grants nothing.
+    """
     return frozenset(
         name for name in role.permissions if name == EVERYTHING or catalogue.knows(name)
     )
 
 
 def of_company(reading: Reading, catalogue: Catalogue, company: str) -> dict[str, Role]:
-    """A company's roles by id: the built-in ones first, then its own by name."""
+    """A company's roles by id: the built-in roles first, then its own by name."""
     own = reading.session.execute(
         select(tables.roles)
         .where(tables.roles.c.company_id == company)
@@ -53,7 +55,7 @@ def of_company(reading: Reading, catalogue: Catalogue, company: str) -> dict[str
 
 
 def built_in(catalogue: Catalogue) -> tuple[Role, ...]:
-    """The four roles that every company has."""
+    """The four built-in roles, which every company has."""
     return tuple(
         Role(role.id, role.name, built_in_permissions(role.id, catalogue), built_in=True)
         for role in BUILT_IN_ROLES

@@ -1,7 +1,7 @@
 """Roles: named sets of permissions. Every company has the four built-in ones, and its own.
 
-A role is one entry in the one row of its company's rules: whatever changes it counts on the next
-call of everyone who has it, and of all their tokens, and writes nothing else.
+A role is published as one entry in its company's rules, a single row. So a change takes effect on
+the next request of all its users and their tokens, and publishes no other row.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,7 +19,7 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory.published_roles import role_permissions
 from gatepass.registry.directory.role_names import look_alike
-from gatepass.registry.directory.role_records import Role, built_in, etag, of_company, permits
+from gatepass.registry.directory.role_records import Role, built_in, etag, of_company
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.input.permissions import read_permissions
@@ -27,23 +27,9 @@ from gatepass.registry.input.text import Problems, folded, label_problem
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.rows import require_unchanged
 
-__all__ = [
-    "Role",
-    "built_in",
-    "create",
-    "delete",
-    "etag",
-    "find",
-    "get",
-    "list_",
-    "modify",
-    "of_company",
-    "people",
-    "permits",
-]
-
-#: All of a company's roles are in the row that every decision reads.
+#: A limit, because every decision reads the row with all of a company's roles.
 MOST_ROLES = 200
 
 
@@ -55,7 +41,7 @@ def list_(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Page[Role]:
-    """The company's own roles, newest first, and then the built-in ones, which were there before.
+    """A page of the company's roles: its own, newest first, then the built-in ones.
 
     Raises:
         Forbidden: without ``roles:get``.
@@ -86,7 +72,7 @@ def get(reading: Reading, actor: Actor, role_id: str, *, catalogue: Catalogue) -
 
 
 def find(reading: Reading, actor: Actor, role_id: str, catalogue: Catalogue) -> Role:
-    """One role of the actor's company, whoever asks.
+    """One role of the actor's company. Performs no permission check.
 
     Raises:
         NotFound: there is none, or it is another company's.
@@ -98,8 +84,7 @@ def find(reading: Reading, actor: Actor, role_id: str, catalogue: Catalogue) -> 
 
 
 def people(reading: Reading, actor: Actor) -> dict[str, int]:
-    """How many active users have each of the company's roles, by the role's id; roles nobody has
-    are left out.
+    """The number of active users by role id. Roles without users are omitted.
 
     Raises:
         Forbidden: without ``roles:get`` or ``roles:manage``.
@@ -123,17 +108,17 @@ def create(
     name: str,
     permissions: Sequence[str],
 ) -> Role:
-    """Make a role.
+    """Create a role.
 
     Args:
-        permissions: 1 to 200 that the catalogue knows; ``resource:*`` and ``*`` too.
+        permissions: 1 to 200 of the catalogue; ``resource:*`` and ``*`` are allowed.
 
     Raises:
         Forbidden: ``signed_in_user_required``; without ``roles:manage``, or without one of the
-            *permissions* oneself.
-        InvalidInput: with all that is wrong with ``name`` and ``permissions``.
-        Conflict: ``name_taken``; a name must not look like that of another role of the company,
-            the built-in ones included (``role_names``). ``too_many_roles``: a company has up to 200
+            *permissions*.
+        InvalidInput: with all errors of ``name`` and ``permissions``.
+        Conflict: ``name_taken``: the name could be confused with another role of the company,
+            built-in ones included (``role_names``); ``too_many_roles``: a company has at most 200
             of its own.
     """
     actor = acting(change, actor, "roles:manage", person=True)
@@ -173,18 +158,18 @@ def modify(
     changes: Mapping[str, object],
     if_match: Collection[str] | None = None,
 ) -> Role:
-    """Change those of name and permissions that *changes* names. What stays the same is no change.
+    """Change the fields of a role that *changes* has: ``name``, ``permissions``. Idempotent.
 
     Args:
-        if_match: the versions (``etag``) it may be changed from; None is any.
+        if_match: the accepted versions (``etag``); None accepts any.
 
     Raises:
-        Forbidden: ``signed_in_user_required``; without ``roles:manage``, or without something that
-            the role permits or shall permit.
+        Forbidden: ``signed_in_user_required``; without ``roles:manage``, or without a permission
+            that the role has or would get.
         NotFound: there is none, or it is another company's.
         Conflict: ``built_in_role``; ``changed_meanwhile``, with the ``current`` record;
             ``name_taken``.
-        InvalidInput: with all that is wrong with the fields.
+        InvalidInput: with all errors of the fields.
     """
     actor = acting(change, actor, "roles:manage", person=True)
     role = _changeable(change, actor, role_id, catalogue, if_match)
@@ -215,25 +200,25 @@ def delete(
     catalogue: Catalogue,
     if_match: Collection[str] | None = None,
 ) -> None:
-    """Delete a role that nobody has.
+    """Delete a role that no user has.
 
     Args:
-        if_match: the versions (``etag``) it may be deleted in; None is any.
+        if_match: the accepted versions (``etag``); None accepts any.
 
     Raises:
-        Forbidden: ``signed_in_user_required``; without ``roles:manage``, or without something that
-            the role permits.
+        Forbidden: ``signed_in_user_required``; without ``roles:manage``, or without a permission
+            of the role.
         NotFound: there is none, or it is another company's.
         Conflict: ``built_in_role``; ``changed_meanwhile``, with the ``current`` record;
-            ``role_in_use`` by an active user or an invitation that can still be accepted.
+            ``role_in_use`` by an active user or a pending invitation.
     """
     actor = acting(change, actor, "roles:manage", person=True)
     role = _changeable(change, actor, role_id, catalogue, if_match)
     actor.require_held(_permits(change, actor, role))
     if _in_use(change, role):
         raise Conflict(
-            f"{isolated(role.name)} is in use: give its people another role, and end its "
-            "invitations, first.",
+            f"{isolated(role.name)} is in use: give its users another role and deactivate its "
+            "invitations first.",
             reason="role_in_use",
             current=role,
         )
@@ -254,16 +239,13 @@ def _changeable(
         raise Conflict(
             f"{role.name} is built in: it stays as it is.", reason="built_in_role", current=role
         )
-    if if_match is not None and etag(role) not in if_match:
-        raise Conflict(
-            "Someone changed this role meanwhile.", reason="changed_meanwhile", current=role
-        )
+    require_unchanged(role, etag(role), if_match, "this role")
     return role
 
 
 def _permits(reading: Reading, actor: Actor, role: Role) -> frozenset[str]:
-    # Not what its record says: of a permission that the catalogue dropped nobody holds anything,
-    # and it mustn't keep the role from being edited.
+    # The published permissions, not the record's: nobody holds a permission that the catalogue
+    # removed, and it must not prevent editing the role.
     return published_rules(reading, str(actor.company)).roles.get(role.id, frozenset())
 
 
@@ -329,7 +311,7 @@ def _settle(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
 ) -> None:
-    """Publish what the company's roles permit now, and tell of it."""
+    """Publish the permissions of the company's roles, and write the audit event."""
     company = str(actor.company)
     rules = published_rules(change, company)
     permissions = role_permissions(change, catalogue, company)

@@ -1,19 +1,20 @@
-"""Finding users: a page at a time, newest first."""
+"""Searching a company's users, one page at a time, newest first."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Row, select, tuple_
 
-from gatepass.core.errors import InvalidInput, NotFound
+from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.users import User, user_of
 from gatepass.registry.input.text import folded, search_text, storable
+from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.tables import users
 
-# How many are looked through at a time for a name.
+# How many rows one query reads while searching for a name.
 _STRIDE = 1_000
 
 
@@ -29,7 +30,7 @@ def get(reading: Reading, actor: Actor, user_id: str) -> User:
 
 
 def find(reading: Reading, actor: Actor, user_id: str) -> User:
-    """One user of the actor's company, whoever asks.
+    """One user of the actor's company. Performs no permission check.
 
     Raises:
         NotFound: there is none, or it is another company's.
@@ -37,14 +38,7 @@ def find(reading: Reading, actor: Actor, user_id: str) -> User:
     wanted = [users.c.id == user_id]
     if actor.company is not None:
         wanted.append(users.c.company_id == actor.company)
-    row = (
-        reading.session.execute(select(users).where(*wanted)).one_or_none()
-        if storable(user_id)
-        else None
-    )
-    if row is None:
-        raise NotFound("There is no such user.")
-    return user_of(row)
+    return user_of(rows.find(reading, select(users).where(*wanted), user_id, "user"))
 
 
 def list_(
@@ -56,10 +50,10 @@ def list_(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Page[User]:
-    """The company's users, newest first, and how many there are where one page has them all.
+    """A page of the company's users, newest first, with their number if one page holds them all.
 
     Args:
-        q: part of the name or e-mail address, in any case; outer spaces don't count.
+        q: part of the name or e-mail address, ignoring case and surrounding spaces.
         status: ``active`` or ``deactivated``.
 
     Raises:
@@ -98,19 +92,19 @@ def _newest(
     key = tuple_(users.c.created_at, users.c.id)
     while True:
         rest = [] if after is None else [key < tuple_(after.number, after.id)]
-        rows = reading.session.execute(
+        found = reading.session.execute(
             select(users)
             .where(*wanted, *rest)
             .order_by(users.c.created_at.desc(), users.c.id.desc())
             .limit(stride)
         ).all()
-        yield from rows
-        if len(rows) < stride:
+        yield from found
+        if len(found) < stride:
             return
-        after = Cursor(rows[-1].created_at, rows[-1].id)
+        after = Cursor(found[-1].created_at, found[-1].id)
 
 
 def _named(row: Row[Any], part: str) -> bool:
-    # Not in SQL: SQLite folds the case of ASCII alone.
-    # An international domain is found in either spelling: as it is shown, and by its A-labels.
+    # Not in SQL, because SQLite folds the case of ASCII only. An internationalized domain matches
+    # in both spellings: as displayed, and by its A-labels.
     return any(part in text for text in (folded(row.name), folded(row.email), row.email_folded))

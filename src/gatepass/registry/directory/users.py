@@ -1,12 +1,13 @@
-"""Users: people, each of one company and with one role."""
+"""Users: each belongs to one company and has one role."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, func, insert, select
+import msgspec
+from sqlalchemy import Row, insert, select
 
 from gatepass.core.credentials import new_id
-from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
 from gatepass.registry.actor import Actor, Person, Subject
@@ -14,20 +15,22 @@ from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish, published_holder, published_rules
 from gatepass.registry.input.emails import fold_email, read_email
-from gatepass.registry.input.text import read_label, storable
-from gatepass.registry.storage.database import Change, Reading
-from gatepass.registry.storage.tables import companies, users
+from gatepass.registry.input.text import read_label
+from gatepass.registry.storage import rows
+from gatepass.registry.storage.database import Change, Reading, Write
+from gatepass.registry.storage.etags import etag_of
+from gatepass.registry.storage.tables import users
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user, without the password's hash. Times are Unix ms.
+    """One user, without the password hash. Times are Unix ms.
 
     Attributes:
         role: a role's id.
-        operator: looks after the installation too.
-        last_sign_in_at: None if never.
-        second_factor: whether signing in takes one.
+        operator: may administer the installation.
+        last_sign_in_at: None before the first sign-in.
+        second_factor: whether sign-in requires one.
     """
 
     id: str
@@ -55,15 +58,15 @@ def create(
     password_hash: str,
     operator: bool = False,
 ) -> User:
-    """Make a user.
+    """Create a user.
 
     Args:
         company, role: ids.
-        password_hash: as ``passwords.hash`` returned it: hashing never happens in a transaction.
-        operator: only the command line names operators.
+        password_hash: from ``passwords.hash``, which must not run in a transaction.
+        operator: only the command line may set it.
 
     Raises:
-        Forbidden: without ``users:manage``, or without something that the role grants.
+        Forbidden: without ``users:manage``, or without a permission of the role.
         NotFound: there is no such company, or it isn't the actor's.
         InvalidInput: for ``email``, ``name`` or ``role``.
         Conflict: ``email_taken``; the addresses of active users are unique in an installation,
@@ -88,18 +91,16 @@ def create(
 
 
 def require_grantable(reading: Reading, actor: Actor, company: str, role: str) -> None:
-    """Nobody grants more than they hold.
+    """Require that the actor may grant *role* (a role's id).
 
     Raises:
         InvalidInput: for ``role``; the company has none of that id.
-        Forbidden: the role grants something that the actor doesn't hold.
+        Forbidden: ``permission_missing``: the actor lacks a permission of the role.
     """
     roles = published_rules(reading, company).roles
     if role not in roles:
         raise InvalidInput([("role", "Must be the id of a role.")])
-    missing = next((held for held in sorted(roles[role]) if not actor.may(held)), None)
-    if missing is not None:
-        raise Forbidden("Nobody grants more than they hold.", permission=missing)
+    actor.require_held(roles[role])
 
 
 def add(
@@ -114,10 +115,10 @@ def add(
     operator: bool = False,
     user_id: str | None = None,
 ) -> User:
-    """Make a user on the word of whoever calls: whether the actor may has been settled.
+    """Create a user. Performs no permission check; the caller must have done it.
 
     Args:
-        user_id: one that ``new_id`` made, for whoever is their own actor.
+        user_id: from ``new_id``, for a new user who is the actor of their own creation.
 
     Raises:
         InvalidInput: for ``email`` or ``name``.
@@ -146,28 +147,18 @@ def add(
         },
     )
     publish(change, Holder(user.id, company, True, role))
-    log.record(
-        change,
-        actor,
-        "user.created",
-        Subject("user", user.id, name),
-        company=company,
-        after={"email": email, "role": role, "operator": operator},
-    )
+    after = {"email": email, "role": role, "operator": operator}
+    record(change, actor, "created", user, after=after)
     return user
 
 
 def get(reading: Reading, user_id: str) -> User:
-    """One user, of whatever company.
+    """One user of any company.
 
     Raises:
         NotFound: there is none of that id.
     """
-    found = select(users).where(users.c.id == user_id)
-    row = reading.session.execute(found).one_or_none() if storable(user_id) else None
-    if row is None:
-        raise NotFound("There is no such user.")
-    return user_of(row)
+    return user_of(rows.find(reading, select(users).where(users.c.id == user_id), user_id, "user"))
 
 
 def by_email(reading: Reading, email: str) -> User | None:
@@ -177,8 +168,7 @@ def by_email(reading: Reading, email: str) -> User | None:
 
 
 def latest_row(reading: Reading, email: str) -> Row[Any] | None:
-    """The row of the active user with that address; where there is none, of the one of those who
-    had it that was deactivated last."""
+    """The row of the active user with that address; else of the most recently deactivated one."""
     ended = users.c.deactivated_at
     return reading.session.execute(
         select(users)
@@ -189,7 +179,7 @@ def latest_row(reading: Reading, email: str) -> Row[Any] | None:
 
 
 def on_behalf_of(reading: Reading, user_id: str) -> Actor:
-    """The command line doing what this user could do: their company and permissions, their name.
+    """The command line, acting with a user's company, name and permissions.
 
     Raises:
         NotFound: there is none of that id.
@@ -200,31 +190,36 @@ def on_behalf_of(reading: Reading, user_id: str) -> Actor:
     return Actor("command line", user.company, user.id, user.name, frozenset(permissions))
 
 
-def require_no_operator(actor: Actor, user: User) -> None:
-    """Raise Forbidden (``operator_required``) if *user* is an operator and the actor is none: no
-    role of a company covers what operators may do, so none may take their place either."""
-    if user.operator and not actor.operator and actor.kind not in ("command line", "system"):
-        raise Forbidden(
-            f"{isolated(user.name)} is an operator: only operators may change their account.",
-            reason="operator_required",
-        )
-
-
 def operators(reading: Reading, company: str) -> frozenset[str]:
     """The ids of a company's users who are operators."""
     wanted = select(users.c.id).where(users.c.company_id == company, users.c.operator)
     return frozenset(reading.session.scalars(wanted))
 
 
-def active_operators(reading: Reading) -> int:
-    """How many active users of active companies are operators."""
-    return reading.session.execute(
-        select(func.count())
-        .select_from(users.join(companies))
-        .where(
-            users.c.operator, users.c.deactivated_at.is_(None), companies.c.deactivated_at.is_(None)
-        )
-    ).scalar_one()
+def etag(user: User) -> str:
+    """The version of a user's visible and editable fields. Signing in doesn't change it."""
+    return etag_of(user.id, user.name, user.email, user.role, user.deactivated_at)
+
+
+def require_unchanged(user: User, if_match: Collection[str] | None) -> None:
+    """Raise Conflict (``changed_meanwhile``) unless *if_match* names the user's version."""
+    rows.require_unchanged(user, etag(user), if_match, "this user")
+
+
+def subject_of(user: User) -> Subject:
+    """A user as the subject of audit events and receipts."""
+    return Subject("user", user.id, user.name)
+
+
+def record(write: Write, actor: Actor, what: str, user: User, **fields: Mapping[str, Any]) -> None:
+    """Write the audit event ``user.{what}``; *fields* are ``before`` and ``after``."""
+    log.record(write, actor, f"user.{what}", subject_of(user), company=user.company, **fields)
+
+
+def publish_holder(change: Change, user: User, **changed: Any) -> None:
+    """Publish a user's holder record with *changed* fields, as decisions read it."""
+    holder = published_holder(change, user.id) or Holder(user.id, user.company, True, user.role)
+    publish(change, msgspec.structs.replace(holder, **changed))
 
 
 def user_of(row: Row[Any]) -> User:

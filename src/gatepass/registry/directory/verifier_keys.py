@@ -1,21 +1,24 @@
-"""Verifier keys: what a gateway or service shows when it asks for decisions. Operators only."""
+"""Verifier keys: the credentials of gateways and services that ask for decisions.
+
+Only operators manage them.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, insert, select, tuple_, update
+from sqlalchemy import Row, insert, select, update
 
 from gatepass.core.credentials import VERIFIER_KEY, make
-from gatepass.core.errors import NotFound
 from gatepass.core.grants import Grant
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish
-from gatepass.registry.input.text import read_label, storable
+from gatepass.registry.input.text import read_label
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage.database import Change, Reading, Write
-from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.paging import Page, newest_first
+from gatepass.registry.storage.rows import deactivation, find
 from gatepass.registry.storage.tables import verifier_keys
 
 
@@ -37,7 +40,7 @@ class VerifierKey:
 
 
 def create(change: Change, actor: Actor, *, label: str) -> tuple[VerifierKey, str]:
-    """Make a key; its text is returned here and nowhere else, ever.
+    """Create a key. Its text is returned only here.
 
     Raises:
         Forbidden: ``operator_required``, or ``signed_in_user_required`` for an access token.
@@ -59,34 +62,28 @@ def create(change: Change, actor: Actor, *, label: str) -> tuple[VerifierKey, st
     )
     row = _find(change, credential.id)
     publish(change, _grant(row))
-    _record(change, actor, "verifier_key.created", row, after={"label": label})
+    _record(change, actor, "created", row, after={"label": label})
     return _key(row), credential.text
 
 
 def list_(
     reading: Reading, actor: Actor, *, limit: int | None = None, cursor: str | None = None
 ) -> Page[VerifierKey]:
-    """The installation's keys, newest first.
+    """A page of the installation's keys, newest first.
 
     Raises:
         Forbidden: ``operator_required``.
         InvalidInput: for ``cursor`` or ``limit``.
     """
     actor.require_operator()
-    after, limit = read_cursor(cursor), read_limit(limit)
-    table = verifier_keys.c
-    key = tuple_(table.created_at, table.id)
-    found = select(verifier_keys).order_by(table.created_at.desc(), table.id.desc())
-    if after is not None:
-        found = found.where(key < tuple_(after.number, after.id))
-    rows = reading.session.execute(found.limit(limit + 1)).all()
-    page = rows[:limit]
-    more = str(Cursor(page[-1].created_at, page[-1].id)) if len(rows) > limit else None
+    page, more = newest_first(
+        reading, select(verifier_keys), verifier_keys, limit=limit, cursor=cursor
+    )
     return Page([_key(row) for row in page], more)
 
 
 def deactivate(change: Change, actor: Actor, key_id: str) -> VerifierKey:
-    """End a key at once, for good. Repeating it changes nothing.
+    """Deactivate a key for good. Idempotent.
 
     Raises:
         Forbidden: ``operator_required``, or ``signed_in_user_required`` for an access token.
@@ -99,45 +96,24 @@ def deactivate(change: Change, actor: Actor, key_id: str) -> VerifierKey:
     change.session.execute(
         update(verifier_keys)
         .where(verifier_keys.c.id == key_id)
-        .values(
-            deactivated_at=change.now,
-            deactivated_by=actor.user,
-            deactivated_by_name=actor.name,
-        )
+        .values(deactivation(change, actor))
     )
     row = _find(change, key_id)
     publish(change, _grant(row))
-    _record(
-        change,
-        actor,
-        "verifier_key.deactivated",
-        row,
-        before={"deactivated_at": None},
-        after={"deactivated_at": row.deactivated_at},
-    )
+    before, after = {"deactivated_at": None}, {"deactivated_at": row.deactivated_at}
+    _record(change, actor, "deactivated", row, before=before, after=after)
     receipts.begin(change, [_subject(row)], company=None, embedded_too=False)
     return _key(row)
 
 
 def _find(reading: Reading, key_id: str) -> Row[Any]:
-    select_key = select(verifier_keys).where(verifier_keys.c.id == key_id)
-    row = reading.session.execute(select_key).one_or_none() if storable(key_id) else None
-    if row is None:
-        raise NotFound("There is no such verifier key.")
-    return row
+    rows = select(verifier_keys).where(verifier_keys.c.id == key_id)
+    return find(reading, rows, key_id, "verifier key")
 
 
-def _record(
-    write: Write,
-    actor: Actor,
-    action: str,
-    row: Row[Any],
-    *,
-    before: dict[str, Any] | None = None,
-    after: dict[str, Any],
-) -> None:
-    # It belongs to the installation: no company reads of it in its own log.
-    log.record(write, actor, action, _subject(row), company=None, before=before, after=after)
+def _record(write: Write, actor: Actor, verb: str, row: Row[Any], **fields: dict[str, Any]) -> None:
+    # Keys belong to the installation, so no company sees these events in its log.
+    log.record(write, actor, f"verifier_key.{verb}", _subject(row), company=None, **fields)
 
 
 def _subject(row: Row[Any]) -> Subject:

@@ -1,1 +1,1 @@
-"""What decisions read: published in the transaction of the change it follows from."""
+"""Grants, holders and company rules, which decisions read: published with each change."""

@@ -1,8 +1,8 @@
-"""Re-checks, under the lock of all changes, what an actor may do.
+"""Re-checks an actor's permissions under the lock of all changes.
 
 A request is admitted before its change gets the lock, and may wait for seconds behind others. If
-one of those revoked its credential, or took its role away, it must be refused: so a change checks
-its actor again once it has the lock.
+one of those revokes its credential or changes its role, the request must be refused. So a change
+checks its actor again once it has the lock.
 """
 
 from collections.abc import Iterable
@@ -58,18 +58,19 @@ def acting(
 def reauthorize(reading: Reading, actor: Actor) -> Actor:
     """The actor, with the permissions it holds at the time of this reading.
 
-    The command line and the system stay as they are.
+    The command line and the system are returned unchanged.
 
     Raises:
-        Forbidden: its credential was ended or expired meanwhile (``token_deactivated``,
-            ``token_expired``), or its user or company was (``account_deactivated``), or the
-            company's allowlist lacks its address by now (``company_address_not_allowed``).
+        Forbidden: its credential was deactivated or has expired (``token_deactivated``,
+            ``token_expired``), its user or company was deactivated (``account_deactivated``), or
+            the company's allowlist doesn't contain its address
+            (``company_address_not_allowed``).
     """
     if actor.kind not in ("user", "token"):
         return actor
     grant = published_grant(reading, actor.credential or "")
     if grant is None or grant.user != actor.user or grant.company != actor.company:
-        raise Forbidden("This credential is none of this user's.", reason="token_invalid")
+        raise Forbidden("This credential isn't valid for this user.", reason="token_invalid")
     if grant.deactivated:
         raise Forbidden("This credential has been deactivated.", reason="token_deactivated")
     if grant.expires_at is not None and reading.now >= grant.expires_at:
@@ -84,7 +85,8 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
     allowlist, address = rules.allowlist_at(reading.now), parse_address(actor.address)
     if allowlist is not None and (address is None or not allowlist.contains(address)):
         raise Forbidden(
-            "The company's allowlist lacks this address.", reason="company_address_not_allowed"
+            "The company's allowlist doesn't contain this address.",
+            reason="company_address_not_allowed",
         )
     return replace(
         actor,
@@ -94,8 +96,10 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
 
 
 def still_holds(reading: Reading, user: str, permissions: Iterable[str]) -> bool:
-    """Whether a user is active, and their role holds all of *permissions*: a link counts for as
-    long as whoever had it sent may have it sent."""
+    """Whether a user is active and their role holds all of *permissions*.
+
+    A link in mail is valid only while the user who had it sent is allowed to have it sent.
+    """
     holder = published_holder(reading, user)
     if holder is None or not holder.active:
         return False

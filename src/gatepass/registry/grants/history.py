@@ -1,7 +1,7 @@
-"""A history that lost its end: an asynchronous replica that took over, or a backup brought back.
+"""Detects that committed revisions were lost (failover to a lagging replica, or a restored backup).
 
-Changes that had been acknowledged are gone then, endings among them. The copies of the grants are
-built anew by what is left; people have to be told.
+Acknowledged changes, revocations among them, are missing then. Copies of the grants are rebuilt
+from the database; operators must be alerted.
 """
 
 import logging
@@ -19,19 +19,19 @@ _ACTION = "history.shortened"
 _log = logging.getLogger("gatepass.history")
 
 
-def note_parted(write: Write, node: Subject, copy: Position, there: Position) -> bool:
-    """Report that *node*'s copy was at a position which the registry, now at *there*, doesn't know.
+def report_divergence(write: Write, node: Subject, copy: Position, latest: Position) -> bool:
+    """Report that *node*'s copy has a position that the registry, now at *latest*, doesn't know.
 
     Returns:
-        Whether a history was shortened. A copy that is merely older than what is kept is no news.
+        Whether revisions were lost. A copy older than the revisions kept isn't reported.
     """
     kept = write.session.execute(select(func.min(revisions.c.number))).scalar_one_or_none()
     if kept is None or copy[0] < kept:
         return False
     _log.error(
         "the database has lost changes: a copy was at revision %d (%s), and the database, now at "
-        "%d (%s), never was; what was ended last may be good again",
-        *(*copy, *there),
+        "%d (%s), never was; recent deactivations may be undone",
+        *(*copy, *latest),
     )
     log.record(
         write,
@@ -40,13 +40,13 @@ def note_parted(write: Write, node: Subject, copy: Position, there: Position) ->
         node,
         company=None,
         before={"revision": copy[0]},
-        after={"revision": there[0]},
+        after={"revision": latest[0]},
     )
     return True
 
 
-def times_shortened(reading: Reading) -> int:
-    """How often that has been reported."""
+def divergence_count(reading: Reading) -> int:
+    """The number of divergences reported so far."""
     table = audit_events.c
     return reading.session.execute(
         select(func.count()).where(table.company_id.is_(None), table.action == _ACTION)

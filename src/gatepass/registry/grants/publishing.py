@@ -1,8 +1,8 @@
-"""The grants, holders and company rules that follow from the records.
+"""Publishes the grants, holders and company rules that derive from the records.
 
-Whoever changes a record publishes what follows from it in the same transaction, marked with that
-transaction's revision; so what is decided by and what people see can't part. What was published at
-which revision is kept in ``changed_records``: followers read on from there.
+An operation that changes a record publishes the derived one in the same transaction, with its
+revision. So decisions and pages can't disagree. ``changed_records`` keeps which record changed at
+which revision, for followers.
 """
 
 from collections.abc import Sequence
@@ -28,20 +28,20 @@ _SELECT = {
 
 
 def publish(change: Change, record: Grant | Holder | CompanyRules) -> None:
-    """Put what follows from a change where decisions read it, as of this transaction's revision."""
+    """Store a record for decisions, with this transaction's revision."""
     _publish(change, _TABLES[type(record)], [record])
 
 
 def publish_grants(change: Change, records: Sequence[Grant]) -> None:
-    """Publish many grants at once."""
+    """Publish many grants in one statement."""
     _publish(change, "grants", records)
 
 
 def withdraw_grants(change: Change, ids: Sequence[str]) -> None:
-    """Remove grants, as of this transaction's revision: their texts are then unknown.
+    """Remove grants, with this transaction's revision; their texts become ``token_invalid``.
 
-    For what can't be used any more and whose past use nobody asks about; what was deactivated by
-    someone stays, so that it goes on being refused for that reason.
+    Only for grants that can't be used any more and whose reason nobody asks for. Tokens that a user
+    deactivated stay, and are refused as deactivated.
     """
     if ids:
         change.session.execute(_REMOVE["grants"], [{"id": each} for each in ids])
@@ -49,19 +49,19 @@ def withdraw_grants(change: Change, ids: Sequence[str]) -> None:
 
 
 def published_grant(reading: Reading, credential: str) -> Grant | None:
-    """The grant of a credential id as decisions read it."""
+    """The published grant of a credential id."""
     record = _record(reading, "grants", credential)
     return None if record is None else grants.decode_grant(record)
 
 
 def published_holder(reading: Reading, user: str) -> Holder | None:
-    """A user's state and role as decisions read them."""
+    """The published state and role of a user."""
     record = _record(reading, "holders", user)
     return None if record is None else grants.decode_holder(record)
 
 
 def published_rules(reading: Reading, company: str) -> CompanyRules:
-    """A company's rules as decisions read them.
+    """The published rules of a company.
 
     Raises:
         NotFound: there is no such company.

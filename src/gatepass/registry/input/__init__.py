@@ -1,1 +1,1 @@
-"""What people type, read strictly."""
+"""Strict parsing of user input."""

@@ -1,4 +1,4 @@
-"""E-mail addresses: which texts are some, and when two are the same."""
+"""E-mail addresses: validation and case-insensitive comparison."""
 
 import re
 import unicodedata
@@ -7,20 +7,20 @@ from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.input.text import folded
 
-# The longest that can be delivered to (RFC 5321, 4.5.3.1).
+# The longest deliverable address (RFC 5321, 4.5.3.1).
 _LONGEST = 254
 _LONGEST_LOCAL = 64
-# A dot-atom (RFC 5322, 3.2.3), other scripts' letters included (RFC 6532); no quoted strings.
+# A dot-atom (RFC 5322, 3.2.3), with letters of any script (RFC 6532); no quoted strings.
 _local = re.compile(r"[^\s.@\"(),:;<>\[\]\\]+(?:\.[^\s.@\"(),:;<>\[\]\\]+)*").fullmatch
 
 
 def read_email(field: str, text: str) -> str:
-    """An e-mail address as it is kept and shown: as typed, but for surrounding space.
+    """Parse an e-mail address. It is stored and shown as typed, without surrounding space.
 
-    Whether mail arrives is found out by sending some; an intranet's names are good names too.
+    Only sending mail shows whether it is delivered. Intranet host names are valid, too.
 
     Raises:
-        InvalidInput: it isn't one.
+        InvalidInput: it isn't an e-mail address.
     """
     email = unicodedata.normalize("NFC", text).strip()
     if _split(email) is None:
@@ -29,9 +29,9 @@ def read_email(field: str, text: str) -> str:
 
 
 def fold_email(text: str) -> str:
-    """How an address is compared: without case, an international domain in one spelling.
+    """An address for comparison: without case, with an international domain in one spelling.
 
-    Anything may be handed in. What is no address folds to "", which is nobody's.
+    Accepts any text. Text that isn't an address folds to "", which no user has.
     """
     parts = _split(unicodedata.normalize("NFC", text).strip())
     return "" if parts is None else f"{folded(parts[0])}@{parts[1]}"

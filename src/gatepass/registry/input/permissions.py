@@ -1,4 +1,4 @@
-"""The permissions that a token or a role is given, read strictly."""
+"""Strict parsing of the permissions of a token or role."""
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.permissions import EVERYTHING, is_permission, is_wildcard
@@ -10,11 +10,11 @@ MOST_PERMISSIONS = 200
 def read_permissions(
     value: object, catalogue: Catalogue, problems: Problems, *, of_role: bool
 ) -> list[str]:
-    """1 to 200 permissions that the catalogue knows, without duplicates.
+    """Parse 1 to 200 permissions of the catalogue; duplicates are dropped.
 
     Args:
-        problems: takes what is wrong, at paths such as ``permissions.3``.
-        of_role: whether ``*`` may be among them: only a role holds it, never a token.
+        problems: collects the errors, at paths such as ``permissions.3``.
+        of_role: whether ``*`` is allowed: only a role may hold it, never a token.
     """
     found: dict[str, None] = {}
     items = read_items("permissions", value, MOST_PERMISSIONS, problems)

@@ -1,4 +1,4 @@
-"""What people type, read strictly: one line of text, and how texts compare without case."""
+"""Strict parsing of single-line text, and case-insensitive comparison."""
 
 import re
 import unicodedata
@@ -8,29 +8,29 @@ from gatepass.core.errors import InvalidInput
 
 LONGEST_LABEL = 100
 
-# The C0 and C1 controls and DEL; the line and the paragraph separator (Unicode's Zl and Zp), at
-# which many readers begin a new line; halves of surrogate pairs, which no encoding can store.
+# C0 and C1 controls and DEL; the line and paragraph separators (Unicode Zl and Zp), at which many
+# programs start a new line; lone surrogates, which no encoding can store.
 _unfit = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
 
 
 class Problems:
-    """Everything that is wrong with what was sent, told at once."""
+    """All errors of an input, to report them together."""
 
     def __init__(self) -> None:
         self.errors: list[tuple[str, str]] = []
 
     def add(self, field: str, message: str) -> None:
-        """Note what is wrong with *field*."""
+        """Add an error of *field*."""
         self.errors.append((field, message))
 
     def settle(self) -> None:
-        """Raise InvalidInput if anything was."""
+        """Raise InvalidInput if there are errors."""
         if self.errors:
             raise InvalidInput(self.errors)
 
 
 def label_problem(value: object, *, longest: int = LONGEST_LABEL) -> str | None:
-    """What is wrong with a label or name, in a sentence; None if it is good."""
+    """The error of a label or name, as a sentence; None if it is valid."""
     if not isinstance(value, str):
         return "Must be text."
     if not 1 <= len(value) <= longest:
@@ -43,18 +43,19 @@ def label_problem(value: object, *, longest: int = LONGEST_LABEL) -> str | None:
 
 
 def bidi_problem(value: str) -> str | None:
-    """What is wrong with a text that would reorder what stands around it; None if it is good."""
+    """The error of a text that would reorder the text around it; None if it is valid."""
     if has_bidi_control(value):
         return "Must not have bidirectional control characters (U+202A–202E, U+2066–2069)."
     return None
 
 
 def read_label(field: str, value: str) -> str:
-    """A label or name: 1–100 characters, one of them visible, without control characters,
-    line separators and bidirectional controls.
+    """Parse a label or name: 1–100 characters, at least one of them visible.
+
+    Control characters, line separators and bidirectional controls are refused.
 
     Raises:
-        InvalidInput: it isn't.
+        InvalidInput: it isn't valid.
     """
     problem = label_problem(value)
     if problem is not None:
@@ -63,7 +64,7 @@ def read_label(field: str, value: str) -> str:
 
 
 def read_items(field: str, value: object, most: int, problems: Problems) -> list[object]:
-    """The items of a list of at most *most*; none, and a problem noted, if it isn't one."""
+    """The items of a list of at most *most*; otherwise add an error and return no items."""
     if not isinstance(value, list | tuple):
         problems.add(field, "Must be a list.")
         return []
@@ -74,17 +75,19 @@ def read_items(field: str, value: object, most: int, problems: Problems) -> list
 
 
 def storable(text: str) -> bool:
-    """Whether *text* has none of the characters that a line of text has no use for: control
-    characters, NUL (which PostgreSQL can't hold) among them, line separators, and halves of
-    surrogate pairs."""
+    """Whether *text* can be stored as one line.
+
+    It must not have control characters (PostgreSQL can't store NUL), line separators or lone
+    surrogates.
+    """
     return _unfit(text) is None
 
 
 def search_text(q: str | None) -> str:
-    """The text to search for: *q* without the spaces around it, which pasting brings along."""
+    """The text to search for: *q* without surrounding space, which pasting adds."""
     return (q or "").strip()
 
 
 def folded(text: str) -> str:
-    """*text* for comparing without case, whichever way accents were typed."""
+    """*text* for case-insensitive comparison, however its accents are encoded."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())

@@ -1,1 +1,1 @@
-"""Joining, leaving and changing an account, and the mail that it takes."""
+"""Membership: invitations, offboarding, account changes, and their mail."""

@@ -1,37 +1,36 @@
-"""One's own account: name and password. See ``email_changes`` for the address,
-``second_factor_setup`` for the second factor.
+"""One's own account: name and password.
 
-All of it is a person's alone: an access token that leaked must not be able to lock its maker out.
+``email_changes`` changes the address, ``totp_enrolment`` the second factor. All of these refuse
+access tokens: a leaked one must not be able to lock out its owner.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, select, update
 
 from gatepass.core.errors import Conflict
-from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.audit import log
-from gatepass.registry.authentication import passwords, sessions, totp_policy
-from gatepass.registry.authentication import totp as second_factor
-from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import passwords, sessions, totp, totp_policy
+from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.directory import companies
+from gatepass.registry.directory.users import record, user_of
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.input.text import read_label
 from gatepass.registry.membership import password_resets, pending_email_changes
 from gatepass.registry.membership.pending_email_changes import EmailChange
-from gatepass.registry.storage.database import Change, Committed, Reading, Write
+from gatepass.registry.storage.database import Change, Committed, Reading
 from gatepass.registry.storage.tables import users
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a person sees of their own account. Times are Unix ms.
+    """What users see of their own account. Times are Unix ms.
 
     Attributes:
-        recovery_codes_left: how many are still good.
-        second_factor_required: by the company.
-        email_change: what waits for the link at another address to be used.
+        recovery_codes_left: the number of unused ones.
+        second_factor_required: whether the company requires one.
+        email_change: the pending one.
     """
 
     id: str
@@ -45,7 +44,7 @@ class Account:
 
 
 def get(reading: Reading, actor: Actor) -> Account:
-    """The actor's own.
+    """The actor's own account.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for anything but a login token.
@@ -58,22 +57,22 @@ def get(reading: Reading, actor: Actor) -> Account:
         email=row.email,
         last_sign_in_at=row.last_sign_in_at,
         second_factor=row.totp_sealed is not None,
-        recovery_codes_left=second_factor.recovery_codes_left(reading, row.id),
+        recovery_codes_left=totp.recovery_codes_left(reading, row.id),
         second_factor_required=totp_policy.required(reading, row.company_id),
         email_change=pending_email_changes.pending(reading, row.id),
     )
 
 
 def rename(change: Change, actor: Actor, name: str, *, former: str | None = None) -> None:
-    """Change one's own name. The same name is no change.
+    """Change one's own name. Idempotent.
 
     Args:
-        former: the name it may be changed from; None is any.
+        former: the expected present name; None accepts any.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for anything but a login token.
         InvalidInput: for ``name``; 1–100 characters without control characters.
-        Conflict: ``changed_meanwhile``; ``current`` is the name as it is now.
+        Conflict: ``changed_meanwhile``; ``current`` is the present name.
     """
     actor = acting(change, actor, own_account=True)
     read_label("name", name)
@@ -85,39 +84,44 @@ def rename(change: Change, actor: Actor, name: str, *, former: str | None = None
     if name == row.name:
         return
     change.session.execute(update(users).where(users.c.id == row.id).values(name=name))
-    _record(change, actor, "renamed", row, name, before={"name": row.name}, after={"name": name})
+    renamed = replace(user_of(row), name=name)
+    record(change, actor, "renamed", renamed, before={"name": row.name}, after={"name": name})
 
 
-def change_password(proving: Proving, actor: Actor, *, current: str, new: str) -> Committed[int]:
-    """Change one's own password, which ends all other sign-ins; how many those were.
+def change_password(
+    reauthentication: Reauthentication, actor: Actor, *, current: str, new: str
+) -> Committed[int]:
+    """Change one's own password, and deactivate all other authentications; returns their number.
 
-    Whoever else knows the former password may have signed in with it, or have had a link sent to
-    an address of theirs.
+    Reset links are deactivated and a pending e-mail change is cancelled, too: an attacker who knows
+    the former password may have signed in, or requested a link to an address of their own.
 
     Raises:
-        Forbidden, TooManyAttempts, Conflict, Unavailable: as ``Proving.proven`` says.
+        Forbidden, TooManyAttempts, Conflict, Unavailable: as ``Reauthentication.change`` says.
         InvalidInput: for ``current_password``, or for ``password``, the new one.
     """
     actor.require_user()
-    with proving.database.read(proving.now()) as reading:
+    with reauthentication.database.read(reauthentication.now()) as reading:
         row = _row(reading, actor)
         _check_rules(reading, row, new)
-    # Before hashing: else wrong passwords would keep the processors busy for as long as one likes.
-    proving.begin(row, actor)
-    kept = passwords.hash(new, hasher=proving.hasher)
+    # Before hashing; else wrong passwords could keep the CPUs busy without limit.
+    reauthentication.begin(row, actor)
+    password_hash = passwords.hash(new, hasher=reauthentication.hasher)
 
     def make(change: Change, actor: Actor, row: Row[Any]) -> int:
-        # The second factor that let a short one pass may be gone by now.
+        # If the second factor was removed meanwhile, the password may be too short without one.
         _check_rules(change, row, new)
-        change.session.execute(update(users).where(users.c.id == row.id).values(password_hash=kept))
+        change.session.execute(
+            update(users).where(users.c.id == row.id).values(password_hash=password_hash)
+        )
         ended = sessions.end_others(change, actor)
         password_resets.end_links(change, actor, row.id)
         pending_email_changes.end_pending(change, actor, row.id)
         after = {"authentications_ended": ended}
-        _record(change, actor, "password_changed", row, row.name, after=after)
+        record(change, actor, "password_changed", user_of(row), after=after)
         return ended
 
-    return proving.proven(actor, make, password=current)
+    return reauthentication.change(actor, make, password=current)
 
 
 def _row(reading: Reading, actor: Actor) -> Row[Any]:
@@ -130,22 +134,4 @@ def _check_rules(reading: Reading, row: Row[Any], password: str) -> None:
         email=row.email,
         company_name=companies.get(reading, row.company_id).name,
         second_factor=row.totp_sealed is not None,
-    )
-
-
-def _record(
-    write: Write,
-    actor: Actor,
-    what: str,
-    row: Row[Any],
-    name: str,
-    **changed: dict[str, Any],
-) -> None:
-    log.record(
-        write,
-        actor,
-        f"user.{what}",
-        Subject("user", row.id, name),
-        company=row.company_id,
-        **changed,
     )

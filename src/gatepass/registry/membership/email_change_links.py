@@ -1,53 +1,37 @@
-"""What the link at a new e-mail address opens: once, the change itself.
+"""Following the link of an e-mail change, which changes the address.
 
-The link proves that mail arrives there, and nothing else. Whoever is to have the new address was
-settled when the change was asked for, and is looked at again: somebody who asked for a colleague
-must still be one who may.
+The link proves only that its follower receives mail at the new address. So the permissions of the
+requester are checked again: a colleague who requested the change must still be allowed to.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, update
 
-from gatepass.core.credentials import EMAIL_CHANGE
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import BrokenLink, Conflict
-from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.audit import log
-from gatepass.registry.directory.users import User, by_email, get
+from gatepass.registry.actor import Actor
+from gatepass.registry.directory.users import User, by_email, get, record
 from gatepass.registry.grants.authorization import still_holds
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.membership import email_changes, invitations, password_resets
-from gatepass.registry.membership.single_use_links import followed, new_link, require_admitted
+from gatepass.registry.membership.pending_email_changes import EMAIL_CHANGES
+from gatepass.registry.membership.single_use_links import follower, other_holder
 from gatepass.registry.storage.database import Reading, Write
-from gatepass.registry.storage.tables import companies
-from gatepass.registry.storage.tables import email_changes as table
 from gatepass.registry.storage.tables import users as users_table
 
-BROKEN = "This e-mail address link is broken"
 CHANGED_MAIL = "email_changed"
-
-_STORED = (
-    select(
-        table,
-        users_table.c.company_id,
-        users_table.c.name.label("user_name"),
-        companies.c.name.label("company_name"),
-    )
-    .join(users_table, users_table.c.id == table.c.user_id)
-    .join(companies, companies.c.id == users_table.c.company_id)
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What goes into the mails about a change.
+    """The content of the mails about a change.
 
     Attributes:
-        requester_name: who asked for it; None for the user themself.
-        by_command_line: it was made at once, by whoever runs the server.
+        requester_name: None if the user requested it.
+        by_command_line: the command line changed the address, without a link.
     """
 
     user_name: str
@@ -59,11 +43,11 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class LetterWithLink:
-    """What goes into the mail to the new address; ``token`` into nothing else.
+    """The content of the mail to the new address. ``token`` belongs in that mail only.
 
     Attributes:
-        address_taken: another company has a user with that address: the link opens nothing as long
-            as it has.
+        address_taken: a user of another company has the address. The link is broken as long as
+            that is so.
     """
 
     letter: Letter
@@ -74,83 +58,76 @@ class LetterWithLink:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a good link does. ``expires_at`` is its own, in Unix ms."""
+    """What a valid link does. ``expires_at`` is the link's, in Unix ms."""
 
     letter: Letter
     expires_at: int
 
 
 def make_link(write: Write, change_id: str) -> LetterWithLink | None:
-    """Make the link, as the mail goes out; None if the change isn't good any more."""
-    row = write.session.execute(_STORED.where(table.c.id == change_id)).one_or_none()
-    if row is None or not _stands(write, row):
+    """Create the link, in the transaction that sends its mail; None if the change is invalid."""
+    row = EMAIL_CHANGES.find(write, change_id)
+    if row is None or not _is_valid(write, row):
         return None
-    holder = by_email(write, row.email)
-    if holder is not None and holder.id != row.user_id and holder.company == row.company_id:
+    holder = other_holder(write, row, row.user_id)
+    if holder is not None and holder.company == row.company_id:
         return None
-    return LetterWithLink(
-        letter=_letter(row),
-        expires_at=row.expires_at,
-        token=new_link(write, table, row.id, EMAIL_CHANGE),
-        address_taken=holder is not None and holder.id != row.user_id,
-    )
+    token = EMAIL_CHANGES.new_link(write, row.id)
+    return LetterWithLink(_letter(row), row.expires_at, token, holder is not None)
 
 
 def notice(reading: Reading, subject: str) -> Letter | None:
-    """What the mail to the former address tells.
+    """The content of the mail to the former address.
 
     Args:
-        subject: as ``email_changes.tell_former_address`` named it.
+        subject: the mail's, from ``email_changes.notify_former_address``.
     """
-    change_id = subject.rpartition(":")[2]
-    row = reading.session.execute(_STORED.where(table.c.id == change_id)).one_or_none()
+    row = EMAIL_CHANGES.find(reading, subject.rpartition(":")[2])
     return None if row is None else _letter(row)
 
 
 def look(reading: Reading, token: str, address: str | None) -> Offer:
-    """See what a link does, without using it up: mail scanners open links too.
+    """What a link does, without using it up.
 
     Args:
-        address: where the request comes from, as text.
+        address: the request's source address, as text.
 
     Raises:
-        BrokenLink: ``email_change_broken``, whatever is wrong with it.
-        Forbidden: ``company_address_not_allowed``; it is good, but not from there.
+        BrokenLink: ``email_change_broken``, for any invalid link.
+        Forbidden: ``company_address_not_allowed``; the link is valid.
     """
-    row = _good(reading, token, address)
+    row = EMAIL_CHANGES.follow(reading, token, address, _refusal)
     return Offer(_letter(row), row.expires_at)
 
 
 def use(write: Write, token: str, address: str | None) -> User:
-    """Change the address, once. Sign-ins and the second factor stay; links to set a new password
-    that went to the former address end.
+    """Change the address, once. Authentications and the second factor stay.
+
+    Password reset links that went to the former address are deactivated.
 
     Args:
-        address: where the request comes from, as text.
+        address: the request's source address, as text.
 
     Raises:
-        BrokenLink: ``email_change_broken``, whatever is wrong with the link.
+        BrokenLink: ``email_change_broken``, for any invalid link.
         Forbidden: ``company_address_not_allowed``.
     """
-    row = _good(write, token, address)
-    # The link is the credential of whoever follows it.
-    actor = Actor(
-        "user", row.company_id, row.user_id, row.user_name, frozenset(), row.link_id, address
-    )
-    return _change(write, actor, get(write, row.user_id), row.id, row.email)
+    row = EMAIL_CHANGES.follow(write, token, address, _refusal)
+    actor = follower(row, row.user_id, row.user_name, address)
+    return _change(write, actor, get(write, row.user_id), row)
 
 
 def change_at_once(write: Write, actor: Actor, user_id: str, email: str) -> User:
-    """Change an address without a link: on the server, for someone who reads no mail any more.
+    """Change an address without a link, from the command line, for a user who lost their mailbox.
 
-    The former address is told.
+    Mail reports it to the former address.
 
     Raises:
         Forbidden: ``operator_required`` for anyone but the command line.
         NotFound: there is no such user.
         InvalidInput: for ``email``.
         Conflict: ``user_deactivated``; ``email_taken``: by an active user of any company;
-            ``invitation_pending``: by an invitation of the same one.
+            ``invitation_pending``: in the same company.
     """
     if actor.kind != "command line":
         actor.require_operator()
@@ -166,64 +143,45 @@ def change_at_once(write: Write, actor: Actor, user_id: str, email: str) -> User
     if holder is not None and holder.id != user.id:
         raise Conflict(f"{email} has an account already.", reason="email_taken")
     invitations.require_free(write, user.company, email, user=user.id)
-    return _change(write, actor, user, email_changes.keep(write, actor, user, email), email)
+    return _change(write, actor, user, email_changes.insert(write, actor, user, email))
 
 
-def _change(write: Write, actor: Actor, user: User, change_id: str, email: str) -> User:
-    write.session.execute(update(table).where(table.c.id == change_id).values(used_at=write.now))
+def _change(write: Write, actor: Actor, user: User, row: Row[Any]) -> User:
+    EMAIL_CHANGES.use(write, row)
     write.session.execute(
         update(users_table)
         .where(users_table.c.id == user.id)
-        .values(email=email, email_folded=fold_email(email))
+        .values(email=row.email, email_folded=fold_email(row.email))
     )
     password_resets.end_links(write, actor, user.id)
-    email_changes.tell_former_address(write, CHANGED_MAIL, change_id, user)
-    log.record(
-        write,
-        actor,
-        "user.email_changed",
-        Subject("user", user.id, user.name),
-        company=user.company,
-        before={"email": user.email},
-        after={"email": email},
-    )
+    email_changes.notify_former_address(write, CHANGED_MAIL, row.id, user)
+    before, after = {"email": user.email}, {"email": row.email}
+    record(write, actor, "email_changed", user, before=before, after=after)
     return get(write, user.id)
 
 
-def _good(reading: Reading, token: str, address: str | None) -> Row[Any]:
-    row = followed(reading, _STORED, table, token)
-    if row is None:
-        raise BrokenLink(BROKEN, reason="email_change_broken")
-    stands = _stands(reading, row)
-    holder = by_email(reading, row.email)
-    if not stands or (holder is not None and holder.id != row.user_id):
-        raise BrokenLink(
-            BROKEN,
-            reason="email_change_broken",
-            company=row.company_name,
-            address_taken=stands and holder is not None and holder.company != row.company_id,
-        )
-    require_admitted(reading, row.company_id, address)
-    return row
+def _refusal(reading: Reading, row: Row[Any]) -> BrokenLink | None:
+    valid, holder = _is_valid(reading, row), other_holder(reading, row, row.user_id)
+    if valid and holder is None:
+        return None
+    taken = valid and holder is not None and holder.company != row.company_id
+    return EMAIL_CHANGES.broken_link(company=row.company_name, address_taken=taken)
 
 
-def _stands(reading: Reading, row: Row[Any]) -> bool:
-    """Whether the change stands: all of it looked at now, whatever was true when it was made."""
+def _is_valid(reading: Reading, row: Row[Any]) -> bool:
+    """Whether the change may still be made: all conditions are checked now."""
     user = get(reading, row.user_id)
-    rules = published_rules(reading, user.company)
     return (
-        row.used_at is None
-        and row.deactivated_at is None
-        and reading.now < row.expires_at
+        EMAIL_CHANGES.state(row, reading.now) == "pending"
         and user.status == "active"
-        and rules.active
+        and published_rules(reading, user.company).active
         and user.email == row.former_email
-        and (row.requested_by == user.id or _still_may(reading, row.requested_by, user))
+        and (row.requested_by == user.id or _may_change(reading, row.requested_by, user))
     )
 
 
-def _still_may(reading: Reading, requester: str, user: User) -> bool:
-    """Whether somebody may still have this colleague's address changed."""
+def _may_change(reading: Reading, requester: str, user: User) -> bool:
+    """Whether a colleague may still change this user's address."""
     granted = published_rules(reading, user.company).roles.get(user.role, frozenset())
     return not user.operator and still_holds(reading, requester, {"users:manage", *granted})
 

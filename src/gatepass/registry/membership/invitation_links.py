@@ -1,7 +1,7 @@
-"""What an invitation's link opens: a look at the offer, and once, an account.
+"""Following the link of an invitation, which creates a user.
 
-The link stands for its inviter's word: it counts as long as they are active and hold all that it
-grants. Whatever is wrong with it is told in one sentence, so that nothing is learnt by guessing.
+The link is valid while its inviter is active and holds all permissions of the role. Every invalid
+link is the same error, so that guessing discloses nothing.
 """
 
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from argon2 import PasswordHasher
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 
-from gatepass.core.credentials import INVITATION, new_id
+from gatepass.core.credentials import new_id
 from gatepass.core.errors import BrokenLink, InvalidInput
-from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.actor import Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import users
@@ -21,19 +21,15 @@ from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import still_holds
 from gatepass.registry.grants.publishing import published_holder, published_rules
 from gatepass.registry.input.text import Problems, label_problem
-from gatepass.registry.membership import outbox
-from gatepass.registry.membership.invitations import STORED, status_of
-from gatepass.registry.membership.single_use_links import followed, new_link, require_admitted
+from gatepass.registry.membership.invitations import INVITATIONS
+from gatepass.registry.membership.single_use_links import follower, other_holder
 from gatepass.registry.storage.database import Change, Committed, Database, Reading, Write
-from gatepass.registry.storage.tables import invitations
 from gatepass.registry.storage.tables import users as users_table
-
-BROKEN = "This invitation link is broken"
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a good link offers. ``expires_at`` is Unix ms; ``role`` is a role's id."""
+    """What a valid link offers. ``expires_at`` is Unix ms; ``role`` is a role's id."""
 
     email: str
     role: str
@@ -45,11 +41,11 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What goes into an invitation's mail; ``token`` into nothing else.
+    """The content of an invitation's mail. ``token`` belongs in that mail only.
 
     Attributes:
-        address_taken: another company has a user with that address: the link opens nothing as long
-            as it has.
+        address_taken: a user of another company has the address. The link is broken as long as
+            that is so.
     """
 
     company_name: str
@@ -60,28 +56,28 @@ class Letter:
 
 
 def make_link(write: Write, invitation_id: str) -> Letter | None:
-    """Make the link, as the mail goes out; None if the invitation isn't good any more."""
-    row = write.session.execute(STORED.where(invitations.c.id == invitation_id)).one_or_none()
-    if row is None or not _stands(write, row):
+    """Create the link, in the transaction that sends its mail; None if it would be invalid."""
+    row = INVITATIONS.find(write, invitation_id)
+    if row is None or not _is_valid(write, row):
         return None
-    holder = users.by_email(write, row.email)
+    holder = other_holder(write, row)
     if holder is not None and holder.company == row.company_id:
         return None
-    token = new_link(write, invitations, row.id, INVITATION)
+    token = INVITATIONS.new_link(write, row.id)
     return Letter(row.company_name, row.inviter_name, row.expires_at, token, holder is not None)
 
 
 def look(reading: Reading, token: str, address: str | None) -> Offer:
-    """See what a link offers, without using it up: mail scanners open links too.
+    """What a link offers, without using it up.
 
     Args:
-        address: where the request comes from, as text.
+        address: the request's source address, as text.
 
     Raises:
-        BrokenLink: ``invitation_broken``, whatever is wrong with it.
-        Forbidden: ``company_address_not_allowed``; it is good, but not from there.
+        BrokenLink: ``invitation_broken``, for any invalid link.
+        Forbidden: ``company_address_not_allowed``; the link is valid.
     """
-    return _offer(_good(reading, token, address))
+    return _offer(INVITATIONS.follow(reading, token, address, _refusal))
 
 
 def accept(
@@ -94,16 +90,16 @@ def accept(
     now: Callable[[], int],
     hasher: PasswordHasher = passwords.HASHER,
 ) -> Committed[User]:
-    """Turn the invitation into a user. Of many who try at once, one succeeds.
+    """Accept an invitation: create its user. Of concurrent requests, one succeeds.
 
     Args:
-        address: where the request comes from, as text.
-        now: the time in Unix ms, asked anew for each transaction.
+        address: the request's source address, as text.
+        now: returns the time in Unix ms; called for each transaction.
 
     Raises:
-        BrokenLink: ``invitation_broken``, whatever is wrong with the link.
+        BrokenLink: ``invitation_broken``, for any invalid link.
         Forbidden: ``company_address_not_allowed``.
-        InvalidInput: for ``name`` or ``password``; the link stays good.
+        InvalidInput: for ``name`` or ``password``; the link stays valid.
         Unavailable: the database can't be used, or too many passwords are being hashed.
     """
     with database.read(now()) as reading:
@@ -111,19 +107,18 @@ def accept(
     _check_fields(offer, name, password)
     password_hash = passwords.hash(password, hasher=hasher)
     with database.write(now()) as change:
-        # Hashing took a while: what was true before it counts for nothing now.
-        row = _good(change, token, address)
-        user = _let_in(change, row, name, password_hash, address)
+        # Hashing took a while: the link is checked again under the lock.
+        row = INVITATIONS.follow(change, token, address, _refusal)
+        user = _create_user(change, row, name, password_hash, address)
     return Committed(user, change.confirmed)
 
 
-def _let_in(
+def _create_user(
     change: Change, row: Row[Any], name: str, password_hash: str, address: str | None
 ) -> User:
-    outbox.drop(change, row.id)
     user_id = new_id("usr")
-    # What a newcomer does first is to make themselves, with the link as their credential.
-    newcomer = Actor("user", row.company_id, user_id, name, frozenset(), row.link_id, address)
+    # The new user is the actor of their own creation.
+    newcomer = follower(row, user_id, name, address)
     user = users.add(
         change,
         newcomer,
@@ -134,11 +129,7 @@ def _let_in(
         password_hash=password_hash,
         user_id=user_id,
     )
-    change.session.execute(
-        update(invitations)
-        .where(invitations.c.id == row.id)
-        .values(accepted_at=change.now, accepted_by=user_id)
-    )
+    INVITATIONS.use(change, row, accepted_by=user_id)
     log.record(
         change,
         newcomer,
@@ -162,33 +153,24 @@ def _check_fields(offer: Offer, name: str, password: str) -> None:
     problems.settle()
 
 
-def _good(reading: Reading, token: str, address: str | None) -> Row[Any]:
-    row = followed(reading, STORED, invitations, token)
-    if row is None:
-        raise BrokenLink(BROKEN, reason="invitation_broken")
-    stands = _stands(reading, row)
-    holder = users.by_email(reading, row.email)
-    if not stands or holder is not None:
-        elsewhere = holder is not None and holder.company != row.company_id
-        # Told to the mailbox alone: a link that was handed over has been in the inviter's hands.
-        told = stands and elsewhere and row.delivered_at is not None
-        raise BrokenLink(
-            BROKEN,
-            reason="invitation_broken",
-            contact=_contact(reading, row),
-            company=row.company_name,
-            address_taken=told,
-        )
-    require_admitted(reading, row.company_id, address)
-    return row
+def _refusal(reading: Reading, row: Row[Any]) -> BrokenLink | None:
+    valid, holder = _is_valid(reading, row), other_holder(reading, row)
+    if valid and holder is None:
+        return None
+    elsewhere = holder is not None and holder.company != row.company_id
+    # Disclosed to the mailbox only: a link that was handed over was in the inviter's hands.
+    taken = valid and elsewhere and row.delivered_at is not None
+    return INVITATIONS.broken_link(
+        contact=_contact(reading, row), company=row.company_name, address_taken=taken
+    )
 
 
-def _stands(reading: Reading, row: Row[Any]) -> bool:
-    """Whether the offer stands: all of it looked at now, whatever was true when it was made."""
+def _is_valid(reading: Reading, row: Row[Any]) -> bool:
+    """Whether the invitation may be accepted: all conditions are checked now."""
     rules = published_rules(reading, row.company_id)
     granted = rules.roles.get(row.role)
     return (
-        status_of(row, reading.now) == "pending"
+        INVITATIONS.state(row, reading.now) == "pending"
         and rules.active
         and granted is not None
         and still_holds(reading, row.invited_by, granted)
@@ -196,7 +178,7 @@ def _stands(reading: Reading, row: Row[Any]) -> bool:
 
 
 def _contact(reading: Reading, row: Row[Any]) -> str | None:
-    """The inviter, or an administrator if they have left."""
+    """The name of the inviter, or of an administrator if the inviter was deactivated."""
     inviter = published_holder(reading, row.invited_by)
     if inviter is not None and inviter.active:
         return str(row.inviter_name)

@@ -1,16 +1,15 @@
-"""Mail that is to go out: what waits, who is sending it, and what became of it.
+"""The mail outbox: enqueued mails, the claims of processes that send them, and the outcomes.
 
-A mail's text isn't kept, for it would hold a link: it is written the moment the mail goes out. The
-states say what may happen next, so that nothing is lost and nothing is sent twice:
+A mail's text isn't stored, because it would hold a link; it is composed when the mail is sent. The
+states ensure that no mail is lost and none is sent twice:
 
 * ``waiting``: due at some time.
-* ``sending``: claimed by a process, until a time at which that process counts as dead.
-* ``handed_over``: the mail server is being given the text. Whoever dies now leaves a mail whose
-  fate nobody knows; it isn't tried again by itself.
-* ``delivered``: the mail server has taken it.
-* ``given_up``: it was refused for good, is of no use any more, or there was no mail server: it
-  never goes out.
-* ``dropped``: what it is about has ended, or another mail took its place.
+* ``sending``: claimed by a process, until its lease expires.
+* ``handed_over``: the process is giving the text to the mail server. If it crashes now, the outcome
+  is unknown, and the mail is not retried.
+* ``delivered``: the mail server accepted it.
+* ``given_up``: never sent: it was rejected for good or expired, or there was no mail server.
+* ``dropped``: its subject was deactivated, or another mail replaced it.
 """
 
 from collections.abc import Collection
@@ -22,11 +21,11 @@ from gatepass.core.credentials import new_id
 from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.tables import outgoing_mail
 
-#: Whoever sends a mail and isn't heard of for so long counts as dead, and another tries.
+#: A claim's lease. After it another process may claim the mail.
 LEASE_MS = 60_000
-#: How long a mail rests after its first, second, … attempt.
+#: The back-off after the first, second, … attempt.
 PAUSES_MS = (30_000, 120_000, 600_000, 3_600_000)
-#: What stands in a mail's place whose link somebody took instead.
+#: The ``trouble`` of a mail that wasn't sent because its link was handed over.
 IN_PERSON = "Its link was copied, to be handed over without mail."
 
 _OPEN = ("waiting", "sending")
@@ -36,7 +35,7 @@ _table = outgoing_mail.c
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMail:
-    """A mail that was claimed. ``attempts`` tells this claim from any other."""
+    """A claimed mail. ``attempts`` identifies the claim."""
 
     id: str
     kind: str
@@ -47,11 +46,11 @@ class OutgoingMail:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """How it stands with a mail that isn't known to be delivered.
+    """The state of a mail that isn't known to be delivered.
 
     Attributes:
-        trouble: what went wrong last, in a sentence; None if nothing did.
-        due_at: when a waiting one is tried (again), in Unix ms.
+        trouble: the last error, as a sentence; None if there was none.
+        due_at: the time of the next attempt of a waiting mail, in Unix ms.
     """
 
     state: str
@@ -60,7 +59,7 @@ class Undelivered:
 
     @property
     def in_person(self) -> bool:
-        """Whether there is none, because somebody took the link to hand it over at ``due_at``."""
+        """Whether the link was taken at ``due_at``, to be handed over instead of mailed."""
         return self.trouble == IN_PERSON
 
 
@@ -74,11 +73,11 @@ def enqueue(
     expires_at: int,
     in_person: bool = False,
 ) -> None:
-    """Have a mail sent about *subject* (an id), in place of any other about it.
+    """Enqueue a mail about *subject* (an id), in place of any other about it.
 
     Args:
-        expires_at: from when on (Unix ms) it would be of no use.
-        in_person: no mail goes out: somebody hands the link over. It is only written down.
+        expires_at: when the mail becomes useless (Unix ms).
+        in_person: only record that the link is handed over; no mail is sent.
     """
     drop(write, subject)
     now = write.now
@@ -101,10 +100,10 @@ def enqueue(
 
 
 def drop(write: Write, subject: str) -> None:
-    """Send nothing more about *subject*.
+    """Drop the mail about *subject*.
 
-    Call it before the subject's own row is changed: whoever hands a mail over takes the rows in the
-    same order.
+    Call it before changing the subject's own row: ``hand_over`` locks the rows in the same order,
+    which prevents deadlocks.
     """
     write.session.execute(
         update(outgoing_mail)
@@ -114,7 +113,7 @@ def drop(write: Write, subject: str) -> None:
 
 
 def drop_all(write: Write) -> int:
-    """Send nothing of what waits; how many mails there were."""
+    """Drop all unsent mail; returns the number of mails."""
     dropped = write.session.execute(
         update(outgoing_mail)
         .where(_table.state.in_((*_OPEN, "handed_over")))
@@ -125,7 +124,7 @@ def drop_all(write: Write) -> int:
 
 
 def any_due(reading: Reading) -> bool:
-    """Whether there is something to send now."""
+    """Whether a mail is due now."""
     return (
         reading.session.execute(select(_table.id).where(_is_due(reading)).limit(1)).first()
         is not None
@@ -133,10 +132,10 @@ def any_due(reading: Reading) -> bool:
 
 
 def claim(write: Write) -> OutgoingMail | None:
-    """Take the mail that has been due for longest; None if there is none.
+    """Claim the mail that has been due the longest; None if none is due.
 
-    However many processes ask at once, each mail is taken by one: the others' conditions are looked
-    at again behind that one's change. What is of no use any more is given up.
+    Safe under concurrency: after waiting for the row lock, UPDATE re-evaluates its WHERE clause, so
+    exactly one process claims a mail. Expired mail becomes ``given_up``.
     """
     now = write.now
     write.session.execute(
@@ -155,40 +154,39 @@ def claim(write: Write) -> OutgoingMail | None:
 
 
 def hand_over(write: Write, mail: OutgoingMail) -> bool:
-    """Note that the mail server is about to be given the text.
+    """Record that the text is about to be given to the mail server.
 
     Returns:
-        Whether it may be: not if the claim ran out and another process took the mail, nor if it
-        was dropped.
+        Whether the claim holds; not if another process claimed the mail since, or it was dropped.
     """
     return _move(write, mail, ("sending",), state="handed_over")
 
 
 def delivered(write: Write, mail: OutgoingMail) -> bool:
-    """Note that the mail server has taken it; False if it doesn't count any more."""
+    """Record that the mail server accepted the mail; False if the claim no longer holds."""
     at = write.now
     return _move(write, mail, ("handed_over",), state="delivered", delivered_at=at, trouble=None)
 
 
 def postpone(write: Write, mail: OutgoingMail, trouble: str) -> None:
-    """Try again later, ever more seldom."""
+    """Retry later, with back-off."""
     pause = PAUSES_MS[min(mail.attempts, len(PAUSES_MS)) - 1]
     due = write.now + pause
     _move(write, mail, ("sending", "handed_over"), state="waiting", due_at=due, trouble=trouble)
 
 
 def give_up(write: Write, mail: OutgoingMail, trouble: str) -> None:
-    """Never try again: it was refused for good."""
+    """Never retry: the mail server rejected the mail for good."""
     _move(write, mail, ("sending", "handed_over"), state="given_up", trouble=trouble)
 
 
 def note(write: Write, mail: OutgoingMail, trouble: str) -> None:
-    """Note why the fate of a mail that was handed over is unknown."""
+    """Record why the outcome of a mail that was handed over is unknown."""
     _move(write, mail, ("handed_over",), trouble=trouble)
 
 
 def undelivered(reading: Reading, subjects: Collection[str]) -> dict[str, Undelivered]:
-    """By subject, the mail about it that isn't known to be delivered, where there is one."""
+    """The mails not known to be delivered, by subject."""
     rows = reading.session.execute(
         select(_table.subject_id, _table.state, _table.trouble, _table.due_at).where(
             _table.subject_id.in_(subjects), _table.state.in_(_UNSETTLED)

@@ -1,27 +1,37 @@
-"""Changes of e-mail addresses that wait for their link to be used, and what ends them."""
+"""Pending e-mail changes: those whose link was not followed yet."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, select, update
+from sqlalchemy import ColumnElement, Row
 
-from gatepass.registry.actor import Actor, Person, Subject
-from gatepass.registry.audit import log
+from gatepass.core.credentials import EMAIL_CHANGE
+from gatepass.registry.actor import Actor, Person
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
-from gatepass.registry.membership import outbox
+from gatepass.registry.membership.single_use_links import LinkKind, rows_of_users
 from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.tables import email_changes
+
+EMAIL_CHANGES = LinkKind(
+    table=email_changes,
+    rows=rows_of_users(email_changes),
+    id_prefix="eml",
+    token_prefix=EMAIL_CHANGE,
+    mail="email_change",
+    broken="This e-mail address link is broken",
+    reason="email_change_broken",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class EmailChange:
-    """A change that waits for its link to be used. Times are Unix ms.
+    """A pending e-mail change. Times are Unix ms.
 
     Attributes:
-        former_email: the address that it replaces.
+        former_email: the present address.
         email: the new address.
-        requested_by: the user themself, or a colleague.
+        requested_by: the user, or a colleague.
     """
 
     id: str
@@ -34,55 +44,37 @@ class EmailChange:
 
 
 def pending(reading: Reading, user_id: str) -> EmailChange | None:
-    """The change of a user's address that waits for its link to be used, whoever asks."""
-    row = reading.session.execute(
-        _waiting(reading).where(email_changes.c.user_id == user_id).limit(1)
-    ).one_or_none()
-    return None if row is None else _change_of(row)
+    """A user's pending change; a user has at most one. Performs no permission check."""
+    found = _pending(reading, email_changes.c.user_id == user_id)
+    return found[0] if found else None
 
 
 def end_pending(write: Write, actor: Actor, user_id: str) -> None:
-    """End the change that waits, if one does. Performs no permission check."""
-    waiting = pending(write, user_id)
-    if waiting is not None:
-        _end(write, actor, waiting)
+    """Cancel a user's pending change. Performs no permission check."""
+    _end(write, actor, _pending(write, email_changes.c.user_id == user_id))
 
 
 def end_requested_by_others(write: Write, actor: Actor, user_id: str) -> None:
-    """End the change that waits, if somebody else requested it. Performs no permission check."""
-    waiting = pending(write, user_id)
-    if waiting is not None and waiting.requested_by.id != user_id:
-        _end(write, actor, waiting)
+    """Cancel a user's pending change if another requested it. Performs no permission check."""
+    found = _pending(write, email_changes.c.user_id == user_id)
+    _end(write, actor, [each for each in found if each.requested_by.id != user_id])
 
 
 def end_requested_by(write: Write, actor: Actor, requester: str) -> None:
-    """End the changes that *requester* asked for and that wait, their own included. Performs no
-    permission check."""
-    found = _waiting(write).where(email_changes.c.requested_by == requester)
-    for row in write.session.execute(found.order_by(email_changes.c.id)).all():
-        _end(write, actor, _change_of(row))
+    """Cancel all pending changes that *requester* requested. Performs no permission check."""
+    _end(write, actor, _pending(write, email_changes.c.requested_by == requester))
 
 
 def record(write: Write, actor: Actor, what: str, user: User, email: str) -> None:
-    """Record in the audit log that a change of *user*'s address to *email* was *what*."""
-    log.record(
-        write,
-        actor,
-        f"user.email_change_{what}",
-        Subject("user", user.id, user.name),
-        company=user.company,
-        before={"email": user.email},
-        after={"email": email},
-    )
+    """Write the audit event ``user.email_change_{what}`` of a change to *email*."""
+    before, after = {"email": user.email}, {"email": email}
+    users.record(write, actor, f"email_change_{what}", user, before=before, after=after)
 
 
-def _waiting(reading: Reading) -> Select[Any]:
-    table = email_changes.c
-    return select(email_changes).where(
-        table.used_at.is_(None),
-        table.deactivated_at.is_(None),
-        table.expires_at > reading.now,
-    )
+def _pending(reading: Reading, which: ColumnElement[bool]) -> list[EmailChange]:
+    wanted = EMAIL_CHANGES.rows.where(EMAIL_CHANGES.pending(reading), which)
+    rows = reading.session.execute(wanted.order_by(email_changes.c.id)).all()
+    return [_change_of(row) for row in rows]
 
 
 def _change_of(row: Row[Any]) -> EmailChange:
@@ -97,15 +89,7 @@ def _change_of(row: Row[Any]) -> EmailChange:
     )
 
 
-def _end(write: Write, actor: Actor, waiting: EmailChange) -> None:
-    outbox.drop(write, waiting.id)
-    write.session.execute(
-        update(email_changes)
-        .where(email_changes.c.id == waiting.id)
-        .values(
-            deactivated_at=write.now,
-            deactivated_by=actor.user,
-            deactivated_by_name=actor.name,
-        )
-    )
-    record(write, actor, "cancelled", users.get(write, waiting.user), waiting.email)
+def _end(write: Write, actor: Actor, found: list[EmailChange]) -> None:
+    for each in found:
+        EMAIL_CHANGES.end(write, actor, email_changes.c.id == each.id)
+        record(write, actor, "cancelled", users.get(write, each.user), each.email)

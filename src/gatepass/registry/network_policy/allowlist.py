@@ -1,8 +1,8 @@
-"""A company's allowlist: from which networks its account is reached at all.
+"""A company's allowlist: the networks from which its account is reachable.
 
-Nobody shuts themselves out for good: a list that lacks the address of whoever puts it counts on
-trial. When that is over, the list before counts again: decided by time in ``core.grants``, so that
-nothing has to run for it.
+Nobody can lock themselves out for good. A list that lacks the actor's own address is saved as a
+trial, after which the former list applies again. ``core.grants`` compares the trial's end with the
+time of each decision, so no background task is needed.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,17 +18,16 @@ from gatepass.registry.directory import companies
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.network_policy import allowlist_entries as kept
-from gatepass.registry.network_policy.allowlist_entries import MOST_ENTRIES, Allowlist, Entry, etag
+from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry, etag
 from gatepass.registry.storage.database import Change, Reading
+from gatepass.registry.storage.rows import require_unchanged
 
-__all__ = ["MOST_ENTRIES", "TRIAL_MS", "Allowlist", "Entry", "etag", "replace", "show"]
-
-#: How long a list without one's own address counts, unless it is saved again from one it admits.
+#: Duration of a trial, unless an admitted address saves the list again.
 TRIAL_MS = 600_000
 
 
 def show(reading: Reading, actor: Actor, company: str) -> Allowlist:
-    """What counts now, and during a trial also what it will fall back to.
+    """The allowlist in force, and during a trial also the list that applies after it.
 
     Raises:
         Forbidden: without ``company:get``.
@@ -48,35 +47,32 @@ def replace(
     confirm: bool = False,
     if_match: Collection[str] | None = None,
 ) -> Allowlist:
-    """Put the list; an empty one lifts the restriction. The same list again changes nothing.
+    """Replace the allowlist; an empty list lifts the restriction. Idempotent.
 
-    A list without the actor's own address is put on trial. It counts at once, for ``TRIAL_MS``, and
-    then what was settled before it counts again. Put again from an address it admits, it is
-    settled; so is every list that has the actor's address.
+    A list with the actor's own address is settled. A list without it starts a trial: it applies at
+    once, for ``TRIAL_MS``, and then the settled list applies again. Saving the list again from an
+    address that it admits settles it.
 
     Args:
-        confirm: put on trial what would shut the actor out, instead of refusing it.
-        if_match: the versions (``etag``) it may be changed from; None is any.
+        confirm: start a trial for a list that would lock the actor out, instead of refusing it.
+        if_match: the accepted versions (``etag``); None accepts any.
 
     Raises:
         Forbidden: ``signed_in_user_required`` for an access token; without ``company:modify``.
         NotFound: there is no such company, or it isn't the actor's.
         InvalidInput: for ``entries``, ``entries.3.network`` and so on.
         Conflict: ``changed_meanwhile``, with the ``current`` list; ``would_lock_you_out``: the list
-            lacks the actor's own address, and it wasn't confirmed.
+            lacks the actor's own address, and *confirm* is False.
     """
     actor = acting(change, actor, "company:modify", person=True)
     name = own_company(change, actor, company)
     before = kept.load(change, company)
-    if if_match is not None and etag(before) not in if_match:
-        raise Conflict(
-            "Someone changed the allowlist meanwhile.", reason="changed_meanwhile", current=before
-        )
-    put, networks = kept.read(entries)
-    if not put or admits(networks, actor):
-        after = Allowlist(put, None, put)
+    require_unchanged(before, etag(before), if_match, "the allowlist")
+    wanted, networks = kept.read(entries)
+    if not wanted or admits(networks, actor):
+        after = Allowlist(wanted, None, wanted)
     elif confirm:
-        after = Allowlist(put, change.now + TRIAL_MS, before.settled)
+        after = Allowlist(wanted, change.now + TRIAL_MS, before.settled)
     else:
         raise Conflict(
             f"This list lacks your own address, {actor.address}: it would lock you out.",
@@ -86,10 +82,10 @@ def replace(
         return after
     rules = published_rules(change, company)
     if after.trial_until is None:
-        kept.settle(change, company, put)
-        rules = msgspec.structs.replace(rules, allowlist=networks if put else None, trial=None)
+        kept.settle(change, company, wanted)
+        rules = msgspec.structs.replace(rules, allowlist=networks if wanted else None, trial=None)
     else:
-        kept.try_out(change, company, put, after.trial_until)
+        kept.start_trial(change, company, wanted, after.trial_until)
         rules = msgspec.structs.replace(rules, trial=Trial(networks, after.trial_until))
     publish(change, rules)
     log.record(
@@ -105,8 +101,7 @@ def replace(
 
 
 def admits(networks: Networks, actor: Actor) -> bool:
-    """Whether *networks* let *actor* in from where they are. The command line is nowhere, and
-    needs no letting in."""
+    """Whether *networks* contain the actor's address. The command line has none, and passes."""
     if actor.kind != "user":
         return True
     own = parse_address(actor.address)

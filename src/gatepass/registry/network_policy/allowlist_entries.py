@@ -1,7 +1,5 @@
-"""The entries of an allowlist: how they are read, kept and compared."""
+"""Allowlist entries: parsing, storage, versions."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +9,7 @@ from sqlalchemy import Table, delete, insert, select, update
 from gatepass.core.networks import InvalidNetwork, Networks, parse_network
 from gatepass.registry.input.text import LONGEST_LABEL, Problems, bidi_problem, storable
 from gatepass.registry.storage.database import Reading, Write
+from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import allowlist_entries, allowlist_trial_entries, companies
 
 MOST_ENTRIES = 10_000
@@ -18,7 +17,7 @@ MOST_ENTRIES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One network, such as ``203.0.113.0/24``, and what the company notes about it."""
+    """One network, such as ``203.0.113.0/24``, and the company's note about it."""
 
     network: str
     note: str = ""
@@ -29,10 +28,9 @@ class Allowlist:
     """A company's allowlist at one moment.
 
     Attributes:
-        entries: what counts, in the order it was put; none is no restriction.
-        trial_until: when that stops counting by itself (Unix ms); None unless it is on trial.
-        settled: what counts without a trial: then the same as *entries*, and during one what it
-            falls back to.
+        entries: the list in force, in the order given; empty is no restriction.
+        trial_until: when the trial ends (Unix ms); None without a trial.
+        settled: the list that applies after the trial; without one the same as *entries*.
     """
 
     entries: tuple[Entry, ...]
@@ -41,11 +39,11 @@ class Allowlist:
 
     @property
     def falls_back_to(self) -> tuple[Entry, ...] | None:
-        """What counts once the trial is over; None where there is no trial."""
+        """The list that applies after the trial; None without a trial."""
         return None if self.trial_until is None else self.settled
 
     def readable(self) -> dict[str, Any]:
-        """It as the audit log keeps it."""
+        """The list as audit events store it."""
         entries = [{"network": entry.network, "note": entry.note} for entry in self.entries]
         if self.trial_until is None:
             return {"entries": entries}
@@ -53,17 +51,16 @@ class Allowlist:
 
 
 def etag(allowlist: Allowlist) -> str:
-    """Names what counts and what it falls back to, quoted as the ETag header has it."""
-    content = [
+    """The version of the list in force and of the one that applies after a trial."""
+    return etag_of(
         [[entry.network, entry.note] for entry in allowlist.entries],
         allowlist.trial_until,
         [[entry.network, entry.note] for entry in allowlist.settled],
-    ]
-    return f'"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]}"'
+    )
 
 
 def read(entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], Networks]:
-    """What was typed, with every network as it is written and each of them once.
+    """Parse entries: networks in canonical form, duplicates removed.
 
     Raises:
         InvalidInput: for ``entries``, ``entries.3.network`` and so on.
@@ -95,7 +92,7 @@ def read(entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], Networks]:
 
 
 def load(reading: Reading, company: str) -> Allowlist:
-    """What counts for a company (an id) now. A trial that is over is as if it had never been."""
+    """A company's allowlist at ``reading.now``. A trial that has ended is ignored."""
     settled = _rows(reading, allowlist_entries, company)
     until: int | None = reading.session.execute(
         select(companies.c.allowlist_trial_until).where(companies.c.id == company)
@@ -106,13 +103,13 @@ def load(reading: Reading, company: str) -> Allowlist:
 
 
 def settle(write: Write, company: str, entries: Sequence[Entry]) -> None:
-    """Keep *entries* as what counts, and no trial."""
+    """Store *entries* as the settled list, and end any trial."""
     _replace(write, allowlist_entries, company, entries)
-    try_out(write, company, (), None)
+    start_trial(write, company, (), None)
 
 
-def try_out(write: Write, company: str, entries: Sequence[Entry], until: int | None) -> None:
-    """Keep *entries* as what counts until *until* (Unix ms), beside what is settled."""
+def start_trial(write: Write, company: str, entries: Sequence[Entry], until: int | None) -> None:
+    """Store *entries* as the list on trial until *until* (Unix ms); None is no trial."""
     _replace(write, allowlist_trial_entries, company, entries)
     write.session.execute(
         update(companies).where(companies.c.id == company).values(allowlist_trial_until=until)

@@ -1,8 +1,7 @@
-"""Whom an allowlist would shut out: people and tokens, by where they came from last.
+"""Impact of an allowlist: the users and tokens it would refuse.
 
-Someone counts as shut out if the latest address they are known to have come from within the last 30
-days isn't in the list. An older address says nothing: people move. Who hasn't come at all within
-that time isn't known to come from anywhere.
+A user or token is affected if their last known address of the past 30 days isn't in the list. Older
+addresses are ignored, because people move. So are users and tokens not seen in that time.
 """
 
 from collections.abc import Sequence
@@ -28,17 +27,17 @@ from gatepass.registry.storage.tables import (
 from gatepass.registry.tokens.usage import DAY_MS
 
 DAYS = 30
-#: So many of each are told by name, the latest first.
+#: At most this many of each are named, the most recent first.
 NAMED = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Someone, or an access token, that came from an address which a list lacks.
+    """A user or access token, last seen at an address that a list lacks.
 
     Attributes:
-        name: the user's, or the token's label.
-        at: when it came from there last (Unix ms).
+        name: the user's name, or the token's label.
+        at: when it was last seen there (Unix ms).
     """
 
     id: str
@@ -48,12 +47,13 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class ShutOut:
-    """Whom a list would shut out.
+class AllowlistImpact:
+    """The users and tokens that a list would refuse.
 
     Attributes:
-        users, tokens: the latest ``NAMED`` of each; how many there are in all, the counts say.
-        includes_you: the list has the address of whoever asks, or is no restriction.
+        users, tokens: the ``NAMED`` most recent of each.
+        user_count, token_count: the number of all.
+        includes_you: whether the list admits the actor's address, or is empty.
     """
 
     users: list[Caller]
@@ -63,29 +63,29 @@ class ShutOut:
     includes_you: bool
 
 
-def preview(reading: Reading, actor: Actor, company: str, entries: Sequence[Entry]) -> ShutOut:
-    """Whom of the last 30 days' callers the list *entries* would shut out.
-
-    Users and tokens that are not active are left out.
+def preview(
+    reading: Reading, actor: Actor, company: str, entries: Sequence[Entry]
+) -> AllowlistImpact:
+    """The active users and tokens of the last 30 days that the list *entries* would refuse.
 
     Raises:
-        Forbidden: without ``company:modify``; ``signed_in_user_required`` for an access token:
-            people's sign-ins are none of its business.
+        Forbidden: without ``company:modify``; ``signed_in_user_required`` for an access token,
+            which must not learn about sign-ins.
         NotFound: there is no such company, or it isn't the actor's.
         InvalidInput: for ``entries``, ``entries.3.network`` and so on.
     """
     actor.require_signed_in()
     actor.require("company:modify")
     own_company(reading, actor, company)
-    put, networks = allowlist_entries.read(entries)
-    if not put:
-        return ShutOut([], 0, [], 0, True)
+    wanted, networks = allowlist_entries.read(entries)
+    if not wanted:
+        return AllowlistImpact([], 0, [], 0, True)
     people, user_count = _outside(reading, _people(reading, company), networks)
     tokens, token_count = _outside(reading, _tokens(reading, company), networks)
-    return ShutOut(people, user_count, tokens, token_count, admits(networks, actor))
+    return AllowlistImpact(people, user_count, tokens, token_count, admits(networks, actor))
 
 
-# One look into an index for each user or token, however often they came.
+# One index look-up for each user or token, however many sign-ins and uses there are.
 
 
 def _people(reading: Reading, company: str) -> Select[Any]:
@@ -154,7 +154,7 @@ def _tokens(reading: Reading, company: str) -> Select[Any]:
 def _outside(
     reading: Reading, callers: Select[Any], networks: Networks
 ) -> tuple[list[Caller], int]:
-    """The latest of those who came from outside *networks*, and how many there are."""
+    """The most recent callers from outside *networks*, and the number of all."""
     admitted: dict[str, bool] = {}
     outside = []
     for found in reading.session.execute(callers):
@@ -169,5 +169,4 @@ def _outside(
 
 
 def _since(reading: Reading) -> int:
-    now = reading.now
-    return now - DAYS * DAY_MS
+    return reading.now - DAYS * DAY_MS

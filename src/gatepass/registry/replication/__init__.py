@@ -1,1 +1,1 @@
-"""Who holds a copy of the grants, how far each has come, and receipts of revocations."""
+"""Registered followers, their replication positions, and deactivation receipts."""

@@ -1,18 +1,18 @@
-"""Nodes and embedded verifiers: who decides by these grants, and how far each has come.
+"""Registration and heartbeats of nodes and embedded verifiers, with their replication position.
 
-What they report is small and frequent, so it is counted, never a change: it takes no revision.
+Reports are small and frequent, so they are auxiliary writes, which take no revision.
 
-A deactivation receipt counts everyone who could still say "allowed" (``receipts``). That is sound
-because nobody is vouched for without being known here:
+A deactivation receipt lists each verifier that could still answer "allowed" (``receipts``). That is
+sound because no verifier has a lease without being registered here:
 
-* An embedded verifier counts from when it is about to be vouched for, not from when it asks.
-* Whoever begins to count, or was out of reach for longer than its staleness and is back, waits for
-  the change that is under way: either that change sees them, or they see that change.
-* Whoever is known and in touch is counted until twice its staleness after it was last vouched for.
-  The second staleness is for what is under way between the two: a question that takes longer is
-  worth nothing by the time it is answered.
+* An embedded verifier counts from just before its first lease, not from its first request.
+* A follower that registers, or reconnects after more than its staleness, first waits for the write
+  in progress (FOR SHARE on the revision row). So either that write's receipt lists the follower, or
+  the follower's copy includes the write.
+* A follower with recent heartbeats counts until twice its staleness after its last lease. The
+  second staleness covers requests in flight: an answer that takes longer is stale on arrival.
 
-Times here are the database's where there are several machines (``database_time``).
+Times here are the database's if there are several machines (``database_time``).
 """
 
 import json
@@ -31,22 +31,22 @@ from gatepass.registry.storage.database_time import POSTGRESQL_NOW, shared_now
 from gatepass.registry.storage.revisions import Position
 from gatepass.registry.storage.tables import nodes, revision
 
-#: A verifier key has so many followers at a time: whoever holds one could else invent thousands.
+#: Followers of one verifier key at a time: its holder could otherwise register thousands.
 MOST_PER_KEY = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
-    """Who it is that decides.
+class Registration:
+    """What a node or embedded verifier registers with.
 
     Attributes:
-        id: ``verify.replica.identity``; of an embedded one, ``follower_id`` there.
-        kind: ``node`` serves and has people's traffic; ``embedded`` is in someone's application.
-        name: of the machine, as people know it.
-        address: where it was last heard from; None for this machine's own.
-        key_id: the verifier key that an embedded one shows.
-        limits: the companies and permissions its copy is limited to.
-        staleness_ms: how long it decides without being vouched for.
+        id: ``verify.replica.identity``; for an embedded verifier, ``follower_id`` there.
+        kind: ``node`` is a Gatepass node; ``embedded`` is a verifier within an application.
+        name: the host name of its machine.
+        address: its address at the last request; None for this node.
+        key_id: the verifier key of an embedded verifier.
+        limits: the companies and permissions its copy is limited to; None is no limit.
+        staleness_ms: the length of its lease.
     """
 
     id: str
@@ -59,7 +59,7 @@ class Presence:
     staleness_ms: int
 
     def row(self) -> dict[str, Any]:
-        """What is stored of it."""
+        """Its columns in ``nodes``."""
         return {
             "id": self.id,
             "kind": self.kind,
@@ -72,31 +72,33 @@ class Presence:
         }
 
 
-def meet(write: Write, presence: Presence) -> None:
-    """Note that someone is there, before any grant is given to them.
+def register(write: Write, registration: Registration) -> None:
+    """Register a follower before it receives any grant.
 
-    A node may say "allowed" from then on. An embedded verifier has no copy yet, or one that nobody
-    vouches for: before it is vouched for, it has to be reported as such (``report``), and what it
-    is given has to be read after that. Until then no receipt counts it.
+    A node may answer "allowed" from then on. An embedded verifier has no copy yet, or a stale one.
+    Before its lease is renewed, ``report`` must record the renewal, and the grants it receives must
+    be read after that. Until then no receipt lists it.
 
     Raises:
-        Conflict: ``too_many_followers``: its key has ``MOST_PER_KEY`` others in reach.
+        Conflict: ``too_many_followers``: its key has ``MOST_PER_KEY`` other live followers.
     """
-    _wait_for_changes(write)
+    _wait_for_writes(write)
     now = shared_now(write)
-    vouched_at = now
-    if presence.key_id is not None:
-        _make_room(write, presence, now)
-        vouched_at = now - 2 * presence.staleness_ms
-    write.session.execute(_MEET, {**presence.row(), "now": now, "vouched_at": vouched_at})
+    fresh_at = now
+    if registration.key_id is not None:
+        _make_room(write, registration, now)
+        fresh_at = now - 2 * registration.staleness_ms
+    write.session.execute(_REGISTER, {**registration.row(), "now": now, "vouched_at": fresh_at})
 
 
-def _make_room(write: Write, presence: Presence, now: int) -> None:
-    """Forget as many of a key's followers as have to make room: of those that can't say "allowed"
-    any more, the ones that have been silent for longest."""
+def _make_room(write: Write, registration: Registration, now: int) -> None:
+    """Delete dead followers of the key as needed, those silent for longest first.
+
+    Only followers that can't answer "allowed" any more are deleted.
+    """
     table = nodes.c
-    others = (table.key_id == presence.key_id, table.id != presence.id)
-    known = write.session.scalars(select(table.id).where(table.id == presence.id)).first()
+    others = (table.key_id == registration.key_id, table.id != registration.id)
+    known = write.session.scalars(select(table.id).where(table.id == registration.id)).first()
     count = write.session.scalar(select(func.count()).where(*others)) or 0
     if known is not None or count < MOST_PER_KEY:
         return
@@ -104,50 +106,50 @@ def _make_room(write: Write, presence: Presence, now: int) -> None:
         table.seen_at + 2 * table.staleness_ms <= now
     )
     some = select(table.id).where(*others, silent).order_by(table.seen_at, table.id)
-    gone = write.session.scalars(some.limit(count - MOST_PER_KEY + 1)).all()
-    if len(gone) <= count - MOST_PER_KEY:
+    dead = write.session.scalars(some.limit(count - MOST_PER_KEY + 1)).all()
+    if len(dead) <= count - MOST_PER_KEY:
         raise Conflict(
-            f"The verifier key {presence.key_id} has {MOST_PER_KEY} followers already; give this "
-            "one another key.",
+            f"The verifier key {registration.key_id} has {MOST_PER_KEY} followers already; give "
+            "this one another key.",
             reason="too_many_followers",
         )
-    write.session.execute(delete(nodes).where(table.id.in_(gone)))
+    write.session.execute(delete(nodes).where(table.id.in_(dead)))
 
 
-def report(write: Write, node_id: str, position: Position | None, vouched_at: int) -> bool:
-    """Note how far someone has come, and confirm what that means has reached them.
+def report(write: Write, node_id: str, position: Position | None, fresh_at: int) -> bool:
+    """Record a follower's heartbeat and position, and confirm its receipts up to there.
 
     Args:
-        position: the (revision, tag) they have acknowledged; None if they have none. One that
+        position: the (revision, tag) it has acknowledged; None if it has none. A position that
             this history doesn't know confirms nothing.
-        vouched_at: the latest moment they may have been vouched for, Unix ms by the reporter's
-            clock, as ``write.now`` is.
+        fresh_at: the latest time its lease may have been renewed, Unix ms by the reporter's clock,
+            like ``write.now``.
 
     Returns:
-        Whether they are known. If not, they have to be met.
+        Whether it is registered. If not, it must register.
     """
     now = shared_now(write)
-    # How long ago is a length of time, and the same by any clock.
-    vouched_at = now - max(0, write.now - vouched_at)
+    # An age is the same by any clock.
+    fresh_at = now - max(0, write.now - fresh_at)
     table = nodes.c
     seen = (
         update(nodes)
         .where(table.id == node_id)
         .values(
             seen_at=now,
-            vouched_at=case((table.vouched_at < vouched_at, vouched_at), else_=table.vouched_at),
+            vouched_at=case((table.vouched_at < fresh_at, fresh_at), else_=table.vouched_at),
         )
     )
-    if not _done(write, seen.where(table.vouched_at + table.staleness_ms > now)):
-        _wait_for_changes(write)
-        if not _done(write, seen):
+    if not _updated(write, seen.where(table.vouched_at + table.staleness_ms > now)):
+        _wait_for_writes(write)
+        if not _updated(write, seen):
             return False
-    if position is None or not revisions.known(write, position):
+    if position is None or not revisions.is_known(write, position):
         return True
     latest = select(revision.c.number).scalar_subquery()
     write.session.execute(
         update(nodes)
-        # One that is ahead of us is of another history, before a restore.
+        # A later position belongs to another history, before a restore.
         .where(table.id == node_id, or_(table.revision < position[0], table.revision > latest))
         .values(revision=position[0])
     )
@@ -156,34 +158,34 @@ def report(write: Write, node_id: str, position: Position | None, vouched_at: in
 
 
 def forget(write: Write, unseen_ms: int = 86_400_000) -> None:
-    """Drop those of whom nothing was heard for *unseen_ms*. Receipts know their names."""
+    """Delete followers without a heartbeat for *unseen_ms*. Receipts keep their names."""
     write.session.execute(delete(nodes).where(nodes.c.seen_at < shared_now(write) - unseen_ms))
 
 
-def _wait_for_changes(write: Write) -> None:
-    # Shared: several may be met at once. SQLite has one writer at a time anyway.
+def _wait_for_writes(write: Write) -> None:
+    # A shared lock: several followers may register at once. SQLite has one writer at a time anyway.
     if write.session.get_bind().dialect.name == "postgresql":
         write.session.execute(_WAIT)
 
 
-def _done(reading: Reading, statement: Any) -> bool:
+def _updated(reading: Reading, statement: Any) -> bool:
     result = reading.session.execute(statement)
     assert isinstance(result, CursorResult)
     return result.rowcount > 0
 
 
-#: Waits until no change is under way, and lets none begin before this transaction ends.
-WAIT_FOR_CHANGES = "SELECT 1 FROM revision WHERE id = 1 FOR SHARE"
+#: Waits for the write in progress, and blocks further ones until this transaction ends.
+WAIT_FOR_WRITES = "SELECT 1 FROM revision WHERE id = 1 FOR SHARE"
 
 
-def meet_sql(now: str, vouched_at: str, **columns: str) -> str:
-    """The statement that meets someone; its parameters as a driver spells them."""
+def register_sql(now: str, fresh_at: str, **columns: str) -> str:
+    """The statement that registers a follower; placeholders in the driver's syntax."""
     names = ", ".join(columns)
     values = ", ".join(columns.values())
     updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name != "id")
     return (
-        f"INSERT INTO nodes ({names}, first_seen_at, seen_at, vouched_at, revision) "  # noqa: S608 - names of columns and parameters' spellings
-        f"VALUES ({values}, {now}, {now}, {vouched_at}, 0) ON CONFLICT (id) DO UPDATE "
+        f"INSERT INTO nodes ({names}, first_seen_at, seen_at, vouched_at, revision) "  # noqa: S608 - names of columns and placeholders
+        f"VALUES ({values}, {now}, {now}, {fresh_at}, 0) ON CONFLICT (id) DO UPDATE "
         f"SET {updates}, seen_at = excluded.seen_at, "
         "vouched_at = CASE WHEN nodes.vouched_at > excluded.vouched_at "
         "THEN nodes.vouched_at ELSE excluded.vouched_at END"
@@ -191,17 +193,17 @@ def meet_sql(now: str, vouched_at: str, **columns: str) -> str:
 
 
 COLUMNS = ("id", "kind", "name", "version", "address", "key_id", "limits", "staleness_ms")
-_IN_TOUCH = f"id = {{id}} AND vouched_at + staleness_ms > {POSTGRESQL_NOW}"
-#: Whether a follower is known, and was in reach until now: else it has to be met.
-IN_TOUCH = f"EXISTS (SELECT 1 FROM nodes WHERE {_IN_TOUCH})"  # noqa: S608 - a constant
-#: What its heartbeat writes, so that a node is known to be vouched for by the very commit that
-#: vouches. Not each time, but often enough: receipts count it for twice its staleness.
+_IS_LIVE = f"id = {{id}} AND vouched_at + staleness_ms > {POSTGRESQL_NOW}"
+#: Whether a follower is registered and its lease still runs; otherwise it must register.
+IS_LIVE = f"EXISTS (SELECT 1 FROM nodes WHERE {_IS_LIVE})"  # noqa: S608 - a constant
+#: The heartbeat of a node, written by the very commit that renews its lease. Not each time, but
+#: often enough: receipts count it for twice its staleness.
 HEARTBEAT = (
     f"UPDATE nodes SET seen_at = {POSTGRESQL_NOW}, vouched_at = {POSTGRESQL_NOW} "  # noqa: S608 - a constant
-    f"WHERE {_IN_TOUCH} AND vouched_at + staleness_ms / 10 <= {POSTGRESQL_NOW}"
+    f"WHERE {_IS_LIVE} AND vouched_at + staleness_ms / 10 <= {POSTGRESQL_NOW}"
 )
-#: What meets it, after ``WAIT_FOR_CHANGES``.
-MEET = meet_sql(POSTGRESQL_NOW, POSTGRESQL_NOW, **{name: f"%({name})s" for name in COLUMNS})
+#: Registers a node, after ``WAIT_FOR_WRITES``.
+REGISTER = register_sql(POSTGRESQL_NOW, POSTGRESQL_NOW, **{name: f"%({name})s" for name in COLUMNS})
 
-_WAIT = text(WAIT_FOR_CHANGES)
-_MEET = text(meet_sql(":now", ":vouched_at", **{name: f":{name}" for name in COLUMNS}))
+_WAIT = text(WAIT_FOR_WRITES)
+_REGISTER = text(register_sql(":now", ":vouched_at", **{name: f":{name}" for name in COLUMNS}))

@@ -1,30 +1,31 @@
-"""Nodes and embedded verifiers as operators see them: who is there, how far, and how fresh."""
+"""Replication status of nodes and embedded verifiers, for operators."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, select, tuple_
+from sqlalchemy import Row, select
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.replication.receipts import on_one_machine
-from gatepass.registry.storage import revisions as changes
+from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.database_time import shared_now
-from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
-from gatepass.registry.storage.tables import nodes, revisions
+from gatepass.registry.storage.paging import Page, newest_first
+from gatepass.registry.storage.tables import nodes
+from gatepass.registry.storage.tables import revisions as kept_revisions
 
 NodeStatus = Literal["current", "behind", "stale", "gone"]
 STATES: tuple[NodeStatus, ...] = ("current", "behind", "stale", "gone")
 
-#: Figures name so many at most, the latest seen.
+#: Metrics cover this many at most, the latest seen.
 MOST = 1_000
-#: Who hasn't been heard of for so long drops out of the figures.
+#: Metrics leave out those without a heartbeat for this long.
 HOUR_MS = 3_600_000
 
 _GONE_MS = 60_000
-# A change is everywhere within a second; who lacks only younger ones keeps up.
-_KEEPING_UP_MS = 1_000
+# Changes arrive everywhere within a second; lacking only younger ones isn't being behind.
+_ARRIVAL_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,17 @@ class KnownNode:
     """A node or an embedded verifier. Times are Unix ms by the registry's clock.
 
     Attributes:
-        kind: ``node`` serves; ``embedded`` is in someone's application.
-        key_id: the verifier key that an embedded one follows with.
+        kind: ``node`` is a Gatepass node; ``embedded`` is a verifier within an application.
+        key_id: the verifier key of an embedded verifier.
         limits: the companies and permissions its copy is limited to; None is no limit.
-        vouched_at: the latest moment it is known to have been vouched for.
-        vouched_ms: how long ago that was.
-        staleness_ms: how long it decides without being vouched for.
-        seen_ms: how long ago it was heard of.
-        state: ``current`` decides by all that changed until a second ago; ``behind`` lacks some of
-            it; ``stale`` isn't vouched for, and answers 503; ``gone`` wasn't heard of for a minute.
-        revision: the latest it has acknowledged; ``behind_by`` so many are later.
+        synced_at: the latest time its lease is known to have been renewed.
+        synced_ms: the age of that.
+        staleness_ms: the length of its lease.
+        seen_ms: the age of its last heartbeat.
+        state: ``current`` has all changes up to a second ago; ``behind`` lacks some of them;
+            ``stale`` has no lease and answers 503; ``gone`` has sent no heartbeat for a minute.
+        revision: the latest revision it has acknowledged.
+        behind_by: the number of later revisions.
         itself: it decides by the database itself, so it can't be behind.
     """
 
@@ -55,8 +57,8 @@ class KnownNode:
     first_seen_at: int
     seen_at: int
     seen_ms: int
-    vouched_at: int
-    vouched_ms: int
+    synced_at: int
+    synced_ms: int
     staleness_ms: int
     state: NodeStatus
     revision: int
@@ -67,27 +69,21 @@ class KnownNode:
 def list_(
     reading: Reading, actor: Actor, *, limit: int | None = None, cursor: str | None = None
 ) -> Page[KnownNode]:
-    """Who is known, those that came last first.
+    """Registered nodes and embedded verifiers, the latest registered first.
 
     Raises:
         Forbidden: ``operator_required``.
         InvalidInput: for ``cursor`` or ``limit``.
     """
     actor.require_operator()
-    after, limit = read_cursor(cursor), read_limit(limit)
-    table = nodes.c
-    found = select(nodes).order_by(table.first_seen_at.desc(), table.id.desc())
-    if after is not None:
-        key = tuple_(table.first_seen_at, table.id)
-        found = found.where(key < tuple_(after.number, after.id))
-    rows = reading.session.execute(found.limit(limit + 1)).all()
-    page = rows[:limit]
-    more = str(Cursor(page[-1].first_seen_at, page[-1].id)) if len(rows) > limit else None
-    return Page(_known(reading, page), more)
+    rows, more = newest_first(
+        reading, select(nodes), nodes, limit=limit, cursor=cursor, by="first_seen_at"
+    )
+    return Page(_known(reading, rows), more)
 
 
 def latest_seen(reading: Reading, *, within_ms: int = HOUR_MS) -> list[KnownNode]:
-    """Who was heard of within *within_ms*, the latest first; ``MOST`` at most."""
+    """Those with a heartbeat within *within_ms*, the latest first; ``MOST`` at most."""
     since = shared_now(reading) - within_ms
     found = select(nodes).where(nodes.c.seen_at >= since).order_by(nodes.c.seen_at.desc())
     return _known(reading, reading.session.execute(found.limit(MOST)).all())
@@ -95,12 +91,13 @@ def latest_seen(reading: Reading, *, within_ms: int = HOUR_MS) -> list[KnownNode
 
 def _known(reading: Reading, rows: Sequence[Row[Any]]) -> list[KnownNode]:
     now = shared_now(reading)
-    latest, _ = changes.here(reading)
+    latest, _ = revisions.latest(reading)
+    table = kept_revisions.c
     due = reading.session.scalar(
-        select(revisions.c.number)
-        # Their times are of the nodes' clocks, close enough for this.
-        .where(revisions.c.at <= now - _KEEPING_UP_MS)
-        .order_by(revisions.c.number.desc())
+        select(table.number)
+        # Their times are by the nodes' clocks, which is precise enough.
+        .where(table.at <= now - _ARRIVAL_MS)
+        .order_by(table.number.desc())
         .limit(1)
     )
     one_machine = on_one_machine(reading)
@@ -108,13 +105,13 @@ def _known(reading: Reading, rows: Sequence[Row[Any]]) -> list[KnownNode]:
 
 
 def _node(row: Row[Any], now: int, latest: int, due: int, itself: bool) -> KnownNode:
-    vouched_ms = max(0, now - row.vouched_at)
+    synced_ms = max(0, now - row.vouched_at)
     seen_ms = max(0, now - row.seen_at)
     gone_ms = max(_GONE_MS, 2 * row.staleness_ms)
     state: NodeStatus = "current"
     if seen_ms > gone_ms:
         state = "gone"
-    elif vouched_ms > row.staleness_ms:
+    elif synced_ms > row.staleness_ms:
         state = "stale"
     elif row.revision < due and not itself:
         state = "behind"
@@ -130,8 +127,8 @@ def _node(row: Row[Any], now: int, latest: int, due: int, itself: bool) -> Known
         first_seen_at=row.first_seen_at,
         seen_at=row.seen_at,
         seen_ms=seen_ms,
-        vouched_at=row.vouched_at,
-        vouched_ms=vouched_ms,
+        synced_at=row.vouched_at,
+        synced_ms=synced_ms,
         staleness_ms=row.staleness_ms,
         state=state,
         revision=revision,

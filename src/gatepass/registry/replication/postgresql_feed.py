@@ -1,8 +1,8 @@
-"""What a node's follower copies from, where the registry is on PostgreSQL.
+"""The feed of changes that a node's follower reads from PostgreSQL.
 
-A connection of its own that asks the primary and listens for changes. It works behind a pooler in
-transaction mode too: nothing it needs is set for longer than a transaction. ``LISTEN`` says nothing
-there, and the follower's short poll is the net.
+It has a connection of its own to the primary, and listens for changes. It works behind a pooler in
+transaction mode, too: its settings are per transaction. ``LISTEN`` has no effect there, so the
+follower also polls at short intervals.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -14,25 +14,25 @@ from psycopg import sql
 
 from gatepass.registry.replication.liveness import (
     HEARTBEAT,
-    IN_TOUCH,
-    MEET,
-    WAIT_FOR_CHANGES,
-    Presence,
+    IS_LIVE,
+    REGISTER,
+    WAIT_FOR_WRITES,
+    Registration,
 )
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import CHANGED_CHANNEL
 from gatepass.registry.storage.revisions import ChangedRow, Position
 from gatepass.registry.storage.silent_server import connect
 
-# In one round trip with what is asked. Whatever the server's own limits are, a follower that
-# applies a long snapshot while it comes is no idler; one that froze is thrown out in the end.
+# Sent in one round trip with the statements. They override the server's own timeouts: a follower
+# that applies a long snapshot while streaming it isn't idle; a frozen one is terminated in the end.
 _LIMITS = (
     "SET LOCAL synchronous_commit = on; "
     "SET LOCAL statement_timeout = '60s'; "
     "SET LOCAL idle_in_transaction_session_timeout = '60s'; "
 )
 _BEGIN = f"BEGIN ISOLATION LEVEL REPEATABLE READ; {_LIMITS}"
-# Others write to the same rows at the same time.
+# Other transactions write the same rows concurrently.
 _BEGIN_WRITING = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LIMITS}"
 # Committed, so that it waits for synchronous replicas.
 _HEARTBEAT = (
@@ -40,8 +40,8 @@ _HEARTBEAT = (
     "CASE WHEN NOT pg_is_in_recovery() "
     "THEN pg_logical_emit_message(true, 'gatepass', 'heartbeat') END"
 )
-# PostgreSQL 17 has a limit that others don't know the name of.
-_TAKE_LONG = (
+# PostgreSQL 17 has a timeout that earlier versions don't know.
+_NO_TRANSACTION_TIMEOUT = (
     "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'"
 )
 _PARAMETERS: dict[str, Any] = {
@@ -54,46 +54,47 @@ _PARAMETERS: dict[str, Any] = {
     "application_name": "gatepass follower",
     "prepare_threshold": None,
 }
-# Less than others have: there must be time left to ask another host before the stamp runs out.
-_PATIENCE_S = 4.0
-_KNOWN = revisions.known_sql("%s", "%s")
+# Shorter than elsewhere: there must be time to ask another host before the lease expires.
+_RESPONSE_TIMEOUT_S = 4.0
+_IS_KNOWN = revisions.is_known_sql("%s", "%s")
 _CHANGES = revisions.changes_sql("%(after)s")
-# A snapshot is passed on as it comes: a million grants needn't fit in memory.
+# A snapshot is streamed: a million grants needn't fit in memory.
 _ROWS_AT_ONCE = 5_000
 
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class DatabaseFeed:
-    """A follower's view of the registry (``verify.replica.database_follower.Feed``).
+    """A follower's feed from the registry (``verify.replica.database_follower.Feed``).
 
-    Every method raises psycopg's errors; the connection is given up then, and the next call opens
-    another: to whichever of several hosts is the primary.
+    All methods raise psycopg's errors and close the connection then. The next call opens another,
+    to the host that is the primary.
 
     Args:
         url: the registry's ``postgresql://…`` URL.
-        presence: who follows; nobody is counted who follows without one.
+        registration: the node that follows; None doesn't register, and no receipt counts it.
     """
 
-    def __init__(self, url: str, presence: Presence | None = None) -> None:
+    def __init__(self, url: str, registration: Registration | None = None) -> None:
         self._url = url
-        self._presence = presence
+        self._registration = registration
         self._heartbeat = f"{_BEGIN_WRITING}{_HEARTBEAT}; COMMIT"
-        if presence is not None:
-            there = sql.SQL(f", {IN_TOUCH}; {HEARTBEAT}").format(id=sql.Literal(presence.id))
-            self._heartbeat = f"{_BEGIN_WRITING}{_HEARTBEAT}{there.as_string()}; COMMIT"
+        if registration is not None:
+            own = sql.SQL(f", {IS_LIVE}; {HEARTBEAT}").format(id=sql.Literal(registration.id))
+            self._heartbeat = f"{_BEGIN_WRITING}{_HEARTBEAT}{own.as_string()}; COMMIT"
         self._open: _Connection | None = None
 
     def heartbeat(self) -> int:
-        """Commit something that waits for synchronous replicas; refuse a server in recovery. The
-        primary's Unix time in milliseconds.
+        """Commit a message that waits for synchronous replicas, on the primary only.
 
-        A logical message needs no table and is written and replicated like any change: a demoted or
-        isolated primary with synchronous replication can't commit it.
+        A logical message needs no table and is replicated like any write: a demoted or isolated
+        primary with synchronous replication can't commit it.
 
-        The same commit notes that this node may be vouched for until its staleness has passed: so
-        nobody says "allowed" whom a deactivation receipt doesn't count
-        (``registry.replication.liveness``).
+        The same commit records that this node's lease may be renewed. So no node answers "allowed"
+        that a deactivation receipt doesn't count (``registry.replication.liveness``).
+
+        Returns:
+            The primary's time, Unix ms.
         """
         with self._connected() as connection:
             cursor = connection.execute(self._heartbeat)
@@ -101,49 +102,51 @@ class DatabaseFeed:
                 cursor.nextset()
             row = cursor.fetchone()
             if row is None or row[0]:
-                raise psycopg.OperationalError("the server is in recovery: it is no primary")
-            told_ms: int = row[1]
-            if self._presence is not None and not row[3]:
-                connection.execute(_BEGIN_WRITING + WAIT_FOR_CHANGES)
-                connection.execute(MEET, self._presence.row())
+                raise psycopg.OperationalError("the server is in recovery: it isn't the primary")
+            primary_ms: int = row[1]
+            if self._registration is not None and not row[3]:
+                connection.execute(_BEGIN_WRITING + WAIT_FOR_WRITES)
+                connection.execute(REGISTER, self._registration.row())
                 connection.execute("COMMIT")
-            return told_ms
+            return primary_ms
 
     def changes(self, after: Position) -> tuple[Position, Iterable[ChangedRow]] | None:
-        """All that changed after *after*, or None if this history doesn't know that position.
+        """All records that changed after *after*, and the latest position; None if it is unknown.
 
-        One snapshot: a row that changed twice meanwhile is seen as it is at the position returned.
+        Read from one snapshot: a record that changed twice is returned as of the latest position.
         """
         with self._transaction() as connection:
-            here = self._here(connection)
-            if here == after:
-                return here, ()
-            if connection.execute(_KNOWN, after).fetchone() is None:
+            latest = self._latest(connection)
+            if latest == after:
+                return latest, ()
+            if connection.execute(_IS_KNOWN, after).fetchone() is None:
                 return None
-            if here[0] - after[0] <= _ROWS_AT_ONCE:
+            if latest[0] - after[0] <= _ROWS_AT_ONCE:
                 cursor = connection.cursor(binary=True)
-                return here, cursor.execute(_CHANGES, {"after": after[0]}).fetchall()
+                return latest, cursor.execute(_CHANGES, {"after": after[0]}).fetchall()
         return self._streamed([_CHANGES], after)
 
     def snapshot(self) -> tuple[Position, Iterable[ChangedRow]]:
-        """Every row, and the position it leads to. The rows come as they are asked for, within one
-        transaction; ask for nothing else meanwhile."""
+        """All records, and the latest position.
+
+        The rows are streamed within one transaction; don't call other methods before the end.
+        """
         return self._streamed(revisions.SNAPSHOT)
 
     def _streamed(
         self, queries: Sequence[str], after: Position | None = None
     ) -> tuple[Position, Iterable[ChangedRow]]:
         rows = self._rows(queries, after)
-        here = next(rows)
-        assert isinstance(here[0], int)
-        return here, rows
+        latest = next(rows)
+        assert isinstance(latest[0], int)
+        return latest, rows
 
     def _rows(self, queries: Sequence[str], after: Position | None) -> Generator[Any, None, None]:
         with self._transaction() as connection:
-            connection.execute(_TAKE_LONG)
-            yield self._here(connection)
-            if after is not None and connection.execute(_KNOWN, after).fetchone() is None:
-                raise psycopg.DataError("what changed since is no longer kept")
+            connection.execute(_NO_TRANSACTION_TIMEOUT)
+            yield self._latest(connection)
+            if after is not None and connection.execute(_IS_KNOWN, after).fetchone() is None:
+                raise psycopg.DataError("the changes since that position are no longer kept")
             for query in queries:
                 with connection.cursor("gatepass_rows") as cursor:
                     cursor.execute(query, after and {"after": after[0]}, binary=True)
@@ -151,7 +154,7 @@ class DatabaseFeed:
                         yield from rows
 
     def wait(self, seconds: float) -> None:
-        """Return when a change has committed, or after *seconds*."""
+        """Wait until a write commits, for up to *seconds*."""
         with self._connected() as connection:
             for _ in connection.notifies(timeout=seconds, stop_after=1):
                 pass
@@ -176,22 +179,23 @@ class DatabaseFeed:
         if connection is None:
             given = psycopg.conninfo.conninfo_to_dict(self._url)
             opened = connect(_PARAMETERS, given)
-            opened.patience_s = _PATIENCE_S
+            opened.response_timeout_s = _RESPONSE_TIMEOUT_S
             connection = self._open = opened
         try:
             if not listening:
                 connection.execute(f"LISTEN {CHANGED_CHANNEL}")
             yield connection
         except BaseException:
-            # Also when a snapshot is left half-way: its transaction must not stay open.
+            # Also if the caller stops in the middle of a snapshot: its transaction must not stay
+            # open.
             connection.close()
             if self._open is connection:
                 self._open = None
             raise
 
     @staticmethod
-    def _here(connection: _Connection) -> Position:
-        row = connection.execute(revisions.HERE).fetchone()
+    def _latest(connection: _Connection) -> Position:
+        row = connection.execute(revisions.LATEST).fetchone()
         if row is None:
-            raise psycopg.DataError("the registry has no revision: its schema isn't complete")
+            raise psycopg.DataError("the registry has no revision row: its schema is incomplete")
         return row[0], row[1]

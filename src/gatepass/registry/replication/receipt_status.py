@@ -1,4 +1,4 @@
-"""A receipt as people see it fill."""
+"""Progress of deactivation receipts."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,13 +15,14 @@ ConfirmationState = Literal["refusing", "waiting", "silent"]
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """One verifier's part in a receipt. Times are Unix ms.
+    """The confirmation of one verifier. Times are Unix ms.
 
     Attributes:
-        state: ``refusing`` has acknowledged that it refuses; ``waiting`` hasn't yet; ``silent``
-            hasn't, and can't say "allowed" any more either.
-        confirmed_at: when it acknowledged; ``after_ms`` after the end.
-        silent_since: since when it can't say "allowed", where it is silent.
+        state: ``refusing`` has acknowledged the revocation; ``waiting`` hasn't yet; ``silent``
+            hasn't, but can't answer "allowed" any more.
+        confirmed_at: when it acknowledged.
+        after_ms: the time from the revocation to that.
+        silent_since: for ``silent``, since when it can't answer "allowed".
         itself: it decides by the database itself.
     """
 
@@ -37,12 +38,13 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """How far it is known that something that ended is refused.
+    """The receipt of a revoked record.
 
     Attributes:
-        revision: the change that ended it, at ``at`` (Unix ms).
-        completed_at: when nobody was left who could have said "allowed".
-        verifiers: who could have when it ended: those that are waited for first, then the slowest.
+        revision: the revision of the revocation.
+        at: its time, Unix ms.
+        completed_at: since when no verifier can answer "allowed"; None while incomplete.
+        verifiers: those that could at the revocation; unconfirmed ones first, then the slowest.
     """
 
     revision: int
@@ -52,28 +54,28 @@ class Receipt:
 
     @property
     def of(self) -> int:
-        """How many there are."""
+        """The number of verifiers."""
         return len(self.verifiers)
 
     @property
     def refused_by(self) -> int:
-        """How many have acknowledged that they refuse it."""
+        """The number of verifiers that have acknowledged the revocation."""
         return self.count("refusing")
 
     @property
     def slowest_ms(self) -> int | None:
-        """After how long the last of those did."""
+        """The longest time to an acknowledgement; None if there is none."""
         return max(
             (each.after_ms for each in self.verifiers if each.after_ms is not None), default=None
         )
 
     def count(self, state: ConfirmationState) -> int:
-        """How many are in that state."""
+        """The number of verifiers in *state*."""
         return sum(each.state == state for each in self.verifiers)
 
 
 def find(reading: Reading, subject_id: str) -> Receipt | None:
-    """The receipt of the end of the record of that id; None if there is none."""
+    """The receipt of the revoked record with that id; None if there is none."""
     row = reading.session.execute(
         select(receipts)
         .where(receipts.c.subject_id == subject_id)

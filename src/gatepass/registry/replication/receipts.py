@@ -1,15 +1,15 @@
-"""Deactivation receipts: proof that what was ended is refused by everyone who decides.
+"""Deactivation receipts: proof that all verifiers refuse a revoked record.
 
-A receipt begins in the very transaction that ends something, with a list of all who could have said
-"allowed" at that moment. Each confirms by acknowledging that revision, or a later one.
+A receipt is created in the transaction of the revocation. It lists all verifiers that could answer
+"allowed" at that time. Each confirms it by acknowledging that revision, or a later one.
 
-One that stays silent isn't waited for longer than it could still say "allowed". Whoever vouches for
-a copy has asked, and then read on: what they asked after the end was committed holds the end. So a
-copy that lacks it is vouched for until its staleness after the commit at most, whatever became of
-its owner; a frozen one, whose connection swallows heartbeats, is no exception.
+A silent verifier is waited for only as long as it could still answer "allowed". A lease is renewed
+only after asking the primary and reading its changes, so a request made after the commit includes
+the revocation. So a copy without it has a lease until its staleness after the commit at most. That
+holds even for a frozen verifier, whose connection swallows heartbeats.
 
-It is complete when everyone has confirmed or has been silent for so long. That is written once,
-whichever node notices it, with one event in the audit log.
+A receipt is complete once each verifier has confirmed or has been silent for that long. Any node
+may notice it; it is recorded once, with one audit event.
 """
 
 from collections.abc import Sequence
@@ -21,17 +21,23 @@ from sqlalchemy.engine import CursorResult
 
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.storage.database import Change, Reading, Turn, Write, wait_for_turn
+from gatepass.registry.storage.database import (
+    AdvisoryLock,
+    Change,
+    Reading,
+    Write,
+    take_advisory_lock,
+)
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.tables import receipt_confirmations, receipts
 
-#: Who is vouched for, or may be for all that is known: see ``nodes`` on why twice.
+#: Verifiers that have, or may have, a lease; ``liveness`` says why twice.
 MAY_ALLOW = "vouched_at + 2 * staleness_ms > :now"
-#: Who is waited for in silence; a tenth more than could be needed, for clocks that don't run alike.
+#: How long a silent verifier is waited for; a tenth longer, as clocks run at different rates.
 MAY_STILL_ALLOW = "committed_at IS NULL OR committed_at + staleness_ms + staleness_ms / 10 > :now"
-#: Details of what is complete are kept so long; the audit event stays for good.
+#: How long details of complete receipts are kept; the audit event stays.
 KEPT_MS = 7 * 86_400_000
-#: An event names so many verifiers, the slowest first.
+#: The number of verifiers that an audit event names, the slowest first.
 NAMED = 50
 
 _AT_ONCE = 200
@@ -44,13 +50,13 @@ def begin(
     company: str | None,
     embedded_too: bool = True,
 ) -> None:
-    """Begin a receipt for what this change ends.
+    """Create receipts for records that this change revokes.
 
-    On one machine the node decides by the database itself: there, it has confirmed as this commits.
+    On one machine the node decides by the database itself, so it confirms with the commit.
 
     Args:
-        subjects: what is ended, such as ``Subject("access_token", id, label)``.
-        embedded_too: whether embedded verifiers decide by it; only nodes look at verifier keys.
+        subjects: the revoked records, such as ``Subject("access_token", id, label)``.
+        embedded_too: whether embedded verifiers decide by them; only nodes check verifier keys.
     """
     if not subjects:
         return
@@ -79,7 +85,7 @@ def begin(
 
 
 def confirm(write: Write, node_id: str, revision: int) -> None:
-    """Note that *node_id* refuses whatever was ended up to *revision*."""
+    """Record that *node_id* refuses all records revoked up to *revision*."""
     table = receipt_confirmations.c
     write.session.execute(
         update(receipt_confirmations)
@@ -89,34 +95,34 @@ def confirm(write: Write, node_id: str, revision: int) -> None:
 
 
 def open_count(reading: Reading) -> int:
-    """How many receipts aren't complete."""
+    """The number of incomplete receipts."""
     unfinished = select(func.count()).where(receipts.c.completed_at.is_(None))
     return reading.session.execute(unfinished).scalar_one()
 
 
 def any_to_do(reading: Reading) -> bool:
-    """Whether there is something for ``complete`` to do."""
+    """Whether ``complete`` has something to do."""
     ready = reading.session.execute(_READY, {"now": shared_now(reading), "most": 1}).first()
     return ready is not None or bool(_not_seen_yet(reading))
 
 
 def complete(write: Write) -> int:
-    """Complete what is ready, each receipt once, with its audit event; how many there were.
+    """Complete up to 200 receipts that are ready, each once, with its audit event.
 
-    Read ``write.now`` within the transaction.
-    Several hundred at most; call it again for more.
+    Returns:
+        How many were completed.
     """
-    # Behind the turn: several nodes notice at once.
-    wait_for_turn(write, Turn.receipts)
+    # Serialized by an advisory lock: several nodes notice at once.
+    take_advisory_lock(write, AdvisoryLock.receipts)
     now = shared_now(write)
     ready = write.session.execute(_READY, {"now": now, "most": _AT_ONCE}).all()
-    told: dict[int, dict[str, Any]] = {}
+    figures: dict[int, dict[str, Any]] = {}
     completed = 0
     for row in ready:
-        if row.revision not in told:
-            told[row.revision] = _figures(write, row)
-        completed += _complete(write, row, now, told[row.revision])
-    # The time after the look: whatever was seen had been committed by then.
+        if row.revision not in figures:
+            figures[row.revision] = _figures(write, row)
+        completed += _complete(write, row, now, figures[row.revision])
+    # The time is read after the query: all receipts it found had been committed by then.
     seen = _not_seen_yet(write)
     table = receipts.c
     write.session.execute(
@@ -128,12 +134,12 @@ def complete(write: Write) -> int:
 
 
 def silent_since(committed_at: int, staleness_ms: int) -> int:
-    """Since when someone who never confirmed can't have said "allowed" (Unix ms)."""
+    """Since when a verifier that hasn't confirmed can't have answered "allowed" (Unix ms)."""
     return committed_at + staleness_ms + staleness_ms // 10
 
 
 def prune(write: Write) -> None:
-    """Drop the details of receipts that have been complete for ``KEPT_MS``."""
+    """Delete the details of receipts that have been complete for ``KEPT_MS``."""
     write.session.execute(
         delete(receipts).where(receipts.c.completed_at < shared_now(write) - KEPT_MS)
     )
@@ -186,7 +192,7 @@ def _complete(write: Write, row: Row[Any], now: int, figures: dict[str, Any]) ->
 
 
 def _figures(reading: Reading, receipt: Row[Any]) -> dict[str, Any]:
-    """Who refused it after how long: what the audit log keeps."""
+    """The verifiers that refuse it and after how long, for the audit log."""
     table = receipt_confirmations.c
     rows = reading.session.execute(
         select(receipt_confirmations)

@@ -1,1 +1,1 @@
-"""The database: tables, transactions, schema, and what is kept next to it."""
+"""The database: tables, connections, transactions, schema, and ``ended.log``."""

@@ -1,11 +1,12 @@
-"""The registry's database: connections, and the three kinds of transaction.
+"""The registry's database: connections and transactions.
 
-* ``read``: a consistent look at everything.
-* ``write``: what people change. Its first statement takes the revision row, which is the lock
-  of all changes: so revisions commit in order without gaps, and nothing is built on an old reading.
-  Never hash a password, send mail or use the network inside one.
-* ``auxiliary_write``: small writes beside the grants (use, failed sign-ins). It never takes the
-  revision, so counting can't hold up a deactivation.
+* ``read``: a consistent snapshot.
+* ``write``: a change that takes a revision. Its first statement locks the revision row, which
+  serializes all writes: revisions commit in order without gaps, and no write relies on an outdated
+  read. Never hash a password, send mail or use the network inside one.
+* ``auxiliary_write``: small writes beside the grants (use counts, failed sign-ins). It doesn't lock
+  the revision row, so counting can't delay a deactivation.
+* ``administrative_write``: schema changes, imports and restores.
 """
 
 import logging
@@ -26,23 +27,23 @@ from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Unavailable
 from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.storage.ended_log import Ending
+from gatepass.registry.storage.ended_log import Revocation
 from gatepass.registry.storage.engines import (
+    BEGIN_READ,
+    BEGIN_WRITE,
     BUSY_TIMEOUT_MS,
-    CHANGING,
-    READING,
     postgresql_engine,
     sqlite_engine,
     sqlite_path,
 )
-from gatepass.registry.storage.silent_server import patient
+from gatepass.registry.storage.silent_server import without_response_timeout
 
 T = TypeVar("T")
 
-#: PostgreSQL wakes followers through this channel when a change commits.
+#: The PostgreSQL notification channel that wakes followers when a write commits.
 CHANGED_CHANNEL = "gatepass_changed"
 
-# The primary's time comes along; the statement's, not from when it had waited for its turn.
+# Also returns the primary's time at the start of the statement, before it waited for the lock.
 _TAKE_REVISION = {
     dialect: text(
         "UPDATE revision SET number = number + 1, tag = :tag WHERE id = 1 "  # noqa: S608 - the times below
@@ -58,36 +59,37 @@ _WAKE_FOLLOWERS = text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')")
 _LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
 _WAIT_FOR_REVISION = text("SELECT number FROM revision WHERE id = 1 FOR UPDATE")
 _KNOWN_REVISION = text("SELECT 1 FROM revisions WHERE number = :number AND tag = :tag")
-# A role that lacks a privilege, or whose search_path leads nowhere: the server's matter, and no
-# fault of what was asked.
-_SET_UP_OTHERWISE = frozenset(("42501", "3F000"))
-_AWAY = "The database can't be used right now."
+# insufficient_privilege, and invalid_schema_name (search_path): the server's configuration is at
+# fault, not the request.
+_SERVER_MISCONFIGURED = frozenset(("42501", "3F000"))
+_UNAVAILABLE = "The database can't be used right now."
 _OUTCOME_UNKNOWN = (
-    "The connection to the database was lost while the change was being saved. Look whether it was "
-    "made before you repeat it."
+    "The connection to the database was lost while the change was being saved. Check whether it "
+    "was made before you repeat it."
 )
 
 _log = logging.getLogger("gatepass.database")
 
-_abandoned: list[Pool] = []
+#: Connections of parent processes, kept so that they aren't closed by garbage collection.
+_inherited: list[Pool] = []
 
 
 class Database:
     """A registry on SQLite or PostgreSQL.
 
     Args:
-        url: ``sqlite:////absolute/path`` or ``postgresql://…`` as libpq reads it, several hosts
-            included.
-        writing: wraps the commit of a change; on SQLite it moves the grant file's generation.
-        confirm: called with the revision after a change has committed, outside the transaction;
+        url: ``sqlite:////absolute/path``, or a libpq URL ``postgresql://…``, which may list several
+            hosts.
+        writing: wraps the commit of a write; on SQLite it changes the grant file's generation.
+        confirm: called with the revision after a write has committed, outside the transaction;
             returns whether this node decides by it.
-        tolerance_ms: how far a change's time may be from the primary's clock, on PostgreSQL; None
-            doesn't compare. Nodes whose clocks are apart would not agree on what has expired.
-        ended: called with what a change ended for good, after it has committed and before
+        tolerance_ms: how far a write's time may differ from the primary's clock, on PostgreSQL;
+            None disables the check. Nodes whose clocks differ would disagree on what has expired.
+        revoked: called with the revocations of a write, after it has committed and before
             ``confirm``.
 
     Raises:
-        Misconfigured: the URL can't be read. The message doesn't repeat it: it may hold a password.
+        Misconfigured: the URL is invalid. The message doesn't repeat it: it may hold a password.
     """
 
     def __init__(
@@ -97,12 +99,12 @@ class Database:
         writing: Callable[[], AbstractContextManager[None]] = nullcontext,
         confirm: Callable[[int], bool] | None = None,
         tolerance_ms: int | None = None,
-        ended: Callable[[Sequence[Ending]], None] | None = None,
+        revoked: Callable[[Sequence[Revocation]], None] | None = None,
     ) -> None:
         self._writing = writing
         self._confirm = confirm
         self._tolerance_ms = tolerance_ms
-        self._ended = ended
+        self._revoked = revoked
         #: The SQLite file, or None.
         self.path: Path | None = None
         if url.startswith("sqlite:"):
@@ -114,22 +116,22 @@ class Database:
         else:
             self.dialect = "postgresql"
             engine = postgresql_engine(url)
-            self._changes = engine.execution_options(gatepass_begin=CHANGING)
-            self._reads = engine.execution_options(gatepass_begin=READING)
+            self._changes = engine.execution_options(gatepass_begin=BEGIN_WRITE)
+            self._reads = engine.execution_options(gatepass_begin=BEGIN_READ)
         self._engine = engine
-        self._turn = threading.Lock()
+        self._writer = threading.Lock()
         own = weakref.ref(self)
 
-        def start_anew() -> None:
+        def reset_after_fork() -> None:
             database = own()
             if database is not None:
-                database._start_anew()
+                database._reset_after_fork()
 
-        os.register_at_fork(after_in_child=start_anew)
+        os.register_at_fork(after_in_child=reset_after_fork)
 
     @contextmanager
     def read(self, now: int) -> Iterator["Reading"]:
-        """A consistent reading at time *now* (Unix ms).
+        """A consistent snapshot at time *now* (Unix ms).
 
         Raises:
             Unavailable: the database can't be read.
@@ -139,46 +141,46 @@ class Database:
 
     @contextmanager
     def write(self, now: int) -> Iterator["Change"]:
-        """A change at time *now* (Unix ms): it commits as a whole at the end, or not at all.
+        """A write with a new revision, at time *now* (Unix ms). It commits atomically at the end.
 
-        Nothing is raised once it has committed: whether this node decides by it already is
-        ``confirmed`` of what this yields.
+        Nothing is raised after the commit. The Change's ``confirmed`` then says whether this node
+        decides by it already.
 
         Raises:
             Unavailable: the database can't be written now, and nothing was changed; or the
-                connection was lost at the commit, and it can't be found out what became of it
+                connection was lost during the commit, and its outcome can't be determined
                 (``outcome_unknown``).
         """
         tag = secrets.token_hex(8)
         began = time.monotonic()
-        with self._session_in_turn() as session:
+        with self._writer_session() as session:
             take = _TAKE_REVISION[self.dialect]
-            number, told_ms = session.execute(take, {"tag": tag}).one()
-            self._require_time(now, told_ms, began)
+            number, primary_ms = session.execute(take, {"tag": tag}).one()
+            self._require_same_time(now, primary_ms, began)
             change = Change(session, now, number)
             yield change
             session.execute(_KEEP_REVISION, {"number": number, "tag": tag, "at": now})
             if self.dialect == "postgresql":
                 session.execute(_WAKE_FOLLOWERS)
             self._commit(session, number, tag)
-        if self._ended is not None and change.endings:
-            self._ended(change.endings)
+        if self._revoked is not None and change.revocations:
+            self._revoked(change.revocations)
         change.confirmed = self._confirm is None or self._confirm(number)
 
     @contextmanager
     def auxiliary_write(self, now: int) -> Iterator["Write"]:
-        """A small write at time *now* (Unix ms) that never takes the revision.
+        """A small write at time *now* (Unix ms) that doesn't lock the revision row.
 
         Raises:
             Unavailable: the database can't be written now.
         """
-        with self._session_in_turn() as session:
+        with self._writer_session() as session:
             yield Write(session, now)
             session.commit()
 
     @contextmanager
-    def administering(self) -> Iterator[Connection]:
-        """One transaction that changes the schema; one at a time, whoever asks.
+    def administrative_write(self) -> Iterator[Connection]:
+        """A transaction that changes the schema or replaces all contents, serialized by a lock.
 
         Raises:
             Unavailable: the database can't be written now.
@@ -186,31 +188,31 @@ class Database:
         with (
             _outage_as_unavailable(),
             self._changes.begin() as connection,
-            patient(connection),
+            without_response_timeout(connection),
         ):
             if self.dialect == "postgresql":
-                connection.execute(_LOCK, {"lock": Turn.migration.value})
+                connection.execute(_LOCK, {"lock": AdvisoryLock.migration.value})
             yield connection
 
     def close(self) -> None:
-        """Close all connections that aren't in use."""
+        """Close all idle connections."""
         self._engine.dispose()
 
     @contextmanager
-    def _session_in_turn(self) -> Iterator[Session]:
-        # Those who wait for SQLite's one writer try again at random moments, and with dozens of
-        # threads some never hit one. So of each process one at a time tries.
-        if self.path is not None and not self._turn.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
-            raise Unavailable(_AWAY)
+    def _writer_session(self) -> Iterator[Session]:
+        # SQLite's busy handler polls for the write lock, and with dozens of threads some never get
+        # it. So one thread of each process at a time waits for it.
+        if self.path is not None and not self._writer.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise Unavailable(_UNAVAILABLE)
         try:
             with _outage_as_unavailable(), Session(self._changes) as session:
                 yield session
         finally:
             if self.path is not None:
-                self._turn.release()
+                self._writer.release()
 
     def _commit(self, session: Session, number: int, tag: str) -> None:
-        """Commit; where the connection is lost meanwhile, find out what became of it."""
+        """Commit; if the connection is lost meanwhile, find out whether it committed."""
         try:
             with self._writing():
                 session.commit()
@@ -219,13 +221,13 @@ class Database:
                 raise
 
     def _committed(self, number: int, tag: str) -> bool:
-        """Whether the revision *number* is the one tagged *tag*, told by a new connection.
+        """Whether the revision *number* has the tag *tag*, read over a new connection.
 
-        A server that has not noticed yet that the connection is gone may still be committing. It
-        holds the revision row until it has, so this waits for that row first.
+        A server that hasn't noticed the lost connection may still be committing. It locks the
+        revision row until it has, so this waits for that row first.
 
         Raises:
-            Unavailable: ``outcome_unknown``: the database can't be asked.
+            Unavailable: ``outcome_unknown``: the database can't be read.
         """
         try:
             with Session(self._changes) as session:
@@ -235,29 +237,30 @@ class Database:
         except (exc.DBAPIError, exc.TimeoutError) as error:
             raise Unavailable(_OUTCOME_UNKNOWN, reason="outcome_unknown") from error
 
-    def _require_time(self, now: int, told_ms: int | None, began: float) -> None:
-        if told_ms is None or self._tolerance_ms is None:
+    def _require_same_time(self, now: int, primary_ms: int | None, began: float) -> None:
+        if primary_ms is None or self._tolerance_ms is None:
             return
         waited_ms = round((time.monotonic() - began) * 1000)
-        apart_ms = max(now - told_ms, told_ms - now - waited_ms)
+        apart_ms = max(now - primary_ms, primary_ms - now - waited_ms)
         if apart_ms > self._tolerance_ms:
             _log.error("this machine's clock and the primary's are %.1f s apart", apart_ms / 1000)
-            raise Unavailable("This node's clock is wrong: nothing can be changed through it now.")
+            raise Unavailable("This node's clock is wrong: it can't make changes now.")
 
-    def _start_anew(self) -> None:
-        # Connections must not cross a fork. Not closed either, nor collected, which closes them:
-        # that would act on the parent's. The child keeps them, unused, and opens its own.
-        _abandoned.append(self._engine.pool)
+    def _reset_after_fork(self) -> None:
+        # A child must not use its parent's connections, nor close them or let them be collected,
+        # which closes them, too: that would act on the parent's session. It keeps them unused and
+        # opens its own.
+        _inherited.append(self._engine.pool)
         self._engine.dispose(close=False)
-        self._turn = threading.Lock()
+        self._writer = threading.Lock()
 
 
 class Reading:
-    """A consistent reading of the registry, as ``Database.read`` opens it.
+    """A transaction that reads; opened by ``Database.read``.
 
     Attributes:
-        session: of the transaction.
-        now: the transaction's time, Unix ms.
+        session: the SQLAlchemy session of the transaction.
+        now: the time of the transaction, Unix ms.
     """
 
     def __init__(self, session: Session, now: int) -> None:
@@ -266,36 +269,37 @@ class Reading:
 
 
 class Write(Reading):
-    """A small write that takes no revision, as ``Database.auxiliary_write`` opens it."""
+    """A transaction that writes without a revision; opened by ``Database.auxiliary_write``."""
 
 
 class Change(Write):
-    """A change of what the registry grants, as ``Database.write`` opens it.
+    """A transaction that writes with a revision; opened by ``Database.write``.
 
     Attributes:
-        revision: of this change; it commits with it.
-        endings: what this change ends for good, so far.
-        confirmed: whether this node decides by it already; known once the transaction has ended.
+        revision: the revision that commits with this change.
+        revocations: the revocations of this change so far, for ``ended.log``.
+        confirmed: whether this node decides by it already; set after the commit.
     """
 
     def __init__(self, session: Session, now: int, revision: int) -> None:
         super().__init__(session, now)
         self.revision = revision
-        self.endings: list[Ending] = []
+        self.revocations: list[Revocation] = []
         self.confirmed = False
 
     def end(self, subjects: Sequence[Subject], *, by: Actor) -> None:
-        """Note that *subjects* end for good; ``ended.log`` lists them once this has committed."""
-        self.endings += [
-            Ending(self.now, subject.kind, subject.id, self.revision, by.user, by.name)
+        """Record the revocation of *subjects*, for ``ended.log`` once this has committed."""
+        self.revocations += [
+            Revocation(self.now, subject.kind, subject.id, self.revision, by.user, by.name)
             for subject in subjects
         ]
 
 
 class Committed(NamedTuple, Generic[T]):
-    """What an operation that opens its own transactions made.
+    """The result of an operation that opens its own transactions.
 
     Attributes:
+        made: what it created.
         confirmed: whether this node decides by it already.
     """
 
@@ -304,24 +308,24 @@ class Committed(NamedTuple, Generic[T]):
 
 
 @unique
-class Turn(IntEnum):
-    """What one transaction does at a time. The numbers are PostgreSQL's advisory locks."""
+class AdvisoryLock(IntEnum):
+    """PostgreSQL's advisory locks; each serializes one kind of transaction."""
 
     migration = 7305808869231650
     failed_sign_ins = 7305808869231651
-    counted_use = 7305808869231652
+    usage = 7305808869231652
     password_resets = 7305808869231653
     receipts = 7305808869231654
     compaction = 7305808869231655
 
 
-def wait_for_turn(write: Write, turn: Turn) -> None:
-    """Be the only transaction that has *turn* until this one ends.
+def take_advisory_lock(write: Write, lock: AdvisoryLock) -> None:
+    """Take *lock* until the transaction ends.
 
     SQLite has one writer at a time anyway.
     """
     if write.session.get_bind().dialect.name == "postgresql":
-        write.session.execute(_LOCK, {"lock": turn.value})
+        write.session.execute(_LOCK, {"lock": lock.value})
 
 
 @contextmanager
@@ -334,11 +338,11 @@ def _outage_as_unavailable() -> Iterator[None]:
         exc.InternalError,
         exc.TimeoutError,
     ) as error:
-        raise Unavailable(_AWAY) from error
+        raise Unavailable(_UNAVAILABLE) from error
     except exc.DBAPIError as error:
-        # The bare DatabaseError is SQLite's "not a database" and "malformed".
+        # SQLite reports "not a database" and "malformed" as a bare DatabaseError.
         if error.connection_invalidated or type(error) is exc.DatabaseError:
-            raise Unavailable(_AWAY) from error
-        if getattr(error.orig, "sqlstate", None) in _SET_UP_OTHERWISE:
-            raise Unavailable(_AWAY) from error
+            raise Unavailable(_UNAVAILABLE) from error
+        if getattr(error.orig, "sqlstate", None) in _SERVER_MISCONFIGURED:
+            raise Unavailable(_UNAVAILABLE) from error
         raise

@@ -1,11 +1,10 @@
-"""``ended.log``: what was ended for good, kept apart from the database.
+"""``ended.log``: an append-only log of revocations, kept apart from the database.
 
-A backup is older than the database it replaces, and would bring back to life what was ended since.
-So everything that ends is written down a second time, in a file beside the database that is only
-ever appended to: what it names stays ended, even where the database itself is lost.
+Restoring a backup would reactivate what was revoked after the backup was made. So each revocation
+is also appended to a file beside the database. Restoring reads it, even if the database is lost.
 
-A line is written after the commit and before whoever asked is told, and is on the disk by then. It
-holds no secret: ids, times, and who ended it.
+A line is flushed to disk after the commit and before the request is answered. It holds no secret:
+ids, times, and the user who revoked.
 """
 
 import logging
@@ -18,11 +17,12 @@ from pathlib import Path
 import msgspec
 
 from gatepass.core.errors import Misconfigured
+from gatepass.registry.storage.fsync import fsync
 
 FILE_NAME = "ended.log"
 
-#: The events that tell of an end.
-ENDINGS = frozenset(
+#: The audit actions that revoke their subject.
+REVOCATION_ACTIONS = frozenset(
     {
         "access_token.deactivated",
         "authentication.deactivated",
@@ -37,16 +37,17 @@ ENDINGS = frozenset(
 _log = logging.getLogger("gatepass.ended_log")
 
 
-class Ending(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """The end of one thing.
+class Revocation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The revocation of one record.
 
     Attributes:
         at: Unix ms.
         kind: ``access_token``, ``authentication``, ``company``, ``invitation``, ``user``,
             ``verifier_key``.
-        revision: of the change that ended it.
-        by: the id of the user who did; None for the command line and the system.
-        by_name: how they are called.
+        id: of the record.
+        revision: of the change that revoked it.
+        by: id of the user who revoked it; None for the command line and the system.
+        by_name: the name of that actor.
     """
 
     at: int
@@ -58,44 +59,42 @@ class Ending(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class EndedLog:
-    """The file *path*, made with the first thing that ends, mode 0600.
+    """The log in the file *path*, which the first revocation creates with mode 0600.
 
-    Every process of the machine appends to it. A line is written whole, begun by its line break
-    rather than ended by it: whatever was torn before it, by a full disk or a power cut, stays a
-    line of its own.
+    All processes of the machine append to it. A line starts with its line break instead of ending
+    with it. So a line torn before it, by a full disk or a power cut, doesn't damage it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._waiting: list[Ending] = []
-        self._turn = threading.Lock()
+        self._pending: list[Revocation] = []
+        self._lock = threading.Lock()
 
-    def append(self, endings: Sequence[Ending] = ()) -> None:
-        """Write *endings*, and what could not be written earlier; they are on the disk when this
-        returns.
+    def append(self, revocations: Sequence[Revocation] = ()) -> None:
+        """Append *revocations* and those that failed before, and flush them to disk.
 
-        A disk that is full undoes no deactivation: then it is logged, and tried again with the next
-        one, or when this is called without any.
+        A full disk doesn't undo a deactivation. The failure is logged, and the next call retries;
+        call it without arguments to retry alone.
         """
-        if not endings and not self._waiting:
+        if not revocations and not self._pending:
             return
-        with self._turn:
-            self._waiting.extend(endings)
+        with self._lock:
+            self._pending.extend(revocations)
             try:
-                self._write(b"".join(b"\n" + _encode(ending) for ending in self._waiting))
+                self._write(b"".join(b"\n" + _encode(each) for each in self._pending))
             except (OSError, Misconfigured) as error:
                 _log.error(
-                    "%d endings couldn't be written to %s, and are tried again: %s",
-                    len(self._waiting),
+                    "%d revocations can't be written to %s, retrying: %s",
+                    len(self._pending),
                     self.path,
                     getattr(error, "strerror", None) or error,
                 )
             else:
-                self._waiting.clear()
+                self._pending.clear()
 
     def read(self) -> "EndedLogReader":
-        """What it holds so far; nothing if there is no file."""
-        return EndedLogReader(self.path, needed=False)
+        """A reader of the log; it is empty if there is no file."""
+        return EndedLogReader(self.path, required=False)
 
     def _write(self, lines: bytes) -> None:
         descriptor, new = _open(self.path)
@@ -107,57 +106,57 @@ class EndedLog:
         finally:
             os.close(descriptor)
         if new:
-            _sync_directory(self.path.parent)
+            fsync(self.path.parent)
 
 
 class EndedLogReader:
-    """The endings in a log, in order. Iterate it to its end; then it tells what it came across.
+    """Iterates over the revocations of a log, in order.
 
     Attributes:
         path: of the log.
-        torn: how many lines were torn, and passed over.
-        latest_revision: the highest revision it names.
+        torn: number of torn lines that were skipped; complete after the iteration.
+        latest_revision: the highest revision so far; complete after the iteration.
 
     Raises:
-        Misconfigured: as it is iterated: the file can't be read, or isn't there, or is something
-            else, although it is *needed*. What it knows must not be passed over in silence.
+        Misconfigured: during the iteration: the file can't be read; or it is *required*, and is
+            missing or isn't a log. Its revocations must not be skipped silently.
     """
 
-    def __init__(self, path: Path, *, needed: bool = True) -> None:
+    def __init__(self, path: Path, *, required: bool = True) -> None:
         self.torn = 0
         self.latest_revision = 0
         self.path = path
-        self._needed = needed
+        self._required = required
 
-    def __iter__(self) -> Iterator[Ending]:
-        understood = False
+    def __iter__(self) -> Iterator[Revocation]:
+        any_valid = False
         try:
             mode = os.stat(self.path).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                # Of a pipe nothing might ever come.
-                raise Misconfigured(f"{self.path} is no ended.log: it is no file")
+                # Opening a pipe could block for ever.
+                raise Misconfigured(f"{self.path} must be a plain file")
             with self.path.open("rb") as lines:
                 for line in lines:
                     if not line.strip():
                         continue
                     try:
-                        ending = _decode(line)
+                        revocation = _decode(line)
                     except (msgspec.DecodeError, UnicodeDecodeError):
                         self.torn += 1
                         continue
-                    understood = True
-                    self.latest_revision = max(self.latest_revision, ending.revision)
-                    yield ending
+                    any_valid = True
+                    self.latest_revision = max(self.latest_revision, revocation.revision)
+                    yield revocation
         except OSError as error:
-            if self._needed or not isinstance(error, FileNotFoundError):
+            if self._required or not isinstance(error, FileNotFoundError):
                 raise Misconfigured(f"{self.path} can't be read: {error.strerror}") from error
-        if self._needed and self.torn and not understood:
-            # Another file that was named by mistake: with it, what had ended would come back.
-            raise Misconfigured(f"{self.path} is no ended.log: no line of it can be read")
+        if self._required and self.torn and not any_valid:
+            # The wrong file: restoring with it would reactivate what was revoked.
+            raise Misconfigured(f"{self.path} isn't an ended.log: no line of it can be read")
 
 
 def _open(path: Path) -> tuple[int, bool]:
-    """A descriptor to append with, and whether the file is new."""
+    """A descriptor for appending, and whether the file is new."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         descriptor, new = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), True
@@ -166,17 +165,9 @@ def _open(path: Path) -> tuple[int, bool]:
     state = os.fstat(descriptor)
     if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
         os.close(descriptor)
-        raise Misconfigured("it belongs to another user, or isn't a plain file")
+        raise Misconfigured("it must be a plain file of this user")
     return descriptor, new
 
 
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Ending).decode
+_decode = msgspec.json.Decoder(Revocation).decode

@@ -1,4 +1,4 @@
-"""Connections to the two databases, each set as the protocol of changes wants it."""
+"""SQLAlchemy engines for SQLite and PostgreSQL, with the settings that writes rely on."""
 
 import os
 import sqlite3
@@ -14,10 +14,10 @@ from sqlalchemy.engine import Connection
 from gatepass.core.errors import Misconfigured
 from gatepass.registry.storage.silent_server import connect
 
-#: How long a SQLite writer waits for its turn before it says "unavailable".
+#: How long a SQLite writer waits for the write lock before it fails as unavailable.
 BUSY_TIMEOUT_MS = 5_000
 
-# Parameters are digests, hashes and people's addresses: none of an error message's business.
+# Parameters hold digests, hashes and e-mail addresses, which must not appear in error messages.
 _ENGINE: dict[str, dict[str, Any]] = {
     "sqlite": {"pool_size": 10, "max_overflow": 40, "pool_timeout": 5, "hide_parameters": True},
     "postgresql": {"pool_size": 5, "max_overflow": 5, "pool_timeout": 5, "hide_parameters": True},
@@ -30,30 +30,30 @@ _SQLITE_SETTINGS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA cache_size = -16384",
 )
-# A writer that froze in the middle is thrown out, and whoever waits for it is told within seconds.
-# Said in each transaction, along with its BEGIN: behind a pooler that gives connections out by the
-# transaction, what one session set would be another's.
+# The server terminates a writer that froze in its transaction, and those that wait for it fail
+# within seconds. Set in each transaction, together with BEGIN: behind a pooler in transaction mode,
+# session settings would apply to another client.
 _POSTGRESQL_SETTINGS = (
     "SET LOCAL lock_timeout = '2s'; "
     "SET LOCAL idle_in_transaction_session_timeout = '2s'; "
     "SET LOCAL synchronous_commit = on"
 )
-CHANGING = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_POSTGRESQL_SETTINGS}"
-READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_POSTGRESQL_SETTINGS}"
+BEGIN_WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_POSTGRESQL_SETTINGS}"
+BEGIN_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_POSTGRESQL_SETTINGS}"
 _POSTGRESQL_DEFAULTS: dict[str, Any] = {
     "connect_timeout": 5,
     "tcp_user_timeout": 5000,
     "keepalives_idle": 10,
     "target_session_attrs": "read-write",
     "application_name": "gatepass",
-    # What one server process was asked to prepare, the next, behind a pooler, knows nothing of.
+    # Behind a pooler, the next transaction may run in a server process without the statement.
     "prepare_threshold": None,
 }
 
 
 def sqlite_path(url: str) -> Path:
     """The file that a ``sqlite:///`` URL names. Raises Misconfigured if it names none."""
-    # Taken as it stands, as the grant file beside it is: decoding escapes would name another file.
+    # Percent escapes aren't decoded, as for the grant file beside it: that would be another file.
     database = url.removeprefix("sqlite:///")
     if database == url or not os.path.isabs(database):
         raise Misconfigured(
@@ -64,11 +64,13 @@ def sqlite_path(url: str) -> Path:
 
 
 def sqlite_engine(path: Path) -> Engine:
-    """Connections to a SQLite file. A transaction begins as ``BEGIN``, or as the execution option
-    ``gatepass_begin`` says."""
+    """An engine for a SQLite file.
+
+    Transactions start with the execution option ``gatepass_begin``, or else ``BEGIN``.
+    """
 
     def connect() -> sqlite3.Connection:
-        # Never made by accident: only whoever creates the schema makes the file.
+        # Never create the file by accident: only creating the schema does.
         connection = sqlite3.connect(
             f"{path.as_uri()}?mode=rw",
             uri=True,
@@ -86,24 +88,26 @@ def sqlite_engine(path: Path) -> Engine:
 
 
 def _begin(connection: Connection) -> None:
-    # SQLite's driver would begin late, and never for a SELECT: a reading then wouldn't be
-    # consistent. PostgreSQL's would take a round trip for BEGIN and one for each setting.
+    # SQLite's driver would begin late, and never for a SELECT, so a read wouldn't be consistent.
+    # PostgreSQL's would take one round trip for BEGIN and one for each setting.
     options = connection.get_execution_options()
     connection.exec_driver_sql(options.get("gatepass_begin", "BEGIN"))
 
 
 def postgresql_engine(url: str) -> Engine:
-    """Connections to a PostgreSQL server, or to a pooler in front of it. A transaction begins as
-    the execution option ``gatepass_begin`` says: as ``CHANGING`` or ``READING``.
+    """An engine for a PostgreSQL server, or for a pooler in front of it.
+
+    Transactions start with the execution option ``gatepass_begin``: ``BEGIN_WRITE`` or
+    ``BEGIN_READ``.
 
     Raises:
-        Misconfigured: the URL can't be read. The message doesn't repeat it: it may hold a password.
+        Misconfigured: the URL is invalid. The message doesn't repeat it: it may hold a password.
     """
     if not url.startswith(("postgresql://", "postgres://")):
         raise Misconfigured("GATEPASS_DATABASE_URL: must begin with sqlite:/// or postgresql://")
     try:
         given = conninfo_to_dict(url)
-        # Else it would be found out by the first connection, as a fault of the program's.
+        # Otherwise the first connection would fail, like a fault of the program.
         timeout_from_conninfo({**_POSTGRESQL_DEFAULTS, **given})
     except psycopg.Error:
         given = {}

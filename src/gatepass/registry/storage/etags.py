@@ -1,12 +1,12 @@
-"""The version of a record: what If-Match compares, so that no change is overwritten unseen."""
+"""ETags of records: If-Match compares them, so that no change is overwritten unseen."""
 
 import hashlib
 import json
 
 
 def etag_of(*content: object) -> str:
-    """Names the version with that content (as JSON has it), quoted as the ETag header has it.
+    """The ETag of a record with this content (JSON values), in quotes as the header has it.
 
-    It follows from the content alone, so it is true again when a change is undone.
+    It depends on the content alone, so undoing a change restores the former ETag.
     """
     return f'"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]}"'

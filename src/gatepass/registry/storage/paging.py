@@ -1,24 +1,24 @@
-"""Lists, a page at a time: newest first, continued where the page before ended.
+"""Keyset pagination of lists, newest first.
 
-A page is found by key, never by counting off rows, so the thousandth is as quick as the first, and
-records that come or go in between neither repeat nor hide others.
+A page is found by key, not by offset. So the thousandth page is as fast as the first, and records
+created or deleted between two pages neither repeat nor hide others.
 """
 
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, Row, Select, Table, func, tuple_
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.storage.database import Reading
 
 LARGEST_PAGE = 200
 DEFAULT_PAGE = 50
-#: Counting stops here: "100,000 or more" says enough, and stays quick.
+#: Counting stops here: "100,000 or more" is precise enough, and fast.
 COUNT_LIMIT = 100_000
 
 _LONGEST_CURSOR = 200
@@ -29,12 +29,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some records, newest first.
+    """A page of records, newest first.
 
     Attributes:
-        next: hand it in as ``cursor`` for the records after these; None at the end.
-        count: how many match in all, over every page; ``COUNT_LIMIT`` means that many or more.
-            None where it isn't counted.
+        next: the ``cursor`` of the next page; None on the last page.
+        count: number of matches over all pages; ``COUNT_LIMIT`` means that many or more. None if
+            not counted.
     """
 
     items: list[T]
@@ -44,7 +44,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The sort key of the last record of a page: a time or number, and the id that breaks ties."""
+    """The sort key of the last record of a page: a time or number, and the id to break ties."""
 
     number: int
     id: str
@@ -55,10 +55,10 @@ class Cursor:
 
 
 def read_cursor(text: str | None) -> Cursor | None:
-    """The cursor that a page handed out.
+    """Parse the ``next`` cursor of a page.
 
     Raises:
-        InvalidInput: for field ``cursor``; it isn't one of ours.
+        InvalidInput: for field ``cursor``; it isn't one.
     """
     if text is None:
         return None
@@ -68,7 +68,7 @@ def read_cursor(text: str | None) -> Cursor | None:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         number, identifier = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         cursor = Cursor(number, identifier)
-        # Also refuses what only looks like ours: one page, one cursor, one spelling.
+        # Also refuses other spellings: each cursor has exactly one.
         if type(number) is not int or abs(number) > _BIGGEST_NUMBER or str(cursor) != text:
             raise ValueError("not ours")
         if not isinstance(identifier, str) or not identifier.isascii() or "\0" in identifier:
@@ -79,10 +79,10 @@ def read_cursor(text: str | None) -> Cursor | None:
 
 
 def each(page_after: Callable[[str | None], Page[T]]) -> Iterator[T]:
-    """All records of a list, page after page.
+    """All records of a list, over all pages.
 
     Args:
-        page_after: the page that a cursor begins; None is the first.
+        page_after: returns the page after a cursor; None means the first page.
     """
     cursor: str | None = None
     while True:
@@ -94,7 +94,7 @@ def each(page_after: Callable[[str | None], Page[T]]) -> Iterator[T]:
 
 
 def read_limit(limit: int | None) -> int:
-    """How many records a page holds.
+    """Parse the page size.
 
     Raises:
         InvalidInput: for field ``limit``; it isn't a whole number from 1 to 200.
@@ -107,7 +107,34 @@ def read_limit(limit: int | None) -> int:
 
 
 def contains(reading: Reading, text: ColumnElement[Any], part: str) -> ColumnElement[bool]:
-    """Whether *part* is in *text*, character by character."""
-    # Not LIKE: it would read % and _ in what people type, and folds case on SQLite alone.
+    """A condition: *text* contains *part*, compared exactly."""
+    # Not LIKE: it would interpret % and _ in user input, and ignores case on SQLite only.
     position = func.instr if reading.session.get_bind().dialect.name == "sqlite" else func.strpos
     return position(text, part) > 0
+
+
+def newest_first(
+    reading: Reading,
+    rows: Select[Any],
+    table: Table,
+    *,
+    limit: int | None,
+    cursor: str | None,
+    by: str = "created_at",
+) -> tuple[Sequence[Row[Any]], str | None]:
+    """One page of *rows*, newest first, by the columns *by* and ``id`` of *table*.
+
+    Returns:
+        The rows, and the cursor of the next page; None at the end.
+
+    Raises:
+        InvalidInput: for ``cursor`` or ``limit``.
+    """
+    after, limit = read_cursor(cursor), read_limit(limit)
+    at, key = table.c[by], table.c.id
+    if after is not None:
+        rows = rows.where(tuple_(at, key) < tuple_(after.number, after.id))
+    found = reading.session.execute(rows.order_by(at.desc(), key.desc()).limit(limit + 1)).all()
+    page = found[:limit]
+    more = str(Cursor(getattr(page[-1], by), page[-1].id)) if len(found) > limit else None
+    return page, more

@@ -1,7 +1,7 @@
-"""What changed after a position: what followers read on by.
+"""Revisions, and the records that changed after one: what followers read.
 
-A position is (revision, tag). One that ``revisions`` doesn't hold is unknown: another history, or
-older than what is kept. Whoever is there builds its copy anew.
+A position is (revision, tag). A position that ``revisions`` doesn't hold is unknown: it belongs to
+another history, or is older than the revisions kept. A follower there rebuilds its copy.
 """
 
 from collections.abc import Iterator
@@ -12,18 +12,19 @@ from sqlalchemy import text
 from gatepass.registry.storage.database import Reading
 from gatepass.verify.grant_file import TABLES
 
-#: A place in the one history: (revision, tag). The tag is random for each revision.
+#: A position in the history: (revision, tag). Each revision has a random tag.
 Position = tuple[int, str]
-#: One record as it is now: (table, id, record or None if it is gone, revision of its last change).
+#: The current state of a record: (table, id, record or None if removed, revision of its last
+#: change).
 ChangedRow = tuple[str, str, bytes | None, int]
 
 
-class Place(NamedTuple):
-    """How far somebody has come who reads piece by piece what changed up to a position.
+class ChangesCursor(NamedTuple):
+    """How far a follower has read the changes up to a position.
 
     Attributes:
-        to: up to where.
-        revision, table, id: the row of ``changed_records`` that was read last.
+        to: the position that the changes lead to.
+        revision, table, id: the last row of ``changed_records`` that was read.
     """
 
     to: Position
@@ -32,24 +33,26 @@ class Place(NamedTuple):
     id: str = ""
 
 
-HERE = "SELECT number, tag FROM revision WHERE id = 1"
+LATEST = "SELECT number, tag FROM revision WHERE id = 1"
 
-#: The queries for every record, a table at a time: by id, which is the order a copy's tables have.
+#: The queries for all records, one for each table, by id: the order of the tables of a copy.
 SNAPSHOT = tuple(
     f"SELECT '{table}', id, record, revision FROM {table} ORDER BY id"  # noqa: S608 - the grant file's own table names
     for table in TABLES
 )
 
 
-def known_sql(number: str, tag: str) -> str:
-    """The query that finds a row where a position is known; its parameters as a driver spells
-    them."""
-    return f"SELECT 1 FROM revisions WHERE number = {number} AND tag = {tag}"  # noqa: S608 - parameters' spellings
+def is_known_sql(number: str, tag: str) -> str:
+    """The query that finds a row if a position is known; placeholders in the driver's syntax."""
+    return f"SELECT 1 FROM revisions WHERE number = {number} AND tag = {tag}"  # noqa: S608 - placeholders
 
 
 def changes_sql(after: str) -> str:
-    """The query for all records that changed after a revision, by (revision, id); its parameter as
-    a driver spells it."""
+    """The query for all records that changed after a revision, by (revision, id).
+
+    Args:
+        after: the placeholder of the revision, in the driver's syntax.
+    """
     return (
         " UNION ALL ".join(
             f"SELECT '{table}', changed.record_id, {table}.record, max(changed.revision) "  # noqa: S608 - the grant file's own table names
@@ -62,74 +65,79 @@ def changes_sql(after: str) -> str:
     )
 
 
-def here(reading: Reading) -> Position:
+def latest(reading: Reading) -> Position:
     """The latest position."""
-    number, tag = reading.session.execute(_HERE).one()
+    number, tag = reading.session.execute(_LATEST).one()
     return number, tag
 
 
-def known(reading: Reading, position: Position) -> bool:
-    """Whether this history has been at *position*, and what changed since is still kept."""
+def is_known(reading: Reading, position: Position) -> bool:
+    """Whether *position* belongs to this history, and all later changes are still kept."""
     number, tag = position
-    found = reading.session.execute(_KNOWN, {"number": number, "tag": tag}).one_or_none()
+    found = reading.session.execute(_IS_KNOWN, {"number": number, "tag": tag}).one_or_none()
     return found is not None
 
 
-def since(reading: Reading, after: Position) -> tuple[Position, list[ChangedRow]] | None:
-    """All that changed after *after*, and the position it leads to; None if *after* is unknown.
+def changes_since(reading: Reading, after: Position) -> tuple[Position, list[ChangedRow]] | None:
+    """All records that changed after *after*, and the latest position; None if *after* is unknown.
 
-    Call it within one consistent reading: a record that changed twice is seen as it is at the
-    position returned.
+    Call it within one snapshot: a record that changed twice is returned as of the latest position.
     """
-    there = here(reading)
-    if there == after:
-        return there, []
-    if not known(reading, after):
+    position = latest(reading)
+    if position == after:
+        return position, []
+    if not is_known(reading, after):
         return None
     rows = reading.session.execute(_CHANGES, {"after": after[0]}).all()
-    return there, [(table, key, record, revision) for table, key, record, revision in rows]
+    return position, [(table, key, record, revision) for table, key, record, revision in rows]
 
 
-def more_than(reading: Reading, after: int, number: int) -> bool:
-    """Whether more than *number* records changed after the revision *after*, those that changed
-    twice counted twice."""
-    asked = {"after": after, "number": number}
-    return bool(reading.session.execute(_MORE_THAN, asked).all())
+def more_changes_than(reading: Reading, after: int, number: int) -> bool:
+    """Whether there are more than *number* changes of records after the revision *after*."""
+    parameters = {"after": after, "number": number}
+    return bool(reading.session.execute(_MORE_THAN, parameters).all())
 
 
-def beyond_reach(reading: Reading, number: int) -> int:
-    """More than *number* records changed after every revision before this one, and no more than
-    that after any other."""
-    return reading.session.execute(_BEYOND_REACH, {"number": number}).scalar_one_or_none() or 0
+def earliest_within(reading: Reading, number: int) -> int:
+    """The earliest revision after which there are at most *number* changes of records."""
+    return reading.session.execute(_EARLIEST_WITHIN, {"number": number}).scalar_one_or_none() or 0
 
 
-def is_whole(reading: Reading, place: Place) -> bool:
-    """Whether this history leads to where *place* does, and all that comes after it is kept."""
-    return known(reading, place.to) and bool(
-        reading.session.execute(_KEPT, {"revision": place.revision}).all()
+def is_available(reading: Reading, cursor: ChangesCursor) -> bool:
+    """Whether ``cursor.to`` belongs to this history, and all changes after *cursor* are kept."""
+    return is_known(reading, cursor.to) and bool(
+        reading.session.execute(_KEPT, {"revision": cursor.revision}).all()
     )
 
 
-def left(reading: Reading, place: Place) -> int:
-    """How many rows :func:`read_on` has after *place*."""
-    number: int = reading.session.execute(_LEFT, _asked(place)).scalar_one()
+def remaining(reading: Reading, cursor: ChangesCursor) -> int:
+    """The number of rows that :func:`changes_after` has after *cursor*."""
+    number: int = reading.session.execute(_REMAINING, _parameters(cursor)).scalar_one()
     return number
 
 
-def read_on(reading: Reading, place: Place, most: int) -> Iterator[ChangedRow]:
-    """What changed after *place*, as it is now, not as it was at ``place.to``: only with all that
-    changed after that position it is exact. A record that changed twice may come twice."""
-    rows = reading.session.execute(_READ_ON, {**_asked(place), "most": most})
+def changes_after(reading: Reading, cursor: ChangesCursor, most: int) -> Iterator[ChangedRow]:
+    """Up to *most* changes after *cursor*, each record in its current state.
+
+    The current state may be later than ``cursor.to``: the copy is exact only once it also has all
+    changes after that position. A record that changed twice may be returned twice.
+    """
+    rows = reading.session.execute(_CHANGES_AFTER, {**_parameters(cursor), "most": most})
     return ((table, key, record, revision) for table, key, record, revision in rows)
 
 
-def _asked(place: Place) -> dict[str, object]:
-    return {"after": place.revision, "table": place.table, "id": place.id, "to": place.to[0]}
+def _parameters(cursor: ChangesCursor) -> dict[str, object]:
+    return {
+        "after": cursor.revision,
+        "table": cursor.table,
+        "id": cursor.id,
+        "to": cursor.to[0],
+    }
 
 
-_HERE = text(HERE)
+_LATEST = text(LATEST)
 _MORE_THAN = text("SELECT 1 FROM changed_records WHERE revision > :after LIMIT 1 OFFSET :number")
-_BEYOND_REACH = text(
+_EARLIEST_WITHIN = text(
     "SELECT revision FROM changed_records ORDER BY revision DESC LIMIT 1 OFFSET :number"
 )
 _KEPT = text("SELECT 1 FROM revisions WHERE number = :revision")
@@ -137,9 +145,9 @@ _AFTER = (
     "FROM changed_records WHERE (revision, record_table, record_id) > (:after, :table, :id) "
     "AND revision <= :to"
 )
-_LEFT = text(f"SELECT count(*) {_AFTER}")
+_REMAINING = text(f"SELECT count(*) {_AFTER}")
 _RECORD = ", ".join(f"{table}.record" for table in TABLES)
-_READ_ON = text(
+_CHANGES_AFTER = text(
     f"SELECT record_table, record_id, coalesce({_RECORD}), changed.revision "  # noqa: S608 - the grant file's own table names
     f"FROM (SELECT revision, record_table, record_id {_AFTER} "
     "ORDER BY revision, record_table, record_id LIMIT :most) AS changed "
@@ -149,5 +157,5 @@ _READ_ON = text(
     )
     + " ORDER BY changed.revision, record_table, record_id"
 )
-_KNOWN = text(known_sql(":number", ":tag"))
+_IS_KNOWN = text(is_known_sql(":number", ":tag"))
 _CHANGES = text(changes_sql(":after"))

@@ -1,4 +1,4 @@
-"""The state of a database's schema, and bringing it up to date."""
+"""Schema versions: inspection, creation and migration."""
 
 import os
 from contextlib import suppress
@@ -10,18 +10,18 @@ from sqlalchemy.engine import Connection
 from gatepass.core.errors import Misconfigured
 from gatepass.registry.storage.database import Database
 
-#: Every version of the schema there was, in order; the last is the one this program works with.
+#: All versions of the schema, in order; the last is the one this program requires.
 VERSIONS = ("0001", "0002", "0003", "0004", "0005")
 
 SchemaState = Literal["empty", "old", "current", "newer"]
 
 
 def schema_state(database: Database) -> SchemaState:
-    """How the database's schema stands to this program: ``serve`` runs with ``current`` alone.
+    """The state of the database's schema; ``serve`` requires ``current``.
 
     Raises:
-        Misconfigured: the database holds tables, but not Gatepass's.
-        Unavailable: it can't be read.
+        Misconfigured: the database holds tables of another program.
+        Unavailable: the database can't be read.
     """
     if database.path is not None and not database.path.exists():
         return "empty"
@@ -30,11 +30,11 @@ def schema_state(database: Database) -> SchemaState:
 
 
 def require_utf8(database: Database) -> None:
-    """Refuse a database that can't hold every name, or wouldn't know what it holds.
+    """Refuse a PostgreSQL database whose encoding isn't UTF-8: it can't store every name.
 
     Raises:
-        Misconfigured: its encoding isn't UTF-8.
-        Unavailable: it can't be read.
+        Misconfigured: the encoding isn't UTF-8.
+        Unavailable: the database can't be read.
     """
     if database.dialect != "postgresql":
         return
@@ -48,22 +48,25 @@ def require_utf8(database: Database) -> None:
 
 
 def create_schema(database: Database) -> None:
-    """Make the schema in an empty database; a SQLite file is made with mode 0600.
+    """Create the schema in an empty database; a SQLite file is created with mode 0600.
 
     Raises:
-        Misconfigured: the database isn't empty, or the file can't be made.
-        Unavailable: it can't be written.
+        Misconfigured: the database isn't empty, or the file can't be created.
+        Unavailable: the database can't be written.
     """
     make_file(database)
     require_utf8(database)
-    with database.administering() as connection:
+    with database.administrative_write() as connection:
         if state_of(connection) != "empty":
             raise Misconfigured("the database isn't empty: it has a schema already")
         upgrade(connection)
 
 
 def migrate(database: Database) -> bool:
-    """Bring the schema up to date; whether anything was to be done. All of it happens, or nothing.
+    """Migrate the schema to the current version, atomically.
+
+    Returns:
+        Whether the schema was old.
 
     Raises:
         Misconfigured: there is no schema yet, or it is newer than this program.
@@ -72,7 +75,7 @@ def migrate(database: Database) -> bool:
     require_utf8(database)
     if schema_state(database) == "empty":
         raise Misconfigured("the database is empty: run gatepass init first")
-    with database.administering() as connection:
+    with database.administrative_write() as connection:
         state = state_of(connection)
         if state == "newer":
             raise Misconfigured("the database's schema is newer than this version of Gatepass")
@@ -82,10 +85,10 @@ def migrate(database: Database) -> bool:
 
 
 def state_of(connection: Connection) -> SchemaState:
-    """The same, within a transaction of one's own.
+    """The state of the schema, read in the caller's transaction.
 
     Raises:
-        Misconfigured: the database holds tables, but not Gatepass's.
+        Misconfigured: the database holds tables of another program.
     """
     names = inspect(connection).get_table_names()
     if not names:
@@ -99,12 +102,12 @@ def state_of(connection: Connection) -> SchemaState:
 
 
 def upgrade(connection: Connection, *, to: str = "head") -> None:
-    """Make the latest schema of an older one, or of none, within a transaction of one's own.
+    """Create or migrate the schema in the caller's transaction.
 
     Args:
         to: the version to stop at.
     """
-    # Alembic is a heavy import, and only needed here: not by every process that serves.
+    # Alembic is slow to import, and processes that serve don't need it.
     from alembic import command
     from alembic.config import Config
 
@@ -114,18 +117,18 @@ def upgrade(connection: Connection, *, to: str = "head") -> None:
 
 
 def make_file(database: Database) -> None:
-    """Make the file of a database on SQLite, empty and with mode 0600, where there is none.
+    """Create the file of a SQLite database, empty and with mode 0600, unless it exists.
 
     Raises:
-        Misconfigured: it can't be made.
+        Misconfigured: it can't be created.
     """
     if database.path is None:
         return
-    # Exclusively made, so no connection of this process can be open on it: closing a descriptor
-    # would drop the locks SQLite holds on the file.
+    # Created exclusively, so no connection of this process can be open on it: closing a descriptor
+    # would drop the locks that SQLite holds on the file.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         with suppress(FileExistsError):
             os.close(os.open(database.path, flags, 0o600))
     except OSError as error:
-        raise Misconfigured(f"{database.path} can't be made: {error.strerror}") from error
+        raise Misconfigured(f"{database.path} can't be created: {error.strerror}") from error

@@ -1,6 +1,6 @@
-"""A PostgreSQL connection that gives up on a server which says nothing.
+"""A PostgreSQL connection with a response timeout.
 
-"A frozen writer gives others 503, not silence": the same holds for a frozen server.
+A frozen server must give callers 503, not silence, as a frozen writer does.
 """
 
 import math
@@ -13,50 +13,52 @@ import psycopg
 from psycopg.abc import PQGen
 from sqlalchemy.engine import Connection
 
-#: A server that says nothing for this long while it is asked something counts as away.
-PATIENCE_S = 5.0
+#: A server that sends nothing for this long during a request counts as unavailable.
+RESPONSE_TIMEOUT_S = 5.0
 
 _Answer = TypeVar("_Answer")
 
 
-class Impatient(psycopg.Connection[Any]):
-    """A connection that gives up on a silent server.
+class ResponseTimeoutConnection(psycopg.Connection[Any]):
+    """A connection that closes itself when the server stops responding.
 
-    The server's own limits don't help where the server itself is frozen, and ``tcp_user_timeout``
-    doesn't where its kernel still acknowledges. The connection is closed then, so that what was
-    asked can't be carried out later: without its commit it is nothing.
+    The server's own timeouts don't help if the server itself is frozen, and ``tcp_user_timeout``
+    doesn't if its kernel still acknowledges. Closing the connection prevents the server from
+    carrying out the request later: without its commit it has no effect.
     """
 
-    patience_s = PATIENCE_S
+    response_timeout_s = RESPONSE_TIMEOUT_S
 
     def wait(
         self, gen: PQGen[_Answer], interval: float = 0.1, timeout: float | None = None
     ) -> _Answer:
-        """Wait for what *gen* asks of the server."""
+        """Wait for the server's response to *gen*."""
         try:
-            return super().wait(_impatient(gen, self.patience_s), interval, timeout)
-        except _Silence:
+            return super().wait(_with_timeout(gen, self.response_timeout_s), interval, timeout)
+        except _NoResponse:
             self.pgconn.finish()
             raise psycopg.OperationalError("the server doesn't answer") from None
 
 
-def connect(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> Impatient:
-    """Open a connection with what libpq reads of *given*, else with *defaults*.
+def connect(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> ResponseTimeoutConnection:
+    """Open a connection with the libpq parameters *given*, else *defaults*.
 
-    It speaks UTF-8. By PGCLIENTENCODING, the URL, a service file, or what was set for a role or a
-    database, it would else be asked to speak what can't write most names.
+    The client encoding is always UTF-8. PGCLIENTENCODING, the URL, a service file, or a setting of
+    the role or database could else select one that can't encode most names.
     """
     parameters = {**defaults, **given, "client_encoding": "UTF8"}
-    return Impatient.connect(**parameters, autocommit=True)
+    return ResponseTimeoutConnection.connect(**parameters, autocommit=True)
 
 
-class _Silence(Exception):
+class _NoResponse(Exception):
     pass
 
 
-def _impatient(gen: PQGen[_Answer], patience_s: float) -> PQGen[_Answer]:
-    """*gen*, given up once nothing has been heard for *patience_s*; a long answer may take longer
-    in all."""
+def _with_timeout(gen: PQGen[_Answer], timeout_s: float) -> PQGen[_Answer]:
+    """Run *gen*, and raise _NoResponse once the server has sent nothing for *timeout_s*.
+
+    A long response may take longer in total.
+    """
     try:
         waits_for = next(gen)
         heard = time.monotonic()
@@ -64,8 +66,8 @@ def _impatient(gen: PQGen[_Answer], patience_s: float) -> PQGen[_Answer]:
             ready = yield waits_for
             if ready:
                 heard = time.monotonic()
-            elif time.monotonic() - heard > patience_s:
-                raise _Silence
+            elif time.monotonic() - heard > timeout_s:
+                raise _NoResponse
             waits_for = gen.send(ready)
     except StopIteration as end:
         answer: _Answer = end.value
@@ -73,16 +75,19 @@ def _impatient(gen: PQGen[_Answer], patience_s: float) -> PQGen[_Answer]:
 
 
 @contextmanager
-def patient(connection: Connection) -> Iterator[None]:
-    """Let what *connection* is asked take its time: building an index is silent work, and what is
-    read or written meanwhile may keep it waiting. Call it within a transaction, and once in it."""
+def without_response_timeout(connection: Connection) -> Iterator[None]:
+    """Suspend the response timeout, for statements that run long without output.
+
+    Building an index sends nothing for minutes, and reading or writing a file in between keeps the
+    server idle in its transaction. Enter it within a transaction, once in each.
+    """
     driver = connection.connection.dbapi_connection
-    if not isinstance(driver, Impatient):
+    if not isinstance(driver, ResponseTimeoutConnection):
         yield
         return
-    driver.patience_s = math.inf
+    driver.response_timeout_s = math.inf
     connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
     try:
         yield
     finally:
-        driver.patience_s = PATIENCE_S
+        driver.response_timeout_s = RESPONSE_TIMEOUT_S

@@ -1,8 +1,8 @@
-"""The schema of the registry, the same on SQLite and PostgreSQL.
+"""The tables of the registry, the same on SQLite and PostgreSQL.
 
 Times are Unix milliseconds, days are whole days since 1970 (UTC). The three tables that decisions
-read (grants, holders, company_rules) are not here: they derive from these, and
-``verify.grant_file`` owns them. Whoever changes this file writes a migration; a test compares.
+read (grants, holders, company_rules) derive from these and are defined in ``verify.grant_file``. A
+change here needs a migration; a test compares the two.
 """
 
 import json
@@ -34,30 +34,30 @@ metadata = MetaData(
     }
 )
 
-#: Ids and folded texts compare by code point on both engines, whatever a database's locale is.
+#: Ids and folded texts compare by code point on both engines, whatever the database's locale.
 key_text = Text().with_variant(Text(collation="C"), "postgresql")
 
-#: A number that rises with each row. SQLite counts by itself only under the name INTEGER.
+#: An autoincrement number. SQLite requires the type name INTEGER for it.
 row_number = BigInteger().with_variant(Integer, "sqlite")
 
 
 class JSONText(TypeDecorator[Any]):
-    """A value as compact JSON in a text column, so that both engines hold the same bytes."""
+    """A value stored as compact JSON text, so that both engines hold the same bytes."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Write the value."""
+        """Encode the value."""
         return None if value is None else json.dumps(value, separators=(",", ":"))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Read it back."""
+        """Decode the value."""
         return None if value is None else json.loads(value)
 
 
-def _ended() -> tuple[Column[Any], ...]:
-    # Who ended it is kept by name too: the command line and the system have no user id.
+def _deactivation() -> tuple[Column[Any], ...]:
+    # The name is stored, too: the command line and the system have no user id.
     return (
         Column("deactivated_at", BigInteger),
         Column("deactivated_by", key_text),
@@ -65,9 +65,9 @@ def _ended() -> tuple[Column[Any], ...]:
     )
 
 
-# --- order -------------------------------------------------------------------------------------
+# --- revisions ---------------------------------------------------------------------------------
 
-#: One row: the lock of all changes. A transaction that changes anything takes it first.
+#: One row, which each ``Database.write`` locks first.
 revision = Table(
     "revision",
     metadata,
@@ -76,7 +76,7 @@ revision = Table(
     Column("tag", Text, nullable=False),
 )
 
-#: Every revision there was, so that a copy can be told whether it shares this history.
+#: The recent revisions, which show whether a copy belongs to this history.
 revisions = Table(
     "revisions",
     metadata,
@@ -85,8 +85,8 @@ revisions = Table(
     Column("at", BigInteger, nullable=False),
 )
 
-#: Which records decisions read changed at which revision, kept as long as ``revisions`` are: what a
-#: follower that was there reads on from. A row whose record is gone is a tombstone.
+#: Which records that decisions read changed at which revision, kept as long as ``revisions``.
+#: Followers read from their position on. A row without a record is a tombstone.
 changed_records = Table(
     "changed_records",
     metadata,
@@ -95,9 +95,9 @@ changed_records = Table(
     Column("record_id", key_text, primary_key=True),
 )
 
-# --- who decides by it -------------------------------------------------------------------------
+# --- followers ---------------------------------------------------------------------------------
 
-#: Nodes and embedded verifiers: who decides by a copy of the grants (or by the database itself).
+#: Nodes and embedded verifiers, which decide by a copy of the grants (or by the database itself).
 nodes = Table(
     "nodes",
     metadata,
@@ -107,21 +107,21 @@ nodes = Table(
     Column("name", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("address", Text),
-    # The verifier key that an embedded one follows with.
+    # The verifier key of an embedded verifier.
     Column("key_id", key_text),
     # The companies and permissions its copy is limited to; None is no limit.
     Column("limits", JSONText),
     Column("first_seen_at", BigInteger, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
-    # The latest moment it may have been vouched for, and for how long that counts.
+    # The latest time its lease may have been renewed, and the length of the lease.
     Column("vouched_at", BigInteger, nullable=False),
     Column("staleness_ms", BigInteger, nullable=False),
     # The latest revision it has acknowledged.
     Column("revision", BigInteger, nullable=False),
 )
 
-#: What was ended at a revision, and when everyone who could have said "allowed" was known to
-#: refuse it.
+#: Deactivation receipts: the record revoked at a revision, and when each verifier that could have
+#: answered "allowed" was known to refuse it.
 receipts = Table(
     "receipts",
     metadata,
@@ -131,14 +131,14 @@ receipts = Table(
     Column("subject_name", Text, nullable=False),
     Column("company_id", key_text),
     Column("at", BigInteger, nullable=False),
-    # When it was first seen to have been committed: never before it was.
+    # When it was first seen committed; never before the commit.
     Column("committed_at", BigInteger),
     Column("completed_at", BigInteger),
     Index(None, "subject_id", "revision"),
     Index(None, "completed_at"),
 )
 
-#: Who could have said "allowed" at that moment, and when each acknowledged the revision.
+#: The verifiers that could have answered "allowed" then, and when each acknowledged the revision.
 receipt_confirmations = Table(
     "receipt_confirmations",
     metadata,
@@ -146,13 +146,13 @@ receipt_confirmations = Table(
     Column("node_id", key_text, primary_key=True),
     Column("node_name", Text, nullable=False),
     Column("node_kind", Text, nullable=False),
-    # How long it decides without being vouched for.
+    # The length of its lease.
     Column("staleness_ms", BigInteger, nullable=False),
     Column("confirmed_at", BigInteger),
     Index(None, "node_id", "confirmed_at"),
 )
 
-# --- who ---------------------------------------------------------------------------------------
+# --- companies and users -----------------------------------------------------------------------
 
 companies = Table(
     "companies",
@@ -161,9 +161,9 @@ companies = Table(
     Column("name", Text, nullable=False),
     Column("name_folded", key_text, nullable=False, unique=True),
     Column("created_at", BigInteger, nullable=False),
-    *_ended(),
+    *_deactivation(),
     Column("second_factor_required", Boolean, nullable=False, default=False),
-    # Until when (Unix ms) the entries on trial count instead of the settled ones.
+    # Until when (Unix ms) the trial entries apply instead of the settled ones.
     Column("allowlist_trial_until", BigInteger),
 )
 
@@ -187,20 +187,21 @@ users = Table(
     Column("email", Text, nullable=False),
     Column("email_folded", key_text, nullable=False),
     Column("name", Text, nullable=False),
-    # A built-in role's id or one of this company's own: not a foreign key, for the former.
+    # The id of a built-in role or of a role of this company. Built-in roles have no row, so this
+    # isn't a foreign key.
     Column("role", key_text, nullable=False),
     Column("operator", Boolean, nullable=False),
     Column("password_hash", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    *_ended(),
+    *_deactivation(),
     Column("last_sign_in_at", BigInteger),
-    # The second factor's secret, sealed with the installation's key; None is no second factor.
+    # The second factor's secret, encrypted with the installation's key; None is no second factor.
     Column("totp_sealed", LargeBinary),
-    # The latest time step whose code was used: no code is good twice.
+    # The time step of the last code used: no code is accepted twice.
     Column("totp_last_step", BigInteger),
     Index(None, "company_id", "created_at", "id"),
     Index(None, "email_folded"),
-    # An address is one active user's; whoever had it before and was deactivated keeps theirs, too.
+    # An address belongs to one active user; deactivated users keep theirs, too.
     Index(
         "ix_users_active_email_folded",
         "email_folded",
@@ -231,13 +232,13 @@ def _entries(name: str) -> Table:
 
 
 allowlist_entries = _entries("allowlist_entries")
-#: The list that counts instead while it is on trial.
+#: The list that applies instead during a trial.
 allowlist_trial_entries = _entries("allowlist_trial_entries")
 
 # --- links in mail -----------------------------------------------------------------------------
 
-# A link is made when its mail goes out, never before: its secret is in the mail alone, and what is
-# kept here opens nothing. Until then, and after it has been replaced, ``link_id`` is None.
+# A link is created when its mail is sent. Only the mail holds its secret; the digest stored here
+# can't be used. Before that, and after the link has been replaced, ``link_id`` is None.
 
 invitations = Table(
     "invitations",
@@ -255,7 +256,7 @@ invitations = Table(
     Column("delivered_at", BigInteger),
     Column("accepted_at", BigInteger),
     Column("accepted_by", key_text),
-    *_ended(),
+    *_deactivation(),
     Index(None, "company_id", "created_at", "id"),
     Index(None, "email_folded"),
 )
@@ -270,14 +271,14 @@ password_resets = Table(
     Column("link_id", key_text, unique=True),
     Column("link_digest", LargeBinary),
     Column("used_at", BigInteger),
-    # Where from, as failed sign-ins are counted: an IPv6 address by its /64.
+    # The client address as failed sign-ins are counted: an IPv6 address by its /64.
     Column("used_from", key_text),
-    *_ended(),
+    *_deactivation(),
     Index(None, "user_id", "created_at"),
     Index(None, "user_id", "used_from", "used_at"),
 )
 
-#: Other addresses that users are to have once the link that is mailed there was used.
+#: Changes of users' e-mail addresses, pending until the link mailed to the new address is used.
 email_changes = Table(
     "email_changes",
     metadata,
@@ -293,11 +294,11 @@ email_changes = Table(
     Column("link_id", key_text, unique=True),
     Column("link_digest", LargeBinary),
     Column("used_at", BigInteger),
-    *_ended(),
+    *_deactivation(),
     Index(None, "user_id", "created_at"),
 )
 
-#: Mail to be sent, without its text: that is written, links included, the moment it goes out.
+#: The mail queue, without texts: they are written, with their links, when the mail is sent.
 outgoing_mail = Table(
     "outgoing_mail",
     metadata,
@@ -307,11 +308,11 @@ outgoing_mail = Table(
     Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
     Column("recipient", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    # waiting, sending, handed over (its fate unknown), delivered, given up, dropped
+    # waiting, sending, handed over (outcome unknown), delivered, given up, dropped
     Column("state", Text, nullable=False),
-    # When it is tried next; while it is being sent, when whoever does so counts as dead.
+    # The next attempt; while it is being sent, when the sending process counts as dead.
     Column("due_at", BigInteger, nullable=False),
-    # From when on it would be of no use.
+    # From then on it isn't sent.
     Column("expires_at", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("trouble", Text),
@@ -332,15 +333,15 @@ authentications = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("address", Text),
-    # The address as failed sign-ins are counted by it: an IPv6 one by its /64.
+    # The client address as failed sign-ins are counted: an IPv6 address by its /64.
     Column("source", key_text),
     Column("user_agent", Text),
-    *_ended(),
+    *_deactivation(),
     Index(None, "company_id", "created_at", "id"),
     Index(None, "user_id", "created_at", "id"),
-    # Those that are still good are few, however many there were.
+    # A user has few valid authentications, however many there were.
     Index(None, "user_id", "expires_at"),
-    # Whether an account was opened from an address lately.
+    # Whether the user signed in from an address recently.
     Index(None, "user_id", "source", "created_at"),
 )
 
@@ -359,12 +360,12 @@ access_tokens = Table(
     Column("expires_at", BigInteger),
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", key_text, ForeignKey("users.id"), nullable=False),
-    *_ended(),
-    # The form a token was made with makes no second one, however often it is sent.
+    *_deactivation(),
+    # The form that created the token: submitting it again doesn't create a second one.
     Column("form_id", key_text),
     UniqueConstraint("created_by", "form_id"),
-    # Lists are ordered by the first three; what they are searched and filtered by stands in the
-    # index too, so that looking through a hundred thousand touches no table row.
+    # Lists are ordered by the first three columns. The index also covers the columns of filters and
+    # searches, so scanning a hundred thousand tokens reads no table row.
     Index(
         "ix_access_tokens_search",
         *("company_id", "created_at", "id"),
@@ -381,10 +382,10 @@ verifier_keys = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", key_text),
     Column("created_by_name", Text, nullable=False),
-    *_ended(),
+    *_deactivation(),
 )
 
-# --- what happened -----------------------------------------------------------------------------
+# --- audit log, failed sign-ins ----------------------------------------------------------------
 
 audit_events = Table(
     "audit_events",
@@ -421,7 +422,7 @@ sign_in_failures = Table(
     Index(None, "at"),
 )
 
-# --- use ---------------------------------------------------------------------------------------
+# --- usage -------------------------------------------------------------------------------------
 
 token_use = Table(
     "token_use",
@@ -451,7 +452,7 @@ token_use_addresses = Table(
     Column("uses", BigInteger, nullable=False),
 )
 
-#: How far each spool file has been counted, in bytes; moved in the transaction that counts.
+#: How many bytes of each spool file have been counted; updated in the transaction that counts.
 usage_spools = Table(
     "usage_spools",
     metadata,

@@ -1,4 +1,4 @@
-"""Access tokens: make, find, change, deactivate."""
+"""Access tokens: create, read, modify, deactivate."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -11,36 +11,15 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import acting
-from gatepass.registry.grants.publishing import publish
+from gatepass.registry.grants.publishing import publish, publish_grants
 from gatepass.registry.input.text import folded, storable
 from gatepass.registry.replication import receipt_status, receipts
 from gatepass.registry.replication.receipt_status import Receipt
-from gatepass.registry.storage.database import Change, Reading, Write
+from gatepass.registry.storage.database import Change, Reading
+from gatepass.registry.storage.rows import deactivation, find, require_unchanged
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens import input as fields
-from gatepass.registry.tokens.records import (
-    STORED,
-    AccessToken,
-    LastUse,
-    TokenStatus,
-    etag,
-    grant_of,
-    tokens_of,
-)
-from gatepass.registry.tokens.search import list_
-
-__all__ = [
-    "AccessToken",
-    "LastUse",
-    "TokenStatus",
-    "create",
-    "deactivate",
-    "etag",
-    "get",
-    "list_",
-    "modify",
-    "receipt",
-]
+from gatepass.registry.tokens.records import STORED, AccessToken, etag, grant_of, tokens_of
 
 _LONGEST_FORM_ID = 100
 
@@ -58,17 +37,17 @@ def create(
     domains: Sequence[str] = (),
     form_id: str | None = None,
 ) -> tuple[AccessToken, str]:
-    """Make a token; its text is returned here and nowhere else, ever.
+    """Create a token and return it with its text, which can't be read again.
 
     Args:
         expires_at: Unix ms, in the future; None is never.
-        form_id: names the form it was asked for with; a form makes one token at most.
+        form_id: id of the form that requests it; a form creates one token at most.
 
     Raises:
         Forbidden: ``signed_in_user_required``; without ``access-tokens:create``, or without one of
             the *permissions* oneself.
-        InvalidInput: with all that is wrong with the fields.
-        Conflict: ``form_already_used``; ``current`` is the id of the token it made.
+        InvalidInput: with all errors of the fields.
+        Conflict: ``form_already_used``; ``current`` is the id of the token that it created.
     """
     actor = acting(change, actor, "access-tokens:create", person=True)
     if actor.user is None or actor.company is None:
@@ -76,7 +55,7 @@ def create(
             "Only a signed-in user can create an access token.", reason="signed_in_user_required"
         )
     if form_id is not None:
-        _require_fresh_form(change, actor.user, form_id)
+        _require_unused_form(change, actor.user, form_id)
     now = change.now
     found = fields.read(
         {
@@ -106,7 +85,14 @@ def create(
     change.session.execute(insert(access_tokens), values)
     row = _find(change, actor, credential.id)
     publish(change, grant_of(row))
-    _record(change, actor, "created", row, after={**found, "kind": kind})
+    log.record(
+        change,
+        actor,
+        "access_token.created",
+        _subject(row),
+        company=row.company_id,
+        after={**found, "kind": kind},
+    )
     return _token(change, row), credential.text
 
 
@@ -130,31 +116,28 @@ def modify(
     changes: Mapping[str, object],
     if_match: Collection[str] | None = None,
 ) -> AccessToken:
-    """Change those of label, permissions, networks, domains and expires_at that *changes* names.
+    """Change the fields in *changes*: label, permissions, networks, domains, expires_at.
 
-    What stays the same is no change: it writes no event.
+    If all values stay the same, no audit event is written.
 
     Args:
-        if_match: the versions (``etag``) it may be changed from; None is any.
+        if_match: the ETags of versions that may be changed; None is any.
 
     Raises:
-        Forbidden: ``signed_in_user_required``; without ``access-tokens:modify``, or without
-            something that the token has or gets.
+        Forbidden: ``signed_in_user_required``; without ``access-tokens:modify``, or without a
+            permission that the token has or gets.
         NotFound: there is none, or it is another company's.
         Conflict: ``changed_meanwhile``, with the ``current`` record; ``token_deactivated`` or
-            ``token_expired``: ended ones stay as they are.
-        InvalidInput: with all that is wrong with the fields.
+            ``token_expired``: such a token can't be changed.
+        InvalidInput: with all errors of the fields.
     """
     actor = acting(change, actor, "access-tokens:modify", person=True)
     row = _find(change, actor, token_id)
     token = _token(change, row)
-    if if_match is not None and etag(token) not in if_match:
-        raise Conflict(
-            "Someone changed this token meanwhile.", reason="changed_meanwhile", current=token
-        )
+    require_unchanged(token, etag(token), if_match, "this token")
     if token.status != "active":
         raise Conflict(
-            f"This token is {token.status}: it stays as it is.",
+            f"This token is {token.status} and can't be changed.",
             reason=f"token_{token.status}",
             current=token,
         )
@@ -170,59 +153,73 @@ def modify(
     change.session.execute(update(access_tokens).where(access_tokens.c.id == row.id).values(values))
     row = _find(change, actor, row.id)
     publish(change, grant_of(row))
-    _record(
-        change, actor, "modified", row, before={name: before[name] for name in after}, after=after
+    log.record(
+        change,
+        actor,
+        "access_token.modified",
+        _subject(row),
+        company=row.company_id,
+        before={name: before[name] for name in after},
+        after=after,
     )
     return _token(change, row)
 
 
 def deactivate(change: Change, actor: Actor, token_id: str) -> AccessToken:
-    """End a token for good. Repeating it changes nothing.
+    """Deactivate a token permanently. Repeating it changes nothing.
 
-    Whoever signed in may end their own; an access token needs the permission for any.
+    Signed-in users may deactivate their own tokens. An access token needs the permission for all.
 
     Raises:
-        Forbidden: without ``access-tokens:deactivate``, where it isn't one's own.
+        Forbidden: without ``access-tokens:deactivate``, for a token of another user.
         NotFound: there is none, or it is another company's.
     """
     actor = acting(change, actor)
     row = _find(change, actor, token_id)
     if actor.kind == "token" or row.created_by != actor.user:
         actor.require("access-tokens:deactivate")
-    if row.deactivated_at is not None:
-        return _token(change, row)
-    ended = {
-        "deactivated_at": change.now,
-        "deactivated_by": actor.user,
-        "deactivated_by_name": actor.name,
-    }
-    change.session.execute(update(access_tokens).where(access_tokens.c.id == row.id).values(ended))
-    row = _find(change, actor, row.id)
-    publish(change, grant_of(row))
-    _record(
-        change,
-        actor,
-        "deactivated",
-        row,
-        before={"deactivated_at": None},
-        after={"deactivated_at": row.deactivated_at},
-    )
-    receipts.begin(change, [_subject(row)], company=row.company_id)
+    if row.deactivated_at is None:
+        revoke(change, actor, [row.id])
+        row = _find(change, actor, row.id)
     return _token(change, row)
 
 
+def revoke(change: Change, actor: Actor, ids: Sequence[str]) -> None:
+    """Deactivate active tokens of one company, each with a receipt and an audit event.
+
+    Performs no permission check; the caller must have done it.
+    """
+    these = access_tokens.c.id.in_(ids)
+    change.session.execute(update(access_tokens).where(these).values(deactivation(change, actor)))
+    rows = change.session.execute(
+        STORED.where(these).order_by(access_tokens.c.created_at, access_tokens.c.id)
+    ).all()
+    publish_grants(change, [grant_of(row) for row in rows])
+    subjects, company = [_subject(row) for row in rows], rows[0].company_id
+    receipts.begin(change, subjects, company=company)
+    log.record_each(
+        change,
+        actor,
+        "access_token.deactivated",
+        subjects,
+        company=company,
+        before={"deactivated_at": None},
+        after={"deactivated_at": change.now},
+    )
+
+
 def receipt(reading: Reading, actor: Actor, token_id: str) -> Receipt:
-    """The receipt of an access token's end.
+    """The receipt of an access token's deactivation.
 
     Raises:
         Forbidden: without ``access-tokens:get``.
-        NotFound: there is no such token, it hasn't ended, or that is so long ago that the audit log
-            alone knows of it.
+        NotFound: there is no such token, it isn't deactivated, or its receipt is only kept in the
+            audit log any more.
     """
     token = get(reading, actor, token_id)
     found = receipt_status.find(reading, token.id)
     if found is None:
-        raise NotFound("There is no receipt of this access token's end.")
+        raise NotFound("There is no receipt of this access token's deactivation.")
     return found
 
 
@@ -230,12 +227,7 @@ def _find(reading: Reading, actor: Actor, token_id: str) -> Row[Any]:
     wanted = [access_tokens.c.id == token_id]
     if actor.company is not None:
         wanted.append(access_tokens.c.company_id == actor.company)
-    row = (
-        reading.session.execute(STORED.where(*wanted)).one_or_none() if storable(token_id) else None
-    )
-    if row is None:
-        raise NotFound("There is no such access token.")
-    return row
+    return find(reading, STORED.where(*wanted), token_id, "access token")
 
 
 def _subject(row: Row[Any]) -> Subject:
@@ -246,35 +238,15 @@ def _token(reading: Reading, row: Row[Any]) -> AccessToken:
     return tokens_of(reading, [row])[0]
 
 
-def _require_fresh_form(reading: Reading, user: str, form_id: str) -> None:
+def _require_unused_form(reading: Reading, user: str, form_id: str) -> None:
     if not 1 <= len(form_id) <= _LONGEST_FORM_ID or not storable(form_id):
         raise InvalidInput([("form_id", "Must be the id of a form from this installation.")])
-    made = reading.session.execute(
+    created = reading.session.execute(
         select(access_tokens.c.id).where(
             access_tokens.c.created_by == user, access_tokens.c.form_id == form_id
         )
     ).scalar_one_or_none()
-    if made is not None:
+    if created is not None:
         raise Conflict(
-            "This form has made a token already.", reason="form_already_used", current=made
+            "This form has created a token already.", reason="form_already_used", current=created
         )
-
-
-def _record(
-    write: Write,
-    actor: Actor,
-    what: str,
-    row: Row[Any],
-    *,
-    before: dict[str, Any] | None = None,
-    after: dict[str, Any],
-) -> None:
-    log.record(
-        write,
-        actor,
-        f"access_token.{what}",
-        _subject(row),
-        company=row.company_id,
-        before=before,
-        after=after,
-    )

@@ -1,4 +1,4 @@
-"""What people say of an access token, read strictly and brought into its one spelling."""
+"""Strict parsing of access token fields into their canonical form."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from gatepass.registry.input.permissions import read_permissions
 from gatepass.registry.input.text import Problems, label_problem, read_items
 
 KINDS = ("api", "ui")
-#: What may be changed later; a token's kind stays what it is.
+#: The fields that can be changed later; a token's kind can't.
 CHANGEABLE = ("label", "permissions", "networks", "domains", "expires_at")
 
 MOST_NETWORKS = 500
@@ -22,15 +22,15 @@ LATEST_EXPIRY = 253_402_300_799_999
 def read(
     given: Mapping[str, object], *, kind: object, catalogue: Catalogue, now: int
 ) -> dict[str, Any]:
-    """The fields of *given*, canonical and without duplicates.
+    """Parse the fields of *given* into their canonical form, without duplicates.
 
     Args:
         given: some or all of ``CHANGEABLE``.
-        kind: the token's.
-        now: Unix ms; expiry lies after it.
+        kind: of the token.
+        now: Unix ms; the expiry must be later.
 
     Raises:
-        InvalidInput: with everything that is wrong, at paths such as ``permissions.3``.
+        InvalidInput: with all errors, at paths such as ``permissions.3``.
     """
     problems = Problems()
     if kind not in KINDS:

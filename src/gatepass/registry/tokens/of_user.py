@@ -1,16 +1,14 @@
-"""All access tokens of one user: how many are left, and the end of all of them at once."""
+"""The access tokens of one user: counting and deactivating all of them."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
-from gatepass.registry.actor import Actor, Subject
-from gatepass.registry.audit import log
-from gatepass.registry.grants.publishing import publish_grants
-from gatepass.registry.replication import receipts
+from gatepass.registry.actor import Actor
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.tables import access_tokens, token_use
-from gatepass.registry.tokens.records import STORED, AccessToken, grant_of, tokens_of
+from gatepass.registry.tokens.access_tokens import revoke
+from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
 
 _BATCH = 500
 
@@ -20,8 +18,8 @@ class Left:
     """A user's access tokens that aren't deactivated.
 
     Attributes:
-        latest: some of them, the latest used first, and what was never used last.
-        count: how many there are.
+        latest: some of them, the latest used first; never used ones come last.
+        count: of all of them.
     """
 
     latest: list[AccessToken]
@@ -29,10 +27,10 @@ class Left:
 
 
 def left(reading: Reading, actor: Actor, user_id: str, *, limit: int) -> Left:
-    """What *user_id* would leave behind, in the actor's company.
+    """The tokens that *user_id* would leave behind, in the actor's company.
 
     Raises:
-        Forbidden: without ``users:manage``, which ends all of them with their user.
+        Forbidden: without ``users:manage``, which deactivates all of them with their user.
     """
     actor.require("users:manage")
     wanted = (
@@ -54,38 +52,16 @@ def left(reading: Reading, actor: Actor, user_id: str, *, limit: int) -> Left:
 
 
 def deactivate_all(change: Change, actor: Actor, user_id: str) -> int:
-    """End all of a user's, each with an event of its own; how many there were.
+    """Deactivate all access tokens of a user, each with an audit event, and return their number.
 
-    It is part of the user's own end, which has settled that the actor may. Thousands of them are
-    written by the hundred, in the one transaction.
+    Performs no permission check: the operation that deactivates the user has done it. Thousands of
+    tokens are written in batches, in the one transaction.
     """
     ids = change.session.scalars(
         select(access_tokens.c.id)
         .where(access_tokens.c.created_by == user_id, access_tokens.c.deactivated_at.is_(None))
         .order_by(access_tokens.c.created_at, access_tokens.c.id)
     ).all()
-    now = change.now
-    ended = {
-        "deactivated_at": now,
-        "deactivated_by": actor.user,
-        "deactivated_by_name": actor.name,
-    }
     for start in range(0, len(ids), _BATCH):
-        batch = access_tokens.c.id.in_(ids[start : start + _BATCH])
-        change.session.execute(update(access_tokens).where(batch).values(ended))
-        rows = change.session.execute(
-            STORED.where(batch).order_by(access_tokens.c.created_at, access_tokens.c.id)
-        ).all()
-        publish_grants(change, [grant_of(row) for row in rows])
-        subjects = [Subject("access_token", row.id, row.label) for row in rows]
-        receipts.begin(change, subjects, company=rows[0].company_id)
-        log.record_each(
-            change,
-            actor,
-            "access_token.deactivated",
-            subjects,
-            company=rows[0].company_id,
-            before={"deactivated_at": None},
-            after={"deactivated_at": now},
-        )
+        revoke(change, actor, ids[start : start + _BATCH])
     return len(ids)

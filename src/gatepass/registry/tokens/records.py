@@ -1,4 +1,4 @@
-"""The record of an access token, as it is stored, shown and decided by."""
+"""Access token records, and the grants that derive from them."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from gatepass.registry.storage.tables import access_tokens, token_use, users
 
 TokenStatus = Literal["active", "expired", "deactivated"]
 
-#: Access tokens with their makers and their last use.
+#: Access tokens with their creators and their last use.
 STORED = (
     select(
         access_tokens,
@@ -33,7 +33,7 @@ STORED = (
 
 @dataclass(frozen=True, slots=True)
 class LastUse:
-    """When a token was last used (Unix ms), from which address, for which permission."""
+    """The last use of a token: time (Unix ms), client address and permission."""
 
     at: int
     address: str | None
@@ -42,15 +42,15 @@ class LastUse:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """One access token as people see it; never its text or digest. Times are Unix ms.
+    """An access token, without its text and digest. Times are Unix ms.
 
     Attributes:
         id: the first 21 characters of its text.
         kind: ``api`` or ``ui``.
-        permissions: what was chosen.
-        effective_permissions: what counts of it under its maker's role now.
-        networks: canonical, such as ``203.0.113.0/24``; none means from anywhere.
-        domains: where a ``ui`` token may be used; none means anywhere.
+        permissions: as chosen.
+        effective_permissions: those of them that its creator's role grants now.
+        networks: canonical, such as ``203.0.113.0/24``; empty means any address.
+        domains: where a ``ui`` token may be used; empty means anywhere.
     """
 
     id: str
@@ -71,8 +71,7 @@ class AccessToken:
 
 
 def etag(token: AccessToken) -> str:
-    """Names the version of a token that people see and change. Use and the passing of time don't
-    change it."""
+    """The ETag of a token's editable fields; use and expiry don't change it."""
     return etag_of(
         token.id,
         token.label,
@@ -85,7 +84,7 @@ def etag(token: AccessToken) -> str:
 
 
 def tokens_of(reading: Reading, rows: list[Row[Any]]) -> list[AccessToken]:
-    """Rows of ``STORED`` as records, at ``reading.now`` and under the roles of now."""
+    """The records of rows of ``STORED``, at ``reading.now`` and with the present roles."""
     rules = {company: published_rules(reading, company) for company in {r.company_id for r in rows}}
     return [
         _token(row, reading.now, rules[row.company_id].roles.get(row.maker_role, ()))
@@ -94,7 +93,7 @@ def tokens_of(reading: Reading, rows: list[Row[Any]]) -> list[AccessToken]:
 
 
 def grant_of(row: Row[Any]) -> Grant:
-    """What decisions read of a row."""
+    """The grant that derives from a row of ``STORED``."""
     return Grant(
         id=row.id,
         digest=row.digest,
@@ -111,9 +110,9 @@ def grant_of(row: Row[Any]) -> Grant:
 
 
 def _token(row: Row[Any], now: int, role: Any) -> AccessToken:
-    ended = row.deactivated_at is not None
+    deactivated = row.deactivated_at is not None
     status: TokenStatus = "active"
-    if ended:
+    if deactivated:
         status = "deactivated"
     elif row.expires_at is not None and now >= row.expires_at:
         status = "expired"
@@ -132,6 +131,6 @@ def _token(row: Row[Any], now: int, role: Any) -> AccessToken:
         created_at=row.created_at,
         created_by=Person(row.created_by, row.maker_name),
         deactivated_at=row.deactivated_at,
-        deactivated_by=Person(row.deactivated_by, row.deactivated_by_name) if ended else None,
+        deactivated_by=Person(row.deactivated_by, row.deactivated_by_name) if deactivated else None,
         last_used=LastUse(row.last_at, row.last_address, row.last_permission) if used else None,
     )

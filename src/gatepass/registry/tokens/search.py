@@ -1,8 +1,8 @@
-"""Finding access tokens: quick with a hundred thousand of them, on both engines."""
+"""Search of access tokens, fast with a hundred thousand of them on both engines."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Text, and_, func, literal, or_, select, tuple_, type_coerce
+from sqlalchemy import ColumnElement, Text, and_, false, func, literal, or_, select, type_coerce
 
 from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH
 from gatepass.core.errors import InvalidInput
@@ -10,14 +10,7 @@ from gatepass.core.permissions import is_permission, is_wildcard, resource_wildc
 from gatepass.registry.actor import Actor
 from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.storage.paging import (
-    COUNT_LIMIT,
-    Cursor,
-    Page,
-    contains,
-    read_cursor,
-    read_limit,
-)
+from gatepass.registry.storage.paging import COUNT_LIMIT, Page, contains, newest_first
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens.input import KINDS
 from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
@@ -36,13 +29,13 @@ def list_(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Page[AccessToken]:
-    """The company's tokens, newest first, and how many match; the command line sees all companies'.
+    """The company's tokens, newest first, and how many match; the command line sees all companies.
 
     Args:
         q: part of the label, in any case, or the beginning of the id, with or without ``gpat_``;
-            outer spaces don't count.
+            surrounding space is ignored.
         status: ``active``, ``expired`` or ``deactivated``, at ``reading.now``.
-        permission: only tokens that this was chosen for, by name or within ``resource:*``.
+        permission: only tokens with this permission, by name or within ``resource:*``.
         kind: ``api`` or ``ui``.
 
     Raises:
@@ -50,31 +43,24 @@ def list_(
         InvalidInput: for ``status``, ``permission``, ``kind``, ``cursor`` or ``limit``.
     """
     actor.require("access-tokens:search")
-    after, limit = read_cursor(cursor), read_limit(limit)
-    wanted = [*_filters(reading, status, permission, kind)]
+    table = access_tokens.c
+    wanted = _filters(reading, status, permission, kind)
     if actor.company is not None:
-        wanted.append(access_tokens.c.company_id == actor.company)
+        wanted.append(table.company_id == actor.company)
     q = search_text(q)
     if q:
-        if not storable(q):
-            return Page([], None, 0)
-        wanted.append(_named(reading, q))
-    rest = list(wanted)
-    if after is not None:
-        key = tuple_(access_tokens.c.created_at, access_tokens.c.id)
-        rest.append(key < tuple_(after.number, after.id))
-    newest = (access_tokens.c.created_at.desc(), access_tokens.c.id.desc())
-    # The index alone finds the ids; only the page's own rows are read whole.
-    ids = select(access_tokens.c.id).where(*rest).order_by(*newest).limit(limit + 1)
+        wanted.append(_named(reading, q) if storable(q) else false())
+    # The index alone finds the ids; only the rows of the page are read from the table.
+    ids = select(table.created_at, table.id).where(*wanted)
+    found, more = newest_first(reading, ids, access_tokens, limit=limit, cursor=cursor)
     rows = reading.session.execute(
-        STORED.where(access_tokens.c.id.in_(reading.session.scalars(ids).all())).order_by(*newest)
+        STORED.where(table.id.in_([row.id for row in found])).order_by(
+            table.created_at.desc(), table.id.desc()
+        )
     ).all()
-    page, more = list(rows[:limit]), None
-    if len(rows) > limit:
-        more = str(Cursor(page[-1].created_at, page[-1].id))
-    whole = after is None and more is None
-    count = len(page) if whole else _count(reading, wanted)
-    return Page(tokens_of(reading, page), more, count)
+    complete = cursor is None and more is None
+    count = len(rows) if complete else _count(reading, wanted)
+    return Page(tokens_of(reading, list(rows)), more, count)
 
 
 def _count(reading: Reading, wanted: Sequence[ColumnElement[bool]]) -> int:
@@ -106,7 +92,7 @@ def _filters(
     if permission is not None:
         if not (is_permission(permission) or is_wildcard(permission)):
             raise InvalidInput([("permission", "Must be a permission such as charges:create.")])
-        # A JSON list of names without quotes in them: a name in quotes is found as a whole only.
+        # The JSON list holds names without quotes in them, so a quoted name matches as a whole.
         stored = type_coerce(table.permissions, Text)
         names = {permission, resource_wildcard(permission)}
         wanted.append(or_(*(contains(reading, stored, f'"{name}"') for name in sorted(names))))
@@ -126,16 +112,16 @@ def _named(reading: Reading, q: str) -> ColumnElement[bool]:
 
 
 def id_start(q: str) -> str | None:
-    """The beginning of a token id that *q* is, with or without ``gpat_``; None if it is none.
+    """*q* as the beginning of a token id, with or without ``gpat_``; None if it can't be one.
 
-    Not a part from its middle: every id has "pat" in it. Whoever pastes a whole token text finds it
-    by its id, and its secret isn't even looked at; what a list shows of an id ends in an ellipsis.
+    Ids aren't searched in the middle: every id contains "pat". A pasted token text matches by its
+    id; its secret isn't read. A pasted id may end in the ellipsis of a list.
     """
     text = q.strip().rstrip("\u2026")
     whole = text if text.startswith(_PREFIX) else f"{_PREFIX}{text}"
     rest = whole.removeprefix(_PREFIX)
     if not rest.isascii() or not (rest.isalnum() or text == _PREFIX):
         return None
-    # Longer than an id it can only be a whole text.
+    # Longer than an id, it can only be a token's text.
     fits = len(whole) <= ID_LENGTH or text.startswith(_PREFIX)
     return whole[:ID_LENGTH] if fits else None

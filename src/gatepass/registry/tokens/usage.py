@@ -1,8 +1,7 @@
-"""Use of tokens, counted: folded in from the nodes' spools, each line exactly once.
+"""Use counts of tokens, folded in from the nodes' spool files, each line exactly once.
 
-How far a spool has been folded moves in the very transaction that adds its counts. So a folder that
-is killed before its commit has counted nothing, and one that was killed after it, or a second one,
-finds the place moved.
+The offset of a spool is updated in the transaction that adds its counts. So a process killed before
+the commit has counted nothing; one killed after it, or a concurrent one, finds the new offset.
 """
 
 from collections import Counter
@@ -14,7 +13,7 @@ from sqlalchemy import Table, case, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepass.registry.storage import tables
-from gatepass.registry.storage.database import Reading, Turn, Write, wait_for_turn
+from gatepass.registry.storage.database import AdvisoryLock, Reading, Write, take_advisory_lock
 from gatepass.registry.storage.tables import (
     token_use,
     token_use_addresses,
@@ -23,11 +22,11 @@ from gatepass.registry.storage.tables import (
 )
 
 DAY_MS = 86_400_000
-#: Counts per day are kept this long.
+#: How many days of daily counts are kept.
 DAYS_KEPT = 90
-#: How many of the addresses a token was used from last are kept.
+#: How many client addresses are kept for each token, the latest used.
 ADDRESSES_KEPT = 10
-#: Where counts stop: the most that a column holds.
+#: The largest count, which the column can hold.
 MOST = 2**63 - 1
 
 _TOKENS_AT_ONCE = 500
@@ -37,9 +36,9 @@ class Batch(Protocol):
     """One line of a spool.
 
     Attributes:
-        tokens: by token id: how often allowed, when last (Unix ms), from which address (text or
-            None), for which permission ("" where none was asked for).
-        decisions: by reason: how many.
+        tokens: by token id: the number of allowed calls, the time of the last (Unix ms), its
+            address (text or None) and its permission ("" if none was requested).
+        decisions: number of decisions by reason.
     """
 
     tokens: dict[str, tuple[int, int, str | None, str]]
@@ -48,7 +47,7 @@ class Batch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AddressUse:
-    """One of the addresses a token was used from: when last (Unix ms), and how often."""
+    """Use of a token from one address; the last at ``last_at`` (Unix ms)."""
 
     address: str
     last_at: int
@@ -56,7 +55,7 @@ class AddressUse:
 
 
 def folded_to(reading: Reading, name: str) -> int:
-    """How many bytes of the spool *name* have been counted."""
+    """The number of bytes of the spool *name* that have been counted."""
     found: int | None = reading.session.execute(
         select(usage_spools.c.folded_to).where(usage_spools.c.name == name)
     ).scalar_one_or_none()
@@ -64,15 +63,15 @@ def folded_to(reading: Reading, name: str) -> int:
 
 
 def fold(write: Write, name: str, start: int, end: int, batches: Iterable[Batch]) -> bool:
-    """Count what a spool holds from byte *start* to *end*.
+    """Count the batches of a spool from byte *start* to *end*.
 
     Returns:
-        Whether it was counted. False, and nothing changed, if the spool has been folded to
-        elsewhere than *start*: someone else was quicker.
+        Whether they were counted. False, and nothing changed, if the spool's offset isn't *start*:
+        another process was faster.
     """
-    # One folder at a time: nodes that count the same tokens at once would only block each other.
-    wait_for_turn(write, Turn.counted_use)
-    if not _move(write, name, start, end):
+    # Serialized by an advisory lock: nodes counting the same tokens would only block each other.
+    take_advisory_lock(write, AdvisoryLock.usage)
+    if not _advance(write, name, start, end):
         return False
     uses: dict[str, _Use] = {}
     decisions: Counter[str] = Counter()
@@ -92,19 +91,19 @@ def fold(write: Write, name: str, start: int, end: int, batches: Iterable[Batch]
 
 
 def forget(write: Write, name: str) -> None:
-    """Forget a spool whose file is removed; its name is never used again."""
+    """Delete the offset of a spool whose file was removed; its name is never reused."""
     write.session.execute(delete(usage_spools).where(usage_spools.c.name == name))
 
 
 def decision_counts(reading: Reading) -> dict[str, int]:
-    """How many decisions there were, by reason, on all nodes, as far as they are folded."""
+    """The number of decisions by reason, on all nodes, as far as they are counted."""
     return {
         row.reason: row.total for row in reading.session.execute(select(tables.decision_counts))
     }
 
 
 def daily(reading: Reading, tokens: Collection[str], *, days: int = 7) -> dict[str, list[int]]:
-    """How often each token was used on each of the last *days* days (UTC), today last."""
+    """The uses of each token on each of the last *days* days (UTC), today last."""
     today: int = reading.now // DAY_MS
     counts = {token: [0] * days for token in tokens}
     rows = reading.session.execute(
@@ -113,13 +112,13 @@ def daily(reading: Reading, tokens: Collection[str], *, days: int = 7) -> dict[s
         )
     )
     for row in rows:
-        # A day ahead of ours is of a node whose clock is a little fast.
+        # A later day comes from a node whose clock is slightly fast.
         counts[row.token_id][min(row.day - today, 0) - 1] += row.uses
     return counts
 
 
 def total(reading: Reading, token: str) -> int:
-    """How often a token was allowed something, ever."""
+    """The total number of allowed calls of a token."""
     found: int | None = reading.session.execute(
         select(token_use.c.total).where(token_use.c.token_id == token)
     ).scalar_one_or_none()
@@ -127,7 +126,7 @@ def total(reading: Reading, token: str) -> int:
 
 
 def addresses(reading: Reading, token: str) -> list[AddressUse]:
-    """The addresses a token was used from last, latest first."""
+    """The addresses a token was last used from, the latest first."""
     rows = reading.session.execute(
         select(token_use_addresses)
         .where(token_use_addresses.c.token_id == token)
@@ -138,7 +137,7 @@ def addresses(reading: Reading, token: str) -> list[AddressUse]:
 
 
 class _Use:
-    """What several batches say of one token."""
+    """Use of one token, summed over several batches."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -193,11 +192,11 @@ def _add_uses(write: Write, uses: dict[str, _Use]) -> None:
 
 
 def _add(write: Write, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Add counts to what is there, up to ``MOST``; of two last uses the later one stays."""
+    """Add counts to the stored ones, up to ``MOST``, and keep the later of two last uses."""
     if not rows:
         return
     dialect = write.session.get_bind().dialect.name
-    # The two dialects have the same clause in classes of their own.
+    # Both dialects have the same clause, in different classes.
     new = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     excluded = new.excluded
     changes: dict[str, Any] = {}
@@ -206,10 +205,10 @@ def _add(write: Write, table: Table, rows: list[dict[str, Any]]) -> None:
             continue
         if column.name in ("total", "uses"):
             more = excluded[column.name]
-            # Not one too many: it would fail, each time anew, and nothing be counted any more.
+            # An overflow would fail every time, and nothing would be counted any more.
             changes[column.name] = case((column > MOST - more, MOST), else_=column + more)
         else:
-            # Whether this batch holds the later use decides of time, address and permission alike.
+            # Time, address and permission all come from the later use.
             later = excluded["last_at"] >= table.c.last_at
             changes[column.name] = case((later, excluded[column.name]), else_=column)
     keys = [column.name for column in table.primary_key]
@@ -234,8 +233,8 @@ def _drop_old_addresses(write: Write, tokens: Sequence[str]) -> None:
             )
 
 
-def _move(write: Write, name: str, start: int, end: int) -> bool:
-    """Move a spool's place from *start* to *end*; False if it wasn't at *start*."""
+def _advance(write: Write, name: str, start: int, end: int) -> bool:
+    """Advance a spool's offset from *start* to *end*; False if it isn't *start*."""
     if folded_to(write, name) != start:
         return False
     if start == 0:

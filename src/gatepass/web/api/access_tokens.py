@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens import access_tokens, records
+from gatepass.registry.tokens import search as token_search
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.request_body import Fields, NoBody, NoFields, body, takes
 from gatepass.web.api.shapes import (
@@ -143,7 +144,7 @@ def search(
     """Needs `access-tokens:search`. `q` searches labels, ignoring case, and the beginning of ids,
     with or without `gpat_`."""
     with node.database.read(node.clock.now()) as reading:
-        page = access_tokens.list_(
+        page = token_search.list_(
             reading,
             actor,
             q=q or None,
@@ -208,5 +209,5 @@ def deactivate(
     return settled(change.confirmed, _sent(token, response))
 
 
-def _sent(token: access_tokens.AccessToken, response: Response) -> AccessToken:
-    return sent(AccessToken, token, response, access_tokens.etag(token))
+def _sent(token: records.AccessToken, response: Response) -> AccessToken:
+    return sent(AccessToken, token, response, records.etag(token))

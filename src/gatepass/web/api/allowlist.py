@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist, allowlist_impact
+from gatepass.registry.network_policy import allowlist, allowlist_entries, allowlist_impact
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.request_body import Fields, body, takes
 from gatepass.web.api.shapes import IfMatch, Record, Time, current_as, sent
@@ -14,7 +14,7 @@ from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = APIRouter(tags=["Company"])
 
-_MOST: dict[str, Any] = {"maxItems": allowlist.MOST_ENTRIES}
+_MOST: dict[str, Any] = {"maxItems": allowlist_entries.MOST_ENTRIES}
 
 
 class NewEntry(Fields):
@@ -29,9 +29,9 @@ class Entries(Fields):
 
     entries: list[NewEntry] = Field(json_schema_extra=_MOST, description="Empty: no restriction.")
 
-    def typed(self) -> list[allowlist.Entry]:
+    def typed(self) -> list[allowlist_entries.Entry]:
         """The entries in the registry's type."""
-        return [allowlist.Entry(entry.network, entry.note) for entry in self.entries]
+        return [allowlist_entries.Entry(entry.network, entry.note) for entry in self.entries]
 
 
 class NewAllowlist(Entries):
@@ -153,5 +153,5 @@ def _company(actor: Actor) -> str:
     return actor.company or ""
 
 
-def _sent(found: allowlist.Allowlist, response: Response) -> Allowlist:
-    return sent(Allowlist, found, response, allowlist.etag(found))
+def _sent(found: allowlist_entries.Allowlist, response: Response) -> Allowlist:
+    return sent(Allowlist, found, response, allowlist_entries.etag(found))

@@ -86,7 +86,11 @@ async def request_own(
     (`invitation_pending`)."""
 
     request = partial(
-        email_changes.request_own, node.proving, actor, email=new.email, password=new.password
+        email_changes.request_own,
+        node.reauthentication,
+        actor,
+        email=new.email,
+        password=new.password,
     )
     try:
         made, confirmed = await hashing(Place.of_actor(actor), request)

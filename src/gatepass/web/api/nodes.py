@@ -31,7 +31,9 @@ class Node(Record):
     limits: Limits | None = Field(description="The filter of its copy; null if it has all grants.")
     first_seen_at: Time
     seen_at: Time
-    vouched_at: Time = Field(description="When its copy was last known to be fresh.")
+    vouched_at: Time = Field(
+        validation_alias="synced_at", description="When its copy was last known to be fresh."
+    )
     state: node_status.NodeStatus = Field(
         description="`current`; `behind`: it lacks a change that is older than a second; `stale`: "
         "its copy isn't fresh, so it answers 503; `gone`: no heartbeat for a minute."

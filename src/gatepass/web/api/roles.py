@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from gatepass.core.errors import NotConfirmed
-from gatepass.registry.directory import roles
+from gatepass.registry.directory import role_records, roles
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.request_body import Fields, body, takes
 from gatepass.web.api.shapes import IfMatch, Listed, Paging, Record, RecordId, current_as, sent
@@ -127,5 +127,5 @@ def delete(
         raise NotConfirmed
 
 
-def _sent(role: roles.Role, response: Response) -> Role:
-    return sent(Role, role, response, roles.etag(role))
+def _sent(role: role_records.Role, response: Response) -> Role:
+    return sent(Role, role, response, role_records.etag(role))

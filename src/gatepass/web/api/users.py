@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from gatepass.registry.directory import user_search, users
-from gatepass.registry.membership import user_changes
+from gatepass.registry.authentication import totp_reset
+from gatepass.registry.directory import user_roles, user_search, users
+from gatepass.registry.membership import offboarding
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.request_body import Fields, NoBody, NoFields, body, takes
 from gatepass.web.api.shapes import (
@@ -96,7 +97,7 @@ def change_role(
     for the last administrator and for deactivated users. With `If-Match`, only that version is
     changed (else 409)."""
     with current_as(User), node.database.write(node.clock.now()) as change:
-        user = user_changes.change_role(change, actor, id, role=changes.role, if_match=if_match)
+        user = user_roles.change_role(change, actor, id, role=changes.role, if_match=if_match)
     return settled(change.confirmed, _sent(user, response))
 
 
@@ -116,7 +117,7 @@ def deactivate(
     last administrator (`last_administrator`) and the installation's last operator
     (`last_operator`)."""
     with current_as(User), node.database.write(node.clock.now()) as change:
-        user = user_changes.deactivate(change, actor, id, access_tokens=end.access_tokens)
+        user = offboarding.deactivate(change, actor, id, access_tokens=end.access_tokens)
     return settled(change.confirmed, _sent(user, response))
 
 
@@ -137,9 +138,9 @@ def turn_off_second_factor(
     of the user; the next sign-in takes the password alone. Repeating it changes nothing. 409
     (`own_second_factor`) for your own."""
     with current_as(User), node.database.write(node.clock.now()) as change:
-        user = user_changes.turn_off_second_factor(change, actor, id)
+        user = totp_reset.turn_off_second_factor(change, actor, id)
     return settled(change.confirmed, _sent(user, response))
 
 
 def _sent(user: users.User, response: Response) -> User:
-    return sent(User, user, response, user_changes.etag(user))
+    return sent(User, user, response, users.etag(user))

@@ -20,7 +20,7 @@ from gatepass.core.errors import Conflict, GatepassError, NotFound
 from gatepass.node.log_limit import LogLimit
 from gatepass.node.node import Node
 from gatepass.registry.replication import liveness
-from gatepass.registry.replication.liveness import Presence
+from gatepass.registry.replication.liveness import Registration
 from gatepass.registry.storage.revisions import Position
 from gatepass.web.feed.source import Source, error_for_waiting
 
@@ -78,7 +78,7 @@ class _Batch:
         unknown: ids of followers that turned out not to be registered any more.
     """
 
-    new: list[tuple[Presence, _Written]] = field(default_factory=list)
+    new: list[tuple[Registration, _Written]] = field(default_factory=list)
     leased: dict[Follower, _Written] = field(default_factory=dict)
     acknowledged: dict[str, _Acknowledgement] = field(default_factory=dict)
     due: list[Follower] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Heartbeats:
         self._log_limit = LogLimit()
 
     @asynccontextmanager
-    async def register(self, presence: Presence) -> AsyncIterator[Follower]:
+    async def register(self, registration: Registration) -> AsyncIterator[Follower]:
         """Register a follower, and record its heartbeats until the context ends.
 
         Raises:
@@ -119,9 +119,9 @@ class Heartbeats:
             Unavailable: the registry can't be written.
         """
         written: _Written = asyncio.get_running_loop().create_future()
-        self._next.new.append((presence, written))
+        self._next.new.append((registration, written))
         await self._wait_for(written)
-        follower = Follower(presence.id, presence.staleness_ms)
+        follower = Follower(registration.id, registration.staleness_ms)
         self._followers.add(follower)
         self._start_writing()
         try:
@@ -211,9 +211,9 @@ class Heartbeats:
         refusals: dict[_Written, GatepassError] = {}
         with self._node.database.auxiliary_write(now_ms) as write:
             # Always in the order of ids, so that two of these transactions never deadlock.
-            for presence, written in sorted(batch.new, key=lambda each: each[0].id):
+            for registration, written in sorted(batch.new, key=lambda each: each[0].id):
                 try:
-                    liveness.meet(write, presence)
+                    liveness.register(write, registration)
                 except Conflict as error:
                     refusals[written] = error
             for node_id in sorted(positions):

@@ -18,7 +18,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError
 from gatepass.core.networks import format_address
 from gatepass.node.node import Node
-from gatepass.registry.replication.liveness import Presence
+from gatepass.registry.replication.liveness import Registration
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.verify.http.request_credentials import read_credential
@@ -129,7 +129,7 @@ class FeedPaths:
         self, scope: Scope, receive: Receive, send: Send, subscription: Subscription, key: str
     ) -> None:
         verifier = self._node.verifier
-        presence = Presence(
+        registration = Registration(
             id=follower_id(subscription.node, key[:ID_LENGTH]),
             kind="embedded",
             name=subscription.name,
@@ -144,7 +144,7 @@ class FeedPaths:
             return verifier.verifier_key(key) is Reason.allowed
 
         with self._source.watching():
-            async with self._heartbeats.register(presence) as follower:
+            async with self._heartbeats.register(registration) as follower:
                 record_lease = partial(self._heartbeats.record_lease, follower)
                 stream = Stream(
                     self._node,

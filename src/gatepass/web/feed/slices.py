@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from gatepass.node.node import Node
 from gatepass.registry.storage import revisions
-from gatepass.registry.storage.revisions import Place
+from gatepass.registry.storage.revisions import ChangesCursor
 from gatepass.verify.replica import frames
 from gatepass.web.feed.chunking import chunks
 from gatepass.web.feed.limits import Limits
@@ -29,7 +29,7 @@ class Slice(NamedTuple):
     """
 
     frame: bytes
-    place: Place | None
+    place: ChangesCursor | None
 
 
 class Slices:
@@ -41,11 +41,11 @@ class Slices:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._made: dict[tuple[Place, Limits], asyncio.Task[Slice | None]] = {}
+        self._made: dict[tuple[ChangesCursor, Limits], asyncio.Task[Slice | None]] = {}
 
     async def get(
         self,
-        place: Place,
+        place: ChangesCursor,
         limits: Limits,
         run: Callable[..., Awaitable[Slice | None]],
     ) -> Slice | None:
@@ -71,15 +71,15 @@ class Slices:
             self._made.pop(key, None)
             raise
 
-    def _read(self, place: Place, limits: Limits) -> Slice | None:
+    def _read(self, place: ChangesCursor, limits: Limits) -> Slice | None:
         with self._node.database.read(self._node.clock.now()) as reading:
-            if not revisions.is_whole(reading, place):
+            if not revisions.is_available(reading, place):
                 return None
-            left = revisions.left(reading, place)
+            left = revisions.remaining(reading, place)
             most = left % _MOST_ROWS or _MOST_ROWS
-            found = next(chunks(revisions.read_on(reading, place, most)), [])
+            found = next(chunks(revisions.changes_after(reading, place, most)), [])
         frame = frames.encode(frames.pack(limits.of(found)))
         if len(found) == left:
             return Slice(frame, None)
         table, key, _, revision = found[-1]
-        return Slice(frame, Place(place.to, revision, table, key))
+        return Slice(frame, ChangesCursor(place.to, revision, table, key))

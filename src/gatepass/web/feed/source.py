@@ -26,7 +26,7 @@ from gatepass.core.errors import GatepassError, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.storage.revisions import ChangedRow, Place, Position
+from gatepass.registry.storage.revisions import ChangedRow, ChangesCursor, Position
 from gatepass.verify.replica import frames
 from gatepass.web.feed.chunking import chunks
 from gatepass.web.feed.limits import Limits
@@ -69,7 +69,7 @@ class Step:
         to: Position,
         found: list[ChangedRow],
         asked_ns: int | None,
-        unread: Place | None = None,
+        unread: ChangesCursor | None = None,
     ) -> None:
         self.to = to
         self.changes = found
@@ -157,7 +157,7 @@ class Source:
             encoding = step.encoded[limits] = loop.create_task(self.run(step.frames, limits))
         return await asyncio.shield(encoding)
 
-    async def slice(self, place: Place, limits: Limits) -> Slice | None:
+    async def slice(self, place: ChangesCursor, limits: Limits) -> Slice | None:
         """The slice after *place* for streams with these limits; None if its changes were
         garbage-collected.
 
@@ -216,23 +216,23 @@ class Source:
         asked_ns = self._own_lease_ns() if self._copy else self._node.clock.boot_ns()
         own = self._shared.position
         with self._node.database.read(self._node.clock.now()) as reading:
-            if self._copy and not revisions.known(reading, own):
+            if self._copy and not revisions.is_known(reading, own):
                 asked_ns = None
-            there = revisions.here(reading)
+            there = revisions.latest(reading)
             # If this node is at another position, a follower at the registry's waits for the node.
             stays_ns = None if self._copy and there != own else asked_ns
             at_once = min(MOST_AT_ONCE, MOST_CHANGES)
             long = {
                 after
                 for after in requested
-                if after != there and revisions.more_than(reading, after[0], at_once)
+                if after != there and revisions.more_changes_than(reading, after[0], at_once)
             }
-            reach = revisions.beyond_reach(reading, MOST_CHANGES) if long else 0
+            reach = revisions.earliest_within(reading, MOST_CHANGES) if long else 0
             found: dict[Position, Step | None] = {}
             for after in requested:
                 if after in long:
-                    is_near = after[0] >= reach and revisions.known(reading, after)
-                    unread = Place(there, after[0])
+                    is_near = after[0] >= reach and revisions.is_known(reading, after)
+                    unread = ChangesCursor(there, after[0])
                     found[after] = Step(there, [], asked_ns, unread) if is_near else None
                 else:
                     found[after] = _step(reading, after, stays_ns if after == there else asked_ns)
@@ -253,5 +253,5 @@ def error_for_waiting(error: Exception) -> GatepassError:
 
 
 def _step(reading: Reading, after: Position, asked_ns: int | None) -> Step | None:
-    found = revisions.since(reading, after)
+    found = revisions.changes_since(reading, after)
     return None if found is None else Step(*found, asked_ns)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from gatepass.core.errors import Unavailable
 from gatepass.node.node import Node
-from gatepass.registry.storage.revisions import Place, Position
+from gatepass.registry.storage.revisions import ChangesCursor, Position
 from gatepass.verify.replica import frames
 from gatepass.verify.replica.frames import Opening, Reached
 from gatepass.verify.replica.identity import identity
@@ -127,7 +127,7 @@ class Stream:
                 return
             yield page
 
-    async def _read_slices(self, place: Place) -> AsyncGenerator[bytes, None]:
+    async def _read_slices(self, place: ChangesCursor) -> AsyncGenerator[bytes, None]:
         """Send the changes up to *place*'s position in slices, then set ``_step``."""
         self._step = None
         to, after = place.to, place

@@ -1,1 +1,1 @@
-"""How the schema came to be, one step a file; run through ``registry.storage.schema``."""
+"""Schema migrations, one version a file, run through ``registry.storage.schema``."""

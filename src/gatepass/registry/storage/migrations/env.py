@@ -1,4 +1,4 @@
-"""Alembic's environment: the steps run in the connection and transaction that was handed in."""
+"""Alembic environment: migrations run in the connection and transaction of the caller."""
 
 from alembic import context
 

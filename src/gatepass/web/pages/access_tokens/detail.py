@@ -9,7 +9,7 @@ from gatepass.registry.audit import search
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens, usage
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute

@@ -7,8 +7,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.node.node import Node
-from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens import access_tokens, records
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
 from gatepass.web.pages.layout.after_change import not_saved, see_other
@@ -29,7 +29,7 @@ def show_form(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """The form with the token's settings."""
     token = _editable(node, visitor, id)
     form = TokenForm.of(token)
-    form.etag = access_tokens.etag(token)
+    form.etag = records.etag(token)
     form.permissions = [name for name in token.permissions if node.catalogue.knows(name)]
     return _page(node, visitor, token, form)
 
@@ -90,7 +90,7 @@ def _changed_meanwhile(
     """Both versions beside each other; what was typed stays in the form, and saves over the new
     version if it is sent again."""
     token = _editable(node, visitor, token_id)
-    form.etag = access_tokens.etag(token)
+    form.etag = records.etag(token)
     with node.database.read(node.clock.now()) as reading:
         first = meanwhile(reading, visitor, token_id, _differences(node, token, form))
     return _page(node, visitor, token, form, 409, first)

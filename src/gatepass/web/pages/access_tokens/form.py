@@ -12,8 +12,8 @@ from typing import Self
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
 from gatepass.core.networks import InvalidNetwork
-from gatepass.registry.tokens.access_tokens import AccessToken
 from gatepass.registry.tokens.input import LATEST_EXPIRY
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.text.forms import Fields
 from gatepass.web.pages.text.local_times import written
 from gatepass.web.pages.text.times import MINUTE

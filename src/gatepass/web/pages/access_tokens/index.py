@@ -11,8 +11,9 @@ from gatepass.core.display_text import marked
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.paging import COUNT_LIMIT, Page
-from gatepass.registry.tokens import access_tokens, usage
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens import usage
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.templating import render
@@ -70,7 +71,7 @@ def show_list(
     with node.database.read(now) as reading:
 
         def page_of(status: str, cursor: str, limit: int | None = None) -> Page[AccessToken]:
-            return access_tokens.list_(
+            return token_search.list_(
                 reading,
                 visitor.actor,
                 q=filters.q or None,

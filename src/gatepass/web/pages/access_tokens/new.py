@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import TokenForm
 from gatepass.web.pages.layout.after_change import not_saved

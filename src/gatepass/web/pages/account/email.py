@@ -53,7 +53,10 @@ def _request(node: Node, visitor: Visitor, fields: Fields) -> Response:
         return _page(node, visitor, email=email)
     try:
         made = email_changes.request_own(
-            node.proving, visitor.actor, email=email, password=fields.one("current_password")
+            node.reauthentication,
+            visitor.actor,
+            email=email,
+            password=fields.one("current_password"),
         )
     except InvalidInput as error:
         return _page(node, visitor, 422, email=email, problems=dict(error.errors))

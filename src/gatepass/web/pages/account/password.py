@@ -43,7 +43,7 @@ async def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
 def _change(node: Node, visitor: Visitor, fields: Fields) -> Response:
     try:
         changed = account.change_password(
-            node.proving,
+            node.reauthentication,
             visitor.actor,
             current=fields.one("current_password"),
             new=fields.one("password"),

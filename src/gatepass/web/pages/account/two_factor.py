@@ -86,7 +86,7 @@ def _act(
 
 def _enable(node: Node, visitor: Visitor, fields: Fields) -> Response:
     made = totp_enrolment.enable(
-        node.proving,
+        node.reauthentication,
         visitor.actor,
         setup=_bytes(fields.one("setup")),
         password=fields.one("current_password"),
@@ -97,14 +97,14 @@ def _enable(node: Node, visitor: Visitor, fields: Fields) -> Response:
 
 def _replace(node: Node, visitor: Visitor, fields: Fields) -> Response:
     made = totp_enrolment.replace_recovery_codes(
-        node.proving, visitor.actor, code=fields.one("code")
+        node.reauthentication, visitor.actor, code=fields.one("code")
     )
     return _codes(node, visitor, made, first=False)
 
 
 def _disable(node: Node, visitor: Visitor, fields: Fields) -> Response:
     confirmed = totp_enrolment.disable(
-        node.proving,
+        node.reauthentication,
         visitor.actor,
         password=fields.one("current_password"),
         code=fields.one("code"),
@@ -159,9 +159,9 @@ def _setup(node: Node, visitor: Visitor, sealed: str) -> Setup:
         Unavailable: there is no key to seal it with.
     """
     try:
-        secret = totp_enrolment.secret_of(node.proving, visitor.actor, _bytes(sealed))
+        secret = totp_enrolment.secret_of(node.reauthentication, visitor.actor, _bytes(sealed))
     except InvalidInput:
-        secret, fresh = totp_enrolment.begin(node.proving, visitor.actor)
+        secret, fresh = totp_enrolment.begin(node.reauthentication, visitor.actor)
         sealed = base64.urlsafe_b64encode(fresh).decode()
     groups = (secret[at : at + _SECRET_GROUP] for at in range(0, len(secret), _SECRET_GROUP))
     picture = qr_code(totp.provisioning_uri(secret, visitor.email))

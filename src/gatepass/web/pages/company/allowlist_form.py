@@ -11,7 +11,7 @@ from typing import Self
 
 from gatepass.core.errors import InvalidInput
 from gatepass.core.networks import InvalidNetwork, Network
-from gatepass.registry.network_policy.allowlist import Entry
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.web.pages.text.forms import Fields
 from gatepass.web.pages.text.wording import counted
 from gatepass.web.pages.widgets.network_rows import (

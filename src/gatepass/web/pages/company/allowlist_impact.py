@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist_impact as shut_out
-from gatepass.registry.network_policy.allowlist import Allowlist, Entry
-from gatepass.registry.network_policy.allowlist_impact import ShutOut
+from gatepass.registry.network_policy import allowlist_impact
+from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
+from gatepass.registry.network_policy.allowlist_impact import AllowlistImpact
 from gatepass.registry.storage.database import Reading
 from gatepass.web.pages.text.wording import counted
 
@@ -25,7 +25,7 @@ class Reach:
     problem: str = ""
     networks: tuple[str, ...] = ()
     changed: bool = False
-    impact: ShutOut | None = None
+    impact: AllowlistImpact | None = None
 
     @property
     def locked_out(self) -> str:
@@ -51,7 +51,7 @@ def reach_of(
     Raises:
         InvalidInput: an entry is invalid.
     """
-    found = shut_out.preview(reading, actor, company, typed)
+    found = allowlist_impact.preview(reading, actor, company, typed)
     # The registry keeps the first of two equal networks.
     entries = {entry.network: entry for entry in reversed(typed)}
     return Reach(

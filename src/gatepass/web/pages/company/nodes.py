@@ -31,7 +31,7 @@ def show(visitor: Visiting, node: CurrentNode, part: str = "") -> Response:
     now = node.clock.now()
     with node.database.read(now) as reading:
         page = node_status.list_(reading, visitor.actor, limit=LARGEST_PAGE)
-        revision, _ = revisions.here(reading)
+        revision, _ = revisions.latest(reading)
         company_names = _company_names(reading, page.items)
     known = sorted(
         page.items, key=lambda each: (each.state == "gone", _ORDER[each.kind], each.name, each.id)

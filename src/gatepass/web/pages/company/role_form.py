@@ -9,8 +9,8 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.core.permissions import EVERYTHING
 from gatepass.node.node import Node
-from gatepass.registry.directory import roles
-from gatepass.registry.directory.roles import Role
+from gatepass.registry.directory import role_records, roles
+from gatepass.registry.directory.role_records import Role
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.role_grid import forgotten
 from gatepass.web.pages.layout.after_change import not_saved, see_other
@@ -97,8 +97,8 @@ def create(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
 def edit(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """The form with what the role is."""
     role = _editable(node, visitor, id)
-    kept = sorted(roles.permits(role, node.catalogue))
-    return _page(node, visitor, RoleForm(role.name, kept, roles.etag(role)), role)
+    kept = sorted(role_records.permits(role, node.catalogue))
+    return _page(node, visitor, RoleForm(role.name, kept, role_records.etag(role)), role)
 
 
 @router.post("/company/roles/{id}/edit")
@@ -152,7 +152,7 @@ def _refuse(form: RoleForm, error: InvalidInput | Forbidden | Conflict | Unavail
 def _changed_meanwhile(node: Node, visitor: Visitor, id: str, form: RoleForm) -> HTMLResponse:
     """Both versions beside each other; what was typed stays in the form."""
     role = _editable(node, visitor, id)
-    form.etag = roles.etag(role)
+    form.etag = role_records.etag(role)
     differences = []
     if form.name != role.name:
         differences.append(Difference("Name", role.name, form.name))
@@ -227,7 +227,7 @@ def _editable(node: Node, visitor: Visitor, id: str) -> Role:
         role = roles.find(reading, visitor.actor, id, node.catalogue)
     if role.built_in:
         raise Conflict(f"{role.name} is built in and can't be changed.", reason="built_in_role")
-    visitor.actor.require_held(roles.permits(role, node.catalogue))
+    visitor.actor.require_held(role_records.permits(role, node.catalogue))
     return role
 
 

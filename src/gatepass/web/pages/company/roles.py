@@ -6,8 +6,8 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict
 from gatepass.node.node import Node
 from gatepass.registry.audit import search
-from gatepass.registry.directory import roles
-from gatepass.registry.directory.roles import Role
+from gatepass.registry.directory import role_records, roles
+from gatepass.registry.directory.role_records import Role
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.role_grid import role_grid
 from gatepass.web.pages.layout.after_change import see_other
@@ -33,7 +33,7 @@ def show_list(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
     """The built-in roles, then the company's own by name."""
     visitor.actor.require("roles:get")
     with node.database.read(node.clock.now()) as reading:
-        known = roles.of_company(reading, node.catalogue, visitor.actor.company or "")
+        known = role_records.of_company(reading, node.catalogue, visitor.actor.company or "")
         people = roles.people(reading, visitor.actor)
     return render(
         "company/roles.html",
@@ -99,7 +99,7 @@ def delete(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Respo
 
 def may_hold(node: Node, visitor: Visitor, role: Role) -> bool:
     """Whether *visitor* holds all that *role* permits: only then may they give it, or change it."""
-    return all(map(visitor.actor.may, roles.permits(role, node.catalogue)))
+    return all(map(visitor.actor.may, role_records.permits(role, node.catalogue)))
 
 
 def _ask(
@@ -123,7 +123,7 @@ def _ask(
         visitor=visitor,
         now=node.clock.now(),
         role=role,
-        etag=roles.etag(role),
+        etag=role_records.etag(role),
         people=people,
         problem=problem,
         meanwhile=first,

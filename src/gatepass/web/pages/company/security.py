@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.display_text import bidi_controls, has_bidi_control
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.node.node import Node
-from gatepass.registry.network_policy import allowlist
-from gatepass.registry.network_policy.allowlist import Allowlist, Entry
+from gatepass.registry.network_policy import allowlist, allowlist_entries
+from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.allowlist_form import MOST_ROWS, AllowlistForm
 from gatepass.web.pages.company.allowlist_impact import Reach, reach_of
@@ -38,7 +38,7 @@ def show(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
     """The list; a form for those who may change it."""
     with node.database.read(node.clock.now()) as reading:
         current = allowlist.show(reading, visitor.actor, _company(visitor))
-    form = AllowlistForm.of(current.entries, allowlist.etag(current))
+    form = AllowlistForm.of(current.entries, allowlist_entries.etag(current))
     reach = Reach(networks=tuple(entry.network for entry in current.entries))
     return _page(node, visitor, current, form, reach, flash=_DONE.get(done, ""))
 
@@ -116,7 +116,7 @@ def _again(node: Node, visitor: Visitor, form: AllowlistForm, status: int) -> HT
 def _changed_meanwhile(node: Node, visitor: Visitor, form: AllowlistForm) -> HTMLResponse:
     """Both versions; what was typed stays in the form, and replaces the new one if sent again."""
     current, reach = _look(node, visitor, form)
-    form.etag = allowlist.etag(current)
+    form.etag = allowlist_entries.etag(current)
     with node.database.read(node.clock.now()) as reading:
         first = meanwhile(
             reading, visitor, _company(visitor), _differences(current, form.entries()), _ACTIONS

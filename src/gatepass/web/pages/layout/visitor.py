@@ -9,8 +9,8 @@ from gatepass.core.decision import Reason
 from gatepass.core.display_text import has_visible
 from gatepass.core.networks import format_address, parse_network
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory import companies, roles
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.directory import companies, role_records
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.caller import (
     NotAdmitted,
     address_of,
@@ -99,7 +99,7 @@ def visiting(request: Request) -> Visitor:
     user = caller.user
     with node.database.read(node.clock.now()) as reading:
         company = companies.get(reading, user.company)
-        role = roles.of_company(reading, node.catalogue, user.company).get(user.role)
+        role = role_records.of_company(reading, node.catalogue, user.company).get(user.role)
     return Visitor(
         actor=caller.actor,
         name=user.name,

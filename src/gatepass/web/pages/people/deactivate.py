@@ -4,10 +4,10 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from gatepass.node.node import Node
-from gatepass.registry.directory import user_search
-from gatepass.registry.membership import user_changes
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.directory import user_privileges, user_search
+from gatepass.registry.membership import offboarding
 from gatepass.registry.tokens.of_user import left
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.detail import in_use
 from gatepass.web.pages.layout.after_change import see_other
@@ -48,7 +48,7 @@ def deactivate(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> R
         problem = f"Must be the {what} shown above." if typed else f"Type the {what} to confirm."
         return _ask(visitor, node, id, tokens, problem)
     with node.database.write(now) as change:
-        user_changes.deactivate(
+        offboarding.deactivate(
             change,
             visitor.actor,
             id,
@@ -70,9 +70,9 @@ def _ask(
     visitor.actor.require("users:manage")
     with node.database.read(now) as reading:
         user = user_search.find(reading, visitor.actor, id)
-        user_changes.require_changeable(reading, visitor.actor, user)
-        is_last = user_changes.is_last_administrator(reading, user)
-        is_last_operator = user_changes.is_last_operator(reading, user)
+        user_privileges.require_changeable(reading, visitor.actor, user)
+        is_last = user_privileges.is_last_administrator(reading, user)
+        is_last_operator = user_privileges.is_last_operator(reading, user)
         theirs = left(reading, visitor.actor, user.id, limit=_SHOWN)
     if user.status != "active":
         return see_other(USERS.path)

@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
 from gatepass.node.node import Node
-from gatepass.registry.directory import user_search
-from gatepass.registry.membership import email_changes, pending_email_changes, user_changes
+from gatepass.registry.directory import user_search, users
+from gatepass.registry.membership import email_changes, pending_email_changes
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.account.password import too_many, wait
 from gatepass.web.pages.layout.after_change import not_saved, see_other
@@ -99,7 +99,7 @@ def _page(
         user=user,
         waiting=waiting,
         email=email,
-        etag=etag or user_changes.etag(user),
+        etag=etag or users.etag(user),
         problems=defaultdict(str, problems or {}),
         post=node.mailing.post.kind,
         meanwhile=first,

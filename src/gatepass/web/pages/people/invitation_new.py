@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.node.node import Node
-from gatepass.registry.directory import roles
+from gatepass.registry.directory import role_records
 from gatepass.registry.membership import invitations
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
@@ -73,7 +73,7 @@ def _page(
 ) -> HTMLResponse:
     now = node.clock.now()
     with node.database.read(now) as reading:
-        all_roles = roles.of_company(reading, node.catalogue, visitor.actor.company or "")
+        all_roles = role_records.of_company(reading, node.catalogue, visitor.actor.company or "")
     offered = [one for one in all_roles.values() if all(map(visitor.actor.may, one.permissions))]
     return render(
         "company/invite.html",

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from gatepass.core.errors import Conflict
 from gatepass.mail.delivery import PostKind
 from gatepass.node.node import Node
-from gatepass.registry.directory import roles
+from gatepass.registry.directory import role_records
 from gatepass.registry.membership import invitations
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.database import Reading
@@ -52,7 +52,7 @@ def section(
     if not actor.may("users:manage"):
         return None
     page = invitations.list_(reading, actor, limit=limit, cursor=cursor)
-    known = roles.of_company(reading, node.catalogue, actor.company or "")
+    known = role_records.of_company(reading, node.catalogue, actor.company or "")
     names = {role.id: role.name for role in known.values()}
     post, now = node.mailing.post.kind, node.clock.now()
     items = [(one, mail_state(one, post, now)) for one in page.items]

@@ -6,10 +6,15 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.display_text import isolated, marked
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.node.node import Node
-from gatepass.registry.directory import roles, user_search
-from gatepass.registry.directory.roles import Role
+from gatepass.registry.directory import (
+    role_records,
+    user_privileges,
+    user_roles,
+    user_search,
+    users,
+)
+from gatepass.registry.directory.role_records import Role
 from gatepass.registry.directory.users import User
-from gatepass.registry.membership import user_changes
 from gatepass.registry.tokens.of_user import left
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.roles import may_hold
@@ -50,7 +55,7 @@ def send_form(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Re
         return _page(node, visitor, user, role, etag)
     try:
         with node.database.write(node.clock.now()) as change:
-            user_changes.change_role(change, visitor.actor, id, role=role, if_match=[etag])
+            user_roles.change_role(change, visitor.actor, id, role=role, if_match=[etag])
     except InvalidInput:
         problem = "Choose a role." if not role else "This role no longer exists. Choose another."
         return _page(node, visitor, user, role, etag, problem, 422)
@@ -91,7 +96,7 @@ def _page(
 ) -> HTMLResponse:
     known = _roles(node, visitor)
     with node.database.read(node.clock.now()) as reading:
-        is_last = user_changes.is_last_administrator(reading, user)
+        is_last = user_privileges.is_last_administrator(reading, user)
     offered = [each for each in known.values() if may_hold(node, visitor, each)]
     chosen = role or user.role
     return render(
@@ -104,7 +109,7 @@ def _page(
         offered=offered,
         withheld=len(known) - len(offered),
         chosen=chosen,
-        etag=etag or user_changes.etag(user),
+        etag=etag or users.etag(user),
         is_last=is_last,
         problem=problem,
         meanwhile=first,
@@ -129,7 +134,7 @@ def _sentence(node: Node, visitor: Visitor, user: User, role: str) -> str:
 
 def _roles(node: Node, visitor: Visitor) -> dict[str, Role]:
     with node.database.read(node.clock.now()) as reading:
-        return roles.of_company(reading, node.catalogue, visitor.actor.company or "")
+        return role_records.of_company(reading, node.catalogue, visitor.actor.company or "")
 
 
 def _user(node: Node, visitor: Visitor, user_id: str) -> User:
@@ -143,7 +148,7 @@ def _user(node: Node, visitor: Visitor, user_id: str) -> User:
     visitor.actor.require("users:manage")
     with node.database.read(node.clock.now()) as reading:
         user = user_search.find(reading, visitor.actor, user_id)
-        user_changes.require_changeable(reading, visitor.actor, user)
+        user_privileges.require_changeable(reading, visitor.actor, user)
     if user.status != "active":
         raise Conflict(
             f"{isolated(user.name)} is deactivated, so their role can't be changed.",

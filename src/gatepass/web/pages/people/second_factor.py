@@ -3,9 +3,8 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from gatepass.registry.authentication import totp_policy
-from gatepass.registry.directory import user_search, users
-from gatepass.registry.membership import user_changes
+from gatepass.registry.authentication import totp_policy, totp_reset
+from gatepass.registry.directory import user_privileges, user_search
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.errors import PageRoute
@@ -23,9 +22,9 @@ def ask(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     visitor.actor.require("users:manage")
     with node.database.read(node.clock.now()) as reading:
         user = user_search.find(reading, visitor.actor, id)
-        user_changes.require_of_someone_else(visitor.actor, user)
-        user_changes.require_not_above(reading, visitor.actor, user)
-        users.require_no_operator(visitor.actor, user)
+        totp_reset.require_of_someone_else(visitor.actor, user)
+        user_privileges.require_not_above(reading, visitor.actor, user)
+        user_privileges.require_no_operator(visitor.actor, user)
         required = totp_policy.required(reading, user.company)
     if not user.second_factor:
         return see_other(USERS.path)
@@ -42,5 +41,5 @@ def ask(visitor: Visiting, node: CurrentNode, id: str) -> Response:
 def turn_off(visitor: Visiting, node: CurrentNode, id: str) -> Response:
     """Turn it off, and end their sign-ins."""
     with node.database.write(node.clock.now()) as change:
-        user_changes.turn_off_second_factor(change, visitor.actor, id)
+        totp_reset.turn_off_second_factor(change, visitor.actor, id)
     return see_other(f"{USERS.path}?done=second-factor", confirmed=change.confirmed)

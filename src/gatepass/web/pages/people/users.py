@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from gatepass.core.errors import InvalidInput
-from gatepass.registry.directory import roles, user_search
+from gatepass.registry.directory import role_records, user_search
 from gatepass.registry.directory.users import User
 from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.paging import Page
@@ -68,7 +68,7 @@ def show_list(
     problem = ""
     invited = None
     with node.database.read(now) as reading:
-        known = roles.of_company(reading, node.catalogue, visitor.actor.company or "")
+        known = role_records.of_company(reading, node.catalogue, visitor.actor.company or "")
         if not cursor:
             invited = section(reading, node, visitor, limit=_INVITATIONS)
         try:

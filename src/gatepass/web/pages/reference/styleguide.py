@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from gatepass.core.catalogue import CataloguePermission
 from gatepass.registry.actor import Actor, Person
-from gatepass.registry.network_policy.allowlist import Allowlist, Entry
-from gatepass.registry.network_policy.allowlist_impact import Caller, ShutOut
-from gatepass.registry.tokens.access_tokens import AccessToken, LastUse
+from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
+from gatepass.registry.network_policy.allowlist_impact import AllowlistImpact, Caller
+from gatepass.registry.tokens.records import AccessToken, LastUse
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import Summary, TokenForm
 from gatepass.web.pages.company.allowlist_impact import Reach
@@ -174,9 +174,9 @@ def _reaches(now: int) -> list[Reach]:
     networks = ("203.0.113.0/24", "2001:db8::/32")
     return [
         Reach("1 address isn't valid yet."),
-        Reach("", networks, True, ShutOut([], 0, [], 0, True)),
-        Reach("", networks[1:], True, ShutOut([ada], 2, [token], 1, False)),
-        Reach("", (), True, ShutOut([], 0, [], 0, True)),
+        Reach("", networks, True, AllowlistImpact([], 0, [], 0, True)),
+        Reach("", networks[1:], True, AllowlistImpact([ada], 2, [token], 1, False)),
+        Reach("", (), True, AllowlistImpact([], 0, [], 0, True)),
     ]
 
 

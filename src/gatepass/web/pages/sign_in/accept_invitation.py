@@ -6,7 +6,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.registry.authentication import passwords
-from gatepass.registry.directory import roles
+from gatepass.registry.directory import role_records
 from gatepass.registry.membership import invitation_links
 from gatepass.web.caller import CurrentNode, node_of
 from gatepass.web.credentials import accept_invitation, address_text_of
@@ -70,7 +70,7 @@ def _page(
     try:
         with node.database.read(node.clock.now()) as reading:
             offer = invitation_links.look(reading, token, address_text_of(request))
-            role = roles.of_company(reading, node.catalogue, offer.company)[offer.role]
+            role = role_records.of_company(reading, node.catalogue, offer.company)[offer.role]
     except BrokenLink as error:
         return broken_page(request, error)
     except Forbidden as error:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from gatepass.core.catalogue import ADMIN, CONTROL_PLANE, CUSTOMER_SERVICE, MANAGER, REPORTING
 from gatepass.core.permissions import EVERYTHING
-from gatepass.registry.directory.roles import Role
+from gatepass.registry.directory.role_records import Role
 
 _VERBS = {"get": "read", "modify": "edit", "update": "edit"}
 #: Verbs in the order people say them; others stand where None is, by name.

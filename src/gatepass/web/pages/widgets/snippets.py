@@ -8,7 +8,7 @@ from starlette.routing import Match
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.permissions import covers
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.settings import Settings
 
 #: Where the guarded API is, as long as nobody has told us: it isn't ours.

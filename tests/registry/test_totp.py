@@ -1,4 +1,4 @@
-"""The second factor: which codes count, once each, and what the database gives away."""
+"""TOTP and recovery codes: validity, single use, encryption, throttling."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +22,8 @@ from gatepass.core.errors import (
 )
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp, totp_enrolment, totp_policy
-from gatepass.registry.authentication.encryption import SealingKey
-from gatepass.registry.authentication.reauthentication import Proving
+from gatepass.registry.authentication.encryption import EncryptionKey
+from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.authentication.sign_in import SignedIn
 from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
 from gatepass.registry.authentication.totp import STEP_MS, step_of
@@ -55,7 +55,7 @@ def sign_in(registry: SmallRegistry, **changes: Any) -> SignedIn:
     given = {"email": registry.ada.email, "password": PASSWORD} | changes
     return sign_in_to(
         registry.database,
-        registry.sealing,
+        registry.encryption_key,
         address=ADDRESS,
         user_agent=None,
         now=lambda: registry.now,
@@ -65,8 +65,10 @@ def sign_in(registry: SmallRegistry, **changes: Any) -> SignedIn:
     )
 
 
-def proving(registry: SmallRegistry) -> Proving:
-    return Proving(registry.database, registry.sealing, lambda: registry.now, HASHER)
+def reauthentication(registry: SmallRegistry) -> Reauthentication:
+    return Reauthentication(
+        registry.database, registry.encryption_key, lambda: registry.now, HASHER
+    )
 
 
 def code_of(registry: SmallRegistry, secret: str, steps: int = 0) -> str:
@@ -74,15 +76,15 @@ def code_of(registry: SmallRegistry, secret: str, steps: int = 0) -> str:
 
 
 class Enrolled:
-    """Somebody with a second factor, who has just set it up."""
+    """A user who has just enabled a second factor."""
 
     def __init__(self, registry: SmallRegistry, user: User) -> None:
         self.registry, self.user = registry, user
         self.actor = registry.signed_in(user)
-        self.proving = proving(registry)
-        self.secret, setup = totp_enrolment.begin(self.proving, self.actor)
+        self.reauthentication = reauthentication(registry)
+        self.secret, setup = totp_enrolment.begin(self.reauthentication, self.actor)
         self.recovery = totp_enrolment.enable(
-            self.proving, self.actor, setup=setup, password=PASSWORD, code=self.code()
+            self.reauthentication, self.actor, setup=setup, password=PASSWORD, code=self.code()
         ).made
 
     def code(self, steps: int = 0) -> str:
@@ -125,25 +127,25 @@ def test_codes_are_rfc_6238s(seconds: int, code: str) -> None:
         (90_000, False),
     ],
 )
-def test_a_code_counts_one_step_either_way(late: int, counts: bool) -> None:
+def test_a_code_is_valid_one_step_either_way(late: int, counts: bool) -> None:
     """The step of 1,111,111,110 begins at that second."""
     begins = 1_111_111_110_000
     assert (step_of(RFC_SECRET, "050471", now=begins + late, after=None) is not None) == counts
 
 
 @pytest.mark.parametrize("typed", ["050 471", " 050471 ", "05 04 71", "050\u00a0471", "0\t5\n0471"])
-def test_spaces_in_a_code_are_fine(typed: str) -> None:
+def test_spaces_in_a_code_are_ignored(typed: str) -> None:
     assert step_of(RFC_SECRET, typed, now=1_111_111_111_000, after=None) is not None
 
 
 @pytest.mark.parametrize(
     "typed", ["", "05047", "0504711", "٠٥٠٤٧١", "050471x", "-50471", "+50471", "\ud800"]
 )
-def test_what_is_no_code_is_none(typed: str) -> None:
+def test_malformed_codes_are_refused(typed: str) -> None:
     assert step_of(RFC_SECRET, typed, now=1_111_111_111_000, after=None) is None
 
 
-def test_signing_in_takes_the_password_and_a_code(ada: Enrolled) -> None:
+def test_signing_in_requires_the_password_and_a_code(ada: Enrolled) -> None:
     for code in (None, "", "000000", "x" * 5000, "\0", "\ud800"):
         assert ada.refused(code)
     record = ada.sign_in(ada.next_code())
@@ -154,17 +156,17 @@ def test_signing_in_takes_the_password_and_a_code(ada: Enrolled) -> None:
     wrong = {"email": ada.user.email, "password": "wrong", "code": ada.next_code()}
     with pytest.raises(SignInFailed):
         sign_in(ada.registry, **wrong)
-    # The wrong password used nothing up.
+    # The wrong password didn't use up the code.
     assert ada.sign_in(wrong["code"]).status == "active"
 
 
-def test_without_a_second_factor_a_code_is_not_looked_at(registry: SmallRegistry) -> None:
+def test_without_a_second_factor_a_code_is_ignored(registry: SmallRegistry) -> None:
     for code in (None, "", "000000", "rubbish"):
         assert sign_in(registry, code=code)[0].status == "active"
 
 
-def test_no_code_counts_twice_nor_one_before_it(ada: Enrolled) -> None:
-    # The one that it was set up with.
+def test_used_and_earlier_codes_are_refused(ada: Enrolled) -> None:
+    # The code that enabled it.
     assert ada.refused(ada.code())
     ada.registry.now += 10 * STEP_MS
     used, before, after = ada.code(), ada.code(-1), ada.code(1)
@@ -177,7 +179,7 @@ def test_no_code_counts_twice_nor_one_before_it(ada: Enrolled) -> None:
 
 
 def at_once(times: int, attempt: Callable[[], Any]) -> int:
-    """How many of so many at the same time succeed."""
+    """How many of *times* concurrent attempts succeed."""
     together = Barrier(times)
 
     def one() -> bool:
@@ -192,7 +194,7 @@ def at_once(times: int, attempt: Callable[[], Any]) -> int:
         return sum(pool.map(lambda _: one(), range(times)))
 
 
-def test_of_many_at_once_one_code_signs_in_once(ada: Enrolled) -> None:
+def test_one_code_signs_in_once_under_concurrency(ada: Enrolled) -> None:
     code, recovery = ada.next_code(), ada.recovery[0]
     assert at_once(8, lambda: ada.sign_in(code)) == 1
     ada.registry.now += 16 * 60_000
@@ -200,7 +202,7 @@ def test_of_many_at_once_one_code_signs_in_once(ada: Enrolled) -> None:
     assert len(ada.registry.events(action="user.recovery_code_used")) == 1
 
 
-def test_recovery_codes_count_once_each(ada: Enrolled) -> None:
+def test_recovery_codes_are_single_use(ada: Enrolled) -> None:
     assert len(set(ada.recovery)) == 10
     first, second = ada.recovery[:2]
     assert ada.sign_in(first).status == "active"
@@ -209,13 +211,15 @@ def test_recovery_codes_count_once_each(ada: Enrolled) -> None:
     assert event.after == {"recovery_codes_left": 9}
     assert (event.actor_id, event.subject.id) == (ada.user.id, ada.user.id)
     assert ada.sign_in(f" {second.upper().replace('-', ' ')} ").status == "active"
-    new = totp_enrolment.replace_recovery_codes(ada.proving, ada.actor, code=ada.next_code()).made
+    new = totp_enrolment.replace_recovery_codes(
+        ada.reauthentication, ada.actor, code=ada.next_code()
+    ).made
     assert ada.refused(ada.recovery[2])
     assert ada.sign_in(new[0]).status == "active"
     assert len(ada.registry.events(action="user.recovery_codes_replaced")) == 1
 
 
-def test_another_persons_codes_open_nothing(registry: SmallRegistry, ada: Enrolled) -> None:
+def test_another_users_codes_are_refused(registry: SmallRegistry, ada: Enrolled) -> None:
     carl = Enrolled(registry, registry.carl)
     registry.now += STEP_MS
     assert ada.refused(carl.code())
@@ -232,27 +236,31 @@ def test_wrong_codes_are_throttled_like_wrong_passwords(ada: Enrolled) -> None:
     with pytest.raises(TooManyAttempts):
         ada.sign_in(ada.code())
     with pytest.raises(TooManyAttempts):
-        totp_enrolment.replace_recovery_codes(ada.proving, ada.actor, code=ada.code())
+        totp_enrolment.replace_recovery_codes(ada.reauthentication, ada.actor, code=ada.code())
     ada.registry.now += 16 * 60_000
     assert ada.sign_in(ada.code()).status == "active"
 
 
-def test_a_session_cant_guess_codes_either(ada: Enrolled) -> None:
+def test_a_session_cannot_guess_codes(ada: Enrolled) -> None:
     with nothing_changes(ada.registry):
         for _ in range(10):
             with pytest.raises(InvalidInput) as refusal:
-                totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code="000000")
+                totp_enrolment.disable(
+                    ada.reauthentication, ada.actor, password=PASSWORD, code="000000"
+                )
             assert refusal.value.errors[0][0] == "code"
         with pytest.raises(TooManyAttempts):
-            totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code="000000")
+            totp_enrolment.disable(
+                ada.reauthentication, ada.actor, password=PASSWORD, code="000000"
+            )
     with pytest.raises(TooManyAttempts):
         ada.sign_in(ada.next_code())
 
 
-def test_setting_up_takes_a_code_of_the_new_secret_and_the_password(
+def test_enabling_requires_a_code_of_the_new_secret_and_the_password(
     registry: SmallRegistry,
 ) -> None:
-    actor, own = registry.signed_in(registry.ada), proving(registry)
+    actor, own = registry.signed_in(registry.ada), reauthentication(registry)
     secret, setup = totp_enrolment.begin(own, actor)
     right = code_of(registry, secret)
 
@@ -283,65 +291,73 @@ def test_setting_up_takes_a_code_of_the_new_secret_and_the_password(
     assert again.value.reason == "second_factor_present"
 
 
-def test_turning_it_off_takes_password_and_code(ada: Enrolled) -> None:
+def test_disabling_requires_password_and_code(ada: Enrolled) -> None:
     code = ada.next_code()
     with pytest.raises(InvalidInput):
-        totp_enrolment.disable(ada.proving, ada.actor, password="wrong", code=code)
-    totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code=code)
+        totp_enrolment.disable(ada.reauthentication, ada.actor, password="wrong", code=code)
+    totp_enrolment.disable(ada.reauthentication, ada.actor, password=PASSWORD, code=code)
     assert ada.sign_in(None).status == "active"
     with ada.registry.read() as reading:
         mine = account.get(reading, ada.actor)
     assert (mine.second_factor, mine.recovery_codes_left) == (False, 0)
     assert len(ada.registry.events(action="user.second_factor_disabled")) == 1
     with pytest.raises(Conflict) as gone:
-        totp_enrolment.replace_recovery_codes(ada.proving, ada.actor, code=code)
+        totp_enrolment.replace_recovery_codes(ada.reauthentication, ada.actor, code=code)
     assert gone.value.reason == "second_factor_missing"
 
 
-def test_a_code_is_good_once_even_if_it_is_turned_off_and_on_between(ada: Enrolled) -> None:
-    secret, setup = totp_enrolment.begin(ada.proving, ada.actor)
+def test_a_used_code_stays_used_after_disabling_and_enabling(ada: Enrolled) -> None:
+    secret, setup = totp_enrolment.begin(ada.reauthentication, ada.actor)
     code = ada.next_code()
-    totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code=code)
+    totp_enrolment.disable(ada.reauthentication, ada.actor, password=PASSWORD, code=code)
     used = code_of(ada.registry, secret)
     with pytest.raises(InvalidInput) as refusal:
-        totp_enrolment.enable(ada.proving, ada.actor, setup=setup, password=PASSWORD, code=used)
+        totp_enrolment.enable(
+            ada.reauthentication, ada.actor, setup=setup, password=PASSWORD, code=used
+        )
     assert refusal.value.errors[0][0] == "code"
     ada.registry.now += 2 * STEP_MS
     later = code_of(ada.registry, secret)
-    totp_enrolment.enable(ada.proving, ada.actor, setup=setup, password=PASSWORD, code=later)
+    totp_enrolment.enable(
+        ada.reauthentication, ada.actor, setup=setup, password=PASSWORD, code=later
+    )
 
 
-def test_what_anyone_can_send_is_no_alarm_about_the_key(
+def test_garbage_submitted_as_setup_logs_no_key_error(
     ada: Enrolled, caplog: pytest.LogCaptureFixture
 ) -> None:
     for rubbish in (b"", b"\x01", b"rubbish" * 20, bytes(100)):
         with pytest.raises(InvalidInput):
-            totp_enrolment.secret_of(ada.proving, ada.actor, rubbish)
+            totp_enrolment.secret_of(ada.reauthentication, ada.actor, rubbish)
     assert caplog.records == []
 
 
 def test_a_short_password_suffices_only_with_a_second_factor(ada: Enrolled) -> None:
     short = "vivid-9x"
-    account.change_password(ada.proving, ada.actor, current=PASSWORD, new=short)
+    account.change_password(ada.reauthentication, ada.actor, current=PASSWORD, new=short)
     with pytest.raises(InvalidInput) as refusal:
-        totp_enrolment.disable(ada.proving, ada.actor, password=short, code=ada.next_code())
+        totp_enrolment.disable(
+            ada.reauthentication, ada.actor, password=short, code=ada.next_code()
+        )
     assert refusal.value.errors[0][0] == "current_password"
     assert sign_in(ada.registry, password=short, code=ada.next_code())[0].status == "active"
 
 
-def test_an_access_token_has_no_second_factor(registry: SmallRegistry, ada: Enrolled) -> None:
+def test_access_tokens_cannot_manage_a_second_factor(
+    registry: SmallRegistry, ada: Enrolled
+) -> None:
     made, _ = registry.token(ada.actor)
     token = registry.with_token(made)
     attempts: list[Callable[[Actor], Any]] = [
-        lambda actor: totp_enrolment.begin(ada.proving, actor),
+        lambda actor: totp_enrolment.begin(ada.reauthentication, actor),
         lambda actor: totp_enrolment.enable(
-            ada.proving, actor, setup=b"", password=PASSWORD, code=""
+            ada.reauthentication, actor, setup=b"", password=PASSWORD, code=""
         ),
         lambda actor: totp_enrolment.replace_recovery_codes(
-            ada.proving, actor, code=ada.recovery[0]
+            ada.reauthentication, actor, code=ada.recovery[0]
         ),
         lambda actor: totp_enrolment.disable(
-            ada.proving, actor, password=PASSWORD, code=ada.recovery[0]
+            ada.reauthentication, actor, password=PASSWORD, code=ada.recovery[0]
         ),
     ]
     with nothing_changes(registry):
@@ -367,7 +383,7 @@ def test_the_database_holds_neither_secret_nor_codes(ada: Enrolled) -> None:
             for row in reading.session.execute(text(f'SELECT * FROM "{name}"'))
             for value in row
         )
-    key = ada.registry.sealing.path.read_bytes().strip()
+    key = ada.registry.encryption_key.path.read_bytes().strip()
     plain = [code.replace("-", "") for code in ada.recovery]
     for secret in (ada.secret, *ada.recovery, *plain, key.decode(), PASSWORD):
         assert secret.encode() not in dump
@@ -375,7 +391,7 @@ def test_the_database_holds_neither_secret_nor_codes(ada: Enrolled) -> None:
     assert ada.user.email.encode() in dump
 
 
-def sealed_of(registry: SmallRegistry, user: User) -> bytes:
+def encrypted_of(registry: SmallRegistry, user: User) -> bytes:
     with registry.read() as reading:
         found: bytes = reading.session.execute(
             select(users.c.totp_sealed).where(users.c.id == user.id)
@@ -383,68 +399,66 @@ def sealed_of(registry: SmallRegistry, user: User) -> bytes:
         return bytes(found)
 
 
-def reseal(registry: SmallRegistry, user: User, sealed: bytes | None) -> None:
+def overwrite(registry: SmallRegistry, user: User, encrypted: bytes | None) -> None:
     with registry.write() as change:
         change.session.execute(
-            update(users).where(users.c.id == user.id).values(totp_sealed=sealed)
+            update(users).where(users.c.id == user.id).values(totp_sealed=encrypted)
         )
 
 
-def test_a_sealed_secret_that_was_touched_is_refused(
-    registry: SmallRegistry, ada: Enrolled
-) -> None:
+def test_a_tampered_ciphertext_is_refused(registry: SmallRegistry, ada: Enrolled) -> None:
     carl = Enrolled(registry, registry.carl)
-    good = sealed_of(registry, registry.ada)
+    good = encrypted_of(registry, registry.ada)
     registry.now += STEP_MS
     flipped = [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(len(good))]
-    for sealed in (
+    for encrypted in (
         *flipped[::5],
         flipped[-1],
         good[:-1],
         good[:10],
         b"",
-        sealed_of(registry, carl.user),
+        encrypted_of(registry, carl.user),
     ):
-        reseal(registry, registry.ada, sealed)
+        overwrite(registry, registry.ada, encrypted)
         for code in (ada.code(), carl.code(), None):
             # None isn't even looked at: it is a failed sign-in, as any.
             with pytest.raises((Unavailable, SignInFailed)) as refusal:
                 ada.sign_in(code)
             assert isinstance(refusal.value, SignInFailed) == (code is None)
         registry.now += HOUR
-    reseal(registry, registry.ada, good)
+    overwrite(registry, registry.ada, good)
     assert ada.sign_in(ada.code()).status == "active"
 
 
 def test_another_key_is_an_outage_and_never_no_second_factor(
     registry: SmallRegistry, ada: Enrolled, tmp_path: Path
 ) -> None:
-    """As on a second node that was set up without the first one's file."""
-    for key in (SealingKey(tmp_path / "none"), SealingKey(tmp_path / "other")):
+    """As on a second node without the first node's key file."""
+    for key in (EncryptionKey(tmp_path / "none"), EncryptionKey(tmp_path / "other")):
         if key.path.name == "other":
-            key.make()
-        registry.sealing = key
+            key.create()
+        registry.encryption_key = key
         code = ada.next_code()
-        with pytest.raises(Unavailable, match="sealing key"):
+        with pytest.raises(Unavailable, match="encryption key"):
             ada.sign_in(code)
-        # Only whoever has the password learns of it.
+        # Only somebody with the password learns of it.
         with pytest.raises(SignInFailed):
             sign_in(registry, email=ada.user.email, password="wrong", code=code)
         assert ada.refused(None)
         carl = registry.signed_in(registry.carl)
         with pytest.raises(Unavailable):
-            totp_enrolment.begin(proving(registry), carl)
+            totp_enrolment.begin(reauthentication(registry), carl)
         assert not (tmp_path / "none").exists()
         # Recovery codes need no key: they are the way back when it is lost.
         assert ada.sign_in(ada.recovery.pop()).status == "active"
 
 
-def test_a_key_that_appeared_meanwhile_is_found_out(
-    registry: SmallRegistry, tmp_path: Path
-) -> None:
-    """Two nodes begin with a key each; the second to finish is refused."""
+def test_a_key_created_meanwhile_is_detected(registry: SmallRegistry, tmp_path: Path) -> None:
+    """Two nodes create a key each; the second to finish is refused."""
     actor = registry.signed_in(registry.carl)
-    other = Proving(registry.database, SealingKey(tmp_path / "other"), lambda: registry.now, HASHER)
+    other = Reauthentication(
+        registry.database, EncryptionKey(tmp_path / "other"), lambda: registry.now, HASHER
+    )
     secret, setup = totp_enrolment.begin(other, actor)
     Enrolled(registry, registry.ada)
     with pytest.raises(Unavailable):
@@ -453,26 +467,26 @@ def test_a_key_that_appeared_meanwhile_is_found_out(
         )
 
 
-def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+def test_the_key_is_created_once_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "sealing-key"
-    at_once(8, SealingKey(path).make)
+    at_once(8, EncryptionKey(path).create)
     assert [each.name for each in tmp_path.iterdir()] == ["sealing-key"]
     assert path.stat().st_mode & 0o777 == 0o600
     key = path.read_text()
-    SealingKey(path).make()
+    EncryptionKey(path).create()
     assert path.read_text() == key
-    assert key.strip() not in repr(SealingKey(path))
-    sealed = SealingKey(path).seal(b"secret", owner="usr_1")
-    assert SealingKey(path).open(sealed, owner="usr_1") == b"secret"
+    assert key.strip() not in repr(EncryptionKey(path))
+    encrypted = EncryptionKey(path).encrypt(b"secret", owner="usr_1")
+    assert EncryptionKey(path).decrypt(encrypted, owner="usr_1") == b"secret"
     for content in ("", "zz", "00" * 31, "ü" * 64):
         path.write_text(content)
         with pytest.raises(Unavailable):
-            SealingKey(path).open(sealed, owner="usr_1")
+            EncryptionKey(path).decrypt(encrypted, owner="usr_1")
     with pytest.raises(Misconfigured):
-        SealingKey(tmp_path / "no" / "where").make()
+        EncryptionKey(tmp_path / "no" / "where").create()
 
 
-def test_a_company_can_require_it_of_everyone(registry: SmallRegistry, ada: Enrolled) -> None:
+def test_a_company_can_require_it_of_every_user(registry: SmallRegistry, ada: Enrolled) -> None:
     bob = registry.colleague("reporting")
     manager = registry.colleague("manager")
 
@@ -503,20 +517,22 @@ def test_a_company_can_require_it_of_everyone(registry: SmallRegistry, ada: Enro
     carl = registry.signed_in(registry.carl)
     assert [lacking(each) for each in (ada.actor, bob, carl)] == [False, True, False]
     with pytest.raises(Conflict) as kept:
-        totp_enrolment.disable(ada.proving, ada.actor, password=PASSWORD, code=ada.next_code())
+        totp_enrolment.disable(
+            ada.reauthentication, ada.actor, password=PASSWORD, code=ada.next_code()
+        )
     assert kept.value.reason == "second_factor_required"
     require(grace, wanted=False)
     assert not lacking(bob)
 
 
-def test_events_tell_no_secrets(ada: Enrolled) -> None:
+def test_audit_events_hold_no_secrets(ada: Enrolled) -> None:
     ada.sign_in(ada.recovery[0])
     told = repr(ada.registry.events())
     assert ada.secret not in told
     assert not [code for code in ada.recovery if code in told]
 
 
-def test_provisioning_is_what_apps_expect() -> None:
+def test_the_provisioning_uri() -> None:
     uri = totp.provisioning_uri(RFC_SECRET, "ada+x@northwind.example")
     parsed = pyotp.parse_uri(uri)
     assert isinstance(parsed, pyotp.TOTP)

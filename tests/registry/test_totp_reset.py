@@ -1,4 +1,4 @@
-"""A way back for whoever lost both phone and recovery codes: by someone else, and at once."""
+"""Disabling another user's second factor: who may, and what it deactivates."""
 
 import pytest
 from sqlalchemy import func, select, update
@@ -7,10 +7,10 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import GatepassError
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
-from gatepass.registry.authentication import totp, totp_policy
+from gatepass.registry.authentication import totp, totp_policy, totp_reset
 from gatepass.registry.authentication.sign_in import sign_in
 from gatepass.registry.directory.users import User
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.storage.tables import companies, recovery_codes, users
 from tests.support.database.small_registry import (
     HASHER,
@@ -22,20 +22,20 @@ from tests.support.database.small_registry import (
 
 
 def turn_off(registry: SmallRegistry, actor: Actor, user: str) -> User:
-    return registry.do(user_changes.turn_off_second_factor, actor, user)
+    return registry.do(totp_reset.turn_off_second_factor, actor, user)
 
 
 def enrol(registry: SmallRegistry, user: User) -> list[str]:
-    """Give *user* a second factor; the recovery codes."""
-    registry.sealing.make()
+    """Enable *user*'s second factor; returns the recovery codes."""
+    registry.encryption_key.create()
     secret = totp.new_secret()
-    return registry.do(totp.put, user.id, secret, 0, registry.sealing)
+    return registry.do(totp.enable, user.id, secret, 0, registry.encryption_key)
 
 
 def enter(registry: SmallRegistry, user: User, code: str | None = None) -> str:
     return sign_in(
         registry.database,
-        registry.sealing,
+        registry.encryption_key,
         email=user.email,
         password=PASSWORD,
         code=code,
@@ -52,7 +52,7 @@ def grace(registry: SmallRegistry) -> User:
     return registry.user(registry.northwind, "grace@northwind.example", "Grace Hopper", "manager")
 
 
-def test_the_password_alone_is_enough_and_all_former_sign_ins_are_over(
+def test_the_password_alone_suffices_and_sign_ins_are_deactivated(
     registry: SmallRegistry, grace: User
 ) -> None:
     ada = registry.signed_in(registry.ada)
@@ -75,7 +75,7 @@ def test_the_password_alone_is_enough_and_all_former_sign_ins_are_over(
         left = reading.session.execute(
             select(func.count()).where(recovery_codes.c.user_id == grace.id)
         ).scalar_one()
-    # The step of the last code stays: setting up anew doesn't make it good again.
+    # The last used step stays, so enabling again doesn't make a used code valid.
     assert (row.totp_sealed, left) == (None, 0)
     assert len(registry.events(action="authentication.deactivated")) == 3
     (event,) = registry.events(action="user.second_factor_disabled")
@@ -86,7 +86,7 @@ def test_the_password_alone_is_enough_and_all_former_sign_ins_are_over(
         assert turn_off(registry, ada, grace.id).second_factor is False
 
 
-def test_what_others_have_stays(registry: SmallRegistry, grace: User) -> None:
+def test_other_users_are_unaffected(registry: SmallRegistry, grace: User) -> None:
     ada = registry.signed_in(registry.ada)
     linus = registry.user(registry.northwind, "linus@northwind.example", "Linus")
     enrol(registry, grace)
@@ -96,7 +96,7 @@ def test_what_others_have_stays(registry: SmallRegistry, grace: User) -> None:
     assert turn_off(registry, ada, linus.id).second_factor is False, "ada is still signed in"
 
 
-def test_who_may_not(registry: SmallRegistry, grace: User) -> None:
+def test_required_permissions(registry: SmallRegistry, grace: User) -> None:
     enrol(registry, grace)
     enrol(registry, registry.ada)
     enrol(registry, registry.carl)
@@ -120,25 +120,25 @@ def test_who_may_not(registry: SmallRegistry, grace: User) -> None:
     assert refused(ada, "usr_nobody")[0] == "not_found"
     assert refused(ada, registry.ada.id)[0] == "own_second_factor"
     assert refused(registry.signed_in(grace), grace.id)[0] == "own_second_factor"
-    # Nor the last administrator's, whom other changes let through to be told so.
+    # Nor the last administrator's, which other changes check first.
     assert refused(manager, boss.id) == ("permission_missing", "*")
-    registry.do(user_changes.deactivate, ada, boss.id)
+    registry.do(offboarding.deactivate, ada, boss.id)
     assert refused(manager, registry.ada.id) == ("permission_missing", "*")
     assert turn_off(registry, manager, grace.id).second_factor is False
 
 
-def test_whoever_ended_meanwhile_changes_nothing(registry: SmallRegistry, grace: User) -> None:
+def test_an_actor_deactivated_meanwhile_is_refused(registry: SmallRegistry, grace: User) -> None:
     enrol(registry, grace)
     boss = registry.user(registry.northwind, "boss@northwind.example", "Boss")
     acting = registry.signed_in(boss)
     ada = registry.signed_in(registry.ada)
-    registry.do(user_changes.deactivate, ada, boss.id)
+    registry.do(offboarding.deactivate, ada, boss.id)
     with nothing_changes(registry), pytest.raises(GatepassError) as refusal:
         turn_off(registry, acting, grace.id)
     assert refusal.value.reason == "account_deactivated"
 
 
-def test_a_company_that_requires_one_wants_a_new_one(registry: SmallRegistry, grace: User) -> None:
+def test_a_company_that_requires_one_still_does(registry: SmallRegistry, grace: User) -> None:
     enrol(registry, grace)
     with registry.write() as change:
         change.session.execute(update(companies).values(second_factor_required=True))
@@ -155,8 +155,8 @@ def test_the_command_line_helps_the_last_administrator(registry: SmallRegistry) 
     assert sentences.sentence(event) == "The command line turned off Ada Lovelace's second factor"
 
 
-def test_a_lost_sealing_key_is_no_hindrance(registry: SmallRegistry, grace: User) -> None:
+def test_it_works_without_the_encryption_key(registry: SmallRegistry, grace: User) -> None:
     enrol(registry, grace)
-    registry.sealing.path.unlink()
+    registry.encryption_key.path.unlink()
     turn_off(registry, registry.signed_in(registry.ada), grace.id)
     assert registry.reason(enter(registry, grace)) is Reason.allowed

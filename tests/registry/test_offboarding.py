@@ -1,4 +1,4 @@
-"""Another role, and the end of an account: at once, and never of the last administrator."""
+"""Changing roles and deactivating users: at once, and never the last administrator."""
 
 import threading
 from typing import Any
@@ -10,10 +10,10 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, GatepassError, InvalidInput, NotFound
 from gatepass.core.grants import Holder
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory import roles, user_search
+from gatepass.registry.directory import roles, user_roles, user_search, users
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import publish
-from gatepass.registry.membership import user_changes
+from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.of_user import left
@@ -23,15 +23,15 @@ from tests.support.database.small_registry import NOW, SmallRegistry, nothing_ch
 def change_role(
     registry: SmallRegistry, actor: Actor, user: str, role: str, if_match: Any = None
 ) -> User:
-    return registry.do(user_changes.change_role, actor, user, role=role, if_match=if_match)
+    return registry.do(user_roles.change_role, actor, user, role=role, if_match=if_match)
 
 
 def deactivate(registry: SmallRegistry, actor: Actor, user: str, **how: Any) -> User:
-    return registry.do(user_changes.deactivate, actor, user, **how)
+    return registry.do(offboarding.deactivate, actor, user, **how)
 
 
 def refused(registry: SmallRegistry, do: Any, *args: Any) -> tuple[str, str | None]:
-    """The reason, and the permission that is named; nothing was changed."""
+    """The reason, and the named permission; nothing was changed."""
     with nothing_changes(registry), pytest.raises(GatepassError) as refusal:
         do(registry, *args)
     return refusal.value.reason, getattr(refusal.value, "permission", None)
@@ -41,7 +41,7 @@ def member(registry: SmallRegistry, role: str, name: str = "Bob") -> User:
     return registry.user(registry.northwind, f"{name}@northwind.example".lower(), name, role)
 
 
-def test_another_role_counts_on_the_next_call(registry: SmallRegistry) -> None:
+def test_another_role_applies_to_the_next_request(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     _, string = registry.token(registry.signed_in(bob))
     assert registry.reason(string) is Reason.allowed
@@ -63,7 +63,7 @@ def test_another_role_counts_on_the_next_call(registry: SmallRegistry) -> None:
     assert counts == [0, 1, 0]
 
 
-def test_an_account_ends_with_all_its_tokens(registry: SmallRegistry) -> None:
+def test_deactivating_a_user_deactivates_all_their_tokens(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     acting = registry.signed_in(bob)
     made = [registry.token(acting, label=f"Token {number}") for number in range(4)]
@@ -91,7 +91,7 @@ def test_an_account_ends_with_all_its_tokens(registry: SmallRegistry) -> None:
     assert registry.get(mine).status == "active"
 
 
-def test_tokens_that_are_kept_stay_listed_and_are_refused_all_the_same(
+def test_kept_tokens_stay_listed_and_are_refused(
     registry: SmallRegistry,
 ) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
@@ -104,7 +104,7 @@ def test_tokens_that_are_kept_stay_listed_and_are_refused_all_the_same(
         deactivate(registry, ada, registry.ada.id, access_tokens="forget")
 
 
-def test_thousands_of_tokens_end_in_one_change(
+def test_thousands_of_tokens_are_deactivated_in_one_change(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gatepass.registry.tokens.of_user._BATCH", 3)
@@ -121,10 +121,10 @@ def test_thousands_of_tokens_end_in_one_change(
     ]
 
 
-def test_the_last_administrator_stays(registry: SmallRegistry) -> None:
+def test_the_last_administrator_cannot_be_demoted_or_deactivated(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     bob = registry.colleague("manager")
-    # Whoever tries is told that first, whatever they hold.
+    # This is checked before permissions.
     for actor in (ada, bob):
         assert refused(registry, change_role, actor, registry.ada.id, "manager") == (
             "last_administrator",
@@ -148,7 +148,7 @@ def test_the_last_administrator_stays(registry: SmallRegistry) -> None:
     assert refused(registry, deactivate, registry.signed_in(ida), ida.id)[0] == "last_administrator"
 
 
-def test_nobody_takes_the_place_of_those_above_them(registry: SmallRegistry) -> None:
+def test_nobody_changes_users_with_more_permissions(registry: SmallRegistry) -> None:
     bob = registry.colleague("manager")
     grace, rita = member(registry, "admin", "Grace"), member(registry, "reporting", "Rita")
     assert refused(registry, change_role, bob, grace.id, "reporting") == ("permission_missing", "*")
@@ -162,7 +162,7 @@ def test_nobody_takes_the_place_of_those_above_them(registry: SmallRegistry) -> 
     assert deactivate(registry, bob, rita.id).status == "deactivated"
 
 
-def test_who_may_change_users_at_all(registry: SmallRegistry) -> None:
+def test_required_permissions(registry: SmallRegistry) -> None:
     ada, rita = registry.signed_in(registry.ada), registry.colleague("reporting", "Rita")
     token = registry.with_token(registry.token(ada, permissions=["users:*"])[0])
     bob = member(registry, "manager")
@@ -176,7 +176,7 @@ def test_who_may_change_users_at_all(registry: SmallRegistry) -> None:
         assert user_search.get(reading, rita, bob.id) == user_search.get(reading, token, bob.id)
 
 
-def test_whoever_lost_their_role_while_they_waited_changes_nothing(
+def test_an_actor_whose_role_changed_while_waiting_is_refused(
     registry: SmallRegistry,
 ) -> None:
     ada, grace = registry.signed_in(registry.ada), member(registry, "admin", "Grace")
@@ -190,7 +190,7 @@ def test_whoever_lost_their_role_while_they_waited_changes_nothing(
     assert refused(registry, deactivate, acting, bob.id)[0] == "account_deactivated"
 
 
-def test_what_cannot_be_changed(registry: SmallRegistry) -> None:
+def test_invalid_roles_and_unknown_users_are_refused(registry: SmallRegistry) -> None:
     ada, carl = registry.signed_in(registry.ada), registry.signed_in(registry.carl)
     bob = member(registry, "manager")
     theirs = registry.do(
@@ -211,9 +211,9 @@ def test_what_cannot_be_changed(registry: SmallRegistry) -> None:
     assert refused(registry, change_role, ada, bob.id, "reporting")[0] == "user_deactivated"
 
 
-def test_who_comes_second_is_told(registry: SmallRegistry) -> None:
+def test_a_stale_if_match_is_refused(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
-    tag = user_changes.etag(bob)
+    tag = users.etag(bob)
     with registry.write() as change:
         change.session.execute(update(tables.users).values(last_sign_in_at=NOW))
     changed = change_role(registry, ada, bob.id, "reporting", [tag])
@@ -241,7 +241,7 @@ def test_two_administrators_who_demote_each_other_leave_one(registry: SmallRegis
 
 
 def _at_once(registry: SmallRegistry, do: str, pairs: list[tuple[Actor, User]]) -> list[str]:
-    """The reasons of the refusals, after each actor acted on the other at the same moment."""
+    """The reasons of the refusals, after both acted on each other concurrently."""
     reasons: list[str] = []
     together = threading.Barrier(len(pairs))
 
@@ -270,7 +270,7 @@ def _administrators(registry: SmallRegistry) -> int:
     return sum(user.role == "admin" for user in ours)
 
 
-def test_a_list_is_paged_searched_and_one_companys(registry: SmallRegistry) -> None:
+def test_lists_are_paged_searchable_and_of_one_company(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     names = ["Bob", "Łukasz Ålund", "Zoë", "İpek"]
     for number, name in enumerate(names):
@@ -306,7 +306,7 @@ def test_a_list_is_paged_searched_and_one_companys(registry: SmallRegistry) -> N
             user_search.list_(reading, ada, **wrong)
 
 
-def test_a_search_looks_through_everyone(
+def test_a_search_covers_all_users(
     sqlite_registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = sqlite_registry
@@ -318,7 +318,7 @@ def test_a_search_looks_through_everyone(
     assert (len(found.items), found.count) == (6, 6)
 
 
-def test_what_a_user_would_leave_behind(registry: SmallRegistry) -> None:
+def test_the_tokens_that_a_user_would_leave_behind(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     acting = registry.signed_in(bob)
     made = [registry.token(acting, label=f"Token {number}")[0] for number in range(4)]

@@ -1,4 +1,4 @@
-"""Whom a list would shut out: by where people and tokens came from last."""
+"""Impact of an allowlist: the users and tokens it would refuse, by their last address."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from sqlalchemy import insert, text, update
 from gatepass.core.errors import Forbidden, InvalidInput, NotFound
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist_impact
-from gatepass.registry.network_policy.allowlist import Entry
-from gatepass.registry.network_policy.allowlist_impact import ShutOut
+from gatepass.registry.network_policy.allowlist_entries import Entry
+from gatepass.registry.network_policy.allowlist_impact import AllowlistImpact
 from gatepass.registry.storage.tables import token_use, token_use_addresses, users
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.access_tokens import AccessToken
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.usage import DAY_MS
 from tests.support.database.small_registry import ADDRESS, HOUR, NOW, SmallRegistry, nothing_changes
 
@@ -20,12 +20,12 @@ OFFICE = Entry("198.51.100.0/24", "Office")
 ELSEWHERE = "203.0.113.9"
 
 
-def preview(registry: SmallRegistry, actor: Actor, *entries: Entry) -> ShutOut:
+def preview(registry: SmallRegistry, actor: Actor, *entries: Entry) -> AllowlistImpact:
     return registry.ask(allowlist_impact.preview, actor, registry.northwind.id, entries)
 
 
 def used(registry: SmallRegistry, token: AccessToken, **addresses: int) -> None:
-    """Say that a token was used from ``a203_0_113_9`` and the like, at these times."""
+    """Record uses of a token from ``a203_0_113_9`` and the like, at these times."""
     rows: list[dict[str, Any]] = [
         {"token_id": token.id, "address": name[1:].replace("_", "."), "last_at": at, "uses": 1}
         for name, at in addresses.items()
@@ -38,7 +38,7 @@ def used(registry: SmallRegistry, token: AccessToken, **addresses: int) -> None:
         )
 
 
-def test_people_count_by_their_latest_address(registry: SmallRegistry) -> None:
+def test_users_are_judged_by_their_last_address(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
     eve = registry.user(registry.northwind, "eve@northwind.example", "Eve")
@@ -64,7 +64,7 @@ def test_people_count_by_their_latest_address(registry: SmallRegistry) -> None:
     assert preview(registry, ada, OFFICE).user_count == 0
 
 
-def test_tokens_count_by_their_latest_address(registry: SmallRegistry) -> None:
+def test_tokens_are_judged_by_their_last_address(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     moved, _ = registry.token(ada, label="Moved")
     stayed, _ = registry.token(ada, label="Stayed")
@@ -82,12 +82,12 @@ def test_tokens_count_by_their_latest_address(registry: SmallRegistry) -> None:
     assert (found.user_count, found.token_count) == (0, 1)
 
 
-def test_a_month_without_a_call_says_nothing_any_more(registry: SmallRegistry) -> None:
+def test_uses_older_than_a_month_are_ignored(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     registry.signed_in(registry.user(registry.northwind, "bob@northwind.example"), ELSEWHERE)
     token, _ = registry.token(ada)
     used(registry, token, a203_0_113_9=NOW)
-    # It is still used, but from where isn't known any more.
+    # It is still used, but its addresses are no longer known.
     with registry.database.auxiliary_write(registry.now) as write:
         write.session.execute(update(token_use).values(last_at=NOW + 31 * DAY_MS))
     registry.now = NOW + 30 * DAY_MS
@@ -98,7 +98,7 @@ def test_a_month_without_a_call_says_nothing_any_more(registry: SmallRegistry) -
     assert (found.user_count, found.token_count) == (0, 0)
 
 
-def test_who_may_ask(registry: SmallRegistry) -> None:
+def test_required_permissions(registry: SmallRegistry) -> None:
     ada, manager = registry.signed_in(registry.ada), registry.colleague("manager")
     token = registry.with_token(registry.token(ada, permissions=["company:*"])[0])
     carl = registry.signed_in(registry.carl)
@@ -113,10 +113,10 @@ def test_who_may_ask(registry: SmallRegistry) -> None:
             preview(registry, ada, Entry("300.1.2.3"))
 
 
-def test_ten_thousand_people_are_looked_up_by_index_and_a_hundred_named(
+def test_ten_thousand_users_are_looked_up_by_index_and_a_hundred_named(
     registry: SmallRegistry,
 ) -> None:
-    """However often each of them came: no list of all sign-ins is ever read."""
+    """However many sign-ins there are, because the query never scans them all."""
     ada = registry.signed_in(registry.ada)
     with registry.read() as reading:
         for statement in (allowlist_impact._people, allowlist_impact._tokens):

@@ -1,4 +1,4 @@
-"""Companies, users and roles: who there is, once, and what follows for decisions."""
+"""Creating companies, users and roles, and publishing them for decisions."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions
-from gatepass.registry.directory import companies, roles, users
+from gatepass.registry.directory import companies, role_records, users
 from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import reauthorize
@@ -43,7 +43,7 @@ def create(registry: SmallRegistry, actor: Actor | None = None, **changes: Any) 
     return registry.do(users.create, actor or Actor.command_line(), **(given | changes))
 
 
-def test_a_user_is_made_and_published(registry: SmallRegistry) -> None:
+def test_a_user_is_created_and_published(registry: SmallRegistry) -> None:
     grace = create(registry, operator=True)
     assert (grace.status, grace.role, grace.operator) == ("active", "reporting", True)
     assert grace.created_at == NOW
@@ -61,7 +61,7 @@ def test_a_user_is_made_and_published(registry: SmallRegistry) -> None:
     assert HASH not in repr(registry.events())
 
 
-def test_an_address_is_one_users_in_all_companies(registry: SmallRegistry) -> None:
+def test_addresses_are_unique_over_all_companies(registry: SmallRegistry) -> None:
     create(registry)
     for email in ("grace@northwind.example", "GRACE@Northwind.Example"):
         with nothing_changes(registry), pytest.raises(Conflict) as refusal:
@@ -69,7 +69,7 @@ def test_an_address_is_one_users_in_all_companies(registry: SmallRegistry) -> No
         assert refusal.value.reason == "email_taken"
 
 
-def test_what_cannot_stand_makes_nobody(registry: SmallRegistry) -> None:
+def test_invalid_fields_create_no_user(registry: SmallRegistry) -> None:
     for field, value in (
         ("email", "grace"),
         ("email", "grace@@northwind.example"),
@@ -84,7 +84,7 @@ def test_what_cannot_stand_makes_nobody(registry: SmallRegistry) -> None:
         create(registry, company="com_none")
 
 
-def test_who_may_make_whom(registry: SmallRegistry) -> None:
+def test_required_permissions(registry: SmallRegistry) -> None:
     ada, bob = registry.signed_in(registry.ada), registry.colleague("manager")
     rita = registry.colleague("reporting", "Rita")
     token = registry.with_token(registry.token(ada, permissions=["users:*"])[0])
@@ -106,7 +106,7 @@ def test_who_may_make_whom(registry: SmallRegistry) -> None:
     assert create(registry, bob).role == "reporting"
 
 
-def test_company_names_are_unique_and_found_without_case(registry: SmallRegistry) -> None:
+def test_company_names_are_unique_ignoring_case(registry: SmallRegistry) -> None:
     with registry.read() as reading:
         assert companies.by_name(reading, "NORTHWIND") == registry.northwind
         assert companies.by_name(reading, "\0") is None
@@ -125,7 +125,7 @@ def test_company_names_are_unique_and_found_without_case(registry: SmallRegistry
         assert refusal.value.reason == "operator_required"
 
 
-def test_the_first_company_is_told_from_later_ones(database: Database) -> None:
+def test_any_exist_is_false_before_the_first_company(database: Database) -> None:
     with database.read(NOW) as reading:
         assert not companies.any_exist(reading)
     registry = SmallRegistry(database)
@@ -136,8 +136,8 @@ def test_the_first_company_is_told_from_later_ones(database: Database) -> None:
 def test_every_company_has_the_built_in_roles_and_its_own(registry: SmallRegistry) -> None:
     _own_role(registry, registry.northwind.id, ["charges:get"])
     with registry.read() as reading:
-        found = roles.of_company(reading, registry.catalogue, registry.northwind.id)
-        others = roles.of_company(reading, registry.catalogue, registry.contoso.id)
+        found = role_records.of_company(reading, registry.catalogue, registry.northwind.id)
+        others = role_records.of_company(reading, registry.catalogue, registry.contoso.id)
         published = published_rules(reading, registry.contoso.id)
     assert list(found) == ["admin", "manager", "customer-service", "reporting", "rol_1"]
     assert [role.built_in for role in found.values()] == [True] * 4 + [False]
@@ -148,7 +148,7 @@ def test_every_company_has_the_built_in_roles_and_its_own(registry: SmallRegistr
     }
 
 
-def test_a_changed_catalogue_is_followed_once(registry: SmallRegistry) -> None:
+def test_a_changed_catalogue_is_published_once(registry: SmallRegistry) -> None:
     bob = registry.colleague("manager")
     token, text = registry.token(bob, permissions=["charges:create", "refunds:create"])
     smaller = parse_catalogue(CATALOGUE.replace("refunds:create", "payouts:create"))
@@ -173,8 +173,8 @@ def test_a_changed_catalogue_is_followed_once(registry: SmallRegistry) -> None:
     assert registry.get(token).status == "active"
 
 
-def test_a_change_looks_at_its_actor_again(registry: SmallRegistry) -> None:
-    """Whoever waited for the revision while their role or credential was taken is refused."""
+def test_a_change_checks_its_actor_again(registry: SmallRegistry) -> None:
+    """An actor whose role or credential is removed while they wait for the lock is refused."""
     bob = registry.colleague("manager")
     token = registry.with_token(registry.token(bob, permissions=["access-tokens:deactivate"])[0])
     with registry.write() as change:
