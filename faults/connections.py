@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import psycopg
-
 from faults.answers import Answer, Watch, boot_ns, last_allowed
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, Node
@@ -161,11 +159,10 @@ def _through(installation: Installation, port: int, proxy: int) -> str:
 
 
 def _terminate(cluster: Cluster) -> None:
-    with psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'gatepass follower'"
-        )
+    cluster.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'gatepass follower'"
+    )
 
 
 def _signal(cluster: Cluster, number: signal.Signals) -> None:

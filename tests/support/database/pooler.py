@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -13,8 +13,7 @@ import psycopg
 from tests.support.database.postgresql import Cluster, end_with_parent
 from tests.support.needs import require
 from tests.support.processes.ports import free_port
-
-_START_SECONDS = 20
+from tests.support.waiting import until
 
 
 class Pooler:
@@ -51,15 +50,7 @@ class Pooler:
             stderr=subprocess.DEVNULL,
             preexec_fn=end_with_parent,
         )
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                psycopg.connect(self.url("postgres")).close()
-                return
-            except psycopg.OperationalError:
-                assert self._process.poll() is None, (self._root / "log").read_text()
-                assert time.monotonic() < deadline, (self._root / "log").read_text()
-                time.sleep(0.02)
+        until(self._answers, (self._root / "log").read_text)
 
     def __enter__(self) -> "Pooler":
         return self
@@ -68,6 +59,13 @@ class Pooler:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(10)
         shutil.rmtree(self._root, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, (self._root / "log").read_text()
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(self.url("postgres")).close()
+            return True
+        return False
 
     def url(self, name: str) -> str:
         """The URL of a database through the pool."""

@@ -17,6 +17,7 @@ from psycopg import sql
 from tests.support.needs import require
 from tests.support.processes.children import child_ids
 from tests.support.processes.ports import free_port
+from tests.support.waiting import until
 
 _START_SECONDS = 30
 _PR_SET_PDEATHSIG = 1
@@ -119,11 +120,11 @@ class Cluster:
         if synchronous:
             self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{_REPLICA}'")
             self.execute("SELECT pg_reload_conf()")
-        deadline = time.monotonic() + _START_SECONDS
-        expected = "sync" if synchronous else "async"
-        while self.execute("SELECT sync_state FROM pg_stat_replication") != [(expected,)]:
-            assert time.monotonic() < deadline, "the replica doesn't connect"
-            time.sleep(0.02)
+        expected = [("sync" if synchronous else "async",)]
+        until(
+            lambda: self.execute("SELECT sync_state FROM pg_stat_replication") == expected,
+            lambda: "the replica doesn't connect",
+        )
         return replica
 
     def promote(self) -> None:
