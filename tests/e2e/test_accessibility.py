@@ -176,7 +176,7 @@ def test_the_keyboard_alone_reaches_every_page(person: Page) -> None:
         expect(page).to_have_url(re.compile(f"{first.path}$"))
         for tab in others:
             if tab.path in there:
-                reach(page, page.locator("nav.places").get_by_role("link", name=tab.name))
+                reach(page, page.locator("nav.section-tabs").get_by_role("link", name=tab.name))
                 page.keyboard.press("Enter")
                 expect(page).to_have_url(re.compile(f"{tab.path}$"))
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE, relative
-from gatepass.web.pages.widgets.network_diagram import picture
+from gatepass.web.pages.widgets.network_diagram import network_diagram
 from tests.support.browser.windows import sign_in, window
 from tests.support.processes.demo import Demo
 
@@ -75,7 +75,7 @@ def test_a_token_from_sign_in_to_deactivation(demo: Demo, person: Page) -> None:
     page.get_by_text("30 days").click()
     page.get_by_role("button", name="Add an address").click()
     page.keyboard.type("127.0.0.1/8")
-    expect(page.locator(".bits p")).to_have_text(
+    expect(page.locator(".network-diagram p")).to_have_text(
         "127.0.0.0 – 127.255.255.255 · 16,777,216 addresses"
     )
     sentence = page.locator("#sentence")
@@ -225,14 +225,14 @@ def test_scripts_draw_as_the_server_does(demo: Demo, person: Page) -> None:
         address, _, bits = network.partition("/")
         page.locator("[data-address]").fill(address)
         page.locator("[data-bit-count]").fill(bits)
-        drawn = picture(network)
+        drawn = network_diagram(network)
         assert drawn is not None
-        expect(page.locator(".bits p")).to_have_text(drawn.words)
-        assert page.locator(".bits .kept").get_attribute("d") == drawn.kept
-        assert page.locator(".bits .free").get_attribute("d") == drawn.free
+        expect(page.locator(".network-diagram p")).to_have_text(drawn.words)
+        assert page.locator(".network-diagram .kept").get_attribute("d") == drawn.kept
+        assert page.locator(".network-diagram .free").get_attribute("d") == drawn.free
     for nonsense in ("300.1.1.1", "01.2.3.4", "1.2.3", "::g", "::ffff:1.2.3.4%eth0", "<b>"):
         page.locator("[data-address]").fill(nonsense)
-        expect(page.locator(".bits p")).to_have_count(0)
+        expect(page.locator(".network-diagram p")).to_have_count(0)
 
 
 def test_scripts_word_times_as_the_server_does(demo: Demo, person: Page) -> None:

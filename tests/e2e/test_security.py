@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from gatepass.web.pages.widgets.network_diagram import picture
+from gatepass.web.pages.widgets.network_diagram import network_diagram
 from tests.support.browser.accessibility import barriers
 from tests.support.browser.windows import sign_in, window
 from tests.support.processes.demo import Demo
@@ -54,9 +54,9 @@ def test_an_allowlist_is_edited_previewed_tried_and_kept(demo: Demo, person: Pag
     expect(reach).to_contain_text("There is no list")
 
     row(page, 0, "203.0.113.77", "24")
-    drawn = picture("203.0.113.0/24")
+    drawn = network_diagram("203.0.113.0/24")
     assert drawn is not None
-    bits = page.locator("[data-row] [data-bits]").first
+    bits = page.locator("[data-row] [data-diagram]").first
     expect(bits.locator("p")).to_have_text("203.0.113.0 – 203.0.113.255 · 256 addresses")
     expect(bits.locator(".kept")).to_have_attribute("d", drawn.kept)
     expect(bits.locator(".free")).to_have_attribute("d", drawn.free)
@@ -126,7 +126,7 @@ def test_pasted_lines_become_rows(demo: Demo, person: Page) -> None:
     ]
     assert values(page, "Number of bits to check") == ["8", "24", "", "", ""]
     assert values(page, "Note") == ["Here", "Office", "", "", ""]
-    drawn = page.locator("[data-row] [data-bits]")
+    drawn = page.locator("[data-row] [data-diagram]")
     expect(drawn.nth(3).locator("p")).to_have_text("192.0.2.0 – 192.0.2.255 · 256 addresses")
     expect(page.locator("#reach")).to_contain_text("1 address isn't valid yet.")
     page.get_by_role("button", name="Remove this address").last.click()
@@ -161,7 +161,7 @@ def test_a_pasted_network_fills_its_row(demo: Demo, person: Page) -> None:
     page.get_by_role("button", name="Add an address").click()
     address = page.get_by_role("textbox", name="IP address")
     paste(page, address.first, "203.0.113.0/255.255.255.0\n")
-    bits = page.locator("[data-row] [data-bits]").first.locator("p")
+    bits = page.locator("[data-row] [data-diagram]").first.locator("p")
     expect(bits).to_have_text("203.0.113.0 – 203.0.113.255 · 256 addresses")
     address.first.fill("203.0.113.0")
     page.get_by_role("textbox", name="Number of bits to check").first.fill("255.255.0.0")
@@ -180,18 +180,18 @@ def test_mine_is_64_bits_of_an_ipv6_address(demo: Demo, person: Page, path: str)
     everyone_can_use(page)
 
 
-def test_scripts_draw_networks_as_the_server_does(demo: Demo, person: Page) -> None:
-    """Every notation gives the server's picture; invalid networks have none."""
+def test_scripts_draw_the_same_diagrams_as_the_server(demo: Demo, person: Page) -> None:
+    """Each notation, compared with the server's diagram; invalid networks have none."""
     page = person
     page.goto("/company/security")
-    words = page.locator("[data-row] [data-bits]").first
+    words = page.locator("[data-row] [data-diagram]").first
     for case in load("typed_networks.yaml")["fields"]:
         text = case["text"]
         if any(not sign.isprintable() for sign in text):
             continue
         page.get_by_role("textbox", name="Number of bits to check").first.fill("")
         page.get_by_role("textbox", name="IP address").first.fill(text)
-        drawn = picture(text)
+        drawn = network_diagram(text)
         shown = words.locator("p").all_text_contents()
         assert shown == ([drawn.words] if drawn else []), text
 

@@ -128,7 +128,7 @@ def test_nobody_offers_more_than_they_hold(manager: Visit, installation: Install
     assert "doesn't include aren't available" in page.text
     refused = manager.send(path, form.filled(role="admin", do="save"))
     assert refused.answer.status_code == 403
-    assert "you don't hold *" in refused.text
+    assert "that you don't hold: *." in refused.text
     wrong = manager.send(path, form.filled(role="emperor", do="save"))
     assert wrong.answer.status_code == 422
     assert role_of(installation, rob) == "reporting"

@@ -1,4 +1,4 @@
-"""The dashboard: server-rendered pages, one module a screen, screens of a kind in one package."""
+"""The dashboard: server-rendered pages, one module per screen, related screens in one package."""
 
 from fastapi import APIRouter
 
@@ -7,7 +7,7 @@ from gatepass.web.pages.account import authentications, email, password, profile
 from gatepass.web.pages.audit import log
 from gatepass.web.pages.company import nodes, role_form, roles, second_factor, security
 from gatepass.web.pages.company import profile as company
-from gatepass.web.pages.layout import errors, static_files
+from gatepass.web.pages.layout import static_files
 from gatepass.web.pages.people import deactivate, invitation_new, invitations, role, users
 from gatepass.web.pages.people import email as user_email
 from gatepass.web.pages.people import second_factor as user_second_factor
@@ -18,10 +18,10 @@ router = APIRouter(include_in_schema=False)
 for _screen in (
     static_files,
     *(sign_in, accept_invitation, password_resets, email_change),
-    # "new" is no token's id, so its page goes before that of one token.
+    # "new" is not a token id, so its page goes before that of one token.
     *(index, new, edit, detail),
     *(profile, email, password, two_factor, authentications),
-    # Nor is it a role's.
+    # Nor is it a role id.
     *(company, security, second_factor, role_form, roles, nodes),
     *(users, role, user_email, user_second_factor, deactivate, invitation_new, invitations),
     log,
@@ -29,6 +29,5 @@ for _screen in (
 ):
     router.include_router(_screen.router)
 
-#: The demo mounts it besides.
+#: Mounted by the demo only.
 styleguide_router = styleguide.router
-error_page = errors.error_page

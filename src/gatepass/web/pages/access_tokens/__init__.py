@@ -1,1 +1,1 @@
-"""Access Tokens: the list, one token, making and editing."""
+"""Access Tokens: the list, one token, creating and editing."""

@@ -1,103 +1,87 @@
 """/access-tokens/{id}/edit: change a token; concurrent edits are detected."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
-from gatepass.node.node import Node
 from gatepass.registry.tokens import access_tokens, records
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
-from gatepass.web.pages.layout.after_change import not_saved, see_other
-from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
-from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.access_tokens.form_page import form_page, refused_page, summary_part
+from gatepass.web.pages.layout.after_change import see_other
+from gatepass.web.pages.layout.form_state import Difference
 from gatepass.web.pages.layout.resuming import resumable
-from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Form
-from gatepass.web.pages.widgets.expiry import CHOICES
-from gatepass.web.pages.widgets.permission_groups import offered
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+_TEMPLATE = "access_tokens/edit.html"
+
+router = page_router()
 
 
 @router.get("/access-tokens/{id}/edit")
-def show_form(visitor: Visiting, node: CurrentNode, id: str) -> Response:
+def show_form(screen: CurrentScreen, id: str) -> Response:
     """The form with the token's settings."""
-    token = _editable(node, visitor, id)
+    token = _editable(screen, id)
     form = TokenForm.of(token)
     form.etag = records.etag(token)
-    form.permissions = [name for name in token.permissions if node.catalogue.knows(name)]
-    return _page(node, visitor, token, form)
+    form.permissions = [name for name in token.permissions if screen.node.catalogue.knows(name)]
+    return form_page(screen, _TEMPLATE, form, **_shown(screen, token))
 
 
 @router.post("/access-tokens/{id}/edit")
 @resumable
-def send_form(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
+def send_form(screen: CurrentScreen, id: str, fields: Form) -> Response:
     """Save the changes, or apply another button and show the form again."""
-    token = _editable(node, visitor, id)
+    token = _editable(screen, id)
     form = TokenForm.read(fields)
     form.kind = token.kind
     pressed = fields.one("do")
     if pressed == "sentence":
-        summary = form.summary(node.clock.now())
-        return render("sentence.html", visitor=visitor, now=node.clock.now(), summary=summary)
+        return summary_part(screen, form)
     if pressed != "save":
-        form.press(pressed, visitor.own_network)
-        return _page(node, visitor, token, form)
-    return _save(node, visitor, token, form)
+        form.press(pressed, screen.visitor.own_network)
+        return form_page(screen, _TEMPLATE, form, **_shown(screen, token))
+    return _save(screen, token, form)
 
 
-def _save(node: Node, visitor: Visitor, token: AccessToken, form: TokenForm) -> Response:
-    now = node.clock.now()
+def _save(screen: Screen, token: AccessToken, form: TokenForm) -> Response:
     try:
-        changed = changes(token, form.chosen(now))
-        with node.database.write(now) as change:
+        changed = changes(token, form.chosen(screen.now()))
+        with screen.write() as change:
             access_tokens.modify(
                 change,
-                visitor.actor,
+                screen.actor,
                 token.id,
-                catalogue=node.catalogue,
+                catalogue=screen.node.catalogue,
                 changes=changed,
                 if_match=[form.etag],
             )
-    except InvalidInput as error:
-        form.accept_errors([pair for pair in error.errors if pair[0] not in form.errors])
-        return _page(node, visitor, token, form, 422)
     except Conflict as error:
         if error.reason != "changed_meanwhile":
             raise
-        return _changed_meanwhile(node, visitor, token.id, form)
-    except Forbidden as error:
-        if error.permission is None:
-            raise
-        form.errors["permissions"] = (
-            f"You can't add {error.permission}: your role doesn't include it."
-        )
-        return _page(node, visitor, token, form, 403)
-    except Unavailable as error:
-        form.errors[""] = not_saved(error)
-        return _page(node, visitor, token, form, 503)
+        return _changed_meanwhile(screen, token.id, form)
+    except (InvalidInput, Forbidden, Unavailable) as error:
+        shown = _shown(screen, token)
+        return refused_page(screen, _TEMPLATE, form, error, button="Save", **shown)
     return see_other(f"/access-tokens/{token.id}?done=saved", confirmed=change.confirmed)
 
 
-def _changed_meanwhile(
-    node: Node, visitor: Visitor, token_id: str, form: TokenForm
-) -> HTMLResponse:
-    """Both versions beside each other; what was typed stays in the form, and saves over the new
-    version if it is sent again."""
-    token = _editable(node, visitor, token_id)
+def _changed_meanwhile(screen: Screen, token_id: str, form: TokenForm) -> HTMLResponse:
+    """The page with both versions. The form keeps its input, and saving it again replaces the other
+    version."""
+    token = _editable(screen, token_id)
     form.etag = records.etag(token)
-    with node.database.read(node.clock.now()) as reading:
-        first = meanwhile(reading, visitor, token_id, _differences(node, token, form))
-    return _page(node, visitor, token, form, 409, first)
+    differences = _differences(token, form, screen.now())
+    state = screen.changed_meanwhile(token_id, differences)
+    shown = _shown(screen, token) | {"meanwhile": state.meanwhile}
+    return form_page(screen, _TEMPLATE, form, state.status, **shown)
 
 
-def _differences(node: Node, token: AccessToken, form: TokenForm) -> list[Difference]:
-    typed = form.chosen(node.clock.now())
+def _differences(token: AccessToken, form: TokenForm, now: int) -> list[Difference]:
+    typed = form.chosen(now)
     changed = changes(token, typed)
     found = [
         Difference(name, _words(getattr(token, field)), _words(getattr(typed, field)))
@@ -118,21 +102,20 @@ def _words(value: str | Sequence[str]) -> str:
     return value if isinstance(value, str) else ", ".join(value) or "Any"
 
 
-def _editable(node: Node, visitor: Visitor, token_id: str) -> AccessToken:
-    """The token, if this visitor may change it now.
+def _editable(screen: Screen, token_id: str) -> AccessToken:
+    """The token, if the visitor may change it now.
 
     Raises:
-        Forbidden: they may not, or it holds more than they do.
-        Conflict: it has ended.
+        Forbidden: the visitor may not, or the token includes more than they do.
+        Conflict: the token is not active.
     """
-    visitor.actor.require_signed_in()
-    visitor.actor.require("access-tokens:modify")
-    with node.database.read(node.clock.now()) as reading:
-        token = access_tokens.get(reading, visitor.actor, token_id)
+    screen.require("access-tokens:modify")
+    with screen.read() as reading:
+        token = access_tokens.get(reading, screen.actor, token_id)
     if token.status != "active":
         raise Conflict(f"This token is {token.status} and can't be changed.", reason="ended")
     for name in token.permissions:
-        if not visitor.actor.may(name):
+        if not screen.actor.may(name):
             raise Forbidden(
                 "Only a user with all of this token's permissions can change it.",
                 permission=name,
@@ -140,26 +123,8 @@ def _editable(node: Node, visitor: Visitor, token_id: str) -> AccessToken:
     return token
 
 
-def _page(
-    node: Node,
-    visitor: Visitor,
-    token: AccessToken,
-    form: TokenForm,
-    status: int = 200,
-    first: Meanwhile | None = None,
-) -> HTMLResponse:
-    now = node.clock.now()
-    return render(
-        "access_tokens/edit.html",
-        status,
-        visitor=visitor,
-        now=now,
-        token=token,
-        form=form,
-        groups=offered(node.catalogue, visitor.actor, form.permissions, built_in=False),
-        own_groups=offered(node.catalogue, visitor.actor, form.permissions, built_in=True),
-        forgotten=[name for name in token.permissions if not node.catalogue.knows(name)],
-        presets=CHOICES,
-        summary=form.summary(now),
-        meanwhile=first,
-    )
+def _shown(screen: Screen, token: AccessToken) -> dict[str, Any]:
+    """What the page shows of *token* beside the form."""
+    known = screen.node.catalogue.knows
+    forgotten = [name for name in token.permissions if not known(name)]
+    return {"token": token, "forgotten": forgotten, "meanwhile": None}

@@ -1,7 +1,7 @@
-"""The form a token is made and edited with: what was typed, kept as typed, and what it means.
+"""The form that creates and edits a token: its input, as typed, and the settings it denotes.
 
-Everything that can be typed wrong is checked here row by row, so that the message stands beside the
-field; whether the person may do it, and what else must hold, the registry decides.
+This module validates the input row by row, so that each message is shown beside its field. The
+registry checks permissions and all other rules.
 """
 
 import re
@@ -22,13 +22,13 @@ from gatepass.web.pages.widgets.network_rows import SPLIT, SentRows, joined, row
 from gatepass.web.pages.widgets.permission_groups import without_covered
 from gatepass.web.pages.widgets.typed_networks import read_network
 
-# Python refuses to read numbers of more than 4,300 digits, and other scripts' digits are none here.
+# ASCII only, and short: Python refuses to convert numbers of more than 4,300 digits.
 _index = re.compile(r"[0-9]{1,4}", re.ASCII).fullmatch
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the form says, as the registry takes it."""
+    """The form's settings, as the registry takes them."""
 
     label: str
     kind: str
@@ -40,7 +40,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Summary:
-    """The sentence before the form's end, or what is ``missing`` to write it."""
+    """The parts of the summary sentence, or the input that is ``missing`` for it."""
 
     missing: str
     permissions: tuple[str, ...] = ()
@@ -51,16 +51,16 @@ class Summary:
 
 @dataclass
 class TokenForm:
-    """The form's state, between one page and the next.
+    """The input of the form.
 
     Attributes:
         networks: address and number of bits of each row, blank rows included.
         expire, expires_on, offset: see ``expiry.read_expiry``.
-        form_id: one-time; whatever is sent with it twice makes one token.
+        form_id: one-time; a form submitted twice creates one token.
         etag: the version of the token that is being edited.
-        replaces: the token whose settings this one takes over.
-        sent: the rows of networks as a browser sent them; None for a form that none has sent.
-        errors: a sentence by field (``label``, ``networks.2``; "" for the form as a whole).
+        replaces: the token whose settings the form starts with.
+        sent: the submitted rows of networks; None if the form wasn't submitted.
+        errors: a message by field (``label``, ``networks.2``; "" for the form as a whole).
     """
 
     label: str = ""
@@ -79,7 +79,7 @@ class TokenForm:
 
     @classmethod
     def read(cls, fields: Fields) -> Self:
-        """What a browser sent."""
+        """The submitted form."""
         sent = sent_rows(fields)
         return cls(
             label=fields.one("label").strip(),
@@ -97,7 +97,7 @@ class TokenForm:
 
     @classmethod
     def of(cls, token: AccessToken) -> Self:
-        """A form that says what *token* is."""
+        """A form with the settings of *token*."""
         at = token.expires_at
         return cls(
             label=token.label,
@@ -111,7 +111,7 @@ class TokenForm:
 
     @classmethod
     def replacing(cls, token: AccessToken, now: int) -> Self:
-        """A form for a token like *token*, which lasts as long as that one was meant to."""
+        """A form with the settings of *token* and the same lifetime, counted from *now*."""
         form = cls.of(token)
         form.replaces = token
         if token.expires_at is not None:
@@ -122,7 +122,7 @@ class TokenForm:
         return form
 
     def press(self, button: str, own: str | None) -> None:
-        """Do what a row's button says: ``add_domain``, ``remove_network_2`` and their like.
+        """Apply a button that changes rows, such as ``add_domain`` or ``remove_network_2``.
 
         Args:
             own: the visitor's own network, for ``add_my_network``.
@@ -135,7 +135,7 @@ class TokenForm:
         elif button == "add_domain":
             self.domains.append("")
         elif action == "remove_network" and self.sent is not None and self.sent.regrouped:
-            # The button's number is that of a row which may be another one now.
+            # The rows have moved, so the button's number may mean another row.
             return
         elif action in ("remove_network", "remove_domain") and _index(index):
             rows: list[tuple[str, str]] | list[str]
@@ -143,10 +143,10 @@ class TokenForm:
             del rows[int(index) : int(index) + 1]
 
     def chosen(self, now: int) -> Chosen:
-        """What it says; *errors* tells what can't be read.
+        """The settings that the form denotes.
 
         Raises:
-            InvalidInput: something can't be; ``errors`` has it beside its field.
+            InvalidInput: a field is invalid; ``errors`` has the messages.
         """
         chosen = self._read(now)
         if self.errors:
@@ -154,8 +154,7 @@ class TokenForm:
         return chosen
 
     def summary(self, now: int) -> Summary:
-        """What would be true after the form's end. Nothing is guessed: where a row can't be read,
-        it says so instead of leaving the row out."""
+        """The summary of saving the form. An invalid row is reported, never left out."""
         shown = self.errors
         chosen = self._read(now)
         errors, self.errors = self.errors, shown
@@ -165,7 +164,7 @@ class TokenForm:
         return Summary("", chosen.permissions, chosen.networks, chosen.domains, chosen.expires_at)
 
     def accept_errors(self, errors: Sequence[tuple[str, str]]) -> None:
-        """Show what the registry found wrong beside the rows it came from."""
+        """Put the registry's messages beside the rows they are about."""
         typed = {
             "networks": [at for at, row in enumerate(self.networks) if any(row)],
             "domains": [at for at, row in enumerate(self.domains) if row],
@@ -180,13 +179,13 @@ class TokenForm:
                 self.errors.setdefault(root if root in shown else "", message)
 
     def error(self, name: str) -> str | None:
-        """What is wrong with a field, or None."""
+        """The message for a field, or None."""
         return self.errors.get(name)
 
     def _read(self, now: int) -> Chosen:
         self.errors = {"": SPLIT} if self.sent is not None and self.sent.split else {}
         networks = self._networks()
-        # Rows that For API hides are kept, in case the person switches back, and not counted.
+        # For API hides the domains: they are kept in case the user switches back, but not used.
         domains = self._domains() if self.kind == "ui" else ()
         expires_at = None
         try:
@@ -223,10 +222,10 @@ class TokenForm:
 
 
 def changes(token: AccessToken, chosen: Chosen) -> dict[str, object]:
-    """What *chosen* would change of *token*, by field.
+    """The fields of *token* that *chosen* changes.
 
-    The page shows an expiry to the minute, and a label without the spaces around it: what was left
-    alone stays to the millisecond and to the space. Lists have no order that means anything.
+    The page shows an expiry to the minute and trims the label, so unchanged input keeps the stored
+    milliseconds and spaces. The order of lists has no meaning.
     """
     changed: dict[str, object] = {}
     if chosen.label != token.label.strip():

@@ -1,21 +1,17 @@
-"""/authentications: every sign-in, and the end of any of them."""
+"""/authentications: the list of sign-ins, and deactivating them."""
 
+from functools import partial
 from typing import Annotated
-from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
-from gatepass.core.errors import InvalidInput
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import users
-from gatepass.registry.storage.paging import Page
-from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout import navigation
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.visitor import Visiting
+from gatepass.web.pages.layout.lists import address_of_page, list_page
+from gatepass.web.pages.layout.screen import CurrentScreen, page_router
 from gatepass.web.pages.text.browsers import browser
 from gatepass.web.pages.text.forms import Form
 
@@ -25,79 +21,69 @@ _DONE = {
     "others": "All other sign-ins are deactivated.",
 }
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = page_router()
 
 
 @router.get(PATH)
 def show_list(
-    visitor: Visiting,
-    node: CurrentNode,
+    screen: CurrentScreen,
     user: Annotated[str, Query()] = "",
     cursor: Annotated[str, Query()] = "",
     done: str = "",
 ) -> Response:
-    """One's own sign-ins; with ``users:manage`` also everyone's (``user=all``) or one person's."""
-    now = node.clock.now()
-    problem = ""
-    with node.database.read(now) as reading:
-        try:
-            page = sessions.list_(reading, visitor.actor, user=user or None, cursor=cursor or None)
-        except InvalidInput:
-            page = Page([], None)
-            problem = "This page of the list no longer exists."
+    """The visitor's own sign-ins; with ``users:manage``, also everyone's (``user=all``) or one
+    user's."""
+    with screen.read() as reading:
+        page = list_page(
+            lambda: sessions.list_(reading, screen.actor, user=user or None, cursor=cursor or None),
+            partial(_address, user),
+            cursor,
+        )
         operators = frozenset[str]()
-        if user and not visitor.actor.operator:
-            operators = users.operators(reading, visitor.actor.company or "")
-        others = sessions.other_active(reading, visitor.actor)
+        if user and not screen.actor.operator:
+            operators = users.operators(reading, screen.company)
+        others = sessions.other_active(reading, screen.actor)
         # Permission to list a user's sign-ins includes seeing the user's name.
         whose = users.get(reading, user) if user not in ("", "all") else None
-    return render(
+    return screen.render(
         "authentications/list.html",
-        422 if problem else 200,
-        visitor=visitor,
-        now=now,
-        authentications=page.items,
+        page.status,
+        page=page,
         browser=browser,
         user=user,
         whose=whose,
         others=others,
         operators=operators,
-        may_see_all=visitor.actor.may("users:manage"),
+        may_see_all=screen.actor.may("users:manage"),
         flash=_DONE.get(done, ""),
-        problem=problem,
-        next_url=address(user, page.next) if page.next else None,
-        newest_url=address(user) if cursor else None,
     )
 
 
 @router.get(PATH + "/deactivate-others")
-def ask(visitor: Visiting, node: CurrentNode) -> Response:
-    """What it means, as a page of its own."""
-    now = node.clock.now()
-    with node.database.read(now) as reading:
-        others = sessions.other_active(reading, visitor.actor)
-    return render("authentications/others.html", visitor=visitor, now=now, others=others)
+def ask(screen: CurrentScreen) -> Response:
+    """The confirmation page of deactivating all others."""
+    with screen.read() as reading:
+        others = sessions.other_active(reading, screen.actor)
+    return screen.render("authentications/others.html", others=others)
 
 
 @router.post(PATH + "/deactivate-others")
-def deactivate_others(visitor: Visiting, node: CurrentNode) -> Response:
-    """End all of one's own but the one in use."""
-    with node.database.write(node.clock.now()) as change:
-        sessions.deactivate_others(change, visitor.actor)
-    return see_other(address("", done="others"), confirmed=change.confirmed)
+def deactivate_others(screen: CurrentScreen) -> Response:
+    """Deactivate the visitor's sign-ins except the current one."""
+    with screen.write() as change:
+        sessions.deactivate_others(change, screen.actor)
+    return see_other(_address("", done="others"), confirmed=change.confirmed)
 
 
 @router.post(PATH + "/{id}/deactivate")
-def deactivate(visitor: Visiting, node: CurrentNode, id: str, fields: Form) -> Response:
-    """End one of them, and show the list it was in."""
-    user = fields.one("user")
-    with node.database.write(node.clock.now()) as change:
-        sessions.deactivate(change, visitor.actor, id)
-    return see_other(address(user, done="deactivated"), confirmed=change.confirmed)
+def deactivate(screen: CurrentScreen, id: str, fields: Form) -> Response:
+    """Deactivate one sign-in, and return to the list it was in."""
+    with screen.write() as change:
+        sessions.deactivate(change, screen.actor, id)
+    path = _address(fields.one("user"), done="deactivated")
+    return see_other(path, confirmed=change.confirmed)
 
 
-def address(user: str, cursor: str | None = None, *, done: str = "") -> str:
-    """Where this list shows its first page, or the one that *cursor* begins."""
-    query = {"user": user, "cursor": cursor or "", "done": done}
-    said = urlencode({name: value for name, value in query.items() if value})
-    return f"{PATH}?{said}" if said else PATH
+def _address(user: str, cursor: str = "", *, done: str = "") -> str:
+    """The address of the list's page at *cursor*, or of its first page."""
+    return address_of_page(PATH, {"user": user, "cursor": cursor, "done": done})

@@ -6,106 +6,90 @@ Recovery codes are shown once, like a token's text, and browsers don't store the
 
 import base64
 import binascii
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts
-from gatepass.node.node import Node
 from gatepass.registry.authentication import totp, totp_enrolment
 from gatepass.registry.membership import account
 from gatepass.registry.storage.database import Committed
-from gatepass.web.caller import CurrentNode
 from gatepass.web.hashing_pool import Place, hashing
-from gatepass.web.pages.account.password import too_many, wait
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.form_state import FormState, refused
 from gatepass.web.pages.layout.navigation import TWO_FACTOR
-from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Fields, Form
 from gatepass.web.pages.widgets.qr import Picture, qr_code
 
 _DONE = {"disabled": "Two-factor is off."}
 _SECRET_GROUP = 4
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = page_router()
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A secret that isn't anyone's yet: sealed for the form, as text, and to be scanned."""
+    """A secret that isn't in use yet: encrypted for the form, as text, and as a QR code."""
 
-    sealed: str
+    encrypted: str
     secret: str
     picture: Picture
 
 
 @router.get(TWO_FACTOR.path)
-def show(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
-    """What there is, or the way to it."""
-    return _page(node, visitor, flash=_DONE.get(done, ""))
+def show(screen: CurrentScreen, done: str = "") -> Response:
+    """The second factor, or the form that sets one up."""
+    return _page(screen, FormState(flash=_DONE.get(done, "")))
 
 
-# Nothing to resume: all of each form is secret.
+# Not resumable: every field is a secret.
 @router.post(TWO_FACTOR.path)
-async def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
-    """Do what the button says."""
+async def send(screen: CurrentScreen, fields: Form) -> Response:
+    """Carry out the pressed button's action."""
     action = _ACTIONS.get(fields.one("do"))
     if action is None:
         return see_other(TWO_FACTOR.path)
-    return await hashing(
-        Place.of_actor(visitor.actor), partial(_act, action, node, visitor, fields)
-    )
+    return await hashing(Place.of_actor(screen.actor), partial(_act, action, screen, fields))
 
 
-def _act(
-    action: Callable[[Node, Visitor, Fields], Response],
-    node: Node,
-    visitor: Visitor,
-    fields: Fields,
-) -> Response:
+def _act(action: Callable[[Screen, Fields], Response], screen: Screen, fields: Fields) -> Response:
     setup = fields.one("setup")
     try:
-        return action(node, visitor, fields)
+        return action(screen, fields)
     except InvalidInput as error:
         name = fields.one("do")
         problems = {f"{name}.{field}": sentence for field, sentence in error.errors}
         problems[""] = problems.get("enable.setup", "")
-        return _page(node, visitor, 422, setup=setup, problems=problems)
-    except TooManyAttempts as error:
-        page = _page(node, visitor, 429, setup=setup, problems={"": wait(error)})
-        return too_many(error, page)
-    except Conflict as error:
-        return _page(node, visitor, 409, setup=setup, problems={"": error.message})
+        return _page(screen, FormState(422, problems), setup)
+    except (TooManyAttempts, Conflict) as error:
+        return _page(screen, refused(error), setup)
 
 
-def _enable(node: Node, visitor: Visitor, fields: Fields) -> Response:
+def _enable(screen: Screen, fields: Fields) -> Response:
     made = totp_enrolment.enable(
-        node.reauthentication,
-        visitor.actor,
+        screen.node.reauthentication,
+        screen.actor,
         setup=_bytes(fields.one("setup")),
         password=fields.one("current_password"),
         code=fields.one("code"),
     )
-    return _codes(node, visitor, made, first=True)
+    return _codes(screen, made, first=True)
 
 
-def _replace(node: Node, visitor: Visitor, fields: Fields) -> Response:
+def _replace(screen: Screen, fields: Fields) -> Response:
     made = totp_enrolment.replace_recovery_codes(
-        node.reauthentication, visitor.actor, code=fields.one("code")
+        screen.node.reauthentication, screen.actor, code=fields.one("code")
     )
-    return _codes(node, visitor, made, first=False)
+    return _codes(screen, made, first=False)
 
 
-def _disable(node: Node, visitor: Visitor, fields: Fields) -> Response:
+def _disable(screen: Screen, fields: Fields) -> Response:
     confirmed = totp_enrolment.disable(
-        node.reauthentication,
-        visitor.actor,
+        screen.node.reauthentication,
+        screen.actor,
         password=fields.one("current_password"),
         code=fields.one("code"),
     )
@@ -115,61 +99,44 @@ def _disable(node: Node, visitor: Visitor, fields: Fields) -> Response:
 _ACTIONS = {"enable": _enable, "codes": _replace, "disable": _disable}
 
 
-def _codes(node: Node, visitor: Visitor, made: Committed[list[str]], *, first: bool) -> Response:
-    return render(
-        "account/recovery_codes.html",
-        visitor=visitor,
-        now=node.clock.now(),
-        unconfirmed=not made.confirmed,
-        codes=made.made,
-        first=first,
+def _codes(screen: Screen, made: Committed[list[str]], *, first: bool) -> Response:
+    return screen.render(
+        "account/recovery_codes.html", unconfirmed=not made.confirmed, codes=made.made, first=first
     )
 
 
-def _page(
-    node: Node,
-    visitor: Visitor,
-    status: int = 200,
-    *,
-    flash: str = "",
-    setup: str = "",
-    problems: Mapping[str, str] | None = None,
-) -> HTMLResponse:
-    now = node.clock.now()
-    found = defaultdict(str, problems or {})
-    with node.database.read(now) as reading:
-        mine = account.get(reading, visitor.actor)
-    return render(
+def _page(screen: Screen, state: FormState, setup: str = "") -> HTMLResponse:
+    with screen.read() as reading:
+        mine = account.get(reading, screen.actor)
+    return screen.render_form(
         "account/two_factor.html",
-        status,
-        visitor=visitor,
-        now=now,
+        state,
         account=mine,
-        setup=None if mine.second_factor else _setup(node, visitor, setup),
-        flash=flash,
-        problems=found,
+        setup=None if mine.second_factor else _setup(screen, setup),
     )
 
 
-def _setup(node: Node, visitor: Visitor, sealed: str) -> Setup:
+def _setup(screen: Screen, encrypted: str) -> Setup:
     """The secret of the submitted form, so that a mistyped code doesn't require another scan; a new
     secret if that one can't be read.
 
     Raises:
-        Unavailable: there is no key to seal it with.
+        Unavailable: there is no key to encrypt it with.
     """
     try:
-        secret = totp_enrolment.secret_of(node.reauthentication, visitor.actor, _bytes(sealed))
+        secret = totp_enrolment.secret_of(
+            screen.node.reauthentication, screen.actor, _bytes(encrypted)
+        )
     except InvalidInput:
-        secret, fresh = totp_enrolment.begin(node.reauthentication, visitor.actor)
-        sealed = base64.urlsafe_b64encode(fresh).decode()
+        secret, fresh = totp_enrolment.begin(screen.node.reauthentication, screen.actor)
+        encrypted = base64.urlsafe_b64encode(fresh).decode()
     groups = (secret[at : at + _SECRET_GROUP] for at in range(0, len(secret), _SECRET_GROUP))
-    picture = qr_code(totp.provisioning_uri(secret, visitor.email))
-    return Setup(sealed, " ".join(groups), picture)
+    picture = qr_code(totp.provisioning_uri(secret, screen.visitor.email))
+    return Setup(encrypted, " ".join(groups), picture)
 
 
-def _bytes(sealed: str) -> bytes:
+def _bytes(encoded: str) -> bytes:
     try:
-        return base64.b64decode(sealed.encode("ascii"), b"-_", validate=True)
+        return base64.b64decode(encoded.encode("ascii"), b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):
         return b""

@@ -28,7 +28,7 @@ _NAMES = {
     "role_name": "Role",
     "trial_until": "On trial until",
 }
-# Shown by the sentence, or by another field.
+# The sentence or another field shows these.
 _LEFT_OUT = frozenset(("role", "accepted_by"))
 _WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"}
 _ANYTHING = frozenset(("networks", "domains"))
@@ -39,10 +39,10 @@ class Shown:
     """One side of a row.
 
     Attributes:
-        text: in words; "" where *at* or *items* say it.
+        text: in words; "" if *at* or *items* is set instead.
         at: a time (Unix ms).
-        items: entries of a list; where both sides are lists, those that the other side lacks.
-        more: how many more of them there are.
+        items: entries of a list; if both sides are lists, only those that the other side lacks.
+        more: the number of further items.
         kept: how many entries both sides have.
     """
 
@@ -94,11 +94,11 @@ def _row(field: str, before: dict[str, Any], after: dict[str, Any]) -> Row:
     )
 
 
-def _shown(field: str, told: bool, value: Any) -> Shown:
+def _shown(field: str, is_set: bool, value: Any) -> Shown:
     if isinstance(value, list):
         return _list(field, value, empty=not value)
     if value is None:
-        return Shown("Never" if told and field == "expires_at" else "")
+        return Shown("Never" if is_set and field == "expires_at" else "")
     if isinstance(value, bool):
         return Shown("Yes" if value else "No")
     if type(value) is int and field.endswith(("_at", "_until")):

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import Query
 
@@ -12,6 +11,7 @@ from gatepass.registry.audit import log, search, search_terms
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.audit.search_terms import Named
 from gatepass.registry.storage.database import Reading
+from gatepass.web.pages.layout.lists import address_of_page
 from gatepass.web.pages.text.local_times import instant, written
 from gatepass.web.times import format_time
 
@@ -31,8 +31,8 @@ class Asked:
     until: str
     until_offset: str
 
-    def address(self, cursor: str | None = None, *, path: str = PATH, **more: str) -> str:
-        """Where these filters show their first page, or the one that *cursor* begins."""
+    def address(self, cursor: str = "", *, path: str = PATH, **more: str) -> str:
+        """The address of the page at *cursor*, or of the first page."""
         query = {
             "person": self.person,
             "kind": self.kind,
@@ -42,11 +42,10 @@ class Asked:
             "from_offset": self.since_offset if self.since else "",
             "until": self.until,
             "until_offset": self.until_offset if self.until else "",
-            "cursor": cursor or "",
+            "cursor": cursor,
             **more,
         }
-        words = urlencode({name: value for name, value in query.items() if value})
-        return f"{path}?{words}" if words else path
+        return address_of_page(path, query)
 
     @property
     def narrowed(self) -> bool:

@@ -1,7 +1,7 @@
-"""The form a company's allowlist is edited with: rows, or past a hundred networks lines of text.
+"""The form that edits a company's allowlist: rows, or lines of text above a hundred networks.
 
-What was typed is kept as typed; everything that can be typed wrong is checked here row by row, so
-that the message stands beside it. What else must hold, the registry decides.
+The form keeps its input as typed. This module validates it row by row, so that each message is
+shown beside its row. The registry checks all other rules.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,22 +25,22 @@ from gatepass.web.pages.widgets.network_rows import (
 )
 from gatepass.web.pages.widgets.typed_networks import is_plain, line_of, read_line, read_network
 
-#: Rows with their pictures are for people to look at; more than these nobody does.
+#: Longer lists are edited as text: no one reads that many rows with diagrams.
 MOST_ROWS = 100
 _MOST_PROBLEMS = 10
 
 
 @dataclass
 class AllowlistForm:
-    """The form's state, between one page and the next.
+    """The input of the form.
 
     Attributes:
         networks, notes: of each row, blank rows included.
-        as_text: it is written in lines instead, ``203.0.113.0/24 Office`` each.
+        as_text: whether the list is edited as lines, such as ``203.0.113.0/24 Office``.
         text: those lines.
         etag: the version of the list that is being edited.
-        sent: the rows as a browser sent them; None for a form that none has sent.
-        errors: a sentence by place: ``networks.2`` for a row, "" for the form as a whole.
+        sent: the submitted rows; None if the form wasn't submitted.
+        errors: a message by row (``networks.2``); "" for the form as a whole.
     """
 
     networks: list[tuple[str, str]] = field(default_factory=list)
@@ -53,7 +53,7 @@ class AllowlistForm:
 
     @classmethod
     def read(cls, fields: Fields) -> Self:
-        """What a browser sent."""
+        """The submitted form."""
         sent = sent_rows(fields, noted=True)
         return cls(
             networks=[(row.address, row.bits) for row in sent.rows],
@@ -66,7 +66,7 @@ class AllowlistForm:
 
     @classmethod
     def of(cls, entries: Sequence[Entry], etag: str) -> Self:
-        """A form that says what the list is; a blank row where there is none."""
+        """A form with the current list; one blank row if it is empty."""
         form = cls(etag=etag, as_text=len(entries) > MOST_ROWS)
         if form.as_text:
             form.text = "\n".join(line_of(entry.network, entry.note) for entry in entries)
@@ -76,8 +76,8 @@ class AllowlistForm:
         return form
 
     def press(self, button: str, own: str | None) -> None:
-        """Do what a button other than Save says: ``add_network``, ``remove_network_2``, ``as_text``
-        and their like.
+        """Apply a button other than Save, such as ``add_network``, ``remove_network_2`` or
+        ``as_text``.
 
         Args:
             own: the visitor's own network, for ``add_my_network``.
@@ -96,10 +96,10 @@ class AllowlistForm:
             del self.networks[at : at + 1], self.notes[at : at + 1]
 
     def entries(self) -> list[Entry]:
-        """What it says; ``errors`` has what can't be read, beside its row.
+        """The entries that the form denotes.
 
         Raises:
-            InvalidInput: something can't be.
+            InvalidInput: a row is invalid; ``errors`` has the messages.
         """
         found, _ = self._read()
         if self.errors:
@@ -107,23 +107,23 @@ class AllowlistForm:
         return found
 
     def accept_errors(self, errors: Sequence[tuple[str, str]]) -> None:
-        """Show what the registry found wrong, ``entries.3.note`` and the like, beside the rows it
-        came from. What this form itself can't read is beside its row already."""
-        _, places = self._read()
+        """Put the registry's messages, such as for ``entries.3.note``, beside the rows they are
+        about. The messages for invalid networks are there already."""
+        _, indexes = self._read()
         for name, message in errors:
             root, *rest = name.split(".")
             if root == "entries" and rest:
-                self.errors.setdefault(f"networks.{places[int(rest[0])]}", message)
+                self.errors.setdefault(f"networks.{indexes[int(rest[0])]}", message)
             elif root != "networks":
                 self.errors.setdefault("", message)
 
     def error(self, name: str) -> str | None:
-        """What is wrong with a row, or with the form as a whole; or None."""
+        """The message for a row or for the form as a whole, or None."""
         return self.errors.get(name)
 
     @property
     def line_problems(self) -> list[str]:
-        """What is wrong with the lines of the text, the first few."""
+        """The messages for the first invalid lines of the text."""
         wrong = sorted(
             (int(name.partition(".")[2]), message) for name, message in self.errors.items() if name
         )
@@ -133,7 +133,7 @@ class AllowlistForm:
         return said
 
     def unread(self) -> str:
-        """How much can't be read yet, as a sentence."""
+        """The number of invalid rows or lines, as a sentence."""
         wrong = sum(1 for name in self.errors if name)
         what = "line" if self.as_text else "address"
         if wrong == 1:
@@ -142,11 +142,11 @@ class AllowlistForm:
 
     @property
     def _regrouped(self) -> bool:
-        # The button's number is that of a row which may be another one now.
+        # The rows have moved, so the button's number may mean another row.
         return self.sent is not None and self.sent.regrouped
 
     def _typed(self) -> list[Callable[[], tuple[Network, str]] | None]:
-        """What reads each row or line; None for blank ones."""
+        """The parser of each row or line; None for blank ones."""
         if self.as_text:
             lines = line_breaks.split(self.text)
             return [partial(read_line, line) if line.strip() else None for line in lines]
@@ -154,9 +154,9 @@ class AllowlistForm:
         return [partial(_read_row, *row, note) if any(row) or note else None for row, note in rows]
 
     def _read(self) -> tuple[list[Entry], list[int]]:
-        """The entries, and which row each of them is."""
+        """The valid entries, and the index of each one's row."""
         self.errors = {"": SPLIT} if self.sent is not None and self.sent.split else {}
-        found, places = [], []
+        found, indexes = [], []
         for at, read in enumerate(self._typed()):
             if read is None:
                 continue
@@ -166,8 +166,8 @@ class AllowlistForm:
                 self.errors[f"networks.{at}"] = str(error)
                 continue
             found.append(Entry(str(network), note))
-            places.append(at)
-        return found, places
+            indexes.append(at)
+        return found, indexes
 
     def _add(self, network: str) -> None:
         if self.as_text:
@@ -199,7 +199,7 @@ def _read_row(address: str, bits: str, note: str) -> tuple[Network, str]:
 
 
 def _row_of_line(line: str) -> Row:
-    """A row that says what *line* does; the whole line as its address, where that can't be read."""
+    """*line* as a row; if it is invalid, all of it becomes the row's address."""
     try:
         network, note = read_line(line)
     except InvalidNetwork:

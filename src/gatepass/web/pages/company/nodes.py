@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from gatepass.core.errors import NotFound
@@ -12,34 +11,28 @@ from gatepass.registry.replication.node_status import KnownNode
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import LARGEST_PAGE
-from gatepass.web.caller import CurrentNode
-from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.navigation import NODES
-from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.visitor import Visiting
+from gatepass.web.pages.layout.screen import CurrentScreen, page_router
 from gatepass.web.pages.text.wording import counted, listed
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = page_router()
 
 _ORDER = {"node": 0, "embedded": 1}
 _MOST_COMPANIES = 50
 
 
 @router.get(NODES.path)
-def show(visitor: Visiting, node: CurrentNode, part: str = "") -> Response:
-    """The page; with ``part=table`` only the table, which refreshes itself."""
-    now = node.clock.now()
-    with node.database.read(now) as reading:
-        page = node_status.list_(reading, visitor.actor, limit=LARGEST_PAGE)
+def show(screen: CurrentScreen, part: str = "") -> Response:
+    """The page; with ``part=table`` only the table, which a script polls."""
+    with screen.read() as reading:
+        page = node_status.list_(reading, screen.actor, limit=LARGEST_PAGE)
         revision, _ = revisions.latest(reading)
         company_names = _company_names(reading, page.items)
     known = sorted(
         page.items, key=lambda each: (each.state == "gone", _ORDER[each.kind], each.name, each.id)
     )
-    return render(
+    return screen.render(
         "company/nodes_table.html" if part == "table" else "company/nodes.html",
-        visitor=visitor,
-        now=now,
         known=known,
         more=page.next is not None,
         revision=revision,
@@ -49,7 +42,7 @@ def show(visitor: Visiting, node: CurrentNode, part: str = "") -> Response:
 
 
 def in_words(known: Sequence[KnownNode]) -> str:
-    """The state of all verifiers in one sentence; those that are gone don't count."""
+    """The state of all verifiers in one sentence; except those that are gone."""
     there = [each for each in known if each.state != "gone"]
     if not there:
         return "No node or embedded verifier is running."

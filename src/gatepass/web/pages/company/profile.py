@@ -1,21 +1,16 @@
-"""/company: the account itself, in figures, and its name."""
+"""/company: the company's profile, its figures and its name."""
 
-from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
-from gatepass.node.node import Node
 from gatepass.registry.directory import companies
 from gatepass.registry.directory.figures import people_by_status, tokens_by_status
-from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.second_factor import rule_of
-from gatepass.web.pages.layout.after_change import not_saved, see_other
-from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
-from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.after_change import see_other
+from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused
 from gatepass.web.pages.layout.navigation import PROFILE
 from gatepass.web.pages.layout.resuming import resumable
-from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import RESUME, Form
 
 _DONE = {
@@ -27,75 +22,62 @@ _NOT_DONE = {
     "changed": "Not saved: someone else changed the company. The current settings are below.",
 }
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = page_router()
 
 
 @router.get(PROFILE.path)
-def show(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
+def show(screen: CurrentScreen, done: str = "") -> Response:
     """The company's profile."""
-    return _page(node, visitor, flash=_DONE.get(done, ""), warning=_NOT_DONE.get(done, ""))
+    return _page(screen, FormState(flash=_DONE.get(done, "")), warning=_NOT_DONE.get(done, ""))
 
 
 @router.post(PROFILE.path)
 @resumable
-def rename(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
-    """Give the company another name."""
+def rename(screen: CurrentScreen, fields: Form) -> Response:
+    """Rename the company."""
     name, etag = fields.one("name").strip(), fields.one("etag")
     if fields.one("do") == RESUME:
-        return _page(node, visitor, name, etag)
+        return _page(screen, OPENED, name, etag)
     try:
-        with node.database.write(node.clock.now()) as change:
-            companies.rename(change, visitor.actor, name=name, if_match=[etag])
-    except InvalidInput as error:
-        return _page(node, visitor, name, etag, error.errors[0][1], 422)
-    except Conflict as error:
+        with screen.write() as change:
+            companies.rename(change, screen.actor, name=name, if_match=[etag])
+    except (InvalidInput, Conflict, Unavailable) as error:
         if error.reason == "changed_meanwhile":
-            return _changed_meanwhile(node, visitor, name)
-        return _page(node, visitor, name, etag, error.message, 409)
-    except Unavailable as error:
-        return _page(node, visitor, name, etag, not_saved(error), 503)
+            return _page(screen, _changed_meanwhile(screen, name), name)
+        return _page(screen, refused(error), name, etag)
     return see_other(f"{PROFILE.path}?done=saved", confirmed=change.confirmed)
 
 
-def _changed_meanwhile(node: Node, visitor: Visitor, name: str) -> HTMLResponse:
-    with node.database.read(node.clock.now()) as reading:
-        company = companies.own(reading, visitor.actor)
-        differences = [Difference("Name", company.name, name)] if company.name != name else []
-        first = meanwhile(reading, visitor, company.id, differences, ["company.modified"])
-    return _page(node, visitor, name, status=409, first=first)
+def _changed_meanwhile(screen: Screen, name: str) -> FormState:
+    with screen.read() as reading:
+        company = companies.own(reading, screen.actor)
+    differences = [Difference("Name", company.name, name)] if company.name != name else []
+    return screen.changed_meanwhile(company.id, differences, ["company.modified"])
 
 
 def _page(
-    node: Node,
-    visitor: Visitor,
+    screen: Screen,
+    state: FormState,
     name: str | None = None,
     etag: str = "",
-    problem: str = "",
-    status: int = 200,
-    first: Meanwhile | None = None,
-    flash: str = "",
+    *,
     warning: str = "",
 ) -> HTMLResponse:
-    now = node.clock.now()
-    may = visitor.actor.may
-    with node.database.read(now) as reading:
-        company = companies.own(reading, visitor.actor)
-        second_factor = rule_of(reading, visitor, company)
+    may = screen.actor.may
+    with screen.read() as reading:
+        company = companies.own(reading, screen.actor)
+        second_factor = rule_of(reading, screen.visitor, company)
         people = people_by_status(reading, company.id) if may("users:get") else None
         tokens = tokens_by_status(reading, company.id) if may("access-tokens:search") else None
-    return render(
+    return screen.render_form(
         "company/profile.html",
-        status,
-        visitor=visitor,
-        now=now,
+        state,
         company=company,
         typed=company.name if name is None else name,
         etag=etag or companies.etag(company),
         second_factor=second_factor,
         people=people,
         tokens=tokens,
-        problem=problem,
-        meanwhile=first,
-        flash=flash,
+        problem=next(iter(state.problems.values()), ""),
         warning=warning,
     )

@@ -1,6 +1,6 @@
-"""A role as a picture: resources down, actions across, what is held marked.
+"""A role as a grid: resources by row, actions by column, the role's permissions marked.
 
-An action that only one resource has gets no column of its own: those stand together in the last.
+Actions that only one resource has share the last column.
 """
 
 from collections import Counter
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from gatepass.core.catalogue import Catalogue, CataloguePermission
 from gatepass.core.permissions import EVERYTHING, covers, resource_wildcard
 
-#: The usual ones first, as people read them; others follow in the catalogue's order.
+#: The order of the columns; other actions follow in the catalogue's order.
 _ORDER = ("get", "search", "create", "modify", "update", "manage", "deactivate", "delete")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One permission, and whether the role holds it."""
+    """One permission, and whether the role includes it."""
 
     name: str
     action: str
@@ -29,8 +29,8 @@ class Line:
     """One resource.
 
     Attributes:
-        whole: all of it is held, what is added later included.
-        cells: one for each column; None where the resource has no such action.
+        whole: whether the role includes all actions, including those added later.
+        cells: one per column; None if the resource has no such action.
         others: the actions without a column.
     """
 
@@ -42,12 +42,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """All there is in the catalogue.
+    """The grid of the whole catalogue.
 
     Attributes:
         actions: the columns.
-        parts: a name and the lines under it: the product's resources, then the account's own.
-        forgotten: what the role has and the catalogue no longer knows: it permits nothing.
+        parts: a title and its lines: the product's resources, then Gatepass's own.
+        forgotten: permissions that the catalogue no longer includes, which have no effect.
     """
 
     actions: tuple[str, ...]
@@ -74,7 +74,7 @@ def role_grid(catalogue: Catalogue, permissions: Collection[str]) -> Grid:
 
 
 def forgotten(catalogue: Catalogue, permissions: Collection[str]) -> tuple[str, ...]:
-    """Those of *permissions* that the catalogue no longer knows."""
+    """The *permissions* that the catalogue no longer includes."""
     return tuple(name for name in permissions if name != EVERYTHING and not catalogue.knows(name))
 
 

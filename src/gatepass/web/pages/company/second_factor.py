@@ -1,34 +1,32 @@
-"""/company/second-factor: whether everyone who signs in needs one. Its form is on /company."""
+"""/company/second-factor: whether users must have a second factor. The form is on /company."""
 
 from dataclasses import dataclass
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.storage.database import Reading
-from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.navigation import PROFILE
-from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.layout.screen import CurrentScreen, page_router
+from gatepass.web.pages.layout.visitor import Visitor
 from gatepass.web.pages.text.forms import Form
 
 PATH = "/company/second-factor"
 _DONE = {"require": "required", "lift": "lifted"}
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = page_router()
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What the form says and asks.
+    """What the form shows.
 
     Attributes:
-        without: how many active people have no second factor.
-        own: whether the visitor has one; without, they can't require it.
+        without: how many active users have no second factor.
+        own: whether the visitor has one, without which they can't require it.
     """
 
     required: bool
@@ -37,7 +35,7 @@ class Rule:
 
 
 def rule_of(reading: Reading, visitor: Visitor, company: Company) -> Rule:
-    """The rule as *visitor* meets it."""
+    """The company's rule, as shown to *visitor*."""
     return Rule(
         required=company.second_factor_required,
         without=totp_policy.without(reading, company.id),
@@ -47,19 +45,19 @@ def rule_of(reading: Reading, visitor: Visitor, company: Company) -> Rule:
 
 @router.get(PATH)
 def show() -> Response:
-    """The form is part of the profile."""
+    """Redirect to the profile, which has the form."""
     return see_other(PROFILE.path)
 
 
 @router.post(PATH)
-def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
-    """Require it of everyone, or lift that."""
+def send(screen: CurrentScreen, fields: Form) -> Response:
+    """Require a second factor of everyone, or stop requiring it."""
     done, confirmed = _DONE.get(fields.one("do"), ""), True
     if done:
         try:
-            with node.database.write(node.clock.now()) as change:
+            with screen.write() as change:
                 totp_policy.require_of_everyone(
-                    change, visitor.actor, done == "required", if_match=[fields.one("etag")]
+                    change, screen.actor, done == "required", if_match=[fields.one("etag")]
                 )
         except Conflict as error:
             # Show the current state to the second of two administrators, who can try again.

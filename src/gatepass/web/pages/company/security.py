@@ -1,25 +1,20 @@
-"""/company/security: from which networks the company's account is reached at all."""
+"""/company/security: the networks from which the company's account can be reached."""
 
 from shlex import quote
 
-from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.display_text import bidi_controls, has_bidi_control
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
-from gatepass.node.node import Node
 from gatepass.registry.network_policy import allowlist, allowlist_entries
 from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
-from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.allowlist_form import MOST_ROWS, AllowlistForm
 from gatepass.web.pages.company.allowlist_impact import Reach, reach_of
 from gatepass.web.pages.layout import navigation
-from gatepass.web.pages.layout.after_change import not_saved, see_other
-from gatepass.web.pages.layout.differences import Difference, Meanwhile, meanwhile
-from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.after_change import see_other
+from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, not_saved
 from gatepass.web.pages.layout.resuming import resumable
-from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Form
 
 PATH = navigation.SECURITY.path
@@ -30,107 +25,96 @@ _DONE = {
     "lifted": "List removed. The account can be reached from any address.",
 }
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = page_router()
 
 
 @router.get(PATH)
-def show(visitor: Visiting, node: CurrentNode, done: str = "") -> Response:
-    """The list; a form for those who may change it."""
-    with node.database.read(node.clock.now()) as reading:
-        current = allowlist.show(reading, visitor.actor, _company(visitor))
+def show(screen: CurrentScreen, done: str = "") -> Response:
+    """The list, as a form for visitors who may change it."""
+    with screen.read() as reading:
+        current = allowlist.show(reading, screen.actor, screen.company)
     form = AllowlistForm.of(current.entries, allowlist_entries.etag(current))
     reach = Reach(networks=tuple(entry.network for entry in current.entries))
-    return _page(node, visitor, current, form, reach, flash=_DONE.get(done, ""))
+    return _page(screen, current, form, reach, FormState(flash=_DONE.get(done, "")))
 
 
 @router.post(PATH)
 @resumable
-def send(visitor: Visiting, node: CurrentNode, fields: Form) -> Response:
-    """Save the list; or do what another button says, and show the form again."""
-    visitor.actor.require_signed_in()
-    visitor.actor.require("company:modify")
+def send(screen: CurrentScreen, fields: Form) -> Response:
+    """Save the list, or apply another button and show the form again."""
+    screen.require("company:modify")
     form = AllowlistForm.read(fields)
     pressed = fields.one("do")
     if pressed in ("save", "trial"):
-        return _save(node, visitor, form, confirm=pressed == "trial")
-    form.press(pressed, visitor.own_network)
+        return _save(screen, form, confirm=pressed == "trial")
+    form.press(pressed, screen.visitor.own_network)
     shown = form.errors
-    current, reach = _look(node, visitor, form)
+    current, reach = _look(screen, form)
     if pressed == "reach":
-        return render(
-            "company/reach.html",
-            visitor=visitor,
-            now=node.clock.now(),
-            form=form,
-            current=current,
-            reach=reach,
-        )
+        return screen.render("company/reach.html", form=form, current=current, reach=reach)
     if pressed != "check":
-        # Nobody has said yet that what is typed is complete.
+        # The visitor may still be typing.
         form.errors = shown
-    return _page(node, visitor, current, form, reach)
+    return _page(screen, current, form, reach)
 
 
-def _save(node: Node, visitor: Visitor, form: AllowlistForm, *, confirm: bool) -> Response:
+def _save(screen: Screen, form: AllowlistForm, *, confirm: bool) -> Response:
     try:
-        with node.database.write(node.clock.now()) as change:
+        with screen.write() as change:
             saved = allowlist.replace(
                 change,
-                visitor.actor,
-                _company(visitor),
+                screen.actor,
+                screen.company,
                 form.entries(),
                 confirm=confirm,
                 if_match=[form.etag],
             )
     except InvalidInput as error:
         form.accept_errors(error.errors)
-        return _again(node, visitor, form, 422)
+        return _again(screen, form, 422)
     except Conflict as error:
         if error.reason == "would_lock_you_out":
-            return _again(node, visitor, form, 409)
-        return _changed_meanwhile(node, visitor, form)
+            return _again(screen, form, 409)
+        return _changed_meanwhile(screen, form)
     except Unavailable as error:
         form.errors[""] = not_saved(error)
-        return _again(node, visitor, form, 503)
+        return _again(screen, form, 503)
     if saved.trial_until is not None:
-        # From where they are, this is the last page for a while: there is nowhere to redirect to.
-        return render(
+        # No other page opens from the visitor's address now, so there is nowhere to redirect to.
+        return screen.render(
             "company/on_trial.html",
-            visitor=visitor,
-            now=node.clock.now(),
             unconfirmed=not change.confirmed,
             saved=saved,
-            address=node.settings.public_url + PATH,
+            address=screen.node.settings.public_url + PATH,
         )
     done = "saved" if saved.entries else "lifted"
     return see_other(f"{PATH}?done={done}", confirmed=change.confirmed)
 
 
-def _again(node: Node, visitor: Visitor, form: AllowlistForm, status: int) -> HTMLResponse:
+def _again(screen: Screen, form: AllowlistForm, status: int) -> HTMLResponse:
     shown = form.errors
-    current, reach = _look(node, visitor, form)
+    current, reach = _look(screen, form)
     form.errors = shown
-    return _page(node, visitor, current, form, reach, status)
+    return _page(screen, current, form, reach, FormState(status))
 
 
-def _changed_meanwhile(node: Node, visitor: Visitor, form: AllowlistForm) -> HTMLResponse:
-    """Both versions; what was typed stays in the form, and replaces the new one if sent again."""
-    current, reach = _look(node, visitor, form)
+def _changed_meanwhile(screen: Screen, form: AllowlistForm) -> HTMLResponse:
+    """The page with both versions. The form keeps its input, and saving it again replaces the other
+    version."""
+    current, reach = _look(screen, form)
     form.etag = allowlist_entries.etag(current)
-    with node.database.read(node.clock.now()) as reading:
-        first = meanwhile(
-            reading, visitor, _company(visitor), _differences(current, form.entries()), _ACTIONS
-        )
-    return _page(node, visitor, current, form, reach, 409, first=first)
+    differences = _differences(current, form.entries())
+    state = screen.changed_meanwhile(screen.company, differences, _ACTIONS)
+    return _page(screen, current, form, reach, state)
 
 
-def _look(node: Node, visitor: Visitor, form: AllowlistForm) -> tuple[Allowlist, Reach]:
-    """What counts, and what the form would make of it; ``form.errors`` has what can't be read."""
-    with node.database.read(node.clock.now()) as reading:
-        current = allowlist.show(reading, visitor.actor, _company(visitor))
+def _look(screen: Screen, form: AllowlistForm) -> tuple[Allowlist, Reach]:
+    """The list in effect, and the effect of saving *form*; ``form.errors`` has what is invalid."""
+    with screen.read() as reading:
+        current = allowlist.show(reading, screen.actor, screen.company)
         try:
             typed = form.entries()
-            return current, reach_of(reading, visitor.actor, _company(visitor), current, typed)
+            return current, reach_of(reading, screen.actor, screen.company, current, typed)
         except InvalidInput as error:
             form.accept_errors(error.errors)
             return current, Reach(form.errors.get("") or form.unread())
@@ -154,40 +138,28 @@ def _listed(entries: list[Entry]) -> str:
 
 
 def _quoted(name: str) -> str:
-    """*name* for a shell that people paste it into, whatever the company is called."""
+    """*name* as a shell word, safe to paste whatever characters it has."""
     if not has_bidi_control(name):
         return quote(name)
-    # What would reorder the line is written as an escape, which today's shells read in $'…'.
+    # Bidi controls, which would reorder the line, become escapes, which shells read in $'…'.
     escaped = name.replace("\\", r"\\").replace("'", r"\'")
     return "$'" + bidi_controls.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped) + "'"
 
 
-def _company(visitor: Visitor) -> str:
-    return visitor.actor.company or ""
-
-
 def _page(
-    node: Node,
-    visitor: Visitor,
+    screen: Screen,
     current: Allowlist,
     form: AllowlistForm,
     reach: Reach,
-    status: int = 200,
-    *,
-    flash: str = "",
-    first: Meanwhile | None = None,
+    state: FormState = OPENED,
 ) -> HTMLResponse:
-    return render(
+    return screen.render_form(
         "company/security.html",
-        status,
-        visitor=visitor,
-        now=node.clock.now(),
+        state,
         current=current,
         form=form,
         reach=reach,
-        flash=flash,
-        meanwhile=first,
-        may_modify=visitor.actor.kind != "token" and visitor.actor.may("company:modify"),
+        may_modify=screen.visitor.may_change("company:modify"),
         most_rows=MOST_ROWS,
-        way_back=f"gatepass allowlist clear --company {_quoted(visitor.company_name)}",
+        way_back=f"gatepass allowlist clear --company {_quoted(screen.visitor.company_name)}",
     )

@@ -1,1 +1,1 @@
-"""What every page has: templates, navigation, the visitor, errors, headers."""
+"""What every screen shares: the visitor, navigation, forms, lists, errors, headers."""

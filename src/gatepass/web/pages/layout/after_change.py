@@ -1,9 +1,8 @@
-"""Answers to a submitted form: the redirect after saving, or why nothing was saved."""
+"""The redirect after a change, and whether this node has applied the change yet."""
 
 from fastapi import Request
 from starlette.responses import RedirectResponse
 
-from gatepass.core.errors import Unavailable
 from gatepass.web.caller import node_of
 from gatepass.web.pages.layout.headers import security_headers
 
@@ -24,10 +23,3 @@ def is_unconfirmed(request: Request) -> bool:
     """Whether *request* is for the page after a change that this node hasn't applied yet. A node on
     SQLite never lags, even if a bookmarked address says so."""
     return _UNCONFIRMED in request.query_params and node_of(request).verifier.copy
-
-
-def not_saved(error: Unavailable, *, button: str = "Save") -> str:
-    """Why a form was not saved, or that the outcome is unknown, in a sentence."""
-    if error.reason == "outcome_unknown":
-        return error.message
-    return f"Not saved: the server can't save changes right now. Press {button} again."

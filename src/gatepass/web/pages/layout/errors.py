@@ -1,4 +1,4 @@
-"""Error pages: what was refused, which rule refused it, what the visitor can do.
+"""Error pages: what was refused, which rule refused it, and what the visitor can do.
 
 Every page's route catches its own errors here (``PageRoute``), so that a browser never shows a
 problem document; ``/v1`` and the rest of the application use ``web.problems``.
@@ -26,10 +26,15 @@ from gatepass.web.http_boundary import log_unhandled
 from gatepass.web.misconfiguration import Fault
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.navigation import TWO_FACTOR
-from gatepass.web.pages.layout.resuming import opens_instead, path_of, path_that_opens, typed_into
+from gatepass.web.pages.layout.resuming import (
+    path_instead,
+    path_of,
+    path_that_opens,
+    typed_by_visitor,
+)
 from gatepass.web.pages.layout.sign_in_form import sign_in_form
 from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.visitor import Visitor, address_text, presented, visiting
+from gatepass.web.pages.layout.visitor import Visitor, address_text, credential_of, visiting
 from gatepass.web.pages.text.forms import read_form
 from gatepass.web.problems import Problem, problem_of_decision, problem_of_error, problem_of_status
 from gatepass.web.public_origin import Elsewhere, is_loopback, opened_elsewhere
@@ -68,7 +73,7 @@ class PageRoute(APIRoute):
     own_forms_only = True
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the endpoint, its parameters included."""
+        """Wrap the endpoint, including the parsing of its parameters."""
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
@@ -77,22 +82,28 @@ class PageRoute(APIRoute):
                 if self.own_forms_only and not reading:
                     _require_own_form(request)
                 if not reading:
-                    await run_in_threadpool(_look_at_sender, request)
-                instead = await opens_instead(request, self.endpoint)
+                    await run_in_threadpool(_authenticate_sender, request)
+                instead = await path_instead(request, self.endpoint)
                 if instead is not None:
                     return see_other(instead)
                 return await handle(request)
             except Exception as error:
                 typed = await _typed(request)
-                return await run_in_threadpool(error_page, request, error, typed)
+                return await run_in_threadpool(self.error_page, request, error, typed)
 
         return guarded
+
+    def error_page(
+        self, request: Request, error: Exception, typed: Sequence[tuple[str, str]]
+    ) -> Response:
+        """The page for *error*; *typed* are the fields of the submitted form."""
+        return error_page(request, error, typed)
 
 
 def _require_own_form(request: Request) -> None:
     elsewhere = opened_elsewhere(request, node_of(request).settings.public_url)
     refused = not same_site(request)
-    # At a loopback address it may be open by the way, through a tunnel.
+    # A loopback address is legitimate: the dashboard may be opened through a tunnel.
     if elsewhere is not None and (refused or not is_loopback(elsewhere.origin)):
         fault = Fault.form_from_elsewhere if refused else Fault.opened_elsewhere
         request.app.state.misconfigurations.note(fault, elsewhere.origin, elsewhere.expected)
@@ -126,14 +137,14 @@ def error_page(
     return response
 
 
-def _look_at_sender(request: Request) -> None:
-    """Authenticate the sender before reading a form larger than strangers may send."""
+def _authenticate_sender(request: Request) -> None:
+    """Authenticate the sender before reading a form too large for unauthenticated senders."""
     if (
         int(request.headers.get("content-length", UNAUTHENTICATED_BODY_BYTES + 1))
         > UNAUTHENTICATED_BODY_BYTES
     ):
         with suppress(Unavailable):
-            admit(request, presented(request))
+            admit(request, credential_of(request))
 
 
 async def _typed(request: Request) -> list[tuple[str, str]]:
@@ -142,7 +153,7 @@ async def _typed(request: Request) -> list[tuple[str, str]]:
     try:
         fields = await read_form(request)
     except Exception:
-        # Reading the form is what failed, or the connection is gone: there is nothing to keep.
+        # The form can't be read, or the connection is gone: there is no input to keep.
         return []
     return fields.pairs
 
@@ -165,7 +176,7 @@ def _sign_in_first(request: Request, typed: Sequence[tuple[str, str]]) -> Respon
     if request.method in ("GET", "HEAD"):
         path = quote(path_of(request), safe="/")
         return see_other(f"/sign-in?next={path}")
-    kept = typed_into(request, typed)
+    kept = typed_by_visitor(request, typed)
     what = "Sign in to continue: your input is kept."
     if kept is None:
         what = "Sign in and start again."

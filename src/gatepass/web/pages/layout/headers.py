@@ -1,9 +1,9 @@
-"""The headers every page carries: what the browser may run, show, keep and tell others."""
+"""The security headers of every page."""
 
 from starlette.responses import Response
 
-# Nothing inline and nothing from elsewhere: text that slips into a page can't become code, a page
-# can't be framed (clickjacking), and a form can't be turned to another site.
+# No inline code and no other origin: injected text can't run (XSS), pages can't be framed
+# (clickjacking), and forms can't be redirected to another site.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -26,13 +26,13 @@ PAGE_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    # Neither a shared computer's cache nor the back button shows what was on a page.
+    # On a shared computer, neither the cache nor the back button shows an earlier page.
     "Cache-Control": "no-store",
 }
 
 
 def security_headers(response: Response) -> Response:
-    """Add them to *response*, and return it."""
+    """Add the headers to *response*, and return it."""
     for name, value in PAGE_HEADERS.items():
         response.headers[name] = value
     return response

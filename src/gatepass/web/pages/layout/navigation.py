@@ -1,6 +1,6 @@
-"""Where things are: the tabs of each part of the dashboard, as far as a visitor may go there.
+"""The dashboard's navigation: the tabs of each section that a visitor may open.
 
-The profile menu leads to the first tab of a part; a part without any is left out.
+The profile menu links to a section's first tab, and leaves out sections without tabs.
 """
 
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from gatepass.web.pages.layout.visitor import Visitor
 
 
 @dataclass(frozen=True)
-class Place:
+class Tab:
     """One tab: its name, and the path of its page."""
 
     name: str
     path: str
 
 
-TOKENS = Place("Tokens", "/access-tokens")
-AUTHENTICATIONS = Place("Recent Authentications", "/authentications")
-PROFILE = Place("Profile", "/company")
-SECURITY = Place("Security", "/company/security")
-USERS = Place("Users", "/company/users")
-ROLES = Place("Roles", "/company/roles")
-NODES = Place("Nodes", "/company/nodes")
-AUDIT_LOG = Place("Audit log", "/audit-log")
-MY_PROFILE = Place("Profile", "/account")
-PASSWORD = Place("Password", "/account/password")
-TWO_FACTOR = Place("Two-factor", "/account/two-factor")
+TOKENS = Tab("Tokens", "/access-tokens")
+AUTHENTICATIONS = Tab("Recent Authentications", "/authentications")
+PROFILE = Tab("Profile", "/company")
+SECURITY = Tab("Security", "/company/security")
+USERS = Tab("Users", "/company/users")
+ROLES = Tab("Roles", "/company/roles")
+NODES = Tab("Nodes", "/company/nodes")
+AUDIT_LOG = Tab("Audit log", "/audit-log")
+MY_PROFILE = Tab("Profile", "/account")
+PASSWORD = Tab("Password", "/account/password")
+TWO_FACTOR = Tab("Two-factor", "/account/two-factor")
 
 _COMPANY = (
     (PROFILE, "company:get"),
@@ -36,24 +36,24 @@ _COMPANY = (
 )
 
 
-def of_tokens(visitor: Visitor) -> tuple[Place, ...]:
-    """Access Tokens: a person's sign-ins are their own, an access token has none."""
+def of_tokens(visitor: Visitor) -> tuple[Tab, ...]:
+    """The tabs of Access Tokens. An access token has no sign-ins."""
     may_search = visitor.actor.may("access-tokens:search")
     signed_in = visitor.actor.kind != "token"
     return (TOKENS,) * may_search + (AUTHENTICATIONS,) * signed_in
 
 
-def of_company(visitor: Visitor) -> tuple[Place, ...]:
-    """My Company; what belongs to the installation is for operators."""
-    found = tuple(place for place, permission in _COMPANY if visitor.actor.may(permission))
+def of_company(visitor: Visitor) -> tuple[Tab, ...]:
+    """The tabs of My Company; operators also manage the installation."""
+    found = tuple(tab for tab, permission in _COMPANY if visitor.actor.may(permission))
     return found + (NODES,) * visitor.actor.operator
 
 
-def of_audit(visitor: Visitor) -> tuple[Place, ...]:
-    """The audit log."""
+def of_audit(visitor: Visitor) -> tuple[Tab, ...]:
+    """The audit log, which is one page."""
     return (AUDIT_LOG,) if visitor.actor.may("audit:get") else ()
 
 
-def of_account(visitor: Visitor) -> tuple[Place, ...]:
-    """My account: a person's alone."""
+def of_account(visitor: Visitor) -> tuple[Tab, ...]:
+    """The tabs of My account, which access tokens can't open."""
     return () if visitor.actor.kind == "token" else (MY_PROFILE, PASSWORD, TWO_FACTOR)

@@ -22,7 +22,7 @@ from starlette.routing import Match
 
 from gatepass.core.errors import Unavailable
 from gatepass.web.caller import admit
-from gatepass.web.pages.layout.visitor import presented
+from gatepass.web.pages.layout.visitor import credential_of
 from gatepass.web.pages.text.forms import RESUME, Fields, read_form
 
 HOME = "/access-tokens"
@@ -37,7 +37,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Kept:
-    """What was typed into a form, without its secrets and buttons.
+    """The input of a form, without its secrets and buttons.
 
     Attributes:
         by: the id of the user who typed it.
@@ -48,26 +48,26 @@ class Kept:
 
     @property
     def carried(self) -> tuple[tuple[str, str], ...]:
-        """As hidden fields of the sign-in form, beside that form's own."""
+        """The input as hidden fields of the sign-in form."""
         return ((_BY, self.by), *((_PREFIX + name, value) for name, value in self.pairs))
 
 
 def resumable(endpoint: Endpoint) -> Endpoint:
-    """Mark what a form is posted to: with ``do=resume`` it shows the form again as it was typed,
-    and changes nothing. Goes below ``@router.post(…)``."""
+    """Mark an endpoint that, with ``do=resume``, shows its form again with the input and changes
+    nothing. Goes below ``@router.post(…)``."""
     _resumable.add(endpoint)
     return endpoint
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field of that name is never carried along."""
+    """Whether the input of a field called *name* is never carried along."""
     return _is_secret(name) is not None
 
 
-def typed_into(request: Request, fields: Sequence[tuple[str, str]]) -> Kept | None:
-    """What is carried along of a form that came too late; None if nobody can tell whose it is."""
+def typed_by_visitor(request: Request, fields: Sequence[tuple[str, str]]) -> Kept | None:
+    """The input to carry along from a form submitted too late; None if its user is unknown."""
     try:
-        grant = admit(request, presented(request)).grant
+        grant = admit(request, credential_of(request)).grant
     except Unavailable:
         return None
     if grant is None or grant.kind != "login":
@@ -77,7 +77,7 @@ def typed_into(request: Request, fields: Sequence[tuple[str, str]]) -> Kept | No
 
 
 def carried_by(fields: Fields) -> Kept | None:
-    """What the sign-in form carried along, if it did."""
+    """The input that the sign-in form carried along, or None."""
     if not fields.one(_BY):
         return None
     pairs = (
@@ -88,19 +88,19 @@ def carried_by(fields: Fields) -> Kept | None:
     return Kept(fields.one(_BY), tuple((name, value) for name, value in pairs if name != "do"))
 
 
-async def opens_instead(request: Request, endpoint: Callable[..., Any]) -> str | None:
-    """The path to open in place of carrying *request* out, if it resumes a form that can't be shown
-    as it was typed."""
+async def path_instead(request: Request, endpoint: Callable[..., Any]) -> str | None:
+    """The path to open instead of carrying out *request*, if it resumes a form that can't be shown
+    with its input."""
     if request.method != "POST" or endpoint in _resumable:
         return None
     try:
         fields = await read_form(request)
     except HTTPException as fault:
-        # Another media type is the endpoint's own affair; a body that broke off is nobody's.
+        # The endpoint handles other media types itself.
         if fault.status_code != 415:
             raise
         return None
-    # Anywhere in it: whichever of two the endpoint would go by, nothing is done.
+    # Any value counts: the endpoint might read another one than we do.
     return path_that_opens(request) if RESUME in fields.all("do") else None
 
 
@@ -110,7 +110,7 @@ def path_of(request: Request) -> str:
 
 
 def path_that_opens(request: Request) -> str:
-    """The path of *request* if a link can lead there, else the first page."""
+    """The path of *request* if it has a page, else the first page."""
     scope = {**request.scope, "method": "GET"}
     routes = request.app.router.routes
     opens = any(route.matches(scope)[0] is Match.FULL for route in routes)

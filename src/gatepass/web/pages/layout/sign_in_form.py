@@ -1,11 +1,11 @@
-"""The sign-in form, wherever it is shown: at /sign-in, and in place of what came too late."""
+"""The sign-in form: at /sign-in, and in answer to a form submitted too late."""
 
 from starlette.responses import HTMLResponse
 
 from gatepass.node.node import Node
 from gatepass.web.pages.layout.resuming import Kept
 from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.text.wording import counted
+from gatepass.web.pages.text.wording import duration
 
 
 def sign_in_form(
@@ -22,10 +22,10 @@ def sign_in_form(
     """The form.
 
     Args:
-        path: where to go on after signing in.
-        problem, notice: what went wrong, or is to be known; "" if nothing.
-        kept: what was typed into a form before the sign-in ended.
-        unconfirmed: the sign-in that was ended here is not known to be so at this node yet.
+        path: the page to open after signing in.
+        problem, notice: an error and other information, or "".
+        kept: the input of a form submitted after the sign-in ended.
+        unconfirmed: whether this node hasn't applied a sign-out yet.
     """
     response = render(
         "sign_in.html",
@@ -38,15 +38,8 @@ def sign_in_form(
         notice=notice,
         kept=kept,
         unconfirmed=unconfirmed,
-        lifetime=_lifetime(node.settings.login_lifetime),
+        lifetime=duration(node.settings.login_lifetime),
     )
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="gatepass"'
     return response
-
-
-def _lifetime(seconds: int) -> str:
-    for length, word in ((3600, "hour"), (60, "minute")):
-        if seconds % length == 0:
-            return counted(seconds // length, word)
-    return counted(seconds, "second")

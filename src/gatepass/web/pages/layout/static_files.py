@@ -1,7 +1,7 @@
-"""CSS, scripts and pictures, under addresses that change with their content.
+"""CSS, scripts and images, at addresses that change with their content.
 
-So a browser may keep them for good, and never mixes an old script with a new page. They are read
-once, at the start: no path a stranger sends ever touches the file system.
+Browsers may therefore cache them forever, and never combine an old script with a new page. The
+files are read once, at import, so that no path in a request reaches the file system.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ def _suffix(name: str) -> str:
 def _read() -> dict[str, bytes]:
     entries = sorted((files("gatepass.web.pages") / "static").iterdir(), key=lambda each: each.name)
     found = [each for each in entries if _suffix(each.name) in _MEDIA_TYPES]
-    # What password.js compares with is what the server does.
+    # password.js uses the server's own list.
     found.append(files("gatepass.registry.authentication") / "common-passwords.txt")
     return {each.name: each.read_bytes() for each in found}
 
 
 _FILES = _read()
-# One version for all, so that modules can import each other by relative address.
+# One version for all files, so that modules can import each other by relative address.
 _VERSION = hashlib.sha256(
     b"".join(name.encode() + b"\0" + content + b"\0" for name, content in _FILES.items())
 ).hexdigest()[:16]
@@ -44,7 +44,7 @@ def static(name: str) -> str:
     """The address of the file *name*.
 
     Raises:
-        KeyError: there is none; a template has a typing mistake.
+        KeyError: there is no such file.
     """
     _ = _FILES[name]
     return f"/static/{_VERSION}/{name}"
@@ -52,7 +52,7 @@ def static(name: str) -> str:
 
 @router.get("/static/{version}/{name}")
 def static_file(version: str, name: str) -> Response:
-    """A file. One of another version is sent too, but not to be kept under that address."""
+    """One file. Under the address of another version, it must not be cached."""
     content = _FILES.get(name)
     if content is None:
         return Response("There is no such file.", 404, media_type="text/plain")

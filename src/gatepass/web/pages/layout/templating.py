@@ -1,8 +1,8 @@
-"""Pages from templates: escaping always on, a misspelt name an error, security headers added."""
+"""Renders pages: autoescaping on, undefined names are errors, security headers added."""
 
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from gatepass.core.networks import InvalidNetwork
@@ -11,15 +11,19 @@ from gatepass.web.pages.layout import navigation
 from gatepass.web.pages.layout.headers import security_headers
 from gatepass.web.pages.layout.static_files import static
 from gatepass.web.pages.text import wording
-from gatepass.web.pages.text.people_text import FILTERS, to_type, told
-from gatepass.web.pages.text.times import moment
-from gatepass.web.pages.widgets.network_diagram import picture
+from gatepass.web.pages.text.confirmation import confirmation_text
+from gatepass.web.pages.text.people_text import FILTERS, event_sentence
+from gatepass.web.pages.text.times import worded_time
+from gatepass.web.pages.widgets.network_diagram import network_diagram
 from gatepass.web.pages.widgets.network_rows import joined
 from gatepass.web.pages.widgets.sparkline import sparkline
 from gatepass.web.pages.widgets.sync_status import lease_bar, receipt_row
 from gatepass.web.times import format_time
 
-# What a page has unless it says otherwise.
+#: The dashboard's templates.
+PAGES = PackageLoader("gatepass.web.pages")
+
+# The context of every page, unless it is given.
 _DEFAULTS: dict[str, Any] = {"own_search": False, "unconfirmed": False}
 
 
@@ -27,8 +31,8 @@ def render(name: str, status: int = 200, *, visitor: Any, now: int, **context: A
     """The page of template *name*.
 
     Args:
-        visitor: who looks at it, a ``Visitor``; None where nobody is signed in.
-        now: Unix ms; relative times are seen from there.
+        visitor: the ``Visitor``; None if no one is signed in.
+        now: Unix ms; relative times are relative to it.
         context: what else the template names.
     """
     text = _environment.get_template(name).render(
@@ -47,9 +51,10 @@ def _with_bits(address: str, bits: str) -> str:
         return ""
 
 
-def _environment_of_pages() -> Environment:
+def page_environment(loader: BaseLoader) -> Environment:
+    """A Jinja environment with what the dashboard's templates use."""
     environment = Environment(
-        loader=PackageLoader("gatepass.web.pages"),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -65,18 +70,18 @@ def _environment_of_pages() -> Environment:
         elapsed=elapsed,
         some=wording.some,
         lease_bar=lease_bar,
-        moment=moment,
-        picture=picture,
-        places=navigation,
+        navigation=navigation,
+        network_diagram=network_diagram,
         receipt_row=receipt_row,
         rfc_3339=format_time,
         sparkline=sparkline,
         static=static,
-        to_type=to_type,
-        told=told,
+        worded_time=worded_time,
         address_with_bits=_with_bits,
+        confirmation_text=confirmation_text,
+        event_sentence=event_sentence,
     )
     return environment
 
 
-_environment = _environment_of_pages()
+_environment = page_environment(PAGES)

@@ -1,9 +1,8 @@
-"""Who looks at a page."""
+"""The visitor of a page: the signed-in user, and the credential of the request."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Request
 
 from gatepass.core.decision import Reason
 from gatepass.core.display_text import has_visible
@@ -26,14 +25,14 @@ from gatepass.web.pages.layout.after_change import is_unconfirmed
 
 @dataclass(frozen=True)
 class Visitor:
-    """A person who is signed in, as pages show and ask about them.
+    """A signed-in user, as pages show them.
 
     Attributes:
-        actor: what registry operations take.
-        role_name: the name of their role, as people know it.
+        actor: the user as registry operations take them.
+        role_name: the name of their role.
         signed_in_until: when the login token in use expires (Unix ms); None with an access token.
-        unconfirmed: this page follows a change that this node has not caught up with.
-        unlisted_proxy: their request's peer, if it sent X-Forwarded-For without being a trusted
+        unconfirmed: whether the page follows a change that this node hasn't applied yet.
+        unlisted_proxy: the request's peer, if it sent X-Forwarded-For without being a trusted
             proxy.
     """
 
@@ -48,20 +47,21 @@ class Visitor:
 
     @property
     def initials(self) -> str:
-        """One or two letters for the round thing at the top."""
+        """One or two letters for the avatar in the top bar."""
         words = "".join(sign if has_visible(sign) else " " for sign in self.name).split()
         return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
 
     @property
     def address(self) -> str | None:
-        """Where they are, as the server sees it."""
+        """The visitor's address, as the server sees it."""
         return self.actor.address
 
     @property
     def own_network(self) -> str | None:
-        """What *Add mine* adds: their address, or of an IPv6 one the first 64 bits.
+        """The network that *Add my network* adds: the visitor's address, or its first 64 bits if
+        it is an IPv6 address.
 
-        Devices change the rest every day (RFC 8981): tomorrow's address would be refused.
+        Devices change the rest every day (RFC 8981), so tomorrow's address would be refused.
         """
         if self.address is None or ":" not in self.address or self.address == "::1":
             return self.address
@@ -69,20 +69,20 @@ class Visitor:
 
     @property
     def may_create(self) -> bool:
-        """Whether to offer making tokens. An access token as the credential never makes others."""
-        return self.actor.kind != "token" and self.actor.may("access-tokens:create")
+        """Whether to offer creating tokens. An access token can't create others."""
+        return self.may_change("access-tokens:create")
 
     @property
     def may_modify(self) -> bool:
-        """Whether to offer changing tokens."""
-        return self.actor.kind != "token" and self.actor.may("access-tokens:modify")
+        """Whether to offer editing tokens."""
+        return self.may_change("access-tokens:modify")
 
     def may_change(self, permission: str) -> bool:
-        """Whether to offer a change that needs *permission*: to people, never to access tokens."""
+        """Whether to offer a change that requires *permission*: never with an access token."""
         return self.actor.kind != "token" and self.actor.may(permission)
 
     def may_deactivate(self, token: AccessToken) -> bool:
-        """Whether to offer ending *token*: with the permission, or where it is their own."""
+        """Whether to offer deactivating *token*: with the permission, or to its creator."""
         own = token.created_by.id is not None and token.created_by.id == self.actor.user
         return own or self.actor.may("access-tokens:deactivate")
 
@@ -91,10 +91,11 @@ def visiting(request: Request) -> Visitor:
     """The visitor of *request*.
 
     Raises:
-        NotAdmitted: nobody is signed in, or may not be from here; the decision says why.
-        Unavailable: it can't be told now.
+        NotAdmitted: the visitor isn't signed in, or may not be from this address; the decision says
+            why.
+        Unavailable: the registry can't be read now.
     """
-    caller = caller_of(request, admit(request, presented(request)))
+    caller = caller_of(request, admit(request, credential_of(request)))
     node = node_of(request)
     user = caller.user
     with node.database.read(node.clock.now()) as reading:
@@ -112,34 +113,30 @@ def visiting(request: Request) -> Visitor:
     )
 
 
-def not_from_outside(request: Request) -> None:
-    """For pages that are open to everyone: a credential that is good, but not from here, opens
-    nothing.
+def require_allowed_address(request: Request) -> None:
+    """Refuse a valid credential from an address that its company's allowlist excludes, also on
+    pages that are open to everyone.
 
     Raises:
-        NotAdmitted: it is such a credential.
-        Unavailable: it can't be decided now.
+        NotAdmitted: the address isn't allowed.
+        Unavailable: the credential can't be checked now.
     """
-    decision = admit(request, presented(request))
+    decision = admit(request, credential_of(request))
     if decision.reason is Reason.company_address_not_allowed:
         raise NotAdmitted(decision)
 
 
-def presented(request: Request) -> str | Reason:
+def credential_of(request: Request) -> str | Reason:
     """The credential of *request*: headers first, then the cookie.
 
-    A link from another site may bring the cookie along, or nobody could follow one into the
-    dashboard; what changes something is refused across sites before this is asked.
+    Links from other sites send the cookie too, so that they can lead into the dashboard. Requests
+    that change something are refused across sites before the credential is read.
     """
     found = header_credential(request)
     return (login_cookie(request) or found) if found is Reason.token_missing else found
 
 
 def address_text(request: Request) -> str | None:
-    """Where *request* comes from; None if that can't be told."""
+    """The address *request* comes from; None if it is unknown."""
     address = address_of(request)
     return None if address is None else format_address(address)
-
-
-#: The parameter of a page for people who are signed in.
-Visiting = Annotated[Visitor, Depends(visiting)]

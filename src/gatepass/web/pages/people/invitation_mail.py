@@ -11,11 +11,11 @@ _INTERRUPTED = "Sending was interrupted. The mail server may or may not have acc
 
 @dataclass(frozen=True)
 class MailState:
-    """What ``company/_invitations.html`` says.
+    """What ``company/_invitations.html`` shows.
 
     Attributes:
         words: the state.
-        late: whether the recipient may be waiting in vain.
+        late: whether the recipient may be waiting for a mail that doesn't come.
         detail: the cause and the remedy, in sentences; may be "".
         at: when the state began (Unix ms).
         again_at: when sending is next attempted.

@@ -1,28 +1,22 @@
-"""Invitations on the Users page, and what is done with one of them."""
+"""/company/users/invitations: the invitations, and the actions on each."""
 
 from dataclasses import dataclass
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from gatepass.core.errors import Conflict
 from gatepass.mail.delivery import PostKind
-from gatepass.node.node import Node
 from gatepass.registry.directory import role_records
 from gatepass.registry.membership import invitations
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.database import Reading
-from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.layout.errors import PageRoute
-from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.people.invitation_mail import MailState, mail_state, said_after
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = page_router()
 
-#: Where one is led back to.
-BACK = "/company/users/invitations"
+INVITATIONS = "/company/users/invitations"
 
 
 @dataclass(frozen=True)
@@ -30,11 +24,11 @@ class Section:
     """What ``company/_invitations.html`` shows.
 
     Attributes:
-        items: a page of them, newest first, each with how it stands with its mail.
-        post: how mail goes out.
+        items: one page of invitations, newest first, each with the state of its mail.
+        post: how mail is sent.
         role_names: by role id.
-        next: the cursor of the page after; None at the end.
-        may_manage: whether to offer changing them.
+        next: the cursor of the next page; None on the last.
+        may_manage: whether to offer actions.
     """
 
     items: list[tuple[Invitation, MailState | None]]
@@ -45,92 +39,77 @@ class Section:
 
 
 def section(
-    reading: Reading, node: Node, visitor: Visitor, *, limit: int, cursor: str | None = None
+    reading: Reading, screen: Screen, *, limit: int, cursor: str | None = None
 ) -> Section | None:
-    """The visitor's company's invitations; None for someone who has no business with them."""
-    actor = visitor.actor
-    if not actor.may("users:manage"):
+    """The company's invitations; None if the visitor may not manage users."""
+    if not screen.actor.may("users:manage"):
         return None
-    page = invitations.list_(reading, actor, limit=limit, cursor=cursor)
-    known = role_records.of_company(reading, node.catalogue, actor.company or "")
+    page = invitations.list_(reading, screen.actor, limit=limit, cursor=cursor)
+    known = role_records.of_company(reading, screen.node.catalogue, screen.company)
     names = {role.id: role.name for role in known.values()}
-    post, now = node.mailing.post.kind, node.clock.now()
+    post, now = screen.node.mailing.post.kind, screen.now()
     items = [(one, mail_state(one, post, now)) for one in page.items]
-    return Section(items, post, names, page.next, actor.kind != "token")
+    return Section(items, post, names, page.next, screen.actor.kind != "token")
 
 
-@router.get(BACK)
-def show_list(
-    visitor: Visiting, node: CurrentNode, cursor: str | None = None, done: str = ""
-) -> Response:
-    """All of them, a page at a time."""
-    visitor.actor.require("users:manage")
-    now = node.clock.now()
-    with node.database.read(now) as reading:
-        found = section(reading, node, visitor, limit=50, cursor=cursor or None)
-    return render(
+@router.get(INVITATIONS)
+def show_list(screen: CurrentScreen, cursor: str | None = None, done: str = "") -> Response:
+    """All invitations, a page at a time."""
+    screen.actor.require("users:manage")
+    with screen.read() as reading:
+        found = section(reading, screen, limit=50, cursor=cursor or None)
+    return screen.render(
         "company/invitations.html",
-        visitor=visitor,
-        now=now,
         section=found,
         first=cursor is None,
-        flash=said_after(done, node.mailing.post.kind),
+        flash=said_after(done, screen.node.mailing.post.kind),
     )
 
 
-@router.post("/company/users/invitations/{id}/resend")
-def resend(visitor: Visiting, node: CurrentNode, id: str) -> Response:
-    """Send a new link."""
-    with node.database.write(node.clock.now()) as change:
-        invitations.resend(
-            change,
-            visitor.actor,
-            id,
-            lifetime_ms=node.settings.invitation_lifetime * 1000,
-        )
-    node.mailing.wake()
-    return see_other(f"{BACK}?done=resent", confirmed=change.confirmed)
+@router.post(INVITATIONS + "/{id}/resend")
+def resend(screen: CurrentScreen, id: str) -> Response:
+    """Mail a new link."""
+    with screen.write() as change:
+        lifetime_ms = screen.node.settings.invitation_lifetime * 1000
+        invitations.resend(change, screen.actor, id, lifetime_ms=lifetime_ms)
+    screen.node.mailing.wake()
+    return see_other(f"{INVITATIONS}?done=resent", confirmed=change.confirmed)
 
 
-@router.post("/company/users/invitations/{id}/link")
-def take_link(visitor: Visiting, node: CurrentNode, id: str) -> Response:
-    """Make a link to hand over, and show it this once."""
-    with node.database.write(node.clock.now()) as change:
+@router.post(INVITATIONS + "/{id}/link")
+def take_link(screen: CurrentScreen, id: str) -> Response:
+    """Create a link to hand over in person, and show it once."""
+    with screen.write() as change:
         invitation, token = invitations.take_link(
             change,
-            visitor.actor,
+            screen.actor,
             id,
-            lifetime_ms=node.settings.invitation_lifetime * 1000,
-            mail_server=node.mailing.post.kind != "log",
+            lifetime_ms=screen.node.settings.invitation_lifetime * 1000,
+            mail_server=screen.node.mailing.post.kind != "log",
         )
-    return render(
+    return screen.render(
         "company/invitation_link.html",
-        visitor=visitor,
-        now=node.clock.now(),
         unconfirmed=not change.confirmed,
         invitation=invitation,
-        link=f"{node.settings.public_url}/invitations/{token}",
-        back=BACK,
+        link=f"{screen.node.settings.public_url}/invitations/{token}",
+        back=INVITATIONS,
     )
 
 
-@router.get("/company/users/invitations/{id}/deactivate")
-def ask_to_deactivate(visitor: Visiting, node: CurrentNode, id: str) -> Response:
-    """What deactivating means."""
-    visitor.actor.require_signed_in()
-    now = node.clock.now()
-    with node.database.read(now) as reading:
-        invitation = invitations.get(reading, visitor.actor, id)
+@router.get(INVITATIONS + "/{id}/deactivate")
+def ask_to_deactivate(screen: CurrentScreen, id: str) -> Response:
+    """The confirmation page."""
+    screen.actor.require_signed_in()
+    with screen.read() as reading:
+        invitation = invitations.get(reading, screen.actor, id)
     if invitation.status == "accepted":
         raise Conflict("This invitation was already accepted.", reason="invitation_ended")
-    return render(
-        "company/invitation_deactivate.html", visitor=visitor, now=now, invitation=invitation
-    )
+    return screen.render("company/invitation_deactivate.html", invitation=invitation)
 
 
-@router.post("/company/users/invitations/{id}/deactivate")
-def deactivate(visitor: Visiting, node: CurrentNode, id: str) -> Response:
-    """End it for good."""
-    with node.database.write(node.clock.now()) as change:
-        invitations.deactivate(change, visitor.actor, id)
-    return see_other(f"{BACK}?done=ended", confirmed=change.confirmed)
+@router.post(INVITATIONS + "/{id}/deactivate")
+def deactivate(screen: CurrentScreen, id: str) -> Response:
+    """Deactivate the invitation permanently."""
+    with screen.write() as change:
+        invitations.deactivate(change, screen.actor, id)
+    return see_other(f"{INVITATIONS}?done=ended", confirmed=change.confirmed)

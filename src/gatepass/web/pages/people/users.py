@@ -1,28 +1,23 @@
-"""/company/users: the people of the company."""
+"""/company/users: the company's users."""
 
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
-from gatepass.core.errors import InvalidInput
 from gatepass.registry.directory import role_records, user_search
 from gatepass.registry.directory.users import User
 from gatepass.registry.input.text import search_text
-from gatepass.registry.storage.paging import Page
-from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.company.roles import may_hold
-from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.lists import address_of_page, list_page
 from gatepass.web.pages.layout.navigation import USERS
-from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.visitor import Visiting, Visitor
+from gatepass.web.pages.layout.screen import CurrentScreen, page_router
+from gatepass.web.pages.layout.visitor import Visitor
 from gatepass.web.pages.people.invitations import section
 from gatepass.web.pages.text.wording import counted
 
-PATH = USERS.path
-#: The newest of them stand under the people; all of them have a page of their own.
+#: How many invitations the page shows below the users; all are on a page of their own.
 _INVITATIONS = 10
 _DONE = {
     "role": "Role changed. It applies from their next request.",
@@ -32,76 +27,63 @@ _DONE = {
     "deactivated": "Account deactivated. Its sign-ins and access tokens are refused from now on.",
 }
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = page_router()
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What the list is narrowed to. A word that isn't known means the default."""
+    """The list's filters. An unknown value means the default."""
 
     q: str
     status: str
 
-    @property
-    def narrowed(self) -> bool:
-        """Whether anything but the list's first look was chosen."""
-        return bool(self.q) or self.status != "any"
-
-    def address(self, cursor: str | None = None) -> str:
-        """Where these filters show their first page, or the one that *cursor* begins."""
-        query = {"q": self.q, "status": self.status, "cursor": cursor or ""}
-        return f"{PATH}?{urlencode({name: value for name, value in query.items() if value})}"
+    def address(self, cursor: str = "") -> str:
+        """The address of the page at *cursor*, or of the first page."""
+        query = {"q": self.q, "status": self.status, "cursor": cursor}
+        return address_of_page(USERS.path, query)
 
 
-@router.get(PATH)
+@router.get(USERS.path)
 def show_list(
-    visitor: Visiting,
-    node: CurrentNode,
+    screen: CurrentScreen,
     q: Annotated[str, Query()] = "",
     status: Annotated[str, Query()] = "any",
     cursor: Annotated[str, Query()] = "",
     done: Annotated[str, Query()] = "",
 ) -> Response:
-    """The company's people, newest first."""
-    now = node.clock.now()
+    """The company's users, newest first."""
     filters = Filters(search_text(q), status if status in ("active", "deactivated") else "any")
-    problem = ""
     invited = None
-    with node.database.read(now) as reading:
-        known = role_records.of_company(reading, node.catalogue, visitor.actor.company or "")
+    with screen.read() as reading:
+        known = role_records.of_company(reading, screen.node.catalogue, screen.company)
         if not cursor:
-            invited = section(reading, node, visitor, limit=_INVITATIONS)
-        try:
-            page = user_search.list_(
+            invited = section(reading, screen, limit=_INVITATIONS)
+        page = list_page(
+            lambda: user_search.list_(
                 reading,
-                visitor.actor,
+                screen.actor,
                 q=filters.q or None,
                 status=None if filters.status == "any" else filters.status,
                 cursor=cursor or None,
-            )
-        except InvalidInput:
-            page = Page([], None, 0)
-            problem = "This page of the list no longer exists." if cursor else ""
-    return render(
+            ),
+            filters.address,
+            cursor,
+        )
+    return screen.render(
         "company/users.html",
-        422 if problem else 200,
-        visitor=visitor,
-        now=now,
+        page.status,
         filters=filters,
-        users=page.items,
+        page=page,
         roles=known,
-        guarded=_guarded(visitor, page),
-        above=[role.id for role in known.values() if not may_hold(node, visitor, role)],
+        guarded=_guarded(screen.visitor, page.items),
+        above=[role.id for role in known.values() if not may_hold(screen, role)],
         count_in_words="" if page.count is None else counted(page.count, "user"),
-        next_url=filters.address(page.next) if page.next else None,
-        newest_url=filters.address() if cursor else None,
-        problem=problem,
         invited=invited,
         flash=_DONE.get(done, ""),
     )
 
 
-def _guarded(visitor: Visitor, page: Page[User]) -> bool:
-    """Whether somebody on the page can't be changed for being an operator."""
+def _guarded(visitor: Visitor, users: list[User]) -> bool:
+    """Whether the page lists an operator, which only operators can change."""
     mine = visitor.may_change("users:manage") and not visitor.actor.operator
-    return mine and any(user.operator and user.status == "active" for user in page.items)
+    return mine and any(user.operator and user.status == "active" for user in users)

@@ -1,6 +1,6 @@
-"""The OpenAPI document, arranged for people: by subject, with fields in words and a curl line each.
+"""The OpenAPI document as a reference: by subject, with fields in words and a curl example each.
 
-Nothing here knows an endpoint by name; whatever the API grows shows up.
+No endpoint is named here, so new ones appear by themselves.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 JsonSchema = Mapping[str, Any]
 Document = Mapping[str, Any]
 
-#: Errors that any request can meet; the page tells of them once.
+#: Errors that any request can get, which the page lists once.
 COMMON = ("400", "405", "408", "413", "415", "500", "503")
 _DEEPEST = 2
 _SAMPLE_ID = "ID"
@@ -19,7 +19,7 @@ _SAMPLE_ID = "ID"
 
 @dataclass(frozen=True)
 class FieldRow:
-    """One field of a body, an answer or a query. ``name`` of a nested one is its path."""
+    """One field of a body, an answer or a query. The ``name`` of a nested field is its path."""
 
     name: str
     kind: str
@@ -32,11 +32,11 @@ class Operation:
     """One method of one path.
 
     Attributes:
-        anchor: names it within the page.
-        query, body, answer: its fields.
-        status: of the answer when all goes well.
-        errors: (status, meaning) of what can go wrong besides the common things.
-        curl: a line to try.
+        anchor: its id on the page.
+        query, body, answer: the fields of each.
+        status: of the successful answer.
+        errors: (status, meaning) of its errors, except the common ones.
+        curl: an example command.
     """
 
     anchor: str
@@ -54,7 +54,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Subject:
-    """Operations that belong together."""
+    """The operations of one subject."""
 
     name: str
     operations: tuple[Operation, ...]
@@ -62,7 +62,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Reference:
-    """The whole API. ``common``: (status, meaning) of the errors that any request can meet."""
+    """The whole API. ``common``: (status, meaning) of the errors that any request can get."""
 
     version: str
     description: str
@@ -71,7 +71,7 @@ class Reference:
 
 
 def reference(document: Document, base_url: str) -> Reference:
-    """Arrange *document*; examples go to *base_url*."""
+    """The reference of *document*; its examples call *base_url*."""
     by_subject: dict[str, list[Operation]] = {}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -113,7 +113,7 @@ def _operation(
         ),
         body=tuple(_fields(document, schema)),
         status=status,
-        answer=tuple(_fields(document, _json_schema(answers.get(status, {})), told=False)),
+        answer=tuple(_fields(document, _json_schema(answers.get(status, {})), mark_required=False)),
         errors=tuple(
             (code, _resolved(document, answer))
             for code, answer in sorted(answers.items())
@@ -135,7 +135,7 @@ def _resolved(document: Document, answer: Mapping[str, Any]) -> str:
 
 
 def _followed(document: Document, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a ``$ref`` points at, or *schema* itself."""
+    """The target of a ``$ref``, or *schema* itself."""
     if "$ref" not in schema:
         return schema
     target: Any = document
@@ -146,19 +146,23 @@ def _followed(document: Document, schema: Mapping[str, Any]) -> Mapping[str, Any
 
 
 def _fields(
-    document: Document, schema: JsonSchema, prefix: str = "", depth: int = 0, told: bool = True
+    document: Document,
+    schema: JsonSchema,
+    prefix: str = "",
+    depth: int = 0,
+    mark_required: bool = True,
 ) -> list[FieldRow]:
-    """The fields of an object, those within it after it. *told*: say which must be there."""
+    """The fields of an object, each followed by its own. *mark_required*: mark required fields."""
     schema = _followed(document, schema)
     rows = []
     for name, part in schema.get("properties", {}).items():
         described = part.get("description") or _followed(document, part).get("description", "")
-        required = told and name in schema.get("required", ())
+        required = mark_required and name in schema.get("required", ())
         rows.append(FieldRow(prefix + name, _kind(document, part), required, described))
         inner = _object_in(document, part)
         if inner is not None and depth < _DEEPEST:
             mark = "[]." if _followed(document, part).get("type") == "array" else "."
-            rows += _fields(document, inner, prefix + name + mark, depth + 1, told)
+            rows += _fields(document, inner, prefix + name + mark, depth + 1, mark_required)
     return rows
 
 
@@ -216,7 +220,7 @@ def _curl(
 
 
 def _example(document: Document, schema: JsonSchema) -> Any:
-    """A value that *schema* allows: an example where it has one, else what must be there."""
+    """A value that *schema* allows: its example, or else its required fields."""
     schema = _followed(document, schema)
     if schema.get("examples"):
         return schema["examples"][0]

@@ -1,8 +1,8 @@
-"""/v1/docs: the API for people, under the same policy as every page; all of it comes from here."""
+"""/v1/docs: the API reference as a page, under the same policy as every page."""
 
 from functools import lru_cache
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from gatepass.core.errors import GatepassError
@@ -10,17 +10,17 @@ from gatepass.web import api
 from gatepass.web.caller import CurrentNode, NotAdmitted
 from gatepass.web.cookies import cookie_name
 from gatepass.web.openapi import openapi_document
-from gatepass.web.pages.layout.errors import PageRoute
+from gatepass.web.pages.layout.screen import page_router
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visitor, visiting
 from gatepass.web.pages.reference.api_reference import Reference, reference
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = page_router()
 
 
 @router.get("/v1/docs")
 def show_docs(request: Request, node: CurrentNode) -> Response:
-    """Open to everyone: it says what the software is, and nothing of what it holds."""
+    """The reference, open to everyone: it describes the software, not its data."""
     settings = node.settings
     return render(
         "docs.html",

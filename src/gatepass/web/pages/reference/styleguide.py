@@ -4,7 +4,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from gatepass.core.catalogue import CataloguePermission
@@ -15,7 +14,8 @@ from gatepass.registry.tokens.records import AccessToken, LastUse
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import Summary, TokenForm
 from gatepass.web.pages.company.allowlist_impact import Reach
-from gatepass.web.pages.layout.errors import Explained, PageRoute
+from gatepass.web.pages.layout.errors import Explained
+from gatepass.web.pages.layout.screen import page_router
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visitor
 from gatepass.web.pages.reference.styleguide_nodes import sample_nodes, sample_receipts
@@ -25,7 +25,7 @@ from gatepass.web.pages.widgets.permission_groups import PermissionGroup
 from gatepass.web.pages.widgets.snippets import Snippet
 from gatepass.web.pages.widgets.sparkline import DayOfUse
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = page_router()
 
 COLOURS = (
     ("ground", "Ground"),

@@ -1,1 +1,1 @@
-"""Signing in, and what links in mail open."""
+"""Signing in, and the pages that mailed links open."""

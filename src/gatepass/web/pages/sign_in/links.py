@@ -1,16 +1,17 @@
-"""What the pages behind mailed links share."""
+"""Routes and pages of mailed links, including links that don't work."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from fastapi import Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import BrokenLink, Forbidden, GatepassError
 from gatepass.web.caller import NotAdmitted, node_of
+from gatepass.web.pages.layout.after_change import is_unconfirmed
 from gatepass.web.pages.layout.errors import Explained, PageRoute
 from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.visitor import address_text, visiting
+from gatepass.web.pages.layout.visitor import address_text, require_allowed_address, visiting
 
 
 class LinkRoute(PageRoute):
@@ -23,7 +24,7 @@ class LinkRoute(PageRoute):
     own_forms_only = False
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the endpoint, its error pages included."""
+        """Wrap the endpoint and its error pages."""
         handle = super().get_route_handler()
 
         async def silent(request: Request) -> Response:
@@ -33,14 +34,52 @@ class LinkRoute(PageRoute):
 
         return silent
 
+    def error_page(
+        self, request: Request, error: Exception, typed: Sequence[tuple[str, str]]
+    ) -> Response:
+        """The page for *error*, with pages of their own for links that don't work."""
+        if isinstance(error, BrokenLink):
+            return render_open(request, "links/broken.html", 410, error=error)
+        if isinstance(error, Forbidden) and error.reason == "company_address_not_allowed":
+            return _locked_out_page(request, error)
+        return super().error_page(request, error, typed)
 
-def broken_page(request: Request, error: BrokenLink) -> HTMLResponse:
-    """The page of a broken link, with who to ask for a new one."""
+
+def link_routers() -> tuple[APIRouter, APIRouter]:
+    """The router of the open pages around a link, and that of the pages behind it."""
+    open_pages = APIRouter(
+        route_class=PageRoute,
+        include_in_schema=False,
+        dependencies=[Depends(require_allowed_address)],
+    )
+    return open_pages, APIRouter(route_class=LinkRoute, include_in_schema=False)
+
+
+def render_open(
+    request: Request, template: str, status: int = 200, **context: object
+) -> HTMLResponse:
+    """A page for visitors who aren't signed in."""
     now = node_of(request).clock.now()
-    return render("links/broken.html", 410, visitor=None, now=now, error=error)
+    return render(template, status, visitor=None, now=now, **context)
 
 
-def shut_out_page(request: Request, error: Forbidden) -> HTMLResponse:
+def done_page(request: Request, *, title: str, what: str, show_user: bool = True) -> HTMLResponse:
+    """The page after a link was used, with the way to sign in.
+
+    Args:
+        show_user: whether to warn about a user who is signed in on this browser.
+    """
+    return render_open(
+        request,
+        "links/done.html",
+        unconfirmed=is_unconfirmed(request),
+        title=title,
+        what=what,
+        here=_signed_in_here(request) if show_user else None,
+    )
+
+
+def _locked_out_page(request: Request, error: Forbidden) -> HTMLResponse:
     """The page of a valid link opened from an address that isn't allowed."""
     explained = Explained(
         403,
@@ -53,11 +92,10 @@ def shut_out_page(request: Request, error: Forbidden) -> HTMLResponse:
         "this one.",
         (),
     )
-    now = node_of(request).clock.now()
-    return render("error.html", 403, visitor=None, now=now, error=explained)
+    return render_open(request, "error.html", 403, error=explained)
 
 
-def signed_in_here(request: Request) -> str | None:
+def _signed_in_here(request: Request) -> str | None:
     """The name of the user signed in on this browser; None if there is none."""
     try:
         return visiting(request).name

@@ -1,9 +1,9 @@
-"""/sign-in, /sign-out, and the way from / to the first page."""
+"""/sign-in, /sign-out, and the redirect from / to the first page."""
 
 from math import ceil
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from gatepass.core.decision import Decision, Reason
@@ -13,23 +13,23 @@ from gatepass.web.caller import CurrentNode, NotAdmitted, admit, caller_of
 from gatepass.web.cookies import clear_login_cookie, set_login_cookie
 from gatepass.web.credentials import sign_in
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
-from gatepass.web.pages.layout.errors import PageRoute
 from gatepass.web.pages.layout.resuming import HOME, carried_by
+from gatepass.web.pages.layout.screen import page_router
 from gatepass.web.pages.layout.sign_in_form import sign_in_form
 from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.visitor import presented
+from gatepass.web.pages.layout.visitor import credential_of
 from gatepass.web.pages.text.forms import Form
 from gatepass.web.pages.text.wording import counted
 
 _LONGEST_PATH = 2_000
 _AGAIN = "Sign in here, then return to your other tab: your work there is kept."
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = page_router()
 
 
 @router.get("/")
 def home(request: Request) -> Response:
-    """The first page there is."""
+    """Redirect to the first page."""
     _decision(request)
     return see_other(HOME)
 
@@ -42,8 +42,8 @@ def show_sign_in(
     left: str = "",
     again: str = "",
 ) -> Response:
-    """The form; for someone who is signed in already, straight on, unless they ask for it
-    *again* because their sign-in is about to end."""
+    """The form, or a redirect for a user who is already signed in. With *again*, the form in any
+    case: the sign-in is about to end."""
     path = own_path(next)
     decision = _decision(request)
     if decision is not None and decision.allowed:
@@ -59,7 +59,7 @@ def show_sign_in(
 
 @router.post("/sign-in")
 async def send_sign_in(request: Request, node: CurrentNode, form: Form) -> Response:
-    """Open the account, or say once and for all cases that it doesn't open."""
+    """Sign in. The answer to every failure is the same, so that it reveals nothing."""
     path, email, kept = own_path(form.one("next")), form.one("email").strip(), carried_by(form)
     try:
         made = await sign_in(request, email, form.one("password"), form.one("code"))
@@ -91,9 +91,9 @@ async def send_sign_in(request: Request, node: CurrentNode, form: Form) -> Respo
 
 @router.post("/sign-out")
 def sign_out(request: Request, node: CurrentNode) -> Response:
-    """End this sign-in, in this browser and on the server."""
+    """End this sign-in, in the browser and on the server."""
     confirmed = True
-    credential = presented(request)
+    credential = credential_of(request)
     if not isinstance(credential, Reason):
         try:
             caller = caller_of(request, admit(request, credential))
@@ -114,10 +114,10 @@ def sign_out(request: Request, node: CurrentNode) -> Response:
 
 
 def own_path(text: str) -> str:
-    """*text* if it is a path of ours, else the first page.
+    """*text* if it is a path on this server, else the first page.
 
-    Answers the open redirect: ``//host``, ``/\\host`` and ``/<tab>/host`` are other hosts to a
-    browser. Nothing but plain printable ASCII passes; paths of ours need no more.
+    Prevents open redirects: browsers read ``//host``, ``/\\host`` and ``/<tab>/host`` as other
+    hosts. Only printable ASCII is accepted, which is all that our paths need.
     """
     plain = text.isascii() and all(" " < character < "\x7f" for character in text)
     ours = text.startswith("/") and not text.startswith("//") and "\\" not in text
@@ -125,12 +125,12 @@ def own_path(text: str) -> str:
 
 
 def _decision(request: Request) -> Decision | None:
-    """What is decided of the login token the request came with; None if it has none.
+    """The decision on the request's login token; None if it has none.
 
     Raises:
-        NotAdmitted: it is good, but not from here. No page opens then, not even the way to one.
+        NotAdmitted: the token is valid, but not from this address, from which no page opens.
     """
-    credential = presented(request)
+    credential = credential_of(request)
     if isinstance(credential, Reason):
         return None
     decision = admit(request, credential)

@@ -1,6 +1,6 @@
 // Shows the progress of an export and lets it be cancelled. Without scripts, the link downloads.
 const dialog = document.querySelector("[data-export-dialog]");
-const [told, bar, save, close] = ["[data-told]", "progress", "[data-save]", "[data-closes]"].map((each) => dialog.querySelector(each));
+const [text, bar, save, close] = ["[data-status]", "progress", "[data-save]", "[data-closes]"].map((each) => dialog.querySelector(each));
 const number = new Intl.NumberFormat("en-GB");
 let asking;
 
@@ -56,7 +56,7 @@ async function read(answer, total, header) {
 }
 
 function show(words, button) {
-  told.textContent = words;
+  text.textContent = words;
   close.textContent = button;
 }
 

@@ -31,7 +31,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // On small screens, the current tab may be outside the view.
-find(".places [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+find(".section-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 // A double click must not submit a form twice: the browser would discard the first response, which may
 // contain a token.

@@ -1,6 +1,6 @@
 // Adds and removes rows without a round trip, draws each row's network, and splits pasted lines into
 // rows.
-import { draw } from "./bits.js";
+import { draw } from "./network_diagram.js";
 import { fields } from "./networks.js";
 
 let made = 0;
@@ -78,7 +78,7 @@ function newRow(rows) {
 }
 
 function drawRow(row) {
-  const [address, bits, box] = ["[data-address]", "[data-bit-count]", "[data-bits]"].map((each) => row.querySelector(each));
+  const [address, bits, box] = ["[data-address]", "[data-bit-count]", "[data-diagram]"].map((each) => row.querySelector(each));
   if (!address) return;
   const [text, typedBits, more] = address.value.split("/");
   if (/^\s*\d*\s*$/.test(typedBits ?? "x") && more === undefined) {

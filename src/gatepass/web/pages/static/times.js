@@ -1,4 +1,4 @@
-// Times in the viewer's time zone, worded like moments.py.
+// Times in the viewer's time zone, worded like times.py.
 const exact = new Intl.DateTimeFormat("en-GB", {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
 });

@@ -1,1 +1,1 @@
-"""What people read and type on pages: wording, times, names, fields of forms."""
+"""Text on pages: wording, times, names, and the fields of forms."""

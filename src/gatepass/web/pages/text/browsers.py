@@ -1,12 +1,12 @@
-"""What a User-Agent header says, in words: ``Firefox on Linux``.
+"""A User-Agent header in words: ``Firefox on Linux``.
 
-The header is whatever its sender likes, and is believed in nothing: it only helps people to tell
-their own sign-ins apart.
+The sender chooses the header, so nothing relies on it: it only helps users to recognise their own
+sign-ins.
 """
 
 import re
 
-# The first that is found counts: most browsers also name those they descend from.
+# The first match wins: most browsers also name the browsers they are based on.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("EdgA", "Edge"),
@@ -41,7 +41,7 @@ _program = re.compile(r"[\w.+-]+").match
 
 
 def browser(user_agent: str | None) -> str:
-    """The browser and its system; of a program its name, as far as it tells one."""
+    """The browser and its system; for other programs their name."""
     text = user_agent or ""
     if not text.startswith("Mozilla/"):
         named = _program(text)

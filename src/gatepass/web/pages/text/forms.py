@@ -1,10 +1,9 @@
-"""What a page's form sent.
+"""The fields of a submitted form.
 
-Every form sends what its button is for as ``do``: ``do=save``. One value is the same for all:
-``do=resume`` comes from someone whose sign-in had ended when they pressed a button, and who has
-signed in again. It shows the form with what was typed, and does nothing. An endpoint that can do so
-is marked ``@resumable``; see ``resuming``, also for the names of fields that are never carried
-along.
+Every form sends the pressed button's action as ``do``: ``do=save``. One value is common to all:
+``do=resume`` comes from a user whose sign-in had ended when they pressed a button, and who has
+signed in again. It shows the form with its input, and changes nothing. Endpoints that support it
+are marked ``@resumable``; see ``resuming``, also for the fields that are never carried along.
 """
 
 from typing import Annotated
@@ -16,12 +15,12 @@ from starlette.exceptions import HTTPException
 #: The largest form has 500 networks, 100 domains and 200 permissions.
 _MOST_FIELDS = 5_000
 _MEDIA_TYPE = "application/x-www-form-urlencoded"
-#: The value of ``do`` that shows the form again as it was typed.
+#: The value of ``do`` that shows the form again with its input.
 RESUME = "resume"
 
 
 class Fields:
-    """The fields of a form, in order; a name may be there many times."""
+    """The fields of a form, in order; a name may occur many times."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         self.pairs = pairs
@@ -39,7 +38,7 @@ async def read_form(request: Request) -> Fields:
     """The fields of *request*'s body.
 
     Raises:
-        HTTPException: it is no form (415), or can't be read (400).
+        HTTPException: the body is not a form (415), or is malformed (400).
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await request.body()
@@ -55,7 +54,7 @@ async def read_form(request: Request) -> Fields:
             )
         )
     except ValueError:
-        # Too many fields, bytes that a browser escapes, or escapes that are not UTF-8.
+        # Too many fields, bytes that browsers escape, or escapes that aren't UTF-8.
         raise HTTPException(400) from None
 
 

@@ -1,4 +1,4 @@
-"""Dates and times as people type them: in their own zone, which a script tells the server."""
+"""Dates and times typed in the viewer's time zone, whose offset a script sends along."""
 
 import re
 from datetime import UTC, datetime
@@ -13,14 +13,14 @@ _LARGEST_OFFSET = 24 * 60
 
 
 def instant(date_and_time: str, offset: str) -> int:
-    """What was typed, as Unix milliseconds.
+    """The typed date and time as Unix milliseconds.
 
     Args:
         date_and_time: as ``<input type="datetime-local">`` sends it.
         offset: minutes east of UTC at that date, filled in by a script; blank means UTC.
 
     Raises:
-        ValueError: with a sentence for the person who typed it.
+        ValueError: with a message for the user.
     """
     found = _date_and_time(date_and_time)
     try:
@@ -36,5 +36,5 @@ def instant(date_and_time: str, offset: str) -> int:
 
 
 def written(at: int) -> str:
-    """An instant the way ``<input type="datetime-local">`` takes it, in UTC, to the minute."""
+    """An instant as the value of ``<input type="datetime-local">``: UTC, to the minute."""
     return datetime.fromtimestamp(at // MINUTE * 60, UTC).strftime("%Y-%m-%dT%H:%M")

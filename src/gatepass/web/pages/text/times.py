@@ -1,7 +1,7 @@
-"""Times for people: relative where they are read, exact where they are pointed at.
+"""Times in words: relative in the text, exact on hover.
 
-The server knows no time zone but UTC and says so; ``times.js`` puts the exact time into the
-viewer's own, and keeps the relative ones moving. Both word them alike.
+The server writes UTC; ``times.js`` converts exact times to the viewer's time zone and updates
+relative ones, in the same words.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ DAY = 24 * HOUR
 
 
 @dataclass(frozen=True)
-class Moment:
-    """One instant, in every wording a page needs.
+class WordedTime:
+    """One instant in each form that a page shows.
 
     Attributes:
         iso: for ``datetime="…"``.
@@ -27,10 +27,10 @@ class Moment:
     relative: str
 
 
-def moment(at: int, now: int) -> Moment:
-    """Word the instant *at* as seen at *now*, both in Unix milliseconds."""
+def worded_time(at: int, now: int) -> WordedTime:
+    """The instant *at* in words, relative to *now*; both Unix milliseconds."""
     instant = datetime.fromtimestamp(at / 1000, UTC)
-    return Moment(
+    return WordedTime(
         iso=instant.isoformat(timespec="seconds").replace("+00:00", "Z"),
         exact=f"{instant.day} {instant:%b %Y, %H:%M} UTC",
         relative=relative(at - now),
@@ -40,7 +40,8 @@ def moment(at: int, now: int) -> Moment:
 def relative(distance: int) -> str:
     """A distance in milliseconds, positive in the future, in the largest unit that fits.
 
-    What is to come is rounded, so that a token made for 30 days says so; what is past is not.
+    Future distances are rounded, so that a token created for 30 days says "in 30 days"; past ones
+    are cut off.
     """
     length = abs(distance)
     if length < MINUTE:

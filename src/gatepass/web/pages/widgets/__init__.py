@@ -1,1 +1,1 @@
-"""Parts that several pages show."""
+"""Parts of pages: what templates draw, and the form rows they read back."""

@@ -21,7 +21,7 @@ _LENGTHS = {value: length for value, _, length in PRESETS}
 
 
 def read_expiry(choice: str, date_and_time: str, offset: str, now: int) -> int | None:
-    """What was chosen, as Unix milliseconds; None for never.
+    """The chosen expiry as Unix milliseconds; None for never.
 
     Args:
         choice: a preset's value, ``never``, or ``at`` for *date_and_time*.
@@ -30,7 +30,7 @@ def read_expiry(choice: str, date_and_time: str, offset: str, now: int) -> int |
         now: Unix milliseconds.
 
     Raises:
-        ValueError: with a sentence for the person who typed it.
+        ValueError: with a message for the user.
     """
     if choice in _LENGTHS:
         return now + _LENGTHS[choice]
@@ -42,11 +42,11 @@ def read_expiry(choice: str, date_and_time: str, offset: str, now: int) -> int |
     if at <= now:
         raise ValueError("Must be in the future.")
     if at > LATEST_EXPIRY:
-        # West of Greenwich the year 9999 ends later than any time that could be shown.
+        # West of Greenwich, the year 9999 ends after the latest time that can be shown.
         raise ValueError("Must be before the end of the year 9999.")
     return at
 
 
 def preset_of(length: int) -> str | None:
-    """The preset that lasts *length* milliseconds, give or take the seconds a form takes."""
+    """The preset of *length* milliseconds, to within the time it takes to fill in a form."""
     return next((value for value, _, known in PRESETS if abs(known - length) < MINUTE), None)

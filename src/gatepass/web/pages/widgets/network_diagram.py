@@ -1,7 +1,7 @@
-"""The picture of a network: one cell per bit of an address, those that are checked filled in.
+"""The diagram of a network: one cell per bit of the address, with the checked bits filled.
 
-It is drawn as two SVG paths, so that it needs neither inline styles nor a script; ``bits.js`` draws
-the same picture while a person types.
+It consists of two SVG paths, so it needs neither inline styles nor a script.
+``network_diagram.js`` draws the same diagram while a network is typed.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from gatepass.core.networks import InvalidNetwork, Network, format_address
 from gatepass.web.pages.widgets.typed_networks import read_network
 
 HEIGHT = 10
-#: Past this many addresses a count says less than its power of two.
+#: Above this, a number of addresses is shown as a power of two.
 _LARGEST_COUNT = 1 << 32
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -23,18 +23,18 @@ class _Layout:
     group_gap: int
 
 
-# Cells of an IPv4 address stand apart, eight to an octet; IPv6 has too many and shows its sixteens.
+# The cells of an IPv4 address are apart, in groups of 8; those of IPv6 touch, in groups of 16.
 _LAYOUTS = {4: _Layout(7, 1, 8, 6), 16: _Layout(2, 0, 16, 4)}
 
 
 @dataclass(frozen=True)
-class BitPicture:
-    """What the picture of a network needs.
+class NetworkDiagram:
+    """The parts of the drawing.
 
     Attributes:
         network: canonical text, such as ``203.0.113.0/24``.
         width: of the drawing, in its own units; the height is ``HEIGHT``.
-        kept, free: SVG path data of the cells that are checked and of those that aren't.
+        kept, free: SVG path data of the checked and of the unchecked cells.
         words: the range in words: ``203.0.113.0 – 203.0.113.255 · 256 addresses``.
     """
 
@@ -45,15 +45,15 @@ class BitPicture:
     words: str
 
 
-def picture(text: str) -> BitPicture | None:
-    """The picture of a network as text; None where it is no network."""
+def network_diagram(text: str) -> NetworkDiagram | None:
+    """The diagram of the network *text*; None if it is not a network."""
     try:
         network = read_network(text)
     except InvalidNetwork:
         return None
     layout = _LAYOUTS[len(network.address)]
     total = 8 * len(network.address)
-    return BitPicture(
+    return NetworkDiagram(
         network=str(network),
         width=_left(layout, total - 1) + layout.cell,
         kept=_cells(layout, 0, network.bits),
@@ -63,7 +63,7 @@ def picture(text: str) -> BitPicture | None:
 
 
 def range_in_words(network: Network) -> str:
-    """The first and last address and how many lie between, for people who don't think in bits."""
+    """The first and last address, and how many there are."""
     first = format_address(network.first)
     if network.size == 1:
         return f"{first} · this address only"

@@ -1,4 +1,4 @@
-"""Rows of an IP address and the number of its bits to check, as people type and paste them."""
+"""Form rows of an IP address and the number of bits to check, as typed or pasted."""
 
 import re
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from gatepass.core.networks import InvalidNetwork
 from gatepass.web.pages.text.forms import Fields
 from gatepass.web.pages.widgets.typed_networks import is_network, listed_in, read_line
 
-#: What is said where one line held several networks: such a line may have meant a range, too.
+#: The message if one line had several networks: the line may have meant a range.
 SPLIT = "One row contained several networks. Each now has its own row: check them and save again."
-#: What ends a line in a form, and nothing else: U+2028 and U+0085 are refused with their note.
+#: Line ends in a form. Others, such as U+2028 and U+0085, are refused with the note they are in.
 line_breaks = re.compile(r"\r\n|\r|\n")
 
 
 class Row(NamedTuple):
-    """What the fields of a row say. ``note`` is "" where rows have none."""
+    """The fields of a row. ``note`` is "" in rows without notes."""
 
     address: str
     bits: str
@@ -24,11 +24,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class SentRows:
-    """The rows that a browser sent.
+    """The rows of a submitted form.
 
     Attributes:
-        regrouped: they aren't row by row those of the page that was sent.
-        split: one line held several networks (``SPLIT``).
+        regrouped: whether the rows no longer match those on the page, one to one.
+        split: whether one line had several networks (``SPLIT``).
     """
 
     rows: list[Row]
@@ -37,17 +37,17 @@ class SentRows:
 
 
 def sent_rows(fields: Fields, *, noted: bool = False) -> SentRows:
-    """The rows that a browser sent.
+    """The rows of the form *fields*.
 
-    Several lines pasted into one field make a row each, and so does a list on one line: without
-    scripts that is what a browser makes of pasted lines.
+    Lines pasted into one field become a row each. So do the networks listed on one line, because
+    without scripts browsers join pasted lines.
 
     Args:
-        noted: the rows have notes, and what is pasted may have some behind its networks.
+        noted: whether rows have notes, which pasted lines may contain after their networks.
     """
     addresses, bits = fields.all("network_address"), fields.all("network_bits")
     notes = fields.all("network_note") if noted else []
-    # A number of bits that has lost its address is a row too: one that can't be read.
+    # A number of bits without an address is a row too, an invalid one.
     count = max(len(addresses), len(bits))
     columns = ([*column, *[""] * count][:count] for column in (addresses, bits, notes))
     found: list[Row] = []
@@ -72,10 +72,10 @@ def row_of(network: str) -> tuple[str, str]:
 
 
 def joined(address: str, bits: str) -> str:
-    """What the two fields of a row say together; a mask may stand in the second.
+    """The network of a row's two fields; the second may contain a mask.
 
     Raises:
-        InvalidNetwork: the number of bits is in both.
+        InvalidNetwork: both contain the number of bits.
     """
     bits = bits.removeprefix("/").strip()
     if bits and "/" in address:
@@ -84,7 +84,7 @@ def joined(address: str, bits: str) -> str:
 
 
 def _apart(row: Row, *, noted: bool) -> Row:
-    """*row*; or where a note was pasted behind its network, those two apart."""
+    """*row*, with a note that was pasted after its network split off."""
     if not noted or row.note or row.bits or is_network(row.address):
         return row
     try:

@@ -1,4 +1,4 @@
-"""The catalogue as a person chooses from it: by resource, and only what they hold themselves."""
+"""The permissions that a user can choose from: their own, by resource."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class PermissionGroup:
 
     Attributes:
         resource: as in permission names; ``name``: in words.
-        wildcard: ``resource:*``, or "" where the actor may not hand that out.
-        permissions: those that the actor holds.
-        is_chosen: one of them, or all, is ticked.
+        wildcard: ``resource:*``, or "" if the actor doesn't have it.
+        permissions: those that the actor has.
+        is_chosen: whether any of them is selected.
     """
 
     resource: str
@@ -29,7 +29,7 @@ class PermissionGroup:
 
 @dataclass(frozen=True)
 class PermissionRow:
-    """One permission of a token: what it is, and whether it counts under its maker's role now."""
+    """One permission of a token. ``counts``: its creator's role includes it now."""
 
     name: str
     title: str
@@ -39,13 +39,13 @@ class PermissionRow:
 def offered(
     catalogue: Catalogue, actor: Actor, chosen: Collection[str], *, built_in: bool
 ) -> list[PermissionGroup]:
-    """The groups to choose from: the control plane's own resources, or those of the file."""
+    """The groups to choose from: Gatepass's own resources, or those of the catalogue file."""
     held = [
         permission
         for permission in catalogue.permissions
         if permission.built_in == built_in and actor.may(permission.name)
     ]
-    # A resource may be scattered over the file; groupby needs its lines together, in first order.
+    # The file may list a resource in several places; groupby needs its permissions together.
     order = {resource: at for at, resource in reversed(list(enumerate(map(_resource, held))))}
     held.sort(key=lambda permission: order[_resource(permission)])
     return [
@@ -55,7 +55,7 @@ def offered(
 
 
 def without_covered(names: Iterable[str]) -> list[str]:
-    """*names* without repetition, and without those that a ``resource:*`` among them covers."""
+    """*names* without duplicates, and without those that a ``resource:*`` among them covers."""
     distinct = list(dict.fromkeys(names))
     wildcards = {name for name in distinct if is_wildcard(name)}
     return [
@@ -66,10 +66,10 @@ def without_covered(names: Iterable[str]) -> list[str]:
 def permission_rows(
     catalogue: Catalogue, chosen: Iterable[str], effective: Collection[str]
 ) -> list[PermissionRow]:
-    """What was chosen for a token, with titles.
+    """The permissions of a token, with titles.
 
-    Where ``resource:*`` was chosen and its maker's role holds only some of it, those are listed
-    beneath it.
+    If ``resource:*`` was chosen and the creator's role includes only part of it, that part is
+    listed below it.
     """
     titles = {permission.name: permission.title for permission in catalogue.permissions}
     rows = []

@@ -1,16 +1,16 @@
-"""A QR code as one path of an inline SVG: no image to fetch, nothing that a policy would forbid."""
+"""A QR code as the path of an inline SVG, which needs no request and no inline style."""
 
 from dataclasses import dataclass
 
 import segno
 
-#: The quiet zone that the standard asks for, in modules.
+#: The quiet zone that the standard requires, in modules.
 _BORDER = 4
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A square of *size* modules, and the dark ones as an SVG path."""
+    """A square of *size* modules, with the dark ones as an SVG path."""
 
     size: int
     path: str

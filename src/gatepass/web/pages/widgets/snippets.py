@@ -1,4 +1,4 @@
-"""Ready-made code that uses a token: for a shell, for Python, for a page, and for nginx."""
+"""Code examples that use a token: shell, Python, JavaScript and nginx."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from gatepass.core.permissions import covers
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.settings import Settings
 
-#: Where the guarded API is, as long as nobody has told us: it isn't ours.
+#: A placeholder for the address of the protected API, which Gatepass doesn't know.
 _SOME_API = "https://api.example.com"
 _ANY_TOKEN = "GET /v1/me"  # noqa: S105 - a route that every token opens
 _OWN_ROUTES = {
@@ -22,7 +22,7 @@ _OWN_ROUTES = {
 
 @dataclass(frozen=True)
 class Snippet:
-    """One example. ``secret``: it holds the token's text, and goes when the page goes."""
+    """One example. ``secret``: it contains the token's text, which is cleared with the page."""
 
     name: str
     text: str
@@ -37,10 +37,10 @@ def snippets(
     settings: Settings,
     serves: Callable[[str, str], bool],
 ) -> list[Snippet]:
-    """Examples of a call that *token* may make.
+    """Examples of a call that *token* allows.
 
     Args:
-        text: the token's text where it is being shown; else a placeholder stands for it.
+        text: the token's text while it is shown; None for a placeholder.
         serves: whether this server itself answers a method and path, as the demo's does.
     """
     method, path = _example_call(token, catalogue).split(" ", 1)
@@ -59,7 +59,7 @@ def snippets(
 
 
 def serves(request: Request) -> Callable[[str, str], bool]:
-    """Whether the address that answers *request* also answers a method and path."""
+    """A check whether this server also answers a method and path."""
 
     def check(method: str, path: str) -> bool:
         if any(
@@ -73,7 +73,7 @@ def serves(request: Request) -> Callable[[str, str], bool]:
 
 
 def _example_call(token: AccessToken, catalogue: Catalogue) -> str:
-    """The simplest call it may make: reading before writing, without parameters before with."""
+    """The simplest call that *token* allows: a read without parameters, if there is one."""
     routes = [
         route
         for permission in catalogue.permissions

@@ -1,4 +1,4 @@
-"""A token's use over time, as the bars of a small SVG."""
+"""A token's calls per day, as the bars of a small SVG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _LEAST = 3
 
 @dataclass(frozen=True)
 class DayOfUse:
-    """How many calls were allowed on one day (whole days since 1970, UTC)."""
+    """The number of allowed calls on one day (days since 1970, UTC)."""
 
     day: int
     count: int
@@ -23,7 +23,7 @@ class DayOfUse:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: where it stands, and what it says when pointed at."""
+    """One bar: its position, and its text on hover."""
 
     x: int
     y: int
@@ -35,7 +35,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Sparkline:
-    """The drawing, and what it shows in words for those who can't see it."""
+    """The drawing, and its text for screen readers."""
 
     width: int
     height: int
@@ -44,13 +44,13 @@ class Sparkline:
 
 
 def days_until(now: int, counts: Sequence[int]) -> tuple[DayOfUse, ...]:
-    """*counts* of consecutive days, the last of which is that of *now* (Unix ms)."""
+    """*counts* of consecutive days, the last of which is the day of *now* (Unix ms)."""
     first = now // DAY - len(counts) + 1
     return tuple(DayOfUse(first + at, count) for at, count in enumerate(counts))
 
 
 def sparkline(days: Sequence[DayOfUse]) -> Sparkline:
-    """One bar a day in the order given; the busiest fills the height, none is a thin line."""
+    """One bar per day; the busiest fills the height, and a day without calls is a thin line."""
     most = max((each.count for each in days), default=0)
     bars = tuple(_bar(index, each, most) for index, each in enumerate(days))
     total = sum(each.count for each in days)

@@ -19,7 +19,7 @@ _ORDER: tuple[ConfirmationState, ...] = ("refusing", "silent", "waiting")
 
 @dataclass(frozen=True)
 class Bar:
-    """What is left of a verifier's lease.
+    """The remaining part of a verifier's lease.
 
     Attributes:
         left: the filled part's width, of ``BAR_WIDTH``.

@@ -1,9 +1,9 @@
-"""Networks in the notations people type and paste: what is accepted is exactly what was meant.
+"""Parses networks in the notations that people type and paste, without guessing.
 
-``core.networks`` reads an address with its number of bits, and so does the REST API. People also
-bring masks, ranges and wildcards, and notes behind them. One that *is* a network is read as it;
-anything else is an error. A note without ``#`` must be one that can't be part of a network: a list
-that silently says one address where a range was meant shuts everyone else out.
+``core.networks`` and the REST API accept an address with its number of bits. Pages also accept
+masks, ranges and wildcards, and notes after them. Text that denotes exactly one network is
+accepted; anything else is an error. A note without ``#`` must not be able to be part of a network:
+a list that silently contains one address instead of the intended range locks out everyone else.
 """
 
 import re
@@ -23,21 +23,21 @@ _DASHES = re.escape(_DASH_SIGNS)
 #: The fraction, division and full-width slashes; each is read as a slash.
 _SLASHES = "/\u2044\u2215\uff0f"
 _plain_slashes = str.maketrans(dict.fromkeys(_SLASHES, "/"))
-#: No network with its note is longer, and a list in one field neither: regular expressions are
-#: only ever shown texts that are short enough.
+#: The longest network with a note, and the longest list in one field. The limits bound the time
+#: that regular expressions take.
 _LONGEST_LINE, _LONGEST_LIST = 1_000, 50_000
-#: More parts than these no message lists.
+#: The most parts that an error message lists.
 _MOST_PARTS = 6
 _TOO_LONG = f"Must have at most {_LONGEST_LINE:,} characters."
 
 _word = rf"[^\s{_SLASHES},;{_DASHES}]+"
 _range = re.compile(rf"({_word})\s*[{_DASHES}]\s*({_word})").fullmatch
 _slash = re.compile(r"([^\s/]+)\s*/\s*([^\s/]+)").fullmatch
-# A mask behind a space: one that begins with anything but 255 is as likely a second address.
+# A mask after a space must begin with 255: anything else may be a second address.
 _mask = re.compile(r"([^\s/]+)\s+(255(?:\.[0-9]{1,3}){3})").fullmatch
 _dotted_quad = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
-# The longest text at the beginning that can be a network. Behind a dash, whatever begins like an
-# address belongs to it.
+# The longest beginning that can be a network. After a dash, text that begins like an address
+# belongs to it.
 _begins = re.compile(
     rf"{_word}(?:\s*[{_SLASHES}]\s*[^\s{_SLASHES},;]+"
     rf"|\s*[{_DASHES}]\s*(?=[0-9]|[0-9A-Fa-f]*[:.])[^\s,;]+"
@@ -50,7 +50,7 @@ _NOTE_UNCLEAR = (
     "Must be one network per line. "
     "Put # before a note that contains an address, a mask or a number."
 )
-# Between two networks on one line, these make one network of both, or take one from the other.
+# Between two networks on one line, these words relate the two, so the line isn't a list.
 _relation = re.compile(
     r"\b(?:to|bis|through|thru|until|\w*mask\w*|wildcard|bits?|prefix\w*|except|not|and|or|minus"
     r"|plus|without)\b"
@@ -66,7 +66,7 @@ def read_network(text: str) -> Network:
     ``203.0.113.*``. Host bits may be typed in, but for the ends of a range.
 
     Raises:
-        InvalidNetwork: it is none; the message is for the person who typed it.
+        InvalidNetwork: *text* is not one network; with a message for the user.
     """
     if len(text) > _LONGEST_LINE:
         raise InvalidNetwork(_TOO_LONG)
@@ -87,7 +87,7 @@ def read_network(text: str) -> Network:
 
 
 def is_network(text: str) -> bool:
-    """Whether ``read_network`` reads it."""
+    """Whether ``read_network`` accepts *text*."""
     try:
         read_network(text)
     except InvalidNetwork:
@@ -96,7 +96,7 @@ def is_network(text: str) -> bool:
 
 
 def is_plain(text: str, network: Network) -> bool:
-    """Whether *text* says *network* in the notation of ``core.networks``, as typed."""
+    """Whether *text* denotes *network* in the notation of ``core.networks``."""
     try:
         return parse_network(text) == network
     except InvalidNetwork:
@@ -104,10 +104,10 @@ def is_plain(text: str, network: Network) -> bool:
 
 
 def read_line(line: str) -> tuple[Network, str]:
-    """A network, and the note behind it. Behind ``#`` a note may say anything.
+    """A network and the note after it. After ``#``, any note is accepted.
 
     Raises:
-        InvalidNetwork: it doesn't begin with a network, or the note could be part of one.
+        InvalidNetwork: *line* doesn't begin with a network, or the note could be part of one.
     """
     if len(line) > _LONGEST_LINE:
         raise InvalidNetwork(_TOO_LONG)
@@ -121,7 +121,7 @@ def read_line(line: str) -> tuple[Network, str]:
 
 
 def line_of(network: str, note: str) -> str:
-    """A line that ``read_line`` reads as *network* and *note*, both as typed."""
+    """The line that ``read_line`` reads as *network* and *note*."""
     plain = f"{network} {note}".strip()
     try:
         if not note or read_line(plain)[1] == note:
@@ -132,11 +132,11 @@ def line_of(network: str, note: str) -> str:
 
 
 def listed_in(text: str) -> list[tuple[str, str]]:
-    """The networks that one line lists, each with the note behind it: what browsers make of several
-    lines pasted into one field. None unless there are two or more, all of which can be read.
+    """The networks that one line lists, each with the note after it. Browsers join lines pasted
+    into one field. Empty unless there are at least two networks, all valid.
 
-    Such a line may have meant something else, such as a range, so the result must be shown to the
-    person who typed it.
+    The line may have meant something else, such as a range, so the result must be shown to the
+    user for confirmation.
     """
     if len(text) > _LONGEST_LIST:
         return []
@@ -147,11 +147,11 @@ def listed_in(text: str) -> list[tuple[str, str]]:
         start = starts[at]
         begins = _begins(text, start)
         end = begins.end() if begins else start
-        # The mask or the end of a range belongs to what it follows.
+        # A mask or the end of a range belongs to the address before it.
         at = next((later for later in range(at, len(starts)) if starts[later] >= end), len(starts))
         until = starts[at] if at < len(starts) else len(text)
         network, note = _seen(text[start:end]), text[end:until].strip(_separators)
-        # An address that begins with 255 or 0 is the mask of what stands before it.
+        # An address that begins with 255 or 0 is the mask of the one before it.
         if network.startswith(("255.", "0.")) or not _is_listed(network, note):
             return []
         found.append((network, note))
@@ -160,7 +160,7 @@ def listed_in(text: str) -> list[tuple[str, str]]:
 
 
 def _parted(line: str) -> tuple[str, str]:
-    """The text at the beginning that can be a network, and what follows the separator."""
+    """The beginning that can be a network, and the text after the separator."""
     line = line.strip().lstrip("\ufeff\u200b")
     begins = _begins(line)
     end = begins.end() if begins else len(line)
@@ -168,16 +168,16 @@ def _parted(line: str) -> tuple[str, str]:
 
 
 def _seen(text: str) -> str:
-    """*text* trimmed, with plain slashes, and without the zero-width characters that come along
-    from web pages."""
+    """*text* trimmed, with plain slashes, and without the zero-width characters that text copied
+    from web pages contains."""
     text = text.translate(_plain_slashes)
     return "".join(sign for sign in text if unicodedata.category(sign) != "Cf").strip()
 
 
 def _is_words(note: str, network: Network) -> bool:
-    """Whether *note* is words alone, which can't change what *network* is.
+    """Whether *note* consists of words, which can't change the meaning of *network*.
 
-    It begins with a letter and has no number in it, of any script, but ordinals such as 2nd: any
+    It must begin with a letter and contain no number of any script except ordinals such as 2nd: any
     other number may be a mask or the end of a range. For IPv6, ``ff`` is a number too.
     """
     seen = _seen(note)
@@ -192,8 +192,8 @@ def _is_words(note: str, network: Network) -> bool:
 
 
 def _is_listed(text: str, note: str) -> bool:
-    """Whether *text* is a network and *note* a name for it. Words that relate it to the next one,
-    in any language, seldom begin with a capital letter."""
+    """Whether *text* is a network and *note* its name. Words that relate a network to the next one
+    rarely begin with a capital letter, in any language."""
     try:
         network = read_network(text)
     except InvalidNetwork:
@@ -243,12 +243,12 @@ def _network_of_range(first_text: str, last_text: str) -> Network:
             f"This one takes {_listed(parts)}."
         )
     (network,) = parts
-    # Checks the number of bits, too: everything is no network.
+    # Parsing again checks the number of bits: 0 bits is not a network.
     return parse_network(str(network))
 
 
 def _parts(first: bytes, last: bytes) -> list[Network]:
-    """The fewest networks that together are the range."""
+    """The fewest networks that together cover exactly the range."""
     at, end, width = int.from_bytes(first, "big"), int.from_bytes(last, "big"), 8 * len(first)
     found = []
     while at <= end:

@@ -1,6 +1,6 @@
 import pytest
 
-from gatepass.web.pages.widgets.network_diagram import picture
+from gatepass.web.pages.widgets.network_diagram import network_diagram
 
 
 @pytest.mark.parametrize(
@@ -16,15 +16,15 @@ from gatepass.web.pages.widgets.network_diagram import picture
         ),
     ],
 )
-def test_the_range_in_words(network: str, words: str) -> None:
-    drawn = picture(network)
+def test_the_range_is_worded_with_its_size(network: str, words: str) -> None:
+    drawn = network_diagram(network)
     assert drawn is not None
     assert drawn.words == words
 
 
 @pytest.mark.parametrize(("network", "cells"), [("10.0.0.0/9", 32), ("2001:db8::/33", 128)])
-def test_one_cell_a_bit_those_that_count_filled(network: str, cells: int) -> None:
-    drawn = picture(network)
+def test_each_bit_is_a_cell_and_checked_bits_are_filled(network: str, cells: int) -> None:
+    drawn = network_diagram(network)
     assert drawn is not None
     kept, free = drawn.kept.count("M"), drawn.free.count("M")
     assert kept == int(network.partition("/")[2])
@@ -32,5 +32,5 @@ def test_one_cell_a_bit_those_that_count_filled(network: str, cells: int) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "300.1.1.1", "10.0.0.0/33", "::ffff:10.0.0.0/104", "<b>"])
-def test_no_picture_of_what_is_no_network(text: str) -> None:
-    assert picture(text) is None
+def test_invalid_networks_have_no_diagram(text: str) -> None:
+    assert network_diagram(text) is None

@@ -1,4 +1,4 @@
-// Draws a network while it is typed, like bits.py. The server parses the address again; notations not
+// Draws a network while it is typed, like network_diagram.py. The server parses the address again; notations not
 // supported here only lack a drawing.
 import { network } from "./networks.js";
 

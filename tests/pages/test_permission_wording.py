@@ -43,11 +43,11 @@ _MANAGED = ("create", "get", "search", "modify", "deactivate")
         ),
     ],
 )
-def test_permissions_as_people_say_them(permissions: list[str], words: str) -> None:
+def test_permissions_are_worded_as_a_verb_phrase(permissions: list[str], words: str) -> None:
     assert can(permissions) == words
 
 
-def test_built_in_roles_are_one_line_each() -> None:
+def test_a_built_in_role_has_a_fixed_sentence() -> None:
     roles = {role.id: role_can(role) for role in built_in(parse_catalogue(None))}
     assert roles == {
         "admin": "do everything in this company",
@@ -59,7 +59,7 @@ def test_built_in_roles_are_one_line_each() -> None:
     assert sentence_case(role_can(own)) == "Read charges"
 
 
-def test_where_it_may_be_used() -> None:
+def test_networks_and_domains_are_worded_as_one_phrase() -> None:
     assert where([], []) == "from anywhere"
     assert where(["203.0.113.0/24"], []) == "from 203.0.113.0/24"
     assert where(["a", "b"], ["shop.example"]) == "on shop.example, from a and b"

@@ -1,6 +1,6 @@
 import pytest
 
-from gatepass.web.pages.text.times import DAY, HOUR, MINUTE, moment, relative
+from gatepass.web.pages.text.times import DAY, HOUR, MINUTE, relative, worded_time
 
 
 @pytest.mark.parametrize(
@@ -22,12 +22,12 @@ from gatepass.web.pages.text.times import DAY, HOUR, MINUTE, moment, relative
         (-800 * DAY, "2 years ago"),
     ],
 )
-def test_distances(distance: int, words: str) -> None:
+def test_a_distance_is_worded_in_the_largest_unit_that_fits(distance: int, words: str) -> None:
     assert relative(distance) == words
 
 
-def test_an_instant_in_every_wording() -> None:
-    seen = moment(1_798_122_600_000, 1_798_122_600_000 - 2 * DAY)
+def test_an_instant_is_worded_relative_exact_and_as_iso() -> None:
+    seen = worded_time(1_798_122_600_000, 1_798_122_600_000 - 2 * DAY)
     assert seen.iso == "2026-12-24T14:30:00Z"
     assert seen.exact == "24 Dec 2026, 14:30 UTC"
     assert seen.relative == "in 2 days"

@@ -1,0 +1,63 @@
+"""The page with the form of a token, as opened or after a change that was refused."""
+
+from typing import Any
+
+from starlette.responses import HTMLResponse
+
+from gatepass.core.errors import Forbidden, InvalidInput, Unavailable
+from gatepass.web.pages.access_tokens.form import TokenForm
+from gatepass.web.pages.layout.form_state import not_saved
+from gatepass.web.pages.layout.screen import Screen
+from gatepass.web.pages.widgets.expiry import CHOICES
+from gatepass.web.pages.widgets.permission_groups import offered
+
+
+def form_page(
+    screen: Screen, template: str, form: TokenForm, status: int = 200, **context: Any
+) -> HTMLResponse:
+    """The page of *template* with *form*."""
+    catalogue, chosen = screen.node.catalogue, form.permissions
+    return screen.render(
+        template,
+        status,
+        form=form,
+        groups=offered(catalogue, screen.actor, chosen, built_in=False),
+        own_groups=offered(catalogue, screen.actor, chosen, built_in=True),
+        presets=CHOICES,
+        summary=form.summary(screen.now()),
+        **context,
+    )
+
+
+def refused_page(
+    screen: Screen,
+    template: str,
+    form: TokenForm,
+    error: InvalidInput | Forbidden | Unavailable,
+    *,
+    button: str,
+    **context: Any,
+) -> HTMLResponse:
+    """The page with *form* again, and why it wasn't saved.
+
+    Args:
+        button: the label of the button to press again.
+    """
+    if isinstance(error, InvalidInput):
+        status = 422
+        form.accept_errors([pair for pair in error.errors if pair[0] not in form.errors])
+    elif isinstance(error, Forbidden):
+        if error.permission is None:
+            raise error
+        status = 403
+        what = f"You can't add {error.permission}: your role doesn't include it."
+        form.errors["permissions"] = what
+    else:
+        status = 503
+        form.errors[""] = not_saved(error, button=button)
+    return form_page(screen, template, form, status, **context)
+
+
+def summary_part(screen: Screen, form: TokenForm) -> HTMLResponse:
+    """The summary beside the form alone, for the live preview."""
+    return screen.render("sentence.html", summary=form.summary(screen.now()))
