@@ -15,7 +15,7 @@ from gatepass.core.errors import GatepassError, Misconfigured
 from gatepass.core.routes import RouteError
 from gatepass.embed import GatepassMiddleware
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_file_fixture import Grants
 
 PERMISSIONS = {
     "POST /charges": "charges:create",
@@ -68,9 +68,9 @@ def bearer(token: str, **more: str) -> dict[str, str]:
 
 
 def test_a_permitted_call_reaches_the_application_with_its_decision(
-    application: Application, verifier: Verifier, issued: Issued
+    application: Application, verifier: Verifier, grants: Grants
 ) -> None:
-    token = issued.token()
+    token = grants.token()
     answer = client(GatepassMiddleware(application, verifier, permissions=PERMISSIONS))(
         "POST", "/charges", headers=bearer(token)
     )
@@ -78,9 +78,9 @@ def test_a_permitted_call_reaches_the_application_with_its_decision(
     assert answer.json() == {"token": token[:21]}
 
 
-def test_head_is_a_get(application: Application, verifier: Verifier, issued: Issued) -> None:
+def test_head_is_a_get(application: Application, verifier: Verifier, grants: Grants) -> None:
     guarded = GatepassMiddleware(application, verifier, permissions=PERMISSIONS)
-    answer = client(guarded)("HEAD", "/charges/1", headers={"x-access-token": issued.token()})
+    answer = client(guarded)("HEAD", "/charges/1", headers={"x-access-token": grants.token()})
     assert answer.status_code == 200
 
 
@@ -105,9 +105,9 @@ def test_a_refusal_is_a_problem_that_names_its_reason_and_never_reaches_the_appl
     call: dict[str, Any],
     application: Application,
     verifier: Verifier,
-    issued: Issued,
+    grants: Grants,
 ) -> None:
-    token = issued.token()
+    token = grants.token()
     call = {"method": "POST", "path": "/charges", **call}
     if call.get("headers") == "{token}":
         call["headers"] = bearer(token)
@@ -146,23 +146,23 @@ def test_the_address_is_the_peers_or_what_a_trusted_proxy_says(
     status: int,
     application: Application,
     verifier: Verifier,
-    issued: Issued,
+    grants: Grants,
 ) -> None:
     guarded = GatepassMiddleware(
         application, verifier, permissions=PERMISSIONS, trusted_proxies=trusted
     )
-    headers = [("authorization", f"Bearer {issued.token(networks=('198.51.100.0/24',))}")]
+    headers = [("authorization", f"Bearer {grants.token(networks=('198.51.100.0/24',))}")]
     headers += [("x-forwarded-for", line) for line in forwarded]
     assert client(guarded, peer)("POST", "/charges", headers=headers).status_code == status
 
 
 def test_garbage_from_a_trusted_proxy_is_refused_even_without_restrictions(
-    application: Application, verifier: Verifier, issued: Issued
+    application: Application, verifier: Verifier, grants: Grants
 ) -> None:
     guarded = GatepassMiddleware(
         application, verifier, permissions=PERMISSIONS, trusted_proxies=["10.0.0.0/8"]
     )
-    headers = bearer(issued.token(), **{"x-forwarded-for": "203.0.113.9, "})
+    headers = bearer(grants.token(), **{"x-forwarded-for": "203.0.113.9, "})
     answer = client(guarded, "10.0.0.1")("POST", "/charges", headers=headers)
     assert answer.json()["reason"] == "address_not_allowed"
 
@@ -254,15 +254,15 @@ def ask(app: Any, token: str, **scope: Any) -> str:
     ],
 )
 def test_only_a_path_that_the_application_can_read_no_other_way_is_matched(
-    scope: dict[str, Any], reason: str, application: Application, verifier: Verifier, issued: Issued
+    scope: dict[str, Any], reason: str, application: Application, verifier: Verifier, grants: Grants
 ) -> None:
     guarded = GatepassMiddleware(application, verifier, permissions=PERMISSIONS)
-    assert ask(guarded, issued.token(), **scope) == reason
+    assert ask(guarded, grants.token(), **scope) == reason
     assert bool(application.reached) == (reason == "allowed")
 
 
 def test_a_mounted_application_is_guarded_by_its_own_paths(
-    verifier: Verifier, issued: Issued
+    verifier: Verifier, grants: Grants
 ) -> None:
     async def charge(request: Request) -> JSONResponse:
         return JSONResponse({"id": request.path_params["id"]})
@@ -270,7 +270,7 @@ def test_a_mounted_application_is_guarded_by_its_own_paths(
     inner = Starlette(routes=[Route("/charges/{id}", charge), Route("/admin", charge)])
     guarded = GatepassMiddleware(inner, verifier, permissions={"GET /charges/{id}": "charges:get"})
     call = client(Starlette(routes=[Mount("/v1/{tenant}", guarded), Mount("/api", guarded)]))
-    headers = bearer(issued.token())
+    headers = bearer(grants.token())
     assert call("GET", "/api/charges/7", headers=headers).json() == {"id": "7"}
     assert call("GET", "/v1/acme/charges/7", headers=headers).json() == {"id": "7"}
     assert call("GET", "/api/charges/7").status_code == 401
@@ -279,7 +279,7 @@ def test_a_mounted_application_is_guarded_by_its_own_paths(
 
 
 def test_exempt_routes_need_no_token_and_nothing_beside_them_is_open(
-    application: Application, verifier: Verifier, issued: Issued
+    application: Application, verifier: Verifier, grants: Grants
 ) -> None:
     call = client(
         GatepassMiddleware(
@@ -310,13 +310,13 @@ def test_options_that_is_no_preflight_is_guarded_although_cors_is_on(
     assert application.reached == []
 
 
-def test_an_applications_own_cors_headers_stay(verifier: Verifier, issued: Issued) -> None:
+def test_an_applications_own_cors_headers_stay(verifier: Verifier, grants: Grants) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         answer = JSONResponse({}, headers={"access-control-allow-origin": "https://a.example"})
         await answer(scope, receive, send)
 
     call = client(GatepassMiddleware(app, verifier, permissions=PERMISSIONS, cors=True))
-    answer = call("POST", "/charges", headers=bearer(issued.token()))
+    answer = call("POST", "/charges", headers=bearer(grants.token()))
     assert answer.headers.get_list("access-control-allow-origin") == ["https://a.example"]
 
 
@@ -348,10 +348,10 @@ def shake_hands(app: Any, token: str | None, **scope: Any) -> list[Any]:
 
 
 def test_a_websocket_is_guarded_by_its_handshake(
-    application: Application, verifier: Verifier, issued: Issued
+    application: Application, verifier: Verifier, grants: Grants
 ) -> None:
     guarded = GatepassMiddleware(application, verifier, permissions=PERMISSIONS)
-    assert shake_hands(guarded, issued.token()) == []
+    assert shake_hands(guarded, grants.token()) == []
     assert application.reached == ["websocket"]
 
 
@@ -364,10 +364,10 @@ def test_a_refused_websocket_is_closed_before_it_opens(
     reason: str,
     application: Application,
     verifier: Verifier,
-    issued: Issued,
+    grants: Grants,
 ) -> None:
     guarded = GatepassMiddleware(application, verifier, permissions=PERMISSIONS)
-    text = issued.token() if token else None
+    text = grants.token() if token else None
     sent = shake_hands(guarded, text, path=path)
     assert sent == [{"type": "websocket.close", "code": 1008, "reason": reason}]
     answered = shake_hands(guarded, text, path=path, extensions={"websocket.http.response": {}})
