@@ -12,6 +12,7 @@ from gatepass.cli.installation import opened
 from gatepass.registry.directory import users
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens
+from tests.support.token_fields import FIRST, shown_words
 
 NIGHTLY = "Nightly [bold]settlement[/bold]"
 
@@ -33,10 +34,12 @@ def make(*labels: str, **fields: Any) -> str:
                 change,
                 users.on_behalf_of(change, ada.id),
                 catalogue=node.catalogue,
-                label=label,
-                kind="api",
-                permissions=["access-tokens:get"],
-                **fields,
+                **{
+                    "label": label,
+                    "kind": "api",
+                    "permissions": ["access-tokens:get"],
+                    **fields,
+                },
             )
     return text
 
@@ -58,6 +61,12 @@ def test_a_token_is_listed_and_shown_without_its_text(installed: Any, token: str
     shown = installed("token", "show", id).out
     for words in ("Acme", "active", "203.0.113.0/24", "access-tokens:get", "never", "ada"):
         assert words in shown
+
+
+def test_every_field_is_shown(installed: Any) -> None:
+    fields = {**FIRST, "permissions": ["access-tokens:get"]}
+    shown = installed("token", "show", make("", **fields, kind="ui")[:21]).out
+    assert [word for word in shown_words(fields) if word not in shown] == []
 
 
 def test_no_label_reorders_the_terminal(installed: Any, token: str) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from gatepass.cli import tree
 from gatepass.core.reason import Reason
+from gatepass.registry.storage.schema import VERSIONS
 from gatepass.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,10 @@ def test_every_setting_has_its_row() -> None:
     text = page("reference/settings.md")
     missing = [one.name for one in fields(Settings) if f"GATEPASS_{one.name.upper()}`" not in text]
     assert missing == []
+
+
+def test_the_changelog_names_the_schema_to_migrate_to() -> None:
+    assert VERSIONS[-1] in (ROOT / "CHANGELOG.md").read_text()
 
 
 # --- commands -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """One token's page, editing it, and ending it."""
 
 import json
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -10,9 +11,11 @@ from gatepass.node.node import Node
 from gatepass.registry.directory import users
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage import tables
+from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.web.times import format_time
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit
+from tests.support.token_fields import FIRST, SECOND, shown_words
 
 
 @pytest.fixture
@@ -53,6 +56,36 @@ def test_it_says_in_a_sentence_what_the_token_can_do(ada: Visit, path: str) -> N
         assert words in page.text, words
     assert page.links["Edit"] == f"{path}/edit"
     assert page.links["Deactivate Permanently…"] == f"{path}/deactivate"
+
+
+def test_every_field_is_shown_edited_and_copied_to_a_replacement(
+    installation: Installation, ada: Visit
+) -> None:
+    def sent(fields: dict[str, object]) -> dict[str, Any]:
+        return {**fields, "expires_at": format_time(int(str(fields["expires_at"])))}
+
+    def stored(id: str) -> dict[str, Any]:
+        record = installation.signed_in().get(f"/v1/access-tokens/{id}").json()
+        return {name: record[name] for name in CHANGEABLE}
+
+    made = installation.signed_in().post("/v1/access-tokens", json={**sent(FIRST), "kind": "ui"})
+    id = made.json()["id"]
+    path = f"/access-tokens/{id}"
+    assert [word for word in shown_words(FIRST) if word not in ada.get(path).text] == []
+
+    new = ada.get(f"/access-tokens/new?replace={id}").form("/access-tokens/new")
+    page = ada.send("/access-tokens/new", new.filled(do="create"))
+    replacement = stored(page.links["Create a replacement"].rpartition("=")[2])
+    assert replacement["expires_at"] is not None, "the lifetime is copied, counted from now"
+    assert replacement == sent(FIRST) | {"expires_at": replacement["expires_at"]}
+
+    form = ada.get(f"{path}/edit").form(f"{path}/edit")
+    installation.signed_in().patch(f"/v1{path}", json=sent(SECOND))
+    conflict = ada.send(f"{path}/edit", form.filled(do="save"))
+    assert conflict.answer.status_code == 409
+    assert [word for word in shown_words(SECOND) if word not in conflict.text] == []
+    ada.send(f"{path}/edit", conflict.form(f"{path}/edit").filled(do="save"))
+    assert stored(id) == sent(FIRST), "all that was typed replaces what the other one saved"
 
 
 def test_its_use_is_shown(installation: Installation, ada: Visit, text: str, path: str) -> None:

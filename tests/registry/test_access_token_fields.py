@@ -12,6 +12,7 @@ from gatepass.core.errors import InvalidInput
 from gatepass.registry.tokens.input import CHANGEABLE, read
 from tests.support.database import small_registry
 from tests.support.database.small_registry import NOW
+from tests.support.token_fields import FIRST, SECOND
 
 CATALOGUE = parse_catalogue(small_registry.CATALOGUE)
 
@@ -73,6 +74,12 @@ def test_valid_fields_are_canonical_and_without_duplicates() -> None:
         "domains": ["shop.example.com", "xn--bcher-kva.example"],
         "expires_at": None,
     }
+
+
+@pytest.mark.parametrize("fields", [FIRST, SECOND])
+def test_every_field_is_parsed(fields: dict[str, Any]) -> None:
+    assert tuple(fields) == CHANGEABLE, "tests/support/token_fields.py has a value of each field"
+    assert read(fields, kind="ui", catalogue=CATALOGUE, now=NOW) == fields
 
 
 _json = st.recursive(

@@ -14,8 +14,10 @@ from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage.tables import roles, users
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.records import etag
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
+from tests.support.token_fields import FIRST, SECOND
 
 
 def test_a_created_token_works_at_once(registry: SmallRegistry) -> None:
@@ -234,6 +236,23 @@ def test_every_editable_field_changes_and_applies(registry: SmallRegistry) -> No
     }
     assert event.after is not None
     assert event.after["label"] == "Morning"
+
+
+@pytest.mark.parametrize("field", CHANGEABLE)
+def test_every_field_is_stored_recorded_and_part_of_the_version(
+    registry: SmallRegistry, field: str
+) -> None:
+    ada = registry.signed_in(registry.ada)
+    token, _ = registry.token(ada, kind="ui", **FIRST)
+    changed = registry.modify(ada, token, **{field: SECOND[field]})
+    assert etag(changed) != etag(token), "or a concurrent edit of it would be overwritten"
+    stored = getattr(registry.get(token), field)
+    assert (list(stored) if isinstance(stored, tuple) else stored) == SECOND[field]
+    created, modified = (
+        registry.events(action=f"access_token.{verb}")[-1] for verb in ("created", "modified")
+    )
+    assert created.after == {**FIRST, "kind": "ui"}
+    assert (modified.before, modified.after) == ({field: FIRST[field]}, {field: SECOND[field]})
 
 
 def test_unchanged_values_write_no_event(registry: SmallRegistry) -> None:

@@ -27,11 +27,13 @@ def test_migrations_create_the_tables_of_the_metadata(database: Database) -> Non
     with database.administrative_write() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
     # What belongs to the grant file isn't in tables.py, and nothing else is missing or left over.
+    # (A changed column is a list of differences.)
+    other = [one for one in differences if one[0] not in ("remove_table", "remove_index")]
+    assert other == []
     tables = {item.name for kind, item in differences if kind == "remove_table"}
     indexes = {item.table.name for kind, item in differences if kind == "remove_index"}
     assert tables == set(TABLES)
     assert indexes <= set(TABLES)
-    assert {kind for kind, _ in differences} <= {"remove_table", "remove_index"}
 
 
 def test_the_last_version_is_the_last_migration() -> None:

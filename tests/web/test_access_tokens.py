@@ -1,5 +1,6 @@
 """``/v1/access-tokens``: make, find, change, deactivate."""
 
+import dataclasses
 import time
 from typing import Any
 
@@ -10,9 +11,13 @@ from sqlalchemy import update
 from gatepass.core.grants import Holder
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage.tables import users
+from gatepass.registry.tokens import records
+from gatepass.registry.tokens.input import CHANGEABLE
+from gatepass.web.api.access_tokens import AccessToken, AccessTokenChanges, NewAccessToken
 from gatepass.web.times import format_time
 from tests.support.apps.installation import Installation
 from tests.support.apps.problems import fields, reasons
+from tests.support.token_fields import FIRST, SECOND
 
 SAMPLE = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:get"]}
 
@@ -21,6 +26,24 @@ def create(client: httpx.Client, **fields: Any) -> Any:
     answer = client.post("/v1/access-tokens", json={**SAMPLE, **fields})
     assert answer.status_code == 201, answer.text
     return answer.json()
+
+
+def test_every_field_can_be_sent_and_is_answered(installation: Installation) -> None:
+    assert set(AccessTokenChanges.model_fields) == set(CHANGEABLE)
+    assert set(NewAccessToken.model_fields) == {"kind", *CHANGEABLE}
+    of_record = {field.name for field in dataclasses.fields(records.AccessToken)}
+    assert of_record - {"company"} <= set(AccessToken.model_fields)
+    first, second = (
+        {**each, "expires_at": format_time(int(str(each["expires_at"])))}
+        for each in (FIRST, SECOND)
+    )
+    ada = installation.signed_in()
+    made = create(ada, **first, kind="ui")
+    assert {name: made[name] for name in first} == first
+    path = f"/v1/access-tokens/{made['id']}"
+    assert ada.patch(path, json=second).status_code == 200
+    got = ada.get(path).json()
+    assert {name: got[name] for name in second} == second
 
 
 def test_from_made_to_ended(any_installation: Installation) -> None:

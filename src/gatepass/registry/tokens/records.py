@@ -13,6 +13,7 @@ from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import access_tokens, token_use, users
+from gatepass.registry.tokens.input import CHANGEABLE
 
 TokenStatus = Literal["active", "expired", "deactivated"]
 
@@ -72,15 +73,8 @@ class AccessToken:
 
 def etag(token: AccessToken) -> str:
     """The ETag of a token's editable fields; use and expiry don't change it."""
-    return etag_of(
-        token.id,
-        token.label,
-        token.permissions,
-        token.networks,
-        token.domains,
-        token.expires_at,
-        token.deactivated_at,
-    )
+    fields = (getattr(token, name) for name in CHANGEABLE)
+    return etag_of(token.id, *fields, token.deactivated_at)
 
 
 def tokens_of(reading: Reading, rows: list[Row[Any]]) -> list[AccessToken]:

@@ -5,8 +5,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from gatepass.registry.input.permissions import MOST_PERMISSIONS
+from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.tokens import access_tokens, records
 from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.input import MOST_DOMAINS, MOST_NETWORKS
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.request_body import Fields, NoBody, NoFields, body, takes
 from gatepass.web.api.shapes import (
@@ -28,8 +31,10 @@ from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = APIRouter(tags=["Access tokens"])
 
-_LABEL: dict[str, Any] = {"minLength": 1, "maxLength": 100}
-_PERMISSIONS: dict[str, Any] = {"minItems": 1, "maxItems": 200}
+_LABEL: dict[str, Any] = {"minLength": 1, "maxLength": LONGEST_LABEL}
+_PERMISSIONS: dict[str, Any] = {"minItems": 1, "maxItems": MOST_PERMISSIONS}
+_NETWORKS: dict[str, Any] = {"maxItems": MOST_NETWORKS}
+_DOMAINS: dict[str, Any] = {"maxItems": MOST_DOMAINS}
 
 
 class NewAccessToken(Fields):
@@ -41,13 +46,13 @@ class NewAccessToken(Fields):
     expires_at: TakenTime | None = Field(default=None, description="Absent or null: never.")
     networks: list[str] = Field(
         default=[],
-        json_schema_extra={"maxItems": 500},
+        json_schema_extra=_NETWORKS,
         description="Networks it can be used from; empty: any.",
         examples=[["203.0.113.0/24"]],
     )
     domains: list[str] = Field(
         default=[],
-        json_schema_extra={"maxItems": 100},
+        json_schema_extra=_DOMAINS,
         description="Sites on which a `ui` token can be used; empty: any.",
         examples=[[]],
     )
@@ -61,8 +66,8 @@ class AccessTokenChanges(Fields):
         default=[], json_schema_extra=_PERMISSIONS, examples=[["access-tokens:get"]]
     )
     expires_at: TakenTime | None = Field(default=None, description="Null: never.")
-    networks: list[str] = Field(default=[], json_schema_extra={"maxItems": 500})
-    domains: list[str] = Field(default=[], json_schema_extra={"maxItems": 100})
+    networks: list[str] = Field(default=[], json_schema_extra=_NETWORKS)
+    domains: list[str] = Field(default=[], json_schema_extra=_DOMAINS)
 
 
 class LastUsed(Record):

@@ -12,7 +12,7 @@ from typing import Self
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
 from gatepass.core.networks import InvalidNetwork
-from gatepass.registry.tokens.input import LATEST_EXPIRY
+from gatepass.registry.tokens.input import CHANGEABLE, LATEST_EXPIRY
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.text.forms import Fields
 from gatepass.web.pages.text.local_times import written
@@ -169,7 +169,7 @@ class TokenForm:
             "networks": [at for at, row in enumerate(self.networks) if any(row)],
             "domains": [at for at, row in enumerate(self.domains) if row],
         }
-        shown = {"label", "kind", "permissions", "expires_at", "networks", "domains"}
+        shown = {"kind", *CHANGEABLE}
         for name, message in errors:
             root, _, index = name.partition(".")
             rows = typed.get(root, [])
