@@ -9,7 +9,6 @@ from sqlalchemy import select, text, update
 from gatepass.core.grants import Holder
 from gatepass.mail.conversation import Limits
 from gatepass.mail.delivery import Outcome, PostKind, Smtp, Write
-from gatepass.node.log_limit import LogLimit
 from gatepass.node.mailing import Mailing
 from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import publish, published_holder
@@ -19,6 +18,7 @@ from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
 from gatepass.registry.storage.tables import users
 from gatepass.settings import Settings
+from gatepass.verify.log_limit import LogLimit
 from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
 from tests.support.mail.mailbox import Mailbox
 from tests.support.mail.scripted_smtp import GREETING, OK, ScriptedServer, Talk

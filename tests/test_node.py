@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,3 +73,22 @@ def test_a_copy_that_was_removed_is_built_anew(node: Node) -> None:
     kept.close()
     change(node, "Difference Engines")
     assert node.file.count("company_rules") == 2
+
+
+class Task:
+    """A task of a node that notes how it is stopped."""
+
+    def __init__(self, calls: list[tuple[str, bool]], name: str) -> None:
+        self.calls, self.name = calls, name
+
+    def stop(self, wait_s: float) -> None:
+        self.calls.append((self.name, wait_s > 0))
+
+
+def test_all_tasks_are_told_to_stop_before_one_is_waited_for(node: Node) -> None:
+    """A task that waits for a blocked database must not delay the others' end."""
+    calls: list[tuple[str, bool]] = []
+    tasks: Any = [Task(calls, "first"), Task(calls, "second")]
+    node._tasks += tasks
+    node.stop()
+    assert calls == [("first", False), ("second", False), ("first", True), ("second", True)]

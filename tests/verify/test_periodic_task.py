@@ -45,6 +45,26 @@ def test_a_run_that_fails_is_logged_once_and_repeated(caplog: pytest.LogCaptureF
     assert [each.getMessage() for each in caplog.records] == ["testing failed: ConnectionError"]
 
 
+def test_each_kind_of_failure_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    runs = threading.Semaphore(0)
+    errors: list[Exception] = [ConnectionError(), TimeoutError(), ConnectionError()]
+
+    def work() -> None:
+        runs.release()
+        if errors:
+            raise errors.pop()
+
+    ours = task(work)
+    ours.start()
+    for _ in range(4):
+        assert runs.acquire(timeout=5)
+    ours.stop()
+    assert [each.getMessage() for each in caplog.records] == [
+        "testing failed: ConnectionError",
+        "testing failed: TimeoutError",
+    ]
+
+
 def test_the_first_run_waits_unless_the_task_is_woken() -> None:
     run = threading.Event()
     ours = task(run.set, LONG, first_s=LONG)

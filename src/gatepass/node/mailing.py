@@ -12,7 +12,6 @@ from email.message import EmailMessage
 from gatepass.mail import messages
 from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
 from gatepass.mail.messages import Envelope
-from gatepass.node.log_limit import LogLimit
 from gatepass.registry.membership import (
     email_change_links,
     email_changes,
@@ -25,6 +24,7 @@ from gatepass.registry.membership import (
 from gatepass.registry.membership.outbox import OutgoingMail
 from gatepass.registry.storage.database import Database, Reading, Write
 from gatepass.settings import Settings
+from gatepass.verify.log_limit import LogLimit
 from gatepass.verify.periodic_task import PeriodicTask
 
 #: Mail that another process has enqueued is found after this long.

@@ -6,6 +6,7 @@ Main workers and the command line open one. (A verify worker needs and loads les
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -41,6 +42,8 @@ _QUICK_INTERVAL_SECONDS = 0.25
 _FIRST_COMPACTION_SECONDS = 300.0
 _COMPACTION_SECONDS = 3600.0
 _BREATHER_SECONDS = 0.05
+#: For the runs under way, all together; the supervisor kills a worker after four times as long.
+_STOP_SECONDS = 5.0
 
 _log = logging.getLogger("gatepass.node")
 
@@ -149,9 +152,13 @@ class Node:
         """Stop the background tasks, handle pending reset requests, and spool the use counts."""
         self.leave()
         self._stopped.set()
-        # The duties come after the task that starts them, so none is missed.
+        # All of them first, so that one that waits for the database holds up no other. The duties
+        # come after the task that starts them, so none is missed.
+        for task in self._tasks:
+            task.stop(wait_s=0)
+        deadline = time.monotonic() + _STOP_SECONDS
         while self._tasks:
-            self._tasks.pop(0).stop()
+            self._tasks.pop(0).stop(wait_s=max(0.0, deadline - time.monotonic()))
         if self._lock is not None:
             self._lock.close()
         self.reset_requests.handle()

@@ -2,16 +2,16 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
-_LOG_AGAIN_SECONDS = 60.0
+from gatepass.verify.log_limit import LogLimit
 
 
 class PeriodicTask:
     """Runs *work* in a daemon thread until it is stopped. Runs never overlap.
 
-    A run that raises is logged, at most once a minute. The next run comes as planned.
+    A run that raises is logged, at most once a minute for each type of exception. The next run
+    comes as planned.
 
     Args:
         name: of the thread, without ``gatepass_``.
@@ -38,7 +38,7 @@ class PeriodicTask:
         self._first_s = first_s
         self._log = log
         self._failure = failure
-        self._log_again_at = 0.0
+        self._log_limit = LogLimit()
         self._stopped = False
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"gatepass_{name}")
@@ -76,7 +76,6 @@ class PeriodicTask:
         return self._stopped
 
     def _log_failure(self, error: Exception) -> None:
-        now = time.monotonic()
-        if now >= self._log_again_at:
-            self._log_again_at = now + _LOG_AGAIN_SECONDS
-            self._log.warning("%s: %s", self._failure, type(error).__name__)
+        kind = type(error).__name__
+        if self._log_limit.left_out(kind) is not None:
+            self._log.warning("%s: %s", self._failure, kind)
