@@ -38,8 +38,7 @@ def test_pagination(registry: SmallRegistry) -> None:
     assert len(seen) == len(set(seen)) == 5
 
 
-def test_colleagues_sign_ins_require_users_manage(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_colleagues_sign_ins_require_users_manage(registry: SmallRegistry, ada: Actor) -> None:
     bob = registry.colleague("reporting")
     carl = registry.signed_in(registry.carl)
     with registry.write() as change:

@@ -270,8 +270,7 @@ def _administrators(registry: SmallRegistry) -> int:
     return sum(user.role == "admin" for user in ours)
 
 
-def test_lists_are_paged_searchable_and_of_one_company(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_lists_are_paged_searchable_and_of_one_company(registry: SmallRegistry, ada: Actor) -> None:
     names = ["Bob", "Łukasz Ålund", "Zoë", "İpek"]
     for number, name in enumerate(names):
         registry.now += 1

@@ -241,8 +241,7 @@ def begun(registry: SmallRegistry, make: Callable[[Any], object]) -> list[tuple[
     return sorted((row["subject_kind"], row["subject_id"]) for row in found)
 
 
-def test_a_revocation_creates_one_receipt(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_revocation_creates_one_receipt(registry: SmallRegistry, ada: Actor) -> None:
     token, _ = registry.token(ada)
     revocation = lambda change: access_tokens.deactivate(change, ada, token.id)  # noqa: E731 - said twice
     assert begun(registry, revocation) == [("access_token", token.id)]
@@ -253,17 +252,15 @@ def test_a_revocation_creates_one_receipt(registry: SmallRegistry) -> None:
 
 
 def test_deactivating_a_user_creates_a_receipt_for_each_of_their_tokens(
-    registry: SmallRegistry,
+    registry: SmallRegistry, ada: Actor
 ) -> None:
-    ada = registry.signed_in(registry.ada)
     bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
     tokens = [registry.token(registry.signed_in(bob))[0] for _ in range(3)]
     found = begun(registry, lambda change: offboarding.deactivate(change, ada, bob.id))
     assert found == sorted([("user", bob.id), *(("access_token", each.id) for each in tokens)])
 
 
-def test_a_user_whose_tokens_are_kept_has_one_receipt(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_user_whose_tokens_are_kept_has_one_receipt(registry: SmallRegistry, ada: Actor) -> None:
     bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
     registry.token(registry.signed_in(bob))
     found = begun(
@@ -274,9 +271,8 @@ def test_a_user_whose_tokens_are_kept_has_one_receipt(registry: SmallRegistry) -
 
 
 def test_a_deactivated_sign_in_has_a_receipt_and_a_sign_out_has_none(
-    registry: SmallRegistry,
+    registry: SmallRegistry, ada: Actor
 ) -> None:
-    ada = registry.signed_in(registry.ada)
     other = registry.signed_in(registry.ada)
     assert other.credential is not None
     found = begun(registry, lambda change: sessions.deactivate(change, ada, str(other.credential)))

@@ -35,8 +35,7 @@ def test_a_key_is_created_shown_once_and_deactivated_at_once(registry: SmallRegi
     assert text[21:53] not in repr(registry.events())
 
 
-def test_only_operators_manage_keys(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_only_operators_manage_keys(registry: SmallRegistry, ada: Actor) -> None:
     olga = registry.user(registry.northwind, "olga@northwind.example", "Olga Operator")
     with registry.write() as change:
         operators.name_operator(change, Actor.command_line(), olga.id, operator=True)
