@@ -19,6 +19,7 @@ from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
 from gatepass.registry.storage.tables import users
 from gatepass.settings import Settings
+from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
 from tests.support.mail.mailbox import Mailbox
 from tests.support.mail.scripted_smtp import GREETING, OK, ScriptedServer, Talk
@@ -256,11 +257,8 @@ def test_exactly_one_of_many_concurrent_senders_sends(
 ) -> None:
     for number in range(5):
         invite(registry, ada, f"new{number}@example.com")
-    senders = [threading.Thread(target=mailing(registry, mailbox.port).send_due) for _ in range(4)]
-    for sender in senders:
-        sender.start()
-    for sender in senders:
-        sender.join()
+    senders = [mailing(registry, mailbox.port) for _ in range(4)]
+    concurrently(Mailing.send_due, senders)
     mailing(registry, mailbox.port).send_due()
     assert sorted(mailbox.recipients) == [f"new{number}@example.com" for number in range(5)]
 

@@ -1,6 +1,5 @@
 """Operators: only operators and the command line may change their accounts."""
 
-import threading
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from gatepass.registry.directory import user_privileges, user_roles, users
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import email_changes, offboarding, operators
 from gatepass.registry.storage.database import Write
+from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import SmallRegistry, nothing_changes
 
 
@@ -122,25 +122,12 @@ def test_of_operators_who_deactivate_themselves_concurrently_one_stays(
         named(registry, registry.user(registry.northwind, f"o{n}@northwind.example", f"O{n}"))
         for n in range(4)
     ]
-    everyone = [olga, *others]
-    acting = [registry.signed_in(each) for each in everyone]
-    outcomes: list[str] = []
-    begin = threading.Barrier(len(everyone))
+    acting = [registry.signed_in(each) for each in (olga, *others)]
 
-    def leave(actor: Actor) -> None:
-        begin.wait()
-        try:
-            registry.do(offboarding.deactivate, actor, actor.user or "")
-            outcomes.append("left")
-        except GatepassError as error:
-            outcomes.append(error.reason)
+    def leave(actor: Actor) -> str:
+        return registry.do(offboarding.deactivate, actor, actor.user or "").status
 
-    threads = [threading.Thread(target=leave, args=(each,)) for each in acting]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(outcomes) == ["last_operator"] + ["left"] * 4
+    assert sorted(concurrently(leave, acting)) == ["deactivated"] * 4 + ["last_operator"]
     with registry.read() as reading:
         assert user_privileges.active_operators(reading) == 1
 

@@ -1,6 +1,5 @@
 """Deactivation receipts: created with the revocation, complete when no verifier can allow."""
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from gatepass.registry.replication import liveness, receipts
 from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import access_tokens
+from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 from tests.support.grants.fake_verifiers import (
     STALENESS,
@@ -177,18 +177,7 @@ def test_concurrent_nodes_complete_a_receipt_once(database: Database, database_u
     for number in range(10):
         end(database, NOW, Subject("access_token", f"gpat_{number}", "One"))
     acknowledge(database, NOW + 1, "node_a")
-    together = threading.Barrier(len(others))
-    completed: list[int] = []
-
-    def notice(other: Database) -> None:
-        together.wait()
-        completed.append(complete(other, NOW + 2))
-
-    threads = [threading.Thread(target=notice, args=[other]) for other in others]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    completed = concurrently(lambda other: complete(other, NOW + 2), others)
     for other in others:
         other.close()
     assert sorted(completed) == [0, 0, 0, 10]
