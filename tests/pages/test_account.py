@@ -175,7 +175,7 @@ def test_an_unknown_button_does_nothing(ada: Visit) -> None:
 def test_required_of_everyone_it_is_the_one_page_that_opens(
     installation: Installation, ada: Visit, rita: Visit
 ) -> None:
-    with installation.node.database.write(installation.node.clock.now()) as change:
+    with installation.write() as change:
         change.session.execute(update(companies).values(second_factor_required=True))
     for visit in (ada, rita):
         for path in ("/access-tokens", "/account", "/account/password", "/access-tokens/new"):

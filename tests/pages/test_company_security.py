@@ -3,8 +3,6 @@
 import re
 from typing import Any
 
-from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist import TRIAL_MS
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from tests.support.apps.installation import Installation
@@ -27,11 +25,6 @@ def press(visit: Visit, page: Page, button: str, **changes: Any) -> Page:
 
 def save(visit: Visit, *typed: tuple[str, str, str], button: str = "save") -> Page:
     return press(visit, visit.get(PATH), button, **rows(*typed))
-
-
-def put(installation: Installation, *entries: Entry) -> None:
-    with installation.node.database.write(installation.node.clock.now()) as change:
-        allowlist.replace(change, Actor.command_line(), installation.company.id, entries)
 
 
 def kept(visit: Visit, **options: Any) -> list[tuple[str, str, str]]:
@@ -144,7 +137,7 @@ def test_the_second_of_two_people_sees_both_versions(
     installation: Installation, ada: Visit
 ) -> None:
     page = ada.get(PATH)
-    put(installation, Entry("127.0.0.0/8", "First"), Entry("10.0.0.0/8"))
+    installation.allow_only(Entry("127.0.0.0/8", "First"), Entry("10.0.0.0/8"))
     refused = press(ada, page, "save", **rows(HERE, ("10.0.0.0", "8", "")))
     assert refused.answer.status_code == 409
     assert "the command line saved changes" in refused.text
@@ -161,7 +154,7 @@ def test_past_a_hundred_networks_it_is_a_text(installation: Installation, ada: V
     assert page.form(PATH).all("network_address") == ["127.0.0.0", "rubbish", "10.0.0.1"]
 
     many = [Entry(f"10.{at // 256}.{at % 256}.0/24", f"No {at}") for at in range(9_999)]
-    put(installation, Entry("127.0.0.0/8"), *many)
+    installation.allow_only(Entry("127.0.0.0/8"), *many)
     page = ada.get(PATH)
     assert page.form(PATH).all("network_address") == []
     assert "10.39.14.0/24 # No 9998" in page.html

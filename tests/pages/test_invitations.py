@@ -5,8 +5,6 @@ from email.message import EmailMessage
 import pytest
 
 from gatepass.mail.delivery import Outcome, PostKind, Write
-from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist, allowlist_entries
 from tests.support.apps.installation import PASSWORD, Installation
 from tests.support.browser.page_reader import Page, Visit
 from tests.support.mail.mailbox import link_in
@@ -186,13 +184,7 @@ def test_a_good_link_from_where_the_account_is_not_reached(
     installation.node.mailing.send_due()
     paths = [link_in(one).removeprefix("http://127.0.0.1:8787") for one in mail.messages]
     assert len(paths) == 2
-    with installation.node.database.write(installation.node.clock.now()) as change:
-        allowlist.replace(
-            change,
-            Actor.command_line(),
-            company=installation.company.id,
-            entries=[allowlist_entries.Entry("203.0.113.0/24", "")],
-        )
+    installation.allow_only("203.0.113.0/24")
     fields = {"name": "Nell", "password": "a wholly new phrase"}
     for path in paths:
         for page in (stranger.get(path), stranger.send(path, fields)):

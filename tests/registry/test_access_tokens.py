@@ -306,8 +306,7 @@ def test_deactivating_is_permanent_and_idempotent(registry: SmallRegistry, ada: 
     assert registry.reason(text) is Reason.token_deactivated
     registry.now += 7
     events = len(registry.events())
-    with registry.write() as change:
-        assert access_tokens.deactivate(change, Actor.command_line(), token.id) == ended
+    assert registry.do(access_tokens.deactivate, Actor.command_line(), token.id) == ended
     assert len(registry.events()) == events
     assert registry.get(token) == ended
 
@@ -319,8 +318,7 @@ def test_who_may_deactivate(registry: SmallRegistry, ada: Actor) -> None:
     adas, _ = registry.token(ada)
 
     def end(actor: Actor, token_id: str) -> str:
-        with registry.write() as change:
-            return access_tokens.deactivate(change, actor, token_id).status
+        return registry.do(access_tokens.deactivate, actor, token_id).status
 
     with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
         end(bob, adas.id)

@@ -82,8 +82,7 @@ def test_deactivating_all_others_affects_only_ones_own(registry: SmallRegistry) 
     bob = registry.colleague("reporting")
     ada, other, out = (registry.signed_in(registry.ada) for _ in range(3))
     registry.do(sessions.sign_out, out)
-    with registry.read() as reading:
-        assert sessions.other_active(reading, ada) == 1
+    assert registry.ask(sessions.other_active, ada) == 1
     events = len(registry.events())
     with registry.write() as change:
         assert sessions.deactivate_others(change, ada) == 1

@@ -53,8 +53,7 @@ def invite(
 
 def link(registry: SmallRegistry, invitation: Invitation) -> str:
     """The link, created as its mail is sent."""
-    with registry.database.auxiliary_write(registry.now) as write:
-        letter = invitation_links.make_link(write, invitation.id)
+    letter = registry.auxiliary(invitation_links.make_link, invitation.id)
     assert letter is not None
     return letter.token
 
@@ -342,8 +341,7 @@ def test_another_companys_invitations_are_not_found(registry: SmallRegistry, ada
     for act in (resend, deactivate):
         with nothing_changes(registry), pytest.raises(NotFound):
             act(registry, carl, made)
-    with registry.read() as reading:
-        assert invitations.list_(reading, carl).items == []
+    assert registry.ask(invitations.list_, carl).items == []
     # Another company's invitation makes no difference either.
     invite(registry, carl)
 
@@ -401,8 +399,7 @@ def test_only_the_new_users_password_works(registry: SmallRegistry, ada: Actor) 
     assert signed_in("another harbour lantern") == again.id
     with pytest.raises(SignInFailed):
         signed_in(PASSWORD)
-    with registry.database.auxiliary_write(registry.now) as write:
-        assert password_resets.request(write, NEW, ADDRESS)
+    assert registry.auxiliary(password_resets.request, NEW, ADDRESS)
     assert len(registry.events(subject=again.id, action="user.password_reset_requested")) == 1
     registry.now += 1
     # Attempts on the deactivated account are still in the audit log.
@@ -433,8 +430,7 @@ def test_another_companys_address_looks_like_any_other(registry: SmallRegistry, 
     assert (told.address_taken, ordinary.address_taken) == (True, False)
     refusal = broken(registry, told.token)
     assert (refusal.address_taken, refusal.contact) == (True, "Ada Lovelace")
-    with registry.read() as reading:
-        listed = invitations.list_(reading, ada).items
+    listed = registry.ask(invitations.list_, ada).items
     assert {replace(one, id="", email="") for one in listed} == {
         replace(listed[0], id="", email="")
     }

@@ -253,8 +253,7 @@ def _at_once(registry: SmallRegistry, do: str, pairs: list[tuple[Actor, User]]) 
 
 
 def _administrators(registry: SmallRegistry) -> int:
-    with registry.read() as reading:
-        found = user_search.list_(reading, Actor.command_line(), status="active", limit=200).items
+    found = registry.ask(user_search.list_, Actor.command_line(), status="active", limit=200).items
     ours = [user for user in found if user.company == registry.northwind.id]
     return sum(user.role == "admin" for user in ours)
 

@@ -79,8 +79,7 @@ def test_another_operator_changes_an_operators_account(registry: SmallRegistry, 
         assert refused(registry, ada, todo.pop(what)).reason == "operator_required"
     for change_it in (*todo.values(), last):
         registry.do(change_it, ada)
-    with registry.read() as reading:
-        assert users.get(reading, olga.id).status == "deactivated"
+    assert registry.ask(users.get, olga.id).status == "deactivated"
 
 
 def test_a_former_operator_does_not(registry: SmallRegistry, olga: User) -> None:
@@ -109,8 +108,7 @@ def test_the_last_operator_cannot_be_deactivated(registry: SmallRegistry, olga: 
     assert refusal.reason == "last_operator"
     # The command line can name another; one of another company counts, too.
     named(registry, registry.carl)
-    with registry.write() as change:
-        assert offboarding.deactivate(change, acting, olga.id).status == "deactivated"
+    assert registry.do(offboarding.deactivate, acting, olga.id).status == "deactivated"
     # The command line isn't refused, because it can name another.
     assert not named(registry, registry.carl, operator=False).operator
 
@@ -128,8 +126,7 @@ def test_of_operators_who_deactivate_themselves_concurrently_one_stays(
         return registry.do(offboarding.deactivate, actor, actor.user or "").status
 
     assert sorted(concurrently(leave, acting)) == ["deactivated"] * 4 + ["last_operator"]
-    with registry.read() as reading:
-        assert user_privileges.active_operators(reading) == 1
+    assert registry.ask(user_privileges.active_operators) == 1
 
 
 def test_only_the_command_line_names_operators(registry: SmallRegistry, olga: User) -> None:

@@ -29,8 +29,7 @@ NEW = "a wholly new phrase"
 
 
 def request(registry: SmallRegistry, email: str = ADA) -> bool:
-    with registry.database.auxiliary_write(registry.now) as write:
-        return password_resets.request(write, email, ADDRESS)
+    return registry.auxiliary(password_resets.request, email, ADDRESS)
 
 
 def link(registry: SmallRegistry) -> str:

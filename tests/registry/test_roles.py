@@ -325,5 +325,4 @@ def test_the_users_of_each_role_are_counted(registry: SmallRegistry, ada: Actor)
 
 
 def _listed(registry: SmallRegistry, actor: Actor) -> list[Role]:
-    with registry.read() as reading:
-        return roles.list_(reading, actor, catalogue=registry.catalogue).items
+    return registry.ask(roles.list_, actor, catalogue=registry.catalogue).items

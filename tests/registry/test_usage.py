@@ -21,8 +21,7 @@ class Batch:
 
 
 def fold(registry: SmallRegistry, name: str, start: int, end: int, *batches: Batch) -> bool:
-    with registry.database.auxiliary_write(registry.now) as write:
-        return usage.fold(write, name, start, end, batches)
+    return registry.auxiliary(usage.fold, name, start, end, batches)
 
 
 def read(registry: SmallRegistry, question: Any, *arguments: Any, **named: Any) -> Any:

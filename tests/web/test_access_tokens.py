@@ -272,7 +272,7 @@ def test_ones_own_may_be_ended_without_the_permission(installation: Installation
     bob = installation.new_user("bob@example.com", role="manager")
     client = installation.signed_in("bob@example.com")
     own, adas = create(client)["id"], create(installation.signed_in())["id"]
-    with installation.node.database.write(installation.node.clock.now()) as change:
+    with installation.write() as change:
         change.session.execute(update(users).where(users.c.id == bob.id).values(role="reporting"))
         publish(change, Holder(bob.id, bob.company, True, "reporting"))
     refused = client.post(f"/v1/access-tokens/{adas}/deactivate")

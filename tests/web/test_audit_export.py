@@ -192,7 +192,7 @@ def test_it_ends_with_the_right_to_read_it(installation: Installation) -> None:
     async def read() -> None:
         stream = chunks(installation, reader(installation, token))
         await anext(stream)
-        with installation.node.database.write(installation.node.clock.now()) as change:
+        with installation.write() as change:
             access_tokens.deactivate(change, Actor.command_line(), token[:21])
         with pytest.raises(Forbidden):
             await anext(stream)

@@ -6,8 +6,6 @@ from typing import Any
 import httpx
 import pytest
 
-from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist, allowlist_entries
 from tests.support.apps.installation import PASSWORD, Installation
 
 
@@ -94,9 +92,7 @@ def test_whatever_is_wrong_the_answer_is_the_same(any_installation: Installation
         attempt(client, "a\0b@example.com", PASSWORD),
         attempt(client, "x" * 3_000, PASSWORD),
     ]
-    with installation.node.database.write(installation.node.clock.now()) as change:
-        entries = [allowlist_entries.Entry("203.0.113.0/24", "")]
-        allowlist.replace(change, Actor.command_line(), installation.company.id, entries)
+    installation.allow_only("203.0.113.0/24")
     answers.append(attempt(client, "ada@example.com", PASSWORD))
     for answer in answers:
         assert answer.status_code == 401

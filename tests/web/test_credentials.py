@@ -6,8 +6,7 @@ import pytest
 from fastapi import APIRouter
 from starlette.testclient import TestClient
 
-from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist, allowlist_entries
+from gatepass.registry.network_policy import allowlist_entries
 from gatepass.web.app import create_app
 from gatepass.web.caller import Authenticated
 from tests.support.apps.installation import Installation
@@ -164,13 +163,7 @@ def test_from_outside_the_companys_list_a_good_credential_is_403_and_a_bad_one_4
 ) -> None:
     installation = any_installation
     text = installation.sign_in()
-    with installation.node.database.write(installation.node.clock.now()) as change:
-        allowlist.replace(
-            change,
-            Actor.command_line(),
-            installation.company.id,
-            [allowlist_entries.Entry("203.0.113.0/24", "office")],
-        )
+    installation.allow_only(allowlist_entries.Entry("203.0.113.0/24", "office"))
     for path in (
         "/v1/me",
         "/v1/permissions",

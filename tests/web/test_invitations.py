@@ -6,8 +6,6 @@ from typing import Any
 import httpx
 import pytest
 
-from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist, allowlist_entries
 from tests.support.apps.installation import PASSWORD, Installation, Open
 from tests.support.mail.mailbox import Mailbox
 
@@ -251,13 +249,7 @@ def test_from_where_the_account_is_not_reached(
 ) -> None:
     invite(installation.signed_in())
     token = sent(installation, mailbox)
-    with installation.node.database.write(installation.node.clock.now()) as change:
-        allowlist.replace(
-            change,
-            Actor.command_line(),
-            company=installation.company.id,
-            entries=[allowlist_entries.Entry("203.0.113.0/24", "")],
-        )
+    installation.allow_only("203.0.113.0/24")
     answer = accept(installation, token)
     assert (answer.status_code, answer.json()["reason"]) == (403, "company_address_not_allowed")
     assert accept(installation, token[:-1]).status_code == 410

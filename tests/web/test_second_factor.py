@@ -34,7 +34,7 @@ def attempt(installation: Installation, **body: Any) -> httpx.Response:
 
 
 def require(installation: Installation, wanted: bool = True) -> None:
-    with installation.node.database.write(installation.node.clock.now()) as change:
+    with installation.write() as change:
         change.session.execute(update(companies).values(second_factor_required=wanted))
 
 

@@ -81,6 +81,11 @@ class SmallRegistry:
         with self.read() as reading:
             return question(reading, *arguments, **more)
 
+    def auxiliary(self, operation: Callable[..., T], *arguments: Any, **more: Any) -> T:
+        """Carry out one operation in an auxiliary write of its own."""
+        with self.database.auxiliary_write(self.now) as write:
+            return operation(write, *arguments, **more)
+
     def company(self, name: str) -> Company:
         return self.do(companies.create, Actor.command_line(), catalogue=self.catalogue, name=name)
 
