@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.apps.all_routes import api_routes, queries
@@ -88,8 +89,7 @@ def test_the_catalogue_and_the_keys_are_lists_too(installation: Installation) ->
     assert walk(ada, "/v1/verifier-keys", limit=2) == [[made[2], made[1]], [made[0]]]
 
 
-def test_whatever_a_label_may_hold_can_be_searched_for(installation: Installation) -> None:
-    ada = installation.signed_in()
+def test_whatever_a_label_may_hold_can_be_searched_for(ada: httpx.Client) -> None:
     for label in ("a\u00a0b", "👨\u200d👩", "\u200fאבג", "\u3000 x \ufeff"):
         made = ada.post("/v1/access-tokens", json={**SAMPLE, "label": label}).json()
         found = ada.get("/v1/access-tokens", params={"q": label})
@@ -206,10 +206,7 @@ def test_every_list_and_export_admits_its_caller() -> None:
     assert len(asking) > 8
 
 
-def test_parameters_that_are_known_are_taken_and_told_from_others(
-    installation: Installation,
-) -> None:
-    ada = installation.signed_in()
+def test_parameters_that_are_known_are_taken_and_told_from_others(ada: httpx.Client) -> None:
     for path, route in api_routes():
         if "GET" in route.methods and "{" not in path:
             for name in queries(route):
