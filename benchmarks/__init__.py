@@ -1,6 +1,5 @@
-"""The figures Gatepass promises, measured: ``python -m benchmarks``.
+"""Benchmarks of the promised figures: ``python -m benchmarks``.
 
-Every figure is a ratio of two things measured in alternating rounds of one run, so that it means
-the same on a fast machine and on a slow one. A scenario is a function marked ``@scenario``; one
-file per concept.
+Most figures are ratios of two subjects measured in alternating rounds of one run, so that fast and
+slow machines give the same result. A scenario is a function decorated with ``@scenario``.
 """

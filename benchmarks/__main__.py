@@ -1,20 +1,19 @@
-"""``python -m benchmarks``: runs the scenarios, prints the table, writes
-docs/explanation/figures.*.
+"""``python -m benchmarks``: run the scenarios, print a table, write docs/explanation/figures.*.
 
-The exit code is 0 also where a bar isn't met; the table says so.
+The exit code is 0 even if a bar isn't met; the table shows it.
 """
 
 import argparse
 import importlib
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks.drawing import svg
 from benchmarks.figures import Figure, Result
-from benchmarks.scenarios import Bench, scenarios
+from benchmarks.scenarios import Bench, scenario
 from benchmarks.tables import machine, markdown_page, notes, terminal_table
+from tests.support.named_runs import progress
 
 _REGISTERED_BY = (
     "embedded",
@@ -30,23 +29,25 @@ _DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 
 
 def main(arguments: list[str]) -> int:
-    """Run what the command line asks for."""
+    """Run the chosen scenarios; the exit code."""
     for module in _REGISTERED_BY:
         importlib.import_module(f"benchmarks.{module}")
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", metavar="NAME", choices=scenarios(), help="run one scenario")
-    parser.add_argument("--quick", action="store_true", help="short rounds; not for quoting")
-    parser.add_argument("--list", action="store_true", help="name the scenarios")
+    parser.add_argument(
+        "--only", metavar="NAME", choices=scenario.by_name(), help="run this scenario alone"
+    )
+    parser.add_argument("--quick", action="store_true", help="short rounds; not for publishing")
+    parser.add_argument("--list", action="store_true", help="list the scenarios")
     options = parser.parse_args(arguments)
     if options.list:
-        for known in scenarios().values():
+        for known in scenario.by_name().values():
             print(f"{known.name:12}{known.title}")
         return 0
-    results = _run([options.only] if options.only else list(scenarios()), options.quick)
+    results = _run([options.only] if options.only else list(scenario.by_name()), options.quick)
     print(f"\nOn {machine()}:\n\n{terminal_table(results)}\n")
     for note in notes(results):
         print(f"- {note}")
-    # Only what was measured in full and together is worth keeping.
+    # Only a full run of all scenarios is published.
     if not options.only and not options.quick:
         (_DOCS / "figures.md").write_text(markdown_page(results))
         drawn = [result for result in results if isinstance(result, Figure)]
@@ -56,16 +57,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(names: list[str], quick: bool) -> list[Result]:
-    started = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"[{time.monotonic() - started:4.0f} s] {text}", file=sys.stderr, flush=True)
-
+    say = progress()
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="gatepass-bench-") as directory:
         bench = Bench(Path(directory), quick, say)
         for name in names:
-            results.extend(scenarios()[name].run(bench))
+            results.extend(scenario.by_name()[name].run(bench))
         say("done")
     return results
 

@@ -1,5 +1,7 @@
-"""A process of its own that moves a copy on, at a given rate, when it is told to: as often as a
-feed tells of changes while one follows the other."""
+"""A process that applies changes to a copy at a given rate while it is told to.
+
+It commits as often as a feed sends changes that follow one another.
+"""
 
 import time
 from collections.abc import Iterator
@@ -19,31 +21,31 @@ from gatepass.web.feed.source import REST_SECONDS
 
 PER_SECOND = 10_000
 _STALENESS_MS = 60_000
-#: Different frames, used over and over.
+#: Number of different frames, which are used in turn.
 _FRAMES = 200
 
 
 class Applying:
-    """The process, as whoever started it sees it."""
+    """The parent's handle of the process."""
 
-    def __init__(self, told: Connection) -> None:
-        self._told = told
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
 
     @contextmanager
-    def going_on(self) -> Iterator[list[float]]:
-        """Changes come meanwhile; at the end the list holds how many a second were applied."""
+    def changing(self) -> Iterator[list[float]]:
+        """Apply changes within the block; afterwards the list holds the rate per second."""
         rate: list[float] = []
-        self._told.send(True)
+        self._pipe.send(True)
         try:
             yield rate
         finally:
-            self._told.send(False)
-            rate.append(self._told.recv())
+            self._pipe.send(False)
+            rate.append(self._pipe.recv())
 
 
 @contextmanager
 def applying(copy: Path, size: int) -> Iterator[Applying]:
-    """Start it over a *copy* of *size* grants that nobody else follows."""
+    """Start the process on a *copy* of *size* grants that no other process updates."""
     spawn = get_context("spawn")
     here, there = spawn.Pipe()
     process = spawn.Process(target=_run, args=(there, copy, size))
@@ -57,8 +59,8 @@ def applying(copy: Path, size: int) -> Iterator[Applying]:
         process.join(10)
 
 
-def _run(told: Connection, path: Path, size: int) -> None:
-    """Apply, as a feed's client does, what a feed's server would have sent by now."""
+def _run(pipe: Connection, path: Path, size: int) -> None:
+    """Apply the changes that a feed's server would have sent by now, as its client does."""
     file, clock = GrantFile(path), Clock()
     with closing(StreamedCopy(file, clock, "", Lock())) as copy:
         position = copy.begin()
@@ -67,20 +69,20 @@ def _run(told: Connection, path: Path, size: int) -> None:
         copy.apply(Opening(PROTOCOL, began_ns, _STALENESS_MS, False, "", "", clock.now()))
         every = int(PER_SECOND * REST_SECONDS)
         frames = _frames(size, every)
-        told.send("ready")
+        pipe.send("ready")
         revision, applied = position[0], 0
         try:
             while True:
-                told.recv()
+                pipe.recv()
                 started, applied = time.monotonic(), 0
-                while not told.poll(max(0.0, started + applied / PER_SECOND - time.monotonic())):
+                while not pipe.poll(max(0.0, started + applied / PER_SECOND - time.monotonic())):
                     revision += 1
                     frame: Frame = frames[revision % len(frames)]
                     copy.apply(frame)
                     copy.apply(Reached(revision, f"{revision:016x}", clock.boot_ns()))
                     applied += every
-                told.recv()
-                told.send(applied / (time.monotonic() - started))
+                pipe.recv()
+                pipe.send(applied / (time.monotonic() - started))
         except EOFError:
             pass
 

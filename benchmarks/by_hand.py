@@ -1,11 +1,10 @@
-"""The gateway's endpoint against the checks that teams write by hand, over the same HTTP."""
+"""The gateway's endpoint against hand-written checks, over the same HTTP."""
 
 import asyncio
 import hashlib
 import importlib.util
-import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from functools import partial
 from random import Random
 
@@ -18,11 +17,10 @@ from benchmarks.load import REQUESTS, find_wrk, load, middle, request_bytes, wri
 from benchmarks.population import Population
 from benchmarks.rounds import alternate
 from benchmarks.scenarios import LARGE, Bench, scenario
-from benchmarks.servers import Server, gatepass_worker, plain_server, status
+from benchmarks.servers import gatepass_worker, status, uvicorn
 from tests.support.database.postgresql import Cluster
-from tests.support.processes.ports import free_port
 
-#: What each is called, and how many times as fast Gatepass is meant to be.
+#: Key: its description, and how many times as fast Gatepass must be.
 _RIVALS = {
     "sqlalchemy": ("FastAPI, SHA-256, async SQLAlchemy on PostgreSQL", 40.0),
     "asyncpg": ("FastAPI, SHA-256, bare asyncpg on PostgreSQL", 12.0),
@@ -33,7 +31,7 @@ _ON_POSTGRESQL = ("sqlalchemy", "asyncpg")
 
 @scenario(5, "by-hand", "Against checks written by hand")
 def by_hand(bench: Bench) -> Iterator[Result]:
-    """Requests a second of one verify worker and of one uvicorn worker each, in turns."""
+    """Requests per second of one verify worker and of one uvicorn worker each, in turns."""
     names = list(_RIVALS)
     if find_wrk() is None:
         yield from (Missing(_what(name), "wrk not found (Debian package wrk)") for name in names)
@@ -56,12 +54,14 @@ def by_hand(bench: Bench) -> Iterator[Result]:
         database_url = ""
         if len(names) > 1:
             bench.say(f"by-hand: loading {LARGE:,} keys into PostgreSQL")
-            # All of the table and its index fit into memory.
+            # Large enough for the table and its index.
             cluster = running.enter_context(Cluster(shared_buffers="512MB"))
             database_url = cluster.create("by_hand")
             asyncio.run(_load_keys(database_url, population))
         for name in names:
-            servers[name] = running.enter_context(_uvicorn(name, database_url))
+            servers[name] = running.enter_context(
+                uvicorn(bench.directory / name, name, **{DATABASE_URL: database_url})
+            )
             text = signed("usr") if name == "pyjwt" else call.token
             assert status(servers[name].port, request_bytes(call, text)) == 204
             assert status(servers[name].port, request_bytes(call, "gpat_unknown")) == 401
@@ -101,14 +101,8 @@ def _what(name: str) -> str:
     return f"`/authz/nginx`, one worker, {LARGE:,} grants, against {_RIVALS[name][0]}"
 
 
-def _uvicorn(name: str, database_url: str) -> AbstractContextManager[Server]:
-    port = free_port()
-    command = [sys.executable, "-m", "benchmarks.by_hand_apps", name, str(port)]
-    return plain_server(command, port, **{DATABASE_URL: database_url})
-
-
 async def _load_keys(url: str, population: Population) -> None:
-    """Fill a table with a key per grant; those that are used are the grants' own."""
+    """Fill a table with one key per grant; the keys in use are the grants' own."""
     digests = [hashlib.sha256(call.token.encode()).digest() for call in population.calls(REQUESTS)]
     random = Random(1)
     digests += [random.randbytes(32) for _ in range(population.size - len(digests))]

@@ -1,8 +1,8 @@
-"""Checks as teams write them by hand for one service: what Gatepass is measured against.
+"""Hand-written checks of one service, which Gatepass is measured against.
 
-Written to be quick: prepared statements, a pool that is never short of connections, one indexed
-look-up, no logging, nothing read that isn't needed. They check less than Gatepass does: that the
-key is known, in force, and holds one scope. Run as ``python -m benchmarks.by_hand_apps NAME PORT``.
+They are written for speed: prepared statements, a large pool, one indexed look-up, no logging, no
+unneeded columns. They check less than Gatepass does: that the key is known and active, and has one
+scope. Run as ``python -m benchmarks.by_hand_apps NAME PORT``.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from sqlalchemy import ARRAY, DateTime, LargeBinary, String, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-#: Connections to the database; more of them were no quicker.
+#: Connections to the database; more were no faster.
 POOL = 20
 SCOPE = "charges:get"
 SCOPES = [
@@ -119,7 +119,7 @@ def with_asyncpg() -> FastAPI:
 
 
 def with_pyjwt() -> FastAPI:
-    """A signed token: no look-up, and no way to take it back."""
+    """A signed token: no look-up, and no revocation."""
     app = FastAPI()
 
     async def claims_of(request: Request) -> dict[str, Any]:
@@ -145,14 +145,14 @@ APPS: dict[str, Callable[[], FastAPI]] = {
 
 
 def signed(subject: str) -> str:
-    """A token that ``with_pyjwt`` accepts."""
+    """Create a token that ``with_pyjwt`` accepts."""
     now = int(time.time())
     claims = {"sub": subject, "iat": now, "exp": now + 86_400, "scope": " ".join(SCOPES)}
     return jwt.encode(claims, JWT_KEY, "HS256")
 
 
 def parser_name() -> str:
-    """The HTTP parser uvicorn runs on here: the quicker one if it is installed."""
+    """uvicorn's HTTP parser: the faster one if it is installed."""
     return "httptools" if importlib.util.find_spec("httptools") else "h11"
 
 

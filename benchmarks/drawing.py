@@ -1,4 +1,4 @@
-"""docs/explanation/figures.svg: each ratio against its bar, for light pages and for dark ones."""
+"""Draws docs/explanation/figures.svg: each ratio against its bar, in light and dark colours."""
 
 from collections.abc import Sequence
 from html import escape
@@ -7,7 +7,7 @@ from benchmarks.figures import Figure
 
 _WIDTH, _ROW, _TOP = 900, 46, 34
 _LEFT, _RIGHT = 20, 190
-#: The axis ends at this many times the bar; a longer one is cut off there.
+#: The axis ends at this many times the bar; longer bars are cut off.
 _FURTHEST = 2.5
 
 _STYLE = """\
@@ -31,7 +31,7 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f232
 
 
 def svg(figures: Sequence[Figure]) -> str:
-    """Draw *figures*, one row each; a bar that reaches the dashed line keeps its promise."""
+    """Draw *figures*, one row each; a bar that reaches the dashed line meets its promise."""
     height = _TOP + _ROW * len(figures) + 10
     promise = _x(1.0)
     rows = "\n".join(_row(figure, _TOP + _ROW * at) for at, figure in enumerate(figures))
@@ -65,7 +65,7 @@ def _row(figure: Figure, top: int) -> str:
 
 
 def _kept(figure: Figure, ratio: float) -> float:
-    """How far a promise is kept: 1 is just so, more is better, whichever way the bar looks."""
+    """How far a promise is met: 1 is exactly, more is better, also for upper bounds."""
     return figure.bar / ratio if figure.at_most else ratio / figure.bar
 
 

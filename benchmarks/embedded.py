@@ -1,7 +1,7 @@
-"""The verifier inside an application: against PyJWT in the same process, and against itself.
+"""The embedded verifier against PyJWT in the same process, and against itself.
 
 Texts are decoded from bytes right before they are timed, as if a server had just read them from a
-socket; so nobody is charged for fetching the benchmark's own data from slow memory.
+socket, so that fetching the benchmark's own data from main memory isn't measured.
 """
 
 import time
@@ -21,7 +21,7 @@ from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 
-#: Tokens in use at a time where the cache is measured; it holds more (``verifier.CACHE_SIZE``).
+#: Tokens in use where the cache is measured; it holds more (``verifier.CACHE_SIZE``).
 WORKING_SET = 4_096
 _BATCH = 100
 _SCOPES = "charges:create charges:get charges:refund customers:get payouts:get refunds:get"
@@ -31,7 +31,7 @@ _RawCall = tuple[bytes, bytes, bytes, bytes]
 
 
 class Forgetful(Verifier):
-    """A verifier that can be told to forget texts, so that a small file can be read again."""
+    """A verifier whose cache of texts can be emptied, so that a small file can be read again."""
 
     def forget(self) -> None:
         """Empty the cache of texts; holders and companies stay."""
@@ -39,7 +39,7 @@ class Forgetful(Verifier):
 
 
 class Subject:
-    """A verifier over one grant file, and calls for it that are all allowed."""
+    """A verifier over one grant file, and calls that it allows."""
 
     def __init__(self, population: Population) -> None:
         file = GrantFile(population.path)
@@ -53,7 +53,7 @@ class Subject:
             assert decision.allowed, decision.reason
 
     def mean_ns(self, batches: int) -> float:
-        """Nanoseconds a call over random calls of the working set, everything included."""
+        """Mean nanoseconds of a random call of the working set, everything included."""
         check, clock, total = self._verifier.check, time.perf_counter_ns, 0
         for _ in range(batches):
             calls = [_fresh(raw) for raw in self._random.choices(self._calls, k=_BATCH)]
@@ -69,7 +69,7 @@ class Subject:
         return self._median(self._random.choices(self._calls, k=_BATCH * batches))
 
     def uncached_ns(self, batches: int) -> float:
-        """The median call with a text not seen before, in nanoseconds."""
+        """The median call with an uncached text, in nanoseconds."""
         calls: list[_RawCall] = []
         share = min(_BATCH * batches, self._population.size)
         medians = []
@@ -91,7 +91,7 @@ class Subject:
 
 
 class HandWrittenJwt:
-    """What an application does with PyJWT: decode, which checks signature and expiry; one scope."""
+    """A check with PyJWT: decoding, which verifies signature and expiry, and one scope."""
 
     def __init__(self) -> None:
         self._random = Random(0)
@@ -103,7 +103,7 @@ class HandWrittenJwt:
         ]
 
     def mean_ns(self, batches: int) -> float:
-        """Nanoseconds a call, everything included."""
+        """Mean nanoseconds of a call, everything included."""
         clock, total = time.perf_counter_ns, 0
         for _ in range(batches):
             texts = [raw.decode() for raw in self._random.choices(self._texts, k=_BATCH)]
@@ -147,7 +147,7 @@ def embedded(bench: Bench) -> Iterator[Result]:
 
 @scenario(2, "growth", "A million grants against a thousand")
 def growth(bench: Bench) -> Iterator[Result]:
-    """What a thousand times as many grants cost a single call."""
+    """The cost of a thousand times as many grants to a single call."""
     small, large = Subject(bench.population(SMALL)), Subject(bench.population(LARGE))
     batches = 50 if bench.quick else 300
     bench.say("growth: a million grants against a thousand, cached and uncached")
@@ -192,7 +192,7 @@ def _fresh(raw: _RawCall) -> tuple[str, str, str, str]:
 
 
 def _timer_ns() -> float:
-    """What timing nothing takes."""
+    """The time that reading the clock takes, in nanoseconds."""
     clock, times = time.perf_counter_ns, []
     for _ in range(10_000):
         start = clock()

@@ -1,4 +1,4 @@
-"""What a scenario reports: ratios with bars, plain values, and what could not run."""
+"""Results of a scenario: ratios with bars, plain values, and parts that could not run."""
 
 from dataclasses import dataclass
 from math import log10
@@ -10,13 +10,13 @@ class Figure:
     """One ratio or rate, measured several times within one run.
 
     Attributes:
-        name: short, for the drawing.
+        name: short name for the drawing.
         what: one line for the table.
         ratios: one per round.
-        bar: what was promised.
-        at_most: whether the bar is an upper bound ("no more than"), not a lower one.
-        detail: the absolute numbers behind it, and how they came about.
-        unit: of a rate; a ratio has none.
+        bar: what is promised.
+        at_most: whether the bar is an upper bound, not a lower one.
+        detail: the absolute numbers, and how they were measured.
+        unit: of a rate; empty for a ratio.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        """Whether the median keeps the promise."""
+        """Whether the median meets the bar."""
         return self.ratio <= self.bar if self.at_most else self.ratio >= self.bar
 
     @property
@@ -55,7 +55,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Value:
-    """Something reported without a bar."""
+    """A number without a bar."""
 
     what: str
     value: str
@@ -64,7 +64,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Missing:
-    """A part that could not run here, and why."""
+    """A part that could not run on this machine, and why."""
 
     what: str
     why: str
@@ -74,8 +74,8 @@ Result = Figure | Value | Missing
 
 
 def number_text(number: float) -> str:
-    """A ratio with as many digits as it deserves."""
+    """A number with a sensible number of digits."""
     if number >= 1_000:
-        # A rate: three digits are told.
+        # A rate: three significant digits.
         return f"{round(number, 2 - int(log10(number))):,.0f}"
     return f"{number:.0f}" if number >= 20 else f"{number:.1f}" if number >= 4 else f"{number:.2f}"

@@ -1,4 +1,4 @@
-"""Services with a copy of their own: a new one's snapshot, what changes, and who decides by it."""
+"""Copies outside a node: the first snapshot, applying changes, and deciding meanwhile."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ from gatepass.verify.replica.following import FILE_NAME
 from gatepass.verify.replica.frames import pack
 from gatepass.verify.verifier import Verifier
 
-#: Changes that a copy is behind, and how many of them were made at a time.
+#: Changes that a copy is behind, and how many of them share a revision.
 BEHIND, AT_A_TIME = 90_000, 100
 _ONE_BY_ONE = 500
 _LONGEST_S = 120.0
@@ -84,7 +84,7 @@ def followers(bench: Bench) -> Iterator[Result]:
 
 
 def _meanwhile(bench: Bench, copy: Path) -> Iterator[Result]:
-    """What deciding by a copy costs while another process moves it on."""
+    """The cost of a decision while another process applies changes to the copy."""
     subject = Subject(Population(copy, LARGE))
     batches = 30
     with applying(copy, LARGE) as process:
@@ -92,7 +92,7 @@ def _meanwhile(bench: Bench, copy: Path) -> Iterator[Result]:
         rates: list[float] = []
 
         def changing(measure: Callable[[int], float]) -> float:
-            with process.going_on() as rate:
+            with process.changing() as rate:
                 measured = measure(batches)
             rates.extend(rate)
             return measured
@@ -137,7 +137,7 @@ def _verifier_key(registry: Database) -> str:
 
 
 def _seconds_to_follow(node: Server, key: str, directory: Path, registry: Database) -> float:
-    """Follow until the copy in *directory* is current, and end it."""
+    """Follow until the copy in *directory* is current; the seconds that took."""
     with registry.read(_now()) as reading:
         there = revisions.latest(reading)
     started = time.perf_counter()
@@ -145,7 +145,7 @@ def _seconds_to_follow(node: Server, key: str, directory: Path, registry: Databa
         f"http://127.0.0.1:{node.port}", key=key, directory=directory, wait=_LONGEST_S
     )
     with closing(verifier):
-        # One that was current a moment ago decides at once, before it has caught up.
+        # A copy with a running lease decides at once, before it has caught up.
         while verifier.file.shared.position != there:
             assert time.perf_counter() < started + _LONGEST_S
             time.sleep(0.005)
@@ -155,7 +155,7 @@ def _seconds_to_follow(node: Server, key: str, directory: Path, registry: Databa
 
 
 def _change(registry: Database, number: int, at_a_time: int = AT_A_TIME) -> None:
-    """Publish as many grants anew, chosen at random."""
+    """Publish *number* grants again, chosen at random."""
     numbers = Random(number).sample(range(LARGE), number)
     for at in range(0, number, at_a_time):
         some = [decode_grant(sample_grants.record(each)) for each in numbers[at : at + at_a_time]]

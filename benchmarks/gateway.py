@@ -1,4 +1,4 @@
-"""``/authz/nginx`` over HTTP against the least a web server can do."""
+"""``/authz/nginx`` over HTTP against the least work a web server can do."""
 
 from collections.abc import Iterator
 
@@ -6,16 +6,17 @@ from benchmarks.figures import Figure, Missing, Result
 from benchmarks.load import REQUESTS, Load, find_wrk, load, middle, request_bytes, write_requests
 from benchmarks.rounds import alternate
 from benchmarks.scenarios import LARGE, Bench, scenario
-from benchmarks.servers import find_nginx, gatepass_worker, nginx_204, status
+from benchmarks.servers import gatepass_worker, nginx_204, status
+from tests.support.processes import nginx
 
 _WHAT = f"`/authz/nginx`, one worker, {LARGE:,} grants, against nginx `return 204`"
 
 
 @scenario(3, "gateway", "The gateway's endpoint")
 def gateway(bench: Bench) -> Iterator[Result]:
-    """Requests a second of one verify worker and of one nginx worker, by the same requests."""
+    """Requests per second of one verify worker and of one nginx worker, with equal requests."""
     lacking = [
-        name for name, found in (("wrk", find_wrk()), ("nginx", find_nginx())) if found is None
+        name for name, there in (("wrk", find_wrk()), ("nginx", nginx.installed())) if not there
     ]
     if lacking:
         yield Missing(_WHAT, f"{' and '.join(lacking)} not found (Debian packages wrk, nginx)")
@@ -25,7 +26,7 @@ def gateway(bench: Bench) -> Iterator[Result]:
     seconds = 2 if bench.quick else 5
     with (
         gatepass_worker(population) as ours,
-        nginx_204(bench.directory / "nginx") as nginx,
+        nginx_204(bench.directory / "nginx") as bare,
     ):
         call = population.calls(1)[0]
         assert status(ours.port, request_bytes(call, call.token)) == 204
@@ -37,7 +38,7 @@ def gateway(bench: Bench) -> Iterator[Result]:
             bench.rounds(7),
             {
                 "gatepass": lambda: load(ours.port, requests, seconds, ours.process),
-                "nginx": lambda: load(nginx.port, requests, seconds, nginx.process),
+                "nginx": lambda: load(bare.port, requests, seconds, bare.process),
             },
         )
     own = middle([measured["gatepass"] for measured in rounds])
@@ -57,7 +58,7 @@ def gateway(bench: Bench) -> Iterator[Result]:
 
 
 def described(measured: Load) -> str:
-    """A round in words."""
+    """A measurement in words."""
     return (
         f"{measured.per_second:,.0f}/s (p99 {measured.p99_ms:.1f} ms, server "
         f"{measured.server_share:.0%} and wrk {measured.wrk_share:.0%} of a core)"

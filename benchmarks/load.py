@@ -1,4 +1,4 @@
-"""The load: wrk with one thread and 64 connections, sending prepared requests in turn."""
+"""Load with wrk: one thread and 64 connections that send prepared requests in turn."""
 
 import os
 import resource
@@ -12,7 +12,7 @@ from benchmarks.population import Population
 from benchmarks.sample_grants import SampleCall
 
 CONNECTIONS = 64
-#: Different requests, each with a token of its own, that wrk rotates over.
+#: Number of different requests, each with its own token, that wrk rotates over.
 REQUESTS = 4_096
 TARGET = "/authz/nginx"
 
@@ -21,14 +21,14 @@ _SCRIPT = Path(__file__).with_name("wrk_requests.lua")
 
 @dataclass(frozen=True)
 class Load:
-    """What one round of load came to.
+    """The result of one round of load.
 
     Attributes:
-        per_second: requests answered a second.
-        p99_ms: the 99th percentile of the time to an answer, in milliseconds.
-        wrk_share: processor time of wrk itself, as a share of the round. Near 1, the load
-            generator is the limit, not what is measured.
-        server_share: the same of the server's process or processes.
+        per_second: answered requests per second.
+        p99_ms: the 99th percentile of the latency, in milliseconds.
+        wrk_share: CPU time of wrk as a share of the round. Near 1, the load generator is the
+            limit, not the server.
+        server_share: CPU time of the server's processes as a share of the round.
     """
 
     per_second: float
@@ -38,17 +38,17 @@ class Load:
 
 
 def find_wrk() -> str | None:
-    """Where wrk is, if it is installed."""
+    """The path of wrk; None if it isn't installed."""
     return shutil.which("wrk")
 
 
 def write_requests(population: Population, path: Path, bearer: list[str] | None = None) -> Path:
-    """Write the requests a gateway would send for as many tokens.
+    """Write the requests that a gateway would send for the population's tokens.
 
     Args:
-        population: whose tokens call.
+        population: the tokens that call.
         path: the file to write.
-        bearer: texts to present instead of the population's tokens.
+        bearer: texts to send instead of the population's tokens.
     """
     calls = population.calls(min(REQUESTS, population.size))
     texts = [call.token for call in calls] if bearer is None else bearer
@@ -59,7 +59,7 @@ def write_requests(population: Population, path: Path, bearer: list[str] | None 
 
 
 def request_bytes(call: SampleCall, text: str) -> bytes:
-    """One request as nginx sends it on, configured as docs/how-to/gateways/nginx.md says."""
+    """One request as nginx sends it, configured as docs/how-to/gateways/nginx.md says."""
     return (
         f"GET {TARGET} HTTP/1.1\r\n"
         "Host: 127.0.0.1\r\n"
@@ -80,10 +80,10 @@ def load(port: int, requests: Path, seconds: int, *servers: int) -> Load:
         port: on loopback.
         requests: a file of ``write_requests``.
         seconds: whole seconds.
-        servers: the process ids whose processor time is taken.
+        servers: ids of the processes whose CPU time is measured.
 
     Raises:
-        RuntimeError: some answer was an error; then nothing was measured.
+        RuntimeError: an answer was an error, so the measurement is void.
     """
     wrk = find_wrk()
     assert wrk is not None

@@ -1,4 +1,4 @@
-"""Ten million grants: what a decision takes, and what a worker of the verify port holds."""
+"""Ten million grants: the time of a decision, and the memory of a verify worker."""
 
 from collections.abc import Iterator
 from statistics import median
@@ -17,7 +17,7 @@ from benchmarks.starting import memory_mib
 def many(bench: Bench) -> Iterator[Result]:
     """Uncached decisions against a thousand grants, and memory against a million."""
     populations = {size: bench.population(size) for size in (SMALL, LARGE, VERY_LARGE)}
-    # Read once from end to end: it is decisions that are measured, not a disk.
+    # Read every file once, so that the disk isn't measured.
     for population in populations.values():
         with population.path.open("rb") as file:
             while file.read(1 << 24):
@@ -67,7 +67,7 @@ def many(bench: Bench) -> Iterator[Result]:
 
 
 def _used_mib(population: Population) -> float:
-    """What a worker holds of its own after it has served some thousand tokens."""
+    """A worker's anonymous memory after it has served some thousand tokens."""
     with gatepass_worker(population) as worker:
         for call in population.calls(REQUESTS):
             assert status(worker.port, request_bytes(call, call.token)) == 204

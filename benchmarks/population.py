@@ -15,9 +15,9 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
 from gatepass.verify.grant_file import UPSERT
 
-#: Below it one process makes all rows.
+#: From this size on, several processes create the rows.
 _MANY = 100_000
-#: Rows are made by so many processes, in parts that are so many ids wide.
+#: The number of those processes, and the number of parts they share.
 _PROCESSES, _PARTS = 2, 62 * 62
 
 
@@ -30,12 +30,12 @@ class Population:
 
     @classmethod
     def build(cls, path: Path, size: int) -> "Population":
-        """Make a whole registry at *path* and fill its grant tables."""
+        """Create a registry at *path* and fill its grant tables."""
         for number in range(0, size, max(1, size // 100)):
             (row,) = sample_grants.grant_rows([number])
             assert row[1] == sample_grants.record(number), "the prepared parts are out of date"
         with closing(grant_rows(size)) as grants:
-            # What runs in other processes is begun before this one opens a database.
+            # Fork the other processes before this one opens a database.
             first = next(grants)
             database = Database(f"sqlite:///{path}")
             create_schema(database)
@@ -45,15 +45,14 @@ class Population:
                 connection.execute("PRAGMA synchronous = OFF")
                 connection.execute("PRAGMA cache_size = -65536")
                 connection.execute("BEGIN")
-                # In the order of a copy that was built anew (grant_file.TABLES).
+                # In the order of a copy that was rebuilt (grant_file.TABLES).
                 connection.executemany(UPSERT["company_rules"], sample_grants.company_rows(size))
                 connection.executemany(UPSERT["holders"], sample_grants.holder_rows(size))
                 connection.executemany(UPSERT["grants"], first)
                 for rows in grants:
                     connection.executemany(UPSERT["grants"], rows)
                 connection.execute("COMMIT")
-                # As in production: readers of a file in WAL mode look for newer pages at every
-                # read.
+                # As in production: in WAL mode, every read checks for newer pages.
                 connection.execute("PRAGMA journal_mode = WAL")
         return cls(path, size)
 
@@ -69,7 +68,7 @@ class Population:
 
 
 def grant_rows(size: int) -> Generator[list[Row], None, None]:
-    """All rows of *size* grants in order of their ids, in parts."""
+    """All rows of *size* grants ordered by id, in parts."""
     if size < _MANY:
         yield sample_grants.grant_rows(sample_grants.in_order(size))
         return

@@ -1,8 +1,8 @@
-"""Alternating rounds: what is compared is measured side by side, never one load beside another.
+"""Alternating rounds: subjects are measured one right after the other, never at the same time.
 
-A shared machine is fast in one second and slow in the next. Two subjects measured right after one
-another see the same machine, so the ratio within a round holds where the absolute numbers don't;
-every other round goes backwards, so that neither is always the first.
+The speed of a shared machine varies from second to second. Two subjects measured in succession see
+the same machine, so the ratio within a round is meaningful where the absolute numbers aren't.
+Every other round is reversed, so that no subject is always the first.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ def alternate(rounds: int, subjects: Mapping[str, Callable[[], T]]) -> list[dict
     """Measure every subject once a round.
 
     Args:
-        rounds: how many.
-        subjects: by name, what measures one of them.
+        rounds: their number.
+        subjects: name: the function that measures it.
 
     Returns:
         One mapping from name to measurement per round.

@@ -1,9 +1,9 @@
-"""The grants that are measured with: everything follows from a grant's number.
+"""Sample grants, each derived from its number.
 
 So ten million grants need no list in memory, and every run measures the same data. The tokens are
-no secrets. A grant's bytes are put together from prepared parts, since encoding ten million of them
-one by one would take minutes; ``record`` says the same in the product's own words, and whoever
-builds a population compares the two.
+no secrets. A grant's bytes are assembled from prepared parts, since encoding ten million of them
+one by one would take minutes. ``record`` encodes a grant with the product's own code, and
+``Population.build`` compares the two.
 """
 
 import struct
@@ -22,7 +22,7 @@ from gatepass.core.networks import Network, Networks, format_address
 GRANTS_PER_USER = 100
 GRANTS_PER_COMPANY = 1_000
 PERMISSIONS_PER_GRANT = 6
-#: Distinct ids in the paths that are called, as of a service whose busiest records repeat.
+#: Distinct ids in the called paths, as in a service whose busiest records repeat.
 PATH_IDS = 600
 
 CATALOGUE_TEXT = """\
@@ -48,8 +48,8 @@ CATALOGUE = parse_catalogue(CATALOGUE_TEXT)
 
 _BASE62 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TO_BASE62 = bytes(_BASE62[byte % 62] for byte in range(256))
-#: An id begins with its number's digits, the lowest first: numbers that are neighbours lie far
-#: apart, and yet the numbers can be gone through in order of their ids.
+#: An id begins with its number's digits, the lowest first: neighbouring numbers have distant ids,
+#: and the numbers can still be enumerated in the order of their ids.
 _PAIRS = [chr(low) + chr(high) for high in _BASE62 for low in _BASE62]
 _ROUTES = {known.name: known.routes[0] for known in CATALOGUE.permissions if known.routes}
 _COMBINATIONS = [
@@ -57,7 +57,7 @@ _COMBINATIONS = [
 ]
 _EXPIRES_AT = 4_000_000_000_000
 
-# Five IPv4 networks, in order and apart: the first octet's upper bits are given, the rest is drawn.
+# Five disjoint, ordered IPv4 networks: the first octet's upper bits are fixed, the rest is random.
 _BITS = (32, 28, 24, 24, 20)
 NETWORKS_PER_GRANT = len(_BITS)
 _HOSTS = int.from_bytes(b"".join(((1 << (32 - bits)) - 1).to_bytes(4, "big") for bits in _BITS))
@@ -69,7 +69,7 @@ _four_bytes = b"\xc4\x04"  # MessagePack: four bytes follow
 
 @dataclass(frozen=True)
 class SampleCall:
-    """A call that is allowed: who calls, what, from where."""
+    """An allowed call."""
 
     token: str
     permission: str
@@ -110,7 +110,7 @@ def call(number: int, random: Random) -> SampleCall:
 
 
 def record(number: int) -> bytes:
-    """A grant's bytes, by the product's own encoding."""
+    """A grant's bytes, encoded by the product."""
     identifier, secret, seed = _parts(number)
     networks = [Network(a, bits) for a, bits in zip(_firsts(seed), _BITS, strict=True)]
     return encode(
@@ -152,8 +152,10 @@ def grant_rows(numbers: Iterable[int], revision: int = 1) -> list[Row]:
 
 
 def in_order(size: int, start: int = 0, step: int = 1) -> Iterator[int]:
-    """The numbers below *size* that equal *start* modulo *step* (a power of 62), in order of their
-    ids: what is written in order is written quickly."""
+    """The numbers below *size* that equal *start* modulo *step* (a power of 62), ordered by id.
+
+    SQLite inserts ordered rows faster.
+    """
     if step >= size:
         yield start
         return
@@ -179,7 +181,7 @@ def company_rows(size: int) -> Iterator[Row]:
 
 
 def _parts(number: int) -> tuple[str, bytes, bytes]:
-    """A grant's id, its secret, and 64 bytes from which the rest follows."""
+    """A grant's id, its secret, and 64 bytes from which the rest is derived."""
     seed = blake2b(number.to_bytes(8)).digest()
     drawn = seed[:44].translate(_TO_BASE62)
     higher, lower = divmod(number, len(_PAIRS))

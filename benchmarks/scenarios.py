@@ -1,4 +1,4 @@
-"""The registry of scenarios, and what a scenario is handed."""
+"""The registry of scenarios, and their environment."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -6,18 +6,19 @@ from pathlib import Path
 
 from benchmarks.figures import Result
 from benchmarks.population import Population
+from tests.support.named_runs import NamedRuns
 
 SMALL, LARGE, VERY_LARGE = 1_000, 1_000_000, 10_000_000
 
 
 @dataclass
 class Bench:
-    """One run: a directory that is removed afterwards, and data that scenarios share.
+    """The environment of a run.
 
     Attributes:
-        directory: for files of this run.
-        quick: fewer and shorter rounds, to see whether everything works.
-        say: tells whoever watches what goes on.
+        directory: for files of this run; removed afterwards.
+        quick: fewer and shorter rounds, to check that everything works.
+        say: prints progress.
     """
 
     directory: Path
@@ -26,7 +27,7 @@ class Bench:
     _populations: dict[int, Population] = field(default_factory=dict)
 
     def population(self, size: int) -> Population:
-        """The grant file of *size* grants, built at its first use."""
+        """The grant file of *size* grants, built at its first use and shared by all scenarios."""
         if size not in self._populations:
             self.say(f"building a grant file of {size:,} grants")
             path = self.directory / f"{size}.db"
@@ -34,42 +35,9 @@ class Bench:
         return self._populations[size]
 
     def rounds(self, full: int) -> int:
-        """How many rounds to measure, of *full* in a full run."""
+        """The number of rounds to measure: *full* in a full run."""
         return 3 if self.quick else full
 
 
-Scenario = Callable[[Bench], Iterator[Result]]
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A scenario as it is listed."""
-
-    place: int
-    name: str
-    title: str
-    run: Scenario
-
-
-_registered: dict[str, Registered] = {}
-
-
-def scenarios() -> dict[str, Registered]:
-    """All of them by name, in the order of the table."""
-    return dict(sorted(_registered.items(), key=lambda item: item[1].place))
-
-
-def scenario(place: int, name: str, title: str) -> Callable[[Scenario], Scenario]:
-    """Register a scenario.
-
-    Args:
-        place: where in the table it stands.
-        name: what ``--only`` calls it.
-        title: one line about it.
-    """
-
-    def register(run: Scenario) -> Scenario:
-        _registered[name] = Registered(place, name, title, run)
-        return run
-
-    return register
+#: Registers a scenario; a decorator.
+scenario = NamedRuns[Callable[[Bench], Iterator[Result]]]()

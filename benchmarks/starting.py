@@ -1,4 +1,4 @@
-"""What a worker process takes: seconds until it serves, and memory."""
+"""Start time and memory of a worker process."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ _MIB = 1024
 
 @scenario(6, "starting", "Start and memory")
 def starting(bench: Bench) -> Iterator[Result]:
-    """Both kinds of worker at a million grants, each started several times."""
+    """Start both kinds of worker several times at a million grants."""
     population = bench.population(LARGE)
     requests = [request_bytes(call, call.token) for call in population.calls(REQUESTS)]
     for role in ("verify", "main"):
@@ -45,6 +45,6 @@ def starting(bench: Bench) -> Iterator[Result]:
 
 
 def memory_mib(process: int) -> dict[str, float]:
-    """What the process holds, in MiB: resident and proportional set size, and its parts."""
+    """A process's memory in MiB: resident and proportional set size, and its parts."""
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
     return {line.split(":")[0]: int(line.split()[1]) / _MIB for line in lines}

@@ -1,7 +1,8 @@
-"""The figures as text: a table for the terminal, and docs/explanation/figures.md."""
+"""Results as text: a table for the terminal, and docs/explanation/figures.md."""
 
 import os
 import platform
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ _INTRODUCTION = """\
 `make bench` writes this page.
 Every figure is a ratio within one run: both sides are measured in alternating rounds, never two
 loads at once.
-The median of the rounds counts; beside it stand the lowest and the highest.
+The median of the rounds counts; the table also shows the lowest and the highest.
 This run was on {machine}.
 
 ![Ratios against their bars](figures.svg)
@@ -31,10 +32,10 @@ _METHOD = f"""\
 ## How it is measured
 
 **Data.**
-A registry file with so many grants: {NETWORKS_PER_GRANT} networks and {PERMISSIONS_PER_GRANT}
+A registry file of the given size: {NETWORKS_PER_GRANT} networks and {PERMISSIONS_PER_GRANT}
 permissions each, {GRANTS_PER_USER} to a user and {GRANTS_PER_COMPANY:,} to a company.
 Ids are random, so tokens that are used together don't lie together.
-Calls are of tokens chosen at random from all; their paths carry {PATH_IDS} different ids.
+Calls use random tokens; their paths carry {PATH_IDS} different ids.
 
 **Embedded.**
 `Verifier.check` with token, method, path and address, in one thread, use counted.
@@ -51,8 +52,8 @@ Load generator and server share the machine; the notes say which of them was the
 shares of a core.
 
 **Ten million.**
-Files are read once before, so that decisions are measured and no disk.
-Memory is a worker's own (anonymous), after it has served {REQUESTS:,} tokens.
+Files are read once before, so that the disk isn't measured.
+Memory is a worker's anonymous memory after it has served {REQUESTS:,} tokens.
 
 **Followers.**
 A main worker serves the feed, this process follows it by `Verifier.follow`, on the same cores.
@@ -60,12 +61,12 @@ Rates are of whole streams: from asking until the copy is fresh.
 Beside decisions, another process applies changes, from frames made before.
 
 **By hand.**
-What teams write for one service, written to be quick: prepared statements, a pool, one indexed
+Hand-written checks of one service, written for speed: prepared statements, a pool, one indexed
 look-up ([by_hand_apps.py](../../benchmarks/by_hand_apps.py)).
-They check less than Gatepass does: that a key is known and in force, and one scope.
+They check less than Gatepass does: that a key is known and active, and one scope.
 
-`python -m benchmarks --list` names the scenarios.
-`--only NAME` runs one, and `--quick` shows in a few minutes whether all of it works.
+`python -m benchmarks --list` lists the scenarios.
+`--only NAME` runs one, and `--quick` checks in a few minutes that all of them work.
 nginx and wrk are Debian's packages; the page lists every scenario that can't run without them.
 """
 
@@ -73,17 +74,21 @@ nginx and wrk are Debian's packages; the page lists every scenario that can't ru
 def terminal_table(results: Iterable[Result]) -> str:
     """The results as a table for the terminal."""
     rows = [_HEAD, *map(_row, results)]
-    rows = [tuple(cell.replace("`", "").replace("**", "") for cell in row) for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    rows.insert(1, tuple("-" * width for width in widths))
+    return aligned([tuple(re.sub("`|[*]{2}", "", cell) for cell in row) for row in rows])
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Text in columns, with a rule below the first row."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    ruled = [rows[0], tuple("-" * width for width in widths), *rows[1:]]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        for row in ruled
     )
 
 
 def notes(results: Iterable[Result]) -> list[str]:
-    """One line per result that says what its numbers are made of."""
+    """One line for each result that has details."""
     return [
         f"{result.what}: {result.detail}."
         for result in results
@@ -92,7 +97,7 @@ def notes(results: Iterable[Result]) -> list[str]:
 
 
 def markdown_page(results: Sequence[Result]) -> str:
-    """docs/explanation/figures.md."""
+    """The text of docs/explanation/figures.md."""
     rows = [_HEAD, ("---", "---:", "---:", "---:", "---"), *map(_row, results)]
     table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     remarks = "".join(f"- {note}\n" for note in notes(results))
@@ -100,7 +105,7 @@ def markdown_page(results: Sequence[Result]) -> str:
 
 
 def machine() -> str:
-    """What kind of machine this is."""
+    """A description of this machine."""
     processor = next(
         (
             line.partition(":")[2].strip()

@@ -13,13 +13,13 @@ from benchmarks.scenarios import LARGE, Bench, scenario
 from benchmarks.servers import gatepass_worker
 from tests.support.processes.ports import free_port
 
-#: Less is what two cores lose by chance from one round to the next.
+#: Smaller differences between two rounds are noise.
 _NO_LOSS = 0.95
 
 
 @scenario(4, "workers", "Two workers against one")
 def workers(bench: Bench) -> Iterator[Result]:
-    """The same requests to one worker, and to two that share a port (SO_REUSEPORT)."""
+    """Send the same requests to one worker, and to two that share a port (SO_REUSEPORT)."""
     what = f"`/authz/nginx`, two workers against one, {LARGE:,} grants"
     if find_wrk() is None:
         yield Missing(what, "wrk not found (Debian package wrk)")

@@ -1,5 +1,5 @@
-"""Experiments that break things around a running Gatepass, and look whether its promises hold.
+"""Fault injection: experiments that break a running Gatepass and check its promises.
 
-``make faults`` runs them; docs/explanation/faults.md says what each does, what passes, and what was
-measured.
+``make faults`` runs them. docs/explanation/faults.md describes each one, its pass criteria, and its
+latest results.
 """

@@ -1,4 +1,4 @@
-"""Nodes asked again and again about a few tokens, and what they said when."""
+"""Polls nodes about a few tokens, and records each answer with its time."""
 
 import threading
 import time
@@ -15,11 +15,11 @@ class Answer:
     """One answer. Times are CLOCK_BOOTTIME in nanoseconds.
 
     Attributes:
-        node: who was asked.
-        about: what the token is called here.
-        asked: before the question was sent; so nothing was decided earlier.
-        replied: after the answer had come; so nothing was decided later.
-        reason: ``allowed``, why not, or why nothing was decided.
+        node: the node that answered.
+        about: the token's name in this experiment.
+        asked: before the request was sent; the decision isn't older.
+        replied: after the answer arrived; the decision isn't newer.
+        reason: ``allowed``, the reason of the refusal, or why there was no decision.
     """
 
     node: str
@@ -30,11 +30,11 @@ class Answer:
 
 
 class Watch:
-    """Asks one node about each of some tokens in turn, on a thread of its own.
+    """A thread that polls one node about each of some tokens in turn.
 
     Args:
-        node: whom.
-        asked: token texts by what they are called here; more may be added while it runs.
+        node: the node.
+        asked: token texts by their names; more may be added while it runs.
     """
 
     def __init__(self, node: Node, asked: dict[str, str]) -> None:
@@ -46,7 +46,7 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> list[Answer]:
-        """End it; all answers."""
+        """Stop polling; all answers."""
         self._stopped.set()
         self._thread.join()
         return self.answers
@@ -61,12 +61,11 @@ class Watch:
 
 
 def last_allowed(answers: Sequence[Answer], since: int) -> float:
-    """How many seconds after *since* the last question was sent that was answered "allowed"; 0.0 if
-    there was none."""
+    """Seconds from *since* until the last request answered "allowed" was sent; 0.0 if none was."""
     late = [each.asked - since for each in answers if each.reason == "allowed"]
     return max([0, *late]) / 1e9
 
 
 def boot_ns() -> int:
-    """CLOCK_BOOTTIME: one clock for all processes of the machine."""
+    """CLOCK_BOOTTIME in nanoseconds: one clock for all processes of the machine."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

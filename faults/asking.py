@@ -1,13 +1,14 @@
-"""Connections that ask: a verify port for decisions, a main port for changes. One thread each.
+"""HTTP clients of a node: decisions from either port, changes through the REST API.
 
-Nothing cleverer than the standard library's client: what is measured is the other side.
+One thread per connection. They use the standard library's client, so that little of the measured
+time is their own.
 """
 
 import http.client
 import json
 from typing import Any
 
-#: What an answer is called that never came: the connection was refused, cut or silent.
+#: The outcome of a request without an answer: the connection was refused, closed or timed out.
 NOTHING = "no answer"
 
 _SECONDS = 15.0
@@ -24,10 +25,10 @@ class _Connection:
         }
 
     def request(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
-        """One request; its status and body.
+        """Send one request; the status and the body.
 
         Raises:
-            OSError, HTTPException: nothing came back. What was asked may have been done or not.
+            OSError, HTTPException: no answer. The request may have taken effect or not.
         """
         content = None if body is None else json.dumps(body)
         try:
@@ -44,7 +45,7 @@ class _Connection:
 
 
 class Asking(_Connection):
-    """Asks ``POST /v1/verify``.
+    """Asks for decisions with ``POST /v1/verify``.
 
     Args:
         port: a verify port or a main port, on loopback.
@@ -52,14 +53,14 @@ class Asking(_Connection):
     """
 
     def reason(self, token: str, permission: str = "charges:get") -> str:
-        """The reason of the decision (``allowed`` among them), the reason of a 503, or NOTHING."""
+        """The reason of the decision (``allowed`` is one), the reason of a 503, or NOTHING."""
         question = {"token": token, "permission": permission}
         for attempt in (1, 2):
             try:
                 body = self.request("POST", "/v1/verify", question)[1]
                 return str(json.loads(body)["reason"])
             except http.client.RemoteDisconnected:
-                # A connection kept alive that was closed meanwhile: a gateway tries again, too.
+                # The server closed an idle connection: retry once, as a gateway does.
                 if attempt == 2:
                     return NOTHING
             except _BROKEN:
@@ -67,7 +68,7 @@ class Asking(_Connection):
         raise AssertionError
 
     def ready(self) -> bool:
-        """What ``/health/ready`` says; not ready without an answer."""
+        """Whether ``/health/ready`` answers 200."""
         try:
             return self.request("GET", "/health/ready")[0] == 200
         except _BROKEN:
@@ -87,7 +88,7 @@ class Rest(_Connection):
         return self.request("GET", path)
 
     def create(self, label: str, **fields: Any) -> dict[str, Any] | None:
-        """Make an access token; None if it wasn't acknowledged."""
+        """Create an access token; None if that wasn't acknowledged."""
         body = {"label": label, "kind": "api", "permissions": ["charges:*"], **fields}
         try:
             status, content = self.request("POST", "/v1/access-tokens", body)
@@ -97,14 +98,14 @@ class Rest(_Connection):
         return made if status == 201 else None
 
     def deactivate(self, token_id: str) -> int:
-        """Deactivate an access token; the status, or 0 if nothing came back."""
+        """Deactivate an access token; the status, or 0 without an answer."""
         try:
             return self.request("POST", f"/v1/access-tokens/{token_id}/deactivate")[0]
         except _BROKEN:
             return 0
 
     def permit(self, token_id: str, *permissions: str) -> int:
-        """Give an access token these permissions instead of its own; the status, or 0."""
+        """Replace an access token's permissions; the status, or 0 without an answer."""
         try:
             change = {"permissions": list(permissions)}
             return self.request("PATCH", f"/v1/access-tokens/{token_id}", change)[0]

@@ -1,4 +1,4 @@
-"""One node's clock set four hours ahead, and four hours back."""
+"""Sets one node's clock four hours ahead, and four hours back."""
 
 import time
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def _set_while_running(
     settings = {"GATEPASS_MAX_STALENESS": str(_STALENESS), "GATEPASS_WORKERS": "1"}
     own = [{}, shifted.environ | {"GATEPASS_DATA_DIR": str(installation.directory / name)}]
     with installation.nodes(2, own, **settings) as nodes:
-        # What expires does so while the clock is off.
+        # The tokens expire while the clock is wrong.
         expires = {
             _LATER: now() + 7_200_000,
             _SOON: now() + (soon + 3) * 1000,
@@ -56,7 +56,7 @@ def _set_while_running(
         texts = {about: installation.tokens(1, expires_at=at)[0] for about, at in expires.items()}
         texts |= {_LIVES: installation.tokens(1)[0], _ENDED: installation.tokens(1)[0]}
         if nodes[0].rest().deactivate(texts[_ENDED][:21]) != 200:
-            raise RuntimeError("a token can't be deactivated")
+            raise RuntimeError("the deactivation failed")
         time.sleep(2.0)
         watches = [Watch(node, texts) for node in nodes]
         time.sleep(0.5)
@@ -79,7 +79,7 @@ def _set_while_running(
             + "".join(f"; {what}" for what in sorted({f"{e.about}: {e.reason}" for e in wrong})),
         )
     yield Finding(
-        f"four hours {name}: the node set {name} says it is ready",
+        f"four hours {name}: the node set {name} reports that it is ready",
         str(ready).lower(),
         "false",
         not ready,
@@ -87,7 +87,7 @@ def _set_while_running(
 
 
 def _right(answer: Answer, ends: dict[str, int]) -> bool:
-    """Whether an answer is right by the true time, five seconds either way; undecided is."""
+    """Whether an answer is right by the true time, give or take 5 s; no decision is right, too."""
     if answer.reason in _UNDECIDED:
         return True
     if answer.about == _ENDED:
@@ -101,7 +101,7 @@ def _right(answer: Answer, ends: dict[str, int]) -> bool:
 
 
 def _started_off(installation: Installation, name: str, shift: int) -> Result:
-    """A node whose clock is off from the start decides nothing, whether it is new or was there."""
+    """A node whose clock is wrong from its start decides nothing, with or without a stored time."""
     shifted = _Shifted(installation.directory / f"{name}-from-the-start.clock")
     shifted.by(shift)
     said: dict[str, int] = {}
@@ -136,7 +136,7 @@ def _started_off(installation: Installation, name: str, shift: int) -> Result:
 
 
 class _Shifted:
-    """A clock that can be set for some processes alone."""
+    """A wall clock for some processes alone."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -144,8 +144,8 @@ class _Shifted:
         self.environ = {"PYTHONPATH": str(_SHIFTING), "FAULTS_CLOCK": str(path)}
 
     def by(self, seconds: int) -> None:
-        """Set it so far off the true time."""
-        # Put there whole: it may be read at any moment.
+        """Shift it by so many seconds from the true time."""
+        # Renamed atomically: a process may read the file at any moment.
         new = self._path.with_suffix(".new")
         new.write_text(str(seconds))
         new.rename(self._path)

@@ -1,12 +1,10 @@
-"""Connections to PostgreSQL cut, frozen, half-open; its NOTIFY lost; the server itself frozen."""
+"""Cuts, freezes and half-opens connections to PostgreSQL, loses NOTIFY, freezes the server."""
 
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
-import psycopg
 
 from faults.answers import Answer, Watch, boot_ns, last_allowed
 from faults.experiments import Finding, Lab, Result, experiment
@@ -18,17 +16,17 @@ from tests.support.database.postgresql import Cluster
 
 _STALENESS = 3
 _RECOVERY_SECONDS = 20.0
-_LIVES = "a token that lives"
+_LIVES = "an active token"
 
 
 @dataclass(frozen=True)
 class _Fault:
-    """Something that happens to connections.
+    """One way to break connections.
 
     Attributes:
-        limit: for so many seconds after the 200 a verifier may still say "allowed".
-        lasts: for so many seconds nothing is mended.
-        first: it happens before the deactivation, not right after it.
+        limit: seconds after the 200 in which a verifier may still answer "allowed".
+        lasts: seconds until the fault is repaired.
+        first: whether the fault precedes the deactivation or follows right after it.
     """
 
     name: str
@@ -42,7 +40,7 @@ class _Fault:
 @experiment(5, "connections", "Connections cut, frozen and half-open; NOTIFY lost")
 def connections(lab: Lab) -> Iterator[Result]:
     """Three nodes with a MAX_STALENESS of 3 s: one reaches PostgreSQL directly, one through a
-    proxy of ours, one through pgbouncer in transaction mode, where NOTIFY never arrives. One fault
+    proxy, one through pgbouncer in transaction mode, where NOTIFY never arrives. One fault
     follows the other, each with a deactivation through the first node: no fault; the server ends
     the followers' connections; the proxy closes its connections; the proxy holds everything back
     for longer than MAX_STALENESS; the proxy forgets its connections without closing them;
@@ -79,7 +77,7 @@ def connections(lab: Lab) -> Iterator[Result]:
     ]
     asked = sum(1 for answer in answers if answer.about == _LIVES)
     yield Finding(
-        "answers about a token that lives other than allowed or `stale`",
+        "answers about an active token other than allowed or `stale`",
         f"{len(wrong)} of {asked:,}",
         "0",
         not wrong,
@@ -104,7 +102,7 @@ def _faults(lab: Lab, cluster: Cluster, proxy: Proxy) -> list[_Fault]:
             first=False,
         ),
     ]
-    # In a short run those that take no time, and the hardest.
+    # A short run: the quickest fault and the hardest.
     return [faults[1], faults[4]] if lab.short else faults
 
 
@@ -161,11 +159,10 @@ def _through(installation: Installation, port: int, proxy: int) -> str:
 
 
 def _terminate(cluster: Cluster) -> None:
-    with psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'gatepass follower'"
-        )
+    cluster.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'gatepass follower'"
+    )
 
 
 def _signal(cluster: Cluster, number: signal.Signals) -> None:

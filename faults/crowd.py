@@ -1,9 +1,9 @@
-"""Crowds at the doors, from a process of their own: slow connections, and people signing in.
+"""A load process: slow connections, and many sign-ins at once.
 
-``python -m faults.crowd`` takes JSON on standard input: ``{"slow": {PORT: COUNT, …}, "sign_ins":
-COUNT, "port": PORT, "email": …, "password": …}``. It prints "open" once all slow connections are;
-after another line it lets people sign in, and prints what they were answered. The end comes with
-the end of its input.
+``python -m faults.crowd`` reads JSON from standard input: ``{"slow": {PORT: COUNT, …}, "sign_ins":
+COUNT, "port": PORT, "email": …, "password": …}``. It opens the slow connections and prints "open".
+After another line of input it sends the sign-ins and prints their statuses as JSON. It exits when
+its input ends.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-#: A byte of a request at a time, each so many seconds.
+#: Seconds between two bytes of a request.
 _TRICKLE_SECONDS = 2.0
 _REQUEST = b"POST /v1/verify HTTP/1.1\r\nHost: slow.example.com\r\nX-Slow: " + b"a" * 10_000
 

@@ -1,4 +1,4 @@
-"""Thousands of slow connections, and hundreds of people signing in at once."""
+"""Opens thousands of slow connections, and signs hundreds of people in at once."""
 
 import json
 import subprocess
@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from statistics import median, quantiles
 
 from faults.experiments import Finding, Lab, Result, experiment
-from faults.installation import PASSWORD, Installation, Node, now
+from faults.installation import Installation, Node, now
 from faults.watching import ALLOWED
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import users
+from tests.support.database.small_registry import PASSWORD
 
 _EMAIL = "crowd@example.com"
 _MOST_TIMES = 4.0
-#: Questions a second: a gateway that isn't busy. What is measured is how long each takes.
+#: Seconds between two requests: a light load, since latency is measured, not throughput.
 _PACE = 0.005
 
 
@@ -52,7 +53,7 @@ def crowds(lab: Lab) -> Iterator[Result]:
         _Steady(node, texts, 1)
         before = _Steady(node, texts, lab.number(10, 1))
         crowd = subprocess.Popen(
-            # The crowd is on other people's machines, and takes no processor from this one.
+            # Clients are on other machines in production: give them the lowest priority here.
             ["nice", "-n", "19", sys.executable, "-m", "faults.crowd"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -77,7 +78,7 @@ def crowds(lab: Lab) -> Iterator[Result]:
             crowd.stdin.write("\n")
             crowd.stdin.flush()
             signed_in: list[str] = []
-            reading = threading.Thread(target=_hear, args=(crowd, signed_in))
+            reading = threading.Thread(target=_read_line, args=(crowd, signed_in))
             reading.start()
             with_both = _Steady(node, texts, lab.number(10, 1), reading)
             reading.join()
@@ -88,23 +89,23 @@ def crowds(lab: Lab) -> Iterator[Result]:
     yield Finding(
         "verify port, p99 before",
         f"{before.p99 * 1000:.1f} ms",
-        detail=f"median {before.median * 1000:.1f} ms, {len(before.times):,} questions",
+        detail=f"median {before.median * 1000:.1f} ms, {len(before.times):,} requests",
     )
     for what_then, then in (
         (f"with {2 * slow:,} slow connections", with_slow),
-        (f"with {sign_ins} sign-ins at once, too", with_both),
+        (f"with {sign_ins} sign-ins at once as well", with_both),
     ):
         yield Finding(
             f"verify port, p99 {what_then}",
             f"{then.p99 * 1000:.1f} ms, {then.p99 / before.p99:.1f} times",
             "" if lab.short else f"≤ {_MOST_TIMES:.0f} times",
-            # What takes how long is no matter of a short run beside others.
+            # A short run beside other tests says nothing about latency.
             None if lab.short else then.p99 <= _MOST_TIMES * before.p99,
-            f"median {then.median * 1000:.1f} ms, {len(then.times):,} questions",
+            f"median {then.median * 1000:.1f} ms, {len(then.times):,} requests",
         )
     wrong = before.wrong + with_slow.wrong + with_both.wrong
     yield Finding(
-        "questions refused wrongly or unanswered",
+        "requests refused wrongly or unanswered",
         str(wrong.total()),
         "0",
         not wrong,
@@ -113,17 +114,17 @@ def crowds(lab: Lab) -> Iterator[Result]:
     yield Finding(
         "sign-ins",
         ", ".join(f"{n} answered {status}" for status, n in sorted(statuses.items())),
-        detail="503 says that too many people are signing in; nobody is kept waiting for long",
+        detail="503: too many people are signing in; no request waits long",
     )
 
 
-def _hear(crowd: "subprocess.Popen[str]", heard: list[str]) -> None:
+def _read_line(crowd: "subprocess.Popen[str]", lines: list[str]) -> None:
     assert crowd.stdout is not None
-    heard.append(crowd.stdout.readline())
+    lines.append(crowd.stdout.readline())
 
 
 class _Steady:
-    """Asks a node's verify port at a steady pace for some seconds, and as long as *also* runs."""
+    """Polls a node's verify port at a steady rate for some seconds, and while *also* runs."""
 
     def __init__(
         self,
@@ -140,7 +141,7 @@ class _Steady:
         while time.monotonic() < end or (also is not None and also.is_alive()):
             number += 1
             if number % 2:
-                # A connection of its own, as of a gateway that comes anew.
+                # A new connection for every other request, as from a gateway that just started.
                 asking.close()
             started = time.perf_counter()
             reason = asking.reason(texts[number % len(texts)])
@@ -152,10 +153,10 @@ class _Steady:
 
     @property
     def p99(self) -> float:
-        """The 99th percentile of an answer, in seconds."""
+        """The 99th percentile of the latency, in seconds."""
         return quantiles(self.times, n=100, method="inclusive")[98]
 
     @property
     def median(self) -> float:
-        """Half of the answers came within so many seconds."""
+        """The median latency, in seconds."""
         return median(self.times)

@@ -1,4 +1,4 @@
-"""Ten thousand deactivations over all nodes, and an oracle that knows when each was answered."""
+"""Ten thousand deactivations over all nodes, checked against an oracle."""
 
 import queue
 import threading
@@ -16,9 +16,9 @@ from gatepass.verify.verifier import Verifier
 
 PROMISED_SECONDS = 1.0
 _CLIENTS_PER_NODE = 2
-#: Living tokens that are asked about meanwhile.
+#: Active tokens that are asked about meanwhile.
 _LIVING = 200
-#: Watched for so long before its end, so that verifiers have it cached as living.
+#: Seconds a token is polled before its deactivation, so that verifiers have it cached.
 _WATCHED_SECONDS = 0.02
 _LONGEST_SECONDS = 400.0
 
@@ -44,7 +44,7 @@ def deactivations(lab: Lab) -> Iterator[Result]:
             watchers = _watchers(lab, installation, nodes)
             try:
                 living, oracle = installation.tokens(_LIVING), _Oracle(installation.tokens(count))
-                # All copies have them before anything is timed.
+                # Wait until every copy has the tokens.
                 time.sleep(2)
                 for text in living:
                     for watcher in watchers:
@@ -83,14 +83,14 @@ class _Ended:
 
 @dataclass
 class _Oracle:
-    """Knows what is right at which moment."""
+    """Records each deactivation's times, and judges the answers by them."""
 
     texts: list[str]
     ended: dict[str, _Ended] = field(default_factory=dict)
     refused_requests: Counter[int] = field(default_factory=Counter)
-    #: What the same node said right after its 200.
+    #: Reasons that the same node gave right after its 200.
     same_node: Counter[str] = field(default_factory=Counter)
-    #: What was wrong of tokens that were made or changed, in words.
+    #: Wrong answers about tokens that were created or changed.
     wrong: Counter[str] = field(default_factory=Counter)
     changes: int = 0
     took: float = 0.0
@@ -110,11 +110,11 @@ class _Oracle:
         started = time.monotonic()
         for thread in clients + others:
             thread.start()
-        told = started
+        reported = started
         while any(client.is_alive() for client in clients):
             time.sleep(0.2)
-            if time.monotonic() > told + 20:
-                told = time.monotonic()
+            if time.monotonic() > reported + 20:
+                reported = time.monotonic()
                 lab.say(f"deactivations: {len(self.ended):,} so far")
             if time.monotonic() > started + _LONGEST_SECONDS:
                 break
@@ -124,7 +124,7 @@ class _Oracle:
         self.took = time.monotonic() - started
 
     def judged(self, lab: Lab, reports: dict[str, Report]) -> Iterator[Result]:
-        """What was found."""
+        """The findings."""
         count = len(self.texts)
         wrong = self.wrong.copy()
         answers, again = 0, 0
@@ -138,7 +138,7 @@ class _Oracle:
                 if ended is None or not ended.answered:
                     continue
                 if seen.refused_replied and seen.refused_replied < ended.sent:
-                    wrong[f"{name}: refused before anyone deactivated it"] += 1
+                    wrong[f"{name}: refused before its deactivation was requested"] += 1
                 if name == ended.node and seen.allowed_asked > ended.answered:
                     self.same_node[f"later: {ALLOWED}"] += 1
         done = sum(1 for each in self.ended.values() if each.answered)
@@ -160,13 +160,13 @@ class _Oracle:
         same = self.same_node.copy()
         right = same.pop(REFUSED, 0)
         yield Finding(
-            "accepts on the same node after the 200",
+            "allowed by the same node after its 200",
             f"{same.total()} of {right + same.total():,}",
             "0",
             not same and right == done,
             "; ".join(f"{what} ({times})" for what, times in same.items()),
         )
-        yield Finding("allowed by a verifier that once refused", str(again), "0", not again)
+        yield Finding("allowed by a verifier that had refused", str(again), "0", not again)
         for name, report in reports.items():
             yield self._delays(lab, name, report)
 
@@ -182,11 +182,11 @@ class _Oracle:
         lab.delays[name] = delays
         many = quantiles(delays, n=100, method="inclusive")
         return Finding(
-            f"delay at {name}, of those ended elsewhere: median, p99, maximum",
+            f"delay at {name}, tokens deactivated elsewhere: median, p99, maximum",
             f"{median(delays) * 1000:.0f}, {many[98] * 1000:.0f}, {max(delays) * 1000:.0f} ms",
             f"≤ {PROMISED_SECONDS:.0f} s",
             max(delays) <= PROMISED_SECONDS and not never,
-            f"{len(delays):,} of them" + (f", {never} of them never refused" if never else ""),
+            f"{len(delays):,} tokens" + (f", {never} of them never refused" if never else ""),
         )
 
     def _deactivate(
@@ -218,18 +218,18 @@ class _Oracle:
                     self.same_node[f"main port: {reason}"] += 1
 
     def _change(self, node: Node, stop: threading.Event) -> None:
-        """Make tokens and take permissions from them; both count at once on the same node."""
+        """Create tokens and remove permissions; the same node applies both at once."""
         rest, asking = node.rest(), node.asking()
         while not stop.wait(0.3):
-            made = rest.create("made meanwhile", permissions=["charges:get", "charges:create"])
+            made = rest.create("created meanwhile", permissions=["charges:get", "charges:create"])
             if made is None:
-                self.wrong["a token that couldn't be made"] += 1
+                self.wrong["a token that couldn't be created"] += 1
                 continue
             reason = asking.reason(made["token"])
             if reason != ALLOWED:
-                self.wrong[f"a token just made: {reason}"] += 1
+                self.wrong[f"a token just created: {reason}"] += 1
             if rest.permit(made["id"], "charges:create") == 200:
                 reason = asking.reason(made["token"])
                 if reason != "permission_missing":
-                    self.wrong[f"a permission just taken away: {reason}"] += 1
+                    self.wrong[f"a permission just removed: {reason}"] += 1
             self.changes += 2

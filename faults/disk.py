@@ -1,4 +1,4 @@
-"""The disk full under the grant file and under SQLite, and read-only."""
+"""Fills the disk under the grant file and under SQLite, and makes it read-only."""
 
 import os
 import subprocess
@@ -15,10 +15,10 @@ from faults.watching import ALLOWED, REFUSED
 _STALENESS = 3
 _MEGABYTES = 16
 _RECOVERY_SECONDS = 30.0
-#: They make a grant some kilobytes long.
+#: Networks that make a grant several kilobytes long.
 _MANY_NETWORKS = [f"10.{high}.{low}.0/24" for high in range(2) for low in range(250)]
-_LIVES, _ENDED, _LATE = "lives", "ended before", "ended meanwhile"
-#: What may be said instead of a decision.
+_LIVES, _ENDED, _LATE = "active", "deactivated before", "deactivated meanwhile"
+#: Reasons of a 503, which may be answered instead of a decision.
 _UNDECIDED = ("stale", "unavailable")
 
 
@@ -35,13 +35,13 @@ def disk(lab: Lab) -> Iterator[Result]:
     after a deactivation elsewhere; and when both recover without a restart.
     """
     if os.geteuid() != 0:
-        yield Skipped("a disk that is full, or read-only", "it takes root to mount one")
+        yield Skipped("a full or read-only disk", "mounting needs root")
         return
     try:
         with _small_disk(lab.directory / "trial"):
             pass
     except (subprocess.CalledProcessError, FileNotFoundError):
-        yield Skipped("a disk that is full, or read-only", "nothing can be mounted here")
+        yield Skipped("a full or read-only disk", "mounting fails here")
         return
     yield from _under_sqlite(lab)
     if not lab.short:
@@ -61,7 +61,7 @@ def _under_sqlite(lab: Lab) -> Iterator[Result]:
                 filling = _fill(directory)
                 statuses: list[int] = []
                 end = time.monotonic() + lab.number(6, 1)
-                # What SQLite has room for already may still be changed.
+                # SQLite may still commit into pages that it has allocated.
                 while time.monotonic() < end and 200 not in statuses:
                     statuses.append(rest.deactivate(late[:21]))
                     time.sleep(0.1)
@@ -71,9 +71,9 @@ def _under_sqlite(lab: Lab) -> Iterator[Result]:
                 time.sleep(0.2)
             wrong = _wrong(watch, ended_late)
             yield Finding(
-                "SQLite, full: changes meanwhile",
+                "SQLite, full: changes",
                 f"{statuses.count(503)} of {len(statuses)} answered 503",
-                "503, or done",
+                "503 or 200",
                 set(statuses) <= {200, 503},
             )
             yield Finding(
@@ -81,7 +81,7 @@ def _under_sqlite(lab: Lab) -> Iterator[Result]:
                 f"{len(wrong)} of {len(watch.answers):,}",
                 "0",
                 not wrong and took >= 0,
-                f"changes again {took:.1f} s after there is room" + _named(wrong),
+                f"changes succeed {took:.1f} s after space is freed" + _named(wrong),
             )
             if lab.short:
                 return
@@ -90,7 +90,7 @@ def _under_sqlite(lab: Lab) -> Iterator[Result]:
 
 
 def _started_read_only(node: Node, directory: Path) -> Iterator[Result]:
-    """No one remounts a file system that is in use: it becomes so while the node is down."""
+    """Remount read-only while the node is down, since a file system in use can't be."""
     _remount(directory, "ro")
     node.start()
     assert node.process is not None
@@ -100,11 +100,11 @@ def _started_read_only(node: Node, directory: Path) -> Iterator[Result]:
     node.start()
     node.wait_ready()
     yield Finding(
-        "SQLite, read-only: starting is refused with one line",
+        "SQLite, read-only: the start fails with one line",
         f"exit {code}",
         "exit 1",
         code == 1 and said.startswith("gatepass: "),
-        f"“{said.replace(str(directory), '…')}”; it starts once that is mended",
+        f"“{said.replace(str(directory), '…')}”; it starts once that is fixed",
     )
 
 
@@ -122,7 +122,7 @@ def _under_a_copy(lab: Lab) -> Iterator[Result]:
             time.sleep(1.5)
             with _watching(nodes[1], living, ended, late) as watch:
                 filling = _fill(directory)
-                # More than there is room for in what SQLite has already.
+                # More than fits into the pages that SQLite has allocated.
                 installation.tokens(100, networks=_MANY_NETWORKS)
                 assert rest.deactivate(late[:21]) == 200
                 ended_late = boot_ns()
@@ -142,22 +142,25 @@ def _under_a_copy(lab: Lab) -> Iterator[Result]:
             f"{allowed * 1000:.0f} ms",
             f"≤ {_STALENESS} s",
             allowed <= _STALENESS,
-            f"in the end it said {said_last}",
+            f"its last answer was {said_last}",
         )
         yield Finding(
             "a copy, full: wrong decisions",
             f"{len(wrong)} of {len(watch.answers):,}",
             "0",
             not wrong and afterwards == current and took >= 0,
-            f"ready {took:.1f} s after there is room"
+            f"ready {took:.1f} s after space is freed"
             + _named(wrong)
             + ("" if afterwards == current else f"; afterwards {afterwards}"),
         )
 
 
 def _wrong(watch: Watch, ended: int | None) -> list[Answer]:
-    """The answers that are wrong; *ended* is when the last deactivation had been answered, None
-    where it can't be known when that is known."""
+    """The wrong answers.
+
+    Args:
+        ended: when the last deactivation was answered; None if nodes may learn of it later.
+    """
     return [
         answer
         for answer in watch.answers
@@ -190,7 +193,7 @@ def _watching(node: Node, living: str, ended: str, late: str) -> Iterator[Watch]
 
 
 def _fill(directory: Path) -> Path:
-    """Leave no byte free; the file to remove afterwards."""
+    """Fill the disk to its last byte; the file to remove afterwards."""
     path = directory / "filling"
     with path.open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12, 1 << 9):
@@ -201,7 +204,7 @@ def _fill(directory: Path) -> Path:
 
 
 def _until(so: Callable[[], bool]) -> float:
-    """How long it takes until it is so; -1 if it never is."""
+    """Seconds until *so* returns true; -1 after 30 s."""
     started = time.monotonic()
     while not so():
         if time.monotonic() > started + _RECOVERY_SECONDS:

@@ -1,7 +1,6 @@
-"""docs/explanation/faults.svg: how long ended tokens were still allowed, and answers around an
-outage.
+"""Draws docs/explanation/faults.svg: delays until refusal, and answers during an outage.
 
-For light pages and for dark ones.
+It follows the reader's light or dark colour scheme.
 """
 
 import math
@@ -16,7 +15,7 @@ _ROW, _BAR = 46, 30
 #: The delays' axis, logarithmic: from a millisecond to two seconds.
 _LEAST, _MOST, _BINS = 0.001, 2.0, 66
 _TICKS = {0.001: "1 ms", 0.01: "10 ms", 0.1: "100 ms", 1.0: "1 s: promised"}
-#: What an answer is called in the drawing, by its reason; others are refusals.
+#: The drawing's class of an answer, by its reason; other reasons are refusals.
 _KINDS = {"allowed": "allowed", "stale": "stale", "no answer": "silent"}
 _LEGEND = {"allowed": "allowed", "refused": "refused", "stale": "503 stale"}
 
@@ -47,7 +46,7 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f232
 
 
 def svg(lab: Lab) -> str:
-    """Draw what *lab* kept: the delays of each verifier, then the timeline of the outage."""
+    """Draw what *lab* recorded: each verifier's delays, then the timeline of the outage."""
     delays = list(_delays(lab.delays, 60))
     top = 60 + _ROW * len(lab.delays) + 70
     timeline = list(_timeline(lab.timeline, lab.marks, top + 60))
@@ -56,13 +55,13 @@ def svg(lab: Lab) -> str:
         [
             _text(_RIGHT, 24, "From a deactivation's 200 to its first refusal elsewhere", "head"),
             *delays,
-            _text(_RIGHT, top, "PostgreSQL away for longer than MAX_STALENESS", "head"),
+            _text(_RIGHT, top, "PostgreSQL down for longer than MAX_STALENESS", "head"),
             *timeline,
         ]
     )
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">
-<title>Delays until ended tokens are refused, and answers around an outage</title>
+<title>Delays until deactivated tokens are refused, and answers during an outage</title>
 <style>
 {_STYLE}
 </style>
@@ -91,7 +90,7 @@ def _delays(delays: Mapping[str, Sequence[float]], top: int) -> Iterator[str]:
         width = (_WIDTH - _LEFT - _RIGHT) / _BINS
         for number, many in enumerate(bins):
             if many:
-                # A single token is seen, too.
+                # At least 1.5 high, so that a single token is visible.
                 tall = max(1.5, many / highest * _BAR)
                 yield (
                     f'<rect class="delay" x="{_LEFT + number * width:.1f}" y="{base - tall:.1f}" '
@@ -130,7 +129,7 @@ def _timeline(timeline: Sequence[Moment], marks: Mapping[str, float], top: int) 
         left = round(x(moment), 1)
         yield f'<line class="promise" x1="{left}" y1="{height}" x2="{left}" y2="{bottom}"/>'
         when = "" if moment == 0 else f" ({moment:.1f} s)"
-        # Beyond the middle there is more room on the other side.
+        # Right of the middle, the text goes to the left of its line.
         side = "start" if left < _WIDTH / 2 else "end"
         beside = left + 5 if side == "start" else left - 5
         yield _text(beside, height + 4, name + when, "faint", side)
@@ -145,7 +144,7 @@ def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") 
 
 
 def _share(seconds: float) -> float:
-    """Where a delay lies on the axis, from 0 to 1."""
+    """A delay's position on the axis, from 0 to 1."""
     bounded = min(max(seconds, _LEAST), _MOST)
     return math.log(bounded / _LEAST) / math.log(_MOST / _LEAST)
 

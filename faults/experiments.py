@@ -1,24 +1,24 @@
-"""The registry of experiments, what an experiment is handed, and what it finds."""
+"""The registry of experiments, their environment, and their findings."""
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.database.postgresql import Cluster
+from tests.support.named_runs import NamedRuns
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing an experiment found.
+    """One result of an experiment.
 
     Attributes:
         what: one line for the table.
-        measured: in words or a number with its unit.
-        bar: what was promised; empty where a number is only reported.
-        met: whether it is so; None where it is only reported.
-        detail: how it came about, for the notes.
+        measured: words, or a number with its unit.
+        bar: what is promised; empty if the number is only reported.
+        met: whether the promise was met; None if the number is only reported.
+        detail: more about it, for the notes.
     """
 
     what: str
@@ -30,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A part that can't run here, and why."""
+    """A part that can't run on this machine, and why."""
 
     what: str
     why: str
@@ -44,7 +44,7 @@ class Moment:
     """One answer of one verifier on the timeline of an outage.
 
     Attributes:
-        lane: who was asked, and about what.
+        lane: the node, and the token.
         at: seconds since the outage began.
         answer: ``allowed``, or the reason of the refusal.
     """
@@ -56,16 +56,16 @@ class Moment:
 
 @dataclass
 class Lab:
-    """One run: a directory that is removed afterwards, and what is kept for the drawing.
+    """The environment of a run, and what it records for the drawing.
 
     Attributes:
-        directory: for files of this experiment.
-        short: smaller numbers, same code: what the test suite runs.
-        say: tells whoever watches what goes on.
-        shared: a PostgreSQL that experiments share, to save time; else each has its own.
+        directory: for files of this experiment; removed afterwards.
+        short: smaller numbers, same code, as in the test suite.
+        say: prints progress.
+        shared: a PostgreSQL that experiments share, to save time; by default each has its own.
         delays: per verifier, the seconds from a deactivation's answer to its first refusal.
         timeline: the answers around an outage.
-        marks: what happened when on the timeline, in seconds since the outage began.
+        marks: events on the timeline, in seconds since the outage began.
     """
 
     directory: Path
@@ -78,7 +78,7 @@ class Lab:
 
     @contextmanager
     def cluster(self) -> Iterator[Cluster]:
-        """A PostgreSQL; whoever stops it starts it again."""
+        """A PostgreSQL. An experiment that stops it must restart it."""
         if self.shared is not None:
             yield self.shared
         else:
@@ -86,47 +86,9 @@ class Lab:
                 yield cluster
 
     def number(self, full: int, short: int) -> int:
-        """One of two numbers: of the full run, or of the short one."""
+        """*full* in a full run, *short* in a short one."""
         return short if self.short else full
 
 
-Run = Callable[[Lab], Iterator[Result]]
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """An experiment as it is listed."""
-
-    place: int
-    name: str
-    title: str
-    run: Run
-
-    @property
-    def text(self) -> str:
-        """What it does, and when it passes: the paragraphs of its docstring."""
-        paragraphs = (inspect.getdoc(self.run) or "").split("\n\n")
-        return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-
-
-_registered: dict[str, Experiment] = {}
-
-
-def experiments() -> dict[str, Experiment]:
-    """All of them by name, in the order of the table."""
-    return dict(sorted(_registered.items(), key=lambda item: item[1].place))
-
-
-def experiment(place: int, name: str, title: str) -> Callable[[Run], Run]:
-    """Register an experiment. Its docstring says what it does, and last when it passes.
-
-    Args:
-        place: where in the table it stands.
-        name: what ``--only`` calls it.
-    """
-
-    def register(run: Run) -> Run:
-        _registered[name] = Experiment(place, name, title, run)
-        return run
-
-    return register
+#: Registers an experiment; a decorator. The function's docstring ends with the pass criteria.
+experiment = NamedRuns[Callable[[Lab], Iterator[Result]]]()

@@ -1,18 +1,20 @@
-"""A streaming replica promoted in the middle of a thousand deactivations."""
+"""Promotes a streaming replica in the middle of a thousand deactivations."""
 
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from faults.asking import Rest
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, everything, now
-from faults.kill import file_rows, registry_rows
+from faults.kill import registry_rows
 from faults.watching import ALLOWED, REFUSED
 from gatepass.registry.grants import history
 from tests.support.database.postgresql import Cluster
+from tests.support.feed.followed_copy import file_rows
+from tests.support.waiting import until
 
 _STALENESS = 3
 _LONGEST_SECONDS = 60.0
@@ -61,11 +63,11 @@ def _failed_over(
         ]
         for client in clients:
             client.start()
-        _until(lambda: len(done.acknowledged) > count // 3)
+        until(lambda: len(done.acknowledged) > count // 3, seconds=_LONGEST_SECONDS)
         if kind == "asynchronous":
             replica.stop()
             behind = len(done.acknowledged)
-            _until(lambda: len(done.acknowledged) > behind + count // 20)
+            until(lambda: len(done.acknowledged) > behind + count // 20, seconds=_LONGEST_SECONDS)
         before = set(done.acknowledged)
         primary.stop()
         stopped = time.monotonic()
@@ -96,17 +98,16 @@ def _failed_over(
     same = [node.name for node in nodes if file_rows(node.grant_path) == registry]
     if kind == "synchronous":
         yield Finding(
-            "synchronous: acknowledged deactivations that are lost",
+            "synchronous: acknowledged deactivations lost",
             f"{len(lost)} of {len(before):,}",
             "0",
             not lost,
         )
     else:
         yield Finding(
-            "asynchronous: acknowledged deactivations that are lost",
+            "asynchronous: acknowledged deactivations lost",
             f"{len(lost)} of {len(before):,}",
-            detail="what the replica never got; an operator who can't have that replicates "
-            "synchronously",
+            detail="those that the replica never received; synchronous replication prevents this",
         )
         yield Finding(
             "asynchronous: shortened history reported in the audit log",
@@ -116,15 +117,15 @@ def _failed_over(
             f"by {len(nodes)} nodes",
         )
     yield Finding(
-        f"{kind}: all asked for again and acknowledged",
+        f"{kind}: deactivations acknowledged after retries",
         f"{len(done.acknowledged):,} of {count:,}",
         "all",
         len(done.acknowledged) == count,
-        f"the first one {resumed - stopped:.1f} s after the primary was gone",
+        f"the first one {resumed - stopped:.1f} s after the primary stopped",
     )
     yield Finding(
-        f"{kind}: copies equal to the registry, and answers as it says",
-        f"{len(same)} of {len(nodes)}, {len(odd)} answers otherwise",
+        f"{kind}: copies equal to the registry; answers that contradict it",
+        f"{len(same)} of {len(nodes)}, {len(odd)} answers",
         "all, 0",
         len(same) == len(nodes) and not odd,
         ", ".join(sorted({f"{name} {reason}" for name, reason in odd})),
@@ -133,7 +134,7 @@ def _failed_over(
 
 @dataclass
 class _Done:
-    #: Token texts by the moment their deactivation was answered 200.
+    #: Token text: when its deactivation was answered 200, by the monotonic clock.
     acknowledged: dict[str, float] = field(default_factory=dict)
 
 
@@ -152,17 +153,9 @@ def _deactivate(rest: Rest, waiting: "queue.SimpleQueue[str]", done: _Done) -> N
 
 
 def _reported(installation: Installation) -> int:
-    """How often the audit log says that the database has lost changes."""
+    """How often the audit log records that the database lost changes."""
     database = installation.open()
     with database.read(now()) as reading:
         times = history.divergence_count(reading)
     database.close()
     return times
-
-
-def _until(so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _LONGEST_SECONDS
-    while not so():
-        if time.monotonic() > deadline:
-            raise RuntimeError("the deactivations don't get on")
-        time.sleep(0.02)

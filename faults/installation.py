@@ -1,18 +1,13 @@
-"""An installation under test: a registry, and any number of nodes as operators run them."""
+"""An installation under test: a registry, and any number of nodes."""
 
-import http.client
 import json
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from argon2 import PasswordHasher
 from msgspec.structs import replace
 from sqlalchemy import insert, select
 
@@ -20,7 +15,6 @@ from faults.asking import Asking, Rest
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN, make
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication import passwords
 from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.directory import companies, users, verifier_keys
 from gatepass.registry.grants import publishing
@@ -30,12 +24,11 @@ from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.tokens import access_tokens
 from gatepass.verify.freshness import SharedMap
 from gatepass.verify.grant_file import GrantFile
-from tests.support.processes.ports import free_port
+from tests.support.database.small_registry import HASH
 from tests.support.processes.served_installation import CATALOGUE as CATALOGUE_TEXT
+from tests.support.processes.served_installation import EMAIL
+from tests.support.processes.served_node import ServedNode
 
-PERMISSION = "charges:get"
-EMAIL = "ada@example.com"
-PASSWORD = "mauve harbour lantern"
 CATALOGUE = parse_catalogue(CATALOGUE_TEXT)
 READY_SECONDS = 60.0
 
@@ -49,7 +42,7 @@ class Installation:
 
     Args:
         directory: for the nodes' data directories, logs, and a SQLite registry.
-        database_url: an empty PostgreSQL database; without one it is a SQLite file.
+        database_url: an empty PostgreSQL database; by default a SQLite file.
 
     Attributes:
         key: the verifier key's text.
@@ -67,8 +60,6 @@ class Installation:
         self.database_url = database_url or f"sqlite:///{self.path}"
         database = self.open()
         create_schema(database)
-        # As safe as an experiment needs, and quick.
-        hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         line = Actor.command_line()
         with database.write(now()) as change:
             company = companies.create(change, line, catalogue=CATALOGUE, name="Fault Lines")
@@ -80,7 +71,7 @@ class Installation:
                 email=EMAIL,
                 name="Ada",
                 role="admin",
-                password_hash=passwords.hash(PASSWORD, hasher=hasher),
+                password_hash=HASH,
                 operator=True,
             )
             self.user = ada.id
@@ -98,16 +89,16 @@ class Installation:
         database.close()
 
     def open(self, url: str | None = None) -> Database:
-        """The registry, for looking into it and for filling it; at another *url* if need be."""
+        """Open the registry's database, or the one at *url*, to read or fill it directly."""
         if self.path is None:
             return Database(url or self.database_url)
         return Database(self.database_url, writing=GrantFile(self.path).writing)
 
     def tokens(self, count: int, **fields: Any) -> list[str]:
-        """Make so many access tokens in the registry itself, all alike; their texts.
+        """Create *count* equal access tokens directly in the registry; their texts.
 
-        The first as people do, the others as copies of its record, which takes a fraction of the
-        time: without audit events.
+        The first is created as users do. The others are copies of its record without audit
+        events, which is much faster.
         """
         ordinary = {"label": "a token", "kind": "api", "permissions": ["charges:*"]}
         database = self.open()
@@ -140,11 +131,11 @@ class Installation:
     def nodes(
         self, count: int, own: Sequence[dict[str, str]] = (), /, **settings: str
     ) -> Iterator[list["Node"]]:
-        """So many running nodes, all ready. With SQLite there is only ever one.
+        """Start *count* nodes and wait until they are ready. SQLite allows only one.
 
         Args:
-            own: settings of single nodes, the first one's first.
-            settings: of all of them.
+            own: settings of single nodes, in order.
+            settings: of all nodes.
         """
         running = [
             Node(self, f"node-{number + 1}", settings | (own[number] if number < len(own) else {}))
@@ -161,38 +152,19 @@ class Installation:
                 node.stop()
 
 
-class Node:
-    """One node: ``gatepass serve`` with a data directory and ports of its own.
-
-    Attributes:
-        process: the supervisor.
-    """
+class Node(ServedNode):
+    """One node of an installation."""
 
     def __init__(self, installation: Installation, name: str, settings: dict[str, str]) -> None:
+        super().__init__(
+            installation.directory / name,
+            installation.directory / f"{name}.log",
+            installation.catalogue,
+            {"GATEPASS_DATABASE_URL": installation.database_url, **settings},
+        )
         self.name = name
         self.installation = installation
-        self.port, self.verify_port = free_port(), free_port()
-        self.data = installation.directory / name
-        self.log = installation.directory / f"{name}.log"
-        self.environ = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("GATEPASS_")},
-            "GATEPASS_DATABASE_URL": installation.database_url,
-            "GATEPASS_DATA_DIR": str(self.data),
-            "GATEPASS_CATALOGUE": str(installation.catalogue),
-            "GATEPASS_PORT": str(self.port),
-            "GATEPASS_VERIFY_PORT": str(self.verify_port),
-            "GATEPASS_WORKERS": "2",
-            "GATEPASS_VERIFY_WORKERS": "1",
-            "GATEPASS_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
-            **settings,
-        }
-        self.process: subprocess.Popen[bytes] | None = None
         self._began = 0
-
-    @property
-    def url(self) -> str:
-        """Of the main port."""
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def grant_path(self) -> Path:
@@ -200,71 +172,42 @@ class Node:
         return self.installation.path or self.data / "grants.db"
 
     def shared(self) -> SharedMap:
-        """The node's shared map, to be looked at from outside."""
+        """The node's shared map, read from outside."""
         path = self.grant_path
         return SharedMap(path.with_name(path.name + "-map"))
 
     def start(self) -> None:
         """Start it, as a service manager would."""
         self._began = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gatepass.cli", "serve"],
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        super().start()
 
-    def wait_ready(self, seconds: float = READY_SECONDS) -> float:
-        """Return once all workers serve and both ports say ready; how long that took."""
-        started = time.monotonic()
-        while not (self.serving() and self.ready(self.port) and self.ready(self.verify_port)):
-            assert self.process is not None
-            ended = self.process.poll() is not None
-            if ended or time.monotonic() > started + seconds:
-                raise RuntimeError(f"{self.name} isn't ready: {self.log.read_text()[-3000:]}")
-            time.sleep(0.05)
-        return time.monotonic() - started
+    def all_ready(self) -> bool:
+        """Whether all workers serve and both ports report that they are ready."""
+        return self.serving() and super().all_ready()
 
     def serving(self) -> bool:
-        """Whether all workers have begun to serve since it was started."""
+        """Whether all workers have begun to serve since the last start."""
         with self.log.open("rb") as log:
             log.seek(self._began)
             return b"serving on" in log.read()
 
-    def ready(self, port: int) -> bool:
-        """What ``/health/ready`` says."""
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            try:
-                connection.request("GET", "/health/ready")
-                return connection.getresponse().status == 200
-            finally:
-                connection.close()
-        except (OSError, http.client.HTTPException):
-            return False
-
-    def stop(self) -> None:
-        """Stop it as an operator does; kill what is left after a while."""
+    def stop(self) -> int:
+        """Stop it as an operator does; kill what is left after 30 seconds."""
         if self.process is None:
-            return
-        self.process.terminate()
+            return 0
         try:
-            self.process.wait(30)
+            code = super().stop()
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            self.kill()
+            code = self.process.returncode
         self.process = None
-
-    def workers(self) -> list[int]:
-        """The process ids of its workers."""
-        return [] if self.process is None else children(self.process.pid)
+        return code
 
     def revive(self, seconds: float = READY_SECONDS) -> None:
-        """Start it again and again until it stays up, as a service manager does: the ports of one
-        that was killed may be taken for a moment."""
+        """Restart it until it stays up, as a service manager does.
+
+        The ports of a node that was killed may be taken for a moment.
+        """
         deadline = time.monotonic() + seconds
         self.start()
         while time.monotonic() < deadline:
@@ -276,17 +219,14 @@ class Node:
             time.sleep(0.05)
         raise RuntimeError(f"{self.name} doesn't come back: {self.log.read_text()[-3000:]}")
 
-    def kill(self, *, all_at_once: bool) -> None:
-        """Kill -9 of the supervisor, alone or with its workers."""
+    def kill_supervisor(self) -> None:
+        """Kill the supervisor alone with SIGKILL."""
         assert self.process is not None
-        if all_at_once:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        else:
-            self.process.kill()
+        self.process.kill()
         self.process.wait()
 
     def lock_holder(self) -> int | None:
-        """The process that has the node's duties."""
+        """The process that holds the node's lock, and so follows, reports and writes the file."""
         path = self.grant_path
         inode = path.with_name(path.name + "-lock").stat().st_ino
         for line in Path("/proc/locks").read_text().splitlines():
@@ -296,7 +236,7 @@ class Node:
         return None
 
     def listening(self, port: int) -> int:
-        """How many processes listen on *port*."""
+        """The number of processes that listen on *port*."""
         found = 0
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
@@ -304,26 +244,17 @@ class Node:
         return found
 
     def asking(self, *, main: bool = False) -> Asking:
-        """A connection that asks its verify port, or its main port, for decisions."""
+        """A connection to its verify port, or its main port, for decisions."""
         return Asking(self.port if main else self.verify_port, self.installation.key)
 
     def rest(self) -> Rest:
-        """A connection to its REST API, signed in."""
+        """A signed-in connection to its REST API."""
         return Rest(self.port, self.installation.login)
 
     def follower_asked_ns(self, shared: SharedMap) -> int:
-        """When its follower last asked the primary, by the boot clock; 0 if that doesn't count."""
+        """When its follower last polled the primary, by the boot clock; 0 without a lease."""
         staleness = int(self.environ.get("GATEPASS_MAX_STALENESS", "10")) * 10**9
         return max(0, shared.lease_until_boot_ns() - staleness)
-
-
-def children(process: int) -> list[int]:
-    """The ids of a process's children; none if it is gone."""
-    try:
-        text = Path(f"/proc/{process}/task/{process}/children").read_text()
-    except OSError:
-        return []
-    return [int(child) for child in text.split()]
 
 
 def now() -> int:
@@ -332,7 +263,7 @@ def now() -> int:
 
 
 def everything(rest: Rest, path: str) -> list[dict[str, Any]]:
-    """All items of a list of the REST API, page by page."""
+    """All items of a list of the REST API, fetched page by page."""
     items: list[dict[str, Any]] = []
     cursor = ""
     while True:
@@ -344,8 +275,3 @@ def everything(rest: Rest, path: str) -> list[dict[str, Any]]:
         if page["next"] is None:
             return items
         cursor = page["next"]
-
-
-def id_of(text: str) -> str:
-    """The id of a token's text."""
-    return text[:21]

@@ -1,4 +1,4 @@
-"""Kill -9 of workers, supervisors and followers while people make and end tokens."""
+"""Kills workers, supervisors and followers while clients create and deactivate tokens."""
 
 import os
 import random
@@ -13,22 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
-
 from faults.answers import boot_ns
 from faults.asking import NOTHING
 from faults.experiments import Finding, Lab, Result, experiment
-from faults.installation import Installation, Node, everything, now
+from faults.installation import Installation, Node, everything
 from faults.watching import ALLOWED, REFUSED
-from gatepass.verify.grant_file import TABLES
+from tests.support.feed.followed_copy import Rows, file_rows, published
 
 _TAKEOVER_SECONDS, _BACK_SECONDS = 2.0, 10.0
-#: MAX_STALENESS: a copy whose node was killed and started anew may be this much behind until it
-#: follows again, and no more; it was vouched for until then.
+#: MAX_STALENESS: after a restart, a copy whose lease still runs may be this much behind until it
+#: follows again, and no more.
 _LATE_NS = 10_000_000_000
 _VICTIMS = ("main worker", "verify worker", "lock holder", "lock holder", "supervisor", "all")
 _WORKERS = {"GATEPASS_WORKERS": "2", "GATEPASS_VERIFY_WORKERS": "2"}
-#: Between two changes of one client.
+#: Seconds between two changes of one client.
 _PAUSE = 0.05
 
 
@@ -78,7 +76,7 @@ def _on(lab: Lab, installation: Installation, nodes: int) -> Iterator[Result]:
                 client.join()
         for node in running:
             node.wait_ready()
-        # Every copy has what was acknowledged last.
+        # Wait until every copy has the last acknowledged change.
         time.sleep(1.0)
         answered = [_answers(node, acknowledged) for node in running]
         rest = running[0].rest()
@@ -91,11 +89,11 @@ def _on(lab: Lab, installation: Installation, nodes: int) -> Iterator[Result]:
 
 @dataclass
 class _Acknowledged:
-    """What clients were told, and what they were told wrongly."""
+    """The changes that clients saw acknowledged, and the wrong answers they got."""
 
     made: dict[str, tuple[str, str, int]] = field(default_factory=dict)
     ended: dict[str, tuple[str, int]] = field(default_factory=dict)
-    #: Asked to end without hearing what became of it.
+    #: Tokens whose deactivation was requested and not answered.
     unknown: set[str] = field(default_factory=set)
     labels: set[str] = field(default_factory=set)
     wrong: Counter[str] = field(default_factory=Counter)
@@ -121,7 +119,7 @@ def _change(node: Node, acknowledged: _Acknowledged, stop: threading.Event, numb
 
 
 def _ask(node: Node, acknowledged: _Acknowledged, stop: threading.Event, number: int) -> None:
-    """Ask about tokens whose state every copy must know."""
+    """Poll tokens whose state every copy must have."""
     asking = node.asking()
     chosen = random.Random(number)
     while not stop.wait(_PAUSE / 5):
@@ -136,15 +134,15 @@ def _ask(node: Node, acknowledged: _Acknowledged, stop: threading.Event, number:
         acknowledged.answers += 1
         if ended and (ender == node.name or asked > ended + _LATE_NS):
             if reason == ALLOWED:
-                acknowledged.wrong["ended, and allowed"] += 1
+                acknowledged.wrong["deactivated, but allowed"] += 1
         elif maker == node.name or asked > made + _LATE_NS:
             unheard = token in acknowledged.unknown or token in acknowledged.ended
             if reason not in (ALLOWED, NOTHING, "stale", "unavailable") and not unheard:
-                acknowledged.wrong[f"living, and {reason}"] += 1
+                acknowledged.wrong[f"active, but {reason}"] += 1
 
 
 class _Killer:
-    """Kills on one node, one after the other."""
+    """Kills processes of one node, one after the other."""
 
     def __init__(self, node: Node, kills: int, short: bool) -> None:
         self._node = node
@@ -160,7 +158,7 @@ class _Killer:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait for the last kill, and for the node to be whole."""
+        """Wait until the node has recovered from its last kill."""
         self._thread.join()
         if self.error is not None:
             raise self.error
@@ -168,7 +166,7 @@ class _Killer:
     def _run(self) -> None:
         try:
             for number in range(self._kills):
-                # In a short run each kind once, the more telling ones first.
+                # A short run kills each kind once, the most revealing first.
                 kinds = ("lock holder", "all", "main worker", "verify worker")
                 kind = kinds[number % 4] if self._short else self._random.choice(_VICTIMS)
                 self._kill(kind)
@@ -184,7 +182,10 @@ class _Killer:
         victim: int | None = None
         at = boot_ns()
         if kind in ("supervisor", "all"):
-            node.kill(all_at_once=kind == "all")
+            if kind == "all":
+                node.kill()
+            else:
+                node.kill_supervisor()
             node.revive()
         else:
             victim = holder if kind == "lock holder" else self._worker(kind)
@@ -204,7 +205,7 @@ class _Killer:
                 else:
                     taken = passed if node.lock_holder() not in (holder, None) else 0.0
             if not back:
-                back = passed if victim not in node.workers() and self._whole() else 0.0
+                back = passed if victim not in node.workers() and self._complete() else 0.0
             if passed > 3 * _BACK_SECONDS:
                 raise RuntimeError(f"a {kind} of {node.name} isn't back after {passed:.0f} s")
             time.sleep(0.01)
@@ -217,13 +218,13 @@ class _Killer:
             self.damaged.append(found)
 
     def _worker(self, kind: str) -> int | None:
-        """A worker of one kind: those of the main port hold more open, and the lock's holder."""
+        """A random worker of one kind, found by the port it listens on."""
         node = self._node
         port = node.port if kind == "main worker" else node.verify_port
         workers = [pid for pid in node.workers() if _listens(pid, port)]
         return self._random.choice(workers) if workers else None
 
-    def _whole(self) -> bool:
+    def _complete(self) -> bool:
         node = self._node
         return node.listening(node.port) == 2 and node.listening(node.verify_port) == 2
 
@@ -245,20 +246,20 @@ def _recoveries(engine: str, killers: list[_Killer]) -> Iterator[Result]:
             "of a all", "of a whole node"
         ),
     )
-    duty = "follows" if engine == "PostgreSQL" else "has the duties"
+    duty = "follows" if engine == "PostgreSQL" else "takes over"
     yield Finding(
-        f"{engine}: another worker {duty} after",
+        f"{engine}: another worker {duty} within",
         f"at most {max(takeovers):.1f} s",
         f"≤ {_TAKEOVER_SECONDS:.0f} s",
         max(takeovers) <= _TAKEOVER_SECONDS,
         f"{len(takeovers)} times",
     )
     yield Finding(
-        f"{engine}: killed workers are back after",
+        f"{engine}: killed workers are replaced within",
         f"at most {max(backs):.1f} s",
         f"≤ {_BACK_SECONDS:.0f} s",
         max(backs) <= _BACK_SECONDS,
-        f"{len(backs)} of them",
+        f"{len(backs)} workers",
     )
 
 
@@ -281,7 +282,7 @@ def _judged(
     lost = [token for token in made if token not in status]
     lost += [token for token in ended if status.get(token) != "deactivated"]
     yield Finding(
-        f"{engine}: acknowledged changes that are lost",
+        f"{engine}: acknowledged changes lost",
         f"{len(lost)} of {len(made) + len(ended):,}",
         "0",
         not lost and bool(ended),
@@ -292,7 +293,7 @@ def _judged(
     ends = Counter(
         event["subject"]["id"] for event in events if event["action"] == "access_token.deactivated"
     )
-    # What wasn't acknowledged is there whole, or not at all.
+    # A change that wasn't acknowledged took effect entirely or not at all.
     expected = Counter(status.keys())
     expected_ends = Counter(token for token, state in status.items() if state == "deactivated")
     odd = len((created - expected) + (expected - created))
@@ -311,7 +312,7 @@ def _judged(
                 wrong[f"afterwards {reason} instead of {right}"] += 1
     total = acknowledged.answers + sum(map(len, answered))
     yield Finding(
-        f"{engine}: wrong answers meanwhile and afterwards",
+        f"{engine}: wrong answers during and after the kills",
         f"{wrong.total()} of {total:,}",
         "0",
         not wrong,
@@ -336,7 +337,7 @@ def _files(
         registry = registry_rows(installation)
         differing = [node.name for node in nodes if file_rows(node.grant_path) != registry]
         yield Finding(
-            f"{engine}: copies that differ from the registry in the end",
+            f"{engine}: copies that differ from the registry at the end",
             f"{len(differing)} of {len(nodes)}",
             "0",
             not differing,
@@ -344,30 +345,10 @@ def _files(
         )
 
 
-Rows = set[tuple[str, str, bytes]]
-
-
 def registry_rows(installation: Installation) -> Rows:
     """All grants, holders and company rules of the registry."""
-    database = installation.open()
-    with database.read(now()) as reading:
-        found = {
-            (table, row.id, bytes(row.record))
-            for table in TABLES
-            for row in reading.session.execute(text(f"SELECT id, record FROM {table}"))
-        }
-    database.close()
-    return found
-
-
-def file_rows(path: Path) -> Rows:
-    """All grants, holders and company rules of a grant file."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        return {
-            (table, key, record)
-            for table in TABLES
-            for key, record in connection.execute(f"SELECT id, record FROM {table}")
-        }
+    with closing(installation.open()) as database:
+        return published(database)
 
 
 def _integrity(path: Path) -> str:
@@ -376,7 +357,7 @@ def _integrity(path: Path) -> str:
 
 
 def _listens(process: int, port: int) -> bool:
-    """Whether a process has a listening socket on *port* among its descriptors."""
+    """Whether a process holds a listening socket on *port*."""
     inodes = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()

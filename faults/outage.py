@@ -1,4 +1,4 @@
-"""PostgreSQL stopped for longer than MAX_STALENESS."""
+"""Stops PostgreSQL for longer than MAX_STALENESS."""
 
 import time
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from gatepass.registry.tokens import access_tokens
 from tests.support.processes.ports import free_port
 
 _STALENESS = 3
-#: A decision that was made in time may take this long to be seen.
+#: Nanoseconds that an answer may take after its decision.
 _GRACE_NS = 150_000_000
 
-_LIVES, _ENDED, _LATE = "a token that lives", "ended before", "ended meanwhile"
+_LIVES, _ENDED, _LATE = "active token", "deactivated before", "deactivated meanwhile"
 _REFUSED = "token_deactivated"
 
 
@@ -34,19 +34,19 @@ def outage(lab: Lab) -> Iterator[Result]:
             lab.number(2, 1), GATEPASS_MAX_STALENESS=str(_STALENESS), GATEPASS_WORKERS="1"
         ) as nodes:
             if nodes[0].rest().deactivate(ended[:21]) != 200:
-                raise RuntimeError("a token can't be deactivated")
+                raise RuntimeError("the deactivation failed")
             time.sleep(1.5)
             asked = {_LIVES: living, _ENDED: ended, _LATE: late}
             watches = [Watch(node, asked) for node in nodes]
             time.sleep(lab.number(2, 1))
-            lab.say(f"outage: PostgreSQL is away for {lab.number(10, 4)} s")
+            lab.say(f"outage: PostgreSQL is down for {lab.number(10, 4)} s")
             stopped = boot_ns()
             cluster.stop()
             time.sleep(0.2)
             until = {node.name: node.shared().lease_until_boot_ns() for node in nodes}
             _sleep_until(stopped + lab.number(10, 4) * 10**9)
             ready = [node.ready(port) for node in nodes for port in (node.port, node.verify_port)]
-            # Where no node finds it, so that they learn of it by coming back alone.
+            # On a port that no node knows, so that the nodes see the change only after the outage.
             port = cluster.port
             cluster.start(free_port())
             _deactivate(installation, cluster.url("outage"), late)
@@ -91,15 +91,17 @@ def _judged(
         "0",
         not wrong and bool(after),
     )
-    yield Finding("ports that say ready then", f"{sum(ready)} of {len(ready)}", "0", not any(ready))
+    yield Finding(
+        "ports that report ready after it", f"{sum(ready)} of {len(ready)}", "0", not any(ready)
+    )
     wrong = [each for each in afterwards if each.reason != right_afterwards[each.about]]
     yield Finding(
-        "answers that aren't current after PostgreSQL is back",
+        "outdated answers after PostgreSQL is back",
         f"{len(wrong)} of {len(afterwards):,}",
         "0",
         not wrong and bool(afterwards),
     )
-    yield Finding("ready again after PostgreSQL is", f"{took:.1f} s")
+    yield Finding("PostgreSQL is back until all nodes are ready", f"{took:.1f} s")
 
 
 def _deactivate(installation: Installation, url: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""A TCP proxy that can be told to misbehave, between a node and PostgreSQL."""
+"""A TCP proxy between a node and PostgreSQL that can cut, freeze and lose connections."""
 
 import contextlib
 import socket
@@ -6,10 +6,10 @@ import threading
 
 
 class Proxy:
-    """Forwards to a port on loopback; a context manager that closes everything.
+    """Forwards to a port on loopback; a context manager that closes all connections.
 
     Attributes:
-        port: where it listens.
+        port: the port it listens on.
     """
 
     def __init__(self, port: int) -> None:
@@ -30,22 +30,22 @@ class Proxy:
         self.cut()
 
     def cut(self) -> None:
-        """Close all connections there are; new ones work."""
+        """Close all open connections; new ones work."""
         for connection, _ in self._open:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         self._open.clear()
 
     def freeze(self) -> None:
-        """Forward nothing any more, of new connections neither; none is closed."""
+        """Forward nothing, also on new connections; close none."""
         self._flowing.clear()
 
     def thaw(self) -> None:
-        """Forward again, what was held back too."""
+        """Forward again, including the data held back."""
         self._flowing.set()
 
     def half_open(self) -> None:
-        """Forget the connections there are without closing them, as a firewall that was restarted
+        """Drop the data of all open connections without closing them, as a restarted firewall
         does; new ones work."""
         for _, lost in self._open:
             lost.set()

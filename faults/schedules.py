@@ -1,6 +1,5 @@
-"""Random schedules of changes, crashes, restarts and compaction: copies equal the registry."""
+"""Runs random schedules of changes, crashes and restarts; copies must equal the registry."""
 
-import secrets
 import shutil
 import sqlite3
 import threading
@@ -8,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -42,7 +41,6 @@ from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Change, Database, Reading
 from gatepass.registry.storage.schema import create_schema
-from gatepass.registry.storage.tables import metadata
 from gatepass.registry.tokens import access_tokens
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
@@ -50,6 +48,7 @@ from gatepass.verify.replica import frames
 from gatepass.verify.replica.database_follower import Feed, Follower
 from gatepass.verify.replica.grant_copy import ChangedRow, Position, open_copy, position
 from gatepass.verify.replica.streamed_copy import StreamedCopy
+from tests.support.database.fixtures import empty_postgresql
 from tests.support.database.postgresql import Cluster
 
 _STALENESS_MS = 10_000
@@ -79,11 +78,11 @@ def schedules(lab: Lab) -> Iterator[Result]:
         started = time.monotonic()
         did: Counter[str] = Counter()
         failed = ""
-        # In memory where there is such a place: nothing here is about power cuts.
+        # In memory where possible: power cuts are no part of this.
         memory = Path("/dev/shm")
         with (
             TemporaryDirectory(dir=memory if memory.is_dir() else lab.directory) as directory,
-            _world(Path(directory), engine, did) as machine,
+            _machines(Path(directory), engine, did) as machine,
         ):
             try:
                 run_state_machine_as_test(
@@ -112,48 +111,30 @@ def schedules(lab: Lab) -> Iterator[Result]:
 
 
 class _Crash(Exception):
-    """The follower dies here."""
+    """Simulated death of a follower."""
 
 
-class _world:
-    """Makes the machine of one engine; a context manager that removes what it needs."""
-
-    def __init__(self, directory: Path, engine: str, did: Counter[str]) -> None:
-        self._directory = directory
-        self._engine = engine
-        self._did = did
-        self._cluster: Cluster | None = None
-
-    def __enter__(self) -> Any:
-        template = self._directory / "template.db"
-        if self._engine == "PostgreSQL":
-            self._cluster = Cluster()
-            url = self._cluster.create("schedules")
-            self.database = Database(url)
-        else:
-            url = ""
-            self.database = Database(f"sqlite:///{template}")
-        create_schema(self.database)
-        if not url:
-            self.database.close()
-        numbers = iter(range(10**9))
+@contextmanager
+def _machines(directory: Path, engine: str, did: Counter[str]) -> Iterator[Any]:
+    """A factory of state machines on one engine, each over an empty registry."""
+    numbers = iter(range(10**9))
+    with ExitStack() as running:
+        url = f"sqlite:///{directory / 'template.db'}"
+        if engine == "PostgreSQL":
+            url = running.enter_context(Cluster()).create("schedules")
+        with closing(Database(url)) as database:
+            create_schema(database)
 
         def machine() -> RuleBasedStateMachine:
-            directory = self._directory / str(next(numbers))
-            directory.mkdir()
-            if url:
-                _empty(self.database)
-                return _Schedule(directory, self.database, url, self._did)
-            shutil.copy(template, directory / "registry.db")
-            database = Database(f"sqlite:///{directory / 'registry.db'}")
-            return _Schedule(directory, database, "", self._did)
+            own = directory / str(next(numbers))
+            own.mkdir()
+            if engine == "PostgreSQL":
+                empty_postgresql(url)
+                return _Schedule(own, Database(url), url, did)
+            shutil.copy(directory / "template.db", own / "registry.db")
+            return _Schedule(own, Database(f"sqlite:///{own / 'registry.db'}"), "", did)
 
-        return machine
-
-    def __exit__(self, *_: object) -> None:
-        self.database.close()
-        if self._cluster is not None:
-            self._cluster.__exit__(None, None, None)
+        yield machine
 
 
 class _Schedule(RuleBasedStateMachine):
@@ -194,7 +175,7 @@ class _Schedule(RuleBasedStateMachine):
 
     @rule(who=_picked, permissions=st.sampled_from(_SETS), networks=st.sampled_from(_NETWORKS))
     def make_token(self, who: int, permissions: list[str], networks: list[str]) -> None:
-        """Someone makes a token, if they may."""
+        """A user creates a token, if permitted."""
 
         def make_one(change: Change) -> None:
             made = access_tokens.create(
@@ -213,7 +194,7 @@ class _Schedule(RuleBasedStateMachine):
     @precondition(lambda self: self._tokens)
     @rule(which=_picked, permissions=st.sampled_from(_SETS), networks=st.sampled_from(_NETWORKS))
     def edit_token(self, which: int, permissions: list[str], networks: list[str]) -> None:
-        """A token changes."""
+        """A token is modified."""
         wanted = {"permissions": permissions, "networks": networks}
         self._change(
             lambda change: access_tokens.modify(
@@ -245,8 +226,8 @@ class _Schedule(RuleBasedStateMachine):
         )
 
     @rule(who=_picked, tokens=st.sampled_from(["deactivate", "keep"]))
-    def shut_out(self, who: int, tokens: Any) -> None:
-        """Bob's or Eve's account ends."""
+    def deactivate_user(self, who: int, tokens: Any) -> None:
+        """Bob's or Eve's account is deactivated."""
         self._change(
             lambda change: offboarding.deactivate(
                 change,
@@ -258,7 +239,7 @@ class _Schedule(RuleBasedStateMachine):
 
     @rule(who=_picked)
     def sign_in(self, who: int) -> None:
-        """Someone signs in."""
+        """A user signs in."""
 
         def sign_in(change: Change) -> None:
             user = users.get(change, self._one(self._users, who))
@@ -278,7 +259,7 @@ class _Schedule(RuleBasedStateMachine):
     @precondition(lambda self: self._logins)
     @rule(which=_picked, gone=st.booleans())
     def end_sign_in(self, which: int, gone: bool) -> None:
-        """A sign-in ends, or is removed as one that ended long ago."""
+        """A sign-in is deactivated, or garbage-collected."""
         login = self._one(self._logins, which)
         if gone:
             self._change(lambda change: publishing.withdraw_grants(change, [login]))
@@ -287,7 +268,7 @@ class _Schedule(RuleBasedStateMachine):
 
     @rule(permissions=st.sampled_from(_SETS), which=_picked)
     def change_roles(self, permissions: list[str], which: int) -> None:
-        """A role of the company's own is made, or changed."""
+        """A custom role is created or modified."""
 
         def make(change: Change) -> None:
             if len(self._roles) < 2:
@@ -325,7 +306,7 @@ class _Schedule(RuleBasedStateMachine):
 
     @rule(end=st.booleans(), which=_picked)
     def change_keys(self, end: bool, which: int) -> None:
-        """A verifier key is made, or ended."""
+        """A verifier key is created or deactivated."""
 
         def make(change: Change) -> None:
             line = Actor.command_line()
@@ -338,13 +319,12 @@ class _Schedule(RuleBasedStateMachine):
 
     @rule(days=st.sampled_from([2, 9]))
     def compact(self, days: int) -> None:
-        """What is due after two days, sign-ins that ended, or after nine, all history but its end,
-        is let go of."""
+        """Garbage collection after two days (ended sign-ins) or nine (old revisions as well)."""
         compact(self._database, lambda: now() + days * _DAY_MS)
 
     @rule(which=_picked)
     def follow(self, which: int) -> None:
-        """A copy follows, and equals the registry."""
+        """A copy follows, and must equal the registry."""
         copy = self._one(self._copies, which)
         self._follow(copy)
 
@@ -356,31 +336,30 @@ class _Schedule(RuleBasedStateMachine):
 
     @rule(which=_picked, at=st.integers(0, 8))
     def crash(self, which: int, at: int) -> None:
-        """A follower dies while it applies: the copy is as it was."""
+        """A follower dies while it applies changes; the copy must stay as it was."""
         copy = self._one(self._copies, which)
         before = copy.digest()
         if copy.follow_until_crash(at):
             self._did["crashes"] += 1
             if copy.digest() != before:
-                raise AssertionError(f"{copy.path.name} was left half-way")
+                raise AssertionError(f"{copy.path.name} was left half-applied")
         else:
             self._compare(copy)
 
     @rule(which=_picked)
     def restart(self, which: int) -> None:
-        """A follower is started anew."""
+        """A follower restarts."""
         self._one(self._copies, which).restart()
 
     def teardown(self) -> None:
-        """In the end, all copies equal the registry."""
+        """All copies follow once more, and must equal the registry."""
         try:
             if self._users:
                 self.follow_all()
         finally:
             for copy in self._copies:
                 copy.close()
-            if self._database.path is not None:
-                self._database.close()
+            self._database.close()
             shutil.rmtree(self._directory)
 
     def _follow(self, copy: "_Copy") -> None:
@@ -400,7 +379,7 @@ class _Schedule(RuleBasedStateMachine):
             raise AssertionError(f"{copy.path.name} differs from the registry")
 
     def _change(self, make: Callable[[Change], object]) -> None:
-        # What the rules refuse is no change, as in life.
+        # An operation that the rules refuse changes nothing.
         with suppress(GatepassError), self._database.write(now()) as change:
             make(change)
             self._did["changes"] += 1
@@ -419,33 +398,36 @@ class _Copy(ABC):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._clock = Clock()
-        # Made before a map says anything of it.
+        # The file must exist before its shared map.
         open_copy(path).close()
         self.restart()
 
     def restart(self) -> None:
-        """Let go of everything, and open the file again."""
+        """Close the copy, and open its file again."""
         self.close()
         self._file = GrantFile(self.path)
 
     def follow(self) -> None:
-        """One round."""
-        self._round(None)
+        """Apply all changes since the copy's position; it must be fresh then."""
+        self._apply(None)
         if not self._file.shared.is_fresh(self._clock.boot_ns(), self._clock.wall_ms()):
             raise AssertionError(f"{self.path.name} is stale")
 
     def follow_until_crash(self, at: int) -> bool:
-        """One round that dies once *at* records have come, or before its end; whether it did: where
-        nothing has changed there is nothing to die at."""
+        """Apply changes and die after *at* records, or before the commit.
+
+        Returns:
+            Whether it died; it doesn't where nothing has changed.
+        """
         try:
-            self._round(at)
+            self._apply(at)
         except _Crash:
             self.restart()
             return True
         return False
 
     def digest(self) -> tuple[Position | None, str]:
-        """Its position, and the digest of all it holds, as another process reads it."""
+        """Its position and the digest of its rows, as another process reads them."""
         with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
             rows = (
                 row for table in TABLES for row in connection.execute(_ROWS.format(table=table))
@@ -453,16 +435,16 @@ class _Copy(ABC):
             return position(connection), _digest(rows)
 
     @abstractmethod
-    def _round(self, crash_at: int | None) -> None:
-        """One round, or one that dies at a record."""
+    def _apply(self, crash_at: int | None) -> None:
+        """Apply all changes; die after *crash_at* records unless it is None."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of everything; what isn't committed is lost, as when a process dies."""
+        """Close the copy; uncommitted changes are lost, as when a process dies."""
 
 
 class _NodesCopy(_Copy):
-    """A node's: from PostgreSQL."""
+    """A node's copy, which follows PostgreSQL."""
 
     _connection: sqlite3.Connection | None = None
 
@@ -471,13 +453,13 @@ class _NodesCopy(_Copy):
         super().__init__(path)
 
     def close(self) -> None:
-        """Let go of both databases."""
+        """Close both databases."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
         self._feed.close()
 
-    def _round(self, crash_at: int | None) -> None:
+    def _apply(self, crash_at: int | None) -> None:
         if self._connection is None:
             self._connection = open_copy(self.path)
             self._follower = Follower(self._file, self._clock, _STALENESS_MS)
@@ -486,7 +468,7 @@ class _NodesCopy(_Copy):
 
 
 class _EmbeddedCopy(_Copy):
-    """An embedded verifier's: from the frames of a feed."""
+    """An embedded verifier's copy, which follows the frames of a feed."""
 
     _copy: StreamedCopy | None = None
 
@@ -495,18 +477,18 @@ class _EmbeddedCopy(_Copy):
         super().__init__(path)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._copy is not None:
             self._copy.close()
             self._copy = None
 
-    def _round(self, crash_at: int | None) -> None:
+    def _apply(self, crash_at: int | None) -> None:
         if self._copy is None:
             self._copy = StreamedCopy(self._file, self._clock, "", threading.Lock())
         stream = self._stream(self._copy.begin())
         reader = frames.Frames()
         records = 0
-        # It comes in pieces that know nothing of frames.
+        # In pieces that don't end where frames do.
         for start in range(0, len(stream), 100):
             for frame in reader.feed(stream[start : start + 100]):
                 if crash_at is not None:
@@ -516,7 +498,7 @@ class _EmbeddedCopy(_Copy):
                 self._copy.apply(frame)
 
     def _stream(self, here: Position | None) -> bytes:
-        """What the server would send."""
+        """The bytes that a server would send."""
         boot_ns = self._clock.boot_ns()
         with self._database.read(now()) as reading:
             found = None if here is None else revisions.changes_since(reading, here)
@@ -551,31 +533,31 @@ def _digest(rows: Iterable[tuple[str, bytes, int]]) -> str:
 
 
 class _Crashing:
-    """A feed whose reader dies after some records."""
+    """A feed whose reader dies after *after* records."""
 
     def __init__(self, feed: Feed, after: int) -> None:
         self._feed = feed
         self._after = after
 
     def heartbeat(self) -> int:
-        """As the feed does."""
+        """Forwards to the feed."""
         return self._feed.heartbeat()
 
     def changes(self, after: Position) -> tuple[Position, Iterable[ChangedRow]] | None:
-        """As the feed does, until the reader dies."""
+        """Forwards to the feed, until the reader dies."""
         found = self._feed.changes(after)
         return None if found is None else (found[0], self._until(found[1]))
 
     def snapshot(self) -> tuple[Position, Iterable[ChangedRow]]:
-        """As the feed does, until the reader dies."""
+        """Forwards to the feed, until the reader dies."""
         there, rows = self._feed.snapshot()
         return there, self._until(rows)
 
     def wait(self, seconds: float) -> None:
-        """Nobody waits here."""
+        """Returns at once."""
 
     def close(self) -> None:
-        """As the feed does."""
+        """Forwards to the feed."""
         self._feed.close()
 
     def _until(self, rows: Iterable[ChangedRow]) -> Iterator[ChangedRow]:
@@ -583,20 +565,5 @@ class _Crashing:
             if number == self._after:
                 raise _Crash
             yield row
-        # All is applied, and nothing is committed.
+        # Everything is applied and nothing committed.
         raise _Crash
-
-
-def _empty(database: Database) -> None:
-    """Leave the schema, and the beginning of a history of its own."""
-    with database.auxiliary_write(now()) as write:
-        for table in TABLES:
-            write.session.execute(text(f"DELETE FROM {table}"))
-        for table in reversed(metadata.sorted_tables):
-            if table.name not in ("revision", "alembic_version"):
-                write.session.execute(table.delete())
-        tag = {"tag": secrets.token_hex(8)}
-        write.session.execute(text("UPDATE revision SET number = 0, tag = :tag"), tag)
-        write.session.execute(
-            text("INSERT INTO revisions (number, tag, at) VALUES (0, :tag, 0)"), tag
-        )

@@ -1,41 +1,37 @@
-"""What was found as text: a table for the terminal, and docs/explanation/faults.md."""
+"""Findings as text: a table for the terminal, and docs/explanation/faults.md."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from benchmarks.tables import machine
-from faults.experiments import Finding, Result, experiments
+from benchmarks.tables import aligned, machine
+from faults.experiments import Finding, Result, experiment
 
 _HEAD = ("experiment", "what", "measured", "promised", "")
 _INTRODUCTION = """\
 # Faults
 
 `make faults` writes this page.
-It runs real processes on loopback and a real PostgreSQL, and makes faults on purpose.
+It runs real processes on loopback and a real PostgreSQL, and injects faults.
 The experiments are in [`faults/`](../../faults).
 The test suite runs them with smaller numbers.
-What they prove is listed sentence by sentence in [promises.md](promises.md).
+[promises.md](promises.md) lists which promise each one proves.
 This run was on {machine}.
 
-![Delays until ended tokens are refused, and a timeline of an outage](faults.svg)
+![Delays until deactivated tokens are refused, and a timeline of an outage](faults.svg)
 """
 
 
 def terminal_table(found: Mapping[str, Sequence[Result]]) -> str:
-    """What was found as a table for the terminal."""
+    """The findings as a table for the terminal."""
     rows: list[tuple[str, ...]] = [
         _HEAD,
         *((name, *_cells(each)) for name, results in found.items() for each in results),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    rows.insert(1, tuple("-" * width for width in widths))
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return aligned(rows)
 
 
 def notes(found: Mapping[str, Sequence[Result]]) -> Iterator[str]:
-    """One line per finding that says how it came about."""
+    """One line for each finding that has details."""
     for results in found.values():
         for result in results:
             if isinstance(result, Finding) and result.detail:
@@ -43,16 +39,16 @@ def notes(found: Mapping[str, Sequence[Result]]) -> Iterator[str]:
 
 
 def markdown_page(found: Mapping[str, Sequence[Result]]) -> str:
-    """docs/explanation/faults.md."""
+    """The text of docs/explanation/faults.md."""
     sections = [_INTRODUCTION.format(machine=machine())]
     for name, results in found.items():
-        known = experiments()[name]
+        known = experiment.by_name()[name]
         rows = [("what", "measured", "promised", ""), ("---", "---:", "---:", "---")]
         rows += [_cells(each) for each in results]
         table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
         remarks = "".join(f"- {note}\n" for note in notes({name: results}))
         sections.append(
-            f"## {known.title}\n\n{_one_a_line(known.text)}\n\n{table}"
+            f"## {known.title}\n\n{_description(known.run)}\n\n{table}"
             + (f"\n{remarks}" if remarks else "")
         )
     sections.append(_END)
@@ -60,18 +56,19 @@ def markdown_page(found: Mapping[str, Sequence[Result]]) -> str:
 
 
 _END = """\
-`make faults ARGS=--list` names the experiments.
+`make faults ARGS=--list` lists the experiments.
 `make faults ARGS="--only kill --short"` runs one of them with small numbers.
 """
 
 
-def _one_a_line(text: str) -> str:
-    """*text* with one sentence a line, as all our pages have it."""
-    return text.replace(". ", ".\n")
+def _description(run: Callable[..., object]) -> str:
+    """A function's docstring with one sentence a line."""
+    paragraphs = (inspect.getdoc(run) or "").split("\n\n")
+    return "\n\n".join(" ".join(each.split()) for each in paragraphs).replace(". ", ".\n")
 
 
 def _cells(result: Result) -> tuple[str, str, str, str]:
     if isinstance(result, Finding):
-        verdict = {True: "so", False: "**not so**", None: ""}[result.met]
+        verdict = {True: "met", False: "**not met**", None: ""}[result.met]
         return result.what, result.measured, result.bar, verdict
     return result.what, "", "", f"could not run: {result.why}"

@@ -1,10 +1,10 @@
-"""A watcher: one verifier asked again and again, from a process of its own.
+"""A watcher: a process that polls one verifier.
 
-``python -m faults.watching`` reads JSON lines on standard input and writes some on standard output.
-First comes whom to ask; then ``{"watch": TEXT}`` for a token that is about to be deactivated, or
-``{"lives": TEXT}`` for one that stays; the end of the input ends it. A token that is watched is
-asked about until it is refused, and now and then afterwards, for good. Times are CLOCK_BOOTTIME in
-nanoseconds, which is one clock for all processes of the machine.
+``python -m faults.watching`` reads JSON lines from standard input. The first names the verifier.
+``{"watch": TEXT}`` adds a token that is about to be deactivated, ``{"lives": TEXT}`` one that stays
+active. A watched token is polled until it is refused, and occasionally afterwards. At the end of
+the input the process prints its report as JSON. Times are CLOCK_BOOTTIME in nanoseconds, one clock
+for all processes of the machine.
 """
 
 import contextlib
@@ -25,20 +25,20 @@ from typing import Any
 from faults.asking import NOTHING, Asking
 
 ALLOWED, REFUSED = "allowed", "token_deactivated"
-#: Between two rounds of questions, so that whoever is asked has time for others, too.
+#: Seconds between two polls, so that the verifier also has time for other requests.
 _PAUSE = 0.01
 _AT_ONCE = 64
 
 
 @dataclass
 class Seen:
-    """What a verifier said of one token.
+    """A verifier's answers about one token.
 
     Attributes:
-        allowed_asked: when it was last asked with the answer "allowed"; 0 if never.
-        refused_asked, refused_replied: the first question that was refused, and its answer; 0
-            while it isn't.
-        allowed_again: "allowed" to a question asked after a refusal had come.
+        allowed_asked: when the last request answered "allowed" was sent; 0 if none was.
+        refused_asked, refused_replied: when the first refused request was sent and answered; 0
+            before that.
+        allowed_again: the number of answers "allowed" after a refusal.
     """
 
     id: str
@@ -50,12 +50,12 @@ class Seen:
 
 @dataclass
 class Report:
-    """All that a watcher saw.
+    """A watcher's observations.
 
     Attributes:
-        tokens: of those watched.
-        answers: how many answers there were, by what they were about and the reason.
-        wrong: answers that are wrong whatever the moment, such as a living token refused.
+        tokens: the watched tokens by id.
+        answers: the number of answers, by token state and reason.
+        wrong: answers that are wrong at any time, such as an active token refused.
     """
 
     tokens: dict[str, Seen] = field(default_factory=dict)
@@ -64,49 +64,49 @@ class Report:
 
 
 class Watcher:
-    """A watcher process, from outside.
+    """A watcher process.
 
     Args:
         name: of the verifier.
-        whom: ``{"port": …, "key": …}`` for a node's port; ``{"url": …, "key": …, "directory": …}``
-            for an embedded verifier, which then lives in that process.
+        verifier: ``{"port": …, "key": …}`` for a node's port; ``{"url": …, "key": …, "directory":
+            …}`` for an embedded verifier, which runs in the watcher's process.
     """
 
-    def __init__(self, name: str, **whom: Any) -> None:
+    def __init__(self, name: str, **verifier: Any) -> None:
         self.name = name
         self._process = subprocess.Popen(
             [sys.executable, "-m", "faults.watching"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self._lock = threading.Lock()
-        self._say(whom)
+        self._say(verifier)
         assert self._process.stdout is not None
         if self._process.stdout.readline() != b"ready\n":
-            raise RuntimeError(f"{name} can't be watched")
+            raise RuntimeError(f"the watcher of {name} did not start")
 
     def watch(self, text: str) -> None:
-        """Ask about a token that is about to be deactivated."""
+        """Poll a token that is about to be deactivated."""
         self._say({"watch": text})
 
     def lives(self, text: str) -> None:
-        """Ask about a token that stays."""
+        """Poll a token that stays active."""
         self._say({"lives": text})
 
     def stop(self) -> Report:
-        """End it; what it saw."""
+        """Stop the process; its report."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        told = json.loads(self._process.stdout.read())
+        seen = json.loads(self._process.stdout.read())
         self._process.stdout.close()
         self._process.wait()
         return Report(
-            {each["id"]: Seen(**each) for each in told["tokens"]},
-            Counter(told["answers"]),
-            Counter(told["wrong"]),
+            {each["id"]: Seen(**each) for each in seen["tokens"]},
+            Counter(seen["answers"]),
+            Counter(seen["wrong"]),
         )
 
     def kill(self) -> None:
-        """End it at once, whatever it is about."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
 
@@ -133,10 +133,10 @@ class _Watching:
             text = what["watch"]
             self._pending[text] = self.report.tokens[text[:21]] = Seen(text[:21])
 
-    def round(self) -> None:
-        """One question about each token that isn't refused yet, and one about some others."""
+    def poll(self) -> None:
+        """Poll each token that isn't refused yet, and one each of the refused and active ones."""
         for text, seen in list(self._pending.items())[:_AT_ONCE]:
-            asked, reason, replied = self._ask("ending", text)
+            asked, reason, replied = self._ask("being deactivated", text)
             if reason == ALLOWED:
                 seen.allowed_asked = asked
             elif reason == REFUSED:
@@ -147,14 +147,14 @@ class _Watching:
                 self.report.wrong[f"a token that is being deactivated: {reason}"] += 1
         if self._refused:
             text, seen = self._random.choice(self._refused)
-            reason = self._ask("ended", text)[1]
+            reason = self._ask("refused", text)[1]
             seen.allowed_again += reason == ALLOWED
             if reason not in (REFUSED, NOTHING):
                 self.report.wrong[f"a token that was refused: {reason}"] += 1
         if self._living:
-            reason = self._ask("living", self._random.choice(self._living))[1]
+            reason = self._ask("active", self._random.choice(self._living))[1]
             if reason not in (ALLOWED, NOTHING):
-                self.report.wrong[f"a token that lives: {reason}"] += 1
+                self.report.wrong[f"an active token: {reason}"] += 1
 
     def _ask(self, about: str, text: str) -> tuple[int, str, int]:
         asked = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -164,13 +164,15 @@ class _Watching:
         return asked, reason, replied
 
 
-def _reason_of(whom: dict[str, Any]) -> Callable[[str], str]:
-    if "port" in whom:
-        return Asking(whom["port"], whom["key"]).reason
+def _reason_of(chosen: dict[str, Any]) -> Callable[[str], str]:
+    if "port" in chosen:
+        return Asking(chosen["port"], chosen["key"]).reason
     from gatepass.core.errors import Unavailable
     from gatepass.verify.verifier import Verifier
 
-    verifier = Verifier.follow(whom["url"], key=whom["key"], directory=Path(whom["directory"]))
+    verifier = Verifier.follow(
+        chosen["url"], key=chosen["key"], directory=Path(chosen["directory"])
+    )
 
     def reason(text: str) -> str:
         try:
@@ -202,15 +204,15 @@ def _main() -> None:
                     running = False
                 else:
                     watching.take(what)
-        watching.round()
+        watching.poll()
         time.sleep(_PAUSE)
     report = watching.report
-    told = {
+    seen = {
         "tokens": [vars(seen) for seen in report.tokens.values()],
         "answers": report.answers,
         "wrong": report.wrong,
     }
-    print(json.dumps(told), flush=True)
+    print(json.dumps(seen), flush=True)
 
 
 if __name__ == "__main__":

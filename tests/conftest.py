@@ -1,4 +1,4 @@
-"""The fixtures that more than one directory uses, the markers, and the order of the tests."""
+"""Shared fixtures, the markers, and the order of the tests."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -14,13 +14,12 @@ pytest_plugins = [
     "tests.support.grants.fixtures",
     "tests.support.mail.fixtures",
 ]
-#: The directories whose files take longest. Begun first, none is left to one worker in the end.
+#: The slowest directories. They start first, so that no worker is left with one at the end.
 _LONG = ("faults", "packaging", "e2e")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs more than Python. Put what takes longest first; each file's tests stay
-    together."""
+    """Mark tests that need more than Python, and start the slowest files first."""
     for item in items:
         needs.mark(item)
     here = Path(__file__).parent
@@ -40,6 +39,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let a test start only what it is marked with."""
+    """Fail a test that starts a program it isn't marked with."""
     with needs.declared_by(item):
         return (yield)

@@ -1,7 +1,7 @@
-"""Shifts a process's wall clock, as someone who sets the machine's clock would.
+"""Shifts a process's wall clock, as setting the machine's clock would.
 
-Python imports this at its start where this directory is on PYTHONPATH. The seconds to shift by
-stand in the file that FAULTS_CLOCK names, and may change at any time. No other clock is touched.
+Python imports this module at its start if this directory is on PYTHONPATH. The file that
+FAULTS_CLOCK names holds the seconds to shift by, and may change at any time. Other clocks stay.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The reference and the troubleshooting pages have an entry for everything that there is."""
+"""The reference and troubleshooting pages have an entry for every setting, reason, log line …"""
 
 import ast
 import re
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 SOURCES = sorted((ROOT / "src/gatepass").rglob("*.py"))
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-#: The defaults of classes of which every error that is sent names a reason of its own.
+#: Default reasons of error classes whose instances always name their own.
 _NEVER_SENT = {"error", "conflict", "link_broken"}
 _LOGGERS = {"_log", "log", "logger"}
 _LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
@@ -38,7 +38,7 @@ def test_every_setting_has_its_row() -> None:
 
 
 def _commands(command: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The commands below *command* that do something, by name."""
+    """The executable commands below *command*, by name."""
     groups = getattr(command, "commands", None)
     if groups is None:
         yield names, command
@@ -80,7 +80,7 @@ def test_every_command_that_a_page_shows_exists() -> None:
     assert shown > 10
 
 
-# --- what the source says -------------------------------------------------------------------------
+# --- reasons, log lines, metrics, API calls -------------------------------------------------------
 
 
 def _trees() -> Iterator[ast.Module]:
@@ -92,7 +92,7 @@ def _text(node: ast.expr | None) -> str | None:
 
 
 def _reasons() -> Iterator[str | None]:
-    """The reasons that errors, problems and decisions name."""
+    """The reasons of errors, problems and decisions."""
     yield from (reason.value for reason in Reason)
     for node in (node for module in _trees() for node in ast.walk(module)):
         if isinstance(node, ast.Call):
@@ -119,7 +119,7 @@ def test_every_reason_has_its_entry() -> None:
 
 
 def _logged() -> Iterator[str]:
-    """The formats of log lines, with ``…`` for what they hold."""
+    """The formats of log lines, with ``…`` for their arguments."""
     for node in (node for module in _trees() for node in ast.walk(module)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             logger = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
@@ -153,7 +153,7 @@ def test_every_metric_has_its_row() -> None:
     assert {name for name in names if f"| `{name}" not in text} == set()
 
 
-def test_every_call_of_the_api_is_named() -> None:
+def test_every_call_of_the_api_is_documented() -> None:
     text = page("reference/api.md")
     routes = {
         _text(node.args[0])
@@ -174,7 +174,7 @@ def test_every_call_of_the_api_is_named() -> None:
 SOURCE = ROOT / "src/gatepass"
 
 
-def test_every_package_is_on_the_module_map() -> None:
+def test_the_module_map_has_every_package() -> None:
     text = page("explanation/architecture.md").partition("## Module map")[2]
     text = text.partition("### Where a new resource goes")[0]
     packages = [
@@ -186,7 +186,7 @@ def test_every_package_is_on_the_module_map() -> None:
     assert [name for name in packages if f"`{name}`" not in text] == []
 
 
-def test_every_module_that_the_map_names_exists() -> None:
+def test_every_module_on_the_map_exists() -> None:
     text = page("explanation/architecture.md")
     named = re.findall(r"`((?:core|verify|registry|web|cli|embed|mail|node)/[\w/.]+)`", text)
     assert len(named) > 10

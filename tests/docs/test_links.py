@@ -1,4 +1,4 @@
-"""Every link in the documentation leads somewhere, and every page can be found."""
+"""Every link in the documentation has a target, and every page is linked."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def _prose(page: Path) -> str:
 
 
 def _anchors(page: Path) -> set[str]:
-    """The anchors of *page*'s headings, as GitHub makes them."""
+    """The anchors of *page*'s headings, as GitHub generates them."""
     found: dict[str, int] = {}
     for heading in re.findall(r"^#{1,6} +(.+)$", _prose(page), re.M):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
@@ -28,7 +28,7 @@ def _anchors(page: Path) -> set[str]:
 
 
 def _targets(page: Path) -> list[tuple[str, Path, str]]:
-    """The relative links of *page*: as written, the file, the anchor."""
+    """The relative links of *page*: text, file, anchor."""
     links = [a or b for a, b in _LINK.findall(_prose(page))]
     relative = [link for link in links if not re.match(r"[a-z]+:", link)]
     return [
@@ -39,7 +39,7 @@ def _targets(page: Path) -> list[tuple[str, Path, str]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_relative_link_leads_somewhere(page: Path) -> None:
+def test_every_relative_link_has_a_target(page: Path) -> None:
     for link, target, anchor in _targets(page):
         assert target.exists(), link
         assert target.is_relative_to(ROOT), link

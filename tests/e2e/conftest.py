@@ -1,4 +1,4 @@
-"""The browser and the demo that a file's tests share."""
+"""Fixtures: the browser and the demo that the tests of a file share."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,7 +11,7 @@ from tests.support.browser.windows import window
 from tests.support.processes.demo import Demo
 
 
-# For one file: while Playwright runs, its thread can't begin another event loop.
+# One per file: while Playwright runs, its thread can't start another event loop.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A real Chromium."""
@@ -21,13 +21,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """A demo of a file's own."""
-    with Demo(tmp_path_factory.mktemp("demo")) as running:
-        yield running
+    """A demo for the tests of one file."""
+    with Demo(tmp_path_factory.mktemp("demo")) as started:
+        yield started
 
 
 @pytest.fixture
 def open_window(demo: Demo, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens windows at the demo, of people who share nothing; options are the context's."""
+    """Opens separate windows at the demo; options are those of the browser's context."""
     with ExitStack() as windows:
         yield lambda **options: windows.enter_context(window(browser, demo.url, **options))

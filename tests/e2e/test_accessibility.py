@@ -1,5 +1,5 @@
-"""Every page of the demo for everyone: axe-core finds nothing serious, the keyboard alone suffices,
-and nothing scrolls sideways on a phone."""
+"""Accessibility of every page: no serious axe-core violation, keyboard operation, no sideways
+scrolling on a phone."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -17,16 +17,16 @@ from tests.support.processes.demo import Demo
 
 WIDE: Any = {"width": 1280, "height": 900}
 NARROW: Any = {"width": 390, "height": 844}
-#: What a browser downloads, and what only ever leads elsewhere.
+#: Routes that are downloads or only redirect.
 NO_PAGES = {"/favicon.ico", "/static/{version}/{name}", "/audit-log/export"}
-#: More than the routes tell of: states of pages, and what the demo adds.
+#: Pages beyond the routes: other states of pages, and the demo's own.
 MORE = ("/access-tokens?q=nothing+at+all", "/audit-log?from=yesterday", "/no/such/page")
 SIGNED_OUT = ("/sign-in",)
 DEMO_PAGES = ("/styleguide",)
 
 
 class Ids:
-    """One of everything that pages are about, by what stands before ``{id}`` in their paths."""
+    """An id of each kind of record, by the part of a path that precedes ``{id}``."""
 
     def __init__(self, demo: Demo) -> None:
         with httpx.Client(base_url=demo.url) as client:
@@ -52,9 +52,9 @@ class Ids:
             }
 
     def address(self, path: str) -> str:
-        """The address of a page for which there is a route."""
+        """The address of a route's page."""
         kind = path.partition("/{id}")[0].rpartition("/")[2]
-        # A link nobody was sent is broken, and its page has to be read all the same.
+        # An unknown link shows the page of broken links, which must be accessible as well.
         path = path.replace("{token}", "gpiv_nothing")
         address = path.replace("{id}", self.of.get(kind, "{id}"))
         assert "{" not in address, f"teach this test what {path} takes"
@@ -68,7 +68,7 @@ def ids(demo: Demo) -> Ids:
 
 @pytest.fixture(scope="module")
 def open_page(demo: Demo, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens windows of different sizes and colours; a person's share one sign-in."""
+    """Opens windows of different sizes and colour schemes that share one sign-in."""
     contexts = []
 
     def open_(wide: bool = True, signed_in: bool = True) -> Page:
@@ -77,7 +77,7 @@ def open_page(demo: Demo, browser: Browser) -> Iterator[Callable[..., Page]]:
             viewport=WIDE if wide else NARROW,
             color_scheme="light" if wide else "dark",
             storage_state=state if signed_in else None,
-            # For axe, which comes from outside the page.
+            # axe-core is injected from outside the page.
             bypass_csp=True,
         )
         contexts.append(context)
@@ -96,14 +96,14 @@ def open_page(demo: Demo, browser: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(scope="module")
 def person(open_page: Callable[..., Page]) -> Page:
-    """Somebody signed in, at a desk."""
+    """A signed-in user on a wide screen."""
     return open_page()
 
 
 def complaints(page: Page, address: str) -> list[str]:
-    """What is wrong with the page of that address."""
+    """The faults of the page at that address."""
     page.goto(address)
-    # Whatever opens hides something that has to be fit to read, too.
+    # Open every disclosure and menu, since their contents must be accessible as well.
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     told = barriers(page)
     width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
@@ -113,8 +113,8 @@ def complaints(page: Page, address: str) -> list[str]:
 
 
 @pytest.mark.parametrize("wide", [True, False], ids=["1280 px, light", "390 px, dark"])
-def test_nothing_keeps_anybody_out(ids: Ids, open_page: Callable[..., Page], wide: bool) -> None:
-    """Colours don't depend on the width, so two of the four combinations show all there is."""
+def test_every_page_is_accessible(ids: Ids, open_page: Callable[..., Page], wide: bool) -> None:
+    """Colours don't depend on the width, so two of the four combinations suffice."""
     person, stranger = open_page(wide), open_page(wide, signed_in=False)
     told: list[str] = []
     for method, path in page_routes():
@@ -128,7 +128,7 @@ def test_nothing_keeps_anybody_out(ids: Ids, open_page: Callable[..., Page], wid
 
 
 def reach(page: Page, target: Locator) -> None:
-    """Press Tab until it has the focus, as someone without a mouse does."""
+    """Press Tab until the element has the focus."""
     for _ in range(120):
         page.keyboard.press("Tab")
         if target.evaluate("each => each === document.activeElement"):
@@ -141,8 +141,8 @@ def reach(page: Page, target: Locator) -> None:
     raise AssertionError(f"the keyboard doesn't get to {target}")
 
 
-def test_the_keyboard_alone_leads_everywhere(person: Page) -> None:
-    """The profile menu, then the tabs of the part it leads to."""
+def test_the_keyboard_alone_reaches_every_page(person: Page) -> None:
+    """Through the profile menu and the tabs of the pages it leads to."""
     page = person
     there = {path for method, path in page_routes() if method == "GET"}
     menu = page.get_by_role("navigation", name="Profile menu")
@@ -181,7 +181,7 @@ def test_the_keyboard_alone_leads_everywhere(person: Page) -> None:
                 expect(page).to_have_url(re.compile(f"{tab.path}$"))
 
 
-def test_the_keyboard_alone_makes_and_ends_a_token(person: Page) -> None:
+def test_the_keyboard_alone_creates_and_deactivates_a_token(person: Page) -> None:
     page = person
     page.goto("/access-tokens/new")
     reach(page, page.get_by_role("textbox", name="Label"))

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.support.browser.accessibility import barriers
 from tests.support.processes.demo import Demo
 
-#: So near its end from the start that pages warn of it.
+#: Short enough that pages warn of the end from the start.
 LIFETIME_S = 290
 NEW = "seven brass kettles sing"
 
@@ -39,7 +39,7 @@ def sign_in(page: Page, email: str, password: str, code: str = "") -> None:
 
 
 def late_form(demo: Demo, page: Page, password: str, code: str = "") -> None:
-    """Fill in a form, and be late with it."""
+    """Fill in a form that will be submitted too late."""
     page.goto("/access-tokens/new")
     sign_in(page, demo.email, password, code)
     expect(page).to_have_url(f"{demo.url}/access-tokens/new")
@@ -49,7 +49,7 @@ def late_form(demo: Demo, page: Page, password: str, code: str = "") -> None:
 
 
 def end_sign_ins(demo: Demo) -> None:
-    """From elsewhere, as an administrator might."""
+    """Deactivate all sign-ins, as an administrator may."""
     with httpx.Client(base_url=demo.url) as client:
         who = {"email": demo.email, "password": demo.password}
         token = client.post("/v1/authentications", json=who).json()["token"]
@@ -65,7 +65,7 @@ def shown_again(page: Page) -> None:
     expect(page.get_by_label("30 days")).to_be_checked()
 
 
-def test_a_form_that_outlives_its_sign_in_comes_back(demo: Demo, browser: Browser) -> None:
+def test_a_form_that_outlives_its_sign_in_is_shown_again(demo: Demo, browser: Browser) -> None:
     context, page = opened(demo, browser)
     page.clock.install()
     late_form(demo, page, demo.password)
@@ -73,7 +73,7 @@ def test_a_form_that_outlives_its_sign_in_comes_back(demo: Demo, browser: Browse
     expect(warned).to_be_visible()
     expect(warned.get_by_role("link", name="Sign in again")).to_have_attribute("target", "_blank")
     assert barriers(page) == []
-    # The lid is closed, and opened after lunch.
+    # The laptop sleeps until the sign-in has ended.
     page.clock.fast_forward(LIFETIME_S * 1000)
     expect(page.get_by_text("Your sign-in has ended.")).to_be_visible()
     end_sign_ins(demo)
@@ -88,7 +88,7 @@ def test_a_form_that_outlives_its_sign_in_comes_back(demo: Demo, browser: Browse
     context.close()
 
 
-def test_without_scripts_too(demo: Demo, browser: Browser) -> None:
+def test_without_scripts_the_form_is_shown_again_too(demo: Demo, browser: Browser) -> None:
     context, page = opened(demo, browser, java_script_enabled=False)
     late_form(demo, page, demo.password)
     end_sign_ins(demo)
@@ -123,7 +123,7 @@ def test_two_factor_and_a_new_password(demo: Demo, browser: Browser) -> None:
     secret = page.locator("#secret").inner_text().replace(" ", "")
     expect(page.get_by_role("img", name="A QR code")).to_be_visible()
     totp = pyotp.TOTP(secret)
-    # The step before is as good, and leaves this one's code for signing in.
+    # The previous step's code is valid, too, and leaves the current one for signing in.
     page.get_by_label("Code from the app").fill(totp.at(time.time() - 30))
     page.get_by_label("Current password").fill(demo.password)
     page.get_by_role("button", name="Turn on two-factor").click()

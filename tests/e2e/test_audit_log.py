@@ -1,4 +1,4 @@
-"""The audit log in a real Chromium: filters as one types, details, and a long export."""
+"""The audit log in Chromium: live filters, details, and a long export."""
 
 import csv
 import io
@@ -16,8 +16,8 @@ from tests.support.database.audit_events import write_events
 from tests.support.processes.demo import Demo
 
 EVENTS = 6_000
-#: Labels as older releases took them, and the Latin words that are read in them: they override the
-#: direction, close an isolate that isn't theirs, open one, are written from right to left.
+#: Labels that older releases accepted, and their Latin words: a direction override, an unmatched
+#: isolate end, an unmatched isolate start, right-to-left text.
 HOSTILE = (
     ("\u202eegap omeD", ["egap", "omeD"]),
     ("\u2069\u202eegap omeD", ["egap", "omeD"]),
@@ -29,7 +29,7 @@ HOSTILE_AT = 1_600_000_000_000
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """The demo after thousands of sign-ins, a second apart, the last of them in November 2023."""
+    """A demo with thousands of sign-ins a second apart, the last in November 2023."""
     directory: Path = tmp_path_factory.mktemp("demo")
     with Demo(directory) as running:
         database = Database(f"sqlite:///{directory}/gatepass.db")
@@ -47,7 +47,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 @pytest.fixture(scope="module")
 def page(demo: Demo, browser: Browser) -> Iterator[Page]:
-    """Somebody in Sydney, signed in."""
+    """A signed-in user in Sydney."""
     with window(browser, demo.url, timezone_id="Australia/Sydney") as page:
         sign_in(page, demo.email, demo.password)
         page.get_by_role("button", name="Profile menu").click()
@@ -56,7 +56,7 @@ def page(demo: Demo, browser: Browser) -> Iterator[Page]:
         yield page
 
 
-def test_it_narrows_while_one_types_and_the_address_keeps_it(page: Page, demo: Demo) -> None:
+def test_typing_filters_the_list_and_updates_the_address(page: Page, demo: Demo) -> None:
     page.locator("#person").fill("tomás")
     results = page.locator("#results")
     expect(results).to_contain_text("Events by or about Tomás Silva.")
@@ -86,7 +86,7 @@ def test_it_narrows_while_one_types_and_the_address_keeps_it(page: Page, demo: D
     expect(results).to_contain_text("Events by or about Ada Lovelace.")
 
 
-def test_a_whole_token_text_is_cut_before_it_is_sent(page: Page, demo: Demo) -> None:
+def test_a_pasted_token_text_is_cut_to_its_id_before_it_is_sent(page: Page, demo: Demo) -> None:
     page.goto("/audit-log")
     page.locator("#token").fill(demo.access_token)
     expect(page.locator("#token")).to_have_value(demo.access_token[:21])
@@ -106,7 +106,7 @@ def test_times_are_those_of_the_viewer(page: Page) -> None:
     expect(page.locator("#since")).to_have_value("2023-11-15T09:13")
 
 
-def test_a_long_export_shows_how_far_it_is(page: Page) -> None:
+def test_a_long_export_shows_its_progress(page: Page) -> None:
     page.goto("/audit-log?kind=authentications&until=2024-01-01T00:00")
     with page.expect_download() as download:
         page.get_by_role("link", name="Export as CSV").click()
@@ -125,7 +125,7 @@ def test_a_long_export_shows_how_far_it_is(page: Page) -> None:
 def test_an_export_can_be_cancelled(page: Page) -> None:
     page.goto("/audit-log")
     answered: list[str] = []
-    # A server that has sent half of it and takes its time for the rest.
+    # A server that sends half of the export and delays the rest.
     page.evaluate(
         """() => {
             window.fetch = async (address, { signal }) => {
@@ -173,7 +173,7 @@ def test_without_scripts_it_is_a_form_and_a_link(demo: Demo, browser: Browser, p
     context.close()
 
 
-#: Where each piece of a sentence is on the screen, from left to right.
+#: The positions of a sentence's pieces on the screen, from left to right.
 _PLACES = """sentence => {
   const walker = document.createTreeWalker(sentence, NodeFilter.SHOW_TEXT), found = [];
   while (walker.nextNode()) {
@@ -189,7 +189,7 @@ _PLACES = """sentence => {
 
 
 @pytest.mark.parametrize("at", range(len(HOSTILE)))
-def test_no_label_turns_a_sentence_round(page: Page, at: int) -> None:
+def test_no_label_reverses_a_sentence(page: Page, at: int) -> None:
     page.goto(f"/audit-log?subject=gplt_{HOSTILE_AT + at}_0")
     sentence = page.locator(".sentence")
     before = ["Grace", "Hopper", "created", "the", "access", "token"]

@@ -1,4 +1,4 @@
-"""The demo's dashboard in a real Chromium: what a person does there, and what they see."""
+"""The demo's dashboard in Chromium: a user's actions and their effects."""
 
 import re
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ TEXT = re.compile(r"gpat_[0-9A-Za-z]{54}")
 
 @pytest.fixture
 def person(demo: Demo, browser: Browser) -> Iterator[Page]:
-    """A person in Sydney, signed in."""
+    """A signed-in user in Sydney."""
     yield from visiting(demo, browser)
 
 
 @pytest.fixture
 def without_scripts(demo: Demo, browser: Browser) -> Iterator[Page]:
-    """A person whose browser runs no scripts, signed in."""
+    """A signed-in user whose browser runs no scripts."""
     yield from visiting(demo, browser, java_script_enabled=False)
 
 
@@ -38,7 +38,7 @@ def visiting(demo: Demo, browser: Browser, **options: bool) -> Iterator[Page]:
 
 
 def call(demo: Demo, token: str, method: str = "GET", path: str = "/charges") -> httpx.Response:
-    """Call the demo's sample API as a program would."""
+    """Call the demo's sample API as a client program."""
     return httpx.request(
         method, f"{demo.url}/demo/v1{path}", headers={"Authorization": f"Bearer {token}"}
     )
@@ -49,7 +49,7 @@ def main_text(page: Page) -> str:
 
 
 def fill_in(page: Page, label: str) -> None:
-    """Open the form by the way that people take, and fill in the least."""
+    """Open the form through the menus, and fill in the required fields."""
     page.goto("/")
     page.get_by_role("button", name="Profile menu").click()
     page.get_by_role("navigation", name="Profile menu").get_by_text("Access Tokens").click()
@@ -61,8 +61,8 @@ def permission(page: Page, name: str) -> Locator:
     return page.locator(f'input[name="permissions"][value="{name}"]')
 
 
-def test_from_sign_in_to_the_end_of_a_token(demo: Demo, person: Page) -> None:
-    """Steps 1, 2 and 5 of a token's life; in between it opens the real API."""
+def test_a_token_from_sign_in_to_deactivation(demo: Demo, person: Page) -> None:
+    """Create it, use it at the real API, deactivate it."""
     page = person
     fill_in(page, "Walked by a browser")
     assert "The token is shown only once" in main_text(page)
@@ -134,7 +134,7 @@ def test_from_sign_in_to_the_end_of_a_token(demo: Demo, person: Page) -> None:
     page.goto(f"/access-tokens/{text[:21]}/deactivate")
     label = page.get_by_label("To confirm, type the label")
     if label.count():
-        # The calls above may have been counted by now: then it is in use.
+        # The status depends on whether the calls above have been counted.
         label.fill("Walked by a browser")
     page.get_by_role("button", name="Deactivate Permanently").click()
     expect(page.get_by_text("Deactivated permanently")).to_be_visible()
@@ -147,14 +147,14 @@ def test_from_sign_in_to_the_end_of_a_token(demo: Demo, person: Page) -> None:
     expect(page.get_by_role("row").filter(has_text="Walked by a browser")).to_be_visible()
 
 
-def test_going_back_to_the_text_from_memory_finds_none(demo: Demo, person: Page) -> None:
-    """A browser may keep a left page as it was, for its back button."""
+def test_the_back_button_does_not_show_the_token_text_again(demo: Demo, person: Page) -> None:
+    """A browser may keep a page in memory for its back button."""
     page = person
     fill_in(page, "Left in a hurry")
     permission(page, "payouts:get").check()
     page.get_by_role("button", name="Create", exact=True).click()
     text = page.locator("#text").inner_text()
-    # By then the script that empties the page is there.
+    # By now the script that empties the page has loaded.
     expect(page).to_have_url(re.compile("/access-tokens/gpat_"))
     page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
     assert text not in page.content()
@@ -162,14 +162,14 @@ def test_going_back_to_the_text_from_memory_finds_none(demo: Demo, person: Page)
     expect(page.get_by_role("link", name="Create a replacement")).to_be_visible()
 
 
-def test_a_double_click_makes_one_token_and_shows_it(demo: Demo, person: Page) -> None:
+def test_a_double_click_creates_one_token_and_shows_it(demo: Demo, person: Page) -> None:
     page = person
     fill_in(page, "Clicked twice")
     permission(page, "payouts:get").check()
     page.wait_for_timeout(500)
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
-    # The second click comes while the first one's answer is on its way.
+    # The second click happens before the first one's answer arrives.
     page.get_by_role("button", name="Create", exact=True).evaluate(
         "(button) => { button.click(); setTimeout(() => button.click(), 5); }"
     )
@@ -179,11 +179,11 @@ def test_a_double_click_makes_one_token_and_shows_it(demo: Demo, person: Page) -
     expect(page.locator("#count")).to_have_text("1 token")
 
 
-def test_what_is_typed_before_the_script_is_there_is_searched(demo: Demo, person: Page) -> None:
+def test_text_typed_before_the_script_loads_is_searched(demo: Demo, person: Page) -> None:
     page = person
     held: list[Route] = []
     page.route(re.compile(r"/list\.js"), lambda route: held.append(route))
-    # The page isn't loaded before its scripts are, and one of them is held back.
+    # The page counts as loaded only once its scripts are; one of them is delayed.
     with page.expect_request(re.compile(r"/list\.js")):
         page.goto("/access-tokens?status=any", wait_until="commit")
     page.locator("main").get_by_role("searchbox").press_sequentially("no token is called this")
@@ -192,7 +192,7 @@ def test_what_is_typed_before_the_script_is_there_is_searched(demo: Demo, person
     expect(page.locator("#count")).to_have_text("0 tokens")
 
 
-def test_dates_are_the_viewers_own(demo: Demo, person: Page) -> None:
+def test_dates_are_in_the_viewers_time_zone(demo: Demo, person: Page) -> None:
     page = person
     fill_in(page, "Until Christmas")
     permission(page, "payouts:get").check()
@@ -209,7 +209,7 @@ def test_dates_are_the_viewers_own(demo: Demo, person: Page) -> None:
     expect(page.get_by_label("Date and time")).to_have_value("2040-12-24T14:30")
 
 
-def test_what_scripts_draw_is_what_the_server_draws(demo: Demo, person: Page) -> None:
+def test_scripts_draw_as_the_server_does(demo: Demo, person: Page) -> None:
     page = person
     page.goto("/access-tokens/new")
     page.get_by_role("button", name="Add an address").click()
@@ -348,7 +348,7 @@ def test_every_control_has_a_name(demo: Demo, person: Page) -> None:
         assert nameless == [], path
 
 
-def test_signing_out_closes_the_door(demo: Demo, person: Page) -> None:
+def test_signing_out_ends_access(demo: Demo, person: Page) -> None:
     page = person
     page.get_by_role("button", name="Profile menu").click()
     page.get_by_role("button", name="Sign out").click()

@@ -1,4 +1,4 @@
-"""The demo's page in a real Chromium: a script calls the guarded API from another origin."""
+"""The demo's page in Chromium: a script calls the guarded API from another origin."""
 
 from collections.abc import Iterator
 
@@ -44,8 +44,8 @@ def test_from_127_0_0_1_it_is_refused_and_the_page_says_why(demo: Demo, page: Pa
     expect(page.get_by_role("heading", name="200 allowed")).to_be_visible()
 
 
-def test_without_the_preflight_s_answer_the_browser_would_not_call(demo: Demo, page: Page) -> None:
-    """The preflight is real: with a method it doesn't name, the call isn't made at all."""
+def test_without_the_preflights_answer_the_browser_does_not_call(demo: Demo, page: Page) -> None:
+    """With a method that the preflight's answer doesn't allow, the call isn't sent."""
     page.goto(f"http://localhost:{port_of(demo)}/demo")
     expect(page.get_by_role("heading", name="200 allowed")).to_be_visible()
     call = """async ([url, method]) => {
@@ -55,13 +55,13 @@ def test_without_the_preflight_s_answer_the_browser_would_not_call(demo: Demo, p
     }"""
     api = f"{demo.url}/demo/v1/charges"
     assert page.evaluate(call, [api, "GET"]) == 401
-    # Chromium logs what it blocks as an error of the page, which is meant here.
+    # Chromium logs the blocked call as an error of the page, as expected.
     blocked = page.context.new_page()
     blocked.goto(f"http://localhost:{port_of(demo)}/demo")
     assert blocked.evaluate(call, [api, "PROPFIND"]) == "blocked"
 
 
-def test_refusals_of_every_sort_are_explained(demo: Demo, page: Page) -> None:
+def test_every_kind_of_refusal_is_explained(demo: Demo, page: Page) -> None:
     page.goto(f"http://localhost:{port_of(demo)}/demo")
     token = page.get_by_label("Access token, for UI")
     text = token.input_value()

@@ -1,5 +1,7 @@
-"""The commands that docs/how-to/provisioning.md and the second part of docs/tutorial.md show, run
-as they stand there; only addresses, files and secrets are replaced."""
+"""Runs the commands of docs/how-to/provisioning.md and of the second part of docs/tutorial.md.
+
+Only addresses, files and secrets are replaced.
+"""
 
 import json
 import re
@@ -11,27 +13,32 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes.served_installation import EMAIL, PASSWORD, Running, new_token
+from tests.support.processes.served_installation import (
+    EMAIL,
+    PASSWORD,
+    ServedInstallation,
+    new_token,
+)
 
 _DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with Running(tmp_path_factory.mktemp("docs")) as running:
-        yield running
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallation]:
+    with ServedInstallation(tmp_path_factory.mktemp("docs")) as served:
+        yield served
 
 
 def blocks(page: str, since: str) -> list[str]:
-    """The shell blocks of *page* from the heading *since* on."""
+    """The shell blocks of *page* after the heading *since*."""
     return re.findall(r"```sh\n(.*?)```", (_DOCS / page).read_text().partition(since)[2], re.S)
 
 
-def run(script: str, running: Running) -> str:
-    path = f"{Path(sys.executable).parent}:{running.environ['PATH']}"
+def run(script: str, served: ServedInstallation) -> str:
+    path = f"{Path(sys.executable).parent}:{served.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
-        env={**running.environ, "PATH": path},
+        env={**served.environ, "PATH": path},
         capture_output=True,
         text=True,
         timeout=60,
@@ -41,34 +48,36 @@ def run(script: str, running: Running) -> str:
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="the page's scripts use jq")
-def test_an_installation_is_provisioned_from_scripts(running: Running, tmp_path: Path) -> None:
+def test_an_installation_is_provisioned_from_scripts(
+    served: ServedInstallation, tmp_path: Path
+) -> None:
     (tmp_path / "password").write_text(f"{PASSWORD}\n")
     script = "\n".join(blocks("how-to/provisioning.md", "## 2. Create a key"))
     for shown, here in {
-        "https://gatepass.example.com": running.url,
+        "https://gatepass.example.com": served.url,
         "/run/secrets/ops-password": str(tmp_path / "password"),
         "ops@example.com": EMAIL,
         "203.0.113.0/24": "127.0.0.0/8",
     }.items():
         assert shown in script
         script = script.replace(shown, here)
-    printed = run(script, running)
+    printed = run(script, served)
     for prefix in ("gpvk", "gpat", "gpiv"):
         assert re.search(rf"{prefix}_[0-9A-Za-z]{{54}}", printed), prefix
     assert '"network":"127.0.0.0/8"' in printed
-    # The other test asks without an address, which a company with an allowlist refuses.
-    running.command("allowlist", "clear", "--company", "Analytical Engines")
+    # The other test sends no address, which a company with an allowlist refuses.
+    served.command("allowlist", "clear", "--company", "Analytical Engines")
 
 
-def test_the_tutorial_ends_with_a_refused_call(running: Running) -> None:
-    with running.sign_in() as client:
+def test_the_tutorial_ends_with_a_refused_call(served: ServedInstallation) -> None:
+    with served.sign_in() as client:
         token = new_token(client, permissions=["charges:search"])["token"]
     create, ask, deactivate = blocks("tutorial.md", "### 4. Create a verifier key")
-    key = run(create, running).strip()
-    ask = ask.replace("http://127.0.0.1:8787", running.url)
+    key = run(create, served).strip()
+    ask = ask.replace("http://127.0.0.1:8787", served.url)
     ask = ask.replace("gpvk_…", key).replace("gpat_…", token)
-    assert json.loads(run(ask, running))["reason"] == "allowed"
-    refused = json.loads(run(ask.replace('"GET"', '"POST"'), running))
+    assert json.loads(run(ask, served))["reason"] == "allowed"
+    refused = json.loads(run(ask.replace('"GET"', '"POST"'), served))
     assert refused["reason"] == "permission_missing"
-    run(deactivate.replace("gpat_…", token[:21]), running)
-    assert json.loads(run(ask, running))["reason"] == "token_deactivated"
+    run(deactivate.replace("gpat_…", token[:21]), served)
+    assert json.loads(run(ask, served))["reason"] == "token_deactivated"

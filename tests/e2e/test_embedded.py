@@ -1,4 +1,4 @@
-"""A service that embeds Gatepass and follows a real ``gatepass serve`` over HTTP."""
+"""A service with an embedded verifier that follows ``gatepass serve`` over HTTP."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,28 +7,28 @@ import httpx
 import pytest
 
 from gatepass import Unavailable, Verifier
-from tests.support.processes.served_installation import Running, new_token
+from tests.support.processes.served_installation import ServedInstallation, new_token
 from tests.support.waiting import until
 
 STALENESS = 3
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallation]:
     directory = tmp_path_factory.mktemp("installation")
-    with Running(directory, GATEPASS_MAX_STALENESS=str(STALENESS)) as running:
-        yield running
+    with ServedInstallation(directory, GATEPASS_MAX_STALENESS=str(STALENESS)) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
-def ada(running: Running) -> Iterator[httpx.Client]:
-    with running.sign_in() as client:
+def ada(served: ServedInstallation) -> Iterator[httpx.Client]:
+    with served.sign_in() as client:
         yield client
 
 
 @pytest.fixture
-def verifier(running: Running, tmp_path: Path) -> Iterator[Verifier]:
-    verifier = Verifier.follow(running.url, key=running.verifier_key, directory=tmp_path / "copy")
+def verifier(served: ServedInstallation, tmp_path: Path) -> Iterator[Verifier]:
+    verifier = Verifier.follow(served.url, key=served.verifier_key, directory=tmp_path / "copy")
     yield verifier
     verifier.close()
 
@@ -40,17 +40,17 @@ def reason(verifier: Verifier, text: str) -> str:
         return error.reason
 
 
-def test_a_token_works_and_ends_in_a_service_elsewhere(
-    running: Running, ada: httpx.Client, verifier: Verifier
+def test_a_service_applies_a_tokens_creation_and_deactivation(
+    served: ServedInstallation, ada: httpx.Client, verifier: Verifier
 ) -> None:
     token = new_token(ada)
     until(lambda: reason(verifier, token["token"]) == "allowed")
-    assert reason(verifier, running.verifier_key) == "token_invalid"
+    assert reason(verifier, served.verifier_key) == "token_invalid"
     ada.post(f"/v1/access-tokens/{token['id']}/deactivate").raise_for_status()
     until(lambda: reason(verifier, token["token"]) == "token_deactivated")
 
 
-def test_what_a_service_allows_is_told_as_the_tokens_last_use(
+def test_a_call_that_a_service_allows_is_the_tokens_last_use(
     ada: httpx.Client, verifier: Verifier
 ) -> None:
     token = new_token(ada)
@@ -60,14 +60,14 @@ def test_what_a_service_allows_is_told_as_the_tokens_last_use(
     assert ada.get(where).json()["last_used"]["address"] == "203.0.113.9"
 
 
-def test_a_feed_limited_to_another_permission_knows_no_such_token(
-    running: Running, ada: httpx.Client, tmp_path: Path
+def test_a_feed_limited_to_another_permission_lacks_the_token(
+    served: ServedInstallation, ada: httpx.Client, tmp_path: Path
 ) -> None:
     gets = new_token(ada, permissions=["charges:get"])["token"]
     creates = new_token(ada, permissions=["charges:create"])["token"]
     verifier = Verifier.follow(
-        running.url,
-        key=running.verifier_key,
+        served.url,
+        key=served.verifier_key,
         directory=tmp_path / "copy",
         permissions=["charges:get"],
     )
@@ -76,26 +76,26 @@ def test_a_feed_limited_to_another_permission_knows_no_such_token(
     verifier.close()
 
 
-def test_a_service_goes_on_deciding_while_the_server_is_gone_and_knows_what_ended_after_it(
-    running: Running, ada: httpx.Client, verifier: Verifier
+def test_a_service_decides_through_a_server_outage_and_catches_up_afterwards(
+    served: ServedInstallation, ada: httpx.Client, verifier: Verifier
 ) -> None:
-    """Within MAX_STALENESS; and no snapshot is loaded again."""
+    """For at most MAX_STALENESS; and its copy isn't rebuilt."""
     token = new_token(ada)
     until(lambda: reason(verifier, token["token"]) == "allowed")
-    running.kill()
+    served.kill()
     assert reason(verifier, token["token"]) == "allowed"
-    running.start()
+    served.start()
     ada.post(f"/v1/access-tokens/{token['id']}/deactivate").raise_for_status()
     until(lambda: reason(verifier, token["token"]) == "token_deactivated")
 
 
-def test_a_deactivated_verifier_key_is_vouched_for_no_more(
-    running: Running, tmp_path: Path
+def test_a_service_with_a_deactivated_verifier_key_becomes_stale(
+    served: ServedInstallation, tmp_path: Path
 ) -> None:
-    key = running.command("verifier", "create", "--label", "a service").stdout.strip()
-    verifier = Verifier.follow(running.url, key=key, directory=tmp_path / "copy", wait=10)
+    key = served.command("verifier", "create", "--label", "a service").stdout.strip()
+    verifier = Verifier.follow(served.url, key=key, directory=tmp_path / "copy", wait=10)
     assert verifier.fresh()
-    running.command("verifier", "deactivate", key[:21])
-    # The server looks at its streams' keys once a second.
+    served.command("verifier", "deactivate", key[:21])
+    # The server checks the keys of its streams once a second.
     until(lambda: not verifier.fresh())
     verifier.close()

@@ -1,4 +1,4 @@
-"""A served installation's environment: no worker has secrets in it, nobody is misled by it."""
+"""The environment of a served installation: no secrets in workers, and clear warnings."""
 
 import os
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from tests.support.database.postgresql import Cluster
-from tests.support.processes.served_installation import Running
+from tests.support.processes.served_installation import ServedInstallation
 from tests.support.waiting import until
 
 SECRET = "hunter2secret"
-#: Other ways that libpq is told a password by.
+#: Other sources of a password for libpq.
 PG_SECRET = "hunter3secret"
 OURS = {
     "GATEPASS_SMTP_URL": f"smtp://gatepass:{SECRET}@127.0.0.1:9",
@@ -29,17 +29,17 @@ OURS = {
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def running(
+def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
+) -> Iterator[ServedInstallation]:
     url = None
     if request.param == "postgresql":
         cluster: Cluster = request.getfixturevalue("postgresql")
         name = "environment"
         url = cluster.create(name).replace("postgres@", f"postgres:{SECRET}@")
     directory = tmp_path_factory.mktemp("environment")
-    with Running(directory, database_url=url, **OURS) as running:
-        yield running
+    with ServedInstallation(directory, database_url=url, **OURS) as served:
+        yield served
 
 
 def readable(pid: int, file: str) -> bytes:
@@ -47,23 +47,23 @@ def readable(pid: int, file: str) -> bytes:
 
 
 def is_verify_worker(pid: int) -> bool:
-    """They load no ORM, so none of its extension modules."""
+    """A verify worker loads no ORM, so none of its extension modules."""
     return b"sqlalchemy" not in readable(pid, "maps")
 
 
-def test_no_secret_stands_in_a_workers_environment(running: Running) -> None:
-    """A reader of /proc, a crash reporter or a child process finds none there, nor in the
-    arguments: workers are told by a pipe. The supervisor's own is what it was started with."""
-    workers = running.workers()
+def test_a_workers_environment_holds_no_secret(served: ServedInstallation) -> None:
+    """Readers of /proc, crash reporters and child processes find none there, nor in the arguments:
+    workers receive secrets through a pipe. The supervisor keeps the environment it started with."""
+    workers = served.workers()
     assert sorted(map(is_verify_worker, workers)) == [False, False, True]
     for pid in workers:
         environ = readable(pid, "environ")
-        # As truths alone: a failure must not print somebody's environment.
+        # Compared as booleans, so that a failure prints no environment.
         found = {
             "a path": b"PATH=" in environ,
             "a setting": b"GATEPASS_" in environ,
             "a secret": SECRET.encode() in environ + readable(pid, "cmdline"),
-            # libpq reads it in the processes that use the database, and in no other.
+            # libpq reads it, and only in processes that use the database.
             "a password of libpq's": PG_SECRET.encode() in environ,
         }
         assert {name for name, there in found.items() if there} == (
@@ -72,7 +72,7 @@ def test_no_secret_stands_in_a_workers_environment(running: Running) -> None:
 
 
 def memory(pid: int) -> Iterator[bytes]:
-    """All that a process holds and has written."""
+    """The writable memory of a process."""
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
         for line in readable(pid, "maps").decode().splitlines():
             addresses, permissions, *_ = line.split()
@@ -87,12 +87,12 @@ def memory(pid: int) -> Iterator[bytes]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may read another process's memory")
-def test_a_verify_worker_is_never_told_a_secret(running: Running) -> None:
-    """It sends no mail and asks no database: what it doesn't have, it can't give away."""
-    [verify] = filter(is_verify_worker, running.workers())
+def test_a_verify_worker_receives_no_secret(served: ServedInstallation) -> None:
+    """It sends no mail and uses no database, so it needs none, and can't leak any."""
+    [verify] = filter(is_verify_worker, served.workers())
     assert not holds_a_secret(verify)
-    # It would be found: those that send mail have theirs.
-    assert all(holds_a_secret(pid) for pid in running.workers() if pid != verify)
+    # The search works: workers that send mail do hold a secret.
+    assert all(holds_a_secret(pid) for pid in served.workers() if pid != verify)
 
 
 def holds_a_secret(pid: int) -> bool:
@@ -100,21 +100,21 @@ def holds_a_secret(pid: int) -> bool:
     return any(secret in part for part in memory(pid) for secret in secrets)
 
 
-def test_serve_tells_a_misspelt_setting_once(running: Running) -> None:
-    log = running.log.read_text()
+def test_serve_warns_of_a_misspelt_setting_once(served: ServedInstallation) -> None:
+    log = served.log.read_text()
     assert log.count("GATEPASS_DATABSE_URL") == 1
     assert "the nearest is GATEPASS_DATABASE_URL\n" in log
     assert SECRET not in log
     assert "10.96.0" not in log
 
 
-def test_serve_tells_that_mail_would_lead_nowhere(running: Running) -> None:
-    # Its workers answer before the supervisor has heard of all of them.
-    until(lambda: "serving on" in running.log.read_text(), running.log.read_text)
-    log = running.log.read_text()
+def test_serve_warns_of_links_in_mail_that_lead_nowhere(served: ServedInstallation) -> None:
+    # Workers answer before all of them have reported to the supervisor.
+    until(lambda: "serving on" in served.log.read_text(), served.log.read_text)
+    log = served.log.read_text()
     assert log.count("GATEPASS_PUBLIC_URL has its default, http://127.0.0.1:8787") == 1
 
 
-def test_it_serves_all_the_same(running: Running) -> None:
-    assert running.sign_in().get("/v1/me").status_code == 200
-    assert httpx.get(f"{running.verify_url}/health/ready").status_code == 200
+def test_it_serves_in_spite_of_the_warnings(served: ServedInstallation) -> None:
+    assert served.sign_in().get("/v1/me").status_code == 200
+    assert httpx.get(f"{served.verify_url}/health/ready").status_code == 200

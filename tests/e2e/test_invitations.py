@@ -1,4 +1,4 @@
-"""From an invitation to a sign-in, and back in after a forgotten password, in a real Chromium."""
+"""Accepting an invitation, and resetting a forgotten password, in Chromium."""
 
 import re
 from collections.abc import Callable
@@ -14,9 +14,9 @@ ANOTHER = "a wholly new phrase"
 
 
 def open_mail(page: Page, subject: str, to: str) -> None:
-    """Open the latest mail of that subject, and follow its link."""
+    """Open the link of the latest mail with that subject."""
     mail = page.get_by_role("row").filter(has_text=to).get_by_role("link", name=subject).first
-    # It goes out in the background.
+    # A background task sends it.
     for _ in range(50):
         page.goto("/demo/mail")
         if mail.is_visible():
@@ -33,7 +33,7 @@ def test_from_an_invitation_to_a_sign_in_and_a_forgotten_password(
     sign_in(ada, demo.email, demo.password)
     ada.goto("/company/users/invite")
     ada.get_by_label("E-mail address").fill(NEW)
-    # By the keyboard alone: to the roles, and down to the last.
+    # With the keyboard alone: focus the roles, and choose the last.
     ada.keyboard.press("Tab")
     ada.keyboard.press("Space")
     for _ in range(3):
@@ -72,6 +72,6 @@ def test_from_an_invitation_to_a_sign_in_and_a_forgotten_password(
     forgetful.get_by_role("button", name="Set password").click()
     expect(forgetful.get_by_role("heading")).to_have_text("Your new password is set")
     sign_in(forgetful, NEW, ANOTHER)
-    # The sign-in with the former password has ended.
+    # The reset ended the sign-in with the old password.
     nell.goto("/access-tokens")
     expect(nell).to_have_url(re.compile("/sign-in"))

@@ -1,6 +1,6 @@
-"""Kill -9 while people make and end tokens: what was acknowledged stands, nothing is half there.
+"""Kill -9 while clients create and deactivate tokens, on SQLite.
 
-On SQLite: the experiment `kill` of ``faults`` does it on PostgreSQL.
+The experiment ``kill`` of ``faults`` does the same on PostgreSQL.
 """
 
 import contextlib
@@ -10,19 +10,19 @@ from typing import Any
 
 import httpx
 
-from tests.support.processes.served_installation import Running, new_token
+from tests.support.processes.served_installation import ServedInstallation, new_token
 
 ROUNDS = 1
 
 
-def test_every_acknowledged_change_survives_and_none_is_half_there(tmp_path: Path) -> None:
-    running = Running(tmp_path)
+def test_every_acknowledged_change_survives_and_none_is_half_applied(tmp_path: Path) -> None:
+    served = ServedInstallation(tmp_path)
     made: dict[str, dict[str, Any]] = {}
     ended: set[str] = set()
     labels: set[str] = set()
-    with running:
+    with served:
         for round_number in range(ROUNDS):
-            client = running.sign_in()
+            client = served.sign_in()
             stop = threading.Event()
             threads = [
                 threading.Thread(
@@ -33,20 +33,20 @@ def test_every_acknowledged_change_survives_and_none_is_half_there(tmp_path: Pat
             for thread in threads:
                 thread.start()
             stop.wait(0.8)
-            running.kill()
+            served.kill()
             stop.set()
             for thread in threads:
                 thread.join()
-            running.start()
+            served.start()
 
         assert len(made) > 10
         assert ended
-        client = running.sign_in()
+        client = served.sign_in()
         for token in made.values():
-            verdict = running.verify(token["token"], permission="charges:get")
+            verdict = served.verify(token["token"], permission="charges:get")
             if token["id"] in ended:
                 assert verdict["reason"] == "token_deactivated"
-        # What was not acknowledged is there whole or not at all: record, grant and one event each.
+        # An unacknowledged change is complete (record, grant, one event) or absent.
         listed = _all(client, "/v1/access-tokens")
         assert made.keys() <= {token["id"] for token in listed}
         assert {token["label"] for token in listed} <= labels
@@ -58,7 +58,7 @@ def test_every_acknowledged_change_survives_and_none_is_half_there(tmp_path: Pat
         assert sorted(created) == sorted(token["id"] for token in listed)
         for token in listed:
             if token["id"] in made:
-                verdict = running.verify(made[token["id"]]["token"], permission="charges:get")
+                verdict = served.verify(made[token["id"]]["token"], permission="charges:get")
                 expected = "allowed" if token["status"] == "active" else "token_deactivated"
                 assert verdict["reason"] == expected
 

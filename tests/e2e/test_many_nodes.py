@@ -1,5 +1,7 @@
-"""Two nodes on one PostgreSQL behind a real nginx, as docs/how-to/many-nodes.md says: whichever is
-asked knows, and either may go."""
+"""Two nodes on one PostgreSQL behind nginx, as in docs/how-to/many-nodes.md.
+
+Both have every change, and either may stop.
+"""
 
 import contextlib
 import signal
@@ -13,25 +15,29 @@ import pytest
 from tests.support.apps.installation import PASSWORD
 from tests.support.browser.page_reader import Visit
 from tests.support.database.postgresql import Cluster
-from tests.support.processes.nginx import Nginx
+from tests.support.processes.nginx import Nginx, documented
 from tests.support.processes.ports import free_port
-from tests.support.processes.served_installation import EMAIL, Running, new_token
+from tests.support.processes.served_installation import EMAIL, ServedInstallation, new_token
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.nginx
 
 
 class Nodes:
-    """Two nodes and what is in front of them.
+    """Two nodes and the addresses of the nginx in front of them.
 
     Attributes:
         dashboard, decisions: nginx's URLs.
     """
 
-    def __init__(self, first: Running, second: Running, dashboard: str, decisions: str) -> None:
+    def __init__(
+        self, first: ServedInstallation, second: ServedInstallation, dashboard: str, decisions: str
+    ) -> None:
         self.first, self.second = first, second
         self.dashboard, self.decisions = dashboard, decisions
 
     def client(self, url: str) -> httpx.Client:
-        """Signed in through the first, and calling *url*."""
+        """A client of *url*, signed in through the first node."""
         client = self.first.sign_in()
         client.base_url = httpx.URL(url)
         return client
@@ -42,8 +48,8 @@ def nodes(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     directory = tmp_path_factory.mktemp("many")
     front, decisions = (f"127.0.0.1:{free_port()}" for _ in range(2))
     settings = {"GATEPASS_VERIFY_WORKERS": "2", "GATEPASS_PUBLIC_URL": f"http://{front}"}
-    first = Running(directory / "a", database_url=postgresql.create("many"), **settings)
-    second = Running(directory / "b", join=first, **settings)
+    first = ServedInstallation(directory / "a", database_url=postgresql.create("many"), **settings)
+    second = ServedInstallation(directory / "b", join=first, **settings)
     with first, second:
         addresses = {
             "10.0.0.11:8788": f"127.0.0.1:{first.verify_port}",
@@ -53,11 +59,11 @@ def nodes(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "127.0.0.1:8090": decisions,
             "127.0.0.1:8091": front,
         }
-        with Nginx(directory, "how-to/many-nodes.md", addresses, front):
+        with Nginx(directory, documented("how-to/many-nodes.md", addresses), front):
             yield Nodes(first, second, f"http://{front}", f"http://{decisions}")
 
 
-def test_a_sign_in_through_one_works_at_once_on_the_other(nodes: Nodes) -> None:
+def test_a_sign_in_at_one_node_works_at_once_at_the_other(nodes: Nodes) -> None:
     for one, other in ((nodes.first, nodes.second), (nodes.second, nodes.first)):
         signed_in = one.sign_in()
         me = httpx.get(
@@ -67,8 +73,8 @@ def test_a_sign_in_through_one_works_at_once_on_the_other(nodes: Nodes) -> None:
         signed_in.post("/v1/sign-out").raise_for_status()
 
 
-def test_pages_and_their_forms_need_no_stickiness(nodes: Nodes) -> None:
-    """nginx sends each request to the next node: cookie, forms and what they carry work on both."""
+def test_pages_and_forms_need_no_sticky_sessions(nodes: Nodes) -> None:
+    """nginx alternates between the nodes; cookies and forms work on both."""
     with httpx.Client(base_url=nodes.dashboard, timeout=20) as browser:
         visit = Visit(browser)
         visit.sign_in(EMAIL, PASSWORD)
@@ -87,21 +93,21 @@ def test_pages_and_their_forms_need_no_stickiness(nodes: Nodes) -> None:
             assert f"page {n}" in listed.text
 
 
-def test_what_is_deactivated_on_one_is_refused_by_the_other(nodes: Nodes) -> None:
+def test_a_deactivation_on_one_node_is_applied_by_the_other(nodes: Nodes) -> None:
     client = nodes.first.sign_in()
     for _ in range(5):
         made = new_token(client)
         _until(nodes.second, made["token"], "allowed")
         client.post(f"/v1/access-tokens/{made['id']}/deactivate").raise_for_status()
-        # On the same node from now on.
+        # The same node refuses it from now on.
         asked = nodes.first.verify(made["token"], permission="charges:get")
         assert asked["reason"] == "token_deactivated"
         _until(nodes.second, made["token"], "token_deactivated")
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_node_may_go_under_load(nodes: Nodes, how: signal.Signals) -> None:
-    """Nothing acknowledged is lost, every question is answered, and no answer is wrong."""
+def test_a_node_may_stop_under_load(nodes: Nodes, how: signal.Signals) -> None:
+    """No acknowledged change is lost, every request is answered, and no answer is wrong."""
     client = nodes.client(nodes.dashboard)
     lasting = new_token(client, "lasting")
     _until(nodes.first, lasting["token"], "allowed")
@@ -117,14 +123,14 @@ def test_a_node_may_go_under_load(nodes: Nodes, how: signal.Signals) -> None:
         nodes.second.start()
         load.until(ended=len(load.ended) + 2)
     assert load.wrong == []
-    # A node that is back knows all of it.
+    # A node that is back has every change.
     for node in (nodes.first, nodes.second):
         for token in load.ended:
             assert node.verify(token, permission="charges:get")["reason"] == "token_deactivated"
 
 
 class _Load:
-    """Makes and ends tokens, and asks about one that lasts, through nginx.
+    """Creates and deactivates tokens, and asks about an active one, through nginx.
 
     Attributes:
         ended: the texts whose end was acknowledged.
@@ -158,7 +164,7 @@ class _Load:
 
     def _end(self) -> None:
         while not self._stopped.is_set():
-            # What was sent to a node that went has no answer: then nothing was acknowledged.
+            # A request to a node that stopped has no answer, so nothing was acknowledged.
             with contextlib.suppress(httpx.HTTPError):
                 body = {"label": "short-lived", "kind": "api", "permissions": ["charges:*"]}
                 made = self._client.post("/v1/access-tokens", json=body).raise_for_status().json()
@@ -177,5 +183,5 @@ class _Load:
                 time.sleep(0.002)
 
 
-def _until(node: Running, token: str, reason: str) -> None:
+def _until(node: ServedInstallation, token: str, reason: str) -> None:
     until(lambda: node.verify(token, permission="charges:get")["reason"] == reason)

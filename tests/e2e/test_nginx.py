@@ -1,4 +1,4 @@
-"""docs/how-to/gateways/nginx.md, run as it stands there, with a real nginx before real APIs."""
+"""Runs the configuration of docs/how-to/gateways/nginx.md in nginx, in front of real APIs."""
 
 import base64
 import hashlib
@@ -19,10 +19,10 @@ import pytest
 
 from gatepass.verify.freshness import BOOT_CLOCK
 from gatepass.verify.replica.frames import Frames, Reached
-from tests.support.apps.upstream_apps import Recorded, wsgi_server
-from tests.support.processes.nginx import Nginx
+from tests.support.apps.upstream_apps import RecordedCalls, wsgi_server
+from tests.support.processes.nginx import Nginx, documented
 from tests.support.processes.ports import free_port
-from tests.support.processes.served_installation import Running, new_token
+from tests.support.processes.served_installation import ServedInstallation, new_token
 from tests.support.processes.serving import serving
 from tests.support.processes.workers import ask
 
@@ -38,7 +38,7 @@ permissions:
 
 
 class Api(http.server.BaseHTTPRequestHandler):
-    """The API behind nginx: tells what reached it, and speaks a WebSocket's handshake."""
+    """The API behind nginx: records its requests, and answers WebSocket handshakes."""
 
     protocol_version = "HTTP/1.1"
     reached: "list[str]"
@@ -74,7 +74,7 @@ class Api(http.server.BaseHTTPRequestHandler):
         self.send_header("Connection", "upgrade")
         self.send_header("Sec-WebSocket-Accept", digest.decode())
         self.end_headers()
-        # What is no frame to a client is enough to see that bytes pass.
+        # Not a valid frame, but it shows that bytes pass.
         self.wfile.write(json.dumps(self._headers()).encode() + b"\n")
         self.close_connection = True
 
@@ -83,37 +83,40 @@ class Api(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallation]:
     directory = tmp_path_factory.mktemp("nginx-gatepass")
     catalogue = directory / "its-catalogue.yaml"
     catalogue.write_text(CATALOGUE)
-    with Running(directory, GATEPASS_CATALOGUE=str(catalogue)) as running:
-        yield running
+    with ServedInstallation(directory, GATEPASS_CATALOGUE=str(catalogue)) as served:
+        yield served
 
 
 @contextmanager
 def gateway(
-    running: Running,
+    served: ServedInstallation,
     directory: Path,
     api_port: int,
     more: str = "",
     changed: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[dict[str, str]]:
-    """nginx with the page's configuration, only ports replaced: ``api`` and ``dashboard``.
+    """nginx with the page's configuration; its addresses, by ``api`` and ``dashboard``.
 
-    *changed* is what an operator writes instead.
+    Args:
+        more: directives before the page's.
+        changed: documented text, and its replacement.
     """
     front, dashboard = free_port(), free_port()
     addresses = {
-        "127.0.0.1:8788": f"127.0.0.1:{running.verify_port}",
-        "127.0.0.1:8787": f"127.0.0.1:{running.port}",
+        "127.0.0.1:8788": f"127.0.0.1:{served.verify_port}",
+        "127.0.0.1:8787": f"127.0.0.1:{served.port}",
         "127.0.0.1:9000": f"127.0.0.1:{api_port}",
         "127.0.0.1:8080": f"127.0.0.1:{front}",
         "127.0.0.1:8081": f"127.0.0.1:{dashboard}",
         **changed,
     }
     page = "how-to/gateways/nginx.md"
-    with Nginx(directory, page, addresses, f"127.0.0.1:{front}", more) as nginx:
+    http = f"{more}\n{documented(page, addresses)}"
+    with Nginx(directory, http, f"127.0.0.1:{front}") as nginx:
         yield {
             "api": f"http://127.0.0.1:{front}",
             "dashboard": f"http://127.0.0.1:{dashboard}",
@@ -122,40 +125,42 @@ def gateway(
 
 
 @pytest.fixture(scope="module")
-def ports(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A gateway before an API that tells what reached it."""
+def ports(
+    served: ServedInstallation, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """A gateway in front of an API that records its requests."""
     Api.reached = []
     api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
     threading.Thread(target=api.serve_forever, daemon=True).start()
-    with gateway(running, tmp_path_factory.mktemp("nginx"), api.server_port) as ports:
+    with gateway(served, tmp_path_factory.mktemp("nginx"), api.server_port) as ports:
         yield ports
     api.shutdown()
 
 
 @pytest.fixture(scope="module")
-def recorded() -> Iterator[Recorded]:
-    """Django and Flask on a WSGI server, to which, as to CGI, hyphens and underscores are alike."""
+def recorded() -> Iterator[RecordedCalls]:
+    """Django and Flask on a WSGI server, which, like CGI, maps hyphens to underscores."""
     with wsgi_server() as recorded:
         yield recorded
 
 
 @pytest.fixture(scope="module", params=["as it stands", "underscores on"])
 def wsgi_api(
-    running: Running,
-    recorded: Recorded,
+    served: ServedInstallation,
+    recorded: RecordedCalls,
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
 ) -> Iterator[str]:
-    """The gateway before them, as nginx comes, and where a site lets underscores in names pass."""
+    """The gateway in front of them, with underscores in header names dropped or allowed."""
     more = "underscores_in_headers on;" if request.param == "underscores on" else ""
-    with gateway(running, tmp_path_factory.mktemp("nginx"), recorded.port, more) as ports:
+    with gateway(served, tmp_path_factory.mktemp("nginx"), recorded.port, more) as ports:
         yield ports["api"]
 
 
-def test_a_permitted_call_reaches_the_api_with_who_it_was_and_without_the_secret(
-    running: Running, ports: dict[str, str]
+def test_a_permitted_call_reaches_the_api_with_its_identity_and_without_the_secret(
+    served: ServedInstallation, ports: dict[str, str]
 ) -> None:
-    made = new_token(running.sign_in())
+    made = new_token(served.sign_in())
     answer = httpx.get(
         f"{ports['api']}/v1/charges/ch_1?expand=all",
         headers={
@@ -174,8 +179,8 @@ def test_a_permitted_call_reaches_the_api_with_who_it_was_and_without_the_secret
     assert made["token"] not in answer.text
 
 
-def test_post_bodies_arrive_whole(running: Running, ports: dict[str, str]) -> None:
-    made = new_token(running.sign_in())
+def test_post_bodies_arrive_completely(served: ServedInstallation, ports: dict[str, str]) -> None:
+    made = new_token(served.sign_in())
     answer = httpx.post(
         f"{ports['api']}/v1/charges",
         headers={"x-access-token": made["token"]},
@@ -199,21 +204,21 @@ def test_post_bodies_arrive_whole(running: Running, ports: dict[str, str]) -> No
     ],
 )
 def test_every_refusal_names_its_reason_and_never_reaches_the_api(
-    running: Running,
+    served: ServedInstallation,
     ports: dict[str, str],
     path: str,
     headers: dict[str, str],
     status: int,
     reason: str,
 ) -> None:
-    client = running.sign_in()
+    client = served.sign_in()
     texts = {
         "token": new_token(client)["token"],
         "narrow": new_token(client, permissions=["charges:search"])["token"],
         "elsewhere": new_token(client, networks=["203.0.113.0/24"])["token"],
     }
     sent = {name: value.format(**texts) for name, value in headers.items()}
-    # A client that names another address for itself isn't believed.
+    # A client's claim of another address is ignored.
     sent["X-Forwarded-For"] = "203.0.113.9"
     answer = httpx.get(ports["api"] + path, headers=sent)
     assert answer.status_code == status
@@ -224,9 +229,9 @@ def test_every_refusal_names_its_reason_and_never_reaches_the_api(
 
 
 def test_a_deactivated_token_is_refused_on_the_very_next_call(
-    running: Running, ports: dict[str, str]
+    served: ServedInstallation, ports: dict[str, str]
 ) -> None:
-    client = running.sign_in()
+    client = served.sign_in()
     for _ in range(20):
         made = new_token(client)
         bearer = {"Authorization": f"Bearer {made['token']}"}
@@ -243,8 +248,8 @@ PREFLIGHT = {
 }
 
 
-def test_a_preflight_is_answered_by_nginx_and_reaches_nobody(ports: dict[str, str]) -> None:
-    """It carries no credential, so nothing of it may get to the API."""
+def test_nginx_answers_preflights_and_forwards_none(ports: dict[str, str]) -> None:
+    """A preflight carries no credential, so it must not reach the API."""
     Api.reached.clear()
     answer = httpx.request("OPTIONS", f"{ports['api']}/v1/charges/1", headers=PREFLIGHT)
     assert answer.status_code == 204
@@ -269,15 +274,15 @@ def test_a_preflight_is_answered_by_nginx_and_reaches_nobody(ports: dict[str, st
         {"X-Gatepass-User": "usr_forged"},
     ],
 )
-def test_any_other_options_is_decided_like_any_call(
-    running: Running, ports: dict[str, str], headers: dict[str, str]
+def test_other_options_requests_are_decided_like_any_call(
+    served: ServedInstallation, ports: dict[str, str], headers: dict[str, str]
 ) -> None:
-    """Without a token it reaches nobody; with one, only where the catalogue has the route."""
+    """Refused without a token; with one, allowed only where the catalogue has the route."""
     Api.reached.clear()
     for path in ("/v1/charges/1", "/v1/discovery", "/"):
         answer = httpx.request("OPTIONS", ports["api"] + path, headers=headers)
         assert (answer.status_code, answer.json()["reason"]) == (401, "token_missing")
-    sent = {**headers, "x-access-token": new_token(running.sign_in())["token"]}
+    sent = {**headers, "x-access-token": new_token(served.sign_in())["token"]}
     answer = httpx.request("OPTIONS", f"{ports['api']}/v1/charges/1", headers=sent)
     assert (answer.status_code, answer.json()["reason"]) == (403, "route_unknown")
     assert Api.reached == []
@@ -285,19 +290,19 @@ def test_any_other_options_is_decided_like_any_call(
     assert (answer.status_code, answer.json()["method"]) == (200, "OPTIONS")
 
 
-def test_a_location_that_is_added_is_decided_too(
-    running: Running, recorded: Recorded, tmp_path: Path
+def test_an_added_location_is_guarded_too(
+    served: ServedInstallation, recorded: RecordedCalls, tmp_path: Path
 ) -> None:
-    """With nothing but where to pass its calls on: the rest stands at the server."""
+    """It needs only proxy_pass, because the guard is configured at the server level."""
     first = "    location / {\n        # A preflight"
     added = f"    location /v1/charges/ {{ proxy_pass http://api; }}\n{first}"
-    with gateway(running, tmp_path, recorded.port, changed={first: added}) as ports:
+    with gateway(served, tmp_path, recorded.port, changed={first: added}) as ports:
         recorded.calls.clear()
         for method in ("GET", "OPTIONS", "POST"):
             answer = httpx.request(method, f"{ports['api']}/v1/charges/1", headers=PREFLIGHT)
             assert answer.status_code == 401
         assert recorded.calls == []
-        made = new_token(running.sign_in())
+        made = new_token(served.sign_in())
         forged = {"X-Gatepass-User": "forged", "X-HTTP-Method-Override": "DELETE"}
         answer = httpx.get(
             f"{ports['api']}/v1/charges/1",
@@ -308,9 +313,11 @@ def test_a_location_that_is_added_is_decided_too(
         assert made["token"] not in str(recorded.calls)
 
 
-def test_any_page_may_read_the_answers(running: Running, ports: dict[str, str]) -> None:
-    """Refusals too, so that a page can show why; once, though the API has a word of its own."""
-    bearer = {"Authorization": f"Bearer {new_token(running.sign_in())['token']}"}
+def test_pages_of_any_origin_may_read_the_answers(
+    served: ServedInstallation, ports: dict[str, str]
+) -> None:
+    """Also refusals, so that a page can show why. The API's own header isn't repeated."""
+    bearer = {"Authorization": f"Bearer {new_token(served.sign_in())['token']}"}
     origin = {"Origin": "https://shop.example.com"}
     for path, headers, status in [
         ("/v1/charges", bearer, 200),
@@ -323,11 +330,11 @@ def test_any_page_may_read_the_answers(running: Running, ports: dict[str, str]) 
 
 
 @pytest.mark.parametrize("framework", ["django", "flask"])
-def test_no_framework_carries_out_what_wasnt_decided(
-    running: Running, wsgi_api: str, recorded: Recorded, framework: str
+def test_no_framework_executes_a_call_that_was_not_decided(
+    served: ServedInstallation, wsgi_api: str, recorded: RecordedCalls, framework: str
 ) -> None:
-    """A function view answers any method, and a method-override middleware changes it: neither sees
-    a call without a decision, nor another method or path than the one that was decided."""
+    """Neither a function view, which answers any method, nor a method-override middleware gets a
+    call without a decision, or with another method or path than the one decided."""
     recorded.calls.clear()
     behind = {"X-Behind": framework}
     for headers in ({}, {"X-HTTP-Method-Override": "DELETE"}, {"Origin": "https://a.example"}):
@@ -336,7 +343,7 @@ def test_no_framework_carries_out_what_wasnt_decided(
         )
         assert refused.status_code == 401
     assert recorded.calls == []
-    bearer = {"Authorization": f"Bearer {new_token(running.sign_in())['token']}"}
+    bearer = {"Authorization": f"Bearer {new_token(served.sign_in())['token']}"}
     for name in (
         *("X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"),
         *("X_HTTP_Method_Override", "X-HTTP_Method-Override", "X_METHOD_OVERRIDE"),
@@ -352,11 +359,11 @@ def test_no_framework_carries_out_what_wasnt_decided(
     "spelling",
     ["X-Gatepass-{}", "X_Gatepass_{}", "X-Gatepass_{}", "x_gatepass-{}", "X_GATEPASS_{}"],
 )
-def test_no_spelling_of_our_headers_gets_through(
-    running: Running, wsgi_api: str, recorded: Recorded, spelling: str
+def test_no_spelling_of_our_headers_is_forwarded(
+    served: ServedInstallation, wsgi_api: str, recorded: RecordedCalls, spelling: str
 ) -> None:
-    """To a WSGI server all of them are one name."""
-    made = new_token(running.sign_in())
+    """A WSGI server maps all spellings to one name."""
+    made = new_token(served.sign_in())
     for header in ("Authorization", "X-Access-Token", "X_Access_Token"):
         secret = f"Bearer {made['token']}" if header == "Authorization" else made["token"]
         forged = {
@@ -373,7 +380,7 @@ def test_no_spelling_of_our_headers_gets_through(
             },
         )
         if answer.status_code == 401:
-            # nginx itself dropped the only credential.
+            # nginx dropped the header with the only credential.
             assert header == "X_Access_Token"
             continue
         environ = recorded.calls[-1]
@@ -385,13 +392,13 @@ def test_no_spelling_of_our_headers_gets_through(
         assert made["token"] not in str(environ)
 
 
-def test_very_many_headers_are_no_outage(
-    running: Running, ports: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_very_many_headers_cause_no_error(
+    served: ServedInstallation, ports: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the decision doesn't need isn't sent along."""
+    """Headers that the decision doesn't need aren't sent to Gatepass."""
     monkeypatch.setattr("http.client._MAXHEADERS", 1_000)  # This API's own limit.
     many = [(f"X-Custom-{number}", "x") for number in range(150)]
-    made = new_token(running.sign_in())
+    made = new_token(served.sign_in())
     answer = httpx.get(
         f"{ports['api']}/v1/charges", headers=[*many, ("x-access-token", made["token"])]
     )
@@ -405,18 +412,20 @@ def test_very_many_headers_are_no_outage(
 )
 @pytest.mark.parametrize("garbage", [b"\x01", b"a\x1fb", b"\x7f", b"\xff", b"\xc3\xa4"])
 def test_garbage_in_a_header_is_the_callers_fault(
-    running: Running, ports: dict[str, str], name: str, garbage: bytes
+    served: ServedInstallation, ports: dict[str, str], name: str, garbage: bytes
 ) -> None:
-    """And no outage; nor does it reach the API as what it isn't."""
-    token = new_token(running.sign_in(), kind="ui")["token"]
+    """It is refused with 400, 401 or 403, and causes no server error."""
+    token = new_token(served.sign_in(), kind="ui")["token"]
     headers = {"Authorization": f"Bearer {token}".encode(), name: garbage}
     answer = httpx.get(f"{ports['api']}/v1/charges", headers=headers)
     assert answer.status_code in (400, 401, 403)
 
 
-def test_a_page_on_the_apis_own_host(running: Running, ports: dict[str, str]) -> None:
-    """Its GET has neither Origin nor Referer, but says what it is, and which host it calls."""
-    made = new_token(running.sign_in(), kind="ui", domains=["shop.example.com"])
+def test_a_page_on_the_apis_own_host_may_call_it(
+    served: ServedInstallation, ports: dict[str, str]
+) -> None:
+    """Its GET has neither Origin nor Referer, but Sec-Fetch-Site and the host."""
+    made = new_token(served.sign_in(), kind="ui", domains=["shop.example.com"])
     bearer = {"Authorization": f"Bearer {made['token']}", "Host": "shop.example.com"}
     url = f"{ports['api']}/v1/charges"
     assert httpx.get(url, headers={**bearer, "Sec-Fetch-Site": "same-origin"}).status_code == 200
@@ -447,7 +456,7 @@ def application(environ, start_response):
 
 @pytest.fixture
 def gunicorn(tmp_path: Path) -> Iterator[int]:
-    """The port of a Gunicorn, as it comes, whose application tells where it is mounted."""
+    """The port of an unconfigured Gunicorn, whose application answers with its mount path."""
     (tmp_path / "application.py").write_text(GUNICORN_APPLICATION)
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", f"--bind=127.0.0.1:{port}", "application"]
@@ -456,14 +465,14 @@ def gunicorn(tmp_path: Path) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script_Name"])
-def test_no_caller_says_where_an_application_is_mounted(
-    running: Running, gunicorn: int, tmp_path: Path, name: str
+def test_no_caller_sets_an_applications_mount_path(
+    served: ServedInstallation, gunicorn: int, tmp_path: Path, name: str
 ) -> None:
-    """Gunicorn reads SCRIPT_NAME as a header of a peer on this machine: /v1/charges/1, which was
-    decided, would be /1 to the application."""
-    token = new_token(running.sign_in())["token"]
+    """Gunicorn accepts SCRIPT_NAME as a header from a local peer: the application would take the
+    decided /v1/charges/1 for /1."""
+    token = new_token(served.sign_in())["token"]
     more = "underscores_in_headers on;"
-    with gateway(running, tmp_path, gunicorn, more) as ports:
+    with gateway(served, tmp_path, gunicorn, more) as ports:
         answer = httpx.get(
             f"{ports['api']}/v1/charges/1",
             headers={"x-access-token": token, name: "/v1/charges"},
@@ -472,7 +481,7 @@ def test_no_caller_says_where_an_application_is_mounted(
 
 
 def handshake(url: str, **headers: str) -> tuple[int, dict[str, Any]]:
-    """Ask for a WebSocket; the status, and what reached the API if it was given."""
+    """Request a WebSocket; the status, and the handshake that reached the API, if any."""
     host, _, port = url.removeprefix("http://").partition(":")
     asked = {
         "Host": host,
@@ -492,16 +501,16 @@ def handshake(url: str, **headers: str) -> tuple[int, dict[str, Any]]:
         return status, json.loads(stream.readline()) if status == 101 else {}
 
 
-def test_a_websockets_token_among_the_sub_protocols(
-    running: Running, ports: dict[str, str]
+def test_a_websocket_may_carry_its_token_among_the_sub_protocols(
+    served: ServedInstallation, ports: dict[str, str]
 ) -> None:
-    """A browser has no other way. The API sees its own sub-protocols, and never the token."""
-    token = new_token(running.sign_in())["token"]
+    """The only way for browsers. The API gets its own sub-protocols, and never the token."""
+    token = new_token(served.sign_in())["token"]
     for offered, passed in [
         (f"gatepass, {token}", "gatepass"),
         (f"gatepass,{token}", "gatepass"),
         (f"gatepass, {token}, chat, superchat", "gatepass, chat, superchat"),
-        # Empty elements count for nothing (RFC 9110, 5.6.1).
+        # Empty list elements are ignored (RFC 9110, 5.6.1).
         (f"gatepass, {token},", "gatepass"),
         (f"gatepass,{token}, \t", "gatepass"),
     ]:
@@ -519,9 +528,9 @@ def test_a_websockets_token_among_the_sub_protocols(
     assert handshake(ports["api"], Sec_WebSocket_Protocol=f"chat, gatepass, {token}")[0] == 401
 
 
-def test_only_a_websocket_is_switched_to(running: Running, ports: dict[str, str]) -> None:
-    """A connection that leaves HTTP for another HTTP would carry calls that nobody decides."""
-    token = new_token(running.sign_in())["token"]
+def test_only_websockets_are_upgraded(served: ServedInstallation, ports: dict[str, str]) -> None:
+    """A connection upgraded to another HTTP would carry calls without decisions."""
+    token = new_token(served.sign_in())["token"]
     bearer = {"Authorization": f"Bearer {token}", "Connection": "Upgrade, HTTP2-Settings"}
     for upgrade in ("h2c", "h2c, websocket", "websocket, h2c", "TLS/1.0"):
         answer = httpx.get(
@@ -530,7 +539,7 @@ def test_only_a_websocket_is_switched_to(running: Running, ports: dict[str, str]
         )
         assert answer.status_code == 200
         assert "upgrade" not in answer.json()["headers"]
-    # Nor are sub-protocols read where there is no handshake.
+    # Sub-protocols are read only in a handshake.
     answer = httpx.get(
         f"{ports['api']}/v1/charges", headers={"Sec-WebSocket-Protocol": f"gatepass, {token}"}
     )
@@ -556,7 +565,7 @@ def test_only_a_websocket_is_switched_to(running: Running, ports: dict[str, str]
     ],
 )
 def test_no_request_line_reaches_the_api_without_a_token(ports: dict[str, str], line: str) -> None:
-    """Whatever form the target has."""
+    """In any form of the request target."""
     Api.reached.clear()
     host, _, port = ports["api"].removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:
@@ -579,29 +588,31 @@ def test_the_dashboard_is_public_and_the_gateways_endpoints_and_figures_are_not(
     ):
         answer = ask(int(ports["dashboard"].rpartition(":")[2]), "GET", path)
         assert answer.status == 404, path
-    # Nor does the sub-request's own location answer anyone from outside.
+    # The sub-request's location is internal, so it isn't reachable from outside.
     assert httpx.get(f"{ports['api']}/_gatepass").status_code == 404
 
 
-def test_when_gatepass_is_gone_nothing_gets_through(
-    running: Running, ports: dict[str, str]
+def test_while_gatepass_is_down_every_call_is_refused(
+    served: ServedInstallation, ports: dict[str, str]
 ) -> None:
-    made = new_token(running.sign_in())
+    made = new_token(served.sign_in())
     bearer = {"Authorization": f"Bearer {made['token']}"}
     assert httpx.get(f"{ports['api']}/v1/charges", headers=bearer).status_code == 200
-    running.stop()
+    served.stop()
     try:
         answer = httpx.get(f"{ports['api']}/v1/charges", headers=bearer)
         assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
     finally:
-        running.start()
+        served.start()
     assert httpx.get(f"{ports['api']}/v1/charges", headers=bearer).status_code == 200
 
 
-def test_a_feed_passes_as_it_comes(ports: dict[str, str], running: Running) -> None:
-    """nginx holds nothing back, though it buffers by default: a heartbeat is worth its time."""
+def test_a_feed_is_forwarded_without_buffering(
+    ports: dict[str, str], served: ServedInstallation
+) -> None:
+    """nginx buffers by default, which would delay heartbeats."""
     asked = {"node": "node_0123456789ABCDEF", "name": "payments-1", "version": "0.1.0"}
-    bearer = {"Authorization": f"Bearer {running.verifier_key}"}
+    bearer = {"Authorization": f"Bearer {served.verifier_key}"}
     frames = Frames()
     with httpx.stream(
         "GET", f"{ports['dashboard']}/v1/feed", params=asked, headers=bearer, timeout=5

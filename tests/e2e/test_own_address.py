@@ -1,4 +1,4 @@
-"""A dashboard that people open by a name which nobody put into GATEPASS_PUBLIC_URL."""
+"""A dashboard opened by a name other than GATEPASS_PUBLIC_URL's."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ from playwright.sync_api import Browser, expect
 
 from tests.support.apps.installation import PASSWORD
 from tests.support.browser.chromium import ANOTHER_NAME
-from tests.support.processes.served_installation import EMAIL, Running
+from tests.support.processes.served_installation import EMAIL, ServedInstallation
 
 
 def test_signing_in_by_another_name_says_what_to_set(tmp_path: Path, browser: Browser) -> None:
-    """On plain http, where browsers don't say whether a form is the page's own."""
-    with Running(tmp_path) as running:
-        another = f"http://{ANOTHER_NAME}:{running.port}"
+    """On plain http, where browsers send no Sec-Fetch-Site."""
+    with ServedInstallation(tmp_path) as served:
+        another = f"http://{ANOTHER_NAME}:{served.port}"
         page = browser.new_page()
         page.set_default_timeout(10_000)
         page.goto(f"{another}/sign-in")
@@ -23,13 +23,13 @@ def test_signing_in_by_another_name_says_what_to_set(tmp_path: Path, browser: Br
         expect(main).to_contain_text("Opened at another address")
         expect(main).to_contain_text("set GATEPASS_PUBLIC_URL to it")
         expect(main).to_contain_text(another)
-        expect(main).to_contain_text(running.url)
-        log = running.log.read_text()
+        expect(main).to_contain_text(served.url)
+        log = served.log.read_text()
         assert log.count("GATEPASS_PUBLIC_URL") == 1
-        running.stop()
-        # What the page says is what helps.
-        running.environ["GATEPASS_PUBLIC_URL"] = another
-        running.start()
+        served.stop()
+        # Following the page's advice fixes it.
+        served.environ["GATEPASS_PUBLIC_URL"] = another
+        served.start()
         page.goto(f"{another}/sign-in")
         page.get_by_label("E-mail address").fill(EMAIL)
         page.get_by_label("Password", exact=True).fill(PASSWORD)

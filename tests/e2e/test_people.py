@@ -1,4 +1,4 @@
-"""Users, roles and the company's profile in a real Chromium: changed, and effective at once."""
+"""Users, roles and the company's profile in Chromium: changes are effective at once."""
 
 import re
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from tests.support.processes.demo import Demo
 
 @pytest.fixture
 def person(demo: Demo, browser: Browser) -> Iterator[Page]:
-    """The owner, signed in."""
+    """The signed-in owner."""
     yield from visiting(demo, browser, 1280)
 
 
 @pytest.fixture
 def on_a_phone(demo: Demo, browser: Browser) -> Iterator[Page]:
-    """The owner with a small screen and no scripts."""
+    """The signed-in owner with a small screen and no scripts."""
     yield from visiting(demo, browser, 390, java_script_enabled=False)
 
 
@@ -33,7 +33,7 @@ def visiting(demo: Demo, browser: Browser, width: int, **options: bool) -> Itera
 
 @pytest.fixture(scope="module")
 def api(demo: Demo) -> Iterator[httpx.Client]:
-    """The owner at the API."""
+    """The owner's API client."""
     with httpx.Client(base_url=demo.url) as client:
         answer = client.post(
             "/v1/authentications", json={"email": demo.email, "password": demo.password}
@@ -42,7 +42,7 @@ def api(demo: Demo) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_a_role_is_made_and_given(person: Page) -> None:
+def test_a_role_is_created_and_assigned(person: Page) -> None:
     page = person
     page.get_by_role("button", name="Profile menu").click()
     page.get_by_role("link", name="My Company").click()
@@ -67,7 +67,7 @@ def test_a_role_is_made_and_given(person: Page) -> None:
     ).to_be_visible()
     assert barriers(page) == []
 
-    # With the keyboard alone: to the menu of a row, and through it.
+    # With the keyboard alone: open a row's menu, and choose from it.
     page.goto("/company/users")
     assert barriers(page) == []
     page.get_by_label("Search name or e-mail address").fill("priya")
@@ -87,7 +87,7 @@ def test_a_role_is_made_and_given(person: Page) -> None:
     expect(page.get_by_role("row", name=re.compile("Priya Raman"))).to_contain_text("Night shift")
 
 
-def test_an_account_ends_with_its_tokens(api: httpx.Client, person: Page) -> None:
+def test_deactivating_a_user_deactivates_their_tokens(api: httpx.Client, person: Page) -> None:
     page = person
     page.goto("/company/users")
     page.get_by_role("button", name="Actions for Grace Hopper").click()
@@ -98,7 +98,7 @@ def test_an_account_ends_with_its_tokens(api: httpx.Client, person: Page) -> Non
     )
     expect(page.get_by_label("Deactivate them")).to_be_checked()
     assert barriers(page) == []
-    # The demo's shop calls all the time.
+    # The demo's own client calls the API all the time.
     page.get_by_label("To confirm, type their name").fill("Grace Hopper")
     page.get_by_role("button", name="Deactivate").click()
     expect(page.get_by_text("Account deactivated.")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Several worker processes, the verify port's and the command line, all deciding from one file."""
+"""Worker processes of both ports and the command line share one grant file."""
 
 import json
 import os
@@ -10,32 +10,32 @@ import httpx
 import pytest
 
 from tests.support.database.postgresql import Cluster
-from tests.support.processes.served_installation import Running, new_token
+from tests.support.processes.served_installation import ServedInstallation, new_token
 from tests.support.waiting import until
 
-#: Connections asked in turn, so that each worker process answers some of them.
+#: Connections used in turn, enough that every worker process serves some.
 CONNECTIONS = 8
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def running(
+def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
+) -> Iterator[ServedInstallation]:
     url = None
     if request.param == "postgresql":
         cluster: Cluster = request.getfixturevalue("postgresql")
         url = cluster.create("processes")
     directory = tmp_path_factory.mktemp("processes")
-    with Running(directory, database_url=url, GATEPASS_VERIFY_WORKERS="2") as running:
-        yield running
+    with ServedInstallation(directory, database_url=url, GATEPASS_VERIFY_WORKERS="2") as served:
+        yield served
 
 
 @pytest.fixture
-def everyone(running: Running) -> Iterator[list[httpx.Client]]:
-    """Connections to both ports, enough of them that every process has some."""
+def everyone(served: ServedInstallation) -> Iterator[list[httpx.Client]]:
+    """Connections to both ports, enough that every process serves some."""
     clients = [
         httpx.Client(base_url=url, timeout=20)
-        for url in (running.url, running.verify_url)
+        for url in (served.url, served.verify_url)
         for _ in range(CONNECTIONS)
     ]
     yield clients
@@ -43,9 +43,9 @@ def everyone(running: Running) -> Iterator[list[httpx.Client]]:
         client.close()
 
 
-def reasons(running: Running, everyone: list[httpx.Client], token: str) -> set[str]:
-    """What every process says to the same question."""
-    key = {"Authorization": f"Bearer {running.verifier_key}"}
+def reasons(served: ServedInstallation, everyone: list[httpx.Client], token: str) -> set[str]:
+    """The answers of all processes to the same request."""
+    key = {"Authorization": f"Bearer {served.verifier_key}"}
     question = {"token": token, "permission": "charges:get"}
     return {
         client.post("/v1/verify", headers=key, json=question).json()["reason"]
@@ -53,47 +53,47 @@ def reasons(running: Running, everyone: list[httpx.Client], token: str) -> set[s
     }
 
 
-def test_a_deactivation_over_the_api_is_known_to_every_process_at_once(
-    running: Running, everyone: list[httpx.Client]
+def test_every_process_applies_a_deactivation_over_the_api_at_once(
+    served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
-    client = running.sign_in()
+    client = served.sign_in()
     for _ in range(25):
         made = new_token(client)
-        assert reasons(running, everyone, made["token"]) == {"allowed"}
+        assert reasons(served, everyone, made["token"]) == {"allowed"}
         client.post(f"/v1/access-tokens/{made['id']}/deactivate").raise_for_status()
-        assert reasons(running, everyone, made["token"]) == {"token_deactivated"}
+        assert reasons(served, everyone, made["token"]) == {"token_deactivated"}
 
 
-def test_a_deactivation_on_the_command_line_is_known_to_every_process_at_once(
-    running: Running, everyone: list[httpx.Client]
+def test_every_process_applies_a_deactivation_on_the_command_line_at_once(
+    served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
-    made = new_token(running.sign_in())
-    assert reasons(running, everyone, made["token"]) == {"allowed"}
-    running.command("token", "deactivate", made["id"])
-    assert reasons(running, everyone, made["token"]) == {"token_deactivated"}
+    made = new_token(served.sign_in())
+    assert reasons(served, everyone, made["token"]) == {"allowed"}
+    served.command("token", "deactivate", made["id"])
+    assert reasons(served, everyone, made["token"]) == {"token_deactivated"}
 
 
-def test_a_deactivated_verifier_key_opens_nothing_more(
-    running: Running, everyone: list[httpx.Client]
+def test_every_process_refuses_a_deactivated_verifier_key(
+    served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
-    made = json.loads(running.command("verifier", "create", "--label", "x", "--json").stdout)
+    made = json.loads(served.command("verifier", "create", "--label", "x", "--json").stdout)
     key = {"Authorization": f"Bearer {made['key']}"}
     question = {"token": "x", "permission": "charges:get"}
     for client in everyone:
         assert client.post("/v1/verify", headers=key, json=question).status_code == 200
-    running.command("verifier", "deactivate", made["id"])
+    served.command("verifier", "deactivate", made["id"])
     for client in everyone:
         answer = client.post("/v1/verify", headers=key, json=question)
         assert (answer.status_code, answer.json()["reason"]) == (401, "token_deactivated")
 
 
-def test_a_signed_out_login_is_refused_everywhere(
-    running: Running, everyone: list[httpx.Client]
+def test_every_process_refuses_a_signed_out_login(
+    served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
-    client = running.sign_in()
+    client = served.sign_in()
     login = client.headers["Authorization"].removeprefix("Bearer ")
     question = {"token": login, "permission": "charges:get"}
-    key = {"Authorization": f"Bearer {running.verifier_key}"}
+    key = {"Authorization": f"Bearer {served.verifier_key}"}
     assert client.post("/v1/sign-out").status_code == 204
     for one in everyone:
         answer = one.post("/v1/verify", headers=key, json=question).json()
@@ -101,31 +101,31 @@ def test_a_signed_out_login_is_refused_everywhere(
     assert client.get("/v1/me").status_code == 401
 
 
-def test_a_deactivated_sign_in_is_refused_by_every_process_at_once(
-    running: Running, everyone: list[httpx.Client]
+def test_every_process_refuses_a_deactivated_sign_in_at_once(
+    served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
-    client = running.sign_in()
+    client = served.sign_in()
     for path in ("{id}/deactivate", "deactivate-others"):
-        other = running.sign_in()
+        other = served.sign_in()
         login = other.headers["Authorization"].removeprefix("Bearer ")
-        assert reasons(running, everyone, login) == {"allowed"}
+        assert reasons(served, everyone, login) == {"allowed"}
         ended = client.post(f"/v1/authentications/{path.format(id=login[:21])}", json={})
         assert ended.status_code == 200
-        assert reasons(running, everyone, login) == {"token_deactivated"}
+        assert reasons(served, everyone, login) == {"token_deactivated"}
         for one in everyone[:CONNECTIONS]:
             answer = one.get("/v1/me", headers={"Authorization": f"Bearer {login}"})
             assert (answer.status_code, answer.json()["reason"]) == (401, "token_deactivated")
     assert client.get("/v1/me").status_code == 200
 
 
-def test_a_list_on_trial_counts_in_every_process_at_once(
-    running: Running, everyone: list[httpx.Client]
+def test_every_process_applies_an_allowlist_trial_at_once(
+    served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
-    client = running.sign_in()
+    client = served.sign_in()
     made = new_token(client)
     path, office = "/v1/company/allowlist", [{"network": "203.0.113.0/24"}]
     assert client.put(path, json={"entries": office, "confirm": True}).status_code == 200
-    key = {"Authorization": f"Bearer {running.verifier_key}"}
+    key = {"Authorization": f"Bearer {served.verifier_key}"}
     question = {"token": made["token"], "permission": "charges:get"}
     for address, reason in (
         ("203.0.113.9", "allowed"),
@@ -139,35 +139,35 @@ def test_a_list_on_trial_counts_in_every_process_at_once(
         assert one.get("/v1/me", headers=login).status_code == 403
     inside = {"X-Forwarded-For": "203.0.113.9"}
     assert client.put(path, json={"entries": []}, headers=inside).status_code == 200
-    assert reasons(running, everyone, made["token"]) == {"allowed"}
+    assert reasons(served, everyone, made["token"]) == {"allowed"}
 
 
-def test_last_used_says_when_and_from_where(running: Running) -> None:
-    client = running.sign_in()
+def test_last_used_has_time_and_address(served: ServedInstallation) -> None:
+    client = served.sign_in()
     made = new_token(client)
-    running.verify(made["token"], permission="charges:get", address="203.0.113.9")
+    served.verify(made["token"], permission="charges:get", address="203.0.113.9")
     where = f"/v1/access-tokens/{made['id']}"
     last = until(lambda: client.get(where).json()["last_used"])
     assert last["address"] == "203.0.113.9"
 
 
-def test_a_killed_worker_is_back_and_nothing_was_answered_wrongly(
-    running: Running, everyone: list[httpx.Client]
+def test_a_killed_worker_is_replaced_and_no_answer_is_wrong(
+    served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
-    made = new_token(running.sign_in())
-    for victim in running.workers():
+    made = new_token(served.sign_in())
+    for victim in served.workers():
         os.kill(victim, signal.SIGKILL)
-    running.wait_ready()
+    served.wait_ready()
     fresh = [httpx.Client(base_url=client.base_url, timeout=20) for client in everyone]
-    assert reasons(running, fresh, made["token"]) == {"allowed"}
+    assert reasons(served, fresh, made["token"]) == {"allowed"}
 
 
-def test_no_secret_is_in_the_log_or_beside_the_database(running: Running) -> None:
-    made = new_token(running.sign_in())
-    running.verify(made["token"], permission="charges:get")
+def test_no_secret_is_in_the_log_or_beside_the_database(served: ServedInstallation) -> None:
+    made = new_token(served.sign_in())
+    served.verify(made["token"], permission="charges:get")
     secret = made["token"][21:53].encode()
-    data = Path(running.environ["GATEPASS_DATA_DIR"])
-    files = [running.log, *(path for path in data.rglob("*") if path.is_file())]
+    data = Path(served.environ["GATEPASS_DATA_DIR"])
+    files = [served.log, *(path for path in data.rglob("*") if path.is_file())]
     assert len(files) > 3
     for path in files:
         assert secret not in path.read_bytes(), path

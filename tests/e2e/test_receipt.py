@@ -1,4 +1,4 @@
-"""A token's end as an operator watches it reach everyone, in a real Chromium."""
+"""The receipt of a deactivation in Chromium, while verifiers confirm it."""
 
 import re
 import time
@@ -29,7 +29,7 @@ def demo(directory: Path) -> Iterator[Demo]:
 
 @pytest.fixture
 def registry(demo: Demo, directory: Path) -> Iterator[Database]:
-    """The demo's own, through which embedded verifiers seem to be there."""
+    """The demo's database, in which the test registers embedded verifiers."""
     database = Database(f"sqlite:///{next(directory.rglob('gatepass.db'))}")
     with database.auxiliary_write(now()) as write:
         write.session.execute(delete(tables.nodes).where(tables.nodes.c.kind == "embedded"))
@@ -48,7 +48,7 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def test_refused_by_all_fills_up_before_ones_eyes(
+def test_refused_by_all_is_updated_while_the_page_is_open(
     page: Page, registry: Database, request: pytest.FixtureRequest
 ) -> None:
     by_itself = "no scripts" not in request.node.name
@@ -61,7 +61,7 @@ def test_refused_by_all_fills_up_before_ones_eyes(
     page.goto("/company/nodes")
     table = page.locator("#nodes")
     expect(table).to_contain_text("1 node and 2 embedded verifiers")
-    # One more turns up while somebody looks.
+    # Another verifier registers while the page is open.
     register(registry, now(), "node_c")
     look_again()
     expect(table).to_contain_text("1 node and 3 embedded verifiers")
@@ -70,7 +70,7 @@ def test_refused_by_all_fills_up_before_ones_eyes(
     page.goto("/access-tokens")
     page.locator("#results .title").first.click()
     page.goto(f"{page.url}/deactivate")
-    # It is asked for where the token was used within the last hour.
+    # A confirmation is required because the token was used within the last hour.
     label = page.get_by_label("To confirm, type the label", exact=False)
     if label.count():
         label.fill(page.get_by_role("main").locator("strong").last.text_content() or "")
@@ -85,7 +85,7 @@ def test_refused_by_all_fills_up_before_ones_eyes(
     expect(card).to_contain_text(re.compile(r"node_c\.internal Embedded\s+confirmed after \d"))
     expect(card.get_by_role("status")).to_contain_text("Every verifier has stopped accepting it")
     if by_itself:
-        # The node completes it a moment later, and then nothing more is asked for.
+        # The node completes the receipt a moment later; then the page stops polling.
         expect(card).not_to_have_attribute("data-live", re.compile("."))
         page.reload()
         expect(page.get_by_role("main")).to_contain_text("refused by 4 of 4 servers")

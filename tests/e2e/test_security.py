@@ -1,4 +1,4 @@
-"""The Security page and Recent Authentications in a real Chromium, on one demo."""
+"""The Security page and Recent Authentications in Chromium."""
 
 import re
 from collections.abc import Iterator
@@ -19,21 +19,21 @@ AT_HOME = {"X-Forwarded-For": "203.0.113.9"}
 
 @pytest.fixture
 def person(demo: Demo, browser: Browser) -> Iterator[Page]:
-    """Someone signed in."""
+    """A signed-in user."""
     with window(browser, demo.url, viewport={"width": 1280, "height": 900}) as page:
         sign_in(page, demo.email, demo.password)
         yield page
 
 
 def by_menu(page: Page, part: str, tab: str) -> None:
-    """Open a page by the way that people take."""
+    """Open a page through the menus."""
     page.get_by_role("button", name="Profile menu").click()
     page.get_by_role("navigation", name="Profile menu").get_by_text(part, exact=True).click()
     page.get_by_role("link", name=tab, exact=True).click()
 
 
 def everyone_can_use(page: Page) -> None:
-    """Nothing serious for axe, and nothing wider than a phone."""
+    """Expect no serious violation, and nothing wider than a phone."""
     assert barriers(page) == []
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -46,7 +46,7 @@ def row(page: Page, number: int, address: str, bits: str = "") -> None:
         page.get_by_role("textbox", name="Number of bits to check").nth(number).fill(bits)
 
 
-def test_a_list_is_typed_seen_tried_and_kept(demo: Demo, person: Page) -> None:
+def test_an_allowlist_is_edited_previewed_tried_and_kept(demo: Demo, person: Page) -> None:
     page = person
     page.goto("/company/security")
     expect(page.get_by_text("You are at 127.0.0.1")).to_be_visible()
@@ -103,7 +103,7 @@ def test_a_list_is_typed_seen_tried_and_kept(demo: Demo, person: Page) -> None:
 
 
 def paste(page: Page, field: Locator, text: str) -> None:
-    """Paste as a person does, through the browser's own clipboard."""
+    """Paste through the browser's clipboard."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate("text => navigator.clipboard.writeText(text)", text)
     field.focus()
@@ -115,7 +115,7 @@ def values(page: Page, name: str) -> list[str]:
     return [field.input_value() for field in fields.all()]
 
 
-def test_lines_that_are_pasted_into_a_row_are_rows(demo: Demo, person: Page) -> None:
+def test_pasted_lines_become_rows(demo: Demo, person: Page) -> None:
     page = person
     page.goto("/company/security")
     address = page.get_by_role("textbox", name="IP address")
@@ -133,7 +133,7 @@ def test_lines_that_are_pasted_into_a_row_are_rows(demo: Demo, person: Page) -> 
     expect(page.get_by_role("button", name="Save", exact=True)).to_be_visible()
     everyone_can_use(page)
 
-    # More than rows are for: nothing is pasted, and it says what takes them.
+    # Too many for rows: nothing is pasted, and the page names the alternative.
     paste(page, address.last, "\n".join(f"10.0.{at}.0/24" for at in range(100)))
     assert len(values(page, "IP address")) == 4
     said = address.last.evaluate("field => field.validationMessage")
@@ -155,7 +155,7 @@ def test_lines_that_are_pasted_into_a_row_are_rows(demo: Demo, person: Page) -> 
     expect(page.get_by_role("status")).to_contain_text("can be reached from any address")
 
 
-def test_one_network_that_is_pasted_fills_its_row(demo: Demo, person: Page) -> None:
+def test_a_pasted_network_fills_its_row(demo: Demo, person: Page) -> None:
     page = person
     page.goto("/access-tokens/new")
     page.get_by_role("button", name="Add an address").click()
@@ -196,7 +196,7 @@ def test_scripts_draw_the_same_diagrams_as_the_server(demo: Demo, person: Page) 
         assert shown == ([drawn.words] if drawn else []), text
 
 
-def test_sign_ins_are_seen_and_ended(demo: Demo, person: Page) -> None:
+def test_sign_ins_are_listed_and_deactivated(demo: Demo, person: Page) -> None:
     page = person
     others = [login_token(demo, agent) for agent in (FIREFOX, "curl/8.5.0", "curl/8.5.0")]
     by_menu(page, "Access Tokens", "Recent Authentications")

@@ -1,5 +1,5 @@
-"""Clients that send slowly, send much before anyone knows them, or don't read what they asked for:
-real sockets, a served installation."""
+"""Slow clients, clients that send much before they are authenticated, and clients that don't read
+their answers."""
 
 import json
 import select
@@ -13,19 +13,19 @@ import httpx
 import pytest
 
 from tests.support.apps.installation import PASSWORD
-from tests.support.processes.served_installation import EMAIL, Running, new_token
+from tests.support.processes.served_installation import EMAIL, ServedInstallation, new_token
 
-#: More than the product gives a body, by a margin for a busy machine.
+#: The time limit of a body, plus a margin for a busy machine.
 PATIENCE_S = 60.0
 MIB = 1 << 20
-#: Where those who mean harm are; everyone else is at 127.0.0.1.
+#: The attackers' address; all others use 127.0.0.1.
 ELSEWHERE = "127.0.0.2"
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with Running(tmp_path_factory.mktemp("served"), GATEPASS_WORKERS="1") as running:
-        yield running
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallation]:
+    with ServedInstallation(tmp_path_factory.mktemp("served"), GATEPASS_WORKERS="1") as served:
+        yield served
 
 
 def head(method: str, path: str, length: int, *more: str) -> bytes:
@@ -34,7 +34,7 @@ def head(method: str, path: str, length: int, *more: str) -> bytes:
 
 
 def send(port: int, *parts: bytes, source: str = "127.0.0.1") -> socket.socket:
-    """A connection that has sent *parts*, as far as the server took them."""
+    """Open a connection and send *parts*, as far as the server reads them."""
     connection = socket.create_connection(
         ("127.0.0.1", port), timeout=5, source_address=(source, 0)
     )
@@ -47,7 +47,7 @@ def send(port: int, *parts: bytes, source: str = "127.0.0.1") -> socket.socket:
 
 
 def ended(connections: Sequence[socket.socket]) -> list[bytes]:
-    """What each was sent, once the server has closed all of them."""
+    """The answers on all connections, once the server has closed them."""
     received = dict.fromkeys(connections, b"")
     open_ = set(connections)
     deadline = time.monotonic() + PATIENCE_S
@@ -75,8 +75,8 @@ def memory(pid: int) -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS"))
 
 
-def test_a_body_that_does_not_come_to_its_end_is_cut(served: Running) -> None:
-    """On both ports, known or not; the worker goes on answering meanwhile."""
+def test_an_incomplete_body_times_out(served: ServedInstallation) -> None:
+    """On both ports, authenticated or not; the worker answers others meanwhile."""
     key = f"Authorization: Bearer {served.verifier_key}"
     login = served.sign_in().headers["Authorization"]
     form = "Content-Type: application/x-www-form-urlencoded"
@@ -98,8 +98,10 @@ def test_a_body_that_does_not_come_to_its_end_is_cut(served: Running) -> None:
     assert [status(answer) for answer in ended(connections)] == [408] * len(connections)
 
 
-def test_who_shows_no_credential_is_told_so_before_a_body_is_read(served: Running) -> None:
-    """The body is announced, and never comes."""
+def test_a_missing_credential_is_refused_before_the_body_is_read(
+    served: ServedInstallation,
+) -> None:
+    """The body is announced but never sent."""
     asked = [
         (served.verify_port, "POST", "/v1/verify"),
         (served.port, "POST", "/v1/verify"),
@@ -121,8 +123,8 @@ def test_who_shows_no_credential_is_told_so_before_a_body_is_read(served: Runnin
             assert status(received) == 401, (method, path)
 
 
-def test_strangers_bodies_fill_no_memory(served: Running) -> None:
-    """Sixty connections that send a mebibyte each, to whatever takes a body."""
+def test_bodies_without_credentials_fill_no_memory(served: ServedInstallation) -> None:
+    """Sixty connections send a mebibyte each, to every endpoint that reads a body."""
     before = {pid: memory(pid) for pid in served.workers()}
     part = b"x" * 900_000
     connections = [
@@ -139,13 +141,13 @@ def test_strangers_bodies_fill_no_memory(served: Running) -> None:
     ]
     grown = [memory(pid) - was for pid, was in before.items()]
     answers = ended(connections)
-    # A reset may swallow the answer to a client that keeps sending.
+    # A client that keeps sending may lose the answer to a connection reset.
     assert {status(answer) for answer in answers} <= {0, 401, 413}
     assert max(grown) < 20 * MIB
 
 
-def sign_in_page(served: Running) -> int:
-    """The status of signing in as a browser does."""
+def sign_in_page(served: ServedInstallation) -> int:
+    """Sign in at the form; the status."""
     form = {"email": EMAIL, "password": PASSWORD}
     return httpx.post(
         f"{served.url}/sign-in", data=form, headers={"Origin": served.url}
@@ -153,9 +155,11 @@ def sign_in_page(served: Running) -> int:
 
 
 @pytest.mark.parametrize("credential", ["ui", "ui at home", "deactivated", "signed out", "login"])
-def test_no_credential_takes_the_room_of_others(served: Running, credential: str) -> None:
-    """64 bodies of nearly a mebibyte each, all but their last byte, with one credential: admitted,
-    or refused although its secret matches."""
+def test_no_credential_uses_up_the_body_memory_of_others(
+    served: ServedInstallation, credential: str
+) -> None:
+    """64 incomplete bodies of nearly a mebibyte each, with one credential that is valid, or refused
+    although its secret matches."""
     ada, headers = served.sign_in(), []
     if credential == "login":
         headers = [f"Authorization: {served.sign_in().headers['Authorization']}"]
@@ -185,8 +189,10 @@ def test_no_credential_takes_the_room_of_others(served: Running, credential: str
         assert served.verify("gpat_", url=served.url, **question)["reason"] == "token_invalid"
 
 
-def test_a_strangers_address_takes_no_room_of_others_nor_of_sign_ins(served: Running) -> None:
-    """160 forms of 16 KiB, all but their last bytes, from one address: its share holds 128."""
+def test_no_address_uses_up_the_body_memory_of_others_or_of_sign_ins(
+    served: ServedInstallation,
+) -> None:
+    """160 incomplete forms of 16 KiB from one address, whose share is 128."""
     form = "Content-Type: application/x-www-form-urlencoded"
     whole = head("POST", "/sign-in", 16_384, form)
     with ExitStack() as held:
@@ -205,8 +211,8 @@ def test_a_strangers_address_takes_no_room_of_others_nor_of_sign_ins(served: Run
             assert there.post(f"{served.url}/v1/authentications", json=who).status_code == 201
 
 
-def test_a_head_without_end_is_cut(served: Running) -> None:
-    """Lines, a line, or a path of hundreds of kilobytes."""
+def test_an_oversized_head_is_refused(served: ServedInstallation) -> None:
+    """Header lines, one line, or a path of hundreds of kilobytes."""
     for port in (served.port, served.verify_port):
         for start in (b"GET / HTTP/1.1\r\nA: ", b"GET /", b"GET / HTTP/1.1\r\n"):
             filling = b"x" * 300_000 if not start.endswith(b"\n") else b"A: b\r\n" * 50_000
@@ -214,8 +220,10 @@ def test_a_head_without_end_is_cut(served: Running) -> None:
             assert status(answer) in (0, 400, 414, 431)
 
 
-def test_a_refused_client_that_sends_its_body_on_reads_the_answer(served: Running) -> None:
-    """A connection that is reset because its body wasn't read would swallow it."""
+def test_a_refused_client_that_keeps_sending_can_read_the_answer(
+    served: ServedInstallation,
+) -> None:
+    """Resetting the connection because of the unread body would lose the answer."""
     body = json.dumps({"permission": "charges:get", "token": "x" * 30_000}).encode()
     for port in (served.port, served.verify_port):
         for path in ("/v1/verify", "/v1/access-tokens"):
@@ -228,16 +236,16 @@ def test_a_refused_client_that_sends_its_body_on_reads_the_answer(served: Runnin
                 )
 
 
-def test_a_stop_does_not_wait_for_clients_that_do_not(tmp_path: Path) -> None:
-    """Half a body, and an answer that nobody reads: still a clean stop."""
-    with Running(tmp_path, GATEPASS_WORKERS="1") as running:
-        key = f"Authorization: Bearer {running.verifier_key}"
-        half = send(running.verify_port, head("POST", "/v1/verify", MIB, key), b"{")
+def test_a_stop_does_not_wait_for_slow_clients(tmp_path: Path) -> None:
+    """Half a body and an unread answer still allow a clean stop."""
+    with ServedInstallation(tmp_path, GATEPASS_WORKERS="1") as served:
+        key = f"Authorization: Bearer {served.verifier_key}"
+        half = send(served.verify_port, head("POST", "/v1/verify", MIB, key), b"{")
         unread = [
-            send(running.port, b"GET /v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+            send(served.port, b"GET /v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
             for _ in range(2)
         ]
-        assert running.stop() == 0
-        assert "killing" not in running.log.read_text()
+        assert served.stop() == 0
+        assert "killing" not in served.log.read_text()
         for connection in (half, *unread):
             connection.close()

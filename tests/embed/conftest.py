@@ -4,9 +4,9 @@ import pytest
 
 from gatepass.embed import open_verifier
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_file_fixture import Grants
 
 
 @pytest.fixture
-def verifier(issued: Issued) -> Verifier:
-    return open_verifier(issued.path)
+def verifier(grants: Grants) -> Verifier:
+    return open_verifier(grants.path)

@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from gatepass.embed import GatepassMiddleware
 from gatepass.verify.verifier import Verifier
 from tests.support.apps.framework_apps import asgi_call
-from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_file_fixture import Grants
 
 PERMISSIONS = {
     "POST /charges": "charges:create",
@@ -136,14 +136,14 @@ def test_only_a_path_that_the_application_can_read_no_other_way_is_matched(
     reason: str,
     application: Application,
     guarded: GatepassMiddleware,
-    issued: Issued,
+    grants: Grants,
 ) -> None:
-    assert ask(guarded, issued.token(), **scope) == reason
+    assert ask(guarded, grants.token(), **scope) == reason
     assert bool(application.reached) == (reason == "allowed")
 
 
 def test_a_mounted_application_is_guarded_by_its_own_paths(
-    verifier: Verifier, issued: Issued
+    verifier: Verifier, grants: Grants
 ) -> None:
     async def charge(request: Request) -> JSONResponse:
         return JSONResponse({"id": request.path_params["id"]})
@@ -151,7 +151,7 @@ def test_a_mounted_application_is_guarded_by_its_own_paths(
     inner = Starlette(routes=[Route("/charges/{id}", charge), Route("/admin", charge)])
     guarded = GatepassMiddleware(inner, verifier, permissions={"GET /charges/{id}": "charges:get"})
     call = asgi_call(Starlette(routes=[Mount("/v1/{tenant}", guarded), Mount("/api", guarded)]))
-    lines = [("x-access-token", issued.token())]
+    lines = [("x-access-token", grants.token())]
     assert call("GET", "/api/charges/7", lines).json == {"id": "7"}
     assert call("GET", "/v1/acme/charges/7", lines).json == {"id": "7"}
     assert call("GET", "/api/charges/7").status == 401
@@ -179,13 +179,13 @@ def test_exempt_routes_need_no_token_whatever_their_method(
 # --- browsers -----------------------------------------------------------------------------------
 
 
-def test_an_applications_own_cors_headers_stay(verifier: Verifier, issued: Issued) -> None:
+def test_an_applications_own_cors_headers_stay(verifier: Verifier, grants: Grants) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         answer = JSONResponse({}, headers={"access-control-allow-origin": "https://a.example"})
         await answer(scope, receive, send)
 
     call = asgi_call(GatepassMiddleware(app, verifier, permissions=PERMISSIONS, cors=True))
-    answer = call("POST", "/charges", [("x-access-token", issued.token())])
+    answer = call("POST", "/charges", [("x-access-token", grants.token())])
     assert answer.header("access-control-allow-origin") == "https://a.example"
 
 
@@ -217,9 +217,9 @@ def shake_hands(app: Any, token: str | None, **scope: Any) -> list[Any]:
 
 
 def test_a_websocket_is_guarded_by_its_handshake(
-    application: Application, guarded: GatepassMiddleware, issued: Issued
+    application: Application, guarded: GatepassMiddleware, grants: Grants
 ) -> None:
-    assert shake_hands(guarded, issued.token()) == []
+    assert shake_hands(guarded, grants.token()) == []
     assert application.reached == ["websocket"]
 
 
@@ -232,9 +232,9 @@ def test_a_refused_websocket_is_closed_before_it_opens(
     reason: str,
     application: Application,
     guarded: GatepassMiddleware,
-    issued: Issued,
+    grants: Grants,
 ) -> None:
-    text = issued.token() if token else None
+    text = grants.token() if token else None
     sent = shake_hands(guarded, text, path=path)
     assert sent == [{"type": "websocket.close", "code": 1008, "reason": reason}]
     answered = shake_hands(guarded, text, path=path, extensions={"websocket.http.response": {}})

@@ -17,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from gatepass import Misconfigured, Verifier
 from tests.support.apps.framework_apps import MIDDLEWARE, PERMISSIONS, django_site
 from tests.support.concurrency import concurrently
-from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_file_fixture import Grants
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
 
@@ -28,8 +28,8 @@ def gatepass(verifier: Verifier) -> dict[str, Any]:
 
 
 @pytest.fixture
-def lines(issued: Issued) -> list[tuple[str, str]]:
-    return [("x-access-token", issued.token())]
+def lines(grants: Grants) -> list[tuple[str, str]]:
+    return [("x-access-token", grants.token())]
 
 
 def view(request: Any, **_: Any) -> HttpResponse:
@@ -193,7 +193,7 @@ def test_a_method_or_path_that_is_overridden_behind_the_guard_is_decided_again(
     by_routes: bool,
     asynchronous: bool,
     gatepass: dict[str, Any],
-    issued: Issued,
+    grants: Grants,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A caller that may read must not write by a header that says so."""
@@ -233,7 +233,7 @@ def test_a_method_or_path_that_is_overridden_behind_the_guard_is_decided_again(
         settings = {**gatepass, "PERMISSIONS": permissions, "EXEMPT": ["GET /health/{id}"]}
         patterns = [path("charges/<id>", charge), path("health/<id>", charge)]
     stack = [*MIDDLEWARE, "overriding_middleware.overriding"]
-    lines = [("x-access-token", issued.token(permissions=frozenset({"charges:get"})))]
+    lines = [("x-access-token", grants.token(permissions=frozenset({"charges:get"})))]
     with django_site(settings, *patterns, middleware=stack, asynchronous=asynchronous) as call:
         assert call("GET", "/charges/1", lines).body == b"seen"
         for method, outcome in (("POST", "permission_missing"), ("DELETE", "route_unknown")):
@@ -248,15 +248,15 @@ def test_a_method_or_path_that_is_overridden_behind_the_guard_is_decided_again(
     assert done == ["GET"]
 
 
-def test_several_requirements_must_all_be_held(gatepass: dict[str, Any], issued: Issued) -> None:
+def test_several_requirements_must_all_be_held(gatepass: dict[str, Any], grants: Grants) -> None:
     both = requires("charges:get")(csrf_exempt(requires("charges:create")(view)))
     for middleware in ([], MIDDLEWARE):
         with django_site(gatepass, path("x", both), middleware=middleware) as call:
             for name in ("charges:get", "charges:create"):
-                token = issued.token(permissions=frozenset({name}))
+                token = grants.token(permissions=frozenset({name}))
                 answer = call("GET", "/x", [("x-access-token", token)])
                 assert answer.outcome == "permission_missing"
-            assert call("GET", "/x", [("x-access-token", issued.token())]).body == b"seen"
+            assert call("GET", "/x", [("x-access-token", grants.token())]).body == b"seen"
 
 
 def test_a_cache_around_a_view_answers_nobody_who_may_not_see_it(
@@ -284,7 +284,7 @@ def test_what_is_no_view_cannot_require_anything() -> None:
 
 
 def test_routes_come_first_and_decorators_add_to_them(
-    gatepass: dict[str, Any], lines: Any, issued: Issued
+    gatepass: dict[str, Any], lines: Any, grants: Grants
 ) -> None:
     settings = {**gatepass, "PERMISSIONS": PERMISSIONS, "EXEMPT": ["GET /health"]}
     patterns = [
@@ -294,7 +294,7 @@ def test_routes_come_first_and_decorators_add_to_them(
     ]
     with django_site(settings, *patterns) as call:
         assert call("GET", "/charges/1", lines).body == b"seen"
-        only = [("x-access-token", issued.token(permissions=frozenset({"charges:get"})))]
+        only = [("x-access-token", grants.token(permissions=frozenset({"charges:get"})))]
         assert call("GET", "/charges/1", only).outcome == "permission_missing"
         assert call("POST", "/charges").outcome == "token_missing"
         assert call("GET", "/health").outcome == "token_missing"

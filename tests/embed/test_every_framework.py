@@ -10,26 +10,26 @@ from gatepass import GatepassError, Misconfigured, Unavailable, Verifier
 from gatepass.core.grants import decode_grant, encode
 from gatepass.core.routes import RouteError
 from gatepass.embed import open_verifier
-from tests.support.apps.framework_apps import BY_ROUTES, BY_VIEWS, SHOPS, Shop
-from tests.support.grants.grant_file_fixture import Issued, new_grant_file
+from tests.support.apps.framework_apps import BY_ROUTES, BY_VIEWS, GUARDED_APPS, GuardedApp
+from tests.support.grants.grant_file_fixture import Grants, new_grant_file
 from tests.support.vector_files import load
 
-Make = Callable[..., Shop]
+Make = Callable[..., GuardedApp]
 
 
 @pytest.fixture(scope="module")
-def issued(tmp_path_factory: pytest.TempPathFactory) -> Issued:
+def grants(tmp_path_factory: pytest.TempPathFactory) -> Grants:
     return new_grant_file(tmp_path_factory.mktemp("grants") / "gatepass.db")
 
 
 @pytest.fixture(scope="module")
-def verifier(issued: Issued) -> Verifier:
-    return open_verifier(issued.path)
+def verifier(grants: Grants) -> Verifier:
+    return open_verifier(grants.path)
 
 
-@pytest.fixture(params=SHOPS)
+@pytest.fixture(params=GUARDED_APPS)
 def make(request: pytest.FixtureRequest, verifier: Verifier) -> Make:
-    return lambda **options: SHOPS[request.param](verifier, **options)
+    return lambda **options: GUARDED_APPS[request.param](verifier, **options)
 
 
 @pytest.fixture(params=BY_ROUTES)
@@ -47,14 +47,14 @@ def bearer(token: str) -> tuple[str, str]:
     return ("Authorization", f"Bearer {token}")
 
 
-def test_a_permitted_call_arrives_with_its_decision(make: Make, issued: Issued) -> None:
-    shop, token = make(), issued.token()
+def test_a_permitted_call_arrives_with_its_decision(make: Make, grants: Grants) -> None:
+    guarded, token = make(), grants.token()
     for method, target in (("POST", "/charges"), ("GET", "/charges/1"), ("HEAD", "/charges/1")):
-        answer = shop.call(method, target, [bearer(token)])
+        answer = guarded.call(method, target, [bearer(token)])
         assert answer.status == 200
         if method != "HEAD":
             assert answer.json == {"token": token[:21]}
-    assert shop.reached == ["POST", "GET", "HEAD"]
+    assert guarded.reached == ["POST", "GET", "HEAD"]
 
 
 REFUSED: list[tuple[int, str, tuple[Any, ...]]] = [
@@ -70,15 +70,15 @@ REFUSED: list[tuple[int, str, tuple[Any, ...]]] = [
 
 
 def test_a_refusal_is_a_problem_that_never_reaches_the_application(
-    make: Make, issued: Issued
+    make: Make, grants: Grants
 ) -> None:
-    shop, token = make(), issued.token()
+    guarded, token = make(), grants.token()
     for status, reason, (method, target, *more) in REFUSED:
         lines = [
             (name, value.replace("{token}", token) if isinstance(value, str) else value)
             for name, value in (more[0] if more else [])
         ]
-        answer = shop.call(method, target.replace("{token}", token), lines)
+        answer = guarded.call(method, target.replace("{token}", token), lines)
         assert (answer.status, answer.outcome) == (status, reason)
         assert answer.header("content-type") == "application/problem+json"
         assert answer.header("cache-control") == "no-store"
@@ -86,63 +86,63 @@ def test_a_refusal_is_a_problem_that_never_reaches_the_application(
         assert answer.json["status"] == status
         assert answer.json["type"] == f"urn:gatepass:problem:{reason}"
         assert token not in answer.body.decode()
-    head = shop.call("HEAD", "/charges/1")
+    head = guarded.call("HEAD", "/charges/1")
     assert head.status == 401
-    assert shop.reached == []
+    assert guarded.reached == []
 
 
-def test_challenges_are_those_of_rfc_6750(make: Make, issued: Issued) -> None:
-    shop, token = make(), issued.token()
+def test_challenges_are_those_of_rfc_6750(make: Make, grants: Grants) -> None:
+    guarded, token = make(), grants.token()
 
     def challenge(target: str, *lines: tuple[str, str]) -> str | None:
-        return shop.call("POST", target, lines).header("www-authenticate")
+        return guarded.call("POST", target, lines).header("www-authenticate")
 
     assert challenge("/charges") == 'Bearer realm="gatepass"'
     assert 'error="invalid_token"' in (challenge("/charges", bearer("x")) or "")
     lacking = challenge("/charges/1/payout", bearer(token))
     assert 'error="insufficient_scope", scope="payouts:create"' in (lacking or "")
-    forgotten = shop.call("GET", "/forgotten", [bearer(token)])
+    forgotten = guarded.call("GET", "/forgotten", [bearer(token)])
     assert forgotten.header("www-authenticate") is None
 
 
-def test_exempt_is_open_to_everybody(make: Make, issued: Issued) -> None:
-    shop = make()
-    assert shop.call("GET", "/health").json == {"token": None}
-    assert shop.call("GET", "/health", [bearer(issued.token(deactivated=True))]).status == 200
+def test_exempt_is_open_to_everybody(make: Make, grants: Grants) -> None:
+    guarded = make()
+    assert guarded.call("GET", "/health").json == {"token": None}
+    assert guarded.call("GET", "/health", [bearer(grants.token(deactivated=True))]).status == 200
 
 
 def test_a_deactivated_token_is_refused_by_the_very_next_call(
-    make: Make, verifier: Verifier, issued: Issued
+    make: Make, verifier: Verifier, grants: Grants
 ) -> None:
-    shop, token = make(), issued.token()
-    assert shop.call("POST", "/charges", [bearer(token)]).outcome == "allowed"
+    guarded, token = make(), grants.token()
+    assert guarded.call("POST", "/charges", [bearer(token)]).outcome == "allowed"
     grant = decode_grant(verifier.file.record("grants", token[:21]) or b"")
     ended = {name: getattr(grant, name) for name in grant.__struct_fields__}
-    issued.put("grants", token[:21], encode(type(grant)(**{**ended, "deactivated": True})))
-    assert shop.call("POST", "/charges", [bearer(token)]).outcome == "token_deactivated"
+    grants.put("grants", token[:21], encode(type(grant)(**{**ended, "deactivated": True})))
+    assert guarded.call("POST", "/charges", [bearer(token)]).outcome == "token_deactivated"
 
 
 def test_an_outage_is_503_and_never_allowed(
-    make: Make, verifier: Verifier, issued: Issued, monkeypatch: pytest.MonkeyPatch
+    make: Make, verifier: Verifier, grants: Grants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unavailable(*_: object, **__: object) -> None:
         raise Unavailable("/secret/path can't be read", reason="stale")
 
     monkeypatch.setattr(verifier, "judge", unavailable)
-    shop = make()
+    guarded = make()
     for method, target in (("POST", "/charges"), ("GET", "/charges/1"), ("GET", "/forgotten")):
-        answer = shop.call(method, target, [bearer(issued.token())])
+        answer = guarded.call(method, target, [bearer(grants.token())])
         assert (answer.status, answer.json["reason"]) == (503, "stale")
         assert answer.header("retry-after") == "1"
         assert b"secret" not in answer.body
-    assert shop.call("GET", "/health").status == 200
-    assert shop.reached == ["GET"]
+    assert guarded.call("GET", "/health").status == 200
+    assert guarded.reached == ["GET"]
 
 
 def test_an_error_that_nobody_foresaw_lets_nobody_in(
     make: Make,
     verifier: Verifier,
-    issued: Issued,
+    grants: Grants,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -150,17 +150,17 @@ def test_an_error_that_nobody_foresaw_lets_nobody_in(
         raise RuntimeError("a mistake of ours")
 
     monkeypatch.setattr(verifier, "judge", broken)
-    shop = make()
+    guarded = make()
     if "django" in request.node.callspec.params["make"]:
-        assert shop.call("GET", "/charges/1", [bearer(issued.token())]).status == 500
+        assert guarded.call("GET", "/charges/1", [bearer(grants.token())]).status == 500
     else:
         with pytest.raises(RuntimeError):  # The server answers 500.
-            shop.call("GET", "/charges/1", [bearer(issued.token())])
-    assert shop.reached == []
+            guarded.call("GET", "/charges/1", [bearer(grants.token())])
+    assert guarded.reached == []
 
 
 def test_a_call_counts_as_one_use(
-    make: Make, verifier: Verifier, issued: Issued, monkeypatch: pytest.MonkeyPatch
+    make: Make, verifier: Verifier, grants: Grants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted: list[Any] = []
 
@@ -169,10 +169,10 @@ def test_a_call_counts_as_one_use(
             noted.append(decision.reason.value)
 
     monkeypatch.setattr(verifier, "usage", Counter())
-    shop, token = make(), issued.token()
-    shop.call("POST", "/charges", [bearer(token)])
-    shop.call("GET", "/charges/1", [bearer(token)])
-    shop.call("POST", "/charges/1/payout", [bearer(token)])
+    guarded, token = make(), grants.token()
+    guarded.call("POST", "/charges", [bearer(token)])
+    guarded.call("GET", "/charges/1", [bearer(token)])
+    guarded.call("POST", "/charges/1/payout", [bearer(token)])
     assert noted == ["allowed", "allowed", "permission_missing"]
 
 
@@ -180,9 +180,9 @@ def test_a_call_counts_as_one_use(
 
 
 def test_credentials_are_read_as_the_vectors_say(
-    make: Make, issued: Issued, request: pytest.FixtureRequest
+    make: Make, grants: Grants, request: pytest.FixtureRequest
 ) -> None:
-    shop, one, other = make(), issued.token(), issued.token()
+    guarded, one, other = make(), grants.token(), grants.token()
 
     def line(text: str | None) -> str | bytes:
         if text is None or text == "t":
@@ -193,7 +193,7 @@ def test_credentials_are_read_as_the_vectors_say(
         first, second = case.get("authorization", []), case.get("x_access_token", [])
         lines = [("Authorization", line(text)) for text in first]
         lines += [("X-Access-Token", line(text)) for text in second]
-        outcome = shop.call("GET", "/charges/1", lines).outcome
+        outcome = guarded.call("GET", "/charges/1", lines).outcome
         expected = {"T": "allowed", "token_missing": "token_missing"}
         if joins(request) and max(len(first), len(second)) > 1:
             # Which lines there were can't be told any more.
@@ -203,24 +203,24 @@ def test_credentials_are_read_as_the_vectors_say(
 
 
 def test_addresses_are_read_as_the_vectors_say(
-    make: Make, issued: Issued, request: pytest.FixtureRequest
+    make: Make, grants: Grants, request: pytest.FixtureRequest
 ) -> None:
     vectors = load("client_address.yaml")
-    shops: dict[tuple[str, ...], Shop] = {}
-    tokens: dict[str, str] = {"garbage": issued.token()}
-    elsewhere = issued.token(networks=("192.0.2.77",))
+    guarded_apps: dict[tuple[str, ...], GuardedApp] = {}
+    tokens: dict[str, str] = {"garbage": grants.token()}
+    elsewhere = grants.token(networks=("192.0.2.77",))
     for case in vectors["cases"]:
         trusted = tuple(case.get("trusted", vectors["proxies"]))
-        if trusted not in shops:
-            shops[trusted] = make(trusted_proxies=trusted)
-        call = shops[trusted].call
+        if trusted not in guarded_apps:
+            guarded_apps[trusted] = make(trusted_proxies=trusted)
+        call = guarded_apps[trusted].call
         forwarded = case.get("forwarded", [])
         lines = [
             ("X-Forwarded-For", b"\xff" if text is None else text.encode()) for text in forwarded
         ]
         address = case["address"]
         if address not in tokens:
-            tokens[address] = issued.token(networks=(address,))
+            tokens[address] = grants.token(networks=(address,))
         expected = "address_not_allowed" if address == "garbage" else "allowed"
         if joins(request) and len(forwarded) > 1 and None in forwarded and address != case["peer"]:
             expected = "address_not_allowed"  # One unreadable line spoils the others.
@@ -230,15 +230,15 @@ def test_addresses_are_read_as_the_vectors_say(
         assert call("GET", "/charges/1", lines, case["peer"]).outcome == "address_not_allowed", case
 
 
-def test_a_peer_that_is_no_address_fails_every_list(make: Make, issued: Issued) -> None:
-    shop = make(trusted_proxies=["10.0.0.0/8"])
+def test_a_peer_that_is_no_address_fails_every_list(make: Make, grants: Grants) -> None:
+    guarded = make(trusted_proxies=["10.0.0.0/8"])
     forwarded = ("X-Forwarded-For", "198.51.100.7")
-    here = issued.token(networks=("198.51.100.0/24", "203.0.113.0/24"))
-    anywhere = issued.token()
+    here = grants.token(networks=("198.51.100.0/24", "203.0.113.0/24"))
+    anywhere = grants.token()
     for peer in (None, "", "testclient", "unix:", "203.0.113.9:4711", "fe80::1%1"):
-        refused = shop.call("GET", "/charges/1", [bearer(here), forwarded], peer)
+        refused = guarded.call("GET", "/charges/1", [bearer(here), forwarded], peer)
         assert refused.outcome == "address_not_allowed"
-        allowed = shop.call("GET", "/charges/1", [bearer(anywhere), forwarded], peer)
+        allowed = guarded.call("GET", "/charges/1", [bearer(anywhere), forwarded], peer)
         assert allowed.outcome == "allowed"
 
 
@@ -274,11 +274,11 @@ ON_DOMAINS: list[tuple[list[tuple[str, str | bytes]], str]] = [
 ]
 
 
-def test_a_ui_token_counts_on_its_domains_alone(make: Make, issued: Issued) -> None:
-    token = issued.token(kind="ui", domains=("shop.example.com", "xn--bcher-kva.example"))
-    shop = make()
+def test_a_ui_token_counts_on_its_domains_alone(make: Make, grants: Grants) -> None:
+    token = grants.token(kind="ui", domains=("shop.example.com", "xn--bcher-kva.example"))
+    guarded = make()
     for lines, outcome in ON_DOMAINS:
-        answer = shop.call("GET", "/charges/1", [bearer(token), *lines])
+        answer = guarded.call("GET", "/charges/1", [bearer(token), *lines])
         assert answer.outcome == outcome, lines
 
 
@@ -295,12 +295,12 @@ UNKNOWN = [
 ]
 
 
-def test_a_route_that_nobody_named_is_refused(make_by_routes: Make, issued: Issued) -> None:
-    shop, token = make_by_routes(), issued.token()
+def test_a_route_that_nobody_named_is_refused(make_by_routes: Make, grants: Grants) -> None:
+    guarded, token = make_by_routes(), grants.token()
     for method, target in map(str.split, UNKNOWN):
-        assert shop.call(method, target, [bearer(token)]).outcome == "route_unknown", target
-        assert shop.call(method, target).outcome == "token_missing"
-    assert shop.reached == []
+        assert guarded.call(method, target, [bearer(token)]).outcome == "route_unknown", target
+        assert guarded.call(method, target).outcome == "token_missing"
+    assert guarded.reached == []
 
 
 AMBIGUOUS = [
@@ -339,52 +339,52 @@ RAW = ["/charges/1;v=2", "/charges/%zz", "/charges/%"]
 
 
 def test_a_path_that_can_be_read_in_two_ways_is_refused(
-    make_by_routes: Make, issued: Issued
+    make_by_routes: Make, grants: Grants
 ) -> None:
-    shop, token = make_by_routes(), issued.token()
+    guarded, token = make_by_routes(), grants.token()
     for target in AMBIGUOUS:
-        assert shop.call("GET", target, [bearer(token)]).outcome == "path_ambiguous", target
-        assert shop.call("GET", target).outcome == "token_missing"
-    assert shop.reached == []
+        assert guarded.call("GET", target, [bearer(token)]).outcome == "path_ambiguous", target
+        assert guarded.call("GET", target).outcome == "token_missing"
+    assert guarded.reached == []
 
 
 def test_what_only_an_id_may_hold_is_read_where_it_is_encoded(
-    make_by_routes: Make, issued: Issued, request: pytest.FixtureRequest
+    make_by_routes: Make, grants: Grants, request: pytest.FixtureRequest
 ) -> None:
     """Where the server doesn't tell how it came, the application can't read it otherwise either."""
-    shop, token = make_by_routes(), issued.token()
+    guarded, token = make_by_routes(), grants.token()
     told = "without target" not in request.node.callspec.id
     for target in OPAQUE:
-        assert shop.call("GET", target, [bearer(token)]).outcome == "allowed", target
+        assert guarded.call("GET", target, [bearer(token)]).outcome == "allowed", target
     for target in RAW:
         expected = "path_ambiguous" if told else "allowed"
-        assert shop.call("GET", target, [bearer(token)]).outcome == expected, target
+        assert guarded.call("GET", target, [bearer(token)]).outcome == expected, target
 
 
-def test_an_encoded_slash_opens_nothing(make_by_routes: Make, issued: Issued) -> None:
+def test_an_encoded_slash_opens_nothing(make_by_routes: Make, grants: Grants) -> None:
     """A server that decodes before it tells can't tell it from a slash; then the application
     sees the slash, and what is matched is what it sees."""
-    shop = make_by_routes()
-    answer = shop.call("POST", "/charges/1%2Fpayout", [bearer(issued.token())])
+    guarded = make_by_routes()
+    answer = guarded.call("POST", "/charges/1%2Fpayout", [bearer(grants.token())])
     assert answer.outcome in ("path_ambiguous", "permission_missing")
-    assert shop.reached == []
+    assert guarded.reached == []
 
 
 def test_what_is_encoded_without_need_is_what_it_stands_for(
-    make_by_routes: Make, issued: Issued
+    make_by_routes: Make, grants: Grants
 ) -> None:
-    shop, token = make_by_routes(), issued.token()
+    guarded, token = make_by_routes(), grants.token()
     for target in ("/%63harges/1", "/charges/caf%C3%A9", "/charges/a%20b?x=//"):
-        assert shop.call("GET", target, [bearer(token)]).outcome == "allowed", target
-    assert shop.reached == ["GET"] * 3
+        assert guarded.call("GET", target, [bearer(token)]).outcome == "allowed", target
+    assert guarded.reached == ["GET"] * 3
 
 
-def test_a_catalogue_serves_as_well(make_by_routes: Make, issued: Issued, tmp_path: Any) -> None:
+def test_a_catalogue_serves_as_well(make_by_routes: Make, grants: Grants, tmp_path: Any) -> None:
     file = tmp_path / "catalogue.yaml"
     file.write_text('permissions:\n  charges:get: {title: "See", routes: ["GET /charges/{id}"]}\n')
-    shop = make_by_routes(catalogue=file, permissions=None)
-    assert shop.call("GET", "/charges/1", [bearer(issued.token())]).outcome == "allowed"
-    assert shop.call("POST", "/charges", [bearer(issued.token())]).outcome == "route_unknown"
+    guarded = make_by_routes(catalogue=file, permissions=None)
+    assert guarded.call("GET", "/charges/1", [bearer(grants.token())]).outcome == "allowed"
+    assert guarded.call("POST", "/charges", [bearer(grants.token())]).outcome == "route_unknown"
 
 
 PREFLIGHT = [
@@ -397,26 +397,26 @@ PREFLIGHT = [
 def test_a_preflight_is_refused_like_any_call_unless_the_middleware_sees_to_cors(
     make_by_routes: Make,
 ) -> None:
-    shop = make_by_routes()
-    assert shop.call("OPTIONS", "/charges", PREFLIGHT).status == 401
-    assert shop.reached == []
+    guarded = make_by_routes()
+    assert guarded.call("OPTIONS", "/charges", PREFLIGHT).status == 401
+    assert guarded.reached == []
 
 
 def test_with_cors_preflights_are_answered_and_refusals_readable(
-    make_by_routes: Make, issued: Issued
+    make_by_routes: Make, grants: Grants
 ) -> None:
-    shop = make_by_routes(cors=True)
-    answer = shop.call("OPTIONS", "/charges", PREFLIGHT)
+    guarded = make_by_routes(cors=True)
+    answer = guarded.call("OPTIONS", "/charges", PREFLIGHT)
     assert (answer.status, answer.body) == (204, b"")
     assert answer.header("access-control-allow-origin") == "*"
     assert "authorization" in (answer.header("access-control-allow-headers") or "")
     assert "x-access-token" in (answer.header("access-control-allow-headers") or "")
     assert answer.header("access-control-allow-credentials") is None
-    assert shop.reached == []
-    refused = shop.call("POST", "/charges", PREFLIGHT[:1])
+    assert guarded.reached == []
+    refused = guarded.call("POST", "/charges", PREFLIGHT[:1])
     assert (refused.status, refused.header("access-control-allow-origin")) == (401, "*")
     assert refused.header("access-control-expose-headers") == "www-authenticate"
-    allowed = shop.call("POST", "/charges", [bearer(issued.token())])
+    allowed = guarded.call("POST", "/charges", [bearer(grants.token())])
     assert (allowed.status, allowed.header("access-control-allow-origin")) == (200, "*")
 
 
@@ -428,17 +428,17 @@ def test_a_preflight_is_told_what_it_asks_for_and_the_methods_of_the_routes(
     make_by_routes: Make,
 ) -> None:
     """Tracing and idempotency headers come from libraries that no list of ours could name."""
-    shop = make_by_routes(cors=True)
+    guarded = make_by_routes(cors=True)
     asked = "authorization,baggage,idempotency-key,if-match,sentry-trace,traceparent"
     preflight = [*PREFLIGHT[:2], ("Access-Control-Request-Headers", asked)]
-    answer = shop.call("OPTIONS", "/charges", preflight)
+    answer = guarded.call("OPTIONS", "/charges", preflight)
     assert answer.status == 204
     allowed = names(answer.header("access-control-allow-headers"))
     assert allowed == names(asked) | {"authorization", "x-access-token", "content-type"}
     assert names(answer.header("access-control-allow-methods")) == {"get", "head", "post"}
     assert "access-control-request-headers" in names(answer.header("vary"))
-    shop = make_by_routes(cors=True, permissions={"PURGE /cache": "charges:create"}, exempt=[])
-    answer = shop.call("OPTIONS", "/cache", PREFLIGHT)
+    guarded = make_by_routes(cors=True, permissions={"PURGE /cache": "charges:create"}, exempt=[])
+    answer = guarded.call("OPTIONS", "/cache", PREFLIGHT)
     assert answer.header("access-control-allow-methods") == "PURGE"
 
 
@@ -462,31 +462,31 @@ NO_PREFLIGHTS: list[list[tuple[str, str | bytes]]] = [
 
 @pytest.mark.parametrize("cors", [False, True])
 def test_every_other_options_is_decided_like_any_call(
-    make_by_routes: Make, cors: bool, issued: Issued
+    make_by_routes: Make, cors: bool, grants: Grants
 ) -> None:
     """An application may do as the method of another header says, or as a view does for any
     method: no caller may choose a method that isn't decided."""
-    shop, token = make_by_routes(cors=cors), issued.token()
+    guarded, token = make_by_routes(cors=cors), grants.token()
     override = ("X-HTTP-Method-Override", "DELETE")
     for lines in NO_PREFLIGHTS:
         for target in ("/charges", "/charges/1", "/forgotten", "/admin"):
-            refused = shop.call("OPTIONS", target, [*lines, override])
+            refused = guarded.call("OPTIONS", target, [*lines, override])
             assert (refused.status, refused.outcome) == (401, "token_missing"), lines
-            refused = shop.call("OPTIONS", target, [*lines, override, bearer(token)])
+            refused = guarded.call("OPTIONS", target, [*lines, override, bearer(token)])
             assert refused.outcome in ("route_unknown", "origin_not_allowed"), lines
-    assert shop.reached == []
+    assert guarded.reached == []
 
 
 @pytest.mark.parametrize("name", BY_VIEWS)
 def test_no_options_reaches_a_view_that_nobody_named_for_it(
-    name: str, verifier: Verifier, issued: Issued
+    name: str, verifier: Verifier, grants: Grants
 ) -> None:
     options = {"cors": True} if "django" in name else {}
-    shop = BY_VIEWS[name](verifier, **options)
+    guarded = BY_VIEWS[name](verifier, **options)
     for lines in NO_PREFLIGHTS:
         for target in ("/charges", "/charges/1", "/charges/1/payout", "/forgotten"):
-            assert shop.call("OPTIONS", target, lines).status in (401, 405), (target, lines)
-    assert shop.reached == []
+            assert guarded.call("OPTIONS", target, lines).status in (401, 405), (target, lines)
+    assert guarded.reached == []
 
 
 # --- what is handed in ----------------------------------------------------------------------------
@@ -512,11 +512,11 @@ def test_what_cannot_be_used_stops_the_start(make_by_routes: Make) -> None:
         assert issubclass(error, GatepassError | ValueError)
 
 
-def test_without_any_route_nothing_is_allowed(make_by_routes: Make, issued: Issued) -> None:
-    shop = make_by_routes(permissions={}, exempt=[])
+def test_without_any_route_nothing_is_allowed(make_by_routes: Make, grants: Grants) -> None:
+    guarded = make_by_routes(permissions={}, exempt=[])
     for target in ("/charges/1", "/health", "/forgotten"):
-        assert shop.call("GET", target, [bearer(issued.token())]).outcome == "route_unknown"
-    assert shop.reached == []
+        assert guarded.call("GET", target, [bearer(grants.token())]).outcome == "route_unknown"
+    assert guarded.reached == []
 
 
 @pytest.mark.parametrize("name", BY_VIEWS)

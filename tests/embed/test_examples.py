@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from tests.support.feed.scripted_feed import KEY, ScriptedFeed
-from tests.support.grants.grant_file_fixture import Issued
-from tests.support.grants.grant_fixtures import World
+from tests.support.grants.grant_file_fixture import Grants
+from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.ports import free_port
 from tests.support.processes.serving import serving
 from tests.support.waiting import until
@@ -55,11 +55,11 @@ def served(
 
 
 def test_an_example_guards_its_route(
-    served: httpx.Client, world: World, feed: ScriptedFeed
+    served: httpx.Client, samples: Samples, feed: ScriptedFeed
 ) -> None:
-    token = {"authorization": f"Bearer {world.texts['good']}"}
+    token = {"authorization": f"Bearer {samples.texts['good']}"}
     answer = served.get("/charges/ch_1", headers=token)
-    label = world.grants["good"].label
+    label = samples.grants["good"].label
     assert (answer.status_code, answer.json()) == (200, {"id": "ch_1", "asked_by": label})
     for headers, reason in (
         ({}, "token_missing"),
@@ -73,7 +73,7 @@ def test_an_example_guards_its_route(
     assert served.head("/charges/ch_1").content == b""
     assert served.get("/charges//ch_1", headers=token).status_code in (403, 404)
 
-    feed.commit(world.changed("good", deactivated=True))
+    feed.commit(samples.changed("good", deactivated=True))
     until(lambda: served.get("/charges/ch_1", headers=token).status_code != 200)
     assert served.get("/charges/ch_1", headers=token).json()["reason"] == "token_deactivated"
 
@@ -86,10 +86,10 @@ def test_an_example_is_short() -> None:
 
 
 def test_the_documentation_shows_the_examples_as_they_are_and_its_other_lines_run(
-    issued: Issued, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    grants: Grants, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nobody copies something from the pages that isn't tested here."""
-    token = issued.token(permissions=frozenset({"charges:get"}))
+    token = grants.token(permissions=frozenset({"charges:get"}))
     pages = "\n".join(page.read_text() for page in PAGES)
     shown = re.findall(r"```python\n(.*?)```", pages, re.S)
     examples = [path.read_text() for path in EXAMPLES.glob("*.py")]
@@ -97,9 +97,9 @@ def test_the_documentation_shows_the_examples_as_they_are_and_its_other_lines_ru
     for code in examples:
         shown.remove(code)
     with ScriptedFeed() as feed:
-        feed.publish(issued.path)
+        feed.publish(grants.path)
         places = {
-            "/var/lib/gatepass/gatepass.db": str(issued.path),
+            "/var/lib/gatepass/gatepass.db": str(grants.path),
             "https://gatepass.internal": feed.url,
             "gpvk_…": KEY.text,
             "/var/lib/charges/gatepass": str(tmp_path / "copy"),

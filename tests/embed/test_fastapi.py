@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 from gatepass import Decision, Misconfigured, Unavailable, Verifier
 from gatepass.embed.fastapi import Guard, Refused
 from tests.support.apps.framework_apps import asgi_call
-from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_file_fixture import Grants
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def guarded_app(guard: Guard, **options: Any) -> FastAPI:
     )
 
 
-def test_a_permission_may_be_required_of_a_whole_application(guard: Guard, issued: Issued) -> None:
+def test_a_permission_may_be_required_of_a_whole_application(guard: Guard, grants: Grants) -> None:
     app = FastAPI(
         dependencies=[Depends(guard.requires("charges:get"))],
         exception_handlers=guard.exception_handlers,
@@ -41,23 +41,23 @@ def test_a_permission_may_be_required_of_a_whole_application(guard: Guard, issue
     app.add_api_route("/anything", nothing)
     call = asgi_call(app)
     assert call("GET", "/anything").outcome == "token_missing"
-    assert call("GET", "/anything", bearer(issued.token())).outcome == "allowed"
-    other = issued.token(permissions=frozenset({"charges:create"}))
+    assert call("GET", "/anything", bearer(grants.token())).outcome == "allowed"
+    other = grants.token(permissions=frozenset({"charges:create"}))
     assert call("GET", "/anything", bearer(other)).outcome == "permission_missing"
 
 
-def test_two_requirements_must_both_be_held(guard: Guard, issued: Issued) -> None:
+def test_two_requirements_must_both_be_held(guard: Guard, grants: Grants) -> None:
     app = guarded_app(guard)
     both = [Depends(guard.requires("charges:get")), Depends(guard.requires("charges:create"))]
     app.add_api_route("/both", nothing, dependencies=both)
     call = asgi_call(app)
-    assert call("GET", "/both", bearer(issued.token())).outcome == "allowed"
+    assert call("GET", "/both", bearer(grants.token())).outcome == "allowed"
     for name in ("charges:get", "charges:create"):
-        token = issued.token(permissions=frozenset({name}))
+        token = grants.token(permissions=frozenset({name}))
         assert call("GET", "/both", bearer(token)).outcome == "permission_missing"
 
 
-def test_routers_say_what_all_of_their_routes_need(guard: Guard, issued: Issued) -> None:
+def test_routers_say_what_all_of_their_routes_need(guard: Guard, grants: Grants) -> None:
     """On the router, where it is included, and within other routers."""
     app = guarded_app(guard)
     needs = [Depends(guard.requires("payouts:create"))]
@@ -75,13 +75,13 @@ def test_routers_say_what_all_of_their_routes_need(guard: Guard, issued: Issued)
     app.include_router(inner, prefix="/open", dependencies=[Depends(guard.exempt)])
     call = asgi_call(app)
     for target in ("/own/x", "/a/plain/x", "/outer/inner/x"):
-        assert call("GET", target, bearer(issued.token())).outcome == "permission_missing"
+        assert call("GET", target, bearer(grants.token())).outcome == "permission_missing"
         assert call("GET", target).outcome == "token_missing"
-    assert call("GET", "/b/plain/x", bearer(issued.token())).outcome == "route_unknown"
+    assert call("GET", "/b/plain/x", bearer(grants.token())).outcome == "route_unknown"
     assert call("GET", "/open/inner/x").outcome == "allowed"
 
 
-def test_a_requirement_below_another_dependency_counts(guard: Guard, issued: Issued) -> None:
+def test_a_requirement_below_another_dependency_counts(guard: Guard, grants: Grants) -> None:
     def account(decision: Annotated[Decision, Depends(guard.requires("charges:get"))]) -> str:
         assert decision.grant is not None
         return decision.grant.company
@@ -93,12 +93,12 @@ def test_a_requirement_below_another_dependency_counts(guard: Guard, issued: Iss
         return {"company": company}
 
     call = asgi_call(app)
-    assert call("GET", "/deep", bearer(issued.token())).json == {"company": "com_1"}
+    assert call("GET", "/deep", bearer(grants.token())).json == {"company": "com_1"}
     assert call("GET", "/deep").outcome == "token_missing"
 
 
 def test_one_permission_is_asked_for_once_a_call(
-    guard: Guard, verifier: Verifier, issued: Issued, monkeypatch: pytest.MonkeyPatch
+    guard: Guard, verifier: Verifier, grants: Grants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or one call would count as two uses of its token."""
     app, noted = guarded_app(guard), []
@@ -115,21 +115,21 @@ def test_one_permission_is_asked_for_once_a_call(
         assert decision is noted[0]
 
     app.include_router(router)
-    assert asgi_call(app)("GET", "/x", bearer(issued.token())).status == 200
+    assert asgi_call(app)("GET", "/x", bearer(grants.token())).status == 200
     assert len(noted) == 1
 
 
 def test_another_guards_requirement_is_none_of_ours(
-    guard: Guard, verifier: Verifier, issued: Issued
+    guard: Guard, verifier: Verifier, grants: Grants
 ) -> None:
     """It may trust other proxies, and be there for another reason."""
     app = guarded_app(guard)
     needs = [Depends(Guard(verifier).requires("charges:get"))]
     app.add_api_route("/other", nothing, dependencies=needs)
-    assert asgi_call(app)("GET", "/other", bearer(issued.token())).outcome == "route_unknown"
+    assert asgi_call(app)("GET", "/other", bearer(grants.token())).outcome == "route_unknown"
 
 
-def test_a_route_that_fastapi_does_not_describe_is_refused(guard: Guard, issued: Issued) -> None:
+def test_a_route_that_fastapi_does_not_describe_is_refused(guard: Guard, grants: Grants) -> None:
     """Should a later version keep its dependencies elsewhere, nothing opens."""
     app = guarded_app(guard)
     app.add_api_route("/x", nothing, dependencies=[Depends(guard.requires("charges:get"))])
@@ -138,9 +138,9 @@ def test_a_route_that_fastapi_does_not_describe_is_refused(guard: Guard, issued:
         await app(scope, receive, send)
 
     (route,) = [route for route in app.routes if getattr(route, "path", "") == "/x"]
-    assert asgi_call(hidden)("GET", "/x", bearer(issued.token())).outcome == "allowed"
+    assert asgi_call(hidden)("GET", "/x", bearer(grants.token())).outcome == "allowed"
     del route.dependant  # type: ignore[attr-defined] - an APIRoute's
-    assert asgi_call(hidden)("GET", "/x", bearer(issued.token())).outcome == "route_unknown"
+    assert asgi_call(hidden)("GET", "/x", bearer(grants.token())).outcome == "route_unknown"
 
 
 def test_the_description_names_the_scheme_where_it_is_needed(guard: Guard) -> None:
@@ -156,11 +156,11 @@ def test_the_description_names_the_scheme_where_it_is_needed(guard: Guard) -> No
 
 
 def test_without_our_handler_status_and_headers_are_right_all_the_same(
-    guard: Guard, issued: Issued
+    guard: Guard, grants: Grants
 ) -> None:
     app = FastAPI()
     app.add_api_route("/x", nothing, dependencies=[Depends(guard.requires("payouts:create"))])
-    answer = asgi_call(app)("GET", "/x", bearer(issued.token()))
+    answer = asgi_call(app)("GET", "/x", bearer(grants.token()))
     assert (answer.status, answer.header("cache-control")) == (403, "no-store")
     assert 'scope="payouts:create"' in (answer.header("www-authenticate") or "")
     assert answer.json == {"detail": "The credential doesn't hold payouts:create."}
@@ -183,7 +183,7 @@ def test_what_no_token_could_hold_cannot_be_required(name: str, guard: Guard) ->
 
 
 def test_websockets_are_guarded_at_their_handshake(
-    guard: Guard, verifier: Verifier, issued: Issued, monkeypatch: pytest.MonkeyPatch
+    guard: Guard, verifier: Verifier, grants: Grants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = guarded_app(guard)
     reached: list[str] = []
@@ -209,7 +209,7 @@ def test_websockets_are_guarded_at_their_handshake(
 
     app.include_router(router)
     client = TestClient(app)
-    token = {"x-access-token": issued.token()}
+    token = {"x-access-token": grants.token()}
     with client.websocket_connect("/feed", headers=token) as open_socket:
         assert open_socket.receive_text() == "a test's"
 

@@ -16,7 +16,7 @@ from gatepass.embed.wsgi import GatepassMiddleware as WSGIMiddleware
 from gatepass.verify.replica import following
 from tests.support.apps.framework_apps import MIDDLEWARE, asgi_call, django_site, wsgi_call
 from tests.support.feed.scripted_feed import KEY, Connection, ScriptedFeed
-from tests.support.grants.grant_fixtures import World
+from tests.support.grants.grant_fixtures import Samples
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
 from tests.support.processes.ports import free_port
@@ -46,9 +46,9 @@ class Slow(ScriptedFeed):
 
 
 @pytest.fixture
-def feed(world: World) -> Iterator[Slow]:
+def feed(samples: Samples) -> Iterator[Slow]:
     with Slow() as feed:
-        feed.commit(*world.records)
+        feed.commit(*samples.records)
         yield feed
         feed.go.set()
 
@@ -67,41 +67,43 @@ def follow(feed: Slow, tmp_path: Path) -> Iterator[Callable[..., Verifier]]:
 
 
 def test_following_begins_at_once_and_the_first_check_waits(
-    world: World, feed: Slow, follow: Callable[..., Verifier]
+    samples: Samples, feed: Slow, follow: Callable[..., Verifier]
 ) -> None:
     verifier = follow()
     threading.Timer(0.3, feed.go.set).start()
-    assert verifier.check(world.texts["good"], permission="charges:get").allowed
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
 
 
 def test_nobody_waits_for_a_server_that_is_away(
-    world: World, follow: Callable[..., Verifier]
+    samples: Samples, follow: Callable[..., Verifier]
 ) -> None:
     verifier = follow(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(Unavailable) as raised:
-        verifier.check(world.texts["good"], permission="charges:get")
+        verifier.check(samples.texts["good"], permission="charges:get")
     assert raised.value.reason == "stale"
 
 
-def test_who_asks_for_no_wait_gets_none(world: World, follow: Callable[..., Verifier]) -> None:
+def test_who_asks_for_no_wait_gets_none(samples: Samples, follow: Callable[..., Verifier]) -> None:
     verifier = follow(wait=0)
     with pytest.raises(Unavailable):
-        verifier.check(world.texts["good"], permission="charges:get")
+        verifier.check(samples.texts["good"], permission="charges:get")
 
 
 def test_a_script_may_wait_where_it_follows(
-    world: World, feed: Slow, follow: Callable[..., Verifier]
+    samples: Samples, feed: Slow, follow: Callable[..., Verifier]
 ) -> None:
     threading.Timer(0.3, feed.go.set).start()
     verifier = follow(wait=30)
     assert verifier.fresh()
 
 
-def test_a_check_never_blocks_an_event_loop(world: World, follow: Callable[..., Verifier]) -> None:
+def test_a_check_never_blocks_an_event_loop(
+    samples: Samples, follow: Callable[..., Verifier]
+) -> None:
     verifier = follow()
 
     async def check() -> None:
-        verifier.check(world.texts["good"], permission="charges:get")
+        verifier.check(samples.texts["good"], permission="charges:get")
 
     with pytest.raises(Unavailable):
         asyncio.run(check())
@@ -131,7 +133,7 @@ def _asgi(verifier: Verifier) -> Any:
 
 @pytest.mark.parametrize("make", [_asgi, _fastapi])
 def test_first_calls_wait_without_holding_up_the_event_loop(
-    make: Callable[[Verifier], Any], world: World, feed: Slow, follow: Callable[..., Verifier]
+    make: Callable[[Verifier], Any], samples: Samples, feed: Slow, follow: Callable[..., Verifier]
 ) -> None:
     """Calls of others, exempt ones, are answered meanwhile, on the same loop."""
     app = make(follow())
@@ -145,7 +147,7 @@ def test_first_calls_wait_without_holding_up_the_event_loop(
         async def receive() -> Any:
             return {"type": "http.request", "body": b""}
 
-        token = world.texts["good"].encode()
+        token = samples.texts["good"].encode()
         scope = {
             "type": "http",
             "method": "GET",
@@ -170,7 +172,7 @@ def test_first_calls_wait_without_holding_up_the_event_loop(
 
 
 def test_first_calls_wait_in_a_thread(
-    world: World, feed: Slow, follow: Callable[..., Verifier]
+    samples: Samples, feed: Slow, follow: Callable[..., Verifier]
 ) -> None:
     def api(environ: Any, start_response: Any) -> list[bytes]:
         start_response("200 OK", [])
@@ -179,7 +181,7 @@ def test_first_calls_wait_in_a_thread(
     call = wsgi_call(WSGIMiddleware(api, follow(), **ROUTES))
     assert call("GET", "/health").status == 200
     threading.Timer(0.3, feed.go.set).start()
-    assert call("GET", "/charges", [("x-access-token", world.texts["good"])]).status == 200
+    assert call("GET", "/charges", [("x-access-token", samples.texts["good"])]).status == 200
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -189,7 +191,7 @@ def test_first_calls_wait_in_django(
     by_routes: bool,
     middleware: list[str],
     asynchronous: bool,
-    world: World,
+    samples: Samples,
     feed: Slow,
     follow: Callable[..., Verifier],
 ) -> None:
@@ -213,15 +215,15 @@ def test_first_calls_wait_in_django(
     with django_site(settings, *patterns, middleware=middleware, asynchronous=asynchronous) as call:
         assert call("GET", "/health").status == 200
         threading.Timer(0.3, feed.go.set).start()
-        assert call("GET", "/charges", [("x-access-token", world.texts["good"])]).status == 200
+        assert call("GET", "/charges", [("x-access-token", samples.texts["good"])]).status == 200
 
 
 def test_asgi_on_another_event_loop_refuses_rather_than_waits(
-    world: World, follow: Callable[..., Verifier], monkeypatch: pytest.MonkeyPatch
+    samples: Samples, follow: Callable[..., Verifier], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as trio's: nothing there can be waited on without knowing it."""
     from gatepass.verify import first_copy
 
     monkeypatch.setattr(first_copy, "_on_a_loop", lambda: False)
     call = asgi_call(_asgi(follow()))
-    assert call("GET", "/charges", [("x-access-token", world.texts["good"])]).outcome == "stale"
+    assert call("GET", "/charges", [("x-access-token", samples.texts["good"])]).outcome == "stale"

@@ -70,18 +70,18 @@ OPEN = """([url, protocols]) => new Promise(done => {
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[tuple[Any, str, str]]:
     """A page, the address of an API elsewhere, and a token for it."""
-    issued = new_grant_file(tmp_path / "gatepass.db")
+    grants = new_grant_file(tmp_path / "gatepass.db")
     (tmp_path / "served.py").write_text(APPLICATION)
     ports = [free_port(), free_port()]
     command = [sys.executable, "-m", "hypercorn", "served:app"]
     for port in ports:
         command += ["--bind", f"127.0.0.1:{port}"]
     address = f"http://127.0.0.1:{ports[0]}/page"
-    found = {"PYTHONPATH": str(tmp_path), "GRANTS": str(issued.path)}
+    found = {"PYTHONPATH": str(tmp_path), "GRANTS": str(grants.path)}
     with serving(command, lambda: httpx.get(address), tmp_path, **found), chromium() as browser:
         page = browser.new_page()
         page.goto(address)
-        yield page, f"127.0.0.1:{ports[1]}", issued.token()
+        yield page, f"127.0.0.1:{ports[1]}", grants.token()
 
 
 def test_a_page_may_send_what_its_libraries_add_and_read_why_it_was_refused(page: Any) -> None:

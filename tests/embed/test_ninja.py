@@ -10,7 +10,7 @@ from django.urls import path
 
 from gatepass import Misconfigured, Verifier
 from tests.support.apps.framework_apps import MIDDLEWARE, django_site
-from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_file_fixture import Grants
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
 from ninja import NinjaAPI, Router  # isort: skip
@@ -25,14 +25,14 @@ def gatepass(verifier: Verifier) -> dict[str, Any]:
     return {"VERIFIER": lambda: verifier}
 
 
-def holder(issued: Issued, *permissions: str) -> list[tuple[str, str]]:
-    return [("x-access-token", issued.token(permissions=frozenset(permissions)))]
+def holder(grants: Grants, *permissions: str) -> list[tuple[str, str]]:
+    return [("x-access-token", grants.token(permissions=frozenset(permissions)))]
 
 
 @BOTH
 @EITHER
 def test_operations_are_guarded_one_by_one(
-    middleware: list[str], asynchronous: bool, gatepass: dict[str, Any], issued: Issued
+    middleware: list[str], asynchronous: bool, gatepass: dict[str, Any], grants: Grants
 ) -> None:
     api = NinjaAPI(urls_namespace=f"{asynchronous}{middleware}")
     reached: list[str] = []
@@ -71,7 +71,7 @@ def test_operations_are_guarded_one_by_one(
     with django_site(
         gatepass, path("v1/", api.urls), middleware=middleware, asynchronous=asynchronous
     ) as call:
-        reads, writes = holder(issued, "charges:get"), holder(issued, "charges:create")
+        reads, writes = holder(grants, "charges:get"), holder(grants, "charges:create")
         answer = call("GET", "/v1/charges/1", reads)
         assert answer.json == {"id": 1, "token": reads[0][1][:21]}
         assert call("GET", "/v1/more/latest", reads).json == {"id": 9}
@@ -118,14 +118,14 @@ def test_a_decorator_that_would_guard_nothing_is_refused() -> None:
 
 
 def test_what_the_documentation_shows_is_guarded_as_it_says(
-    gatepass: dict[str, Any], issued: Issued
+    gatepass: dict[str, Any], grants: Grants
 ) -> None:
     page = (Path(__file__).parents[2] / "docs/how-to/embed/django.md").read_text()
     (shown,) = (code for code in re.findall(r"```py\n(.*?)```", page, re.S) if "ninja" in code)
     names: dict[str, Any] = {"__name__": "shown"}
     exec(shown, names)
     with django_site(gatepass, path("v1/", names["api"].urls)) as call:
-        reads = holder(issued, "charges:get")
+        reads = holder(grants, "charges:get")
         assert call("GET", "/v1/charges/1", reads).json == {"asked_by": "a test's"}
         assert call("GET", "/v1/charges/1").outcome == "token_missing"
         assert call("GET", "/v1/openapi.json").status == 200

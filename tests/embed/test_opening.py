@@ -13,7 +13,7 @@ import pytest
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.embed import open_verifier
 from gatepass.verify.grant_file import GrantFile, ddl
-from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_file_fixture import Grants
 
 
 def test_a_file_that_is_missing_or_something_else_stops_the_start(tmp_path: Path) -> None:
@@ -40,13 +40,13 @@ def test_a_copy_decides_only_while_its_lease_runs(tmp_path: Path) -> None:
     assert verifier.check("gpat_x", permission="charges:get").reason == "token_invalid"
 
 
-def test_a_catalogue_lets_one_ask_by_method_and_path(issued: Issued, tmp_path: Path) -> None:
+def test_a_catalogue_lets_one_ask_by_method_and_path(grants: Grants, tmp_path: Path) -> None:
     catalogue = tmp_path / "catalogue.yaml"
     catalogue.write_text('permissions:\n  charges:get: {routes: ["GET /charges/{id}"]}\n')
-    verifier = open_verifier(issued.path, catalogue=catalogue)
-    assert verifier.check(issued.token(), method="GET", path="/charges/1").allowed
+    verifier = open_verifier(grants.path, catalogue=catalogue)
+    assert verifier.check(grants.token(), method="GET", path="/charges/1").allowed
     with pytest.raises(Misconfigured, match="nowhere"):
-        open_verifier(issued.path, catalogue=tmp_path / "nowhere.yaml")
+        open_verifier(grants.path, catalogue=tmp_path / "nowhere.yaml")
 
 
 PROGRAM = """
@@ -68,10 +68,10 @@ use(2)
 
 
 @pytest.mark.processes
-def test_use_is_spooled_by_the_process_and_by_its_forks_each_for_itself(issued: Issued) -> None:
-    token = issued.token()
-    subprocess.run([sys.executable, "-c", PROGRAM, issued.path, token], check=True, timeout=30)
-    spools = GrantFile(issued.path).use_directory.glob("*.spool")
+def test_use_is_spooled_by_the_process_and_by_its_forks_each_for_itself(grants: Grants) -> None:
+    token = grants.token()
+    subprocess.run([sys.executable, "-c", PROGRAM, grants.path, token], check=True, timeout=30)
+    spools = GrantFile(grants.path).use_directory.glob("*.spool")
     uses = [
         [json.loads(line)["tokens"][token[:21]] for line in spool.read_text().splitlines()]
         for spool in spools
@@ -80,9 +80,9 @@ def test_use_is_spooled_by_the_process_and_by_its_forks_each_for_itself(issued: 
     assert uses[0][0][2:] == ["203.0.113.9", "charges:get"]
 
 
-def test_a_garbage_collected_verifier_stops_its_thread(issued: Issued) -> None:
+def test_a_garbage_collected_verifier_stops_its_thread(grants: Grants) -> None:
     before = set(threading.enumerate())
-    verifier = open_verifier(issued.path)
+    verifier = open_verifier(grants.path)
     (thread,) = set(threading.enumerate()) - before
     del verifier
     thread.join(timeout=5)

@@ -13,7 +13,7 @@ from django.utils.decorators import method_decorator
 
 from gatepass import Verifier
 from tests.support.apps.framework_apps import MIDDLEWARE, PERMISSIONS, django_site
-from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_file_fixture import Grants
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
 from rest_framework.decorators import action, api_view, permission_classes  # isort: skip
@@ -49,12 +49,12 @@ def seen(what: str, request: Any) -> Response:
     return Response({"seen": what})
 
 
-def reader(issued: Issued) -> list[tuple[str, str]]:
-    return [("x-access-token", issued.token(permissions=frozenset({"charges:get"})))]
+def reader(grants: Grants) -> list[tuple[str, str]]:
+    return [("x-access-token", grants.token(permissions=frozenset({"charges:get"})))]
 
 
-def writer(issued: Issued) -> list[tuple[str, str]]:
-    return [("x-access-token", issued.token(permissions=frozenset({"charges:create"})))]
+def writer(grants: Grants) -> list[tuple[str, str]]:
+    return [("x-access-token", grants.token(permissions=frozenset({"charges:create"})))]
 
 
 # --- functions ------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def test_a_function_is_guarded_inside_and_outside_api_view(
     middleware: list[str],
     asynchronous: bool,
     gatepass: dict[str, Any],
-    issued: Issued,
+    grants: Grants,
     reached: list[str],
 ) -> None:
     @api_view(["GET", "POST"])
@@ -90,22 +90,22 @@ def test_a_function_is_guarded_inside_and_outside_api_view(
     with django_site(gatepass, *patterns, middleware=middleware, asynchronous=asynchronous) as call:
         for name in ("inside", "outside"):
             for method in ("GET", "POST"):
-                answer = call(method, f"/{name}", reader(issued))
+                answer = call(method, f"/{name}", reader(grants))
                 assert (answer.status, answer.json) == (200, {"seen": name})
-                assert call(method, f"/{name}", writer(issued)).outcome == "permission_missing"
+                assert call(method, f"/{name}", writer(grants)).outcome == "permission_missing"
                 refused = call(method, f"/{name}")
                 assert refused.outcome == "token_missing"
                 assert refused.header("www-authenticate") == 'Bearer realm="gatepass"'
                 assert refused.header("content-type") == "application/problem+json"
             assert call("HEAD", f"/{name}").status in (401, 405)
-        assert call("GET", "/twice", reader(issued)).outcome == "permission_missing"
-        assert call("GET", "/twice", writer(issued)).outcome == "permission_missing"
+        assert call("GET", "/twice", reader(grants)).outcome == "permission_missing"
+        assert call("GET", "/twice", writer(grants)).outcome == "permission_missing"
     assert set(reached) == {"inside", "outside"}
 
 
 @BOTH
 def test_what_the_framework_answers_itself_is_decided_too(
-    asynchronous: bool, gatepass: dict[str, Any], issued: Issued, reached: list[str]
+    asynchronous: bool, gatepass: dict[str, Any], grants: Grants, reached: list[str]
 ) -> None:
     """OPTIONS is answered with a view's description and its fields, by no function of ours."""
 
@@ -154,15 +154,15 @@ def test_what_the_framework_answers_itself_is_decided_too(
             for method in ("OPTIONS", "TRACE", "PUT", "PROPFIND"):
                 assert call(method, target).outcome == "token_missing", (method, target)
             known = "allowed" if target in ("/whole", "/described") else "route_unknown"
-            assert call("OPTIONS", target, reader(issued)).outcome == known, target
-            answer = call("OPTIONS", target, writer(issued))
+            assert call("OPTIONS", target, reader(grants)).outcome == known, target
+            answer = call("OPTIONS", target, writer(grants))
             assert answer.status == 403
             assert b"SECRET" not in answer.body
-            answer = call("DELETE", target, reader(issued))
+            answer = call("DELETE", target, reader(grants))
             assert answer.status in (403, 405)
         for target in ("/inside", "/whole", "/method", "/described", "/set/"):
             assert call("HEAD", target).status == 401
-        assert call("GET", "/", reader(issued)).outcome == "route_unknown"
+        assert call("GET", "/", reader(grants)).outcome == "route_unknown"
     assert reached == []
 
 
@@ -175,7 +175,7 @@ def test_a_view_is_guarded_whole_or_by_method(
     middleware: list[str],
     asynchronous: bool,
     gatepass: dict[str, Any],
-    issued: Issued,
+    grants: Grants,
     reached: list[str],
 ) -> None:
     @requires("charges:get")
@@ -199,15 +199,15 @@ def test_a_view_is_guarded_whole_or_by_method(
     patterns = [path("whole", Whole.as_view()), path("method", ByMethod.as_view())]
     with django_site(gatepass, *patterns, middleware=middleware, asynchronous=asynchronous) as call:
         for target in ("/whole", "/method"):
-            assert call("GET", target, reader(issued)).status == 200
-            assert call("HEAD", target, reader(issued)).status in (200, 405)
-            assert call("GET", target, writer(issued)).outcome == "permission_missing"
-            assert call("POST", target, reader(issued)).outcome == "permission_missing"
+            assert call("GET", target, reader(grants)).status == 200
+            assert call("HEAD", target, reader(grants)).status in (200, 405)
+            assert call("GET", target, writer(grants)).outcome == "permission_missing"
+            assert call("POST", target, reader(grants)).outcome == "permission_missing"
             assert call("GET", target).outcome == "token_missing"
             assert call("POST", target).outcome == "token_missing"
-        assert call("POST", "/method", writer(issued)).status == 200
-        assert call("POST", "/whole", writer(issued)).outcome == "permission_missing"
-        both = [("x-access-token", issued.token())]
+        assert call("POST", "/method", writer(grants)).status == 200
+        assert call("POST", "/whole", writer(grants)).outcome == "permission_missing"
+        both = [("x-access-token", grants.token())]
         assert call("POST", "/whole", both).status == 200
 
 
@@ -253,7 +253,7 @@ class Charges(Listing, ViewSet):
 
 @BOTH
 def test_reading_and_writing_of_a_set_of_views_are_told_apart(
-    asynchronous: bool, gatepass: dict[str, Any], issued: Issued, reached: list[str]
+    asynchronous: bool, gatepass: dict[str, Any], grants: Grants, reached: list[str]
 ) -> None:
     router = SimpleRouter()
     router.register("charges", Charges, basename="charge")
@@ -263,16 +263,16 @@ def test_reading_and_writing_of_a_set_of_views_are_told_apart(
         reads = [("GET", "/v1/charges/"), ("GET", "/v1/charges/1/"), ("GET", "/v1/charges/latest/")]
         writes = [("POST", "/v1/charges/"), ("POST", "/v1/charges/1/payout/")]
         for method, target in reads:
-            assert call(method, target, reader(issued)).status == 200
-            assert call(method, target, writer(issued)).outcome == "permission_missing"
-            assert call("HEAD", target, reader(issued)).status == 200
-            assert call("HEAD", target, writer(issued)).status == 403
+            assert call(method, target, reader(grants)).status == 200
+            assert call(method, target, writer(grants)).outcome == "permission_missing"
+            assert call("HEAD", target, reader(grants)).status == 200
+            assert call("HEAD", target, writer(grants)).status == 403
         for method, target in writes:
-            assert call(method, target, writer(issued)).status == 200
-            assert call(method, target, reader(issued)).outcome == "permission_missing"
+            assert call(method, target, writer(grants)).status == 200
+            assert call(method, target, reader(grants)).outcome == "permission_missing"
         for method, target in reads + writes:
             assert call(method, target).outcome == "token_missing"
-        every = [("x-access-token", issued.token())]
+        every = [("x-access-token", grants.token())]
         before = list(reached)
         for method, target in (
             ("DELETE", "/v1/charges/1/"),
@@ -288,7 +288,7 @@ def test_reading_and_writing_of_a_set_of_views_are_told_apart(
 
 @EITHER
 def test_a_set_that_requires_something_whole_requires_it_of_every_action(
-    middleware: list[str], gatepass: dict[str, Any], issued: Issued, reached: list[str]
+    middleware: list[str], gatepass: dict[str, Any], grants: Grants, reached: list[str]
 ) -> None:
     @requires("charges:get")
     class Set(Listing, ViewSet):
@@ -299,19 +299,19 @@ def test_a_set_that_requires_something_whole_requires_it_of_every_action(
     router = SimpleRouter()
     router.register("charges", Set, basename="charge")
     with django_site(gatepass, *router.urls, middleware=middleware) as call:
-        assert call("GET", "/charges/", reader(issued)).status == 200
-        assert call("OPTIONS", "/charges/", reader(issued)).status == 200
-        assert call("DELETE", "/charges/1/", reader(issued)).status == 200
+        assert call("GET", "/charges/", reader(grants)).status == 200
+        assert call("OPTIONS", "/charges/", reader(grants)).status == 200
+        assert call("DELETE", "/charges/1/", reader(grants)).status == 200
         for method in ("GET", "POST", "OPTIONS", "PUT"):
             assert call(method, "/charges/").outcome == "token_missing"
-            assert call(method, "/charges/", writer(issued)).outcome == "permission_missing"
-        assert call("POST", "/charges/", reader(issued)).outcome == "permission_missing"
-        assert call("POST", "/charges/", [("x-access-token", issued.token())]).status == 200
+            assert call(method, "/charges/", writer(grants)).outcome == "permission_missing"
+        assert call("POST", "/charges/", reader(grants)).outcome == "permission_missing"
+        assert call("POST", "/charges/", [("x-access-token", grants.token())]).status == 200
 
 
 @pytest.mark.parametrize("middleware", [MIDDLEWARE])
 def test_routes_in_the_settings_serve_as_well(
-    middleware: list[str], gatepass: dict[str, Any], issued: Issued, reached: list[str]
+    middleware: list[str], gatepass: dict[str, Any], grants: Grants, reached: list[str]
 ) -> None:
     @api_view(["GET"])
     def charge(request: Any, id: str) -> Response:
@@ -319,15 +319,15 @@ def test_routes_in_the_settings_serve_as_well(
 
     routes = {**gatepass, "PERMISSIONS": PERMISSIONS}
     with django_site(routes, path("charges/<id>", charge), middleware=middleware) as call:
-        assert call("GET", "/charges/1", reader(issued)).status == 200
-        assert call("GET", "/charges/1", writer(issued)).outcome == "permission_missing"
-        assert call("OPTIONS", "/charges/1", reader(issued)).outcome == "route_unknown"
+        assert call("GET", "/charges/1", reader(grants)).status == 200
+        assert call("GET", "/charges/1", writer(grants)).outcome == "permission_missing"
+        assert call("OPTIONS", "/charges/1", reader(grants)).outcome == "route_unknown"
 
 
 def test_a_call_counts_once_and_the_decision_is_the_frameworks_request_s_too(
     gatepass: dict[str, Any],
     verifier: Verifier,
-    issued: Issued,
+    grants: Grants,
     reached: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -342,12 +342,12 @@ def test_a_call_counts_once_and_the_decision_is_the_frameworks_request_s_too(
     router.register("charges", Charges, basename="charge")
     for middleware in ([], MIDDLEWARE):
         with django_site(gatepass, *router.urls, middleware=middleware) as call:
-            assert call("GET", "/charges/1/", reader(issued)).status == 200
+            assert call("GET", "/charges/1/", reader(grants)).status == 200
     assert noted == ["allowed"] * 2
 
 
 def test_what_the_documentation_shows_is_guarded_as_it_says(
-    gatepass: dict[str, Any], issued: Issued
+    gatepass: dict[str, Any], grants: Grants
 ) -> None:
     page = (Path(__file__).parents[2] / "docs/how-to/embed/django.md").read_text()
     (shown,) = (code for code in re.findall(r"```py\n(.*?)```", page, re.S) if "ViewSet" in code)
@@ -360,9 +360,9 @@ def test_what_the_documentation_shows_is_guarded_as_it_says(
     router = SimpleRouter()
     router.register("charges", names["Charges"], basename="charge")
     patterns = [*router.urls, path("charge/<id>", names["charge"])]
-    nobody = [("x-access-token", issued.token(permissions=frozenset({"other:get"})))]
+    nobody = [("x-access-token", grants.token(permissions=frozenset({"other:get"})))]
     with django_site(gatepass, *patterns) as call:
-        label = call("GET", "/charge/1", reader(issued)).json
+        label = call("GET", "/charge/1", reader(grants)).json
         assert label == {"asked_by": "a test's"}
         for method, target, needed in (
             ("GET", "/charge/1", "charges:get"),

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, WebSocket
 
 from gatepass import GatepassMiddleware, Verifier
 from gatepass.embed.fastapi import Guard
-from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_file_fixture import Grants
 
 Make = Callable[[Verifier, list[Any], str | None], Any]
 
@@ -105,9 +105,9 @@ def test_it_is_read_hidden_and_answered(
     answered: str,
     make: Make,
     verifier: Verifier,
-    issued: Issued,
+    grants: Grants,
 ) -> None:
-    token = issued.token()
+    token = grants.token()
     seen: list[Any] = []
     app = make(verifier, seen, choice)
     accept = shake_hands(app, *(line.format(token=token) for line in lines))
@@ -121,10 +121,10 @@ def test_it_is_read_hidden_and_answered(
     assert token not in repr({key: value for key, value in scope.items() if key != "app"})
 
 
-def test_it_is_decided_as_any_other(make: Make, verifier: Verifier, issued: Issued) -> None:
+def test_it_is_decided_as_any_other(make: Make, verifier: Verifier, grants: Grants) -> None:
     seen: list[Any] = []
     app = make(verifier, seen, None)
-    token, ended = issued.token(), issued.token(deactivated=True)
+    token, ended = grants.token(), grants.token(deactivated=True)
 
     def refusal(*lines: str, **more: Any) -> str:
         answer = shake_hands(app, *lines, **more)
@@ -143,38 +143,38 @@ def test_it_is_decided_as_any_other(make: Make, verifier: Verifier, issued: Issu
 
 
 def test_another_credential_counts_before_it_and_it_is_hidden_all_the_same(
-    make: Make, verifier: Verifier, issued: Issued
+    make: Make, verifier: Verifier, grants: Grants
 ) -> None:
     seen: list[Any] = []
-    one, other = issued.token(), issued.token(deactivated=True)
+    one, other = grants.token(), grants.token(deactivated=True)
     header = [(b"authorization", f"Bearer {one}".encode())]
     answer = shake_hands(make(verifier, seen, None), f"gatepass, {other}", more=header)
     assert (answer["type"], answer["subprotocol"]) == ("websocket.accept", "gatepass")
     assert other not in repr(seen[0]["headers"]) + repr(seen[0]["subprotocols"])
 
 
-def test_without_one_nothing_is_changed(make: Make, verifier: Verifier, issued: Issued) -> None:
+def test_without_one_nothing_is_changed(make: Make, verifier: Verifier, grants: Grants) -> None:
     seen: list[Any] = []
-    header = [(b"x-access-token", issued.token().encode())]
+    header = [(b"x-access-token", grants.token().encode())]
     answer = shake_hands(make(verifier, seen, None), "chat, gatepass", more=header)
     assert answer["subprotocol"] is None
     assert seen[0]["subprotocols"] == ["chat", "gatepass"]
 
 
 def test_an_exempt_route_does_not_see_it_either(
-    make: Make, verifier: Verifier, issued: Issued
+    make: Make, verifier: Verifier, grants: Grants
 ) -> None:
     seen: list[Any] = []
-    token = issued.token()
+    token = grants.token()
     answer = shake_hands(make(verifier, seen, None), f"gatepass, {token}", path="/open")
     assert answer["subprotocol"] == "gatepass"
     assert token not in repr(seen)
 
 
-def test_over_http_it_is_no_credential(verifier: Verifier, issued: Issued) -> None:
+def test_over_http_it_is_no_credential(verifier: Verifier, grants: Grants) -> None:
     """A call that isn't a handshake carries its token in a header that pages can set."""
     from tests.support.apps.framework_apps import asgi_call
 
     call = asgi_call(_asgi(verifier, [], None))
-    lines = [("sec-websocket-protocol", f"gatepass, {issued.token()}")]
+    lines = [("sec-websocket-protocol", f"gatepass, {grants.token()}")]
     assert call("GET", "/feed", lines).outcome == "token_missing"

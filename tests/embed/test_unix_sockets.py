@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_file_fixture import Grants
 from tests.support.processes.ports import free_port
 from tests.support.processes.serving import serving
 
@@ -180,11 +180,11 @@ def outcome(client: httpx.Client, token: str, forwarded: str | None) -> str:
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_trusted_unix_socket_speaks_for_other_addresses(
-    name: str, issued: Issued, tmp_path: Path
+    name: str, grants: Grants, tmp_path: Path
 ) -> None:
-    token = issued.token(networks=("198.51.100.0/24",))
-    anywhere = issued.token()
-    with served(name, tmp_path, issued.path, '["unix:"]', socket=True) as client:
+    token = grants.token(networks=("198.51.100.0/24",))
+    anywhere = grants.token()
+    with served(name, tmp_path, grants.path, '["unix:"]', socket=True) as client:
         assert outcome(client, token, "198.51.100.7") == "allowed"
         assert outcome(client, token, "6.6.6.6, 198.51.100.7") == "allowed"
         assert outcome(client, token, "198.51.100.7, 6.6.6.6") == "address_not_allowed"
@@ -194,24 +194,24 @@ def test_a_trusted_unix_socket_speaks_for_other_addresses(
 
 
 @pytest.mark.parametrize("name", ["uvicorn", "granian wsgi", "uwsgi", "waitress", "werkzeug"])
-def test_an_untrusted_one_speaks_for_nobody(name: str, issued: Issued, tmp_path: Path) -> None:
+def test_an_untrusted_one_speaks_for_nobody(name: str, grants: Grants, tmp_path: Path) -> None:
     tokens = [
-        issued.token(networks=(network,))
+        grants.token(networks=(network,))
         for network in ("198.51.100.0/24", "0.0.0.0/1", "127.0.0.0/8")
     ]
-    with served(name, tmp_path, issued.path, '["127.0.0.0/8"]', socket=True) as client:
+    with served(name, tmp_path, grants.path, '["127.0.0.0/8"]', socket=True) as client:
         for token in tokens:
             assert outcome(client, token, "198.51.100.7") == "address_not_allowed"
-        assert outcome(client, issued.token(), "nonsense") == "allowed"
+        assert outcome(client, grants.token(), "nonsense") == "allowed"
 
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_to_trust_unix_sockets_is_to_trust_no_peer_over_tcp(
-    name: str, issued: Issued, tmp_path: Path
+    name: str, grants: Grants, tmp_path: Path
 ) -> None:
     """Anybody who can connect to a port could write any address into the header."""
-    token = issued.token(networks=("198.51.100.0/24",))
-    local = issued.token(networks=("127.0.0.0/8",))
-    with served(name, tmp_path, issued.path, '["unix:"]', socket=False) as client:
+    token = grants.token(networks=("198.51.100.0/24",))
+    local = grants.token(networks=("127.0.0.0/8",))
+    with served(name, tmp_path, grants.path, '["unix:"]', socket=False) as client:
         assert outcome(client, token, "198.51.100.7") == "address_not_allowed"
         assert outcome(client, local, "198.51.100.7") == "allowed"

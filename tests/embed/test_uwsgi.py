@@ -16,8 +16,8 @@ import pytest
 from gatepass import Misconfigured, Unavailable, Verifier, open_verifier
 from gatepass.verify import forks
 from tests.support.feed.scripted_feed import KEY, ScriptedFeed
-from tests.support.grants.grant_file_fixture import Issued, new_grant_file
-from tests.support.grants.grant_fixtures import World
+from tests.support.grants.grant_file_fixture import Grants, new_grant_file
+from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.children import finished, in_child
 from tests.support.processes.ports import free_port
 from tests.support.processes.serving import serving
@@ -99,7 +99,7 @@ def test_workers_decide_count_and_are_recycled(
     options: tuple[str, ...],
     more: str,
     workers: int,
-    world: World,
+    samples: Samples,
     feed: ScriptedFeed,
     tmp_path: Path,
 ) -> None:
@@ -108,9 +108,9 @@ def test_workers_decide_count_and_are_recycled(
         "URL": feed.url,
         "KEY": KEY.text,
         "DIRECTORY": str(tmp_path / "copy"),
-        "TOKEN": world.texts["good"],
+        "TOKEN": samples.texts["good"],
     }
-    text = world.texts["good"]
+    text = samples.texts["good"]
     seen: set[str] = set()
     with served(tmp_path, *options, more=more, **place) as call:
         deadline = time.monotonic() + 60
@@ -123,7 +123,7 @@ def test_workers_decide_count_and_are_recycled(
                 assert answer.headers["x-loading"] == "unavailable"
             assert time.monotonic() < deadline, seen
             time.sleep(0.02)
-        feed.commit(world.changed("good", deactivated=True))
+        feed.commit(samples.changed("good", deactivated=True))
         while call(text).status_code == 200:
             assert time.monotonic() < deadline + 10
         # Each call may be another worker's; all of them are told within a second.
@@ -143,9 +143,9 @@ def used(feed: ScriptedFeed, token: str) -> bool:
 
 
 def test_on_gatepass_own_machine_too(tmp_path: Path) -> None:
-    issued = new_grant_file(tmp_path / "gatepass.db")
-    token = issued.token()
-    with served(tmp_path, *RECYCLED, GRANTS=str(issued.path), TOKEN=token) as call:
+    grants = new_grant_file(tmp_path / "gatepass.db")
+    token = grants.token()
+    with served(tmp_path, *RECYCLED, GRANTS=str(grants.path), TOKEN=token) as call:
         workers = set()
         deadline = time.monotonic() + 60
         while len(workers) < 4:
@@ -160,7 +160,7 @@ def test_on_gatepass_own_machine_too(tmp_path: Path) -> None:
 
 
 def test_without_threads_it_is_refused_in_one_sentence(
-    issued: Issued, monkeypatch: pytest.MonkeyPatch
+    grants: Grants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Older uWSGIs run no thread of Python's unless told to: nothing would ever be current."""
     module = types.ModuleType("uwsgi")
@@ -169,16 +169,16 @@ def test_without_threads_it_is_refused_in_one_sentence(
     )
     monkeypatch.setitem(sys.modules, "uwsgi", module)
     with pytest.raises(Misconfigured, match="enable-threads"):
-        open_verifier(issued.path)
+        open_verifier(grants.path)
     module.__dict__["has_threads"] = 1
-    open_verifier(issued.path).close()
+    open_verifier(grants.path).close()
 
 
-def test_a_child_that_was_forked_without_pythons_knowledge_never_reads(issued: Issued) -> None:
+def test_a_child_that_was_forked_without_pythons_knowledge_never_reads(grants: Grants) -> None:
     """It would rely on its parent's locks, and go on reading what others have replaced: a
     deactivated token would be allowed for ever."""
-    verifier = open_verifier(issued.path)
-    token = issued.token()
+    verifier = open_verifier(grants.path)
+    token = grants.token()
 
     def parent() -> None:
         import ctypes
@@ -191,7 +191,7 @@ def test_a_child_that_was_forked_without_pythons_knowledge_never_reads(issued: I
             return
         code = 1
         with suppress(BaseException):
-            for text in (issued.token(), issued.token()):
+            for text in (grants.token(), grants.token()):
                 with pytest.raises(Unavailable):
                     verifier.check(text, permission="charges:get")
             code = 0

@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 from gatepass import Verifier
 from gatepass.embed.wsgi import GatepassMiddleware
 from tests.support.apps.framework_apps import wsgi_call
-from tests.support.grants.grant_file_fixture import Issued
+from tests.support.grants.grant_file_fixture import Grants
 
 PERMISSIONS = {"GET /charges/{id}": "charges:get", "POST /charges": "charges:create"}
 
@@ -69,30 +69,30 @@ def ask(verifier: Verifier, token: str, **environ: Any) -> str:
     ],
 )
 def test_only_a_path_that_the_application_can_read_no_other_way_is_matched(
-    environ: dict[str, Any], outcome: str, verifier: Verifier, issued: Issued
+    environ: dict[str, Any], outcome: str, verifier: Verifier, grants: Grants
 ) -> None:
-    assert ask(verifier, issued.token(), **environ) == outcome
+    assert ask(verifier, grants.token(), **environ) == outcome
 
 
 def test_a_mounted_application_is_guarded_by_its_own_paths(
-    verifier: Verifier, issued: Issued
+    verifier: Verifier, grants: Grants
 ) -> None:
     guarded = GatepassMiddleware(echo, verifier, permissions=PERMISSIONS)
     call = wsgi_call(DispatcherMiddleware(flask.Flask("outer"), {"/api": guarded}))
-    lines = [("x-access-token", issued.token())]
+    lines = [("x-access-token", grants.token())]
     assert call("GET", "/api/charges/7", lines).body == b"/charges/7"
     assert call("GET", "/api/admin", lines).outcome == "route_unknown"
     assert call("GET", "/api/charges/7").status == 401
 
 
-def test_it_keeps_to_pep_3333_on_both_sides(verifier: Verifier, issued: Issued) -> None:
+def test_it_keeps_to_pep_3333_on_both_sides(verifier: Verifier, grants: Grants) -> None:
     """The standard library's validator checks the server's side and the application's."""
     guarded: Any = validator(
         GatepassMiddleware(validator(echo), verifier, permissions=PERMISSIONS, cors=True)
     )
     environ = {"wsgi.input": _Input(), "wsgi.errors": _Errors()}
     call = wsgi_call(guarded, **environ)
-    lines = [("x-access-token", issued.token())]
+    lines = [("x-access-token", grants.token())]
     assert call("GET", "/charges/7", lines).body == b"/charges/7"
     assert call("GET", "/charges/7").status == 401
     head = call("HEAD", "/charges/7")
@@ -124,7 +124,7 @@ class _Errors:
 
 
 def test_what_the_application_streams_is_passed_on_unread(
-    verifier: Verifier, issued: Issued
+    verifier: Verifier, grants: Grants
 ) -> None:
     class Stream:
         closed = False
@@ -146,7 +146,7 @@ def test_what_the_application_streams_is_passed_on_unread(
     environ = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/charges/1",
-        "HTTP_X_ACCESS_TOKEN": issued.token(),
+        "HTTP_X_ACCESS_TOKEN": grants.token(),
     }
     assert guarded(environ, lambda *_: None) is stream
 
@@ -211,8 +211,8 @@ def served(verifier: Verifier) -> Iterator[Callable[..., tuple[int, bytes]]]:
     server.server_close()
 
 
-def test_over_werkzeugs_server(served: Callable[..., tuple[int, bytes]], issued: Issued) -> None:
-    token = ("Authorization", f"Bearer {issued.token()}")
+def test_over_werkzeugs_server(served: Callable[..., tuple[int, bytes]], grants: Grants) -> None:
+    token = ("Authorization", f"Bearer {grants.token()}")
     assert served("/charges/1", token)[0] == 200
     assert served("/charges/1?a=b", token)[0] == 200
     assert served("/charges/1", token, method="HEAD") == (200, b"")
@@ -225,10 +225,10 @@ def test_over_werkzeugs_server(served: Callable[..., tuple[int, bytes]], issued:
 
 
 def test_an_underscore_passes_for_no_hyphen(
-    served: Callable[..., tuple[int, bytes]], issued: Issued
+    served: Callable[..., tuple[int, bytes]], grants: Grants
 ) -> None:
     """``X_Forwarded_For`` is written by the caller; a proxy adds ``X-Forwarded-For``."""
-    token = ("Authorization", f"Bearer {issued.token(networks=('198.51.100.0/24',))}")
+    token = ("Authorization", f"Bearer {grants.token(networks=('198.51.100.0/24',))}")
     real, spoofed = ("X-Forwarded-For", "203.0.113.9"), ("X_Forwarded_For", "198.51.100.7")
     assert served("/charges/1", token, ("X-Forwarded-For", "198.51.100.7"))[0] == 200
     for lines in ([spoofed], [real, spoofed], [spoofed, real]):

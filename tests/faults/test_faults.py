@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from faults.__main__ import REGISTERED_BY
-from faults.experiments import Finding, Lab, experiments
+from faults.experiments import Finding, Lab, experiment
 from tests.support.database.postgresql import Cluster
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.processes]
 
 for module in REGISTERED_BY:
     importlib.import_module(f"faults.{module}")
@@ -16,18 +18,18 @@ for module in REGISTERED_BY:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A PostgreSQL of their own, that they stop, freeze and start again."""
+    """A PostgreSQL that the experiments share; they stop, freeze and restart it."""
     with Cluster() as cluster:
         yield cluster
 
 
-#: What it finds is a matter of time alone, which a short run beside others doesn't judge.
-NOT_HERE = {"crowds"}
+#: Its findings are all latencies, which say nothing while other tests run.
+LATENCY_ONLY = {"crowds"}
 
 
-@pytest.mark.parametrize("name", sorted(experiments().keys() - NOT_HERE))
-def test_what_is_promised_is_so_under_faults(name: str, tmp_path: Path, cluster: Cluster) -> None:
+@pytest.mark.parametrize("name", sorted(experiment.by_name().keys() - LATENCY_ONLY))
+def test_the_promises_hold_under_faults(name: str, tmp_path: Path, cluster: Cluster) -> None:
     lab = Lab(tmp_path, short=True, say=print, shared=cluster)
-    found = list(experiments()[name].run(lab))
+    found = list(experiment.by_name()[name].run(lab))
     assert found
     assert [each for each in found if isinstance(each, Finding) and each.met is False] == []

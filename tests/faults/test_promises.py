@@ -1,4 +1,4 @@
-"""docs/explanation/promises.md names tests and experiments that there are."""
+"""docs/explanation/promises.md names only tests and experiments that exist."""
 
 import ast
 import importlib
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from faults.__main__ import REGISTERED_BY
-from faults.experiments import experiments
+from faults.experiments import experiment
 
 _ROOT = Path(__file__).parents[2]
 _TEXT = (_ROOT / "docs/explanation/promises.md").read_text()
@@ -22,12 +22,12 @@ def test_every_test_named_exists() -> None:
         assert name in found, each
 
 
-def test_every_experiment_is_named_and_there() -> None:
+def test_every_experiment_is_named_and_exists() -> None:
     for module in REGISTERED_BY:
         importlib.import_module(f"faults.{module}")
     lines = re.findall(r"experiments? (`[a-z]+`(?: and `[a-z]+`)*)", _TEXT)
     named = {name for line in lines for name in re.findall("[a-z]+", line.replace("and", ""))}
-    assert named == experiments().keys()
+    assert named == experiment.by_name().keys()
 
 
 def test_every_sentence_is_proved() -> None:

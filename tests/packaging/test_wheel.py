@@ -1,4 +1,4 @@
-"""The wheel, installed into empty environments: it carries what it needs, and no more."""
+"""The wheel in empty environments: it contains and requires what it needs, and no more."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.support.grants.grant_file_fixture import new_grant_file
 
 ROOT = Path(__file__).parents[2]
 PINNED = ROOT / "requirements" / "server.txt"
-# Whatever is set around the tests is not the wheel's business.
+# The wheel must work without the tests' environment variables.
 ENVIRON = {
     name: text
     for name, text in os.environ.items()
@@ -58,17 +58,17 @@ def new_environment(directory: Path, wheel: Path, requirements: Path) -> Path:
     run(sys.executable, "-m", "venv", "--without-pip", directory)
     quietly = ("--quiet", "--disable-pip-version-check")
     pip = (sys.executable, "-m", "pip", "--python", directory / "bin" / "python", *quietly)
-    # Most of what is installed is never imported here: it needn't be compiled.
+    # Without byte-compiling, since most modules are never imported here.
     install = (*pip, "install", "--no-deps", "--no-compile")
     run(*install, "--require-hashes", "-r", requirements)
     run(*install, "--no-index", wheel)
-    # Whatever the wheel says it needs must be among what was pinned.
+    # The pinned packages must satisfy the wheel's requirements.
     run(*pip, "check")
     return directory / "bin"
 
 
 def required(wheel: Path) -> set[str]:
-    """The names of what plain ``gatepass`` requires."""
+    """The packages that plain ``gatepass`` requires."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = message_from_bytes(archive.read(name))
@@ -76,7 +76,7 @@ def required(wheel: Path) -> set[str]:
     return {re.split(r"[^\w-]", line)[0].lower() for line in lines if "extra ==" not in line}
 
 
-def test_the_wheel_holds_what_the_source_does_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_contains_exactly_the_source(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if not name.startswith("gatepass-")}
     source = ROOT / "src"
@@ -106,11 +106,11 @@ def test_plain_gatepass_decides_with_four_small_packages(wheel: Path, tmp_path: 
     pinned.write_text("\n".join(block for block in blocks if block.split("==")[0] in names))
     commands = new_environment(tmp_path / "plain", wheel, pinned)
 
-    issued = new_grant_file(tmp_path / "gatepass.db")
-    said = run(commands / "python", "-c", DECIDE, issued.path, issued.token(), cwd=tmp_path)
+    grants = new_grant_file(tmp_path / "gatepass.db")
+    said = run(commands / "python", "-c", DECIDE, grants.path, grants.token(), cwd=tmp_path)
     assert json.loads(said) == ["allowed", []]
 
-    # The command is there, and says in one line what it needs.
+    # The command exists, and names the missing extra in one line.
     command = subprocess.run(
         [commands / "gatepass", "--version"], capture_output=True, text=True, env=ENVIRON
     )
@@ -144,7 +144,7 @@ def demo(server: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def test_the_demo_runs_from_the_wheel(demo: dict[str, str]) -> None:
-    """Sign in, make a token, call the guarded API with it, look at the pages, end it."""
+    """Sign in, create a token, call the guarded API, open the pages, deactivate the token."""
     with httpx.Client(base_url=demo["address"], timeout=20) as client:
         said = {"email": demo["email"], "password": demo["password"]}
         login = client.post("/v1/authentications", json=said).json()["token"]
@@ -171,7 +171,7 @@ def test_the_demo_runs_from_the_wheel(demo: dict[str, str]) -> None:
         assert (ended.status_code, ended.json()["reason"]) == (401, "token_deactivated")
 
 
-def test_an_installation_is_made_from_the_wheel(server: Path, tmp_path: Path) -> None:
+def test_the_wheel_creates_an_installation(server: Path, tmp_path: Path) -> None:
     environ = {**ENVIRON, "GATEPASS_DATA_DIR": str(tmp_path / "data")}
     init = ("init", "--company", "Acme", "--email", "ada@acme.example", "--password-stdin")
     command = server / "gatepass"

@@ -91,7 +91,7 @@ def test_connections_use_utf_8_whatever_is_configured(
 
 def test_other_settings_of_a_database_have_no_effect(postgresql: Cluster) -> None:
     url = postgresql.create("set_otherwise")
-    postgresql.set_otherwise("set_otherwise")
+    postgresql.set_unusual_defaults("set_otherwise")
     database = Database(url)
     create_schema(database)
     database.close()

@@ -49,7 +49,7 @@ def exported(on_sqlite: FullRegistry, tmp_path: Path) -> Path:
     return export(on_sqlite.database, tmp_path / "exported")
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "postgresql set otherwise"])
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql with unusual defaults"])
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database on each engine in turn; once more on PostgreSQL with a database's own
     settings."""
@@ -61,7 +61,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     cluster: Cluster = request.getfixturevalue("postgresql")
     database = Database(cluster.create("test_moving"))
     if request.param != "postgresql":
-        cluster.set_otherwise("test_moving")
+        cluster.set_unusual_defaults("test_moving")
     yield database
     database.close()
     cluster.drop("test_moving")

@@ -1,1 +1,1 @@
-"""What several tests, the experiments in faults/ and the benchmarks have in common."""
+"""Support code of the tests, of the experiments in faults/, and of the benchmarks."""

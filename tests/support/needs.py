@@ -1,7 +1,8 @@
-"""What a test needs beside Python, as pytest markers, and that none goes without its marker.
+"""Pytest markers for what a test needs besides Python, and the check that none is missing.
 
-Collection gives the markers that follow from fixtures and directories; other tests carry their own.
-What starts a server or a browser calls :func:`require`: a test that lacks the marker fails.
+Collection adds the markers that follow from fixtures and directories; other tests are marked by
+hand. Code that starts a server or a browser calls :func:`require`, which fails a test without the
+marker.
 """
 
 from collections.abc import Iterator
@@ -10,29 +11,29 @@ from pathlib import Path
 
 import pytest
 
-#: Marker: what it says of a test.
+#: Marker: its meaning.
 MARKERS = {
     "browser": "drives the system's Chromium",
     "nginx": "drives the system's nginx",
     "postgresql": "starts PostgreSQL servers, or pgbouncer in front of one",
     "processes": "starts servers or commands as processes of their own",
-    "slow": "takes long by itself: builds, generated requests, experiments",
+    "slow": "takes long: builds, generated requests, experiments",
 }
-#: Fixture: the marker of each test that uses it.
+#: Fixture: the marker of the tests that use it.
 _BY_FIXTURE = {
     "browser": "browser",
     "main_port": "processes",
     "postgresql": "postgresql",
     "verify_port": "processes",
 }
-#: Parameter by which a fixture chooses another: the marker of a test that has it.
+#: Parameter with which a fixture selects another: the marker of the tests that have it.
 _BY_PARAMETER = {
     "main port": "processes",
     "postgresql": "postgresql",
-    "postgresql set otherwise": "postgresql",
+    "postgresql with unusual defaults": "postgresql",
     "verify port": "processes",
 }
-#: Directory below tests/: the marker of each test in it.
+#: Directory below tests/: the marker of its tests.
 _BY_DIRECTORY = {"e2e": "processes", "faults": "slow", "packaging": "slow"}
 _TESTS = Path(__file__).parents[1]
 
@@ -40,7 +41,7 @@ _declared: frozenset[str] | None = None
 
 
 def mark(item: pytest.Item) -> None:
-    """Give a test the markers that its fixtures, or the engine it is run on, call for."""
+    """Add the markers that follow from a test's directory, fixtures and parameters."""
     assert isinstance(item, pytest.Function)
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     found = {_BY_DIRECTORY.get(item.path.relative_to(_TESTS).parts[0])}
@@ -52,7 +53,7 @@ def mark(item: pytest.Item) -> None:
 
 @contextmanager
 def declared_by(item: pytest.Item) -> Iterator[None]:
-    """Within, only what *item* is marked with may be started."""
+    """Within the block, ``require`` accepts only the markers of *item*."""
     global _declared
     _declared = frozenset(each.name for each in item.iter_markers())
     try:

@@ -1,4 +1,4 @@
-"""The test vectors: calls and expected outcomes as data, for this implementation and any other."""
+"""The test vectors: calls and expected outcomes as data, for any implementation."""
 
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,14 @@ FOLDER = Path(__file__).parents[1] / "vectors"
 
 
 def load(file: str) -> dict[str, Any]:
-    """The whole of one vector file."""
+    """Read a vector file."""
     content = yaml.safe_load((FOLDER / file).read_text(encoding="utf-8"))
     assert isinstance(content, dict)
     return content
 
 
 def cases(file: str, section: str) -> list[Any]:
-    """One section's cases as pytest parameters, named after what each one shows."""
+    """A section's cases as pytest parameters, named by what they show."""
     found = load(file)[section]
     assert found, f"{file} has no {section}"
     return [pytest.param(case, id=_name(case)) for case in found]

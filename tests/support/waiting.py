@@ -1,4 +1,4 @@
-"""Waits for what another thread or process brings about."""
+"""Polling for the effect of another thread or process."""
 
 import time
 from collections.abc import Callable
@@ -10,11 +10,11 @@ T = TypeVar("T")
 def until(
     found: Callable[[], T], said: Callable[[], object] = lambda: "", *, seconds: float = 30
 ) -> T:
-    """Call *found* again and again until it returns something true; that.
+    """Call *found* until it returns a true value; that value.
 
     Args:
-        said: what explains a failure.
-        seconds: guards against a hang, and claims nothing about speed.
+        said: the explanation of a failure.
+        seconds: a guard against a hang; no promise of speed.
     """
     deadline = time.monotonic() + seconds
     while not (it := found()):

@@ -3,10 +3,10 @@
 import pytest
 
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_fixtures import Clocks, World
+from tests.support.grants.grant_fixtures import Clocks, Samples
 
 
 @pytest.fixture
-def verifier(world: World, clocks: Clocks) -> Verifier:
+def verifier(samples: Samples, clocks: Clocks) -> Verifier:
     """A verifier as another process than the writer would have it."""
-    return world.verifier(clocks.clock())
+    return samples.verifier(clocks.clock())

@@ -9,7 +9,7 @@ import pytest
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Misconfigured
 from gatepass.verify.clock import Clock
-from tests.support.grants.grant_fixtures import START_MS, Clocks, World, make_map
+from tests.support.grants.grant_fixtures import START_MS, Clocks, Samples, make_map
 
 HOUR_MS = 3_600_000
 
@@ -37,12 +37,12 @@ def test_the_machines_own_clocks_are_the_usual_ones() -> None:
 
 
 @pytest.mark.parametrize("back_ms", [6_000, HOUR_MS, START_MS])
-def test_a_clock_set_back_revives_nothing(world: World, clocks: Clocks, back_ms: int) -> None:
+def test_a_clock_set_back_revives_nothing(samples: Samples, clocks: Clocks, back_ms: int) -> None:
     """An expired token stays expired, watched or not."""
     clock = clocks.clock()
-    verifier = world.verifier(clock)
+    verifier = samples.verifier(clock)
     clocks.advance(60)
-    text = world.texts["lasting"]
+    text = samples.texts["lasting"]
     assert verifier.check(text, permission="charges:get").reason is Reason.token_expired
     clocks.wall_ms -= back_ms
     for _ in range(3):
@@ -51,14 +51,14 @@ def test_a_clock_set_back_revives_nothing(world: World, clocks: Clocks, back_ms:
         clocks.advance(1)
 
 
-def test_a_token_ends_at_its_millisecond(world: World, clocks: Clocks) -> None:
+def test_a_token_ends_at_its_millisecond(samples: Samples, clocks: Clocks) -> None:
     """The last millisecond before the expiry is good, the expiry itself is not; also when what is
     known of the token is cached."""
-    verifier = world.verifier(clocks.clock())
+    verifier = samples.verifier(clocks.clock())
     clocks.advance(59.999)
-    assert verifier.check(world.texts["lasting"], permission="charges:get").allowed
+    assert verifier.check(samples.texts["lasting"], permission="charges:get").allowed
     clocks.advance(0.001)
-    decision = verifier.check(world.texts["lasting"], permission="charges:get")
+    decision = verifier.check(samples.texts["lasting"], permission="charges:get")
     assert decision.reason is Reason.token_expired
 
 
@@ -92,14 +92,14 @@ def test_small_differences_are_nothing(clocks: Clocks, drift_ms: int) -> None:
     assert clock.now() == START_MS
 
 
-def test_a_jump_ahead_is_followed(world: World, clocks: Clocks) -> None:
+def test_a_jump_ahead_is_followed(samples: Samples, clocks: Clocks) -> None:
     """Things expire sooner rather than later: at once, at the next watch."""
     clock = clocks.clock()
-    verifier = world.verifier(clock)
+    verifier = samples.verifier(clock)
     clocks.wall_ms += HOUR_MS
     assert clock.watch()
     assert clock.now() == START_MS + HOUR_MS
-    decision = verifier.check(world.texts["lasting"], permission="charges:get")
+    decision = verifier.check(samples.texts["lasting"], permission="charges:get")
     assert decision.reason is Reason.token_expired
 
 

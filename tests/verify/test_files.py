@@ -16,7 +16,7 @@ from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.grant_copy import open_copy
 from gatepass.verify.verifier import Verifier
 from tests.support.concurrency import concurrently
-from tests.support.grants.grant_fixtures import Clocks, World
+from tests.support.grants.grant_fixtures import Clocks, Samples
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def test_a_copy_of_the_grants_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "copy.db").stat().st_mode) == 0o600
 
 
-def test_map_and_lock_lie_beside_the_file_and_are_named_after_it(world: World) -> None:
+def test_map_and_lock_lie_beside_the_file_and_are_named_after_it(samples: Samples) -> None:
     """Their names show what they belong to."""
-    NodeLock(world.file.lock_path)
-    names = {path.name for path in world.path.parent.iterdir()}
+    NodeLock(samples.file.lock_path)
+    names = {path.name for path in samples.path.parent.iterdir()}
     assert {"gatepass.db", "gatepass.db-map", "gatepass.db-lock"} <= names
 
 
@@ -88,28 +88,28 @@ def given_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("suffix", ["", "-map"])
 def test_a_command_run_as_another_user_refuses(
-    world: World, monkeypatch: pytest.MonkeyPatch, suffix: str
+    samples: Samples, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     """Files made by a root shell would stop the service: nothing is opened, nothing is made."""
-    path = world.path.with_name(world.path.name + suffix)
+    path = samples.path.with_name(samples.path.name + suffix)
     given_away(path, monkeypatch)
-    present = sorted(world.path.parent.iterdir())
+    present = sorted(samples.path.parent.iterdir())
     with pytest.raises(Misconfigured) as refused:
-        GrantFile(world.path)
+        GrantFile(samples.path)
     assert str(path) in refused.value.message
     assert "another user" in refused.value.message
-    assert sorted(world.path.parent.iterdir()) == present
+    assert sorted(samples.path.parent.iterdir()) == present
 
 
 def test_nothing_is_made_beside_another_users_file(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner is looked at before the map is made."""
-    (world.path.parent / "gatepass.db-map").unlink()
-    given_away(world.path, monkeypatch)
+    (samples.path.parent / "gatepass.db-map").unlink()
+    given_away(samples.path, monkeypatch)
     with pytest.raises(Misconfigured):
-        GrantFile(world.path)
-    assert not (world.path.parent / "gatepass.db-map").exists()
+        GrantFile(samples.path)
+    assert not (samples.path.parent / "gatepass.db-map").exists()
 
 
 @pytest.mark.parametrize("opener", OPENERS.values(), ids=OPENERS)
@@ -155,9 +155,9 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         GrantFile(tmp_path / "nowhere" / "gatepass.db")
 
 
-def test_readers_can_only_read(world: World) -> None:
+def test_readers_can_only_read(samples: Samples) -> None:
     """Connections for deciding are read-only: no bug of ours can change a grant through them."""
-    file = GrantFile(world.path)
+    file = GrantFile(samples.path)
     assert file.record("grants", "nothing") is None
     cursor = file._local.reader.cursor
     for statement in ("DELETE FROM grants", "CREATE TABLE more (id)", "PRAGMA user_version = 9"):
@@ -179,69 +179,69 @@ def test_reading_makes_no_file(tmp_path: Path) -> None:
 # --- outages --------------------------------------------------------------------------------------
 
 
-def lock(world: World) -> None:
-    world.connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    world.connection.execute("BEGIN EXCLUSIVE")
-    world.connection.execute("UPDATE grants SET revision = 2")
+def lock(samples: Samples) -> None:
+    samples.connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    samples.connection.execute("BEGIN EXCLUSIVE")
+    samples.connection.execute("UPDATE grants SET revision = 2")
 
 
-def unlock(world: World) -> None:
-    world.connection.execute("COMMIT")
-    world.connection.execute("PRAGMA locking_mode = NORMAL")
-    world.connection.execute("SELECT count(*) FROM grants").fetchall()
+def unlock(samples: Samples) -> None:
+    samples.connection.execute("COMMIT")
+    samples.connection.execute("PRAGMA locking_mode = NORMAL")
+    samples.connection.execute("SELECT count(*) FROM grants").fetchall()
 
 
-def empty_log(world: World) -> None:
-    world.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    world.connection.close()
+def empty_log(samples: Samples) -> None:
+    samples.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    samples.connection.close()
 
 
-def corrupt_header(world: World) -> None:
-    empty_log(world)
-    with world.path.open("r+b") as file:
+def corrupt_header(samples: Samples) -> None:
+    empty_log(samples)
+    with samples.path.open("r+b") as file:
         file.write(b"This is not a database at all. " * 4)
 
 
-def corrupt_pages(world: World) -> None:
-    empty_log(world)
-    with world.path.open("r+b") as file:
+def corrupt_pages(samples: Samples) -> None:
+    empty_log(samples)
+    with samples.path.open("r+b") as file:
         file.seek(4096)
-        file.write(b"\xff" * (world.path.stat().st_size - 4096))
+        file.write(b"\xff" * (samples.path.stat().st_size - 4096))
 
 
-def truncate(world: World) -> None:
-    empty_log(world)
-    os.truncate(world.path, 0)
+def truncate(samples: Samples) -> None:
+    empty_log(samples)
+    os.truncate(samples.path, 0)
 
 
-def remove(world: World) -> None:
-    empty_log(world)
-    world.path.unlink()
+def remove(samples: Samples) -> None:
+    empty_log(samples)
+    samples.path.unlink()
 
 
-def no_tables(world: World) -> None:
+def no_tables(samples: Samples) -> None:
     for table in TABLES:
-        world.connection.execute(f"ALTER TABLE {table} RENAME TO former_{table}")
+        samples.connection.execute(f"ALTER TABLE {table} RENAME TO former_{table}")
 
 
-def damage(world: World, table: str, record: object) -> None:
-    world.connection.execute(f"UPDATE {table} SET record = ?", (record,))
+def damage(samples: Samples, table: str, record: object) -> None:
+    samples.connection.execute(f"UPDATE {table} SET record = ?", (record,))
 
 
-OUTAGES: dict[str, Callable[[World], None]] = {
+OUTAGES: dict[str, Callable[[Samples], None]] = {
     "locked": lock,
     "corrupt header": corrupt_header,
     "corrupt pages": corrupt_pages,
     "truncated": truncate,
     "missing": remove,
     "without tables": no_tables,
-    "a damaged grant": lambda world: damage(world, "grants", b"\x93\x01\x02"),
-    "an empty grant": lambda world: damage(world, "grants", b""),
-    "a grant of another sort": lambda world: damage(world, "grants", b"\x90"),
-    "text for a grant": lambda world: damage(world, "grants", "allowed"),
-    "a grant that isn't text": lambda world: damage(world, "grants", b"\x91\xa2\xff\xff"),
-    "a damaged holder": lambda world: damage(world, "holders", b"\xc1"),
-    "a damaged company": lambda world: damage(world, "company_rules", b"\x80"),
+    "a damaged grant": lambda samples: damage(samples, "grants", b"\x93\x01\x02"),
+    "an empty grant": lambda samples: damage(samples, "grants", b""),
+    "a grant of another sort": lambda samples: damage(samples, "grants", b"\x90"),
+    "text for a grant": lambda samples: damage(samples, "grants", "allowed"),
+    "a grant that isn't text": lambda samples: damage(samples, "grants", b"\x91\xa2\xff\xff"),
+    "a damaged holder": lambda samples: damage(samples, "holders", b"\xc1"),
+    "a damaged company": lambda samples: damage(samples, "company_rules", b"\x80"),
 }
 
 
@@ -252,17 +252,17 @@ def test_a_reader_waits_for_a_tenth_of_a_second_at_most() -> None:
 
 @pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
 def test_an_outage_is_said_soon_and_is_never_allowed(
-    world: World, clocks: Clocks, outage: Callable[[World], None]
+    samples: Samples, clocks: Clocks, outage: Callable[[Samples], None]
 ) -> None:
     """A file that can't be read within about 100 ms is "unavailable": not "allowed", and not
     "no such token" either, which would make people throw good tokens away."""
-    outage(world)
-    verifier = world.verifier(clocks.clock())
+    outage(samples)
+    verifier = samples.verifier(clocks.clock())
     for _ in range(2):
         with pytest.raises(Unavailable) as refused:
-            verifier.check(world.texts["good"], permission="charges:get")
+            verifier.check(samples.texts["good"], permission="charges:get")
         assert refused.value.reason == "unavailable"
-        assert world.texts["good"][21:53] not in str(refused.value)
+        assert samples.texts["good"][21:53] not in str(refused.value)
 
 
 def test_readers_wait_no_longer_than_a_tenth_of_a_second() -> None:
@@ -271,74 +271,74 @@ def test_readers_wait_no_longer_than_a_tenth_of_a_second() -> None:
 
 
 def test_an_outage_after_the_cache_ran_out_is_no_allowed(
-    world: World, verifier: Verifier, clocks: Clocks
+    samples: Samples, verifier: Verifier, clocks: Clocks
 ) -> None:
     """What is cached outlasts a lock by a second at most; then it is an outage; then it's over."""
-    assert verifier.check(world.texts["good"], permission="charges:get").allowed
-    damage(world, "grants", b"\xc1")
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
+    damage(samples, "grants", b"\xc1")
     clocks.advance(1)
     with pytest.raises(Unavailable):
-        verifier.check(world.texts["good"], permission="charges:get")
-    world.put(world.grants["good"])
-    assert verifier.check(world.texts["good"], permission="charges:get").allowed
+        verifier.check(samples.texts["good"], permission="charges:get")
+    samples.put(samples.grants["good"])
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
 
 
-def test_an_outage_ends_by_itself(world: World, clocks: Clocks) -> None:
+def test_an_outage_ends_by_itself(samples: Samples, clocks: Clocks) -> None:
     """Once the lock is gone, the same verifier decides again."""
-    verifier = world.verifier(clocks.clock())
-    lock(world)
+    verifier = samples.verifier(clocks.clock())
+    lock(samples)
     with pytest.raises(Unavailable):
-        verifier.check(world.texts["good"], permission="charges:get")
-    unlock(world)
-    assert verifier.check(world.texts["good"], permission="charges:get").allowed
+        verifier.check(samples.texts["good"], permission="charges:get")
+    unlock(samples)
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
 
 
-def test_an_outage_of_the_keys_is_an_outage(world: World, clocks: Clocks) -> None:
+def test_an_outage_of_the_keys_is_an_outage(samples: Samples, clocks: Clocks) -> None:
     """A service's key that can't be looked up isn't "wrong"."""
-    verifier = world.verifier(clocks.clock())
-    remove(world)
+    verifier = samples.verifier(clocks.clock())
+    remove(samples)
     with pytest.raises(Unavailable):
-        verifier.verifier_key(world.texts["verifier"])
+        verifier.verifier_key(samples.texts["verifier"])
     with pytest.raises(Unavailable):
         verifier.file.count()
 
 
-def test_a_file_removed_while_it_is_open_is_noticed(world: World, verifier: Verifier) -> None:
+def test_a_file_removed_while_it_is_open_is_noticed(samples: Samples, verifier: Verifier) -> None:
     """Open connections would read on from a file without a name; the watch ends that."""
-    assert verifier.check(world.texts["good"], permission="charges:get").allowed
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
     verifier.file.watch()
-    assert verifier.check(world.texts["good"], permission="charges:get").allowed
-    remove(world)
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
+    remove(samples)
     verifier.file.watch()
     verifier.file.watch()
     with pytest.raises(Unavailable):
-        verifier.check(world.texts["good"], permission="charges:get")
+        verifier.check(samples.texts["good"], permission="charges:get")
 
 
-def test_a_file_replaced_while_it_is_open_is_noticed(world: World, verifier: Verifier) -> None:
+def test_a_file_replaced_while_it_is_open_is_noticed(samples: Samples, verifier: Verifier) -> None:
     """So does a file put in its place: decisions go by what is there now."""
-    assert verifier.check(world.texts["good"], permission="charges:get").allowed
-    other = sqlite3.connect(world.path.with_name("other.db"), isolation_level=None)
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed
+    other = sqlite3.connect(samples.path.with_name("other.db"), isolation_level=None)
     for statement in ddl("sqlite"):
         other.execute(statement)
     other.close()
-    remove(world)
-    world.path.with_name("other.db").rename(world.path)
+    remove(samples)
+    samples.path.with_name("other.db").rename(samples.path)
     verifier.file.watch()
-    decision = verifier.check(world.texts["good"], permission="charges:get")
+    decision = verifier.check(samples.texts["good"], permission="charges:get")
     assert decision.reason is Reason.token_invalid
 
 
-def test_each_thread_reads_by_a_connection_of_its_own(world: World, clocks: Clocks) -> None:
+def test_each_thread_reads_by_a_connection_of_its_own(samples: Samples, clocks: Clocks) -> None:
     """Many threads on one verifier decide alike."""
-    verifier = world.verifier(clocks.clock())
+    verifier = samples.verifier(clocks.clock())
     wrong = []
 
     def ask(_: int) -> None:
         for _ in range(200):
-            if not verifier.check(world.texts["good"], permission="charges:get").allowed:
+            if not verifier.check(samples.texts["good"], permission="charges:get").allowed:
                 wrong.append("denied")
-            if verifier.check(world.texts["deactivated"], permission="charges:get").allowed:
+            if verifier.check(samples.texts["deactivated"], permission="charges:get").allowed:
                 wrong.append("allowed")
             verifier.file.shared.change_generation()
 
@@ -346,9 +346,9 @@ def test_each_thread_reads_by_a_connection_of_its_own(world: World, clocks: Cloc
     assert not wrong
 
 
-def test_rows_are_counted(world: World) -> None:
+def test_rows_are_counted(samples: Samples) -> None:
     """How many grants a file has, for those who ask."""
-    assert GrantFile(world.path).count("holders") == 6
+    assert GrantFile(samples.path).count("holders") == 6
 
 
 def test_there_are_no_tables_for_other_engines() -> None:

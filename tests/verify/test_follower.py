@@ -21,7 +21,7 @@ from gatepass.verify.replica import database_follower as follower_module
 from gatepass.verify.replica.database_follower import Follower, NodeLock
 from gatepass.verify.replica.grant_copy import ChangedRow, Position, open_copy, position
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_fixtures import Clocks, World
+from tests.support.grants.grant_fixtures import Clocks, Samples
 from tests.support.processes.children import finished, in_child, killed_in_the_end
 from tests.support.waiting import until
 
@@ -108,10 +108,10 @@ class Primary:
 
 
 @pytest.fixture
-def primary(world: World, clocks: Clocks) -> Primary:
+def primary(samples: Samples, clocks: Clocks) -> Primary:
     """A registry with the usual cast in it, every record a revision of its own."""
     primary = Primary(lambda: clocks.wall_ms)
-    for record in world.records:
+    for record in samples.records:
         primary.commit(record)
     return primary
 
@@ -155,57 +155,57 @@ def copy(tmp_path: Path, clocks: Clocks) -> Iterator[Copy]:
 
 
 def test_an_empty_copy_is_filled_and_gets_a_lease(
-    world: World, primary: Primary, copy: Copy
+    samples: Samples, primary: Primary, copy: Copy
 ) -> None:
     """It decides nothing before the first sync, and everything after it."""
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
     copy.sync(primary)
     assert primary.asked == ["heartbeat", "snapshot", "half of the snapshot"]
     assert copy.rows() == primary.rows
     assert position(copy.connection) == primary.position
-    assert copy.reason(world.texts["good"]) is Reason.allowed
-    assert copy.reason(world.texts["gone"]) is Reason.account_deactivated
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["gone"]) is Reason.account_deactivated
 
 
-def test_what_changed_is_followed(world: World, primary: Primary, copy: Copy) -> None:
+def test_what_changed_is_followed(samples: Samples, primary: Primary, copy: Copy) -> None:
     """It requests only changes, which take effect at once, whatever was cached."""
     copy.sync(primary)
     primary.asked.clear()
     for deactivated in (True, False, True):
-        assert copy.reason(world.texts["good"]) is not None
-        primary.commit(world.changed("good", deactivated=deactivated))
+        assert copy.reason(samples.texts["good"]) is not None
+        primary.commit(samples.changed("good", deactivated=deactivated))
         copy.sync(primary)
         expected = Reason.token_deactivated if deactivated else Reason.allowed
-        assert copy.reason(world.texts["good"]) is expected
+        assert copy.reason(samples.texts["good"]) is expected
         assert copy.file.shared.revision == primary.position[0]
     assert "snapshot" not in primary.asked
     assert copy.rows() == primary.rows
 
 
-def test_revisions_are_applied_atomically(world: World, primary: Primary, copy: Copy) -> None:
+def test_revisions_are_applied_atomically(samples: Samples, primary: Primary, copy: Copy) -> None:
     """Readers see nothing of a half-written change, then all of it."""
     copy.sync(primary)
     before = copy.rows()
     primary.commit(
-        world.changed("good", deactivated=True),
+        samples.changed("good", deactivated=True),
         Holder("usr_dev", "cmp_1", False, "developer"),
         CompanyRules("cmp_1", False, None, {}),
-        world.changed("login", deactivated=True),
+        samples.changed("login", deactivated=True),
     )
     seen = []
 
     def look(step: str) -> None:
         if step.startswith("half"):
-            seen.append((copy.rows(), copy.reason(world.texts["good"])))
+            seen.append((copy.rows(), copy.reason(samples.texts["good"])))
 
     primary.during = look
     copy.sync(primary)
     assert seen == [(before, Reason.allowed)]
     assert copy.rows() == primary.rows
-    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+    assert copy.reason(samples.texts["good"]) is Reason.token_deactivated
 
 
-def test_nothing_new_writes_nothing(world: World, primary: Primary, copy: Copy) -> None:
+def test_nothing_new_writes_nothing(samples: Samples, primary: Primary, copy: Copy) -> None:
     """A sync without changes renews the lease and keeps the generation: caches stay warm."""
     copy.sync(primary)
     generation = copy.file.shared.generation
@@ -213,22 +213,22 @@ def test_nothing_new_writes_nothing(world: World, primary: Primary, copy: Copy) 
     copy.sync(primary)
     copy.clocks.advance(9)
     assert copy.file.shared.generation == generation
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
 
 
 def test_a_copy_continues_from_its_position(
-    world: World, primary: Primary, copy: Copy, clocks: Clocks
+    samples: Samples, primary: Primary, copy: Copy, clocks: Clocks
 ) -> None:
     """A restart needs no rebuild: the copy has its revision and tag."""
     copy.sync(primary)
     copy.connection.close()
-    primary.commit(world.changed("good", deactivated=True))
+    primary.commit(samples.changed("good", deactivated=True))
     primary.asked.clear()
     later = Copy(copy.file.path, clocks)
     later.sync(primary)
     later.connection.close()
     assert "snapshot" not in primary.asked
-    assert later.reason(world.texts["good"]) is Reason.token_deactivated
+    assert later.reason(samples.texts["good"]) is Reason.token_deactivated
 
 
 # --- histories that part --------------------------------------------------------------------------
@@ -244,31 +244,31 @@ def part(primary: Primary) -> None:
 
 
 def test_a_copy_of_another_history_is_rebuilt_in_place(
-    world: World, primary: Primary, copy: Copy
+    samples: Samples, primary: Primary, copy: Copy
 ) -> None:
     """Same revision, other tag: rows that the primary lost are deleted, its own are added, and the
     file is the same file."""
-    primary.commit(world.grants["unknown"])
+    primary.commit(samples.grants["unknown"])
     copy.sync(primary)
-    assert copy.reason(world.texts["unknown"]) is Reason.allowed
+    assert copy.reason(samples.texts["unknown"]) is Reason.allowed
     inode = copy.file.path.stat().st_ino
     part(primary)
-    primary.commit(world.changed("good", deactivated=True))
+    primary.commit(samples.changed("good", deactivated=True))
     primary.asked.clear()
     copy.sync(primary)
     assert primary.asked == ["heartbeat", "changes", "snapshot", "half of the snapshot"]
-    assert copy.reason(world.texts["unknown"]) is Reason.token_invalid
-    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+    assert copy.reason(samples.texts["unknown"]) is Reason.token_invalid
+    assert copy.reason(samples.texts["good"]) is Reason.token_deactivated
     assert copy.rows() == primary.rows
     assert position(copy.connection) == primary.position
     assert copy.file.path.stat().st_ino == inode
 
 
 def test_a_primary_that_fell_back_is_another_history(
-    world: World, primary: Primary, copy: Copy
+    samples: Samples, primary: Primary, copy: Copy
 ) -> None:
     """A restored backup doesn't know the copy's revision at all."""
-    primary.commit(world.grants["unknown"])
+    primary.commit(samples.grants["unknown"])
     copy.sync(primary)
     part(primary)
     copy.sync(primary)
@@ -277,14 +277,14 @@ def test_a_primary_that_fell_back_is_another_history(
 
 
 def test_the_lease_of_another_historys_copy_ends_at_once(
-    world: World, primary: Primary, copy: Copy
+    samples: Samples, primary: Primary, copy: Copy
 ) -> None:
     """Before the snapshot is requested. Nothing is decided until it is complete."""
     copy.sync(primary)
     part(primary)
-    primary.commit(world.grants["unknown"])
+    primary.commit(samples.grants["unknown"])
     seen = []
-    primary.during = lambda step: seen.append((step, copy.reason(world.texts["good"])))
+    primary.during = lambda step: seen.append((step, copy.reason(samples.texts["good"])))
     copy.sync(primary)
     assert seen == [
         ("heartbeat", "allowed"),
@@ -292,34 +292,34 @@ def test_the_lease_of_another_historys_copy_ends_at_once(
         ("snapshot", "stale"),
         ("half of the snapshot", "stale"),
     ]
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
 
 
 @pytest.mark.parametrize("fault", ["snapshot", "half of the snapshot"])
 def test_a_half_loaded_snapshot_never_gets_a_lease(
-    world: World, primary: Primary, copy: Copy, fault: str
+    samples: Samples, primary: Primary, copy: Copy, fault: str
 ) -> None:
     """It is rolled back. Nothing is decided until a snapshot is complete."""
-    primary.commit(world.grants["unknown"])
+    primary.commit(samples.grants["unknown"])
     copy.sync(primary)
     before = copy.rows()
     part(primary)
-    primary.commit(world.changed("good", deactivated=True))
+    primary.commit(samples.changed("good", deactivated=True))
     primary.faults.add(fault)
     for _ in range(3):
         with pytest.raises(Outage):
             copy.sync(primary)
-        assert copy.reason(world.texts["good"]) == "stale"
+        assert copy.reason(samples.texts["good"]) == "stale"
         assert copy.rows() == before
         assert not copy.connection.in_transaction
     primary.faults.clear()
     copy.sync(primary)
-    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+    assert copy.reason(samples.texts["good"]) is Reason.token_deactivated
     assert copy.rows() == primary.rows
 
 
 def test_a_first_snapshot_that_breaks_off_never_gets_a_lease(
-    world: World, primary: Primary, copy: Copy
+    samples: Samples, primary: Primary, copy: Copy
 ) -> None:
     """A part of the rows decides nothing."""
     primary.faults.add("half of the snapshot")
@@ -327,19 +327,19 @@ def test_a_first_snapshot_that_breaks_off_never_gets_a_lease(
         copy.sync(primary)
     assert copy.rows() == {}
     assert position(copy.connection) is None
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
 
 
 @pytest.mark.parametrize("fault", ["heartbeat", "changes", "half of the changes"])
 def test_changes_that_break_off_leave_the_copy_as_it_was(
-    world: World, primary: Primary, copy: Copy, fault: str
+    samples: Samples, primary: Primary, copy: Copy, fault: str
 ) -> None:
     """It stays at its previous revision, and its lease runs out."""
     copy.sync(primary)
     before, stood = copy.rows(), position(copy.connection)
     primary.commit(
-        world.changed("good", deactivated=True),
-        world.changed("login", deactivated=True),
+        samples.changed("good", deactivated=True),
+        samples.changed("login", deactivated=True),
         Holder("usr_admin", "cmp_1", False, "admin"),
     )
     primary.faults.add(fault)
@@ -348,20 +348,20 @@ def test_changes_that_break_off_leave_the_copy_as_it_was(
         with pytest.raises(Outage):
             copy.sync(primary)
         assert (copy.rows(), position(copy.connection)) == (before, stood)
-        assert copy.reason(world.texts["good"]) is Reason.allowed
+        assert copy.reason(samples.texts["good"]) is Reason.allowed
         assert not copy.connection.in_transaction
     copy.clocks.advance(1)
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
     primary.faults.clear()
     copy.sync(primary)
-    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+    assert copy.reason(samples.texts["good"]) is Reason.token_deactivated
 
 
 # --- lease ----------------------------------------------------------------------------------------
 
 
 def test_a_primary_that_cant_commit_renews_no_lease(
-    world: World, primary: Primary, copy: Copy
+    samples: Samples, primary: Primary, copy: Copy
 ) -> None:
     """An isolated or demoted primary fails the heartbeat. The follower requests no changes."""
     copy.sync(primary)
@@ -371,48 +371,48 @@ def test_a_primary_that_cant_commit_renews_no_lease(
         copy.sync(primary)
     assert primary.asked == ["heartbeat"]
     copy.clocks.advance(10)
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
 
 
 @pytest.mark.parametrize("step", ["heartbeat", "changes", "half of the changes"])
 def test_time_lost_on_the_way_shortens_the_lease(
-    world: World, primary: Primary, copy: Copy, step: str
+    samples: Samples, primary: Primary, copy: Copy, step: str
 ) -> None:
     """The lease runs from before the request was sent, not from the answer."""
     copy.sync(primary)
-    primary.commit(world.changed("login", deactivated=True), world.grants["good"])
+    primary.commit(samples.changed("login", deactivated=True), samples.grants["good"])
     primary.during = lambda now: copy.clocks.advance(6) if now == step else None
     copy.sync(primary)
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
     copy.clocks.advance(3.999)
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
     copy.clocks.advance(0.001)
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
 
 
 def test_an_answer_that_took_too_long_renews_no_lease(
-    world: World, primary: Primary, copy: Copy
+    samples: Samples, primary: Primary, copy: Copy
 ) -> None:
     """The follower was suspended after it sent the request."""
     primary.during = lambda step: copy.clocks.advance(11) if step == "heartbeat" else None
     copy.sync(primary)
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
 
 
 def test_a_follower_that_lost_its_lock_takes_nothing_back(
-    world: World, primary: Primary, copy: Copy, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+    samples: Samples, primary: Primary, copy: Copy, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Suspended between the answer and the write while another process advanced the copy: the
     answer is too old to be written or to renew the lease."""
     copy.sync(primary)
-    primary.commit(world.changed("login", deactivated=True))
+    primary.commit(samples.changed("login", deactivated=True))
     other = Copy(copy.file.path, clocks)
     answered = primary.changes
 
     def dozing(after: Position) -> object:
         answer = answered(after)
         monkeypatch.undo()
-        primary.commit(world.changed("good", deactivated=True))
+        primary.commit(samples.changed("good", deactivated=True))
         other.sync(primary)
         other.file.shared.end_lease()
         return answer
@@ -422,7 +422,7 @@ def test_a_follower_that_lost_its_lock_takes_nothing_back(
         copy.sync(primary)
     assert copy.rows() == primary.rows
     assert copy.file.shared.revision == primary.position[0]
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
     other.connection.close()
 
 
@@ -433,34 +433,34 @@ HOURS_MS = 4 * 3_600_000
 
 @pytest.mark.parametrize("apart_ms", [HOURS_MS, 5_001, -5_001, -HOURS_MS])
 def test_a_node_whose_clock_is_wrong_gets_no_lease(
-    world: World, primary: Primary, copy: Copy, apart_ms: int, caplog: pytest.LogCaptureFixture
+    samples: Samples, primary: Primary, copy: Copy, apart_ms: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A node that is behind would allow expired tokens, one that is ahead refuse valid ones. It is
     "stale" at once, for as long as the clocks differ."""
     copy.sync(primary)
     primary.now_ms = lambda: copy.clocks.wall_ms + apart_ms
-    primary.commit(world.changed("login", deactivated=True))
+    primary.commit(samples.changed("login", deactivated=True))
     for _ in range(3):
         copy.sync(primary)
-        assert copy.reason(world.texts["good"]) == "stale"
+        assert copy.reason(samples.texts["good"]) == "stale"
     assert copy.rows() == primary.rows
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
     primary.now_ms = lambda: copy.clocks.wall_ms
     copy.sync(primary)
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
 
 
 @pytest.mark.parametrize("apart_ms", [5_000, -5_000])
 def test_a_difference_of_five_seconds_is_tolerated(
-    world: World, primary: Primary, copy: Copy, apart_ms: int
+    samples: Samples, primary: Primary, copy: Copy, apart_ms: int
 ) -> None:
     primary.now_ms = lambda: copy.clocks.wall_ms + apart_ms
     copy.sync(primary)
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
 
 
 def test_a_wall_clock_that_jumped_ahead_is_noticed_before_it_is_followed(
-    world: World, primary: Primary, copy: Copy
+    samples: Samples, primary: Primary, copy: Copy
 ) -> None:
     """Another process of the node may follow it first."""
     copy.sync(primary)
@@ -468,30 +468,30 @@ def test_a_wall_clock_that_jumped_ahead_is_noticed_before_it_is_followed(
     primary.now_ms = lambda: right
     copy.clocks.wall_ms += 6_000
     copy.sync(primary)
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
 
 
 def test_an_answer_that_took_too_long_proves_nothing_about_clocks(
-    world: World, primary: Primary, copy: Copy
+    samples: Samples, primary: Primary, copy: Copy
 ) -> None:
     """It neither renews the lease nor ends it."""
     copy.sync(primary)
     copy.clocks.advance(1)
     primary.during = lambda step: copy.clocks.advance(6) if step == "heartbeat" else None
     copy.sync(primary)
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
     copy.clocks.advance(3)
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["open before", "opened now"])
 def test_a_copy_behind_the_position_of_its_lease_decides_nothing(
-    world: World, primary: Primary, copy: Copy, fresh: bool
+    samples: Samples, primary: Primary, copy: Copy, fresh: bool
 ) -> None:
     """If SQLite's side files were removed, a process may read another state of the copy than the
     follower writes. The lease doesn't cover that state."""
     copy.sync(primary)
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
     # What the follower wrote, and this reader doesn't see.
     copy.file.shared.set_position(primary.position[0] + 1, secrets.token_hex(8))
     if fresh:
@@ -501,14 +501,14 @@ def test_a_copy_behind_the_position_of_its_lease_decides_nothing(
     else:
         copy.verifier.file.watch()
         copy.clocks.advance(1.1)
-    assert copy.reason(world.texts["good"]) == "unavailable"
+    assert copy.reason(samples.texts["good"]) == "unavailable"
 
 
-def test_another_tag_is_another_position(world: World, primary: Primary, copy: Copy) -> None:
+def test_another_tag_is_another_position(samples: Samples, primary: Primary, copy: Copy) -> None:
     copy.sync(primary)
     copy.file.shared.set_position(primary.position[0], secrets.token_hex(8))
     copy.verifier.file.watch()
-    assert copy.reason(world.texts["good"]) == "unavailable"
+    assert copy.reason(samples.texts["good"]) == "unavailable"
 
 
 # --- going on -------------------------------------------------------------------------------------
@@ -549,13 +549,13 @@ class Following:
 
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
 def test_a_copy_that_lost_a_side_file_is_rebuilt(
-    world: World, primary: Primary, tmp_path: Path, end: str
+    samples: Samples, primary: Primary, tmp_path: Path, end: str
 ) -> None:
     """What is left of it is another state, which a process that opens it now would read."""
     with Following(tmp_path / "grants.db", primary) as following:
-        following.until(world.texts["good"], Reason.allowed)
+        following.until(samples.texts["good"], Reason.allowed)
         Path(f"{following.file.path}{end}").unlink()
-        primary.commit(world.changed("good", deactivated=True))
+        primary.commit(samples.changed("good", deactivated=True))
         newcomer = Verifier(GrantFile(following.file.path), Clock(), Routes([]), copy=True)
         for verifier in (following.verifier, newcomer):
             following.verifier = verifier
@@ -563,17 +563,17 @@ def test_a_copy_that_lost_a_side_file_is_rebuilt(
             def ended(verifier: Verifier = verifier) -> bool:
                 # As every process does about once a second.
                 verifier.file.watch()
-                return following.reason(world.texts["good"]) == Reason.token_deactivated
+                return following.reason(samples.texts["good"]) == Reason.token_deactivated
 
             until(ended)
 
 
-def test_a_change_travels_on_its_own(world: World, primary: Primary, tmp_path: Path) -> None:
+def test_a_change_travels_on_its_own(samples: Samples, primary: Primary, tmp_path: Path) -> None:
     """From the commit at the primary to the decision here."""
     with Following(tmp_path / "grants.db", primary) as following:
-        following.until(world.texts["good"], "allowed")
-        primary.commit(world.changed("good", deactivated=True))
-        following.until(world.texts["good"], "token_deactivated")
+        following.until(samples.texts["good"], "allowed")
+        primary.commit(samples.changed("good", deactivated=True))
+        following.until(samples.texts["good"], "token_deactivated")
     # Neither a new snapshot nor a new connection was needed.
     assert primary.asked.count("snapshot") == primary.asked.count("close") == 1
     assert primary.asked[-1] == "close"
@@ -581,23 +581,23 @@ def test_a_change_travels_on_its_own(world: World, primary: Primary, tmp_path: P
 
 @pytest.mark.parametrize("fault", ["heartbeat", "changes", "wait", "close"])
 def test_the_follower_retries_during_an_outage(
-    world: World, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+    samples: Samples, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     """Whatever fails, the follower closes its connections and retries, even if closing fails."""
     monkeypatch.setattr(follower_module, "_RETRY_SECONDS", 0.05)
     with Following(tmp_path / "grants.db", primary) as following:
-        following.until(world.texts["good"], "allowed")
+        following.until(samples.texts["good"], "allowed")
         primary.faults |= {fault, "heartbeat"}
         primary.asked.clear()
-        following.until(world.texts["good"], "stale")
+        following.until(samples.texts["good"], "stale")
         assert primary.asked.count("close") > 5
-        primary.commit(world.changed("good", deactivated=True))
+        primary.commit(samples.changed("good", deactivated=True))
         primary.faults.clear()
-        following.until(world.texts["good"], "token_deactivated")
+        following.until(samples.texts["good"], "token_deactivated")
 
 
 def test_opening_the_copy_is_retried(
-    world: World, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    samples: Samples, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk at the start, or an error that a connection keeps, doesn't stop the follower."""
     monkeypatch.setattr(follower_module, "_RETRY_SECONDS", 0.05)
@@ -611,12 +611,12 @@ def test_opening_the_copy_is_retried(
 
     monkeypatch.setattr(follower_module, "open_copy", failing_at_first)
     with Following(tmp_path / "grants.db", primary) as following:
-        following.until(world.texts["good"], "allowed")
+        following.until(samples.texts["good"], "allowed")
     assert len(opened) == 4
 
 
 def test_a_broken_connection_to_the_copy_is_replaced(
-    world: World, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    samples: Samples, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not used again and again."""
     monkeypatch.setattr(follower_module, "_RETRY_SECONDS", 0.05)
@@ -628,14 +628,14 @@ def test_a_broken_connection_to_the_copy_is_replaced(
 
     monkeypatch.setattr(follower_module, "open_copy", remembered)
     with Following(tmp_path / "grants.db", primary) as following:
-        following.until(world.texts["good"], "allowed")
+        following.until(samples.texts["good"], "allowed")
         connections[0].close()
-        primary.commit(world.changed("good", deactivated=True))
-        following.until(world.texts["good"], "token_deactivated")
+        primary.commit(samples.changed("good", deactivated=True))
+        following.until(samples.texts["good"], "token_deactivated")
 
 
 def test_no_secret_is_logged_by_an_outage(
-    world: World, primary: Primary, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    samples: Samples, primary: Primary, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A driver's complaint may quote the URL with its password: only its kind is logged."""
 
@@ -650,7 +650,7 @@ def test_no_secret_is_logged_by_an_outage(
 
 
 def test_a_follower_killed_half_way_leaves_a_consistent_copy(
-    world: World, primary: Primary, tmp_path: Path, clocks: Clocks
+    samples: Samples, primary: Primary, tmp_path: Path, clocks: Clocks
 ) -> None:
     """kill -9 during a rebuild leaves the previous rows, without a lease. The next follower
     continues at once."""
@@ -660,7 +660,7 @@ def test_a_follower_killed_half_way_leaves_a_consistent_copy(
     before = copy.rows()
     copy.connection.close()
     part(primary)
-    primary.commit(world.changed("good", deactivated=True))
+    primary.commit(samples.changed("good", deactivated=True))
 
     def rebuild_and_die() -> None:
         primary.during = lambda step: (
@@ -671,10 +671,10 @@ def test_a_follower_killed_half_way_leaves_a_consistent_copy(
     assert not finished(in_child(rebuild_and_die))
     later = Copy(path, clocks)
     assert later.rows() == before
-    assert later.reason(world.texts["good"]) == "stale"
+    assert later.reason(samples.texts["good"]) == "stale"
     later.sync(primary)
     assert later.rows() == primary.rows
-    assert later.reason(world.texts["good"]) is Reason.token_deactivated
+    assert later.reason(samples.texts["good"]) is Reason.token_deactivated
     later.connection.close()
 
 

@@ -23,7 +23,7 @@ from gatepass.verify.replica import following, reporting
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.frames import Reached, encode, pack
 from tests.support.feed.scripted_feed import KEY, Connection, ScriptedFeed, boot_ns
-from tests.support.grants.grant_fixtures import World
+from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.children import finished, in_child, killed_in_the_end
 from tests.support.waiting import until
 
@@ -79,33 +79,33 @@ def until_decided(verifier: Verifier, text: str, expected: str) -> None:
 
 
 def test_a_service_decides_by_its_own_copy_and_a_deactivation_comes_over_the_feed(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+    samples: Samples, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     verifier = follow()
-    assert reason(verifier, world.texts["good"]) == "allowed"
-    feed.commit(world.changed("good", deactivated=True), removed=[world.grants["login"].id])
-    until_decided(verifier, world.texts["good"], "token_deactivated")
-    assert reason(verifier, world.texts["login"]) == "token_invalid"
+    assert reason(verifier, samples.texts["good"]) == "allowed"
+    feed.commit(samples.changed("good", deactivated=True), removed=[samples.grants["login"].id])
+    until_decided(verifier, samples.texts["good"], "token_deactivated")
+    assert reason(verifier, samples.texts["login"]) == "token_invalid"
     # It needed no other connection.
     assert len(feed.asked) == 1
 
 
 def test_it_acknowledges_the_position_it_has_reached(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+    samples: Samples, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     verifier = follow()
     for _ in range(20):
-        feed.commit(world.changed("good", deactivated=True))
+        feed.commit(samples.changed("good", deactivated=True))
     node = dict(feed.asked[0].query)["node"]
     latest = {"node": node, "revision": feed.position[0], "tag": feed.position[1]}
     until(lambda: ("acknowledgement", latest) in feed.told)
-    assert reason(verifier, world.texts["good"]) == "token_deactivated"
+    assert reason(verifier, samples.texts["good"]) == "token_deactivated"
     # In quick succession, they are told as one.
     assert len([what for what, _ in feed.told if what == "acknowledgement"]) < 10
 
 
 def test_use_is_counted_once_and_its_spool_removed(
-    world: World,
+    samples: Samples,
     feed: ScriptedFeed,
     follow: Callable[..., Verifier],
     directory: Path,
@@ -114,10 +114,10 @@ def test_use_is_counted_once_and_its_spool_removed(
     monkeypatch.setattr(reporting, "USE_SECONDS", 0.1)
     verifier = follow()
     for _ in range(5):
-        verifier.check(world.texts["good"], permission="charges:get", address="203.0.113.9")
+        verifier.check(samples.texts["good"], permission="charges:get", address="203.0.113.9")
     verifier.close()
     later = follow()
-    token = world.grants["good"].id
+    token = samples.grants["good"].id
     until(lambda: [said for what, said in feed.told if what == "use" and said["finished"]])
     counted = [
         batch["tokens"][token][::2]
@@ -131,7 +131,7 @@ def test_use_is_counted_once_and_its_spool_removed(
 
 
 def test_what_was_folded_before_is_not_sent_again(
-    world: World,
+    samples: Samples,
     feed: ScriptedFeed,
     follow: Callable[..., Verifier],
     directory: Path,
@@ -174,7 +174,7 @@ def test_counts_that_the_server_refuses_dont_block_later_ones(
 
 
 def test_limits_are_requested_and_other_limits_start_over(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+    samples: Samples, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     limits = {"companies": ["cmp_2", "cmp_1"], "permissions": {"charges:get"}}
     follow(**limits).close()
@@ -188,28 +188,28 @@ def test_limits_are_requested_and_other_limits_start_over(
 
 
 def test_a_copy_with_other_limits_decides_nothing(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+    samples: Samples, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     """Neither a copy that was left with other limits, nor one that another process follows now."""
     follow().close()
     serve, feed.script = feed.script, lambda connection: connection.answer("503 Stale", b"{}")
     narrow = follow(companies=["cmp_1"], wait=0.2)
-    assert reason(narrow, world.texts["good"]) in ("stale", "unavailable")
+    assert reason(narrow, samples.texts["good"]) in ("stale", "unavailable")
     narrow.close()
     feed.script = serve
     for limits in ({"companies": ["cmp_1"]}, {"companies": ["cmp_2"]}, {}):
         # Where it returns in time, it decides.
         verifier = follow(**limits)
-        assert reason(verifier, world.texts["good"]) == "allowed"
+        assert reason(verifier, samples.texts["good"]) == "allowed"
         verifier.close()
     leading = follow()
-    assert reason(leading, world.texts["good"]) == "allowed"
+    assert reason(leading, samples.texts["good"]) == "allowed"
     narrow = follow(companies=["cmp_1"], wait=0.2)
-    assert reason(narrow, world.texts["good"]) == "unavailable"
+    assert reason(narrow, samples.texts["good"]) == "unavailable"
 
 
 def test_a_refused_process_lets_another_follow(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+    samples: Samples, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     """A key that was replaced in one process of a service must not stop the others."""
     serve, newer = feed.script, make("gpvk")
@@ -223,18 +223,18 @@ def test_a_refused_process_lets_another_follow(
     leading, ready = follow(), follow(key=newer.text)
     feed.script = ended
     feed.cut()
-    feed.commit(world.changed("good", deactivated=True))
-    until_decided(ready, world.texts["good"], "token_deactivated")
-    assert reason(leading, world.texts["good"]) == "token_deactivated"
+    feed.commit(samples.changed("good", deactivated=True))
+    until_decided(ready, samples.texts["good"], "token_deactivated")
+    assert reason(leading, samples.texts["good"]) == "token_deactivated"
 
 
 def test_a_catalogue_lets_one_ask_by_method_and_path(
-    world: World, follow: Callable[..., Verifier], tmp_path: Path
+    samples: Samples, follow: Callable[..., Verifier], tmp_path: Path
 ) -> None:
     catalogue = tmp_path / "catalogue.yaml"
     catalogue.write_text('permissions:\n  charges:get: {routes: ["GET /charges/{id}"]}\n')
     verifier = follow(catalogue=catalogue)
-    assert verifier.check(world.texts["good"], method="GET", path="/charges/1").allowed
+    assert verifier.check(samples.texts["good"], method="GET", path="/charges/1").allowed
 
 
 def test_a_closed_verifier_lets_another_process_follow(
@@ -260,17 +260,17 @@ def test_a_garbage_collected_verifier_stops_its_threads(
 
 
 def test_without_a_server_the_wait_ends_and_nothing_is_decided_until_there_is_one(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+    samples: Samples, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     good, feed.script = feed.script, lambda connection: connection.answer("503 Stale", b"{}")
     verifier = follow(wait=0.2)
-    assert reason(verifier, world.texts["good"]) == "stale"
+    assert reason(verifier, samples.texts["good"]) == "stale"
     feed.script = good
-    until_decided(verifier, world.texts["good"], "allowed")
+    until_decided(verifier, samples.texts["good"], "allowed")
 
 
 def test_a_lost_connection_is_replaced_before_the_lease_ends(
-    world: World,
+    samples: Samples,
     feed: ScriptedFeed,
     follow: Callable[..., Verifier],
     monkeypatch: pytest.MonkeyPatch,
@@ -280,15 +280,15 @@ def test_a_lost_connection_is_replaced_before_the_lease_ends(
     verifier = follow()
     for _ in range(10):
         feed.cut()
-        feed.commit(world.changed("good", deactivated=True))
-        assert reason(verifier, world.texts["good"]) != "stale"
+        feed.commit(samples.changed("good", deactivated=True))
+        assert reason(verifier, samples.texts["good"]) != "stale"
         until(lambda: verifier.file.shared.position == feed.position)
     assert all(connection.position is not None for connection in feed.asked[1:])
 
 
 @pytest.mark.parametrize("how", ["silent", "half a frame", "refused", "the key is deactivated"])
 def test_a_copy_is_stale_once_its_lease_ends(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier], how: str
+    samples: Samples, feed: ScriptedFeed, follow: Callable[..., Verifier], how: str
 ) -> None:
     """Whatever fails: a second (in this test) after the last heartbeat."""
     feed.staleness_ms = 1_000
@@ -308,16 +308,16 @@ def test_a_copy_is_stale_once_its_lease_ends(
 
     feed.script = bad
     feed.cut()
-    assert reason(verifier, world.texts["good"]) == "allowed"
-    until_decided(verifier, world.texts["good"], "stale")
-    feed.commit(world.changed("good", deactivated=True))
+    assert reason(verifier, samples.texts["good"]) == "allowed"
+    until_decided(verifier, samples.texts["good"], "stale")
+    feed.commit(samples.changed("good", deactivated=True))
     feed.script = good
     feed.cut()
-    until_decided(verifier, world.texts["good"], "token_deactivated")
+    until_decided(verifier, samples.texts["good"], "token_deactivated")
 
 
 def test_late_heartbeats_renew_the_lease_no_longer_than_is_true(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+    samples: Samples, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     """A frozen server or a full buffer releases old heartbeats."""
     feed.staleness_ms = 1_000
@@ -343,24 +343,24 @@ def test_late_heartbeats_renew_the_lease_no_longer_than_is_true(
     asked_last = time.monotonic()
     while time.monotonic() < asked_last + 1.25:
         now = time.monotonic()
-        assert reason(verifier, world.texts["good"]) == "stale" or now < asked_last + 1
+        assert reason(verifier, samples.texts["good"]) == "stale" or now < asked_last + 1
         time.sleep(0.002)
 
 
 def test_a_copy_of_another_history_is_rebuilt(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+    samples: Samples, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     """A restored registry: tokens that it lost are deleted here, too."""
     verifier = follow()
     feed.part()
-    del feed.rows["grants", world.grants["login"].id]
+    del feed.rows["grants", samples.grants["login"].id]
     feed.cut()
-    until_decided(verifier, world.texts["login"], "token_invalid")
-    assert reason(verifier, world.texts["good"]) == "allowed"
+    until_decided(verifier, samples.texts["login"], "token_invalid")
+    assert reason(verifier, samples.texts["good"]) == "allowed"
 
 
 def test_a_stale_server_is_left_for_another(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+    samples: Samples, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     """Its heartbeats arrive, but with an old time of its last request to the primary."""
     feed.staleness_ms = 300
@@ -377,13 +377,13 @@ def test_a_stale_server_is_left_for_another(
 
     feed.script = cut_off
     feed.cut()
-    until_decided(verifier, world.texts["good"], "stale")
+    until_decided(verifier, samples.texts["good"], "stale")
     feed.script = good
-    until_decided(verifier, world.texts["good"], "allowed")
+    until_decided(verifier, samples.texts["good"], "allowed")
 
 
 def test_an_outage_is_logged_once_and_never_with_the_key(
-    world: World,
+    samples: Samples,
     feed: ScriptedFeed,
     follow: Callable[..., Verifier],
     caplog: pytest.LogCaptureFixture,
@@ -414,7 +414,7 @@ def test_an_outage_is_logged_once_and_never_with_the_key(
     [".", *(f"followed.db{end}" for end in ("", "-map", "-lock", "-wal", "-shm"))],
 )
 def test_removed_files_are_replaced_without_a_restart(
-    world: World,
+    samples: Samples,
     feed: ScriptedFeed,
     follow: Callable[..., Verifier],
     directory: Path,
@@ -426,16 +426,16 @@ def test_removed_files_are_replaced_without_a_restart(
         shutil.rmtree(directory)
     else:
         (directory / what).unlink()
-    feed.commit(world.changed("good", deactivated=True))
-    until_decided(verifier, world.texts["good"], "token_deactivated")
+    feed.commit(samples.changed("good", deactivated=True))
+    until_decided(verifier, samples.texts["good"], "token_deactivated")
     until(lambda: "removed" in caplog.text)
     until(lambda: (directory / what).exists() and verifier.file.shared.in_place())
-    feed.commit(world.grants["good"])
-    until_decided(verifier, world.texts["good"], "allowed")
+    feed.commit(samples.grants["good"])
+    until_decided(verifier, samples.texts["good"], "allowed")
 
 
 def test_a_directory_that_cant_be_created_is_logged_once(
-    world: World,
+    samples: Samples,
     follow: Callable[..., Verifier],
     directory: Path,
     caplog: pytest.LogCaptureFixture,
@@ -448,10 +448,12 @@ def test_a_directory_that_cant_be_created_is_logged_once(
     assert caplog.text.count("must be a directory") == 1
     directory.unlink()
     until(lambda: verifier.file.shared.in_place())
-    until_decided(verifier, world.texts["good"], "allowed")
+    until_decided(verifier, samples.texts["good"], "allowed")
 
 
-def test_a_full_disk_stops_no_answers_while_the_lease_runs(world: World, directory: Path) -> None:
+def test_a_full_disk_stops_no_answers_while_the_lease_runs(
+    samples: Samples, directory: Path
+) -> None:
     """The service recovers without a restart. (A process limit simulates the full disk.)"""
 
     def service() -> None:
@@ -460,20 +462,20 @@ def test_a_full_disk_stops_no_answers_while_the_lease_runs(world: World, directo
         handler.emit = lambda record: logged.append(record.getMessage())
         logging.getLogger("gatepass.follower").addHandler(handler)
         with ScriptedFeed(staleness_ms=1_500) as feed:
-            feed.commit(*world.records)
+            feed.commit(*samples.records)
             verifier = Verifier.follow(feed.url, key=KEY.text, directory=directory, wait=10)
             full = max(path.stat().st_size for path in directory.iterdir() if path.is_file())
             resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
-            feed.commit(world.changed("good", label="x" * 500_000))
+            feed.commit(samples.changed("good", label="x" * 500_000))
             began = time.monotonic()
             while time.monotonic() < began + 1:
-                assert reason(verifier, world.texts["good"]) == "allowed"
+                assert reason(verifier, samples.texts["good"]) == "allowed"
                 time.sleep(0.01)
-            until_decided(verifier, world.texts["good"], "stale")
+            until_decided(verifier, samples.texts["good"], "stale")
             assert any("can't be written" in line for line in logged), logged
             no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
             resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)
-            until_decided(verifier, world.texts["good"], "allowed")
+            until_decided(verifier, samples.texts["good"], "allowed")
 
     assert finished(in_child(service))
 
@@ -569,11 +571,11 @@ def tell(verifier: Verifier, text: str, said: Said) -> None:
 
 
 def test_one_process_follows_for_all_and_another_takes_over_when_it_is_killed(
-    world: World, feed: ScriptedFeed, directory: Path
+    samples: Samples, feed: ScriptedFeed, directory: Path
 ) -> None:
     """Within two seconds, and nothing is stale meanwhile."""
     said = Said()
-    text = world.texts["good"]
+    text = samples.texts["good"]
 
     def process() -> None:
         service(feed, directory, text, said)
@@ -583,26 +585,26 @@ def test_one_process_follows_for_all_and_another_takes_over_when_it_is_killed(
         with killed_in_the_end(process) as second:
             assert said.hear() == f"{second} allowed"
             assert len(feed.asked) == 1
-            feed.commit(world.changed("good", deactivated=True))
+            feed.commit(samples.changed("good", deactivated=True))
             assert {said.hear(1), said.hear(1)} == {
                 f"{first} token_deactivated",
                 f"{second} token_deactivated",
             }
             os.kill(first, signal.SIGKILL)
             until(lambda: len(feed.asked) == 2)
-            feed.commit(world.grants["good"])
+            feed.commit(samples.grants["good"])
             assert said.hear(2) == f"{second} allowed"
             assert feed.asked[1].position is not None
 
 
 @pytest.mark.parametrize("survivors", [1, 2])
 def test_with_preloading_one_process_follows_whichever_dies(
-    world: World, feed: ScriptedFeed, directory: Path, survivors: int
+    samples: Samples, feed: ScriptedFeed, directory: Path, survivors: int
 ) -> None:
     """As gunicorn's ``preload_app`` does. A child that kept the lock it inherited would hold it
     without following; one that kept the connection would have the server think it is still read."""
     said = Said()
-    text = world.texts["good"]
+    text = samples.texts["good"]
 
     def parent() -> None:
         verifier = Verifier.follow(feed.url, key=KEY.text, directory=directory, wait=10)
@@ -626,7 +628,7 @@ def test_with_preloading_one_process_follows_whichever_dies(
                 if number == 1:
                     until(lambda: len(feed.asked) == 2)
             until(lambda: feed.asked[-1].position is not None and feed.serving == 1)
-            feed.commit(world.changed("good", deactivated=True))
+            feed.commit(samples.changed("good", deactivated=True))
             heard = {said.hear(2) for _ in everyone}
             assert heard == {f"{each} token_deactivated" for each in everyone}
         finally:
@@ -636,24 +638,24 @@ def test_with_preloading_one_process_follows_whichever_dies(
 
 
 def test_a_fork_that_ends_disturbs_no_other_process(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier], directory: Path
+    samples: Samples, feed: ScriptedFeed, follow: Callable[..., Verifier], directory: Path
 ) -> None:
     """Neither the lock nor the stream of its parent ends with it; and it could decide."""
     verifier = follow()
     for _ in range(5):
         assert finished(
-            in_child(lambda: reason(verifier, world.texts["good"]) == "allowed" or os._exit(2))
+            in_child(lambda: reason(verifier, samples.texts["good"]) == "allowed" or os._exit(2))
         )
     other = NodeLock(directory / "followed.db-lock")
     assert not other.acquire()
     other.close()
     assert len(feed.asked) == 1
-    feed.commit(world.changed("good", deactivated=True))
-    until_decided(verifier, world.texts["good"], "token_deactivated")
+    feed.commit(samples.changed("good", deactivated=True))
+    until_decided(verifier, samples.texts["good"], "token_deactivated")
 
 
 def test_a_fork_in_the_midst_of_a_snapshot_only_delays_it(
-    world: World, feed: ScriptedFeed, follow: Callable[..., Verifier]
+    samples: Samples, feed: ScriptedFeed, follow: Callable[..., Verifier]
 ) -> None:
     """What was begun is undone before the fork, and asked for again."""
     half_sent, forked = threading.Event(), threading.Event()
@@ -676,5 +678,5 @@ def test_a_fork_in_the_midst_of_a_snapshot_only_delays_it(
     time.sleep(0.1)
     assert finished(in_child(lambda: None))
     forked.set()
-    until_decided(verifier, world.texts["good"], "allowed")
+    until_decided(verifier, samples.texts["good"], "allowed")
     assert len(feed.asked) == 2

@@ -9,7 +9,7 @@ from gatepass.core.errors import Unavailable
 from gatepass.verify import freshness
 from gatepass.verify.freshness import SIZE, SharedMap, boot_word
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_fixtures import START_MS, Clocks, World, make_map
+from tests.support.grants.grant_fixtures import START_MS, Clocks, Samples, make_map
 
 STALENESS_MS = 10_000
 
@@ -124,8 +124,8 @@ def test_each_value_has_its_own_word(shared: SharedMap, clocks: Clocks) -> None:
 
 
 @pytest.fixture
-def copy_verifier(world: World, clocks: Clocks) -> Verifier:
-    return world.verifier(clocks.clock(), copy=True)
+def copy_verifier(samples: Samples, clocks: Clocks) -> Verifier:
+    return samples.verifier(clocks.clock(), copy=True)
 
 
 NAMES = ("good", "deactivated", "unknown", "wrong secret", "bad checksum", "empty", "login")
@@ -133,26 +133,26 @@ NAMES = ("good", "deactivated", "unknown", "wrong secret", "bad checksum", "empt
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_copy_without_a_lease_decides_nothing(
-    world: World, copy_verifier: Verifier, name: str
+    samples: Samples, copy_verifier: Verifier, name: str
 ) -> None:
     """Neither "allowed" nor a denial: it raises "stale" for every call."""
     with pytest.raises(Unavailable) as refused:
-        copy_verifier.check(world.texts[name], permission="charges:get")
+        copy_verifier.check(samples.texts[name], permission="charges:get")
     assert refused.value.reason == "stale"
     assert not copy_verifier.fresh()
     with pytest.raises(Unavailable, match="lease"):
-        copy_verifier.verifier_key(world.texts["verifier"])
+        copy_verifier.verifier_key(samples.texts["verifier"])
     with pytest.raises(Unavailable, match="lease"):
-        copy_verifier.admit(world.texts["login"], address=None, origin=None)
+        copy_verifier.admit(samples.texts["login"], address=None, origin=None)
 
 
 def test_a_copy_decides_while_its_lease_runs(
-    world: World, copy_verifier: Verifier, clocks: Clocks
+    samples: Samples, copy_verifier: Verifier, clocks: Clocks
 ) -> None:
     """Also from the cache. After the lease it doesn't, until the lease is renewed."""
-    text = world.texts["good"]
+    text = samples.texts["good"]
     for _ in range(2):
-        renew(world.file.shared, clocks)
+        renew(samples.file.shared, clocks)
         for _ in range(10):
             assert copy_verifier.check(text, permission="charges:get").reason is Reason.allowed
             clocks.advance(0.999)
@@ -164,10 +164,10 @@ def test_a_copy_decides_while_its_lease_runs(
 
 
 def test_freshness_is_checked_after_the_decision(
-    world: World, copy_verifier: Verifier, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+    samples: Samples, copy_verifier: Verifier, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that is suspended after reading its rows doesn't answer by them."""
-    renew(world.file.shared, clocks)
+    renew(samples.file.shared, clocks)
     record = copy_verifier.file.record
 
     def slow(table: str, key: str) -> bytes | None:
@@ -176,10 +176,10 @@ def test_freshness_is_checked_after_the_decision(
 
     monkeypatch.setattr(copy_verifier.file, "record", slow)
     with pytest.raises(Unavailable):
-        copy_verifier.check(world.texts["good"], permission="charges:get")
+        copy_verifier.check(samples.texts["good"], permission="charges:get")
 
 
-def test_the_database_itself_needs_no_lease(world: World, verifier: Verifier) -> None:
+def test_the_database_itself_needs_no_lease(samples: Samples, verifier: Verifier) -> None:
     """On one machine it is always fresh."""
     assert verifier.fresh()
-    assert verifier.check(world.texts["good"], permission="charges:get").allowed
+    assert verifier.check(samples.texts["good"], permission="charges:get").allowed

@@ -21,7 +21,7 @@ from gatepass.verify.replica.frames import BrokenFeed, Opening, Reached, Records
 from gatepass.verify.replica.grant_copy import Position, open_copy
 from gatepass.verify.replica.streamed_copy import CopyRemoved, StreamedCopy
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_fixtures import Clocks, World
+from tests.support.grants.grant_fixtures import Clocks, Samples
 
 STALENESS_MS = 10_000
 #: The server's boot clock is ahead of ours by this.
@@ -67,9 +67,9 @@ class Copy:
         assert self.apply(self.opening(full=full)) is None
         return here
 
-    def build(self, world: World, there: Position = ONE) -> None:
+    def build(self, samples: Samples, there: Position = ONE) -> None:
         assert self.begin(full=True) is None
-        assert self.apply(records(*world.records)) is None
+        assert self.apply(records(*samples.records)) is None
         assert self.apply(self.reached(there)) == there
 
     def reason(self, text: str) -> str:
@@ -96,147 +96,151 @@ def copy(tmp_path: Path, clocks: Clocks) -> Iterator[Copy]:
     copy.copy.close()
 
 
-def test_an_empty_copy_is_filled_and_gets_a_lease(world: World, copy: Copy) -> None:
-    assert copy.reason(world.texts["good"]) == "stale"
-    copy.build(world)
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+def test_an_empty_copy_is_filled_and_gets_a_lease(samples: Samples, copy: Copy) -> None:
+    assert copy.reason(samples.texts["good"]) == "stale"
+    copy.build(samples)
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
     assert copy.file.shared.position == ONE
     assert copy.copy.begin() == ONE
 
 
-def test_what_changes_and_what_goes_is_followed(world: World, copy: Copy) -> None:
-    copy.build(world)
-    copy.apply(records(world.changed("good", deactivated=True)))
-    copy.apply(records(removed=(world.grants["login"].id,)))
+def test_what_changes_and_what_goes_is_followed(samples: Samples, copy: Copy) -> None:
+    copy.build(samples)
+    copy.apply(records(samples.changed("good", deactivated=True)))
+    copy.apply(records(removed=(samples.grants["login"].id,)))
     assert copy.apply(copy.reached(TWO)) == TWO
-    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
-    assert copy.reason(world.texts["login"]) is Reason.token_invalid
+    assert copy.reason(samples.texts["good"]) is Reason.token_deactivated
+    assert copy.reason(samples.texts["login"]) is Reason.token_invalid
 
 
-def test_a_record_that_is_sent_twice_is_as_it_was_sent_last(world: World, copy: Copy) -> None:
+def test_a_record_that_is_sent_twice_is_as_it_was_sent_last(samples: Samples, copy: Copy) -> None:
     """A snapshot is read page by page; concurrent changes and deletions follow it."""
     copy.begin(full=True)
-    copy.apply(records(*world.records, world.changed("good", deactivated=True)))
-    copy.apply(records(world.grants["login"], removed=(world.grants["login"].id,)))
+    copy.apply(records(*samples.records, samples.changed("good", deactivated=True)))
+    copy.apply(records(samples.grants["login"], removed=(samples.grants["login"].id,)))
     copy.apply(copy.reached(ONE))
-    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
-    assert copy.reason(world.texts["login"]) is Reason.token_invalid
+    assert copy.reason(samples.texts["good"]) is Reason.token_deactivated
+    assert copy.reason(samples.texts["login"]) is Reason.token_invalid
 
 
-def test_frames_up_to_a_position_are_applied_as_one(world: World, copy: Copy) -> None:
+def test_frames_up_to_a_position_are_applied_as_one(samples: Samples, copy: Copy) -> None:
     """Readers see nothing of it before the last frame."""
-    copy.build(world)
+    copy.build(samples)
     before = copy.rows()
-    copy.apply(records(world.changed("good", deactivated=True)))
+    copy.apply(records(samples.changed("good", deactivated=True)))
     copy.apply(records(Holder("usr_dev", "cmp_1", False, "developer")))
     assert copy.rows() == before
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
     copy.apply(copy.reached(TWO))
     assert copy.rows() != before
-    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+    assert copy.reason(samples.texts["good"]) is Reason.token_deactivated
 
 
-def test_a_heartbeat_renews_the_lease_and_writes_nothing(world: World, copy: Copy) -> None:
-    copy.build(world)
+def test_a_heartbeat_renews_the_lease_and_writes_nothing(samples: Samples, copy: Copy) -> None:
+    copy.build(samples)
     generation = copy.file.shared.generation
     for _ in range(3):
         copy.clocks.advance(9)
         assert copy.apply(copy.reached(ONE)) == ONE
     copy.clocks.advance(9)
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
     assert copy.file.shared.generation == generation
 
 
-def test_a_copy_of_another_history_is_stale_at_once_and_rebuilt(world: World, copy: Copy) -> None:
-    copy.build(world)
+def test_a_copy_of_another_history_is_stale_at_once_and_rebuilt(
+    samples: Samples, copy: Copy
+) -> None:
+    copy.build(samples)
     assert copy.begin(full=True) == ONE
-    assert copy.reason(world.texts["good"]) == "stale"
-    copy.apply(records(*[each for each in world.records if each is not world.grants["login"]]))
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
+    copy.apply(records(*[each for each in samples.records if each is not samples.grants["login"]]))
+    assert copy.reason(samples.texts["good"]) == "stale"
     copy.apply(copy.reached(TWO))
-    assert copy.reason(world.texts["good"]) is Reason.allowed
-    assert copy.reason(world.texts["login"]) is Reason.token_invalid
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["login"]) is Reason.token_invalid
 
 
-def test_a_history_without_any_grants_leaves_none(world: World, copy: Copy) -> None:
-    copy.build(world)
+def test_a_history_without_any_grants_leaves_none(samples: Samples, copy: Copy) -> None:
+    copy.build(samples)
     copy.begin(full=True)
     copy.apply(copy.reached(ONE))
     assert copy.rows() == set()
-    assert copy.reason(world.texts["good"]) is Reason.token_invalid
+    assert copy.reason(samples.texts["good"]) is Reason.token_invalid
 
 
 @pytest.mark.parametrize("how", ["begin", "close"])
 def test_a_snapshot_that_breaks_off_leaves_the_old_copy_stale(
-    world: World, copy: Copy, how: str
+    samples: Samples, copy: Copy, how: str
 ) -> None:
-    copy.build(world)
+    copy.build(samples)
     before = copy.rows()
     copy.begin(full=True)
-    copy.apply(records(*world.records[:5]))
+    copy.apply(records(*samples.records[:5]))
     getattr(copy.copy, how)()
     assert copy.rows() == before
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
     assert copy.copy.begin() == ONE
 
 
-def test_changes_that_break_off_leave_the_copy_as_it_was(world: World, copy: Copy) -> None:
+def test_changes_that_break_off_leave_the_copy_as_it_was(samples: Samples, copy: Copy) -> None:
     """At its position, until its lease runs out."""
-    copy.build(world)
-    copy.apply(records(world.changed("good", deactivated=True)))
+    copy.build(samples)
+    copy.apply(records(samples.changed("good", deactivated=True)))
     assert copy.copy.begin() == ONE
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
     copy.clocks.advance(10)
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
 
 
 # --- lease ----------------------------------------------------------------------------------------
 
 
-def test_a_delayed_frame_counts_as_old(world: World, copy: Copy) -> None:
+def test_a_delayed_frame_counts_as_old(samples: Samples, copy: Copy) -> None:
     """A heartbeat that arrives four seconds late renews the lease for six, not for ten."""
-    copy.build(world)
+    copy.build(samples)
     beat = copy.reached(ONE)
     copy.clocks.advance(4)
     copy.apply(beat)
     copy.clocks.advance(5.9)
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
     copy.clocks.advance(0.1)
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
 
 
-def test_an_old_lease_that_is_passed_on_stays_old(world: World, copy: Copy) -> None:
+def test_an_old_lease_that_is_passed_on_stays_old(samples: Samples, copy: Copy) -> None:
     """A node that can't reach its database sends the time when it last could."""
-    copy.build(world)
+    copy.build(samples)
     copy.clocks.advance(3)
     copy.apply(copy.reached(ONE, asked_ago_s=3))
     copy.clocks.advance(7)
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
 
 
-def test_time_lost_on_the_way_to_the_server_shortens_the_lease(world: World, copy: Copy) -> None:
+def test_time_lost_on_the_way_to_the_server_shortens_the_lease(
+    samples: Samples, copy: Copy
+) -> None:
     """The lease counts from when the request was sent, though the server received it later."""
     copy.copy.begin()
     copy.clocks.advance(4)
     copy.apply(copy.opening(full=True))
-    copy.apply(records(*world.records))
+    copy.apply(records(*samples.records))
     copy.apply(copy.reached(ONE))
     copy.clocks.advance(5.9)
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
     copy.clocks.advance(0.2)
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(there=st.floats(0, 6), asked=st.floats(0, 30), back=st.floats(0, 12), before=st.floats(0, 3))
 def test_no_delay_makes_a_lease_last_longer_than_is_true(
-    world: World, copy: Copy, there: float, asked: float, back: float, before: float
+    samples: Samples, copy: Copy, there: float, asked: float, back: float, before: float
 ) -> None:
     """By either clock it ends MAX_STALENESS after the primary was asked."""
     copy.copy.begin()
     copy.clocks.advance(there)
     copy.apply(copy.opening(full=True))
-    copy.apply(records(*world.records))
+    copy.apply(records(*samples.records))
     copy.clocks.advance(asked)
     beat = copy.reached(ONE, asked_ago_s=before)
     copy.clocks.advance(back)
@@ -244,28 +248,28 @@ def test_no_delay_makes_a_lease_last_longer_than_is_true(
     boot_ns, wall_ms = copy.clocks.boot_ns, copy.clocks.wall_ms
     left_s = STALENESS_MS / 1_000 - back - before
     copy.clocks.advance(left_s + 0.002)
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
     # Each clock by itself.
     copy.clocks.boot_ns, copy.clocks.wall_ms = boot_ns, wall_ms + round(left_s * 1_000) + 2
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
     copy.clocks.wall_ms = wall_ms
 
 
-def test_a_server_with_another_time_renews_no_lease(world: World, copy: Copy) -> None:
+def test_a_server_with_another_time_renews_no_lease(samples: Samples, copy: Copy) -> None:
     copy.begin(full=True)
-    copy.apply(records(*world.records))
+    copy.apply(records(*samples.records))
     copy.apply(copy.reached(ONE))
-    assert copy.reason(world.texts["good"]) is Reason.allowed
+    assert copy.reason(samples.texts["good"]) is Reason.allowed
     copy.copy.begin()
     copy.apply(copy.opening(full=False, wall_ms=copy.clocks.wall_ms + 6_000))
     copy.apply(copy.reached(ONE))
-    assert copy.reason(world.texts["good"]) == "stale"
+    assert copy.reason(samples.texts["good"]) == "stale"
 
 
 # --- invalid frames -------------------------------------------------------------------------------
 
 
-def test_a_stream_begins_with_one_opening(world: World, copy: Copy) -> None:
+def test_a_stream_begins_with_one_opening(samples: Samples, copy: Copy) -> None:
     copy.copy.begin()
     for frame in (records(), copy.reached(ONE)):
         with pytest.raises(BrokenFeed):
@@ -292,16 +296,16 @@ def test_an_empty_copy_accepts_only_a_snapshot(copy: Copy) -> None:
 
 
 def test_a_copy_of_another_scope_counts_as_empty(
-    world: World, copy: Copy, clocks: Clocks, tmp_path: Path
+    samples: Samples, copy: Copy, clocks: Clocks, tmp_path: Path
 ) -> None:
     """A service with other limits than before rebuilds its copy. Until then the old one is stale: a
     token that it lacks may be valid."""
-    copy.build(world)
+    copy.build(samples)
     later = Copy(tmp_path / "followed.db", clocks, scope="company cmp_1")
     assert later.copy.begin() is None
-    assert later.reason(world.texts["good"]) == "stale"
+    assert later.reason(samples.texts["good"]) == "stale"
     later.apply(later.opening(full=True))
-    later.apply(records(*world.records[:6]))
+    later.apply(records(*samples.records[:6]))
     later.apply(later.reached(TWO))
     assert later.copy.begin() == TWO
     assert copy.copy.begin() is None
@@ -309,30 +313,30 @@ def test_a_copy_of_another_scope_counts_as_empty(
 
 
 def test_a_process_that_lost_the_lock_while_asleep_takes_nothing_back(
-    world: World, copy: Copy, clocks: Clocks, tmp_path: Path
+    samples: Samples, copy: Copy, clocks: Clocks, tmp_path: Path
 ) -> None:
-    copy.build(world)
+    copy.build(samples)
     other = Copy(tmp_path / "followed.db", clocks)
     other.begin(full=False)
-    other.apply(records(world.changed("good", deactivated=True)))
+    other.apply(records(samples.changed("good", deactivated=True)))
     other.apply(other.reached(TWO))
     other.copy.close()
     with pytest.raises(Unavailable):
         copy.apply(copy.reached(ONE))
     with pytest.raises(Unavailable):
-        copy.apply(records(world.grants["good"]))
-    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+        copy.apply(records(samples.grants["good"]))
+    assert copy.reason(samples.texts["good"]) is Reason.token_deactivated
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_removed_file_gets_no_lease(world: World, copy: Copy, replaced: bool) -> None:
-    copy.build(world)
+def test_a_removed_file_gets_no_lease(samples: Samples, copy: Copy, replaced: bool) -> None:
+    copy.build(samples)
     for path in copy.file.path.parent.glob("followed.db*"):
         if path != copy.file.shared.path:
             path.unlink()
     if replaced:
         open_copy(copy.file.path).close()
-    copy.apply(records(world.changed("good", deactivated=True)))
+    copy.apply(records(samples.changed("good", deactivated=True)))
     with pytest.raises(CopyRemoved):
         copy.apply(copy.reached(TWO))
     copy.copy.close()
@@ -341,23 +345,23 @@ def test_a_removed_file_gets_no_lease(world: World, copy: Copy, replaced: bool) 
         copy.copy.begin()
 
 
-def test_a_stream_closed_between_changes_continues(world: World, copy: Copy) -> None:
+def test_a_stream_closed_between_changes_continues(samples: Samples, copy: Copy) -> None:
     """As for a fork."""
-    copy.build(world)
+    copy.build(samples)
     copy.copy.close()
     assert copy.apply(copy.reached(ONE)) == ONE
     copy.copy.close()
-    copy.apply(records(world.changed("good", deactivated=True)))
+    copy.apply(records(samples.changed("good", deactivated=True)))
     assert copy.apply(copy.reached(TWO)) == TWO
-    assert copy.reason(world.texts["good"]) is Reason.token_deactivated
+    assert copy.reason(samples.texts["good"]) is Reason.token_deactivated
 
 
-def test_a_stream_closed_within_a_change_is_ended(world: World, copy: Copy) -> None:
+def test_a_stream_closed_within_a_change_is_ended(samples: Samples, copy: Copy) -> None:
     """Otherwise the second half would be committed as a complete change."""
-    copy.build(world)
-    copy.apply(records(world.changed("good", deactivated=True)))
+    copy.build(samples)
+    copy.apply(records(samples.changed("good", deactivated=True)))
     copy.copy.close()
-    for frame in (records(world.grants["login"]), copy.reached(TWO)):
+    for frame in (records(samples.grants["login"]), copy.reached(TWO)):
         with pytest.raises(Unavailable):
             copy.apply(frame)
     assert copy.copy.begin() == ONE
@@ -374,26 +378,26 @@ def apply_for(seconds: float, copy: Copy, portion: Records) -> None:
 
 @pytest.mark.parametrize("full", [True, False])
 def test_records_without_end_are_cut_off(
-    copy: Copy, world: World, monkeypatch: pytest.MonkeyPatch, full: bool
+    copy: Copy, samples: Samples, monkeypatch: pytest.MonkeyPatch, full: bool
 ) -> None:
     """The copy stays as it was."""
-    copy.build(world)
+    copy.build(samples)
     before = copy.rows()
     copy.begin(full=full)
     limit = "LONGEST_SNAPSHOT_SECONDS" if full else "LONGEST_CHANGE_SECONDS"
     monkeypatch.setattr(streamed_copy, limit, 0.2)
     with pytest.raises(BrokenFeed, match="cut"):
-        apply_for(60, copy, records(*world.records))
+        apply_for(60, copy, records(*samples.records))
     copy.copy.close()
     assert copy.rows() == before
     assert copy.copy.begin() == ONE
 
 
 def test_records_leave_some_of_the_disk_free(
-    copy: Copy, world: World, monkeypatch: pytest.MonkeyPatch
+    copy: Copy, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It isn't the copy's alone. A small change is taken on a full disk, too."""
-    copy.build(world)
+    copy.build(samples)
     full = type("Disk", (), {"total": 100 << 30, "free": 100 << 20})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     copy.begin(full=True)
@@ -401,5 +405,5 @@ def test_records_leave_some_of_the_disk_free(
     with pytest.raises(BrokenFeed, match="would fill the disk"):
         apply_for(60, copy, portion)
     copy.begin(full=False)
-    copy.apply(records(*world.records))
+    copy.apply(records(*samples.records))
     assert copy.apply(copy.reached(TWO)) == TWO

@@ -20,7 +20,7 @@ from gatepass.core.reason import STATUS
 from gatepass.verify import usage as usage_module
 from gatepass.verify.usage import Batch, Spool, Usage, spools
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_fixtures import START_MS, Clocks, World
+from tests.support.grants.grant_fixtures import START_MS, Clocks, Samples
 from tests.support.processes.children import finished, in_child
 
 
@@ -35,9 +35,9 @@ def usage(directory: Path) -> Usage:
 
 
 @pytest.fixture
-def counting(world: World, clocks: Clocks, usage: Usage) -> Verifier:
+def counting(samples: Samples, clocks: Clocks, usage: Usage) -> Verifier:
     """A verifier whose decisions are counted."""
-    return world.verifier(clocks.clock(), usage=usage)
+    return samples.verifier(clocks.clock(), usage=usage)
 
 
 class Folder:
@@ -75,24 +75,24 @@ def lines(directory: Path) -> list[dict[str, object]]:
 
 
 def test_a_use_is_a_line_of_a_spool(
-    world: World, counting: Verifier, usage: Usage, directory: Path, clocks: Clocks
+    samples: Samples, counting: Verifier, usage: Usage, directory: Path, clocks: Clocks
 ) -> None:
     """How often, when last, from where, for what; and how every call was decided."""
     for number in range(3):
         clocks.advance(1)
         address = f"203.0.113.{number}"
-        counting.check(world.texts["good"], permission="charges:get", address=address)
-    counting.check(world.texts["good"], method="POST", path="/v1/charges", address="2001:DB8::1")
-    counting.check(world.texts["lasting"], permission="charges:get")
-    counting.check(world.texts["deactivated"], permission="charges:get")
-    counting.check(world.texts["unknown"], permission="charges:get")
+        counting.check(samples.texts["good"], permission="charges:get", address=address)
+    counting.check(samples.texts["good"], method="POST", path="/v1/charges", address="2001:DB8::1")
+    counting.check(samples.texts["lasting"], permission="charges:get")
+    counting.check(samples.texts["deactivated"], permission="charges:get")
+    counting.check(samples.texts["unknown"], permission="charges:get")
     counting.check(None, permission="charges:get")
     usage.flush()
     assert lines(directory) == [
         {
             "tokens": {
-                world.grants["good"].id: [4, START_MS + 3_000, "2001:db8::1", "charges:create"],
-                world.grants["lasting"].id: [1, START_MS + 3_000, None, "charges:get"],
+                samples.grants["good"].id: [4, START_MS + 3_000, "2001:db8::1", "charges:create"],
+                samples.grants["lasting"].id: [1, START_MS + 3_000, None, "charges:get"],
             },
             "decisions": {
                 "allowed": 5,
@@ -105,25 +105,25 @@ def test_a_use_is_a_line_of_a_spool(
 
 
 def test_no_secret_is_spooled(
-    world: World, counting: Verifier, usage: Usage, directory: Path
+    samples: Samples, counting: Verifier, usage: Usage, directory: Path
 ) -> None:
     """Only ids, with which a reader of the spools can't call anything."""
-    for text in world.texts.values():
+    for text in samples.texts.values():
         counting.check(text, permission="charges:get", origin="https://shop.example.com")
-    counting.verifier_key(world.texts["verifier"])
+    counting.verifier_key(samples.texts["verifier"])
     usage.flush()
     content = b"".join(path.read_bytes() for path in directory.iterdir())
-    assert world.grants["good"].id.encode() in content
-    for name, text in world.texts.items():
+    assert samples.grants["good"].id.encode() in content
+    for name, text in samples.texts.items():
         if text:
             assert text[21:].encode() not in content, name
 
 
 def test_a_login_is_counted_but_not_by_its_id(
-    world: World, counting: Verifier, usage: Usage, directory: Path
+    samples: Samples, counting: Verifier, usage: Usage, directory: Path
 ) -> None:
     """Last use is a record of access tokens; of logins only that there was a decision."""
-    counting.check(world.texts["login"], permission="charges:get")
+    counting.check(samples.texts["login"], permission="charges:get")
     usage.flush()
     assert lines(directory) == [{"tokens": {}, "decisions": {"allowed": 1}}]
 

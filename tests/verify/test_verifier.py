@@ -11,11 +11,11 @@ from gatepass.core.grants import CompanyRules, Holder
 from gatepass.core.reason import Reason
 from gatepass.verify.http import client_address
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_fixtures import World, networks
+from tests.support.grants.grant_fixtures import Samples, networks
 
 GET = {"permission": "charges:get"}
 
-#: name of a token in the world, what is asked, how it is decided
+#: name of one of the samples' tokens, the question, the reason
 TABLE: list[tuple[str | None, dict[str, Any], str]] = [
     ("good", GET, "allowed"),
     ("good", {"permission": "charges:create"}, "allowed"),
@@ -86,10 +86,10 @@ TABLE: list[tuple[str | None, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("name", "asked", "reason"), TABLE)
 def test_check(
-    world: World, verifier: Verifier, name: str | None, asked: dict[str, Any], reason: str
+    samples: Samples, verifier: Verifier, name: str | None, asked: dict[str, Any], reason: str
 ) -> None:
     """Every reason there is, from text to decision, read and cached."""
-    text = None if name is None else world.texts[name]
+    text = None if name is None else samples.texts[name]
     for _ in range(2):
         decision = verifier.check(text, **asked)
         assert decision.reason == reason
@@ -100,30 +100,32 @@ def test_check(
 
 @pytest.mark.parametrize("half", [{"method": "GET"}, {"path": "/v1/charges/1"}])
 def test_method_and_path_go_together(
-    world: World, verifier: Verifier, half: dict[str, Any]
+    samples: Samples, verifier: Verifier, half: dict[str, Any]
 ) -> None:
     """One without the other is a mistake of the caller's, never "nothing to check"."""
     with pytest.raises(ValueError, match="together"):
-        verifier.check(world.texts["good"], **GET, **half)
+        verifier.check(samples.texts["good"], **GET, **half)
 
 
-def test_facts_of_someone_else_are_none(world: World, verifier: Verifier) -> None:
+def test_facts_of_someone_else_are_none(samples: Samples, verifier: Verifier) -> None:
     """A holder of another company, or none at all, decides for nobody."""
-    world.put(Holder("usr_dev", "cmp_listed", True, "developer"))
-    assert verifier.check(world.texts["good"], **GET).reason is Reason.account_deactivated
-    world.put(world.token("orphan", user="usr_nowhere"), world.token("stray", company="cmp_no"))
-    assert verifier.check(world.texts["orphan"], **GET).reason is Reason.account_deactivated
-    assert verifier.check(world.texts["stray"], **GET).reason is Reason.account_deactivated
+    samples.put(Holder("usr_dev", "cmp_listed", True, "developer"))
+    assert verifier.check(samples.texts["good"], **GET).reason is Reason.account_deactivated
+    samples.put(
+        samples.token("orphan", user="usr_nowhere"), samples.token("stray", company="cmp_no")
+    )
+    assert verifier.check(samples.texts["orphan"], **GET).reason is Reason.account_deactivated
+    assert verifier.check(samples.texts["stray"], **GET).reason is Reason.account_deactivated
 
 
-def test_a_grant_without_company_or_user_is_nobodys(world: World, verifier: Verifier) -> None:
+def test_a_grant_without_company_or_user_is_nobodys(samples: Samples, verifier: Verifier) -> None:
     """Empty ids aren't looked up, and stand for nobody."""
-    world.put(
-        world.token("nobody's", user="", company=""),
+    samples.put(
+        samples.token("nobody's", user="", company=""),
         Holder("", "", True, "developer"),
         CompanyRules("", True, None, {"developer": frozenset({"*"})}),
     )
-    assert verifier.check(world.texts["nobody's"], **GET).reason is Reason.account_deactivated
+    assert verifier.check(samples.texts["nobody's"], **GET).reason is Reason.account_deactivated
 
 
 @pytest.mark.parametrize(
@@ -140,9 +142,9 @@ def test_a_grant_without_company_or_user_is_nobodys(world: World, verifier: Veri
         ("bad checksum", "token_invalid"),
     ],
 )
-def test_verifier_key(world: World, verifier: Verifier, name: str, reason: str) -> None:
+def test_verifier_key(samples: Samples, verifier: Verifier, name: str, reason: str) -> None:
     """Only a verifier key asks for decisions, and none that was deactivated."""
-    assert verifier.verifier_key(world.texts[name]) == reason
+    assert verifier.verifier_key(samples.texts[name]) == reason
 
 
 @pytest.mark.parametrize("absent", [Reason.token_missing, Reason.token_invalid])
@@ -152,10 +154,10 @@ def test_a_missing_credential_is_no_verifier_key(verifier: Verifier, absent: Rea
     assert verifier.admit(absent, address=None, origin=None)[0].reason is absent
 
 
-def test_admission_asks_for_no_permission(world: World, verifier: Verifier) -> None:
+def test_admission_asks_for_no_permission(samples: Samples, verifier: Verifier) -> None:
     """Rows 1-8 alone: who it is, and whether they may from here."""
-    assert verifier.admit(world.texts["poor"], address=None, origin=None)[0].allowed
-    assert verifier.admit(world.texts["login"], address=None, origin=None)[0].allowed
+    assert verifier.admit(samples.texts["poor"], address=None, origin=None)[0].allowed
+    assert verifier.admit(samples.texts["login"], address=None, origin=None)[0].allowed
     refused = {
         "deactivated": "token_deactivated",
         "listed": "company_address_not_allowed",
@@ -164,24 +166,24 @@ def test_admission_asks_for_no_permission(world: World, verifier: Verifier) -> N
         "verifier": "token_invalid",
     }
     for name, reason in refused.items():
-        decision, _ = verifier.admit(world.texts[name], address=None, origin=None)
+        decision, _ = verifier.admit(samples.texts[name], address=None, origin=None)
         assert decision.reason == reason
 
 
-def test_garbage_for_an_address_is_refused_everywhere(world: World, verifier: Verifier) -> None:
+def test_garbage_for_an_address_is_refused_everywhere(samples: Samples, verifier: Verifier) -> None:
     """A gateway that can't say where a call comes from, whether or not anything is restricted."""
     for name in ("good", "login", "listed", "networked"):
-        decision, _ = verifier.judge(world.texts[name], "charges:get", address_garbage=True)
+        decision, _ = verifier.judge(samples.texts[name], "charges:get", address_garbage=True)
         assert decision.reason is Reason.address_not_allowed
-    decision, _ = verifier.judge(world.texts["expired"], "charges:get", address_garbage=True)
+    decision, _ = verifier.judge(samples.texts["expired"], "charges:get", address_garbage=True)
     assert decision.reason is Reason.token_expired
 
 
-def test_a_strangers_long_texts_are_not_kept(world: World, verifier: Verifier) -> None:
+def test_a_strangers_long_texts_are_not_kept(samples: Samples, verifier: Verifier) -> None:
     """Neither as addresses nor as tokens: they would fill the memory."""
     before = client_address._parsed.cache_info().currsize
     for number in range(50):
-        verifier.check(world.texts["good"], **GET, address=f"{number}" + "x" * 100_000)
+        verifier.check(samples.texts["good"], **GET, address=f"{number}" + "x" * 100_000)
         verifier.check("gpat_" + "0" * 100_000 + str(number), **GET)
     assert client_address._parsed.cache_info().currsize == before
     assert len(verifier._tokens) == 1
@@ -199,11 +201,11 @@ def test_text_that_no_token_has_is_invalid(verifier: Verifier, text: str) -> Non
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_token_that_differs_is_another_token(
-    world: World, verifier: Verifier, data: st.DataObject
+    samples: Samples, verifier: Verifier, data: st.DataObject
 ) -> None:
     """One character exchanged, dropped, doubled or added, anywhere: never allowed, though the real
     one is cached."""
-    text = world.texts["good"]
+    text = samples.texts["good"]
     assert verifier.check(text, **GET).allowed
     at = data.draw(st.integers(0, len(text) - 1))
     other = data.draw(st.sampled_from(_ALPHABET + "_ -.\n\x00ä") | st.characters())
@@ -218,14 +220,14 @@ def test_a_token_that_differs_is_another_token(
         assert verifier.check(mutated, **GET).reason is Reason.token_invalid
 
 
-def test_the_companys_list_comes_before_the_tokens(world: World, verifier: Verifier) -> None:
+def test_the_companys_list_comes_before_the_tokens(samples: Samples, verifier: Verifier) -> None:
     """The order of the rules: the first refusal is the reason."""
-    both = world.token(
+    both = samples.token(
         "both", user="usr_listed", company="cmp_listed", networks=networks("198.51.100.0/24")
     )
-    world.put(both)
+    samples.put(both)
     for address, reason in (
         ("198.51.100.1", "company_address_not_allowed"),
         ("203.0.113.1", "address_not_allowed"),
     ):
-        assert verifier.check(world.texts["both"], **GET, address=address).reason == reason
+        assert verifier.check(samples.texts["both"], **GET, address=address).reason == reason

@@ -151,7 +151,7 @@ def test_changes_during_a_snapshot_follow_it(
         assert grant is not None
         publishing.publish(change, structs.replace(grant, deactivated=True))
     _tokens(any_installation, 4)
-    feed.go_on()
+    feed.resume()
     feed.reached()
     database = any_installation.node.database
     # It is the whole at once, and not only after what else may come.

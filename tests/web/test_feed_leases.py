@@ -146,7 +146,7 @@ def test_no_lease_for_changes_that_the_stream_has_not_sent(driven: Driven) -> No
     there = driven.round()
     driven.change()
     driven.round()
-    feed.go_on()
+    feed.resume()
     while feed.position != here(driven.database):
         reached = feed.reached()
         assert feed.position != before or reached.asked_boot_ns < there
@@ -215,7 +215,7 @@ def test_an_incomplete_copy_is_no_snapshot(driven: Driven, monkeypatch: pytest.M
     feed.next()
     feed.pause()
     driven.copy.execute("DELETE FROM followed")
-    feed.go_on()
+    feed.resume()
     while (frame := feed.next()) is not None:
         assert not isinstance(frame, Reached)
     assert driven.open().status == 503

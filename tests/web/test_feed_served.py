@@ -13,7 +13,7 @@ import pytest
 from gatepass.verify.replica import frames
 from gatepass.verify.replica.frames import Frame, Frames, Opening, Reached
 from tests.support.feed.asgi_feed import FOLLOWER
-from tests.support.processes.served_installation import Running, new_token
+from tests.support.processes.served_installation import ServedInstallation, new_token
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.processes
@@ -25,9 +25,9 @@ STALENESS_S = 1
 class Served:
     """A stream, read frame by frame."""
 
-    def __init__(self, running: Running) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
-        headers = {"Authorization": f"Bearer {running.verifier_key}"}
+    def __init__(self, served: ServedInstallation) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+        headers = {"Authorization": f"Bearer {served.verifier_key}"}
         self._connection.request("GET", ADDRESS, headers=headers)
         self.answer = self._connection.getresponse()
         self._frames = Frames()
@@ -53,13 +53,13 @@ class Served:
 
 
 def test_streams_of_all_workers_are_told_at_once_and_end_with_the_server(tmp_path: Path) -> None:
-    with Running(tmp_path, GATEPASS_WORKERS="2") as running:
-        streams = [Served(running) for _ in range(6)]
+    with ServedInstallation(tmp_path, GATEPASS_WORKERS="2") as served:
+        streams = [Served(served) for _ in range(6)]
         assert streams[0].answer.getheader("x-accel-buffering") == "no"
         for stream in streams:
             assert isinstance(stream.next(), Opening)
             stream.reached()
-        made = new_token(running.sign_in())["id"]
+        made = new_token(served.sign_in())["id"]
         for stream in streams:
             records = []
             while made not in {record[1] for record in records}:
@@ -69,48 +69,48 @@ def test_streams_of_all_workers_are_told_at_once_and_end_with_the_server(tmp_pat
                     records = list(frames.unpack(frame))
         # One that hangs up holds up nobody's stop.
         streams.pop().close()
-        assert running.stop() == 0
+        assert served.stop() == 0
         for stream in streams:
             while stream.next() is not None:
                 pass
-        assert "Traceback" not in running.log.read_text()
-        assert running.verifier_key not in running.log.read_text()
+        assert "Traceback" not in served.log.read_text()
+        assert served.verifier_key not in served.log.read_text()
 
 
 def test_who_does_not_read_is_hung_up_on(tmp_path: Path) -> None:
     settings = {"GATEPASS_MAX_STALENESS": str(STALENESS_S), "GATEPASS_WORKERS": "1"}
-    with Running(tmp_path, **settings) as running:
+    with ServedInstallation(tmp_path, **settings) as served:
         # More than sockets hold: a reader that is frozen within a snapshot.
         with sqlite3.connect(tmp_path / "data" / "gatepass.db", timeout=10) as database:
             rows = [(f"gpat_{number:016}", os.urandom(50_000)) for number in range(400)]
             database.executemany("INSERT INTO grants VALUES (?, ?, 1)", rows)
         database.close()
-        frozen, silent = _unread(running), _unread(running)
-        until(lambda: not _listed(running, frozen))
+        frozen, silent = _unread(served), _unread(served)
+        until(lambda: not _listed(served, frozen))
         silent.close()
-        late = _unread(running)
+        late = _unread(served)
         time.sleep(0.5)
-        assert running.stop() == 0
+        assert served.stop() == 0
         for each in (frozen, late):
             each.close()
 
 
-def _unread(running: Running) -> socket.socket:
+def _unread(served: ServedInstallation) -> socket.socket:
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
-    sock.connect(("127.0.0.1", running.port))
+    sock.connect(("127.0.0.1", served.port))
     asked = (
-        f"GET {ADDRESS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {running.verifier_key}\r\n\r\n"
+        f"GET {ADDRESS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.verifier_key}\r\n\r\n"
     )
     sock.sendall(asked.encode())
     return sock
 
 
-def _listed(running: Running, client: socket.socket) -> bool:
+def _listed(served: ServedInstallation, client: socket.socket) -> bool:
     """Whether the server still holds its end of that connection."""
     port = client.getsockname()[1]
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, remote, state = line.split()[:4]
-        if local.endswith(f":{running.port:04X}") and remote.endswith(f":{port:04X}"):
+        if local.endswith(f":{served.port:04X}") and remote.endswith(f":{port:04X}"):
             return state == "01"
     return False

@@ -22,7 +22,7 @@ from gatepass.verify.usage import spools
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY
 from gatepass.web.server import supervisor as serve_module
 from gatepass.web.server.supervisor import serve
-from tests.support.grants.grant_fixtures import CATALOGUE, World
+from tests.support.grants.grant_fixtures import CATALOGUE, Samples
 from tests.support.processes.ports import free_port, wait_for_port
 from tests.support.processes.workers import ask, with_tests_on_the_path
 from tests.support.waiting import until
@@ -31,15 +31,15 @@ pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
-def settings(world: World) -> Settings:
+def settings(samples: Samples) -> Settings:
     """One main worker and two of the verify port."""
-    return settings_of(world)
+    return settings_of(samples)
 
 
-def settings_of(world: World) -> Settings:
+def settings_of(samples: Samples) -> Settings:
     return Settings(
-        data_dir=world.path.parent,
-        database_url=f"sqlite:///{world.path}",
+        data_dir=samples.path.parent,
+        database_url=f"sqlite:///{samples.path}",
         trusted_proxies=(parse_network("127.0.0.0/8"),),
         port=free_port(),
         workers=1,
@@ -115,12 +115,12 @@ def listening(port: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Supervisor]]:
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Samples, Supervisor]]:
     """A supervisor for the tests that leave it as it was."""
-    world = World(tmp_path_factory.mktemp("common") / "gatepass.db")
-    with Supervisor(settings_of(world)) as supervisor:
-        yield world, supervisor
-    world.close()
+    samples = Samples(tmp_path_factory.mktemp("common") / "gatepass.db")
+    with Supervisor(settings_of(samples)) as supervisor:
+        yield samples, supervisor
+    samples.close()
 
 
 def _is_verify_worker(pid: int) -> bool:
@@ -131,10 +131,10 @@ def _is_verify_worker(pid: int) -> bool:
         return False
 
 
-def allowed(world: World, port: int) -> bool:
+def allowed(samples: Samples, port: int) -> bool:
     """Whether a call that is allowed is; False where nobody answers."""
     headers: list[tuple[str, str | bytes]] = [
-        ("Authorization", "Bearer " + world.texts["good"]),
+        ("Authorization", "Bearer " + samples.texts["good"]),
         ("X-Original-URI", "/v1/charges/1"),
         ("X-Original-Method", "GET"),
     ]
@@ -152,20 +152,20 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_it_serves_both_ports(common: tuple[World, Supervisor]) -> None:
+def test_it_serves_both_ports(common: tuple[Samples, Supervisor]) -> None:
     """By as many processes as were asked for."""
-    world, supervisor = common
-    assert all(allowed(world, port) for port in supervisor.ports)
+    samples, supervisor = common
+    assert all(allowed(samples, port) for port in supervisor.ports)
     assert len(supervisor.workers()) == 3
     assert len(supervisor.workers("verify")) == 2
 
 
 @pytest.mark.parametrize("role", ["verify", "main", None])
 def test_workers_that_are_killed_are_back(
-    common: tuple[World, Supervisor], role: str | None
+    common: tuple[Samples, Supervisor], role: str | None
 ) -> None:
     """One of the verify port, the main one, and all at once; the others go on meanwhile."""
-    world, supervisor = common
+    samples, supervisor = common
     before = supervisor.workers()
     victims = supervisor.workers(role)[: 1 if role else None]
     for pid in victims:
@@ -173,15 +173,15 @@ def test_workers_that_are_killed_are_back(
     until(lambda: not any(map(alive, victims)))
     until(lambda: len(supervisor.workers()) == 3)
     for port in supervisor.ports:
-        until(lambda port=port: allowed(world, port))
+        until(lambda port=port: allowed(samples, port))
     assert set(before) - set(victims) <= set(supervisor.workers())
 
 
 def test_a_worker_that_is_killed_again_and_again_is_back(
-    common: tuple[World, Supervisor],
+    common: tuple[Samples, Supervisor],
 ) -> None:
     """Far more often than twice within 5.5 s; the pause in between is a matter of seconds."""
-    world, supervisor = common
+    samples, supervisor = common
     main, port = supervisor.ports
     start = time.monotonic()
     kills = 0
@@ -192,22 +192,22 @@ def test_a_worker_that_is_killed_again_and_again_is_back(
         time.sleep(0.05)
     assert kills >= 6
     assert supervisor.process.poll() is None
-    until(lambda: allowed(world, port))
-    assert allowed(world, main)
+    until(lambda: allowed(samples, port))
+    assert allowed(samples, main)
 
 
-def test_others_are_answered_while_one_worker_is_away(common: tuple[World, Supervisor]) -> None:
+def test_others_are_answered_while_one_worker_is_away(common: tuple[Samples, Supervisor]) -> None:
     """Of two workers on a port the other one goes on."""
-    world, supervisor = common
+    samples, supervisor = common
     until(lambda: listening(supervisor.ports[1]) == 2)
     os.kill(supervisor.workers("verify")[0], signal.SIGKILL)
-    found = Counter(allowed(world, supervisor.ports[1]) for _ in range(100))
+    found = Counter(allowed(samples, supervisor.ports[1]) for _ in range(100))
     # A connection that the dead one had taken, but not answered, is lost with it.
     assert found[True] >= 90
 
 
 def test_a_second_installation_cant_share_the_port(
-    common: tuple[World, Supervisor],
+    common: tuple[Samples, Supervisor],
 ) -> None:
     """It would get half of the other's calls."""
     with pytest.raises(Misconfigured, match="can't listen on"):
@@ -215,20 +215,20 @@ def test_a_second_installation_cant_share_the_port(
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_loses_nothing(world: World, settings: Settings, how: signal.Signals) -> None:
+def test_a_stop_loses_nothing(samples: Samples, settings: Settings, how: signal.Signals) -> None:
     """A request whose body is half sent gets its answer; what was counted in the last moment is
     spooled; the exit code is 0, and no process is left."""
-    body = b'{"permission": "charges:get", "token": "%s"}' % world.texts["good"].encode()
+    body = b'{"permission": "charges:get", "token": "%s"}' % samples.texts["good"].encode()
     head = (
         f"POST {VERIFY} HTTP/1.1\r\nHost: gate\r\nContent-Length: {len(body)}\r\n"
-        f"Authorization: Bearer {world.texts['verifier']}\r\n\r\n"
+        f"Authorization: Bearer {samples.texts['verifier']}\r\n\r\n"
     ).encode()
     with Supervisor(settings) as supervisor:
         workers = supervisor.workers()
         connections = [socket.create_connection(("127.0.0.1", port)) for port in supervisor.ports]
         for connection in connections:
             connection.sendall(head + body[:10])
-        made = sum(allowed(world, port) for port in supervisor.ports * 20)
+        made = sum(allowed(samples, port) for port in supervisor.ports * 20)
         supervisor.process.send_signal(how)
         time.sleep(0.5)
         for connection in connections:
@@ -244,24 +244,24 @@ def test_a_stop_loses_nothing(world: World, settings: Settings, how: signal.Sign
     assert code == 0
     assert not any(map(alive, workers))
     assert made == 40
-    assert counted(world) == made + 2
+    assert counted(samples) == made + 2
 
 
-def counted(world: World) -> int:
+def counted(samples: Samples) -> int:
     """How many uses of one token were spooled."""
     found = 0
-    for spool in spools(world.file.use_directory):
+    for spool in spools(samples.file.use_directory):
         assert spool.finished
         for batch in spool.batches(0):
-            found += batch.tokens[world.grants["good"].id][0]
+            found += batch.tokens[samples.grants["good"].id][0]
     return found
 
 
-def test_workers_outlive_no_supervisor(world: World, settings: Settings) -> None:
+def test_workers_outlive_no_supervisor(samples: Samples, settings: Settings) -> None:
     """kill -9 of the supervisor: its workers stop by themselves, and the ports are free."""
     with Supervisor(settings) as supervisor:
         workers = supervisor.workers()
-        assert allowed(world, supervisor.ports[1])
+        assert allowed(samples, supervisor.ports[1])
         supervisor.stop(signal.SIGKILL)
         until(lambda: not any(map(alive, workers)))
         for port in supervisor.ports:
@@ -317,7 +317,9 @@ def test_a_worker_that_cant_start_ends_it(settings: Settings) -> None:
     assert "no_such_module" in logged
 
 
-def test_a_file_of_another_users_ends_it(world: World, settings: Settings, tmp_path: Path) -> None:
+def test_a_file_of_another_users_ends_it(
+    samples: Samples, settings: Settings, tmp_path: Path
+) -> None:
     """A verify worker that may not use the map says so in one line."""
     (tmp_path / "gatepass.db-map").unlink()
     (tmp_path / "gatepass.db-map").symlink_to(tmp_path / "elsewhere")
@@ -329,7 +331,7 @@ def test_a_file_of_another_users_ends_it(world: World, settings: Settings, tmp_p
 
 
 def test_a_worker_that_cant_be_started_now_is_tried_again(
-    world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    samples: Samples, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Out of memory or processes, the supervisor retries instead of failing. In the end its caller
     has its descriptors and signal handlers back."""
@@ -349,7 +351,9 @@ def test_a_worker_that_cant_be_started_now_is_tried_again(
     ready = []
 
     def say() -> None:
-        ready.append([allowed(world, port) for port in (settings.port, settings.verify_port or 0)])
+        ready.append(
+            [allowed(samples, port) for port in (settings.port, settings.verify_port or 0)]
+        )
         os.kill(os.getpid(), signal.SIGTERM)
 
     code = serve(

@@ -1,1 +1,1 @@
-"""Applications: the product's own in this process, guarded ones, and ones behind a gateway."""
+"""Applications: Gatepass in this process, guarded applications, and ones behind a gateway."""

@@ -1,4 +1,4 @@
-"""Every route there is, read from the application itself: what is added later is in it."""
+"""Every route, read from the application itself, so that new routes are included."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,17 +18,17 @@ def page_routes() -> list[tuple[str, str]]:
 
 
 def routes() -> list[APIRoute]:
-    """The routes of the API and of the dashboard as the framework knows them."""
+    """The framework's routes of the API and of the dashboard."""
     return [*_walk(api), *_walk(pages.router)]
 
 
 def api_routes() -> list[tuple[str, APIRoute]]:
-    """The routes of the API, each with its whole path."""
+    """The routes of the API with their full paths."""
     return [(f"{api.prefix}{route.path}", route) for route in _walk(api)]
 
 
 def queries(route: APIRoute) -> list[str]:
-    """The names of what a route reads from its query."""
+    """The names of a route's query parameters."""
     fields = get_flat_params(route.dependant)
     return [each.alias for each in fields if isinstance(each.field_info, Query)]
 

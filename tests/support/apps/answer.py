@@ -1,4 +1,4 @@
-"""An answer over HTTP, however it was asked for."""
+"""An HTTP answer, independent of the client."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass
 class Answer:
-    """What came back."""
+    """Status, headers and body."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -24,7 +24,7 @@ class Answer:
         return "allowed" if self.status == 200 else str(self.json["reason"])
 
     def header(self, name: str) -> str | None:
-        """The one value of a header, which is named in lower case; or None."""
+        """The value of a header, named in lower case; None without it. It must not be repeated."""
         found = [value for key, value in self.headers if key.lower() == name]
         assert len(found) <= 1, f"{name} is there {len(found)} times"
         return found[0] if found else None

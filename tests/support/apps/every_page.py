@@ -1,4 +1,4 @@
-"""One record of each kind, and the address of every page that shows them."""
+"""One record of each kind, and the address of every page that shows one."""
 
 import re
 from typing import Any

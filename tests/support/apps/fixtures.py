@@ -1,4 +1,4 @@
-"""Installations in this process: on SQLite, or on each engine in turn."""
+"""Fixtures: installations in this process, on SQLite or on each engine in turn."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tests.support.apps.installation import CATALOGUE, Installation, Open
 
 @pytest.fixture
 def open_installation(tmp_path: Path) -> Iterator[Open]:
-    """Opens installations, with settings of one's own where wanted."""
+    """Opens installations with given settings."""
     opened: list[Node] = []
 
     def open_(database_url: str, **settings: Any) -> Installation:
@@ -38,7 +38,7 @@ def open_installation(tmp_path: Path) -> Iterator[Open]:
 
 @pytest.fixture
 def more_settings() -> dict[str, Any]:
-    """What is set besides; a file whose tests need something overrides it."""
+    """More settings; test files override this fixture."""
     return {}
 
 
@@ -46,7 +46,7 @@ def more_settings() -> dict[str, Any]:
 def installation(
     open_installation: Open, sqlite_url: str, more_settings: dict[str, Any]
 ) -> Installation:
-    """A fresh one on SQLite; its clock can be moved by ``installation.node.clock``."""
+    """A new installation on SQLite; ``installation.node.clock`` moves its clock."""
     return open_installation(sqlite_url, **more_settings)
 
 
@@ -54,5 +54,5 @@ def installation(
 def any_installation(
     open_installation: Open, database_url: str, more_settings: dict[str, Any]
 ) -> Installation:
-    """A fresh one on each engine in turn."""
+    """A new installation on each engine in turn."""
     return open_installation(database_url, **more_settings)

@@ -1,7 +1,7 @@
-"""One small API in every framework, guarded, and called as a server would call it.
+"""One small guarded API in every framework, called as a server would call it.
 
 ``POST /charges``, ``GET /charges/{id}`` and ``POST /charges/{id}/payout`` need a permission each,
-``GET /health`` needs none, and of ``GET /forgotten`` nobody said what it needs.
+``GET /health`` is exempt, and ``GET /forgotten`` has no declaration.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from gatepass.embed import asgi, wsgi
 from gatepass.embed.fastapi import Guard
 from tests.support.apps.answer import Answer
 
-# Nothing of the process is changed by this but Django's own settings.
+# This changes nothing in the process except Django's settings.
 settings.configure(
     ALLOWED_HOSTS=["*"],
     LOGGING_CONFIG=None,
@@ -55,23 +55,23 @@ Lines = Iterable[tuple[str, str | bytes]]
 
 
 @dataclass
-class Shop:
+class GuardedApp:
     """A guarded application.
 
     Attributes:
-        reached: what got through to it, as method and id.
-        call: calls it: method, target, header lines, socket peer.
+        reached: the methods of the calls that reached it.
+        call: sends it a call: method, target, header lines, socket peer.
     """
 
     call: Callable[..., Answer]
     reached: list[str] = field(default_factory=list)
 
 
-# --- as servers call ----------------------------------------------------------------------------
+# --- callers ------------------------------------------------------------------------------------
 
 
 def asgi_call(app: Any, **more: Any) -> Callable[..., Answer]:
-    """Calls an ASGI application as Uvicorn does."""
+    """A caller of an ASGI application, like Uvicorn."""
 
     def call(
         method: str, target: str, lines: Lines = (), peer: str | None = "203.0.113.9"
@@ -114,7 +114,7 @@ def asgi_call(app: Any, **more: Any) -> Callable[..., Answer]:
 def wsgi_environ(
     method: str, target: str, lines: Lines = (), peer: str | None = "203.0.113.9", **more: Any
 ) -> dict[str, Any]:
-    """What Gunicorn, Waitress and Werkzeug make of a request."""
+    """The environ that Gunicorn, Waitress and Werkzeug make of a request."""
     raw, _, query = target.partition("?")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
@@ -143,7 +143,7 @@ def wsgi_environ(
 
 
 def wsgi_call(app: Any, **more: Any) -> Callable[..., Answer]:
-    """Calls a WSGI application."""
+    """A caller of a WSGI application."""
 
     def call(*what: Any, **how: Any) -> Answer:
         started: list[Any] = []
@@ -170,11 +170,11 @@ def _said(decision: Decision | None) -> dict[str, Any]:
     return {"token": None if decision is None else decision.grant and decision.grant.id}
 
 
-def starlette_shop(verifier: Verifier, **options: Any) -> Shop:
-    shop = Shop(lambda: None)
+def starlette_app(verifier: Verifier, **options: Any) -> GuardedApp:
+    guarded = GuardedApp(lambda: None)
 
     async def view(request: Request) -> JSONResponse:
-        shop.reached.append(request.method)
+        guarded.reached.append(request.method)
         return JSONResponse(_said(request.scope["gatepass"]))
 
     routes = [
@@ -185,20 +185,20 @@ def starlette_shop(verifier: Verifier, **options: Any) -> Shop:
         Route("/forgotten", view),
     ]
     options = {"permissions": PERMISSIONS, "exempt": EXEMPT, **options}
-    shop.call = asgi_call(asgi.GatepassMiddleware(Starlette(routes=routes), verifier, **options))
-    return shop
+    guarded.call = asgi_call(asgi.GatepassMiddleware(Starlette(routes=routes), verifier, **options))
+    return guarded
 
 
-def fastapi_shop(verifier: Verifier, **options: Any) -> Shop:
+def fastapi_app(verifier: Verifier, **options: Any) -> GuardedApp:
     guard = Guard(verifier, **options)
     app = FastAPI(dependencies=[Depends(guard)], exception_handlers=guard.exception_handlers)
-    shop = Shop(asgi_call(app))
+    guarded = GuardedApp(asgi_call(app))
 
     @app.post("/charges")
     async def create(
         request: Request, decision: Annotated[Decision, Depends(guard.requires("charges:create"))]
     ) -> Any:
-        shop.reached.append(request.method)
+        guarded.reached.append(request.method)
         assert request.scope["gatepass"] is decision
         return _said(decision)
 
@@ -206,33 +206,33 @@ def fastapi_shop(verifier: Verifier, **options: Any) -> Shop:
     def get(
         request: Request, decision: Annotated[Decision, Depends(guard.requires("charges:get"))]
     ) -> Any:
-        shop.reached.append(request.method)
+        guarded.reached.append(request.method)
         return _said(decision)
 
     @app.post("/charges/{id}/payout", dependencies=[Depends(guard.requires("payouts:create"))])
     def payout(request: Request) -> Any:
-        shop.reached.append(request.method)
+        guarded.reached.append(request.method)
 
     @app.get("/health", dependencies=[Depends(guard.exempt)])
     def health(request: Request) -> Any:
-        shop.reached.append(request.method)
+        guarded.reached.append(request.method)
         return _said(None)
 
     @app.get("/forgotten")
     def forgotten(request: Request) -> Any:
-        shop.reached.append(request.method)
+        guarded.reached.append(request.method)
 
-    return shop
+    return guarded
 
 
-def flask_shop(
+def flask_app(
     verifier: Verifier, *, environ: dict[str, Any] | None = None, **options: Any
-) -> Shop:
+) -> GuardedApp:
     app = flask.Flask("shop")
-    shop = Shop(lambda: None)
+    guarded = GuardedApp(lambda: None)
 
     def view(**_: str) -> Any:
-        shop.reached.append(flask.request.method)
+        guarded.reached.append(flask.request.method)
         return _said(flask.request.environ["gatepass.decision"])
 
     app.add_url_rule("/charges", view_func=view, methods=["POST", "OPTIONS"])
@@ -244,13 +244,13 @@ def flask_shop(
     app.wsgi_app = wsgi.GatepassMiddleware(  # type: ignore[method-assign] - as Flask says to do
         app.wsgi_app, verifier, **options
     )
-    shop.call = wsgi_call(app, **(environ or {}))
-    return shop
+    guarded.call = wsgi_call(app, **(environ or {}))
+    return guarded
 
 
-def flask_shop_without_target(verifier: Verifier, **options: Any) -> Shop:
-    """On a server that tells the decoded path alone."""
-    return flask_shop(verifier, environ={"RAW_URI": None}, **options)
+def flask_app_without_target(verifier: Verifier, **options: Any) -> GuardedApp:
+    """On a server that passes only the decoded path."""
+    return flask_app(verifier, environ={"RAW_URI": None}, **options)
 
 
 def _django_settings(verifier: Verifier, options: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -258,8 +258,8 @@ def _django_settings(verifier: Verifier, options: dict[str, Any], **more: Any) -
     return {"VERIFIER": lambda: verifier, **more, **said}
 
 
-class DjangoShop(Shop):
-    """A site of its own: settings are put on for each call."""
+class DjangoApp(GuardedApp):
+    """A Django site whose settings hold for its own calls only."""
 
     def __init__(
         self, handler: Any, caller: Callable[..., Any], patterns: list[Any], gatepass: Any
@@ -289,7 +289,7 @@ def django_site(
     environ: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[Callable[..., Answer]]:
-    """A Django site; calls it."""
+    """A Django site; yields its caller."""
     urls = types.ModuleType("urls")
     urls.__dict__["urlpatterns"] = list(patterns)
     with override_settings(GATEPASS=gatepass, ROOT_URLCONF=urls, MIDDLEWARE=middleware, **settings):
@@ -299,8 +299,8 @@ def django_site(
             yield wsgi_call(WSGIHandler(), **(environ or {}))
 
 
-def _django_by_routes(handler: Any, caller: Callable[..., Any]) -> Callable[..., Shop]:
-    def shop(verifier: Verifier, **options: Any) -> Shop:
+def _django_by_routes(handler: Any, caller: Callable[..., Any]) -> Callable[..., GuardedApp]:
+    def guarded(verifier: Verifier, **options: Any) -> GuardedApp:
         def view(request: Any, **_: str) -> Any:
             made.reached.append(request.method)
             return JsonResponse(_said(request.gatepass))
@@ -314,22 +314,22 @@ def _django_by_routes(handler: Any, caller: Callable[..., Any]) -> Callable[...,
         named: dict[str, Any] = {"PERMISSIONS": PERMISSIONS, "EXEMPT": EXEMPT}
         if "catalogue" in options:
             del named["PERMISSIONS"]
-        made = DjangoShop(handler, caller, patterns, _django_settings(verifier, options, **named))
+        made = DjangoApp(handler, caller, patterns, _django_settings(verifier, options, **named))
         return made
 
-    return shop
+    return guarded
 
 
-def _django_by_views(handler: Any, caller: Callable[..., Any]) -> Callable[..., Shop]:
+def _django_by_views(handler: Any, caller: Callable[..., Any]) -> Callable[..., GuardedApp]:
     later = handler is ASGIHandler
 
-    def shop(verifier: Verifier, **options: Any) -> Shop:
+    def guarded(verifier: Verifier, **options: Any) -> GuardedApp:
         def view(request: Any, **_: str) -> Any:
             made.reached.append(request.method)
             return JsonResponse(_said(request.gatepass))
 
         def one() -> Any:
-            # A function of its own: a decorator marks what it is given.
+            # A new function each time, because a decorator marks its argument.
             if later:
 
                 async def single_later(request: Any, **_: str) -> Any:
@@ -372,24 +372,24 @@ def _django_by_views(handler: Any, caller: Callable[..., Any]) -> Callable[..., 
             path("health", exempt(one())),
             path("forgotten", one()),
         ]
-        made = DjangoShop(handler, caller, patterns, _django_settings(verifier, options))
+        made = DjangoApp(handler, caller, patterns, _django_settings(verifier, options))
         return made
 
-    return shop
+    return guarded
 
 
-#: Those that decide by method and path, before the application looks at anything.
-BY_ROUTES: dict[str, Callable[..., Shop]] = {
-    "starlette": starlette_shop,
-    "flask": flask_shop,
-    "flask without target": flask_shop_without_target,
+#: Applications guarded by method and path, before their own code runs.
+BY_ROUTES: dict[str, Callable[..., GuardedApp]] = {
+    "starlette": starlette_app,
+    "flask": flask_app,
+    "flask without target": flask_app_without_target,
     "django wsgi": _django_by_routes(WSGIHandler, wsgi_call),
     "django asgi": _django_by_routes(ASGIHandler, asgi_call),
 }
-#: Those where the application says view by view what is needed.
-BY_VIEWS: dict[str, Callable[..., Shop]] = {
-    "fastapi": fastapi_shop,
+#: Applications whose views declare what they need.
+BY_VIEWS: dict[str, Callable[..., GuardedApp]] = {
+    "fastapi": fastapi_app,
     "django views wsgi": _django_by_views(WSGIHandler, wsgi_call),
     "django views asgi": _django_by_views(ASGIHandler, asgi_call),
 }
-SHOPS = {**BY_ROUTES, **BY_VIEWS}
+GUARDED_APPS = {**BY_ROUTES, **BY_VIEWS}

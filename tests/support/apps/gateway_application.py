@@ -1,4 +1,4 @@
-"""The endpoints for gateways and services on the main port, and nothing behind them."""
+"""The gateway endpoints of the main port, with a stub behind them."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -10,13 +10,13 @@ from gatepass.web.gateway.endpoints import Endpoints
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers 418, so that a test can tell what was passed on."""
+    """Answer 418, which shows that a request was passed on."""
     await send({"type": "http.response.start", "status": 418, "headers": []})
     await send({"type": "http.response.body", "body": b"passed on"})
 
 
 def make(node: Node) -> ASGIApp:
-    """Made by a main worker."""
+    """Create the application, in a main worker."""
     trusted = TrustedProxies.of(node.settings.trusted_proxies)
     return GatewayPaths(
         nothing, Endpoints(node.verifier, trusted, node.verifier.not_ready), Bodies()

@@ -1,4 +1,4 @@
-"""Ways to ask the endpoints for gateways and services: method, path, headers, body."""
+"""Clients of the gateway endpoints: called with method, path, headers and body."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Ask = Callable[[str, str, Headers, bytes], Answer]
 
 
 def plain(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
-    """Asks the plain class."""
+    """A client that calls ``Endpoints`` directly."""
 
     def asking(method: str, path: str, headers: Headers = (), body: bytes = b"") -> Answer:
         lines = header_lines(headers)
@@ -29,13 +29,13 @@ def plain(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
 
 
 def asgi(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
-    """Asks through ASGI."""
+    """A client that goes through ASGI."""
     transport = httpx.ASGITransport(GatewayPaths(nothing, endpoints, Bodies()), client=(peer, 4711))
 
     def asking(method: str, path: str, headers: Headers = (), body: bytes = b"") -> Answer:
         async def once() -> httpx.Response:
             async with httpx.AsyncClient(transport=transport, base_url="http://gate") as client:
-                # httpx's own headers stay out.
+                # Send none of httpx's own headers.
                 client.headers.clear()
                 raw = [
                     (name, value if isinstance(value, bytes) else value.encode())

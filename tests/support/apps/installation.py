@@ -1,10 +1,9 @@
-"""A whole installation behind its real HTTP surface."""
+"""A complete installation in this process, called over HTTP."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import httpx
-from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
 from gatepass.node.node import Node
@@ -16,6 +15,7 @@ from gatepass.registry.directory.users import User
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.web.app import create_app
+from tests.support.database.small_registry import HASHER
 
 T = TypeVar("T")
 
@@ -26,13 +26,11 @@ permissions:
   refunds:get:    {title: "See one refund", routes: ["GET /v1/refunds/{id}"]}
 """
 PASSWORD = "correct horse battery staple"
-# As safe as tests need, and quick.
-_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-_HASH = passwords.hash(PASSWORD, hasher=_HASHER)
+_HASH = passwords.hash(PASSWORD, hasher=HASHER)
 
 
 class Installation:
-    """A node, a company with its administrator Ada, and clients that call it.
+    """A node, and a company with its administrator Ada.
 
     Attributes:
         company: Ada's.
@@ -88,14 +86,14 @@ class Installation:
         return self.do(verifier_keys.create, Actor.command_line(), label=label)[1]
 
     def client(self, token: str | None = None, *, peer: str = "127.0.0.1") -> httpx.Client:
-        """A client without cookies of its own; with *token*, it sends that as the bearer."""
+        """A client without cookies, which sends *token* as the bearer."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return TestClient(
             self.app, base_url="http://127.0.0.1:8787", headers=headers, client=(peer, 50_000)
         )
 
     def sign_in(self, email: str = "ada@example.com", *, peer: str = "127.0.0.1") -> str:
-        """A login token's text."""
+        """Sign in; the login token's text."""
         answer = self.client(peer=peer).post(
             "/v1/authentications", json={"email": email, "password": PASSWORD}
         )
@@ -104,11 +102,11 @@ class Installation:
         return text
 
     def signed_in(self, email: str = "ada@example.com", *, peer: str = "127.0.0.1") -> httpx.Client:
-        """A client that sends a fresh login token."""
+        """A client that sends a new login token."""
         return self.client(self.sign_in(email, peer=peer), peer=peer)
 
     def access_token(self, *permissions: str, maker: str = "ada@example.com", **more: Any) -> str:
-        """An access token's text."""
+        """Create an access token; its text."""
         answer = self.signed_in(maker).post(
             "/v1/access-tokens",
             json={"label": "sample", "kind": "api", "permissions": list(permissions), **more},
@@ -118,7 +116,7 @@ class Installation:
         return text
 
     def verify(self, token: str, **question: Any) -> Any:
-        """What ``/v1/verify`` says."""
+        """Ask ``/v1/verify``; the decision."""
         answer = self.client(self.verifier_key()).post(
             "/v1/verify", json={"token": token, **question}
         )

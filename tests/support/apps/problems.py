@@ -1,14 +1,14 @@
-"""What tests ask of the API's refusals."""
+"""Readers of the API's problem documents."""
 
 import httpx
 
 
 def reasons(answer: httpx.Response) -> tuple[int, str]:
-    """Status and reason."""
+    """The status and the reason."""
     return answer.status_code, answer.json()["reason"]
 
 
 def fields(answer: httpx.Response) -> list[str]:
-    """Which fields a 422 found wrong."""
+    """The fields that a 422 names."""
     assert answer.status_code == 422, answer.text
     return [error["field"] for error in answer.json()["errors"]]

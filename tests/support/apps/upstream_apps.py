@@ -16,8 +16,8 @@ WSGIApp = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
 @dataclass
-class Recorded:
-    """What reached the applications.
+class RecordedCalls:
+    """Calls that reached the applications.
 
     Attributes:
         calls: the HTTP_ variables of each call.
@@ -28,7 +28,7 @@ class Recorded:
 
 
 class MethodOverride:
-    """The middleware of Flask's own documentation, for all the names in use."""
+    """The method override from Flask's documentation, for all header names in use."""
 
     def __init__(self, app: WSGIApp) -> None:
         self._app = app
@@ -51,7 +51,7 @@ def flask_app() -> WSGIApp:
 
 
 def django_app() -> WSGIApp:
-    """A Django application whose function view answers any method, as they do."""
+    """A Django application with a function view, which answers any method."""
     import django
     from django.conf import settings
     from django.core.handlers.wsgi import WSGIHandler
@@ -62,7 +62,7 @@ def django_app() -> WSGIApp:
     if not settings.configured:
         settings.configure()
         django.setup()
-    # Another test of this process may have configured it before, and otherwise.
+    # Another test in this process may have configured Django differently.
     own = override_settings(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, MIDDLEWARE=[])
 
     def anything(request: HttpRequest) -> JsonResponse:
@@ -89,9 +89,9 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def wsgi_server() -> Iterator[Recorded]:
-    """Serve both; the header X-Behind chooses one."""
-    recorded = Recorded()
+def wsgi_server() -> Iterator[RecordedCalls]:
+    """Serve both applications; the header X-Behind chooses one."""
+    recorded = RecordedCalls()
     apps = {"flask": flask_app(), "django": django_app()}
 
     def choose(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -1,1 +1,1 @@
-"""Chromium, a reader of pages without scripts, and the accessibility check."""
+"""Chromium, a page reader without scripts, and the accessibility check."""

@@ -1,4 +1,4 @@
-"""A real Chromium."""
+"""The system's Chromium."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.support.needs import require
 
-#: A name of this machine that isn't of the loopback, as far as the browser knows.
+#: A name of this machine that the browser doesn't know as loopback.
 ANOTHER_NAME = "gate.internal"
-# Nothing but the demo is to be called, and no sandbox exists inside a container's root.
+# Only the demo may be called. Root in a container has no sandbox.
 _FLAGS = [
     f"--host-resolver-rules=MAP {ANOTHER_NAME} 127.0.0.1",
     "--no-sandbox",
@@ -25,7 +25,7 @@ _FLAGS = [
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium, headless, with a profile of its own."""
+    """A headless Chromium with its own profile."""
     require("browser")
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)))

@@ -1,4 +1,4 @@
-"""A browser without scripts, as far as tests of pages need one: text, links, forms."""
+"""A minimal browser without scripts: text, links and forms."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -10,7 +10,7 @@ _BLOCKS = {"p", "div", "li", "td", "th", "tr", "h1", "h2", "h3", "h4", "dd", "dt
 
 
 class Form:
-    """One form as a browser would send it."""
+    """A form as a browser would submit it."""
 
     def __init__(self, attributes: dict[str, str]) -> None:
         self.action = attributes.get("action", "")
@@ -20,7 +20,7 @@ class Form:
         self.offered: dict[str, list[str]] = {}
 
     def one(self, name: str) -> str:
-        """The value of a field that is there once."""
+        """The value of a field that occurs once."""
         (value,) = self.all(name)
         return value
 
@@ -29,7 +29,7 @@ class Form:
         return [value for key, value in self.fields if key == name]
 
     def filled(self, **changes: str | list[str]) -> list[tuple[str, str]]:
-        """The fields with others in place of those that *changes* names."""
+        """The fields, with those that *changes* names replaced."""
         kept = [pair for pair in self.fields if pair[0] not in changes]
         for name, value in changes.items():
             kept += [(name, one) for one in ([value] if isinstance(value, str) else value)]
@@ -37,7 +37,7 @@ class Form:
 
 
 class Page(HTMLParser):
-    """A page, read."""
+    """A parsed page."""
 
     def __init__(self, answer: httpx.Response) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """What a person reads, one space between words."""
+        """The visible text, with single spaces."""
         return " ".join("".join(self._text).split())
 
     def shows(self, *texts: str) -> None:
@@ -64,7 +64,7 @@ class Page(HTMLParser):
         assert not missing, (missing, self.text)
 
     def form(self, action: str) -> Form:
-        """The form that is sent there."""
+        """The form with that action."""
         return next(form for form in self.forms if form.action == action)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -118,7 +118,7 @@ class Page(HTMLParser):
 
 
 class Visit:
-    """Someone at a browser: keeps cookies, reads pages, sends forms.
+    """A browser session: keeps cookies, reads pages, submits forms.
 
     Args:
         client: of the installation.
@@ -153,7 +153,7 @@ class Visit:
         return Page(answer)
 
     def sign_in(self, email: str = "ada@example.com", password: str = "") -> None:
-        """Sign in with the form."""
+        """Sign in at the form."""
         from tests.support.apps.installation import PASSWORD
 
         fields = {"email": email, "password": password or PASSWORD, "next": "/"}

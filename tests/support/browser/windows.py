@@ -1,4 +1,4 @@
-"""Windows of a browser, and people who sign in at them."""
+"""Browser windows, and signing in."""
 
 import re
 from collections.abc import Iterator
@@ -12,17 +12,16 @@ _SIGNED_IN = re.compile("/access-tokens")
 
 @contextmanager
 def window(browser: Browser, url: str = "", **options: Any) -> Iterator[Page]:
-    """A window with cookies of its own. What the browser complains of fails the test: a violated
-    policy, a failing script.
+    """A window with its own cookies. A violated policy or a failing script fails the test.
 
     Args:
-        url: what paths are relative to.
+        url: the base of relative paths.
         options: of the browser's context.
     """
     complaints: list[str] = []
 
     def hear(said: ConsoleMessage) -> None:
-        # It also reports answers such as 404 and 422, which are meant.
+        # Chromium also reports expected answers such as 404 and 422.
         if said.type == "error" and not said.text.startswith("Failed to load resource"):
             complaints.append(said.text)
 
@@ -37,7 +36,7 @@ def window(browser: Browser, url: str = "", **options: Any) -> Iterator[Page]:
 
 
 def sign_in(page: Page, email: str, password: str, path: str = "/sign-in") -> None:
-    """Sign in at the form, which *path* shows or leads to."""
+    """Sign in at the form that *path* shows or redirects to."""
     page.goto(path)
     page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password", exact=True).fill(password)

@@ -1,4 +1,4 @@
-"""A long audit log, written at once."""
+"""A long audit log, inserted at once."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from gatepass.registry.storage.tables import audit_events
 
 
 def write_events(database: Database, company: str, number: int, *, at: int, **more: Any) -> None:
-    """*number* events of a company (an id), a millisecond apart; the last is at *at* (Unix ms)."""
+    """Insert *number* events of a company (an id), 1 ms apart; the last is at *at* (Unix ms)."""
     ordinary = {
         "company_id": company,
         "actor_kind": "user",

@@ -1,4 +1,4 @@
-"""Databases for tests: the same tests run on SQLite and on PostgreSQL."""
+"""Fixtures: databases, so that the same tests run on SQLite and on PostgreSQL."""
 
 import secrets
 import shutil
@@ -29,16 +29,15 @@ def postgresql() -> Iterator[Cluster]:
 
 @pytest.fixture
 def postgresql_url(postgresql: Cluster) -> str:
-    """An empty PostgreSQL registry: always the same database, which takes less time than new ones
-    would."""
+    """An empty PostgreSQL registry: always the same database, which is faster than new ones."""
     url = postgresql.url(_REGISTRY)
-    _empty(url)
+    empty_postgresql(url)
     return url
 
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file that has the schema; tests copy it."""
+    """A SQLite file with the schema; tests copy it."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
     database = Database(f"sqlite:///{path}")
     create_schema(database)
@@ -48,7 +47,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """A fresh SQLite registry."""
+    """A new SQLite registry."""
     path = tmp_path / "gatepass.db"
     shutil.copy(sqlite_template, path)
     return f"sqlite:///{path}"
@@ -56,14 +55,14 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """A fresh registry on each engine in turn."""
+    """A new registry on each engine in turn."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """A fresh registry's database on each engine in turn."""
+    """A new registry's database on each engine in turn."""
     database = Database(database_url)
     yield database
     database.close()
@@ -75,10 +74,10 @@ def registry(database: Database) -> SmallRegistry:
     return SmallRegistry(database)
 
 
-def _empty(url: str) -> None:
-    """Leave the schema, and the beginning of a history of its own."""
+def empty_postgresql(url: str) -> None:
+    """Empty the registry at *url*: the schema stays, and a new history begins."""
     with psycopg.connect(url) as connection:
-        # Connections that an earlier test left.
+        # Connections that an earlier test left open.
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -89,7 +88,7 @@ def _empty(url: str) -> None:
             "AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'"
         ).fetchall()
         for name, size in tables:
-            # Truncating makes new files, which takes longer where there is little to remove.
+            # TRUNCATE creates new files, which is slower for small tables.
             empty = "TRUNCATE {} CASCADE" if size > 1_000_000 else "DELETE FROM {}"
             connection.execute(sql.SQL(empty).format(sql.Identifier(name)))
         beginning = {"tag": secrets.token_hex(8)}

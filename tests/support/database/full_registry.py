@@ -1,4 +1,4 @@
-"""A registry with something in every table, for tests of moving it."""
+"""A registry with a row in every table, for tests of export, import and restore."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 
 
 class FullRegistry(SmallRegistry):
-    """Two companies, and something of everything else.
+    """Two companies, and at least one row in every other table.
 
     Attributes:
         signed: Ada, signed in.
@@ -76,7 +76,7 @@ class FullRegistry(SmallRegistry):
         return key.id, invitation
 
     def _fill(self) -> None:
-        """What isn't easily come by, as it would stand there."""
+        """Insert rows that operations can't easily create."""
         rows: dict[Any, dict[str, Any]] = {
             t.allowlist_trial_entries: {
                 "company_id": self.contoso.id,
@@ -134,6 +134,6 @@ class FullRegistry(SmallRegistry):
 
 
 def measured(database: Database) -> Contents:
-    """What a database holds."""
+    """A database's contents: counts and digests."""
     with database.read(NOW) as reading:
         return contents.measure(reading.session.connection(), lambda rows: None)

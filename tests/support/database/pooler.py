@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -13,17 +13,17 @@ import psycopg
 from tests.support.database.postgresql import Cluster, end_with_parent
 from tests.support.needs import require
 from tests.support.processes.ports import free_port
-
-_START_SECONDS = 20
+from tests.support.waiting import until
 
 
 class Pooler:
-    """Gives a server's connections out by the transaction, so that no two transactions of a client
-    need be on the same one. A context manager that stops it.
+    """A connection pool in transaction mode: a client's transactions may use different connections.
+
+    A context manager that stops it.
 
     Args:
         cluster: the server.
-        connections: how many it has to it, for each database.
+        connections: the pool size of each database.
     """
 
     def __init__(self, cluster: Cluster, connections: int = 3) -> None:
@@ -39,7 +39,7 @@ class Pooler:
             f"default_pool_size = {connections}\nmax_client_conn = 200\n"
             f"logfile = {self._root / 'log'}\n"
         )
-        # It refuses to run as root, as the server does.
+        # Like PostgreSQL, pgbouncer refuses to run as root.
         user = "nobody" if os.geteuid() == 0 else None
         if user is not None:
             shutil.chown(self._root, user)
@@ -50,15 +50,7 @@ class Pooler:
             stderr=subprocess.DEVNULL,
             preexec_fn=end_with_parent,
         )
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                psycopg.connect(self.url("postgres")).close()
-                return
-            except psycopg.OperationalError:
-                assert self._process.poll() is None, (self._root / "log").read_text()
-                assert time.monotonic() < deadline, (self._root / "log").read_text()
-                time.sleep(0.02)
+        until(self._answers, (self._root / "log").read_text)
 
     def __enter__(self) -> "Pooler":
         return self
@@ -68,6 +60,13 @@ class Pooler:
         self._process.wait(10)
         shutil.rmtree(self._root, ignore_errors=True)
 
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, (self._root / "log").read_text()
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(self.url("postgres")).close()
+            return True
+        return False
+
     def url(self, name: str) -> str:
-        """Where a database of the cluster is, through this."""
+        """The URL of a database through the pool."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"

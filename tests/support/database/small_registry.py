@@ -1,4 +1,4 @@
-"""A registry with two companies in it, for tests: time is set by hand, nothing is hashed twice."""
+"""A registry with two companies. Tests set its time; one password hash serves everyone."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 PASSWORD = "mauve harbour lantern"
 ADDRESS = "198.51.100.7"
-#: As weak as Argon2 gets: what is tested is what is done with it.
+#: The weakest Argon2 there is, since the hash itself isn't tested.
 HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 HASH = passwords.hash(PASSWORD, hasher=HASHER)
 CATALOGUE = """
@@ -50,7 +50,7 @@ class SmallRegistry:
     """Northwind with Ada, its administrator, and Contoso with Carl.
 
     Attributes:
-        now: Unix ms; moved by hand.
+        now: Unix ms; tests set it.
         encryption_key: created at its first use.
     """
 
@@ -72,12 +72,12 @@ class SmallRegistry:
         return self.database.read(self.now)
 
     def do(self, operation: Callable[..., T], *arguments: Any, **more: Any) -> T:
-        """Carry out one operation in a change of its own."""
+        """Perform one operation in its own transaction."""
         with self.write() as change:
             return operation(change, *arguments, **more)
 
     def ask(self, question: Callable[..., T], *arguments: Any, **more: Any) -> T:
-        """Ask one thing in a reading of its own."""
+        """Query something in its own read transaction."""
         with self.read() as reading:
             return question(reading, *arguments, **more)
 
@@ -103,13 +103,13 @@ class SmallRegistry:
         )
 
     def colleague(self, role: str, name: str = "Bob") -> Actor:
-        """A new user of Northwind with that role, signed in."""
+        """Create a user of Northwind with *role*, and sign them in."""
         return self.signed_in(
             self.user(self.northwind, f"{name}.{role}@northwind.example".lower(), name, role)
         )
 
     def signed_in(self, user: User, address: str | None = ADDRESS) -> Actor:
-        """The user with a login token of 3 hours, as the web would have it."""
+        """Sign the user in for 3 hours; the actor that the web layer would build."""
         authentication = self.do(
             begin,
             user,
@@ -121,11 +121,11 @@ class SmallRegistry:
         return self._acting("user", authentication.id, user.name, address)
 
     def with_token(self, token: AccessToken, address: str | None = ADDRESS) -> Actor:
-        """Someone who calls the API with the access token."""
+        """The actor of a call with the access token."""
         return self._acting("token", token.id, token.created_by.name, address)
 
     def token(self, actor: Actor, **fields: Any) -> tuple[AccessToken, str]:
-        """Make an access token; what isn't named is ordinary."""
+        """Create an access token, with defaults for fields that aren't given."""
         ordinary = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:create"]}
         return self.do(access_tokens.create, actor, catalogue=self.catalogue, **(ordinary | fields))
 
@@ -140,11 +140,11 @@ class SmallRegistry:
         )
 
     def get(self, token: AccessToken) -> AccessToken:
-        """The token as the command line sees it."""
+        """Read the token as the command line's actor."""
         return self.ask(access_tokens.get, Actor.command_line(), token.id)
 
     def decide(self, token: str, permission: str = "charges:create", **call: Any) -> Decision:
-        """What is decided by the rows that were published."""
+        """Decide a call by the published rows."""
         credential = parse(token)
         assert credential is not None
         if "address" in call:
@@ -193,7 +193,7 @@ class SmallRegistry:
 
 @contextmanager
 def nothing_changes(registry: SmallRegistry, *, but: str = "") -> Iterator[None]:
-    """Fail if anything is left of what happens within, *but* in the tables named."""
+    """Fail if the block changes any table except those that *but* names."""
     before = _everything(registry, but)
     yield
     assert _everything(registry, but) == before

@@ -1,1 +1,1 @@
-"""The feed's two sides: followers that read it, and servers that misbehave."""
+"""Both sides of the feed: followers, and servers that a test scripts."""

@@ -1,4 +1,4 @@
-"""Feeds over HTTP as a follower reads them, from an application in this process."""
+"""A feed's client that reads frame by frame from an application in this process."""
 
 import asyncio
 import queue
@@ -24,7 +24,7 @@ FOLLOWER = "node_0123456789ABCDEF"
 
 
 class Loop:
-    """An event loop of its own, so that tests read streams step by step; a context manager."""
+    """An event loop in a thread, so that tests read streams step by step; a context manager."""
 
     def __enter__(self) -> "Loop":
         self.loop = asyncio.new_event_loop()
@@ -39,7 +39,7 @@ class Loop:
         self.loop.close()
 
     def post(self, app: ASGIApp, key: str, path: str, **sent: Any) -> httpx.Response:
-        """Post something, on this loop: what a worker process does, it does on one."""
+        """Send a POST on this loop, since a worker process has only one."""
 
         async def post() -> httpx.Response:
             transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 50_000))
@@ -59,15 +59,15 @@ class Loop:
 
 
 class Feed:
-    """One request for a feed, and what came of it.
+    """One request for a feed, and its answer.
 
     Attributes:
         status: of the answer.
         headers: of the answer.
-        body: what came, if it isn't a feed.
-        copy: what a follower would have, by table and id, as of the last ``Reached``.
-        position: where that is.
-        openings: the frames that began it.
+        body: of an answer that isn't a feed.
+        copy: a follower's records, by table and id, as of the last ``Reached``.
+        position: the copy's replication position.
+        openings: the ``Opening`` frames received.
     """
 
     def __init__(
@@ -114,12 +114,12 @@ class Feed:
         self._begin()
 
     def next(self, seconds: float = 10) -> Frame | None:
-        """The next frame; None at the end. What it says is taken into the copy."""
+        """Read the next frame and apply it to the copy; None at the end."""
         while not self._whole:
             try:
                 message = self._messages.get(timeout=seconds)
             except queue.Empty:
-                raise TimeoutError("no frame has come") from None
+                raise TimeoutError("no frame arrived") from None
             if message is None or not message.get("more_body", False):
                 return None
             self._whole += self._read.feed(message["body"])
@@ -135,23 +135,23 @@ class Feed:
         raise AssertionError("the stream has ended")
 
     def ended(self) -> None:
-        """Read to the end, which is near."""
+        """Read until the server ends the stream."""
         until(lambda: self.next() is None, lambda: "the stream goes on")
 
     def pause(self) -> None:
-        """Read no more: what is sent has to wait."""
+        """Stop reading: the server has to wait."""
         self._reading.clear()
 
-    def go_on(self) -> None:
-        """Read again."""
+    def resume(self) -> None:
+        """Resume reading."""
         self._reading.set()
 
     def done(self, seconds: float) -> None:
-        """Wait until the application has done with it."""
+        """Wait until the application has finished the request."""
         self._running.result(seconds)
 
     def leave(self) -> None:
-        """Hang up, and wait until the application has noticed."""
+        """Disconnect, and wait until the application has finished."""
         self._loop.call_soon_threadsafe(self._gone.set)
         self._running.result(10)
 
@@ -183,7 +183,7 @@ class Feed:
             self.position = (frame.revision, frame.tag)
 
     async def _run(self) -> None:
-        # Made here: it is this loop's.
+        # Created here, so that it belongs to this loop.
         self._gone = asyncio.Event()
         asked = False
 
@@ -216,7 +216,7 @@ def here(database: Database) -> Position:
 
 
 def registry(database: Database) -> dict[tuple[str, str], bytes]:
-    """What a follower of everything should have."""
+    """The records that an unlimited follower should have."""
     with database.read(time.time_ns() // 1_000_000) as reading:
         rows = [row for query in revisions.SNAPSHOT for row in reading.session.execute(text(query))]
     return {(table, key): bytes(record) for table, key, record, _ in rows if key[:4] != "gpvk"}

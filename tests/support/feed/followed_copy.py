@@ -1,4 +1,4 @@
-"""A copy of a registry's grants, kept by a follower at work, as a node on PostgreSQL has it."""
+"""A copy that a follower keeps current, as on a node with PostgreSQL."""
 
 import sqlite3
 import threading
@@ -18,7 +18,7 @@ Rows = dict[tuple[str, str], tuple[bytes, int]]
 
 
 class FollowedCopy:
-    """Follows the registry at *url* in a thread of its own; a context manager that ends it.
+    """Follows the registry at *url* in a thread; a context manager that stops it.
 
     Args:
         path: of the copy.
@@ -55,25 +55,32 @@ class FollowedCopy:
 
     @property
     def fresh(self) -> bool:
-        """Whether its lease runs."""
+        """Whether its lease is still valid."""
         return self.file.shared.is_fresh(self.clock.boot_ns(), self.clock.wall_ms())
 
     def rows(self) -> Rows:
-        """All that is in it."""
-        with closing(sqlite3.connect(self.file.path)) as connection:
-            return {
-                (table, key): (record, revision)
-                for table in TABLES
-                for key, record, revision in connection.execute(f"SELECT * FROM {table}")
-            }
+        """All grants, holders and company rules of the copy."""
+        return file_rows(self.file.path)
 
     def until_at(self, revision: int) -> None:
-        """Wait until it has reached a revision."""
+        """Wait until the copy has reached *revision*."""
         until(lambda: self.file.shared.revision >= revision)
 
 
+def file_rows(path: Path) -> Rows:
+    """All grants, holders and company rules of a grant file."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return {
+            (table, key): (record, revision)
+            for table in TABLES
+            for key, record, revision in connection.execute(
+                f"SELECT id, record, revision FROM {table}"
+            )
+        }
+
+
 def published(database: Database) -> Rows:
-    """What a copy of the registry has to be."""
+    """All grants, holders and company rules of the registry."""
     with database.read(0) as reading:
         connection = reading.session.connection()
         return {

@@ -1,4 +1,4 @@
-"""A server of ``GET /v1/feed`` that does as a test says: raw sockets, one thread a connection."""
+"""A scripted server of ``GET /v1/feed``: raw sockets, one thread per connection."""
 
 import json
 import secrets
@@ -31,7 +31,7 @@ def boot_ns() -> int:
 
 
 class Connection:
-    """One follower's connection, after its request was read."""
+    """A follower's connection whose request was read."""
 
     def __init__(self, sock: socket.socket, target: str, headers: dict[str, str]) -> None:
         self.socket = sock
@@ -41,7 +41,7 @@ class Connection:
 
     @property
     def position(self) -> Position | None:
-        """The position it asks for changes after."""
+        """The position after which the follower asks for changes."""
         asked = dict(self.query)
         return (int(asked["revision"]), asked["tag"]) if "tag" in asked else None
 
@@ -50,7 +50,7 @@ class Connection:
         self.socket.sendall("\r\n".join([*head, "", ""]).encode())
 
     def send(self, data: bytes) -> None:
-        """One chunk; an empty one ends the answer."""
+        """Send one chunk; an empty one ends the answer."""
         self.socket.sendall(b"%x\r\n%s\r\n" % (len(data), data))
 
     def frame(self, frame: Frame) -> None:
@@ -65,16 +65,16 @@ class Connection:
 
 
 class ScriptedFeed:
-    """A registry with a history, and the server of its feed; a context manager.
+    """A registry's history and the server of its feed; a context manager.
 
     Attributes:
-        script: what is done with a follower's connection; ``serve`` unless a test says otherwise.
+        script: handles a follower's connection; by default ``serve``.
         asked: every request for the feed, in order.
-        told: what was posted, as (what, body).
-        staleness_ms: MAX_STALENESS as followers are told.
-        serving: how many streams are being served.
-        folded: how far each spool was counted.
-        ahead_ms: how far the server's clock is ahead of ours.
+        told: every POST, as (last part of the path, body).
+        staleness_ms: the MAX_STALENESS sent to followers.
+        serving: the number of open streams.
+        folded: per spool, the offset up to which use was counted.
+        ahead_ms: how far the server's clock is ahead of this machine's.
     """
 
     def __init__(self, staleness_ms: int = 10_000, tls: ssl.SSLContext | None = None) -> None:
@@ -106,7 +106,7 @@ class ScriptedFeed:
         self._listener.close()
 
     def cut(self) -> None:
-        """Cut every connection."""
+        """Close every connection."""
         for sock in self.connections:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -117,7 +117,7 @@ class ScriptedFeed:
         return number, self.history[number]
 
     def commit(self, *records: Grant | Holder | CompanyRules, removed: Iterable[str] = ()) -> None:
-        """One change; *removed* are grants' ids."""
+        """Commit one revision; *removed* are ids of grants."""
         with self._changed:
             number = max(self.history) + 1
             for record in records:
@@ -128,7 +128,7 @@ class ScriptedFeed:
             self._changed.notify_all()
 
     def publish(self, path: Path) -> None:
-        """All that a grant file holds, as one change."""
+        """Commit all records of a grant file as one revision."""
         with self._changed, closing(sqlite3.connect(path)) as reading:
             number = max(self.history) + 1
             for table in TABLES:
@@ -138,7 +138,7 @@ class ScriptedFeed:
             self._changed.notify_all()
 
     def part(self) -> None:
-        """From now on it is another history."""
+        """Replace the history: no position of followers is known any more."""
         self.history = {number: secrets.token_hex(8) for number in self.history}
 
     def since(self, after: int) -> list[ChangedRow]:
@@ -160,7 +160,7 @@ class ScriptedFeed:
         )
 
     def serve(self, connection: Connection) -> None:
-        """What a good server does."""
+        """Serve a feed correctly."""
         connection.begin()
         here = connection.position
         known = here is not None and self.history.get(here[0]) == here[1]

@@ -1,1 +1,1 @@
-"""Grant files with tokens, and verifiers that exist in the registry alone."""
+"""Grant files with tokens, and verifiers that exist only as rows of the registry."""

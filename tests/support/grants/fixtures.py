@@ -1,29 +1,29 @@
-"""A grant file with tokens, and two clocks."""
+"""Fixtures: grant files, and two clocks."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.grants.grant_file_fixture import Issued, new_grant_file
-from tests.support.grants.grant_fixtures import Clocks, World
+from tests.support.grants.grant_file_fixture import Grants, new_grant_file
+from tests.support.grants.grant_fixtures import Clocks, Samples
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A grant file with a cast of tokens."""
-    world = World(tmp_path / "gatepass.db")
-    yield world
-    world.close()
+def samples(tmp_path: Path) -> Iterator[Samples]:
+    """A grant file with tokens of every kind."""
+    samples = Samples(tmp_path / "gatepass.db")
+    yield samples
+    samples.close()
 
 
 @pytest.fixture
 def clocks() -> Clocks:
-    """The machine's clocks."""
+    """Clocks that only the test moves."""
     return Clocks()
 
 
 @pytest.fixture
-def issued(tmp_path: Path) -> Issued:
+def grants(tmp_path: Path) -> Grants:
     """A grant file without tokens."""
     return new_grant_file(tmp_path / "gatepass.db")

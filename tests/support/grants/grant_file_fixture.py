@@ -1,4 +1,4 @@
-"""A grant file and tokens in it, as the registry would have published them."""
+"""A grant file whose rows are written as the registry publishes them."""
 
 import sqlite3
 from contextlib import closing
@@ -14,8 +14,8 @@ ROLE = frozenset({"charges:create", "charges:get", "charges:refund"})
 
 
 @dataclass(frozen=True)
-class Issued:
-    """A grant file, and what changes it as the registry would."""
+class Grants:
+    """A grant file with one user of one company, and a writer of its rows."""
 
     path: Path
 
@@ -37,7 +37,7 @@ class Issued:
         expires_at: int | None = None,
         deactivated: bool = False,
     ) -> str:
-        """Issue a token; its text."""
+        """Create a token; its text."""
         new = make(ACCESS_TOKEN)
         grant = Grant(
             id=new.id,
@@ -56,14 +56,14 @@ class Issued:
         return new.text
 
 
-def new_grant_file(path: Path) -> Issued:
-    """A registry's file, so far as a verifier looks at it: one user of one company."""
+def new_grant_file(path: Path) -> Grants:
+    """Create a grant file with one user of one company."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         for statement in [*ddl("sqlite"), "CREATE TABLE alembic_version (version_num TEXT)"]:
             connection.execute(statement)
-    issued = Issued(path)
+    grants = Grants(path)
     rules = CompanyRules("com_1", True, None, {"cashier": ROLE})
-    issued.put("holders", "usr_1", encode(Holder("usr_1", "com_1", True, "cashier")))
-    issued.put("company_rules", "com_1", encode(rules))
-    return issued
+    grants.put("holders", "usr_1", encode(Holder("usr_1", "com_1", True, "cashier")))
+    grants.put("company_rules", "com_1", encode(rules))
+    return grants

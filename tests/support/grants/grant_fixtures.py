@@ -1,5 +1,4 @@
-"""A small grant file to decide from: companies, users and tokens of every sort, and clocks that
-move when they are told to."""
+"""A small grant file with companies, users and tokens of every kind, and clocks for tests."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -30,7 +29,7 @@ ROUTES = {
     "GET /v1/charges/{id}": "charges:get",
     "POST /v1/charges/{id}/refund": "refunds:create",
 }
-#: More than two thousand bytes of names.
+#: Permission names of more than two thousand bytes together.
 MANY = tuple(f"resource-number-{number:03d}:create" for number in range(100))
 START_MS = 1_800_000_000_000
 
@@ -38,30 +37,30 @@ _TABLE = {Grant: "grants", Holder: "holders", CompanyRules: "company_rules"}
 
 
 class Clocks:
-    """The machine's two clocks, which stand still but for what a test does to them."""
+    """Boot clock and wall clock, which only the test moves."""
 
     def __init__(self) -> None:
         self.boot_ns = 5_000_000_000_000
         self.wall_ms = START_MS
 
     def advance(self, seconds: float) -> None:
-        """Let time pass for both."""
+        """Advance both clocks."""
         self.boot_ns += round(seconds * 1_000_000_000)
         self.wall_ms += round(seconds * 1_000)
 
     def clock(self, latest_ms: int = 0, **how: Any) -> Clock:
-        """A process's clock over these two."""
+        """A process's clock that reads these two."""
         return Clock(latest_ms, boot_ns=lambda: self.boot_ns, wall_ms=lambda: self.wall_ms, **how)
 
 
-class World:
-    """A grant file with a cast of tokens.
+class Samples:
+    """A grant file with tokens of every kind.
 
     Attributes:
         file: the grant file.
-        texts: the tokens' texts by the names used in tests.
-        grants: their grants.
-        records: all that is stored at first.
+        texts: name: the token's text.
+        grants: name: the token's grant.
+        records: all records stored at first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,25 +76,25 @@ class World:
     def close(self) -> None:
         self.connection.close()
 
-    def in_this_process(self) -> "World":
-        """The same world for a process that was forked: with a connection of its own."""
-        mine = object.__new__(World)
+    def in_this_process(self) -> "Samples":
+        """The same samples for a forked process: with its own connection."""
+        mine = object.__new__(Samples)
         mine.__dict__.update(self.__dict__)
         mine.connection = self._connect()
         return mine
 
     def verifier(self, clock: Clock | None = None, **how: Any) -> Verifier:
-        """A verifier of its own, as another process would have one."""
+        """A new verifier, as in another process."""
         return Verifier(GrantFile(self.path), clock or Clock(), Routes(ROUTES.items()), **how)
 
     def put(self, *records: Record) -> None:
-        """Commit some records the way a change does."""
+        """Commit records as the registry does."""
         self.begin(*records)
         with self.file.writing():
             self.connection.execute("COMMIT")
 
     def begin(self, *records: Record) -> None:
-        """Write some records, and leave the transaction open."""
+        """Write records, and leave the transaction open."""
         self.connection.execute("BEGIN IMMEDIATE")
         for record in records:
             self.connection.execute(
@@ -104,15 +103,15 @@ class World:
             )
 
     def changed(self, name: str, **facts: Any) -> Grant:
-        """A token's grant with other facts, not stored yet."""
+        """A token's grant with changed fields, not stored."""
         return msgspec.structs.replace(self.grants[name], **facts)
 
     def change(self, name: str, **facts: Any) -> None:
-        """Change a token's grant, committed."""
+        """Change fields of a token's grant, and commit."""
         self.put(self.changed(name, **facts))
 
     def token(self, name: str, prefix: str = "gpat", **facts: Any) -> Grant:
-        """Make a token's text and its grant, not stored yet."""
+        """Create a token's text and its grant, not stored."""
         new = credentials.make(prefix)
         kind = {"gpat": "api", "gplt": "login", "gpvk": "verifier"}.get(prefix, "api")
         usual: dict[str, Any] = {
@@ -135,7 +134,7 @@ class World:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
-        # Whether it survives a power cut isn't what these tests are about.
+        # Tests need not survive a power cut.
         connection.execute("PRAGMA synchronous = OFF")
         return connection
 
@@ -169,7 +168,7 @@ class World:
             self.token("admin login", "gplt", user="usr_admin"),
             self.token("verifier", "gpvk"),
             self.token("ended verifier", "gpvk", deactivated=True),
-            # Nothing stores these as grants; were they there, they still would be no tokens.
+            # The registry stores none of these as grants. Even so, they must not act as tokens.
             self.token("invitation", "gpiv"),
             self.token("reset", "gprs"),
             self.token("email change", "gpec"),
@@ -183,23 +182,23 @@ class World:
 
 
 def networks(*texts: str) -> Networks:
-    """A list of networks."""
+    """Parse a list of networks."""
     return Networks.of(map(parse_network, texts))
 
 
 def another_secret(text: str) -> str:
-    """A well-formed text with the id of *text* and a secret that isn't its own."""
+    """A well-formed text with the id of *text* and another secret."""
     body = text[:21] + credentials.make("gpat").text[21:53]
     return body + credentials._checksum(body.encode())
 
 
 def make_map(directory: Path) -> SharedMap:
-    """A shared map on its own."""
+    """A shared map without a grant file."""
     return SharedMap(directory / "grants.db-map")
 
 
 def header_lines(headers: Iterable[tuple[str, bytes | str]]) -> Any:
-    """Reads headers by name, the way both ports hand them to the endpoints."""
+    """A look-up of headers by name, as both ports pass it to the endpoints."""
     lines: Mapping[str, list[str | None]] = {}
     found: dict[str, list[str | None]] = dict(lines)
     for name, value in headers:

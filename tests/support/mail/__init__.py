@@ -1,1 +1,1 @@
-"""SMTP servers: one that keeps what it is sent, and one that follows a script."""
+"""SMTP servers: one that stores messages, and one that follows a script."""

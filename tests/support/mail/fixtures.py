@@ -1,4 +1,4 @@
-"""A mail server for each test."""
+"""Fixture: a mail server for each test."""
 
 from collections.abc import Iterator
 

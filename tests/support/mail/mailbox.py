@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that keeps what it is sent, and can be told to misbehave."""
+"""An SMTP server on loopback that stores messages, and can be told to misbehave."""
 
 import re
 import threading
@@ -17,14 +17,15 @@ _LINK = re.compile(
 
 
 class Mailbox:
-    """A mail server for everybody; a context manager that starts and stops it.
+    """A mail server that accepts every recipient; a context manager that starts and stops it.
 
     Attributes:
-        messages: what it took, in order.
-        recipients: the addresses in the envelopes.
-        tried: how often a recipient was named to it.
-        at_rcpt, at_data: what it answers next instead of 250, one answer a mail.
-        cut_at_data: whether it takes the next text and drops the connection without a word.
+        messages: the accepted messages, in order.
+        recipients: the envelopes' recipients.
+        tried: the number of RCPT commands.
+        at_rcpt, at_data: the next answers instead of 250, one per mail.
+        cut_at_data: whether it accepts the next message and closes the connection without an
+            answer.
     """
 
     def __init__(self, port: int = 0, **options: Any) -> None:
@@ -40,7 +41,7 @@ class Mailbox:
 
     @property
     def url(self) -> str:
-        """What GATEPASS_SMTP_URL says to use it."""
+        """The GATEPASS_SMTP_URL of this server."""
         return f"smtp://127.0.0.1:{self.port}"
 
     def __enter__(self) -> "Mailbox":
@@ -51,16 +52,16 @@ class Mailbox:
         self._controller.stop()
 
     def wait(self, messages: int = 1, *, seconds: float = 15) -> None:
-        """Wait until it has taken so many messages, for where somebody else sends them."""
+        """Wait until so many messages have arrived."""
         with self._arrived:
             assert self._arrived.wait_for(lambda: len(self.messages) >= messages, seconds)
 
     def link(self, number: int = -1) -> str:
-        """The link in the text part of a message; the latest one's, unless told otherwise."""
+        """The link in the text part of a message, by default the latest."""
         return link_in(self.messages[number])
 
     def token(self, number: int = -1) -> str:
-        """The last part of that link."""
+        """The last path segment of that link."""
         return self.link(number).rpartition("/")[2]
 
     async def handle_RCPT(
@@ -88,7 +89,7 @@ class Mailbox:
 
 
 def link_in(message: EmailMessage) -> str:
-    """The link in a message's text part, which stands on a line of its own."""
+    """The link in a message's text part, on its own line."""
     part = message.get_body(("plain",))
     assert part is not None
     found = _LINK.search("\n".join(part.get_content().splitlines()))

@@ -1,10 +1,10 @@
-"""A mail to send."""
+"""A message to send."""
 
 from email.message import EmailMessage
 
 
 def message() -> EmailMessage:
-    """A text that has a line with a dot alone, as SMTP ends one."""
+    """A message whose text has a line with a single dot, which ends a message in SMTP."""
     made = EmailMessage()
     made["Subject"] = "Hello"
     made.set_content("Text\n.\nwith a dot\n")

@@ -1,4 +1,4 @@
-"""An SMTP server on loopback that follows a script, however rude."""
+"""An SMTP server on loopback that follows a script."""
 
 import socket
 import ssl
@@ -14,8 +14,8 @@ class Talk:
     """The server's side of one connection.
 
     Attributes:
-        stopped: set when the test is over; a script that goes on for ever looks at it.
-        heard: the lines that the client sent, without their ends; a mail's text is one entry.
+        stopped: set at the end of the test; endless scripts check it.
+        heard: the client's lines without line ends; a message is one entry.
     """
 
     def __init__(self, connection: socket.socket, stopped: threading.Event) -> None:
@@ -34,13 +34,13 @@ class Talk:
         return line
 
     def answer(self, *replies: bytes) -> None:
-        """To each of the client's next lines, one reply."""
+        """Answer the client's next lines, one reply each."""
         for reply in replies:
             self.hear()
             self.say(reply)
 
     def take_text(self) -> bytes:
-        """The mail's text up to its dot."""
+        """Read the message up to its final dot."""
         lines = []
         while (line := self._file.readline()) not in (b".\r\n", b""):
             lines.append(line)
@@ -48,17 +48,17 @@ class Talk:
         return self.heard[-1]
 
     def secure(self, tls: ssl.SSLContext) -> None:
-        """Begin TLS."""
+        """Start TLS."""
         self.connection = tls.wrap_socket(self.connection, server_side=True)
         self._file = self.connection.makefile("rb")
 
     def flood(self, content: bytes) -> None:
-        """Say *content* for as long as somebody listens."""
+        """Send *content* until the client disconnects."""
         while not self.stopped.is_set():
             self.say(content)
 
     def hang(self) -> None:
-        """Say nothing more."""
+        """Send nothing until the end of the test."""
         self.stopped.wait()
 
 
@@ -66,7 +66,7 @@ class ScriptedServer:
     """A server that runs *script* for each connection; a context manager that starts and stops it.
 
     Attributes:
-        port: where it listens.
+        port: the port it listens on.
         talks: the connections so far.
     """
 
@@ -80,11 +80,11 @@ class ScriptedServer:
 
     @property
     def url(self) -> str:
-        """What GATEPASS_SMTP_URL says to use it."""
+        """The GATEPASS_SMTP_URL of this server."""
         return f"smtp://127.0.0.1:{self.port}"
 
     def url_for(self, user: str, password: str) -> str:
-        """The same with credentials, which are escaped already."""
+        """The URL with credentials, which must be escaped."""
         return f"smtp://{user}:{password}@127.0.0.1:{self.port}"
 
     def __enter__(self) -> "ScriptedServer":

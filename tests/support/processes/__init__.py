@@ -1,1 +1,1 @@
-"""Real processes: the served product, its workers, nginx, forked children."""
+"""Processes: served nodes, their workers, nginx, forked children."""

@@ -1,10 +1,11 @@
-"""Child processes of tests: real ones, that never outlive their test by long."""
+"""Child processes: forked by a test for at most a minute, or listed by their parent's id."""
 
 import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _LONGEST_S = 60
 
@@ -16,7 +17,7 @@ def in_child(work: Callable[[], object]) -> int:
         return child
     code = 1
     try:
-        # Should the test die, nobody is left waiting for its child.
+        # Ends the child should the test die and never wait for it.
         signal.alarm(_LONGEST_S)
         work()
         code = 0
@@ -27,7 +28,7 @@ def in_child(work: Callable[[], object]) -> int:
 
 
 def finished(child: int) -> bool:
-    """Wait for a child; whether it succeeded."""
+    """Wait for a child to exit; whether it exited with 0."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
@@ -35,10 +36,19 @@ def finished(child: int) -> bool:
 def killed_in_the_end(
     work: Callable[[], object], how: signal.Signals = signal.SIGKILL
 ) -> Iterator[int]:
-    """A child that runs *work* until the block is left, and is killed then."""
+    """A child that runs *work*, and is killed when the block ends."""
     child = in_child(work)
     try:
         yield child
     finally:
         os.kill(child, how)
         os.waitpid(child, 0)
+
+
+def child_ids(process: int) -> list[int]:
+    """The process ids of a process's children; empty if the process is gone."""
+    try:
+        text = Path(f"/proc/{process}/task/{process}/children").read_text()
+    except OSError:
+        return []
+    return [int(child) for child in text.split()]

@@ -1,4 +1,4 @@
-"""The demo as a person starts it."""
+"""``gatepass demo`` as a process."""
 
 import os
 import re
@@ -16,14 +16,14 @@ class Demo:
     """``gatepass demo`` on a free port; a context manager that stops it.
 
     Attributes:
-        url, email, password, verifier_key, access_token: as it printed them.
+        url, email, password, verifier_key, access_token: as printed.
     """
 
     def __init__(self, directory: Path, **settings: str) -> None:
         require("processes")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gatepass.cli", "demo", "--port", "0", "--data-dir", directory],
-            # What more of them do is another test's matter, and each takes time to start.
+            # One worker starts faster; other tests cover several.
             env={**os.environ, "GATEPASS_WORKERS": "1", **settings},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -49,7 +49,7 @@ class Demo:
         self.stop()
 
     def stop(self) -> None:
-        """Stop it as Ctrl-C does."""
+        """Stop it with SIGTERM."""
         self.process.terminate()
         self.process.wait(30)
 

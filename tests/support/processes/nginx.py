@@ -1,47 +1,49 @@
-"""A real nginx with a configuration from the docs, only addresses replaced."""
+"""A real nginx, with configuration of a test's own or from the docs."""
 
 import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
-
 from tests.support.needs import require
+from tests.support.processes.ports import wait_for_port
 
 _DOCS = Path(__file__).parents[3] / "docs"
 _PROGRAM = shutil.which("nginx") or "/usr/sbin/nginx"
-# Its workers would else be nobody, who may not write into a test's directory.
+# Otherwise its workers run as nobody, who can't write to a test's directory.
 _AS_ROOT = "user root;\n" if os.geteuid() == 0 else ""
 
 
+def installed() -> bool:
+    """Whether nginx is installed."""
+    return shutil.which(_PROGRAM) is not None
+
+
+def documented(page: str, addresses: Mapping[str, str]) -> str:
+    """The one nginx block of a page in ``docs``, with each documented address replaced."""
+    (block,) = re.findall(r"```nginx\n(.*?)```", (_DOCS / page).read_text(), re.S)
+    for address, real in addresses.items():
+        assert address in block
+        block = block.replace(address, real)
+    return str(block)
+
+
 class Nginx:
-    """The one nginx block of a page, at work; a context manager that stops it.
+    """A running nginx; a context manager that stops it.
 
     Args:
         directory: for its own files.
-        page: the file in ``docs``.
-        addresses: what stands in its place, by the address that is documented.
-        answering: an address of *addresses*' values that it listens on.
-        more: directives before the block, where a site's own settings stand.
+        http: the directives of its ``http`` block.
+        answering: an address that it listens on.
+
+    Attributes:
+        process: the master process; the worker is its child.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        page: str,
-        addresses: Mapping[str, str],
-        answering: str,
-        more: str = "",
-    ) -> None:
+    def __init__(self, directory: Path, http: str, answering: str) -> None:
         require("nginx")
-        (block,) = re.findall(r"```nginx\n(.*?)```", (_DOCS / page).read_text(), re.S)
-        for documented, real in addresses.items():
-            assert documented in block
-            block = block.replace(documented, real)
         temporary = "".join(
             f"{kind}_temp_path {directory}/{kind};\n"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -50,19 +52,15 @@ class Nginx:
         configuration = directory / "nginx.conf"
         configuration.write_text(
             f"{_AS_ROOT}daemon off; pid {directory}/pid; error_log {self.error_log};\n"
-            f"events {{}}\nhttp {{ access_log off;\n{temporary}{more}\n{block}}}\n"
+            f"events {{}}\nhttp {{ access_log off;\n{temporary}{http}}}\n"
         )
-        self._process = subprocess.Popen([_PROGRAM, "-c", str(configuration), "-p", str(directory)])
-        for _ in range(100):
-            try:
-                httpx.get(f"http://{answering}/")
-                return
-            except httpx.TransportError:
-                time.sleep(0.05)
+        self.process = subprocess.Popen([_PROGRAM, "-c", str(configuration), "-p", str(directory)])
+        host, _, port = answering.partition(":")
+        wait_for_port(int(port), host)
 
     def __enter__(self) -> "Nginx":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(10)
+        self.process.terminate()
+        self.process.wait(10)

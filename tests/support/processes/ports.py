@@ -1,4 +1,4 @@
-"""Ports on the loopback."""
+"""Ports on loopback."""
 
 import socket
 from contextlib import suppress
@@ -7,14 +7,14 @@ from tests.support.waiting import until
 
 
 def free_port() -> int:
-    """A port that nothing listens on now."""
+    """A port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int, host: str = "127.0.0.1") -> None:
-    """Return once something listens there."""
+    """Wait until a process listens on *port*."""
     until(lambda: _listens(host, port), lambda: f"nothing listens on {port}")
 
 

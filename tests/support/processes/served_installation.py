@@ -1,12 +1,9 @@
-"""An installation as an operator runs it: ``gatepass init``, ``gatepass serve``, real ports."""
+"""An installation as an operator runs it: ``gatepass init`` and ``gatepass serve``."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,7 @@ import httpx
 
 from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from tests.support.apps.installation import PASSWORD
-from tests.support.needs import require
-from tests.support.processes.ports import free_port
+from tests.support.processes.served_node import ServedNode
 
 EMAIL = "ada@example.com"
 CATALOGUE = """
@@ -26,16 +22,14 @@ permissions:
 """
 
 
-class Running:
+class ServedInstallation(ServedNode):
     """A served installation; a context manager that stops it.
 
     Args:
-        join: be another node of that installation, which is on PostgreSQL: the same database,
-            encryption key and public URL, its own data directory and ports.
+        join: an installation on PostgreSQL; this becomes another node of it, with the same
+            database, encryption key and public URL, and its own data directory and ports.
 
     Attributes:
-        url: of the main port.
-        verify_url: of the verify port.
         verifier_key: a verifier key's text.
     """
 
@@ -44,31 +38,15 @@ class Running:
         directory: Path,
         *,
         database_url: str | None = None,
-        join: "Running | None" = None,
+        join: "ServedInstallation | None" = None,
         **settings: str,
     ) -> None:
-        require("processes")
         directory.mkdir(parents=True, exist_ok=True)
         catalogue = directory / "catalogue.yaml"
         catalogue.write_text(CATALOGUE)
-        self.port, self.verify_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.verify_url = f"http://127.0.0.1:{self.verify_port}"
-        self.environ = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("GATEPASS_")},
-            "GATEPASS_DATA_DIR": str(directory / "data"),
-            "GATEPASS_CATALOGUE": str(catalogue),
-            "GATEPASS_PORT": str(self.port),
-            "GATEPASS_VERIFY_PORT": str(self.verify_port),
-            "GATEPASS_WORKERS": "2",
-            "GATEPASS_VERIFY_WORKERS": "1",
-            "GATEPASS_PUBLIC_URL": self.url,
-            **settings,
-        }
         if database_url is not None:
-            self.environ["GATEPASS_DATABASE_URL"] = database_url
-        self.log = directory / "serve.log"
-        self.process: subprocess.Popen[bytes] | None = None
+            settings["GATEPASS_DATABASE_URL"] = database_url
+        super().__init__(directory / "data", directory / "serve.log", catalogue, settings)
         self._asking = httpx.Client(timeout=20)
         if join is not None:
             self._join(join, settings)
@@ -81,28 +59,27 @@ class Running:
             self.command("verifier", "create", "--label", "tests", "--json").stdout
         )["key"]
 
-    def __enter__(self) -> "Running":
+    def __enter__(self) -> "ServedInstallation":
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _join(self, other: "Running", settings: dict[str, str]) -> None:
+    def _join(self, other: "ServedInstallation", settings: dict[str, str]) -> None:
         for name in ("GATEPASS_DATABASE_URL", "GATEPASS_PUBLIC_URL"):
             if name not in settings:
                 self.environ[name] = other.environ[name]
-        data = Path(self.environ["GATEPASS_DATA_DIR"])
-        data.mkdir(mode=0o700)
-        key = EncryptionKey(Path(other.environ["GATEPASS_DATA_DIR"]) / FILE_NAME)
+        self.data.mkdir(mode=0o700)
+        key = EncryptionKey(other.data / FILE_NAME)
         key.create()
-        shutil.copy(key.path, data)
+        shutil.copy(key.path, self.data)
         self.verifier_key = other.verifier_key
 
     def command(
         self, *arguments: str, text: str = "", check: bool = True
     ) -> "subprocess.CompletedProcess[str]":
-        """Run ``gatepass`` with *arguments* on this installation."""
+        """Run a ``gatepass`` command on this installation."""
         done = subprocess.run(
             [sys.executable, "-m", "gatepass.cli", *arguments],
             env=self.environ,
@@ -116,55 +93,12 @@ class Running:
         return done
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gatepass.cli", "serve"],
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        """Start it, and wait until it is ready."""
+        super().start()
         self.wait_ready()
 
-    def wait_ready(self, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                if all(
-                    httpx.get(f"{url}/health/ready", timeout=2).status_code == 200
-                    for url in (self.url, self.verify_url)
-                ):
-                    return
-            except httpx.TransportError:
-                pass
-            assert self.process is not None
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.05)
-
-    def stop(self) -> int:
-        """Stop it as an operator does; the exit code."""
-        assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(30)
-
-    def kill(self) -> None:
-        """Kill -9 of everything at once, as a power cut of the processes would."""
-        assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
-
-    def workers(self) -> list[int]:
-        """The process ids of the workers."""
-        assert self.process is not None
-        listed = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
-        )
-        return [int(pid) for pid in listed.stdout.split()]
-
     def sign_in(self) -> httpx.Client:
-        """A client that is signed in as the administrator."""
+        """A client signed in as the administrator."""
         answer = httpx.post(
             f"{self.url}/v1/authentications", json={"email": EMAIL, "password": PASSWORD}
         )
@@ -173,7 +107,7 @@ class Running:
         return httpx.Client(base_url=self.url, headers=bearer, timeout=20)
 
     def verify(self, token: str, *, url: str | None = None, **question: Any) -> dict[str, Any]:
-        """Ask ``/v1/verify``; on the verify port unless *url* says otherwise."""
+        """Ask ``/v1/verify``, by default on the verify port."""
         answer = self._asking.post(
             f"{url or self.verify_url}/v1/verify",
             headers={"Authorization": f"Bearer {self.verifier_key}"},
@@ -185,7 +119,7 @@ class Running:
 
 
 def new_token(client: httpx.Client, label: str = "a token", **fields: Any) -> dict[str, Any]:
-    """Make an access token through the REST API."""
+    """Create an access token through the REST API."""
     body = {"label": label, "kind": "api", "permissions": ["charges:*"], **fields}
     answer = client.post("/v1/access-tokens", json=body)
     assert answer.status_code == 201, answer.text

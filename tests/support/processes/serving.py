@@ -1,4 +1,4 @@
-"""A server, of whatever make, as a process of its own."""
+"""Any server as a process."""
 
 import os
 import signal
@@ -22,13 +22,13 @@ def serving(
     cwd: Path | None = None,
     **environ: str,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run *command* until the block is left, which begins once the server answers.
+    """Run *command* for the length of the block, which begins once the server answers.
 
     Args:
         ask: sends it a request with httpx.
         directory: for its log.
-        cwd: where it runs; in *directory* by default.
-        environ: variables besides this process's own.
+        cwd: its working directory, by default *directory*.
+        environ: more environment variables.
     """
     require("processes")
     output = directory / "log"
@@ -55,8 +55,8 @@ def serving(
         yield process
     finally:
         process.terminate()
-        # uWSGI's master goes on after the signal while it holds back a respawn; and without a
-        # master, workers outlive the first of them.
+        # uWSGI's master ignores the signal while it delays a respawn; without a master, workers
+        # outlive the first of them.
         with suppress(subprocess.TimeoutExpired):
             process.wait(5)
         with suppress(ProcessLookupError):

@@ -1,5 +1,7 @@
-"""``gatepass serve`` without what it serves: a supervisor whose workers answer the endpoints for
-gateways and services. Prints a line once it is ready; exits with the supervisor's code."""
+"""A supervisor whose workers answer only the gateway endpoints.
+
+Prints a line once it is ready; exits with the supervisor's code.
+"""
 
 import logging
 import sys

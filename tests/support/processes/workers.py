@@ -1,4 +1,4 @@
-"""Real worker processes, started the way the supervisor starts them, and requests over the wire."""
+"""Worker processes, started as the supervisor starts them, and requests to them."""
 
 import http.client
 import os
@@ -21,7 +21,7 @@ from tests.support.needs import require
 from tests.support.processes.ports import free_port, wait_for_port
 
 _ROOT = Path(__file__).parents[3]
-_READY_S = 20.0
+_READY_S = 60.0
 
 Headers = Sequence[tuple[str, str | bytes]]
 
@@ -30,23 +30,40 @@ class Worker:
     """One worker process.
 
     Args:
-        role: ``main`` (with ``apps.gateway_application`` for its application) or ``verify``.
+        role: ``main`` or ``verify``.
         settings: its settings.
+        clock: by default the machine's.
+        catalogue: the text of the catalogue.
+        application: what a main worker serves, as ``module:function``.
+        port: one that workers share; by default a free one.
+
+    Attributes:
+        seconds_to_ready: from starting the process until it reports that it is ready.
     """
 
-    def __init__(self, role: str, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        role: str,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        catalogue: str = CATALOGUE,
+        application: str = "tests.support.apps.gateway_application:make",
+        port: int | None = None,
+    ) -> None:
         require("processes")
-        self.port = free_port()
+        self.port = port or free_port()
         ready, say_ready = os.pipe()
         order = StartOrder(
             role=role,
             environ=settings.to_environ(),
-            catalogue=CATALOGUE,
+            catalogue=catalogue,
             clock_offset_ns=(clock or Clock()).offset_ns,
-            application="tests.support.apps.gateway_application:make",
+            application=application,
             port=self.port,
             ready_descriptor=say_ready,
         )
+        started = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gatepass.web.server.worker"],
             stdin=subprocess.PIPE,
@@ -61,12 +78,13 @@ class Worker:
         heard, _, _ = select.select([ready], [], [], _READY_S)
         said = os.read(ready, 1) if heard else b""
         os.close(ready)
+        self.seconds_to_ready = time.monotonic() - started
         if said != b"r":
             raise AssertionError(f"no {role} worker: {self.stop()}")
         wait_for_port(self.port, settings.host)
 
     def stop(self) -> str:
-        """End it as a supervisor that is gone would; what it logged."""
+        """Close its standard input, as the death of its supervisor does; what it logged."""
         assert self.process.stdin is not None
         assert self.process.stderr is not None
         self.process.stdin.close()
@@ -81,7 +99,7 @@ class Worker:
 
 
 def with_tests_on_the_path() -> dict[str, str]:
-    """This process's environment, for one that imports from the tests."""
+    """This process's environment, with the tests importable."""
     path = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(reversed(path))}
 
@@ -94,7 +112,7 @@ def ask(
     body: bytes = b"",
     host: str = "127.0.0.1",
 ) -> Answer:
-    """One request on a connection of its own."""
+    """Send one request on a new connection."""
     connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
@@ -111,8 +129,7 @@ def ask(
 
 
 def exchange(port: int, *parts: bytes, pause: float = 0.0, seconds: float = 3.0) -> bytes:
-    """Send bytes as they are, and read until the other side closes, or for so many seconds after
-    the last of them came."""
+    """Send raw bytes, and read until the server closes or is silent for *seconds*."""
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         received = b""
         try:

@@ -10,22 +10,22 @@ from gatepass.settings import Settings
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.gateway.endpoints import Endpoints
 from tests.support.apps.gateway_clients import Ask, asgi, plain
-from tests.support.grants.grant_fixtures import World
+from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.workers import Worker, ask
 
 TRUSTED = ("127.0.0.0/8", "10.0.0.0/8")
 
 
 @pytest.fixture(scope="session")
-def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samples]:
     """A grant file that nobody changes."""
-    world = World(tmp_path_factory.mktemp("authz") / "gatepass.db")
-    yield world
-    world.close()
+    samples = Samples(tmp_path_factory.mktemp("authz") / "gatepass.db")
+    yield samples
+    samples.close()
 
 
 @pytest.fixture(scope="session")
-def chosen(cast: World) -> Settings:
+def chosen(cast: Samples) -> Settings:
     """The settings of workers on it."""
     return Settings(
         data_dir=cast.path.parent,
@@ -58,7 +58,7 @@ def port(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def endpoints(cast: World) -> Endpoints:
+def endpoints(cast: Samples) -> Endpoints:
     """The plain class."""
     return Endpoints(cast.verifier(), TrustedProxies.of(TRUSTED), lambda: None)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gatepass.core.reason import STATUS
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints
 from tests.support.apps.gateway_clients import plain
-from tests.support.grants.grant_fixtures import World
+from tests.support.grants.grant_fixtures import Samples
 
 REASONS = {*STATUS, "peer_not_trusted"}
 quick = settings(
@@ -62,18 +62,18 @@ headers = st.lists(
 )
 
 
-def spoilt(world: World, data: st.DataObject) -> str:
+def spoilt(samples: Samples, data: st.DataObject) -> str:
     """A text that is nearly a real one."""
-    text = world.texts[data.draw(st.sampled_from(NAMES))]
+    text = samples.texts[data.draw(st.sampled_from(NAMES))]
     at = data.draw(st.integers(0, len(text) - 1))
     mutated: str = data.draw(MUTATIONS)(text, at, data.draw(st.characters(codec="ascii")))
-    return mutated if mutated not in world.texts.values() else mutated + "x"
+    return mutated if mutated not in samples.texts.values() else mutated + "x"
 
 
 @quick
 @given(headers=headers, peer=st.sampled_from(["127.0.0.1", "203.0.113.9", "", "::1", "x"]))
 def test_a_gateway_is_always_answered(
-    cast: World, endpoints: Endpoints, headers: list[tuple[str, bytes]], peer: str
+    cast: Samples, endpoints: Endpoints, headers: list[tuple[str, bytes]], peer: str
 ) -> None:
     """204, 401 or 403 with a reason we know; without a real token never 204."""
     answer = plain(endpoints, peer)("GET", GATEWAY, headers)
@@ -87,7 +87,7 @@ def test_a_gateway_is_always_answered(
 @quick
 @given(headers=headers, name=st.sampled_from(NAMES))
 def test_a_real_token_in_strange_company(
-    cast: World, endpoints: Endpoints, headers: list[tuple[str, bytes]], name: str
+    cast: Samples, endpoints: Endpoints, headers: list[tuple[str, bytes]], name: str
 ) -> None:
     """Allowed or refused, never failed; and allowed only what the route needs and it holds."""
     token = ("Authorization", b"Bearer " + cast.texts[name].encode())
@@ -105,7 +105,7 @@ def test_a_real_token_in_strange_company(
 @quick
 @given(data=st.data(), other=st.booleans())
 def test_a_spoilt_token_is_never_allowed(
-    cast: World, endpoints: Endpoints, data: st.DataObject, other: bool
+    cast: Samples, endpoints: Endpoints, data: st.DataObject, other: bool
 ) -> None:
     """At either endpoint, as token or as key."""
     text = spoilt(cast, data)
@@ -146,7 +146,7 @@ questions = st.fixed_dictionaries(
 @quick
 @given(question=questions)
 def test_a_service_is_always_answered(
-    cast: World, endpoints: Endpoints, question: dict[str, Any]
+    cast: Samples, endpoints: Endpoints, question: dict[str, Any]
 ) -> None:
     """200 with a decision, or 422; never failed, and allowed only with a real token."""
     if isinstance(question.get("token"), str):
@@ -162,7 +162,9 @@ def test_a_service_is_always_answered(
 
 @quick
 @given(body=st.binary(max_size=200) | st.text(max_size=200).map(str.encode), key=st.booleans())
-def test_any_bytes_are_answered(cast: World, endpoints: Endpoints, body: bytes, key: bool) -> None:
+def test_any_bytes_are_answered(
+    cast: Samples, endpoints: Endpoints, body: bytes, key: bool
+) -> None:
     """400 or 422, or 401 without a key."""
     headers = [("Authorization", "Bearer " + cast.texts["verifier"])] if key else []
     answer = plain(endpoints)("POST", VERIFY, headers, body)

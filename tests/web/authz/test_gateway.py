@@ -8,7 +8,7 @@ from gatepass.core.reason import STATUS
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.gateway.endpoints import GATEWAY, LONGEST_PERMISSIONS, Endpoints
 from tests.support.apps.gateway_clients import Ask, asgi, plain
-from tests.support.grants.grant_fixtures import MANY, World
+from tests.support.grants.grant_fixtures import MANY, Samples
 from tests.support.processes.workers import ask
 
 IDENTITY = tuple(
@@ -181,7 +181,7 @@ TABLE: list[tuple[str, str | None, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-def headers_of(cast: World, token: str | None, others: dict[str, Any]) -> list[tuple[str, Any]]:
+def headers_of(cast: Samples, token: str | None, others: dict[str, Any]) -> list[tuple[str, Any]]:
     """The headers of one case; a token's name stands for its text."""
     usual: dict[str, Any] = {"X-Original-URI": "/v1/charges/1", "X-Original-Method": "GET"}
     if token is not None:
@@ -202,7 +202,7 @@ def headers_of(cast: World, token: str | None, others: dict[str, Any]) -> list[t
     [pytest.param(*case[1:], id=case[0]) for case in TABLE],
 )
 def test_the_decision(
-    cast: World, asked: Ask, token: str | None, others: dict[str, Any], reason: str
+    cast: Samples, asked: Ask, token: str | None, others: dict[str, Any], reason: str
 ) -> None:
     """204 with who it is, or 401 or 403 with the reason, alike in every way of asking."""
     answer = asked("GET", GATEWAY, headers_of(cast, token, others), b"")
@@ -254,7 +254,7 @@ SOURCES = ("X-Original-URI", "X-Original-Method")
     ],
 )
 def test_what_the_gateway_doesnt_send_is_named(
-    cast: World, asked: Ask, others: dict[str, Any], named: tuple[str, ...]
+    cast: Samples, asked: Ask, others: dict[str, Any], named: tuple[str, ...]
 ) -> None:
     """The caller's path is not blamed for it; nor is the gateway for a path that has no route."""
     answer = asked("GET", GATEWAY, headers_of(cast, "good", others), b"")
@@ -263,7 +263,7 @@ def test_what_the_gateway_doesnt_send_is_named(
     assert [name for name in SOURCES if name in detail] == list(named)
 
 
-def test_an_unreadable_forwarding_header_is_named(cast: World, asked: Ask) -> None:
+def test_an_unreadable_forwarding_header_is_named(cast: Samples, asked: Ask) -> None:
     """Not the token's networks, which have nothing to do with it."""
     for token, others, blamed in [
         ("good", {"X-Forwarded-For": "unknown"}, True),
@@ -276,7 +276,7 @@ def test_an_unreadable_forwarding_header_is_named(cast: World, asked: Ask) -> No
 
 
 def test_what_a_gateway_does_wrong_is_logged_once(
-    cast: World, endpoints: Endpoints, caplog: pytest.LogCaptureFixture
+    cast: Samples, endpoints: Endpoints, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A minute, with the peer; whatever the decision says of the token."""
     trusted, stranger = plain(endpoints), plain(endpoints, "203.0.113.9")
@@ -299,7 +299,7 @@ def test_every_reason_is_in_the_table() -> None:
     assert {case[-1] for case in TABLE} == set(STATUS)
 
 
-def test_who_it_is(cast: World, asked: Ask) -> None:
+def test_who_it_is(cast: Samples, asked: Ask) -> None:
     """The ids of token, company and user, the kind, and what it may."""
     answer = asked("GET", GATEWAY, headers_of(cast, "good", {}), b"")
     grant = cast.grants["good"]
@@ -312,7 +312,7 @@ def test_who_it_is(cast: World, asked: Ask) -> None:
     ]  # fmt: skip
 
 
-def test_nothing_that_a_client_sent_survives(cast: World, asked: Ask) -> None:
+def test_nothing_that_a_client_sent_survives(cast: Samples, asked: Ask) -> None:
     """Whatever it calls itself: every header is set, once, by us."""
     claims = {name.title(): "mallory" for name in IDENTITY}
     claims |= {"X-GATEPASS-USER": "mallory", "x-gatepass-reason": "allowed"}
@@ -327,7 +327,7 @@ def test_nothing_that_a_client_sent_survives(cast: World, asked: Ask) -> None:
     assert "mallory" not in str(answer.headers)
 
 
-def test_long_permissions_are_only_what_the_call_needed(cast: World, asked: Ask) -> None:
+def test_long_permissions_are_only_what_the_call_needed(cast: Samples, asked: Ask) -> None:
     """Past 2,000 bytes a proxy might refuse the header, and the call with it."""
     assert len(" ".join(MANY)) > LONGEST_PERMISSIONS
     for _ in range(2):
@@ -340,24 +340,24 @@ def test_long_permissions_are_only_what_the_call_needed(cast: World, asked: Ask)
 @pytest.mark.parametrize(("length", "whole"), [(2_000, True), (2_001, False)])
 def test_two_thousand_bytes_are_not_too_long(tmp_path: Any, length: int, whole: bool) -> None:
     """The limit itself is let through."""
-    world = World(tmp_path / "gatepass.db")
+    samples = Samples(tmp_path / "gatepass.db")
     names = ["charges:get"]
     while len(" ".join(names)) < length - 60:
         names.append(f"pad:p{len(names):048d}")
     names.append("pad:q" + "x" * (length - len(" ".join(names)) - 6))
-    world.put(world.token("padded", user="usr_admin", permissions=frozenset(names)))
-    endpoints = Endpoints(world.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
-    answer = plain(endpoints)("GET", GATEWAY, headers_of(world, "padded", {}), b"")
+    samples.put(samples.token("padded", user="usr_admin", permissions=frozenset(names)))
+    endpoints = Endpoints(samples.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
+    answer = plain(endpoints)("GET", GATEWAY, headers_of(samples, "padded", {}), b"")
     expected = " ".join(sorted(names)) if whole else "charges:get"
     assert len(" ".join(names)) == length
     assert answer.header("x-gatepass-permissions") == expected
-    world.close()
+    samples.close()
 
 
 @pytest.mark.parametrize(
     "method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"]
 )
-def test_the_sub_requests_own_method_never_counts(cast: World, asked: Ask, method: str) -> None:
+def test_the_sub_requests_own_method_never_counts(cast: Samples, asked: Ask, method: str) -> None:
     """Any will do to ask, and none changes the answer."""
     body = b"" if method in ("GET", "HEAD", "TRACE") else b"a body"
     answer = asked(method, GATEWAY, headers_of(cast, "good", {}), body)
@@ -368,7 +368,7 @@ def test_the_sub_requests_own_method_never_counts(cast: World, asked: Ask, metho
 
 
 def test_the_sub_requests_own_path_and_query_never_count(
-    cast: World, verify_port: int, main_port: int
+    cast: Samples, verify_port: int, main_port: int
 ) -> None:
     """A query on our own path is nothing, and no token is read from it."""
     for port in (verify_port, main_port):
@@ -385,7 +385,7 @@ def test_the_sub_requests_own_path_and_query_never_count(
     ["203.0.113.9", "::1", "2001:db8::1", "::ffff:203.0.113.9", "", "unknown", "127.0.0.1%lo"],
 )
 def test_a_peer_that_isnt_trusted_is_told_nothing(
-    cast: World, endpoints: Endpoints, way: Any, peer: str
+    cast: Samples, endpoints: Endpoints, way: Any, peer: str
 ) -> None:
     """Neither allowed nor why not, whatever it sends; nor one whose address can't be read."""
     for token in ("good", "expired", None):
@@ -400,14 +400,16 @@ def test_a_peer_that_isnt_trusted_is_told_nothing(
 
 @pytest.mark.parametrize("way", [plain, asgi])
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.1.2.3", "10.0.0.7", "::ffff:10.0.0.7"])
-def test_a_trusted_peer_is_answered(cast: World, endpoints: Endpoints, way: Any, peer: str) -> None:
+def test_a_trusted_peer_is_answered(
+    cast: Samples, endpoints: Endpoints, way: Any, peer: str
+) -> None:
     """By its address, mapped or not."""
     answer = way(endpoints, peer)("GET", GATEWAY, headers_of(cast, "good", {}), b"")
     assert answer.status == 204
 
 
 def test_a_trusted_peer_without_a_header_speaks_for_itself(
-    cast: World, endpoints: Endpoints
+    cast: Samples, endpoints: Endpoints
 ) -> None:
     """Its own address is the one that counts."""
     answer = plain(endpoints, "10.0.0.7")("GET", GATEWAY, headers_of(cast, "networked", {}), b"")

@@ -20,7 +20,7 @@ from gatepass.verify.verifier import Verifier
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints
 from tests.support.apps.answer import Answer
 from tests.support.apps.gateway_clients import Ask, asgi, plain
-from tests.support.grants.grant_fixtures import World
+from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.workers import Worker, ask
 from tests.support.waiting import until
 
@@ -29,38 +29,38 @@ BODY = b'{"permission": "charges:get", "token": "%s"}'
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def samples(tmp_path: Path) -> Iterator[Samples]:
     """A grant file to spoil."""
     (tmp_path / "data").mkdir()
-    world = World(tmp_path / "data" / "gatepass.db")
-    yield world
-    world.close()
+    samples = Samples(tmp_path / "data" / "gatepass.db")
+    yield samples
+    samples.close()
 
 
-def both(world: World, asking: Ask, token: str = "good") -> list[Answer]:
+def both(samples: Samples, asking: Ask, token: str = "good") -> list[Answer]:
     """The answers of both endpoints."""
-    text = world.texts[token]
-    key = [("Authorization", "Bearer " + world.texts["verifier"])]
+    text = samples.texts[token]
+    key = [("Authorization", "Bearer " + samples.texts["verifier"])]
     return [
         asking("GET", GATEWAY, [("Authorization", f"Bearer {text}"), *CALL], b""),
         asking("POST", VERIFY, key, BODY % text.encode()),
     ]
 
 
-def remove(world: World) -> None:
+def remove(samples: Samples) -> None:
     """The database is gone."""
-    world.connection.close()
-    for path in world.path.parent.glob("gatepass.db*"):
+    samples.connection.close()
+    for path in samples.path.parent.glob("gatepass.db*"):
         if path.is_file() and not path.name.endswith("-map"):
             path.unlink()
 
 
 @pytest.mark.parametrize("way", [plain, asgi])
-def test_a_file_that_cant_be_read_is_503(world: World, way: Any) -> None:
+def test_a_file_that_cant_be_read_is_503(samples: Samples, way: Any) -> None:
     """With the reason, for gateways too, and when to ask again."""
-    endpoints = Endpoints(world.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
-    remove(world)
-    gateway, service = both(world, way(endpoints))
+    endpoints = Endpoints(samples.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
+    remove(samples)
+    gateway, service = both(samples, way(endpoints))
     for answer in (gateway, service):
         assert answer.status == 503
         assert answer.json["reason"] == "unavailable"
@@ -72,55 +72,55 @@ def test_a_file_that_cant_be_read_is_503(world: World, way: Any) -> None:
 
 
 @pytest.mark.parametrize("token", ["good", "expired", "unknown", "empty"])
-def test_a_stale_copy_is_503(world: World, token: str) -> None:
+def test_a_stale_copy_is_503(samples: Samples, token: str) -> None:
     """Whatever is asked of it."""
     endpoints = Endpoints(
-        world.verifier(copy=True), TrustedProxies.of(["127.0.0.0/8"]), lambda: "stale"
+        samples.verifier(copy=True), TrustedProxies.of(["127.0.0.0/8"]), lambda: "stale"
     )
-    for answer in both(world, plain(endpoints), token):
+    for answer in both(samples, plain(endpoints), token):
         assert (answer.status, answer.json["reason"]) == (503, "stale")
 
 
 @pytest.mark.parametrize("way", [plain, asgi])
 def test_a_fault_of_ours_is_500(
-    world: World, way: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    samples: Samples, way: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever it is, it isn't "allowed"; and the log, which has it, has no secret."""
-    endpoints = Endpoints(world.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
+    endpoints = Endpoints(samples.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
     asking = way(endpoints)
-    assert both(world, asking)[0].status == 204
+    assert both(samples, asking)[0].status == 204
 
     def faulty(*_: object, **__: object) -> object:
         raise ZeroDivisionError("a fault")
 
     monkeypatch.setattr(Verifier, "judge", faulty)
     with caplog.at_level(logging.ERROR):
-        gateway, service = both(world, asking)
+        gateway, service = both(samples, asking)
     for answer in (gateway, service):
         assert (answer.status, answer.json["reason"]) == (500, "internal_error")
     assert gateway.header("x-gatepass-reason") == "internal_error"
     assert "ZeroDivisionError" in caplog.text
-    assert world.texts["good"][21:] not in caplog.text
-    assert world.texts["verifier"][21:] not in caplog.text
+    assert samples.texts["good"][21:] not in caplog.text
+    assert samples.texts["verifier"][21:] not in caplog.text
 
 
-def test_a_verifier_that_cant_count_still_decides(world: World, tmp_path: Path) -> None:
+def test_a_verifier_that_cant_count_still_decides(samples: Samples, tmp_path: Path) -> None:
     """Counting is a dictionary; a directory that can't be written is the flush's trouble."""
     blocked = tmp_path / "blocked"
     blocked.write_text("")
     usage = Usage(blocked / "use")
     endpoints = Endpoints(
-        world.verifier(usage=usage), TrustedProxies.of(["127.0.0.0/8"]), lambda: None
+        samples.verifier(usage=usage), TrustedProxies.of(["127.0.0.0/8"]), lambda: None
     )
     for _ in range(3):
-        assert both(world, plain(endpoints))[0].status == 204
+        assert both(samples, plain(endpoints))[0].status == 204
         usage.flush()
 
 
-def test_readiness_says_why(world: World) -> None:
+def test_readiness_says_why(samples: Samples) -> None:
     """200 while it can decide; 503 with the reason while it can't, for balancers to see."""
     why: list[str | None] = [None]
-    endpoints = Endpoints(world.verifier(), TrustedProxies.of([]), lambda: why[0])
+    endpoints = Endpoints(samples.verifier(), TrustedProxies.of([]), lambda: why[0])
     assert (endpoints.ready().status, endpoints.ready().body) == (200, b'{"status":"ready"}')
     why[0] = "stale"
     assert endpoints.ready().status == 503
@@ -129,11 +129,11 @@ def test_readiness_says_why(world: World) -> None:
 
 
 @pytest.fixture
-def settings(world: World) -> Settings:
+def settings(samples: Samples) -> Settings:
     """A node's settings on one machine."""
     return Settings(
-        data_dir=world.path.parent,
-        database_url=f"sqlite:///{world.path}",
+        data_dir=samples.path.parent,
+        database_url=f"sqlite:///{samples.path}",
         trusted_proxies=(parse_network("127.0.0.0/8"),),
     )
 
@@ -152,23 +152,23 @@ def until_it_answers(expected: int, port: int, path: str) -> Answer:
 
 @pytest.mark.processes
 def test_a_worker_without_a_database_decides_nothing_until_there_is_one(
-    world: World, settings: Settings
+    samples: Samples, settings: Settings
 ) -> None:
     """It starts, says that it isn't ready, answers 503, and needs no restart."""
-    kept = world.path.with_name("kept")
-    world.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copy(world.path, kept)
-    remove(world)
+    kept = samples.path.with_name("kept")
+    samples.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(samples.path, kept)
+    remove(samples)
     worker = Worker("verify", settings)
     try:
         answer = until_it_answers(503, worker.port, "/health/ready")
         assert answer.json == {"status": "not_ready", "reason": "the grant file can't be read"}
         assert ask(worker.port, "GET", "/health/live").status == 200
-        answers = both(world, lambda *what: ask(worker.port, *what))
+        answers = both(samples, lambda *what: ask(worker.port, *what))
         assert [answer.status for answer in answers] == [503, 503]
-        kept.rename(world.path)
+        kept.rename(samples.path)
         until_it_answers(200, worker.port, "/health/ready")
-        answers = both(world, lambda *what: ask(worker.port, *what))
+        answers = both(samples, lambda *what: ask(worker.port, *what))
         assert [answer.status for answer in answers] == [204, 200]
     finally:
         worker.stop()
@@ -176,53 +176,55 @@ def test_a_worker_without_a_database_decides_nothing_until_there_is_one(
 
 @pytest.mark.processes
 def test_a_worker_whose_database_is_taken_away_stops_deciding(
-    world: World, settings: Settings
+    samples: Samples, settings: Settings
 ) -> None:
     """Within about a second, though its connections are still open."""
     worker = Worker("verify", settings)
     try:
-        assert both(world, lambda *what: ask(worker.port, *what))[0].status == 204
-        remove(world)
+        assert both(samples, lambda *what: ask(worker.port, *what))[0].status == 204
+        remove(samples)
         until_it_answers(503, worker.port, "/health/ready")
-        answers = both(world, lambda *what: ask(worker.port, *what))
+        answers = both(samples, lambda *what: ask(worker.port, *what))
         assert [answer.status for answer in answers] == [503, 503]
     finally:
         worker.stop()
 
 
 @pytest.mark.processes
-def test_a_worker_on_a_copy_that_nobody_follows_is_stale(settings: Settings, world: World) -> None:
+def test_a_worker_on_a_copy_that_nobody_follows_is_stale(
+    settings: Settings, samples: Samples
+) -> None:
     """With PostgreSQL as the registry, and no process that follows it."""
     many = settings.with_(database_url="postgresql://gate:hunter2secret@127.0.0.1:1/gate")
-    world.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copy(world.path, many.grant_path)
+    samples.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(samples.path, many.grant_path)
     worker = Worker("verify", many)
     try:
         assert ask(worker.port, "GET", "/health/ready").json["reason"] == "stale"
-        for answer in both(world, lambda *what: ask(worker.port, *what)):
+        for answer in both(samples, lambda *what: ask(worker.port, *what)):
             assert (answer.status, answer.json["reason"]) == (503, "stale")
     finally:
         assert "hunter2secret" not in worker.stop()
 
 
 @pytest.mark.processes
-def test_a_worker_whose_clock_went_back_is_not_ready(settings: Settings, world: World) -> None:
+def test_a_worker_whose_clock_went_back_is_not_ready(settings: Settings, samples: Samples) -> None:
     """A worker that is respawned while the wall clock is behind goes by the node's time, and says
     so from its first moment."""
     ahead = Clock(wall_ms=lambda: int(time.time() * 1000) + 3_600_000)
-    world.change("good", expires_at=int(time.time() * 1000) + 1_800_000)
+    samples.change("good", expires_at=int(time.time() * 1000) + 1_800_000)
     worker = Worker("verify", settings, ahead)
     try:
         answer = ask(worker.port, "GET", "/health/ready")
         assert (answer.status, answer.json["reason"]) == (503, "the clock went back")
-        gateway, _ = both(world, lambda *what: ask(worker.port, *what))
+        gateway, _ = both(samples, lambda *what: ask(worker.port, *what))
         assert gateway.header("x-gatepass-reason") == "token_expired"
     finally:
         worker.stop()
 
 
 @pytest.mark.processes
-def test_connections_that_say_nothing_keep_nobody_out(world: World, settings: Settings) -> None:
+def test_connections_that_say_nothing_keep_nobody_out(samples: Samples, settings: Settings) -> None:
     """More of them than Granian takes at a time by itself, and than a process may have open by
     default on many systems."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -235,7 +237,7 @@ def test_connections_that_say_nothing_keep_nobody_out(world: World, settings: Se
             resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
             for _ in range(1_500):
                 silent.append(socket.create_connection(("127.0.0.1", worker.port)))
-            assert both(world, lambda *what: ask(worker.port, *what))[0].status == 204
+            assert both(samples, lambda *what: ask(worker.port, *what))[0].status == 204
         finally:
             for connection in silent:
                 connection.close()

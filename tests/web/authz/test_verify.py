@@ -11,24 +11,24 @@ from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.body_limits import MOST_BODY_BYTES
 from gatepass.web.gateway.endpoints import VERIFY, Endpoints
 from tests.support.apps.gateway_clients import Ask, asgi, plain
-from tests.support.grants.grant_fixtures import START_MS, Clocks, World
+from tests.support.grants.grant_fixtures import START_MS, Clocks, Samples
 
 GET = {"permission": "charges:get"}
 
 
-def key_of(cast: World, name: str = "verifier") -> list[tuple[str, str | bytes]]:
+def key_of(cast: Samples, name: str = "verifier") -> list[tuple[str, str | bytes]]:
     """The header with a verifier key."""
     return [("Authorization", "Bearer " + cast.texts[name])]
 
 
-def body_of(cast: World, question: dict[str, Any]) -> bytes:
-    """The JSON of a question; ``token`` is a name in the world, where there is one of that name."""
+def body_of(cast: Samples, question: dict[str, Any]) -> bytes:
+    """The JSON of a question; ``token`` names one of the samples, or is a text."""
     if isinstance(question.get("token"), str):
         question = {**question, "token": cast.texts.get(question["token"], question["token"])}
     return json.dumps(question).encode()
 
 
-def test_an_allowed_call(cast: World, asked: Ask) -> None:
+def test_an_allowed_call(cast: Samples, asked: Ask) -> None:
     """The decision, and who it is: ids, and what it may now."""
     question = {"token": "good", **GET}
     answer = asked("POST", VERIFY, key_of(cast), body_of(cast, question))
@@ -140,7 +140,7 @@ TABLE: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("question", "reason"), [pytest.param(*case[1:], id=case[0]) for case in TABLE]
 )
-def test_the_decision(cast: World, asked: Ask, question: dict[str, Any], reason: str) -> None:
+def test_the_decision(cast: Samples, asked: Ask, question: dict[str, Any], reason: str) -> None:
     """Always 200: the asker did nothing wrong. ``grant`` is there once the secret matched."""
     answer = asked("POST", VERIFY, key_of(cast), body_of(cast, question))
     assert answer.status == 200
@@ -202,7 +202,7 @@ INVALID: list[tuple[str, str, set[str]]] = [
 @pytest.mark.parametrize(
     ("body", "fields"), [pytest.param(*case[1:], id=case[0]) for case in INVALID]
 )
-def test_an_invalid_question(cast: World, asked: Ask, body: str, fields: set[str]) -> None:
+def test_an_invalid_question(cast: Samples, asked: Ask, body: str, fields: set[str]) -> None:
     """422, with the fields; never a decision."""
     answer = asked("POST", VERIFY, key_of(cast), body.encode())
     assert answer.status == 422
@@ -232,7 +232,7 @@ BROKEN: list[bytes] = [
 
 
 @pytest.mark.parametrize("body", BROKEN)
-def test_a_broken_body(cast: World, asked: Ask, body: bytes) -> None:
+def test_a_broken_body(cast: Samples, asked: Ask, body: bytes) -> None:
     """400: it is no JSON at all."""
     answer = asked("POST", VERIFY, key_of(cast), body)
     assert answer.status == 400
@@ -240,7 +240,7 @@ def test_a_broken_body(cast: World, asked: Ask, body: bytes) -> None:
     assert answer.json["status"] == 400
 
 
-def test_a_long_complaint_is_cut_short(cast: World, asked: Ask) -> None:
+def test_a_long_complaint_is_cut_short(cast: Samples, asked: Ask) -> None:
     """A megabyte of unknown names isn't sent back several times over."""
     many = {f"unknown{n}": n for n in range(40_000)}
     for question in (many, {"permission": "a:b", "x" * 900_000: 1}):
@@ -262,7 +262,7 @@ KEYS: list[tuple[str, str | None, str]] = [
 
 @pytest.mark.parametrize(("name", "reason"), [pytest.param(*case[1:], id=case[0]) for case in KEYS])
 @pytest.mark.parametrize("body", [b'{"permission": "charges:get"}', b"broken", b"[]"])
-def test_who_may_ask(cast: World, asked: Ask, name: str | None, reason: str, body: bytes) -> None:
+def test_who_may_ask(cast: Samples, asked: Ask, name: str | None, reason: str, body: bytes) -> None:
     """Only with a verifier key; without one nothing is read of the question."""
     headers = [] if name is None else key_of(cast, name)
     answer = asked("POST", VERIFY, headers, body)
@@ -275,7 +275,7 @@ def test_who_may_ask(cast: World, asked: Ask, name: str | None, reason: str, bod
     assert ("error=" in challenge) == (name is not None)
 
 
-def test_a_key_in_the_other_header(cast: World, asked: Ask) -> None:
+def test_a_key_in_the_other_header(cast: Samples, asked: Ask) -> None:
     """As any credential; two that differ are none."""
     body = body_of(cast, {"token": "good", **GET})
     key = cast.texts["verifier"]
@@ -286,7 +286,7 @@ def test_a_key_in_the_other_header(cast: World, asked: Ask) -> None:
     assert asked("POST", VERIFY, unlike, body).json["reason"] == "token_invalid"
 
 
-def test_headers_of_the_asker_say_nothing_of_the_call(cast: World, asked: Ask) -> None:
+def test_headers_of_the_asker_say_nothing_of_the_call(cast: Samples, asked: Ask) -> None:
     """The service's own Origin, address or X-Original-URI is not the call's."""
     headers = [
         *key_of(cast),
@@ -303,7 +303,7 @@ def test_headers_of_the_asker_say_nothing_of_the_call(cast: World, asked: Ask) -
 
 
 @pytest.mark.parametrize("size", [MOST_BODY_BYTES, MOST_BODY_BYTES + 1])
-def test_a_mebibyte_is_the_most(cast: World, asked: Ask, size: int) -> None:
+def test_a_mebibyte_is_the_most(cast: Samples, asked: Ask, size: int) -> None:
     """The limit itself is read; one byte more is 413."""
     body = body_of(cast, {"token": "good", **GET})
     answer = asked("POST", VERIFY, key_of(cast), body + b" " * (size - len(body)))
@@ -315,7 +315,7 @@ def test_a_mebibyte_is_the_most(cast: World, asked: Ask, size: int) -> None:
 @pytest.mark.parametrize("way", [plain, asgi])
 @pytest.mark.parametrize("peer", ["203.0.113.9", "", "unknown"])
 def test_any_peer_may_ask_with_a_key(
-    cast: World, endpoints: Endpoints, way: Any, peer: str
+    cast: Samples, endpoints: Endpoints, way: Any, peer: str
 ) -> None:
     """The key is what counts, not where it is asked from."""
     answer = way(endpoints, peer)(
@@ -326,22 +326,22 @@ def test_any_peer_may_ask_with_a_key(
 
 def test_an_expiry_is_told_to_the_millisecond(tmp_path: Path, clocks: Clocks) -> None:
     """RFC 3339, UTC."""
-    world = World(tmp_path / "gatepass.db")
-    world.change("good", expires_at=START_MS + 1)
-    endpoints = Endpoints(world.verifier(clocks.clock()), TrustedProxies.of([]), lambda: None)
+    samples = Samples(tmp_path / "gatepass.db")
+    samples.change("good", expires_at=START_MS + 1)
+    endpoints = Endpoints(samples.verifier(clocks.clock()), TrustedProxies.of([]), lambda: None)
     answer = plain(endpoints)(
-        "POST", VERIFY, key_of(world), body_of(world, {"token": "good", **GET})
+        "POST", VERIFY, key_of(samples), body_of(samples, {"token": "good", **GET})
     )
     grant = answer.json["grant"]
     assert isinstance(grant, dict)
     assert grant["expires_at"] == "2027-01-15T08:00:00.001Z"
-    world.close()
+    samples.close()
 
 
 def test_what_it_may_is_what_its_role_may_now(tmp_path: Path, clocks: Clocks) -> None:
     """The permissions told are the effective ones, also of a call that is refused."""
-    world = World(tmp_path / "gatepass.db")
-    endpoints = Endpoints(world.verifier(clocks.clock()), TrustedProxies.of([]), lambda: None)
+    samples = Samples(tmp_path / "gatepass.db")
+    endpoints = Endpoints(samples.verifier(clocks.clock()), TrustedProxies.of([]), lambda: None)
     ask = plain(endpoints)
     for token, permissions in (
         ("good", ["charges:create", "charges:get"]),
@@ -350,8 +350,8 @@ def test_what_it_may_is_what_its_role_may_now(tmp_path: Path, clocks: Clocks) ->
         ("admin login", ["*"]),
         ("expired", ["charges:create", "charges:get"]),
     ):
-        answer = ask("POST", VERIFY, key_of(world), body_of(world, {"token": token, **GET}))
+        answer = ask("POST", VERIFY, key_of(samples), body_of(samples, {"token": token, **GET}))
         grant = answer.json["grant"]
         assert isinstance(grant, dict)
         assert grant["permissions"] == permissions
-    world.close()
+    samples.close()

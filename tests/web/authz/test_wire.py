@@ -11,7 +11,7 @@ from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.web.body_limits import MOST_BODY_BYTES
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY
-from tests.support.grants.grant_fixtures import World
+from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.workers import Worker, ask, exchange
 
 pytestmark = pytest.mark.processes
@@ -32,7 +32,7 @@ def request(
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-def usual(cast: World, token: str = "good", **others: bytes | None) -> list[tuple[bytes, bytes]]:
+def usual(cast: Samples, token: str = "good", **others: bytes | None) -> list[tuple[bytes, bytes]]:
     """The headers a gateway sends; None leaves one out."""
     headers: dict[str, bytes | None] = {
         "Authorization": b"Bearer " + cast.texts[token].encode(),
@@ -89,7 +89,7 @@ def reason_of(port: int, *headers: tuple[bytes, bytes]) -> str:
     ],
 )
 def test_bytes_outside_ascii_are_garbage_and_never_absent(
-    cast: World, port: int, header: str, token: str, reason: str, garbage: bytes
+    cast: Samples, port: int, header: str, token: str, reason: str, garbage: bytes
 ) -> None:
     """UTF-8 or not, alone, at the end of something good, or at its beginning."""
     good = {
@@ -105,14 +105,14 @@ def test_bytes_outside_ascii_are_garbage_and_never_absent(
         assert reason_of(port, *usual(cast, token, **{header: value})) == reason
 
 
-def test_garbage_in_both_uri_and_method_is_no_route(cast: World, port: int) -> None:
+def test_garbage_in_both_uri_and_method_is_no_route(cast: Samples, port: int) -> None:
     """And neither is one of them together with none of the other."""
     for uri, method in ((b"/\xff", b"\xff"), (b"/\xff", None), (b"/\xff", b""), (None, b"\xff")):
         headers = usual(cast, X_Original_URI=uri, X_Original_Method=method)
         assert reason_of(port, *headers) == "route_unknown"
 
 
-def test_garbage_before_something_good_is_seen(cast: World, port: int) -> None:
+def test_garbage_before_something_good_is_seen(cast: Samples, port: int) -> None:
     """A line that can't be read isn't passed over in favour of the next one."""
     token = cast.texts["good"].encode()
     headers = usual(cast, Authorization=None)
@@ -127,7 +127,7 @@ def test_garbage_before_something_good_is_seen(cast: World, port: int) -> None:
         assert reason_of(port, *usual(cast, "ui"), *lines) == "origin_not_allowed"
 
 
-def test_garbage_before_an_empty_line_is_seen(cast: World, port: int) -> None:
+def test_garbage_before_an_empty_line_is_seen(cast: Samples, port: int) -> None:
     """Nor in favour of nothing."""
     headers = usual(cast)
     assert reason_of(port, *headers, (b"X-Access-Token", b"\xff"), (b"X-Access-Token", b"")) == (
@@ -137,7 +137,7 @@ def test_garbage_before_an_empty_line_is_seen(cast: World, port: int) -> None:
     assert reason_of(port, *headers, *lines) == "address_not_allowed"
 
 
-def test_forwarding_lines_are_joined_in_order(cast: World, port: int) -> None:
+def test_forwarding_lines_are_joined_in_order(cast: Samples, port: int) -> None:
     """Proxies may append a line of their own; whatever stands before it never counts."""
     for before in (b"203.0.113.7", b"\xff", b"", b"unknown", b"203.0.113.7, 10.0.0.1"):
         lines = [(b"X-Forwarded-For", before), (b"X-Forwarded-For", b"198.51.100.1, 10.0.0.2")]
@@ -147,7 +147,7 @@ def test_forwarding_lines_are_joined_in_order(cast: World, port: int) -> None:
     assert reason_of(port, *usual(cast, "good"), *lines) == "address_not_allowed"
 
 
-def test_garbage_for_a_verifier_key(cast: World, port: int) -> None:
+def test_garbage_for_a_verifier_key(cast: Samples, port: int) -> None:
     """At the other endpoint too."""
     body = b'{"permission": "charges:get"}'
     for name in (b"Authorization", b"X-Access-Token"):
@@ -165,7 +165,7 @@ def test_garbage_for_a_verifier_key(cast: World, port: int) -> None:
         assert "error=" in headers["www-authenticate"]
 
 
-def test_many_requests_in_one_go(cast: World, port: int) -> None:
+def test_many_requests_in_one_go(cast: Samples, port: int) -> None:
     """Pipelined, with and without bodies: as many answers, each to its own question, in order."""
     body = json.dumps({"token": cast.texts["good"], "permission": "charges:get"}).encode()
     verify = [
@@ -191,7 +191,7 @@ def test_many_requests_in_one_go(cast: World, port: int) -> None:
     assert found == [*expected, None]
 
 
-def test_a_connection_is_kept_alive(cast: World, port: int) -> None:
+def test_a_connection_is_kept_alive(cast: Samples, port: int) -> None:
     """One after the other on one connection, as nginx's upstream keepalive does."""
     with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
         for token, status in (("good", 204), ("expired", 401), ("good", 204)) * 5:
@@ -206,7 +206,7 @@ def test_a_connection_is_kept_alive(cast: World, port: int) -> None:
             assert received.startswith(b"HTTP/1.1 %d " % status)
 
 
-def test_http_1_0(cast: World, port: int) -> None:
+def test_http_1_0(cast: Samples, port: int) -> None:
     """nginx asks by it unless it is told otherwise."""
     for token, status in (("good", 204), ("expired", 401)):
         raw = request(*usual(cast, token), version=b"1.0")
@@ -214,7 +214,7 @@ def test_http_1_0(cast: World, port: int) -> None:
         assert found == status
 
 
-def test_a_head_request_gets_no_body(cast: World, port: int) -> None:
+def test_a_head_request_gets_no_body(cast: Samples, port: int) -> None:
     """Or the next answer on the connection would be read wrongly."""
     raw = request(*usual(cast, "expired"), method=b"HEAD")
     raw += request(*usual(cast), CLOSE)
@@ -224,7 +224,7 @@ def test_a_head_request_gets_no_body(cast: World, port: int) -> None:
     assert rest.startswith(b"HTTP/1.1 204")
 
 
-def test_a_body_on_a_get_is_nothing(cast: World, port: int) -> None:
+def test_a_body_on_a_get_is_nothing(cast: Samples, port: int) -> None:
     """Of whatever size and encoding, it changes no answer and doesn't become the next request."""
     smuggled = request(*usual(cast, "good"))
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(smuggled), smuggled)
@@ -254,7 +254,7 @@ def test_a_body_on_a_get_is_nothing(cast: World, port: int) -> None:
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
 )
-def test_what_is_no_request_is_no_answer(cast: World, port: int, raw: bytes) -> None:
+def test_what_is_no_request_is_no_answer(cast: Samples, port: int, raw: bytes) -> None:
     """Refused or cut off by the server, never allowed, and the worker lives."""
     received = exchange(port, raw, seconds=0.5)
     assert not received.startswith(b"HTTP/1.1 2")
@@ -262,7 +262,7 @@ def test_what_is_no_request_is_no_answer(cast: World, port: int, raw: bytes) -> 
     assert reason_of(port, *usual(cast)) == "allowed"
 
 
-def verifying(cast: World, *headers: tuple[bytes, bytes]) -> bytes:
+def verifying(cast: Samples, *headers: tuple[bytes, bytes]) -> bytes:
     """The head of a question."""
     key = (b"Authorization", b"Bearer " + cast.texts["verifier"].encode())
     return request(key, *headers, CLOSE, method=b"POST", path=VERIFY.encode())
@@ -270,7 +270,7 @@ def verifying(cast: World, *headers: tuple[bytes, bytes]) -> bytes:
 
 @pytest.mark.parametrize("size", [MOST_BODY_BYTES, MOST_BODY_BYTES + 1, 3 * MOST_BODY_BYTES])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_mebibyte_is_the_most(cast: World, port: int, size: int, chunked: bool) -> None:
+def test_a_mebibyte_is_the_most(cast: Samples, port: int, size: int, chunked: bool) -> None:
     """Whether the length is told or not, it isn't read further than that."""
     body = json.dumps({"token": cast.texts["good"], "permission": "charges:get"}).encode()
     body += b" " * (size - len(body))
@@ -293,7 +293,7 @@ def test_a_mebibyte_is_the_most(cast: World, port: int, size: int, chunked: bool
     assert reason_of(port, *usual(cast)) == "allowed"
 
 
-def test_a_body_that_is_too_large_is_told_so(cast: World, port: int) -> None:
+def test_a_body_that_is_too_large_is_told_so(cast: Samples, port: int) -> None:
     """413 as a problem document, to a client that waits for it before it sends on."""
     raw = verifying(cast, (b"Transfer-Encoding", b"chunked"))
     part = b"%x\r\n%s\r\n" % (MOST_BODY_BYTES + 1, b" " * (MOST_BODY_BYTES + 1))
@@ -303,7 +303,7 @@ def test_a_body_that_is_too_large_is_told_so(cast: World, port: int) -> None:
     assert json.loads(content)["reason"] == "body_too_large"
 
 
-def test_a_body_in_small_pieces(cast: World, port: int) -> None:
+def test_a_body_in_small_pieces(cast: Samples, port: int) -> None:
     """It is put together before it is read; half of it is no question."""
     body = json.dumps({"token": cast.texts["good"], "permission": "charges:get"}).encode()
     head = verifying(cast, (b"Content-Length", str(len(body)).encode()))
@@ -313,7 +313,7 @@ def test_a_body_in_small_pieces(cast: World, port: int) -> None:
     assert b'"allowed":true' in received
 
 
-def test_a_body_that_breaks_off_is_no_question(cast: World, port: int) -> None:
+def test_a_body_that_breaks_off_is_no_question(cast: Samples, port: int) -> None:
     """The worker lives, and others are answered meanwhile."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(verifying(cast, (b"Content-Length", b"1000")) + b'{"permission": ')
@@ -321,7 +321,7 @@ def test_a_body_that_breaks_off_is_no_question(cast: World, port: int) -> None:
     assert reason_of(port, *usual(cast)) == "allowed"
 
 
-def test_half_a_request_is_not_decided_on(cast: World, port: int) -> None:
+def test_half_a_request_is_not_decided_on(cast: Samples, port: int) -> None:
     """What came may read as a whole question, and still not be what was asked."""
     body = json.dumps({"token": cast.texts["good"], "permission": "charges:get"}).encode()
     length = str(len(body) + 1).encode()
@@ -335,7 +335,7 @@ def test_half_a_request_is_not_decided_on(cast: World, port: int) -> None:
     assert not received.startswith(b"HTTP/1.1 200 ")
 
 
-def test_slow_callers_hold_up_nobody(cast: World, port: int) -> None:
+def test_slow_callers_hold_up_nobody(cast: Samples, port: int) -> None:
     """Many connections that send half a request each; the others are answered at once."""
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
     for connection in idle:
@@ -346,7 +346,7 @@ def test_slow_callers_hold_up_nobody(cast: World, port: int) -> None:
         connection.close()
 
 
-def test_a_header_of_many_kilobytes(cast: World, port: int) -> None:
+def test_a_header_of_many_kilobytes(cast: Samples, port: int) -> None:
     """Read or refused, never allowed for it."""
     for name in ("X_Forwarded_For", "Origin", "Referer", "X_Original_URI", "Authorization"):
         for filling in (b"127.0.0.1,", b"a.", b"/%61", b"%", b" ", b","):
@@ -356,7 +356,7 @@ def test_a_header_of_many_kilobytes(cast: World, port: int) -> None:
             assert received.startswith((b"HTTP/1.1 401", b"HTTP/1.1 403", b"HTTP/1.1 431"))
 
 
-def test_very_many_headers_are_refused_clearly(cast: World, port: int) -> None:
+def test_very_many_headers_are_refused_clearly(cast: Samples, port: int) -> None:
     """As the request's fault, with the status that says which; a gateway must not send them."""
     many = [(f"X-{number}".encode(), b"x") for number in range(150)]
     received = exchange(port, request(*usual(cast), *many, CLOSE))
@@ -364,7 +364,7 @@ def test_very_many_headers_are_refused_clearly(cast: World, port: int) -> None:
 
 
 @pytest.mark.parametrize("role", ["verify", "main"])
-def test_a_gateways_faults_are_in_the_log(cast: World, chosen: Settings, role: str) -> None:
+def test_a_gateways_faults_are_in_the_log(cast: Samples, chosen: Settings, role: str) -> None:
     """Of the process that was asked, once each."""
     worker = Worker(role, chosen)
     for _ in range(3):
@@ -379,7 +379,7 @@ def test_a_gateways_faults_are_in_the_log(cast: World, chosen: Settings, role: s
 @pytest.mark.parametrize(
     "path", ["/authz", "/authz/", "/authz/nginx/", "/authz/traefik", "/authz/nginx/x"]
 )
-def test_other_paths_for_gateways_are_none(cast: World, port: int, path: str) -> None:
+def test_other_paths_for_gateways_are_none(cast: Samples, port: int, path: str) -> None:
     """404 rather than an answer that a gateway could take for one: 2xx would be "allowed"."""
     headers = [(name.decode(), value) for name, value in usual(cast)]
     answer = ask(port, "GET", path, headers)
@@ -393,7 +393,7 @@ def test_other_paths_for_gateways_are_none(cast: World, port: int, path: str) ->
 @pytest.mark.parametrize(
     "path", ["/", "/v1/me", "/v1/verify/", "/v1/access-tokens", "/sign-in", "/metrics", "/health"]
 )
-def test_the_verify_port_answers_nothing_else(cast: World, verify_port: int, path: str) -> None:
+def test_the_verify_port_answers_nothing_else(cast: Samples, verify_port: int, path: str) -> None:
     """No page, no API, no document of it."""
     answer = ask(verify_port, "GET", path, [("Authorization", "Bearer " + cast.texts["login"])])
     assert answer.status == 404
@@ -413,7 +413,7 @@ def test_the_main_port_passes_the_rest_on(main_port: int, path: str) -> None:
         *(b"/authz/ngin%78", b"/%61%75%74%68%7a/%6e%67%69%6e%78", b"/authz/%6Eginx?x=/authz/nginx"),
     ],
 )
-def test_escapes_dont_hide_an_endpoint(cast: World, main_port: int, path: bytes) -> None:
+def test_escapes_dont_hide_an_endpoint(cast: Samples, main_port: int, path: bytes) -> None:
     """A proxy that denies /authz/ may compare the path as it comes."""
     sent = exchange(main_port, request(*usual(cast), CLOSE, path=path))
     ((status, _, _),) = answers(sent)
@@ -428,7 +428,7 @@ def test_escapes_dont_hide_the_others(main_port: int, path: str) -> None:
     assert ask(main_port, "POST" if "v1" in path else "GET", path).status == 404
 
 
-def test_methods_that_an_address_doesnt_answer(cast: World, port: int) -> None:
+def test_methods_that_an_address_doesnt_answer(cast: Samples, port: int) -> None:
     """405 with the ones it does."""
     for method in ("GET", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"):
         answer = ask(port, method, VERIFY, [("Authorization", cast.texts["verifier"])])
@@ -449,7 +449,7 @@ def test_health(port: int) -> None:
         assert (answer.status, answer.body) == (200, b"")
 
 
-def test_a_worker_that_trusts_nobody_answers_no_gateway(cast: World, chosen: Settings) -> None:
+def test_a_worker_that_trusts_nobody_answers_no_gateway(cast: Samples, chosen: Settings) -> None:
     """By its setting, at the real port."""
     worker = Worker("verify", chosen.with_(trusted_proxies=()))
     try:
@@ -461,7 +461,7 @@ def test_a_worker_that_trusts_nobody_answers_no_gateway(cast: World, chosen: Set
 
 
 @pytest.mark.parametrize("role", ["verify", "main"])
-def test_a_peer_by_ipv6(cast: World, chosen: Settings, role: str) -> None:
+def test_a_peer_by_ipv6(cast: Samples, chosen: Settings, role: str) -> None:
     """Its address is read as well as any other, and speaks for others if it is trusted."""
     loopback = (parse_network("::1/128"),)
     worker = Worker(role, chosen.with_(host="::1", trusted_proxies=loopback))
@@ -474,7 +474,7 @@ def test_a_peer_by_ipv6(cast: World, chosen: Settings, role: str) -> None:
         worker.stop()
 
 
-def test_no_secret_is_logged(cast: World, chosen: Settings) -> None:
+def test_no_secret_is_logged(cast: Samples, chosen: Settings) -> None:
     """Whatever is asked, allowed or refused or broken, what a worker writes to its log holds none
     of the credentials, nor the settings' passwords."""
     password = "hunter2secret"
