@@ -219,8 +219,9 @@ def test_mail_and_links_are_deleted_a_month_after_they_expired(registry: SmallRe
     )
 )
 def test_a_copy_that_followed_always_equals_the_registry(
-    registry: SmallRegistry, ada: Actor, steps: list[str]
+    registry: SmallRegistry, steps: list[str]
 ) -> None:
+    ada = registry.signed_in(registry.ada)
     here: list[Actor] = []
     tokens: list[str] = []
     copies = [Copy(registry), Copy(registry)]
