@@ -26,15 +26,7 @@ def test_pagination(registry: SmallRegistry) -> None:
     actor = registry.signed_in(registry.ada)
     for _ in range(4):
         registry.signed_in(registry.ada)
-    seen: list[str] = []
-    cursor = None
-    with registry.read() as reading:
-        while True:
-            page = sessions.list_(reading, actor, limit=2, cursor=cursor)
-            seen += [item.id for item in page.items]
-            cursor = page.next
-            if cursor is None:
-                break
+    seen = [item.id for item in registry.every(sessions.list_, actor, limit=2)]
     assert len(seen) == len(set(seen)) == 5
 
 

@@ -265,13 +265,7 @@ def test_lists_are_paged_searchable_and_of_one_company(registry: SmallRegistry, 
         registry.user(registry.northwind, f"user{number}@northwind.example", name, "reporting")
 
     def listed(**how: Any) -> list[str]:
-        found, cursor = [], None
-        while True:
-            page = registry.ask(user_search.list_, ada, cursor=cursor, **how)
-            found += [user.name for user in page.items]
-            cursor = page.next
-            if cursor is None:
-                return found
+        return [user.name for user in registry.every(user_search.list_, ada, **how)]
 
     everyone = [*names[::-1], "Ada Lovelace"]
     assert listed() == listed(limit=2) == everyone

@@ -86,6 +86,15 @@ class SmallRegistry:
         with self.database.auxiliary_write(self.now) as write:
             return operation(write, *arguments, **more)
 
+    def every(self, list_: Callable[..., Any], *arguments: Any, **more: Any) -> list[Any]:
+        """All items of a list, page by page."""
+        page = self.ask(list_, *arguments, **more)
+        items = list(page.items)
+        while page.next is not None:
+            page = self.ask(list_, *arguments, cursor=page.next, **more)
+            items += page.items
+        return items
+
     def company(self, name: str) -> Company:
         return self.do(companies.create, Actor.command_line(), catalogue=self.catalogue, name=name)
 
