@@ -19,6 +19,7 @@ from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_tabl
 from gatepass.registry.storage.tables import users
 from gatepass.settings import Settings
 from gatepass.verify.log_limit import LogLimit
+from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
 from tests.support.mail.mailbox import Mailbox
 from tests.support.mail.scripted_smtp import GREETING, OK, ScriptedServer, Talk
@@ -51,8 +52,7 @@ def invite(registry: SmallRegistry, actor: Actor, email: str = "new@example.com"
 
 def seen(registry: SmallRegistry, actor: Actor) -> Invitation:
     """The only invitation as the list shows it."""
-    with registry.read() as reading:
-        (one,) = invitations.list_(reading, actor).items
+    (one,) = registry.ask(invitations.list_, actor).items
     return one
 
 
@@ -93,8 +93,7 @@ def test_a_server_that_is_away_is_tried_again_ever_more_seldom_until_it_is_back(
     assert seen(registry, ada).delivery_trouble == "The mail server refuses connections."
     for pause in (30_000, 2 * MINUTE, 10 * MINUTE, HOUR, HOUR):
         registry.now += pause - 1
-        with registry.read() as reading:
-            assert not outbox.any_due(reading)
+        assert not registry.ask(outbox.any_due)
         registry.now += 1
         ours.send_due()
     registry.now += HOUR
@@ -189,8 +188,7 @@ def test_mail_of_a_sender_that_dies_before_handing_over_is_sent_by_another(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox
 ) -> None:
     invite(registry, ada)
-    with registry.database.auxiliary_write(registry.now) as write:
-        claimed = outbox.claim(write)
+    claimed = registry.auxiliary(outbox.claim)
     assert claimed is not None
     ours = mailing(registry, mailbox.port)
     registry.now += outbox.LEASE_MS - 1
@@ -207,8 +205,7 @@ def test_a_slow_sender_that_lost_its_claim_sends_nothing(
     invite(registry, ada)
     claims = []
     for _ in range(2):
-        with registry.database.auxiliary_write(registry.now) as write:
-            claims.append(outbox.claim(write))
+        claims.append(registry.auxiliary(outbox.claim))
         registry.now += outbox.LEASE_MS
     slow, quick = claims
     assert slow is not None
@@ -223,8 +220,7 @@ def test_exactly_one_of_two_claims_of_a_mail_succeeds(registry: SmallRegistry, a
     seconds: list[object] = []
 
     def claim() -> None:
-        with registry.database.auxiliary_write(registry.now) as write:
-            seconds.append(outbox.claim(write))
+        seconds.append(registry.auxiliary(outbox.claim))
 
     second = threading.Thread(target=claim)
     with registry.database.auxiliary_write(registry.now) as write:
@@ -256,11 +252,8 @@ def test_exactly_one_of_many_concurrent_senders_sends(
 ) -> None:
     for number in range(5):
         invite(registry, ada, f"new{number}@example.com")
-    senders = [threading.Thread(target=mailing(registry, mailbox.port).send_due) for _ in range(4)]
-    for sender in senders:
-        sender.start()
-    for sender in senders:
-        sender.join()
+    senders = [mailing(registry, mailbox.port) for _ in range(4)]
+    concurrently(Mailing.send_due, senders)
     mailing(registry, mailbox.port).send_due()
     assert sorted(mailbox.recipients) == [f"new{number}@example.com" for number in range(5)]
 
@@ -298,8 +291,7 @@ def test_mail_that_was_revoked_meanwhile_is_not_sent(
 
     ours = mailing(registry, mailbox.port)
     ours.post = Meanwhile(mailbox.port, happens)
-    with registry.database.auxiliary_write(registry.now) as write:
-        claimed = outbox.claim(write)
+    claimed = registry.auxiliary(outbox.claim)
     assert claimed is not None
     ours._send(claimed)
     assert mailbox.messages == []
@@ -351,8 +343,7 @@ def test_a_mail_that_a_server_is_stuck_on_does_not_stop_the_others(
             registry.now += 1
             invite(registry, ada, f"{name}@example.com")
         ours.send_due()
-    with registry.read() as reading:
-        after, stuck = invitations.list_(reading, ada).items
+    after, stuck = registry.ask(invitations.list_, ada).items
     assert after.delivered_at is not None
     assert stuck.delivered_at is None
     assert stuck.delivery_trouble == (
@@ -444,8 +435,7 @@ def test_nothing_that_is_stored_is_a_link_and_nothing_else_either(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     invite(registry, ada)
-    with registry.database.auxiliary_write(registry.now) as write:
-        assert password_resets.request(write, "carl@contoso.example", None)
+    assert registry.auxiliary(password_resets.request, "carl@contoso.example", None)
     caplog.set_level("DEBUG")
     mailing(registry, mailbox.port).send_due()
     secrets = [mailbox.token(number)[21:53] for number in (0, 1)]
@@ -460,8 +450,7 @@ def test_nothing_that_is_stored_is_a_link_and_nothing_else_either(
 def test_a_password_reset_arrives_for_those_it_is_for(
     registry: SmallRegistry, mailbox: Mailbox
 ) -> None:
-    with registry.database.auxiliary_write(registry.now) as write:
-        assert password_resets.request(write, "ADA@northwind.example", "198.51.100.7")
+    assert registry.auxiliary(password_resets.request, "ADA@northwind.example", "198.51.100.7")
     mailing(registry, mailbox.port).send_due()
     assert mailbox.recipients == ["ada@northwind.example"]
     assert mailbox.link().startswith(f"{PUBLIC_URL}/password-resets/gprs_")

@@ -16,6 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from gatepass import Misconfigured, Verifier
 from tests.support.apps.framework_apps import MIDDLEWARE, PERMISSIONS, django_site
+from tests.support.concurrency import concurrently
 from tests.support.grants.grant_file_fixture import Grants
 
 from gatepass.embed.django import exempt, requires  # isort: skip - after Django was set up
@@ -116,6 +117,9 @@ def test_classes_of_views_are_guarded_whole_or_by_method(
 def test_a_view_that_nobody_named_is_refused_whatever_stands_around_it(
     gatepass: dict[str, Any], lines: Any
 ) -> None:
+    def forgotten(request: Any) -> HttpResponse:
+        return view(request)
+
     class Forgotten(View):
         def get(self, request: Any) -> HttpResponse:
             return view(request)
@@ -139,7 +143,7 @@ def test_a_view_that_nobody_named_is_refused_whatever_stands_around_it(
         pass
 
     patterns = [
-        path("function", csrf_exempt(view)),
+        path("function", csrf_exempt(forgotten)),
         path("class", Forgotten.as_view()),
         path("own", OwnDispatch.as_view()),
         path("open", Open.as_view()),
@@ -433,11 +437,7 @@ def test_the_verifier_is_opened_once_by_its_path(
     named = {"VERIFIER": "shop_gatepass.verifier"}
     with django_site(named, path("x", requires("charges:get")(view)), middleware=[]) as call:
         assert opened == []
-        threads = [threading.Thread(target=call, args=("GET", "/x", lines)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        concurrently(call, ["GET"] * 8, ["/x"] * 8, [lines] * 8)
         assert call("GET", "/x", lines).body == b"seen"
     assert len(opened) == 1
 

@@ -50,10 +50,7 @@ class Door:
         good = self.told[-1] == self._password
         talk.say(b"235 come in\r\n" if good else b"535 5.7.8 no " + self.told[-1] + b"\r\n")
         if good:
-            talk.answer(OK, OK, b"354 go on\r\n")
-            talk.take_text()
-            talk.say(OK)
-            talk.answer(BYE)
+            talk.accept_mail()
 
 
 @pytest.mark.parametrize("mechanisms", ["PLAIN", "LOGIN", "XOAUTH2 LOGIN PLAIN", "NTLM LOGIN"])
@@ -93,10 +90,7 @@ def test_a_server_that_knows_only_a_challenge() -> None:
         # RFC 2195, 2.
         good = said == b"tim b913a602c7eda7a495b4e6e7334d3890"
         talk.say(b"235 come in\r\n" if good else b"535 no\r\n")
-        talk.answer(OK, OK, b"354 go on\r\n")
-        talk.take_text()
-        talk.say(OK)
-        talk.answer(BYE)
+        talk.accept_mail()
 
     with ScriptedServer(script) as server:
         assert deliver(server.url_for("tim", "tanstaaftanstaaf")).fate == "delivered"
@@ -106,10 +100,7 @@ def test_a_mechanism_that_is_offered_and_not_taken_is_followed_by_the_next() -> 
     def script(talk: Talk) -> None:
         talk.say(GREETING)
         talk.answer(b"250-hello\r\n250 AUTH PLAIN LOGIN\r\n", b"504 5.5.4 not that way\r\n")
-        talk.answer(b"334 \r\n", b"334 \r\n", b"235 come in\r\n", OK, OK, b"354 go on\r\n")
-        talk.take_text()
-        talk.say(OK)
-        talk.answer(BYE)
+        talk.accept_mail(b"334 \r\n", b"334 \r\n", b"235 come in\r\n")
 
     with ScriptedServer(script) as server:
         assert deliver(server.url_for("user", "hunter2")).fate == "delivered"

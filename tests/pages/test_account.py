@@ -50,8 +50,7 @@ def codes_of(page: Page) -> list[str]:
 def test_the_profile_says_who_one_is(ada: Visit) -> None:
     page = ada.get("/account")
     assert page.answer.status_code == 200
-    for words in ("ada@example.com", "Admin", "Analytical Engines", "Last sign-in", "Off"):
-        assert words in page.text
+    page.shows("ada@example.com", "Admin", "Analytical Engines", "Last sign-in", "Off")
     assert "Not recorded" not in page.text
     saved = ada.send("/account", page.form("/account").filled(name="Augusta", do="save"))
     assert saved.answer.headers["location"] == "/account?done=saved"
@@ -176,7 +175,7 @@ def test_an_unknown_button_does_nothing(ada: Visit) -> None:
 def test_required_of_everyone_it_is_the_one_page_that_opens(
     installation: Installation, ada: Visit, rita: Visit
 ) -> None:
-    with installation.node.database.write(installation.node.clock.now()) as change:
+    with installation.write() as change:
         change.session.execute(update(companies).values(second_factor_required=True))
     for visit in (ada, rita):
         for path in ("/access-tokens", "/account", "/account/password", "/access-tokens/new"):
@@ -209,8 +208,7 @@ def test_an_administrator_requires_it_of_everyone(
     assert "Not saved: someone else changed the company." in stale.text
     assert rita.send(path, {**dict(form.fields), "do": "require"}).answer.status_code == 403
     done = ada.send(path, form.filled(do="require"), follow=True)
-    assert "Second factor required for everyone." in done.text
-    assert "1 user without one must set it up" in done.text
+    done.shows("Second factor required for everyone.", "1 user without one must set it up")
     assert rita.get("/access-tokens").answer.headers["location"] == TWO_FACTOR
     lifted = ada.send(path, done.form(path).filled(do="lift"), follow=True)
     assert "Second factor no longer required." in lifted.text

@@ -30,17 +30,14 @@ def test_every_sign_in_is_there_and_can_be_ended(installation: Installation, ada
     page = ada.get(PATH)
     assert "Recent Authentications" in page.links
     assert page.text.count("Current") == 1
-    assert "Firefox on Linux gplt_" in page.text
-    assert "198.51.100.1 just now" in page.text
-    assert "in 3 h" in page.text
+    page.shows("Firefox on Linux gplt_", "198.51.100.1 just now", "in 3 h")
     assert "/sign-out" in [form.action for form in page.forms[1:]]
     [end] = ends(page)
     ended = ada.send(end, page.form(end).fields)
     assert ended.answer.headers["location"] == f"{PATH}?done=deactivated"
     assert other.get(PATH).answer.status_code == 303
     page = ada.get(f"{PATH}?done=deactivated")
-    assert "Sign-in deactivated." in page.text
-    assert "Deactivated" in page.text
+    page.shows("Sign-in deactivated.", "Deactivated")
     assert ends(page) == []
     assert "Deactivate all others…" not in page.links
 

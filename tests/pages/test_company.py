@@ -25,8 +25,7 @@ def test_the_name_is_changed_and_the_second_of_two_is_told(
     assert "Engines Ltd" in ada.get("/access-tokens").text
     late = ada.send("/company", form.filled(name="Engines & Sons"))
     assert late.answer.status_code == 409
-    for words in ("Ada Lovelace saved changes", "Engines Ltd", "Engines & Sons"):
-        assert words in late.text, words
+    late.shows("Ada Lovelace saved changes", "Engines Ltd", "Engines & Sons")
     ada.send("/company", late.form("/company").filled())
     assert "Engines & Sons" in ada.get("/company").text
 

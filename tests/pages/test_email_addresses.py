@@ -50,14 +50,12 @@ def test_ones_own(installation: Installation, ada: Visit, stranger: Visit) -> No
     assert ada.get("/account").links["Change"] == OWN
     page = ask_own(ada)
     assert page.answer.url.path == "/account"
-    assert f"{NEW} isn’t confirmed yet" in page.text
-    assert "Until then, you sign in with ada@example.com" in page.text
+    page.shows(f"{NEW} isn’t confirmed yet", "Until then, you sign in with ada@example.com")
     assert f"{NEW} isn’t confirmed yet" in ada.get(OWN).text
     path = link(installation)
     page = stranger.get(path)
     assert page.answer.status_code == 200
-    for words in ("Confirm your new e-mail address", "Ada Lovelace", "Analytical Engines"):
-        assert words in page.text
+    page.shows("Confirm your new e-mail address", "Ada Lovelace", "Analytical Engines")
     page = stranger.send(path, {}, follow=True)
     assert page.answer.url.path == "/email-changes/done"
     assert page.links["Sign in"] == "/sign-in"
@@ -153,16 +151,14 @@ def test_an_operators_account_is_not_offered_to_who_is_none(
     installation: Installation, admin: Visit, ada: Visit
 ) -> None:
     page = admin.get("/company/users")
-    assert "Ada Lovelace Operator" in page.text
-    assert "Only operators can change an operator's account" in page.text
+    page.shows("Ada Lovelace Operator", "Only operators can change an operator's account")
     mine = installation.ada.id
     assert f"/company/users/{mine}/" not in page.html
     for what in ("role", "email", "deactivate", "second-factor"):
         path = f"/company/users/{mine}/{what}"
         for refused in (admin.get(path), admin.send(path, {"role": "reporting", "do": "save"})):
             assert refused.answer.status_code == 403, path
-            assert "operator_required" in refused.text
-            assert "Ada Lovelace is an operator" in refused.text
+            refused.shows("operator_required", "Ada Lovelace is an operator")
             # To be an operator wouldn't help where not even operators may.
             assert ("make you an operator" in refused.text) == (what != "email")
             assert ("gatepass user email" in refused.text) == (what == "email")
@@ -187,8 +183,7 @@ def test_the_last_operator_is_told_before_they_leave(
 ) -> None:
     path = f"/company/users/{installation.ada.id}/deactivate"
     page = ada.get(path)
-    assert "Ada Lovelace can’t be deactivated" in page.text
-    assert "gatepass user operator" in page.text
+    page.shows("Ada Lovelace can’t be deactivated", "gatepass user operator")
     assert not [form for form in page.forms if form.action == path]
     refused = ada.send(path, {"name": "Ada Lovelace"})
     assert refused.answer.status_code == 409

@@ -56,8 +56,7 @@ def test_what_may_have_been_saved_is_not_sent_again(
     monkeypatch.setattr(email_changes, "cancel_own", lost)
     page = ada.send("/account/email/cancel", {})
     assert page.answer.status_code == 503
-    assert "Check whether it was made." in page.text
-    assert "Don't reload this page" in page.text
+    page.shows("Check whether it was made.", "Don't reload this page")
     assert "reload the page" not in page.text
     assert "partly saved" not in page.text
 
@@ -101,8 +100,7 @@ def test_a_token_that_stands_is_shown_though_not_confirmed(
     monkeypatch.setattr(installation.node.database, "_confirm", lambda revision: False)
     page = ada.send(path, fields)
     assert page.answer.status_code == 200
-    assert "Created: Late" in page.text
-    assert "hasn't applied the change yet" in page.text
+    page.shows("Created: Late", "hasn't applied the change yet")
 
 
 @pytest.mark.parametrize(
@@ -127,8 +125,7 @@ def test_every_error_has_its_words(
     monkeypatch.setattr(token_search, "list_", refuse)
     page = ada.get("/access-tokens")
     assert page.answer.status_code == status
-    assert words in page.text
-    assert "Ada Lovelace" in page.text
+    page.shows(words, "Ada Lovelace")
     assert (status == 429) == ("retry-after" in page.answer.headers)
 
 

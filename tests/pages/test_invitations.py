@@ -5,8 +5,6 @@ from email.message import EmailMessage
 import pytest
 
 from gatepass.mail.delivery import Outcome, PostKind, Write
-from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist, allowlist_entries
 from tests.support.apps.installation import PASSWORD, Installation
 from tests.support.browser.page_reader import Page, Visit
 from tests.support.mail.mailbox import link_in
@@ -186,19 +184,12 @@ def test_a_good_link_from_where_the_account_is_not_reached(
     installation.node.mailing.send_due()
     paths = [link_in(one).removeprefix("http://127.0.0.1:8787") for one in mail.messages]
     assert len(paths) == 2
-    with installation.node.database.write(installation.node.clock.now()) as change:
-        allowlist.replace(
-            change,
-            Actor.command_line(),
-            company=installation.company.id,
-            entries=[allowlist_entries.Entry("203.0.113.0/24", "")],
-        )
+    installation.allow_only("203.0.113.0/24")
     fields = {"name": "Nell", "password": "a wholly new phrase"}
     for path in paths:
         for page in (stranger.get(path), stranger.send(path, fields)):
             assert page.answer.status_code == 403
-            assert "company_address_not_allowed" in page.text
-            assert "Your link is valid and keeps working" in page.text
+            page.shows("company_address_not_allowed", "Your link is valid and keeps working")
         inside = {"X-Forwarded-For": "203.0.113.9"}
         assert stranger.get(path, headers=inside).answer.status_code == 200
         assert stranger.get(path[:-1]).answer.status_code == 410
@@ -277,8 +268,7 @@ def test_without_a_mail_server_nothing_is_called_delivered_and_the_link_is_shown
     installation.node.mailing.send_due()
     for path in (BACK, "/company/users"):
         page = ada.get(path)
-        assert "No mail serverCopy the link and send it yourself." in page.text
-        assert "Copy link…" in page.text
+        page.shows("No mail serverCopy the link and send it yourself.", "Copy link…")
         assert "elivered" not in page.text
         assert "Resend" not in page.text
     take = next(form.action for form in page.forms if form.action.endswith("/link"))

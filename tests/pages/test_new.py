@@ -35,8 +35,7 @@ def test_made_with_the_form_it_opens_what_it_says(installation: Installation, ad
     )
     assert page.answer.status_code == 200
     assert page.answer.headers["cache-control"] == "no-store"
-    assert "Created: Settlement" in page.text
-    assert "You won't be able to see this token again." in page.text
+    page.shows("Created: Settlement", "You won't be able to see this token again.")
     assert (
         "It can do everything with charges; read refunds. "
         "It works from 203.0.113.0/24 and never expires." in page.text

@@ -32,7 +32,7 @@ def test_operators_see_everyone_with_where_they_stand(installation: Installation
     page = ada.get("/company/nodes")
     assert page.answer.status_code == 200
     assert "1 node and 2 embedded verifiers; 1 stale." in page.text
-    for words in (
+    page.shows(
         "node_itself.internal Node gatepass.example.com",
         "Reads the database",
         "node_a.internal Embedded 10.0.0.7",
@@ -40,8 +40,7 @@ def test_operators_see_everyone_with_where_they_stand(installation: Installation
         "node_stale.internal Embedded",
         "Stale allows nothing",
         "Gone last seen 1 h ago",
-    ):
-        assert words in page.text, words
+    )
     assert page.links["Nodes"] == "/company/nodes"
     # The same without the page around it, for the script that polls.
     part = ada.get("/company/nodes?part=table")
@@ -53,8 +52,7 @@ def test_operators_see_everyone_with_where_they_stand(installation: Installation
 
 def test_before_anybody_was_there(installation: Installation) -> None:
     page = operator(installation).get("/company/nodes")
-    assert "No node or embedded verifier is running." in page.text
-    assert "gatepass serve" in page.text
+    page.shows("No node or embedded verifier is running.", "gatepass serve")
 
 
 def test_a_name_is_no_markup(installation: Installation) -> None:
@@ -70,8 +68,7 @@ def test_nobody_else_is_led_or_let_there(installation: Installation) -> None:
     for address in ("/company/nodes", "/company/nodes?part=table"):
         page = bob.get(address)
         assert page.answer.status_code == 403
-        assert "Operators only" in page.text
-        assert "operator_required" in page.text
+        page.shows("Operators only", "operator_required")
 
 
 @pytest.fixture
@@ -163,8 +160,7 @@ def test_on_one_machine_the_database_itself_is_enough(
     node = installation.node
     register(node.database, node.clock.now(), "node_itself", kind="node")
     page = end(operator(installation), token)
-    assert "Refused by 1 of 1" in page.text
-    assert "This server reads the database directly" in page.text
+    page.shows("Refused by 1 of 1", "This server reads the database directly")
 
 
 def test_where_nothing_ran_there_is_nothing_to_wait_for(

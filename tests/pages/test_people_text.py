@@ -125,7 +125,7 @@ def test_nor_does_the_name_of_a_role_that_one_may_not_give(installation: Install
     role = {"name": "Till", "permissions": ["company:modify"]}
     assert installation.signed_in().post("/v1/roles", json=role).status_code == 201
     installation.new_user("mia@example.com", "Mia", role="manager")
-    with installation.node.database.write(installation.node.clock.now()) as change:
+    with installation.write() as change:
         change.session.execute(update(tables.roles).values(name=HOSTILE))
     mia = Visit(installation.client(installation.sign_in("mia@example.com")))
     found = read(mia.get("/company/users/invite"))

@@ -28,8 +28,7 @@ def test_the_list_tells_what_each_permits_and_who_has_it(
 ) -> None:
     installation.new_user("dora@example.com", "Dora", role=desk)
     page = ada.get("/company/roles")
-    for words in ("Admin", "Do everything", "Desk", "Read charges; do everything with refunds"):
-        assert words in page.text, words
+    page.shows("Admin", "Do everything", "Desk", "Read charges; do everything with refunds")
     assert page.links["Desk"] == f"/company/roles/{desk}"
     assert page.links["Create a role"] == "/company/roles/new"
     assert page.links["Delete…"] == f"/company/roles/{desk}/delete", "of Desk alone"
@@ -108,8 +107,7 @@ def test_a_role_is_edited_and_the_second_of_two_is_told(
     assert "Saved. The change applies from the next request" in first.text
     late = ada.send(path, form.filled(permissions=["charges:get"], do="save"))
     assert late.answer.status_code == 409
-    for words in ("Ada Lovelace saved changes", "Front desk", "charges:get, refunds:*"):
-        assert words in late.text, words
+    late.shows("Ada Lovelace saved changes", "Front desk", "charges:get, refunds:*")
     assert saved(installation, desk)["permissions"] == ["charges:get", "refunds:*"]
     ada.send(path, late.form(path).filled(do="save"))
     assert saved(installation, desk) == {

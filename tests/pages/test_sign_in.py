@@ -1,7 +1,5 @@
 import pytest
 
-from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist, allowlist_entries
 from gatepass.web.pages.sign_in.sign_in import own_path
 from tests.support.apps.installation import PASSWORD, Installation
 from tests.support.browser.page_reader import Visit
@@ -114,13 +112,7 @@ def test_signing_out_ends_it_on_the_server_too(ada: Visit) -> None:
 
 
 def test_from_outside_the_allowlist_pages_say_so(installation: Installation, ada: Visit) -> None:
-    with installation.node.database.write(installation.node.clock.now()) as change:
-        allowlist.replace(
-            change,
-            Actor.command_line(),
-            company=installation.company.id,
-            entries=[allowlist_entries.Entry("203.0.113.0/24", "")],
-        )
+    installation.allow_only("203.0.113.0/24")
     for path in (
         "/",
         "/access-tokens",
@@ -133,8 +125,7 @@ def test_from_outside_the_allowlist_pages_say_so(installation: Installation, ada
     ):
         page = ada.get(path)
         assert page.answer.status_code == 403, path
-        assert "company_address_not_allowed" in page.text
-        assert "127.0.0.1 isn't one of them" in page.text
+        page.shows("company_address_not_allowed", "127.0.0.1 isn't one of them")
     inside = ada.get("/access-tokens", headers={"X-Forwarded-For": "203.0.113.9"})
     assert inside.answer.status_code == 200
     bearer = {"Authorization": f"Bearer {ada.client.cookies['gatepass']}"}

@@ -33,8 +33,7 @@ def test_a_row_tells_what_an_administrator_asks(
     installation: Installation, ada: Visit, bob: User
 ) -> None:
     page = ada.get("/company/users")
-    for words in ("Bob Manager", BOB, "Manager", "Active", "Never", "2 users", "(you)"):
-        assert words in page.text, words
+    page.shows("Bob Manager", BOB, "Manager", "Active", "Never", "2 users", "(you)")
     assert page.links["Change role"].endswith("/role")
     hrefs = [attributes.get("href") for tag, attributes in page.elements if tag == "a"]
     assert f"/company/users/{bob.id}/role" in hrefs
@@ -50,8 +49,7 @@ def test_whoever_is_invited_stands_under_the_people(
     )
     assert invited.status_code == 201
     page = ada.get("/company/users")
-    for words in ("Invitations", "new@example.com", "Pending", "No mail server"):
-        assert words in page.text, words
+    page.shows("Invitations", "new@example.com", "Pending", "No mail server")
     assert f"/company/users/invitations/{invited.json()['id']}/link" in page.html
     others = rita.get("/company/users")
     assert "new@example.com" not in others.text
@@ -142,8 +140,7 @@ def test_the_second_of_two_is_told_and_overwrites_nothing(
     installation.signed_in().patch(f"/v1/users/{bob.id}", json={"role": "customer-service"})
     late = ada.send(path, form.filled(role="reporting", do="save"))
     assert late.answer.status_code == 409
-    for words in ("Ada Lovelace saved changes", "just now", "Customer Service", "Reporting"):
-        assert words in late.text, words
+    late.shows("Ada Lovelace saved changes", "just now", "Customer Service", "Reporting")
     assert role_of(installation, bob) == "customer-service"
     again = late.form(path)
     assert again.one("role") == "reporting"
@@ -157,19 +154,17 @@ def test_an_account_ends_with_what_was_chosen(
     text = installation.access_token("charges:get", label="Bob's own", maker=BOB)
     path = f"/company/users/{bob.id}/deactivate"
     page = ada.get(path)
-    for words in (
+    page.shows(
         "will be signed out everywhere and can't sign in again",
         "This can't be undone.",
         "Their 1 access token",
         "Bob's own",
         "Their calls are refused anyway, with account_deactivated",
-    ):
-        assert words in page.text, words
+    )
     form = page.form(path)
     assert form.one("access_tokens") == "deactivate"
     ended = ada.send(path, form.filled(access_tokens="keep"), follow=True)
-    assert "Account deactivated." in ended.text
-    assert "by Ada Lovelace, just now" in ended.text
+    ended.shows("Account deactivated.", "by Ada Lovelace, just now")
     assert f"/company/users/{bob.id}/role" not in ended.html
     verified = installation.verify(text, permission="charges:get")
     assert verified["reason"] == "account_deactivated"
@@ -204,8 +199,7 @@ def test_while_calls_come_in_the_name_is_typed(
     node.fold()
     path = f"/company/users/{bob.id}/deactivate"
     page = ada.get(path)
-    assert "1 min ago" in page.text
-    assert "To confirm, type their name: Bob Manager" in page.text
+    page.shows("1 min ago", "To confirm, type their name: Bob Manager")
     for typed in ("", "Bob"):
         refused = ada.send(path, page.form(path).filled(name=typed, access_tokens="keep"))
         assert refused.answer.status_code == 422
@@ -270,13 +264,12 @@ def test_a_lost_second_factor_is_turned_off_by_someone_else(
     assert path in html
     assert f"/company/users/{installation.ada.id}/second-factor" not in html
     page = ada.get(path)
-    for words in (
+    page.shows(
         "Turn off Bob Manager's second factor?",
         "Verify that Bob Manager asked for this.",
         "Do this if Bob Manager (bob@example.com) has lost",
         "they next sign in with their password alone",
-    ):
-        assert words in page.text, words
+    )
     own = ada.get(f"/company/users/{installation.ada.id}/second-factor")
     assert (own.answer.status_code, "in My account" in own.text) == (409, True)
     above = manager.get(f"/company/users/{installation.ada.id}/second-factor")

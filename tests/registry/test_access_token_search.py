@@ -25,8 +25,7 @@ def labels(page: Page[AccessToken]) -> list[str]:
     return [token.label for token in page.items]
 
 
-def test_filters(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_filters(registry: SmallRegistry, ada: Actor) -> None:
     ended, _ = registry.token(ada, label="Ended", expires_at=NOW + HOUR)
     registry.token(ada, label="Expiring", expires_at=NOW + HOUR, permissions=["charges:*"])
     registry.token(ada, label="Straße 100%_", kind="ui", permissions=["charges:get"])
@@ -69,9 +68,8 @@ def test_ids_match_whole_in_part_and_by_the_pasted_text(registry: SmallRegistry)
         assert labels(find(registry, ada, q=q)) == ["This one"]
 
 
-def test_ids_match_by_their_beginning_only(registry: SmallRegistry) -> None:
+def test_ids_match_by_their_beginning_only(registry: SmallRegistry, ada: Actor) -> None:
     """Every id begins with gpat_: a part of that matches labels only."""
-    ada = registry.signed_in(registry.ada)
     token, whole_text = registry.token(ada, label="Patrol")
     for number in range(20):
         registry.token(ada, label=f"Another {number}")
@@ -90,9 +88,8 @@ def test_ids_match_by_their_beginning_only(registry: SmallRegistry) -> None:
 
 
 def test_no_character_is_a_wildcard_and_both_engines_ignore_case(
-    registry: SmallRegistry,
+    registry: SmallRegistry, ada: Actor
 ) -> None:
-    ada = registry.signed_in(registry.ada)
     for label in ("Größe", "ΣΊΣΥΦΟΣ", "İstanbul", "a%b", "a_b", "a\\b", "e\u0301", "[a-z]"):
         registry.token(ada, label=label)
     for q, found in (
@@ -111,8 +108,7 @@ def test_no_character_is_a_wildcard_and_both_engines_ignore_case(
         assert labels(find(registry, ada, q=q)) == found, q
 
 
-def test_a_changed_label_matches_only_its_new_text(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_changed_label_matches_only_its_new_text(registry: SmallRegistry, ada: Actor) -> None:
     token, _ = registry.token(ada, label="Before")
     registry.modify(ada, token, label="After")
     assert labels(find(registry, ada, q="after")) == ["After"]
@@ -148,8 +144,7 @@ def test_invalid_filters_are_reported(
     assert [where for where, _ in refusal.value.errors] == [field]
 
 
-def test_pages_are_consistent_under_concurrent_changes(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_pages_are_consistent_under_concurrent_changes(registry: SmallRegistry, ada: Actor) -> None:
     made = []
     for number in range(7):
         # Some within the same millisecond.
@@ -170,8 +165,7 @@ def test_pages_are_consistent_under_concurrent_changes(registry: SmallRegistry) 
     assert find(registry, ada, limit=8).next is None
 
 
-def test_a_hundred_thousand_tokens_are_searched(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_hundred_thousand_tokens_are_searched(registry: SmallRegistry, ada: Actor) -> None:
     registry.token(ada, label="Settlement", networks=["203.0.113.0/24", "198.51.100.0/24"])
     with registry.write() as change:
         change.session.execute(text(_COPIES), {"now": NOW, "copies": MANY - 1})

@@ -20,8 +20,7 @@ from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, noth
 from tests.support.token_fields import FIRST, SECOND
 
 
-def test_a_created_token_works_at_once(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_created_token_works_at_once(registry: SmallRegistry, ada: Actor) -> None:
     token, text = registry.token(
         ada,
         label="Checkout",
@@ -66,8 +65,7 @@ def test_the_text_is_stored_nowhere(registry: SmallRegistry) -> None:
     assert secret not in repr(token)
 
 
-def test_invalid_fields_change_nothing(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_invalid_fields_change_nothing(registry: SmallRegistry, ada: Actor) -> None:
     token, _ = registry.token(ada)
     with nothing_changes(registry):
         with pytest.raises(InvalidInput) as refusal:
@@ -78,8 +76,7 @@ def test_invalid_fields_change_nothing(registry: SmallRegistry) -> None:
         assert [field for field, _ in refusal.value.errors] == ["kind", "domains"]
 
 
-def test_fields_at_their_limits_are_valid(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_fields_at_their_limits_are_valid(registry: SmallRegistry, ada: Actor) -> None:
     networks = [f"10.0.{n // 256}.{n % 256}/32" for n in range(500)]
     domains = [f"s{n}.example.com" for n in range(100)]
     token, _ = registry.token(
@@ -150,8 +147,7 @@ def test_effective_permissions_follow_the_creators_role(registry: SmallRegistry)
     assert registry.reason(text, "charges:create") is Reason.allowed
 
 
-def test_a_form_creates_one_token(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_form_creates_one_token(registry: SmallRegistry, ada: Actor) -> None:
     token, _ = registry.token(ada, form_id="form-1")
     with nothing_changes(registry), pytest.raises(Conflict) as refusal:
         registry.token(ada, form_id="form-1", label="Again")
@@ -184,8 +180,7 @@ def test_another_companys_token_does_not_exist(registry: SmallRegistry) -> None:
             assert token_search.list_(change, carl).items == []
 
 
-def test_reading_needs_the_permissions(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_reading_needs_the_permissions(registry: SmallRegistry, ada: Actor) -> None:
     token, _ = registry.token(ada, permissions=["charges:get"])
     poor = registry.with_token(token)
     searcher = registry.with_token(
@@ -202,8 +197,7 @@ def test_reading_needs_the_permissions(registry: SmallRegistry) -> None:
         assert len(token_search.list_(reading, searcher).items) == 2
 
 
-def test_every_editable_field_changes_and_applies(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_every_editable_field_changes_and_applies(registry: SmallRegistry, ada: Actor) -> None:
     token, text = registry.token(ada, kind="ui", expires_at=NOW + HOUR)
     changed = registry.modify(
         ada,
@@ -255,8 +249,7 @@ def test_every_field_is_stored_recorded_and_part_of_the_version(
     assert (modified.before, modified.after) == ({field: FIRST[field]}, {field: SECOND[field]})
 
 
-def test_unchanged_values_write_no_event(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_unchanged_values_write_no_event(registry: SmallRegistry, ada: Actor) -> None:
     token, _ = registry.token(ada, networks=["10.0.0.0/8"])
     before = len(registry.events())
     same = registry.modify(ada, token, label=token.label, networks=["10.255.0.0/8"])
@@ -266,9 +259,8 @@ def test_unchanged_values_write_no_event(registry: SmallRegistry) -> None:
 
 
 def test_modifying_needs_all_permissions_that_the_token_has_and_gets(
-    registry: SmallRegistry,
+    registry: SmallRegistry, ada: Actor
 ) -> None:
-    ada = registry.signed_in(registry.ada)
     bob = registry.colleague("manager")
     powerful, _ = registry.token(ada, permissions=["charges:get", "roles:manage"])
     with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
@@ -307,8 +299,7 @@ def test_deactivated_and_expired_tokens_cannot_be_modified(registry: SmallRegist
         assert refusal.value.reason == reason
 
 
-def test_a_stale_if_match_is_refused(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_stale_if_match_is_refused(registry: SmallRegistry, ada: Actor) -> None:
     token, _ = registry.token(ada)
     mine = [etag(token)]
     theirs = registry.modify(ada, token, if_match=mine, label="Theirs")
@@ -325,8 +316,7 @@ def test_a_stale_if_match_is_refused(registry: SmallRegistry) -> None:
     assert (refusal.value.reason, refusal.value.current) == ("changed_meanwhile", ended)
 
 
-def test_deactivating_is_permanent_and_idempotent(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_deactivating_is_permanent_and_idempotent(registry: SmallRegistry, ada: Actor) -> None:
     token, text = registry.token(ada)
     registry.now += 7
     ended = registry.do(access_tokens.deactivate, ada, token.id)
@@ -335,22 +325,19 @@ def test_deactivating_is_permanent_and_idempotent(registry: SmallRegistry) -> No
     assert registry.reason(text) is Reason.token_deactivated
     registry.now += 7
     events = len(registry.events())
-    with registry.write() as change:
-        assert access_tokens.deactivate(change, Actor.command_line(), token.id) == ended
+    assert registry.do(access_tokens.deactivate, Actor.command_line(), token.id) == ended
     assert len(registry.events()) == events
     assert registry.get(token) == ended
 
 
-def test_who_may_deactivate(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_who_may_deactivate(registry: SmallRegistry, ada: Actor) -> None:
     bob = registry.colleague("manager")
     own, _ = registry.token(bob, permissions=["charges:get"])
     _set_role(registry, bob, "customer-service")
     adas, _ = registry.token(ada)
 
     def end(actor: Actor, token_id: str) -> str:
-        with registry.write() as change:
-            return access_tokens.deactivate(change, actor, token_id).status
+        return registry.do(access_tokens.deactivate, actor, token_id).status
 
     with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
         end(bob, adas.id)

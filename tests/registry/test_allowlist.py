@@ -39,8 +39,7 @@ def shown(registry: SmallRegistry) -> Allowlist:
     return registry.ask(allowlist.show, Actor.command_line(), registry.northwind.id)
 
 
-def test_a_saved_list_applies_at_once(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_saved_list_applies_at_once(registry: SmallRegistry, ada: Actor) -> None:
     _, token = registry.token(ada)
     typed = Entry("198.51.100.77/24", "Office")
     assert put(registry, ada, typed, OFFICE, Entry("2001:DB8::/32")) == [
@@ -58,8 +57,7 @@ def test_a_saved_list_applies_at_once(registry: SmallRegistry) -> None:
     assert registry.reason(token, address="9.9.9.9") is Reason.allowed
 
 
-def test_roles_stay_when_the_allowlist_changes(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_roles_stay_when_the_allowlist_changes(registry: SmallRegistry, ada: Actor) -> None:
     put(registry, ada, OFFICE)
     token, _ = registry.token(ada)
     assert registry.get(token).effective_permissions == ("charges:create",)
@@ -96,8 +94,7 @@ def test_required_permissions(registry: SmallRegistry) -> None:
                 allowlist.replace(reading, carl, company, [])
 
 
-def test_errors_name_the_entry(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_errors_name_the_entry(registry: SmallRegistry, ada: Actor) -> None:
     with nothing_changes(registry):
         with pytest.raises(InvalidInput) as refusal:
             put(registry, ada, OFFICE, Entry("10.0.0.0/99"), Entry("10.0.0.1", "a\0b"))
@@ -119,9 +116,8 @@ AT_HOME = "203.0.113.9"
 
 
 def test_a_confirmed_list_without_ones_own_address_is_a_trial_that_ends(
-    registry: SmallRegistry,
+    registry: SmallRegistry, ada: Actor
 ) -> None:
-    ada = registry.signed_in(registry.ada)
     _, token = registry.token(ada)
     put(registry, ada, OFFICE)
     settled = shown(registry)
@@ -180,8 +176,7 @@ def test_confirm_changes_nothing_for_a_list_with_ones_own_address(registry: Smal
     assert shown(registry) == Allowlist((), None, ())
 
 
-def test_lifting_and_the_command_line_end_a_trial(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_lifting_and_the_command_line_end_a_trial(registry: SmallRegistry, ada: Actor) -> None:
     for actor in (registry.signed_in(registry.ada, AT_HOME), Actor.command_line()):
         put(registry, ada, HOME, confirm=True)
         put(registry, actor)
@@ -191,8 +186,7 @@ def test_lifting_and_the_command_line_end_a_trial(registry: SmallRegistry) -> No
         assert registry.events()[-1].action == "allowlist.lifted"
 
 
-def test_republishing_a_companys_rules_keeps_the_trial(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_republishing_a_companys_rules_keeps_the_trial(registry: SmallRegistry, ada: Actor) -> None:
     put(registry, ada, HOME, confirm=True)
     more = parse_catalogue(
         "permissions:\n  payouts:get: {title: See, routes: ['GET /v1/payouts/{id}']}"
@@ -205,8 +199,7 @@ def test_republishing_a_companys_rules_keeps_the_trial(registry: SmallRegistry) 
     assert after.trial is not None
 
 
-def test_a_stale_if_match_is_refused(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_stale_if_match_is_refused(registry: SmallRegistry, ada: Actor) -> None:
     seen = [allowlist_entries.etag(shown(registry))]
     put(registry, ada, OFFICE, if_match=seen)
     with nothing_changes(registry), pytest.raises(Conflict) as refusal:

@@ -38,8 +38,7 @@ def used(registry: SmallRegistry, token: AccessToken, **addresses: int) -> None:
         )
 
 
-def test_users_are_judged_by_their_last_address(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_users_are_judged_by_their_last_address(registry: SmallRegistry, ada: Actor) -> None:
     bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
     eve = registry.user(registry.northwind, "eve@northwind.example", "Eve")
     registry.signed_in(bob)
@@ -64,8 +63,7 @@ def test_users_are_judged_by_their_last_address(registry: SmallRegistry) -> None
     assert preview(registry, ada, OFFICE).user_count == 0
 
 
-def test_tokens_are_judged_by_their_last_address(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_tokens_are_judged_by_their_last_address(registry: SmallRegistry, ada: Actor) -> None:
     moved, _ = registry.token(ada, label="Moved")
     stayed, _ = registry.token(ada, label="Stayed")
     ended, _ = registry.token(ada, label="Ended")
@@ -82,8 +80,7 @@ def test_tokens_are_judged_by_their_last_address(registry: SmallRegistry) -> Non
     assert (found.user_count, found.token_count) == (0, 1)
 
 
-def test_uses_older_than_a_month_are_ignored(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_uses_older_than_a_month_are_ignored(registry: SmallRegistry, ada: Actor) -> None:
     registry.signed_in(registry.user(registry.northwind, "bob@northwind.example"), ELSEWHERE)
     token, _ = registry.token(ada)
     used(registry, token, a203_0_113_9=NOW)
@@ -114,10 +111,9 @@ def test_required_permissions(registry: SmallRegistry) -> None:
 
 
 def test_ten_thousand_users_are_looked_up_by_index_and_a_hundred_named(
-    registry: SmallRegistry,
+    registry: SmallRegistry, ada: Actor
 ) -> None:
     """However many sign-ins there are, because the query never scans them all."""
-    ada = registry.signed_in(registry.ada)
     with registry.read() as reading:
         for statement in (allowlist_impact._people, allowlist_impact._tokens):
             query = statement(reading, registry.northwind.id).compile(

@@ -26,20 +26,11 @@ def test_pagination(registry: SmallRegistry) -> None:
     actor = registry.signed_in(registry.ada)
     for _ in range(4):
         registry.signed_in(registry.ada)
-    seen: list[str] = []
-    cursor = None
-    with registry.read() as reading:
-        while True:
-            page = sessions.list_(reading, actor, limit=2, cursor=cursor)
-            seen += [item.id for item in page.items]
-            cursor = page.next
-            if cursor is None:
-                break
+    seen = [item.id for item in registry.every(sessions.list_, actor, limit=2)]
     assert len(seen) == len(set(seen)) == 5
 
 
-def test_colleagues_sign_ins_require_users_manage(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_colleagues_sign_ins_require_users_manage(registry: SmallRegistry, ada: Actor) -> None:
     bob = registry.colleague("reporting")
     carl = registry.signed_in(registry.carl)
     with registry.write() as change:
@@ -83,8 +74,7 @@ def test_deactivating_all_others_affects_only_ones_own(registry: SmallRegistry) 
     bob = registry.colleague("reporting")
     ada, other, out = (registry.signed_in(registry.ada) for _ in range(3))
     registry.do(sessions.sign_out, out)
-    with registry.read() as reading:
-        assert sessions.other_active(reading, ada) == 1
+    assert registry.ask(sessions.other_active, ada) == 1
     events = len(registry.events())
     with registry.write() as change:
         assert sessions.deactivate_others(change, ada) == 1

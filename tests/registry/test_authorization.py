@@ -105,5 +105,4 @@ def test_what_was_taken_while_a_change_waited_is_gone(registry: SmallRegistry) -
         ):
             with pytest.raises(Forbidden), registry.write() as change:
                 refused(change)
-    with registry.write() as change:
-        account.rename(change, overstated, "Robert")
+    registry.do(account.rename, overstated, "Robert")

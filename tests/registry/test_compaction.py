@@ -68,8 +68,7 @@ def run(registry: SmallRegistry, **how: Any) -> compaction.Compacted:
 
 def has_grant(registry: SmallRegistry, credential: str | None) -> bool:
     assert credential is not None
-    with registry.read() as reading:
-        return published_grant(reading, credential) is not None
+    return registry.ask(published_grant, credential) is not None
 
 
 def count(registry: SmallRegistry, table: str) -> int:
@@ -100,8 +99,7 @@ def test_a_login_tokens_grant_is_deleted_a_day_after_it_ended(registry: SmallReg
     # An access token's past use is asked about: it goes on being "expired".
     assert has_grant(registry, token.id)
     assert has_grant(registry, current.credential)
-    with registry.read() as reading:
-        listed = sessions.list_(reading, current).items
+    listed = registry.ask(sessions.list_, current).items
     assert ended.credential in [each.id for each in listed]
     copy.follow()
     copy.check()

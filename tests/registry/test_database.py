@@ -75,8 +75,7 @@ def test_every_revision_has_a_random_tag_that_is_stored(database: Database) -> N
     assert tuple(current) in [(number, tag) for number, tag, _ in history]
 
 
-def test_a_change_is_atomic(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_change_is_atomic(registry: SmallRegistry, ada: Actor) -> None:
 
     class Lightning(Exception):
         pass

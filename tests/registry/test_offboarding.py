@@ -1,6 +1,5 @@
 """Changing roles and deactivating users: at once, and never the last administrator."""
 
-import threading
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.of_user import left
+from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import NOW, SmallRegistry, nothing_changes
 
 
@@ -242,49 +242,30 @@ def test_two_administrators_who_demote_each_other_leave_one(registry: SmallRegis
 
 def _at_once(registry: SmallRegistry, do: str, pairs: list[tuple[Actor, User]]) -> list[str]:
     """The reasons of the refusals, after both acted on each other concurrently."""
-    reasons: list[str] = []
-    together = threading.Barrier(len(pairs))
 
     def act(actor: Actor, user: User) -> None:
-        together.wait()
-        try:
-            if do == "change_role":
-                change_role(registry, actor, user.id, "reporting")
-            else:
-                deactivate(registry, actor, user.id)
-        except GatepassError as error:
-            reasons.append(error.reason)
+        if do == "change_role":
+            change_role(registry, actor, user.id, "reporting")
+        else:
+            deactivate(registry, actor, user.id)
 
-    threads = [threading.Thread(target=act, args=pair) for pair in pairs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return reasons
+    return [reason for reason in concurrently(act, *zip(*pairs, strict=True)) if reason]
 
 
 def _administrators(registry: SmallRegistry) -> int:
-    with registry.read() as reading:
-        found = user_search.list_(reading, Actor.command_line(), status="active", limit=200).items
+    found = registry.ask(user_search.list_, Actor.command_line(), status="active", limit=200).items
     ours = [user for user in found if user.company == registry.northwind.id]
     return sum(user.role == "admin" for user in ours)
 
 
-def test_lists_are_paged_searchable_and_of_one_company(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_lists_are_paged_searchable_and_of_one_company(registry: SmallRegistry, ada: Actor) -> None:
     names = ["Bob", "Łukasz Ålund", "Zoë", "İpek"]
     for number, name in enumerate(names):
         registry.now += 1
         registry.user(registry.northwind, f"user{number}@northwind.example", name, "reporting")
 
     def listed(**how: Any) -> list[str]:
-        found, cursor = [], None
-        while True:
-            page = registry.ask(user_search.list_, ada, cursor=cursor, **how)
-            found += [user.name for user in page.items]
-            cursor = page.next
-            if cursor is None:
-                return found
+        return [user.name for user in registry.every(user_search.list_, ada, **how)]
 
     everyone = [*names[::-1], "Ada Lovelace"]
     assert listed() == listed(limit=2) == everyone

@@ -1,6 +1,5 @@
 """Operators: only operators and the command line may change their accounts."""
 
-import threading
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from gatepass.registry.directory import user_privileges, user_roles, users
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import email_changes, offboarding, operators
 from gatepass.registry.storage.database import Write
+from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import SmallRegistry, nothing_changes
 
 
@@ -79,8 +79,7 @@ def test_another_operator_changes_an_operators_account(registry: SmallRegistry, 
         assert refused(registry, ada, todo.pop(what)).reason == "operator_required"
     for change_it in (*todo.values(), last):
         registry.do(change_it, ada)
-    with registry.read() as reading:
-        assert users.get(reading, olga.id).status == "deactivated"
+    assert registry.ask(users.get, olga.id).status == "deactivated"
 
 
 def test_a_former_operator_does_not(registry: SmallRegistry, olga: User) -> None:
@@ -109,8 +108,7 @@ def test_the_last_operator_cannot_be_deactivated(registry: SmallRegistry, olga: 
     assert refusal.reason == "last_operator"
     # The command line can name another; one of another company counts, too.
     named(registry, registry.carl)
-    with registry.write() as change:
-        assert offboarding.deactivate(change, acting, olga.id).status == "deactivated"
+    assert registry.do(offboarding.deactivate, acting, olga.id).status == "deactivated"
     # The command line isn't refused, because it can name another.
     assert not named(registry, registry.carl, operator=False).operator
 
@@ -122,27 +120,13 @@ def test_of_operators_who_deactivate_themselves_concurrently_one_stays(
         named(registry, registry.user(registry.northwind, f"o{n}@northwind.example", f"O{n}"))
         for n in range(4)
     ]
-    everyone = [olga, *others]
-    acting = [registry.signed_in(each) for each in everyone]
-    outcomes: list[str] = []
-    begin = threading.Barrier(len(everyone))
+    acting = [registry.signed_in(each) for each in (olga, *others)]
 
-    def leave(actor: Actor) -> None:
-        begin.wait()
-        try:
-            registry.do(offboarding.deactivate, actor, actor.user or "")
-            outcomes.append("left")
-        except GatepassError as error:
-            outcomes.append(error.reason)
+    def leave(actor: Actor) -> str:
+        return registry.do(offboarding.deactivate, actor, actor.user or "").status
 
-    threads = [threading.Thread(target=leave, args=(each,)) for each in acting]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(outcomes) == ["last_operator"] + ["left"] * 4
-    with registry.read() as reading:
-        assert user_privileges.active_operators(reading) == 1
+    assert sorted(concurrently(leave, acting)) == ["deactivated"] * 4 + ["last_operator"]
+    assert registry.ask(user_privileges.active_operators) == 1
 
 
 def test_only_the_command_line_names_operators(registry: SmallRegistry, olga: User) -> None:

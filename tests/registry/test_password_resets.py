@@ -1,4 +1,3 @@
-import threading
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.grants.publishing import publish, published_grant, published_rules
 from gatepass.registry.membership import account, password_resets
 from gatepass.registry.storage.tables import authentications, outgoing_mail, users
+from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import (
     ADDRESS,
     HASHER,
@@ -29,8 +29,7 @@ NEW = "a wholly new phrase"
 
 
 def request(registry: SmallRegistry, email: str = ADA) -> bool:
-    with registry.database.auxiliary_write(registry.now) as write:
-        return password_resets.request(write, email, ADDRESS)
+    return registry.auxiliary(password_resets.request, email, ADDRESS)
 
 
 def link(registry: SmallRegistry) -> str:
@@ -169,13 +168,7 @@ def test_requests_from_a_clock_far_ahead_are_not_counted(registry: SmallRegistry
 
 
 def test_at_most_three_mails_an_hour_under_concurrency(registry: SmallRegistry) -> None:
-    sent: list[bool] = []
-    threads = [threading.Thread(target=lambda: sent.append(request(registry))) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sent.count(True) == 3
+    assert concurrently(lambda _: request(registry), range(8)).count(True) == 3
 
 
 def test_setting_a_password_deactivates_the_other_links(registry: SmallRegistry) -> None:

@@ -1,6 +1,5 @@
 """Deactivation receipts: created with the revocation, complete when no verifier can allow."""
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from gatepass.registry.replication import liveness, receipts
 from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import access_tokens
+from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 from tests.support.grants.fake_verifiers import (
     STALENESS,
@@ -177,18 +177,7 @@ def test_concurrent_nodes_complete_a_receipt_once(database: Database, database_u
     for number in range(10):
         end(database, NOW, Subject("access_token", f"gpat_{number}", "One"))
     acknowledge(database, NOW + 1, "node_a")
-    together = threading.Barrier(len(others))
-    completed: list[int] = []
-
-    def notice(other: Database) -> None:
-        together.wait()
-        completed.append(complete(other, NOW + 2))
-
-    threads = [threading.Thread(target=notice, args=[other]) for other in others]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    completed = concurrently(lambda other: complete(other, NOW + 2), others)
     for other in others:
         other.close()
     assert sorted(completed) == [0, 0, 0, 10]
@@ -241,8 +230,7 @@ def begun(registry: SmallRegistry, make: Callable[[Any], object]) -> list[tuple[
     return sorted((row["subject_kind"], row["subject_id"]) for row in found)
 
 
-def test_a_revocation_creates_one_receipt(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_revocation_creates_one_receipt(registry: SmallRegistry, ada: Actor) -> None:
     token, _ = registry.token(ada)
     revocation = lambda change: access_tokens.deactivate(change, ada, token.id)  # noqa: E731 - said twice
     assert begun(registry, revocation) == [("access_token", token.id)]
@@ -253,17 +241,15 @@ def test_a_revocation_creates_one_receipt(registry: SmallRegistry) -> None:
 
 
 def test_deactivating_a_user_creates_a_receipt_for_each_of_their_tokens(
-    registry: SmallRegistry,
+    registry: SmallRegistry, ada: Actor
 ) -> None:
-    ada = registry.signed_in(registry.ada)
     bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
     tokens = [registry.token(registry.signed_in(bob))[0] for _ in range(3)]
     found = begun(registry, lambda change: offboarding.deactivate(change, ada, bob.id))
     assert found == sorted([("user", bob.id), *(("access_token", each.id) for each in tokens)])
 
 
-def test_a_user_whose_tokens_are_kept_has_one_receipt(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_user_whose_tokens_are_kept_has_one_receipt(registry: SmallRegistry, ada: Actor) -> None:
     bob = registry.user(registry.northwind, "bob@northwind.example", "Bob")
     registry.token(registry.signed_in(bob))
     found = begun(
@@ -274,9 +260,8 @@ def test_a_user_whose_tokens_are_kept_has_one_receipt(registry: SmallRegistry) -
 
 
 def test_a_deactivated_sign_in_has_a_receipt_and_a_sign_out_has_none(
-    registry: SmallRegistry,
+    registry: SmallRegistry, ada: Actor
 ) -> None:
-    ada = registry.signed_in(registry.ada)
     other = registry.signed_in(registry.ada)
     assert other.credential is not None
     found = begun(registry, lambda change: sessions.deactivate(change, ada, str(other.credential)))

@@ -211,8 +211,7 @@ def test_records_created_after_the_backup_are_gone(registry: FullRegistry, backu
         "verifier_key": 0,
         "invitation": 0,
     }
-    with registry.read() as reading:
-        assert published_grant(reading, active.id) is None
+    assert registry.ask(published_grant, active.id) is None
 
 
 def test_pending_links_and_sign_ins_are_revoked(registry: FullRegistry, tmp_path: Path) -> None:
@@ -277,8 +276,7 @@ def test_a_new_history_begins(registry: FullRegistry, backup: Path) -> None:
     registry.token(registry.signed_in(registry.ada))
     assert registry.revision() == result.revision + 2
     restored(registry.database, backup)
-    with registry.read() as reading:
-        assert revisions.latest(reading)[1] != here[1]
+    assert registry.ask(revisions.latest)[1] != here[1]
 
 
 @pytest.mark.parametrize("higher", ["the backup's", "this machine's copy's", "the log's"])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import Conflict
+from gatepass.registry.actor import Actor
 from gatepass.registry.directory import roles
 from gatepass.registry.directory.role_names import look_alike
 from gatepass.registry.directory.role_records import Role, built_in
@@ -64,9 +65,8 @@ def test_accents_matter_only_among_a_companys_own_names() -> None:
 
 @pytest.mark.parametrize("name", ["ADMIN ", "Аdmin", "Adm\u200bin", "Ａdmin", "Till ", "Tiⅼⅼ"])
 def test_confusable_names_are_refused_on_creation_and_renaming(
-    registry: SmallRegistry, name: str
+    registry: SmallRegistry, ada: Actor, name: str
 ) -> None:
-    ada = registry.signed_in(registry.ada)
     given: dict[str, Any] = {"catalogue": registry.catalogue, "permissions": ["charges:get"]}
     with registry.write() as change:
         roles.create(change, ada, name="Till", **given)

@@ -67,8 +67,7 @@ def member(registry: SmallRegistry, role: str, name: str = "Bob") -> User:
     return registry.user(registry.northwind, f"{name}@northwind.example".lower(), name, role)
 
 
-def test_a_role_is_created_changed_and_deleted(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_role_is_created_changed_and_deleted(registry: SmallRegistry, ada: Actor) -> None:
     made = create(registry, ada, permissions=[MAKE, "charges:create"])
     assert made.id.startswith("rol_")
     assert made == Role(made.id, "Till", (MAKE, "charges:create"), False, NOW)
@@ -102,16 +101,14 @@ def test_a_role_is_created_changed_and_deleted(registry: SmallRegistry) -> None:
     assert {event.actor_name for event in events} == {"Ada Lovelace"}
 
 
-def test_the_same_fields_change_nothing(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_the_same_fields_change_nothing(registry: SmallRegistry, ada: Actor) -> None:
     made = create(registry, ada)
     same = modify(registry, ada, made.id, name="Till", permissions=list(made.permissions))
     assert same == made
     assert len(registry.events(subject=made.id)) == 1
 
 
-def test_invalid_fields_create_no_role(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_invalid_fields_create_no_role(registry: SmallRegistry, ada: Actor) -> None:
     made = create(registry, ada, name="Counter")
     for changes, fields in (
         ({"name": ""}, ["name"]),
@@ -144,8 +141,7 @@ def test_names_are_unique_in_a_company_ignoring_case_and_spaces(registry: SmallR
     assert modify(registry, ada, made.id, name="TILL").name == "TILL"
 
 
-def test_nobody_grants_more_than_they_hold(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_nobody_grants_more_than_they_hold(registry: SmallRegistry, ada: Actor) -> None:
     keeper = create(registry, ada, name="Keeper", permissions=["roles:*", "charges:get"])
     above = create(registry, ada, name="Above", permissions=["charges:create"])
     bob = registry.signed_in(member(registry, keeper.id))
@@ -184,8 +180,7 @@ def test_required_permissions(registry: SmallRegistry) -> None:
         assert refused(registry, do) == ("permission_missing", "roles:get")
 
 
-def test_built_in_roles_cannot_be_changed(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_built_in_roles_cannot_be_changed(registry: SmallRegistry, ada: Actor) -> None:
     for role in ("admin", "manager", "customer-service", "reporting"):
         assert get(registry, ada, role).built_in
         assert refused(registry, modify, ada, role, name="Other")[0] == "built_in_role"
@@ -202,8 +197,7 @@ def test_another_companys_roles_are_not_found(registry: SmallRegistry) -> None:
     assert made.id not in [role.id for role in _listed(registry, carl)]
 
 
-def test_a_role_in_use_is_not_deleted(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_role_in_use_is_not_deleted(registry: SmallRegistry, ada: Actor) -> None:
     made = create(registry, ada)
     bob = member(registry, made.id)
     assert refused(registry, delete, ada, made.id)[0] == "role_in_use"
@@ -227,8 +221,7 @@ def test_a_role_in_use_is_not_deleted(registry: SmallRegistry) -> None:
     delete(registry, ada, made.id)
 
 
-def test_a_stale_if_match_is_refused(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_a_stale_if_match_is_refused(registry: SmallRegistry, ada: Actor) -> None:
     made = create(registry, ada)
     tag = role_records.etag(made)
     modify(registry, ada, made.id, if_match=[tag], name="Counter")
@@ -241,9 +234,8 @@ def test_a_stale_if_match_is_refused(registry: SmallRegistry) -> None:
 
 
 def test_a_removed_permission_grants_nothing_and_blocks_no_edit(
-    registry: SmallRegistry,
+    registry: SmallRegistry, ada: Actor
 ) -> None:
-    ada = registry.signed_in(registry.ada)
     keeper = create(registry, ada, name="Keeper", permissions=["roles:*", "access-tokens:*"])
     made = create(registry, ada, permissions=[MAKE, "refunds:create"])
     _, string = registry.token(
@@ -274,19 +266,12 @@ def test_a_list_has_the_newest_first_and_the_built_in_ones_last(registry: SmallR
     found = [role.name for role in _listed(registry, ada)]
     built_in = ["Admin", "Manager", "Customer Service", "Reporting"]
     assert found == names[::-1] + built_in
-    paged, cursor = [], None
-    while True:
-        page = registry.ask(roles.list_, ada, catalogue=registry.catalogue, limit=2, cursor=cursor)
-        paged += [role.name for role in page.items]
-        cursor = page.next
-        if cursor is None:
-            break
-    assert paged == found
+    paged = registry.every(roles.list_, ada, catalogue=registry.catalogue, limit=2)
+    assert [role.name for role in paged] == found
 
 
-def test_a_changed_role_publishes_one_row(registry: SmallRegistry) -> None:
+def test_a_changed_role_publishes_one_row(registry: SmallRegistry, ada: Actor) -> None:
     """However many tokens depend on it: a company's roles are published as one row."""
-    ada = registry.signed_in(registry.ada)
     made = create(registry, ada, permissions=[MAKE, "charges:create"])
     for name in ("Bob", "Rob"):
         actor = registry.signed_in(member(registry, made.id, name))
@@ -323,8 +308,7 @@ def test_a_company_has_a_bounded_number_of_roles(
     assert refused(registry, create, ada)[0] == "too_many_roles"
 
 
-def test_the_users_of_each_role_are_counted(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_the_users_of_each_role_are_counted(registry: SmallRegistry, ada: Actor) -> None:
     bob = member(registry, "reporting")
     member(registry, "reporting", "Rita")
     registry.do(offboarding.deactivate, ada, bob.id)
@@ -335,5 +319,4 @@ def test_the_users_of_each_role_are_counted(registry: SmallRegistry) -> None:
 
 
 def _listed(registry: SmallRegistry, actor: Actor) -> list[Role]:
-    with registry.read() as reading:
-        return roles.list_(reading, actor, catalogue=registry.catalogue).items
+    return registry.ask(roles.list_, actor, catalogue=registry.catalogue).items

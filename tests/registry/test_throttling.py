@@ -109,8 +109,7 @@ def test_failures_from_a_clock_far_ahead_are_not_counted(
     registry.now += ahead
     attempt = fail_until_refused(registry)
     registry.now = corrected
-    with registry.read() as reading:
-        assert throttling.refusal(reading, attempt) is None
+    assert registry.ask(throttling.refusal, attempt) is None
     # The limit itself still applies.
     fail_until_refused(registry)
 
@@ -142,8 +141,7 @@ def test_known_addresses_survive_compaction(
     for later, known in ((30 * 24 * HOUR - 1, True), (1, False)):
         registry.now += later
         compact(registry.database, lambda: registry.now)
-        with registry.read() as reading:
-            assert throttling.begin(reading, ADA, ADDRESS).known == known
+        assert registry.ask(throttling.begin, ADA, ADDRESS).known == known
 
 
 def test_an_address_is_known_for_its_own_account_only(registry: SmallRegistry) -> None:

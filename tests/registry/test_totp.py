@@ -1,9 +1,7 @@
 """TOTP and recovery codes: validity, single use, encryption, throttling."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
 from typing import Any
 
 import pyotp
@@ -30,6 +28,7 @@ from gatepass.registry.authentication.totp import STEP_MS, step_of
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
+from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import (
     ADDRESS,
     HASHER,
@@ -180,18 +179,15 @@ def test_used_and_earlier_codes_are_refused(ada: Enrolled) -> None:
 
 def at_once(times: int, attempt: Callable[[], Any]) -> int:
     """How many of *times* concurrent attempts succeed."""
-    together = Barrier(times)
 
-    def one() -> bool:
-        together.wait()
+    def one(_: int) -> bool:
         try:
             attempt()
         except (GatepassError, InvalidInput):
             return False
         return True
 
-    with ThreadPoolExecutor(times) as pool:
-        return sum(pool.map(lambda _: one(), range(times)))
+    return sum(concurrently(one, range(times)))
 
 
 def test_one_code_signs_in_once_under_concurrency(ada: Enrolled) -> None:

@@ -1,6 +1,5 @@
 """Use counts: each spool line exactly once, whichever process counts it or dies."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ from sqlalchemy import text
 from gatepass.registry.tokens import usage
 from gatepass.registry.tokens.records import LastUse
 from gatepass.registry.tokens.usage import DAY_MS, AddressUse
+from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import NOW, SmallRegistry
 
 
@@ -21,8 +21,7 @@ class Batch:
 
 
 def fold(registry: SmallRegistry, name: str, start: int, end: int, *batches: Batch) -> bool:
-    with registry.database.auxiliary_write(registry.now) as write:
-        return usage.fold(write, name, start, end, batches)
+    return registry.auxiliary(usage.fold, name, start, end, batches)
 
 
 def read(registry: SmallRegistry, question: Any, *arguments: Any, **named: Any) -> Any:
@@ -58,10 +57,9 @@ def test_a_line_counts_once_whichever_process_folds(registry: SmallRegistry) -> 
     for start in (0, 5, 20):
         assert not fold(registry, "1-a", start, 30, batch)
     assert read(registry, usage.decision_counts) == {"allowed": 1}
-    with ThreadPoolExecutor(6) as pool:
-        for start in (0, 10, 20):
-            attempt = partial(fold, registry, "2-b", start, start + 10)
-            assert list(pool.map(attempt, [batch] * 6)).count(True) == 1
+    for start in (0, 10, 20):
+        attempt = partial(fold, registry, "2-b", start, start + 10)
+        assert concurrently(attempt, [batch] * 6).count(True) == 1
     assert read(registry, usage.decision_counts) == {"allowed": 4}
 
 

@@ -129,8 +129,7 @@ def test_any_exist_is_false_before_the_first_company(database: Database) -> None
     with database.read(NOW) as reading:
         assert not companies.any_exist(reading)
     registry = SmallRegistry(database)
-    with registry.read() as reading:
-        assert companies.any_exist(reading)
+    assert registry.ask(companies.any_exist)
 
 
 def test_every_company_has_the_built_in_roles_and_its_own(registry: SmallRegistry) -> None:
@@ -182,8 +181,7 @@ def test_a_change_checks_its_actor_again(registry: SmallRegistry) -> None:
         assert reauthorize(change, token) == token
         assert reauthorize(change, Actor.command_line()) == Actor.command_line()
     overstated = replace(bob, permissions=frozenset({"*"}))
-    with registry.read() as reading:
-        assert reauthorize(reading, overstated).permissions == bob.permissions
+    assert registry.ask(reauthorize, overstated).permissions == bob.permissions
 
     def reason(actor: Actor, now: int = NOW) -> str:
         with registry.database.read(now) as reading, pytest.raises(Forbidden) as refusal:

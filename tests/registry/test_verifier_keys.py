@@ -35,11 +35,9 @@ def test_a_key_is_created_shown_once_and_deactivated_at_once(registry: SmallRegi
     assert text[21:53] not in repr(registry.events())
 
 
-def test_only_operators_manage_keys(registry: SmallRegistry) -> None:
-    ada = registry.signed_in(registry.ada)
+def test_only_operators_manage_keys(registry: SmallRegistry, ada: Actor) -> None:
     olga = registry.user(registry.northwind, "olga@northwind.example", "Olga Operator")
-    with registry.write() as change:
-        operators.name_operator(change, Actor.command_line(), olga.id, operator=True)
+    registry.do(operators.name_operator, Actor.command_line(), olga.id, operator=True)
     operator = registry.signed_in(olga)
     with registry.write() as change:
         key, _ = verifier_keys.create(change, operator, label="nginx")
@@ -70,5 +68,4 @@ def test_only_operators_manage_keys(registry: SmallRegistry) -> None:
 def _admitted(registry: SmallRegistry, text: str) -> Reason:
     credential = parse(text)
     assert credential is not None
-    with registry.read() as reading:
-        return admit_verifier(published_grant(reading, credential.id), credential)
+    return admit_verifier(registry.ask(published_grant, credential.id), credential)

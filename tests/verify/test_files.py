@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from gatepass.verify.grant_file import READ_TIMEOUT_S, TABLES, UPSERT, GrantFile
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.grant_copy import open_copy
 from gatepass.verify.verifier import Verifier
+from tests.support.concurrency import concurrently
 from tests.support.grants.grant_fixtures import Clocks, Samples
 
 
@@ -334,7 +334,7 @@ def test_each_thread_reads_by_a_connection_of_its_own(samples: Samples, clocks: 
     verifier = samples.verifier(clocks.clock())
     wrong = []
 
-    def ask() -> None:
+    def ask(_: int) -> None:
         for _ in range(200):
             if not verifier.check(samples.texts["good"], permission="charges:get").allowed:
                 wrong.append("denied")
@@ -342,11 +342,7 @@ def test_each_thread_reads_by_a_connection_of_its_own(samples: Samples, clocks: 
                 wrong.append("allowed")
             verifier.file.shared.change_generation()
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    concurrently(ask, range(4))
     assert not wrong
 
 

@@ -16,12 +16,13 @@ from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Grant, Holder, encode
 from gatepass.core.routes import Routes
 from gatepass.verify.clock import Clock
-from gatepass.verify.grant_file import TABLES, GrantFile
+from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica import database_follower as follower_module
 from gatepass.verify.replica.database_follower import Follower, NodeLock
 from gatepass.verify.replica.grant_copy import ChangedRow, Position, open_copy, position
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_fixtures import Clocks, Samples
+from tests.support.feed.followed_copy import file_rows
+from tests.support.grants.grant_fixtures import Clocks, Samples, reason
 from tests.support.processes.children import finished, in_child, killed_in_the_end
 from tests.support.waiting import until
 
@@ -131,20 +132,10 @@ class Copy:
         self.follower.sync(self.connection, primary)
 
     def reason(self, text: str) -> str:
-        try:
-            return self.verifier.check(text, permission="charges:get").reason
-        except Unavailable as error:
-            return error.reason
+        return reason(self.verifier, text)
 
     def rows(self) -> dict[tuple[str, str], tuple[bytes, int]]:
-        reading = sqlite3.connect(self.file.path)
-        found = {
-            (table, key): (record, revision)
-            for table in TABLES
-            for key, record, revision in reading.execute(f"SELECT * FROM {table}")
-        }
-        reading.close()
-        return found
+        return file_rows(self.file.path)
 
 
 @pytest.fixture
@@ -529,10 +520,7 @@ class Following:
         self._thread.start()
 
     def reason(self, text: str) -> str:
-        try:
-            return self.verifier.check(text, permission="charges:get").reason
-        except Unavailable as error:
-            return error.reason
+        return reason(self.verifier, text)
 
     def until(self, text: str, reason: str) -> None:
         """Wait until *text* is decided so."""

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from gatepass import Misconfigured, Unavailable, Verifier
+from gatepass import Misconfigured, Verifier
 from gatepass.core.credentials import make
 from gatepass.verify.freshness import SharedMap
 from gatepass.verify.replica import following, reporting
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.frames import Reached, encode, pack
 from tests.support.feed.scripted_feed import KEY, Connection, ScriptedFeed, boot_ns
-from tests.support.grants.grant_fixtures import Samples
+from tests.support.grants.grant_fixtures import Samples, reason
 from tests.support.processes.children import finished, in_child, killed_in_the_end
 from tests.support.waiting import until
 
@@ -62,13 +62,6 @@ def follow(feed: ScriptedFeed, directory: Path) -> Iterator[Callable[..., Verifi
     for verifier in made:
         verifier.close()
     made.clear()
-
-
-def reason(verifier: Verifier, text: str) -> str:
-    try:
-        return verifier.check(text, permission="charges:get").reason
-    except Unavailable as error:
-        return error.reason
 
 
 def until_decided(verifier: Verifier, text: str, expected: str) -> None:

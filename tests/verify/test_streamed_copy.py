@@ -1,7 +1,6 @@
 """A stream's frames advance a copy, and renew its lease for no longer than is true."""
 
 import shutil
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -15,13 +14,14 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Grant, Holder, encode
 from gatepass.core.routes import Routes
-from gatepass.verify.grant_file import TABLES, GrantFile
+from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica import frames, streamed_copy
 from gatepass.verify.replica.frames import BrokenFeed, Opening, Reached, Records
 from gatepass.verify.replica.grant_copy import Position, open_copy
 from gatepass.verify.replica.streamed_copy import CopyRemoved, StreamedCopy
 from gatepass.verify.verifier import Verifier
-from tests.support.grants.grant_fixtures import Clocks, Samples
+from tests.support.feed.followed_copy import file_rows
+from tests.support.grants.grant_fixtures import Clocks, Samples, reason
 
 STALENESS_MS = 10_000
 #: The server's boot clock is ahead of ours by this.
@@ -73,20 +73,10 @@ class Copy:
         assert self.apply(self.reached(there)) == there
 
     def reason(self, text: str) -> str:
-        try:
-            return self.verifier.check(text, permission="charges:get").reason
-        except Unavailable as error:
-            return error.reason
+        return reason(self.verifier, text)
 
-    def rows(self) -> set[tuple[str, str, bytes]]:
-        reading = sqlite3.connect(self.file.path)
-        found = {
-            (table, key, record)
-            for table in TABLES
-            for key, record, _ in reading.execute(f"SELECT * FROM {table}")
-        }
-        reading.close()
-        return found
+    def rows(self) -> dict[tuple[str, str], tuple[bytes, int]]:
+        return file_rows(self.file.path)
 
 
 @pytest.fixture
@@ -164,7 +154,7 @@ def test_a_history_without_any_grants_leaves_none(samples: Samples, copy: Copy) 
     copy.build(samples)
     copy.begin(full=True)
     copy.apply(copy.reached(ONE))
-    assert copy.rows() == set()
+    assert copy.rows() == {}
     assert copy.reason(samples.texts["good"]) is Reason.token_invalid
 
 

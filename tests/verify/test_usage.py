@@ -65,6 +65,13 @@ class Folder:
         self.decisions.update(batch.decisions)
 
 
+def folded(directory: Path) -> Folder:
+    """What one fold of the spools counts."""
+    folder = Folder()
+    folder.fold(directory)
+    return folder
+
+
 def lines(directory: Path) -> list[dict[str, object]]:
     """All spooled lines, decoded."""
     return [
@@ -189,9 +196,7 @@ def test_a_living_processs_spool_is_not_finished(usage: Usage, directory: Path) 
     note(usage, 2)
     usage.close()
     assert [spool.finished for spool in spools(directory)] == [True]
-    folder = Folder()
-    folder.fold(directory)
-    assert folder.tokens == {TOKEN: 3}
+    assert folded(directory).tokens == {TOKEN: 3}
     assert not list(directory.iterdir())
 
 
@@ -240,9 +245,7 @@ def test_a_torn_last_line_is_not_read(usage: Usage, directory: Path) -> None:
         file.write(path.read_bytes()[:-1])
     (spool,) = spools(directory)
     assert (spool.size, spool.finished) == (whole, True)
-    folder = Folder()
-    folder.fold(directory)
-    assert folder.tokens == {TOKEN: 4}
+    assert folded(directory).tokens == {TOKEN: 4}
 
 
 @pytest.mark.parametrize(
@@ -268,9 +271,7 @@ def test_a_damaged_line_is_skipped(usage: Usage, directory: Path, damage: bytes)
         file.write(damage + b"\n")
     note(usage, 2)
     usage.close()
-    folder = Folder()
-    folder.fold(directory)
-    assert folder.tokens == {TOKEN: 3}
+    assert folded(directory).tokens == {TOKEN: 3}
 
 
 def test_a_long_spool_is_finished_and_another_begun(
@@ -311,8 +312,7 @@ def test_a_full_disk_keeps_the_counts(
         note(usage, 1, "gpat_another000000000")
         usage.flush()
     monkeypatch.undo()
-    folder = Folder()
-    folder.fold(directory)
+    folder = folded(directory)
     assert folder.tokens == {TOKEN: 1}
     note(usage, 100)
     usage.flush()
@@ -338,9 +338,7 @@ def test_a_spool_that_cant_be_made_keeps_the_counts(
     assert len(os.listdir("/proc/self/fd")) <= before
     usage.flush()
     usage.close()
-    folder = Folder()
-    folder.fold(directory)
-    assert folder.tokens == {TOKEN: 3}
+    assert folded(directory).tokens == {TOKEN: 3}
 
 
 def test_a_spool_has_its_name_only_once_it_is_locked(
@@ -367,9 +365,7 @@ def test_a_removed_spool_is_replaced(usage: Usage, directory: Path) -> None:
         path.unlink()
     note(usage, 5)
     usage.close()
-    folder = Folder()
-    folder.fold(directory)
-    assert folder.tokens == {TOKEN: 5}
+    assert folded(directory).tokens == {TOKEN: 5}
 
 
 def test_a_child_of_a_fork_spools_to_a_file_of_its_own(usage: Usage, directory: Path) -> None:
@@ -385,9 +381,7 @@ def test_a_child_of_a_fork_spools_to_a_file_of_its_own(usage: Usage, directory: 
     note(usage, 100)
     usage.flush()
     assert sorted(spool.finished for spool in spools(directory)) == [False, True]
-    folder = Folder()
-    folder.fold(directory)
-    assert folder.tokens == {TOKEN: 111}
+    assert folded(directory).tokens == {TOKEN: 111}
 
 
 def test_counting_while_it_is_flushed_makes_nothing_up(usage: Usage, directory: Path) -> None:
@@ -415,8 +409,7 @@ def test_counting_while_it_is_flushed_makes_nothing_up(usage: Usage, directory: 
         threading.excepthook = hook
     usage.close()
     assert not failures
-    folder = Folder()
-    folder.fold(directory)
+    folder = folded(directory)
     assert threads * each * 0.5 < folder.tokens[TOKEN] <= threads * each
     assert folder.decisions["allowed"] <= threads * each
 
@@ -435,9 +428,7 @@ def test_a_count_that_comes_in_the_midst_of_a_flush_stops_nothing(
 
     monkeypatch.setattr(usage_module, "format_address", late)
     usage.flush()
-    folder = Folder()
-    folder.fold(directory)
-    assert folder.tokens == {TOKEN: 1, "gpat_another000000000": 1}
+    assert folded(directory).tokens == {TOKEN: 1, "gpat_another000000000": 1}
 
 
 def test_a_count_is_not_carried_over_a_flush(
@@ -456,9 +447,7 @@ def test_a_count_is_not_carried_over_a_flush(
     usage._tokens = Interrupting(original)  # type: ignore[assignment] # as the real one, but slow
     note(usage, 1)
     usage.flush()
-    folder = Folder()
-    folder.fold(directory)
-    assert folder.tokens[TOKEN] in (7, 8)
+    assert folded(directory).tokens[TOKEN] in (7, 8)
 
 
 def test_tokens_past_the_most_are_not_kept(
@@ -469,8 +458,7 @@ def test_tokens_past_the_most_are_not_kept(
     for number in range(4):
         note(usage, 1, f"gpat_{number:016d}")
     usage.flush()
-    folder = Folder()
-    folder.fold(directory)
+    folder = folded(directory)
     assert len(folder.tokens) == 2
     assert folder.decisions == {"allowed": 4}
 

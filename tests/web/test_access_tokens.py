@@ -47,8 +47,7 @@ def test_every_field_can_be_sent_and_is_answered(installation: Installation) -> 
 
 
 def test_from_made_to_ended(any_installation: Installation) -> None:
-    installation = any_installation
-    ada = installation.signed_in()
+    ada = any_installation.signed_in()
     made = ada.post(
         "/v1/access-tokens",
         json={
@@ -78,7 +77,7 @@ def test_from_made_to_ended(any_installation: Installation) -> None:
         "networks": ["203.0.113.0/24", "2001:db8::1/128"],
         "domains": ["shop.example.com"],
         "expires_at": "2126-12-24T00:00:00.001Z",
-        "created_by": installation.ada.id,
+        "created_by": any_installation.ada.id,
         "created_by_name": "Ada Lovelace",
         "deactivated_at": None,
         "deactivated_by": None,
@@ -105,13 +104,13 @@ def test_from_made_to_ended(any_installation: Installation) -> None:
         "networks": [],
     }
     question = {"permission": "charges:get", "origin": "https://shop.example.com"}
-    assert installation.verify(text, **question)["reason"] == "allowed"
+    assert any_installation.verify(text, **question)["reason"] == "allowed"
 
     ended = ada.post(path + "/deactivate")
     assert ended.status_code == 200
     assert ended.json()["status"] == "deactivated"
-    assert ended.json()["deactivated_by"] == installation.ada.id
-    assert installation.verify(text, **question)["reason"] == "token_deactivated"
+    assert ended.json()["deactivated_by"] == any_installation.ada.id
+    assert any_installation.verify(text, **question)["reason"] == "token_deactivated"
     again = ada.post(path + "/deactivate")
     assert again.status_code == 200
     assert but_use(again.json()) == but_use(ended.json())
@@ -255,9 +254,8 @@ def test_nobody_grants_what_they_dont_hold(installation: Installation) -> None:
 
 
 def test_an_access_token_reads_and_ends_with_the_permission_and_never_makes(
-    installation: Installation,
+    installation: Installation, ada: httpx.Client
 ) -> None:
-    ada = installation.signed_in()
     other = create(ada)["id"]
     token = installation.client(
         installation.access_token("access-tokens:*", "audit:get", "users:manage")
@@ -295,7 +293,7 @@ def test_ones_own_may_be_ended_without_the_permission(installation: Installation
     bob = installation.new_user("bob@example.com", role="manager")
     client = installation.signed_in("bob@example.com")
     own, adas = create(client)["id"], create(installation.signed_in())["id"]
-    with installation.node.database.write(installation.node.clock.now()) as change:
+    with installation.write() as change:
         change.session.execute(update(users).where(users.c.id == bob.id).values(role="reporting"))
         publish(change, Holder(bob.id, bob.company, True, "reporting"))
     refused = client.post(f"/v1/access-tokens/{adas}/deactivate")
@@ -304,11 +302,10 @@ def test_ones_own_may_be_ended_without_the_permission(installation: Installation
 
 
 def test_another_companys_token_is_not_there(any_installation: Installation) -> None:
-    installation = any_installation
-    theirs = installation.new_company("Difference Engines")
-    installation.new_user("eve@example.com", "Eve", company=theirs)
-    id = create(installation.signed_in())["id"]
-    eve = installation.signed_in("eve@example.com")
+    theirs = any_installation.new_company("Difference Engines")
+    any_installation.new_user("eve@example.com", "Eve", company=theirs)
+    id = create(any_installation.signed_in())["id"]
+    eve = any_installation.signed_in("eve@example.com")
     answers = [
         eve.get(f"/v1/access-tokens/{id}"),
         eve.patch(f"/v1/access-tokens/{id}", json={"label": "x"}),
@@ -401,8 +398,7 @@ def test_patch_changes_what_it_names_and_nothing_else(ada: httpx.Client) -> None
     assert ada.get(path).json() == {**made, "networks": []}
 
 
-def test_an_expired_token_stays_as_it_is(installation: Installation) -> None:
-    ada = installation.signed_in()
+def test_an_expired_token_stays_as_it_is(installation: Installation, ada: httpx.Client) -> None:
     soon = installation.node.clock.now() + 300
     made = create(ada, expires_at=format_time(soon))
     path = f"/v1/access-tokens/{made['id']}"

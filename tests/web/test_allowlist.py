@@ -93,11 +93,10 @@ def test_who_may(installation: Installation, ada: httpx.Client) -> None:
 
 
 def test_the_list_binds_everything_on_the_next_request(any_installation: Installation) -> None:
-    installation = any_installation
-    login, token = installation.sign_in(), installation.access_token("charges:get")
-    visit = Visit(installation.client())
+    login, token = any_installation.sign_in(), any_installation.access_token("charges:get")
+    visit = Visit(any_installation.client())
     visit.sign_in()
-    ada = installation.client(login)
+    ada = any_installation.client(login)
     assert said(put(ada, OFFICE)) == (409, "would_lock_you_out")
     assert ada.get("/v1/me").status_code == 200
     assert visit.get("/access-tokens").answer.status_code == 200
@@ -107,20 +106,20 @@ def test_the_list_binds_everything_on_the_next_request(any_installation: Install
     for path in ("/v1/me", PATH, "/v1/access-tokens", "/v1/authentications"):
         assert said(ada.get(path)) == OUTSIDE
     assert said(put(ada)) == OUTSIDE
-    assert said(installation.client(token).get("/v1/me")) == OUTSIDE
+    assert said(any_installation.client(token).get("/v1/me")) == OUTSIDE
     for path in ("/", "/access-tokens", "/company/security", "/authentications"):
         assert visit.get(path).answer.status_code == 403, path
-    assert sign_in(installation) == (401, "sign_in_failed")
+    assert sign_in(any_installation) == (401, "sign_in_failed")
     for one in (token, login):
-        assert decided(installation, one, "127.0.0.1") == OUTSIDE
-        assert gateway(installation, one, "198.51.100.1") == OUTSIDE
+        assert decided(any_installation, one, "127.0.0.1") == OUTSIDE
+        assert gateway(any_installation, one, "198.51.100.1") == OUTSIDE
 
-    assert sign_in(installation, headers=FROM_OFFICE) == (201, None)
+    assert sign_in(any_installation, headers=FROM_OFFICE) == (201, None)
     assert ada.get("/v1/me", headers=FROM_OFFICE).status_code == 200
     assert visit.get("/access-tokens", headers=FROM_OFFICE).answer.status_code == 200
     for one in (token, login):
-        assert decided(installation, one, "203.0.113.9") == (200, "allowed")
-        assert gateway(installation, one, "203.0.113.9") == (204, None)
+        assert decided(any_installation, one, "203.0.113.9") == (200, "allowed")
+        assert gateway(any_installation, one, "203.0.113.9") == (204, None)
 
 
 @pytest.mark.usefixtures("time_of_its_own")

@@ -6,8 +6,7 @@ from tests.support.apps.installation import PASSWORD, Installation
 def test_every_change_is_told_with_who_and_where_and_no_secret(
     any_installation: Installation,
 ) -> None:
-    installation = any_installation
-    ada = installation.signed_in()
+    ada = any_installation.signed_in()
     made = ada.post(
         "/v1/access-tokens",
         json={
@@ -30,7 +29,7 @@ def test_every_change_is_told_with_who_and_where_and_no_secret(
         if event["action"] != "access_token.refused_everywhere"
     )
     assert created["action"] == "access_token.created"
-    assert created["actor"]["id"] == installation.ada.id
+    assert created["actor"]["id"] == any_installation.ada.id
     assert created["actor"]["kind"] == "user"
     assert created["actor"]["name"] == "Ada Lovelace"
     assert created["actor"]["credential"].startswith("gplt_")

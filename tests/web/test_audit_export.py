@@ -37,12 +37,11 @@ def lengthen(installation: Installation, number: int, *, ago: int = 60_000, **mo
 
 
 def test_both_forms_hold_all_that_the_log_does(any_installation: Installation) -> None:
-    installation = any_installation
-    lengthen(installation, 450)
-    token = installation.access_token("audit:get", expires_at="2126-12-24T00:00:00Z")
-    client = installation.client(token)
-    with installation.node.database.read(0) as reading:
-        total = search.count(reading, reader(installation))
+    lengthen(any_installation, 450)
+    token = any_installation.access_token("audit:get", expires_at="2126-12-24T00:00:00Z")
+    client = any_installation.client(token)
+    with any_installation.node.database.read(0) as reading:
+        total = search.count(reading, reader(any_installation))
     as_csv = client.get(PATH, params={"format": "csv"})
     as_lines = client.get(PATH, params={"format": "jsonl"})
     assert as_csv.headers["x-total-count"] == as_lines.headers["x-total-count"] == str(total)
@@ -65,8 +64,7 @@ def test_both_forms_hold_all_that_the_log_does(any_installation: Installation) -
     assert all(row["at"].endswith("Z") for row in found)
 
 
-def test_no_cell_is_taken_for_a_formula(installation: Installation) -> None:
-    ada = installation.signed_in()
+def test_no_cell_is_taken_for_a_formula(installation: Installation, ada: httpx.Client) -> None:
     names = ["=1+1", "+1", "-1", "@SUM(A1)", 'quoted "name", and more', "plain = text"]
     names += ["＝1+1", " =1", "\u200b＠SUM(A1)"]
     for name in names:
@@ -114,8 +112,7 @@ def test_it_holds_what_was_asked_for(installation: Installation) -> None:
     assert said(until="2020-01-01T00:00:00Z") == []
 
 
-def test_the_kinds_are_those_of_the_log(installation: Installation) -> None:
-    ada = installation.signed_in()
+def test_the_kinds_are_those_of_the_log(ada: httpx.Client) -> None:
     for kind in KINDS:
         for path in (PATH + "?format=jsonl&", "/v1/audit-events?"):
             assert ada.get(f"{path}kind={kind}").status_code == 200, kind
@@ -145,14 +142,13 @@ def chunks(installation: Installation, actor: Actor) -> AsyncIterator[Any]:
 
 
 def test_it_is_the_log_of_when_it_was_asked_for(any_installation: Installation) -> None:
-    installation = any_installation
-    lengthen(installation, 450)
+    lengthen(any_installation, 450)
 
     async def read() -> None:
-        stream = chunks(installation, reader(installation))
+        stream = chunks(any_installation, reader(any_installation))
         await anext(stream)
         # By a node whose clock is behind, among what has yet to be read.
-        lengthen(installation, 7, ago=3_600_000, subject_name="Too late")
+        lengthen(any_installation, 7, ago=3_600_000, subject_name="Too late")
         rest = [chunk async for chunk in stream]
         assert len(rest) == 2
         assert "Too late" not in "".join(rest)
@@ -192,7 +188,7 @@ def test_it_ends_with_the_right_to_read_it(installation: Installation) -> None:
     async def read() -> None:
         stream = chunks(installation, reader(installation, token))
         await anext(stream)
-        with installation.node.database.write(installation.node.clock.now()) as change:
+        with installation.write() as change:
             access_tokens.deactivate(change, Actor.command_line(), token[:21])
         with pytest.raises(Forbidden):
             await anext(stream)

@@ -6,8 +6,6 @@ from typing import Any
 import httpx
 import pytest
 
-from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist, allowlist_entries
 from tests.support.apps.installation import PASSWORD, Installation
 
 
@@ -17,8 +15,7 @@ def attempt(client: httpx.Client, email: str, password: Any = "wrong", **more: A
 
 
 def test_from_signing_in_to_signing_out(any_installation: Installation) -> None:
-    installation = any_installation
-    answer = attempt(installation.client(), "ADA@example.com", PASSWORD, code=None)
+    answer = attempt(any_installation.client(), "ADA@example.com", PASSWORD, code=None)
     assert answer.status_code == 201
     assert answer.headers["cache-control"] == "no-store"
     assert "set-cookie" not in answer.headers
@@ -28,7 +25,7 @@ def test_from_signing_in_to_signing_out(any_installation: Installation) -> None:
     created, expires = made["created_at"], made["expires_at"]
     assert made == {
         "id": text[:21],
-        "user": installation.ada.id,
+        "user": any_installation.ada.id,
         "user_name": "Ada Lovelace",
         "status": "active",
         "created_at": created,
@@ -38,17 +35,17 @@ def test_from_signing_in_to_signing_out(any_installation: Installation) -> None:
         "current": True,
         "deactivated_at": None,
     }
-    ada = installation.client(text)
+    ada = any_installation.client(text)
     assert ada.get("/v1/authentications").json() == {"items": [made], "next": None}
     assert ada.get("/v1/me").json() == {
         "kind": "login",
         "user": {
-            "id": installation.ada.id,
+            "id": any_installation.ada.id,
             "name": "Ada Lovelace",
             "email": "ada@example.com",
             "role": "admin",
         },
-        "company": {"id": installation.company.id, "name": "Analytical Engines"},
+        "company": {"id": any_installation.company.id, "name": "Analytical Engines"},
         "permissions": ["*"],
         "address": "127.0.0.1",
         "expires_at": expires,
@@ -57,7 +54,7 @@ def test_from_signing_in_to_signing_out(any_installation: Installation) -> None:
     assert (gone.status_code, gone.content) == (204, b"")
     assert "content-type" not in gone.headers
     assert ada.get("/v1/me").json()["reason"] == "token_deactivated"
-    other = installation.signed_in()
+    other = any_installation.signed_in()
     statuses = [one["status"] for one in other.get("/v1/authentications").json()["items"]]
     assert sorted(statuses) == ["active", "deactivated"]
 
@@ -80,8 +77,7 @@ def test_me_tells_any_token_what_it_is(installation: Installation) -> None:
 
 
 def test_whatever_is_wrong_the_answer_is_the_same(any_installation: Installation) -> None:
-    installation = any_installation
-    client = installation.client()
+    client = any_installation.client()
     answers = [
         attempt(client, "ada@example.com"),
         attempt(client, "nobody@example.com"),
@@ -94,9 +90,7 @@ def test_whatever_is_wrong_the_answer_is_the_same(any_installation: Installation
         attempt(client, "a\0b@example.com", PASSWORD),
         attempt(client, "x" * 3_000, PASSWORD),
     ]
-    with installation.node.database.write(installation.node.clock.now()) as change:
-        entries = [allowlist_entries.Entry("203.0.113.0/24", "")]
-        allowlist.replace(change, Actor.command_line(), installation.company.id, entries)
+    any_installation.allow_only("203.0.113.0/24")
     answers.append(attempt(client, "ada@example.com", PASSWORD))
     for answer in answers:
         assert answer.status_code == 401
@@ -153,12 +147,11 @@ def test_the_eleventh_failure_is_told_when_to_come_back(
 def test_one_may_end_ones_own_and_with_the_permission_others(
     any_installation: Installation,
 ) -> None:
-    installation = any_installation
-    bob = installation.new_user("bob@example.com", role="customer-service")
-    theirs = installation.new_company("Difference Engines")
-    installation.new_user("eve@example.com", "Eve", company=theirs)
-    adas, bobs = installation.signed_in(), installation.signed_in("bob@example.com")
-    eves = installation.signed_in("eve@example.com")
+    bob = any_installation.new_user("bob@example.com", role="customer-service")
+    theirs = any_installation.new_company("Difference Engines")
+    any_installation.new_user("eve@example.com", "Eve", company=theirs)
+    adas, bobs = any_installation.signed_in(), any_installation.signed_in("bob@example.com")
+    eves = any_installation.signed_in("eve@example.com")
 
     def latest(client: httpx.Client) -> str:
         return str(client.get("/v1/authentications").json()["items"][0]["id"])
@@ -178,12 +171,12 @@ def test_one_may_end_ones_own_and_with_the_permission_others(
     assert (again.status_code, again.json()) == (200, ended.json())
 
     own = adas.get("/v1/authentications").json()["items"]
-    assert {one["user"] for one in own} == {installation.ada.id}
+    assert {one["user"] for one in own} == {any_installation.ada.id}
     of_bob = adas.get("/v1/authentications", params={"user": bob.id}).json()["items"]
     assert {one["user"] for one in of_bob} == {bob.id}
     everyone = adas.get("/v1/authentications", params={"user": "all"}).json()["items"]
-    assert {one["user"] for one in everyone} == {bob.id, installation.ada.id}
-    bobs = installation.signed_in("bob@example.com")
+    assert {one["user"] for one in everyone} == {bob.id, any_installation.ada.id}
+    bobs = any_installation.signed_in("bob@example.com")
     refused = bobs.get("/v1/authentications", params={"user": "all"})
     assert (refused.status_code, refused.json()["reason"]) == (403, "permission_missing")
     assert 'scope="users:manage"' in refused.headers["www-authenticate"]

@@ -6,8 +6,7 @@ import pytest
 from fastapi import APIRouter
 from starlette.testclient import TestClient
 
-from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist, allowlist_entries
+from gatepass.registry.network_policy import allowlist_entries
 from gatepass.web.app import create_app
 from gatepass.web.caller import Authenticated
 from tests.support.apps.installation import Installation
@@ -162,15 +161,8 @@ def test_an_unreadable_forwarding_header_is_refused_everywhere(
 def test_from_outside_the_companys_list_a_good_credential_is_403_and_a_bad_one_401(
     any_installation: Installation,
 ) -> None:
-    installation = any_installation
-    text = installation.sign_in()
-    with installation.node.database.write(installation.node.clock.now()) as change:
-        allowlist.replace(
-            change,
-            Actor.command_line(),
-            installation.company.id,
-            [allowlist_entries.Entry("203.0.113.0/24", "office")],
-        )
+    text = any_installation.sign_in()
+    any_installation.allow_only(allowlist_entries.Entry("203.0.113.0/24", "office"))
     for path in (
         "/v1/me",
         "/v1/permissions",
@@ -178,15 +170,15 @@ def test_from_outside_the_companys_list_a_good_credential_is_403_and_a_bad_one_4
         "/v1/access-tokens?limit=1&limit=1",
         "/v1/openapi.json",
     ):
-        refused = installation.client(text).get(path)
+        refused = any_installation.client(text).get(path)
         assert refused.status_code == 403, path
         assert refused.json()["reason"] == "company_address_not_allowed", path
         assert "www-authenticate" not in refused.headers
-    assert installation.client("gplt_nonsense").get("/v1/me").status_code == 401
-    twice = installation.client().get("/v1/access-tokens?limit=1&limit=1")
+    assert any_installation.client("gplt_nonsense").get("/v1/me").status_code == 401
+    twice = any_installation.client().get("/v1/access-tokens?limit=1&limit=1")
     assert (twice.status_code, twice.json()["reason"]) == (401, "token_missing")
-    assert installation.client().get("/v1/openapi.json").status_code == 200
-    inside = installation.client(text).get("/v1/me", headers={"X-Forwarded-For": "203.0.113.9"})
+    assert any_installation.client().get("/v1/openapi.json").status_code == 200
+    inside = any_installation.client(text).get("/v1/me", headers={"X-Forwarded-For": "203.0.113.9"})
     assert inside.status_code == 200
 
 

@@ -51,10 +51,9 @@ def signs_in(installation: Installation, email: str) -> bool:
 def test_ones_own_from_the_request_to_the_sign_in(
     any_installation: Installation, mailbox: Mailbox
 ) -> None:
-    installation = any_installation
-    ada = installation.signed_in()
+    ada = any_installation.signed_in()
     assert ada.get("/v1/me/email").json() == {
-        "user": installation.ada.id,
+        "user": any_installation.ada.id,
         "email": ADA,
         "pending": None,
     }
@@ -62,29 +61,29 @@ def test_ones_own_from_the_request_to_the_sign_in(
     assert answer.status_code == 202, answer.text
     said = answer.json()
     assert (said["email"], said["pending"]["email"]) == (ADA, NEW)
-    assert said["pending"]["requested_by"] == installation.ada.id
+    assert said["pending"]["requested_by"] == any_installation.ada.id
     assert ada.get("/v1/me/email").json() == said
-    told = mails(installation, mailbox, 2)
+    told = mails(any_installation, mailbox, 2)
     assert set(told) == {ADA, NEW}
     assert "Otherwise, reset your password, which cancels the change" in told[ADA]
     assert NEW in told[ADA]
     assert ADA not in told[NEW], "a mistyped address is a stranger's"
     path = path_of_link(mailbox)
     assert path.startswith("/email-changes/gpec_")
-    stranger = installation.client()
+    stranger = any_installation.client()
     for _ in range(2):
         page = stranger.get(path)
         assert page.status_code == 200
         assert page.headers["referrer-policy"] == "no-referrer"
         assert page.headers["cache-control"] == "no-store"
-    assert signs_in(installation, ADA)
+    assert signs_in(any_installation, ADA)
     done = stranger.post(path, follow_redirects=False)
     assert done.status_code == 303
     assert done.headers["referrer-policy"] == "no-referrer"
     assert path.rpartition("/")[2] not in done.headers["location"]
-    assert (signs_in(installation, ADA), signs_in(installation, NEW)) == (False, True)
+    assert (signs_in(any_installation, ADA), signs_in(any_installation, NEW)) == (False, True)
     assert ada.get("/v1/me").json()["user"]["email"] == NEW, "who is signed in stays so"
-    assert "was changed" in mails(installation, mailbox, 3)[ADA]
+    assert "was changed" in mails(any_installation, mailbox, 3)[ADA]
     for method in ("GET", "POST"):
         broken = stranger.request(method, path)
         assert broken.status_code == 410
@@ -142,8 +141,7 @@ def test_what_was_asked_for_is_told_although_nothing_can_be_read_any_more(
     assert answer.json()["pending"]["email"] == NEW
 
 
-def test_a_wrong_password_is_told_by_its_field(installation: Installation) -> None:
-    ada = installation.signed_in()
+def test_a_wrong_password_is_told_by_its_field(ada: httpx.Client) -> None:
     answer = request_own(ada, password="not the password at all")
     assert (answer.status_code, fields(answer)) == (422, ["password"])
     assert reasons(request_own(ada, "ada@example.com")) == (422, "invalid")
@@ -161,8 +159,7 @@ def test_a_wrong_password_is_told_by_its_field(installation: Installation) -> No
     assert int(throttled.headers["retry-after"]) > 0
 
 
-def test_a_colleagues(installation: Installation, mailbox: Mailbox) -> None:
-    ada = installation.signed_in()
+def test_a_colleagues(installation: Installation, ada: httpx.Client, mailbox: Mailbox) -> None:
     bob = installation.new_user(BOB, "Bob Manager", role="manager")
     path = f"/v1/users/{bob.id}/email"
     tag = ada.get(f"/v1/users/{bob.id}").headers["etag"]
@@ -198,8 +195,7 @@ def test_it_can_be_cancelled_by_both(installation: Installation, mailbox: Mailbo
         assert installation.client().get(link).status_code == 410
 
 
-def test_who_may(installation: Installation) -> None:
-    ada = installation.signed_in()
+def test_who_may(installation: Installation, ada: httpx.Client) -> None:
     other = installation.new_user(BOB, "Bob Admin")
     manager = installation.new_user("mona@example.com", "Mona", role="manager")
     program = installation.client(installation.access_token("users:manage"))
@@ -222,8 +218,7 @@ def test_who_may(installation: Installation) -> None:
     assert reasons(program.post("/v1/me/email", json=own)) == (403, "signed_in_user_required")
 
 
-def test_taken(installation: Installation) -> None:
-    ada = installation.signed_in()
+def test_taken(installation: Installation, ada: httpx.Client) -> None:
     installation.new_user(BOB, "Bob")
     installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
     body = {"email": "asked@example.com", "role": "reporting"}
@@ -235,9 +230,8 @@ def test_taken(installation: Installation) -> None:
 
 
 def test_another_companys_is_told_to_the_mailbox_alone(
-    installation: Installation, mailbox: Mailbox
+    installation: Installation, ada: httpx.Client, mailbox: Mailbox
 ) -> None:
-    ada = installation.signed_in()
     installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
     answer = request_own(ada, "carl@example.com")
     assert answer.status_code == 202
@@ -252,8 +246,7 @@ def test_another_companys_is_told_to_the_mailbox_alone(
     assert ada.get("/v1/me/email").json() == answer.json()
 
 
-def test_no_more_than_a_few_an_hour(installation: Installation) -> None:
-    ada = installation.signed_in()
+def test_no_more_than_a_few_an_hour(ada: httpx.Client) -> None:
     statuses = [request_own(ada, f"n{number}@example.com").status_code for number in range(6)]
     assert statuses == [202] * 5 + [429]
     refused = request_own(ada)

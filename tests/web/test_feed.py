@@ -21,10 +21,6 @@ from tests.support.grants.fake_verifiers import register
 ASKED = {"node": FOLLOWER, "name": "payments-1", "version": "0.1.0"}
 
 
-def write(installation: Installation) -> Any:
-    return installation.node.database.write(installation.node.clock.now())
-
-
 def test_a_new_follower_gets_everything_then_each_change_then_heartbeats(
     open_feed: OpenFeed, any_installation: Installation
 ) -> None:
@@ -104,7 +100,7 @@ def test_a_withdrawn_grant_is_sent_as_deleted(
     token = any_installation.access_token("charges:get")
     feed = open_feed()
     feed.reached()
-    with write(any_installation) as change:
+    with any_installation.write() as change:
         publishing.withdraw_grants(change, [token[:21]])
     feed.reached(here(any_installation.node.database))
     assert ("grants", token[:21]) not in feed.copy
@@ -148,7 +144,7 @@ def test_changes_during_a_snapshot_follow_it(
         feed.next()
     feed.pause()
     gone, ended = made[0], made[1]
-    with write(any_installation) as change:
+    with any_installation.write() as change:
         # Both were read already.
         publishing.withdraw_grants(change, [gone])
         grant = publishing.published_grant(change, ended)

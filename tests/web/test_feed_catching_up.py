@@ -22,14 +22,10 @@ MANY = 700
 Behind = list[tuple[Position, dict[tuple[str, str], bytes]]]
 
 
-def write(installation: Installation) -> Any:
-    return installation.node.database.write(installation.node.clock.now())
-
-
 def many(installation: Installation, former: str) -> list[str]:
     """Publish many grants at one revision; their ids."""
     ids = [f"gpat_{number:016}" for number in range(MANY)]
-    with write(installation) as change:
+    with installation.write() as change:
         grant = publishing.published_grant(change, former)
         assert grant is not None
         for id in ids:
@@ -172,11 +168,11 @@ def test_changes_during_a_catch_up_follow_it(
 ) -> None:
     # The first of these were read, the last were not.
     for ends in ("gpat_0000000000000000", f"gpat_{MANY - 1:016}"):
-        with write(any_installation) as change:
+        with any_installation.write() as change:
             grant = publishing.published_grant(change, ends)
             assert grant is not None
             publishing.publish(change, structs.replace(grant, deactivated=True))
-    with write(any_installation) as change:
+    with any_installation.write() as change:
         publishing.withdraw_grants(change, ["gpat_0000000000000001"])
     paused.go_on()
     paused.feed.reached()

@@ -225,20 +225,19 @@ def test_behind_a_flood_of_sign_ins_the_owner_waits_for_one(
     any_installation: Installation, monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
 ) -> None:
     """The owner from a known address goes next, a customer from elsewhere after one stranger."""
-    installation = any_installation
-    installation.new_user("bob@example.com")
-    assert attempt(installation, HOME, "ada@example.com", PASSWORD) == 201
+    any_installation.new_user("bob@example.com")
+    assert attempt(any_installation, HOME, "ada@example.com", PASSWORD) == 201
     ours = Hashing(monkeypatch)
     flood = [
         pool.submit(
-            attempt, installation, f"2001:db8:1:2::{n}", f"user{n}@example.com", f"guess {n}"
+            attempt, any_installation, f"2001:db8:1:2::{n}", f"user{n}@example.com", f"guess {n}"
         )
         for n in range(12)
     ]
     ours.wait_for(12)
-    bob = pool.submit(attempt, installation, "203.0.113.9", "bob@example.com", PASSWORD)
+    bob = pool.submit(attempt, any_installation, "203.0.113.9", "bob@example.com", PASSWORD)
     ours.wait_for(13)
-    ada = pool.submit(attempt, installation, HOME, "ada@example.com", PASSWORD)
+    ada = pool.submit(attempt, any_installation, HOME, "ada@example.com", PASSWORD)
     ours.wait_for(14)
     ours.let_go()
     assert (ada.result(60), bob.result(60)) == (201, 201)

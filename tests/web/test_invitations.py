@@ -6,8 +6,6 @@ from typing import Any
 import httpx
 import pytest
 
-from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist, allowlist_entries
 from tests.support.apps.installation import PASSWORD, Installation, Open
 from tests.support.mail.mailbox import Mailbox
 
@@ -108,8 +106,7 @@ def test_fifty_at_once_make_one_user(any_installation: Installation, mailbox: Ma
     assert len([one for one in events["items"] if one["subject"]["name"] == "Nell"]) == 1
 
 
-def test_what_is_taken_is_409(installation: Installation) -> None:
-    ada = installation.signed_in()
+def test_what_is_taken_is_409(ada: httpx.Client) -> None:
     invite(ada)
     for email, reason in ((NEW, "invitation_pending"), ("ADA@example.com", "email_taken")):
         answer = ada.post("/v1/invitations", json={"email": email, "role": "reporting"})
@@ -119,25 +116,24 @@ def test_what_is_taken_is_409(installation: Installation) -> None:
 def test_a_deactivated_colleague_is_invited_again(
     any_installation: Installation, mailbox: Mailbox
 ) -> None:
-    installation = any_installation
-    ada = installation.signed_in()
+    ada = any_installation.signed_in()
     invite(ada)
-    first = accept(installation, sent(installation, mailbox)).json()
+    first = accept(any_installation, sent(any_installation, mailbox)).json()
     assert invite_again(ada, "email_taken") == 409
     ended = ada.post(f"/v1/users/{first['id']}/deactivate", json={})
     assert ended.status_code == 200
     mailbox.messages.clear()
     invite(ada)
-    token = sent(installation, mailbox)
+    token = sent(any_installation, mailbox)
     with ThreadPoolExecutor(10) as pool:
         statuses = [
             answer.status_code
-            for answer in pool.map(lambda _: accept(installation, token), range(50))
+            for answer in pool.map(lambda _: accept(any_installation, token), range(50))
         ]
     assert sorted(statuses) == [201] + [410] * 49
     found = ada.get("/v1/users", params={"q": NEW}).json()["items"]
     assert [user["status"] for user in found] == ["active", "deactivated"]
-    assert installation.signed_in(NEW).get("/v1/me").json()["user"]["id"] == found[0]["id"]
+    assert any_installation.signed_in(NEW).get("/v1/me").json()["user"]["id"] == found[0]["id"]
     assert found[1]["id"] == first["id"]
 
 
@@ -148,9 +144,8 @@ def invite_again(client: httpx.Client, reason: str) -> int:
 
 
 def test_another_companys_customer_is_told_to_nobody_but_the_mailbox(
-    installation: Installation, mailbox: Mailbox
+    installation: Installation, ada: httpx.Client, mailbox: Mailbox
 ) -> None:
-    ada = installation.signed_in()
     installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
     answers = {}
     for email in ("carl@example.com", "nobody@example.com"):
@@ -251,13 +246,7 @@ def test_from_where_the_account_is_not_reached(
 ) -> None:
     invite(installation.signed_in())
     token = sent(installation, mailbox)
-    with installation.node.database.write(installation.node.clock.now()) as change:
-        allowlist.replace(
-            change,
-            Actor.command_line(),
-            company=installation.company.id,
-            entries=[allowlist_entries.Entry("203.0.113.0/24", "")],
-        )
+    installation.allow_only("203.0.113.0/24")
     answer = accept(installation, token)
     assert (answer.status_code, answer.json()["reason"]) == (403, "company_address_not_allowed")
     assert accept(installation, token[:-1]).status_code == 410
@@ -324,10 +313,9 @@ def test_without_a_mail_server_a_link_can_be_taken(
 
 
 def test_with_a_mail_server_only_the_invited_mailbox_gets_a_link(
-    installation: Installation, mailbox: Mailbox
+    installation: Installation, ada: httpx.Client, mailbox: Mailbox
 ) -> None:
     """Otherwise an inviter could take over an account with another person's address."""
-    ada = installation.signed_in()
     made = invite(ada)
     token = sent(installation, mailbox)
     answer = ada.post(f"/v1/invitations/{made['id']}/link", json={})

@@ -50,14 +50,13 @@ def value(installation: Installation, metric: str, **labels: str) -> float:
 
 
 def test_families_have_their_types_and_labels(any_installation: Installation) -> None:
-    installation = any_installation
-    token = installation.access_token("charges:get")
+    token = any_installation.access_token("charges:get")
     for permission in ("charges:get", "charges:get", "refunds:get"):
-        installation.verify(token, permission=permission)
-    installation.node.usage.flush()
-    installation.node.fold()
-    register(installation.node.database, installation.node.clock.now(), "node_a")
-    found = scrape(installation)
+        any_installation.verify(token, permission=permission)
+    any_installation.node.usage.flush()
+    any_installation.node.fold()
+    register(any_installation.node.database, any_installation.node.clock.now(), "node_a")
+    found = scrape(any_installation)
     assert {
         name: (family.type, {label for sample in family.samples for label in sample.labels})
         for name, family in found.items()
@@ -66,9 +65,9 @@ def test_families_have_their_types_and_labels(any_installation: Installation) ->
     for family in found.values():
         suffix = "_total" if family.type == "counter" else ""
         assert {sample.name for sample in family.samples} == {family.name + suffix}
-    assert value(installation, "gatepass_decisions_total", reason="permission_missing") == 1
-    assert value(installation, "gatepass_ready") == 1
-    assert value(installation, "gatepass_build_info", version=VERSION) == 1
+    assert value(any_installation, "gatepass_decisions_total", reason="permission_missing") == 1
+    assert value(any_installation, "gatepass_ready") == 1
+    assert value(any_installation, "gatepass_build_info", version=VERSION) == 1
 
 
 @pytest.mark.parametrize(

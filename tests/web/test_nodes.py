@@ -128,12 +128,11 @@ def test_a_receipt_needs_the_permission_to_see_the_token(installation: Installat
 def test_on_postgresql_the_node_itself_confirms_within_moments(
     any_installation: Installation,
 ) -> None:
-    installation = any_installation
-    node = installation.node
+    node = any_installation.node
     if node.settings.is_sqlite:
         node.reporting.report_and_complete()
-    ada = installation.signed_in()
-    token = installation.access_token("charges:get")[:21]
+    ada = any_installation.signed_in()
+    token = any_installation.access_token("charges:get")[:21]
     ada.post(f"/v1/access-tokens/{token}/deactivate")
 
     def complete() -> bool:
@@ -141,6 +140,6 @@ def test_on_postgresql_the_node_itself_confirms_within_moments(
         return bool(found["refused_by"] == found["of"] == 1)
 
     until(complete)
-    (item,) = nodes(installation).values()
+    (item,) = nodes(any_installation).values()
     assert item["state"] == "current"
     assert item["address"] == "127.0.0.1:8787"

@@ -7,10 +7,9 @@ from tests.support.apps.problems import reasons
 
 
 def test_an_administrator_changes_no_operators_account(any_installation: Installation) -> None:
-    installation = any_installation
-    ada, login = installation.ada.id, installation.sign_in()
-    installation.new_user("bob@example.com", "Bob Admin")
-    bob = installation.signed_in("bob@example.com")
+    ada, login = any_installation.ada.id, any_installation.sign_in()
+    any_installation.new_user("bob@example.com", "Bob Admin")
+    bob = any_installation.signed_in("bob@example.com")
     tries: list[tuple[str, str, dict[str, Any]]] = [
         ("PATCH", f"/v1/users/{ada}", {"role": "reporting"}),
         ("POST", f"/v1/users/{ada}/deactivate", {}),
@@ -22,22 +21,21 @@ def test_an_administrator_changes_no_operators_account(any_installation: Install
         refusal = bob.request(method, path, json=body)
         assert reasons(refusal) == (403, "operator_required"), path
         assert "Ada Lovelace is an operator" in refusal.json()["detail"]
-    assert installation.client(login).get("/v1/me").status_code == 200
+    assert any_installation.client(login).get("/v1/me").status_code == 200
     # Another operator may, but for the address; and one's own sign-ins are one's own.
-    installation.new_user("olga@example.com", "Olga Operator", operator=True)
-    olga = installation.signed_in("olga@example.com")
+    any_installation.new_user("olga@example.com", "Olga Operator", operator=True)
+    olga = any_installation.signed_in("olga@example.com")
     for method, path, body in sorted(tries, key=lambda each: "deactivate" in each[1]):
         answer = olga.request(method, path, json=body)
         assert answer.status_code == (403 if path.endswith("email") else 200), answer.text
 
 
 def test_the_last_operator_stays(any_installation: Installation) -> None:
-    installation = any_installation
-    ada = installation.signed_in()
-    installation.new_user("bob@example.com", "Bob Admin")
-    path = f"/v1/users/{installation.ada.id}/deactivate"
+    ada = any_installation.signed_in()
+    any_installation.new_user("bob@example.com", "Bob Admin")
+    path = f"/v1/users/{any_installation.ada.id}/deactivate"
     assert reasons(ada.post(path, json={})) == (409, "last_operator")
-    installation.new_user(
-        "carl@example.com", "Carl", company=installation.new_company("Contoso"), operator=True
+    any_installation.new_user(
+        "carl@example.com", "Carl", company=any_installation.new_company("Contoso"), operator=True
     )
     assert ada.post(path, json={}).status_code == 200

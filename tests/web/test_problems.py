@@ -1,5 +1,6 @@
 """Problem documents: one form for every refusal, error and stray request."""
 
+import httpx
 import pytest
 
 from gatepass.core.decision import STATUS, Call, Decision, Reason
@@ -143,9 +144,8 @@ def test_someone_at_a_browser_who_went_astray_gets_a_page(installation: Installa
 
 
 def test_an_outage_is_503_and_says_when_to_try_again(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, ada: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ada = installation.signed_in()
 
     def out(now: int) -> None:
         raise Unavailable("The database can't be used right now.")

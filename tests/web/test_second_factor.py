@@ -34,26 +34,25 @@ def attempt(installation: Installation, **body: Any) -> httpx.Response:
 
 
 def require(installation: Installation, wanted: bool = True) -> None:
-    with installation.node.database.write(installation.node.clock.now()) as change:
+    with installation.write() as change:
         change.session.execute(update(companies).values(second_factor_required=wanted))
 
 
 def test_whatever_is_wrong_with_a_code_it_is_one_failure(any_installation: Installation) -> None:
-    installation = any_installation
-    secret, recovery = enrol(installation, installation.signed_in())
-    nobody = attempt(installation, email="nobody@example.com")
+    secret, recovery = enrol(any_installation, any_installation.signed_in())
+    nobody = attempt(any_installation, email="nobody@example.com")
     for code in (None, "", "000000", "x" * 3000, "\u0661\u0662\u0663\u0664\u0665\u0666"):
-        answer = attempt(installation, code=code)
+        answer = attempt(any_installation, code=code)
         assert answer.status_code == 401
         assert answer.content == nobody.content
         assert answer.headers["www-authenticate"] == nobody.headers["www-authenticate"]
-    good = pyotp.TOTP(secret).at(installation.node.clock.now() // 1000)
-    assert attempt(installation, code=good).status_code == 201
-    assert attempt(installation, code=good).content == nobody.content
-    assert attempt(installation, code=recovery[0]).status_code == 201
-    assert attempt(installation, code=recovery[0]).status_code == 401
+    good = pyotp.TOTP(secret).at(any_installation.node.clock.now() // 1000)
+    assert attempt(any_installation, code=good).status_code == 201
+    assert attempt(any_installation, code=good).content == nobody.content
+    assert attempt(any_installation, code=recovery[0]).status_code == 201
+    assert attempt(any_installation, code=recovery[0]).status_code == 401
     for wrong in (7, ["000000"], {}):
-        assert attempt(installation, code=wrong).status_code == 422
+        assert attempt(any_installation, code=wrong).status_code == 422
 
 
 def test_without_one_a_code_is_ignored(installation: Installation) -> None:
@@ -78,12 +77,11 @@ def test_a_node_with_another_key_says_it_cant(installation: Installation) -> Non
 
 
 def test_required_it_shuts_existing_sign_ins_out_at_once(any_installation: Installation) -> None:
-    installation = any_installation
-    ada = installation.signed_in()
-    access_token = installation.access_token("charges:get", "access-tokens:search")
+    ada = any_installation.signed_in()
+    access_token = any_installation.access_token("charges:get", "access-tokens:search")
     assert ada.get("/v1/access-tokens").status_code == 200
-    require(installation)
-    for client in (ada, installation.signed_in()):
+    require(any_installation)
+    for client in (ada, any_installation.signed_in()):
         for method, path, body in (
             ("GET", "/v1/access-tokens", None),
             ("GET", "/v1/authentications", None),
@@ -97,18 +95,17 @@ def test_required_it_shuts_existing_sign_ins_out_at_once(any_installation: Insta
             assert "www-authenticate" not in answer.headers
         assert client.get("/v1/me").status_code == 200
     # Access tokens and decisions are not concerned.
-    token = installation.client(access_token)
+    token = any_installation.client(access_token)
     assert token.get("/v1/access-tokens").status_code == 200
-    assert installation.verify(access_token, permission="charges:get")["allowed"]
+    assert any_installation.verify(access_token, permission="charges:get")["allowed"]
     login = ada.headers["Authorization"].removeprefix("Bearer ")
-    assert installation.verify(login, permission="charges:get")["allowed"]
+    assert any_installation.verify(login, permission="charges:get")["allowed"]
     assert ada.post("/v1/sign-out").status_code == 204
 
 
 def test_whoever_has_one_goes_on_and_whoever_turns_it_off_doesnt(
-    installation: Installation,
+    installation: Installation, ada: httpx.Client
 ) -> None:
-    ada = installation.signed_in()
     enrol(installation, ada)
     require(installation)
     assert ada.get("/v1/access-tokens").status_code == 200
@@ -120,8 +117,7 @@ def test_whoever_has_one_goes_on_and_whoever_turns_it_off_doesnt(
 
 
 @pytest.mark.parametrize("path", ["/v1/me/", "/v1//me", "/account/two-factor/", "/v1/me/x"])
-def test_no_other_spelling_opens(installation: Installation, path: str) -> None:
-    ada = installation.signed_in()
+def test_no_other_spelling_opens(installation: Installation, ada: httpx.Client, path: str) -> None:
     require(installation)
     assert ada.get(path).status_code in (403, 404)
 
@@ -158,23 +154,21 @@ def test_the_company_says_whether_it_requires_one(installation: Installation) ->
         assert answer.status_code == 422
 
 
-def test_both_changes_are_made_or_neither(installation: Installation) -> None:
-    ada = installation.signed_in()
+def test_both_changes_are_made_or_neither(ada: httpx.Client) -> None:
     both = {"name": "Engines", "second_factor_required": True}
     assert ada.patch("/v1/company", json=both).status_code == 409
     assert ada.get("/v1/company").json()["name"] == "Analytical Engines"
 
 
 def test_a_lost_one_is_turned_off_by_someone_else(any_installation: Installation) -> None:
-    installation = any_installation
-    ada = installation.signed_in()
-    bob = installation.new_user("bob@example.com")
-    bobs = installation.signed_in("bob@example.com")
-    enrol(installation, bobs)
+    ada = any_installation.signed_in()
+    bob = any_installation.new_user("bob@example.com")
+    bobs = any_installation.signed_in("bob@example.com")
+    enrol(any_installation, bobs)
     path = f"/v1/users/{bob.id}/second-factor/deactivate"
-    assert attempt(installation, email="bob@example.com").status_code == 401
+    assert attempt(any_installation, email="bob@example.com").status_code == 401
     assert bobs.post(path).json()["reason"] == "own_second_factor"
-    token = installation.client(installation.access_token("users:*"))
+    token = any_installation.client(any_installation.access_token("users:*"))
     refused = token.post(path)
     assert (refused.status_code, refused.json()["reason"]) == (403, "signed_in_user_required")
     assert ada.post(path, json={"user": bob.id}).status_code == 422
@@ -183,4 +177,4 @@ def test_a_lost_one_is_turned_off_by_someone_else(any_installation: Installation
     assert done.json() == ada.get(f"/v1/users/{bob.id}").json()
     assert ada.post(path, json={}).json() == done.json()
     assert bobs.get("/v1/me").status_code == 401
-    assert attempt(installation, email="bob@example.com").status_code == 201
+    assert attempt(any_installation, email="bob@example.com").status_code == 201

@@ -49,85 +49,77 @@ def fail_from_anywhere(installation: Installation, email: str = ADA) -> None:
 def test_a_strangers_failures_dont_lock_the_owner_out(any_installation: Installation) -> None:
     """Safe although it lets in who was refused before: the password is still asked for, and the
     address where it was right lately bears no more wrong ones than the account does."""
-    installation = any_installation
-    assert attempt(installation, HOME, PASSWORD) == 201
-    fail_from_anywhere(installation)
-    assert attempt(installation, "203.0.113.1", PASSWORD) == 429
-    assert attempt(installation, HOME, PASSWORD) == 201
-    assert [attempt(installation, HOME) for _ in range(12)] == [401] * 10 + [429] * 2
-    assert attempt(installation, HOME, PASSWORD) == 429
+    assert attempt(any_installation, HOME, PASSWORD) == 201
+    fail_from_anywhere(any_installation)
+    assert attempt(any_installation, "203.0.113.1", PASSWORD) == 429
+    assert attempt(any_installation, HOME, PASSWORD) == 201
+    assert [attempt(any_installation, HOME) for _ in range(12)] == [401] * 10 + [429] * 2
+    assert attempt(any_installation, HOME, PASSWORD) == 429
 
 
 def test_getting_it_right_begins_no_new_count(any_installation: Installation) -> None:
-    installation = any_installation
-    assert [attempt(installation, HOME) for _ in range(10)] == [401] * 10
-    assert attempt(installation, HOME, PASSWORD) == 201
-    assert attempt(installation, HOME) == 429
-    assert attempt(installation, HOME, PASSWORD) == 429
+    assert [attempt(any_installation, HOME) for _ in range(10)] == [401] * 10
+    assert attempt(any_installation, HOME, PASSWORD) == 201
+    assert attempt(any_installation, HOME) == 429
+    assert attempt(any_installation, HOME, PASSWORD) == 429
 
 
 def test_known_addresses_are_the_accounts_own(any_installation: Installation) -> None:
-    installation = any_installation
-    installation.new_user("bob@example.com")
-    assert attempt(installation, HOME, PASSWORD, "bob@example.com") == 201
+    any_installation.new_user("bob@example.com")
+    assert attempt(any_installation, HOME, PASSWORD, "bob@example.com") == 201
     for email in (ADA, NOBODY):
-        fail_from_anywhere(installation, email)
-        assert attempt(installation, HOME, PASSWORD, email) == 429
-    assert attempt(installation, HOME, PASSWORD, "bob@example.com") == 201
+        fail_from_anywhere(any_installation, email)
+        assert attempt(any_installation, HOME, PASSWORD, email) == 429
+    assert attempt(any_installation, HOME, PASSWORD, "bob@example.com") == 201
 
 
 def test_an_owner_at_home_uses_up_nothing_of_the_accounts_count(
     any_installation: Installation,
 ) -> None:
-    installation = any_installation
-    assert attempt(installation, HOME, PASSWORD) == 201
-    assert [attempt(installation, HOME) for _ in range(11)] == [401] * 10 + [429]
+    assert attempt(any_installation, HOME, PASSWORD) == 201
+    assert [attempt(any_installation, HOME) for _ in range(11)] == [401] * 10 + [429]
     # A colleague of the owner's, at a known address of their own, is none of the first one's.
-    assert attempt(installation, "203.0.113.1", PASSWORD) == 201
-    assert attempt(installation, "203.0.113.1") == 401
+    assert attempt(any_installation, "203.0.113.1", PASSWORD) == 201
+    assert attempt(any_installation, "203.0.113.1") == 401
 
 
 def test_an_address_is_known_for_thirty_days(
     any_installation: Installation, time_of_its_own: None
 ) -> None:
-    installation = any_installation
-    assert attempt(installation, HOME, PASSWORD) == 201
-    with installation.node.database.auxiliary_write(installation.node.clock.now()) as write:
+    assert attempt(any_installation, HOME, PASSWORD) == 201
+    with any_installation.node.database.auxiliary_write(any_installation.node.clock.now()) as write:
         moved = text("UPDATE authentications SET created_at = created_at - :by")
         write.session.execute(moved, {"by": 30 * DAY - 60_000})
-    fail_from_anywhere(installation)
-    assert attempt(installation, HOME) == 401
-    with installation.node.database.auxiliary_write(installation.node.clock.now()) as write:
+    fail_from_anywhere(any_installation)
+    assert attempt(any_installation, HOME) == 401
+    with any_installation.node.database.auxiliary_write(any_installation.node.clock.now()) as write:
         write.session.execute(moved, {"by": 60_000})
-    assert attempt(installation, HOME) == 429
+    assert attempt(any_installation, HOME) == 429
 
 
 def test_an_ipv6_address_counts_by_its_64(any_installation: Installation) -> None:
-    installation = any_installation
     statuses = [
-        attempt(installation, f"2001:db8:1:2:{n:x}::{n:x}", email=f"user{n}@example.com")
+        attempt(any_installation, f"2001:db8:1:2:{n:x}::{n:x}", email=f"user{n}@example.com")
         for n in range(101)
     ]
     assert statuses == [401] * 100 + [429]
-    assert attempt(installation, "2001:db8:1:2:ffff::", PASSWORD) == 429
-    assert attempt(installation, "2001:db8:1:3::1", PASSWORD) == 201
+    assert attempt(any_installation, "2001:db8:1:2:ffff::", PASSWORD) == 429
+    assert attempt(any_installation, "2001:db8:1:3::1", PASSWORD) == 201
 
 
 def test_tomorrows_privacy_address_is_known_too(any_installation: Installation) -> None:
-    installation = any_installation
-    assert attempt(installation, "2001:db8:1:2:aaaa::1", PASSWORD) == 201
-    fail_from_anywhere(installation)
-    assert attempt(installation, "2001:db8:1:2:bbbb::9", PASSWORD) == 201
-    assert attempt(installation, "2001:db8:1:3::1", PASSWORD) == 429
+    assert attempt(any_installation, "2001:db8:1:2:aaaa::1", PASSWORD) == 201
+    fail_from_anywhere(any_installation)
+    assert attempt(any_installation, "2001:db8:1:2:bbbb::9", PASSWORD) == 201
+    assert attempt(any_installation, "2001:db8:1:3::1", PASSWORD) == 429
 
 
 def test_mapped_addresses_count_as_what_they_are(any_installation: Installation) -> None:
-    installation = any_installation
-    assert attempt(installation, HOME, PASSWORD) == 201
-    fail_from_anywhere(installation)
-    assert attempt(installation, f"::ffff:{HOME}", PASSWORD) == 201
+    assert attempt(any_installation, HOME, PASSWORD) == 201
+    fail_from_anywhere(any_installation)
+    assert attempt(any_installation, f"::ffff:{HOME}", PASSWORD) == 201
     # A whole /64 of mapped addresses would be all of IPv4.
-    assert attempt(installation, "::ffff:203.0.113.9", PASSWORD) == 429
+    assert attempt(any_installation, "::ffff:203.0.113.9", PASSWORD) == 429
 
 
 @pytest.mark.slow
@@ -168,11 +160,10 @@ def test_wherever_it_is_refused_the_answer_is_one(
     any_installation: Installation, email: str
 ) -> None:
     """Not by the answer does one learn whether there is an account."""
-    installation = any_installation
-    assert attempt(installation, HOME, PASSWORD) == 201
-    fail_from_anywhere(installation, email)
+    assert attempt(any_installation, HOME, PASSWORD) == 201
+    fail_from_anywhere(any_installation, email)
     answers = [
-        at(installation, address).post(
+        at(any_installation, address).post(
             "/v1/authentications", json={"email": email, "password": password}
         )
         for address in ("192.0.2.1", "203.0.113.1", "2001:db8::1")
@@ -192,13 +183,12 @@ def test_an_over_long_password_counts_like_any_other(any_installation: Installat
 
 
 def test_refused_attempts_write_nothing(any_installation: Installation) -> None:
-    installation = any_installation
-    fail_from_anywhere(installation)
-    before = rows(installation)
+    fail_from_anywhere(any_installation)
+    before = rows(any_installation)
     for n in range(5):
-        attempt(installation, f"192.0.2.{n}")
-        attempt(installation, f"203.0.113.{n}", "x" * 1025)
-    assert rows(installation) == before
+        attempt(any_installation, f"192.0.2.{n}")
+        attempt(any_installation, f"203.0.113.{n}", "x" * 1025)
+    assert rows(any_installation) == before
 
 
 def rows(installation: Installation) -> list[int]:
@@ -212,10 +202,9 @@ def rows(installation: Installation) -> list[int]:
 def test_headers_of_untrusted_peers_neither_count_nor_are_known(
     any_installation: Installation,
 ) -> None:
-    installation = any_installation
-    assert attempt(installation, HOME, PASSWORD) == 201
-    fail_from_anywhere(installation)
-    outside = installation.client(peer="203.0.113.1")
+    assert attempt(any_installation, HOME, PASSWORD) == 201
+    fail_from_anywhere(any_installation)
+    outside = any_installation.client(peer="203.0.113.1")
     outside.headers["X-Forwarded-For"] = HOME
     body = {"email": ADA, "password": PASSWORD}
     assert outside.post("/v1/authentications", json=body).status_code == 429
@@ -223,47 +212,45 @@ def test_headers_of_untrusted_peers_neither_count_nor_are_known(
 
 def test_a_thief_of_a_session_doesnt_lock_the_owner_out(any_installation: Installation) -> None:
     """Wrong current passwords count like failed sign-ins from where the session is used."""
-    installation = any_installation
-    owner = Visit(at(installation, HOME))
+    owner = Visit(at(any_installation, HOME))
     owner.sign_in()
-    thief = Visit(at(installation, "203.0.113.1"))
+    thief = Visit(at(any_installation, "203.0.113.1"))
     thief.client.cookies.set("gatepass", owner.client.cookies["gatepass"])
     wrong = {"current_password": "wrong", "password": NEW, "do": "change"}
     statuses = [thief.send("/account/password", wrong).answer.status_code for _ in range(12)]
     assert statuses == [422] * 10 + [429] * 2
-    assert attempt(installation, "192.0.2.1", PASSWORD) == 429
+    assert attempt(any_installation, "192.0.2.1", PASSWORD) == 429
     right = {"current_password": PASSWORD, "password": NEW, "do": "change"}
     assert thief.send("/account/password", right).answer.status_code == 429
     assert owner.send("/account/password", right).answer.status_code == 303
-    assert attempt(installation, HOME, NEW) == 201
+    assert attempt(any_installation, HOME, NEW) == 201
 
 
 def test_unlocking_lets_in_at_once(any_installation: Installation) -> None:
-    installation = any_installation
-    assert attempt(installation, HOME, PASSWORD) == 201
+    assert attempt(any_installation, HOME, PASSWORD) == 201
     for _ in range(11):
-        attempt(installation, HOME)
-    fail_from_anywhere(installation)
-    fail_from_anywhere(installation, NOBODY)
-    now: Callable[[], int] = installation.node.clock.now
-    with installation.node.database.auxiliary_write(now()) as write:
+        attempt(any_installation, HOME)
+    fail_from_anywhere(any_installation)
+    fail_from_anywhere(any_installation, NOBODY)
+    now: Callable[[], int] = any_installation.node.clock.now
+    with any_installation.node.database.auxiliary_write(now()) as write:
         user = throttling.unlock(write, Actor.command_line(), "Ada@Example.com")
-    assert user.id == installation.ada.id
-    assert attempt(installation, "203.0.113.1", PASSWORD) == 201
-    assert attempt(installation, HOME, PASSWORD) == 201
-    assert attempt(installation, "203.0.113.1", PASSWORD, NOBODY) == 429
+    assert user.id == any_installation.ada.id
+    assert attempt(any_installation, "203.0.113.1", PASSWORD) == 201
+    assert attempt(any_installation, HOME, PASSWORD) == 201
+    assert attempt(any_installation, "203.0.113.1", PASSWORD, NOBODY) == 429
     with (
         pytest.raises(GatepassError, match="no such user"),
-        installation.node.database.auxiliary_write(now()) as write,
+        any_installation.node.database.auxiliary_write(now()) as write,
     ):
         throttling.unlock(write, Actor.command_line(), NOBODY)
     events: Any = (
-        at(installation, HOME)
+        at(any_installation, HOME)
         .get(
             "/v1/audit-events",
             params={"action": "user.unlocked"},
-            headers={"Authorization": f"Bearer {installation.sign_in()}"},
+            headers={"Authorization": f"Bearer {any_installation.sign_in()}"},
         )
         .json()["items"]
     )
-    assert [event["subject"]["id"] for event in events] == [installation.ada.id]
+    assert [event["subject"]["id"] for event in events] == [any_installation.ada.id]

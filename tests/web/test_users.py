@@ -17,9 +17,8 @@ def bob(installation: Installation) -> str:
 
 
 def test_a_record_says_what_an_administrator_asks(any_installation: Installation) -> None:
-    installation = any_installation
-    ada = installation.signed_in()
-    bob = installation.new_user(BOB, "Bob Manager", role="manager")
+    ada = any_installation.signed_in()
+    bob = any_installation.new_user(BOB, "Bob Manager", role="manager")
     got = ada.get(f"/v1/users/{bob.id}")
     record = got.json()
     assert len(record.pop("created_at")) == len("2026-12-24T00:00:00.000Z")
@@ -48,7 +47,7 @@ def test_a_record_says_what_an_administrator_asks(any_installation: Installation
     assert ended.status_code == 200
     assert (ended.json()["status"], ended.json()["deactivated_by"]) == (
         "deactivated",
-        installation.ada.id,
+        any_installation.ada.id,
     )
     again = ada.post(f"/v1/users/{bob.id}/deactivate", json={})
     assert (again.status_code, again.json()) == (200, ended.json())
@@ -58,7 +57,7 @@ def test_a_record_says_what_an_administrator_asks(any_installation: Installation
         "user_deactivated",
     )
     page = ada.get("/v1/users").json()
-    assert [user["id"] for user in page["items"]] == [bob.id, installation.ada.id]
+    assert [user["id"] for user in page["items"]] == [bob.id, any_installation.ada.id]
     assert page["items"][0] == ended.json()
     assert page["next"] is None
 
@@ -86,8 +85,7 @@ def test_a_list_is_filtered_and_paged(installation: Installation, ada: httpx.Cli
 @pytest.mark.parametrize("how", ["role", "deactivate", "keep", "custom"])
 def test_it_counts_on_the_next_request_everywhere(any_installation: Installation, how: str) -> None:
     """API, pages, verify and nginx: all asked just before, and again just after."""
-    installation = any_installation
-    ada = installation.signed_in()
+    ada = any_installation.signed_in()
     role = "manager"
     if how == "custom":
         made = ada.post(
@@ -98,14 +96,14 @@ def test_it_counts_on_the_next_request_everywhere(any_installation: Installation
             },
         )
         role = made.json()["id"]
-    bob = installation.new_user(BOB, "Bob", role=role)
-    text = installation.access_token("charges:get", "users:get", maker=BOB)
-    signed_in, by_token = installation.signed_in(BOB), installation.client(text)
-    key, gateway = installation.verifier_key(), installation.client()
+    bob = any_installation.new_user(BOB, "Bob", role=role)
+    text = any_installation.access_token("charges:get", "users:get", maker=BOB)
+    signed_in, by_token = any_installation.signed_in(BOB), any_installation.client(text)
+    key, gateway = any_installation.verifier_key(), any_installation.client()
 
     def asked() -> list[Any]:
         page = signed_in.get("/company/users", follow_redirects=False)
-        verified = installation.client(key).post(
+        verified = any_installation.client(key).post(
             "/v1/verify", json={"token": text, "permission": "charges:get"}
         )
         nginx = gateway.get(
@@ -146,7 +144,7 @@ def test_it_counts_on_the_next_request_everywhere(any_installation: Installation
         assert asked() == [401, 401, 303, reason, reason]
         assert signed_in.get("/v1/me").json()["reason"] == "account_deactivated"
         assert by_token.get("/v1/me").json()["reason"] == reason
-        refused = installation.client().post(
+        refused = any_installation.client().post(
             "/v1/authentications", json={"email": BOB, "password": PASSWORD}
         )
         assert reasons(refused) == (401, "sign_in_failed")

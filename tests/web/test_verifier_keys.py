@@ -4,20 +4,19 @@ from tests.support.apps.installation import Installation
 
 
 def test_operators_see_and_end_verifier_keys(any_installation: Installation) -> None:
-    installation = any_installation
-    text = installation.verifier_key("nginx")
-    ada = installation.signed_in()
+    text = any_installation.verifier_key("nginx")
+    ada = any_installation.signed_in()
     (key,) = ada.get("/v1/verifier-keys").json()["items"]
     assert key["id"] == text[:21]
     assert (key["label"], key["status"]) == ("nginx", "active")
     assert (key["created_by"], key["created_by_name"]) == (None, "the command line")
     assert text[21:] not in ada.get("/v1/verifier-keys").text
-    client = installation.client(text)
+    client = any_installation.client(text)
     question = {"token": "x", "permission": "charges:get"}
     assert client.post("/v1/verify", json=question).status_code == 200
     ended = ada.post(f"/v1/verifier-keys/{key['id']}/deactivate")
     assert ended.json()["status"] == "deactivated"
-    assert ended.json()["deactivated_by"] == installation.ada.id
+    assert ended.json()["deactivated_by"] == any_installation.ada.id
     refused = client.post("/v1/verify", json=question)
     assert (refused.status_code, refused.json()["reason"]) == (401, "token_deactivated")
     again = ada.post(f"/v1/verifier-keys/{key['id']}/deactivate")

@@ -5,8 +5,6 @@ from typing import Any
 
 from sqlalchemy import update
 
-from gatepass.registry.actor import Actor
-from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables
 from tests.support.apps.all_routes import page_routes
@@ -32,13 +30,8 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
     ).json()["id"]
     ada.patch("/v1/company", json={"name": "Another"})
     installation.verifier_key()
-    with installation.node.database.write(installation.node.clock.now()) as change:
-        allowlist.replace(
-            change,
-            Actor.command_line(),
-            installation.company.id,
-            [Entry("127.0.0.0/8", "Office")],
-        )
+    installation.allow_only(Entry("127.0.0.0/8", "Office"))
+    with installation.write() as change:
         for table, column in (
             (tables.users, "name"),
             (tables.companies, "name"),

@@ -1,7 +1,7 @@
 """A complete installation in this process, called over HTTP."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from starlette.testclient import TestClient
@@ -12,8 +12,12 @@ from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import companies, users, verifier_keys
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.directory.users import User
+from gatepass.registry.network_policy import allowlist
+from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.web.app import create_app
 from tests.support.database.small_registry import HASHER
+
+T = TypeVar("T")
 
 CATALOGUE = """
 permissions:
@@ -39,11 +43,24 @@ class Installation:
         self.company = self.new_company("Analytical Engines")
         self.ada = self.new_user("ada@example.com", "Ada Lovelace", operator=True)
 
+    def write(self) -> Any:
+        """A change at the node's time."""
+        return self.node.database.write(self.node.clock.now())
+
+    def do(self, operation: Callable[..., T], *arguments: Any, **more: Any) -> T:
+        """Carry out one operation in a change of its own."""
+        with self.write() as change:
+            return operation(change, *arguments, **more)
+
+    def allow_only(self, *entries: str | Entry) -> None:
+        """Replace the company's allowlist."""
+        listed = [Entry(each, "") if isinstance(each, str) else each for each in entries]
+        self.do(allowlist.replace, Actor.command_line(), self.company.id, listed)
+
     def new_company(self, name: str) -> Company:
-        with self.node.database.write(self.node.clock.now()) as change:
-            return companies.create(
-                change, Actor.command_line(), catalogue=self.node.catalogue, name=name
-            )
+        return self.do(
+            companies.create, Actor.command_line(), catalogue=self.node.catalogue, name=name
+        )
 
     def new_user(
         self,
@@ -54,21 +71,19 @@ class Installation:
         company: Company | None = None,
         operator: bool = False,
     ) -> User:
-        with self.node.database.write(self.node.clock.now()) as change:
-            return users.create(
-                change,
-                Actor.command_line(),
-                company=(company or self.company).id,
-                email=email,
-                name=name,
-                role=role,
-                password_hash=_HASH,
-                operator=operator,
-            )
+        return self.do(
+            users.create,
+            Actor.command_line(),
+            company=(company or self.company).id,
+            email=email,
+            name=name,
+            role=role,
+            password_hash=_HASH,
+            operator=operator,
+        )
 
     def verifier_key(self, label: str = "nginx") -> str:
-        with self.node.database.write(self.node.clock.now()) as change:
-            return verifier_keys.create(change, Actor.command_line(), label=label)[1]
+        return self.do(verifier_keys.create, Actor.command_line(), label=label)[1]
 
     def client(self, token: str | None = None, *, peer: str = "127.0.0.1") -> httpx.Client:
         """A client without cookies, which sends *token* as the bearer."""

@@ -58,6 +58,11 @@ class Page(HTMLParser):
         """The visible text, with single spaces."""
         return " ".join("".join(self._text).split())
 
+    def shows(self, *texts: str) -> None:
+        """Fail, and name them, if a person can't read each of *texts*."""
+        missing = [text for text in texts if text not in self.text]
+        assert not missing, (missing, self.text)
+
     def form(self, action: str) -> Form:
         """The form with that action."""
         return next(form for form in self.forms if form.action == action)

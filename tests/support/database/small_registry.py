@@ -81,6 +81,20 @@ class SmallRegistry:
         with self.read() as reading:
             return question(reading, *arguments, **more)
 
+    def auxiliary(self, operation: Callable[..., T], *arguments: Any, **more: Any) -> T:
+        """Carry out one operation in an auxiliary write of its own."""
+        with self.database.auxiliary_write(self.now) as write:
+            return operation(write, *arguments, **more)
+
+    def every(self, list_: Callable[..., Any], *arguments: Any, **more: Any) -> list[Any]:
+        """All items of a list, page by page."""
+        page = self.ask(list_, *arguments, **more)
+        items = list(page.items)
+        while page.next is not None:
+            page = self.ask(list_, *arguments, cursor=page.next, **more)
+            items += page.items
+        return items
+
     def company(self, name: str) -> Company:
         return self.do(companies.create, Actor.command_line(), catalogue=self.catalogue, name=name)
 

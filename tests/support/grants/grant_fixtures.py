@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gatepass.core import credentials
+from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Grant, Holder, encode
 from gatepass.core.networks import Networks, parse_network
 from gatepass.core.routes import Routes
@@ -179,6 +180,14 @@ class Samples:
         self.texts["wrong secret"] = another_secret(good)
         self.texts["bad checksum"] = good[:-1] + ("0" if good[-1] != "0" else "1")
         self.texts["empty"] = ""
+
+
+def reason(verifier: Verifier, text: str) -> str:
+    """The reason of the decision about a call, or why there is none."""
+    try:
+        return verifier.check(text, permission="charges:get").reason
+    except Unavailable as error:
+        return error.reason
 
 
 def networks(*texts: str) -> Networks:

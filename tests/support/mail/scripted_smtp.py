@@ -47,6 +47,13 @@ class Talk:
         self.heard.append(b"".join(lines))
         return self.heard[-1]
 
+    def accept_mail(self, *replies: bytes) -> None:
+        """Take one mail after *replies* to the client's first commands, and say goodbye."""
+        self.answer(*replies, OK, OK, b"354 go on\r\n")
+        self.take_text()
+        self.say(OK)
+        self.answer(b"221 bye\r\n")
+
     def secure(self, tls: ssl.SSLContext) -> None:
         """Start TLS."""
         self.connection = tls.wrap_socket(self.connection, server_side=True)
