@@ -71,12 +71,15 @@ def record_of(kind: type[T], row: Row[Any], **computed: Any) -> T:
     return kind(**(same | computed))
 
 
-def status_of(row: Row[Any], now: int = 0) -> Literal["active", "expired", "deactivated"]:
-    """The status of a record at *now* (Unix ms), which matters only if the record can expire."""
+def status_of(row: Row[Any], now: int | None = None) -> Literal["active", "expired", "deactivated"]:
+    """The status of a record at *now* (Unix ms), which only a record that can expire needs."""
     if row.deactivated_at is not None:
         return "deactivated"
     expires_at = row._mapping.get("expires_at")
-    return "active" if expires_at is None or now < expires_at else "expired"
+    if expires_at is None:
+        return "active"
+    assert now is not None
+    return "active" if now < expires_at else "expired"
 
 
 def deactivated_by(row: Row[Any]) -> Person | None:

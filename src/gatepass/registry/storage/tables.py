@@ -62,6 +62,7 @@ def _table(name: str, *parts: SchemaItem) -> Table:
 
 
 def _records(name: str, *parts: SchemaItem) -> Table:
+    """A table of records, each with an ``id``."""
     return _table(name, Column("id", key_text, primary_key=True), *parts)
 
 
